@@ -1,0 +1,49 @@
+# `make demo` runs the main job, `make test` proves it; both set up what they need in .venv.
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := docker/requirements
+
+.PHONY: install demo test lint bench lock clean
+
+install: $(VENV)/demo.stamp
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: $(BIN)/python $(PINS)/demo.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/demo.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/demo.stamp $(PINS)/dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/dev.txt
+	@touch $@
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/assistant-worker demo $(ARGS)
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# Needs uv. Writes hashes and no address of any package index.
+lock:
+	for set in "run" "demo --extra demo --group build" "dev --extra demo --group build --group test"; do \
+	  set -- $$set; name=$$1; shift; \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	    --no-emit-index-url --no-emit-find-links pyproject.toml $$@ -o $(PINS)/$$name.txt; \
+	done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

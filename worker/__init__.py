@@ -1,0 +1,1 @@
+"""Answers BPMN external tasks with AI assistants, one conversation per process instance and assistant."""

@@ -1,0 +1,109 @@
+"""One tree of errors. The class says what may be done about it; the text is for people.
+
+WorkerError
+├── Transient               says nothing about this task: later, retries untouched; may know `retry_after`
+│   ├── EngineDown          not reachable, 5xx without an error of the engine's own, a gateway's page
+│   │   └── EngineDenied    401 or 403: our credentials or rights
+│   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
+│   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
+│   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
+│   │   └── ProviderPaused  no repeat helps before a person acts: quota, key, rights
+│   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
+│   └── ThreadLocked        the provider works on this conversation already
+├── Permanent               a person has to change something
+│   ├── BadModel            the BPMN model asks for something that cannot be
+│   ├── UnknownAssistant    no spec of this name and version here
+│   └── BadRequest          the provider will never accept this call: model, parameter, context length
+├── Refused                 the engine does not take the result
+│   └── TooLong             … because a value does not fit its column (code 10002)
+├── TaskLost                the task is gone or another worker's: nothing may be told to the engine
+├── TaskSuspended           the engine takes nothing for it until somebody resumes it
+├── ThreadGone              the conversation positively does not exist any more
+└── Stopping                the worker is asked to stop and this turn has not asked yet
+"""
+
+from datetime import timedelta
+
+
+class WorkerError(Exception):
+    """Everything we raise on purpose."""
+
+
+class Transient(WorkerError):
+    """It will pass. `retry_after` is the other side's wish, None when it has none."""
+
+    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class EngineDown(Transient):
+    """The engine gave no answer of its own."""
+
+
+class EngineDenied(EngineDown):
+    """The engine refuses our credentials or rights."""
+
+
+class Conflict(Transient):
+    """Two transactions of the engine collided; nothing of ours was written."""
+
+
+class StoreDown(Transient):
+    """Redis cannot be used now."""
+
+
+class ModelDown(Transient):
+    """The provider did not run this call."""
+
+
+class ProviderPaused(ModelDown):
+    """The provider will refuse every call until a person acts."""
+
+
+class ModelUnknown(Transient):
+    """The provider may or may not have run this call."""
+
+
+class ThreadLocked(Transient):
+    """Another call runs on this conversation."""
+
+
+class Permanent(WorkerError):
+    """No repeat helps."""
+
+
+class BadModel(Permanent):
+    """The BPMN model is wrong; the text names the place."""
+
+
+class UnknownAssistant(Permanent):
+    """The model names an assistant that is not here."""
+
+
+class BadRequest(Permanent):
+    """The provider rejects the call as such."""
+
+
+class Refused(WorkerError):
+    """The engine answered, and does not accept."""
+
+
+class TooLong(Refused):
+    """A value does not fit its database column."""
+
+
+class TaskLost(WorkerError):
+    """The task is not ours any more."""
+
+
+class TaskSuspended(WorkerError):
+    """The instance or definition is suspended."""
+
+
+class ThreadGone(WorkerError):
+    """The provider says that the conversation does not exist."""
+
+
+class Stopping(WorkerError):
+    """Nothing new is started."""

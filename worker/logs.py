@@ -1,0 +1,67 @@
+"""Log lines: a closed set of events, JSON or console, one line per turn, no message text and no secret."""
+
+import logging
+import sys
+from enum import StrEnum
+from typing import Any, Literal
+
+import structlog
+
+
+class Event(StrEnum):
+    """Every event a line may carry. Operators search and alert by these names."""
+
+    STARTED = "worker_started"
+    STOPPING = "worker_stopping"
+    STOPPED = "worker_stopped"
+    ASSISTANTS = "assistants_loaded"
+    TOPICS = "topics_found"
+    TOPIC_NOT_SERVED = "topic_not_served"
+    POLL_FAILED = "poll_failed"
+    DISCOVERY_FAILED = "discovery_failed"
+    DEPENDENCY_DOWN = "dependency_down"
+    DEPENDENCY_UP = "dependency_up"
+    TASK_NOT_OURS = "task_not_ours"
+    TASK_LOST = "task_lost"
+    TURN = "turn"
+    TURN_CRASHED = "turn_crashed"
+    THREAD_VARIABLE_REJECTED = "thread_variable_rejected"
+    THREAD_VARIABLE_NOT_WRITTEN = "thread_variable_not_written"
+    THREAD_DISCARDED = "thread_discarded"
+    HOLD_LOST = "hold_lost"
+    LOCK_NOT_EXTENDED = "lock_not_extended"
+    VERDICT_NOT_DELIVERED = "verdict_not_delivered"
+    JOURNAL_NOT_WRITTEN = "journal_not_written"
+    RECORD_CORRUPT = "record_corrupt"
+
+
+def configure(style: Literal["json", "console"], level: str = "INFO") -> None:
+    """Send structlog and the standard library's loggers to stderr in one style."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    # Libraries log request lines at INFO; ours says what matters once per turn.
+    for noisy in ("httpx2", "httpcore2", "openai", "aiohttp.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,0 +1,27 @@
+"""Every metric of the worker. Labels are bounded: never an id, never a text."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+POLLS = Counter("worker_polls", "Polls of the engine by result.", ["result"])
+TASKS_FETCHED = Counter("worker_tasks_fetched", "Tasks locked by our polls.")
+TURNS = Counter("worker_turns", "Turns by what the engine was told.", ["verdict"])
+TURN_SECONDS = Histogram(
+    "worker_turn_seconds",
+    "Seconds of a turn by phase.",
+    ["phase"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
+)
+IN_FLIGHT = Gauge("worker_turns_in_flight", "Slots in use.")
+WAITING = Gauge("worker_tasks_waiting", "Tasks that wait for their thread, outside of the slots.")
+PARKED = Counter("worker_tasks_parked", "Tasks left locked for a while, to come back by themselves.", ["reason"])
+LOCK_EXTENSIONS = Counter("worker_lock_extensions", "Lock renewals by result.", ["result"])
+HOLDS_LOST = Counter("worker_holds_lost", "Holds on a thread that ran out under a turn.")
+TASKS_LOST = Counter("worker_tasks_lost", "Tasks that another worker or the engine took from us.")
+THREADS = Counter("worker_threads", "Threads by use: created, reused, recreated, adopted, discarded.", ["use"])
+RECOVERED = Counter("worker_turns_recovered", "Answers found instead of asked for, by where.", ["source"])
+MODEL_CALLS = Counter("worker_model_calls", "Calls of a model by outcome.", ["outcome"])
+TOKENS = Counter("worker_tokens", "Tokens by direction.", ["direction"])
+COMPLETIONS_REPEATED = Counter("worker_completions_repeated", "Completions sent again, by cause.", ["cause"])
+PAUSED = Gauge("worker_dependency_paused", "1 while we wait for this dependency.", ["dependency"])
+LOOP_LAG = Gauge("worker_event_loop_lag_seconds", "How late the event loop's last tick was.")
+LAST_POLL = Gauge("worker_last_poll_timestamp_seconds", "When a poll last succeeded, as Unix time.")

@@ -1,0 +1,184 @@
+"""What the engine is to be told about a task, and the one table that decides it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from worker.domain import Answer, Outcome, Variable
+from worker.errors import (
+    EngineDown,
+    Permanent,
+    ProviderPaused,
+    Stopping,
+    StoreDown,
+    TaskLost,
+    TaskSuspended,
+    ThreadGone,
+    ThreadLocked,
+    Transient,
+    UnknownAssistant,
+    WorkerError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The answer is ready; `local` are variables of the activity only."""
+
+    variables: Mapping[str, Variable]
+    local: Mapping[str, Variable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """A failure report. `drops_answer`: it comes from the answer itself, so a Retry must ask anew."""
+
+    message: str
+    details: str
+    retries: int
+    delay: timedelta
+    drops_answer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BpmnError:
+    """A business outcome that the model catches."""
+
+    code: str
+    message: str
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """Give the task back at once, as if it had never been fetched."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Leave the task locked for a while and forget it: it comes back by itself, to anybody, without a trace."""
+
+    duration: timedelta
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Tell the engine nothing."""
+
+    reason: str
+
+
+Verdict = Complete | Fail | BpmnError | Unlock | Park | Abandon
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known of a task when its turn ends without a usable answer.
+
+    `retries` is what the engine has left, `trouble_for` how long it has been failing for reasons not its own, and
+    `roll` a random number from 0 to 1 that spreads repeats.
+    """
+
+    activity: str
+    assistant: str
+    retries: int
+    first_attempt: bool
+    trouble_for: timedelta = timedelta(0)
+    roll: float = 0.5
+
+
+PARKED_FOR = timedelta(seconds=30)
+PAUSED_FOR = timedelta(seconds=60)
+LOOKUP_TRIES = 3
+LOOKUP_DELAY = timedelta(seconds=30)
+SHORTEST_DELAY = timedelta(seconds=5)
+LONGEST_DELAY = timedelta(minutes=5)
+LONGEST_MESSAGE = 666
+"""Characters of a failure's message that engines keep."""
+
+
+def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdict:  # noqa: PLR0911 - a table, one row per error
+    """Decide what the engine is told when a turn ended in an error."""
+    match error:
+        case Stopping():
+            return Unlock("stopping")
+        case TaskLost():
+            return Abandon("the task is not ours any more")
+        case TaskSuspended():
+            return Abandon("the task is suspended")
+        case EngineDown() | StoreDown():
+            return Unlock(str(error))
+        case ProviderPaused():
+            return Park(PAUSED_FOR, "provider paused")
+        case ThreadLocked():
+            return Park(error.retry_after or PARKED_FOR, "thread locked")
+        case Transient() | ThreadGone():
+            return _later(error, case, trouble_limit)
+        case UnknownAssistant():
+            left = (LOOKUP_TRIES if case.first_attempt else min(case.retries, LOOKUP_TRIES)) - 1
+            what = f"{error}. Add its spec to ASSISTANTS_DIR and restart the worker, or correct the model."
+            return _fail(case, what, error, retries=left, delay=LOOKUP_DELAY)
+        case Permanent():
+            return _fail(case, f"{error}. Correct it, then set the retries again.", error, retries=0)
+        case _:
+            what = f"the worker met a {type(error).__name__}, which it should not. Its log has the trace."
+            return _fail(case, what, error, retries=case.retries - 1, delay=_delay(case))
+
+
+def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail | BpmnError:
+    """Decide what the engine is told when the answer is not usable."""
+    outcome = answer.outcome
+    detail = f" ({answer.detail})" if answer.detail else ""
+    what = f"the answer is {outcome.value}{detail}"
+    if outcome in codes:
+        return BpmnError(codes[outcome], _message(case, what))
+    advice = f"Retry asks anew; to handle it in the model, set the property error.{outcome.value}."
+    text = _message(case, f"{what}. {advice}")
+    return Fail(text, text, max(0, case.retries - 1), _delay(case), drops_answer=True)
+
+
+def on_refusal(error: Exception, case: Case) -> Fail:
+    """Decide what the engine is told when it keeps refusing a result; the answer is kept."""
+    what = (
+        f"the engine refused the result: {error}. Look at the step after it (expressions, scripts, listeners) and at "
+        "the type of the result; Retry completes without asking again."
+    )
+    return _fail(case, what, error, retries=case.retries - 1, delay=_delay(case))
+
+
+def _later(error: Transient | ThreadGone, case: Case, trouble_limit: timedelta) -> Fail:
+    spent = case.trouble_for >= trouble_limit
+    what = f"{error}. This says nothing about the task; it is tried again by itself."
+    wish = error.retry_after if isinstance(error, Transient) else None
+    return _fail(case, what, error, retries=case.retries - int(spent), delay=wish or _delay(case))
+
+
+def _delay(case: Case) -> timedelta:
+    """Spread repeats: longer the longer the trouble lasts, never the same for two tasks."""
+    most = min(max(2 * SHORTEST_DELAY, case.trouble_for), LONGEST_DELAY)
+    return SHORTEST_DELAY + case.roll * (most - SHORTEST_DELAY)
+
+
+def _fail(case: Case, what: str, error: Exception, *, retries: int, delay: timedelta = timedelta(0)) -> Fail:
+    return Fail(_message(case, what), _chain(error), max(0, retries), delay)
+
+
+def _message(case: Case, what: str) -> str:
+    """Keep place and advice inside what engines keep: the middle of a long text goes."""
+    text = f"{case.activity}, assistant {case.assistant}: {what}"
+    if len(text) <= LONGEST_MESSAGE:
+        return text
+    half = LONGEST_MESSAGE // 2
+    return f"{text[: half - 2]} … {text[-(LONGEST_MESSAGE - half - 1) :]}"
+
+
+def _chain(error: BaseException | None) -> str:
+    """Name every cause. Only our own errors say more than their type: a library's text may quote a message."""
+    lines = []
+    while error is not None:
+        lines.append(f"{type(error).__name__}: {error}" if isinstance(error, WorkerError) else type(error).__name__)
+        error = error.__cause__
+    return "\ncaused by ".join(lines)

@@ -1,0 +1,332 @@
+"""The store of threads, the same on fakeredis and on a real server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import fakeredis
+import pytest
+from redis.asyncio import Redis
+from tests.waiting import wait_until
+
+from worker.domain import Answer, Answered, Busy, Entered, Hold, Outcome, Thread, ThreadKey
+from worker.errors import StoreDown
+from worker.threads import RedisThreads, open_redis
+from worker.threads.keys import Keys
+
+KEY = ThreadKey(engine="default", scope="instance-1", assistant="analyst")
+LEASE = timedelta(seconds=30)
+KEEP = timedelta(days=30)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(params=["fakeredis", "valkey"])
+async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
+    if request.param == "fakeredis":
+        async with fakeredis.FakeAsyncRedis(decode_responses=True) as client:
+            yield client
+    else:
+        url: str = request.getfixturevalue("redis_url")
+        async with open_redis(url, connections=30) as client:
+            yield client
+
+
+@pytest.fixture
+def threads(redis: Redis) -> RedisThreads:
+    return RedisThreads(redis, prefix="test", lease=LEASE, keep=KEEP)
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys.of("test", KEY)
+
+
+async def entered(threads: RedisThreads, task_id: str = "task-1", key: ThreadKey = KEY) -> Entered:
+    entry = await threads.enter(key, task_id)
+    assert isinstance(entry, Entered)
+    return entry
+
+
+async def test_first_task_enters_an_empty_map_and_the_next_one_finds_it_busy(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+
+    assert (entry.thread, entry.attempt, entry.asked, entry.published) == (None, 1, None, False)
+    assert await threads.enter(KEY, "task-2") == Busy()
+
+
+async def test_keys_of_another_scope_assistant_tenant_or_engine_are_other_threads(threads: RedisThreads) -> None:
+    others = [
+        KEY,
+        ThreadKey("default", "instance-2", "analyst"),
+        ThreadKey("default", "instance-1", "critic"),
+        ThreadKey("default", "instance-1", "analyst", tenant="a"),
+        ThreadKey("default", "instance-1", "analyst", tenant="b"),
+        ThreadKey("other", "instance-1", "analyst"),
+    ]
+    for key in others:
+        entry = await entered(threads, "task-1", key)
+        assert await threads.bind(entry.hold, Thread(f"conv_{others.index(key)}", 1), 0)
+        await threads.leave(entry.hold, asked=False, trouble=False)
+    for key in others:
+        assert (await entered(threads, "task-2", key)).thread == Thread(f"conv_{others.index(key)}", 1)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ThreadKey("e", "a:b", "c"),
+        ThreadKey("e", "a", "b:c"),
+        ThreadKey("e", "a}", "{b"),
+        ThreadKey("e", "b", "c", tenant="a"),
+        ThreadKey("e", "\ud800\n%3A", "ü"),
+    ],
+)
+def test_no_id_imitates_another_key_or_leaves_its_hash_tag(key: ThreadKey) -> None:
+    name = Keys.of("p", key).thread
+    tag = name[name.index("{") + 1 : name.index("}")]
+
+    assert name == f"p:e:{{{tag}}}:thread"
+    assert len(tag.split(":")) == (2 if key.tenant is None else 3)
+    assert name.isascii()
+    assert name.isprintable()
+
+
+async def test_a_task_that_comes_again_takes_its_own_hold_over(threads: RedisThreads) -> None:
+    earlier = await entered(threads)
+    later = await entered(threads)
+
+    assert not await threads.renew(earlier.hold)
+    assert await threads.renew(later.hold)
+    assert not await threads.bind(earlier.hold, Thread("conv_old", 1), 0)
+
+
+async def test_bind_needs_the_hold_and_the_generation_it_replaces(threads: RedisThreads) -> None:
+    first = await entered(threads)
+    assert await threads.bind(first.hold, Thread("conv_1", 1), 0)
+    assert not await threads.bind(first.hold, Thread("conv_2", 1), 0)
+    assert await threads.bind(first.hold, Thread("conv_2", 2), 1)
+    await threads.leave(first.hold, asked=False, trouble=False)
+
+    assert not await threads.bind(first.hold, Thread("conv_3", 3), 2)
+    assert (await entered(threads, "task-2")).thread == Thread("conv_2", 2)
+
+
+async def test_intent_is_seen_by_the_next_attempt_with_the_time_its_call_may_still_run(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    assert await threads.intend(entry.hold, 1, MINUTE)
+
+    again = await entered(threads)
+    assert again.asked is not None
+    assert timedelta(seconds=50) < again.asked.running_for <= MINUTE
+    assert not await threads.intend(entry.hold, 1, MINUTE), "the first hold is lost"
+
+
+@pytest.mark.parametrize(("asked", "seen"), [(True, True), (False, False)])
+async def test_leaving_keeps_the_intent_of_a_call_that_may_have_run(
+    threads: RedisThreads, asked: bool, seen: bool
+) -> None:
+    entry = await entered(threads)
+    await threads.intend(entry.hold, 1, MINUTE)
+    await threads.leave(entry.hold, asked=asked, trouble=False)
+
+    assert ((await entered(threads)).asked is not None) is seen
+
+
+async def test_trouble_is_timed_from_its_first_failure_until_an_answer(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    assert entry.trouble_for == timedelta(0)
+    await threads.leave(entry.hold, asked=False, trouble=True)
+    await asyncio.sleep(0.02)  # lets the server's clock move on: this is what is measured
+    entry = await entered(threads)
+    first = entry.trouble_for
+    await threads.leave(entry.hold, asked=False, trouble=True)
+    await asyncio.sleep(0.02)
+
+    assert timedelta(0) < first < (await entered(threads)).trouble_for
+
+
+async def test_answer_is_returned_to_every_later_delivery_of_its_task_only(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    answer = Answer("Take the cheap one. ü\u2028", response_id="resp_1", input_tokens=3, thread=Thread("conv_1", 2))
+    assert await threads.answer(entry.hold, 1, answer, published=False) == answer
+
+    assert await threads.enter(KEY, "task-1") == Answered(answer, 1)
+    assert isinstance(await threads.enter(KEY, "task-2"), Entered), "the hold was let go"
+
+
+async def test_first_answer_wins_even_against_the_holder(threads: RedisThreads) -> None:
+    slow = await entered(threads)
+    quick = await entered(threads)
+    first = await threads.answer(slow.hold, 1, Answer("first"), published=False)
+    second = await threads.answer(quick.hold, 1, Answer("second"), published=False)
+
+    assert (first.text, second.text) == ("first", "first")
+
+
+async def test_losers_answer_leaves_the_winners_hold_alone(threads: RedisThreads) -> None:
+    loser = await entered(threads)
+    holder = await entered(threads)
+    await threads.answer(loser.hold, 1, Answer("kept"), published=False)
+
+    assert await threads.renew(holder.hold)
+
+
+async def test_again_drops_the_answer_and_a_straggler_of_the_old_attempt_is_not_kept(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    await threads.answer(entry.hold, 1, Answer("no", outcome=Outcome.REFUSED), published=False)
+    await threads.again(KEY, "task-1", 1)
+    await threads.answer(entry.hold, 1, Answer("late"), published=False)
+
+    anew = await entered(threads)
+    assert (anew.attempt, anew.asked) == (2, None)
+
+
+async def test_done_keeps_the_answer_for_an_hour(threads: RedisThreads, redis: Redis, keys: Keys) -> None:
+    entry = await entered(threads)
+    await threads.answer(entry.hold, 1, Answer("yes"), published=False)
+    assert await redis.pttl(keys.turn("task-1")) > 6 * 86_400_000
+    await threads.done(KEY, "task-1")
+
+    assert 3_500_000 < await redis.pttl(keys.turn("task-1")) <= 3_600_000
+    assert isinstance(await threads.enter(KEY, "task-1"), Answered)
+
+
+async def test_done_without_an_entry_makes_none(threads: RedisThreads, redis: Redis) -> None:
+    await threads.done(KEY, "task-1")
+    assert await redis.keys("*") == []
+
+
+async def test_published_is_noted_for_the_bound_thread_only(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, Thread("conv_2", 1), 0)
+    await threads.answer(entry.hold, 1, Answer("a", thread=Thread("conv_1", 1)), published=True)
+    assert not (await entered(threads, "task-2")).published
+    second = await entered(threads, "task-2")
+    await threads.answer(second.hold, 1, Answer("a", thread=Thread("conv_2", 1)), published=True)
+
+    assert (await entered(threads, "task-3")).published
+
+
+async def test_expiry_slides_with_every_use(threads: RedisThreads, redis: Redis, keys: Keys) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, Thread("conv_1", 1), 0)
+    await redis.pexpire(keys.thread, 1000)
+    await entered(threads)
+
+    assert await redis.pttl(keys.thread) > 29 * 86_400_000
+
+
+async def test_hold_ends_with_its_lease_and_renewal_prolongs_it(redis: Redis) -> None:
+    threads = RedisThreads(redis, prefix="test", lease=timedelta(milliseconds=80), keep=KEEP)
+    entry = await entered(threads)
+    await redis.pexpire(Keys.of("test", KEY).hold, 60_000)
+    assert await threads.renew(entry.hold)
+    assert await redis.pttl(Keys.of("test", KEY).hold) <= 80
+    await wait_until(lambda: entered_by(threads, "task-2"), what="the lease to run out")
+
+    assert not await threads.renew(entry.hold)
+
+
+async def entered_by(threads: RedisThreads, task_id: str) -> bool:
+    return isinstance(await threads.enter(KEY, task_id), Entered)
+
+
+async def test_twenty_racers_one_binds(threads: RedisThreads) -> None:
+    async def race(number: int) -> bool:
+        entry = await threads.enter(KEY, f"task-{number}")
+        return isinstance(entry, Entered) and await threads.bind(entry.hold, Thread(f"conv_{number}", 1), 0)
+
+    assert sum(await asyncio.gather(*map(race, range(20)))) == 1
+
+
+Step = Callable[[RedisThreads, Hold], Awaitable[Any]]
+ANSWER = Answer("yes", thread=Thread("conv_1", 1))
+STEPS: dict[str, Step] = {
+    "bind": lambda threads, hold: threads.bind(hold, Thread("conv_1", 1), 0),
+    "intend": lambda threads, hold: threads.intend(hold, 1, MINUTE),
+    "answer": lambda threads, hold: threads.answer(hold, 1, ANSWER, published=True),
+    "again": lambda threads, hold: threads.again(KEY, hold.task_id, 1),
+    "done": lambda threads, hold: threads.done(KEY, hold.task_id),
+    "renew": lambda threads, hold: threads.renew(hold),
+    "leave": lambda threads, hold: threads.leave(hold, asked=False, trouble=True),
+}
+BEFORE = {
+    "bind": [],
+    "intend": ["bind"],
+    "answer": ["bind", "intend"],
+    "again": ["bind", "intend", "answer"],
+    "done": ["bind", "intend", "answer"],
+    "renew": ["bind"],
+    "leave": ["bind", "intend"],
+}
+
+
+async def state(redis: Redis) -> dict[str, Any]:
+    """Everything in Redis but the moments of time."""
+    contents = {str(name): await redis.hgetall(str(name)) for name in await redis.keys("*")}
+    return {
+        name: {field: value for field, value in fields.items() if field not in {"deadline", "trouble_since"}}
+        for name, fields in contents.items()
+    }
+
+
+@pytest.mark.parametrize("name", STEPS)
+async def test_a_step_repeated_after_a_lost_reply_changes_nothing_more(
+    name: str, threads: RedisThreads, redis: Redis
+) -> None:
+    hold = (await entered(threads)).hold
+    for earlier in BEFORE[name]:
+        await STEPS[earlier](threads, hold)
+
+    first = await STEPS[name](threads, hold)
+    after_first = await state(redis)
+    second = await STEPS[name](threads, hold)
+
+    assert (second, await state(redis)) == (first, after_first)
+
+
+async def test_enter_repeated_after_a_lost_reply_takes_the_same_hold(threads: RedisThreads, redis: Redis) -> None:
+    keys = Keys.of("test", KEY)
+    script = threads._scripts["enter"]
+    names = [keys.turn("t"), keys.hold, keys.thread]
+    args: list[bytes | bytearray | memoryview[int] | str | int | float] = ["t", "token", 1000, 1000]
+
+    assert await script(names, args) == await script(names, args)
+    assert await redis.hget(keys.hold, "token") == "token"
+
+
+@pytest.mark.parametrize("record", ["", "null", "[]", "{}", '{"schema":99}', "x" * 100_000, "[" * 100_000])
+async def test_an_answer_that_cannot_be_read_counts_as_absent(
+    threads: RedisThreads, redis: Redis, keys: Keys, record: str
+) -> None:
+    await redis.hset(keys.turn("task-1"), mapping={"state": "answered", "attempt": "1", "answer": record})
+
+    assert (await entered(threads)).attempt == 1
+
+
+@pytest.mark.parametrize("part", ["turn", "hold", "thread"])
+async def test_foreign_types_under_our_names_count_as_absent(
+    threads: RedisThreads, redis: Redis, keys: Keys, part: str
+) -> None:
+    name = keys.turn("task-1") if part == "turn" else getattr(keys, part)
+    await redis.rpush(name, "something else")
+
+    assert (await entered(threads)).thread is None
+
+
+async def test_records_carry_a_schema_number(threads: RedisThreads, redis: Redis, keys: Keys) -> None:
+    entry = await entered(threads)
+    await threads.answer(entry.hold, 1, Answer("yes"), published=False)
+
+    assert json.loads(str(await redis.hget(keys.turn("task-1"), "answer")))["schema"] == 1
+
+
+async def test_ping_and_scripts_say_store_down_when_nobody_listens(unused_tcp_port: int) -> None:
+    async with open_redis(f"redis://:secret@127.0.0.1:{unused_tcp_port}/0", connections=2) as client:
+        threads = RedisThreads(client, prefix="test", lease=LEASE, keep=KEEP)
+        with pytest.raises(StoreDown) as caught:
+            await threads.ping()
+
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,33 @@
+"""How an answer is kept in the journal: one JSON text with a schema number."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from worker.domain import Answer, Outcome, Thread
+
+SCHEMA = 1
+
+
+class CorruptRecord(ValueError):
+    """What stands in Redis was not written by this version of ours."""
+
+
+def dump(answer: Answer) -> str:
+    """Write an answer as text."""
+    return json.dumps({"schema": SCHEMA, **asdict(answer)}, ensure_ascii=True, separators=(",", ":"))
+
+
+def load(text: str) -> Answer:
+    """Read it back. Raises CorruptRecord."""
+    try:
+        record: dict[str, Any] = json.loads(text)
+        if record.pop("schema") != SCHEMA:
+            raise CorruptRecord("unknown schema")
+        thread = record.pop("thread")
+        return Answer(
+            **{**record, "outcome": Outcome(record["outcome"])},
+            thread=Thread(**thread) if thread else None,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+        raise CorruptRecord(type(exc).__name__) from exc

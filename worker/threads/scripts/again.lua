@@ -1,0 +1,11 @@
+-- Drop an attempt's answer, so that the next delivery of the task asks anew.
+-- KEYS    turn
+-- ARGV    attempt
+-- returns 1 | 0 (another attempt is on already)
+-- repeat  finds the next attempt and does nothing
+if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'state', 'open', 'attempt', ARGV[1] + 1)
+redis.call('HDEL', KEYS[1], 'answer', 'deadline', 'trouble_since')
+return 1

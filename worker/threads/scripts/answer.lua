@@ -1,0 +1,22 @@
+-- Keep an attempt's first answer, with or without the hold, and let go of the hold if it is ours.
+-- KEYS    turn, hold, thread
+-- ARGV    token, attempt, answer, journal ttl ms, id of the thread whose variable was written ('': none)
+-- returns the answer that counts
+-- repeat  finds the answer kept and returns it
+if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
+  redis.call('DEL', KEYS[2])
+end
+if ARGV[5] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[5] then
+  redis.call('HSET', KEYS[3], 'published', '1')
+end
+local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer')
+if turn[2] == ARGV[2] and (turn[1] == 'answered' or turn[1] == 'done') then
+  return turn[3]
+end
+if turn[2] and tonumber(turn[2]) > tonumber(ARGV[2]) then
+  return ARGV[3] -- an attempt that was given up: of no use to the journal, and its task is not its worker's any more
+end
+redis.call('HSET', KEYS[1], 'state', 'answered', 'attempt', ARGV[2], 'answer', ARGV[3])
+redis.call('HDEL', KEYS[1], 'deadline', 'trouble_since')
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return ARGV[3]

@@ -1,0 +1,19 @@
+-- Write the map, under the hold, if the thread there is still the one to be replaced.
+-- KEYS    hold, thread
+-- ARGV    token, thread id, generation, generation it replaces ('0': none), thread ttl ms
+-- returns 1 | 0 (refused, nothing written)
+-- repeat  finds its own thread bound and says 1
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
+  return 0
+end
+local bound = redis.call('HMGET', KEYS[2], 'id', 'generation')
+if bound[1] == ARGV[2] and bound[2] == ARGV[3] then
+  return 1
+end
+if (bound[2] or '0') ~= ARGV[4] then
+  return 0
+end
+redis.call('HSET', KEYS[2], 'id', ARGV[2], 'generation', ARGV[3])
+redis.call('HDEL', KEYS[2], 'published')
+redis.call('PEXPIRE', KEYS[2], ARGV[5])
+return 1

@@ -1,0 +1,27 @@
+-- Read journal, hold and map, and take the hold unless the task is answered or another task holds the thread.
+-- KEYS    turn, hold, thread
+-- ARGV    task id, token, lease ms, thread ttl ms
+-- returns {'answered', attempt, answer} | {'busy'} |
+--         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none), ms of trouble}
+-- repeat  the same token takes the same hold again
+local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'trouble_since')
+local attempt = turn[2] or '1'
+if turn[1] == 'answered' or turn[1] == 'done' then
+  return {'answered', attempt, turn[3]}
+end
+local holder = redis.call('HGET', KEYS[2], 'task')
+if holder and holder ~= ARGV[1] then
+  return {'busy'}
+end
+redis.call('HSET', KEYS[2], 'task', ARGV[1], 'token', ARGV[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('PEXPIRE', KEYS[3], ARGV[4])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local running = -1
+if turn[1] == 'intent' then
+  running = math.max(0, tonumber(turn[4]) - now)
+end
+local trouble = turn[5] and now - tonumber(turn[5]) or 0
+local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published')
+return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble}

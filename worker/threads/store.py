@@ -1,0 +1,174 @@
+"""Threads in Redis: the map, the hold and the journal, changed by Lua scripts only."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from importlib.resources import files
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError, ResponseError
+
+from worker.domain import Answer, Answered, Asked, Busy, Entered, Entry, Hold, Thread, ThreadKey
+from worker.errors import StoreDown
+from worker.logs import Event
+from worker.threads.keys import Keys
+from worker.threads.record import CorruptRecord, dump, load
+
+ANSWERED_FOR = timedelta(days=7)
+"""How long an answer waits for its completion: longer than any weekend with a stopped engine."""
+DONE_FOR = timedelta(hours=1)
+"""How long an accepted completion is remembered for a second delivery of the same task."""
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def open_redis(url: str, *, connections: int) -> AsyncIterator[Redis]:
+    """Connect lazily with short timeouts, so that a dead Redis is known within 3 seconds.
+
+    redis-py's own defaults repeat ten times and kept one GET at a black hole for 58 s.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=2,
+        socket_timeout=1,
+        socket_connect_timeout=1,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.2), 2),
+        decode_responses=True,
+        encoding_errors="backslashreplace",
+    )
+    async with Redis.from_pool(pool) as client:
+        yield client
+
+
+class RedisThreads:
+    """Implements `ports.Threads`. `lease` is how long a hold lives without renewal, `keep` the map's sliding expiry."""
+
+    def __init__(self, redis: Redis, *, prefix: str, lease: timedelta, keep: timedelta) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._lease = _ms(lease)
+        self._keep = _ms(keep)
+        self._scripts = {
+            file.name.removesuffix(".lua"): redis.register_script(file.read_text())
+            for file in files(__package__).joinpath("scripts").iterdir()
+        }
+
+    async def enter(self, key: ThreadKey, task_id: str) -> Entry:
+        """See `ports.Threads.enter`. A record that nobody can read counts as absent, with a line in the log."""
+        keys = Keys.of(self._prefix, key)
+        names = [keys.turn(task_id), keys.hold, keys.thread]
+        hold = Hold(key, task_id, uuid4().hex)
+        try:
+            return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
+        except CorruptRecord as exc:
+            log.error(Event.RECORD_CORRUPT, task_id=task_id, reason=str(exc))
+            await self._discard(names)
+            return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
+
+    async def bind(self, hold: Hold, thread: Thread, replaces: int) -> bool:
+        """See `ports.Threads.bind`."""
+        keys = Keys.of(self._prefix, hold.key)
+        args = (hold.token, thread.id, thread.generation, replaces, self._keep)
+        return bool(await self._run("bind", [keys.hold, keys.thread], *args))
+
+    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
+        """See `ports.Threads.intend`."""
+        keys = Keys.of(self._prefix, hold.key)
+        names = [keys.turn(hold.task_id), keys.hold]
+        return bool(await self._run("intend", names, hold.token, attempt, _ms(limit), self._keep))
+
+    async def answer(self, hold: Hold, attempt: int, answer: Answer, *, published: bool) -> Answer:
+        """See `ports.Threads.answer`."""
+        keys = Keys.of(self._prefix, hold.key)
+        names = [keys.turn(hold.task_id), keys.hold, keys.thread]
+        written = answer.thread.id if published and answer.thread else ""
+        kept = await self._run("answer", names, hold.token, attempt, dump(answer), _ms(ANSWERED_FOR), written)
+        try:
+            return load(kept)
+        except CorruptRecord:
+            return answer
+
+    async def again(self, key: ThreadKey, task_id: str, attempt: int) -> None:
+        """See `ports.Threads.again`."""
+        await self._run("again", [Keys.of(self._prefix, key).turn(task_id)], attempt)
+
+    async def done(self, key: ThreadKey, task_id: str) -> None:
+        """See `ports.Threads.done`."""
+        await self._run("done", [Keys.of(self._prefix, key).turn(task_id)], _ms(DONE_FOR))
+
+    async def renew(self, hold: Hold) -> bool:
+        """See `ports.Threads.renew`."""
+        keys = Keys.of(self._prefix, hold.key)
+        return bool(await self._run("renew", [keys.hold], hold.token, self._lease))
+
+    async def leave(self, hold: Hold, *, asked: bool, trouble: bool) -> None:
+        """See `ports.Threads.leave`."""
+        keys = Keys.of(self._prefix, hold.key)
+        names = [keys.turn(hold.task_id), keys.hold]
+        await self._run("leave", names, hold.token, int(asked), int(trouble), self._keep)
+
+    async def ping(self) -> None:
+        """Return if Redis takes writes: a replica or a full server answers PING and refuses every script."""
+        await self._run("renew", [f"{self._prefix}:ping"], "", 1)
+
+    async def _run(self, name: str, keys: list[str], *args: str | int) -> Any:
+        script: AsyncScript = self._scripts[name]
+        try:
+            return await script(keys=keys, args=list(args))
+        except ResponseError as exc:
+            if "WRONGTYPE" in str(exc):
+                raise CorruptRecord("wrong type") from exc
+            raise StoreDown(f"Redis refuses: {_first_word(exc)}") from exc
+        except (RedisError, OSError) as exc:
+            raise StoreDown(f"Redis cannot be used: {type(exc).__name__} {_first_word(exc)}") from exc
+
+    async def _discard(self, names: list[str]) -> None:
+        """Remove a journal entry that cannot be read, and whatever is not a hash under our names."""
+        try:
+            for name in names:
+                if name == names[0] or await self._redis.type(name) != "hash":
+                    await self._redis.delete(name)
+        except (RedisError, OSError) as exc:
+            raise StoreDown(f"Redis cannot be used: {type(exc).__name__}") from exc
+
+
+def _entry(hold: Hold, reply: list[Any]) -> Entry:
+    match reply:
+        case ["answered", attempt, answer]:
+            return Answered(load(answer), int(attempt))
+        case ["busy"]:
+            return Busy()
+        case ["entered", attempt, thread_id, generation, published, running, trouble]:
+            return Entered(
+                hold=hold,
+                attempt=_number(attempt),
+                thread=Thread(thread_id, _number(generation)) if thread_id else None,
+                published=published == "1",
+                asked=None if running < 0 else Asked(timedelta(milliseconds=running)),
+                trouble_for=timedelta(milliseconds=trouble),
+            )
+    raise CorruptRecord("unknown reply")
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as exc:
+        raise CorruptRecord("not a number") from exc
+
+
+def _ms(duration: timedelta) -> int:
+    return int(duration.total_seconds() * 1000)
+
+
+def _first_word(exc: Exception) -> str:
+    """Redis' error code (`READONLY`, `OOM` …); the rest of its texts may carry keys or addresses."""
+    return (str(exc).split() or [""])[0].rstrip(":")

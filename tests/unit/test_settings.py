@@ -1,0 +1,338 @@
+import re
+import traceback
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from worker.errors import Permanent
+from worker.settings import Settings, explain, read
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+# Self-signed, of no use to anybody.
+CERTIFICATE = """-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUO3SmChLVrw2tn92ug/TtUt0cnaowCgYIKoZIzj0EAwIw
+DzENMAsGA1UEAwwEdGVzdDAgFw0yNjExMjExNDI3NThaGA8yMTI2MTAyODE0Mjc1
+OFowDzENMAsGA1UEAwwEdGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABFHy
+ndauVexm4hXdWqaDKfmGs47rVA7MA3CTJvH5Kzx8cN+qvVJjqssvkqUJQ3uXZCSr
+L+BN9xUXbQjwdqlRFxGjUzBRMB0GA1UdDgQWBBQnLC3Eewh3GaFH0F0T8eFnerXz
+ijAfBgNVHSMEGDAWgBQnLC3Eewh3GaFH0F0T8eFnerXzijAPBgNVHRMBAf8EBTAD
+AQH/MAoGCCqGSM49BAMCA0gAMEUCIBFNwmP4jYIZ90byvYMRMS4/VHXVNRC3in9Z
+hFb2Ip8HAiEA1ts6anBl6v34mGcwmqyo9VWJfqex2PNs3xzSznFth+g=
+-----END CERTIFICATE-----
+"""
+
+
+@pytest.fixture(autouse=True)
+def empty_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An environment without any of our names, and a working directory without .env."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def put(**values: str) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+
+    return put
+
+
+def mistakes() -> list[str]:
+    with pytest.raises(Permanent) as caught:
+        read()
+    return str(caught.value).splitlines()
+
+
+def plain(value: Any) -> str:
+    """A default as it is written in .env."""
+    if value is None:
+        return ""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def test_the_example_has_every_setting_once_with_its_default_and_what_it_is() -> None:
+    written = re.findall(r"^# (.+)\n([A-Z_]+)=(.*)$", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
+    settings = [
+        (field.description, name.upper(), plain(field.default)) for name, field in Settings.model_fields.items()
+    ]
+    assert written == settings
+
+
+def test_the_example_copied_as_it_is_changes_nothing(empty_place: Path) -> None:
+    untouched = read()
+    (empty_place / ".env").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    assert read() == untouched
+
+
+def test_defaults_are_those_that_are_promised() -> None:
+    settings = read()
+    assert settings.redis_url.get_secret_value() == "redis://localhost:6379/0"
+    assert settings.model_dump(exclude={"redis_url"}) == {
+        "engine_url": "http://localhost:8080/engine-rest",
+        "engine_name": "default",
+        "engine_user": None,
+        "engine_password": None,
+        "engine_token": None,
+        "engine_ca_file": None,
+        "redis_prefix": "assistant-worker",
+        "openai_api_key": None,
+        "openai_base_url": None,
+        "assistants_dir": Path("bpmn/assistants"),
+        "topics": (),
+        "max_tasks": 20,
+        "lock_seconds": 45,
+        "poll_seconds": 10,
+        "grace_seconds": 25,
+        "discovery_seconds": 10,
+        "retries": 3,
+        "trouble_for_seconds": 3600,
+        "thread_validation": "strict",
+        "thread_days": 30,
+        "health_host": "127.0.0.1",
+        "health_port": 8090,
+        "log_format": "json",
+        "log_level": "INFO",
+    }
+
+
+def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path) -> None:
+    (empty_place / "ca.pem").write_text(CERTIFICATE)
+    given = {
+        "ENGINE_URL": ("https://engine.example/engine-rest/", "https://engine.example/engine-rest"),
+        "ENGINE_NAME": ("north.2", "north.2"),
+        "ENGINE_USER": ("demo@example", "demo@example"),
+        "ENGINE_PASSWORD": (" pass word", SecretStr(" pass word")),
+        "ENGINE_CA_FILE": ("ca.pem", Path("ca.pem")),
+        "REDIS_URL": ("rediss://u:p@redis.example/3", SecretStr("rediss://u:p@redis.example/3")),
+        "REDIS_PREFIX": ("team:worker", "team:worker"),
+        "OPENAI_API_KEY": ("sk-1", SecretStr("sk-1")),
+        "OPENAI_BASE_URL": ("http://localhost:9/v1/", "http://localhost:9/v1"),
+        "ASSISTANTS_DIR": ("/specs", Path("/specs")),
+        "TOPICS": (" b, a ,,b", ("b", "a")),
+        "MAX_TASKS": ("50", 50),
+        "LOCK_SECONDS": ("30", 30),
+        "POLL_SECONDS": ("5", 5),
+        "GRACE_SECONDS": ("6", 6),
+        "DISCOVERY_SECONDS": ("7", 7),
+        "RETRIES": ("5", 5),
+        "TROUBLE_FOR_SECONDS": ("0", 0),
+        "THREAD_VALIDATION": ("Optimistic", "optimistic"),
+        "THREAD_DAYS": ("1", 1),
+        "HEALTH_HOST": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - only read, not listened on
+        "HEALTH_PORT": ("0", 0),
+        "LOG_FORMAT": ("CONSOLE", "console"),
+        "LOG_LEVEL": ("debug", "DEBUG"),
+    }
+    env(**{name: value for name, (value, _) in given.items()})
+    got = {name.upper(): value for name, value in read()}
+    assert got == {name: value for name, (_, value) in given.items()} | {"ENGINE_TOKEN": None}
+
+
+def test_durations_are_handed_out_with_their_unit(env: Any) -> None:
+    env(LOCK_SECONDS="31", POLL_SECONDS="2", GRACE_SECONDS="3", DISCOVERY_SECONDS="4", TROUBLE_FOR_SECONDS="5")
+    env(THREAD_DAYS="6")
+    settings = read()
+    assert settings.lock == timedelta(seconds=31)
+    assert settings.poll == timedelta(seconds=2)
+    assert settings.grace == timedelta(seconds=3)
+    assert settings.discovery == timedelta(seconds=4)
+    assert settings.trouble_for == timedelta(seconds=5)
+    assert settings.thread_life == timedelta(days=6)
+
+
+def test_the_environment_wins_over_the_file_and_an_empty_value_is_none(env: Any, empty_place: Path) -> None:
+    text = "MAX_TASKS=1\nRETRIES=7\nLOG_FORMAT=console\nLOG_LEVEL=\nSOMEBODY_ELSES=x\n"
+    (empty_place / ".env").write_text(text)
+    env(MAX_TASKS="2", RETRIES="")
+    settings = read()
+    assert (settings.max_tasks, settings.retries, settings.log_format) == (2, 7, "console")
+    assert settings.log_level == "INFO"
+
+
+def test_settings_do_not_change() -> None:
+    settings = read()
+    with pytest.raises(ValidationError):
+        settings.max_tasks = 3  # type: ignore[misc]  # that it is refused is the point
+
+
+def test_all_mistakes_are_named_at_once(env: Any) -> None:
+    env(MAX_TASKS="abc", POLL_SECONDS="20", GRACE_SECONDS="19", ENGINE_USER="demo", LOG_FORMAT="xml")
+    assert mistakes() == [
+        "ENGINE_PASSWORD: must be set, because ENGINE_USER is",
+        "MAX_TASKS=abc: must be a whole number from 1 to 1000",
+        "GRACE_SECONDS=19: must be at least POLL_SECONDS (20): a stop lets the poll return",
+        "LOG_FORMAT=xml: must be one of json, console",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("MAX_TASKS", 1, 1000),
+        ("LOCK_SECONDS", 10, 600),
+        ("POLL_SECONDS", 1, 20),
+        ("GRACE_SECONDS", 10, 3600),  # at least POLL_SECONDS
+        ("DISCOVERY_SECONDS", 1, 3600),
+        ("RETRIES", 1, 100),
+        ("TROUBLE_FOR_SECONDS", 0, 604_800),
+        ("THREAD_DAYS", 1, 3650),
+        ("HEALTH_PORT", 0, 65535),
+    ],
+)
+def test_numbers_have_bounds(env: Any, name: str, low: int, high: int) -> None:
+    for inside in (low, high):
+        env(**{name: str(inside)})
+        assert getattr(read(), name.lower()) == inside
+    for outside in (low - 1, high + 1):
+        env(**{name: str(outside)})
+        (line,) = mistakes()
+        assert line.startswith(f"{name}={outside}: must be ")
+
+
+@pytest.mark.parametrize("value", ["1.5", "ten", "1e2", "9" * 5000])
+def test_what_is_no_whole_number_is_said_to_be_none(env: Any, value: str) -> None:
+    env(HEALTH_PORT=value)
+    assert mistakes() == [f"HEALTH_PORT={value[:80]}: must be a whole number from 0 to 65535"]
+
+
+def test_a_value_cannot_forge_a_line_of_the_message(env: Any) -> None:
+    env(LOG_LEVEL="loud\x1b[31m\nMAX_TASKS=1")
+    assert mistakes() == [
+        r"LOG_LEVEL='loud\x1b[31m\nMAX_TASKS=1': must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"ENGINE_PASSWORD": "s3cret"}, "ENGINE_PASSWORD=***: needs ENGINE_USER as well"),
+        (
+            {"ENGINE_TOKEN": "s3cret", "ENGINE_USER": "demo", "ENGINE_PASSWORD": "s3cret"},
+            "ENGINE_TOKEN=***: cannot be combined with ENGINE_USER and ENGINE_PASSWORD; set one or the other",
+        ),
+        (
+            {"ENGINE_USER": "demo:s3cret"},
+            "ENGINE_USER=***: must not contain a colon; the password belongs in ENGINE_PASSWORD",
+        ),
+        (
+            {"ENGINE_URL": "https://demo:s3cret@engine.example/engine-rest"},
+            "ENGINE_URL=***: must not carry credentials; set ENGINE_USER and ENGINE_PASSWORD",
+        ),
+        (
+            {"ENGINE_URL": "https://demo:s3c/ret@engine.example"},
+            "ENGINE_URL=***: must not carry credentials; set ENGINE_USER and ENGINE_PASSWORD",
+        ),
+        (
+            {"ENGINE_URL": "https://engine.example/engine-rest?token=s3cret"},
+            "ENGINE_URL=***: must end with its path, without ? or #",
+        ),
+        (
+            {"OPENAI_BASE_URL": "https://s3cret@api.example/v1"},
+            "OPENAI_BASE_URL=***: must not carry credentials; set OPENAI_API_KEY",
+        ),
+        ({"OPENAI_API_KEY": "s3cret two"}, "OPENAI_API_KEY=***: must be one line of ASCII characters without spaces"),
+        ({"ENGINE_TOKEN": "s3cret–x"}, "ENGINE_TOKEN=***: must be one line of ASCII characters without spaces"),  # noqa: RUF001 - the dash that text processors make of two
+        (
+            {"REDIS_URL": "redis://:s3cret/x@redis.example:6379/0"},
+            (
+                "REDIS_URL=***: must look like redis://user:password@host:6379/0, rediss://… or unix:///path; "
+                "special characters of the password as %xx"
+            ),
+        ),
+    ],
+)
+def test_a_mistake_about_a_secret_does_not_show_it(env: Any, given: dict[str, str], said: str) -> None:
+    env(**given)
+    with pytest.raises(Permanent) as caught:
+        read()
+    assert str(caught.value) == said
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_validation_error_itself_shows_no_input() -> None:
+    token, url = SecretStr("s3cret one"), "https://s3cret@engine.example"
+    with pytest.raises(ValidationError) as caught:
+        Settings(engine_token=token, engine_url=url)
+    assert "s3cret" not in str(caught.value)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
+    assert len(explain(caught.value)) == 2
+
+
+def test_secrets_are_in_no_text_of_the_settings(env: Any) -> None:
+    env(ENGINE_USER="demo", ENGINE_PASSWORD="s3cret", OPENAI_API_KEY="s3cret")
+    env(REDIS_URL="redis://:s3cret@redis.example:6380/1?password=s3cret")
+    settings = read()
+    for text in (repr(settings), str(settings), settings.model_dump_json(), settings.redis_address):
+        assert "s3cret" not in text
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("redis://u:p@redis.example:6380/1?x=y", "redis://redis.example:6380/1"),
+        ("rediss://:p%40q@[::1]:6379", "rediss://[::1]:6379"),
+        ("unix://u:p@/run/redis.sock?db=2", "unix:///run/redis.sock"),
+    ],
+)
+def test_redis_has_an_address_to_show(env: Any, url: str, address: str) -> None:
+    env(REDIS_URL=url)
+    assert read().redis_address == address
+
+
+@pytest.mark.parametrize(
+    "url", ["redis:6379", "http://redis", "redis://", "redis://h/zero", "redis://h:port", "unix://"]
+)
+def test_what_is_no_address_of_redis_is_refused(env: Any, url: str) -> None:
+    env(REDIS_URL=url)
+    (line,) = mistakes()
+    assert line.startswith("REDIS_URL=***: must look like redis://")
+
+
+@pytest.mark.parametrize("url", ["localhost:8080/engine-rest", "ftp://e/x", "http://", "http://e:port", "http://a b/x"])
+def test_what_is_no_address_of_an_engine_is_refused(env: Any, url: str) -> None:
+    env(ENGINE_URL=url)
+    assert mistakes() == [f"ENGINE_URL={url}: must be an address that begins with http:// or https://"]
+
+
+@pytest.mark.parametrize("name", ["ENGINE_NAME", "REDIS_PREFIX"])
+@pytest.mark.parametrize("value", ["a{b}", "a b", "ü", "x" * 65])
+def test_names_that_would_break_a_key_are_refused(env: Any, name: str, value: str) -> None:
+    env(**{name: value})
+    (line,) = mistakes()
+    assert line.startswith(f"{name}={value}: must be 1 to 64 letters, digits or ")
+
+
+def test_only_the_prefix_may_hold_colons(env: Any) -> None:
+    env(ENGINE_NAME="a:b", REDIS_PREFIX="a:b")
+    assert mistakes() == ["ENGINE_NAME=a:b: must be 1 to 64 letters, digits or . _ -"]
+
+
+def test_the_line_break_at_the_end_of_a_secrets_file_is_no_part_of_it(env: Any) -> None:
+    env(OPENAI_API_KEY="sk-1\n", ENGINE_TOKEN="\n")
+    settings = read()
+    assert settings.openai_api_key == SecretStr("sk-1")
+    assert settings.engine_token is None
+
+
+def test_a_ca_file_must_hold_certificates(env: Any, empty_place: Path) -> None:
+    env(ENGINE_CA_FILE="nowhere.pem")
+    assert mistakes() == ["ENGINE_CA_FILE=nowhere.pem: must be a PEM file with certificates: No such file or directory"]
+    (empty_place / "empty.pem").write_text("nothing\n")
+    env(ENGINE_CA_FILE="empty.pem")
+    (line,) = mistakes()
+    assert line.startswith("ENGINE_CA_FILE=empty.pem: must be a PEM file with certificates: ")
+
+
+def test_an_env_file_in_another_encoding_is_named(empty_place: Path) -> None:
+    (empty_place / ".env").write_bytes("ENGINE_PASSWORD=schlüssel\n".encode("latin-1"))
+    assert mistakes() == [".env: must be UTF-8 text"]

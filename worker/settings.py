@@ -1,0 +1,311 @@
+"""Every setting: read once at the edge, checked as a whole, frozen."""
+
+import re
+import ssl
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.errors import Permanent
+
+
+class Settings(BaseSettings):
+    """What can be set, by its name in capitals, in the environment or in `.env` of the working directory.
+
+    The environment wins; an empty value counts as not set. Building it raises pydantic's ValidationError with all
+    mistakes at once: `read` is the way in that speaks to people. The descriptions are the text of `.env.example`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",  # a .env is shared with other programs
+        frozen=True,
+        hide_input_in_errors=True,  # an input may be a secret
+    )
+
+    engine_url: str = Field("http://localhost:8080/engine-rest", description="The engine's REST API.")
+    engine_name: str = Field(
+        "default", description="Name of this engine in keys and threads; keeps two engines on one Redis apart."
+    )
+    engine_user: str | None = Field(None, description="Basic authentication, together with ENGINE_PASSWORD.")
+    engine_password: SecretStr | None = Field(None, description="Basic authentication, together with ENGINE_USER.")
+    engine_token: SecretStr | None = Field(None, description="Bearer authentication, instead of a user.")
+    engine_ca_file: Path | None = Field(
+        None, description="PEM file with the authorities to trust for the engine, instead of the system's."
+    )
+
+    redis_url: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"),
+        description="Redis or Valkey: redis://, rediss:// (TLS) or unix://, with user:password@ where needed.",
+    )
+    redis_prefix: str = Field("assistant-worker", description="First part of every key in Redis.")
+
+    openai_api_key: SecretStr | None = Field(None, description="Key of the provider `openai`.")
+    openai_base_url: str | None = Field(
+        None, description="Another server that speaks OpenAI's Conversations and Responses."
+    )
+
+    assistants_dir: Path = Field(Path("bpmn/assistants"), description="Folder with the assistants' specs.")
+    topics: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Topics to serve, separated by commas; empty finds them in the deployed models."
+    )
+
+    max_tasks: int = Field(20, ge=1, le=1000, description="Turns at the same time.")
+    lock_seconds: int = Field(
+        45, ge=10, le=600, description="Lock on a task, renewed at a third of it; 30 to 60 suits most."
+    )
+    poll_seconds: int = Field(
+        10,
+        ge=1,
+        le=20,
+        description="How long a poll waits at the engine, 1 to 20; an idle worker takes as long to stop.",
+    )
+    grace_seconds: int = Field(25, ge=1, le=3600, description="Time to finish turns on a stop; at least POLL_SECONDS.")
+    discovery_seconds: int = Field(10, ge=1, le=3600, description="How often new deployments are looked for.")
+
+    retries: int = Field(
+        3, ge=1, le=100, description="Tries of a task before its incident, where the process does not say."
+    )
+    trouble_for_seconds: int = Field(
+        3600,
+        ge=0,
+        le=604_800,
+        description="How long trouble that is not a task's own may last before it costs the task a retry.",
+    )
+
+    thread_validation: Literal["strict", "optimistic"] = Field(
+        "strict", description="strict: look at a thread before each reuse; optimistic: its use is the proof."
+    )
+    thread_days: int = Field(
+        30, ge=1, le=3650, description="A thread is remembered for this many days after its last use."
+    )
+
+    health_host: str = Field(
+        "127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 in a container."
+    )
+    health_port: int = Field(
+        8090, ge=0, le=65535, description="Port of /livez, /readyz and /metrics; 0 takes a free one."
+    )
+
+    log_format: Literal["json", "console"] = Field(
+        "json", description="Log lines for programs (json) or people (console)."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
+        "INFO", description="The least that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    )
+
+    @property
+    def lock(self) -> timedelta:
+        """How long a task is locked before it is renewed."""
+        return timedelta(seconds=self.lock_seconds)
+
+    @property
+    def poll(self) -> timedelta:
+        """How long the engine may hold a poll that finds nothing."""
+        return timedelta(seconds=self.poll_seconds)
+
+    @property
+    def grace(self) -> timedelta:
+        """How long a stop may take."""
+        return timedelta(seconds=self.grace_seconds)
+
+    @property
+    def discovery(self) -> timedelta:
+        """Between two looks at what is deployed."""
+        return timedelta(seconds=self.discovery_seconds)
+
+    @property
+    def trouble_for(self) -> timedelta:
+        """From when on trouble of others counts as the task's own."""
+        return timedelta(seconds=self.trouble_for_seconds)
+
+    @property
+    def thread_life(self) -> timedelta:
+        """How long the map remembers a thread that nobody uses."""
+        return timedelta(days=self.thread_days)
+
+    @property
+    def redis_address(self) -> str:
+        """REDIS_URL as it may be shown: without credentials, and without the query, which may hold them too."""
+        parts = urlsplit(self.redis_url.get_secret_value())
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_blank(cls, values: dict[str, Any]) -> dict[str, Any]:
+        # Secrets that come from files end with a line break more often than not.
+        texts = {name: text.strip("\r\n") for name, text in values.items() if isinstance(text, str)}
+        return {name: value for name, value in (values | texts).items() if texts.get(name, "-").strip()}
+
+    @field_validator("engine_url", "openai_base_url")
+    @classmethod
+    def _is_http_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        parts = _split(value)
+        if "@" in value:
+            own = "OPENAI_API_KEY" if info.field_name == "openai_base_url" else "ENGINE_USER and ENGINE_PASSWORD"
+            raise ValueError(f"must not carry credentials; set {own}")
+        if not parts or parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be an address that begins with http:// or https://")
+        if parts.query or parts.fragment:
+            raise ValueError("must end with its path, without ? or #")
+        return value.strip().rstrip("/")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, value: SecretStr) -> SecretStr:
+        if _is_redis_address(value.get_secret_value()):
+            return value
+        raise ValueError(
+            "must look like redis://user:password@host:6379/0, rediss://… or unix:///path; "
+            "special characters of the password as %xx"
+        )
+
+    @field_validator("engine_name", "redis_prefix")
+    @classmethod
+    def _is_plain(cls, value: str, info: ValidationInfo) -> str:
+        # Colons separate the parts of a key and braces make its hash tag, so neither can be in a name.
+        marks = ":._-" if info.field_name == "redis_prefix" else "._-"
+        if not re.fullmatch(rf"[A-Za-z0-9{marks}]{{1,64}}", value):
+            raise ValueError(f"must be 1 to 64 letters, digits or {' '.join(marks)}")
+        return value
+
+    @field_validator("engine_user")
+    @classmethod
+    def _has_no_colon(cls, value: str | None) -> str | None:
+        if value and ":" in value:
+            raise ValueError("must not contain a colon; the password belongs in ENGINE_PASSWORD")
+        return value
+
+    @field_validator("engine_password")
+    @classmethod
+    def _pairs_with_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        # BaseSettings validates defaults too, so a password that is missing comes here as None.
+        if value is None and info.data.get("engine_user"):
+            raise ValueError("must be set, because ENGINE_USER is")
+        if value is not None and info.data.get("engine_user", "bad, and said so") is None:
+            raise ValueError("needs ENGINE_USER as well")
+        return value
+
+    @field_validator("engine_token")
+    @classmethod
+    def _excludes_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value and (info.data.get("engine_user") or info.data.get("engine_password")):
+            raise ValueError("cannot be combined with ENGINE_USER and ENGINE_PASSWORD; set one or the other")
+        return value
+
+    @field_validator("engine_token", "openai_api_key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("must be one line of ASCII characters without spaces")
+        return value
+
+    @field_validator("engine_ca_file")
+    @classmethod
+    def _holds_certificates(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
+            except OSError as exc:  # ssl.SSLError is one
+                raise ValueError(f"must be a PEM file with certificates: {exc.strerror or exc}") from exc
+        return value
+
+    @field_validator("topics", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        return tuple(dict.fromkeys(name for part in value.split(",") if (name := part.strip())))
+
+    @field_validator("grace_seconds")
+    @classmethod
+    def _outlasts_a_poll(cls, value: int, info: ValidationInfo) -> int:
+        # A poll broken off would still lock tasks, for nobody.
+        poll_seconds = info.data.get("poll_seconds", 0)
+        if value < poll_seconds:
+            raise ValueError(f"must be at least POLL_SECONDS ({poll_seconds}): a stop lets the poll return")
+        return value
+
+    @field_validator("thread_validation", "log_format", "log_level", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: Any, info: ValidationInfo) -> Any:
+        options = get_args(cls.model_fields[str(info.field_name)].annotation)
+        return {option.lower(): option for option in options}.get(str(value).strip().lower(), value)
+
+
+def _is_redis_address(url: str) -> bool:
+    parts = _split(url)
+    if parts is None:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    # redis-py takes a database that is no number for 0, without a word.
+    database = re.fullmatch(r"/?\d*", parts.path)
+    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and database is not None
+
+
+def _split(url: str) -> SplitResult | None:
+    """Take an address apart; None for one that cannot be, whose parts an error text of urllib would quote."""
+    try:
+        parts = urlsplit(url.strip())
+        parts.port  # noqa: B018 - it is parsed on access only
+    except ValueError:
+        return None
+    return None if re.search(r"\s", url.strip()) else parts
+
+
+def read() -> Settings:
+    """Return the settings, or raise Permanent whose text has one line for each mistake, and no secret."""
+    try:
+        return Settings()
+    except ValidationError as exc:
+        raise Permanent("\n".join(explain(exc))) from None  # the cause holds the inputs
+    except UnicodeDecodeError:
+        raise Permanent(".env: must be UTF-8 text") from None
+    except OSError as exc:
+        raise Permanent(f".env: cannot be read: {exc.strerror}") from exc
+
+
+def explain(error: ValidationError) -> list[str]:
+    """Turn pydantic's error into lines such as `MAX_TASKS=abc: must be a whole number from 1 to 1000`."""
+    return [_line(detail) for detail in error.errors(include_url=False)]
+
+
+def _line(detail: ErrorDetails) -> str:
+    name = str(detail["loc"][0])
+    field = Settings.model_fields[name]
+    value = detail["input"]
+    given = "" if value is None else f"={_shown(name, field, value)}"
+    return f"{name.upper()}{given}: {_requirement(field, detail)}"
+
+
+def _shown(name: str, field: FieldInfo, value: Any) -> str:
+    secret = SecretStr in (field.annotation, *get_args(field.annotation))
+    # What is wrong with an address or a user is often the password in it.
+    if secret or name == "engine_user" or (name.endswith("_url") and re.search("[@?#]", str(value))):
+        return "***"
+    text = str(value)[:80]
+    return text if text.isprintable() else repr(text)
+
+
+def _requirement(field: FieldInfo, detail: ErrorDetails) -> str:
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    if field.annotation is int:
+        low, high = (
+            next(getattr(bound, end) for bound in field.metadata if hasattr(bound, end)) for end in ("ge", "le")
+        )
+        return f"must be a whole number from {low} to {high}"
+    if detail["type"] == "literal_error":
+        return f"must be one of {', '.join(get_args(field.annotation))}"
+    return detail["msg"].replace("Input should be", "must be")

@@ -1,20 +1,31 @@
-"""Waiting for a condition with a deadline."""
+"""Waiting for a condition instead of for a time."""
 
 import asyncio
 import inspect
-from collections.abc import Callable
-from time import monotonic
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, overload
+
+T = TypeVar("T")
+
+CHECK_SECONDS = 0.02
 
 
+@overload
+async def wait_until(predicate: Callable[[], Awaitable[T]], deadline_seconds: float = ..., what: str = ...) -> T: ...
+@overload
+async def wait_until(predicate: Callable[[], T], deadline_seconds: float = ..., what: str = ...) -> T: ...
 async def wait_until(predicate: Callable[[], Any], deadline_seconds: float = 10, what: str = "") -> Any:
-    """Return the predicate's first true value; it may be async. Fails the test when the deadline passes."""
-    ends_at = monotonic() + deadline_seconds
-    while monotonic() < ends_at:
-        value = predicate()
-        if inspect.isawaitable(value):
-            value = await value
+    """The first truthy value of the predicate, which may be async; AssertionError when the deadline passes before.
+
+    `what` says in the error what was waited for; the predicate's last value stands beside it.
+    """
+    deadline = time.monotonic() + deadline_seconds
+    while True:
+        outcome = predicate()
+        value = await outcome if inspect.isawaitable(outcome) else outcome
         if value:
             return value
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"waited {deadline_seconds} s in vain for {what or predicate}")
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what or predicate} did not come true within {deadline_seconds} s; last: {value!r}")
+        await asyncio.sleep(CHECK_SECONDS)

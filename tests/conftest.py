@@ -1,0 +1,39 @@
+"""Real parts for all tests, each started once per run when a test first wants it; unique names keep tests apart."""
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+
+import pytest
+
+from tests.rest import EngineRest, connect
+from worker.dev.engine import Engine
+from worker.dev.servers import Valkey
+
+_database_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """A real Operaton. A test that stops or reconfigures an engine starts one of its own."""
+    with Engine() as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """A real Valkey server. A test that stops or reconfigures a server starts one of its own."""
+    with Valkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> str:
+    """A database that no other test has seen."""
+    return valkey.url(next(_database_numbers))
+
+
+@pytest.fixture
+async def engine_rest(engine: Engine) -> AsyncIterator[EngineRest]:
+    """Client of the shared engine; deletes what it deployed when the test is over."""
+    async with connect(engine) as rest:
+        yield rest

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -35,13 +36,18 @@ class Event(StrEnum):
     RECORD_CORRUPT = "record_corrupt"
 
 
+def trace(error: BaseException) -> str:
+    """Say where an unexpected error came from: types and places only, as its text may quote a message."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    return " < ".join([type(error).__name__, *reversed(frames)])
+
+
 def configure(style: Literal["json", "console"], level: str = "INFO") -> None:
     """Send structlog and the standard library's loggers to stderr in one style."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
     ]
     renderer: Any = (
         structlog.processors.JSONRenderer()

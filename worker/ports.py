@@ -119,7 +119,10 @@ class Threads(Protocol):
         ...
 
     async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
-        """Note that a call starts now and ends within `limit` by Redis' clock. False if the hold is lost."""
+        """Note that a call starts now and ends within `limit` by Redis' clock.
+
+        False if it must not start: the hold is lost, or another delivery of the task has brought the answer.
+        """
         ...
 
     async def answer(self, hold: Hold, attempt: int, answer: Answer, *, published: bool) -> Answer:

@@ -23,10 +23,14 @@ from worker.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """The answer is ready; `local` are variables of the activity only."""
+    """The answer is ready; `local` are variables of the activity only.
+
+    `wider` is the same result in types without a length limit, for a database that does not take it otherwise.
+    """
 
     variables: Mapping[str, Variable]
     local: Mapping[str, Variable] = field(default_factory=dict)
+    wider: "Complete | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,15 @@ def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail 
     advice = f"Retry asks anew; to handle it in the model, set the property error.{outcome.value}."
     text = _message(case, f"{what}. {advice}")
     return Fail(text, text, max(0, case.retries - 1), _delay(case), drops_answer=True)
+
+
+def on_too_long(error: Exception, case: Case) -> Fail:
+    """Decide what the engine is told when its database takes the result in no type; the answer is kept."""
+    what = (
+        f"the result is too long for the engine's database: {error}. Set data.output.type=File, or ask for a shorter "
+        "answer; Retry completes without asking again."
+    )
+    return _fail(case, what, error, retries=0)
 
 
 def on_refusal(error: Exception, case: Case) -> Fail:

@@ -5,11 +5,12 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.domain import Answer, Outcome, Thread
+from worker.errors import StoreDown
 
 SCHEMA = 1
 
 
-class CorruptRecord(ValueError):
+class CorruptRecord(StoreDown):
     """What stands in Redis was not written by this version of ours."""
 
 

@@ -98,7 +98,7 @@ class RedisThreads:
 
     async def again(self, key: ThreadKey, task_id: str, attempt: int) -> None:
         """See `ports.Threads.again`."""
-        await self._run("again", [Keys.of(self._prefix, key).turn(task_id)], attempt)
+        await self._run("again", [Keys.of(self._prefix, key).turn(task_id)], attempt, self._keep)
 
     async def done(self, key: ThreadKey, task_id: str) -> None:
         """See `ports.Threads.done`."""
@@ -124,8 +124,8 @@ class RedisThreads:
         try:
             return await script(keys=keys, args=list(args))
         except ResponseError as exc:
-            if "WRONGTYPE" in str(exc):
-                raise CorruptRecord("wrong type") from exc
+            if "WRONGTYPE" in str(exc) or "user_script" in str(exc):
+                raise CorruptRecord(f"{name} cannot work with what is there: {_first_word(exc)}") from exc
             raise StoreDown(f"Redis refuses: {_first_word(exc)}") from exc
         except (RedisError, OSError) as exc:
             raise StoreDown(f"Redis cannot be used: {type(exc).__name__} {_first_word(exc)}") from exc

@@ -1,11 +1,12 @@
 -- Drop an attempt's answer, so that the next delivery of the task asks anew.
 -- KEYS    turn
--- ARGV    attempt
+-- ARGV    attempt, journal ttl ms
 -- returns 1 | 0 (another attempt is on already)
 -- repeat  finds the next attempt and does nothing
-if redis.call('HGET', KEYS[1], 'attempt') ~= ARGV[1] then
+if (redis.call('HGET', KEYS[1], 'attempt') or '1') ~= ARGV[1] then
   return 0
 end
 redis.call('HSET', KEYS[1], 'state', 'open', 'attempt', ARGV[1] + 1)
 redis.call('HDEL', KEYS[1], 'answer', 'deadline', 'trouble_since')
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1

@@ -2,13 +2,13 @@
 -- KEYS    hold, thread
 -- ARGV    token, thread id, generation, generation it replaces ('0': none), thread ttl ms
 -- returns 1 | 0 (refused, nothing written)
--- repeat  finds its own thread bound and says 1
-if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
-  return 0
-end
+-- repeat  finds its own thread bound and says 1, even if the hold is lost by then: the map does name it
 local bound = redis.call('HMGET', KEYS[2], 'id', 'generation')
 if bound[1] == ARGV[2] and bound[2] == ARGV[3] then
   return 1
+end
+if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
+  return 0
 end
 if (bound[2] or '0') ~= ARGV[4] then
   return 0

@@ -4,7 +4,7 @@
 -- returns {'answered', attempt, answer} | {'busy'} |
 --         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none), ms of trouble}
 -- repeat  the same token takes the same hold again
-local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'trouble_since')
+local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since')
 local attempt = turn[2] or '1'
 if turn[1] == 'answered' or turn[1] == 'done' then
   return {'answered', attempt, turn[3]}
@@ -19,9 +19,9 @@ redis.call('PEXPIRE', KEYS[3], ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local running = -1
-if turn[1] == 'intent' then
-  running = math.max(0, tonumber(turn[4]) - now)
+if turn[1] == 'intent' then -- never longer than the call's own limit, wherever the clock was set to meanwhile
+  running = math.max(0, math.min((tonumber(turn[4] or '') or now) - now, tonumber(turn[5] or '') or 0))
 end
-local trouble = turn[5] and now - tonumber(turn[5]) or 0
+local trouble = now - (tonumber(turn[6] or '') or now)
 local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published')
 return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble}

@@ -1,13 +1,18 @@
 -- Note that a call starts now, under the hold, and by when it has ended, by the clock of this server.
 -- KEYS    turn, hold
 -- ARGV    token, attempt, limit ms, journal ttl ms
--- returns 1 | 0 (the hold is lost: the call must not start)
+-- returns 1 | 0 (the hold is lost, or an answer has come meanwhile: the call must not start)
 -- repeat  moves the deadline a little
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
   return 0
 end
+local state = redis.call('HGET', KEYS[1], 'state')
+if state == 'answered' or state == 'done' then
+  return 0
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', string.format('%.0f', now + ARGV[3]))
+local deadline = string.format('%.0f', now + ARGV[3])
+redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', deadline, 'limit', ARGV[3])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1

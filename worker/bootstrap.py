@@ -1,0 +1,154 @@
+"""Puts the worker together: the only place that names concrete adapters."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import structlog
+
+from worker import assistants, health
+from worker.delivery import Delivery
+from worker.dependencies import Dependencies
+from worker.engine import Access, Basic, Bearer, Discovery, FixedTopics, RestEngine
+from worker.handler import TaskHandler
+from worker.lease import Leases
+from worker.logs import Event
+from worker.models import OpenAIModel
+from worker.poller import Poller
+from worker.ports import Model, Topics
+from worker.record import Rules
+from worker.settings import Settings
+from worker.slots import Slots
+from worker.threads import RedisThreads, open_redis
+from worker.turn import Turn
+from worker.waiting import WaitingRoom
+
+WAITING_PLACES_PER_SLOT = 4
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """The outside, connected."""
+
+    engine: RestEngine
+    threads: RedisThreads
+    model: Model
+
+
+def worker_id() -> str:
+    """Name this process start. The engine checks nothing else, so it must never come twice."""
+    return f"assistant-worker-{socket.gethostname()[:100]}-{os.getpid()}-{uuid4().hex[:12]}"
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[Adapters]:
+    """Open every adapter; nothing is reached yet."""
+    async with AsyncExitStack() as stack:
+        url = settings.redis_url.get_secret_value()
+        redis = await stack.enter_async_context(open_redis(url, connections=min(2 * settings.max_tasks + 2, 64)))
+        yield Adapters(
+            engine=await stack.enter_async_context(_open_engine(settings)),
+            threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),
+            model=await stack.enter_async_context(_open_model(settings)),
+        )
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then let go of everything; a second signal ends the grace period."""
+    specs = assistants.load(settings.assistants_dir)
+    stopping, hurry = asyncio.Event(), asyncio.Event()
+    _on_signals(stopping, hurry)
+    async with connect(settings) as adapters:
+        await work(settings, specs, adapters, stopping, hurry)
+    log.info(Event.STOPPED)
+
+
+async def work(
+    settings: Settings, specs: assistants.Specs, adapters: Adapters, stopping: asyncio.Event, hurry: asyncio.Event
+) -> None:
+    """Wire the parts and poll until `stopping`."""
+    engine, threads = adapters.engine, adapters.threads
+    probes = {"engine": engine.ping, "redis": threads.ping, "provider": adapters.model.ping}
+    async with AsyncExitStack() as stack:
+        dependencies = await stack.enter_async_context(Dependencies(probes))
+        slots = Slots(settings.max_tasks)
+        handler = TaskHandler(
+            Leases(engine, settings.lock),
+            slots,
+            Turn(engine, threads, {"openai": adapters.model}, specs, rules(settings), stopping.is_set),
+            WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
+            Delivery(engine, threads),
+            dependencies,
+        )
+        poller = Poller(
+            engine, _topics(settings, engine), slots, handler, dependencies, stopping, settings.grace.total_seconds()
+        )
+
+        def not_ready() -> list[str]:
+            return (["stopping"] if stopping.is_set() else []) + dependencies.reasons()
+
+        port = await stack.enter_async_context(health.serve(settings.health_host, settings.health_port, not_ready))
+        lag = asyncio.create_task(health.measure_lag(), name="loop lag")
+        stack.callback(lag.cancel)
+        log.info(
+            Event.STARTED,
+            engine=settings.engine_url,
+            redis=settings.redis_address,
+            worker_id=engine.worker_id,
+            health_port=port,
+            assistants=[f"{each.name} {each.version}" for each in specs.assistants],
+        )
+        await poller.run(hurry)
+
+
+def rules(settings: Settings) -> Rules:
+    """Pick what a turn obeys."""
+    return Rules(
+        engine_name=settings.engine_name,
+        strict=settings.thread_validation == "strict",
+        retries=settings.retries,
+        trouble_limit=settings.trouble_for,
+        lease=settings.lock,
+    )
+
+
+def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
+    auth: Basic | Bearer | None = None
+    if settings.engine_user and settings.engine_password:
+        auth = Basic(settings.engine_user, settings.engine_password.get_secret_value())
+    if settings.engine_token:
+        auth = Bearer(settings.engine_token.get_secret_value())
+    access = Access(
+        url=settings.engine_url,
+        worker_id=worker_id(),
+        lock=settings.lock,
+        poll=settings.poll,
+        auth=auth,
+        ca_file=settings.engine_ca_file,
+    )
+    return RestEngine.open(access)
+
+
+def _open_model(settings: Settings) -> AbstractAsyncContextManager[OpenAIModel]:
+    key = settings.openai_api_key
+    return OpenAIModel.open(key.get_secret_value() if key else None, settings.openai_base_url)
+
+
+def _topics(settings: Settings, engine: RestEngine) -> Topics:
+    return FixedTopics(settings.topics) if settings.topics else Discovery(engine, settings.discovery)
+
+
+def _on_signals(stopping: asyncio.Event, hurry: asyncio.Event) -> None:
+    def stop() -> None:
+        log.info(Event.STOPPING, at_once=stopping.is_set())
+        (hurry if stopping.is_set() else stopping).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)

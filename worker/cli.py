@@ -1,0 +1,64 @@
+"""Command line: `assistant-worker run | demo | doctor`, also as `python -m worker`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from worker import __doc__ as purpose
+from worker import logs, settings
+from worker.errors import Permanent
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command named on the command line and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except Permanent as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="assistant-worker", description=purpose)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    run = commands.add_parser("run", help="serve an engine until SIGTERM or Ctrl-C; settings come from the environment")
+    run.set_defaults(command=_run)
+
+    doctor = commands.add_parser("doctor", help="check engine, Redis, provider, assistants and deployed models")
+    doctor.set_defaults(command=_doctor)
+
+    demo = commands.add_parser("demo", help="take a decision through a real engine on this machine")
+    demo.add_argument("--once", action="store_true", help="end when the process instance has ended")
+    demo.add_argument("--crash", action="store_true", help="kill the worker after step 2 and start another")
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _run(_: argparse.Namespace) -> int:
+    from worker import bootstrap  # noqa: PLC0415 - importing the adapters costs a second that --help need not pay
+
+    chosen = settings.read()
+    logs.configure(chosen.log_format, chosen.log_level)
+    asyncio.run(bootstrap.run(chosen))
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from worker import doctor  # noqa: PLC0415 - as above
+
+    chosen = settings.read()
+    logs.configure("console", "ERROR")
+    return asyncio.run(doctor.examine(chosen))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    try:
+        from worker.dev import demo  # noqa: PLC0415 - the extra [demo] is not installed everywhere
+    except ImportError as exc:
+        raise Permanent(f"the demo needs more packages ({exc.name}): pip install 'assistant-worker[demo]'") from exc
+    return demo.main(once=options.once, crash=options.crash)

@@ -1,0 +1,171 @@
+"""Tells the engine a verdict. Only the telling repeats, never the turn."""
+
+import asyncio
+import random
+from contextlib import suppress
+
+import structlog
+
+from worker import metrics
+from worker.domain import Task
+from worker.errors import (
+    Conflict,
+    EngineDenied,
+    EngineDown,
+    Refused,
+    StoreDown,
+    TaskLost,
+    TaskSuspended,
+    TooLong,
+    WorkerError,
+)
+from worker.lease import Lease
+from worker.logs import Event
+from worker.ports import Engine, Threads
+from worker.record import Record
+from worker.verdict import (
+    Abandon,
+    BpmnError,
+    Case,
+    Complete,
+    Fail,
+    Park,
+    Unlock,
+    Verdict,
+    on_refusal,
+    on_too_long,
+)
+
+REFUSAL_PAUSES_SECONDS = (5.0, 20.0)
+"""Pauses before a refused result is sent again: the step behind the task may have failed by chance."""
+LONGEST_PAUSE_SECONDS = 10.0
+REPORT_TRIES = 4
+"""How often a failure, an error or an unlock is sent; a lock that nobody releases runs out by itself."""
+
+log = structlog.get_logger()
+
+
+class Delivery:
+    """Hands verdicts in. One completion at most is accepted per task: the engine checks our worker id."""
+
+    def __init__(
+        self, engine: Engine, threads: Threads, refusal_pauses: tuple[float, ...] = REFUSAL_PAUSES_SECONDS
+    ) -> None:
+        self._engine = engine
+        self._threads = threads
+        self._refusal_pauses = refusal_pauses
+
+    async def __call__(self, task: Task, verdict: Verdict, record: Record, case: Case, lease: Lease) -> Verdict:
+        """Tell the engine and return what it was told in the end. Raises TaskLost."""
+        lease.telling = True
+        if isinstance(verdict, Complete):
+            verdict = await self._complete(task, verdict, case)
+        if isinstance(verdict, Complete):
+            await self._close_journal(task, verdict, record)
+            return verdict
+        await lease.end()
+        if await self._report(task, verdict, lease):
+            await self._close_journal(task, verdict, record)
+            return verdict
+        return Abandon(f"the engine did not take our {type(verdict).__name__}")
+
+    async def _complete(self, task: Task, verdict: Complete, case: Case) -> Verdict:  # noqa: C901 - a branch per answer
+        """Complete until the engine has said yes or no, however long it is away: nothing else would keep the answer."""
+        maybe_done = False
+        tries = refusals = 0
+        while True:
+            try:
+                await self._engine.complete(task.id, verdict.variables, verdict.local)
+            except TaskLost:
+                if maybe_done and await self._was_completed(task):
+                    return verdict
+                raise
+            except TaskSuspended:
+                return Abandon("the task is suspended; the answer is kept")
+            except TooLong as exc:
+                if verdict.wider is None:
+                    return on_too_long(exc, case)
+                verdict, pause, cause = verdict.wider, 0.0, "too_long"
+            except Refused as exc:
+                if refusals == len(self._refusal_pauses):
+                    return on_refusal(exc, case)
+                pause, cause = self._refusal_pauses[refusals], "refused"
+                refusals += 1
+            except Conflict:
+                pause, cause = _growing(0.05, tries, 1.0), "conflict"
+            except EngineDown:
+                maybe_done = True
+                pause, cause = _growing(0.25, tries, LONGEST_PAUSE_SECONDS), "no_reply"
+            else:
+                return verdict
+            tries += 1
+            metrics.COMPLETIONS_REPEATED.labels(cause).inc()
+            await asyncio.sleep(pause)
+
+    async def _was_completed(self, task: Task) -> bool:
+        """Ask the history whether a completion whose reply was lost got through. Who may not ask cannot know: no."""
+        for tries in range(REPORT_TRIES):
+            with suppress(EngineDown):
+                try:
+                    return await self._engine.was_completed(task.id)
+                except EngineDenied:
+                    return False
+            await asyncio.sleep(_growing(0.25, tries, LONGEST_PAUSE_SECONDS))
+        return False
+
+    async def _report(self, task: Task, verdict: Verdict, lease: Lease) -> bool:
+        """Tell everything but a completion. False if the engine did not take it; the lock runs out by itself then."""
+        maybe_told = False
+        for tries in range(REPORT_TRIES):
+            try:
+                await self._send(task, verdict, lease)
+            except TaskLost:
+                if maybe_told or isinstance(verdict, Unlock | Park):
+                    return True
+                raise
+            except (EngineDown, Conflict) as exc:
+                maybe_told = maybe_told or isinstance(exc, EngineDown)
+                reason = str(exc)
+                if tries + 1 < REPORT_TRIES:
+                    await asyncio.sleep(_growing(0.25, tries, LONGEST_PAUSE_SECONDS))
+            except WorkerError as exc:
+                reason = str(exc)
+                break
+            else:
+                return True
+        log.warning(Event.VERDICT_NOT_DELIVERED, verdict=type(verdict).__name__, reason=reason)
+        return False
+
+    async def _send(self, task: Task, verdict: Verdict, lease: Lease) -> None:
+        match verdict:
+            case Fail():
+                await self._engine.fail(task.id, verdict.message, verdict.details, verdict.retries, verdict.delay)
+            case BpmnError():
+                await self._engine.bpmn_error(task.id, verdict.code, verdict.message, verdict.variables)
+            case Park():
+                await self._engine.extend(task.id, verdict.duration)
+                metrics.PARKED.labels(verdict.reason).inc()
+            case Unlock():
+                if lease.is_live():  # the engine does not check whose lock it takes away
+                    await self._engine.unlock(task.id)
+            case Abandon() | Complete():
+                pass
+
+    async def _close_journal(self, task: Task, verdict: Verdict, record: Record) -> None:
+        """Note what the engine knows now; without Redis the entry runs out by itself."""
+        if record.key is None:
+            return
+        with suppress(StoreDown):
+            match verdict:
+                case Complete():
+                    await self._threads.done(record.key, task.id)
+                case Fail(drops_answer=True) | BpmnError():
+                    await self._threads.again(record.key, task.id, record.attempt)
+                case _:
+                    pass
+
+
+def _growing(first: float, tries: int, longest: float) -> float:
+    """Return the seconds to wait after so many tries, spread so that no two workers keep step."""
+    seconds: float = min(first * 2.0 ** min(tries, 10), longest)
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing

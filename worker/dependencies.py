@@ -1,0 +1,114 @@
+"""What the worker cannot work without. While one is away nothing is fetched, and one probe decides when to go on."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+from typing import Self
+
+import structlog
+
+from worker import metrics
+from worker.errors import WorkerError
+from worker.logs import Event, trace
+
+LONGEST_PAUSE_SECONDS = 30.0
+SHORTEST_PAUSE_SECONDS = 0.5
+STEADY_SECONDS = 60.0
+"""How long a dependency must have been up for its next trouble to count as a new one."""
+
+log = structlog.get_logger()
+
+
+class Dependency:
+    """One of them. `probe` returns when it can be used, and raises a WorkerError when not."""
+
+    def __init__(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
+        self.name = name
+        self.trouble: str | None = None
+        self._probe = probe
+        self._failures = 0
+        self._up_since = 0.0
+
+    def note(self, reason: str) -> bool:
+        """Note trouble; True if it is new. Flapping does not start the growing pauses over."""
+        if self.trouble is not None:
+            return False
+        if monotonic() - self._up_since > STEADY_SECONDS:
+            self._failures = 0
+        self.trouble = reason
+        metrics.PAUSED.labels(self.name).set(1)
+        return True
+
+    async def recover(self) -> None:
+        """Probe with growing pauses until it works."""
+        while True:
+            pause = min(SHORTEST_PAUSE_SECONDS * 2**self._failures, LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads repeats
+            self._failures = min(self._failures + 1, 10)
+            trouble = await self._examine()
+            if trouble is not None:
+                if trouble != self.trouble:
+                    log.error(Event.DEPENDENCY_DOWN, dependency=self.name, reason=trouble)
+                self.trouble = trouble
+                continue
+            self.trouble = None
+            self._up_since = monotonic()
+            metrics.PAUSED.labels(self.name).set(0)
+            return
+
+    async def _examine(self) -> str | None:
+        """Say what is wrong. A probe that breaks in an unforeseen way must not end the probing."""
+        try:
+            await self._probe()
+        except WorkerError as exc:
+            return str(exc)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is in the log, and the next probe may work
+            return f"the probe failed: {trace(exc)}"
+        return None
+
+
+class Dependencies:
+    """All of them, by name. Use as an async context manager: it owns the probes."""
+
+    def __init__(self, probes: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+        self._all = {name: Dependency(name, probe) for name, probe in probes.items()}
+        self._recoveries: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        """Take nothing for granted: each is probed before the first fetch."""
+        for dependency in self._all.values():
+            dependency.note("not probed yet")
+            self._start(dependency)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End the probes."""
+        for recovery in self._recoveries.values():
+            recovery.cancel()
+        await asyncio.gather(*self._recoveries.values(), return_exceptions=True)
+
+    def down(self, name: str, reason: str) -> None:
+        """Stop fetching until this dependency answers its probe."""
+        dependency = self._all[name]
+        if dependency.note(reason):
+            log.error(Event.DEPENDENCY_DOWN, dependency=name, reason=reason)
+            self._start(dependency)
+
+    def reasons(self) -> list[str]:
+        """Say for each dependency that is away what is wrong with it."""
+        return [f"{each.name}: {each.trouble}" for each in self._all.values() if each.trouble is not None]
+
+    async def all_up(self) -> None:
+        """Return when everything works."""
+        while pending := [task for task in self._recoveries.values() if not task.done()]:
+            await asyncio.wait(pending)
+
+    def _start(self, dependency: Dependency) -> None:
+        self._recoveries[dependency.name] = asyncio.create_task(
+            self._recover(dependency), name=f"probe {dependency.name}"
+        )
+
+    async def _recover(self, dependency: Dependency) -> None:
+        await dependency.recover()
+        log.info(Event.DEPENDENCY_UP, dependency=dependency.name)

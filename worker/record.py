@@ -1,0 +1,56 @@
+"""What is known of a turn while it goes, and the rules it obeys."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from worker.domain import Answer, Thread, ThreadKey
+
+Use = Literal["created", "reused", "recreated", "adopted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that a turn obeys. `lease` is how long a hold lives without renewal.
+
+    `strict` validates every thread before its use; otherwise the use itself is the proof.
+    """
+
+    engine_name: str
+    strict: bool
+    retries: int
+    trouble_limit: timedelta
+    lease: timedelta
+
+
+@dataclass(slots=True)
+class Record:
+    """One turn's facts, for its log line, its meta variable and its delivery. Filled as the turn goes.
+
+    `recovered` says where an answer was found instead of asked for: journal or thread.
+    """
+
+    activity: str
+    assistant: str = "?"
+    version: str | None = None
+    key: ThreadKey | None = None
+    attempt: int = 1
+    thread: Thread | None = None
+    use: Use = "reused"
+    recovered: Literal["journal", "thread"] | None = None
+    answer: Answer | None = None
+    trouble_for: timedelta = timedelta(0)
+    error: Exception | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time inside to this phase."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started

@@ -129,6 +129,9 @@ class Asking:
             owner = await self.model.metadata(thread.id)
         except ThreadGone:
             return None, thread
+        except BadRequest as exc:  # not even the form of an id of this provider's
+            log.warning(Event.THREAD_VARIABLE_REJECTED, reason=str(exc))
+            return None, None
         expected = self.entry.hold.key.metadata()
         if any(owner.get(name) != value for name, value in expected.items()):
             log.warning(Event.THREAD_VARIABLE_REJECTED, reason="the conversation belongs to somebody else")

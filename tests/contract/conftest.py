@@ -1,0 +1,56 @@
+"""The model port over the scripted server."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
+
+import httpx2
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.contract.questions import KEY
+from worker.dev.model import ModelServer
+from worker.models import OpenAIModel
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities_read_once() -> Iterator[None]:
+    """Every model port reads the trusted authorities when it opens: a worker does it once, tests hundreds of times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx2, "create_ssl_context", cache(httpx2.create_ssl_context))
+        yield
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ModelServer]:
+    """A scripted server that wants the key."""
+    async with ModelServer(key=KEY) as server:
+        yield server
+
+
+@pytest.fixture
+async def model(server: ModelServer) -> AsyncIterator[OpenAIModel]:
+    """The port on it."""
+    async with OpenAIModel.open(KEY, server.base_url) as model:
+        yield model
+
+
+@pytest.fixture
+async def thread(model: OpenAIModel) -> str:
+    """An empty conversation."""
+    return await model.create_thread({})
+
+
+@pytest.fixture
+def counted() -> Callable[[str, str], float]:
+    """How much a metric's label has grown since the test began: `counted("model_calls", "ok")`."""
+    labels = {"model_calls": "outcome", "tokens": "direction"}
+
+    def value(metric: str, label: str) -> float:
+        return REGISTRY.get_sample_value(f"worker_{metric}_total", {labels[metric]: label}) or 0
+
+    started: dict[tuple[str, str], float] = {}
+    for sample in (sample for family in REGISTRY.collect() for sample in family.samples):
+        for metric, name in labels.items():
+            if sample.name == f"worker_{metric}_total":
+                started[metric, sample.labels[name]] = sample.value
+    return lambda metric, label: value(metric, label) - started.get((metric, label), 0)

@@ -1,0 +1,72 @@
+"""Finding an answer among a conversation's items, and reading responses that lack what others have."""
+
+import json
+from typing import Any
+
+import pytest
+
+from worker.domain import Answer, Outcome
+from worker.models.wire import Items, Response, answer_behind, answer_of
+
+
+def message(role: str, text: str, **more: Any) -> dict[str, Any]:
+    kind = "input_text" if role == "user" else "output_text"
+    return {"type": "message", "role": role, "status": "completed", "content": [{"type": kind, "text": text}], **more}
+
+
+def looked(*oldest_first: Any) -> Answer | None:
+    page = Items.model_validate_json(json.dumps({"object": "list", "data": list(oldest_first)[::-1], "more": 1}))
+    return answer_behind(page.data, "0123456789ab")
+
+
+MINE = message("user", "What?\n\n(ref 0123456789ab)")
+
+
+def test_question_is_known_by_its_last_line_only() -> None:
+    quoting = message("user", "You said (ref 0123456789ab)\n(ref 0123456789ab)\nbut why?\n\n(ref aaaaaaaaaaaa)")
+
+    assert looked(quoting, message("assistant", "Because.")) is None
+    assert looked(message("assistant", "(ref 0123456789ab)"), message("assistant", "Hm.")) is None
+
+
+def test_question_without_anything_behind_it_has_no_answer() -> None:
+    assert looked(MINE) is None
+    assert looked(MINE, message("user", "Another\n\n(ref aaaaaaaaaaaa)"), message("assistant", "Other.")) is None
+
+
+def test_answer_that_is_still_being_written_has_not_come() -> None:
+    assert looked(MINE, message("assistant", "Half", status="in_progress")) is None
+
+
+def test_question_that_was_put_twice_is_answered_by_the_one_that_was() -> None:
+    answer = looked(MINE, message("assistant", "Here."), MINE)
+
+    assert answer is not None
+    assert answer.text == "Here."
+
+
+def test_items_of_unknown_kinds_and_shapes_do_no_harm() -> None:
+    odd = [
+        {"type": "reasoning", "content": None, "summary": []},
+        {"type": "hologram", "content": {"a": [1]}, "status": 7},
+        {"content": "text"},
+    ]
+    answer = looked(*odd, MINE, *odd, message("assistant", "Fine.", new_field={}), *odd)
+
+    assert answer is not None
+    assert (answer.text, answer.outcome) == ("Fine.", Outcome.OK)
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        ({"id": "resp_1"}, Outcome.EMPTY),
+        ({"id": "resp_1", "status": "completed", "output": None, "usage": None}, Outcome.EMPTY),
+        ({"id": "resp_1", "status": "completed", "output": [message("assistant", " \n")]}, Outcome.EMPTY),
+        ({"id": "resp_1", "status": "incomplete", "output": []}, Outcome.INCOMPLETE),
+        ({"id": "resp_1", "status": "incomplete", "incomplete_details": {"reason": "new"}}, Outcome.INCOMPLETE),
+        ({"id": "resp_1", "output": [message("assistant", "Yes.")]}, Outcome.OK),
+    ],
+)
+def test_sparse_responses_are_read_for_what_they_have(body: dict[str, Any], outcome: Outcome) -> None:
+    assert answer_of(Response.model_validate_json(json.dumps(body))).outcome is outcome

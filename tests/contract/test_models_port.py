@@ -1,0 +1,134 @@
+"""What any server with Conversations and Responses has to do, seen through the port.
+
+Set OPENAI_BASE_URL (and OPENAI_API_KEY) to run it against another server than the scripted one; OPENAI_TEST_MODEL
+names a model of it.
+"""
+
+import json
+import os
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from tests.contract.questions import assistant, question
+from worker.dev.model import ModelServer
+from worker.domain import Assistant, Outcome
+from worker.errors import BadRequest, ThreadGone
+from worker.models import OpenAIModel
+
+PAIRS = {"engine": "default", "tenant": "", "scope": "instance-1", "assistant": "analyst", "generation": "1"}
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[OpenAIModel]:
+    if base_url := os.environ.get("OPENAI_BASE_URL"):
+        async with OpenAIModel.open(os.environ.get("OPENAI_API_KEY"), base_url) as model:
+            yield model
+    else:
+        async with ModelServer() as server, OpenAIModel.open("any", server.base_url) as model:
+            yield model
+
+
+@pytest.fixture
+def spec() -> Assistant:
+    name = os.environ.get("OPENAI_TEST_MODEL", "gpt-5-mini")
+    return assistant(model=name, timeout=timedelta(seconds=60))
+
+
+async def test_thread_keeps_the_metadata_it_was_made_with(model: OpenAIModel) -> None:
+    assert await model.metadata(await model.create_thread(PAIRS)) == PAIRS
+    assert await model.metadata(await model.create_thread({})) == {}
+
+
+async def test_answer_is_found_again_by_the_ref_of_its_question(model: OpenAIModel, spec: Assistant) -> None:
+    thread, asked = await model.create_thread(PAIRS), question("Name a colour.")
+
+    answer = await model.ask(thread, asked, spec)
+    found = await model.look(thread, asked.ref)
+
+    assert (answer.outcome, answer.recovered) == (Outcome.OK, False)
+    assert answer.text
+    assert answer.response_id
+    assert answer.model
+    assert answer.input_tokens
+    assert answer.output_tokens
+    assert found is not None
+    assert (found.text, found.outcome, found.recovered) == (answer.text, Outcome.OK, True)
+
+
+async def test_answer_is_found_behind_later_turns(model: OpenAIModel, spec: Assistant) -> None:
+    thread, first = await model.create_thread(PAIRS), question("Name a town.")
+
+    answer = await model.ask(thread, first, spec)
+    later = [await model.ask(thread, question(f"Name {what}."), spec) for what in ("a river", "a lake")]
+
+    found = await model.look(thread, first.ref)
+    assert found is not None
+    assert found.text == answer.text
+    assert found.text not in {each.text for each in later}
+
+
+async def test_ref_that_was_never_asked_is_not_found(model: OpenAIModel, spec: Assistant) -> None:
+    thread = await model.create_thread(PAIRS)
+
+    assert await model.look(thread, question().ref) is None
+    await model.ask(thread, question("Name a tree."), spec)
+    assert await model.look(thread, question().ref, deep=True) is None
+
+
+async def test_deleted_thread_is_gone_for_everything_but_deleting(model: OpenAIModel, spec: Assistant) -> None:
+    thread = await model.create_thread(PAIRS)
+
+    await model.delete_thread(thread)
+
+    with pytest.raises(ThreadGone):
+        await model.metadata(thread)
+    with pytest.raises(ThreadGone):
+        await model.look(thread, question().ref)
+    with pytest.raises(ThreadGone):
+        await model.ask(thread, question(), spec)
+    await model.delete_thread(thread)
+
+
+async def test_model_that_does_not_exist_is_named_and_leaves_the_thread_alone(
+    model: OpenAIModel, spec: Assistant
+) -> None:
+    thread = await model.create_thread(PAIRS)
+
+    with pytest.raises(BadRequest, match=r"no-such-model.*correct `model` in the assistant's spec"):
+        await model.ask(thread, question(), assistant(model="no-such-model"))
+
+    assert await model.metadata(thread) == PAIRS
+    assert not await model.has_model("no-such-model")
+    assert await model.has_model(spec.model)
+
+
+async def test_answer_that_reaches_its_token_limit_is_incomplete(model: OpenAIModel) -> None:
+    name = os.environ.get("OPENAI_TEST_MODEL", "gpt-5-mini")
+    spec = assistant(model=name, max_output_tokens=16, timeout=timedelta(seconds=60))
+    thread = await model.create_thread(PAIRS)
+
+    answer = await model.ask(thread, question("Explain the tides in ten long sentences."), spec)
+
+    assert (answer.outcome, answer.detail) == (Outcome.INCOMPLETE, "max_output_tokens")
+
+
+async def test_answer_with_a_schema_is_json_of_that_schema(model: OpenAIModel, spec: Assistant) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"type": "string"}},
+        "required": ["colour"],
+        "additionalProperties": False,
+    }
+    thread = await model.create_thread(PAIRS)
+
+    answer = await model.ask(
+        thread, question("Name a colour."), assistant(model=spec.model, output_schema=schema, timeout=spec.timeout)
+    )
+
+    assert set(json.loads(answer.text)) == {"colour"}
+
+
+async def test_key_that_is_accepted_pings(model: OpenAIModel) -> None:
+    await model.ping()

@@ -1,0 +1,128 @@
+"""What happens below HTTP: connections that do not come about, break, or carry something else."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.contract.questions import KEY, assistant, question
+from worker.dev.model import ModelServer
+from worker.dev.processes import HOST, free_port
+from worker.errors import ModelDown, ModelUnknown
+from worker.models import OpenAIModel
+
+Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class RawServer:
+    """Answers every request with the same bytes and hangs up. `heard` is what came."""
+
+    reply: bytes
+    port: int = 0
+    heard: list[bytes] = field(default_factory=list)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://{HOST}:{self.port}/v1"
+
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.heard.append(head)
+            length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
+            await reader.readexactly(int(length.partition(b":")[2]))
+            writer.write(self.reply)
+            await writer.drain()
+        except asyncio.IncompleteReadError:
+            pass  # the client hung up first
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def raw_server(reply: bytes) -> AsyncIterator[RawServer]:
+    raw = RawServer(reply)
+    server = await asyncio.start_server(raw.converse, HOST, 0)
+    raw.port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield raw
+
+
+def http(status: str, body: bytes, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", "Content-Type: application/json", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://{host}:{closed}/v1",
+        "http://no-such-host.invalid/v1",
+        "https://{host}:{plain}/v1",
+    ],
+    ids=["refused", "no such name", "no TLS there"],
+)
+async def test_connection_that_never_came_about_asked_nothing(address: str) -> None:
+    async with ModelServer() as plain:
+        base_url = address.format(host=HOST, closed=free_port(), plain=plain.port)
+        async with OpenAIModel.open(KEY, base_url) as model:
+            with pytest.raises(ModelDown, match=r"no connection \(ClientConnector"):
+                await model.ask("conv_1", question(), assistant())
+            with pytest.raises(ModelDown):
+                await model.create_thread({})
+            with pytest.raises(ModelDown):
+                await model.look("conv_1", "0123456789ab")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\x16\x03\x01\x00\xa5\x01\x00\x00",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+        http("200 OK", b"no gzip", "Content-Encoding: gzip"),
+        http("200 OK", b'{"id": "\xff\xfe"}'),
+        http("500 Oops", b"no gzip", "Content-Encoding: gzip"),
+        http("200 OK", b""),
+        http("204 No Content", b""),
+        http("99 Odd", b"{}"),
+    ],
+    ids=lambda reply: repr(reply[:60]),
+)
+async def test_turn_whose_reply_cannot_be_read_may_have_run(reply: bytes) -> None:
+    async with raw_server(reply) as raw, OpenAIModel.open(KEY, raw.base_url) as model:
+        with pytest.raises(ModelUnknown):
+            await model.ask("conv_1", question(), assistant())
+        assert len(raw.heard) == 1
+
+        with pytest.raises(ModelUnknown):
+            await model.create_thread({})
+        with pytest.raises(ModelDown):
+            await model.look("conv_1", "0123456789ab")
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
+async def test_redirect_is_not_followed(status: str) -> None:
+    async with raw_server(http("200 OK", b'{"id": "resp_1"}')) as elsewhere:
+        redirect = http(status, b"", f"Location: {elsewhere.base_url}/responses")
+        async with raw_server(redirect) as raw, OpenAIModel.open(KEY, raw.base_url) as model:
+            with pytest.raises(ModelDown, match="leads elsewhere"):
+                await model.ask("conv_1", question(), assistant())
+        assert elsewhere.heard == []
+
+
+async def test_key_goes_into_the_header_and_nowhere_else() -> None:
+    async with raw_server(http("200 OK", b'{"id": "conv_1"}')) as raw, OpenAIModel.open(KEY, raw.base_url) as model:
+        assert await model.create_thread({}) == "conv_1"
+
+    (head,) = raw.heard
+    assert head.count(KEY.encode()) == 1
+    assert f"Authorization: Bearer {KEY}\r\n".lower().encode() in head.lower()

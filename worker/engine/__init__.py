@@ -1,0 +1,18 @@
+"""A BPMN engine over its REST API: tasks, results and variables, definitions, and the topics to poll for."""
+
+from worker.engine.client import RestEngine
+from worker.engine.info import EngineInfo
+from worker.engine.topics import Discovery, FixedTopics, NotServed, Survey
+from worker.engine.transport import Access, Basic, Bearer
+
+__all__ = [
+    "Access",
+    "Basic",
+    "Bearer",
+    "Discovery",
+    "EngineInfo",
+    "FixedTopics",
+    "NotServed",
+    "RestEngine",
+    "Survey",
+]

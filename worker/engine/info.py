@@ -1,0 +1,69 @@
+"""What a person wants to know of the engine before it is worked with: version, clock, and our rights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from worker.engine.transport import Transport
+from worker.errors import EngineDenied
+
+_DEFINITION, _INSTANCE = ("process definitions", 6), ("process instances", 8)
+_RIGHTS = {
+    "find the topics": (("READ", _DEFINITION),),
+    "fetch tasks": (("READ_INSTANCE", _DEFINITION), ("READ", _INSTANCE)),
+    "complete tasks": (("UPDATE_INSTANCE", _DEFINITION), ("UPDATE", _INSTANCE)),
+    "look up whether a completion got through": (("READ_HISTORY", _DEFINITION),),
+}
+"""What we do, and the rights of which one suffices; the engine's numbers of resources are part of its API."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """`clock_ahead` is the engine's clock minus ours, good to a second or two; None if it does not say.
+
+    `lacking` names what we may not do with every definition. Rights for some of them only count as lacking: the
+    engine hides what we may not see instead of refusing it.
+    """
+
+    version: str
+    clock_ahead: timedelta | None
+    lacking: tuple[str, ...]
+
+
+async def examine(transport: Transport) -> EngineInfo:
+    """Ask the engine. Raises EngineDown, EngineDenied."""
+    reply = await transport.send("GET", "/version")
+    now = datetime.now(UTC)
+    version = str(reply.value(dict).get("version", "unknown"))
+    return EngineInfo(version, _clock_ahead(reply.headers, now), await _lacking(transport))
+
+
+def _clock_ahead(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    try:
+        return parsedate_to_datetime(headers["Date"]) - now
+    except (KeyError, ValueError, TypeError):  # TypeError: a date without a zone
+        return None
+
+
+async def _lacking(transport: Transport) -> tuple[str, ...]:
+    lacking = []
+    try:
+        for purpose, rights in _RIGHTS.items():
+            if not any([await _is_granted(transport, right, number) for right, (_, number) in rights]):
+                choice = " or ".join(f"{right} on {resource}" for right, (resource, _) in rights)
+                lacking.append(f"to {purpose}: {choice}")
+    except EngineDenied:
+        # Who may ask for the version and not for this is nobody to the engine: it wants no user, so it checks no right.
+        return ()
+    return tuple(lacking)
+
+
+async def _is_granted(transport: Transport, right: str, resource: int) -> bool:
+    query = urlencode({"permissionName": right, "resourceName": right, "resourceType": resource})
+    reply = await transport.send("GET", f"/authorization/check?{query}")
+    said: dict[str, Any] = reply.value(dict) if reply.status == HTTPStatus.OK else {}
+    return said.get("authorized") is not False

@@ -1,0 +1,217 @@
+"""Which topics to poll: found in the deployed models, or given by name."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from typing import Protocol
+
+import structlog
+
+from worker.domain import Definition, Task, Topic
+from worker.engine.wire import Deployed
+from worker.errors import BadModel, TaskLost, WorkerError
+from worker.logs import Event
+
+READS_AT_ONCE = 8
+AFTER_FAILURE = timedelta(seconds=2)
+EARLY = 0.9
+"""Share of the interval after which a look is due: else a poll that ends a moment early puts it off by a whole poll."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class NotServed:
+    """A task of ours that nobody polls for. `topic` is empty where the whole definition cannot be read."""
+
+    definition_id: str
+    topic: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What the deployed models come to. `definitions` are those with tasks of ours, served or not."""
+
+    topics: tuple[Topic, ...] = ()
+    not_served: tuple[NotServed, ...] = ()
+    definitions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Who uses which topics in one definition. `unreadable` says why nobody knows."""
+
+    ours: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+    unreadable: str = ""
+
+    @classmethod
+    def of(cls, definition: Definition) -> "Usage":
+        """Sort the definition's topics."""
+        activities = definition.activities.values()
+        return cls(
+            ours=frozenset(each.topic for each in activities if each.is_ours),
+            others=frozenset(each.topic for each in activities if not each.is_ours),
+        )
+
+
+class Definitions(Protocol):
+    """What discovery asks of the engine."""
+
+    async def deployed(self) -> list[Deployed]:
+        """Return every version of every definition."""
+        ...
+
+    async def definition(self, definition_id: str) -> Definition:
+        """Return its external tasks. Raises BadModel, TaskLost."""
+        ...
+
+
+class Discovery:
+    """Implements `ports.Topics` by the deployed models: latest versions, and older ones with running instances.
+
+    Each definition is read once as long as it counts. A failed look changes nothing and is repeated soon. Not for
+    several callers at once.
+    """
+
+    def __init__(self, engine: Definitions, interval: timedelta) -> None:
+        self._engine = engine
+        self._interval_seconds = interval.total_seconds() * EARLY
+        self._next_look = 0.0
+        self._usages: dict[str, Usage] = {}
+        self._shared: set[str] = set()
+        self._topics: tuple[Topic, ...] | None = None
+        self._told: frozenset[NotServed] = frozenset()
+        self._failure = ""
+
+    async def current(self) -> tuple[Topic, ...]:
+        """See `ports.Topics.current`."""
+        if monotonic() >= self._next_look:
+            started = monotonic()
+            try:
+                self._tell(await self.look())
+                self._failure = ""
+                self._next_look = started + self._interval_seconds
+            except WorkerError as exc:
+                self._next_look = started + min(self._interval_seconds, AFTER_FAILURE.total_seconds())
+                self._tell_failure(str(exc))
+        return self._topics or ()
+
+    def serves(self, task: Task) -> bool:
+        """See `ports.Topics.serves`. A topic on which a strange task came is polled by definitions from then on.
+
+        Nothing else would end this where we may fetch the tasks of a definition that we may not see.
+        """
+        ours = task.properties.get("service.type") == "assistant"
+        if not ours:
+            self._shared.add(task.topic)
+        return ours
+
+    def suspect(self) -> None:
+        """See `ports.Topics.suspect`."""
+        self._next_look = 0.0
+
+    async def look(self) -> Survey:
+        """Find the topics now. Raises EngineDown."""
+        ids = relevant(await self._engine.deployed())
+        known = {id_: self._usages[id_] for id_ in ids if id_ in self._usages}
+        self._usages = known | await self._read([id_ for id_ in ids if id_ not in known])
+        return survey(self._usages, self._shared)
+
+    async def _read(self, ids: list[str]) -> dict[str, Usage]:
+        """Read definitions, a few at a time; one that is deleted meanwhile is left out."""
+        found: dict[str, Usage] = {}
+        for start in range(0, len(ids), READS_AT_ONCE):
+            some = ids[start : start + READS_AT_ONCE]
+            usages = await asyncio.gather(*map(self._usage, some))
+            found |= {id_: usage for id_, usage in zip(some, usages, strict=True) if usage is not None}
+        return found
+
+    async def _usage(self, definition_id: str) -> Usage | None:
+        try:
+            return Usage.of(await self._engine.definition(definition_id))
+        except BadModel as exc:
+            return Usage(unreadable=str(exc))
+        except TaskLost:
+            return None
+
+    def _tell(self, result: Survey) -> None:
+        """Log what is new."""
+        if result.topics != self._topics:
+            self._topics = result.topics
+            log.info(Event.TOPICS, topics={topic.name: list(topic.definitions) or "all" for topic in result.topics})
+        for each in result.not_served:
+            if each not in self._told:
+                log.warning(Event.TOPIC_NOT_SERVED, definition=each.definition_id, topic=each.topic, reason=each.reason)
+        self._told = frozenset(result.not_served)
+
+    def _tell_failure(self, reason: str) -> None:
+        if reason != self._failure:
+            self._failure = reason
+            log.warning(Event.DISCOVERY_FAILED, reason=reason)
+
+
+class FixedTopics:
+    """Implements `ports.Topics` by names that a person chose: whatever comes on them is ours."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._topics = tuple(Topic(name) for name in sorted(set(names)))
+
+    async def current(self) -> tuple[Topic, ...]:
+        """Return the given topics."""
+        return self._topics
+
+    def serves(self, task: Task) -> bool:
+        """Return True: a task without the properties of ours becomes an incident that says what is missing."""
+        return any(task.topic == topic.name for topic in self._topics)
+
+    def suspect(self) -> None:
+        """Do nothing: there is nothing to look for."""
+
+
+def relevant(deployed: Iterable[Deployed]) -> list[str]:
+    """Pick each tenant's latest version of each key, and every version with running instances."""
+    latest: dict[tuple[str, str | None], Deployed] = {}
+    running: set[str] = set()
+    for each in deployed:
+        name = each.key, each.tenant_id
+        if name not in latest or latest[name].version < each.version:
+            latest[name] = each
+        if each.instances:
+            running.add(each.id)
+    return sorted(running | {each.id for each in latest.values()})
+
+
+def survey(usages: Mapping[str, Usage], shared: Iterable[str] = ()) -> Survey:
+    """Decide per topic: no filter where only we use it, otherwise the definitions that leave it to us.
+
+    `shared` names topics that others are known to use, in whatever definition. A filter separates definitions, never
+    the tasks inside of one, so a definition that mixes cannot be served.
+    """
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    not_served = [NotServed(id_, "", usage.unreadable) for id_, usage in usages.items() if usage.unreadable]
+    for id_, usage in usages.items():
+        for topic in usage.ours:
+            reason = _hindrance(topic, usage)
+            if reason:
+                not_served.append(NotServed(id_, topic, reason))
+            else:
+                users[topic].append(id_)
+    strange = frozenset(shared).union(*(usage.others for usage in usages.values()))
+    return Survey(
+        topics=tuple(Topic(name, tuple(sorted(users[name])) if name in strange else ()) for name in sorted(users)),
+        not_served=tuple(sorted(not_served, key=lambda each: (each.definition_id, each.topic))),
+        definitions=tuple(sorted(id_ for id_, usage in usages.items() if usage.ours)),
+    )
+
+
+def _hindrance(topic: str, usage: Usage) -> str:
+    if "${" in topic or "#{" in topic:
+        return "its topic is an expression, which only the engine can evaluate; give it a fixed name"
+    if topic in usage.others:
+        return "tasks of the same definition and topic are not for assistants; give ours a topic of their own"
+    return ""

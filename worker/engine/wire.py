@@ -1,0 +1,131 @@
+"""JSON of the engine's REST API ↔ what the worker talks about. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from camunda.external_task.external_task import ExternalTask
+
+from worker.domain import Task, Topic, Variable
+
+LONGEST_MESSAGE = 666
+"""Characters of an error message that engines keep; the column behind it has no more."""
+
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+class Unreadable(Exception):
+    """A task does not look as engines write it. The text names what is missing, never a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """One version of a process definition. `instances` counts those that run now, suspended ones too."""
+
+    id: str
+    key: str
+    version: int
+    tenant_id: str | None
+    instances: int
+
+
+def milliseconds(duration: timedelta) -> int:
+    """Durations as the engine takes them."""
+    return round(duration.total_seconds() * 1000)
+
+
+def poll(worker_id: str, topics: Sequence[Topic], max_tasks: int, lock: timedelta, wait: timedelta) -> dict[str, Any]:
+    """Build a fetchAndLock: all topics in one, oldest task first, all variables, values as they are stored."""
+    return {
+        "workerId": worker_id,
+        "maxTasks": max_tasks,
+        "usePriority": False,  # it comes before every other order
+        "sorting": [{"sortBy": "createTime", "sortOrder": "asc"}],
+        "asyncResponseTimeout": milliseconds(wait),
+        "topics": [_topic(topic, milliseconds(lock)) for topic in topics],
+    }
+
+
+def _topic(topic: Topic, lock_ms: int) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "topicName": topic.name,
+        "lockDuration": lock_ms,
+        "includeExtensionProperties": True,
+        "deserializeValues": False,
+    }
+    if topic.definitions:
+        entry["processDefinitionIdIn"] = topic.definitions
+    return entry
+
+
+def variables(given: Mapping[str, Variable]) -> dict[str, dict[str, Any]]:
+    """Write variables as the engine takes them."""
+    return {name: variable(value) for name, value in given.items()}
+
+
+def variable(given: Variable) -> dict[str, Any]:
+    """Write one variable; without a type the engine infers it."""
+    written: dict[str, Any] = {"value": given.value}
+    if given.type is not None:
+        written["type"] = given.type
+    if given.info:
+        written["valueInfo"] = dict(given.info)
+    return written
+
+
+def read_variable(raw: Mapping[str, Any]) -> Variable:
+    """Read one variable; files come without their content."""
+    return Variable(raw.get("value"), raw.get("type"), raw.get("valueInfo") or {})
+
+
+def read_task(raw: Mapping[str, Any], fetched_at: float) -> Task:
+    """Read one fetched task. Raises Unreadable."""
+    try:
+        task = ExternalTask(raw)
+        return Task(
+            id=_text(task.get_task_id()),
+            topic=_text(task.get_topic_name()),
+            activity_id=_text(task.get_activity_id()),
+            process_instance_id=_text(task.get_process_instance_id()),
+            process_definition_id=_text(raw["processDefinitionId"]),
+            process_definition_key=_text(raw["processDefinitionKey"]),
+            execution_id=_text(raw["executionId"]),
+            created_at=_time(raw.get("createTime")),
+            fetched_at=fetched_at,
+            business_key=task.get_business_key(),
+            tenant_id=task.get_tenant_id(),
+            retries=raw.get("retries"),
+            properties=dict(raw.get("extensionProperties") or {}),
+            variables={name: read_variable(each) for name, each in (raw.get("variables") or {}).items()},
+        )
+    except KeyError as exc:
+        raise Unreadable(f"it has no {exc.args[0]}") from exc
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise Unreadable(f"a part of it has another type: {type(exc).__name__}") from exc
+
+
+def read_deployed(raw: Mapping[str, Any]) -> Deployed:
+    """Read one row of the definitions' statistics. Raises Unreadable."""
+    try:
+        definition = raw["definition"]
+        return Deployed(
+            id=_text(definition["id"]),
+            key=_text(definition["key"]),
+            version=int(definition["version"]),
+            tenant_id=definition.get("tenantId"),
+            instances=int(raw["instances"]),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+        raise Unreadable("the statistics have another shape than engines give them") from exc
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(type(value).__name__)
+    return value
+
+
+def _time(text: str | None) -> datetime:
+    """Read the engine's time; tasks made before engines knew a createTime have none, and are the oldest."""
+    return datetime.fromisoformat(text) if text else _LONG_AGO

@@ -17,6 +17,7 @@ from worker.errors import (
     BadRequest,
     ModelDown,
     ModelUnknown,
+    Poisonous,
     Stopping,
     StoreDown,
     ThreadGone,
@@ -41,6 +42,8 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
+DEADLY = 3
+"""After so many workers that ended under a task it fails once before it runs again."""
 NOT_RUN = (ModelDown, BadRequest, ThreadGone, Stopping)
 """After these the call certainly did not run, so nobody has to look for it."""
 TROUBLE = (ModelDown, ModelUnknown, ThreadGone)
@@ -77,6 +80,7 @@ class Asking:
         """
         async with _beside(self._keep_hold(), f"hold for {self.task.id}"):
             try:
+                self._check_deaths()
                 text = prompt.text(self.task, self.activity, self.wanted)
                 self.question = Question(text, ref(self.task.id, self.entry.attempt))
                 answer = await self._find_or_ask()
@@ -86,6 +90,13 @@ class Asking:
             if answer is None:
                 await self._leave(None)
             return answer
+
+    def _check_deaths(self) -> None:
+        if self.entry.deaths >= DEADLY:
+            raise Poisonous(
+                f"{self.entry.deaths} workers in a row ended without a word while they had this task. It may be what "
+                "ends them, or have been beside it: look at their logs, and at memory"
+            )
 
     async def _leave(self, cause: BaseException | None) -> None:
         ours_may_run = self.intended and not isinstance(cause, NOT_RUN)

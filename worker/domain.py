@@ -133,7 +133,7 @@ def _short(value: str, limit: int = 512) -> str:
     """Keep a long value recognisable: its beginning and a digest of the whole."""
     if len(value) <= limit:
         return value
-    return value[: limit - 65] + "#" + hashlib.sha256(value.encode()).hexdigest()
+    return value[: limit - 65] + "#" + hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class Question:
 
 def ref(task_id: str, attempt: int) -> str:
     """12 hex digits that name one attempt of one task."""
-    return hashlib.sha256(f"{task_id}\n{attempt}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{task_id}\n{attempt}".encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def ref_line(ref: str) -> str:
@@ -230,7 +230,8 @@ class Answered:
 class Entered:
     """We hold the thread. `thread` is what the map says; `published` whether the engine knows it too.
 
-    `trouble_for` is how long this task has been failing for reasons that are not its own.
+    `trouble_for` is how long this task has been failing for reasons that are not its own, `deaths` how many workers in
+    a row took it and were not heard of again.
     """
 
     hold: Hold
@@ -238,7 +239,8 @@ class Entered:
     thread: Thread | None = None
     published: bool = False
     asked: Asked | None = None
-    trouble_for: timedelta = field(default=timedelta(0))
+    trouble_for: timedelta = timedelta(0)
+    deaths: int = 0
 
 
 Entry = Busy | Answered | Entered

@@ -14,6 +14,7 @@ WorkerError
 │   ├── BadModel            the BPMN model asks for something that cannot be
 │   ├── UnknownAssistant    no spec of this name and version here
 │   └── BadRequest          the provider will never accept this call: model, parameter, context length
+├── Poisonous               workers died under this task again and again
 ├── Refused                 the engine does not take the result
 │   └── TooLong             … because a value does not fit its column (code 10002)
 ├── TaskLost                the task is gone or another worker's: nothing may be told to the engine
@@ -83,6 +84,10 @@ class UnknownAssistant(Permanent):
 
 class BadRequest(Permanent):
     """The provider rejects the call as such."""
+
+
+class Poisonous(WorkerError):
+    """Perhaps this task kills its worker, perhaps a neighbour did."""
 
 
 class Refused(WorkerError):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from time import monotonic, time
 from typing import Any
 
@@ -10,7 +11,7 @@ import structlog
 from worker import metrics
 from worker.dependencies import Dependencies
 from worker.domain import Task, Topic
-from worker.errors import WorkerError
+from worker.errors import TaskLost, WorkerError
 from worker.handler import TaskHandler
 from worker.logs import Event
 from worker.ports import Engine, Topics
@@ -21,6 +22,9 @@ SHORTEST_POLL_SECONDS = 0.2
 BATCH_SECONDS = 0.02
 """In a backlog, how long to let more slots become free, so that one request fetches several tasks."""
 NO_TOPICS_PAUSE_SECONDS = 2.0
+GHOST_WATCH_SECONDS = 40.0
+"""How long after a failed poll to look for tasks it locked: it may still be parked at the engine, for 20 s at most."""
+GHOST_SECONDS_AT_STOP = 2.0
 
 log = structlog.get_logger()
 
@@ -47,6 +51,7 @@ class Poller:
         self._grace_seconds = grace_seconds
         self._in_hand: dict[str, asyncio.Task[None]] = {}
         self._backlog = False
+        self._ghosts_until = 0.0
 
     async def run(self, hurry: asyncio.Event) -> None:
         """Poll until `stopping`, then see to it that nothing of ours stays locked. `hurry` ends the grace at once."""
@@ -64,6 +69,10 @@ class Poller:
                 )
             hurrying.cancel()
             polling.cancel()
+            if monotonic() < self._ghosts_until:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GHOST_SECONDS_AT_STOP):
+                        await self._unlock_ghosts()
             for handling in self._in_hand.values():
                 handling.cancel()
 
@@ -73,6 +82,8 @@ class Poller:
             await self._unless_stopping(self._slots.some_free())
             if self._backlog and self._slots.free < self._slots.size / 4:
                 await asyncio.sleep(BATCH_SECONDS)
+            if monotonic() < self._ghosts_until:
+                await self._unlock_ghosts()
             topics = await self._topics.current()
             if self._stopping.is_set():
                 return
@@ -89,6 +100,7 @@ class Poller:
             tasks = await self._engine.fetch(topics, wanted)
         except WorkerError as exc:
             metrics.POLLS.labels("failed").inc()
+            self._ghosts_until = monotonic() + GHOST_WATCH_SECONDS
             self._dependencies.down("engine", str(exc))
             return
         metrics.POLLS.labels("tasks" if tasks else "empty").inc()
@@ -101,6 +113,18 @@ class Poller:
         if not any(served):
             pause = SHORTEST_POLL_SECONDS - (monotonic() - started)
             await self._unless_stopping(asyncio.sleep(max(0.0, pause)))
+
+    async def _unlock_ghosts(self) -> None:
+        """Give back what a poll locked whose reply never came: the engine answers a poll even if its client is gone."""
+        try:
+            for task_id in await self._engine.locked():
+                if task_id not in self._in_hand:
+                    await self._engine.unlock(task_id)
+                    log.warning(Event.GHOST_UNLOCKED, task_id=task_id)
+        except TaskLost:
+            pass  # gone meanwhile; the next look has the others
+        except WorkerError as exc:
+            self._dependencies.down("engine", str(exc))
 
     def _take(self, task: Task, *, ours: bool) -> None:
         if task.id in self._in_hand:

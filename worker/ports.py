@@ -64,6 +64,10 @@ class Engine(Protocol):
         """What the engine says of the task now. Raises TaskLost when it is gone."""
         ...
 
+    async def locked(self) -> list[str]:
+        """Ids of all tasks that our worker id has locked, those we never heard of included."""
+        ...
+
     async def definition(self, definition_id: str) -> Definition:
         """The model's external tasks with documentation; one request per definition, then cached."""
         ...

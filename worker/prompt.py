@@ -1,6 +1,7 @@
 """Task + documentation + inputs → the text of the question. Pure, and the same for the same task every time."""
 
 import json
+from typing import Any
 
 from worker.domain import Activity, Task, Variable
 from worker.errors import BadModel
@@ -15,11 +16,11 @@ def text(task: Task, activity: Activity, wanted: TaskProperties) -> str:
     body = prompt_parameter(task, activity) or activity.documentation.strip()
     if not body:
         raise BadModel("the task says nothing to ask: fill in its documentation, or the input parameter prompt")
-    sections = [f"# {activity.name or task.activity_id}", body]
+    sections = [f"# {' '.join(activity.name.split()) or task.activity_id}", body]
     if wanted.inputs:
         sections.append("## Inputs")
         sections += [_input(name, task.variables.get(name)) for name in wanted.inputs]
-    return "\n\n".join(sections)
+    return "\n\n".join(sections).encode(errors="replace").decode()  # half characters cannot be sent
 
 
 def _input(name: str, variable: Variable | None) -> str:
@@ -33,14 +34,22 @@ def readable(variable: Variable) -> str:
     """Show a value as a person would read it: text as it is, JSON laid out, content that did not come named only."""
     value = variable.value
     if variable.type in {"File", "Bytes"}:
-        return f"({variable.type.lower()} {variable.info.get('filename', '')}: content not included)"
+        name = " ".join(filter(None, [variable.type.lower(), variable.info.get("filename")]))
+        return f"({name}: content not included)"
     if value is None:
         return "(empty)"
     if variable.type in {"Json", "Object"} and isinstance(value, str):
         return _laid_out(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    return value if isinstance(value, str) else _dumped(value)
+
+
+def _dumped(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):  # nested too deep, or a number of thousands of digits
+        return f"({type(value).__name__}: too large to show)"
 
 
 def _laid_out(value: str) -> str:

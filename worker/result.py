@@ -30,10 +30,15 @@ def checked(answer: Answer, wanted: TaskProperties) -> Answer:
     if answer.outcome is not Outcome.OK or wanted.output_type != "Json":
         return answer
     try:
-        json.loads(answer.text)
+        json.loads(answer.text, parse_constant=_no_json)
     except (ValueError, RecursionError):
         return replace(answer, outcome=Outcome.INVALID, detail="not JSON")
     return answer
+
+
+def _no_json(constant: str) -> None:
+    """Refuse NaN and Infinity, which Python reads and the engine's Jackson does not."""
+    raise ValueError(constant)
 
 
 def variables(
@@ -60,7 +65,8 @@ def thread_variable(thread: Thread) -> Variable:
 
 def read_thread_variable(variable: Variable | None) -> Thread | None:
     """Read it back; None for anything that we did not write."""
-    match = re.fullmatch(r"([\w-]{1,200})#([1-9]\d{0,8})", str(variable.value)) if variable else None
+    text = variable.value if variable and isinstance(variable.value, str) else ""
+    match = re.fullmatch(r"([\w-]{1,200})#([1-9]\d{0,8})", text, re.ASCII)
     return Thread(match[1], int(match[2])) if match else None
 
 
@@ -70,7 +76,7 @@ def _result(text: str, wanted: TaskProperties, *, spin: bool, longest: int) -> t
             return _file(text, wanted.output), "File"
         case "Json" if spin:
             return Variable(text, "Json"), "Json"
-        case "Json" | "Text" if _utf16_length(text) <= longest:
+        case "Json" | "Text" if _utf16_length(text) <= longest and "\0" not in text:  # PostgreSQL stores no NUL
             return Variable(text, "String"), "String"
         case "Text" if spin:
             return _long_string(text), "Object"
@@ -112,4 +118,4 @@ def _meta(answer: Answer, wanted: TaskProperties, assistant: Assistant, story: S
         "stored_as": stored_as,
     }
     text = json.dumps(meta, separators=(",", ":"))
-    return text if len(text) <= LONGEST_META else json.dumps({"thread": meta["thread"], "too_long": True})
+    return text if len(text) < LONGEST_META else json.dumps({"thread": str(meta["thread"])[:100], "too_long": True})

@@ -92,7 +92,8 @@ class Turn:
         activity = definition.activities.get(task.activity_id)
         if activity is None:
             raise BadModel(f"definition {definition.id} has no external task {task.activity_id}")
-        record.activity = f'"{activity.name}" ({activity.id})' if activity.name else activity.id
+        name = " ".join(activity.name.split())
+        record.activity = f'"{name}" ({activity.id})' if name else activity.id
         return activity
 
     def _asking(

@@ -8,6 +8,7 @@ from worker.domain import Answer, Outcome, Variable
 from worker.errors import (
     EngineDown,
     Permanent,
+    Poisonous,
     ProviderPaused,
     Stopping,
     StoreDown,
@@ -104,7 +105,7 @@ LONGEST_MESSAGE = 666
 """Characters of a failure's message that engines keep."""
 
 
-def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdict:  # noqa: PLR0911 - a table, one row per error
+def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdict:  # noqa: C901, PLR0911 - a table, one row per error
     """Decide what the engine is told when a turn ended in an error."""
     match error:
         case Stopping():
@@ -125,6 +126,8 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             left = (LOOKUP_TRIES if case.first_attempt else min(case.retries, LOOKUP_TRIES)) - 1
             what = f"{error}. Add its spec to ASSISTANTS_DIR and restart the worker, or correct the model."
             return _fail(case, what, error, retries=left, delay=LOOKUP_DELAY)
+        case Poisonous():
+            return _fail(case, f"{error}.", error, retries=case.retries - 1, delay=LOOKUP_DELAY)
         case Permanent():
             return _fail(case, f"{error}. Correct it, then set the retries again.", error, retries=0)
         case _:
@@ -180,12 +183,17 @@ def _fail(case: Case, what: str, error: Exception, *, retries: int, delay: timed
 
 
 def _message(case: Case, what: str) -> str:
-    """Keep place and advice inside what engines keep: the middle of a long text goes."""
-    text = f"{case.activity}, assistant {case.assistant}: {what}"
-    if len(text) <= LONGEST_MESSAGE:
+    """Keep place, assistant, fault and advice inside what engines keep: the middle of each long part goes."""
+    return _short(f"{_short(case.activity, 150)}, assistant {_short(case.assistant, 100)}: {what}", LONGEST_MESSAGE)
+
+
+def _short(text: str, longest: int) -> str:
+    """Shorten, counting as Java does, where an emoji is two; half characters vanish."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    if len(units) <= 2 * longest:
         return text
-    half = LONGEST_MESSAGE // 2
-    return f"{text[: half - 2]} … {text[-(LONGEST_MESSAGE - half - 1) :]}"
+    half = longest // 2 - 2
+    return f"{units[: 2 * half].decode('utf-16-le', 'ignore')} … {units[-2 * half :].decode('utf-16-le', 'ignore')}"
 
 
 def _chain(error: BaseException | None) -> str:

@@ -65,6 +65,7 @@ class WaitingRoom:
         while not self._closed:
             is_first = queue[0] is place
             if place.woken and is_first:
+                place.woken = False
                 return
             if place.woken:  # an older task came in between
                 place.woken, queue[0].woken = False, True
@@ -75,7 +76,8 @@ class WaitingRoom:
                 async with asyncio.timeout(pause if is_first else None):
                     await place.changed.wait()
             except TimeoutError:
-                return
+                if queue[0] is place:
+                    return
         raise Stopping("the worker is stopping")
 
     def _leave(self, key: ThreadKey, place: _Place) -> None:
@@ -83,6 +85,7 @@ class WaitingRoom:
         queue.remove(place)
         heapq.heapify(queue)
         if queue:
+            queue[0].woken |= place.woken  # a wake that came too late for the one who leaves
             queue[0].changed.set()  # it is first now, and has to try by itself from time to time
         else:
             del self._queues[key]

@@ -147,6 +147,14 @@ async def test_trouble_is_timed_from_its_first_failure_until_an_answer(threads: 
     assert timedelta(0) < first < (await entered(threads)).trouble_for
 
 
+async def test_workers_that_end_under_a_task_without_a_word_are_counted_until_one_is_heard_of(
+    threads: RedisThreads,
+) -> None:
+    assert [(await entered(threads)).deaths for _ in range(3)] == [0, 1, 2]
+    await threads.leave((await entered(threads)).hold, asked=False, trouble=False)
+    assert (await entered(threads)).deaths == 0
+
+
 async def test_answer_is_returned_to_every_later_delivery_of_its_task_only(threads: RedisThreads) -> None:
     entry = await entered(threads)
     answer = Answer("Take the cheap one. ü\u2028", response_id="resp_1", input_tokens=3, thread=Thread("conv_1", 2))

@@ -146,7 +146,7 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
             return Answered(load(answer), int(attempt))
         case ["busy"]:
             return Busy()
-        case ["entered", attempt, thread_id, generation, published, running, trouble]:
+        case ["entered", attempt, thread_id, generation, published, running, trouble, deaths]:
             return Entered(
                 hold=hold,
                 attempt=_number(attempt),
@@ -154,6 +154,7 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 published=published == "1",
                 asked=None if running < 0 else Asked(timedelta(milliseconds=running)),
                 trouble_for=timedelta(milliseconds=trouble),
+                deaths=deaths,
             )
     raise CorruptRecord("unknown reply")
 

@@ -2,9 +2,10 @@
 -- KEYS    turn, hold, thread
 -- ARGV    task id, token, lease ms, thread ttl ms
 -- returns {'answered', attempt, answer} | {'busy'} |
---         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none), ms of trouble}
+--         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none),
+--          ms of trouble, deaths: how many workers in a row took this task and were not heard of again}
 -- repeat  the same token takes the same hold again
-local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since')
+local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths')
 local attempt = turn[2] or '1'
 if turn[1] == 'answered' or turn[1] == 'done' then
   return {'answered', attempt, turn[3]}
@@ -16,6 +17,12 @@ end
 redis.call('HSET', KEYS[2], 'task', ARGV[1], 'token', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
+local deaths = tonumber(turn[8] or '') or 0
+if turn[7] and turn[7] ~= ARGV[2] then
+  deaths = deaths + 1
+end
+redis.call('HSET', KEYS[1], 'open', ARGV[2], 'deaths', deaths)
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local running = -1
@@ -24,4 +31,4 @@ if turn[1] == 'intent' then -- never longer than the call's own limit, wherever 
 end
 local trouble = now - (tonumber(turn[6] or '') or now)
 local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published')
-return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble}
+return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths}

@@ -12,6 +12,7 @@ if redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
   return 0
 end
 redis.call('DEL', KEYS[2])
+redis.call('HDEL', KEYS[1], 'open', 'deaths')
 if ARGV[2] == '0' and redis.call('HGET', KEYS[1], 'state') == 'intent' then
   redis.call('HSET', KEYS[1], 'state', 'open')
   redis.call('HDEL', KEYS[1], 'deadline')

@@ -1,0 +1,1 @@
+"""The worker inside the test's process, on a real engine and a real Redis, with the scripted model server."""

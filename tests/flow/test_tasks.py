@@ -10,8 +10,10 @@ import pytest
 
 from tests.flow.rig import Rig
 from tests.models import unique
+from tests.rest import connect
 from tests.waiting import wait_until
 from worker import logs, verdict
+from worker.dev.engine import Engine
 
 
 async def test_prompt_has_title_documentation_inputs_and_ref(rig: Rig) -> None:
@@ -255,3 +257,21 @@ async def test_one_line_per_turn_without_secret_or_message_text(rig: Rig, capfd:
     assert line["model_seconds"] >= 0
     for secret in ("The answer is blue", "a word of the business", "Please do frame", "test-key-never-logged"):
         assert secret not in output
+
+
+async def test_without_spin_long_text_becomes_a_file_and_meta_says_so(rig: Rig) -> None:
+    with Engine(spin=False) as engine:
+        async with connect(engine) as rest:
+            rig.rest = rest
+            model = await rig.deploy(rig.step("short"), rig.step("long"), rig.step("json", data_output_type="Json"))
+            rig.provider.answer("Please do short", "ü" * 4000)
+            rig.provider.answer("Please do long", "ü" * 4001)
+            rig.provider.answer("Please do json", '{"score": 3}')
+            worker = await rig.start_worker()
+            instance = await rig.run(model)
+            rows = await rest.get("history/variable-instance", processInstanceId=instance)
+            stored = {name: (await rig.meta(instance, name))["stored_as"] for name in ("short", "long", "json")}
+            await worker.stop()
+
+    types = {row["name"]: row["type"] for row in rows}
+    assert {name: types[name] for name in stored} == stored == {"short": "String", "long": "File", "json": "String"}

@@ -179,6 +179,16 @@ async def test_a_thread_variable_of_another_instance_is_not_adopted(rig: Rig) ->
     assert rig.provider.counts()["turns"][threads[1]] == 2
 
 
+async def test_twenty_that_race_for_a_new_thread_make_one(rig: Rig) -> None:
+    model = await rig.deploy([rig.step(f"branch_{number}") for number in range(20)])
+    for _ in range(2):
+        await rig.start_worker(max_tasks=20)
+    instance = await rig.rest.start(model)
+    await rig.rest.wait_for_end(instance, 60)
+
+    assert (rig.calls("conversations.create"), rig.calls("responses.create")) == (1, 20)
+
+
 async def test_ten_branches_on_one_thread_and_two_workers_take_turns_and_hold_nobody_up(rig: Rig) -> None:
     branches = await rig.deploy([rig.step(f"branch_{number}") for number in range(10)])
     single = await rig.deploy(rig.step("alone"))

@@ -9,11 +9,13 @@ from typing import Self
 import structlog
 
 from worker import metrics
-from worker.errors import WorkerError
+from worker.errors import EngineDenied, WorkerError
 from worker.logs import Event, trace
 
 LONGEST_PAUSE_SECONDS = 30.0
 SHORTEST_PAUSE_SECONDS = 0.5
+DENIED_PAUSE_SECONDS = 300.0
+"""Pause after a refused password: engines slow an account down with every wrong one, and lock it after ten."""
 STEADY_SECONDS = 60.0
 """How long a dependency must have been up for its next trouble to count as a new one."""
 
@@ -29,6 +31,7 @@ class Dependency:
         self._probe = probe
         self._failures = 0
         self._up_since = 0.0
+        self._denied = False
 
     def note(self, reason: str) -> bool:
         """Note trouble; True if it is new. Flapping does not start the growing pauses over."""
@@ -44,8 +47,11 @@ class Dependency:
         """Probe with growing pauses until it works."""
         while True:
             pause = min(SHORTEST_PAUSE_SECONDS * 2**self._failures, LONGEST_PAUSE_SECONDS)
+            if self._denied:
+                pause = DENIED_PAUSE_SECONDS
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads repeats
             self._failures = min(self._failures + 1, 10)
+            self._denied = False
             trouble = await self._examine()
             if trouble is not None:
                 if trouble != self.trouble:
@@ -62,6 +68,7 @@ class Dependency:
         try:
             await self._probe()
         except WorkerError as exc:
+            self._denied = isinstance(exc, EngineDenied)
             return str(exc)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is in the log, and the next probe may work
             return f"the probe failed: {trace(exc)}"

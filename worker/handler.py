@@ -11,13 +11,13 @@ from worker import metrics
 from worker.delivery import Delivery
 from worker.dependencies import Dependencies
 from worker.domain import Task
-from worker.errors import EngineDown, ProviderPaused, Stopping, StoreDown, TaskLost
+from worker.errors import EngineDown, Permanent, ProviderPaused, Stopping, StoreDown, TaskLost, Transient
 from worker.lease import Lease, Leases
 from worker.logs import Event, trace
 from worker.record import Record
 from worker.slots import Slots
 from worker.turn import Held, Turn
-from worker.verdict import PARKED_FOR, Abandon, Complete, Fail, Park, Unlock, Verdict
+from worker.verdict import PARKED_FOR, Abandon, Fail, Park, Unlock, Verdict
 from worker.waiting import WaitingRoom
 
 LAST_WORD_SECONDS = 1.5
@@ -142,9 +142,8 @@ def _tell(task: Task, record: Record, told: Verdict, seconds: float) -> None:
         "input_tokens": answer.input_tokens if answer else None,
         "output_tokens": answer.output_tokens if answer else None,
         "verdict": verdict,
-        "reason": None
-        if isinstance(told, Complete)
-        else getattr(told, "reason", None) or getattr(told, "message", None),
+        "reason": getattr(told, "reason", None),
+        "error": str(record.error) if isinstance(record.error, Transient | Permanent) else None,
         "retries": told.retries if isinstance(told, Fail) else None,
         "seconds": round(seconds, 3),
         **{f"{phase}_seconds": round(spent, 3) for phase, spent in record.seconds.items()},

@@ -36,12 +36,16 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """A failure report. `drops_answer`: it comes from the answer itself, so a Retry must ask anew."""
+    """A failure report. `drops_answer`: it comes from the answer itself, so a Retry must ask anew.
+
+    `reason` is one word for the log: the message may quote what the engine said, and with it a variable.
+    """
 
     message: str
     details: str
     retries: int
     delay: timedelta
+    reason: str
     drops_answer: bool = False
 
 
@@ -144,7 +148,7 @@ def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail 
         return BpmnError(codes[outcome], _message(case, what))
     advice = f"Retry asks anew; to handle it in the model, set the property error.{outcome.value}."
     text = _message(case, f"{what}. {advice}")
-    return Fail(text, text, max(0, case.retries - 1), _delay(case), drops_answer=True)
+    return Fail(text, text, max(0, case.retries - 1), _delay(case), outcome.value, drops_answer=True)
 
 
 def on_too_long(error: Exception, case: Case) -> Fail:
@@ -179,7 +183,7 @@ def _delay(case: Case) -> timedelta:
 
 
 def _fail(case: Case, what: str, error: Exception, *, retries: int, delay: timedelta = timedelta(0)) -> Fail:
-    return Fail(_message(case, what), _chain(error), max(0, retries), delay)
+    return Fail(_message(case, what), _chain(error), max(0, retries), delay, type(error).__name__)
 
 
 def _message(case: Case, what: str) -> str:

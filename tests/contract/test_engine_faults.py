@@ -1,0 +1,297 @@
+"""What the adapter makes of an engine, or something in its place, that answers wrongly, late or not at all."""
+
+import ssl
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.engines import http, literal, open_engine, own_error
+from worker.domain import Topic, Variable
+from worker.engine import Basic, Bearer, RestEngine, transport
+from worker.errors import (
+    Conflict,
+    EngineDenied,
+    EngineDown,
+    Permanent,
+    Refused,
+    TaskLost,
+    TaskSuspended,
+    TooLong,
+    WorkerError,
+)
+
+Call = Callable[[RestEngine], Awaitable[object]]
+
+POLL: Call = lambda engine: engine.fetch([Topic("topic")], 1)  # noqa: E731 - a table of calls
+COMPLETE: Call = lambda engine: engine.complete("task", {"x": Variable(1)}, {})  # noqa: E731 - as above
+EXTEND: Call = lambda engine: engine.extend("task")  # noqa: E731 - as above
+EVERY_CALL: dict[str, Call] = {
+    "fetch": POLL,
+    "complete": COMPLETE,
+    "extend": EXTEND,
+    "fail": lambda engine: engine.fail("task", "message", "details", 1, timedelta(0)),
+    "bpmn_error": lambda engine: engine.bpmn_error("task", "code", "message", {}),
+    "unlock": lambda engine: engine.unlock("task"),
+    "state": lambda engine: engine.state("task"),
+    "was_completed": lambda engine: engine.was_completed("task"),
+    "definition": lambda engine: engine.definition("key:1:1"),
+    "variable": lambda engine: engine.variable("instance", "name"),
+    "set_variable": lambda engine: engine.set_variable("instance", "name", Variable(1)),
+    "has_spin": lambda engine: engine.has_spin(),
+    "deployed": lambda engine: engine.deployed(),
+    "ping": lambda engine: engine.ping(),
+    "info": lambda engine: engine.info(),
+}
+PAGE = "<html><body>Sign in to continue</body></html>"
+NO_ANSWER_OF_AN_ENGINE = {
+    "page with 200": http(200, PAGE, "text/html"),
+    "page with 404": http(404, PAGE, "text/html"),
+    "page with 500": http(500, PAGE, "text/html"),
+    "page with 503": http(503, PAGE, "text/html"),
+    "problem details": http(404, '{"type":"about:blank","title":"Not Found","status":404}', "application/problem+json"),
+    "a gateway's own JSON": http(404, '{"type":"error","message":"no route","code":0}'),
+    "Spring Boot's 404": http(404, '{"timestamp":"2026","status":404,"error":"Not Found","path":"/"}'),
+    "a path the engine has not": http(404, own_error("NotFoundException", None, "HTTP 404 Not Found")),
+    "empty 500": http(500),
+    "engine's words through a gateway": http(502, own_error()),
+    "too many requests": http(429, "{}", Retry_After="7"),
+    "text that says it is JSON": http(200, "[{"),
+    "JSON of another shape": http(200, '"ok"'),
+    "cut body": http(200, "[]" + " " * 100)[:-50],
+    "cut head": b"HTTP/1.1 200 OK\r\nContent-Ty",
+    "nothing": b"",
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "redirect": http(302, Location="https://login.example.org/engine-rest"),
+}
+
+
+async def outcomes(engine: RestEngine) -> dict[str, object]:
+    """What each call raises or returns."""
+
+    async def outcome(call: Call) -> object:
+        try:
+            return await call(engine)
+        except WorkerError as exc:
+            return type(exc)
+
+    return {name: await outcome(call) for name, call in EVERY_CALL.items()}
+
+
+@pytest.mark.parametrize("answer", NO_ANSWER_OF_AN_ENGINE.values(), ids=NO_ANSWER_OF_AN_ENGINE)
+async def test_what_no_engine_says_is_an_engine_that_is_down(answer: bytes) -> None:
+    async with literal(answer) as server, open_engine(server.url) as engine:
+        assert await outcomes(engine) == dict.fromkeys(EVERY_CALL, EngineDown)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_refused_credentials_and_rights_are_said_as_such(status: int) -> None:
+    async with literal(http(status, own_error("AuthorizationException"))) as server, open_engine(server.url) as engine:
+        assert await outcomes(engine) == {**dict.fromkeys(EVERY_CALL, EngineDenied), "has_spin": False}
+
+
+async def test_an_engine_that_is_not_there_is_down() -> None:
+    async with literal(None) as server:
+        url = server.url
+    async with open_engine(url) as engine:
+        assert await outcomes(engine) == dict.fromkeys(EVERY_CALL, EngineDown)
+        with pytest.raises(EngineDown, match=r"127\.0\.0\.1:\d+"):
+            await POLL(engine)
+
+
+async def test_a_wish_to_wait_is_handed_on() -> None:
+    async with literal(NO_ANSWER_OF_AN_ENGINE["too many requests"]) as server, open_engine(server.url) as engine:
+        with pytest.raises(EngineDown) as caught:
+            await POLL(engine)
+    assert caught.value.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize("wish", ["Wed, 21 Oct 2026 07:28:00 GMT", "-5", "soon"])
+async def test_a_wish_that_is_no_number_of_seconds_is_none(wish: str) -> None:
+    async with literal(http(503, Retry_After=wish)) as server, open_engine(server.url) as engine:
+        with pytest.raises(EngineDown) as caught:
+            await POLL(engine)
+    assert caught.value.retry_after is None
+
+
+async def test_a_server_that_never_answers_is_given_up_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "POLL_MARGIN_SECONDS", 0.2)
+    async with literal(None) as server, open_engine(server.url, poll=timedelta(milliseconds=100)) as engine:
+        for _ in range(2):
+            with pytest.raises(EngineDown, match="no answer in time"):
+                await POLL(engine)
+        assert len(server.requests) == 2  # each on a connection of its own
+
+
+async def test_a_full_queue_of_polls_is_an_engine_that_is_down() -> None:
+    async with (
+        literal(http(500, own_error("InvalidRequestException", None))) as server,
+        open_engine(server.url) as engine,
+    ):
+        with pytest.raises(EngineDown):
+            await POLL(engine)
+
+
+async def test_a_poll_that_the_engine_calls_wrong_is_refused() -> None:
+    async with (
+        literal(http(400, own_error("InvalidRequestException", None))) as server,
+        open_engine(server.url) as engine,
+    ):
+        with pytest.raises(Refused):
+            await POLL(engine)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "expected"),
+    [
+        (500, 1, Conflict),
+        (500, 10000, Conflict),
+        (500, 10001, Conflict),
+        (500, 10002, TooLong),
+        (404, 0, TaskLost),
+        (404, None, TaskLost),
+    ],
+)
+async def test_a_command_is_judged_by_status_and_code(
+    status: int, code: int | None, expected: type[WorkerError]
+) -> None:
+    answer = http(status, own_error("SomethingNewException", code, "in whatever words"))
+    async with literal(answer) as server, open_engine(server.url) as engine:
+        for name in ("complete", "fail", "bpmn_error"):
+            with pytest.raises(expected) as caught:
+                await EVERY_CALL[name](engine)
+            assert type(caught.value) is expected
+        assert len(server.requests) == 3  # nothing more was asked
+
+
+async def test_more_than_a_gateway_lets_through_is_too_long() -> None:
+    async with literal(http(413, PAGE, "text/html")) as server, open_engine(server.url) as engine:
+        with pytest.raises(TooLong):
+            await COMPLETE(engine)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (http(200, '{"workerId":"ours","suspended":false}'), Refused),
+        (http(200, '{"workerId":"ours","suspended":true}'), TaskSuspended),
+        (http(200, '{"workerId":"somebody","suspended":false}'), TaskLost),
+        (http(200, '{"workerId":null,"suspended":false}'), TaskLost),
+        (http(404, own_error()), TaskLost),
+        (http(500, own_error()), EngineDown),
+    ],
+)
+async def test_a_refused_completion_means_what_the_tasks_state_says(
+    status: int, state: bytes, expected: type[WorkerError]
+) -> None:
+    async with (
+        literal(http(status, own_error()), state) as server,
+        open_engine(server.url, worker_id="ours") as engine,
+    ):
+        with pytest.raises(expected) as caught:
+            await COMPLETE(engine)
+    assert type(caught.value) is expected
+    assert [request.split()[0] for request in server.requests] == ["POST", "GET"]
+
+
+async def test_an_extension_is_refused_for_good_only_by_a_second_no() -> None:
+    no, ours = http(400, own_error()), http(200, '{"workerId":null,"suspended":false}')
+    for last, expected in ((http(204), None), (no, TaskLost), (http(500, own_error()), EngineDown)):
+        async with literal(no, ours, last) as server, open_engine(server.url) as engine:
+            if expected is None:
+                await EXTEND(engine)
+            else:
+                with pytest.raises(expected):
+                    await EXTEND(engine)
+        assert len(server.requests) == 3
+
+
+async def test_a_collision_while_extending_is_no_word_on_the_task() -> None:
+    async with literal(http(500, own_error(code=1))) as server, open_engine(server.url) as engine:
+        with pytest.raises(EngineDown):
+            await EXTEND(engine)
+
+
+async def test_a_history_that_ignores_the_filter_does_not_make_a_completion() -> None:
+    rows = '[{"creationLog":true,"successLog":false}]'
+    async with literal(http(200, rows)) as server, open_engine(server.url) as engine:
+        assert not await engine.was_completed("task")
+
+
+async def test_one_task_that_cannot_be_read_takes_no_other_along() -> None:
+    good = (
+        '{"id":"%s","topicName":"t","activityId":"a","processInstanceId":"i","processDefinitionId":"k:1:1",'
+        '"processDefinitionKey":"k","executionId":"e","createTime":null,"variables":{}}'
+    )
+    bad = ['{"id":"no topic"}', "7", "null", good.replace('"variables":{}', '"variables":{"x":1}') % "odd variable"]
+    rows = ",".join([good % "first", *bad, good % "second"])
+    async with literal(http(200, f"[{rows}]")) as server, open_engine(server.url) as engine:
+        assert [task.id for task in await engine.fetch([Topic("t")], 9)] == ["first", "second"]
+
+
+@pytest.mark.parametrize("auth", [Basic("ada", "s3cret ü"), Bearer("s3cret-token")])
+async def test_credentials_go_to_the_engine_and_nowhere_else(auth: Basic | Bearer) -> None:
+    async with literal(http(200, "[]")) as elsewhere:
+        moved = http(307, Location=elsewhere.url.replace("127.0.0.1", "localhost"))
+        async with literal(moved) as server, open_engine(server.url, auth=auth) as engine:
+            with pytest.raises(EngineDown, match="redirects to localhost") as caught:
+                await POLL(engine)
+        assert f"Authorization: {auth.header}" in server.requests[0]
+        assert not elsewhere.requests
+    assert "s3cret" not in repr(auth) + str(caught.value) + repr(engine) + str(vars(engine))
+
+
+async def test_every_request_says_who_asks() -> None:
+    async with literal(http(200, "[]")) as server, open_engine(server.url) as engine:
+        await POLL(engine)
+    assert "User-Agent: assistant-worker/" in server.requests[0]
+    assert "Authorization" not in server.requests[0]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    file = tmp_path / "127.0.0.1.pem"
+    file.write_text(KEY_AND_CERTIFICATE)
+    return file
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Path) -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with literal(http(200, "[]"), tls=tls) as server:
+        async with open_engine(server.url, auth=Bearer("s3cret")) as engine:
+            with pytest.raises(EngineDown, match="Certificate"):
+                await POLL(engine)
+        assert not server.requests
+        async with open_engine(server.url, ca_file=certificate) as engine:
+            assert await POLL(engine) == []
+
+
+async def test_an_unreadable_ca_file_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").write_text("nothing")
+    for file in (tmp_path / "nosuch.pem", tmp_path / "empty.pem"):
+        with pytest.raises(Permanent, match=file.name):
+            async with open_engine("https://127.0.0.1/engine-rest", ca_file=file):
+                pass
+
+
+# For 127.0.0.1, signed by itself and trusted by nobody, valid from 2020 to 2120.
+KEY_AND_CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg3axcSSLTmJiR/CTH
+N/aqK4MSflwi7putIszgvlt0dKehRANCAASChRvm0E9x7R7SK3+pZOyQYz7P6uki
+HE2La0PR8vBDgZE79aGHEbRTyhLFHWIMuAsPakkOLIk9cahiLHzTR2ld
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBajCCAQ+gAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAl0ZXN0IG9u
+bHkwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
+CXRlc3Qgb25seTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABIKFG+bQT3HtHtIr
+f6lk7JBjPs/q6SIcTYtrQ9Hy8EOBkTv1oYcRtFPKEsUdYgy4Cw9qSQ4siT1xqGIs
+fNNHaV2jUDBOMA8GA1UdEQQIMAaHBH8AAAEwDwYDVR0TAQH/BAUwAwEB/zAdBgNV
+HQ4EFgQUvFPeu3W2tN3bDa1WhzzWmwJqrokwCwYDVR0PBAQDAgKEMAoGCCqGSM49
+BAMCA0kAMEYCIQDTmzwK1TpkCP4DB4QAIttMgKfCjmMLhHFblC5Oo0F8eQIhAJXv
+ivSOczfARh0A1J8v2UvGbGUJAUfwAPiuIDmgZ5Zr
+-----END CERTIFICATE-----
+"""

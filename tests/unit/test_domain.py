@@ -1,0 +1,80 @@
+"""The words of the worker: refs, questions, thread keys."""
+
+import dataclasses
+import inspect
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.samples import ACTIVITY, LONE_SURROGATE
+from worker import domain
+from worker.domain import Question, ThreadKey, ref, ref_line
+
+ANY_TEXT = st.text(st.characters())
+"""With lone surrogates, which JSON can carry and UTF-8 cannot."""
+
+
+def test_ref_of_a_task_never_changes() -> None:
+    # Refs stand on threads that outlive any version of the worker.
+    assert ref("6c1bd2e4-c6e1-11f0-9c8f-0242ac110002", 1) == "cc9718af740b"
+
+
+@given(ANY_TEXT, st.integers(1, 10**9))
+def test_ref_is_twelve_hex_digits_of_any_id(task_id: str, attempt: int) -> None:
+    assert re.fullmatch("[0-9a-f]{12}", ref(task_id, attempt))
+
+
+def test_every_attempt_of_every_task_has_its_own_ref() -> None:
+    refs = {ref(f"task-{number}", attempt) for number in range(100) for attempt in range(1, 11)}
+    assert len(refs) == 1000
+
+
+@given(ANY_TEXT)
+def test_ref_is_the_last_line_of_a_question_whatever_the_text_ends_with(text: str) -> None:
+    question = Question(f"{text}\n{ref_line('ffffffffffff')}", "0123456789ab").with_ref
+
+    assert question.splitlines()[-1] == "(ref 0123456789ab)"
+    assert question.startswith(text), "the text stays as it is"
+
+
+@given(ANY_TEXT, ANY_TEXT, ANY_TEXT, st.none() | ANY_TEXT)
+def test_metadata_of_any_thread_fit_the_provider(engine: str, scope: str, assistant: str, tenant: str | None) -> None:
+    metadata = ThreadKey(engine, 10 * scope, assistant, tenant).metadata()
+
+    assert all(len(value) <= 512 for value in metadata.values())
+    assert {"engine", "tenant", "scope", "assistant"} == metadata.keys()
+
+
+@pytest.mark.parametrize("filler", ["x", "ü", LONE_SURROGATE])
+def test_long_ids_that_differ_at_their_end_stay_different_in_metadata(filler: str) -> None:
+    one, other = (ThreadKey("e", filler * 600 + end, "a").metadata()["scope"] for end in "12")
+
+    assert one != other
+    assert one.startswith(filler * 400)
+    assert len(one) == len(other) == 512
+
+
+def test_ids_that_fit_stand_in_metadata_as_they_are() -> None:
+    assert ThreadKey("e", "s" * 512, "a", "t").metadata() == {
+        "engine": "e",
+        "tenant": "t",
+        "scope": "s" * 512,
+        "assistant": "a",
+    }
+
+
+@pytest.mark.parametrize(("kind", "ours"), [("assistant", True), ("Assistant", False), ("", False), (None, False)])
+def test_only_activities_that_say_so_are_ours(kind: str | None, *, ours: bool) -> None:
+    properties = {} if kind is None else {"service.type": kind}
+    assert dataclasses.replace(ACTIVITY, properties=properties).is_ours is ours
+
+
+@pytest.mark.parametrize("name", sorted(name for name, each in vars(domain).items() if dataclasses.is_dataclass(each)))
+def test_data_cannot_be_changed(name: str) -> None:
+    kind = getattr(domain, name)
+
+    assert kind.__dataclass_params__.frozen
+    assert "__slots__" in vars(kind)
+    assert inspect.getdoc(kind), "and says what it is"

@@ -1,0 +1,218 @@
+"""Which topics are polled, with which filter, and when discovery looks again."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from worker.domain import Activity, Definition, Task, Topic
+from worker.engine import Discovery, FixedTopics, topics
+from worker.engine.topics import Usage, relevant, survey
+from worker.engine.wire import Deployed
+from worker.errors import BadModel, EngineDenied, EngineDown, TaskLost, WorkerError
+from worker.logs import Event
+
+
+def usage(*, ours: str = "", others: str = "") -> Usage:
+    return Usage(frozenset(ours.split()), frozenset(others.split()))
+
+
+def test_only_latest_versions_and_running_ones_count_for_each_tenant() -> None:
+    rows = [
+        Deployed("a:1", "a", 1, None, 0),
+        Deployed("a:10", "a", 10, None, 0),
+        Deployed("a:9", "a", 9, None, 3),
+        Deployed("a:1@north", "a", 1, "north", 0),
+        Deployed("b:1", "b", 1, None, 1),
+    ]
+    assert relevant(rows) == ["a:10", "a:1@north", "a:9", "b:1"]
+    assert relevant(reversed(rows)) == relevant(rows)
+
+
+def test_topics_are_sorted_and_filtered_only_where_others_are() -> None:
+    found = survey({"b": usage(ours="y shared"), "a": usage(ours="shared x"), "c": usage(others="shared own")})
+    assert found.topics == (Topic("shared", ("a", "b")), Topic("x"), Topic("y"))
+    assert found.not_served == ()
+    assert found.definitions == ("a", "b")
+
+
+def test_a_definition_that_mixes_is_left_out_and_named() -> None:
+    found = survey({"mixed": usage(ours="t", others="t"), "pure": usage(ours="t")})
+    assert found.topics == (Topic("t", ("pure",)),)
+    assert [(each.definition_id, each.topic) for each in found.not_served] == [("mixed", "t")]
+    assert found.definitions == ("mixed", "pure")
+
+
+def test_what_nobody_can_serve_is_no_topic() -> None:
+    found = survey({"mixed": usage(ours="t", others="t"), "odd": usage(ours="${t} #{u}")})
+    assert found.topics == ()
+    assert [each.topic for each in found.not_served] == ["t", "#{u}", "${t}"]
+
+
+def test_an_unreadable_definition_stops_no_other() -> None:
+    found = survey({"bad": Usage(unreadable="no XML"), "good": usage(ours="t")})
+    assert found.topics == (Topic("t"),)
+    assert [(each.definition_id, each.topic, each.reason) for each in found.not_served] == [("bad", "", "no XML")]
+
+
+class Deployments:
+    """What stands in an engine; definitions map topics to whether they are ours, or are the error that they raise."""
+
+    def __init__(self) -> None:
+        self.definitions: dict[str, Mapping[str, bool] | WorkerError] = {}
+        self.failure: WorkerError | None = None
+        self.looks = 0
+        self.read: list[str] = []
+
+    async def deployed(self) -> list[Deployed]:
+        self.looks += 1
+        if self.failure:
+            raise self.failure
+        return [Deployed(id_, id_, 1, None, 0) for id_ in self.definitions]
+
+    async def definition(self, definition_id: str) -> Definition:
+        self.read.append(definition_id)
+        said = self.definitions[definition_id]
+        if isinstance(said, WorkerError):
+            raise said
+        properties = {True: {"service.type": "assistant"}, False: {"service.type": "mail"}}
+        activities = {topic: Activity(topic, "", topic, properties=properties[ours]) for topic, ours in said.items()}
+        return Definition(definition_id, activities)
+
+
+class Clock:
+    """Monotonic time that passes when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(topics, "monotonic", clock)
+    return clock
+
+
+@pytest.fixture
+def deployments() -> Deployments:
+    return Deployments()
+
+
+@pytest.fixture
+def discovery(deployments: Deployments, clock: Clock) -> Discovery:
+    assert clock
+    return Discovery(deployments, timedelta(seconds=10))
+
+
+def task(topic: str, **properties: str) -> Task:
+    return Task("id", topic, "activity", "instance", "d:1", "d", "e", datetime.now(UTC), 0.0, properties=properties)
+
+
+async def test_it_looks_once_in_an_interval(discovery: Discovery, deployments: Deployments, clock: Clock) -> None:
+    deployments.definitions = {"d": {"t": True}}
+    for _ in range(5):
+        assert await discovery.current() == (Topic("t"),)
+    assert deployments.looks == 1
+
+    clock.now += 9.9  # a poll of 10 s that came back a little early
+    await discovery.current()
+    assert (deployments.looks, deployments.read) == (2, ["d"])
+
+
+async def test_a_strange_task_makes_it_look_again_and_filter_the_topic(
+    discovery: Discovery, deployments: Deployments
+) -> None:
+    deployments.definitions = {"d": {"t": True}}
+    assert await discovery.current() == (Topic("t"),)
+
+    assert discovery.serves(task("t", **{"service.type": "assistant"}))
+    assert not discovery.serves(task("t"))
+    assert not discovery.serves(task("t", **{"service.type": "mail"}))
+    discovery.suspect()
+
+    assert await discovery.current() == (Topic("t", ("d",)),)
+    assert deployments.looks == 2
+
+
+async def test_an_engine_that_is_away_leaves_the_topics_and_is_asked_again_soon(
+    discovery: Discovery, deployments: Deployments, clock: Clock
+) -> None:
+    deployments.definitions = {"d": {"t": True}}
+    await discovery.current()
+    deployments.failure = EngineDown("away")
+    with capture_logs() as lines:
+        for _ in range(3):
+            clock.now += 10
+            assert await discovery.current() == (Topic("t"),)
+            assert await discovery.current() == (Topic("t"),)
+        assert deployments.looks == 4
+        deployments.failure = None
+        clock.now += 2
+        await discovery.current()
+    assert deployments.looks == 5
+    assert [(line["event"], line.get("reason")) for line in lines] == [(Event.DISCOVERY_FAILED, "away")]
+
+
+async def test_a_definition_that_may_not_be_read_fails_the_look(
+    discovery: Discovery, deployments: Deployments, clock: Clock
+) -> None:
+    deployments.definitions = {"d": EngineDenied("no right"), "e": {"t": True}}
+    assert await discovery.current() == ()
+    deployments.definitions["d"] = {"u": True}
+    clock.now += 2
+    assert await discovery.current() == (Topic("t"), Topic("u"))
+
+
+async def test_an_unreadable_definition_is_told_once_and_a_deleted_one_never(
+    discovery: Discovery, deployments: Deployments, clock: Clock
+) -> None:
+    deployments.definitions = {"bad": BadModel("no XML"), "gone": TaskLost("gone"), "good": {"t": True}}
+    with capture_logs() as lines:
+        for _ in range(3):
+            assert await discovery.current() == (Topic("t"),)
+            clock.now += 10
+    assert [line["event"] for line in lines] == [Event.TOPICS, Event.TOPIC_NOT_SERVED]
+    assert deployments.read.count("bad") == deployments.read.count("good") == 1
+
+
+async def test_topics_are_logged_when_they_change(discovery: Discovery, deployments: Deployments, clock: Clock) -> None:
+    with capture_logs() as lines:
+        for definitions in ({}, {}, {"d": {"t": True}}, {"d": {"t": True}}, {"d": {"t": True}, "e": {"t": False}}):
+            deployments.definitions = dict(definitions)
+            await discovery.current()
+            clock.now += 10
+    assert [line["topics"] for line in lines] == [{}, {"t": "all"}, {"t": ["d"]}]
+
+
+async def test_what_is_not_deployed_any_more_is_forgotten(
+    discovery: Discovery, deployments: Deployments, clock: Clock
+) -> None:
+    deployments.definitions = {"d": {"t": True}}
+    await discovery.current()
+    deployments.definitions = {}
+    clock.now += 10
+    assert await discovery.current() == ()
+
+
+async def test_many_definitions_are_each_read_once(
+    discovery: Discovery, deployments: Deployments, clock: Clock
+) -> None:
+    deployments.definitions = {f"d{number}": {f"t{number}": True} for number in range(1000)}
+    for _ in range(2):
+        assert len(await discovery.current()) == 1000
+        clock.now += 10
+    assert len(deployments.read) == 1000
+
+
+async def test_given_topics_are_polled_and_served_whatever_the_model_says() -> None:
+    fixed = FixedTopics(["b", "a", "b"])
+    assert await fixed.current() == (Topic("a"), Topic("b"))
+    assert fixed.serves(task("a"))
+    assert not fixed.serves(task("c"))
+    fixed.suspect()
+    assert await fixed.current() == (Topic("a"), Topic("b"))

@@ -1,0 +1,185 @@
+"""What may stand in the repository, and what in it has to be used."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from prometheus_client.metrics import MetricWrapperBase
+
+from worker import metrics
+from worker.logs import Event
+
+ROOT = Path(__file__).parents[2]
+WORKER = ROOT / "worker"
+REQUIREMENTS = sorted((ROOT / "docker" / "requirements").glob("*.txt"))
+
+INDEX = re.compile(
+    r"pypi\.(?:org|python)|pythonhosted\.org|registry\.(?:npmjs|yarnpkg)"
+    r"|repo\d?\.maven|maven\.(?:org|apache|google)|sonatype\.(?:org|com)",
+    re.IGNORECASE,
+)
+"""Addresses of package indexes: where packages come from is the business of whoever installs."""
+MACHINE = re.compile(rf"/home/\w|/Users/\w|(?<!\w)/roo[t]/|[A-Z]:\\+Users|{re.escape(str(ROOT))}(?!\w)")
+"""Paths that are right on one machine only, this one's included."""
+
+
+@cache
+def texts() -> dict[str, str]:
+    """All text files that are, or would be, committed, by name."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    names = [name.decode() for name in listed.stdout.split(b"\0") if name]
+    contents = {name: (ROOT / name).read_bytes() for name in names if (ROOT / name).is_file()}
+    return {name: content.decode() for name, content in contents.items() if b"\0" not in content}
+
+
+def found(pattern: re.Pattern[str]) -> list[str]:
+    return [
+        f"{name}:{number}: {line.strip()[:100]}"
+        for name, text in texts().items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if pattern.search(line)
+    ]
+
+
+def sources(*besides: str) -> Iterator[tuple[Path, str]]:
+    """The worker's modules but these."""
+    for path in sorted(WORKER.rglob("*.py")):
+        if path.name not in besides:
+            yield path, path.read_text()
+
+
+def test_no_file_knows_a_path_of_somebodys_machine() -> None:
+    assert found(MACHINE) == []
+
+
+def test_no_file_knows_the_address_of_a_package_index() -> None:
+    assert found(INDEX) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["https://py" + "pi.org/simple", "https://repo1.mav" + "en.org/x", "REGISTRY.np" + "mjs.org"],  # else found here
+)
+def test_addresses_of_package_indexes_are_recognised(line: str) -> None:
+    assert INDEX.search(line)
+
+
+@pytest.mark.parametrize("line", [f"cd {ROOT}/worker", "/ho" + "me/someone/x", '"C:' + '\\Users\\x"'])
+def test_paths_of_machines_are_recognised(line: str) -> None:
+    assert MACHINE.search(line)
+
+
+@pytest.mark.parametrize("event", Event, ids=lambda event: event.name)
+def test_every_event_is_logged_somewhere(event: Event) -> None:
+    assert any(re.search(rf"\bEvent\.{event.name}\b", text) for _, text in sources("logs.py"))
+
+
+def test_every_line_is_one_of_the_events() -> None:
+    others = [
+        f"{path.name}:{call.lineno}" for path, text in sources() for call in _log_calls(text) if not _names_event(call)
+    ]
+    assert others == []
+
+
+LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
+
+
+def _log_calls(source: str) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level)) if level in LEVELS:
+                yield node
+
+
+def _names_event(call: ast.Call) -> bool:
+    match call.args:
+        case [ast.Attribute(value=ast.Name(id="Event"))]:
+            return True
+    return False
+
+
+METRICS = sorted(name for name, each in vars(metrics).items() if isinstance(each, MetricWrapperBase))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_fed_somewhere(name: str) -> None:
+    assert any(re.search(rf"\b(?:metrics\.)?{name}\.(?:labels|inc|dec|set|observe)\(", text) for _, text in sources())
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_no_metric_has_an_id_for_a_label(name: str) -> None:
+    labels = set(getattr(metrics, name)._labelnames)
+    assert labels <= {
+        "result",
+        "verdict",
+        "phase",
+        "reason",
+        "use",
+        "source",
+        "outcome",
+        "direction",
+        "cause",
+        "dependency",
+    }
+
+
+def requirements(path: Path) -> dict[str, list[str]]:
+    """Pins by what is pinned, each with its hashes."""
+    pins = path.read_text().replace("\\\n", " ").splitlines()
+    return {pin.split(" --hash=")[0].strip(): re.findall(r"--hash=(\S+)", pin) for pin in pins if pin.strip()}
+
+
+@pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.stem)
+def test_every_requirement_is_pinned_with_hashes(path: Path) -> None:
+    pins = requirements(path)
+
+    assert len(pins) > 10
+    for pin, hashes in pins.items():
+        assert re.fullmatch(r"[a-z0-9-]+==[\w.+!-]+( ; .+)?", pin), pin
+        assert hashes, pin
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each) for each in hashes), pin
+
+
+@pytest.mark.parametrize(
+    ("file", "extras", "groups"),
+    [("run", [], []), ("demo", ["demo"], ["build"]), ("dev", ["demo"], ["build", "test"])],
+)
+def test_everything_that_is_declared_is_pinned(file: str, extras: list[str], groups: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    declared = [*project["project"]["dependencies"], *project["build-system"]["requires"] * bool(groups)]
+    declared += [each for extra in extras for each in project["project"]["optional-dependencies"][extra]]
+    declared += [each for group in groups for each in project["dependency-groups"][group]]
+    pinned = {pin.partition("==")[0] for pin in requirements(ROOT / "docker" / "requirements" / f"{file}.txt")}
+
+    assert {_name(each) for each in declared} <= pinned
+
+
+def _name(requirement: str) -> str:
+    name = re.match(r"[\w.-]+", requirement)
+    assert name
+    return re.sub(r"[-_.]+", "-", name[0]).lower()
+
+
+def test_pins_agree_between_the_files() -> None:
+    pins = [
+        set(requirements(path))
+        for path in (ROOT / "docker" / "requirements" / f"{name}.txt" for name in ("run", "demo", "dev"))
+    ]
+    assert pins[0] <= pins[1] <= pins[2]
+
+
+@pytest.mark.parametrize("path", sorted(WORKER.rglob("*.lua")), ids=lambda path: path.stem)
+def test_every_script_says_what_it_takes_and_gives_and_why_it_may_be_repeated(path: Path) -> None:
+    head = path.read_text().partition("\n\n")[0]
+    for line in ("-- KEYS ", "-- ARGV ", "-- returns ", "-- repeat "):
+        assert line in head

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import structlog
 
-from worker import assistants, health
+from worker import assistants, failpoints, health
 from worker.delivery import Delivery
 from worker.dependencies import Dependencies
 from worker.engine import Access, Basic, Bearer, Discovery, FixedTopics, RestEngine
@@ -53,11 +53,12 @@ async def connect(settings: Settings) -> AsyncIterator[Adapters]:
     async with AsyncExitStack() as stack:
         url = settings.redis_url.get_secret_value()
         redis = await stack.enter_async_context(open_redis(url, connections=min(2 * settings.max_tasks + 2, 64)))
-        yield Adapters(
+        adapters = Adapters(
             engine=await stack.enter_async_context(_open_engine(settings)),
             threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),
             model=await stack.enter_async_context(_open_model(settings)),
         )
+        yield failpoints.armed(adapters)
 
 
 async def run(settings: Settings) -> None:
@@ -86,6 +87,7 @@ async def work(
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
             Delivery(engine, threads),
             dependencies,
+            stopping.is_set,
         )
         poller = Poller(
             engine, _topics(settings, engine), slots, handler, dependencies, stopping, settings.grace.total_seconds()

@@ -1,6 +1,7 @@
 """One task in our hands: lease, slot, turn, waiting, delivery, and the one log line that tells of it."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Any
@@ -37,6 +38,7 @@ class TaskHandler:
         waiting: WaitingRoom,
         delivery: Delivery,
         dependencies: Dependencies,
+        stopping: Callable[[], bool],
     ) -> None:
         self._leases = leases
         self._slots = slots
@@ -44,9 +46,10 @@ class TaskHandler:
         self._waiting = waiting
         self._delivery = delivery
         self._dependencies = dependencies
+        self._stopping = stopping
 
-    async def __call__(self, task: Task) -> None:
-        """See the task through."""
+    async def __call__(self, task: Task) -> Verdict:
+        """See the task through; return what the engine was told."""
         started = monotonic()
         record = Record(activity=task.activity_id)
         told: Verdict = Abandon("the worker met an error it does not know")
@@ -66,12 +69,12 @@ class TaskHandler:
                 log.error(Event.TURN_CRASHED, trace=trace(exc))
             finally:
                 _tell(task, record, told, monotonic() - started)
+        return told
 
-    async def give_back(self, task: Task, reason: str) -> None:
+    async def give_back(self, task: Task, reason: str) -> Verdict:
         """Unlock a task that is not to be handled here."""
         record = Record(activity=task.activity_id)
-        with suppress(TaskLost):
-            await self._deliver(task, Unlock(reason), record, Lease.of(task, self._leases.lock))
+        return await self._deliver(task, Unlock(reason), record, Lease.of(task, self._leases.lock))
 
     def close(self) -> None:
         """Send the waiting away: nothing new is started."""
@@ -92,6 +95,8 @@ class TaskHandler:
         """Take turns at the slot and at the thread until there is a verdict."""
         while True:
             async with self._slots.turn():
+                if self._stopping():
+                    return Unlock("stopping")
                 outcome = await self._turn(task, record)
             if not isinstance(outcome, Held):
                 break

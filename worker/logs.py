@@ -22,7 +22,7 @@ class Event(StrEnum):
     DEPENDENCY_DOWN = "dependency_down"
     DEPENDENCY_UP = "dependency_up"
     TASK_NOT_OURS = "task_not_ours"
-    GHOST_UNLOCKED = "ghost_unlocked"
+    LEFTOVER_UNLOCKED = "leftover_unlocked"
     TURN = "turn"
     TURN_CRASHED = "turn_crashed"
     THREAD_VARIABLE_REJECTED = "thread_variable_rejected"

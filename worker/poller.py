@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from time import monotonic, time
 from typing import Any
 
@@ -11,11 +12,12 @@ import structlog
 from worker import metrics
 from worker.dependencies import Dependencies
 from worker.domain import Task, Topic
-from worker.errors import TaskLost, WorkerError
+from worker.errors import WorkerError
 from worker.handler import TaskHandler
 from worker.logs import Event
 from worker.ports import Engine, Topics
 from worker.slots import Slots
+from worker.verdict import Abandon, Park, Verdict
 
 SHORTEST_POLL_SECONDS = 0.2
 """At most five polls a second bring nothing: an engine that never parks a poll must not be hammered."""
@@ -24,7 +26,8 @@ BATCH_SECONDS = 0.02
 NO_TOPICS_PAUSE_SECONDS = 2.0
 GHOST_WATCH_SECONDS = 40.0
 """How long after a failed poll to look for tasks it locked: it may still be parked at the engine, for 20 s at most."""
-GHOST_SECONDS_AT_STOP = 2.0
+LAST_LOOK_SECONDS = 2.0
+"""What the end of a stop may take to unlock what is left, such as parked tasks."""
 
 log = structlog.get_logger()
 
@@ -49,7 +52,8 @@ class Poller:
         self._dependencies = dependencies
         self._stopping = stopping
         self._grace_seconds = grace_seconds
-        self._in_hand: dict[str, asyncio.Task[None]] = {}
+        self._in_hand: dict[asyncio.Task[Verdict], str] = {}
+        self._parked: dict[str, float] = {}
         self._backlog = False
         self._ghosts_until = 0.0
 
@@ -64,17 +68,15 @@ class Poller:
             await asyncio.wait({polling, hurrying}, return_when=asyncio.FIRST_COMPLETED)
             while self._in_hand and not hurry.is_set() and monotonic() < ends_at:
                 rest = max(0.0, ends_at - monotonic())
-                await asyncio.wait(
-                    {hurrying, *self._in_hand.values()}, timeout=rest, return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait({hurrying, *self._in_hand}, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
             hurrying.cancel()
             polling.cancel()
-            if monotonic() < self._ghosts_until:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(GHOST_SECONDS_AT_STOP):
-                        await self._unlock_ghosts()
-            for handling in self._in_hand.values():
+            for handling in self._in_hand:
                 handling.cancel()
+        if not hurry.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_LOOK_SECONDS):
+                    await self._unlock(await self._locked())
 
     async def _poll(self) -> None:
         while not self._stopping.is_set():
@@ -116,29 +118,55 @@ class Poller:
 
     async def _unlock_ghosts(self) -> None:
         """Give back what a poll locked whose reply never came: the engine answers a poll even if its client is gone."""
+        known = {*self._in_hand.values(), *self._parked_now()}
+        await self._unlock([each for each in await self._locked() if each not in known])
+
+    async def _locked(self) -> list[str]:
         try:
-            for task_id in await self._engine.locked():
-                if task_id not in self._in_hand:
-                    await self._engine.unlock(task_id)
-                    log.warning(Event.GHOST_UNLOCKED, task_id=task_id)
-        except TaskLost:
-            pass  # gone meanwhile; the next look has the others
+            return await self._engine.locked()
         except WorkerError as exc:
             self._dependencies.down("engine", str(exc))
+            return []
+
+    async def _unlock(self, task_ids: list[str]) -> None:
+        """Unlock what the engine has just said is ours; it would not check."""
+        for task_id in task_ids:
+            with suppress(WorkerError):
+                await self._engine.unlock(task_id)
+                log.info(Event.LEFTOVER_UNLOCKED, task_id=task_id)
+
+    def _parked_now(self) -> set[str]:
+        now = monotonic()
+        self._parked = {task_id: until for task_id, until in self._parked.items() if until > now}
+        return set(self._parked)
 
     def _take(self, task: Task, *, ours: bool) -> None:
-        if task.id in self._in_hand:
-            return  # its lock ran out while the engine was away, and is renewed by this very fetch
         if not ours:
             log.warning(Event.TASK_NOT_OURS, task_id=task.id, topic=task.topic, definition=task.process_definition_id)
             self._topics.suspect()
-            work = self._handler.give_back(task, "not ours")
-        elif self._stopping.is_set():
-            work = self._handler.give_back(task, "stopping")
-        else:
-            work = self._handler(task)
-        self._in_hand[task.id] = handling = self._group.create_task(work, name=f"task {task.id}")
-        handling.add_done_callback(lambda _: self._in_hand.pop(task.id))
+        earlier = {handling for handling, task_id in self._in_hand.items() if task_id == task.id}
+        handling = self._group.create_task(self._handle(task, earlier, ours=ours), name=f"task {task.id}")
+        self._in_hand[handling] = task.id
+        handling.add_done_callback(self._in_hand.pop)
+
+    async def _handle(self, task: Task, earlier: set[asyncio.Task[Verdict]], *, ours: bool) -> Verdict:
+        """Handle the task, after its earlier delivery to this same process.
+
+        That comes when the engine was away for longer than the lock, or when an unlock woke our own poll.
+        """
+        if earlier:
+            await asyncio.wait(earlier)
+            try:
+                await self._engine.extend(task.id)
+            except WorkerError:  # completed, failed, or another worker's by now
+                return Abandon("handled by its earlier delivery")
+            task = replace(task, fetched_at=monotonic())
+        if not ours or self._stopping.is_set():
+            return await self._handler.give_back(task, "stopping" if ours else "not ours")
+        told = await self._handler(task)
+        if isinstance(told, Park):
+            self._parked[task.id] = monotonic() + told.duration.total_seconds()
+        return told
 
     async def _unless_stopping(self, work: Coroutine[Any, Any, None]) -> None:
         """Wait for this or for the stop, whichever comes first."""

@@ -22,6 +22,10 @@ STEADY_SECONDS = 60.0
 log = structlog.get_logger()
 
 
+class NotProbedYet(WorkerError):
+    """How every dependency begins."""
+
+
 class Dependency:
     """One of them. `probe` returns when it can be used, and raises a WorkerError when not."""
 
@@ -31,15 +35,15 @@ class Dependency:
         self._probe = probe
         self._failures = 0
         self._up_since = 0.0
-        self._denied = False
+        self._kind: type[Exception] | None = None
 
-    def note(self, reason: str) -> bool:
+    def note(self, error: Exception) -> bool:
         """Note trouble; True if it is new. Flapping does not start the growing pauses over."""
         if self.trouble is not None:
             return False
         if monotonic() - self._up_since > STEADY_SECONDS:
             self._failures = 0
-        self.trouble = reason
+        self.trouble, self._kind = str(error), type(error)
         metrics.PAUSED.labels(self.name).set(1)
         return True
 
@@ -47,31 +51,29 @@ class Dependency:
         """Probe with growing pauses until it works."""
         while True:
             pause = min(SHORTEST_PAUSE_SECONDS * 2**self._failures, LONGEST_PAUSE_SECONDS)
-            if self._denied:
+            if self._kind is EngineDenied:
                 pause = DENIED_PAUSE_SECONDS
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads repeats
             self._failures = min(self._failures + 1, 10)
-            self._denied = False
-            trouble = await self._examine()
-            if trouble is not None:
-                if trouble != self.trouble:
-                    log.error(Event.DEPENDENCY_DOWN, dependency=self.name, reason=trouble)
-                self.trouble = trouble
+            error = await self._examine()
+            if error is not None:
+                if type(error) is not self._kind:  # another kind of trouble; texts carry request ids and always differ
+                    log.error(Event.DEPENDENCY_DOWN, dependency=self.name, reason=str(error))
+                self.trouble, self._kind = str(error), type(error)
                 continue
             self.trouble = None
             self._up_since = monotonic()
             metrics.PAUSED.labels(self.name).set(0)
             return
 
-    async def _examine(self) -> str | None:
+    async def _examine(self) -> Exception | None:
         """Say what is wrong. A probe that breaks in an unforeseen way must not end the probing."""
         try:
             await self._probe()
         except WorkerError as exc:
-            self._denied = isinstance(exc, EngineDenied)
-            return str(exc)
+            return exc
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is in the log, and the next probe may work
-            return f"the probe failed: {trace(exc)}"
+            return RuntimeError(f"the probe failed: {trace(exc)}")
         return None
 
 
@@ -85,7 +87,7 @@ class Dependencies:
     async def __aenter__(self) -> Self:
         """Take nothing for granted: each is probed before the first fetch."""
         for dependency in self._all.values():
-            dependency.note("not probed yet")
+            dependency.note(NotProbedYet("not probed yet"))
             self._start(dependency)
         return self
 
@@ -95,11 +97,11 @@ class Dependencies:
             recovery.cancel()
         await asyncio.gather(*self._recoveries.values(), return_exceptions=True)
 
-    def down(self, name: str, reason: str) -> None:
+    def down(self, name: str, error: Exception) -> None:
         """Stop fetching until this dependency answers its probe."""
         dependency = self._all[name]
-        if dependency.note(reason):
-            log.error(Event.DEPENDENCY_DOWN, dependency=name, reason=reason)
+        if dependency.note(error):
+            log.error(Event.DEPENDENCY_DOWN, dependency=name, reason=str(error))
             self._start(dependency)
 
     def reasons(self) -> list[str]:

@@ -113,11 +113,11 @@ class TaskHandler:
     def _note_trouble(self, record: Record) -> None:
         match record.error:
             case EngineDown():
-                self._dependencies.down("engine", str(record.error))
+                self._dependencies.down("engine", record.error)
             case StoreDown():
-                self._dependencies.down("redis", str(record.error))
+                self._dependencies.down("redis", record.error)
             case ProviderPaused():
-                self._dependencies.down("provider", str(record.error))
+                self._dependencies.down("provider", record.error)
             case _:
                 pass
 

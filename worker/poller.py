@@ -103,7 +103,7 @@ class Poller:
         except WorkerError as exc:
             metrics.POLLS.labels("failed").inc()
             self._ghosts_until = monotonic() + GHOST_WATCH_SECONDS
-            self._dependencies.down("engine", str(exc))
+            self._dependencies.down("engine", exc)
             return
         metrics.POLLS.labels("tasks" if tasks else "empty").inc()
         metrics.LAST_POLL.set(time())
@@ -125,7 +125,7 @@ class Poller:
         try:
             return await self._engine.locked()
         except WorkerError as exc:
-            self._dependencies.down("engine", str(exc))
+            self._dependencies.down("engine", exc)
             return []
 
     async def _unlock(self, task_ids: list[str]) -> None:

@@ -12,7 +12,7 @@ from structlog.testing import LogCapture
 from tests.waiting import wait_until
 from worker import dependencies
 from worker.dependencies import Dependencies
-from worker.errors import EngineDown
+from worker.errors import EngineDenied, EngineDown
 from worker.logs import Event
 
 REAL_SLEEP = asyncio.sleep
@@ -98,11 +98,11 @@ async def test_all_up_waits_for_one_that_fails_while_another_recovers() -> None:
     async with Dependencies({"engine": engine, "redis": redis}) as given:
         await up(given)
         engine.then([EngineDown("no answer")] * 3)
-        given.down("engine", "refused")
+        given.down("engine", EngineDown("refused"))
         waiting = asyncio.create_task(given.all_up(), name="waiting")
         await wait_until(lambda: engine.calls == 3, what="two probes more")
         redis.then([EngineDown("no answer")] * 20)
-        given.down("redis", "refused")
+        given.down("redis", EngineDown("refused"))
         async with asyncio.timeout(5):
             await waiting
 
@@ -126,7 +126,7 @@ async def test_a_dependency_that_is_known_to_be_down_gets_no_second_probe(lines:
         await up(given)
         engine.then([EngineDown("refused")] * 3)
         for _ in range(10):
-            given.down("engine", "refused")
+            given.down("engine", EngineDown("refused"))
         assert len(probes_left()) == 1
         await up(given)
 
@@ -142,7 +142,7 @@ async def test_reasons_say_what_the_last_probe_said() -> None:
     engine = Probe()
     async with Dependencies({"engine": engine}) as given:
         await up(given)
-        given.down("engine", "refused")
+        given.down("engine", EngineDown("refused"))
         assert given.reasons() == ["engine: refused"]
         engine.then(repeat(EngineDown("401")))
         await wait_until(lambda: given.reasons() == ["engine: 401"], what="the new reason")
@@ -152,7 +152,7 @@ async def test_flapping_goes_on_with_the_longer_pauses(pauses: list[float]) -> N
     async with Dependencies({"engine": Probe()}) as given:
         await up(given)
         for _ in range(5):
-            given.down("engine", "flapping")
+            given.down("engine", EngineDown("flapping"))
             await up(given)
 
     assert len(pauses) == 6
@@ -166,7 +166,7 @@ async def test_trouble_after_steady_times_starts_with_short_pauses(
     async with Dependencies({"engine": Probe(*[EngineDown("no answer")] * 8)}) as given:
         await up(given)
         pauses.clear()
-        given.down("engine", "refused")
+        given.down("engine", EngineDown("refused"))
         await up(given)
 
     assert pauses[0] <= 0.5
@@ -180,20 +180,20 @@ async def test_probe_that_breaks_in_an_unforeseen_way_is_trouble_and_is_repeated
         await up(given)
         assert given.reasons() == []
 
-        given.down("engine", "refused")
+        given.down("engine", EngineDown("refused"))
         assert given.reasons() == ["engine: refused"]
         await up(given)
 
     assert engine.calls == 4
 
 
-async def test_what_is_away_at_the_start_is_told_once_per_reason(lines: LogCapture) -> None:
-    engine = Probe(*[EngineDown("refused")] * 10, *[EngineDown("401")] * 10)
+async def test_what_is_away_at_the_start_is_told_once_per_kind_of_trouble(lines: LogCapture) -> None:
+    engine = Probe(*(EngineDown(f"refused, request {n}") for n in range(10)), *[EngineDenied("401")] * 10)
     async with Dependencies({"engine": engine}) as given:
         await up(given)
 
     assert [(line["event"], line["log_level"], line.get("reason")) for line in lines.entries] == [
-        (Event.DEPENDENCY_DOWN, "error", "refused"),
+        (Event.DEPENDENCY_DOWN, "error", "refused, request 0"),
         (Event.DEPENDENCY_DOWN, "error", "401"),
         (Event.DEPENDENCY_UP, "info", None),
     ]

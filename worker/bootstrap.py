@@ -52,7 +52,9 @@ async def connect(settings: Settings) -> AsyncIterator[Adapters]:
     """Open every adapter; nothing is reached yet."""
     async with AsyncExitStack() as stack:
         url = settings.redis_url.get_secret_value()
-        redis = await stack.enter_async_context(open_redis(url, connections=min(2 * settings.max_tasks + 2, 64)))
+        redis = await stack.enter_async_context(
+            open_redis(url, connections=min(2 * settings.max_tasks + 2, 64), ca_file=settings.redis_ca_file)
+        )
         adapters = Adapters(
             engine=await stack.enter_async_context(_open_engine(settings)),
             threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),

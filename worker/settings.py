@@ -2,10 +2,11 @@
 
 import re
 import ssl
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -44,7 +45,12 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"),
-        description="Redis or Valkey: redis://, rediss:// (TLS) or unix://, with user:password@ where needed.",
+        description="Redis or Valkey: redis://[user:password@]host:6379/0 or unix:///path?db=0; "
+        "redis+sentinel://host1:26379,host2:26379/service/0; redis+cluster://host1:6379,host2:6379; "
+        "rediss… in place of redis… for TLS.",
+    )
+    redis_ca_file: Path | None = Field(
+        None, description="PEM file with the authorities to trust for Redis, instead of the system's."
     )
     redis_prefix: str = Field("assistant-worker", description="First part of every key in Redis.")
 
@@ -135,8 +141,8 @@ class Settings(BaseSettings):
     @property
     def redis_address(self) -> str:
         """REDIS_URL as it may be shown: without credentials, and without the query, which may hold them too."""
-        parts = urlsplit(self.redis_url.get_secret_value())
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        scheme, _, rest = self.redis_url.get_secret_value().partition("://")
+        return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
     @model_validator(mode="before")
     @classmethod
@@ -163,12 +169,10 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _is_redis_url(cls, value: SecretStr) -> SecretStr:
-        if _is_redis_address(value.get_secret_value()):
-            return value
-        raise ValueError(
-            "must look like redis://user:password@host:6379/0, rediss://… or unix:///path; "
-            "special characters of the password as %xx"
-        )
+        mistake = _mistake_in_redis_address(value.get_secret_value())
+        if mistake:
+            raise ValueError(mistake)
+        return value
 
     @field_validator("engine_name", "redis_prefix")
     @classmethod
@@ -210,7 +214,7 @@ class Settings(BaseSettings):
             raise ValueError("must be one line of ASCII characters without spaces")
         return value
 
-    @field_validator("engine_ca_file")
+    @field_validator("engine_ca_file", "redis_ca_file")
     @classmethod
     def _holds_certificates(cls, value: Path | None) -> Path | None:
         if value is not None:
@@ -243,15 +247,65 @@ class Settings(BaseSettings):
         return {option.lower(): option for option in options}.get(str(value).strip().lower(), value)
 
 
-def _is_redis_address(url: str) -> bool:
-    parts = _split(url)
-    if parts is None:
-        return False
-    if parts.scheme == "unix":
-        return bool(parts.path)
+MAX_PORT = 65535
+
+_LOGIN = r"([^@/?#\s]*@)?"
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/?#,\s]+)(:\d{1,5})?"
+_OPTIONS = r"(\?(?P<options>[^#\s]*))?"
+_CERTIFICATE = frozenset({"client_name", "ssl_certfile", "ssl_keyfile"})
+
+
+@dataclass(frozen=True, slots=True)
+class _RedisForm:
+    """One way of writing REDIS_URL. Options that would weaken TLS or our timeouts are none of its own."""
+
+    scheme: str
+    address: str
+    example: str
+    options: frozenset[str]
+
+
+_REDIS_FORMS = (
     # redis-py takes a database that is no number for 0, without a word.
-    database = re.fullmatch(r"/?\d*", parts.path)
-    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and database is not None
+    _RedisForm(
+        "rediss?:",
+        rf"rediss?://{_LOGIN}(?P<hosts>{_HOST})(/\d*)?{_OPTIONS}",
+        "redis://user:password@host:6379/0, rediss://…, unix:///path, redis+sentinel://… or redis+cluster://…",
+        _CERTIFICATE | {"db", "username", "password"},
+    ),
+    _RedisForm(
+        "unix:",
+        rf"unix://{_LOGIN}(?P<hosts>)/[^?#]+{_OPTIONS}",
+        "unix://user:password@/path?db=0",
+        frozenset({"client_name", "db", "username", "password"}),
+    ),
+    _RedisForm(
+        r"rediss?\+sentinel:",
+        rf"rediss?\+sentinel://{_LOGIN}(?P<hosts>{_HOST}(,{_HOST})*)/[^/?#\s]+(/\d*)?{_OPTIONS}",
+        "redis+sentinel://user:password@host1:26379,host2:26379/service/0",
+        _CERTIFICATE | {"sentinel_password", "sentinel_username"},
+    ),
+    _RedisForm(
+        r"rediss?\+cluster:",
+        rf"rediss?\+cluster://{_LOGIN}(?P<hosts>{_HOST}(,{_HOST})*)/?{_OPTIONS}",
+        "redis+cluster://user:password@host1:6379,host2:6379 without a database",
+        _CERTIFICATE,
+    ),
+)
+
+
+def _mistake_in_redis_address(url: str) -> str | None:
+    """Say what is wrong, without a word of the address, whose parts may be a password's."""
+    form = next((form for form in _REDIS_FORMS if re.match(form.scheme, url)), _REDIS_FORMS[0])
+    parts = re.fullmatch(form.address, url)
+    if parts is None:
+        return f"must look like {form.example}; special characters of the password as %xx"
+    if any(int(port) > MAX_PORT for port in re.findall(r":(\d+)", parts["hosts"] or "")):
+        return f"must name ports up to {MAX_PORT}"
+    options = {name for name, _ in parse_qsl(parts["options"] or "", keep_blank_values=True)}
+    if not options <= form.options:
+        return f"must have no options after ? but {', '.join(sorted(form.options))}"
+    return None
 
 
 def _split(url: str) -> SplitResult | None:

@@ -1,4 +1,4 @@
-"""The model port over the scripted server."""
+"""The model port over the scripted server, and Redis as people run it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from tests.contract.questions import KEY
 from worker.dev.model import ModelServer
+from worker.dev.redis_cluster import SentinelValkey, ValkeyCluster
 from worker.models import OpenAIModel
 
 
@@ -54,3 +55,32 @@ def counted() -> Callable[[str, str], float]:
             if sample.name == f"worker_{metric}_total":
                 started[metric, sample.labels[name]] = sample.value
     return lambda metric, label: value(metric, label) - started.get((metric, label), 0)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[ValkeyCluster]:
+    """Three masters; a cluster has one database only, so tests get it by `cluster_url`, which empties it."""
+    with ValkeyCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def watched_valkey() -> Iterator[SentinelValkey]:
+    """A master and its replica under Sentinel. A test that wants a promotion starts its own."""
+    with SentinelValkey() as valkey:
+        yield valkey
+
+
+@pytest.fixture
+def cluster_url(cluster: ValkeyCluster) -> str:
+    """A cluster without keys."""
+    cluster.flush()
+    return cluster.url()
+
+
+@pytest.fixture
+def sentinel_url(watched_valkey: SentinelValkey) -> str:
+    """A master without keys, by its Sentinel."""
+    with watched_valkey.master.client() as client:
+        client.flushall()
+    return watched_valkey.url()

@@ -1,4 +1,4 @@
-"""The store of threads, the same on fakeredis and on a real server."""
+"""The store of threads, the same on fakeredis, a real server, a master under Sentinel and a cluster."""
 
 import asyncio
 import json
@@ -8,12 +8,13 @@ from typing import Any
 
 import fakeredis
 import pytest
-from redis.asyncio import Redis
-from tests.waiting import wait_until
+from redis.asyncio import Redis, RedisCluster
 
+from tests.waiting import wait_until
 from worker.domain import Answer, Answered, Busy, Entered, Hold, Outcome, Thread, ThreadKey
 from worker.errors import StoreDown
 from worker.threads import RedisThreads, open_redis
+from worker.threads.connect import Client
 from worker.threads.keys import Keys
 
 KEY = ThreadKey(engine="default", scope="instance-1", assistant="analyst")
@@ -22,15 +23,21 @@ KEEP = timedelta(days=30)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture(params=["fakeredis", "valkey"])
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
+@pytest.fixture(params=["fakeredis", "valkey", "sentinel", "cluster"])
+async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
     if request.param == "fakeredis":
         async with fakeredis.FakeAsyncRedis(decode_responses=True) as client:
             yield client
     else:
-        url: str = request.getfixturevalue("redis_url")
+        url: str = request.getfixturevalue({"valkey": "redis_url"}.get(request.param, f"{request.param}_url"))
         async with open_redis(url, connections=30) as client:
             yield client
+
+
+async def names_in(redis: Redis) -> list[str]:
+    """All keys. A cluster's client asks one node only, unless it is told to ask all."""
+    everywhere: dict[str, Any] = {"target_nodes": RedisCluster.PRIMARIES} if isinstance(redis, RedisCluster) else {}
+    return [str(name) for name in await redis.keys("*", **everywhere)]
 
 
 @pytest.fixture
@@ -123,6 +130,50 @@ async def test_intent_is_seen_by_the_next_attempt_with_the_time_its_call_may_sti
     assert not await threads.intend(entry.hold, 1, MINUTE), "the first hold is lost"
 
 
+async def test_noted_response_is_seen_by_the_next_delivery_until_the_call_is_over(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    await threads.intend(entry.hold, 1, MINUTE)
+    later = await entered(threads)
+    assert await threads.note(entry.hold, 1, "resp_1"), "it needs no hold"
+    await threads.leave(later.hold, asked=True, trouble=True)
+
+    again = await entered(threads)
+    assert again.asked is not None
+    assert again.asked.response_id == "resp_1"
+    await threads.leave(again.hold, asked=False, trouble=True)
+    anew = await entered(threads)
+    assert anew.asked is None
+    await threads.intend(anew.hold, 1, MINUTE)
+    unnoted = await entered(threads)
+    assert unnoted.asked is not None
+    assert unnoted.asked.response_id is None
+
+
+async def test_new_intent_forgets_the_response_of_the_earlier_call(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    await threads.intend(entry.hold, 1, MINUTE)
+    await threads.note(entry.hold, 1, "resp_1")
+    await threads.intend(entry.hold, 1, MINUTE)
+
+    asked = (await entered(threads)).asked
+    assert asked is not None
+    assert asked.response_id is None
+
+
+async def test_response_of_a_call_that_is_not_the_one_that_runs_is_not_noted(
+    threads: RedisThreads, redis: Redis, keys: Keys
+) -> None:
+    entry = await entered(threads)
+    assert not await threads.note(entry.hold, 1, "resp_1"), "nothing was intended"
+    await threads.intend(entry.hold, 2, MINUTE)
+    assert not await threads.note(entry.hold, 1, "resp_1"), "another attempt is on"
+    assert await threads.note(entry.hold, 2, "resp_2")
+    await threads.answer(entry.hold, 2, Answer("yes"), published=False)
+    assert not await threads.note(entry.hold, 2, "resp_2"), "it is answered"
+
+    assert await redis.hget(keys.turn("task-1"), "response") is None
+
+
 @pytest.mark.parametrize(("asked", "seen"), [(True, True), (False, False)])
 async def test_leaving_keeps_the_intent_of_a_call_that_may_have_run(
     threads: RedisThreads, asked: bool, seen: bool
@@ -203,7 +254,7 @@ async def test_done_keeps_the_answer_for_an_hour(threads: RedisThreads, redis: R
 
 async def test_done_without_an_entry_makes_none(threads: RedisThreads, redis: Redis) -> None:
     await threads.done(KEY, "task-1")
-    assert await redis.keys("*") == []
+    assert await names_in(redis) == []
 
 
 async def test_published_is_noted_for_the_bound_thread_only(threads: RedisThreads) -> None:
@@ -254,6 +305,7 @@ ANSWER = Answer("yes", thread=Thread("conv_1", 1))
 STEPS: dict[str, Step] = {
     "bind": lambda threads, hold: threads.bind(hold, Thread("conv_1", 1), 0),
     "intend": lambda threads, hold: threads.intend(hold, 1, MINUTE),
+    "note": lambda threads, hold: threads.note(hold, 1, "resp_1"),
     "answer": lambda threads, hold: threads.answer(hold, 1, ANSWER, published=True),
     "again": lambda threads, hold: threads.again(KEY, hold.task_id, 1),
     "done": lambda threads, hold: threads.done(KEY, hold.task_id),
@@ -263,17 +315,18 @@ STEPS: dict[str, Step] = {
 BEFORE = {
     "bind": [],
     "intend": ["bind"],
-    "answer": ["bind", "intend"],
+    "note": ["bind", "intend"],
+    "answer": ["bind", "intend", "note"],
     "again": ["bind", "intend", "answer"],
     "done": ["bind", "intend", "answer"],
     "renew": ["bind"],
-    "leave": ["bind", "intend"],
+    "leave": ["bind", "intend", "note"],
 }
 
 
 async def state(redis: Redis) -> dict[str, Any]:
     """Everything in Redis but the moments of time."""
-    contents = {str(name): await redis.hgetall(str(name)) for name in await redis.keys("*")}
+    contents = {name: await redis.hgetall(name) for name in await names_in(redis)}
     return {
         name: {field: value for field, value in fields.items() if field not in {"deadline", "trouble_since"}}
         for name, fields in contents.items()
@@ -297,11 +350,10 @@ async def test_a_step_repeated_after_a_lost_reply_changes_nothing_more(
 
 async def test_enter_repeated_after_a_lost_reply_takes_the_same_hold(threads: RedisThreads, redis: Redis) -> None:
     keys = Keys.of("test", KEY)
-    script = threads._scripts["enter"]
     names = [keys.turn("t"), keys.hold, keys.thread]
-    args: list[bytes | bytearray | memoryview[int] | str | int | float] = ["t", "token", 1000, 1000]
+    args = ("t", "token", 1000, 1000)
 
-    assert await script(names, args) == await script(names, args)
+    assert await threads._run("enter", names, *args) == await threads._run("enter", names, *args)
     assert await redis.hget(keys.hold, "token") == "token"
 
 

@@ -84,6 +84,7 @@ def test_defaults_are_those_that_are_promised() -> None:
         "engine_password": None,
         "engine_token": None,
         "engine_ca_file": None,
+        "redis_ca_file": None,
         "redis_prefix": "assistant-worker",
         "openai_api_key": None,
         "openai_base_url": None,
@@ -114,6 +115,7 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "ENGINE_PASSWORD": (" pass word", SecretStr(" pass word")),
         "ENGINE_CA_FILE": ("ca.pem", Path("ca.pem")),
         "REDIS_URL": ("rediss://u:p@redis.example/3", SecretStr("rediss://u:p@redis.example/3")),
+        "REDIS_CA_FILE": ("ca.pem", Path("ca.pem")),
         "REDIS_PREFIX": ("team:worker", "team:worker"),
         "OPENAI_API_KEY": ("sk-1", SecretStr("sk-1")),
         "OPENAI_BASE_URL": ("http://localhost:9/v1/", "http://localhost:9/v1"),
@@ -245,8 +247,8 @@ def test_a_value_cannot_forge_a_line_of_the_message(env: Any) -> None:
         (
             {"REDIS_URL": "redis://:s3cret/x@redis.example:6379/0"},
             (
-                "REDIS_URL=***: must look like redis://user:password@host:6379/0, rediss://… or unix:///path; "
-                "special characters of the password as %xx"
+                "REDIS_URL=***: must look like redis://user:password@host:6379/0, rediss://…, unix:///path, "
+                "redis+sentinel://… or redis+cluster://…; special characters of the password as %xx"
             ),
         ),
     ],
@@ -279,9 +281,13 @@ def test_secrets_are_in_no_text_of_the_settings(env: Any) -> None:
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("redis://u:p@redis.example:6380/1?x=y", "redis://redis.example:6380/1"),
+        ("redis://u:p@redis.example:6380/1?password=y", "redis://redis.example:6380/1"),
         ("rediss://:p%40q@[::1]:6379", "rediss://[::1]:6379"),
         ("unix://u:p@/run/redis.sock?db=2", "unix:///run/redis.sock"),
+        ("redis+sentinel://u:p@a:1,[::1]:2/main/3?sentinel_password=p", "redis+sentinel://a:1,[::1]:2/main/3"),
+        ("rediss+sentinel://a/main", "rediss+sentinel://a/main"),
+        ("redis+cluster://:p@a,b:6379", "redis+cluster://a,b:6379"),
+        ("rediss+cluster://a:6379/?ssl_certfile=c&ssl_keyfile=k", "rediss+cluster://a:6379/"),
     ],
 )
 def test_redis_has_an_address_to_show(env: Any, url: str, address: str) -> None:
@@ -289,13 +295,38 @@ def test_redis_has_an_address_to_show(env: Any, url: str, address: str) -> None:
     assert read().redis_address == address
 
 
-@pytest.mark.parametrize(
-    "url", ["redis:6379", "http://redis", "redis://", "redis://h/zero", "redis://h:port", "unix://"]
-)
+@pytest.mark.parametrize("url", ["http://redis", "redis://", "redis://h/zero", "redis://h:port", "redis:6379"])
 def test_what_is_no_address_of_redis_is_refused(env: Any, url: str) -> None:
     env(REDIS_URL=url)
     (line,) = mistakes()
     assert line.startswith("REDIS_URL=***: must look like redis://")
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("unix://", "must look like unix://user:password@/path?db=0; "),
+        ("redis+sentinel://host:26379", "must look like redis+sentinel://user:password@host1:26379,"),
+        ("redis+sentinel://host:26379/main/zero", "must look like redis+sentinel://"),
+        ("redis+sentinel://host:x/main", "must look like redis+sentinel://"),
+        ("redis+sentinel://a,,b/main", "must look like redis+sentinel://"),
+        ("redis+sentinel://u:p/w@a/main", "must look like redis+sentinel://"),
+        ("redis+cluster://a:6379,b:6379/1", "must look like redis+cluster://"),
+        ("redis+cluster://", "must look like redis+cluster://"),
+        ("redis+replica://a", "must look like redis://user:password@host:6379/0, "),
+        ("sentinel://a/main", "must look like redis://user:password@host:6379/0, "),
+        ("redis+cluster://a:65536", "must name ports up to 65535"),
+        ("redis://a:99999/0", "must name ports up to 65535"),
+        ("redis+cluster://a?db=1", "must have no options after ? but client_name, ssl_certfile, "),
+        ("rediss://a?ssl_cert_reqs=none", "must have no options after ? but client_name, db, "),
+        ("rediss://a?ssl_check_hostname=false", "must have no options after ? but client_name, db, "),
+        ("redis://a?socket_timeout=60", "must have no options after ? but client_name, db, "),
+    ],
+)
+def test_each_form_of_an_address_of_redis_is_explained_by_itself(env: Any, url: str, said: str) -> None:
+    env(REDIS_URL=url)
+    (line,) = mistakes()
+    assert line.startswith(f"REDIS_URL=***: {said}")
 
 
 @pytest.mark.parametrize("url", ["localhost:8080/engine-rest", "ftp://e/x", "http://", "http://e:port", "http://a b/x"])
@@ -324,13 +355,14 @@ def test_the_line_break_at_the_end_of_a_secrets_file_is_no_part_of_it(env: Any) 
     assert settings.engine_token is None
 
 
-def test_a_ca_file_must_hold_certificates(env: Any, empty_place: Path) -> None:
-    env(ENGINE_CA_FILE="nowhere.pem")
-    assert mistakes() == ["ENGINE_CA_FILE=nowhere.pem: must be a PEM file with certificates: No such file or directory"]
+@pytest.mark.parametrize("name", ["ENGINE_CA_FILE", "REDIS_CA_FILE"])
+def test_a_ca_file_must_hold_certificates(env: Any, empty_place: Path, name: str) -> None:
+    env(**{name: "nowhere.pem"})
+    assert mistakes() == [f"{name}=nowhere.pem: must be a PEM file with certificates: No such file or directory"]
     (empty_place / "empty.pem").write_text("nothing\n")
-    env(ENGINE_CA_FILE="empty.pem")
+    env(**{name: "empty.pem"})
     (line,) = mistakes()
-    assert line.startswith("ENGINE_CA_FILE=empty.pem: must be a PEM file with certificates: ")
+    assert line.startswith(f"{name}=empty.pem: must be a PEM file with certificates: ")
 
 
 def test_an_env_file_in_another_encoding_is_named(empty_place: Path) -> None:

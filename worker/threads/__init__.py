@@ -1,5 +1,7 @@
 """The map from process instances to threads, the right to use one, and the journal of turns, in Redis."""
 
-from worker.threads.store import RedisThreads, open_redis
+from worker.threads.connect import open_redis
+from worker.threads.inspection import Inspection, RedisInfo, Unusable
+from worker.threads.store import RedisThreads
 
-__all__ = ["RedisThreads", "open_redis"]
+__all__ = ["Inspection", "RedisInfo", "RedisThreads", "Unusable", "open_redis"]

@@ -1,22 +1,20 @@
 """Threads in Redis: the map, the hold and the journal, changed by Lua scripts only."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import Awaitable
 from datetime import timedelta
+from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import structlog
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from worker.domain import Answer, Answered, Asked, Busy, Entered, Entry, Hold, Thread, ThreadKey
-from worker.errors import StoreDown
 from worker.logs import Event
+from worker.threads.connect import Client
+from worker.threads.failures import ERRORS, code_of, down, spoils_a_script
 from worker.threads.keys import Keys
 from worker.threads.record import CorruptRecord, dump, load
 
@@ -24,40 +22,24 @@ ANSWERED_FOR = timedelta(days=7)
 """How long an answer waits for its completion: longer than any weekend with a stopped engine."""
 DONE_FOR = timedelta(hours=1)
 """How long an accepted completion is remembered for a second delivery of the same task."""
+STALL = timedelta(seconds=3)
+"""The longest that a command may take. The driver's own steps (find the primary, connect, log in, ask) add up."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
-
-
-@asynccontextmanager
-async def open_redis(url: str, *, connections: int) -> AsyncIterator[Redis]:
-    """Connect lazily with short timeouts, so that a dead Redis is known within 3 seconds.
-
-    redis-py's own defaults repeat ten times and kept one GET at a black hole for 58 s.
-    """
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=2,
-        socket_timeout=1,
-        socket_connect_timeout=1,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.2), 2),
-        decode_responses=True,
-        encoding_errors="backslashreplace",
-    )
-    async with Redis.from_pool(pool) as client:
-        yield client
 
 
 class RedisThreads:
     """Implements `ports.Threads`. `lease` is how long a hold lives without renewal, `keep` the map's sliding expiry."""
 
-    def __init__(self, redis: Redis, *, prefix: str, lease: timedelta, keep: timedelta) -> None:
+    def __init__(self, redis: Client, *, prefix: str, lease: timedelta, keep: timedelta) -> None:
         self._redis = redis
         self._prefix = prefix
         self._lease = _ms(lease)
         self._keep = _ms(keep)
         self._scripts = {
-            file.name.removesuffix(".lua"): redis.register_script(file.read_text())
+            file.name.removesuffix(".lua"): file.read_text()
             for file in files(__package__).joinpath("scripts").iterdir()
         }
 
@@ -84,6 +66,11 @@ class RedisThreads:
         keys = Keys.of(self._prefix, hold.key)
         names = [keys.turn(hold.task_id), keys.hold]
         return bool(await self._run("intend", names, hold.token, attempt, _ms(limit), self._keep))
+
+    async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
+        """See `ports.Threads.note`."""
+        names = [Keys.of(self._prefix, hold.key).turn(hold.task_id)]
+        return bool(await self._run("note", names, attempt, response_id, self._keep))
 
     async def answer(self, hold: Hold, attempt: int, answer: Answer, *, published: bool) -> Answer:
         """See `ports.Threads.answer`."""
@@ -116,28 +103,43 @@ class RedisThreads:
         await self._run("leave", names, hold.token, int(asked), int(trouble), self._keep)
 
     async def ping(self) -> None:
-        """Return if Redis takes writes: a replica or a full server answers PING and refuses every script."""
-        await self._run("renew", [f"{self._prefix}:ping"], "", 1)
+        """Return if Redis runs scripts that write: a replica or a full server answers PING, and scripts that read."""
+        await self._run("ping", [f"{self._prefix}:ping"])
 
     async def _run(self, name: str, keys: list[str], *args: str | int) -> Any:
-        script: AsyncScript = self._scripts[name]
         try:
-            return await script(keys=keys, args=list(args))
+            return await _in_time(self._evaluate(self._scripts[name], keys, args))
         except ResponseError as exc:
-            if "WRONGTYPE" in str(exc) or "user_script" in str(exc):
-                raise CorruptRecord(f"{name} cannot work with what is there: {_first_word(exc)}") from exc
-            raise StoreDown(f"Redis refuses: {_first_word(exc)}") from exc
-        except (RedisError, OSError) as exc:
-            raise StoreDown(f"Redis cannot be used: {type(exc).__name__} {_first_word(exc)}") from exc
+            if spoils_a_script(exc):
+                raise CorruptRecord(f"{name} cannot work with what is there: {code_of(exc)}") from exc
+            raise down(exc) from exc
+        except ERRORS as exc:
+            raise down(exc) from exc
+
+    async def _evaluate(self, script: str, keys: list[str], args: tuple[str | int, ...]) -> Any:
+        """Run it by its digest, and by its text where the server does not know it, which teaches it.
+
+        Not by register_script: on a cluster that loads it into every primary, and fails while one of them is down.
+        """
+        digest = sha1(script.encode(), usedforsecurity=False).hexdigest()
+        try:
+            return await self._redis.evalsha(digest, len(keys), *keys, *args)
+        except NoScriptError:
+            return await self._redis.eval(script, len(keys), *keys, *args)
 
     async def _discard(self, names: list[str]) -> None:
         """Remove a journal entry that cannot be read, and whatever is not a hash under our names."""
         try:
             for name in names:
-                if name == names[0] or await self._redis.type(name) != "hash":
-                    await self._redis.delete(name)
-        except (RedisError, OSError) as exc:
-            raise StoreDown(f"Redis cannot be used: {type(exc).__name__}") from exc
+                if name == names[0] or await _in_time(self._redis.type(name)) != "hash":
+                    await _in_time(self._redis.delete(name))
+        except ERRORS as exc:
+            raise down(exc) from exc
+
+
+async def _in_time(command: Awaitable[T]) -> T:
+    async with asyncio.timeout(STALL.total_seconds()):
+        return await command
 
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:
@@ -146,13 +148,13 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
             return Answered(load(answer), int(attempt))
         case ["busy"]:
             return Busy()
-        case ["entered", attempt, thread_id, generation, published, running, trouble, deaths]:
+        case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, response]:
             return Entered(
                 hold=hold,
                 attempt=_number(attempt),
                 thread=Thread(thread_id, _number(generation)) if thread_id else None,
                 published=published == "1",
-                asked=None if running < 0 else Asked(timedelta(milliseconds=running)),
+                asked=None if running < 0 else Asked(timedelta(milliseconds=running), response or None),
                 trouble_for=timedelta(milliseconds=trouble),
                 deaths=deaths,
             )
@@ -168,8 +170,3 @@ def _number(text: str) -> int:
 
 def _ms(duration: timedelta) -> int:
     return int(duration.total_seconds() * 1000)
-
-
-def _first_word(exc: Exception) -> str:
-    """Redis' error code (`READONLY`, `OOM` …); the rest of its texts may carry keys or addresses."""
-    return (str(exc).split() or [""])[0].rstrip(":")

@@ -7,6 +7,6 @@ if (redis.call('HGET', KEYS[1], 'attempt') or '1') ~= ARGV[1] then
   return 0
 end
 redis.call('HSET', KEYS[1], 'state', 'open', 'attempt', ARGV[1] + 1)
-redis.call('HDEL', KEYS[1], 'answer', 'deadline', 'trouble_since')
+redis.call('HDEL', KEYS[1], 'answer', 'deadline', 'response', 'trouble_since')
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1

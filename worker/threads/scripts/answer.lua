@@ -17,6 +17,6 @@ if turn[2] and tonumber(turn[2]) > tonumber(ARGV[2]) then
   return ARGV[3] -- an attempt that was given up: of no use to the journal, and its task is not its worker's any more
 end
 redis.call('HSET', KEYS[1], 'state', 'answered', 'attempt', ARGV[2], 'answer', ARGV[3])
-redis.call('HDEL', KEYS[1], 'deadline', 'limit', 'trouble_since', 'open', 'deaths')
+redis.call('HDEL', KEYS[1], 'deadline', 'limit', 'response', 'trouble_since', 'open', 'deaths')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return ARGV[3]

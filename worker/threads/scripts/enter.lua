@@ -3,9 +3,10 @@
 -- ARGV    task id, token, lease ms, thread ttl ms
 -- returns {'answered', attempt, answer} | {'busy'} |
 --         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none),
---          ms of trouble, deaths: how many workers in a row took this task and were not heard of again}
+--          ms of trouble, deaths: how many workers in a row took this task and were not heard of again,
+--          id of the earlier call's response ('': not known)}
 -- repeat  the same token takes the same hold again
-local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths')
+local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths', 'response')
 local attempt = turn[2] or '1'
 if turn[1] == 'answered' or turn[1] == 'done' then
   return {'answered', attempt, turn[3]}
@@ -25,10 +26,11 @@ redis.call('HSET', KEYS[1], 'open', ARGV[2], 'deaths', deaths)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local running = -1
+local running, response = -1, ''
 if turn[1] == 'intent' then -- never longer than the call's own limit, wherever the clock was set to meanwhile
   running = math.max(0, math.min((tonumber(turn[4] or '') or now) - now, tonumber(turn[5] or '') or 0))
+  response = turn[9] or ''
 end
 local trouble = now - (tonumber(turn[6] or '') or now)
 local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published')
-return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths}
+return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response}

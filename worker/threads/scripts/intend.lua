@@ -2,7 +2,7 @@
 -- KEYS    turn, hold
 -- ARGV    token, attempt, limit ms, journal ttl ms
 -- returns 1 | 0 (the hold is lost, or an answer has come meanwhile: the call must not start)
--- repeat  moves the deadline a little
+-- repeat  moves the deadline a little; the id of an earlier call is gone either way
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
   return 0
 end
@@ -14,5 +14,6 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline = string.format('%.0f', now + ARGV[3])
 redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', deadline, 'limit', ARGV[3])
+redis.call('HDEL', KEYS[1], 'response')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1

@@ -3,6 +3,9 @@
 -- ARGV    token, '1' the call may have run | '0' it did not: withdraw the intent, '1' trouble | '0', journal ttl ms
 -- returns 1 | 0 (the hold was lost before)
 -- repeat  finds no hold and changes nothing more
+if redis.call('HGET', KEYS[1], 'open') == ARGV[1] then -- heard of, even if the hold ran out meanwhile
+  redis.call('HDEL', KEYS[1], 'open', 'deaths')
+end
 if ARGV[3] == '1' then
   local time = redis.call('TIME')
   redis.call('HSETNX', KEYS[1], 'trouble_since', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
@@ -12,9 +15,8 @@ if redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
   return 0
 end
 redis.call('DEL', KEYS[2])
-redis.call('HDEL', KEYS[1], 'open', 'deaths')
 if ARGV[2] == '0' and redis.call('HGET', KEYS[1], 'state') == 'intent' then
   redis.call('HSET', KEYS[1], 'state', 'open')
-  redis.call('HDEL', KEYS[1], 'deadline')
+  redis.call('HDEL', KEYS[1], 'deadline', 'response')
 end
 return 1

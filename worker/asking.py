@@ -20,6 +20,7 @@ from worker.errors import (
     Poisonous,
     Stopping,
     StoreDown,
+    TaskLost,
     ThreadGone,
     ThreadLocked,
     WorkerError,
@@ -35,6 +36,8 @@ LOCKED_PAUSES_SECONDS = (1.0, 2.0, 4.0)
 """Pauses before looks at a conversation on which, says the provider, a call still runs."""
 LANDING_TIME = timedelta(seconds=10)
 """How long after its timeout a call's items may still appear on the thread."""
+CANCEL_SECONDS = 2.0
+"""What the end of a lost task's run at the provider may take."""
 PUBLISH_PATIENCE_SECONDS = 0.25
 """How long an answer in hand waits for the thread variable; if it is late, the next turn writes it again."""
 
@@ -52,7 +55,11 @@ TROUBLE = (ModelDown, ModelUnknown, ThreadGone)
 
 @dataclass(slots=True)
 class Asking:
-    """One attempt's time under the hold."""
+    """One attempt's time under the hold.
+
+    `ends_at`, monotonic, is when the call's time is over; `run` is the response id of a call in the background as long
+    as it may go on.
+    """
 
     engine: Engine
     threads: Threads
@@ -68,6 +75,8 @@ class Asking:
     bound: Thread | None = field(init=False)
     question: Question = field(init=False)
     intended: bool = False
+    ends_at: float = field(init=False)
+    run: str | None = None
 
     def __post_init__(self) -> None:
         """Start from what the map says."""
@@ -85,6 +94,8 @@ class Asking:
                 self.question = Question(text, ref(self.task.id, self.entry.attempt))
                 answer = await self._find_or_ask()
             except BaseException as exc:
+                if self.run is not None and _is_of_lost_task(exc):
+                    await self._end_run(self.run)
                 await self._leave(exc)
                 raise
             if answer is None:
@@ -99,7 +110,7 @@ class Asking:
             )
 
     async def _leave(self, cause: BaseException | None) -> None:
-        ours_may_run = self.intended and not isinstance(cause, NOT_RUN)
+        ours_may_run = self.run is not None or (self.intended and not isinstance(cause, NOT_RUN))
         asked = ours_may_run or self.entry.asked is not None
         with suppress(StoreDown):  # then the hold runs out by itself
             await self.threads.leave(self.entry.hold, asked=asked, trouble=isinstance(cause, TROUBLE))
@@ -108,12 +119,12 @@ class Asking:
         thread, gone = await self._known_thread()
         if thread is not None and self._must_look():
             try:
-                found = await self._look(thread)
+                found = await self._resume(thread) or await self._look(thread)
             except ThreadGone:
                 thread, gone = None, thread
             else:
                 if found is not None:
-                    self.record.recovered = "thread"
+                    self.record.recovered = self.record.recovered or "thread"
                     return await self._keep(replace(found, thread=thread), published=self.entry.published)
                 self._let_earlier_call_end()
         if thread is not None:
@@ -156,6 +167,19 @@ class Asking:
         if monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS:
             return self.task.variables.get(name)
         return await self.engine.variable(self.task.process_instance_id, name)
+
+    async def _resume(self, thread: Thread) -> Answer | None:
+        """Go on with the run that an earlier attempt began and noted; None if there is none, or none any more."""
+        asked = self.entry.asked
+        if asked is None or asked.response_id is None:
+            return None
+        self.record.thread = thread
+        self.ends_at = monotonic() + (asked.running_for - LANDING_TIME).total_seconds()
+        with self.record.phase("model"):
+            answer = await self._follow(asked.response_id)
+        if answer is not None:
+            self.record.recovered = "journal"
+        return answer
 
     async def _look(self, thread: Thread) -> Answer | None:
         self.record.thread = thread
@@ -211,6 +235,7 @@ class Asking:
             self._hold_lost()
             return None
         self.intended = True
+        self.ends_at = monotonic() + self.assistant.timeout.total_seconds()
         metrics.THREADS.labels(self.record.use).inc()
         if self.record.use == "adopted" or (self.record.use == "reused" and self.entry.published):
             return await self._keep(await self._call(thread), published=True)
@@ -225,14 +250,46 @@ class Asking:
         with self.record.phase("model"):
             for pause in LOCKED_PAUSES_SECONDS:
                 try:
-                    return replace(await self.model.ask(thread.id, self.question, self.assistant), thread=thread)
+                    return await self._put(thread)
                 except ThreadLocked:
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads repeats
                 found = await self.model.look(thread.id, self.question.ref)
                 if found is not None:
                     self.record.recovered = "thread"
                     return replace(found, thread=thread)
+            return await self._put(thread)
+
+    async def _put(self, thread: Thread) -> Answer:
+        """Put the question once and have its answer."""
+        if not self.assistant.background:
             return replace(await self.model.ask(thread.id, self.question, self.assistant), thread=thread)
+        self.run = await self.model.start(thread.id, self.question, self.assistant)
+        try:
+            await self.threads.note(self.entry.hold, self.entry.attempt, self.run)
+        except StoreDown as exc:  # the ref on the thread leads to the answer, too
+            log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
+        answer = await self._follow(self.run)
+        if answer is None:
+            raise ModelUnknown("the provider does not know the run any more that it has begun")
+        return replace(answer, thread=thread)
+
+    async def _follow(self, run: str) -> Answer | None:
+        """Wait for a run to end. When it ended without an answer, no call for this task goes on anywhere."""
+        self.run = run
+        try:
+            answer = await self.model.follow(run, timedelta(seconds=self.ends_at - monotonic()))
+        except ModelDown:
+            self.run, self.entry = None, replace(self.entry, asked=None)
+            raise
+        self.run = None
+        return answer
+
+    async def _end_run(self, run: str) -> None:
+        """Cancel the run of a lost task, unless another worker has the task, and with it the run, by now."""
+        with suppress(WorkerError, TimeoutError):
+            async with asyncio.timeout(CANCEL_SECONDS):
+                if await self.threads.renew(self.entry.hold):
+                    await self.model.cancel(run)
 
     async def _keep(self, answer: Answer, *, published: bool) -> Answer:
         """Journal the answer. Without Redis it is completed all the same: the engine is the better journal."""
@@ -265,6 +322,14 @@ class Asking:
     def _hold_lost(self) -> None:
         log.warning(Event.HOLD_LOST)
         metrics.HOLDS_LOST.inc()
+
+
+def _is_of_lost_task(cause: BaseException) -> bool:
+    """Whether this is the lease's cancellation. One by a stop of the worker carries nothing."""
+    match cause:
+        case asyncio.CancelledError(args=(TaskLost(),)):
+            return True
+    return False
 
 
 @asynccontextmanager

@@ -34,6 +34,7 @@ class FrontMatter(BaseModel):
     temperature: float | None = Field(None, ge=0, le=2)
     max_output_tokens: int | None = Field(None, ge=1)
     timeout_seconds: float = Field(120, gt=0, le=3600)
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,7 @@ def _assistant(spec: FrontMatter, instructions: str) -> Assistant:
         timeout=timedelta(seconds=spec.timeout_seconds),
         temperature=spec.temperature,
         max_output_tokens=spec.max_output_tokens,
+        background=spec.background,
     )
 
 

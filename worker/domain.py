@@ -95,7 +95,8 @@ class Definition:
 class Assistant:
     """A versioned spec: who answers, with which model, by which instructions.
 
-    `timeout` bounds one model call from the outside. `output_schema` is a JSON Schema or None.
+    `timeout` bounds one model call from the outside. `output_schema` is a JSON Schema or None. With `background` the
+    provider runs the call by itself and outlives us: whoever has its response id can fetch the answer.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Assistant:
     temperature: float | None = None
     max_output_tokens: int | None = None
     output_schema: Mapping[str, Any] | None = None
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +210,13 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An earlier attempt may have put this question; its call can run for `running_for` more at most."""
+    """An earlier attempt may have put this question; its call can run for `running_for` more at most.
+
+    `response_id` is where the answer of a background run can be fetched.
+    """
 
     running_for: timedelta
+    response_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ class Leases:
                 metrics.LOCK_EXTENSIONS.labels("lost").inc()
                 if not lease.telling:
                     lease.lost = True
-                    owner.cancel()
+                    owner.cancel(TaskLost())  # the work tells this from a stop by what it carries
                 return
             except WorkerError as exc:
                 metrics.LOCK_EXTENSIONS.labels("failed").inc()

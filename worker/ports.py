@@ -129,6 +129,13 @@ class Threads(Protocol):
         """
         ...
 
+    async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
+        """Note where the answer of the intended call can be fetched. Needs no hold.
+
+        False, and nothing noted, if this attempt's call is not the one that runs: `Asked` brings the id back.
+        """
+        ...
+
     async def answer(self, hold: Hold, attempt: int, answer: Answer, *, published: bool) -> Answer:
         """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
 
@@ -190,6 +197,22 @@ class Model(Protocol):
 
         Raises ThreadLocked, BadRequest. Ends within `assistant.timeout`.
         """
+        ...
+
+    async def start(self, thread_id: str, question: Question, assistant: Assistant) -> str:
+        """Begin a turn that goes on without us, and return its response id at once. Raises as `ask` does."""
+        ...
+
+    async def follow(self, response_id: str, within: timedelta) -> Answer | None:
+        """Wait for the end of a turn that was started; None if the provider does not know it (any more).
+
+        One that is not over in time is cancelled. ModelDown: it has ended without an answer, nothing of it runs or
+        comes any more. ModelUnknown: it may still run.
+        """
+        ...
+
+    async def cancel(self, response_id: str) -> None:
+        """End a turn that was started; one that is over, or is not known, is fine."""
         ...
 
     async def delete_thread(self, thread_id: str) -> None:

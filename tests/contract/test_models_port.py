@@ -69,6 +69,23 @@ async def test_answer_is_found_behind_later_turns(model: OpenAIModel, spec: Assi
     assert found.text not in {each.text for each in later}
 
 
+async def test_turn_in_the_background_has_an_id_at_once_and_its_answer_later(
+    model: OpenAIModel, spec: Assistant
+) -> None:
+    thread, asked = await model.create_thread(PAIRS), question("Name a sea.")
+
+    run = await model.start(thread, asked, spec)
+    answer = await model.follow(run, spec.timeout)
+    found = await model.look(thread, asked.ref)
+
+    assert answer is not None
+    assert (answer.outcome, answer.response_id) == (Outcome.OK, run)
+    assert found is not None
+    assert found.text == answer.text
+    assert await model.follow(run, timedelta(0)) == answer, "it can be fetched again"
+    await model.cancel(run)
+
+
 async def test_ref_that_was_never_asked_is_not_found(model: OpenAIModel, spec: Assistant) -> None:
     thread = await model.create_thread(PAIRS)
 

@@ -35,7 +35,7 @@ def wrong(directory: Path, front: str, body: str = "Do it.") -> list[str]:
 def test_a_spec_becomes_an_assistant(tmp_path: Path) -> None:
     (tmp_path / "analyst.md").write_text(
         '---\nname: analyst\nversion: "1.0"\nmodel: gpt-test\nprovider: openai\ntemperature: 0.2\n'
-        "max_output_tokens: 2000\ntimeout_seconds: 90\n---\n\n# Rôle\n\nWeigh.\n\n---\n\nThen say.\n",
+        "max_output_tokens: 2000\ntimeout_seconds: 90\nbackground: true\n---\n\n# Rôle\n\nWeigh.\n\n---\n\nThen say.\n",
         encoding="utf-8",
     )
     assert load(tmp_path).assistants == (
@@ -48,6 +48,7 @@ def test_a_spec_becomes_an_assistant(tmp_path: Path) -> None:
             timeout=timedelta(seconds=90),
             temperature=0.2,
             max_output_tokens=2000,
+            background=True,
         ),
     )
 
@@ -57,6 +58,7 @@ def test_what_a_spec_leaves_out_has_defaults(tmp_path: Path) -> None:
     (spec,) = load(tmp_path).assistants
     assert (spec.provider, spec.timeout) == ("openai", timedelta(seconds=120))
     assert (spec.temperature, spec.max_output_tokens, spec.output_schema) == (None, None, None)
+    assert not spec.background
 
 
 def test_windows_line_ends_and_byte_order_mark_do_no_harm(tmp_path: Path) -> None:
@@ -151,7 +153,7 @@ def test_all_mistakes_of_all_files_are_named_at_once(tmp_path: Path) -> None:
     put(tmp_path, "fine", file="fine.md")
     (tmp_path / "a.md").write_text("---\nname: b\nversion: 1.10\ncolour: red\nname: a\n---\n\n")
     (tmp_path / "c.md").write_text("You are an analyst.\n")
-    known = "Known: name, version, model, provider, temperature, max_output_tokens, timeout_seconds"
+    known = "Known: name, version, model, provider, temperature, max_output_tokens, timeout_seconds, background"
     assert mistakes(tmp_path) == [
         "a.md:1: model: is missing; add a line model: …",
         "a.md:2: name: is 'b', but 'a' in the name of the file; make them agree",
@@ -179,6 +181,8 @@ NAMED = 'name: analyst\nversion: "1"\nmodel: m\n'
         (NAMED + "max_output_tokens: yes", "5: max_output_tokens: must be a valid integer"),
         (NAMED + "\n\ntimeout_seconds: 0", "7: timeout_seconds: must be greater than 0"),
         (NAMED + "timeout_seconds: [1]", "5: timeout_seconds: must be a valid number"),
+        (NAMED + "background: 1", "5: background: must be a valid boolean"),
+        (NAMED + "background: 'true'", "5: background: must be a valid boolean"),
         (NAMED + "provider: opnai", "5: provider: 'opnai' is unknown; did you mean 'openai'? Known: openai"),
         ('name: analyst\nversion: "1"\nmodel: ""', "4: model: must have at least 1 character"),
         ('name: analyst\nversion: "1"\nmodel:', "4: model: must be a valid string"),

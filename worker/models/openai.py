@@ -1,9 +1,11 @@
 """OpenAI's Conversations and Responses as a `ports.Model`: conversations stay on the server, a turn is one call."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import random
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
+from time import monotonic
 from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
@@ -19,7 +21,6 @@ from worker.errors import (
     ProviderPaused,
     ThreadGone,
     ThreadLocked,
-    WorkerError,
 )
 from worker.models import failures
 from worker.models.failures import Call
@@ -28,13 +29,18 @@ from worker.models.wire import Anything, Conversation, Items, Response, Wire, an
 OPENAI: Final = "https://api.openai.com/v1"
 SHORT_CALL: Final = timedelta(seconds=15)
 """The limit of every call that no model has to think for."""
+SHORTEST_CALL: Final = timedelta(seconds=2)
+"""What a call may take although the time it belongs to is over: it tells whether there is an answer after all."""
+CANCEL_CALL: Final = timedelta(seconds=5)
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
+"""Between two looks at a run in the background."""
 CONNECT_SECONDS: Final = 5.0
 ITEMS, ITEMS_DEEP = 20, 100
 """How far a look reads; 100 is the most that one page holds."""
 NOBODY: Final = "conv_" + 48 * "0"
 """A conversation that does not exist: asking for it tells whether key and address are right."""
 
-_OUTCOMES: Final[Mapping[type[WorkerError], str]] = {
+_OUTCOMES: Final[Mapping[type[BaseException], str]] = {
     ModelDown: "down",
     ProviderPaused: "paused",
     ModelUnknown: "unknown",
@@ -42,6 +48,8 @@ _OUTCOMES: Final[Mapping[type[WorkerError], str]] = {
     ThreadGone: "gone",
     BadRequest: "rejected",
 }
+
+_RUNNING: Final = frozenset({"queued", "in_progress"})
 
 W = TypeVar("W", bound=Wire)
 
@@ -99,26 +107,82 @@ class OpenAIModel:
 
     async def ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
         """One turn: question and answer appear on the conversation together, when the response completes."""
-        outcome = "aborted"
-        try:
-            answer = await self._ask(thread_id, question, assistant)
-            outcome = answer.outcome.value
-        except WorkerError as exc:
-            outcome = _OUTCOMES.get(type(exc), outcome)
-            raise
-        finally:
-            metrics.MODEL_CALLS.labels(outcome).inc()
-        metrics.TOKENS.labels("input").inc(answer.input_tokens or 0)
-        metrics.TOKENS.labels("output").inc(answer.output_tokens or 0)
-        return answer
+        with _counting_failures():
+            call = Call("responses.create", assistant.timeout, acts=True, thread_id=thread_id, model=assistant.model)
+            response = await self._create(call, _turn(thread_id, question, assistant))
+            return _counted(_answer(response, call))
 
-    async def _ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
-        _path(thread_id)  # refuses a thread that is gone by its form
-        call = Call("responses.create", assistant.timeout, acts=True, thread_id=thread_id, model=assistant.model)
-        body = _turn(thread_id, question, assistant)
+    async def start(self, thread_id: str, question: Question, assistant: Assistant) -> str:
+        """Begin a turn in the background and return its response id. Only stored responses can be retrieved."""
+        limit = min(SHORT_CALL, assistant.timeout)
+        with _counting_failures():
+            call = Call("responses.create", limit, acts=True, thread_id=thread_id, model=assistant.model)
+            body = _turn(thread_id, question, assistant) | {"background": True, "store": True}
+            return (await self._create(call, body)).id
+
+    async def follow(self, response_id: str, within: timedelta) -> Answer | None:
+        """Retrieve the response with growing pauses until it has ended. One that is queued may be so for ever."""
+        ends_at = monotonic() + within.total_seconds()
+        with _counting_failures():
+            try:
+                response, overdue = await self._ended(response_id, ends_at), ""
+                if response is None:
+                    response, overdue = await self._cancel(response_id), " after its deadline"
+            except (ThreadGone, BadRequest):
+                return None
+            call = Call("responses.retrieve", SHORT_CALL)
+            match response.status:
+                case "queued" | "in_progress":
+                    raise ModelUnknown(f"{call.name}: the run was to be cancelled{overdue}, and goes on")
+                case "cancelled":
+                    raise ModelDown(f"{call.name}: the run was cancelled{overdue}")
+                case None | "completed" | "incomplete" | "failed":
+                    return _counted(_answer(response, call))
+                case _:  # expired, or a word that is not known yet: what there is stands on the thread
+                    return None
+
+    async def cancel(self, response_id: str) -> None:
+        """End a turn in the background; one that is over, or is not known, is fine."""
+        with suppress(ThreadGone):
+            await self._cancel(response_id)
+
+    async def _create(self, call: Call, body: Mapping[str, Any]) -> Response:
+        _path(str(call.thread_id))  # refuses a thread that is gone by its form
         async with _within(call):
-            response = await self._on_thread(call, Response, "POST", "/responses", body)
-        return _answer(response, call)
+            return await self._on_thread(call, Response, "POST", "/responses", body)
+
+    async def _ended(self, response_id: str, ends_at: float) -> Response | None:
+        """Return the response when it has ended, None if it has not in time. Trouble on the way is not the run's."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            wait = pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads requests, guards nothing
+            try:
+                response = await self._retrieve(response_id, ends_at)
+                if response.status not in _RUNNING:
+                    return response
+            except ModelDown as exc:
+                wait = max(wait, (exc.retry_after or timedelta(0)).total_seconds())
+            rest = ends_at - monotonic()
+            if rest <= 0:
+                return None
+            await asyncio.sleep(min(wait, rest))
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    async def _retrieve(self, response_id: str, ends_at: float) -> Response:
+        rest = timedelta(seconds=ends_at - monotonic())
+        # By its id in the thread's place a response, too, is gone only when the provider says so of this one.
+        call = Call("responses.retrieve", min(max(rest, SHORTEST_CALL), SHORT_CALL), thread_id=response_id)
+        async with _within(call):
+            return await self._request(call, Response, "GET", _run_path(response_id))
+
+    async def _cancel(self, response_id: str) -> Response:
+        """Ask for the run's end and return how it stands then. Raises ModelUnknown (it may go on), ThreadGone."""
+        call = Call("responses.cancel", CANCEL_CALL, acts=True, thread_id=response_id)
+        try:
+            async with _within(call):
+                return await self._request(call, Response, "POST", f"{_run_path(response_id)}/cancel")
+        except (ModelDown, BadRequest) as exc:
+            raise ModelUnknown(f"a run could not be cancelled: {exc}") from exc
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete an empty conversation; one that is gone already is fine. OpenAI would keep the items of a full one."""
@@ -191,6 +255,10 @@ def _path(thread_id: str) -> str:
     return f"/conversations/{quote(thread_id, safe='')}"
 
 
+def _run_path(response_id: str) -> str:
+    return f"/responses/{quote(response_id, safe='')}"
+
+
 def _turn(thread_id: str, question: Question, assistant: Assistant) -> dict[str, Any]:
     """Write the body of a turn. Instructions are not kept on a conversation: every turn brings them."""
     body: dict[str, Any] = {
@@ -218,6 +286,23 @@ def _answer(response: Response, call: Call) -> Answer:
         if error is not None:
             raise error
     return answer_of(response)
+
+
+@contextmanager
+def _counting_failures() -> Iterator[None]:
+    """Count a call of the model that brings no answer."""
+    try:
+        yield
+    except BaseException as exc:
+        metrics.MODEL_CALLS.labels(_OUTCOMES.get(type(exc), "aborted")).inc()
+        raise
+
+
+def _counted(answer: Answer) -> Answer:
+    metrics.MODEL_CALLS.labels(answer.outcome.value).inc()
+    metrics.TOKENS.labels("input").inc(answer.input_tokens or 0)
+    metrics.TOKENS.labels("output").inc(answer.output_tokens or 0)
+    return answer
 
 
 @asynccontextmanager

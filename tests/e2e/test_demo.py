@@ -1,0 +1,343 @@
+"""The demo as a stranger starts it: what it shows, how it ends, and that it leaves nothing behind."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.waiting import wait_until
+from worker.dev import stage
+from worker.dev.model import ModelServer
+from worker.dev.processes import HOST
+from worker.dev.watch import Proof
+
+ROOT = Path(__file__).parents[2]
+STEPS = ["Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"]
+ROW = re.compile(
+    r"^  (?P<number>\d) (?P<step>\S.*?) +(?P<thread>conv_\w+…) +(?P<use>created|reused) +"
+    r"(?P<tokens>[\d,]+ / [\d,]+|-) +(?P<seconds>\d+\.\d) s$",
+    re.MULTILINE,
+)
+START_SECONDS = 150
+"""Generous: the machine may be busy."""
+STOP_SECONDS = 40
+
+
+@dataclass(slots=True)
+class Demo:
+    """A demo that runs, with what it printed so far."""
+
+    process: asyncio.subprocess.Process
+    scratch: Path
+    shown: str = ""
+    reading: asyncio.Task[None] = field(init=False)
+
+    async def shows(self, pattern: str) -> None:
+        await wait_until(lambda: re.search(pattern, self.shown) or self.reading.done(), START_SECONDS, pattern)
+        assert re.search(pattern, self.shown), self.shown
+
+    async def ends(self, seconds: float = START_SECONDS) -> int:
+        async with asyncio.timeout(seconds):
+            await self.reading
+            return await self.process.wait()
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        return [match.groupdict() for match in ROW.finditer(self.shown)]
+
+    async def read(self) -> None:
+        assert self.process.stdout is not None
+        while text := await self.process.stdout.read(4096):
+            self.shown += text.decode()
+
+
+@asynccontextmanager
+async def demo(
+    scratch: Path, *options: str, bpmn: Path | None = None, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Demo]:
+    """Start it without a key of whoever runs the tests; all its parts work in directories below `scratch`."""
+    command = ["-m", "worker", "demo", *options]
+    if bpmn is not None:
+        flags = f"once={'--once' in options}, crash={'--crash' in options}"
+        call = f"main({flags}, bpmn=Path({str(bpmn)!r}))"
+        command = ["-c", f"import sys; from pathlib import Path; from worker.dev.demo import main; sys.exit({call})"]
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        cwd=ROOT,
+        env={**ours, "TMPDIR": str(scratch), "PYTHONIOENCODING": "utf-8", **(env or {})},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    running = Demo(process, scratch)
+    running.reading = asyncio.create_task(running.read(), name="read the demo")
+    try:
+        yield running
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await running.reading
+        await process.wait()
+
+
+def left_behind(scratch: Path) -> list[str]:
+    """Processes that work below the directory or name it, and what is in it."""
+    found = [str(path) for path in scratch.iterdir()]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            directory, command = str((process / "cwd").readlink()), (process / "cmdline").read_bytes().decode()
+        except OSError:  # it ended meanwhile, or is not ours
+            continue
+        if str(scratch) in directory or str(scratch) in command:
+            found.append(f"{process.name}: {command.replace(chr(0), ' ')[:200]}")
+    return found
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    path = tmp_path / "scratch"
+    path.mkdir()
+    return path
+
+
+async def test_a_decision_is_taken_in_four_steps_on_one_thread(scratch: Path) -> None:
+    async with demo(scratch, "--once") as run:
+        assert await run.ends() == 0, run.shown
+
+    assert "answers are scripted" in run.shown
+    assert re.search(r"http://127\.0\.0\.1:\d+/operaton/app/cockpit/\S* +demo / demo", run.shown)
+    assert_four_steps_on_one_thread(run)
+    assert all("/" in row["tokens"] for row in run.rows)
+    assert "2,000,000" in run.shown.partition("\nRecommendation\n")[2]
+    assert "\x1b" not in run.shown
+    assert left_behind(scratch) == []
+
+
+async def test_a_killed_worker_costs_neither_the_thread_nor_a_question(scratch: Path) -> None:
+    async with demo(scratch, "--once", "--crash") as run:
+        assert await run.ends() == 0, run.shown
+
+    assert re.search(r"  2 Find.*\n.*worker \d+ killed \(SIGKILL\) while step 3 is being answered", run.shown)
+    assert_four_steps_on_one_thread(run)
+    assert "found on the thread: not asked again" in run.shown
+    assert "4 questions, none of them twice" in run.shown
+    assert left_behind(scratch) == []
+
+
+async def test_a_provider_of_ones_own_answers_instead_of_the_script(scratch: Path) -> None:
+    async with ModelServer(key="sk-ours") as provider:
+        own = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-ours"}
+        async with demo(scratch, "--once", env=own) as run:
+            assert await run.ends() == 0, run.shown
+
+        assert provider.counts()["created"] == 1
+        assert provider.counts()["calls"]["responses.create"] == 4
+    assert f"The real provider answers: {provider.base_url}" in run.shown
+    assert "scripted" not in run.shown
+    assert "model server" not in run.shown
+    assert_four_steps_on_one_thread(run)
+    assert "counted in the worker's log" in run.shown
+    assert "sk-ours" not in run.shown
+
+
+async def test_a_provider_that_takes_no_key_ends_it_with_that_reason(scratch: Path) -> None:
+    async with ModelServer(key="sk-theirs") as provider:
+        own = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-ours"}
+        async with demo(scratch, "--once", env=own) as run:
+            assert await run.ends() == 1
+
+    assert re.search(r"The demo failed: nothing was completed .*\n.*OPENAI_API_KEY", run.shown)
+    assert left_behind(scratch) == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        ("scripted", signal.SIGTERM),
+        ("ready  Valkey", signal.SIGINT),
+        ("ready  Operaton", signal.SIGTERM),
+    ],
+)
+async def test_nothing_is_left_behind_when_the_start_is_interrupted(
+    scratch: Path, moment: str, number: signal.Signals
+) -> None:
+    async with demo(scratch) as run:
+        await run.shows(moment)
+        run.process.send_signal(number)
+        code = await run.ends(STOP_SECONDS)
+
+    assert code == 128 + number, run.shown
+    assert "Traceback" not in run.shown
+    assert left_behind(scratch) == []
+
+
+async def test_a_second_signal_does_not_break_off_the_clean_up(scratch: Path) -> None:
+    async with demo(scratch) as run:
+        await run.shows("1 Frame the decision")
+        run.process.send_signal(signal.SIGINT)
+        await run.shows("Stopping")
+        run.process.send_signal(signal.SIGINT)
+        code = await run.ends(STOP_SECONDS)
+
+    assert code == 128 + signal.SIGINT
+    assert "Traceback" not in run.shown
+    assert left_behind(scratch) == []
+
+
+async def test_it_stays_up_for_more_decisions_until_it_is_interrupted(scratch: Path) -> None:
+    async with port_8080_taken(), demo(scratch) as run:
+        await run.shows("Ctrl-C ends it")
+        assert_four_steps_on_one_thread(run)
+        assert len(left_behind(scratch)) >= 8  # four directories, and what works in them: so it is seen below
+        (first,) = {row["thread"] for row in run.rows}
+        await start_another(run)
+        await run.shows(r"(?s)Ctrl-C ends it.*4 Recommend ")
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.ends(STOP_SECONDS) == 0, run.shown
+
+    assert [row["step"] for row in run.rows[4:]] == STEPS
+    assert first not in {row["thread"] for row in run.rows[4:]}
+    assert ":8080/" not in run.shown
+    assert left_behind(scratch) == []
+
+
+async def test_a_part_that_dies_ends_it_with_what_that_said_last(scratch: Path) -> None:
+    async with demo(scratch) as run:
+        await run.shows(r"ready  worker .*process \d+")
+        match = re.search(r"ready  worker .*process (\d+)", run.shown)
+        assert match
+        os.kill(int(match[1]), signal.SIGKILL)
+        assert await run.ends() == 1
+
+    assert "The demo failed: worker ended with exit code -9" in run.shown
+    assert "worker_started" in run.shown
+    assert left_behind(scratch) == []
+
+
+async def test_a_model_that_the_engine_refuses_ends_it_with_the_engine_s_reason(scratch: Path, tmp_path: Path) -> None:
+    bpmn = broken(tmp_path, "decision.bpmn", 'camunda:historyTimeToLive="P180D"', "")
+
+    async with demo(scratch, "--once", bpmn=bpmn) as run:
+        assert await run.ends() == 1
+
+    assert "The demo failed" in run.shown
+    assert "History Time To Live" in run.shown
+    assert left_behind(scratch) == []
+
+
+async def test_a_step_that_cannot_be_answered_ends_it_with_the_incident(scratch: Path, tmp_path: Path) -> None:
+    bpmn = broken(tmp_path, "decision.bpmn", '"data.output" value="alternatives"', '"data.output.type" value="Poem"')
+
+    async with demo(scratch, "--once", bpmn=bpmn) as run:
+        assert await run.ends() == 1
+
+    assert [row["step"] for row in run.rows] == STEPS[:1]
+    assert re.search(r"The demo failed: Find alternatives has an incident: .*Poem.*allowed are Text", run.shown)
+    assert left_behind(scratch) == []
+
+
+async def test_a_worker_that_does_not_start_ends_it_with_the_worker_s_own_words(scratch: Path, tmp_path: Path) -> None:
+    bpmn = broken(tmp_path, "assistants/analyst.md", "max_output_tokens: 4000", "max_output_tokens: many")
+
+    async with demo(scratch, "--once", bpmn=bpmn) as run:
+        assert await run.ends() == 1
+
+    assert "The demo failed: worker ended with exit code" in run.shown
+    assert "max_output_tokens" in run.shown
+    assert left_behind(scratch) == []
+
+
+async def test_without_models_it_says_where_it_looked_for_them(scratch: Path, tmp_path: Path) -> None:
+    async with demo(scratch, "--once", bpmn=tmp_path / "nowhere") as run:
+        assert await run.ends() == 1
+
+    assert str(tmp_path / "nowhere") in run.shown
+    assert "ready" not in run.shown
+
+
+def test_demos_that_start_together_do_not_choose_the_same_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSISTANT_WORKER_CACHE", str(tmp_path))
+
+    with stage._cockpit_port() as first, stage._cockpit_port() as second:
+        assert first != second
+
+
+SEEN = Proof("COMPLETED", turns=4, created=1, threads=["conv_a"], told=["conv_a"] * 4, asked=4)
+
+
+def test_four_turns_on_one_thread_are_a_proof_and_a_crash_may_cost_a_question() -> None:
+    assert SEEN.faults(crash=False) == []
+    assert replace(SEEN, asked=None).faults(crash=False) == []
+    assert replace(SEEN, asked=5).faults(crash=True) == []
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"state": "EXTERNALLY_TERMINATED"},
+        {"turns": 5},
+        {"turns": 3, "told": ["conv_a"] * 3},
+        {"created": 2},
+        {"threads": ["conv_a", "conv_b"]},
+        {"told": ["conv_a", "conv_a", "conv_b", "conv_a"]},
+        {"told": ["conv_a"] * 3},
+        {"asked": 5},
+    ],
+    ids=str,
+)
+def test_whatever_differs_from_four_turns_on_one_thread_is_no_proof(difference: dict[str, Any]) -> None:
+    assert replace(SEEN, **difference).faults(crash=False)
+
+
+def assert_four_steps_on_one_thread(run: Demo) -> None:
+    assert [row["number"] for row in run.rows] == ["1", "2", "3", "4"]
+    assert [row["step"] for row in run.rows] == STEPS
+    assert [row["use"] for row in run.rows] == ["created", "reused", "reused", "reused"]
+    assert len({row["thread"] for row in run.rows}) == 1
+    assert "\n4 turns · 1 thread created · 3 reused\n" in run.shown
+
+
+@asynccontextmanager
+async def port_8080_taken() -> AsyncIterator[None]:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # taken already, which is as good
+            other.bind((HOST, 8080))
+            other.listen()
+        yield
+
+
+async def start_another(run: Demo) -> None:
+    url, variables = promised_command(run)
+    async with aiohttp.ClientSession() as session, session.post(url, json={"variables": variables}) as response:
+        assert response.status == 200
+
+
+def promised_command(run: Demo) -> tuple[str, Any]:
+    """Address and variables of the command on the screen, so that nobody needs a curl."""
+    match = re.search(r"curl .*\$\(cat (\S+)\).* (http://\S+/start)\n", run.shown)
+    assert match, run.shown
+    return match[2], json.loads(Path(match[1]).read_text("utf-8"))
+
+
+def broken(directory: Path, file: str, old: str, new: str) -> Path:
+    """A copy of the process application with one mistake in it."""
+    bpmn = directory / "bpmn"
+    shutil.copytree(ROOT / "bpmn", bpmn)
+    text = (bpmn / file).read_text("utf-8")
+    assert old in text
+    (bpmn / file).write_text(text.replace(old, new), "utf-8")
+    return bpmn

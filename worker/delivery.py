@@ -137,6 +137,8 @@ class Delivery:
         return False
 
     async def _send(self, task: Task, verdict: Verdict, lease: Lease) -> None:
+        if isinstance(verdict, Fail | BpmnError) and not lease.is_live():
+            await self._engine.extend(task.id)  # frozen for longer than the lock: is it ours still?
         match verdict:
             case Fail():
                 await self._engine.fail(task.id, verdict.message, verdict.details, verdict.retries, verdict.delay)

@@ -26,6 +26,8 @@ BATCH_SECONDS = 0.02
 NO_TOPICS_PAUSE_SECONDS = 2.0
 GHOST_WATCH_SECONDS = 40.0
 """How long after a failed poll to look for tasks it locked: it may still be parked at the engine, for 20 s at most."""
+LAST_POLL_SECONDS = 1.5
+"""What a poll that is parked when a second signal comes gets to return by itself."""
 LAST_LOOK_SECONDS = 2.0
 """What the end of a stop may take to unlock what is left, such as parked tasks."""
 
@@ -70,9 +72,11 @@ class Poller:
                 rest = max(0.0, ends_at - monotonic())
                 await asyncio.wait({hurrying, *self._in_hand}, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
             hurrying.cancel()
-            polling.cancel()
             for handling in self._in_hand:
                 handling.cancel()
+            # An unlock wakes the parked poll, even one whose client is gone: let it bring the task, and give that back.
+            await asyncio.wait({polling, *self._in_hand}, timeout=LAST_POLL_SECONDS)
+            polling.cancel()
         if not hurry.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_LOOK_SECONDS):

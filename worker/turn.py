@@ -2,18 +2,22 @@
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
-from worker import metrics, properties, result, verdict
+from worker import metrics, prompt, properties, result, verdict
 from worker.asking import Asking
 from worker.domain import Activity, Answer, Answered, Assistant, Busy, Entered, Outcome, Task, ThreadKey
-from worker.errors import BadModel, WorkerError
+from worker.errors import BadModel, Poisonous, StoreDown, WorkerError
 from worker.logs import Event, trace
 from worker.ports import Assistants, Engine, Model, Threads
 from worker.properties import TaskProperties
 from worker.record import Record, Rules
+
+DEADLY = 3
+"""After so many workers that ended under a task it fails once before it runs again."""
 
 log = structlog.get_logger()
 
@@ -82,7 +86,8 @@ class Turn:
                 answer: Answer | None = entry.answer
             case Entered():
                 record.attempt, record.trouble_for, record.use = entry.attempt, entry.trouble_for, "reused"
-                answer = await self._asking(task, activity, wanted, assistant, entry, record).answer()
+                text = await self._text(task, activity, wanted, entry)
+                answer = await self._asking(task, text, assistant, entry, record).answer()
         if answer is None:
             return Held(record.key)
         return await self._judge(task, wanted, assistant, record, answer)
@@ -96,15 +101,17 @@ class Turn:
         record.activity = f'"{name}" ({activity.id})' if name else activity.id
         return activity
 
-    def _asking(
-        self,
-        task: Task,
-        activity: Activity,
-        wanted: TaskProperties,
-        assistant: Assistant,
-        entry: Entered,
-        record: Record,
-    ) -> Asking:
+    async def _text(self, task: Task, activity: Activity, wanted: TaskProperties, entry: Entered) -> str:
+        """Put the question together; lets go of the hold if that cannot be."""
+        try:
+            _check_deaths(entry)
+            return prompt.text(task, activity, wanted)
+        except Exception:
+            with suppress(StoreDown):
+                await self._threads.leave(entry.hold, asked=True, trouble=False)
+            raise
+
+    def _asking(self, task: Task, text: str, assistant: Assistant, entry: Entered, record: Record) -> Asking:
         return Asking(
             engine=self._engine,
             threads=self._threads,
@@ -112,8 +119,7 @@ class Turn:
             rules=self._rules,
             stopping=self._stopping,
             task=task,
-            activity=activity,
-            wanted=wanted,
+            text=text,
             assistant=assistant,
             entry=entry,
             record=record,
@@ -136,3 +142,11 @@ class Turn:
         if wanted.local:
             return verdict.Complete({}, narrow, wider=verdict.Complete({}, wide))
         return verdict.Complete(narrow, wider=verdict.Complete(wide))
+
+
+def _check_deaths(entry: Entered) -> None:
+    if entry.deaths >= DEADLY:
+        raise Poisonous(
+            f"{entry.deaths} workers in a row ended without a word while they had this task. It may be what ends them, "
+            "or have been beside it: look at their logs, and at memory"
+        )

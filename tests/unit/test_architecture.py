@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "worker"
 
 PURE = {"domain", "errors", "verdict", "ports", "properties", "prompt", "result", "record"}
-CORE = {"turn", "asking", "lease", "delivery", "waiting", "slots", "dependencies", "handler", "poller"}
+CORE = {"turn", "asking", "calling", "lease", "delivery", "waiting", "slots", "dependencies", "handler", "poller"}
 DRIVERS: dict[str, set[str]] = {
     **{part: set() for part in PURE},
     **{part: {"structlog"} for part in CORE},

@@ -27,8 +27,11 @@ from worker.record import Record, Rules
 
 SNAPSHOT_SECONDS = 2.0
 """How long the variables that came with a task are trusted to know the instance's thread."""
-PUBLISH_PATIENCE_SECONDS = 0.25
-"""How long an answer in hand waits for the thread variable; if it is late, the next turn writes it again."""
+PUBLISH_PATIENCE_SECONDS = 5.0
+"""How long an answer in hand waits for the thread variable, which the next turn writes again otherwise.
+
+Less would cost a slow engine most: it carries a request out that we gave up, and gets the same one with each turn.
+"""
 
 T = TypeVar("T")
 log = structlog.get_logger()

@@ -85,7 +85,7 @@ class Delivery:
             except TooLong as exc:
                 if verdict.wider is None:
                     return on_too_long(exc, case)
-                verdict, pause, cause = verdict.wider, 0.0, "too_long"
+                verdict, pause, cause = verdict.wider(), 0.0, "too_long"
             except Refused as exc:
                 if refusals == len(self._refusal_pauses):
                     return on_refusal(exc, case)

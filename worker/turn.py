@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -136,12 +136,12 @@ class Turn:
             return verdict.on_answer(answer, self.case(task, record), wanted.errors)
         story = result.Story(record.thread, record.use, record.recovered, record.seconds)
         spin = await self._engine.has_spin()
-        narrow, wide = (
-            result.variables(answer, wanted, assistant, story, spin=spin, wide=wide) for wide in (False, True)
-        )
-        if wanted.local:
-            return verdict.Complete({}, narrow, wider=verdict.Complete({}, wide))
-        return verdict.Complete(narrow, wider=verdict.Complete(wide))
+
+        def complete(*, wide: bool) -> verdict.Complete:
+            variables = result.variables(answer, wanted, assistant, story, spin=spin, wide=wide)
+            return verdict.Complete({}, variables) if wanted.local else verdict.Complete(variables)
+
+        return replace(complete(wide=False), wider=lambda: complete(wide=True))
 
 
 def _check_deaths(entry: Entered) -> None:

@@ -1,6 +1,6 @@
 """What the engine is to be told about a task, and the one table that decides it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -26,12 +26,12 @@ from worker.errors import (
 class Complete:
     """The answer is ready; `local` are variables of the activity only.
 
-    `wider` is the same result in types without a length limit, for a database that does not take it otherwise.
+    `wider` makes the same result in types without a length limit, for a database that does not take it otherwise.
     """
 
     variables: Mapping[str, Variable]
     local: Mapping[str, Variable] = field(default_factory=dict)
-    wider: "Complete | None" = None
+    wider: "Callable[[], Complete] | None" = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -366,6 +366,17 @@ async def test_an_answer_that_cannot_be_read_counts_as_absent(
     assert (await entered(threads)).attempt == 1
 
 
+async def test_a_map_that_cannot_be_read_counts_as_absent_and_the_journal_stays(
+    threads: RedisThreads, redis: Redis, keys: Keys
+) -> None:
+    entry = await entered(threads)
+    await threads.intend(entry.hold, 1, MINUTE)
+    await redis.hset(keys.thread, mapping={"id": "conv_1", "generation": "many"})
+
+    again = await entered(threads)
+    assert (again.thread, again.asked is None) == (None, False)
+
+
 @pytest.mark.parametrize("part", ["turn", "hold", "thread"])
 async def test_foreign_types_under_our_names_count_as_absent(
     threads: RedisThreads, redis: Redis, keys: Keys, part: str

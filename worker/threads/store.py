@@ -16,7 +16,7 @@ from worker.logs import Event
 from worker.threads.connect import Client
 from worker.threads.failures import ERRORS, code_of, down, spoils_a_script
 from worker.threads.keys import Keys
-from worker.threads.record import CorruptRecord, dump, load
+from worker.threads.record import CorruptMap, CorruptRecord, dump, load
 
 ANSWERED_FOR = timedelta(days=7)
 """How long an answer waits for its completion: longer than any weekend with a stopped engine."""
@@ -30,6 +30,14 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
+class Script:
+    """A script's text, and the digest that servers know it by."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
 class RedisThreads:
     """Implements `ports.Threads`. `lease` is how long a hold lives without renewal, `keep` the map's sliding expiry."""
 
@@ -39,7 +47,7 @@ class RedisThreads:
         self._lease = _ms(lease)
         self._keep = _ms(keep)
         self._scripts = {
-            file.name.removesuffix(".lua"): file.read_text()
+            file.name.removesuffix(".lua"): Script(file.read_text())
             for file in files(__package__).joinpath("scripts").iterdir()
         }
 
@@ -52,7 +60,7 @@ class RedisThreads:
             return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
         except CorruptRecord as exc:
             log.error(Event.RECORD_CORRUPT, task_id=task_id, reason=str(exc))
-            await self._discard(names)
+            await self._discard(names, names[2] if isinstance(exc, CorruptMap) else names[0])
             return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
 
     async def bind(self, hold: Hold, thread: Thread, replaces: int) -> bool:
@@ -116,23 +124,23 @@ class RedisThreads:
         except ERRORS as exc:
             raise down(exc) from exc
 
-    async def _evaluate(self, script: str, keys: list[str], args: tuple[str | int, ...]) -> Any:
+    async def _evaluate(self, script: "Script", keys: list[str], args: tuple[str | int, ...]) -> Any:
         """Run it by its digest, and by its text where the server does not know it, which teaches it.
 
         Not by register_script: on a cluster that loads it into every primary, and fails while one of them is down.
         """
-        digest = sha1(script.encode(), usedforsecurity=False).hexdigest()
         try:
-            return await self._redis.evalsha(digest, len(keys), *keys, *args)
+            return await self._redis.evalsha(script.digest, len(keys), *keys, *args)
         except NoScriptError:
-            return await self._redis.eval(script, len(keys), *keys, *args)
+            return await self._redis.eval(script.text, len(keys), *keys, *args)
 
-    async def _discard(self, names: list[str]) -> None:
-        """Remove a journal entry that cannot be read, and whatever is not a hash under our names."""
+    async def _discard(self, names: list[str], unreadable: str) -> None:
+        """Remove what is not a hash under our names; if all are, it is this one that cannot be read."""
         try:
-            for name in names:
-                if name == names[0] or await _in_time(self._redis.type(name)) != "hash":
-                    await _in_time(self._redis.delete(name))
+            kinds = {name: await _in_time(self._redis.type(name)) for name in names}
+            spoilt = [name for name, kind in kinds.items() if kind not in {"hash", "none"}]
+            for name in spoilt or [unreadable]:
+                await _in_time(self._redis.delete(name))
         except ERRORS as exc:
             raise down(exc) from exc
 
@@ -151,7 +159,7 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, response]:
             return Entered(
                 hold=hold,
-                attempt=_number(attempt),
+                attempt=int(attempt),
                 thread=Thread(thread_id, _number(generation)) if thread_id else None,
                 published=published == "1",
                 asked=None if running < 0 else Asked(timedelta(milliseconds=running), response or None),
@@ -165,7 +173,7 @@ def _number(text: str) -> int:
     try:
         return int(text)
     except ValueError as exc:
-        raise CorruptRecord("not a number") from exc
+        raise CorruptMap("not a number") from exc
 
 
 def _ms(duration: timedelta) -> int:

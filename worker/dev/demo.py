@@ -14,15 +14,16 @@ from worker.dev.jars import JarError
 from worker.dev.processes import StartError
 from worker.dev.rest import EngineRest, Failed, ModelControl, connection
 from worker.dev.screen import Screen
-from worker.dev.stage import Stage
+from worker.dev.stage import Pace, Stage
 from worker.dev.watch import Watch
 
 BPMN: Final = stage.ROOT / "bpmn"
 PROCESS: Final = "decision"
 RESULT: Final = "recommendation"
-LOCK_SECONDS: Final = 45
-CRASH_LOCK_SECONDS: Final = 10
-"""With --crash everybody has to wait until the dead worker's lock has run out."""
+PACE: Final = Pace(lock_seconds=45, latency_seconds=1.0)
+"""Slow enough to watch it."""
+CRASH_PACE: Final = Pace(lock_seconds=10, latency_seconds=2.0)
+"""Everybody has to wait until the dead worker's lock has run out; and it has to die in the middle of an answer."""
 
 
 def main(*, once: bool, crash: bool, bpmn: Path = BPMN) -> int:
@@ -85,11 +86,11 @@ class Demo:
     async def run(self) -> int:
         """Start everything, take the decision, stay if that is wanted, and end everything. The exit code."""
         self._on_signals()
-        lock_seconds = CRASH_LOCK_SECONDS if self._crash else LOCK_SECONDS
+        pace = CRASH_PACE if self._crash else PACE
         self._screen.doing("starting Operaton, Valkey and what else it takes")
         try:
             async with (
-                stage.set_up(self._application.assistants, lock_seconds, self._screen.ready) as parts,
+                stage.set_up(self._application.assistants, pace, self._screen.ready) as parts,
                 connection() as session,
             ):
                 engine = EngineRest(parts.engine.base_url, session)

@@ -27,14 +27,14 @@ class Turn:
     thread: str | None
     use: str | None
     recovered: str | None
-    tokens: tuple[int, int] | None
+    tokens: tuple[int | None, int | None]
     seconds: float
     reason: str
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> Self:
         """Read the worker's log line."""
-        tokens = (line["input_tokens"], line["output_tokens"]) if "output_tokens" in line else None
+        tokens = (line.get("input_tokens"), line.get("output_tokens"))
         return cls(
             instance=line["process_instance_id"],
             activity=line["activity"],
@@ -101,7 +101,7 @@ class Screen:
         if not turn.completed:
             self._say(f"  [red]{number} {escape(name)}: {turn.verdict}[/] {escape(turn.reason)}")
             return
-        tokens = "{:,} / {:,}".format(*turn.tokens) if turn.tokens else "-"
+        tokens = "-" if None in turn.tokens else "{:,} / {:,}".format(*turn.tokens)
         thread = short(turn.thread or "-")
         use = f"[{'cyan' if turn.use == 'reused' else 'green'}]{turn.use or '-':<9}[/]"
         row = f"{number} {escape(f'{name:<22}')} {thread:<15} {use} {tokens:>15} {turn.seconds:>7.1f} s"

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,8 +22,6 @@ from worker.logs import Event
 
 ROOT: Final = Path(__file__).parents[2]
 COCKPIT_PORT: Final = 8080
-LATENCY_SECONDS: Final = 1.0
-"""How long a scripted answer takes: long enough to watch it, and to kill a worker in the middle of it."""
 
 # A short poll makes a stop quick. After a kill it also matters that the dead worker's last poll is soon over, because
 # until then it may be given a task, and that the new worker asks again soon, because a lapsed lock wakes no poll.
@@ -48,12 +47,20 @@ Ready = Callable[[str, float, str], None]
 """Told of each part that is ready: its name, how many seconds that took, where it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a worker locks a task, and how long a scripted answer takes."""
+
+    lock_seconds: int
+    latency_seconds: float
+
+
 class ScriptedModel(Process):
     """The scripted model server, in the place of the provider."""
 
-    def __init__(self) -> None:
+    def __init__(self, latency_seconds: float) -> None:
         port = free_port()
-        options = ["--port", str(port), "--latency", str(LATENCY_SECONDS)]
+        options = ["--port", str(port), "--latency", str(latency_seconds)]
         super().__init__(
             "model-server",
             [sys.executable, "-m", "worker.dev.model", *options],
@@ -161,14 +168,14 @@ def is_scripted() -> bool:
 
 
 @asynccontextmanager
-async def set_up(assistants: Path, lock_seconds: int, ready: Ready) -> AsyncIterator[Stage]:
+async def set_up(assistants: Path, pace: Pace, ready: Ready) -> AsyncIterator[Stage]:
     """Start everything but a worker; whatever was started is gone when the context ends. `assistants` is absolute.
 
     StartError: a part did not get ready.
     """
     settings = {
         "ASSISTANTS_DIR": str(assistants),
-        "LOCK_SECONDS": str(lock_seconds),
+        "LOCK_SECONDS": str(pace.lock_seconds),
         "POLL_SECONDS": str(POLL_SECONDS),
         "GRACE_SECONDS": str(GRACE_SECONDS),
         "DISCOVERY_SECONDS": str(DISCOVERY_SECONDS),
@@ -178,14 +185,16 @@ async def set_up(assistants: Path, lock_seconds: int, ready: Ready) -> AsyncIter
     async with AsyncExitStack() as stack:
         async with side_by_side() as group:
             valkey = group.create_task(_start(stack, ready, "Valkey", Valkey), name="start Valkey")
-            model = group.create_task(_model(stack, ready), name="start model server")
+            model = group.create_task(_model(stack, ready, pace.latency_seconds), name="start model server")
             make_engine = partial(Engine, port=stack.enter_context(_cockpit_port()))
             engine = group.create_task(_start(stack, ready, "Operaton", make_engine), name="start Operaton")
         yield Stage(stack, ready, (engine.result(), valkey.result(), model.result()), settings)
 
 
-async def _model(stack: AsyncExitStack, ready: Ready) -> ScriptedModel | None:
-    return await _start(stack, ready, "model server", ScriptedModel) if is_scripted() else None
+async def _model(stack: AsyncExitStack, ready: Ready, latency_seconds: float) -> ScriptedModel | None:
+    if not is_scripted():
+        return None
+    return await _start(stack, ready, "model server", partial(ScriptedModel, latency_seconds))
 
 
 @contextmanager

@@ -86,7 +86,7 @@ class Watch:
         self._strict = strict
         self._killed_pid = 0
         self._over_since: float | None = None
-        self._moved_at = monotonic()
+        self._quiet_since = monotonic()
         self._names: dict[str, str] = {}
         self._told: set[str] = set()
         self._away: dict[str, str] = {}
@@ -167,7 +167,7 @@ class Watch:
                 raise Failed(text)
             self._note_once(f"{text}. Cockpit shows it; Retry there when its cause is gone.")
         patience = PATIENCE_AWAY_SECONDS if self._away else PATIENCE_SECONDS
-        if self._strict and monotonic() - self._moved_at > patience:
+        if self._strict and monotonic() - self._quiet_since > patience:
             raise Failed("\n".join([f"nothing was completed for {patience:.0f} s", *self._away.values()]))
         tasks = await self._engine.tasks(self.instance)
         self._screen.doing(await self._doing(tasks[0]) if tasks else "")
@@ -181,6 +181,7 @@ class Watch:
             case Event.DEPENDENCY_DOWN:
                 if line["dependency"] not in self._away:  # a reason may have a request's id in it
                     self._screen.note(f"the worker waits for the {line['dependency']}: {reason}")
+                    self._quiet_since = monotonic()
                 self._away[line["dependency"]] = reason
             case Event.DEPENDENCY_UP:
                 self._away.pop(line["dependency"], None)
@@ -194,7 +195,7 @@ class Watch:
         self._screen.turn(done + 1, await self._name(turn.activity, turn.instance), turn)
         if turn.completed:
             self._done[turn.instance] += 1
-            self._moved_at = monotonic()
+            self._quiet_since = monotonic()
         if turn.completed and ours:
             self.steps.append(turn)
 

@@ -16,6 +16,8 @@ from worker.errors import (
     BadRequest,
     ModelDown,
     ModelUnknown,
+    ProviderAway,
+    ProviderPaused,
     Stopping,
     StoreDown,
     ThreadGone,
@@ -40,6 +42,8 @@ NOT_RUN = (ModelDown, BadRequest, ThreadGone, Stopping)
 """After these the call certainly did not run, so nobody has to look for it."""
 TROUBLE = (ModelDown, ModelUnknown, ThreadGone)
 """These start the clock after which trouble that is not the task's own costs a retry all the same."""
+OUTAGE = (ProviderAway, ProviderPaused)
+"""But not these: nothing is fetched while they last."""
 
 
 @dataclass(slots=True)
@@ -94,7 +98,8 @@ class Asking:
         ours_may_run = self.calling.run is not None or (self.intended and not isinstance(cause, NOT_RUN))
         asked = ours_may_run or self.calling.earlier is not None
         with suppress(StoreDown):  # then the hold runs out by itself
-            await self.threads.leave(self.entry.hold, asked=asked, trouble=isinstance(cause, TROUBLE))
+            trouble = isinstance(cause, TROUBLE) and not isinstance(cause, OUTAGE)
+            await self.threads.leave(self.entry.hold, asked=asked, trouble=trouble)
 
     async def _find_or_ask(self) -> Answer | None:
         thread, gone = await self._known_thread()

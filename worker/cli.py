@@ -5,6 +5,8 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
+import structlog
+
 from worker import __doc__ as purpose
 from worker import logs, settings
 from worker.errors import Permanent
@@ -44,7 +46,13 @@ def _run(_: argparse.Namespace) -> int:
 
     chosen = settings.read()
     logs.configure(chosen.log_format, chosen.log_level)
-    asyncio.run(bootstrap.run(chosen))
+    try:
+        asyncio.run(bootstrap.run(chosen))
+    except Permanent:
+        raise
+    except Exception as exc:  # noqa: BLE001 - its text may quote a message, so not even the last line shows it
+        structlog.get_logger().critical(logs.Event.WORKER_CRASHED, trace=logs.trace(exc))
+        return 1
     return 0
 
 

@@ -7,6 +7,7 @@ WorkerError
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
+│   │   ├── ProviderAway    nobody can be reached there
 │   │   └── ProviderPaused  no repeat helps before a person acts: quota, key, rights
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
 │   └── ThreadLocked        the provider works on this conversation already
@@ -56,6 +57,10 @@ class StoreDown(Transient):
 
 class ModelDown(Transient):
     """The provider did not run this call."""
+
+
+class ProviderAway(ModelDown):
+    """The provider cannot be reached at all."""
 
 
 class ProviderPaused(ModelDown):

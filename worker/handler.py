@@ -12,7 +12,7 @@ from worker import metrics
 from worker.delivery import Delivery
 from worker.dependencies import Dependencies
 from worker.domain import Task
-from worker.errors import EngineDown, Permanent, ProviderPaused, Stopping, StoreDown, TaskLost, Transient
+from worker.errors import EngineDown, Permanent, ProviderAway, ProviderPaused, Stopping, StoreDown, TaskLost, Transient
 from worker.lease import Lease, Leases
 from worker.logs import Event, trace
 from worker.record import Record
@@ -116,7 +116,7 @@ class TaskHandler:
                 self._dependencies.down("engine", record.error)
             case StoreDown():
                 self._dependencies.down("redis", record.error)
-            case ProviderPaused():
+            case ProviderPaused() | ProviderAway():
                 self._dependencies.down("provider", record.error)
             case _:
                 pass

@@ -15,6 +15,7 @@ class Event(StrEnum):
     STARTED = "worker_started"
     STOPPING = "worker_stopping"
     STOPPED = "worker_stopped"
+    WORKER_CRASHED = "worker_crashed"
     TOPICS = "topics_found"
     TOPIC_NOT_SERVED = "topic_not_served"
     POLL_FAILED = "poll_failed"
@@ -41,6 +42,15 @@ def trace(error: BaseException) -> str:
     return " < ".join([type(error).__name__, *reversed(frames)])
 
 
+def _without_text(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Of a library's exception keep types and places: its text, and console tracebacks with locals, quote messages."""
+    error = line.pop("exc_info", None)
+    if isinstance(error, tuple) and error[1] is not None:
+        line["trace"] = trace(error[1])
+        line["event"] = str(line["event"]).partition("\n")[0]  # asyncio's second line is the failed task's repr
+    return line
+
+
 def configure(style: Literal["json", "console"], level: str = "INFO") -> None:
     """Send structlog and the standard library's loggers to stderr in one style."""
     shared: list[Any] = [
@@ -62,7 +72,7 @@ def configure(style: Literal["json", "console"], level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, _without_text],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )

@@ -103,7 +103,7 @@ class Poller:
     async def _poll_once(self, topics: tuple[Topic, ...], wanted: int) -> None:
         started = monotonic()
         try:
-            tasks = await self._engine.fetch(topics, wanted)
+            tasks = await self._engine.fetch(topics, wanted, self._topics.next_look())
         except WorkerError as exc:
             metrics.POLLS.labels("failed").inc()
             self._ghosts_until = monotonic() + GHOST_WATCH_SECONDS

@@ -26,8 +26,11 @@ from worker.domain import (
 class Engine(Protocol):
     """A BPMN engine's REST API, seen by one worker id. All methods may raise EngineDown."""
 
-    async def fetch(self, topics: Sequence[Topic], max_tasks: int) -> list[Task]:
-        """Lock and return up to `max_tasks` tasks, oldest first; waits at the engine for the first one."""
+    async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
+        """Lock and return up to `max_tasks` tasks, oldest first; waits at the engine for the first one.
+
+        Not longer than `wait`, nor than the worker's own time for a poll.
+        """
         ...
 
     async def extend(self, task_id: str, duration: timedelta | None = None) -> None:
@@ -90,6 +93,10 @@ class Topics(Protocol):
 
     async def current(self) -> tuple[Topic, ...]:
         """Return the topics to poll for now; looks for new ones when the last look is old. Never raises."""
+        ...
+
+    def next_look(self) -> timedelta:
+        """Say in how long `current` looks again: a poll has to be over by then, as none is ever broken off."""
         ...
 
     def serves(self, task: Task) -> bool:

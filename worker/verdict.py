@@ -9,6 +9,7 @@ from worker.errors import (
     EngineDown,
     Permanent,
     Poisonous,
+    ProviderAway,
     ProviderPaused,
     Stopping,
     StoreDown,
@@ -118,7 +119,7 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return Abandon("the task is not ours any more")
         case TaskSuspended():
             return Abandon("the task is suspended")
-        case EngineDown() | StoreDown():
+        case EngineDown() | StoreDown() | ProviderAway():
             return Unlock(str(error))
         case ProviderPaused():
             return Park(PAUSED_FOR, "provider paused")

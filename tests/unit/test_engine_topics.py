@@ -119,7 +119,12 @@ async def test_it_looks_once_in_an_interval(discovery: Discovery, deployments: D
         assert await discovery.current() == (Topic("t"),)
     assert deployments.looks == 1
 
-    clock.now += 9.9  # a poll of 10 s that came back a little early
+    clock.now += 9.75
+    await discovery.current()
+    assert deployments.looks == 1
+    assert discovery.next_look() == timedelta(seconds=0.25), "a poll must be back by then"
+
+    clock.now += 0.25
     await discovery.current()
     assert (deployments.looks, deployments.read) == (2, ["d"])
 

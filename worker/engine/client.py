@@ -50,9 +50,9 @@ class RestEngine:
                 await engine._definitions.close()
                 await engine._spin.close()
 
-    async def fetch(self, topics: Sequence[Topic], max_tasks: int) -> list[Task]:
+    async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
         """See `ports.Engine.fetch`. A task that cannot be read is logged and left to its lock; the others come."""
-        body = wire.poll(self.worker_id, topics, max_tasks, self._lock, self._poll)
+        body = wire.poll(self.worker_id, topics, max_tasks, self._lock, min(self._poll, wait))
         reply = await self._transport.send(
             "POST", "/external-task/fetchAndLock", body, limits=self._transport.poll_limits
         )

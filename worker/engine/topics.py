@@ -17,8 +17,6 @@ from worker.logs import Event
 
 READS_AT_ONCE = 8
 AFTER_FAILURE = timedelta(seconds=2)
-EARLY = 0.9
-"""Share of the interval after which a look is due: else a poll that ends a moment early puts it off by a whole poll."""
 
 log = structlog.get_logger()
 
@@ -80,7 +78,7 @@ class Discovery:
 
     def __init__(self, engine: Definitions, interval: timedelta) -> None:
         self._engine = engine
-        self._interval_seconds = interval.total_seconds() * EARLY
+        self._interval_seconds = interval.total_seconds()
         self._next_look = 0.0
         self._usages: dict[str, Usage] = {}
         self._shared: set[str] = set()
@@ -100,6 +98,10 @@ class Discovery:
                 self._next_look = started + min(self._interval_seconds, AFTER_FAILURE.total_seconds())
                 self._tell_failure(str(exc))
         return self._topics or ()
+
+    def next_look(self) -> timedelta:
+        """See `ports.Topics.next_look`."""
+        return timedelta(seconds=max(0.0, self._next_look - monotonic()))
 
     def serves(self, task: Task) -> bool:
         """See `ports.Topics.serves`. A topic on which a strange task came is polled by definitions from then on.
@@ -164,6 +166,10 @@ class FixedTopics:
     async def current(self) -> tuple[Topic, ...]:
         """Return the given topics."""
         return self._topics
+
+    def next_look(self) -> timedelta:
+        """Never: the topics are given."""
+        return timedelta.max
 
     def serves(self, task: Task) -> bool:
         """Return True: a task without the properties of ours becomes an incident that says what is missing."""

@@ -21,6 +21,7 @@ from worker.errors import (
     BadRequest,
     ModelDown,
     ModelUnknown,
+    ProviderAway,
     ProviderPaused,
     ThreadGone,
     ThreadLocked,
@@ -152,7 +153,7 @@ def translate(exc: Exception, call: Call) -> WorkerError:
         return _error(Row(ModelUnknown, f"no whole reply within {call.limit.total_seconds():g} s"), call)
     cause = _innermost(exc)
     if isinstance(cause, _NEVER_SENT):
-        return _error(Row(ModelDown, "no connection"), call, type(cause).__name__)
+        return _error(Row(ProviderAway, "no connection"), call, type(cause).__name__)
     return _error(Row(ModelUnknown, "the connection broke"), call, type(cause).__name__)
 
 

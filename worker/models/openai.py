@@ -18,6 +18,7 @@ from worker.errors import (
     BadRequest,
     ModelDown,
     ModelUnknown,
+    ProviderAway,
     ProviderPaused,
     ThreadGone,
     ThreadLocked,
@@ -42,6 +43,7 @@ NOBODY: Final = "conv_" + 48 * "0"
 
 _OUTCOMES: Final[Mapping[type[BaseException], str]] = {
     ModelDown: "down",
+    ProviderAway: "away",
     ProviderPaused: "paused",
     ModelUnknown: "unknown",
     ThreadLocked: "locked",

@@ -1,0 +1,83 @@
+"""`python -m worker run` as a process of its own, told everything by its environment."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from pydantic import SecretStr
+
+from tests.flow.rig import Rig
+from tests.waiting import wait_until
+from worker.dev.processes import HOST, Process, running
+from worker.dev.stage import PYTHON_ENVIRONMENT
+
+COMMAND = (sys.executable, "-m", "worker", "run")
+
+
+class Command(Process):
+    """A worker; it counts as started when its log says so."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        super().__init__("worker", COMMAND, ready=self._says_so, env=env)
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Lines of its JSON log with this event."""
+        complete, _, _ = self.log.read_text("utf-8").rpartition("\n")
+        parsed = [json.loads(line) for line in complete.splitlines()]
+        return [line for line in parsed if line["event"] == event]
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Status and text of one of its probes."""
+        port = self.lines("worker_started")[0]["health_port"]
+        async with aiohttp.ClientSession() as session, session.get(f"http://{HOST}:{port}/{path}") as reply:
+            return reply.status, await reply.text()
+
+    async def until_ready(self) -> None:
+        """Wait until it takes tasks."""
+
+        async def is_ready() -> bool:
+            return (await self.get("readyz"))[0] == 200
+
+        await wait_until(is_ready, what="readiness")
+
+    async def exit_code(self, seconds: float = 20) -> int:
+        """Wait for its end by itself."""
+        return await asyncio.to_thread(self.wait, seconds)
+
+    def _says_so(self) -> bool:
+        return "worker_started" in self.log_tail()
+
+
+def environment(rig: Rig, **settings: object) -> dict[str, str]:
+    """The whole environment of a worker: what the rig's workers get, changed by `settings`; None leaves one out."""
+    values: dict[str, Any] = dict(rig.build_settings())
+    texts = {
+        name.upper(): value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in values.items()
+        if value not in (None, ())
+    }
+    texts["TOPICS"] = ",".join(values["topics"])
+    texts |= {name.upper(): str(value) for name, value in settings.items()}
+    left_out = {name.upper() for name, value in settings.items() if value is None}
+    return {**PYTHON_ENVIRONMENT, **{name: text for name, text in texts.items() if name not in left_out}}
+
+
+@asynccontextmanager
+async def started(rig: Rig, **settings: object) -> AsyncIterator[Command]:
+    """A worker process that has started, and is gone afterwards."""
+    async with running(Command(environment(rig, **settings))) as command:
+        yield command
+
+
+async def refused(env: Mapping[str, str]) -> tuple[int, str]:
+    """Exit code and complaint of a worker that does not start."""
+    done = await asyncio.to_thread(
+        subprocess.run, COMMAND, env=dict(env), capture_output=True, check=False, timeout=30, text=True
+    )
+    assert done.stdout == ""
+    return done.returncode, done.stderr

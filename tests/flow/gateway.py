@@ -1,0 +1,67 @@
+"""A gateway before the engine: it can ask for a token and for TLS, and remembers what came through."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One request that came through. `at` is monotonic; `body` is the JSON of it, None where there was none."""
+
+    at: float
+    path: str
+    body: Any
+
+
+@dataclass(slots=True)
+class Gateway:
+    """Hands every request on. With `token`, only those that bear it; the others are counted and get 401."""
+
+    target: str
+    token: str | None = None
+    url: str = ""
+    passed: list[Passed] = field(default_factory=list)
+    denied: int = 0
+
+    def requests(self, path: str) -> list[Passed]:
+        """What came through to paths that end so."""
+        return [each for each in self.passed if each.path.endswith(path)]
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Hand one request on."""
+        if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
+            self.denied += 1
+            return web.json_response({"type": "AuthenticationException", "message": "who?"}, status=401)
+        text = await request.read()
+        self.passed.append(Passed(monotonic(), request.path, await request.json() if text else None))
+        headers = {name: value for name, value in request.headers.items() if name in {"Content-Type", "Accept"}}
+        url = self.target + request.path_qs.removeprefix("/engine-rest")
+        async with aiohttp.request(request.method, url, data=text, headers=headers) as reply:
+            return web.Response(status=reply.status, body=await reply.read(), content_type=reply.content_type)
+
+
+@asynccontextmanager
+async def gateway(
+    target: str, *, token: str | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Gateway]:
+    """Listen on a free port, before the engine whose REST interface is at `target`."""
+    door = Gateway(target.rstrip("/"), token)
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", door.answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, 0, ssl_context=tls).start()
+        door.url = f"http{'s' if tls else ''}://{HOST}:{runner.addresses[0][1]}/engine-rest"
+        yield door
+    finally:
+        await runner.cleanup()

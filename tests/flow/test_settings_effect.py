@@ -1,0 +1,314 @@
+"""Every setting does something: one test each, called `test_<setting>_…`."""
+
+import asyncio
+import json
+import signal
+import ssl
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.contract.redis_wire import wire
+from tests.contract.test_redis_tls import PAIR
+from tests.flow.command import COMMAND, environment, started
+from tests.flow.gateway import Passed, gateway
+from tests.flow.rig import Rig
+from tests.models import Model, unique
+from tests.rest import connect
+from tests.waiting import wait_until
+from worker.dev.engine import Engine
+from worker.dev.processes import HOST, Process, free_port, running
+from worker.settings import Settings
+
+
+def test_every_setting_has_a_test_here() -> None:
+    names = [name for name in globals() if name.startswith("test_")]
+    without = [setting for setting in Settings.model_fields if not any(f"_{setting}_" in f"{each}_" for each in names)]
+    assert without == []
+
+
+async def test_engine_url_is_where_tasks_come_from(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"))
+    async with gateway(rig.rest.base_url) as door:
+        await rig.start_worker(engine_url=door.url)
+        instance = await rig.run(model)
+        await rig.workers[0].stop()
+    [turn] = await rig.rest.get("history/external-task-log", processInstanceId=instance, successLog=True)
+    assert f"/engine-rest/external-task/{turn['externalTaskId']}/complete" in {each.path for each in door.passed}
+
+
+async def test_engine_name_keeps_two_engines_apart_in_keys_and_threads(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"), rig.step("two", topic=rig.topic + "_two"))
+    await rig.start_worker(engine_name="north")
+    instance = await rig.rest.start(model)
+    await rig.until_open(instance, "two")
+    async with rig.redis() as redis:
+        names = await redis.keys("*:thread")
+    [conversation] = rig.provider.conversations().values()
+    await rig.start_worker(engine_name="south", topics=rig.topic + "_two")
+    await rig.rest.wait_for_end(instance)
+
+    assert [":north:" in name for name in names] == [True]
+    assert "north" in conversation["metadata"].values()
+    assert (await rig.meta(instance, "two"))["use"] == "created", "a thread of another engine is not taken over"
+
+
+async def test_engine_user_and_engine_password_open_an_engine_that_asks_for_them(rig: Rig) -> None:
+    with Engine(authenticate=True) as engine:
+        async with connect(engine) as rest:
+            rig.rest = rest
+            model = await rig.deploy(rig.step("one"))
+            await rig.start_worker(engine_user=engine.user, engine_password=engine.password)
+            await rig.run(model)
+            await rig.workers[0].stop()
+
+
+async def test_engine_token_is_borne(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"))
+    async with gateway(rig.rest.base_url, token="t0ken") as door:
+        await rig.start_worker(engine_url=door.url, engine_token="t0ken")
+        await rig.run(model)
+        await rig.workers[0].stop()
+    assert door.denied == 0
+
+
+async def test_engine_ca_file_is_trusted(rig: Rig, tmp_path: Path) -> None:
+    authority, tls = _authority(tmp_path)
+    model = await rig.deploy(rig.step("one"))
+    async with gateway(rig.rest.base_url, tls=tls) as door:
+        await rig.start_worker(engine_url=door.url, engine_ca_file=authority)
+        await rig.run(model)
+        await rig.workers[0].stop()
+    assert door.requests("/complete")
+
+
+async def test_redis_url_is_where_the_map_is(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"))
+    await rig.start_worker()
+    await rig.run(model)
+    async with rig.redis() as redis:
+        assert await redis.keys("*:thread")
+
+
+async def test_redis_ca_file_is_trusted(rig: Rig, tmp_path: Path) -> None:
+    authority, tls = _authority(tmp_path)
+    address, _, database = rig.redis_url.rpartition("/")
+    model = await rig.deploy(rig.step("one"))
+    async with wire(int(address.rpartition(":")[2]), tls) as door:
+        url = f"rediss://{HOST}:{door.port}/{database}"
+        await rig.start_worker(redis_url=url, redis_ca_file=authority)
+        await rig.run(model)
+        await rig.workers[0].stop()
+    async with rig.redis() as redis:
+        assert await redis.keys("*:thread")
+
+
+async def test_redis_prefix_is_before_every_key(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"))
+    await rig.start_worker(redis_prefix="team:a")
+    await rig.run(model)
+    async with rig.redis() as redis:
+        names = [str(name) for name in await redis.keys("*")]
+    assert names
+    assert all(name.startswith("team:a:default:") for name in names)
+
+
+async def test_openai_api_key_is_sent_to_the_provider(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"))
+    async with gateway(rig.provider.base_url, token="sk-mine") as door:
+        base_url = door.url.removesuffix("/engine-rest")
+        await rig.start_worker(openai_base_url=base_url, openai_api_key="sk-mine")
+        await rig.run(model)
+        await rig.workers[0].stop()
+    assert (len(door.requests("/responses")), door.denied) == (1, 0)
+
+
+async def test_openai_base_url_is_who_answers(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"))
+    await rig.start_worker()
+    await rig.run(model)
+    assert rig.calls("responses.create") == 1
+
+
+async def test_assistants_dir_is_where_the_specs_are(rig: Rig, tmp_path: Path) -> None:
+    rig.folder = tmp_path / "others"
+    rig.folder.mkdir()
+    rig.assistant("stranger")
+    model = await rig.deploy(rig.step("one", "stranger"))
+    async with started(rig, assistants_dir=rig.folder):
+        instance = await rig.run(model)
+    assert (await rig.meta(instance, "one"))["assistant"] == "stranger"
+
+
+async def test_topics_are_served_and_no_others(rig: Rig) -> None:
+    served = await rig.deploy(rig.step("one", topic=f"{rig.topic}_a"))
+    other = await rig.deploy(rig.step("one", topic=f"{rig.topic}_b"))
+    await rig.start_worker(topics=f"{rig.topic}_a,{rig.topic}_c")
+    left = await rig.rest.start(other)
+    await rig.run(served)
+    [task] = await rig.rest.tasks(left)
+    assert (task["workerId"], task["retries"]) == (None, None)
+
+
+async def test_max_tasks_is_how_many_turns_run_at_once(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"))
+    rig.provider.fault("responses.create", times=None, hold="gate")
+    instances = [await rig.rest.start(model) for _ in range(5)]
+    await rig.start_worker(max_tasks=2)
+    await wait_until(lambda: len(rig.provider.counts()["running"]) == 2, what="two turns")
+    locked = await rig.rest.get("external-task", topicName=rig.topic, locked=True)
+    assert len(locked) == 2, "what has no slot stays with the engine"
+    rig.provider.release("gate")
+    await asyncio.gather(*(rig.rest.wait_for_end(each) for each in instances))
+
+
+@pytest.mark.parametrize("seconds", [30, 60])
+async def test_lock_seconds_are_how_long_a_task_is_locked(rig: Rig, seconds: int) -> None:
+    model = await rig.deploy(rig.step("one"))
+    rig.provider.fault("responses.create", hold="gate")
+    instance = await rig.rest.start(model)
+    await rig.start_worker(lock_seconds=seconds)
+    await wait_until(lambda: rig.provider.counts()["running"], what="the turn")
+    [task] = await rig.rest.tasks(instance)
+    rest = datetime.fromisoformat(task["lockExpirationTime"]) - datetime.now(UTC)
+    assert timedelta(seconds=seconds - 15) < rest <= timedelta(seconds=seconds)
+    async with rig.redis() as redis:
+        [hold] = await redis.keys("*:hold")
+        assert seconds - 15 < await redis.ttl(hold) <= seconds
+    rig.provider.release("gate")
+    await rig.rest.wait_for_end(instance)
+
+
+async def test_poll_seconds_are_how_long_the_engine_may_hold_a_poll(rig: Rig) -> None:
+    async with gateway(rig.rest.base_url) as door:
+        await rig.start_worker(engine_url=door.url, poll_seconds=2)
+        polls = await wait_until(lambda: _polls(door.requests("/fetchAndLock"), rig.topic, 2), what="two polls")
+        await rig.workers[0].stop()
+    assert {each.body["asyncResponseTimeout"] for each in polls} == {2000}
+    assert polls[1].at - polls[0].at > 1.9, "an idle worker asks no sooner"
+
+
+@pytest.mark.parametrize(("grace", "state"), [(1, "ACTIVE"), (20, "COMPLETED")])
+async def test_grace_seconds_are_what_running_turns_get_at_a_stop(rig: Rig, grace: int, state: str) -> None:
+    model = await rig.deploy(rig.step("one"))
+    rig.provider.fault("responses.create", times=1, during=2.5)
+    instance = await rig.rest.start(model)
+    worker = await rig.start_worker(grace_seconds=grace)
+    await wait_until(lambda: rig.provider.counts()["running"], what="the turn")
+    await worker.stop()
+    assert await rig.rest.state(instance) == state
+
+
+async def test_discovery_seconds_are_between_two_looks_at_what_is_deployed(rig: Rig) -> None:
+    async with gateway(rig.rest.base_url) as door:
+        await rig.deploy(rig.step("one", topic=unique("topic")))
+        await rig.start_worker(engine_url=door.url, topics="", discovery_seconds=3)
+
+        def looks() -> list[float] | None:
+            seen = [each.at for each in door.requests("/process-definition/statistics")]
+            return seen if len(seen) >= 4 else None
+
+        seen = await wait_until(looks, 30, "four looks")
+        await rig.workers[0].stop()
+    assert all(later - earlier > 2 for earlier, later in pairwise(seen))
+
+
+async def test_retries_are_the_tries_before_an_incident(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"))
+    rig.provider.fault("responses.create", times=None, outcome="refused")
+    await rig.start_worker(retries=5)
+    instance = await rig.rest.start(model)
+    task = await rig.until_failed(instance)
+    assert task["retries"] == 4
+
+
+async def test_trouble_for_seconds_is_when_an_outage_begins_to_cost_retries(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"))
+    rig.provider.fault("responses.create", times=None, reply="rate_limit")
+    await rig.start_worker(trouble_for_seconds=0)
+    instance = await rig.rest.start(model)
+
+    async def has_cost_one() -> bool:
+        return [task["retries"] for task in await rig.rest.tasks(instance)] == [2]
+
+    await wait_until(has_cost_one, 30, "a retry that the outage costs")
+
+
+@pytest.mark.parametrize(("validation", "looks"), [("strict", 1), ("optimistic", 0)])
+async def test_thread_validation_says_whether_a_thread_is_looked_at_before_reuse(
+    rig: Rig, validation: str, looks: int
+) -> None:
+    model = await rig.deploy(rig.step("one"), rig.step("two"))
+    await rig.start_worker(thread_validation=validation)
+    await rig.run(model)
+    assert rig.calls("items.list") == looks
+
+
+async def test_thread_days_are_how_long_a_thread_is_remembered_after_its_last_use(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"), rig.step("two", topic=rig.topic + "_two"))
+    await rig.start_worker(thread_days=2)
+    instance = await rig.rest.start(model)
+    await rig.until_open(instance, "two")
+    async with rig.redis() as redis:
+        [name] = await redis.keys("*:thread")
+        assert 2 * 86400 - 60 < await redis.ttl(name) <= 2 * 86400
+        await redis.expire(name, 600)
+        await rig.start_worker(thread_days=2, topics=rig.topic + "_two")
+        await rig.rest.wait_for_end(instance)
+        assert await redis.ttl(name) > 86400, "its use moves the end"
+
+
+async def test_health_host_and_health_port_are_where_probes_are_answered(rig: Rig) -> None:
+    port = free_port()
+    async with started(rig, health_host="127.0.0.2", health_port=port), aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.2:{port}/livez") as reply:
+            assert reply.status == 200
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await session.get(f"http://{HOST}:{port}/livez")
+
+
+@pytest.mark.parametrize(("style", "is_json"), [("json", True), ("console", False)])
+async def test_log_format_is_for_programs_or_for_people(rig: Rig, style: str, is_json: bool) -> None:
+    async with started(rig, log_format=style) as worker:
+        [line] = [line for line in worker.log_tail().splitlines() if "worker_started" in line]
+    assert line.startswith("{") is is_json
+    assert not is_json or json.loads(line)["event"] == "worker_started"
+
+
+async def test_log_level_is_the_least_that_is_logged(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("one"))
+    events: dict[str, set[str]] = {}
+    for level in ("INFO", "ERROR"):
+        command, log = await _run_once(rig, model, level)
+        assert command == 0
+        events[level] = {json.loads(line)["event"] for line in log.splitlines()}
+    assert "turn" in events["INFO"]
+    assert events["ERROR"] == set()
+
+
+async def _run_once(rig: Rig, model: Model, level: str) -> tuple[int, str]:
+    """Exit code and log of a worker that was started, did one instance, and was stopped."""
+    settings = environment(rig, log_level=level)
+    done = Process("worker", COMMAND, ready=lambda: True, env=settings)  # at ERROR it does not say that it started
+    async with running(done):
+        await rig.run(model)
+        done.signal(signal.SIGTERM)
+        return await asyncio.to_thread(done.wait, 20), done.log.read_text("utf-8")
+
+
+def _authority(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """A self-signed certificate for 127.0.0.1, and what a server needs to show it."""
+    file = folder / "authority.pem"
+    file.write_text(PAIR, "ascii")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return file, context
+
+
+def _polls(passed: list[Passed], topic: str, wanted: int) -> list[Passed] | None:
+    """The first so many polls for this topic; the probes of the engine are for another one."""
+    polls = [each for each in passed if [entry["topicName"] for entry in each.body["topics"]] == [topic]]
+    return polls[:wanted] if len(polls) >= wanted else None

@@ -29,7 +29,7 @@ async def test_a_validation_that_gets_no_answer_in_time_makes_no_new_thread(
         [name] = await redis.keys("*:thread")
         before = await redis.hgetall(name)
         monkeypatch.setattr(openai, "SHORT_CALL", timedelta(seconds=0.5))
-        rig.provider.fault("items.list", delay=30)
+        rig.provider.fault("items.list", before=30.0)
         await rig.start_worker(topics=rig.topic + "_two")
         task = await rig.until_failed(instance)
         assert (task["retries"], await redis.hgetall(name)) == (3, before)

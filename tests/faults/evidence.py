@@ -1,0 +1,104 @@
+"""What is left when a test is over: of the servers' histories, the engine, the model server and the workers' logs."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tests.faults.history import Exchange, History
+from tests.faults.http_proxy import worker_of
+from tests.faults.world import KEY, World
+from worker.domain import ref
+
+ATTEMPTS = 9
+"""As many attempts of a task are looked for."""
+SHORTEST_LINE = 12
+"""A shorter line of a message says nothing and may stand in a log by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that checkers look at. `log` are the rows of the engine's external-task log, `tasks` the open ones."""
+
+    history: History
+    states: Mapping[str, str] = field(default_factory=dict)
+    tasks: Sequence[Mapping[str, Any]] = ()
+    log: Sequence[Mapping[str, Any]] = ()
+    incidents: Sequence[Mapping[str, Any]] = ()
+    conversations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    worker_logs: str = ""
+    secrets: frozenset[str] = frozenset({KEY})
+
+    def of(self, instance: str) -> "Evidence":
+        """What concerns one instance; history and logs stay whole."""
+        return replace(
+            self,
+            states={instance: self.states[instance]},
+            tasks=[each for each in self.tasks if each["processInstanceId"] == instance],
+            log=[each for each in self.log if each["processInstanceId"] == instance],
+            incidents=[each for each in self.incidents if each["processInstanceId"] == instance],
+            conversations={
+                name: each for name, each in self.conversations.items() if each["metadata"].get("scope") == instance
+            },
+        )
+
+    @property
+    def task_ids(self) -> set[str]:
+        return {each["externalTaskId"] for each in self.log} | {each["id"] for each in self.tasks}
+
+    def refs(self) -> dict[str, str]:
+        """Whose question each ref marks: ref → `<activity>, attempt n`, for the tasks of these instances."""
+        activities = {each["externalTaskId"]: each["activityId"] for each in self.log}
+        return {
+            ref(task, attempt): f"{activities.get(task, task)}, attempt {attempt}"
+            for task in self.task_ids
+            for attempt in range(1, ATTEMPTS + 1)
+        }
+
+    def workers(self) -> set[str]:
+        """The ids under which anybody fetched."""
+        return {name for each in self.history.of("engine", "fetchAndLock") if (name := worker_of(each))}
+
+    def asked(self, ref: str) -> list[Exchange]:
+        """The turns with this ref that a model may have been paid for."""
+        return [each for each in self.history.of("provider", "POST /responses", text=f"(ref {ref})") if each.reached]
+
+    def landed(self, ref: str) -> int:
+        """How often the question with this ref stands on a conversation."""
+        return sum(text.endswith(f"(ref {ref})") for text in self._texts("user"))
+
+    def strange_questions(self) -> int:
+        """How many questions on the conversations end with the ref of no task."""
+        known = tuple(f"(ref {each})" for each in self.refs())
+        return sum(not text.endswith(known) for text in self._texts("user"))
+
+    def message_lines(self) -> set[str]:
+        """Lines of questions and answers, but for titles and refs."""
+        lines = {line.strip() for text in self._texts("user", "assistant") for line in text.splitlines()}
+        return {line for line in lines if len(line) >= SHORTEST_LINE and not re.match(r"#|\(ref ", line)}
+
+    def _texts(self, *roles: str) -> Iterable[str]:
+        for conversation in self.conversations.values():
+            for item in conversation["items"]:
+                if item.get("role") in roles:
+                    yield "".join(part.get("text", "") for part in item["content"])
+
+
+async def gather(world: World) -> Evidence:
+    """Look everywhere, for the instances that were started by the world."""
+
+    async def of_all(path: str) -> list[dict[str, Any]]:
+        rows = await asyncio.gather(*(world.rest.get(path, processInstanceId=each) for each in world.instances))
+        return [row for part in rows for row in part]
+
+    states = await asyncio.gather(*map(world.rest.state, world.instances))
+    return Evidence(
+        history=world.history,
+        states=dict(zip(world.instances, states, strict=True)),
+        tasks=await of_all("external-task"),
+        log=await of_all("history/external-task-log"),
+        incidents=await of_all("history/incident"),
+        conversations=world.model.conversations(),
+        worker_logs=world.logs(),
+    )

@@ -1,0 +1,127 @@
+"""Workers that start in a moment: a process that has imported the worker once forks itself for each of them.
+
+What runs in the child is what `python -m worker run` runs, in a process of its own, which dies of every signal as that
+one does. Started by itself this file is the server: it listens on the Unix socket named on its command line, takes one
+line of JSON per connection (environment, directory, log), answers with the child's process id, and with its exit code
+when it has ended, as a second line.
+"""
+
+import asyncio
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from worker.dev.processes import Process
+from worker.dev.stage import PYTHON_ENVIRONMENT
+
+REAP_SECONDS = 0.02
+
+
+class Nursery(Process):
+    """The server as a process; the children die with it, and it dies with its owner."""
+
+    def __init__(self) -> None:
+        super().__init__("nursery", self._command_line, ready=self._listens, env=PYTHON_ENVIRONMENT)
+
+    @property
+    def address(self) -> str:
+        return str(self.directory / "nursery.sock")
+
+    async def fork(self, environment: Mapping[str, str], directory: Path, log: Path) -> "Child":
+        """Start a worker with this environment and nothing else in it; what it prints is appended to the log."""
+        reader, writer = await asyncio.open_unix_connection(self.address)
+        order = {"environment": dict(environment), "directory": str(directory), "log": str(log)}
+        writer.write(json.dumps(order).encode() + b"\n")
+        return Child(int(await reader.readline()), reader, writer)
+
+    def _command_line(self) -> list[str | Path]:
+        return [sys.executable, "-m", "tests.faults.nursery", self.address]
+
+    def _listens(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.address) == 0
+
+
+class Child:
+    """A forked worker."""
+
+    def __init__(self, pid: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._writer = writer
+        self._waiting = asyncio.create_task(self._wait(reader), name=f"wait for {pid}")
+
+    async def wait(self) -> int:
+        """The exit code, or the negative number of the signal."""
+        return await asyncio.shield(self._waiting)
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def _wait(self, reader: asyncio.StreamReader) -> int:
+        line = await reader.readline()
+        self.returncode = int(line or -signal.SIGKILL)  # the nursery has died, and its children with it
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
+        return self.returncode
+
+
+def serve(address: str) -> None:
+    """Fork workers until killed."""
+    from worker import bootstrap  # noqa: F401, PLC0415 - so that no child pays for it
+
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(address)
+    listening.listen(64)
+    children: dict[int, socket.socket] = {}
+    while True:
+        if select.select([listening], [], [], REAP_SECONDS)[0]:
+            connection, _ = listening.accept()
+            order = connection.makefile("rb").readline()
+            if order:
+                pid = os.fork()
+                if pid == 0:
+                    live(json.loads(order), [listening, connection, *children.values()])
+                connection.sendall(b"%d\n" % pid)
+                children[pid] = connection
+            else:
+                connection.close()
+        while children and (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            with children.pop(ended[0]) as connection, suppress(OSError):
+                connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(ended[1]))
+
+
+def live(order: Mapping[str, Any], inherited: list[socket.socket]) -> None:
+    """Be a worker; never returns."""
+    code = 1
+    try:
+        for each in inherited:
+            each.close()
+        os.environ.clear()
+        os.environ.update(order["environment"])
+        os.chdir(order["directory"])
+        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        from worker.cli import main  # noqa: PLC0415 - as above
+
+        code = main(["run"])
+    except BaseException as exc:  # noqa: BLE001 - as the interpreter would at the end of a program
+        sys.excepthook(type(exc), exc, exc.__traceback__)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

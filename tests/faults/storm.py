@@ -1,0 +1,249 @@
+"""Many faults at once, by a schedule that a seed repeats: `python -m tests.faults.storm --seed 7 --seconds 120`.
+
+Several workers serve instances with steps in a row, with parallel branches on one thread, and with joins that collide,
+while workers are killed, frozen and replaced, and engine, Redis and provider refuse, cut, delay and lie. Then the
+weather clears, everything has to end, and the checkers look at what happened.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import secrets
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.faults.checkers import Explained, check
+from tests.faults.nursery import Nursery
+from tests.faults.proxy import Proxy, Said
+from tests.faults.world import World, open_world
+from tests.models import Model
+from tests.rest import connect
+from worker.dev.engine import Engine
+from worker.dev.processes import running
+from worker.dev.servers import Valkey
+
+CLEARING_SECONDS = 150.0
+"""How long everything may take to end afterwards: locks, pauses and parked tasks run out first."""
+DEATHS_PER_RETRY = 3
+"""After so many workers died under a task, it fails once."""
+
+ENGINE_TROUBLE: tuple[dict[str, Any], ...] = (
+    {"cut": "before"},
+    {"cut": "after"},
+    {"say": Said(502, "<html>", "text/html")},
+    {"say": Said(503), "acted": True},
+    {"say": Said(200, "<html>", "text/html")},
+    {"late": 1.0},
+    {"wait": 1.0},
+)
+REDIS_TROUBLE: tuple[dict[str, Any], ...] = (
+    {"cut": "before"},
+    {"cut": "after"},
+    {"say": "-READONLY You can't write against a read only replica."},
+    {"say": "-LOADING Redis is loading the dataset in memory"},
+    {"late": 0.5},
+)
+PROVIDER_TROUBLE: tuple[dict[str, Any], ...] = (
+    {"cut": "before"},
+    {"cut": "after"},
+    {"say": Said(429, "{}", headers=(("Retry-After", "1"),))},
+    {"say": Said(500, "{}")},
+    {"say": Said(503, "{}"), "acted": True},
+    {"say": Said(200, "<html>", "text/html"), "acted": True},
+    {"late": 1.0},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Gust:
+    """One fault: when it begins, in seconds, what it is, how long it lasts, and a number for its own choices."""
+
+    at: float
+    kind: str
+    seconds: float
+    roll: int
+
+
+KINDS = {"kill": 3, "stop": 1, "freeze": 2, "engine": 4, "redis": 3, "provider": 4, "engine down": 1, "redis down": 1}
+"""What happens how often."""
+
+
+def schedule(seed: int, seconds: float, every: float = 1.0) -> list[Gust]:
+    """The same for the same seed; about one gust in `every` seconds."""
+    dice = random.Random(seed)  # noqa: S311 - to be repeated
+    gusts, at = [], dice.expovariate(1 / every)
+    while at < seconds:
+        [kind] = dice.choices([*KINDS], [*KINDS.values()])
+        gusts.append(Gust(at, kind, dice.uniform(0.5, 3.0), dice.randrange(2**32)))
+        at += dice.expovariate(1 / every)
+    return gusts
+
+
+class Storm:
+    """One storm over one world."""
+
+    def __init__(self, world: World, *, seed: int, seconds: float, workers: int) -> None:
+        self.seed = seed
+        self.gusts = schedule(seed, seconds)
+        self.blown: Counter[str] = Counter()
+        self._world = world
+        self._seconds = seconds
+        self._workers = workers
+
+    async def blow(self) -> None:
+        """Raise AssertionError, with the way to repeat it, if a promise was broken."""
+        world = self._world
+        world.model.latency = timedelta(seconds=0.3)
+        try:
+            models = await self._models()
+            await asyncio.gather(*(world.start_worker(max_tasks=10) for _ in range(self._workers)))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._feed(models), name="new instances")
+                for gust in self.gusts:
+                    group.create_task(self._gust(gust), name=f"{gust.kind} at {gust.at:.1f}")
+            await self._clear()
+            await world.ended(seconds=CLEARING_SECONDS)
+            await world.stop()
+            await check(world, Explained(retries=3 - self.blown["kill"] // DEATHS_PER_RETRY))
+        except (AssertionError, ExceptionGroup) as exc:
+            exc.add_note(f"repeat it: {self.repeat}\nwhat blew: {dict(self.blown)}")
+            raise
+
+    @property
+    def repeat(self) -> str:
+        """The command for the same schedule."""
+        options = f"--seed {self.seed} --seconds {self._seconds:g} --workers {self._workers}"
+        return f"python -m tests.faults.storm {options}"
+
+    async def _models(self) -> list[Model]:
+        rig = self._world.rig
+        for name in ("critic", "judge"):
+            rig.assistant(name)
+        names = ("analyst", "critic", "judge")
+        row = await rig.deploy(*(rig.step(f"step{number}") for number in range(3)))
+        fork = await rig.deploy(rig.step("before"), [rig.step(f"branch{number}") for number in range(3)])
+        join = await rig.deploy([replace(rig.step(f"by_{name}", name), async_after=False) for name in names])
+        return [row, fork, join]
+
+    async def _feed(self, models: list[Model]) -> None:
+        """A new instance every second, until the last gust."""
+        ends_at = time.monotonic() + self._seconds
+        while time.monotonic() < ends_at:
+            for model in models:
+                await self._world.start(model)
+            await asyncio.sleep(len(models))
+
+    async def _gust(self, gust: Gust) -> None:
+        await asyncio.sleep(gust.at)
+        self.blown[gust.kind] += 1
+        act: Callable[[Gust], Coroutine[Any, Any, None]] = getattr(self, f"_{gust.kind.replace(' ', '_')}")
+        await act(gust)
+
+    async def _kill(self, gust: Gust) -> None:
+        worker = self._pick(gust)
+        if worker is not None:
+            await worker.kill()
+        await self._world.spawn(max_tasks=10)
+
+    async def _stop(self, gust: Gust) -> None:
+        worker = self._pick(gust)
+        if worker is not None:
+            await worker.stop()
+        await self._world.spawn(max_tasks=10)
+
+    async def _freeze(self, gust: Gust) -> None:
+        worker = self._pick(gust)
+        if worker is not None:
+            worker.freeze()
+            await asyncio.sleep(gust.seconds)
+            worker.thaw()
+
+    async def _engine(self, gust: Gust) -> None:
+        await self._spoil(self._world.engine, ENGINE_TROUBLE, gust)
+
+    async def _redis(self, gust: Gust) -> None:
+        await self._spoil(self._world.redis, REDIS_TROUBLE, gust)
+
+    async def _provider(self, gust: Gust) -> None:
+        await self._spoil(self._world.provider, PROVIDER_TROUBLE, gust)
+
+    async def _engine_down(self, gust: Gust) -> None:
+        await self._world.engine.down()
+        await asyncio.sleep(gust.seconds)
+        await self._world.engine.up()
+
+    async def _redis_down(self, gust: Gust) -> None:
+        await self._world.redis.down()
+        await asyncio.sleep(gust.seconds)
+        await self._world.redis.up()
+
+    async def _spoil(self, proxy: Proxy, troubles: tuple[dict[str, Any], ...], gust: Gust) -> None:
+        effect = troubles[gust.roll % len(troubles)]
+        rule = proxy.spoil(probability=0.5, seed=gust.roll, **effect)
+        await asyncio.sleep(gust.seconds)
+        proxy.remove(rule)
+
+    def _pick(self, gust: Gust) -> Any:
+        running = [worker for worker in self._world.workers if worker.running]
+        return running[gust.roll % len(running)] if running else None
+
+    async def _clear(self) -> None:
+        world = self._world
+        for proxy in (world.engine, world.provider, world.redis):
+            proxy.heal()
+        await world.engine.up()
+        await world.redis.up()
+        for worker in world.workers:
+            worker.thaw()
+        if not any(worker.running for worker in world.workers):
+            await world.start_worker(max_tasks=10)
+
+
+@asynccontextmanager
+async def own_world() -> AsyncIterator[World]:
+    """Servers of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            running(Nursery()) as nursery,
+            running(Valkey()) as valkey,
+            running(Engine()) as engine,
+            connect(engine) as rest,
+            open_world(rest, nursery, valkey, 0, Path(folder)) as world,
+        ):
+            yield world
+
+
+async def main() -> int:
+    """Run one storm from the command line; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--workers", type=int, default=3)
+    options = parser.parse_args()
+    async with own_world() as world:
+        storm = Storm(world, seed=options.seed, seconds=options.seconds, workers=options.workers)
+        print(storm.repeat, flush=True)  # noqa: T201 - a program for the console
+        try:
+            await storm.blow()
+        except (AssertionError, ExceptionGroup):
+            traceback.print_exc()
+            return 1
+        asked = len(world.history.of("provider", "POST /responses"))
+        tasks = len(world.history.of("engine", "/complete$"))
+        print(f"sound: {len(world.instances)} instances, {tasks} completions sent, {asked} questions; {storm.blown}")  # noqa: T201 - as above
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(asyncio.run(main()))

@@ -1,0 +1,23 @@
+"""A short storm with every run of the tests; `python -m tests.faults.storm` makes long ones."""
+
+import random
+
+import pytest
+
+from tests.faults.crowd import together
+from tests.faults.storm import KINDS, Storm, schedule
+from tests.faults.world import World
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@together()
+async def test_a_short_storm_breaks_no_promise(world: World) -> None:
+    seed = random.randrange(10**6)  # noqa: S311 - of the run's own seed, which pytest prints
+    await Storm(world, seed=seed, seconds=12, workers=2).blow()
+
+
+def test_a_schedule_is_repeated_by_its_seed() -> None:
+    assert schedule(1, 60) == schedule(1, 60) != schedule(2, 60)
+    assert {gust.kind for gust in schedule(1, 300)} == set(KINDS)
+    assert all(0 < gust.at < 60 for gust in schedule(3, 60))

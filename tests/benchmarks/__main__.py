@@ -1,0 +1,164 @@
+"""Measures the worker beside a bare loop on one real engine. `make bench`, or `python -m tests.benchmarks --quick`."""
+
+import argparse
+import asyncio
+import json
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from tests.benchmarks import figures, machine, stage, subjects
+from tests.benchmarks.figures import Result
+from tests.benchmarks.stage import TURNS, Stage
+from tests.models import Model
+from tests.waiting import wait_until
+from worker.dev.processes import free_port, http_ok, running
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is run. `tasks` are those of one run at saturation; the slower models get fewer."""
+
+    rounds: int
+    tasks: int
+    second_tasks: int
+    server_tasks: int
+    single_tasks: int
+    warm_up_tasks: int
+    idle_seconds: float
+
+
+class Bench:
+    """The runs, each on work that was laid out for it alone."""
+
+    def __init__(self, stage: Stage, four: Model, one: Model, extent: Extent) -> None:
+        self._stage = stage
+        self._four = four
+        self._one = one
+        self._extent = extent
+
+    async def warm_up(self) -> None:
+        """Let Java compile what the runs will use, by both kinds of subject."""
+        for run in (self.bare, self.instant):
+            await run(self._extent.warm_up_tasks // 2)
+
+    async def one_round(self, number: int) -> dict[str, Result]:
+        """Run everything once; every other round backwards, so that what drifts is shared out."""
+        extent = self._extent
+        runs: list[tuple[str, Callable[[int], Awaitable[Result]], int]] = [
+            ("bare", self.bare, extent.tasks),
+            ("instant", self.instant, extent.tasks),
+            ("second", self.second, extent.second_tasks),
+            ("server", self.server, extent.server_tasks),
+            ("single", self.single, extent.single_tasks),
+        ]
+        results = {}
+        for name, run, tasks in reversed(runs) if number % 2 else runs:
+            started = monotonic()
+            results[name] = await run(tasks)
+            rate = tasks / results[name]["since_first_fetch_seconds"]
+            _say(f"round {number + 1} {name:8}{tasks:5} tasks {rate:6.1f}/s, {monotonic() - started:.0f} s in all")
+        return results
+
+    async def bare(self, tasks: int) -> Result:
+        """A backlog for the bare loop."""
+        await self._load(tasks)
+        return await subjects.run(subjects.bare(self._stage.place(), tasks))
+
+    async def instant(self, tasks: int) -> Result:
+        """A backlog for us, with a model that answers at once."""
+        await self._load(tasks)
+        return await subjects.run(subjects.ours(self._stage.place(), tasks, 0))
+
+    async def second(self, tasks: int) -> Result:
+        """A backlog for us, with a model that takes a second."""
+        await self._load(tasks)
+        return await subjects.run(subjects.ours(self._stage.place(), tasks, 1))
+
+    async def server(self, tasks: int) -> Result:
+        """A backlog for us, with the provider's API over HTTP."""
+        await self._stage.reset_model_server()
+        await self._load(tasks)
+        return await subjects.run(subjects.ours(self._stage.place(), tasks, None))
+
+    async def single(self, tasks: int) -> Result:
+        """Single tasks, each created while our worker has nothing else to do."""
+        await self._stage.purge()
+        port = free_port()
+        place = self._stage.place(HEALTH_PORT=str(port))
+        async with running(subjects.ours(place, tasks, 0)) as subject:
+            await wait_until(lambda: http_ok(port, "/readyz"), 30, "a ready worker")
+            for _ in range(tasks):
+                # Not waiting for a thing: tasks come at random times, in the middle of a poll.
+                await asyncio.sleep(random.uniform(0.1, 0.3))  # noqa: S311 - guards nothing
+                await stage.start(self._stage.rest, self._one, 1)
+            return await subject.result()
+
+    async def idle(self) -> Result:
+        """Let our worker wait for work that does not come."""
+        await self._stage.purge()
+        return await subjects.run(subjects.idle(self._stage.place(), self._extent.idle_seconds))
+
+    async def _load(self, tasks: int) -> None:
+        await self._stage.load(self._four, tasks // TURNS)
+
+
+async def measure(extent: Extent) -> dict[str, Any]:
+    """Run the bench and return all there is to know of it."""
+    started = datetime.now(UTC)
+    known = {"date": started.isoformat(timespec="seconds"), "machine": machine.facts(), "extent": asdict(extent)}
+    async with stage.open_stage() as parts:
+        four, one = (stage.model(turns, stage.TOPIC) for turns in (TURNS, 1))
+        await parts.rest.deploy(four, one)
+        versions = machine.versions() | await stage.versions(parts)
+        bench = Bench(parts, four, one, extent)
+        await bench.warm_up()
+        _say(f"warm after {extent.warm_up_tasks} tasks")
+        rounds = [figures.of_round(await bench.one_round(number)) for number in range(extent.rounds)]
+        rounds[-1] |= figures.of_round({"idle": await bench.idle()})
+    seconds = (datetime.now(UTC) - started).total_seconds()
+    return {**known, "versions": versions, "seconds": seconds, "summary": figures.over_rounds(rounds), "rounds": rounds}
+
+
+def main() -> None:
+    """Measure, print the table and store everything."""
+    options = _options()
+    whole = asyncio.run(measure(_extent(options)))
+    options.out.write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
+    _say(f"\n{json.dumps(whole['machine'])}\n{json.dumps(whole['versions'])}\n")
+    _say(figures.table(whole["summary"]))
+    _say(f"\n{whole['seconds']:.0f} s; stored in {options.out}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tasks", type=int, default=1600, help="of one run at saturation; a multiple of 4")
+    parser.add_argument(
+        "--quick", action="store_true", help="one small round: shows that it runs, its figures are rough"
+    )
+    parser.add_argument("--out", type=Path, default=Path("build/bench.json"), help="file for all figures")
+    options = parser.parse_args()
+    if options.tasks < TURNS or options.tasks % TURNS or options.rounds < 1:
+        parser.error(f"--tasks must be a multiple of {TURNS}, --rounds at least 1")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def _extent(options: argparse.Namespace) -> Extent:
+    if options.quick:
+        return Extent(1, 400, 200, 200, 15, 800, 10)
+    tasks = options.tasks
+    return Extent(options.rounds, tasks, min(600, tasks), max(TURNS, tasks // 8 * 4), 50, 8000, 60)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - this is a program for people
+
+
+if __name__ == "__main__":
+    main()

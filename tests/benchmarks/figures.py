@@ -1,0 +1,115 @@
+"""Results of runs → figures, and figures over rounds → a table. Pure."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Result = Mapping[str, Any]
+Figures = dict[str, float]
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. `aim` is text: nothing is asserted about speed."""
+
+    figure: str
+    title: str
+    aim: str = ""
+    digits: int = 1
+
+
+ROWS = (
+    Row("bare_rate", "bare loop, tasks/s"),
+    Row("instant_rate", "instant model, tasks/s"),
+    Row("instant_ratio", "instant model, rate by the bare loop's", "≥ 0.85", 2),
+    Row("second_rate", "1 s model, tasks/s since the first fetch"),
+    Row("second_rate_behind", "1 s model, tasks/s since the first completion", "≥ 48"),
+    Row("server_rate", "model server, tasks/s"),
+    Row("server_ratio", "model server, rate by the bare loop's", "", 2),
+    Row("single_own_p50", "own time of a single task, ms, p50", "≤ 25"),
+    Row("single_own_p99", "own time of a single task, ms, p99"),
+    Row("second_own_p50", "own time with the 1 s model, ms, p50", "≤ 25"),
+    Row("second_own_p99", "own time with the 1 s model, ms, p99"),
+    Row("instant_own_p50", "own time in a backlog, 50 at once, ms, p50"),
+    Row("instant_own_p99", "own time in a backlog, 50 at once, ms, p99"),
+    Row("single_pick_up_p50", "creation to fetched, ms, p50", "≤ 15"),
+    Row("single_pick_up_p99", "creation to fetched, ms, p99"),
+    Row("single_question_p50", "creation to question, ms, p50"),
+    Row("single_question_p99", "creation to question, ms, p99"),
+    Row("bare_cpu", "bare loop, CPU-s per 1000 tasks", "", 2),
+    Row("instant_cpu", "instant model, CPU-s per 1000 tasks", "≤ 5", 2),
+    Row("second_cpu", "1 s model, CPU-s per 1000 tasks", "≤ 5", 2),
+    Row("server_cpu", "model server, CPU-s per 1000 tasks", "", 2),
+    Row("instant_requests", "instant model, engine requests per task", "≤ 1.3", 2),
+    Row("second_requests", "1 s model, engine requests per task", "≤ 1.3", 2),
+    Row("instant_peak", "instant model, peak memory, MB", "≤ 120"),
+    Row("server_peak", "model server, peak memory, MB", "≤ 120"),
+    Row("idle_polls", "idle polls a minute", "≤ 6"),
+    Row("idle_requests", "idle requests a minute, all"),
+    Row("idle_cpu", "idle CPU-s a minute", "", 2),
+)
+
+
+def of_round(results: Mapping[str, Result]) -> Figures:
+    """Reduce one round, by the names of its runs: bare, instant, second, server, single, idle; some may be missing."""
+    figures: Figures = {}
+    for name, result in results.items():
+        reduced = _of_idle(result) if name == "idle" else _of_run(result)
+        if name == "single":  # where there is a backlog, tasks wait on purpose
+            reduced |= _milliseconds(result, "pick_up") | _milliseconds(result, "question")
+        figures |= {f"{name}_{figure}": value for figure, value in reduced.items()}
+    for name in ("instant", "server"):
+        if f"{name}_rate" in figures and "bare_rate" in figures:
+            figures[f"{name}_ratio"] = figures[f"{name}_rate"] / figures["bare_rate"]
+    return figures
+
+
+def _of_run(result: Result) -> Figures:
+    tasks = result["tasks"]
+    return _milliseconds(result, "own") | {
+        "rate": tasks / result["since_first_fetch_seconds"],
+        "rate_behind": tasks / result["since_first_completion_seconds"],
+        "cpu": 1000 * result["cpu_seconds"] / tasks,
+        "peak": result["peak_bytes"] / MEGABYTE,
+        "requests": sum(result["requests"].values()) / tasks,
+    }
+
+
+def _milliseconds(result: Result, name: str) -> Figures:
+    values = [1000 * seconds for seconds in result[f"{name}_seconds"]]
+    return {f"{name}_p{percent}": percentile(values, percent) for percent in (50, 99)}
+
+
+def _of_idle(result: Result) -> Figures:
+    per_minute = 60 / result["seconds"]
+    return {
+        "polls": per_minute * result["requests"].get("poll", 0),
+        "requests": per_minute * sum(result["requests"].values()),
+        "cpu": per_minute * result["cpu_seconds"],
+    }
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """Return the smallest value that so many percent of the values do not exceed."""
+    return sorted(values)[max(0, -(-len(values) * percent // 100) - 1)]
+
+
+def over_rounds(rounds: Sequence[Figures]) -> dict[str, dict[str, float]]:
+    """Median, least and most of each figure, over the rounds that have it."""
+    names = dict.fromkeys(name for figures in rounds for name in figures)
+    values = {name: [figures[name] for figures in rounds if name in figures] for name in names}
+    return {
+        name: {"median": statistics.median(each), "min": min(each), "max": max(each)} for name, each in values.items()
+    }
+
+
+def table(summary: Mapping[str, Mapping[str, float]]) -> str:
+    """Write the summary as Markdown."""
+    lines = ["| | median | min-max | aim |", "|---|---:|---:|---:|"]
+    for row in ROWS:
+        if figure := summary.get(row.figure):
+            median, least, most = (f"{figure[name]:.{row.digits}f}" for name in ("median", "min", "max"))
+            lines.append(f"| {row.title} | {median} | {least}-{most} | {row.aim} |")
+    return "\n".join(lines)

@@ -1,0 +1,135 @@
+"""The real parts of a bench: Operaton on PostgreSQL, Valkey, the model server, and the work that lies there."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import aiohttp
+
+from tests.benchmarks.answer import ANSWER
+from tests.benchmarks.subjects import ROOT, Place
+from tests.models import Model, ServiceTask, bpmn
+from tests.rest import EngineRest, connect
+from worker.dev.engine import Engine
+from worker.dev.processes import HOST, Process, free_port, http_ok, running
+from worker.dev.servers import CLEAN_ENVIRONMENT, PostgreSQL, Valkey
+
+TOPIC = "bench-assistants"
+TURNS = 4
+"""Tasks of an instance, one after the other: a thread has so many turns."""
+TABLES = (
+    "act_ru_execution",  # everything that runs hangs on it
+    *(f"act_hi_{name}" for name in ("procinst", "actinst", "varinst", "detail", "ext_task_log", "incident")),
+)
+STARTERS = 8
+DATABASE = "engine"
+JAVA_OPTIONS = ("-Xmx1g", "-XX:+UseSerialGC", "-XX:-UsePerfData")
+"""With the full JIT, as in production: 40 % more than the first stage of it, but only after thousands of tasks."""
+SUBJECT = "A county has to choose drones for disaster response, within two million dollars. " * 5
+
+
+@dataclass(slots=True)
+class Stage:
+    """All parts, running."""
+
+    engine: Engine
+    rest: EngineRest
+    postgresql: PostgreSQL
+    valkey: Valkey
+    model_server: Process
+    _databases: Iterator[int] = field(default_factory=count)
+
+    @property
+    def model_url(self) -> str:
+        """What a worker calls."""
+        return f"http://{HOST}:{self.model_server.port}/v1"
+
+    def place(self, **settings: str) -> Place:
+        """Give the next subject an empty Redis database."""
+        return Place(self.engine.base_url, self.valkey.url(next(self._databases)), TOPIC, self.model_url, settings)
+
+    async def purge(self) -> None:
+        """Remove every instance and its history. The engine keeps nothing of them in memory."""
+        await asyncio.to_thread(self.postgresql.sql, f"TRUNCATE {', '.join(TABLES)} CASCADE", DATABASE)
+
+    async def load(self, model: Model, instances: int) -> None:
+        """Purge, start so many instances, and let PostgreSQL look at them: so every run is planned alike."""
+        await self.purge()
+        await start(self.rest, model, instances)
+        await asyncio.to_thread(self.postgresql.sql, "ANALYZE", DATABASE)
+
+    async def reset_model_server(self) -> None:
+        """Forget all conversations, and answer everything with the one answer."""
+        url = f"http://{HOST}:{self.model_server.port}/control"
+        async with aiohttp.ClientSession(raise_for_status=True) as session:
+            await session.post(f"{url}/reset")
+            await session.post(f"{url}/answers", json={"answers": [{"pattern": "", "text": ANSWER}]})
+
+
+def model(turns: int, topic: str) -> Model:
+    """So many assistant tasks in a row.
+
+    Without asyncAfter, unlike what people should model: with it each completion is followed by a job, and the engine's
+    job executor would set the pace instead of the workers that are compared.
+    """
+    properties = {"service.type": "assistant", "service.name": "analyst", "data.input": "subject"}
+    steps = [
+        ServiceTask(
+            f"step_{number}",
+            topic,
+            name=f"Step {number}",
+            documentation="Say what speaks for and against each alternative. " * 4,
+            properties=properties | {"data.output": f"answer_{number}"},
+            async_after=False,
+        )
+        for number in range(1, turns + 1)
+    ]
+    return bpmn(*steps, key=f"bench_{turns}_{topic.replace('-', '_')}")
+
+
+async def start(rest: EngineRest, model: Model, instances: int) -> None:
+    """Start so many instances, a few at a time."""
+    numbers = iter(range(instances))
+
+    async def starter() -> None:
+        for _ in numbers:
+            await rest.start(model, {"subject": SUBJECT})
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(STARTERS):
+            group.create_task(starter(), name="starter")
+
+
+@asynccontextmanager
+async def open_stage() -> AsyncIterator[Stage]:
+    """Start everything, with the models deployed."""
+    async with AsyncExitStack() as stack:
+        postgresql = await stack.enter_async_context(running(PostgreSQL()))
+        database = await asyncio.to_thread(postgresql.create, DATABASE)
+        engine = await stack.enter_async_context(running(Engine(database=database, java_options=JAVA_OPTIONS)))
+        valkey = await stack.enter_async_context(running(Valkey()))
+        model_server = await stack.enter_async_context(running(_model_server()))
+        rest = await stack.enter_async_context(connect(engine))
+        yield Stage(engine, rest, postgresql, valkey, model_server)
+
+
+def _model_server() -> Process:
+    port = free_port()
+    return Process(
+        "model-server",
+        [sys.executable, "-m", "worker.dev.model", "--port", str(port)],
+        ready=lambda: http_ok(port, "/control/counts"),
+        port=port,
+        env={**CLEAN_ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+    )
+
+
+async def versions(stage: Stage) -> dict[str, Any]:
+    """Ask the servers who they are."""
+    engine = await stage.rest.get("version")
+    postgresql = await asyncio.to_thread(stage.postgresql.sql, "SHOW server_version")
+    return {"engine": f"{stage.engine.kind} {engine['version']}", "postgresql": postgresql}

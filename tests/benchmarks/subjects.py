@@ -1,0 +1,98 @@
+"""Starts what is measured, each in a process of its own, and brings its result back."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worker.dev.processes import Process, running
+from worker.dev.servers import CLEAN_ENVIRONMENT
+
+ROOT = Path(__file__).parents[2]
+RESULT = "result.json"
+SLOTS = 50
+IN_FLIGHT = 10
+"""Completions that the bare loop has on their way: as many as the engine's pool has connections to its database."""
+SHORT_POLLS = {"POLL_SECONDS": "2"}
+"""Because a stop lets the last poll return. In a backlog no poll waits."""
+USUAL_POLLS = {"POLL_SECONDS": "10"}
+RUN_SECONDS = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a subject works. `model_url` is the scripted model server's; None leaves the in-process model only.
+
+    `settings` go to our worker in addition to the usual ones.
+    """
+
+    engine_url: str
+    redis_url: str
+    topic: str
+    model_url: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+class Subject(Process):
+    """A measured program of this package; it ends by itself and leaves a result."""
+
+    def __init__(self, name: str, options: Sequence[str], environment: Mapping[str, str]) -> None:
+        super().__init__(
+            name,
+            [sys.executable, "-m", f"tests.benchmarks.{name}", *options, "--out", RESULT],
+            ready=lambda: True,
+            env={**CLEAN_ENVIRONMENT, "PYTHONPATH": str(ROOT), **environment},
+        )
+
+    async def result(self) -> dict[str, Any]:
+        """Wait for the end; RuntimeError, with its log, if it failed."""
+        code = await asyncio.to_thread(self.wait, RUN_SECONDS)
+        if code:
+            raise RuntimeError(f"{self.name} ended with exit code {code}:\n{self.log_tail()}")
+        result: dict[str, Any] = json.loads((self.directory / RESULT).read_text("utf-8"))
+        return result
+
+
+def bare(place: Place, tasks: int, in_flight: int = IN_FLIGHT) -> Subject:
+    """Make the bare loop, to drain so many tasks."""
+    options = ["--url", place.engine_url, "--topic", place.topic, "--in-flight", str(in_flight)]
+    return Subject("bare", [*options, "--expect", str(tasks)], {})
+
+
+def ours(place: Place, tasks: int, model_seconds: float | None) -> Subject:
+    """Make our worker, to drain so many tasks by an in-process model this slow, or None for the model server."""
+    return Subject("ours", ["--expect", str(tasks), *_model(model_seconds)], _environment(place))
+
+
+def idle(place: Place, seconds: float) -> Subject:
+    """Make our worker, to poll as it usually does where no task comes."""
+    options = ["--idle-seconds", str(seconds), *_model(0)]
+    return Subject("ours", options, _environment(place, USUAL_POLLS))
+
+
+async def run(subject: Subject) -> dict[str, Any]:
+    """Start it and return its result."""
+    async with running(subject):
+        return await subject.result()
+
+
+def _model(seconds: float | None) -> list[str]:
+    return [] if seconds is None else ["--model-seconds", str(seconds)]
+
+
+def _environment(place: Place, pace: Mapping[str, str] = SHORT_POLLS) -> dict[str, str]:
+    """Set where to work, the slots and the polls; everything else is as it comes."""
+    provider = {"OPENAI_BASE_URL": place.model_url} if place.model_url else {}
+    return {
+        "ENGINE_URL": place.engine_url,
+        "REDIS_URL": place.redis_url,
+        "ASSISTANTS_DIR": str(ROOT / "bpmn" / "assistants"),
+        "MAX_TASKS": str(SLOTS),
+        "HEALTH_PORT": "0",
+        **pace,
+        **provider,
+        **place.settings,
+    }

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := docker/requirements
 
-.PHONY: install demo test lint bench lock clean
+.PHONY: install demo test test-camunda storm lint bench lock clean
 
 install: $(VENV)/demo.stamp
 
@@ -27,6 +27,14 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(ARGS)
+
+# The main path on Camunda 7.24 instead of Operaton.
+test-camunda: $(VENV)/dev.stamp
+	TEST_ENGINE=camunda $(BIN)/python -m pytest tests/flow $(ARGS)
+
+# Random faults for minutes: ARGS="--seed 7 --seconds 300".
+storm: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.faults.storm $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

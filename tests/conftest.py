@@ -1,5 +1,6 @@
 """Real parts for all tests, each started once per run when a test first wants it; unique names keep tests apart."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 
@@ -14,8 +15,8 @@ _database_numbers = count()
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """A real Operaton. A test that stops or reconfigures an engine starts one of its own."""
-    with Engine() as engine:
+    """A real Operaton, or Camunda 7 where TEST_ENGINE says so; a test that stops an engine starts one of its own."""
+    with Engine("camunda" if os.environ.get("TEST_ENGINE") == "camunda" else "operaton") as engine:
         yield engine
 
 

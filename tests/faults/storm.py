@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.checkers import Explained, check
+from tests.faults.http_proxy import HttpProxy
 from tests.faults.nursery import Nursery
 from tests.faults.proxy import Proxy, Said
+from tests.faults.redis_proxy import RedisProxy
 from tests.faults.world import World, open_world
 from tests.models import Model
 from tests.rest import connect
@@ -74,7 +76,18 @@ class Gust:
     roll: int
 
 
-KINDS = {"kill": 3, "stop": 1, "freeze": 2, "engine": 4, "redis": 3, "provider": 4, "engine down": 1, "redis down": 1}
+KINDS = {
+    "kill": 3,
+    "stop": 1,
+    "freeze": 2,
+    "suspend": 1,
+    "engine": 4,
+    "redis": 3,
+    "provider": 4,
+    "engine down": 1,
+    "redis down": 1,
+    "provider down": 1,
+}
 """What happens how often."""
 
 
@@ -178,14 +191,26 @@ class Storm:
         await self._spoil(self._world.provider, PROVIDER_TROUBLE, gust)
 
     async def _engine_down(self, gust: Gust) -> None:
-        await self._world.engine.down()
-        await asyncio.sleep(gust.seconds)
-        await self._world.engine.up()
+        await self._take_down(self._world.engine, gust)
 
     async def _redis_down(self, gust: Gust) -> None:
-        await self._world.redis.down()
+        await self._take_down(self._world.redis, gust)
+
+    async def _provider_down(self, gust: Gust) -> None:
+        await self._take_down(self._world.provider, gust)
+
+    async def _take_down(self, proxy: HttpProxy | RedisProxy, gust: Gust) -> None:
+        await proxy.down()
         await asyncio.sleep(gust.seconds)
-        await self._world.redis.up()
+        await proxy.up()
+
+    async def _suspend(self, gust: Gust) -> None:
+        instances = self._world.instances
+        if instances:
+            path = f"process-instance/{instances[gust.roll % len(instances)]}/suspended"
+            await self._world.rest.request("PUT", path, {"suspended": True})  # it may have ended
+            await asyncio.sleep(gust.seconds)
+            await self._world.insist(path, {"suspended": False}, method="PUT")
 
     async def _spoil(self, proxy: Proxy, troubles: tuple[dict[str, Any], ...], gust: Gust) -> None:
         effect = troubles[gust.roll % len(troubles)]
@@ -201,8 +226,7 @@ class Storm:
         world = self._world
         for proxy in (world.engine, world.provider, world.redis):
             proxy.heal()
-        await world.engine.up()
-        await world.redis.up()
+            await proxy.up()
         for worker in world.workers:
             worker.thaw()
         if not any(worker.running for worker in world.workers):

@@ -175,11 +175,11 @@ class World:
             for task in await self.rest.tasks(instance):
                 await self.rest.request("POST", f"external-task/{task['id']}/unlock")  # if it is still there
 
-    async def insist(self, path: str, body: Any) -> None:
-        """Have something done that a renewal of a lock, at the same time, may win against."""
+    async def insist(self, path: str, body: Any, method: str = "POST") -> None:
+        """Have something done that the workers' own requests, at the same time, may win against."""
 
         async def is_done() -> bool:
-            status, answer = await self.rest.request("POST", path, body)
+            status, answer = await self.rest.request(method, path, body)
             assert status < 300 or (answer or {}).get("code") == 1, answer
             return status < 300
 

@@ -43,9 +43,9 @@ class Command(Process):
         async def is_ready() -> bool:
             return (await self.get("readyz"))[0] == 200
 
-        await wait_until(is_ready, what="readiness")
+        await wait_until(is_ready, 30, "readiness")
 
-    async def exit_code(self, seconds: float = 20) -> int:
+    async def exit_code(self, seconds: float = 40) -> int:
         """Wait for its end by itself."""
         return await asyncio.to_thread(self.wait, seconds)
 
@@ -77,7 +77,7 @@ async def started(rig: Rig, **settings: object) -> AsyncIterator[Command]:
 async def refused(env: Mapping[str, str]) -> tuple[int, str]:
     """Exit code and complaint of a worker that does not start."""
     done = await asyncio.to_thread(
-        subprocess.run, COMMAND, env=dict(env), capture_output=True, check=False, timeout=30, text=True
+        subprocess.run, COMMAND, env=dict(env), capture_output=True, check=False, timeout=60, text=True
     )
     assert done.stdout == ""
     return done.returncode, done.stderr

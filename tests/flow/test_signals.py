@@ -38,9 +38,9 @@ async def test_a_running_turn_is_finished_within_the_grace_and_the_next_is_left_
     rig.provider.fault("responses.create", hold="gate")
     async with started(rig, grace_seconds=20) as worker:
         instance = await rig.rest.start(model)
-        await wait_until(lambda: rig.provider.counts()["running"], 20, "the turn")
+        await wait_until(lambda: rig.provider.counts()["running"], 30, "the turn")
         worker.signal(signal.SIGTERM)
-        await wait_until(lambda: worker.lines("worker_stopping"), what="the stop")
+        await wait_until(lambda: worker.lines("worker_stopping"), 30, "the stop")
         status, reasons = await worker.get("readyz")
         assert (status, json.loads(reasons)["reasons"]) == (503, ["stopping"])
         rig.provider.release("gate")
@@ -58,7 +58,7 @@ async def test_turns_longer_than_the_grace_are_given_back_unspent(rig: Rig) -> N
     rig.provider.fault("responses.create", times=None, hold="gate")
     async with started(rig, grace_seconds=1) as worker:
         instance = await rig.rest.start(model)
-        await wait_until(lambda: len(rig.provider.counts()["running"]) == 3, 20, "the turns")
+        await wait_until(lambda: len(rig.provider.counts()["running"]) == 3, 30, "the turns")
         worker.signal(signal.SIGTERM)
 
         assert await worker.exit_code() == 0
@@ -71,9 +71,9 @@ async def test_a_second_signal_does_not_wait_for_the_grace(rig: Rig) -> None:
     rig.provider.fault("responses.create", hold="gate")
     async with started(rig, grace_seconds=600) as worker:
         instance = await rig.rest.start(model)
-        await wait_until(lambda: rig.provider.counts()["running"], 20, "the turn")
+        await wait_until(lambda: rig.provider.counts()["running"], 30, "the turn")
         worker.signal(signal.SIGTERM)
-        await wait_until(lambda: worker.lines("worker_stopping"), what="the stop")
+        await wait_until(lambda: worker.lines("worker_stopping"), 30, "the stop")
         worker.signal(signal.SIGTERM)
 
         assert await worker.exit_code() == 0
@@ -91,7 +91,7 @@ async def test_a_signal_while_nothing_can_be_reached_ends_it_with_0_too(rig: Rig
             reasons = json.loads(text)["reasons"]
             return status == 503 and len(reasons) == 3 and not any("not probed" in each for each in reasons)
 
-        await wait_until(all_down, 20, "three reasons")
+        await wait_until(all_down, 30, "three reasons")
         assert (await worker.get("livez"))[0] == 200
         worker.signal(signal.SIGTERM)
 
@@ -145,7 +145,7 @@ async def test_a_process_answers_its_probes_and_counts_its_turns(rig: Rig) -> No
         assert await worker.get("livez") == (200, "ok\n")
         assert json.loads((await worker.get("readyz"))[1]) == {"ready": True, "reasons": []}
         await rig.run(model)
-        await wait_until(lambda: len(worker.lines("turn")) == 2, what="both lines")
+        await wait_until(lambda: len(worker.lines("turn")) == 2, 30, "both lines")
         status, text = await worker.get("metrics")
 
     numbers = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
@@ -181,7 +181,7 @@ async def test_console_logs_are_lines_for_people(rig: Rig) -> None:
     model = await rig.deploy(rig.step("one"))
     async with started(rig, log_format="console") as worker:
         instance = await rig.run(model)
-        await wait_until(lambda: "verdict=complete" in worker.log_tail(), what="the line of the turn")
+        await wait_until(lambda: "verdict=complete" in worker.log_tail(), 30, "the line of the turn")
         log = worker.log_tail(1000)
 
     [line] = [line for line in log.splitlines() if "verdict=complete" in line]
@@ -201,7 +201,7 @@ async def test_basic_authentication_at_an_engine_that_wants_it(rig: Rig) -> None
                 await rig.run(model)
                 assert [line["verdict"] for line in worker.lines("turn")] in ([], ["complete"])
             async with started(rig) as stranger:
-                await wait_until(lambda: stranger.lines("dependency_down"), what="the refusal")
+                await wait_until(lambda: stranger.lines("dependency_down"), 30, "the refusal")
                 [line] = stranger.lines("dependency_down")
                 status, text = await stranger.get("readyz")
 
@@ -219,7 +219,7 @@ async def test_a_bearer_token_is_sent_with_every_request_and_logged_nowhere(rig:
         assert door.passed
         assert door.denied == 0
         async with started(rig, engine_url=door.url, engine_token="another") as stranger:
-            await wait_until(lambda: stranger.lines("dependency_down"), what="the refusal")
+            await wait_until(lambda: stranger.lines("dependency_down"), 30, "the refusal")
 
 
 async def test_an_engine_behind_tls_is_trusted_by_its_ca_file_only(rig: Rig, tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ async def test_an_engine_behind_tls_is_trusted_by_its_ca_file_only(rig: Rig, tmp
     model = await rig.deploy(rig.step("one"))
     async with gateway(rig.rest.base_url, tls=tls) as door:
         async with started(rig, engine_url=door.url) as stranger:
-            await wait_until(lambda: stranger.lines("dependency_down"), what="the refusal")
+            await wait_until(lambda: stranger.lines("dependency_down"), 30, "the refusal")
             assert "ertificate" in stranger.lines("dependency_down")[0]["reason"]
         assert door.passed == []
         async with started(rig, engine_url=door.url, engine_ca_file=certificate):
@@ -238,7 +238,7 @@ async def test_an_engine_behind_tls_is_trusted_by_its_ca_file_only(rig: Rig, tmp
         assert door.requests("/complete")
         elsewhere = door.url.replace(HOST, "localhost")  # the certificate names the address only
         async with started(rig, engine_url=elsewhere, engine_ca_file=certificate) as stranger:
-            await wait_until(lambda: stranger.lines("dependency_down"), what="the refusal")
+            await wait_until(lambda: stranger.lines("dependency_down"), 30, "the refusal")
 
 
 async def test_every_start_has_a_worker_id_of_its_own(rig: Rig) -> None:

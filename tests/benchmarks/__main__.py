@@ -14,6 +14,7 @@ from typing import Any
 from tests.benchmarks import figures, machine, stage, subjects
 from tests.benchmarks.figures import Result
 from tests.benchmarks.stage import TURNS, Stage
+from tests.benchmarks.subjects import Subject
 from tests.models import Model
 from tests.waiting import wait_until
 from worker.dev.processes import free_port, http_ok, running
@@ -67,23 +68,23 @@ class Bench:
     async def bare(self, tasks: int) -> Result:
         """A backlog for the bare loop."""
         await self._load(tasks)
-        return await subjects.run(subjects.bare(self._stage.place(), tasks))
+        return await self._run(subjects.bare(self._stage.place(), tasks))
 
     async def instant(self, tasks: int) -> Result:
         """A backlog for us, with a model that answers at once."""
         await self._load(tasks)
-        return await subjects.run(subjects.ours(self._stage.place(), tasks, 0))
+        return await self._run(subjects.ours(self._stage.place(), tasks, 0))
 
     async def second(self, tasks: int) -> Result:
         """A backlog for us, with a model that takes a second."""
         await self._load(tasks)
-        return await subjects.run(subjects.ours(self._stage.place(), tasks, 1))
+        return await self._run(subjects.ours(self._stage.place(), tasks, 1))
 
     async def server(self, tasks: int) -> Result:
         """A backlog for us, with the provider's API over HTTP."""
         await self._stage.reset_model_server()
         await self._load(tasks)
-        return await subjects.run(subjects.ours(self._stage.place(), tasks, None))
+        return await self._run(subjects.ours(self._stage.place(), tasks, None))
 
     async def single(self, tasks: int) -> Result:
         """Single tasks, each created while our worker has nothing else to do."""
@@ -102,6 +103,12 @@ class Bench:
         """Let our worker wait for work that does not come."""
         await self._stage.purge()
         return await subjects.run(subjects.idle(self._stage.place(), self._extent.idle_seconds))
+
+    async def _run(self, subject: Subject) -> Result:
+        """Run it, and note what it cost the servers, its start included."""
+        before = self._stage.cpu_seconds()
+        result = await subjects.run(subject)
+        return {**result, "servers_cpu_seconds": self._stage.cpu_seconds() - before}
 
     async def _load(self, tasks: int) -> None:
         await self._stage.load(self._four, tasks // TURNS)

@@ -42,6 +42,9 @@ ROWS = (
     Row("instant_cpu", "instant model, CPU-s per 1000 tasks", "≤ 5", 2),
     Row("second_cpu", "1 s model, CPU-s per 1000 tasks", "≤ 5", 2),
     Row("server_cpu", "model server, CPU-s per 1000 tasks", "", 2),
+    Row("bare_servers_cpu", "bare loop, engine's and servers' CPU-s per 1000 tasks"),
+    Row("instant_servers_cpu", "instant model, engine's and servers' CPU-s per 1000 tasks"),
+    Row("second_servers_cpu", "1 s model, engine's and servers' CPU-s per 1000 tasks"),
     Row("instant_requests", "instant model, engine requests per task", "≤ 1.3", 2),
     Row("second_requests", "1 s model, engine requests per task", "≤ 1.3", 2),
     Row("instant_peak", "instant model, peak memory, MB", "≤ 120"),
@@ -68,13 +71,18 @@ def of_round(results: Mapping[str, Result]) -> Figures:
 
 def _of_run(result: Result) -> Figures:
     tasks = result["tasks"]
-    return _milliseconds(result, "own") | {
-        "rate": tasks / result["since_first_fetch_seconds"],
-        "rate_behind": tasks / result["since_first_completion_seconds"],
-        "cpu": 1000 * result["cpu_seconds"] / tasks,
-        "peak": result["peak_bytes"] / MEGABYTE,
-        "requests": sum(result["requests"].values()) / tasks,
-    }
+    servers = {"servers_cpu": 1000 * result["servers_cpu_seconds"] / tasks} if "servers_cpu_seconds" in result else {}
+    return (
+        _milliseconds(result, "own")
+        | servers
+        | {
+            "rate": tasks / result["since_first_fetch_seconds"],
+            "rate_behind": tasks / result["since_first_completion_seconds"],
+            "cpu": 1000 * result["cpu_seconds"] / tasks,
+            "peak": result["peak_bytes"] / MEGABYTE,
+            "requests": sum(result["requests"].values()) / tasks,
+        }
+    )
 
 
 def _milliseconds(result: Result, name: str) -> Figures:

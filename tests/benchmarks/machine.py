@@ -25,6 +25,20 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process, its children and those of its children that have ended."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+    return sum(_cpu_seconds(each) for each in [str(pid), *children])
+
+
+def _cpu_seconds(pid: str) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:  # ended meanwhile: its parent has its time
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def _first(file: str, label: str) -> str:
     try:
         lines = Path(file).read_text("utf-8").splitlines()

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.benchmarks import machine
 from tests.benchmarks.answer import ANSWER
 from tests.benchmarks.subjects import ROOT, Place
 from tests.models import Model, ServiceTask, bpmn
@@ -51,6 +52,10 @@ class Stage:
     def place(self, **settings: str) -> Place:
         """Give the next subject an empty Redis database."""
         return Place(self.engine.base_url, self.valkey.url(next(self._databases)), TOPIC, self.model_url, settings)
+
+    def cpu_seconds(self) -> float:
+        """What engine, database and Valkey have spent so far."""
+        return sum(machine.cpu_seconds(each.pid) for each in (self.engine, self.postgresql, self.valkey))
 
     async def purge(self) -> None:
         """Remove every instance and its history. The engine keeps nothing of them in memory."""

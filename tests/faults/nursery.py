@@ -1,9 +1,9 @@
 """Workers that start in a moment: a process that has imported the worker once forks itself for each of them.
 
 What runs in the child is what `python -m worker run` runs, in a process of its own, which dies of every signal as that
-one does. Started by itself this file is the server: it listens on the Unix socket named on its command line, takes one
-line of JSON per connection (environment, directory, log), answers with the child's process id, and with its exit code
-when it has ended, as a second line.
+one does. Started by itself this file is the server: it listens on the Unix socket named on its command line and takes
+one line of JSON per connection (environment, directory, log, broken). It answers with the child's process id, and with
+its exit code, in a second line, when it has ended.
 """
 
 import asyncio
@@ -34,10 +34,13 @@ class Nursery(Process):
     def address(self) -> str:
         return str(self.directory / "nursery.sock")
 
-    async def fork(self, environment: Mapping[str, str], directory: Path, log: Path) -> "Child":
-        """Start a worker with this environment and nothing else in it; what it prints is appended to the log."""
+    async def fork(self, environment: Mapping[str, str], directory: Path, log: Path, broken: str = "") -> "Child":
+        """Start a worker with this environment and nothing else in it; what it prints is appended to the log.
+
+        `broken` is the way in which it is broken, one of tests/faults/broken.py.
+        """
         reader, writer = await asyncio.open_unix_connection(self.address)
-        order = {"environment": dict(environment), "directory": str(directory), "log": str(log)}
+        order = {"environment": dict(environment), "directory": str(directory), "log": str(log), "broken": broken}
         writer.write(json.dumps(order).encode() + b"\n")
         return Child(int(await reader.readline()), reader, writer)
 
@@ -113,8 +116,11 @@ def live(order: Mapping[str, Any], inherited: list[socket.socket]) -> None:
         log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        from tests.faults import broken  # noqa: PLC0415 - as above
         from worker.cli import main  # noqa: PLC0415 - as above
 
+        if order["broken"]:
+            getattr(broken, order["broken"])()
         code = main(["run"])
     except BaseException as exc:  # noqa: BLE001 - as the interpreter would at the end of a program
         sys.excepthook(type(exc), exc, exc.__traceback__)

@@ -203,7 +203,7 @@ async def test_a_result_too_long_in_every_type_is_an_incident_that_keeps_the_ans
 async def test_a_task_that_another_worker_has_taken_is_dropped_without_a_word(world: World) -> None:
     world.model.fault("responses.create", times=1, hold="gate")
     instance = await one_step(world)
-    worker = await world.start_worker()
+    worker = await world.start_worker(max_tasks=1)  # it polls no more: the unlock would wake its own poll
     await world.turn_runs()
     [task] = await world.rest.tasks(instance)
     await world.rest.post(f"external-task/{task['id']}/unlock")

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.faults.crowd import together
-from tests.faults.storm import KINDS, Storm, schedule
+from tests.faults.storm import KINDS, PROVIDER_TROUBLE, Gust, Storm, schedule
 from tests.faults.world import World
 
 pytestmark = pytest.mark.timeout(600)
@@ -15,6 +15,18 @@ pytestmark = pytest.mark.timeout(600)
 async def test_a_short_storm_breaks_no_promise(world: World) -> None:
     seed = random.randrange(10**6)  # noqa: S311 - of the run's own seed, which pytest prints
     await Storm(world, seed=seed, seconds=12, workers=2).blow()
+
+
+@together()
+async def test_a_storm_finds_a_worker_that_does_not_look_before_it_asks_again(world: World) -> None:
+    world.broken = "blind"
+    storm = Storm(world, seed=0, seconds=6, workers=2)
+    cut_after = PROVIDER_TROUBLE.index({"cut": "after"})
+    storm.gusts = [Gust(1.0, "provider", 4.0, cut_after)]
+
+    with pytest.raises(AssertionError, match="paid_once") as caught:
+        await storm.blow()
+    assert "--seed 0 --seconds 6 --workers 2" in "".join(caught.value.__notes__)
 
 
 def test_a_schedule_is_repeated_by_its_seed() -> None:

@@ -109,7 +109,10 @@ class Worker:
 
 @dataclass(slots=True)
 class World:
-    """One test's parts. `rig` makes assistants, models and instances; workers reach everything through the proxies."""
+    """One test's parts. `rig` makes assistants, models and instances; workers reach everything through the proxies.
+
+    `broken` breaks every worker to come, by the name of a function in tests/faults/broken.py.
+    """
 
     rig: Rig
     nursery: Nursery
@@ -121,6 +124,7 @@ class World:
     history: History
     instances: list[str] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
+    broken: str = ""
 
     @property
     def rest(self) -> EngineRest:
@@ -142,7 +146,8 @@ class World:
         if fail_point:
             environment[VARIABLE] = fail_point
         log = self.folder / f"worker-{len(self.workers)}.log"
-        worker = Worker(await self.nursery.fork(environment, self.folder, log), log, fail_point)
+        child = await self.nursery.fork(environment, self.folder, log, self.broken)
+        worker = Worker(child, log, fail_point)
         self.workers.append(worker)
         return worker
 
@@ -189,9 +194,10 @@ class World:
         """Return when so many turns run at the provider."""
         await wait_until(lambda: len(self.model.counts()["running"]) >= number, 20, "turns at the provider")
 
-    async def stop(self) -> list[int]:
-        """Stop all workers that run, and return their exit codes."""
-        return await asyncio.gather(*(worker.stop() for worker in self.workers if worker.running))
+    async def stop(self) -> None:
+        """Stop all workers that run; AssertionError unless each exits with 0."""
+        codes = await asyncio.gather(*(worker.stop() for worker in self.workers if worker.running))
+        assert codes == [0] * len(codes), codes
 
     async def close(self) -> None:
         """End whatever still runs, frozen or not."""

@@ -15,9 +15,10 @@ from worker import assistants, failpoints, health
 from worker.delivery import Delivery
 from worker.dependencies import Dependencies
 from worker.engine import Access, Basic, Bearer, Discovery, FixedTopics, RestEngine
+from worker.errors import Permanent
 from worker.handler import TaskHandler
 from worker.lease import Leases
-from worker.logs import Event
+from worker.logs import Event, trace
 from worker.models import OpenAIModel
 from worker.poller import Poller
 from worker.ports import Model, Topics
@@ -63,14 +64,24 @@ async def connect(settings: Settings) -> AsyncIterator[Adapters]:
         yield failpoints.armed(adapters)
 
 
-async def run(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT, then let go of everything; a second signal ends the grace period."""
+async def run(settings: Settings) -> bool:
+    """Work until SIGTERM or SIGINT, then let go of everything; a second signal ends the grace period.
+
+    False after an error that nobody foresaw. Its text may quote a message, so that only its kind and place are shown.
+    """
     specs = assistants.load(settings.assistants_dir)
     stopping, hurry = asyncio.Event(), asyncio.Event()
     _on_signals(stopping, hurry)
-    async with connect(settings) as adapters:
-        await work(settings, specs, adapters, stopping, hurry)
+    try:
+        async with connect(settings) as adapters:
+            await work(settings, specs, adapters, stopping, hurry)
+    except Permanent:
+        raise
+    except Exception as exc:  # noqa: BLE001 - see above
+        log.critical(Event.WORKER_CRASHED, trace=trace(exc))
+        return False
     log.info(Event.STOPPED)
+    return True
 
 
 async def work(

@@ -5,8 +5,6 @@ import asyncio
 import sys
 from collections.abc import Sequence
 
-import structlog
-
 from worker import __doc__ as purpose
 from worker import logs, settings
 from worker.errors import Permanent
@@ -45,15 +43,8 @@ def _run(_: argparse.Namespace) -> int:
     from worker import bootstrap  # noqa: PLC0415 - importing the adapters costs a second that --help need not pay
 
     chosen = settings.read()
-    logs.configure(chosen.log_format, chosen.log_level)
-    try:
-        asyncio.run(bootstrap.run(chosen))
-    except Permanent:
-        raise
-    except Exception as exc:  # noqa: BLE001 - its text may quote a message, so not even the last line shows it
-        structlog.get_logger().critical(logs.Event.WORKER_CRASHED, trace=logs.trace(exc))
-        return 1
-    return 0
+    logs.configure(chosen.log_format, chosen.log_level, cached=True)
+    return 0 if asyncio.run(bootstrap.run(chosen)) else 1
 
 
 def _doctor(_: argparse.Namespace) -> int:

@@ -51,8 +51,11 @@ def _without_text(_: Any, __: str, line: structlog.typing.EventDict) -> structlo
     return line
 
 
-def configure(style: Literal["json", "console"], level: str = "INFO") -> None:
-    """Send structlog and the standard library's loggers to stderr in one style."""
+def configure(style: Literal["json", "console"], level: str = "INFO", *, cached: bool = False) -> None:
+    """Send structlog and the standard library's loggers to stderr in one style.
+
+    `cached` is for a process that never configures again: its loggers are built once.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -67,7 +70,7 @@ def configure(style: Literal["json", "console"], level: str = "INFO") -> None:
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=cached,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

@@ -158,7 +158,7 @@ def _options() -> argparse.Namespace:
 
 def _extent(options: argparse.Namespace) -> Extent:
     if options.quick:
-        return Extent(1, 400, 200, 200, 15, 800, 10)
+        return Extent(1, 200, 100, 100, 10, 400, 10)
     tasks = options.tasks
     return Extent(options.rounds, tasks, min(600, tasks), max(TURNS, tasks // 8 * 4), 50, 8000, 60)
 

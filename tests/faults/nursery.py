@@ -81,7 +81,8 @@ class Child:
 
 def serve(address: str) -> None:
     """Fork workers until killed."""
-    from worker import bootstrap  # noqa: F401, PLC0415 - so that no child pays for it
+    from tests.faults import broken  # noqa: F401, PLC0415 - so that no child pays for it
+    from worker import bootstrap, cli  # noqa: F401, PLC0415 - as above
 
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)

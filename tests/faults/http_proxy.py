@@ -76,7 +76,10 @@ class HttpProxy(Proxy):
         return await task
 
     async def _pass_on(self, request: web.BaseRequest) -> web.StreamResponse:
-        raw = await request.content.read()
+        try:
+            raw = await request.content.read()
+        except ConnectionError:  # the client died while it sent
+            return web.Response()
         call = f"{request.method} {request.path_qs.removeprefix(self._path)}"
         text = raw.decode("utf-8", errors="replace")
         rule = self.rule(call, text)

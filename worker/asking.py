@@ -46,9 +46,21 @@ OUTAGE = (ProviderAway, ProviderPaused)
 """But not these: nothing is fetched while they last."""
 
 
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The process variable that knows the thread should Redis forget it.
+
+    `one_of_many`: other instances share the thread, and each has a variable of its own.
+    """
+
+    process_instance_id: str
+    variable: str
+    one_of_many: bool = False
+
+
 @dataclass(slots=True)
 class Asking:
-    """One attempt's time under the hold."""
+    """One attempt's time under the hold. Without a home the thread is this task's alone, and nothing else keeps it."""
 
     engine: Engine
     threads: Threads
@@ -58,6 +70,7 @@ class Asking:
     task: Task
     text: str
     assistant: Assistant
+    home: Home | None
     entry: Entered
     record: Record
     bound: Thread | None = field(init=False)
@@ -149,10 +162,12 @@ class Asking:
 
     async def _variable(self) -> Variable | None:
         """Return the thread variable; anew if the task waited, as one beside it may have written it meanwhile."""
-        name = result.thread_variable_name(self.assistant.name)
-        if monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS:
-            return self.task.variables.get(name)
-        return await self.engine.variable(self.task.process_instance_id, name)
+        if self.home is None:
+            return None
+        fresh = monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS
+        if fresh and self.home.process_instance_id == self.task.process_instance_id:
+            return self.task.variables.get(self.home.variable)
+        return await self.engine.variable(self.home.process_instance_id, self.home.variable)
 
     async def _look(self, thread: Thread) -> Answer | None:
         self.record.thread = thread
@@ -203,9 +218,9 @@ class Asking:
             return None
         self.intended = True
         metrics.THREADS.labels(self.record.use).inc()
-        if self.record.use == "adopted" or (self.record.use == "reused" and self.entry.published):
+        if self.home is None or self._is_published(self.home, thread):
             return await self._keep(await self.calling.call(thread), published=True)
-        async with _beside(self._publish(thread), f"publish for {self.task.id}") as publishing:
+        async with _beside(self._publish(self.home, thread), f"publish for {self.task.id}") as publishing:
             answer = await self.calling.call(thread)
             await asyncio.wait({publishing}, timeout=PUBLISH_PATIENCE_SECONDS)
             published = publishing.done() and publishing.exception() is None and publishing.result()
@@ -220,11 +235,17 @@ class Asking:
             log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
             return answer
 
-    async def _publish(self, thread: Thread) -> bool:
+    def _is_published(self, home: Home, thread: Thread) -> bool:
+        if self.record.use == "adopted":
+            return True
+        if home.one_of_many:
+            return result.read_thread_variable(self.task.variables.get(home.variable)) == thread
+        return self.record.use == "reused" and self.entry.published
+
+    async def _publish(self, home: Home, thread: Thread) -> bool:
         """Write the thread variable; a failure costs nothing while Redis lives, and the next turn tries again."""
-        name = result.thread_variable_name(self.assistant.name)
         try:
-            await self.engine.set_variable(self.task.process_instance_id, name, result.thread_variable(thread))
+            await self.engine.set_variable(home.process_instance_id, home.variable, result.thread_variable(thread))
         except WorkerError as exc:
             log.warning(Event.THREAD_VARIABLE_NOT_WRITTEN, thread_id=thread.id, reason=str(exc))
             return False

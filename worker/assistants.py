@@ -1,18 +1,20 @@
 """The specs of ASSISTANTS_DIR: Markdown files with YAML front matter, read and checked as a whole at start."""
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from worker.domain import Assistant
+from worker import schema
+from worker.domain import Assistant, thread_variable_name
 from worker.errors import Permanent, UnknownAssistant
 
 # An incident's text holds 666 characters.
@@ -35,6 +37,7 @@ class FrontMatter(BaseModel):
     max_output_tokens: int | None = Field(None, ge=1)
     timeout_seconds: float = Field(120, gt=0, le=3600)
     background: bool = False
+    output_schema: Any = None  # a JSON Schema, or the name of a file with one
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ def load(directory: Path, providers: Sequence[str] = ("openai",)) -> Specs:
     if not paths:
         raise Permanent(f"ASSISTANTS_DIR={directory}: holds no spec; put one there, such as analyst.md")
     specs: dict[tuple[str, str], tuple[Assistant, Path]] = {}
+    names: dict[str, str] = {}
     mistakes: list[str] = []
     for path in paths:
         try:
@@ -81,6 +85,10 @@ def load(directory: Path, providers: Sequence[str] = ("openai",)) -> Specs:
         if first != path:
             text = f"version: {first.name} holds {spec.name} {spec.version} already; raise one or remove one"
             mistakes.append(f"{path}:{line}: {text}")
+        twin = names.setdefault(thread_variable_name(spec.name), spec.name)
+        if twin != spec.name:
+            text = f"name: its process variable would be that of {twin}; let them differ by more than '.', '-' or '_'"
+            mistakes.append(f"{path}:1: {text}")
     if mistakes:
         raise Permanent("\n".join(mistakes))
     found = (spec for spec, _ in specs.values())
@@ -141,12 +149,35 @@ def _read(path: Path, providers: Sequence[str]) -> tuple[Assistant, int]:
             key = str(detail["loc"][0])
             mistakes.append((lines.get(key, 1), f"{key}: {_requirement(key, detail, nodes.get(key))}"))
     else:
-        if not mistakes:
-            return _assistant(spec, instructions), lines["version"]
+        try:
+            output_schema = _output_schema(path, spec.output_schema)
+        except ValueError as exc:
+            mistakes.append((lines["output_schema"], f"output_schema: {exc}"))
+        else:
+            if not mistakes:
+                return _assistant(spec, instructions, output_schema), lines["version"]
     raise _Wrong(mistakes)
 
 
-def _assistant(spec: FrontMatter, instructions: str) -> Assistant:
+def _output_schema(path: Path, said: Any) -> Mapping[str, Any] | None:
+    """Return the JSON Schema that stands in the spec, or in the file that it names. Raises ValueError."""
+    if said is None:
+        return None
+    value: Any = said
+    if isinstance(said, str):
+        try:
+            value = json.loads((path.parent / said).read_text("utf-8-sig"))
+        except OSError as exc:
+            raise ValueError(f"{_quoted(said)} beside the spec cannot be read: {exc.strerror}") from exc
+        except (ValueError, RecursionError) as exc:
+            raise ValueError(f"{_quoted(said)} is no JSON: {exc}") from exc
+    flaw = schema.flaw(value)
+    if flaw:
+        raise ValueError(f"is no JSON Schema: {flaw}")
+    return cast("Mapping[str, Any]", value)
+
+
+def _assistant(spec: FrontMatter, instructions: str, output_schema: Mapping[str, Any] | None) -> Assistant:
     return Assistant(
         name=spec.name,
         version=spec.version,
@@ -157,6 +188,7 @@ def _assistant(spec: FrontMatter, instructions: str) -> Assistant:
         temperature=spec.temperature,
         max_output_tokens=spec.max_output_tokens,
         background=spec.background,
+        output_schema=output_schema,
     )
 
 

@@ -131,6 +131,7 @@ def rules(settings: Settings) -> Rules:
         retries=settings.retries,
         trouble_limit=settings.trouble_for,
         lease=settings.lock,
+        input_tokens=settings.input_tokens,
     )
 
 
@@ -145,6 +146,7 @@ def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
         worker_id=worker_id(),
         lock=settings.lock,
         poll=settings.poll,
+        tenants=settings.tenants,
         auth=auth,
         ca_file=settings.engine_ca_file,
     )

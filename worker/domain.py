@@ -1,6 +1,7 @@
 """What the worker talks about: tasks, threads, questions and answers. Plain data, standard library only."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,10 +24,14 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One entry of a poll. `definitions` empty means every definition; a topic name may appear only once."""
+    """One entry of a poll; a topic name may appear only once.
+
+    `definitions` empty means every definition, `variables` None every variable of a task.
+    """
 
     name: str
     definitions: tuple[str, ...] = ()
+    variables: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,8 @@ class TaskState:
 class Activity:
     """An external service task of a definition. `topic` may be an expression such as `${topic}`.
 
-    `parameters` names its input parameters, whose values come evaluated among the task's variables.
+    `parameters` names its input parameters, whose values come evaluated among the task's variables. `loops` counts
+    the multi-instance activities it runs in: itself and the sub-processes around it.
     """
 
     id: str
@@ -75,12 +81,38 @@ class Activity:
     properties: Mapping[str, str] = field(default_factory=dict)
     parameters: frozenset[str] = frozenset()
     async_after: bool = False
-    multi_instance: bool = False
+    loops: int = 0
 
     @property
     def is_ours(self) -> bool:
         """Whether the model asks for an assistant here."""
         return self.properties.get("service.type") == "assistant"
+
+    @property
+    def needs(self) -> frozenset[str] | None:
+        """Names of the variables that its question and its thread need; None if that may be any."""
+        inputs = declared_inputs(self.properties)
+        if inputs is None or "assistant" in self.parameters:
+            return None
+        assistant = self.properties.get("service.name", "").strip()
+        own = {thread_variable_name(assistant), thread_variable_name(assistant, by_business_key=True), LOOP_COUNTER}
+        return frozenset(inputs) | own | (self.parameters & {"prompt"})
+
+
+LOOP_COUNTER = "loopCounter"
+"""The engine's variable with the number of an iteration, from 0; of loops within loops only the innermost is seen."""
+THREAD_VARIABLE = "assistant_thread_"
+
+
+def declared_inputs(properties: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Read the names in `data.input`, none for a dash; None where the task does not say."""
+    names = tuple(filter(None, map(str.strip, properties.get("data.input", "").split(","))))
+    return () if names == ("-",) else names or None
+
+
+def thread_variable_name(assistant: str, *, by_business_key: bool = False) -> str:
+    """Name the process variable that keeps the thread's id for the day Redis has lost it."""
+    return THREAD_VARIABLE + re.sub(r"\W", "_", assistant) + ("_by_business_key" if by_business_key else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +145,10 @@ class Assistant:
 
 @dataclass(frozen=True, slots=True)
 class ThreadKey:
-    """Whose conversation: what one process instance (the scope) and one assistant share, and nobody else."""
+    """Whose conversation: what one scope and one assistant share, and nobody else.
+
+    The scope is the id of a process instance, the task's own or its root's; or `business-key:<key>`, or `task:<id>`.
+    """
 
     engine: str
     scope: str
@@ -226,10 +261,11 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """This task has an answer already; nothing is asked."""
+    """This task has an answer already; nothing is asked. `repair` as in Entered."""
 
     answer: Answer
     attempt: int
+    repair: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +273,8 @@ class Entered:
     """We hold the thread. `thread` is what the map says; `published` whether the engine knows it too.
 
     `trouble_for` is how long this task has been failing for reasons that are not its own, `deaths` how many workers in
-    a row took it and were not heard of again.
+    a row took it and were not heard of again. `repair` is what was wrong with the attempt before, if this one is to
+    put it right.
     """
 
     hold: Hold
@@ -247,6 +284,7 @@ class Entered:
     asked: Asked | None = None
     trouble_for: timedelta = timedelta(0)
     deaths: int = 0
+    repair: str = ""
 
 
 Entry = Busy | Answered | Entered

@@ -143,6 +143,8 @@ def _tell(task: Task, record: Record, told: Verdict, seconds: float) -> None:
         "generation": record.thread.generation if record.thread else None,
         "use": record.use if record.thread else None,
         "recovered": record.recovered,
+        "repaired": record.repaired or None,
+        "left_out": record.left_out or None,
         "outcome": answer.outcome.value if answer else None,
         "input_tokens": answer.input_tokens if answer else None,
         "output_tokens": answer.output_tokens if answer else None,

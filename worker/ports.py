@@ -83,6 +83,18 @@ class Engine(Protocol):
         """Write one variable of the instance. Raises TaskLost without instance."""
         ...
 
+    async def content(self, execution_id: str, name: str, most: int) -> bytes | None:
+        """Content of a File variable that this execution sees; None if it has more than `most` bytes, or is gone."""
+        ...
+
+    async def root_instance(self, process_instance_id: str) -> str:
+        """The instance that no call activity started, at the top of this one's callers; it may be itself."""
+        ...
+
+    async def resource(self, definition_id: str, name: str) -> str:
+        """Text of a file that was deployed with the definition. Raises BadModel when there is none, TaskLost."""
+        ...
+
     async def has_spin(self) -> bool:
         """Whether the engine stores Json variables and JSON-serialised objects; asked once, then cached."""
         ...
@@ -150,8 +162,8 @@ class Threads(Protocol):
         """
         ...
 
-    async def again(self, key: ThreadKey, task_id: str, attempt: int) -> None:
-        """Drop this attempt's answer, so that the task's next delivery asks anew."""
+    async def again(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
+        """Drop this attempt's answer, so that the next one asks anew; `repair` tells it what was wrong with this."""
         ...
 
     async def done(self, key: ThreadKey, task_id: str) -> None:

@@ -1,44 +1,119 @@
-"""What a task says it wants: its extension properties, checked. Pure."""
+"""What a task says it wants: its extension properties, defined in one table and checked. Pure."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from datetime import timedelta
+from typing import Any, Literal, cast, get_args
 
-from worker.domain import Activity, Outcome, Task
+from worker import schema
+from worker.domain import LOOP_COUNTER, Activity, Outcome, Task, declared_inputs
 from worker.errors import BadModel
 
 ResultType = Literal["Text", "Json", "File"]
+Sharing = Literal["instance", "root", "business-key", "activity"]
 BAD_OUTCOMES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.OK)
+MOST_RETRIES = 100
+LONGEST_TIMEOUT = timedelta(hours=1)
+LONGEST_DELAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One extension property: what it may hold and what holds without it, in words for people."""
+
+    name: str
+    values: str
+    absent: str
+
+
+PROPERTIES = (
+    Property("service.type", "`assistant`: this task is for this worker", "the task is not this worker's"),
+    Property("service.name", "name of the assistant", "needed, unless the input parameter `assistant` is there"),
+    Property("service.version", "version of the assistant, such as `1.0`", "the highest there is"),
+    Property(
+        "service.thread",
+        "whose conversation it is: `instance`, `root` (shared with the calling processes), `business-key` (shared by "
+        "all instances with the same one) or `activity` (this task's alone: no memory)",
+        "`instance`",
+    ),
+    Property("service.timeout", "how long an answer may take, up to `PT1H`", "the assistant's `timeout_seconds`"),
+    Property("service.retries", "tries before the incident, 1 to 100", "the worker's setting `RETRIES`"),
+    Property("service.retries.delay", "pause between two tries, up to `P1D`", "5 seconds to 5 minutes, at random"),
+    Property(
+        "data.input", "names of process variables, separated by commas; `-` for none", "every variable that can be read"
+    ),
+    Property(
+        "data.output", "name of the result variable", "the activity's ID, `_` for all but letters, digits and `_`"
+    ),
+    Property("data.output.type", "`Text`, `Json` or `File`", "`Text`; `Json` where there is a schema or a field"),
+    Property("data.output.scope", "`local`: results belong to the activity", "they belong to the process instance"),
+    Property(
+        "data.output.schema",
+        "a JSON Schema that the answer has to fit: the name of a file in the same deployment, or the schema itself",
+        "the assistant's `output_schema`, if it has one",
+    ),
+    Property(
+        "data.output.fields",
+        "parts of a `Json` answer that become variables of their own, such as `choice, cost=budget.total`",
+        "none",
+    ),
+    Property(
+        "error.<outcome>", "code of the BPMN error to throw for this outcome", "a failure, and in the end an incident"
+    ),
+)
+"""Every property there is. Durations are written as in BPMN timers: `PT90S`, `PT5M`, `P1D`."""
+
+_ERROR = "error."
 
 
 @dataclass(frozen=True, slots=True)
 class TaskProperties:
-    """The wishes of one task. `version` None is the highest; `errors` maps bad outcomes to BPMN error codes."""
+    """The wishes of one task. None is what the task leaves to the assistant or the settings.
+
+    `schema` is a JSON Schema, or the name of a resource that holds one. `fields` maps names of variables to paths in
+    the answer; `errors` maps bad outcomes to BPMN error codes.
+    """
 
     assistant: str
     version: str | None
-    inputs: tuple[str, ...]
+    sharing: Sharing
+    timeout: timedelta | None
+    retries: int | None
+    retry_delay: timedelta | None
+    inputs: tuple[str, ...] | None
     output: str
-    output_type: ResultType
+    output_type: ResultType | None
     local: bool
+    schema: Mapping[str, Any] | str | None
+    fields: Mapping[str, str]
     errors: Mapping[Outcome, str]
 
 
 def read(task: Task, activity: Activity) -> TaskProperties:
     """Read the properties of the fetched task. Raises BadModel, which names property and allowed values."""
-    assistant = _parameter(task, activity, "assistant") or task.properties.get("service.name", "").strip()
+    said = {name: value.strip() for name, value in task.properties.items()}
+    assistant = _parameter(task, activity, "assistant") or said.get("service.name", "")
     if not assistant:
         raise BadModel("the task names no assistant: set the property service.name, or the input parameter assistant")
-    return TaskProperties(
+    wanted = TaskProperties(
         assistant=assistant,
-        version=task.properties.get("service.version", "").strip() or None,
-        inputs=_names(task.properties.get("data.input", "")),
+        version=said.get("service.version") or None,
+        sharing=cast("Sharing", _one_of(said, "service.thread", get_args(Sharing)) or "instance"),
+        timeout=_duration(said, "service.timeout", LONGEST_TIMEOUT),
+        retries=_number(said, "service.retries", MOST_RETRIES),
+        retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
+        inputs=declared_inputs(said),
         output=_output(task, activity),
-        output_type=cast("ResultType", _one_of(task, "data.output.type", get_args(ResultType), "Text")),
-        local=_one_of(task, "data.output.scope", ("instance", "local"), "instance") == "local",
-        errors=_errors(task.properties),
+        output_type=cast("ResultType | None", _one_of(said, "data.output.type", get_args(ResultType))),
+        local=_one_of(said, "data.output.scope", ("instance", "local")) == "local",
+        schema=_schema(said.get("data.output.schema", "")),
+        fields=_fields(said.get("data.output.fields", "")),
+        errors=_errors(said),
     )
+    _check(wanted, activity)
+    return wanted
 
 
 def prompt_parameter(task: Task, activity: Activity) -> str | None:
@@ -49,6 +124,35 @@ def prompt_parameter(task: Task, activity: Activity) -> str | None:
     return _parameter(task, activity, "prompt")
 
 
+def result_name(activity_id: str, properties: Mapping[str, str]) -> str:
+    """Name the result variable, without the number of an iteration."""
+    return properties.get("data.output", "").strip() or re.sub(r"\W", "_", activity_id)
+
+
+def field_names(properties: Mapping[str, str]) -> Iterable[str]:
+    """Name the variables that take parts of the answer, as far as they can be read."""
+    try:
+        return _fields(properties.get("data.output.fields", ""))
+    except BadModel:
+        return ()
+
+
+def _check(wanted: TaskProperties, activity: Activity) -> None:
+    """Refuse what contradicts itself."""
+    if wanted.output_type == "Text" and wanted.schema is not None:
+        raise BadModel("property data.output.schema wants JSON, but data.output.type is 'Text'; make it Json or File")
+    if wanted.output_type not in {None, "Json"} and wanted.fields:
+        raise BadModel(f"property data.output.fields needs data.output.type Json; it is {wanted.output_type!r}")
+    taken = {wanted.output, f"{wanted.output}_meta"} & set(wanted.fields)
+    if taken:
+        raise BadModel(f"property data.output.fields: {min(taken)} is the name of the result itself; take another")
+    if activity.loops > 1 and not wanted.local:
+        raise BadModel(
+            "the task is in a loop within a loop, where results at the instance would overwrite each other: set the "
+            "property data.output.scope to local, and take the result over by an output mapping"
+        )
+
+
 def _parameter(task: Task, activity: Activity, name: str) -> str | None:
     if name not in activity.parameters or name not in task.variables:
         return None
@@ -57,32 +161,87 @@ def _parameter(task: Task, activity: Activity, name: str) -> str | None:
 
 
 def _output(task: Task, activity: Activity) -> str:
-    name = task.properties.get("data.output", "").strip() or re.sub(r"\W", "_", task.activity_id)
-    if activity.multi_instance and "loopCounter" in task.variables:
-        return f"{name}_{task.variables['loopCounter'].value}"
+    name = result_name(task.activity_id, task.properties)
+    if activity.loops and LOOP_COUNTER in task.variables:
+        return f"{name}_{task.variables[LOOP_COUNTER].value}"
     return name
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _one_of(task: Task, name: str, allowed: tuple[str, ...], default: str) -> str:
-    value = task.properties.get(name, "").strip() or default
-    if value not in allowed:
+def _one_of(said: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str | None:
+    value = said.get(name) or None
+    if value is not None and value not in allowed:
         raise BadModel(f"property {name} is {value!r}; allowed are {', '.join(allowed)}")
     return value
 
 
-def _errors(properties: Mapping[str, str]) -> dict[Outcome, str]:
+def _number(said: Mapping[str, str], name: str, most: int) -> int | None:
+    value = said.get(name)
+    if not value:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not 1 <= int(value) <= most:
+        raise BadModel(f"property {name} is {value!r}; allowed are whole numbers from 1 to {most}")
+    return int(value)
+
+
+_DURATION = re.compile(r"P(?=.)(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})S)?)?", re.ASCII)
+
+
+def _duration(said: Mapping[str, str], name: str, longest: timedelta) -> timedelta | None:
+    """Read an ISO 8601 duration of days, hours, minutes and seconds; months and years have no fixed length."""
+    value = said.get(name)
+    if not value:
+        return None
+    match = _DURATION.fullmatch(value)
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
+    duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if not timedelta(0) < duration <= longest:
+        most = int(longest / timedelta(seconds=1))
+        raise BadModel(f"property {name} is {value!r}; allowed are durations such as PT90S or PT5M, up to {most} s")
+    return duration
+
+
+def _schema(value: str) -> Mapping[str, Any] | str | None:
+    if not value.startswith("{"):
+        return value or None
+    return parsed_schema(value, "property data.output.schema")
+
+
+def parsed_schema(text: str, place: str) -> Mapping[str, Any]:
+    """Read a JSON Schema. Raises BadModel, which names the place."""
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise BadModel(f"{place} is no JSON: {exc}") from exc
+    flaw = schema.flaw(read)
+    if flaw:
+        raise BadModel(f"{place} is no JSON Schema: {flaw}")
+    return cast("Mapping[str, Any]", read)
+
+
+def _fields(text: str) -> dict[str, str]:
+    """Read `name` and `name=path` entries."""
+    fields: dict[str, str] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        name, _, path = (part.strip() for part in entry.partition("="))
+        path = path or name
+        if not re.fullmatch(r"[^\W\d]\w*", name) or not re.fullmatch(r"[^.=\s]+(\.[^.=\s]+)*", path) or name in fields:
+            raise BadModel(
+                f"property data.output.fields: {entry!r} is wrong; allowed are entries such as choice or "
+                "cost=budget.total, each name once"
+            )
+        fields[name] = path
+    return fields
+
+
+def _errors(said: Mapping[str, str]) -> dict[Outcome, str]:
     """Read `error.<outcome>=<BPMN error code>`."""
     codes: dict[Outcome, str] = {}
-    for name, code in properties.items():
-        prefix, _, outcome = name.partition(".")
-        if prefix != "error":
+    for name, code in said.items():
+        if not name.startswith(_ERROR):
             continue
+        outcome = name.removeprefix(_ERROR)
         if outcome not in BAD_OUTCOMES:
             raise BadModel(f"property {name}: unknown outcome; allowed are {', '.join(BAD_OUTCOMES)}")
-        if code.strip():
-            codes[Outcome(outcome)] = code.strip()
+        if code:
+            codes[Outcome(outcome)] = code
     return codes

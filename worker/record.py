@@ -16,7 +16,8 @@ Use = Literal["created", "reused", "recreated", "adopted"]
 class Rules:
     """The settings that a turn obeys. `lease` is how long a hold lives without renewal.
 
-    `strict` validates every thread before its use; otherwise the use itself is the proof.
+    `strict` validates every thread before its use; otherwise the use itself is the proof. `input_tokens` bounds what a
+    task is shown that does not say what it wants to see.
     """
 
     engine_name: str
@@ -24,23 +25,30 @@ class Rules:
     retries: int
     trouble_limit: timedelta
     lease: timedelta
+    input_tokens: int
 
 
 @dataclass(slots=True)
 class Record:
     """One turn's facts, for its log line, its meta variable and its delivery. Filled as the turn goes.
 
-    `recovered` says where an answer was found instead of asked for: journal or thread.
+    `recovered` says where an answer was found instead of asked for: journal or thread. `repaired`: the answer before
+    it had the wrong form. `left_out` names inputs that there was no room for. `retries` and `retry_delay` are the
+    task's own wishes.
     """
 
     activity: str
     assistant: str = "?"
     version: str | None = None
+    retries: int | None = None
+    retry_delay: timedelta | None = None
     key: ThreadKey | None = None
     attempt: int = 1
     thread: Thread | None = None
     use: Use = "reused"
     recovered: Literal["journal", "thread"] | None = None
+    repaired: bool = False
+    left_out: tuple[str, ...] = ()
     answer: Answer | None = None
     trouble_for: timedelta = timedelta(0)
     error: Exception | None = None

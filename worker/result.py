@@ -4,58 +4,119 @@ import base64
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from worker import schema
 from worker.domain import Answer, Assistant, Outcome, Thread, Variable
-from worker.properties import TaskProperties
+from worker.properties import ResultType, TaskProperties
+from worker.schema import Mistake
 
 LONGEST_STRING = 4000
 """UTF-16 units that a String variable holds on every database but Oracle (2000 there); more is error code 10002."""
 LONGEST_META = 2000
+LONGEST_DETAIL = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """How this turn went, for `<output>_meta`. `use` is created, reused, recreated or adopted."""
+    """How this turn went, for `<output>_meta`. `use` is created, reused, recreated or adopted.
+
+    `repaired`: the first answer did not have the form that the task asks for.
+    """
 
     thread: Thread | None
     use: str
     recovered: str | None
+    repaired: bool
     seconds: Mapping[str, float]
 
 
-def checked(answer: Answer, wanted: TaskProperties) -> Answer:
-    """Call an answer invalid that is not what the task asked for: engines store broken JSON unchecked."""
-    if answer.outcome is not Outcome.OK or wanted.output_type != "Json":
-        return answer
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an answer has to be, and where it goes."""
+
+    output: str
+    type: ResultType
+    local: bool = False
+    schema: Mapping[str, Any] | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, wanted: TaskProperties, schema: Mapping[str, Any] | None) -> "Form":
+        """Combine the task's wishes with the schema that holds for it, its own or its assistant's."""
+        structured = schema is not None or wanted.fields
+        kind = wanted.output_type or ("Json" if structured else "Text")
+        return cls(wanted.output, kind, wanted.local, schema, wanted.fields)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the answer is read as JSON."""
+        return self.type == "Json" or self.schema is not None
+
+
+def checked(answer: Answer, form: Form) -> tuple[Answer, str]:
+    """Call an answer invalid that is not what the task asked for: engines store broken JSON unchecked.
+
+    Returns what is wrong beside it, for the assistant: unlike the answer's detail it may quote the answer.
+    """
+    if answer.outcome is not Outcome.OK or not form.is_json:
+        return answer, ""
+    text = schema.unfenced(answer.text)
     try:
-        json.loads(answer.text, parse_constant=_no_json)
-    except (ValueError, RecursionError):
-        return replace(answer, outcome=Outcome.INVALID, detail="not JSON")
-    return answer
+        found = _mistakes(schema.parse(text), form)
+    except ValueError as exc:
+        found = [Mistake("not JSON", f"it is not JSON: {exc}")]
+    if not found:
+        return replace(answer, text=text), ""
+    rules = "; ".join(dict.fromkeys(mistake.rule for mistake in found))
+    invalid = replace(answer, outcome=Outcome.INVALID, detail=rules[:LONGEST_DETAIL])
+    return invalid, "\n".join(mistake.said for mistake in found)
 
 
-def _no_json(constant: str) -> None:
-    """Refuse NaN and Infinity, which Python reads and the engine's Jackson does not."""
-    raise ValueError(constant)
+def _mistakes(value: Any, form: Form) -> list[Mistake]:
+    found = [] if form.schema is None else schema.mistakes(value, form.schema)
+    for name, path in form.fields.items():
+        try:
+            schema.at(value, path)
+        except LookupError:
+            found.append(Mistake(f"no {path} for the variable {name}", f"it has no {path}"))
+    return found
 
 
 def variables(
-    answer: Answer, wanted: TaskProperties, assistant: Assistant, story: Story, *, spin: bool, wide: bool = False
+    answer: Answer, form: Form, assistant: Assistant, story: Story, *, spin: bool, wide: bool = False
 ) -> dict[str, Variable]:
-    """Return the result variable and its meta. Nothing is cut; a type the engine lacks is replaced and said so.
+    """Return the result variable, its fields and its meta. Nothing is cut; a type the engine lacks is replaced.
 
     `wide` takes a type without a limit where a String would do: for a database whose columns are shorter.
     """
-    result, stored_as = _result(answer.text, wanted, spin=spin, longest=0 if wide else LONGEST_STRING)
-    meta = _meta(answer, wanted, assistant, story, stored_as)
-    return {wanted.output: result, f"{wanted.output}_meta": Variable(meta, "String")}
+    longest = 0 if wide else LONGEST_STRING
+    result, stored_as = _result(answer.text, form, spin=spin, longest=longest)
+    meta = _meta(answer, form, assistant, story, stored_as)
+    fields = {}
+    if form.fields:
+        value = schema.parse(answer.text)
+        fields = {
+            name: _field(schema.at(value, path), name, spin=spin, longest=longest) for name, path in form.fields.items()
+        }
+    return {**fields, form.output: result, f"{form.output}_meta": Variable(meta, "String")}
 
 
-def thread_variable_name(assistant: str) -> str:
-    """Name the process variable that keeps the thread's id for the day Redis has lost it."""
-    return "assistant_thread_" + re.sub(r"\W", "_", assistant)
+def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
+    """Give a part of an answer the engine's own type, so that expressions compare it as what it is."""
+    match value:
+        case None:
+            return Variable(None, "Null")
+        case bool():
+            return Variable(value, "Boolean")
+        case int() if -(2**63) <= value < 2**63:
+            return Variable(value, "Long")
+        case int() | float():
+            return Variable(float(value), "Double")
+        case str():
+            return _result(value, Form(name, "Text"), spin=spin, longest=longest)[0]
+    return _result(json.dumps(value, ensure_ascii=False), Form(name, "Json"), spin=spin, longest=longest)[0]
 
 
 def thread_variable(thread: Thread) -> Variable:
@@ -70,10 +131,10 @@ def read_thread_variable(variable: Variable | None) -> Thread | None:
     return Thread(match[1], int(match[2])) if match else None
 
 
-def _result(text: str, wanted: TaskProperties, *, spin: bool, longest: int) -> tuple[Variable, str]:
-    match wanted.output_type:
+def _result(text: str, form: Form, *, spin: bool, longest: int) -> tuple[Variable, str]:
+    match form.type:
         case "File":
-            return _file(text, wanted.output), "File"
+            return _file(text, form), "File"
         case "Json" if spin:
             return Variable(text, "Json"), "Json"
         case "Json" | "Text" if _utf16_length(text) <= longest and "\0" not in text:  # PostgreSQL stores no NUL
@@ -81,7 +142,7 @@ def _result(text: str, wanted: TaskProperties, *, spin: bool, longest: int) -> t
         case "Text" if spin:
             return _long_string(text), "Object"
         case "Json" | "Text":
-            return _file(text, wanted.output), "File"
+            return _file(text, form), "File"
 
 
 def _utf16_length(text: str) -> int:
@@ -95,13 +156,13 @@ def _long_string(text: str) -> Variable:
     return Variable(json.dumps(text), "Object", info)
 
 
-def _file(text: str, name: str) -> Variable:
+def _file(text: str, form: Form) -> Variable:
     content = base64.b64encode(text.encode(errors="replace")).decode()
-    info = {"filename": f"{name}.md", "mimetype": "text/markdown", "encoding": "UTF-8"}
-    return Variable(content, "File", info)
+    ending, kind = ("json", "application/json") if form.is_json else ("md", "text/markdown")
+    return Variable(content, "File", {"filename": f"{form.output}.{ending}", "mimetype": kind, "encoding": "UTF-8"})
 
 
-def _meta(answer: Answer, wanted: TaskProperties, assistant: Assistant, story: Story, stored_as: str) -> str:
+def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored_as: str) -> str:
     meta: dict[str, Any] = {
         "assistant": assistant.name,
         "version": assistant.version,
@@ -111,10 +172,11 @@ def _meta(answer: Answer, wanted: TaskProperties, assistant: Assistant, story: S
         "use": story.use,
         "recreated": story.use == "recreated",
         "recovered": story.recovered,
+        "repaired": story.repaired,
         "response": answer.response_id,
         "tokens": {"input": answer.input_tokens, "output": answer.output_tokens},
         "seconds": {phase: round(seconds, 3) for phase, seconds in story.seconds.items()},
-        "type": wanted.output_type,
+        "type": form.type,
         "stored_as": stored_as,
     }
     text = json.dumps(meta, separators=(",", ":"))

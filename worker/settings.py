@@ -64,6 +64,10 @@ class Settings(BaseSettings):
         (), description="Topics to serve, separated by commas; empty finds them in the deployed models."
     )
 
+    tenants: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Tenants to serve, separated by commas; - alone serves tasks without one; empty serves all."
+    )
+
     max_tasks: int = Field(20, ge=1, le=1000, description="Turns at the same time.")
     lock_seconds: int = Field(
         45, ge=10, le=600, description="Lock on a task, renewed at a third of it; 30 to 60 suits most."
@@ -79,6 +83,12 @@ class Settings(BaseSettings):
 
     retries: int = Field(
         3, ge=1, le=100, description="Tries of a task before its incident, where the process does not say."
+    )
+    input_tokens: int = Field(
+        20_000,
+        ge=100,
+        le=10_000_000,
+        description="Room for the variables of a task that does not say which it wants to see (4 bytes a token).",
     )
     trouble_for_seconds: int = Field(
         3600,
@@ -224,12 +234,19 @@ class Settings(BaseSettings):
                 raise ValueError(f"must be a PEM file with certificates: {exc.strerror or exc}") from exc
         return value
 
-    @field_validator("topics", mode="before")
+    @field_validator("topics", "tenants", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return tuple(dict.fromkeys(name for part in value.split(",") if (name := part.strip())))
+
+    @field_validator("tenants")
+    @classmethod
+    def _is_dash_or_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "-" in value and len(value) > 1:  # a poll can ask for tasks of tenants or of none
+            raise ValueError("must be names, or - alone for tasks without a tenant; run a second worker for the others")
+        return value
 
     @field_validator("grace_seconds")
     @classmethod

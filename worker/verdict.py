@@ -88,14 +88,15 @@ Verdict = Complete | Fail | BpmnError | Unlock | Park | Abandon
 class Case:
     """What is known of a task when its turn ends without a usable answer.
 
-    `retries` is what the engine has left, `trouble_for` how long it has been failing for reasons not its own, and
-    `roll` a random number from 0 to 1 that spreads repeats.
+    `retries` is what the engine has left, `retry_delay` the task's own wish, `trouble_for` how long it has been failing
+    for reasons not its own, and `roll` a random number from 0 to 1 that spreads repeats.
     """
 
     activity: str
     assistant: str
     retries: int
     first_attempt: bool
+    retry_delay: timedelta | None = None
     trouble_for: timedelta = timedelta(0)
     roll: float = 0.5
 
@@ -137,7 +138,7 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return _fail(case, f"{error}. Correct it, then set the retries again.", error, retries=0)
         case _:
             what = f"the worker met a {type(error).__name__}, which it should not. Its log has the trace."
-            return _fail(case, what, error, retries=case.retries - 1, delay=_delay(case))
+            return _fail(case, what, error, retries=case.retries - 1, delay=_wish(case))
 
 
 def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail | BpmnError:
@@ -149,7 +150,7 @@ def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail 
         return BpmnError(codes[outcome], _message(case, what))
     advice = f"Retry asks anew; to handle it in the model, set the property error.{outcome.value}."
     text = _message(case, f"{what}. {advice}")
-    return Fail(text, text, max(0, case.retries - 1), _delay(case), outcome.value, drops_answer=True)
+    return Fail(text, text, max(0, case.retries - 1), _wish(case), outcome.value, drops_answer=True)
 
 
 def on_too_long(error: Exception, case: Case) -> Fail:
@@ -167,7 +168,7 @@ def on_refusal(error: Exception, case: Case) -> Fail:
         f"the engine refused the result: {error}. Look at the step after it (expressions, scripts, listeners) and at "
         "the type of the result; Retry completes without asking again."
     )
-    return _fail(case, what, error, retries=case.retries - 1, delay=_delay(case))
+    return _fail(case, what, error, retries=case.retries - 1, delay=_wish(case))
 
 
 def _later(error: Transient | ThreadGone, case: Case, trouble_limit: timedelta) -> Fail:
@@ -175,6 +176,11 @@ def _later(error: Transient | ThreadGone, case: Case, trouble_limit: timedelta) 
     what = f"{error}. This says nothing about the task; it is tried again by itself."
     wish = error.retry_after if isinstance(error, Transient) else None
     return _fail(case, what, error, retries=case.retries - int(spent), delay=wish or _delay(case))
+
+
+def _wish(case: Case) -> timedelta:
+    """Wait as long as the task says before it is tried again for what is its own fault."""
+    return _delay(case) if case.retry_delay is None else case.retry_delay
 
 
 def _delay(case: Case) -> timedelta:

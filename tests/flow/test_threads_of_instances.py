@@ -33,7 +33,9 @@ async def test_four_steps_are_one_conversation_with_four_questions(rig: Rig) -> 
 
 async def test_instances_and_assistants_never_share_a_thread_nor_a_word(rig: Rig) -> None:
     rig.assistant("critic")
-    model = await rig.deploy(rig.step("frame", data_input="secret"), rig.step("attack", "critic"), rig.step("close"))
+    model = await rig.deploy(
+        rig.step("frame", data_input="secret"), rig.step("attack", "critic", data_input="-"), rig.step("close")
+    )
     await rig.start_worker()
     words = [unique("word") for _ in range(3)]
 

@@ -15,11 +15,12 @@ from worker import errors
 ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "worker"
 
-PURE = {"domain", "errors", "verdict", "ports", "properties", "prompt", "result", "record"}
+PURE = {"domain", "errors", "verdict", "ports", "properties", "inputs", "prompt", "result", "record"}
 CORE = {"turn", "asking", "calling", "lease", "delivery", "waiting", "slots", "dependencies", "handler", "poller"}
 DRIVERS: dict[str, set[str]] = {
     **{part: set() for part in PURE},
     **{part: {"structlog"} for part in CORE},
+    "schema": {"jsonschema", "referencing"},
     "logs": {"structlog"},
     "metrics": {"prometheus_client"},
     "settings": {"pydantic", "pydantic_core", "pydantic_settings"},

@@ -153,7 +153,8 @@ def test_all_mistakes_of_all_files_are_named_at_once(tmp_path: Path) -> None:
     put(tmp_path, "fine", file="fine.md")
     (tmp_path / "a.md").write_text("---\nname: b\nversion: 1.10\ncolour: red\nname: a\n---\n\n")
     (tmp_path / "c.md").write_text("You are an analyst.\n")
-    known = "Known: name, version, model, provider, temperature, max_output_tokens, timeout_seconds, background"
+    keys = ["name", "version", "model", "provider", "temperature", "max_output_tokens", "timeout_seconds", "background"]
+    known = f"Known: {', '.join([*keys, 'output_schema'])}"
     assert mistakes(tmp_path) == [
         "a.md:1: model: is missing; add a line model: …",
         "a.md:2: name: is 'b', but 'a' in the name of the file; make them agree",
@@ -209,6 +210,37 @@ NAMED = 'name: analyst\nversion: "1"\nmodel: m\n'
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, front: str, said: str) -> None:
     assert wrong(tmp_path, front) == [said]
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ("none.json", "'none.json' beside the spec cannot be read: No such file"),
+        ("analyst.md", "'analyst.md' is no JSON: Expecting value"),
+        ("{type: text}", "is no JSON Schema: at $.type: 'text' is not valid"),
+        ("{$ref: 'http://localhost/y'}", "is no JSON Schema: it refers to 'http://localhost/y'"),
+        ("5", "is no JSON Schema: it is no JSON object"),
+    ],
+)
+def test_a_schema_that_is_none_is_named_with_its_line(tmp_path: Path, schema: str, said: str) -> None:
+    assert wrong(tmp_path, f"{NAMED}output_schema: {schema}")[0].startswith(f"5: output_schema: {said}")
+
+
+def test_a_schema_stands_in_the_spec_or_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "advice.schema.json").write_text('{"type": "object"}')
+    for name, said in {"inside": "{type: object}", "beside": "advice.schema.json"}.items():
+        text = f'---\nname: {name}\nversion: "1"\nmodel: m\noutput_schema: {said}\n---\nYou advise.\n'
+        (tmp_path / f"{name}.md").write_text(text)
+
+    assert [each.output_schema for each in load(tmp_path).assistants] == [{"type": "object"}] * 2
+
+
+def test_names_whose_process_variables_would_be_one_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "risk.analyst")
+    put(tmp_path, "risk_analyst")
+
+    with pytest.raises(Permanent, match=r"its process variable would be that of risk\.analyst"):
+        load(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_an_external_task_is_read_whole() -> None:
         properties={"service.type": "assistant", "data.input": "a,b"},
         parameters=frozenset({"prompt", "assistant"}),
         async_after=True,
-        multi_instance=True,
+        loops=1,
     )
 
 

@@ -1,6 +1,7 @@
 """What a task says it wants, read from its extension properties and input parameters."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -25,10 +26,16 @@ def test_name_of_the_assistant_is_enough() -> None:
     assert read({}) == TaskProperties(
         assistant="analyst",
         version=None,
-        inputs=(),
+        sharing="instance",
+        timeout=None,
+        retries=None,
+        retry_delay=None,
+        inputs=None,
         output="frame",
-        output_type="Text",
+        output_type=None,
         local=False,
+        schema=None,
+        fields={},
         errors={},
     )
 
@@ -41,6 +48,12 @@ def test_everything_can_be_said() -> None:
             "data.output": "framing",
             "data.output.type": "Json",
             "data.output.scope": "local",
+            "data.output.schema": "framing.schema.json",
+            "data.output.fields": "choice, cost = budget.total,",
+            "service.thread": "root",
+            "service.timeout": "PT5M",
+            "service.retries": "5",
+            "service.retries.delay": "PT1M30S",
             "error.refused": "REFUSED",
             "error.invalid": "INVALID",
             "something.else": "of others",
@@ -48,18 +61,23 @@ def test_everything_can_be_said() -> None:
     ) == TaskProperties(
         assistant="analyst",
         version="1.0",
+        sharing="root",
+        timeout=timedelta(minutes=5),
+        retries=5,
+        retry_delay=timedelta(seconds=90),
         inputs=("budget", "goals", "constraints"),
         output="framing",
         output_type="Json",
         local=True,
+        schema="framing.schema.json",
+        fields={"choice": "choice", "cost": "budget.total"},
         errors={Outcome.REFUSED: "REFUSED", Outcome.INVALID: "INVALID"},
     )
 
 
 def test_blank_properties_count_as_not_there() -> None:
-    blank = dict.fromkeys(
-        ["service.version", "data.input", "data.output", "data.output.type", "data.output.scope", "error.refused"], " "
-    )
+    names = {each.name for each in properties.PROPERTIES} - {"service.type", "service.name", "error.<outcome>"}
+    blank = dict.fromkeys([*names, "error.refused"], " ")
     assert read(blank) == read({})
 
 
@@ -98,10 +116,41 @@ def test_result_is_called_after_the_activity_where_nothing_is_said(activity_id: 
 
 
 def test_results_of_a_multi_instance_keep_apart_by_their_loop_counter() -> None:
-    many = replace(ACTIVITY, multi_instance=True)
+    many = replace(ACTIVITY, loops=1)
 
     assert read({}, many, loopCounter=Variable(3, "Integer")).output == "frame_3"
     assert read({"data.output": "votes"}, many, loopCounter=Variable(0, "Integer")).output == "votes_0"
+
+
+def test_loop_within_a_loop_needs_local_results() -> None:
+    nested = replace(ACTIVITY, loops=2)
+
+    with pytest.raises(BadModel, match=r"data\.output\.scope to local"):
+        read({}, nested, loopCounter=1)
+    assert read({"data.output.scope": "local"}, nested, loopCounter=1).output == "frame_1"
+
+
+@pytest.mark.parametrize(
+    ("said", "property_name"),
+    [
+        ({"data.output.schema": "x.json", "data.output.type": "Text"}, "data.output.schema"),
+        ({"data.output.fields": "a", "data.output.type": "Text"}, "data.output.fields"),
+        ({"data.output.fields": "a", "data.output.type": "File"}, "data.output.fields"),
+    ],
+)
+def test_properties_that_contradict_each_other_are_named(said: dict[str, str], property_name: str) -> None:
+    with pytest.raises(BadModel, match=r"data\.output\.type") as caught:
+        read(said)
+    assert property_name in str(caught.value)
+
+
+def test_schema_can_stand_in_the_property_itself() -> None:
+    assert read({"data.output.schema": ' {"type": "object"} '}).schema == {"type": "object"}
+
+
+@pytest.mark.parametrize(("said", "names"), [("-", ()), (" - ", ()), ("a", ("a",)), ("a,-", ("a", "-")), (",", None)])
+def test_a_dash_asks_for_no_input_and_silence_for_all(said: str, names: tuple[str, ...] | None) -> None:
+    assert read({"data.input": said}).inputs == names
 
 
 def test_loop_counter_of_a_single_task_means_nothing() -> None:
@@ -118,6 +167,26 @@ def test_loop_counter_of_a_single_task_means_nothing() -> None:
         ("error.ok", "X", "refused"),
         ("error.Refused", "X", "refused"),
         ("error.", "X", "refused"),
+        ("service.thread", "everybody", "instance, root, business-key, activity"),
+        ("service.timeout", "90", "PT90S"),
+        ("service.timeout", "P", "PT90S"),
+        ("service.timeout", "PT", "PT90S"),
+        ("service.timeout", "PT0S", "PT90S"),
+        ("service.timeout", "PT2H", "up to 3600 s"),
+        ("service.timeout", "P1M", "PT90S"),
+        ("service.retries", "0", "from 1 to 100"),
+        ("service.retries", "101", "from 1 to 100"),
+        ("service.retries", "many", "from 1 to 100"),
+        ("service.retries", "٣", "from 1 to 100"),
+        ("service.retries.delay", "P2D", "up to 86400 s"),
+        ("data.output.schema", '{"type": ', "is no JSON"),
+        ("data.output.schema", '{"type": "text"}', "is no JSON Schema"),
+        ("data.output.schema", '{"$ref": "http://localhost/x"}', "only parts of its own"),
+        ("data.output.fields", "a=b=c", "choice or cost=budget.total"),
+        ("data.output.fields", "1a", "choice or cost=budget.total"),
+        ("data.output.fields", "a=.b", "choice or cost=budget.total"),
+        ("data.output.fields", "a, a=b", "each name once"),
+        ("data.output.fields", "frame_meta", "the name of the result itself"),
     ],
 )
 def test_bad_property_is_named_with_what_is_allowed(name: str, value: str, allowed: str) -> None:

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from tests.samples import ASSISTANT, HOSTILE_TEXTS
 from worker import result
-from worker.domain import Answer, Outcome, Thread, Variable
-from worker.properties import ResultType, TaskProperties
-from worker.result import Story
+from worker.domain import Answer, Outcome, Thread, Variable, thread_variable_name
+from worker.properties import ResultType
+from worker.result import Form, Story
 
 ANY_TEXT = st.text(st.characters())
 ANSWER = Answer("Take the cheap one.", response_id="resp_1", model="gpt-5-mini-2026", input_tokens=7, output_tokens=5)
-STORY = Story(Thread("conv_1", 2), "recreated", None, {"model": 1.23456, "look": 0.01})
+STORY = Story(Thread("conv_1", 2), "recreated", None, repaired=False, seconds={"model": 1.23456, "look": 0.01})
 TYPES: tuple[ResultType, ...] = ("Text", "Json", "File")
 
 
-def wanted(output_type: ResultType = "Text", output: str = "framing") -> TaskProperties:
-    return TaskProperties("analyst", None, (), output, output_type, local=False, errors={})
+def wanted(output_type: ResultType = "Text", **more: Any) -> Form:
+    return Form("framing", output_type, **more)
 
 
 def stored(text: str, output_type: ResultType = "Text", *, spin: bool = True) -> Variable:
@@ -133,7 +133,9 @@ VALID = ['{"a": 1}', "[]", '"text"', "null", "1e3", " {} ", '{"ü": "\\u2028"}']
 INVALID = [
     "",
     "Sure! {}",
-    "```json\n{}\n```",
+    "```json\n{}\n``` more",
+    '{"a": 1, "a": 1}',
+    '{"b": {"a": 1, "a": 2}}',
     "{'a': 1}",
     '{"a": 1,}',
     '{"a": 1',
@@ -151,26 +153,89 @@ INVALID = [
 def test_json_is_left_as_the_model_wrote_it(text: str) -> None:
     answer = replace(ANSWER, text=text)
 
-    assert result.checked(answer, wanted("Json")) is answer
+    assert result.checked(answer, wanted("Json")) == (answer, "")
     assert stored(text, "Json").value == text
 
 
 @pytest.mark.parametrize("text", INVALID, ids=lambda text: text[:20])
 def test_what_is_no_json_is_an_invalid_answer_with_nothing_of_it_in_the_detail(text: str) -> None:
-    checked = result.checked(replace(ANSWER, text=text), wanted("Json"))
+    checked, wrong = result.checked(replace(ANSWER, text=text), wanted("Json"))
 
     assert checked == replace(ANSWER, text=text, outcome=Outcome.INVALID, detail="not JSON")
+    assert wrong.startswith("it is not JSON: ")
 
 
 @pytest.mark.parametrize("output_type", ["Text", "File"])
 def test_text_need_not_be_json(output_type: ResultType) -> None:
-    assert result.checked(ANSWER, wanted(output_type)) is ANSWER
+    assert result.checked(ANSWER, wanted(output_type)) == (ANSWER, "")
 
 
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.OK])
 def test_bad_outcome_is_not_called_invalid_on_top(outcome: Outcome) -> None:
     answer = replace(ANSWER, text="no", outcome=outcome)
-    assert result.checked(answer, wanted("Json")) is answer
+    assert result.checked(answer, wanted("Json")) == (answer, "")
+
+
+SCHEMA = {
+    "type": "object",
+    "required": ["choice"],
+    "properties": {"choice": {"enum": ["A", "B"]}, "cost": {"type": "number", "maximum": 10}},
+}
+
+
+@pytest.mark.parametrize("text", ['{"choice": "A"}', '```json\n{"choice": "A"}\n```', ' ```\n{"choice": "A"}\n ```\n'])
+def test_answer_that_fits_its_schema_is_taken_without_its_fence(text: str) -> None:
+    answer, wrong = result.checked(replace(ANSWER, text=text), wanted("Json", schema=SCHEMA))
+
+    assert (answer.outcome, answer.text, wrong) == (Outcome.OK, '{"choice": "A"}', "")
+
+
+def test_answer_that_does_not_fit_its_schema_is_invalid_and_told_by_place_to_the_assistant_only() -> None:
+    text = '{"choice": "secret", "cost": 11}'
+    answer, wrong = result.checked(replace(ANSWER, text=text), wanted("Json", schema=SCHEMA))
+
+    assert answer.outcome is Outcome.INVALID
+    assert answer.detail == "properties/choice/enum; properties/cost/maximum"
+    assert "$.choice: 'secret' is not one of ['A', 'B']" in wrong
+    assert "$.cost: 11 is greater than the maximum of 10" in wrong
+
+
+def test_text_and_files_have_to_fit_a_schema_too() -> None:
+    assert result.checked(ANSWER, wanted("Text", schema=SCHEMA))[0].outcome is Outcome.INVALID
+    assert result.checked(ANSWER, wanted("File", schema=SCHEMA))[0].outcome is Outcome.INVALID
+
+
+def test_field_that_the_answer_lacks_makes_it_invalid() -> None:
+    form = wanted("Json", fields={"cost": "budget.total"})
+    answer, wrong = result.checked(replace(ANSWER, text='{"budget": {}}'), form)
+
+    assert (answer.outcome, answer.detail) == (Outcome.INVALID, "no budget.total for the variable cost")
+    assert wrong == "it has no budget.total"
+
+
+def test_fields_become_variables_of_their_own_types() -> None:
+    value = {"a": 1, "b": 1.5, "c": True, "d": "x", "e": None, "f": [{"g": 2**70}], "h": {"i": [1]}}
+    names = {"a": "a", "b": "b", "c": "c", "d": "d", "e": "e", "big": "f.0.g", "f": "f", "deep": "h.i.0"}
+    answer = replace(ANSWER, text=json.dumps(value))
+    stored = result.variables(answer, wanted("Json", fields=names), ASSISTANT, STORY, spin=True)
+
+    assert {name: (stored[name].type, stored[name].value) for name in names} == {
+        "a": ("Long", 1),
+        "b": ("Double", 1.5),
+        "c": ("Boolean", True),
+        "d": ("String", "x"),
+        "e": ("Null", None),
+        "big": ("Double", float(2**70)),
+        "f": ("Json", json.dumps([{"g": 2**70}])),
+        "deep": ("Long", 1),
+    }
+
+
+def test_json_file_says_so() -> None:
+    variable = result.variables(replace(ANSWER, text="{}"), wanted("File", schema={}), ASSISTANT, STORY, spin=True)[
+        "framing"
+    ]
+    assert (variable.info["filename"], variable.info["mimetype"]) == ("framing.json", "application/json")
 
 
 def test_meta_tells_how_the_answer_came_about() -> None:
@@ -183,6 +248,7 @@ def test_meta_tells_how_the_answer_came_about() -> None:
         "use": "recreated",
         "recreated": True,
         "recovered": None,
+        "repaired": False,
         "response": "resp_1",
         "tokens": {"input": 7, "output": 5},
         "seconds": {"model": 1.235, "look": 0.01},
@@ -192,7 +258,7 @@ def test_meta_tells_how_the_answer_came_about() -> None:
 
 
 def test_meta_of_an_answer_found_in_the_journal_knows_less() -> None:
-    told = json.loads(meta(Answer("text"), Story(None, "reused", "journal", {})))
+    told = json.loads(meta(Answer("text"), Story(None, "reused", "journal", repaired=False, seconds={})))
 
     assert (told["thread"], told["generation"], told["response"]) == (None, None, None)
     assert (told["model"], told["recovered"], told["recreated"]) == ("gpt-5-mini", "journal", False)
@@ -290,5 +356,6 @@ def test_any_text_as_thread_variable_is_a_thread_or_none(text: str) -> None:
     [("analyst", "assistant_thread_analyst"), ("risk-analyst.eu", "assistant_thread_risk_analyst_eu")],
 )
 def test_thread_variable_has_a_name_that_expressions_can_use(assistant: str, name: str) -> None:
-    assert result.thread_variable_name(assistant) == name
+    assert thread_variable_name(assistant) == name
+    assert thread_variable_name(assistant, by_business_key=True) == f"{name}_by_business_key"
     assert name.isidentifier()

@@ -296,7 +296,7 @@ def test_details_of_a_foreign_error_are_its_kind() -> None:
     assert failure(RuntimeError("the secret text")).details == "RuntimeError"
 
 
-RULES = Rules("default", strict=True, retries=5, trouble_limit=HOUR, lease=timedelta(seconds=30))
+RULES = Rules("default", strict=True, retries=5, trouble_limit=HOUR, lease=timedelta(seconds=30), input_tokens=1000)
 NOBODY = cast("Any", None)
 """Nothing outside is needed to say what is known of a task."""
 

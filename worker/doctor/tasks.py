@@ -11,16 +11,7 @@ from worker.doctor.checks import Level
 from worker.domain import Activity, Task, Variable
 from worker.errors import BadModel, UnknownAssistant
 
-PROPERTIES = (
-    "service.type",
-    "service.name",
-    "service.version",
-    "data.input",
-    "data.output",
-    "data.output.type",
-    "data.output.scope",
-)
-"""Those that are read, beside error.<outcome>."""
+_NAMES = [each.name for each in properties.PROPERTIES]
 _NAMESPACES = ("service.", "data.", "error.")
 _DEPLOY = "Correct the model and deploy it; migrate or restart the instances of this version that get there."
 
@@ -96,11 +87,9 @@ def _odd_properties(activity: Activity) -> Iterator[Fault]:
     for name, value in activity.properties.items():
         if not name.startswith(_NAMESPACES):
             continue
-        if not name.startswith("error.") and name not in PROPERTIES:
-            close = difflib.get_close_matches(name, PROPERTIES, n=1)
-            hint = (
-                f"did you mean {close[0]}?" if close else f"those that are: {', '.join(PROPERTIES)}, error.<outcome>."
-            )
+        if not name.startswith("error.") and name not in _NAMES:
+            close = difflib.get_close_matches(name, _NAMES, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"those that are: {', '.join(_NAMES)}."
             yield Fault(Level.WARNING, f"property {name} is not one that is read", f"Correct its name; {hint}")
         elif "${" in value or "#{" in value:
             said = f"property {name} holds an expression, which nobody evaluates"

@@ -16,10 +16,14 @@ from worker.engine import definitions, info, wire
 from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.transport import COMPLETION, ORDINARY, Access, Transport, open_transport
-from worker.errors import EngineDenied, EngineDown, Refused, TaskLost, TaskSuspended, WorkerError
+from worker.errors import BadModel, EngineDenied, EngineDown, Refused, TaskLost, TaskSuspended, WorkerError
 from worker.logs import Event
 
 DEFINITIONS_KEPT = 500
+ROOTS_KEPT = 10_000
+RESOURCES_KEPT = 100
+LARGEST_RESOURCE = 1_000_000
+DEEPEST_CALL = 100
 NOBODYS_TASK = "assistant-worker-asks"
 """An id that no task has: engines make UUIDs or numbers."""
 NOBODYS_TOPIC = "assistant-worker-ping"
@@ -35,8 +39,11 @@ class RestEngine:
         self._transport = transport
         self._lock = access.lock
         self._poll = access.poll
+        self._tenants = access.tenants
         self._definitions = Cache(self._load_definition, size=DEFINITIONS_KEPT)
         self._spin = Cache(self._detect_spin, size=1)
+        self._roots = Cache(self._find_root, size=ROOTS_KEPT)
+        self._resources = Cache(self._load_resource, size=RESOURCES_KEPT)
 
     @classmethod
     @asynccontextmanager
@@ -47,12 +54,12 @@ class RestEngine:
             try:
                 yield engine
             finally:
-                await engine._definitions.close()
-                await engine._spin.close()
+                for cache in (engine._definitions, engine._spin, engine._roots, engine._resources):
+                    await cache.close()
 
     async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
         """See `ports.Engine.fetch`. A task that cannot be read is logged and left to its lock; the others come."""
-        body = wire.poll(self.worker_id, topics, max_tasks, self._lock, min(self._poll, wait))
+        body = wire.poll(self.worker_id, topics, max_tasks, self._lock, min(self._poll, wait), self._tenants)
         reply = await self._transport.send(
             "POST", "/external-task/fetchAndLock", body, limits=self._transport.poll_limits
         )
@@ -175,6 +182,18 @@ class RestEngine:
             await self._check_instance(process_instance_id)
         raise error
 
+    async def content(self, execution_id: str, name: str, most: int) -> bytes | None:
+        """See `ports.Engine.content`. The path says instance, but finds what any execution sees."""
+        return await self._transport.download(f"{_variable_path(execution_id, name)}/data", most)
+
+    async def root_instance(self, process_instance_id: str) -> str:
+        """See `ports.Engine.root_instance`."""
+        return await self._roots.get(process_instance_id)
+
+    async def resource(self, definition_id: str, name: str) -> str:
+        """See `ports.Engine.resource`."""
+        return await self._resources.get((definition_id, name))
+
     async def has_spin(self) -> bool:
         """See `ports.Engine.has_spin`. Not to be told counts as no, with a line in the log."""
         return await self._spin.get("has Spin")
@@ -215,6 +234,35 @@ class RestEngine:
         if not isinstance(xml, str):
             raise EngineDown(f"the engine's answer has no XML of definition {definition_id}")
         return await asyncio.to_thread(definitions.read, definition_id, xml)  # large ones would hold the loop up
+
+    async def _find_root(self, process_instance_id: str) -> str:
+        """Climb from caller to caller: only the history, which may be off, knows the root."""
+        found = process_instance_id
+        for _ in range(DEEPEST_CALL):
+            path = f"/process-instance?subProcessInstance={quote(found, safe='')}"
+            callers = (await self._transport.send("GET", path)).value(list)
+            if not callers:
+                return found
+            found = str(callers[0].get("id"))
+        raise BadModel(f"the process is called through more than {DEEPEST_CALL} call activities")
+
+    async def _load_resource(self, place: tuple[str, str]) -> str:
+        definition_id, name = place
+        reply = await self._transport.send("GET", f"/process-definition/{quote(definition_id, safe='')}")
+        if reply.missing:
+            raise TaskLost(f"the engine has no definition {definition_id}")
+        deployment = f"/deployment/{quote(str(reply.value(dict).get('deploymentId')), safe='')}/resources"
+        rows = (await self._transport.send("GET", deployment)).value(list)
+        found = next((str(row.get("id")) for row in rows if row.get("name") == name), None)
+        if found is None:
+            raise BadModel(f"the deployment of {definition_id} has no resource {name!r}; deploy it with the model")
+        content = await self._transport.download(f"{deployment}/{quote(found, safe='')}/data", LARGEST_RESOURCE)
+        if content is None:
+            raise BadModel(f"the resource {name!r} has more than {LARGEST_RESOURCE} bytes")
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as exc:
+            raise BadModel(f"the resource {name!r} is not UTF-8 text") from exc
 
     async def _detect_spin(self, _: str) -> bool:
         """Complete a task that does not exist: the engine looks at types first, so without Json it says 400, not 404.

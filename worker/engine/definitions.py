@@ -15,6 +15,7 @@ EXTENSIONS = ("{http://camunda.org/schema/1.0/bpmn}", "{http://operaton.org/sche
 """Operaton reads both, Camunda and CIB seven the first."""
 
 _TASKS = frozenset(f"{BPMN}{name}" for name in ("serviceTask", "sendTask", "businessRuleTask"))
+_SCOPES = frozenset(f"{BPMN}{name}" for name in ("subProcess", "transaction", "adHocSubProcess"))
 _EVENTS = frozenset(f"{BPMN}{name}" for name in ("intermediateThrowEvent", "endEvent"))
 
 
@@ -25,9 +26,9 @@ def read(definition_id: str, xml: str) -> Definition:
     except (ParseError, DefusedXmlException, ValueError) as exc:
         raise BadModel(f"the XML of definition {definition_id} cannot be read: {type(exc).__name__}") from exc
     activities = (
-        _activity(element, carrier)
+        _activity(element, carrier, loops)
         for process in _processes(root, definition_id)
-        for element, carrier in _tasks(process)
+        for element, carrier, loops in _tasks(process)
     )
     return Definition(definition_id, {activity.id: activity for activity in activities})
 
@@ -42,9 +43,15 @@ def _processes(root: Element, definition_id: str) -> list[Element]:
     return [process for process in processes if process.get("id") == key] or processes
 
 
-def _tasks(process: Element) -> Iterator[tuple[Element, Element]]:
-    """Yield each external task and the element that carries its topic: message events have it one level below."""
-    for element in process.iter():
+def _tasks(scope: Element, loops: int = 0) -> Iterator[tuple[Element, Element, int]]:
+    """Yield each external task, the element that carries its topic, and how many multi-instance activities it is in.
+
+    Message events have the topic one level below.
+    """
+    for element in scope:
+        if element.tag in _SCOPES:
+            yield from _tasks(element, loops + _is_multi_instance(element))
+            continue
         if element.tag in _TASKS:
             carrier: Element | None = element
         elif element.tag in _EVENTS:
@@ -52,14 +59,18 @@ def _tasks(process: Element) -> Iterator[tuple[Element, Element]]:
         else:
             continue
         if _is_external(carrier):
-            yield element, carrier
+            yield element, carrier, loops + _is_multi_instance(element)
+
+
+def _is_multi_instance(element: Element) -> bool:
+    return element.find(f"{BPMN}multiInstanceLoopCharacteristics") is not None
 
 
 def _is_external(carrier: Element | None) -> TypeGuard[Element]:
     return carrier is not None and _attribute(carrier, "type") == "external"
 
 
-def _activity(element: Element, carrier: Element) -> Activity:
+def _activity(element: Element, carrier: Element, loops: int) -> Activity:
     properties = {
         each.get("name", ""): each.get("value", "")
         for each in _extensions(element, "properties", "property")
@@ -75,7 +86,7 @@ def _activity(element: Element, carrier: Element) -> Activity:
         properties=properties,
         parameters=frozenset(name for name in parameters if name),
         async_after=_attribute(element, "asyncAfter").strip() == "true",
-        multi_instance=element.find(f"{BPMN}multiInstanceLoopCharacteristics") is not None,
+        loops=loops,
     )
 
 

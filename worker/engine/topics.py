@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 from typing import Protocol
@@ -41,20 +41,34 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Who uses which topics in one definition. `unreadable` says why nobody knows."""
+    """Who uses which topics in one definition, and which variables our tasks need. `unreadable` says why nobody knows.
+
+    A topic of ours that is not in `needs` needs every variable.
+    """
 
     ours: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
     unreadable: str = ""
+    needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, definition: Definition) -> "Usage":
         """Sort the definition's topics."""
         activities = definition.activities.values()
-        return cls(
-            ours=frozenset(each.topic for each in activities if each.is_ours),
-            others=frozenset(each.topic for each in activities if not each.is_ours),
-        )
+        ours = frozenset(each.topic for each in activities if each.is_ours)
+        others = frozenset(each.topic for each in activities if not each.is_ours)
+        needs = {topic: _joint(each.needs for each in activities if each.topic == topic) for topic in ours}
+        return cls(ours, others, needs={topic: names for topic, names in needs.items() if names is not None})
+
+
+def _joint(needs: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
+    """Join the names of variables; None, which is all of them, wins."""
+    joint: frozenset[str] = frozenset()
+    for names in needs:
+        if names is None:
+            return None
+        joint |= names
+    return joint
 
 
 class Definitions(Protocol):
@@ -82,6 +96,7 @@ class Discovery:
         self._next_look = 0.0
         self._usages: dict[str, Usage] = {}
         self._shared: set[str] = set()
+        self._strangers: set[str] = set()
         self._topics: tuple[Topic, ...] | None = None
         self._told: frozenset[NotServed] = frozenset()
         self._failure = ""
@@ -106,12 +121,22 @@ class Discovery:
     def serves(self, task: Task) -> bool:
         """See `ports.Topics.serves`. A topic on which a strange task came is polled by definitions from then on.
 
-        Nothing else would end this where we may fetch the tasks of a definition that we may not see.
+        Nothing else would end this where we may fetch the tasks of a definition that we may not see. A task of a
+        definition so new that nobody looked at it yet may lack variables that it needs: it comes again after the look.
         """
-        ours = task.properties.get("service.type") == "assistant"
-        if not ours:
+        if task.properties.get("service.type") != "assistant":
             self._shared.add(task.topic)
-        return ours
+            return False
+        if task.process_definition_id in self._usages or self._takes_all(task.topic):
+            return True
+        if task.process_definition_id in self._strangers:  # and a look since then has not shown it
+            self._shared.add(task.topic)
+        self._strangers.add(task.process_definition_id)
+        return False
+
+    def _takes_all(self, topic: str) -> bool:
+        """Whether tasks of this topic come with every variable, so that nothing a new definition needs is missing."""
+        return all(each.variables is None for each in self._topics or () if each.name == topic)
 
     def suspect(self) -> None:
         """See `ports.Topics.suspect`."""
@@ -209,10 +234,19 @@ def survey(usages: Mapping[str, Usage], shared: Iterable[str] = ()) -> Survey:
                 users[topic].append(id_)
     strange = frozenset(shared).union(*(usage.others for usage in usages.values()))
     return Survey(
-        topics=tuple(Topic(name, tuple(sorted(users[name])) if name in strange else ()) for name in sorted(users)),
+        topics=tuple(
+            Topic(name, tuple(sorted(users[name])) if name in strange else (), _variables(name, usages.values()))
+            for name in sorted(users)
+        ),
         not_served=tuple(sorted(not_served, key=lambda each: (each.definition_id, each.topic))),
         definitions=tuple(sorted(id_ for id_, usage in usages.items() if usage.ours)),
     )
+
+
+def _variables(topic: str, usages: Iterable[Usage]) -> tuple[str, ...] | None:
+    """Name what the tasks of a topic need, over all definitions; None for every variable."""
+    names = _joint(usage.needs.get(topic) for usage in usages if topic in usage.ours)
+    return None if names is None else tuple(sorted(names))
 
 
 def _hindrance(topic: str, usage: Usage) -> str:

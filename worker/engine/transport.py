@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -62,13 +63,15 @@ class Access:
 
     `url` ends in `/engine-rest`, or `/engine-rest/engine/<name>`. `worker_id` must be new for each process start: the
     engine tells workers apart by nothing else, and takes 255 characters of it. `lock` is how long a fetched task is
-    ours, `poll` how long the engine may hold a poll that finds nothing. `ca_file` replaces the system's authorities.
+    ours, `poll` how long the engine may hold a poll that finds nothing. Without `tenants` tasks of all come; `-` among
+    them means those of none. `ca_file` replaces the system's authorities.
     """
 
     url: str
     worker_id: str
     lock: timedelta
     poll: timedelta
+    tenants: tuple[str, ...] = ()
     auth: Basic | Bearer | None = None
     ca_file: Path | None = None
 
@@ -110,6 +113,33 @@ class Transport:
             raise unreachable(exc, self._host) from exc
         check(reply)
         return reply
+
+    async def download(self, path: str, most: int) -> bytes | None:
+        """Return the content behind a path, None if there is none or it has more than `most` bytes.
+
+        Raises what `send` raises.
+        """
+        try:
+            async with self._session.request(
+                "GET", URL(self._base + path, encoded=True), timeout=COMPLETION, allow_redirects=False
+            ) as response:
+                content = await _read(response, most)
+                reply = Reply(response.status, content or b"", response.headers, monotonic())
+        except (aiohttp.ClientError, OSError) as exc:
+            raise unreachable(exc, self._host) from exc
+        if reply.status == HTTPStatus.OK:
+            return content
+        check(reply)
+        return None
+
+
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+    parts = bytearray()
+    async for part in response.content.iter_any():
+        parts += part
+        if len(parts) > most:
+            return None
+    return bytes(parts)
 
 
 @asynccontextmanager

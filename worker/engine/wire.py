@@ -35,16 +35,35 @@ def milliseconds(duration: timedelta) -> int:
     return round(duration.total_seconds() * 1000)
 
 
-def poll(worker_id: str, topics: Sequence[Topic], max_tasks: int, lock: timedelta, wait: timedelta) -> dict[str, Any]:
-    """Build a fetchAndLock: all topics in one, oldest task first, all variables, values as they are stored."""
+NO_TENANT = "-"
+"""Stands in a list of tenants for tasks that belong to none."""
+
+
+def poll(
+    worker_id: str,
+    topics: Sequence[Topic],
+    max_tasks: int,
+    lock: timedelta,
+    wait: timedelta,
+    tenants: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Build a fetchAndLock: all topics in one, oldest task first, values as they are stored. No tenants means any."""
+    limit = _tenants(tenants)
     return {
         "workerId": worker_id,
         "maxTasks": max_tasks,
         "usePriority": False,  # it comes before every other order
         "sorting": [{"sortBy": "createTime", "sortOrder": "asc"}],
         "asyncResponseTimeout": milliseconds(wait),
-        "topics": [_topic(topic, milliseconds(lock)) for topic in topics],
+        "topics": [_topic(topic, milliseconds(lock)) | limit for topic in topics],
     }
+
+
+def _tenants(names: Sequence[str]) -> dict[str, Any]:
+    """Write the limit as the engine takes it: it has one for tenants by name and another for none, not for both."""
+    if not names:
+        return {}
+    return {"withoutTenantId": True} if NO_TENANT in names else {"tenantIdIn": list(names)}
 
 
 def _topic(topic: Topic, lock_ms: int) -> dict[str, Any]:
@@ -56,6 +75,8 @@ def _topic(topic: Topic, lock_ms: int) -> dict[str, Any]:
     }
     if topic.definitions:
         entry["processDefinitionIdIn"] = topic.definitions
+    if topic.variables is not None:
+        entry["variables"] = topic.variables
     return entry
 
 

@@ -91,9 +91,9 @@ class RedisThreads:
         except CorruptRecord:
             return answer
 
-    async def again(self, key: ThreadKey, task_id: str, attempt: int) -> None:
+    async def again(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
         """See `ports.Threads.again`."""
-        await self._run("again", [Keys.of(self._prefix, key).turn(task_id)], attempt, self._keep)
+        await self._run("again", [Keys.of(self._prefix, key).turn(task_id)], attempt, self._keep, repair)
 
     async def done(self, key: ThreadKey, task_id: str) -> None:
         """See `ports.Threads.done`."""
@@ -152,11 +152,11 @@ async def _in_time(command: Awaitable[T]) -> T:
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:
     match reply:
-        case ["answered", attempt, answer]:
-            return Answered(load(answer), int(attempt))
+        case ["answered", attempt, answer, repair]:
+            return Answered(load(answer), int(attempt), repair)
         case ["busy"]:
             return Busy()
-        case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, response]:
+        case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, response, repair]:
             return Entered(
                 hold=hold,
                 attempt=int(attempt),
@@ -165,6 +165,7 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 asked=None if running < 0 else Asked(timedelta(milliseconds=running), response or None),
                 trouble_for=timedelta(milliseconds=trouble),
                 deaths=deaths,
+                repair=repair,
             )
     raise CorruptRecord("unknown reply")
 

@@ -1,12 +1,12 @@
--- Drop an attempt's answer, so that the next delivery of the task asks anew.
+-- Drop an attempt's answer, so that the next attempt asks anew.
 -- KEYS    turn
--- ARGV    attempt, journal ttl ms
+-- ARGV    attempt, journal ttl ms, what the next attempt has to put right ('': nothing)
 -- returns 1 | 0 (another attempt is on already)
 -- repeat  finds the next attempt and does nothing
 if (redis.call('HGET', KEYS[1], 'attempt') or '1') ~= ARGV[1] then
   return 0
 end
-redis.call('HSET', KEYS[1], 'state', 'open', 'attempt', ARGV[1] + 1)
+redis.call('HSET', KEYS[1], 'state', 'open', 'attempt', ARGV[1] + 1, 'repair', ARGV[3])
 redis.call('HDEL', KEYS[1], 'answer', 'deadline', 'response', 'trouble_since')
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1

@@ -1,15 +1,15 @@
 -- Read journal, hold and map, and take the hold unless the task is answered or another task holds the thread.
 -- KEYS    turn, hold, thread
 -- ARGV    task id, token, lease ms, thread ttl ms
--- returns {'answered', attempt, answer} | {'busy'} |
+-- returns {'answered', attempt, answer, what this attempt had to put right ('': nothing)} | {'busy'} |
 --         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none),
 --          ms of trouble, deaths: how many workers in a row took this task and were not heard of again,
---          id of the earlier call's response ('': not known)}
+--          id of the earlier call's response ('': not known), what to put right as above}
 -- repeat  the same token takes the same hold again
-local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths', 'response')
+local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths', 'response', 'repair')
 local attempt = turn[2] or '1'
 if turn[1] == 'answered' or turn[1] == 'done' then
-  return {'answered', attempt, turn[3]}
+  return {'answered', attempt, turn[3], turn[10] or ''}
 end
 local holder = redis.call('HGET', KEYS[2], 'task')
 if holder and holder ~= ARGV[1] then
@@ -33,4 +33,4 @@ if turn[1] == 'intent' then -- never longer than the call's own limit, wherever 
 end
 local trouble = now - (tonumber(turn[6] or '') or now)
 local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published')
-return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response}
+return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or ''}

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import structlog
 
 from worker import metrics, result
 from worker.calling import LANDING_TIME, Calling
+from worker.conversations import Exchange
 from worker.domain import Answer, Assistant, Entered, Question, Task, Thread, Variable, ref
 from worker.errors import (
     BadRequest,
@@ -24,7 +26,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.logs import Event
-from worker.ports import Engine, Model, Threads
+from worker.ports import Engine, Model, Recording, Threads
 from worker.record import Record, Rules
 
 SNAPSHOT_SECONDS = 2.0
@@ -68,11 +70,13 @@ class Asking:
     rules: Rules
     stopping: Callable[[], bool]
     task: Task
+    activity_name: str
     text: str
     assistant: Assistant
     home: Home | None
     entry: Entered
     record: Record
+    recording: Recording | None
     bound: Thread | None = field(init=False)
     calling: Calling = field(init=False)
     intended: bool = False
@@ -228,12 +232,54 @@ class Asking:
 
     async def _keep(self, answer: Answer, *, published: bool) -> Answer:
         """Journal the answer. Without Redis it is completed all the same: the engine is the better journal."""
+        exchange = None if self.recording is None else self._exchange(answer)
         try:
             with self.record.phase("answer"):
-                return await self.threads.answer(self.entry.hold, self.entry.attempt, answer, published=published)
+                kept = await self.threads.answer(
+                    self.entry.hold, self.entry.attempt, answer, published=published, exchange=exchange
+                )
         except StoreDown as exc:
             log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
+            if self.recording is not None and exchange is not None:
+                self.recording.keep(exchange)
             return answer
+        if self.recording is not None:
+            self.recording.wake()
+        return kept
+
+    def _exchange(self, answer: Answer) -> Exchange:
+        """Say what the transcript is to have of this. The times are for the case that Redis does not set its own."""
+        task, now = self.task, datetime.now(UTC)
+        seconds = self.record.seconds.get("model")
+        return Exchange(
+            key=self.entry.hold.key,
+            task_id=task.id,
+            attempt=self.entry.attempt,
+            process_instance_id=task.process_instance_id,
+            activity_id=task.activity_id,
+            activity_name=self.activity_name,
+            definition_id=task.process_definition_id,
+            definition_key=task.process_definition_key,
+            definition_version=task.definition_version,
+            business_key=task.business_key,
+            assistant_version=self.assistant.version,
+            thread_id=answer.thread.id if answer.thread else None,
+            generation=answer.thread.generation if answer.thread else None,
+            question=self.text,
+            answer=answer.text,
+            outcome=answer.outcome,
+            detail=answer.detail,
+            response_id=answer.response_id,
+            model=answer.model,
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+            use=self.record.use,
+            recovered=self.record.recovered,
+            repaired=bool(self.entry.repair),
+            seconds=seconds,
+            asked_at=now - timedelta(seconds=seconds or 0),
+            answered_at=now,
+        )
 
     def _is_published(self, home: Home, thread: Thread) -> bool:
         if self.record.use == "adopted":

@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import structlog
@@ -23,9 +23,11 @@ from worker.models import OpenAIModel
 from worker.poller import Poller
 from worker.ports import Model, Topics
 from worker.record import Rules
+from worker.recorder import Recorder
 from worker.settings import Settings
 from worker.slots import Slots
-from worker.threads import RedisThreads, open_redis
+from worker.threads import RedisOutbox, RedisThreads, open_redis
+from worker.transcript import SqlConversations, SqlTranscript, open_database
 from worker.turn import Turn
 from worker.waiting import WaitingRoom
 
@@ -41,6 +43,9 @@ class Adapters:
     engine: RestEngine
     threads: RedisThreads
     model: Model
+    outbox: RedisOutbox
+    transcript: SqlTranscript | None = None
+    conversations: SqlConversations | None = None
 
 
 def worker_id() -> str:
@@ -60,7 +65,11 @@ async def connect(settings: Settings) -> AsyncIterator[Adapters]:
             engine=await stack.enter_async_context(_open_engine(settings)),
             threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),
             model=await stack.enter_async_context(_open_model(settings)),
+            outbox=RedisOutbox(redis, prefix=settings.redis_prefix, engine=settings.engine_name),
         )
+        if settings.keeps_transcript:
+            database = await stack.enter_async_context(open_database(settings.transcript_url.get_secret_value()))
+            adapters = replace(adapters, transcript=SqlTranscript(database), conversations=SqlConversations(database))
         yield failpoints.armed(adapters)
 
 
@@ -93,10 +102,13 @@ async def work(
     async with AsyncExitStack() as stack:
         dependencies = await stack.enter_async_context(Dependencies(probes))
         slots = Slots(settings.max_tasks)
+        recorder = None
+        if adapters.transcript is not None:
+            recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.transcript))
         handler = TaskHandler(
             Leases(engine, settings.lock),
             slots,
-            Turn(engine, threads, {"openai": adapters.model}, specs, rules(settings), stopping.is_set),
+            Turn(engine, threads, {"openai": adapters.model}, specs, rules(settings), stopping.is_set, recorder),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
             Delivery(engine, threads),
             dependencies,

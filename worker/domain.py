@@ -57,6 +57,12 @@ class Task:
     properties: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, Variable] = field(default_factory=dict)
 
+    @property
+    def definition_version(self) -> int | None:
+        """The definition's version, as far as its id tells: `key:version:number`, a mere number where that is long."""
+        parts = self.process_definition_id.rsplit(":", 2)
+        return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else None  # noqa: PLR2004 - the parts above
+
 
 @dataclass(frozen=True, slots=True)
 class TaskState:

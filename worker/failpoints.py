@@ -44,7 +44,8 @@ class Watched:
 
 def watched(ports: P, reached: Callable[[str], None]) -> P:
     """Watch every port of a dataclass of ports."""
-    wrapped = {each.name: Watched(each.name, getattr(ports, each.name), reached) for each in fields(ports)}  # type: ignore[arg-type]  # Adapters is a dataclass
+    named = {each.name: getattr(ports, each.name) for each in fields(ports)}  # type: ignore[arg-type]  # Adapters is a dataclass
+    wrapped = {name: Watched(name, port, reached) for name, port in named.items() if port is not None}
     return replace(ports, **wrapped)  # type: ignore[type-var]  # as above
 
 

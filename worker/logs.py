@@ -34,6 +34,10 @@ class Event(StrEnum):
     VERDICT_NOT_DELIVERED = "verdict_not_delivered"
     JOURNAL_NOT_WRITTEN = "journal_not_written"
     RECORD_CORRUPT = "record_corrupt"
+    TRANSCRIPT_DOWN = "transcript_down"
+    TRANSCRIPT_UP = "transcript_up"
+    RECORDER_CRASHED = "recorder_crashed"
+    EXCHANGE_UNSTORABLE = "exchange_unstorable"
 
 
 def trace(error: BaseException) -> str:

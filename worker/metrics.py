@@ -25,3 +25,5 @@ COMPLETIONS_REPEATED = Counter("worker_completions_repeated", "Completions sent 
 PAUSED = Gauge("worker_dependency_paused", "1 while we wait for this dependency.", ["dependency"])
 LOOP_LAG = Gauge("worker_event_loop_lag_seconds", "How late the event loop's last tick was.")
 LAST_POLL = Gauge("worker_last_poll_timestamp_seconds", "When a poll last succeeded, as Unix time.")
+EXCHANGES = Counter("worker_exchanges", "Exchanges for the transcript by result.", ["result"])
+UNRECORDED = Gauge("worker_turns_unrecorded", "Turns that the transcript may not have yet, of all workers.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
+from worker.conversations import Exchange, Pending
 from worker.domain import (
     Answer,
     Assistant,
@@ -155,10 +156,13 @@ class Threads(Protocol):
         """
         ...
 
-    async def answer(self, hold: Hold, attempt: int, answer: Answer, *, published: bool) -> Answer:
+    async def answer(
+        self, hold: Hold, attempt: int, answer: Answer, *, published: bool, exchange: Exchange | None = None
+    ) -> Answer:
         """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
 
-        Needs no hold. `published` notes that the engine has the thread variable.
+        Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the transcript is
+        to have of it; its times are set here.
         """
         ...
 
@@ -183,6 +187,38 @@ class Threads(Protocol):
 
     async def ping(self) -> None:
         """Return if the store can be used."""
+        ...
+
+
+class Outbox(Protocol):
+    """What the transcript has yet to get. Every method may raise StoreDown."""
+
+    async def claim(self, most: int) -> list[Pending]:
+        """Take turns that are due, the oldest first; unless they are settled they are due again half a minute later."""
+        ...
+
+    async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
+        """Forget the exchanges of these attempts, and the turn if nothing more can come of it."""
+        ...
+
+    async def postpone(self, pending: Pending, by: timedelta) -> None:
+        """Have the turn due again later."""
+        ...
+
+    async def backlog(self) -> int:
+        """How many turns wait to be settled."""
+        ...
+
+
+class Recording(Protocol):
+    """What a turn tells of its exchange, once Redis has it or cannot have it. Never waits, never raises."""
+
+    def wake(self) -> None:
+        """Look at the outbox: there is something."""
+        ...
+
+    def keep(self, exchange: Exchange) -> None:
+        """Take an exchange that Redis could not."""
         ...
 
 

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     )
     redis_prefix: str = Field("assistant-worker", description="First part of every key in Redis.")
 
+    transcript_url: SecretStr = Field(
+        SecretStr("sqlite:///transcript.db"),
+        description="Where conversations are kept: sqlite:///path for one worker, postgresql://… for several; or off.",
+    )
+
     openai_api_key: SecretStr | None = Field(None, description="Key of the provider `openai`.")
     openai_base_url: str | None = Field(
         None, description="Another server that speaks OpenAI's Conversations and Responses."
@@ -149,6 +154,11 @@ class Settings(BaseSettings):
         return timedelta(days=self.thread_days)
 
     @property
+    def keeps_transcript(self) -> bool:
+        """Whether there is a transcript."""
+        return self.transcript_url.get_secret_value().lower() != "off"
+
+    @property
     def redis_address(self) -> str:
         """REDIS_URL as it may be shown: without credentials, and without the query, which may hold them too."""
         scheme, _, rest = self.redis_url.get_secret_value().partition("://")
@@ -182,6 +192,13 @@ class Settings(BaseSettings):
         mistake = _mistake_in_redis_address(value.get_secret_value())
         if mistake:
             raise ValueError(mistake)
+        return value
+
+    @field_validator("transcript_url")
+    @classmethod
+    def _is_database(cls, value: SecretStr) -> SecretStr:
+        if not re.match(r"(?i)off$|sqlite:///.|postgres(ql)?://[^/]", value.get_secret_value()):
+            raise ValueError("must be sqlite:///path, postgresql://user:password@host/database, or off")
         return value
 
     @field_validator("engine_name", "redis_prefix")

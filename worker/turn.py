@@ -26,7 +26,7 @@ from worker.domain import (
 from worker.errors import BadModel, Poisonous, StoreDown, WorkerError
 from worker.inputs import gather
 from worker.logs import Event, trace
-from worker.ports import Assistants, Engine, Model, Threads
+from worker.ports import Assistants, Engine, Model, Recording, Threads
 from worker.properties import TaskProperties
 from worker.record import Record, Rules
 
@@ -68,6 +68,7 @@ class Turn:
         assistants: Assistants,
         rules: Rules,
         stopping: Callable[[], bool],
+        recording: Recording | None = None,
     ) -> None:
         self._engine = engine
         self._threads = threads
@@ -75,6 +76,7 @@ class Turn:
         self._assistants = assistants
         self._rules = rules
         self._stopping = stopping
+        self._recording = recording
 
     async def __call__(self, task: Task, record: Record) -> verdict.Verdict | Held:
         """Take the turn and say what the engine is to be told. Errors become verdicts here; `record.error` has them."""
@@ -191,11 +193,13 @@ class Turn:
             rules=self._rules,
             stopping=self._stopping,
             task=errand.task,
+            activity_name=" ".join(errand.activity.name.split()),
             text=text,
             assistant=errand.assistant,
             home=errand.home,
             entry=entry,
             record=record,
+            recording=self._recording,
         )
 
     async def _judge(self, errand: Errand, record: Record, answer: Answer) -> verdict.Verdict:

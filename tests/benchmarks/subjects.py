@@ -10,6 +10,7 @@ from typing import Any
 
 from worker.dev.processes import Process, running
 from worker.dev.servers import CLEAN_ENVIRONMENT
+from worker.dev.stage import PYTHON_ENVIRONMENT, Worker
 
 ROOT = Path(__file__).parents[2]
 RESULT = "result.json"
@@ -19,6 +20,9 @@ IN_FLIGHT = 10
 SHORT_POLLS = {"POLL_SECONDS": "2"}
 """Because a stop lets the last poll return. In a backlog no poll waits."""
 USUAL_POLLS = {"POLL_SECONDS": "10"}
+LOCK_SECONDS = 10
+"""Of workers that are killed: the least there is."""
+SHORT_LOCKS = {"LOCK_SECONDS": str(LOCK_SECONDS)}
 RUN_SECONDS = 180
 
 
@@ -73,6 +77,11 @@ def idle(place: Place, seconds: float) -> Subject:
     return Subject("ours", options, _environment(place, USUAL_POLLS))
 
 
+def worker(place: Place) -> Worker:
+    """Make our worker as it is installed, with the shortest lock and short polls. It runs until somebody ends it."""
+    return Worker({**PYTHON_ENVIRONMENT, **_environment(place, SHORT_POLLS | SHORT_LOCKS)})
+
+
 async def run(subject: Subject) -> dict[str, Any]:
     """Start it and return its result."""
     async with running(subject):
@@ -92,6 +101,7 @@ def _environment(place: Place, pace: Mapping[str, str] = SHORT_POLLS) -> dict[st
         "ASSISTANTS_DIR": str(ROOT / "bpmn" / "assistants"),
         "MAX_TASKS": str(SLOTS),
         "HEALTH_PORT": "0",
+        "TRANSCRIPT_URL": "off",
         **pace,
         **provider,
         **place.settings,

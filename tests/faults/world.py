@@ -3,12 +3,12 @@
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 
@@ -25,12 +25,27 @@ from worker.dev.servers import Valkey
 from worker.dev.stage import PYTHON_ENVIRONMENT
 from worker.failpoints import VARIABLE
 
+T = TypeVar("T")
+
 databases = count(2048)
 """Numbers of empty databases; the lower half belongs to the other tests."""
 KEY = "sk-fault-key-never-logged"
 CALM_SECONDS = 0.2
+"""Between two questions to the engine: many tests wait side by side for the one that they share."""
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
+
+
+async def calmly(question: Callable[[], Awaitable[T | None]], seconds: float, what: str) -> T:
+    """Wait as `wait_until` does, for what only the engine can tell."""
+
+    async def asked() -> T | None:
+        value = await question()
+        if not value:
+            await asyncio.sleep(CALM_SECONDS)
+        return value
+
+    return await wait_until(asked, seconds, what)
 
 
 @dataclass(slots=True)
@@ -162,17 +177,30 @@ class World:
         wanted = list(instances or self.instances)
 
         async def are_over() -> bool:
-            await asyncio.sleep(CALM_SECONDS)  # many tests wait side by side for one engine
             body = {"processInstanceIds": wanted, "finished": True}
             count = await self.rest.post("history/process-instance/count", body)
             return bool(count["count"] == len(wanted))
 
         try:
-            await wait_until(are_over, seconds, "the end of all instances")
+            await calmly(are_over, seconds, "the end of all instances")
         except AssertionError as exc:
             open_tasks = [await self.rest.tasks(each) for each in wanted]
             exc.add_note(f"{self.history.tail()}\n{self.logs()[-4000:]}\n{open_tasks}")
             raise
+
+    async def until_open(self, instance: str, activity: str) -> dict[str, Any]:
+        """Wait until the instance has reached this activity and return its external task."""
+        return await self._task(instance, lambda task: task["activityId"] == activity, 30)
+
+    async def until_failed(self, instance: str, seconds: float = 20) -> dict[str, Any]:
+        """Wait until a task of the instance has a failure's message, and return it."""
+        return await self._task(instance, lambda task: bool(task["errorMessage"]), seconds)
+
+    async def _task(self, instance: str, is_it: Callable[[dict[str, Any]], bool], seconds: float) -> dict[str, Any]:
+        async def found() -> dict[str, Any] | None:
+            return next((task for task in await self.rest.tasks(instance) if is_it(task)), None)
+
+        return await calmly(found, seconds, f"a task of {instance}")
 
     async def locks_run_out(self) -> None:
         """Free every task of the test at once, as the locks of dead workers do in time."""
@@ -237,6 +265,7 @@ async def open_world(
             "lock_seconds": 10,
             "grace_seconds": 5,
             "health_port": 0,
+            "transcript_url": "off",
         }
         rig = Rig(rest, model, valkey.url(database), assistants, settings=settings)  # looks past the proxy
         settings["topics"] = rig.topic

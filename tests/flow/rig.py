@@ -97,6 +97,7 @@ class Rig:
             "lock_seconds": 10,
             "grace_seconds": 5,
             "health_port": 0,
+            "transcript_url": "off",
         }
         return Settings(_env_file=None, **(values | self.settings | overrides))
 

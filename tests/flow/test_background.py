@@ -44,6 +44,7 @@ async def kill_at(rig: Rig, point: str, instance: str) -> None:
         "POLL_SECONDS": 1,
         "LOCK_SECONDS": 10,
         "HEALTH_PORT": 0,
+        "TRANSCRIPT_URL": "off",
         "WORKER_FAIL_POINT": point,
         "PYTHONPATH": Path(__file__).parents[2],
     }

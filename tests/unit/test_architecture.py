@@ -15,8 +15,20 @@ from worker import errors
 ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "worker"
 
-PURE = {"domain", "errors", "verdict", "ports", "properties", "inputs", "prompt", "result", "record"}
-CORE = {"turn", "asking", "calling", "lease", "delivery", "waiting", "slots", "dependencies", "handler", "poller"}
+PURE = {"domain", "conversations", "errors", "verdict", "ports", "properties", "inputs", "prompt", "result", "record"}
+CORE = {
+    "turn",
+    "asking",
+    "calling",
+    "lease",
+    "delivery",
+    "waiting",
+    "slots",
+    "dependencies",
+    "handler",
+    "poller",
+    "recorder",
+}
 DRIVERS: dict[str, set[str]] = {
     **{part: set() for part in PURE},
     **{part: {"structlog"} for part in CORE},
@@ -30,6 +42,7 @@ DRIVERS: dict[str, set[str]] = {
     "threads": {"redis", "structlog"},
     "models": {"aiohttp", "httpx2", "openai", "pydantic"},
     "failpoints": set(),
+    "transcript": {"alembic", "asyncpg", "sqlalchemy", "structlog"},
     "doctor": {"rich"},
     "cli": set(),
     "bootstrap": {"structlog"},

@@ -77,7 +77,8 @@ def test_the_example_copied_as_it_is_changes_nothing(empty_place: Path) -> None:
 def test_defaults_are_those_that_are_promised() -> None:
     settings = read()
     assert settings.redis_url.get_secret_value() == "redis://localhost:6379/0"
-    assert settings.model_dump(exclude={"redis_url"}) == {
+    assert settings.transcript_url.get_secret_value() == "sqlite:///transcript.db"
+    assert settings.model_dump(exclude={"redis_url", "transcript_url"}) == {
         "engine_url": "http://localhost:8080/engine-rest",
         "engine_name": "default",
         "engine_user": None,
@@ -119,6 +120,7 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "REDIS_URL": ("rediss://u:p@redis.example/3", SecretStr("rediss://u:p@redis.example/3")),
         "REDIS_CA_FILE": ("ca.pem", Path("ca.pem")),
         "REDIS_PREFIX": ("team:worker", "team:worker"),
+        "TRANSCRIPT_URL": ("postgresql://u:p@db/x", SecretStr("postgresql://u:p@db/x")),
         "OPENAI_API_KEY": ("sk-1", SecretStr("sk-1")),
         "OPENAI_BASE_URL": ("http://localhost:9/v1/", "http://localhost:9/v1"),
         "ASSISTANTS_DIR": ("/specs", Path("/specs")),

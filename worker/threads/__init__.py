@@ -2,6 +2,7 @@
 
 from worker.threads.connect import open_redis
 from worker.threads.inspection import Inspection, RedisInfo, Unusable
+from worker.threads.outbox import RedisOutbox
 from worker.threads.store import RedisThreads
 
-__all__ = ["Inspection", "RedisInfo", "RedisThreads", "Unusable", "open_redis"]
+__all__ = ["Inspection", "RedisInfo", "RedisOutbox", "RedisThreads", "Unusable", "open_redis"]

@@ -29,5 +29,10 @@ class Keys:
         return f"{self._turns}:{_encode(task_id)}"
 
 
+def unrecorded(prefix: str, engine: str) -> str:
+    """Name the one list of turns that the transcript may not have yet."""
+    return f"{prefix}:{_encode(engine)}:unrecorded"
+
+
 def _encode(part: str) -> str:
     return quote(part, safe="", errors="surrogatepass")

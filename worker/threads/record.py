@@ -1,12 +1,16 @@
-"""How an answer is kept in the journal: one JSON text with a schema number."""
+"""How an answer is kept in the journal, and an exchange until the transcript has it: JSON with a schema number."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.domain import Answer, Outcome, Thread
+from worker.conversations import Exchange
+from worker.domain import Answer, Outcome, Thread, ThreadKey
 from worker.errors import StoreDown
 
 SCHEMA = 1
+_TIMES = ("asked_at", "answered_at")
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class CorruptRecord(StoreDown):
@@ -37,4 +41,25 @@ def load(text: str) -> Answer:
             thread=Thread(**thread) if thread else None,
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+        raise CorruptRecord(type(exc).__name__) from exc
+
+
+def dump_exchange(exchange: Exchange) -> str:
+    """Write an exchange as text, without its times: those are Redis' own, by the clock that all workers share."""
+    fields = {name: getattr(exchange, name) for name in exchange.__slots__ if name not in _TIMES}
+    key = {name: getattr(exchange.key, name) for name in exchange.key.__slots__}
+    return json.dumps({"schema": SCHEMA, **fields, "key": key}, ensure_ascii=True, separators=(",", ":"))
+
+
+def load_exchange(text: str, answered_us: str) -> Exchange:
+    """Read it back; the time is in microseconds since the epoch. Raises CorruptRecord."""
+    try:
+        record: dict[str, Any] = json.loads(text)
+        if record.pop("schema") != SCHEMA:
+            raise CorruptRecord("unknown schema")
+        answered_at = _EPOCH + timedelta(microseconds=int(answered_us))
+        asked_at = answered_at - timedelta(seconds=record["seconds"] or 0)
+        changed = {"key": ThreadKey(**record["key"]), "outcome": Outcome(record["outcome"])}
+        return Exchange(**{**record, **changed}, asked_at=asked_at, answered_at=answered_at)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc

@@ -1,41 +1,24 @@
 """Threads in Redis: the map, the hold and the journal, changed by Lua scripts only."""
 
-import asyncio
-from collections.abc import Awaitable
 from datetime import timedelta
-from hashlib import sha1
-from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import structlog
-from redis.exceptions import NoScriptError, ResponseError
 
+from worker.conversations import Exchange
 from worker.domain import Answer, Answered, Asked, Busy, Entered, Entry, Hold, Thread, ThreadKey
 from worker.logs import Event
 from worker.threads.connect import Client
-from worker.threads.failures import ERRORS, code_of, down, spoils_a_script
-from worker.threads.keys import Keys
-from worker.threads.record import CorruptMap, CorruptRecord, dump, load
+from worker.threads.keys import Keys, unrecorded
+from worker.threads.record import CorruptMap, CorruptRecord, dump, dump_exchange, load
+from worker.threads.runner import Runner
 
 ANSWERED_FOR = timedelta(days=7)
 """How long an answer waits for its completion: longer than any weekend with a stopped engine."""
 DONE_FOR = timedelta(hours=1)
 """How long an accepted completion is remembered for a second delivery of the same task."""
-STALL = timedelta(seconds=3)
-"""The longest that a command may take. The driver's own steps (find the primary, connect, log in, ask) add up."""
-
-T = TypeVar("T")
-
 log = structlog.get_logger()
-
-
-class Script:
-    """A script's text, and the digest that servers know it by."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class RedisThreads:
@@ -43,13 +26,10 @@ class RedisThreads:
 
     def __init__(self, redis: Client, *, prefix: str, lease: timedelta, keep: timedelta) -> None:
         self._redis = redis
+        self._runner = Runner(redis)
         self._prefix = prefix
         self._lease = _ms(lease)
         self._keep = _ms(keep)
-        self._scripts = {
-            file.name.removesuffix(".lua"): Script(file.read_text())
-            for file in files(__package__).joinpath("scripts").iterdir()
-        }
 
     async def enter(self, key: ThreadKey, task_id: str) -> Entry:
         """See `ports.Threads.enter`. A record that nobody can read counts as absent, with a line in the log."""
@@ -80,12 +60,20 @@ class RedisThreads:
         names = [Keys.of(self._prefix, hold.key).turn(hold.task_id)]
         return bool(await self._run("note", names, attempt, response_id, self._keep))
 
-    async def answer(self, hold: Hold, attempt: int, answer: Answer, *, published: bool) -> Answer:
+    async def answer(
+        self, hold: Hold, attempt: int, answer: Answer, *, published: bool, exchange: Exchange | None = None
+    ) -> Answer:
         """See `ports.Threads.answer`."""
         keys = Keys.of(self._prefix, hold.key)
-        names = [keys.turn(hold.task_id), keys.hold, keys.thread]
+        turn = keys.turn(hold.task_id)
         written = answer.thread.id if published and answer.thread else ""
-        kept = await self._run("answer", names, hold.token, attempt, dump(answer), _ms(ANSWERED_FOR), written)
+        record = ""
+        if exchange is not None:
+            # First, and in a slot of its own: whoever drains the list finds no more than a turn without an answer yet.
+            await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
+            record = dump_exchange(exchange)
+        args = (hold.token, attempt, dump(answer), _ms(ANSWERED_FOR), written, record)
+        kept = await self._run("answer", [turn, keys.hold, keys.thread], *args)
         try:
             return load(kept)
         except CorruptRecord:
@@ -115,39 +103,14 @@ class RedisThreads:
         await self._run("ping", [f"{self._prefix}:ping"])
 
     async def _run(self, name: str, keys: list[str], *args: str | int) -> Any:
-        try:
-            return await _in_time(self._evaluate(self._scripts[name], keys, args))
-        except ResponseError as exc:
-            if spoils_a_script(exc):
-                raise CorruptRecord(f"{name} cannot work with what is there: {code_of(exc)}") from exc
-            raise down(exc) from exc
-        except ERRORS as exc:
-            raise down(exc) from exc
-
-    async def _evaluate(self, script: "Script", keys: list[str], args: tuple[str | int, ...]) -> Any:
-        """Run it by its digest, and by its text where the server does not know it, which teaches it.
-
-        Not by register_script: on a cluster that loads it into every primary, and fails while one of them is down.
-        """
-        try:
-            return await self._redis.evalsha(script.digest, len(keys), *keys, *args)
-        except NoScriptError:
-            return await self._redis.eval(script.text, len(keys), *keys, *args)
+        return await self._runner.run(name, keys, *args)
 
     async def _discard(self, names: list[str], unreadable: str) -> None:
         """Remove what is not a hash under our names; if all are, it is this one that cannot be read."""
-        try:
-            kinds = {name: await _in_time(self._redis.type(name)) for name in names}
-            spoilt = [name for name, kind in kinds.items() if kind not in {"hash", "none"}]
-            for name in spoilt or [unreadable]:
-                await _in_time(self._redis.delete(name))
-        except ERRORS as exc:
-            raise down(exc) from exc
-
-
-async def _in_time(command: Awaitable[T]) -> T:
-    async with asyncio.timeout(STALL.total_seconds()):
-        return await command
+        kinds = {name: await self._runner.command(self._redis.type(name)) for name in names}
+        spoilt = [name for name, kind in kinds.items() if kind not in {"hash", "none"}]
+        for name in spoilt or [unreadable]:
+            await self._runner.command(self._redis.delete(name))
 
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:

@@ -1,6 +1,7 @@
 -- Keep an attempt's first answer, with or without the hold, and let go of the hold if it is ours.
 -- KEYS    turn, hold, thread
--- ARGV    token, attempt, answer, journal ttl ms, id of the thread whose variable was written ('': none)
+-- ARGV    token, attempt, answer, journal ttl ms, id of the thread whose variable was written ('': none),
+--         what the transcript is to have of it ('': nothing)
 -- returns the answer that counts
 -- repeat  finds the answer kept and returns it
 if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
@@ -18,5 +19,10 @@ if turn[2] and tonumber(turn[2]) > tonumber(ARGV[2]) then
 end
 redis.call('HSET', KEYS[1], 'state', 'answered', 'attempt', ARGV[2], 'answer', ARGV[3])
 redis.call('HDEL', KEYS[1], 'deadline', 'limit', 'response', 'trouble_since', 'open', 'deaths')
+if ARGV[6] ~= '' then
+  local time = redis.call('TIME')
+  local microseconds = string.format('%.0f', time[1] * 1000000 + time[2])
+  redis.call('HSET', KEYS[1], 'unrecorded', '1', 'exchange:' .. ARGV[2], ARGV[6], 'at:' .. ARGV[2], microseconds)
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return ARGV[3]

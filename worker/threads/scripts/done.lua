@@ -1,4 +1,5 @@
--- The engine accepted the completion: the journal entry is only kept for a delivery that is on its way.
+-- The engine accepted the completion: the journal entry is only kept for a delivery that is on its way, and for the
+-- transcript as long as that does not have it.
 -- KEYS    turn
 -- ARGV    ttl ms
 -- returns 1 | 0 (no entry)
@@ -7,4 +8,7 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
   return 0
 end
 redis.call('HSET', KEYS[1], 'state', 'done')
+if redis.call('HEXISTS', KEYS[1], 'unrecorded') == 1 then
+  return 1
+end
 return redis.call('PEXPIRE', KEYS[1], ARGV[1])

@@ -1,0 +1,406 @@
+"""The record of conversations: what is kept of a turn, and how it is written, read and ended.
+
+A session is everything that is said under one thread key; a recreated thread goes on in the same session. Ids of
+sessions and messages follow from what they are of, so whoever writes them again writes the same rows. Every time is
+aware and UTC.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+from worker.domain import Outcome, ThreadKey
+from worker.errors import Permanent, Transient
+
+T = TypeVar("T")
+
+
+class TranscriptDown(Transient):
+    """The database cannot be used now; nothing was written, or the same may be written again."""
+
+
+class Unstorable(Permanent):
+    """This one exchange will never be taken; others are not concerned."""
+
+
+class BadCursor(Permanent):
+    """No page of ours ended with this cursor."""
+
+
+class Role(StrEnum):
+    """Who speaks, in the words of the record."""
+
+    USER = "user"
+    AGENT = "agent"
+    SYSTEM = "system"
+
+
+PROVIDER_ROLES: Mapping[str, Role] = {
+    "user": Role.USER,
+    "human": Role.USER,
+    "assistant": Role.AGENT,
+    "agent": Role.AGENT,
+    "model": Role.AGENT,
+    "ai": Role.AGENT,
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+}
+"""Providers' words for who speaks. This is the one place where they become ours."""
+
+
+def role_of(provider_role: str) -> Role:
+    """Return the record's word for a provider's. Raises Unstorable, which names it."""
+    try:
+        return PROVIDER_ROLES[provider_role]
+    except KeyError:
+        raise Unstorable(f"no role of the record is known for the provider's {provider_role[:40]!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One question and its answer, as handed to the record.
+
+    `engine`, task id and attempt name it: what comes again under the same name is not written again. `asked_as` and
+    `answered_as` are the provider's roles. `use` and `recovered` as in the turn's record. `seconds` is how long the
+    answer took. `user` is the person who asked, None where a process did.
+    """
+
+    key: ThreadKey
+    task_id: str
+    attempt: int
+    process_instance_id: str
+    activity_id: str
+    definition_id: str
+    definition_key: str
+    question: str
+    answer: str
+    asked_at: datetime
+    answered_at: datetime
+    activity_name: str = ""
+    definition_version: int | None = None
+    business_key: str | None = None
+    assistant_version: str | None = None
+    thread_id: str | None = None
+    generation: int | None = None
+    outcome: Outcome = Outcome.OK
+    detail: str = ""
+    response_id: str | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    use: str = "reused"
+    recovered: str | None = None
+    repaired: bool = False
+    seconds: float | None = None
+    user: str | None = None
+    asked_as: str = "user"
+    answered_as: str = "assistant"
+
+    @property
+    def owner_id(self) -> str | None:
+        """The instance that the session belongs to and ends with; None if instances share it by business key."""
+        if self.key.scope.startswith("business-key:"):
+            return None
+        return self.process_instance_id if self.key.scope.startswith("task:") else self.key.scope
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A turn with exchanges that the transcript may not have, by attempt. The ticket tells one claim from another.
+
+    `unreadable` are attempts of which nobody can read what stands there.
+    """
+
+    turn: str
+    ticket: str
+    exchanges: Mapping[int, Exchange]
+    unreadable: frozenset[int] = frozenset()
+
+
+def session_id(key: ThreadKey) -> str:
+    """Name the session of a thread key: 32 hex digits, no two keys alike."""
+    return _digest("session", key.engine, key.tenant, key.scope, key.assistant)
+
+
+def message_id(engine: str, task_id: str, attempt: int, role: Role) -> str:
+    """Name one side of an exchange: 32 hex digits."""
+    return _digest("message", engine, task_id, str(attempt), role)
+
+
+def _digest(*parts: str | None) -> str:
+    # Lengths keep parts apart, and None from the empty text.
+    named = b"".join(
+        b"-;" if part is None else b"%d:%b;" % (len(raw), raw)
+        for part in parts
+        for raw in [b"" if part is None else part.encode(errors="surrogatepass")]
+    )
+    return hashlib.sha256(named).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One conversation. Process facts are those of its earliest exchange, assistant and thread of its latest.
+
+    `process_instance_id` is None where instances share it by business key. `messages` is counted when it is read.
+    `duration_seconds` is set with `ended_at`.
+    """
+
+    id: str
+    kind: str
+    engine: str
+    scope: str
+    process_instance_id: str | None
+    definition_key: str
+    definition_version: int | None
+    business_key: str | None
+    tenant: str | None
+    assistant: str
+    assistant_version: str | None
+    thread_id: str | None
+    generation: int | None
+    user: str | None
+    started_at: datetime
+    last_at: datetime
+    ended_at: datetime | None
+    duration_seconds: float | None
+    is_active: bool
+    messages: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One side of an exchange. Positions grow with time within a session; a question stands right before its answer.
+
+    The answer carries response, model, tokens, `processing_seconds`, and in `metadata` outcome, detail, use,
+    recovered and repaired.
+    """
+
+    id: str
+    session_id: str
+    position: int
+    role: Role
+    content: str
+    attachment_url: str | None
+    process_instance_id: str
+    definition_id: str
+    task_id: str
+    activity_id: str
+    activity_name: str
+    attempt: int
+    thread_id: str | None
+    generation: int | None
+    response_id: str | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    processing_seconds: float | None
+    created_at: datetime
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A process instance that an assistant spoke in, by what the record knows of it.
+
+    `is_active`: one of its conversations has not ended. Shared conversations count with what was said in it.
+    """
+
+    id: str
+    engine: str
+    definition_id: str
+    definition_key: str
+    definition_version: int | None
+    business_key: str | None
+    tenant: str | None
+    started_at: datetime
+    last_at: datetime
+    is_active: bool
+    sessions: int
+    messages: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A message that a search found, with the place that shows why. `excerpt` is plain text."""
+
+    message_id: str
+    session_id: str
+    process_instance_id: str
+    activity_id: str
+    activity_name: str
+    assistant: str
+    business_key: str | None
+    role: Role
+    position: int
+    created_at: datetime
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is, counted when asked."""
+
+    sessions: int
+    active_sessions: int
+    instances: int
+    messages: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list. `next` is the cursor of the page behind it, None at the end."""
+
+    items: Sequence[T]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a reader may see; None sets no limit. None among the tenants stands for conversations without tenant.
+
+    A limit to instances hides conversations that instances share by business key.
+    """
+
+    tenants: frozenset[str | None] | None = None
+    instances: frozenset[str] | None = None
+
+
+EVERYTHING = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which sessions are wanted; None leaves a field open.
+
+    `instance` also finds shared sessions in which it spoke. The time span wants some of the session in it: `since`
+    belongs to it, `until` does not.
+    """
+
+    engine: str | None = None
+    instance: str | None = None
+    business_key: str | None = None
+    definition_key: str | None = None
+    assistant: str | None = None
+    tenants: frozenset[str] | None = None
+    active: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages are wanted: of a session, of an instance, of one of its activities."""
+
+    session_id: str | None = None
+    instance: str | None = None
+    activity_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose record ends: one process instance's, or a business key's. Exactly one of the two is set."""
+
+    engine: str
+    instance: str | None = None
+    business_key: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.instance is None) == (self.business_key is None):
+            raise ValueError("a subject is an instance or a business key")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many rows a step of ending changed."""
+
+    sessions: int
+    messages: int
+
+
+class Transcript(Protocol):
+    """The writing side. Every method may raise TranscriptDown, and may be repeated with the same effect."""
+
+    async def record(self, exchange: Exchange) -> None:
+        """Write both messages, and the session if it is new; returns when they are safe on disk.
+
+        Both or neither are written. What has been written under the same name stays as it is. Late and out of order
+        is fine: positions follow from `answered_at`. Raises Unstorable.
+        """
+        ...
+
+    async def end_sessions(self, engine: str, instance: str, ended_at: datetime) -> int:
+        """Note that an instance's own sessions are over; returns how many were active.
+
+        A session that is shared by business key goes on. One that is written later than this starts active: repeat.
+        """
+        ...
+
+    async def anonymise(self, subjects: Sequence[Subject]) -> Ended:
+        """Replace contents and users by a mark; structure, times and numbers stay."""
+        ...
+
+    async def remove(self, subjects: Sequence[Subject]) -> Ended:
+        """Delete sessions and messages. Of a shared session only what was said in the instance goes.
+
+        An exchange that is recorded afterwards is written again: empty what still holds it first.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return if the database can be used."""
+        ...
+
+
+class Conversations(Protocol):
+    """The reading side. Every method may raise TranscriptDown; those with `after` also BadCursor.
+
+    `within` is what the reader may see; anything else is as if it were not there. Cursors stay good while more is
+    written.
+    """
+
+    async def sessions(
+        self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
+    ) -> Page[Session]:
+        """Sessions, the newest start first."""
+        ...
+
+    async def session(self, session_id: str, *, within: Limits) -> Session | None:
+        """One session."""
+        ...
+
+    async def messages(
+        self, wanted: MessageFilter, *, within: Limits, after: str | None = None, limit: int = 100, newest: bool = False
+    ) -> Page[Message]:
+        """Messages in order, or from the newest back."""
+        ...
+
+    async def instances(
+        self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
+    ) -> Page[Instance]:
+        """Process instances, the newest start first."""
+        ...
+
+    async def instance(self, instance_id: str, *, within: Limits) -> Instance | None:
+        """One process instance."""
+        ...
+
+    async def search(
+        self, text: str, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
+    ) -> Page[Hit]:
+        """Messages with all words of the text, the newest first. Words of three letters and more find longer ones.
+
+        Case does not matter, and nothing in the text has a meaning of its own. A text without words finds nothing.
+        """
+        ...
+
+    async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
+        """Count what is wanted."""
+        ...

@@ -1,0 +1,71 @@
+"""Runs the Lua scripts of this folder, each command within a bounded time, and translates what goes wrong."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from datetime import timedelta
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from worker.threads.connect import Client
+from worker.threads.failures import ERRORS, code_of, down, spoils_a_script
+from worker.threads.record import CorruptRecord
+
+STALL = timedelta(seconds=3)
+"""The longest that a command may take. The driver's own steps (find the primary, connect, log in, ask) add up."""
+
+T = TypeVar("T")
+
+
+class Script:
+    """A script's text, and the digest that servers know it by."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Runner:
+    """Every script of the folder `scripts` by its name."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+        self._scripts = {
+            file.name.removesuffix(".lua"): Script(file.read_text())
+            for file in files(__package__).joinpath("scripts").iterdir()
+        }
+
+    async def run(self, name: str, keys: Sequence[str], *args: str | int) -> Any:
+        """Return what the script returns. Raises StoreDown; CorruptRecord if it chokes on what stands there."""
+        try:
+            return await self.in_time(self._evaluate(self._scripts[name], keys, args))
+        except ResponseError as exc:
+            if spoils_a_script(exc):
+                raise CorruptRecord(f"{name} cannot work with what is there: {code_of(exc)}") from exc
+            raise down(exc) from exc
+        except ERRORS as exc:
+            raise down(exc) from exc
+
+    async def command(self, command: Awaitable[T]) -> T:
+        """Return what a command of the driver returns. Raises StoreDown."""
+        try:
+            return await self.in_time(command)
+        except ERRORS as exc:
+            raise down(exc) from exc
+
+    async def in_time(self, command: Awaitable[T]) -> T:
+        """Bound a command of the driver; its own errors pass."""
+        async with asyncio.timeout(STALL.total_seconds()):
+            return await command
+
+    async def _evaluate(self, script: Script, keys: Sequence[str], args: tuple[str | int, ...]) -> Any:
+        """Run it by its digest, and by its text where the server does not know it, which teaches it.
+
+        Not by register_script: on a cluster that loads it into every primary, and fails while one of them is down.
+        """
+        try:
+            return await self._redis.evalsha(script.digest, len(keys), *keys, *args)
+        except NoScriptError:
+            return await self._redis.eval(script.text, len(keys), *keys, *args)

@@ -1,0 +1,22 @@
+-- Forget exchanges that the transcript has.
+-- KEYS    turn
+-- ARGV    ttl ms of a turn that is over, then the attempts
+-- returns 1 (nothing more will come of this turn as it stands) | 0
+-- repeat  finds them forgotten
+for index = 2, #ARGV do
+  redis.call('HDEL', KEYS[1], 'exchange:' .. ARGV[index], 'at:' .. ARGV[index])
+end
+local state = redis.call('HGET', KEYS[1], 'state')
+if not state then
+  return 1
+end
+for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(name, 1, 9) == 'exchange:' then
+    return 0
+  end
+end
+redis.call('HDEL', KEYS[1], 'unrecorded')
+if state == 'done' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+end
+return (state == 'done' or state == 'answered') and 1 or 0

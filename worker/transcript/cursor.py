@@ -1,0 +1,39 @@
+"""Cursors: the last row of a page, so that the next page begins behind it, whatever is written meanwhile."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+
+from worker.conversations import BadCursor
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGEST = 2**62
+
+
+def micros(time: datetime) -> int:
+    """Microseconds since 1970."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def time_of(micros: int) -> datetime:
+    """Turn microseconds back into the time. Raises BadCursor for one outside of the calendar."""
+    try:
+        return _EPOCH + timedelta(microseconds=micros)
+    except OverflowError as exc:
+        raise BadCursor("this is no cursor of ours") from exc
+
+
+def dump(number: int, name: str) -> str:
+    """Write a row's place as text that fits into an address."""
+    return base64.urlsafe_b64encode(json.dumps([number, name]).encode()).decode().rstrip("=")
+
+
+def load(cursor: str) -> tuple[int, str]:
+    """Read it back. Raises BadCursor."""
+    try:
+        number, name = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise BadCursor("this is no cursor of ours") from exc
+    if type(number) is not int or type(name) is not str or abs(number) > _LARGEST:
+        raise BadCursor("this is no cursor of ours")
+    return number, name

@@ -1,0 +1,189 @@
+"""One database: reached when it is first used, brought up to date then, and closed at the end."""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from worker.errors import Permanent
+from worker.transcript.failures import ERRORS, translated
+from worker.transcript.tables import VERSION_TABLE
+
+MIGRATING = 7_214_160_903_551_417
+"""PostgreSQL's name for our right to migrate: any number that nobody else uses there."""
+BUSY_MS = 5000
+CONNECT_SECONDS = 5
+COMMAND_SECONDS = 30
+
+FORMS = "sqlite:///folder/file.db, sqlite:////folder/file.db or postgresql://user:password@host:5432/database"
+
+
+class Database:
+    """Connections to it, for the event loop that opened it. Raises TranscriptDown, Unstorable."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self._migrated = False
+        self._migration = asyncio.Lock()
+        # SQLite has one writer; its own waiting is a sleep that may starve one of many.
+        self._turn = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is the embedded one."""
+        return self._engine.dialect.name == "sqlite"
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection to read from."""
+        try:
+            await self._prepare()
+            async with self._engine.connect() as connection:
+                yield connection
+        except ERRORS as exc:
+            raise translated(exc) from exc
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection whose work is committed, and on disk, at the end of the block; an error undoes it all."""
+        try:
+            await self._prepare()
+            async with self._writer() as connection:
+                yield connection
+                await connection.commit()
+        except ERRORS as exc:
+            raise translated(exc) from exc
+
+    @asynccontextmanager
+    async def _writer(self) -> AsyncIterator[AsyncConnection]:
+        async with AsyncExitStack() as stack:
+            if self._turn:
+                await stack.enter_async_context(self._turn)
+            connection = await stack.enter_async_context(self._engine.connect())
+            await connection.execution_options(**_WRITES)
+            yield connection
+
+    async def _prepare(self) -> None:
+        # Connections and locks belong to a loop; used from another one they would hang, or lose what they were given.
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("the record was opened in another event loop")
+        if self._migrated:
+            return
+        async with self._migration:
+            if not self._migrated:
+                await self._migrate()
+                self._migrated = True
+
+    async def _migrate(self) -> None:
+        """Bring the tables up to date; of many that start at once one does, and the others wait for it."""
+        async with self._writer() as connection:
+            if not self.is_sqlite:
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": MIGRATING})
+            await connection.run_sync(_upgrade)
+            await connection.commit()
+
+
+_WRITES = {"writes": True}
+
+
+_STEPS = ScriptDirectory(str(Path(__file__).with_name("migrations")))
+
+
+def _upgrade(connection: Connection) -> None:
+    # Without Alembic's own environment, whose globals two that start at once in one process would mix up.
+    context = MigrationContext.configure(
+        connection,
+        opts={
+            "version_table": VERSION_TABLE,
+            "transactional_ddl": True,  # SQLite's too, as its transactions are begun by us
+            "fn": lambda revision, _: _STEPS._upgrade_revs("head", revision),  # noqa: SLF001 - as alembic.command does
+        },
+    )
+    context.run_migrations(op=Operations(context))
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[Database]:
+    """Open a database by its address; nothing is reached yet. Raises Permanent for an address that cannot be one."""
+    parts = _parsed(url)
+    engine = _sqlite(parts) if parts.drivername == "sqlite" else _postgresql(parts)
+    try:
+        yield Database(engine)
+    finally:
+        await engine.dispose()
+
+
+def address(url: str) -> str:
+    """Show an address without user, password and options."""
+    parts = _parsed(url)
+    return f"{parts.drivername}://{parts.host or ''}{f':{parts.port}' if parts.port else ''}/{parts.database}"
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        parts = None
+    if parts is None or not parts.database or not re.fullmatch("sqlite|postgresql", parts.drivername):
+        raise Permanent(f"TRANSCRIPT_URL: must look like {FORMS}")
+    if parts.drivername == "sqlite" and (parts.query or parts.database == ":memory:"):
+        raise Permanent("TRANSCRIPT_URL: must name a file, without options")
+    return parts
+
+
+def _sqlite(parts: URL) -> AsyncEngine:
+    engine = create_async_engine(parts.set(drivername="sqlite+aiosqlite"), hide_parameters=True)
+    path = Path(parts.database or "")
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def make_file(*_: Any) -> None:
+        # Nobody else reads what was said; SQLite's other files take over these rights.
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def configure(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # the driver begins no transactions by its own rules
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout = {BUSY_MS}",
+            "journal_mode = WAL",
+            "synchronous = FULL",  # a commit that was reported outlives a power cut
+            "foreign_keys = ON",
+            "secure_delete = ON",  # what is erased is overwritten
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that reads first and writes then would fail at once beside another writer.
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(parts: URL) -> AsyncEngine:
+    return create_async_engine(
+        parts.set(drivername="postgresql+asyncpg"),
+        hide_parameters=True,
+        pool_pre_ping=True,  # a server that was restarted costs nobody an error
+        pool_timeout=CONNECT_SECONDS,
+        connect_args={
+            "timeout": CONNECT_SECONDS,
+            "command_timeout": COMMAND_SECONDS,
+            "server_settings": {"application_name": "assistant-worker"},
+        },
+    )

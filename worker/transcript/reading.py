@@ -1,0 +1,175 @@
+"""The record's reading side."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import RowMapping, Select, func, select
+
+from worker.conversations import (
+    Counts,
+    Filter,
+    Hit,
+    Instance,
+    Limits,
+    Message,
+    MessageFilter,
+    Page,
+    Role,
+    Session,
+)
+from worker.transcript import conditions, cursor, rows
+from worker.transcript.database import Database
+from worker.transcript.tables import messages, sessions
+from worker.transcript.words import clean, excerpt
+
+T = TypeVar("T")
+
+_MESSAGE_COUNT = (
+    select(func.count())
+    .where(messages.c.session_id == sessions.c.id)
+    .correlate(sessions)
+    .scalar_subquery()
+    .label("message_count")
+)
+_STARTED = func.min(messages.c.position)
+_INSTANCES = (
+    select(
+        messages.c.process_instance_id.label("id"),
+        sessions.c.engine,
+        func.max(messages.c.definition_id).label("definition_id"),
+        func.max(sessions.c.definition_key).label("definition_key"),
+        func.max(sessions.c.definition_version).label("definition_version"),
+        func.max(sessions.c.business_key).label("business_key"),
+        func.max(sessions.c.tenant).label("tenant"),
+        func.min(messages.c.created_at).label("started_at"),
+        func.max(messages.c.created_at).label("last_at"),
+        func.count(sessions.c.id.distinct()).label("sessions"),
+        func.count().label("messages"),
+        func.coalesce(func.sum(messages.c.input_tokens), 0).label("input_tokens"),
+        func.coalesce(func.sum(messages.c.output_tokens), 0).label("output_tokens"),
+        func.count(sessions.c.id).filter(sessions.c.is_active).label("active"),
+        _STARTED.label("position"),
+    )
+    .join_from(messages, sessions)
+    .group_by(sessions.c.engine, messages.c.process_instance_id)
+)
+
+
+class SqlConversations:
+    """Implements `conversations.Conversations`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def sessions(
+        self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
+    ) -> Page[Session]:
+        """See `conversations.Conversations.sessions`."""
+        query = select(sessions, _MESSAGE_COUNT).where(*conditions.wanted(wanted), *conditions.seen(within))
+        if after is not None:
+            number, name = cursor.load(after)
+            query = query.where(conditions.before(sessions.c.started_at, sessions.c.id, cursor.time_of(number), name))
+        found = await self._rows(query.order_by(sessions.c.started_at.desc(), sessions.c.id.desc()).limit(limit + 1))
+        return _page(found, limit, rows.session, lambda last: (cursor.micros(last["started_at"]), last["id"]))
+
+    async def session(self, session_id: str, *, within: Limits) -> Session | None:
+        """See `conversations.Conversations.session`."""
+        own = sessions.c.id == clean(session_id)
+        found = await self._rows(select(sessions, _MESSAGE_COUNT).where(own, *conditions.seen(within)))
+        return rows.session(found[0]) if found else None
+
+    async def messages(
+        self, wanted: MessageFilter, *, within: Limits, after: str | None = None, limit: int = 100, newest: bool = False
+    ) -> Page[Message]:
+        """See `conversations.Conversations.messages`."""
+        query = select(messages).join(sessions).where(*conditions.said(wanted), *conditions.seen(within))
+        position, name = messages.c.position, messages.c.id
+        if after is not None:
+            beyond = conditions.before if newest else conditions.behind
+            query = query.where(beyond(position, name, *cursor.load(after)))
+        order = (position.desc(), name.desc()) if newest else (position, name)
+        return _page(await self._rows(query.order_by(*order).limit(limit + 1)), limit, rows.message, _place)
+
+    async def instances(
+        self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
+    ) -> Page[Instance]:
+        """See `conversations.Conversations.instances`."""
+        query = _INSTANCES.where(*conditions.wanted(wanted), *conditions.seen(within))
+        if wanted.instance is not None:
+            query = query.where(messages.c.process_instance_id == clean(wanted.instance))
+        if after is not None:
+            query = query.having(conditions.before(_STARTED, messages.c.process_instance_id, *cursor.load(after)))
+        query = query.order_by(_STARTED.desc(), messages.c.process_instance_id.desc())
+        return _page(await self._rows(query.limit(limit + 1)), limit, _instance, _place)
+
+    async def instance(self, instance_id: str, *, within: Limits) -> Instance | None:
+        """See `conversations.Conversations.instance`."""
+        page = await self.instances(Filter(instance=instance_id), within=within, limit=1)
+        return page.items[0] if page.items else None
+
+    async def search(
+        self, text: str, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
+    ) -> Page[Hit]:
+        """See `conversations.Conversations.search`."""
+        place = () if after is None else cursor.load(after)
+        found_by = conditions.found(text, sqlite=self._database.is_sqlite)
+        if found_by is None:
+            return Page([], None)
+        query = (
+            select(messages, sessions.c.assistant, sessions.c.business_key)
+            .join(sessions)
+            .where(found_by, *conditions.wanted(wanted), *conditions.seen(within))
+        )
+        if place:
+            query = query.where(conditions.before(messages.c.position, messages.c.id, *place))
+        query = query.order_by(messages.c.position.desc(), messages.c.id.desc()).limit(limit + 1)
+        return _page(await self._rows(query), limit, lambda row: _hit(row, text), _place)
+
+    async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
+        """See `conversations.Conversations.counts`."""
+        own = (*conditions.wanted(wanted), *conditions.seen(within))
+        of_sessions = select(
+            func.count().label("sessions"), func.count().filter(sessions.c.is_active).label("active_sessions")
+        ).where(*own)
+        of_messages = (
+            select(
+                func.count(messages.c.process_instance_id.distinct()).label("instances"),
+                func.count().label("messages"),
+                func.coalesce(func.sum(messages.c.input_tokens), 0).label("input_tokens"),
+                func.coalesce(func.sum(messages.c.output_tokens), 0).label("output_tokens"),
+            )
+            .join_from(messages, sessions)
+            .where(*own)
+        )
+        async with self._database.reading() as connection:
+            first = (await connection.execute(of_sessions)).mappings().one()
+            second = (await connection.execute(of_messages)).mappings().one()
+        return Counts(**{str(name): int(value) for name, value in (*first.items(), *second.items())})
+
+    async def _rows(self, query: Select[Any]) -> Sequence[RowMapping]:
+        async with self._database.reading() as connection:
+            found: Sequence[RowMapping] = (await connection.execute(query)).mappings().all()
+            return found
+
+
+def _page(
+    found: Sequence[RowMapping], limit: int, read: Callable[[RowMapping], T], place: Callable[[RowMapping], Any]
+) -> Page[T]:
+    """Keep one row less than was asked for: that one only says that there is more."""
+    kept = found[:limit]
+    return Page([read(row) for row in kept], cursor.dump(*place(kept[-1])) if len(found) > limit else None)
+
+
+def _place(row: RowMapping) -> tuple[int, str]:
+    return row["position"], row["id"]
+
+
+def _instance(row: RowMapping) -> Instance:
+    known: dict[str, Any] = {name: row[name] for name in Instance.__slots__ if name != "is_active"}
+    tokens = {name: int(row[name]) for name in ("input_tokens", "output_tokens")}  # PostgreSQL's sums are Decimal
+    return Instance(**known | tokens, is_active=row["active"] > 0)
+
+
+def _hit(row: RowMapping, text: str) -> Hit:
+    same = {name: row[name] for name in Hit.__slots__ if name not in ("message_id", "role", "excerpt")}
+    return Hit(**same, message_id=row["id"], role=Role(row["role"]), excerpt=excerpt(row["content"], text))

@@ -1,0 +1,131 @@
+"""Exchange → rows, and rows → what is read."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from worker.conversations import Exchange, Message, Role, Session, Unstorable, message_id, role_of, session_id
+from worker.transcript.cursor import micros
+from worker.transcript.words import clean_all, words
+
+Values = dict[str, Any]
+
+_LARGEST = 2**63
+_OF_THE_EARLIEST = ("definition_key", "definition_version", "business_key", "user_id", "started_at")
+_OF_THE_LATEST = ("assistant_version", "thread_id", "generation", "last_at")
+
+
+def session_row(exchange: Exchange) -> Values:
+    """Write the session as it is if this is its only exchange. Raises Unstorable."""
+    return _checked(
+        {
+            "id": session_id(exchange.key),
+            "kind": "thread",
+            "engine": exchange.key.engine,
+            "scope": exchange.key.scope,
+            "process_instance_id": exchange.owner_id,
+            "definition_key": exchange.definition_key,
+            "definition_version": exchange.definition_version,
+            "business_key": exchange.business_key,
+            "tenant": exchange.key.tenant,
+            "assistant": exchange.key.assistant,
+            "assistant_version": exchange.assistant_version,
+            "thread_id": exchange.thread_id,
+            "generation": exchange.generation,
+            "user_id": exchange.user,
+            "started_at": min(_aware(exchange.asked_at), _aware(exchange.answered_at)),
+            "last_at": exchange.answered_at,
+            "ended_at": None,
+            "duration_seconds": None,
+            "is_active": True,
+            "metadata": {},
+        }
+    )
+
+
+def message_rows(exchange: Exchange) -> list[Values]:
+    """Write question and answer. Raises Unstorable."""
+    asked, answered = role_of(exchange.asked_as), role_of(exchange.answered_as)
+    if asked is answered:
+        raise Unstorable(f"question and answer are both the {asked}'s")
+    answered_at, asked_at = _aware(exchange.answered_at), _aware(exchange.asked_at)
+    position = micros(answered_at)
+    said: Values = {
+        "response_id": exchange.response_id,
+        "model": exchange.model,
+        "input_tokens": exchange.input_tokens,
+        "output_tokens": exchange.output_tokens,
+        "processing_seconds": exchange.seconds,
+    }
+    how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
+    how["outcome"] = str(exchange.outcome)
+    question = _side(exchange, asked, exchange.question) | dict.fromkeys(said)
+    answer = _side(exchange, answered, exchange.answer) | said
+    return [
+        _checked(question | {"position": position - 1, "created_at": min(asked_at, answered_at), "metadata": {}}),
+        _checked(answer | {"position": position, "created_at": answered_at, "metadata": how}),
+    ]
+
+
+def _side(exchange: Exchange, role: Role, content: str) -> Values:
+    return {
+        "id": message_id(exchange.key.engine, exchange.task_id, exchange.attempt, role),
+        "session_id": session_id(exchange.key),
+        "role": str(role),
+        "content": content,
+        "words": words(content),
+        "attachment_url": None,
+        "process_instance_id": exchange.process_instance_id,
+        "definition_id": exchange.definition_id,
+        "task_id": exchange.task_id,
+        "activity_id": exchange.activity_id,
+        "activity_name": exchange.activity_name,
+        "attempt": exchange.attempt,
+        "thread_id": exchange.thread_id,
+        "generation": exchange.generation,
+    }
+
+
+def _aware(time: datetime) -> datetime:
+    if time.tzinfo is None:
+        raise Unstorable("a time without its zone")
+    return time
+
+
+def _checked(row: Values) -> Values:
+    """Clean the texts; the databases differ in what they say of a number that is too large."""
+    for name, value in row.items():
+        if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
+            raise Unstorable(f"{name} is too large")
+    cleaned: Values = clean_all(row)
+    return cleaned
+
+
+def merged(known: RowMapping, new: Values) -> Values:
+    """Say what another exchange changes in a session, the same in whatever order exchanges come."""
+    changes: Values = {}
+    if new["started_at"] < known["started_at"]:
+        changes |= {name: new[name] for name in _OF_THE_EARLIEST}
+        changes |= ending(new["started_at"], known["ended_at"])
+    if new["last_at"] > known["last_at"]:
+        changes |= {name: new[name] for name in _OF_THE_LATEST}
+    return changes
+
+
+def ending(started_at: datetime, ended_at: datetime | None) -> Values:
+    """Write whether a session has ended, and how long it took then."""
+    seconds = None if ended_at is None else max(0.0, (ended_at - started_at).total_seconds())
+    return {"ended_at": ended_at, "is_active": ended_at is None, "duration_seconds": seconds}
+
+
+def session(row: RowMapping) -> Session:
+    """Read a session; the row has `message_count` too."""
+    fields = {name: row[name] for name in Session.__slots__ if name not in ("user", "messages")}
+    return Session(**fields, user=row["user_id"], messages=row["message_count"])
+
+
+def message(row: RowMapping) -> Message:
+    """Read a message."""
+    fields = {name: row[name] for name in Message.__slots__ if name != "role"}
+    return Message(**fields, role=Role(row["role"]))

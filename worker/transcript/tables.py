@@ -1,0 +1,122 @@
+"""The two tables, as both databases have them. The migrations make them; a test keeps the two alike."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    types,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+VERSION_TABLE = "transcript_version"
+WORDS_INDEX = "message_words"
+"""SQLite's full-text table, and the name of PostgreSQL's index: neither can be said in terms of both."""
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time, UTC in and out. SQLite keeps it as text of one width, so that texts sort like times."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> types.TypeEngine[Any]:
+        """Choose the column's type."""
+        return dialect.type_descriptor(String(32) if dialect.name == "sqlite" else DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Refuse a naive time: nobody could say when it was."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without its zone")
+        value = value.astimezone(UTC)
+        return value.isoformat(timespec="microseconds") if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """PostgreSQL answers in the zone of the connection."""
+        if value is None:
+            return None
+        return (datetime.fromisoformat(value) if dialect.name == "sqlite" else value).astimezone(UTC)
+
+
+BIG = BigInteger()
+NUMBER = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's own row number
+JSON = types.JSON().with_variant(JSONB(), "postgresql")
+
+metadata = MetaData()
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("process_instance_id", Text),
+    Column("definition_key", Text, nullable=False),
+    Column("definition_version", BIG),
+    Column("business_key", Text),
+    Column("tenant", Text),
+    Column("assistant", Text, nullable=False),
+    Column("assistant_version", Text),
+    Column("thread_id", Text),
+    Column("generation", BIG),
+    Column("user_id", Text),  # `user` is a function of PostgreSQL's
+    Column("started_at", UtcTime, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+    Column("duration_seconds", Double),
+    Column("is_active", Boolean(create_constraint=False), nullable=False),
+    Column("metadata", JSON, nullable=False),
+    CheckConstraint("kind IN ('thread', 'chat')", name="sessions_kind"),
+    CheckConstraint("is_active = (ended_at IS NULL)", name="sessions_active"),
+    Index("sessions_instance", "process_instance_id"),
+    Index("sessions_business_key", "business_key"),
+    Index("sessions_started", "started_at", "id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("position", BIG, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("words", Text, nullable=False),  # what a search finds it by
+    Column("attachment_url", Text),
+    Column("process_instance_id", Text, nullable=False),
+    Column("definition_id", Text, nullable=False),
+    Column("task_id", Text, nullable=False),
+    Column("activity_id", Text, nullable=False),
+    Column("activity_name", Text, nullable=False),
+    Column("attempt", BIG, nullable=False),
+    Column("thread_id", Text),
+    Column("generation", BIG),
+    Column("response_id", Text),
+    Column("model", Text),
+    Column("input_tokens", BIG),
+    Column("output_tokens", BIG),
+    Column("processing_seconds", Double),
+    Column("metadata", JSON, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    CheckConstraint("role IN ('user', 'agent', 'system')", name="messages_role"),
+    Index("messages_session", "session_id", "position", "id"),
+    Index("messages_instance", "process_instance_id", "position", "id"),
+)

@@ -27,21 +27,26 @@ class NotProbedYet(WorkerError):
 
 
 class Dependency:
-    """One of them. `probe` returns when it can be used, and raises a WorkerError when not."""
+    """One of them. `probe` returns when it can be used, and raises a WorkerError when not.
+
+    `on_trial`: its probe works again after trouble, but no turn has shown yet that it does what the worker needs. A
+    provider, for one, answers the probe and refuses every call while the account's quota is used up.
+    """
 
     def __init__(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
         self.name = name
         self.trouble: str | None = None
+        self.on_trial = False
         self._probe = probe
         self._failures = 0
         self._up_since = 0.0
         self._kind: type[Exception] | None = None
 
     def note(self, error: Exception) -> bool:
-        """Note trouble; True if it is new. Flapping does not start the growing pauses over."""
+        """Note trouble; True if it is new. Neither flapping nor a failed trial starts the growing pauses over."""
         if self.trouble is not None:
             return False
-        if monotonic() - self._up_since > STEADY_SECONDS:
+        if not self.on_trial and monotonic() - self._up_since > STEADY_SECONDS:
             self._failures = 0
         self.trouble, self._kind = str(error), type(error)
         metrics.PAUSED.labels(self.name).set(1)
@@ -62,9 +67,14 @@ class Dependency:
                 self.trouble, self._kind = str(error), type(error)
                 continue
             self.trouble = None
+            self.on_trial = self._kind is not NotProbedYet
             self._up_since = monotonic()
             metrics.PAUSED.labels(self.name).set(0)
             return
+
+    def was_up(self, since: float) -> bool:
+        """Whether nothing was wrong with it from then, monotonic seconds, until now."""
+        return self.trouble is None and self._up_since <= since
 
     async def _examine(self) -> Exception | None:
         """Say what is wrong. A probe that breaks in an unforeseen way must not end the probing."""
@@ -107,6 +117,17 @@ class Dependencies:
     def reasons(self) -> list[str]:
         """Say for each dependency that is away what is wrong with it."""
         return [f"{each.name}: {each.trouble}" for each in self._all.values() if each.trouble is not None]
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether a single task is to show first that what was away does its work again."""
+        return any(each.on_trial for each in self._all.values())
+
+    def passed(self, since: float) -> None:
+        """End the trial by a turn that began then (monotonic seconds), unless something has gone down meanwhile."""
+        if all(each.was_up(since) for each in self._all.values()):
+            for each in self._all.values():
+                each.on_trial = False
 
     async def all_up(self) -> None:
         """Return when everything works."""

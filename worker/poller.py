@@ -1,4 +1,7 @@
-"""Fetches as many tasks as slots are free, by one long poll for all topics, until told to stop; then drains."""
+"""Fetches as many tasks as slots are free, by one long poll for all topics, until told to stop; then drains.
+
+After an outage it fetches a single task first, and as many as it likes once that one has brought nothing down again.
+"""
 
 import asyncio
 from collections.abc import Coroutine
@@ -24,6 +27,9 @@ SHORTEST_POLL_SECONDS = 0.2
 BATCH_SECONDS = 0.02
 """In a backlog, how long to let more slots become free, so that one request fetches several tasks."""
 NO_TOPICS_PAUSE_SECONDS = 2.0
+TRIAL_SECONDS = 10.0
+"""How long the one task after an outage keeps the others waiting: who refuses a call does so at once, and an answer may
+take many minutes."""
 GHOST_WATCH_SECONDS = 40.0
 """How long after a failed poll to look for tasks it locked: it may still be parked at the engine, for 20 s at most."""
 LAST_POLL_SECONDS = 1.5
@@ -93,14 +99,16 @@ class Poller:
             topics = await self._topics.current()
             if self._stopping.is_set():
                 return
-            if not self._slots.free:
+            if not self._slots.free or self._dependencies.reasons():  # the slot may be free because of the trouble
                 continue
             if not topics:
                 await self._unless_stopping(asyncio.sleep(NO_TOPICS_PAUSE_SECONDS))
                 continue
-            await self._poll_once(topics, self._slots.free)
+            await self._poll_once(topics)
 
-    async def _poll_once(self, topics: tuple[Topic, ...], wanted: int) -> None:
+    async def _poll_once(self, topics: tuple[Topic, ...]) -> None:
+        on_trial = self._dependencies.on_trial
+        wanted = 1 if on_trial else self._slots.free
         started = monotonic()
         try:
             tasks = await self._engine.fetch(topics, wanted, self._topics.next_look())
@@ -114,11 +122,17 @@ class Poller:
         metrics.TASKS_FETCHED.inc(len(tasks))
         self._backlog = len(tasks) == wanted
         served = [self._topics.serves(task) for task in tasks]
-        for task, ours in zip(tasks, served, strict=True):
-            self._take(task, ours=ours)
+        taken = [self._take(task, ours=ours) for task, ours in zip(tasks, served, strict=True)]
+        if on_trial and any(served):
+            await self._unless_stopping(self._try(taken, started))
         if not any(served):
             pause = SHORTEST_POLL_SECONDS - (monotonic() - started)
             await self._unless_stopping(asyncio.sleep(max(0.0, pause)))
+
+    async def _try(self, taken: list[asyncio.Task[Verdict]], started: float) -> None:
+        """Fetch nothing else until this has gone well, or goes on for so long that nobody can have refused it."""
+        await asyncio.wait(taken, timeout=TRIAL_SECONDS)
+        self._dependencies.passed(started)
 
     async def _unlock_ghosts(self) -> None:
         """Give back what a poll locked whose reply never came: the engine answers a poll even if its client is gone."""
@@ -144,7 +158,7 @@ class Poller:
         self._parked = {task_id: until for task_id, until in self._parked.items() if until > now}
         return set(self._parked)
 
-    def _take(self, task: Task, *, ours: bool) -> None:
+    def _take(self, task: Task, *, ours: bool) -> asyncio.Task[Verdict]:
         if not ours:
             log.warning(Event.TASK_NOT_OURS, task_id=task.id, topic=task.topic, definition=task.process_definition_id)
             self._topics.suspect()
@@ -152,6 +166,7 @@ class Poller:
         handling = self._group.create_task(self._handle(task, earlier, ours=ours), name=f"task {task.id}")
         self._in_hand[handling] = task.id
         handling.add_done_callback(self._in_hand.pop)
+        return handling
 
     async def _handle(self, task: Task, earlier: set[asyncio.Task[Verdict]], *, ours: bool) -> Verdict:
         """Handle the task, after its earlier delivery to this same process.

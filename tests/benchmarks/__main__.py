@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tests.benchmarks import figures, machine, stage, subjects
+from tests.benchmarks import crash, figures, machine, mishaps, stage, subjects
 from tests.benchmarks.figures import Result
 from tests.benchmarks.stage import TURNS, Stage
 from tests.benchmarks.subjects import Subject
@@ -31,6 +31,8 @@ class Extent:
     single_tasks: int
     warm_up_tasks: int
     idle_seconds: float
+    faulty_tasks: int
+    crashes: int
 
 
 class Bench:
@@ -82,7 +84,7 @@ class Bench:
 
     async def server(self, tasks: int) -> Result:
         """A backlog for us, with the provider's API over HTTP."""
-        await self._stage.reset_model_server()
+        await self._stage.provider.reset()
         await self._load(tasks)
         return await self._run(subjects.ours(self._stage.place(), tasks, None))
 
@@ -103,6 +105,28 @@ class Bench:
         """Let our worker wait for work that does not come."""
         await self._stage.purge()
         return await subjects.run(subjects.idle(self._stage.place(), self._extent.idle_seconds))
+
+    async def faulty(self) -> Result:
+        """A backlog for us, with a provider of whose calls two in a hundred fail."""
+        tasks, provider = self._extent.faulty_tasks, self._stage.provider
+        await provider.reset()
+        await self._load(tasks)
+        await provider.spoil(*mishaps.rules(tasks))
+        place = self._stage.place(ASSISTANTS_DIR=str(mishaps.ASSISTANTS))
+        result = await self._run(subjects.ours(place, tasks, None))
+        return {**result, "asked": await provider.asked(), "spoiled": await provider.spoiled()}
+
+    async def crashes(self) -> list[Result]:
+        """Kill workers one after the other, each under a call."""
+        parts = self._stage
+        await parts.purge()
+        await parts.provider.reset()
+        results: list[Result] = []
+        async with crash.crashes(parts.rest, parts.provider, parts.place(), self._one) as deaths:
+            for _ in range(self._extent.crashes):
+                results.append({"seconds": await deaths.next_question(await deaths.kill())})
+                _say(f"crash    asked again after {results[-1]['seconds']:.1f} s")
+        return results
 
     async def _run(self, subject: Subject) -> Result:
         """Run it, and note what it cost the servers, its start included."""
@@ -126,9 +150,18 @@ async def measure(extent: Extent) -> dict[str, Any]:
         await bench.warm_up()
         _say(f"warm after {extent.warm_up_tasks} tasks")
         rounds = [figures.of_round(await bench.one_round(number)) for number in range(extent.rounds)]
-        rounds[-1] |= figures.of_round({"idle": await bench.idle()})
+        rounds[-1] |= figures.of_round({"idle": await bench.idle(), "faulty": await bench.faulty()})
+        crashes = [figures.of_round({"crash": each}) for each in await bench.crashes()]
     seconds = (datetime.now(UTC) - started).total_seconds()
-    return {**known, "versions": versions, "seconds": seconds, "summary": figures.over_rounds(rounds), "rounds": rounds}
+    summary = figures.over_rounds([*rounds, *crashes])
+    return {
+        **known,
+        "versions": versions,
+        "seconds": seconds,
+        "summary": summary,
+        "rounds": rounds,
+        "crashes": crashes,
+    }
 
 
 def main() -> None:
@@ -158,9 +191,9 @@ def _options() -> argparse.Namespace:
 
 def _extent(options: argparse.Namespace) -> Extent:
     if options.quick:
-        return Extent(1, 200, 100, 100, 10, 400, 10)
+        return Extent(1, 200, 100, 100, 10, 400, 10, 300, 1)
     tasks = options.tasks
-    return Extent(options.rounds, tasks, min(600, tasks), max(TURNS, tasks // 8 * 4), 50, 8000, 60)
+    return Extent(options.rounds, tasks, min(600, tasks), max(TURNS, tasks // 8 * 4), 50, 8000, 60, 800, 5)
 
 
 def _say(text: str) -> None:

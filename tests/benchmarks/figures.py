@@ -1,7 +1,7 @@
 """Results of runs → figures, and figures over rounds → a table. Pure."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,14 +52,20 @@ ROWS = (
     Row("idle_polls", "idle polls a minute", "≤ 6"),
     Row("idle_requests", "idle requests a minute, all"),
     Row("idle_cpu", "idle CPU-s a minute", "", 2),
+    Row("faulty_asked", "2 % of the model's calls failing, calls per task", "≤ 1.1", 3),
+    Row("faulty_spoiled", "2 % of the model's calls failing, failed ones, %", "", 2),
+    Row("crash_seconds", "kill -9 to the next attempt's question, s", "≤ 22"),
 )
 
 
 def of_round(results: Mapping[str, Result]) -> Figures:
-    """Reduce one round, by the names of its runs: bare, instant, second, server, single, idle; some may be missing."""
+    """Reduce one round, by the names of its runs, of which some may be missing.
+
+    They are bare, instant, second, server, single, idle, faulty, crash.
+    """
     figures: Figures = {}
     for name, result in results.items():
-        reduced = _of_idle(result) if name == "idle" else _of_run(result)
+        reduced = _REDUCED.get(name, _of_run)(result)
         if name == "single":  # where there is a backlog, tasks wait on purpose
             reduced |= _milliseconds(result, "pick_up") | _milliseconds(result, "question")
         figures |= {f"{name}_{figure}": value for figure, value in reduced.items()}
@@ -97,6 +103,18 @@ def _of_idle(result: Result) -> Figures:
         "requests": per_minute * sum(result["requests"].values()),
         "cpu": per_minute * result["cpu_seconds"],
     }
+
+
+def _of_faulty(result: Result) -> Figures:
+    asked = result["asked"]
+    return {"asked": asked / result["tasks"], "spoiled": 100 * result["spoiled"] / asked}
+
+
+def _of_crash(result: Result) -> Figures:
+    return {"seconds": result["seconds"]}
+
+
+_REDUCED: Mapping[str, Callable[[Result], Figures]] = {"idle": _of_idle, "faulty": _of_faulty, "crash": _of_crash}
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

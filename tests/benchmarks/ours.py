@@ -6,7 +6,7 @@ Settings come from the environment. It stops by itself, as SIGTERM would stop it
 import argparse
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.benchmarks.answer import ANSWER
 from tests.benchmarks.meter import Meter, hand_over
 from worker import assistants, bootstrap, logs
 from worker.bootstrap import Adapters
-from worker.domain import Answer, Assistant, Question, Task
+from worker.domain import Answer, Assistant, Question, Said, Task
 from worker.settings import Settings
 
 PROVIDER_CALLS = ("create_thread", "metadata", "look", "ask", "start", "follow", "cancel", "delete_thread")
@@ -36,7 +36,7 @@ class InProcessModel:
         self._threads: dict[str, Mapping[str, str]] = {}
         self._runs: dict[str, Answer] = {}
 
-    async def create_thread(self, metadata: Mapping[str, str]) -> str:
+    async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:  # noqa: ARG002 - the port's
         thread_id = f"conv_{uuid4().hex}"
         self._threads[thread_id] = metadata
         return thread_id

@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-import aiohttp
-
 from tests.benchmarks import machine
-from tests.benchmarks.answer import ANSWER
+from tests.benchmarks.provider import Provider, reach
 from tests.benchmarks.subjects import ROOT, Place
 from tests.models import Model, ServiceTask, bpmn
 from tests.rest import EngineRest, connect
@@ -42,6 +40,7 @@ class Stage:
     postgresql: PostgreSQL
     valkey: Valkey
     model_server: Process
+    provider: Provider
     _databases: Iterator[int] = field(default_factory=count)
 
     @property
@@ -66,13 +65,6 @@ class Stage:
         await self.purge()
         await start(self.rest, model, instances)
         await asyncio.to_thread(self.postgresql.sql, "ANALYZE", DATABASE)
-
-    async def reset_model_server(self) -> None:
-        """Forget all conversations, and answer everything with the one answer."""
-        url = f"http://{HOST}:{self.model_server.port}/control"
-        async with aiohttp.ClientSession(raise_for_status=True) as session:
-            await session.post(f"{url}/reset")
-            await session.post(f"{url}/answers", json={"answers": [{"pattern": "", "text": ANSWER}]})
 
 
 def model(turns: int, topic: str) -> Model:
@@ -118,8 +110,9 @@ async def open_stage() -> AsyncIterator[Stage]:
         engine = await stack.enter_async_context(running(Engine(database=database, java_options=JAVA_OPTIONS)))
         valkey = await stack.enter_async_context(running(Valkey()))
         model_server = await stack.enter_async_context(running(_model_server()))
+        provider = await stack.enter_async_context(reach(f"http://{HOST}:{model_server.port}/control"))
         rest = await stack.enter_async_context(connect(engine))
-        yield Stage(engine, rest, postgresql, valkey, model_server)
+        yield Stage(engine, rest, postgresql, valkey, model_server, provider)
 
 
 def _model_server() -> Process:

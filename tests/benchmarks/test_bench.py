@@ -2,11 +2,13 @@
 
 import pytest
 
-from tests.benchmarks import figures, stage, subjects
+from tests.benchmarks import crash, figures, mishaps, stage, subjects
+from tests.benchmarks.provider import QUESTION, reach
 from tests.benchmarks.subjects import Place
 from tests.models import Model, unique
 from tests.rest import EngineRest
-from worker.dev.model import ModelServer
+from worker import assistants
+from worker.dev.model import ModelServer, faults
 
 INSTANCES = 2
 TASKS = INSTANCES * stage.TURNS
@@ -75,6 +77,49 @@ async def test_idle_worker_is_watched_for_a_while(engine_rest: EngineRest, topic
 
     assert result["requests"] == {"poll": 1}
     assert result["seconds"] >= 0.5
+
+
+async def test_killed_workers_task_is_asked_about_again_by_another(
+    engine_rest: EngineRest, topic: str, redis_url: str
+) -> None:
+    one = stage.model(1, topic)
+    await engine_rest.deploy(one)
+    async with ModelServer() as server, reach(server.control_url) as provider:
+        # With one slot the dead worker leaves no poll behind at the engine, which would be given what is unlocked.
+        settings = {"TOPICS": topic, "MAX_TASKS": "1"}
+        place = Place(engine_rest.base_url, redis_url, topic, server.base_url, settings=settings)
+        async with crash.crashes(engine_rest, provider, place, one) as deaths:
+            death = await deaths.kill()
+            assert len(server.requests(QUESTION)) == 1
+            await engine_rest.post(f"external-task/{death.task_id}/unlock")  # nobody wants to wait for its lock here
+
+            assert await deaths.next_question(death) > 0
+
+        assert (len(server.conversations()), await provider.spoiled()) == (1, 1)
+    assert await finished(engine_rest, one) == 1
+
+
+def test_mishaps_come_to_one_call_in_fifty_and_to_each_kind_alike() -> None:
+    rules = [faults.rule({"call": QUESTION, **each}) for each in mishaps.rules(300)]
+    call = faults.Call(QUESTION, "", None, {})
+
+    spoiled = [number for number in range(300) if any(rule.takes(call) for rule in rules)]
+
+    assert spoiled == [25, 75, 125, 175, 225, 275]
+    assert [rule.hits for rule in rules] == [1] * len(mishaps.KINDS)
+
+
+def test_assistant_of_the_mishaps_gives_up_before_the_late_answer() -> None:
+    [impatient] = assistants.load(mishaps.ASSISTANTS).assistants
+
+    late = min(kind["before"] for kind in mishaps.KINDS if "before" in kind)
+    assert impatient.timeout.total_seconds() < late
+
+
+def test_calls_per_task_count_those_that_failed() -> None:
+    reduced = figures.of_round({"faulty": {"tasks": 100, "asked": 104, "spoiled": 2}})
+
+    assert reduced == {"faulty_asked": 1.04, "faulty_spoiled": 200 / 104}
 
 
 def test_percentile_is_a_value_that_was_measured() -> None:

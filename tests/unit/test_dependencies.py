@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator
 from itertools import repeat
+from time import monotonic
 
 import pytest
 import structlog
@@ -12,7 +13,7 @@ from structlog.testing import LogCapture
 from tests.waiting import wait_until
 from worker import dependencies
 from worker.dependencies import Dependencies
-from worker.errors import EngineDenied, EngineDown
+from worker.errors import EngineDenied, EngineDown, ProviderPaused, StoreDown
 from worker.logs import Event
 
 REAL_SLEEP = asyncio.sleep
@@ -165,11 +166,81 @@ async def test_trouble_after_steady_times_starts_with_short_pauses(
     monkeypatch.setattr(dependencies, "STEADY_SECONDS", -1.0)
     async with Dependencies({"engine": Probe(*[EngineDown("no answer")] * 8)}) as given:
         await up(given)
+        given.passed(since=monotonic())
         pauses.clear()
         given.down("engine", EngineDown("refused"))
         await up(given)
 
     assert pauses[0] <= 0.5
+
+
+async def test_first_probe_that_works_puts_nothing_on_trial() -> None:
+    async with Dependencies({"engine": Probe(), "redis": Probe()}) as given:
+        await up(given)
+
+        assert not given.on_trial
+
+
+async def test_what_was_away_at_the_start_is_on_trial_when_it_comes() -> None:
+    async with Dependencies({"engine": Probe(EngineDown("no answer")), "redis": Probe()}) as given:
+        await up(given)
+
+        assert given.on_trial
+
+
+async def test_trial_lasts_until_a_turn_has_brought_nothing_down() -> None:
+    async with Dependencies({"provider": Probe()}) as given:
+        await up(given)
+        given.down("provider", ProviderPaused("quota"))
+        await up(given)
+        assert given.on_trial
+
+        given.passed(since=monotonic())
+
+        assert not given.on_trial
+
+
+async def test_turn_that_brings_something_down_does_not_end_the_trial() -> None:
+    async with Dependencies({"provider": Probe(), "redis": Probe()}) as given:
+        await up(given)
+        given.down("provider", ProviderPaused("quota"))
+        await up(given)
+        began = monotonic()
+        given.down("redis", StoreDown("refused"))
+
+        given.passed(began)
+        assert given.on_trial
+
+        await up(given)
+        given.passed(began)
+        assert given.on_trial, "that it is up again says nothing about the turn that had brought it down"
+
+
+async def test_turn_from_before_the_trouble_does_not_end_the_trial() -> None:
+    began = monotonic()
+    async with Dependencies({"provider": Probe(ProviderPaused("quota"))}) as given:
+        await up(given)
+
+        given.passed(began)
+
+        assert given.on_trial
+
+
+async def test_failed_trial_goes_on_with_the_longer_pauses_however_long_it_took(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dependencies, "STEADY_SECONDS", -1.0)
+    async with Dependencies({"provider": Probe()}) as given:
+        await up(given)
+        given.down("provider", ProviderPaused("quota"))
+        await up(given)
+        pauses.clear()
+        for _ in range(3):
+            given.down("provider", ProviderPaused("quota"))
+            await up(given)
+
+    for number, pause in enumerate(pauses, start=1):
+        assert 0.5 * 2**number / 2 <= pause <= 0.5 * 2**number
 
 
 async def test_probe_that_breaks_in_an_unforeseen_way_is_trouble_and_is_repeated() -> None:

@@ -13,7 +13,7 @@ import structlog
 from worker import metrics, result
 from worker.calling import LANDING_TIME, Calling
 from worker.conversations import Exchange
-from worker.domain import Answer, Assistant, Entered, Question, Task, Thread, Variable, ref
+from worker.domain import Answer, Assistant, Entered, Question, Seed, Task, Thread, Variable, ref
 from worker.errors import (
     BadRequest,
     ModelDown,
@@ -26,7 +26,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.logs import Event
-from worker.ports import Engine, Model, Recording, Threads
+from worker.ports import Engine, History, Model, Recording, Threads
 from worker.record import Record, Rules
 
 SNAPSHOT_SECONDS = 2.0
@@ -77,6 +77,7 @@ class Asking:
     entry: Entered
     record: Record
     recording: Recording | None
+    history: History | None
     bound: Thread | None = field(init=False)
     calling: Calling = field(init=False)
     intended: bool = False
@@ -186,7 +187,8 @@ class Asking:
             metadata["replaces"] = gone.id
         try:
             with self.record.phase("create"):
-                thread = Thread(await self.model.create_thread(metadata), generation)
+                seed = Seed() if gone is None or self.history is None else await self.history.seed(self.entry.hold.key)
+                thread = Thread(await self.model.create_thread(metadata, seed.said), generation)
             bound = await self._bind(thread)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
             metrics.THREADS.labels("possibly_orphaned").inc()
@@ -195,6 +197,7 @@ class Asking:
             await self._discard(thread)
             return None
         self.record.use = "created" if gone is None else "recreated"
+        self.record.seed = seed
         return thread
 
     async def _bind(self, thread: Thread) -> bool:

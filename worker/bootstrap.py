@@ -12,11 +12,13 @@ from uuid import uuid4
 import structlog
 
 from worker import assistants, failpoints, health
+from worker.conversations import Conversations, Transcript
 from worker.delivery import Delivery
 from worker.dependencies import Dependencies
 from worker.engine import Access, Basic, Bearer, Discovery, FixedTopics, RestEngine
 from worker.errors import Permanent
 from worker.handler import TaskHandler
+from worker.history import History
 from worker.lease import Leases
 from worker.logs import Event, trace
 from worker.models import OpenAIModel
@@ -27,7 +29,6 @@ from worker.recorder import Recorder
 from worker.settings import Settings
 from worker.slots import Slots
 from worker.threads import RedisOutbox, RedisThreads, open_redis
-from worker.transcript import SqlConversations, SqlTranscript, open_database
 from worker.turn import Turn
 from worker.waiting import WaitingRoom
 
@@ -44,8 +45,8 @@ class Adapters:
     threads: RedisThreads
     model: Model
     outbox: RedisOutbox
-    transcript: SqlTranscript | None = None
-    conversations: SqlConversations | None = None
+    transcript: Transcript | None = None
+    conversations: Conversations | None = None
 
 
 def worker_id() -> str:
@@ -68,9 +69,32 @@ async def connect(settings: Settings) -> AsyncIterator[Adapters]:
             outbox=RedisOutbox(redis, prefix=settings.redis_prefix, engine=settings.engine_name),
         )
         if settings.keeps_transcript:
-            database = await stack.enter_async_context(open_database(settings.transcript_url.get_secret_value()))
-            adapters = replace(adapters, transcript=SqlTranscript(database), conversations=SqlConversations(database))
+            adapters = await _with_transcript(adapters, settings, stack)
         yield failpoints.armed(adapters)
+
+
+async def _with_transcript(adapters: Adapters, settings: Settings, stack: AsyncExitStack) -> Adapters:
+    from worker import transcript  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
+
+    database = await stack.enter_async_context(transcript.open_database(settings.transcript_url.get_secret_value()))
+    return replace(
+        adapters,
+        transcript=transcript.SqlTranscript(database),
+        conversations=transcript.SqlConversations(database),
+    )
+
+
+def _serve_api(settings: Settings, conversations: Conversations) -> AbstractAsyncContextManager[int]:
+    from worker import api  # noqa: PLC0415 - as above
+
+    access = api.Access.of(settings.api_tokens.get_secret_value() if settings.api_tokens else "")
+    access.check_host(settings.api_host)
+
+    def report(error: Exception) -> None:
+        log.error(Event.API_CRASHED, trace=trace(error))
+
+    served = api.app(conversations, access, report=report, frame_ancestors=settings.api_frames)
+    return api.serve(served, settings.api_host, settings.api_port)
 
 
 async def run(settings: Settings) -> bool:
@@ -102,13 +126,18 @@ async def work(
     async with AsyncExitStack() as stack:
         dependencies = await stack.enter_async_context(Dependencies(probes))
         slots = Slots(settings.max_tasks)
-        recorder = None
+        recorder, history, api_port = None, None, None
         if adapters.transcript is not None:
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.transcript))
+        if adapters.conversations is not None:
+            history = History(adapters.conversations, settings.seed_tokens)
+            api_port = await stack.enter_async_context(_serve_api(settings, adapters.conversations))
         handler = TaskHandler(
             Leases(engine, settings.lock),
             slots,
-            Turn(engine, threads, {"openai": adapters.model}, specs, rules(settings), stopping.is_set, recorder),
+            Turn(
+                engine, threads, {"openai": adapters.model}, specs, rules(settings), stopping.is_set, recorder, history
+            ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
             Delivery(engine, threads),
             dependencies,
@@ -130,6 +159,7 @@ async def work(
             redis=settings.redis_address,
             worker_id=engine.worker_id,
             health_port=port,
+            api_port=api_port,
             assistants=[f"{each.name} {each.version}" for each in specs.assistants],
         )
         await poller.run(hurry)

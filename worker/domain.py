@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,23 @@ class Thread:
 
     id: str
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message that a thread is told when it is made, in the provider's words for who speaks."""
+
+    role: Literal["user", "assistant", "developer"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What a recreated thread is told of its forerunner: so many turns, and so many older ones left out."""
+
+    said: tuple[Said, ...] = ()
+    turns: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,8 @@ def _tell(task: Task, record: Record, told: Verdict, seconds: float) -> None:
         "thread_id": record.thread.id if record.thread else None,
         "generation": record.thread.generation if record.thread else None,
         "use": record.use if record.thread else None,
+        "seeded": record.seed.turns or None,
+        "not_seeded": record.seed.left_out or None,
         "recovered": record.recovered,
         "repaired": record.repaired or None,
         "left_out": record.left_out or None,

@@ -28,6 +28,7 @@ class Event(StrEnum):
     TURN_CRASHED = "turn_crashed"
     THREAD_VARIABLE_REJECTED = "thread_variable_rejected"
     THREAD_VARIABLE_NOT_WRITTEN = "thread_variable_not_written"
+    THREAD_NOT_SEEDED = "thread_not_seeded"
     THREAD_DISCARDED = "thread_discarded"
     HOLD_LOST = "hold_lost"
     LOCK_NOT_EXTENDED = "lock_not_extended"
@@ -36,6 +37,7 @@ class Event(StrEnum):
     RECORD_CORRUPT = "record_corrupt"
     TRANSCRIPT_DOWN = "transcript_down"
     TRANSCRIPT_UP = "transcript_up"
+    API_CRASHED = "api_crashed"
     RECORDER_CRASHED = "recorder_crashed"
     EXCHANGE_UNSTORABLE = "exchange_unstorable"
 

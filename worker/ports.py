@@ -15,6 +15,8 @@ from worker.domain import (
     Entry,
     Hold,
     Question,
+    Said,
+    Seed,
     Task,
     TaskState,
     Thread,
@@ -210,6 +212,14 @@ class Outbox(Protocol):
         ...
 
 
+class History(Protocol):
+    """What was said on threads that are gone."""
+
+    async def seed(self, key: ThreadKey) -> Seed:
+        """Return what a recreated thread has to know. Never raises: without a transcript it knows nothing."""
+        ...
+
+
 class Recording(Protocol):
     """What a turn tells of its exchange, once Redis has it or cannot have it. Never waits, never raises."""
 
@@ -232,8 +242,11 @@ class Model(Protocol):
     refuses_overlap: bool
     """Whether the provider itself refuses a second turn on a busy conversation (ThreadLocked)."""
 
-    async def create_thread(self, metadata: Mapping[str, str]) -> str:
-        """Create an empty conversation and return its id. At most 16 pairs, values of 512 characters."""
+    async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
+        """Create a conversation that begins with what was said, and return its id.
+
+        Metadata are at most 16 pairs, values of 512 characters.
+        """
         ...
 
     async def metadata(self, thread_id: str) -> Mapping[str, str]:

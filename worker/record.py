@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from worker.domain import Answer, Thread, ThreadKey
+from worker.domain import Answer, Seed, Thread, ThreadKey
 
 Use = Literal["created", "reused", "recreated", "adopted"]
 
@@ -33,8 +33,8 @@ class Record:
     """One turn's facts, for its log line, its meta variable and its delivery. Filled as the turn goes.
 
     `recovered` says where an answer was found instead of asked for: journal or thread. `repaired`: the answer before
-    it had the wrong form. `left_out` names inputs that there was no room for. `retries` and `retry_delay` are the
-    task's own wishes.
+    it had the wrong form. `seed` is what a recreated thread was told. `left_out` names inputs that there was no room
+    for. `retries` and `retry_delay` are the task's own wishes.
     """
 
     activity: str
@@ -46,6 +46,7 @@ class Record:
     attempt: int = 1
     thread: Thread | None = None
     use: Use = "reused"
+    seed: Seed = field(default_factory=Seed)
     recovered: Literal["journal", "thread"] | None = None
     repaired: bool = False
     left_out: tuple[str, ...] = ()

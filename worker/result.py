@@ -22,7 +22,8 @@ LONGEST_DETAIL = 200
 class Story:
     """How this turn went, for `<output>_meta`. `use` is created, reused, recreated or adopted.
 
-    `repaired`: the first answer did not have the form that the task asks for.
+    `repaired`: the first answer did not have the form that the task asks for. `seeded` counts the turns that a
+    recreated thread was told.
     """
 
     thread: Thread | None
@@ -30,6 +31,7 @@ class Story:
     recovered: str | None
     repaired: bool
     seconds: Mapping[str, float]
+    seeded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def _long_string(text: str) -> Variable:
 def _file(text: str, form: Form) -> Variable:
     content = base64.b64encode(text.encode(errors="replace")).decode()
     ending, kind = ("json", "application/json") if form.is_json else ("md", "text/markdown")
-    return Variable(content, "File", {"filename": f"{form.output}.{ending}", "mimetype": kind, "encoding": "UTF-8"})
+    return Variable(content, "File", {"filename": f"{form.output}.{ending}", "mimeType": kind, "encoding": "UTF-8"})
 
 
 def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored_as: str) -> str:
@@ -171,6 +173,7 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         "generation": story.thread.generation if story.thread else None,
         "use": story.use,
         "recreated": story.use == "recreated",
+        "seeded": story.seeded,
         "recovered": story.recovered,
         "repaired": story.repaired,
         "response": answer.response_id,

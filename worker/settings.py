@@ -105,6 +105,12 @@ class Settings(BaseSettings):
     thread_validation: Literal["strict", "optimistic"] = Field(
         "strict", description="strict: look at a thread before each reuse; optimistic: its use is the proof."
     )
+    seed_tokens: int = Field(
+        50_000,
+        ge=0,
+        le=10_000_000,
+        description="Room for earlier turns on a thread that has to be recreated (4 bytes a token).",
+    )
     thread_days: int = Field(
         30, ge=1, le=3650, description="A thread is remembered for this many days after its last use."
     )
@@ -114,6 +120,17 @@ class Settings(BaseSettings):
     )
     health_port: int = Field(
         8090, ge=0, le=65535, description="Port of /livez, /readyz and /metrics; 0 takes a free one."
+    )
+
+    api_host: str = Field("127.0.0.1", description="Address of the page and its API; others than this need API_TOKENS.")
+    api_port: int = Field(8091, ge=0, le=65535, description="Port of the page and its API; 0 takes a free one.")
+    api_tokens: SecretStr | None = Field(
+        None,
+        description='Who may read: JSON such as {"<token>": "operator", "<token>": {"role": "viewer", "tenants": '
+        '["a"]}}.',
+    )
+    api_frames: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins whose pages may show ours in a frame, such as Cockpit's, separated by commas."
     )
 
     log_format: Literal["json", "console"] = Field(
@@ -251,7 +268,15 @@ class Settings(BaseSettings):
                 raise ValueError(f"must be a PEM file with certificates: {exc.strerror or exc}") from exc
         return value
 
-    @field_validator("topics", "tenants", mode="before")
+    @field_validator("api_frames")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]-]+", origin):
+                raise ValueError("must be origins such as https://cockpit.example, without a path")
+        return value
+
+    @field_validator("topics", "tenants", "api_frames", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         if not isinstance(value, str):

@@ -26,7 +26,7 @@ from worker.domain import (
 from worker.errors import BadModel, Poisonous, StoreDown, WorkerError
 from worker.inputs import gather
 from worker.logs import Event, trace
-from worker.ports import Assistants, Engine, Model, Recording, Threads
+from worker.ports import Assistants, Engine, History, Model, Recording, Threads
 from worker.properties import TaskProperties
 from worker.record import Record, Rules
 
@@ -69,6 +69,7 @@ class Turn:
         rules: Rules,
         stopping: Callable[[], bool],
         recording: Recording | None = None,
+        history: History | None = None,
     ) -> None:
         self._engine = engine
         self._threads = threads
@@ -77,6 +78,7 @@ class Turn:
         self._rules = rules
         self._stopping = stopping
         self._recording = recording
+        self._history = history
 
     async def __call__(self, task: Task, record: Record) -> verdict.Verdict | Held:
         """Take the turn and say what the engine is to be told. Errors become verdicts here; `record.error` has them."""
@@ -200,6 +202,7 @@ class Turn:
             entry=entry,
             record=record,
             recording=self._recording,
+            history=self._history,
         )
 
     async def _judge(self, errand: Errand, record: Record, answer: Answer) -> verdict.Verdict:
@@ -209,7 +212,9 @@ class Turn:
             metrics.RECOVERED.labels(record.recovered).inc()
         if answer.outcome is not Outcome.OK:
             return verdict.on_answer(answer, self.case(errand.task, record), errand.wanted.errors)
-        story = result.Story(record.thread, record.use, record.recovered, record.repaired, record.seconds)
+        story = result.Story(
+            record.thread, record.use, record.recovered, record.repaired, record.seconds, record.seed.turns
+        )
         spin = await self._engine.has_spin()
 
         def complete(*, wide: bool) -> verdict.Complete:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,7 @@ async def messages(rig: Rig, instance: str, count: int) -> list[Message]:
 
 @pytest.fixture
 def kept(rig: Rig, tmp_path: Path) -> Rig:
+    rig.settings["api_port"] = 0
     rig.settings["transcript_url"] = f"sqlite:///{tmp_path}/transcript.db"
     return rig
 
@@ -76,7 +78,7 @@ async def test_the_outbox_is_empty_when_all_is_recorded(kept: Rig) -> None:
 
         await wait_until(settled, what="the outbox to be empty")
         [turn] = [key async for key in redis.scan_iter("*:turn:*")]
-        assert not [name for name in await redis.hkeys(turn) if name.startswith(("exchange:", "unrecorded"))]
+        assert not [name for name in await redis.hkeys(turn) if str(name).startswith(("exchange:", "unrecorded"))]
 
 
 async def test_a_bad_answer_and_its_repair_are_both_there(kept: Rig) -> None:
@@ -113,7 +115,61 @@ async def test_another_worker_records_what_one_left(kept: Rig, tmp_path: Path) -
     await first.kill()
     async with kept.redis() as redis:  # due again only when the first one's claim is over
         name = "assistant-worker:default:unrecorded"
-        await redis.zadd(name, dict.fromkeys(await redis.zrange(name, 0, -1), 0))
+        for turn in await redis.zrange(name, 0, -1):
+            await redis.zadd(name, {str(turn): 0})
     await kept.start_worker()
 
     assert len(await messages(kept, instance, 2)) == 2
+
+
+async def recreated(rig: Rig, steps: int) -> tuple[dict[str, Any], list[str]]:
+    """Delete the thread under the last of so many steps; the last result's meta, and all texts on the new thread."""
+    rig.provider.answer("Step", "x" * 200)
+    model = await rig.deploy(*(rig.step(f"step{number}", data_input="-") for number in range(steps)))
+    rig.provider.fault("items.list", skip=steps - 2, hold="gate")
+    await rig.start_worker()
+    instance = await rig.rest.start(model)
+    await wait_until(lambda: rig.provider.rules()[0]["hits"] == 1, 60, "the last turn")
+    [before] = rig.provider.conversations()
+    await messages(rig, instance, 2 * (steps - 1))
+    rig.provider.forget(before)
+    rig.provider.release("gate")
+    await rig.rest.wait_for_end(instance)
+    meta = await rig.meta(instance, f"step{steps - 1}")
+    items = rig.provider.conversations()[meta["thread"]]["items"]
+    return meta, [item["content"][0]["text"] for item in items if item["type"] == "message"]
+
+
+async def test_a_recreated_thread_knows_what_was_said_on_the_one_that_is_gone(kept: Rig) -> None:
+    meta, said = await recreated(kept, 12)
+
+    assert (meta["use"], meta["seeded"]) == ("recreated", 11)
+    assert kept.calls("items.create") == 1  # beside the 20 items that came with the conversation
+    assert [text.splitlines()[0] for text in said[::2]] == [f"# Step{number}" for number in range(12)]
+    assert set(said[1::2]) == {"x" * 200}
+
+
+async def test_what_does_not_fit_is_left_out_from_the_oldest_and_said(kept: Rig) -> None:
+    kept.settings["seed_tokens"] = 130  # two turns of 225 bytes
+    meta, said = await recreated(kept, 5)
+
+    assert meta["seeded"] == 2
+    assert said[0] == "2 earlier turns of this conversation had to be left out."
+    assert [text.splitlines()[0] for text in said[1::2]] == ["# Step2", "# Step3", "# Step4"]
+
+
+async def test_a_transcript_that_is_away_does_not_keep_a_thread_from_being_recreated(kept: Rig, tmp_path: Path) -> None:
+    (tmp_path / "away").write_text("")
+    kept.settings["transcript_url"] = f"sqlite:///{tmp_path}/away/transcript.db"
+    model = await kept.deploy(kept.step("one"), kept.step("two"))
+    kept.provider.fault("items.list", hold="gate")
+    await kept.start_worker()
+    instance = await kept.rest.start(model)
+    await wait_until(lambda: kept.provider.rules()[0]["hits"] == 1, what="the second turn")
+    [before] = kept.provider.conversations()
+    kept.provider.forget(before)
+    kept.provider.release("gate")
+    await kept.rest.wait_for_end(instance)
+
+    meta = await kept.meta(instance, "two")
+    assert (meta["use"], meta["seeded"]) == ("recreated", 0)

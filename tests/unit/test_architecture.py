@@ -28,6 +28,7 @@ CORE = {
     "handler",
     "poller",
     "recorder",
+    "history",
 }
 DRIVERS: dict[str, set[str]] = {
     **{part: set() for part in PURE},
@@ -42,6 +43,7 @@ DRIVERS: dict[str, set[str]] = {
     "threads": {"redis", "structlog"},
     "models": {"aiohttp", "httpx2", "openai", "pydantic"},
     "failpoints": set(),
+    "api": {"fastapi", "pydantic", "starlette", "structlog", "uvicorn"},
     "transcript": {"alembic", "asyncpg", "sqlalchemy", "structlog"},
     "doctor": {"rich"},
     "cli": set(),

@@ -133,6 +133,8 @@ def test_task_that_asks_nothing_is_a_bad_model(documentation: str) -> None:
         (Variable(0.1, "Double"), "0.1"),
         (Variable('{"ä": 1}', "Object"), '{\n  "ä": 1\n}'),
         (Variable('{"a": ', "Json"), '{"a": '),
+        (Variable('"ä\\nb"', "Object", {"objectTypeName": "java.lang.String"}), "ä\nb"),
+        (Variable('"ä\\nb"', "Json"), '"ä\\nb"'),
         (
             Variable("rO0ABXNyAA", "Object", {"serializationDataFormat": "application/x-java-serialized-object"}),
             "(Java object: content not included)",
@@ -145,10 +147,10 @@ def test_task_that_asks_nothing_is_a_bad_model(documentation: str) -> None:
             ),
             "(Java object org.Plan: content not included)",
         ),
-        (Variable("# Plan", "File", {"mimetype": "text/markdown", "filename": "plan.md"}), "# Plan"),
-        (Variable("", "File", {"mimetype": "application/json"}), ""),
+        (Variable("# Plan", "File", {"mimeType": "text/markdown", "filename": "plan.md"}), "# Plan"),
+        (Variable("", "File", {"mimeType": "application/json"}), ""),
         (
-            Variable("%PDF", "File", {"mimetype": "application/pdf", "filename": "a.pdf"}),
+            Variable("%PDF", "File", {"mimeType": "application/pdf", "filename": "a.pdf"}),
             "(file a.pdf: content not included)",
         ),
         (Variable("w6RiYw==", "Bytes"), "äbc"),
@@ -228,7 +230,7 @@ def test_ref_is_the_only_last_line_whatever_the_inputs(value: str) -> None:
 
 
 def test_what_there_was_no_room_for_is_named() -> None:
-    inputs = Inputs({"file": Variable(None, "File", {"filename": "a.md", "mimetype": "text/plain"})}, ("file", "notes"))
+    inputs = Inputs({"file": Variable(None, "File", {"filename": "a.md", "mimeType": "text/plain"})}, ("file", "notes"))
     asked = prompt.text(TASK, ACTIVITY, inputs)
 
     assert "### file (File)\n\n    (file a.md: too large, content not included)" in asked

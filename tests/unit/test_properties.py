@@ -120,6 +120,14 @@ def test_results_of_a_multi_instance_keep_apart_by_their_loop_counter() -> None:
 
     assert read({}, many, loopCounter=Variable(3, "Integer")).output == "frame_3"
     assert read({"data.output": "votes"}, many, loopCounter=Variable(0, "Integer")).output == "votes_0"
+    assert read({"data.output.fields": "cost=a.b"}, many, loopCounter=2).fields == {"cost_2": "a.b"}
+
+
+def test_local_results_of_a_multi_instance_need_no_number_and_can_be_named_by_a_mapping() -> None:
+    local = {"data.output.scope": "local", "data.output.fields": "cost"}
+    wanted = read(local, replace(ACTIVITY, loops=1), loopCounter=2)
+
+    assert (wanted.output, wanted.fields) == ("frame", {"cost": "cost"})
 
 
 def test_loop_within_a_loop_needs_local_results() -> None:
@@ -127,7 +135,7 @@ def test_loop_within_a_loop_needs_local_results() -> None:
 
     with pytest.raises(BadModel, match=r"data\.output\.scope to local"):
         read({}, nested, loopCounter=1)
-    assert read({"data.output.scope": "local"}, nested, loopCounter=1).output == "frame_1"
+    assert read({"data.output.scope": "local"}, nested, loopCounter=1).local
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_long_string_says_that_it_is_one() -> None:
 def test_file_is_markdown_named_after_the_result() -> None:
     assert stored("# Ü", "File").info == {
         "filename": "framing.md",
-        "mimetype": "text/markdown",
+        "mimeType": "text/markdown",
         "encoding": "UTF-8",
     }
 
@@ -235,7 +235,7 @@ def test_json_file_says_so() -> None:
     variable = result.variables(replace(ANSWER, text="{}"), wanted("File", schema={}), ASSISTANT, STORY, spin=True)[
         "framing"
     ]
-    assert (variable.info["filename"], variable.info["mimetype"]) == ("framing.json", "application/json")
+    assert (variable.info["filename"], variable.info["mimeType"]) == ("framing.json", "application/json")
 
 
 def test_meta_tells_how_the_answer_came_about() -> None:
@@ -249,6 +249,7 @@ def test_meta_tells_how_the_answer_came_about() -> None:
         "recreated": True,
         "recovered": None,
         "repaired": False,
+        "seeded": 0,
         "response": "resp_1",
         "tokens": {"input": 7, "output": 5},
         "seconds": {"model": 1.235, "look": 0.01},

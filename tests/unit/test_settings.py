@@ -101,9 +101,14 @@ def test_defaults_are_those_that_are_promised() -> None:
         "input_tokens": 20_000,
         "trouble_for_seconds": 3600,
         "thread_validation": "strict",
+        "seed_tokens": 50_000,
         "thread_days": 30,
         "health_host": "127.0.0.1",
         "health_port": 8090,
+        "api_host": "127.0.0.1",
+        "api_port": 8091,
+        "api_tokens": None,
+        "api_frames": (),
         "log_format": "json",
         "log_level": "INFO",
     }
@@ -135,9 +140,17 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "INPUT_TOKENS": ("500", 500),
         "TROUBLE_FOR_SECONDS": ("0", 0),
         "THREAD_VALIDATION": ("Optimistic", "optimistic"),
+        "SEED_TOKENS": ("0", 0),
         "THREAD_DAYS": ("1", 1),
         "HEALTH_HOST": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - only read, not listened on
         "HEALTH_PORT": ("0", 0),
+        "API_HOST": ("::1", "::1"),
+        "API_PORT": ("0", 0),
+        "API_TOKENS": ("{}", SecretStr("{}")),
+        "API_FRAMES": (
+            "https://cockpit.example, http://localhost:8080",
+            ("https://cockpit.example", "http://localhost:8080"),
+        ),
         "LOG_FORMAT": ("CONSOLE", "console"),
         "LOG_LEVEL": ("debug", "DEBUG"),
     }

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from time import monotonic
@@ -13,7 +13,7 @@ import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from worker import metrics
-from worker.domain import Answer, Assistant, Question
+from worker.domain import Answer, Assistant, Question, Said
 from worker.errors import (
     BadRequest,
     ModelDown,
@@ -36,6 +36,8 @@ CANCEL_CALL: Final = timedelta(seconds=5)
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 """Between two looks at a run in the background."""
 CONNECT_SECONDS: Final = 5.0
+BATCH = 20
+"""Items that one request may bring."""
 ITEMS, ITEMS_DEEP = 20, 100
 """How far a look reads; 100 is the most that one page holds."""
 NOBODY: Final = "conv_" + 48 * "0"
@@ -85,11 +87,19 @@ class OpenAIModel:
         ) as client:
             yield cls(client, keyless=api_key is None and base_url is None)
 
-    async def create_thread(self, metadata: Mapping[str, str]) -> str:
-        """Create an empty conversation and return its id."""
+    async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
+        """Create a conversation, put what was said on it, 20 items with each request, and return its id."""
         call = Call("conversations.create", SHORT_CALL, acts=True)
+        batches = [[_item(each) for each in said[start : start + BATCH]] for start in range(0, len(said), BATCH)]
+        body: dict[str, Any] = {"metadata": dict(metadata)}
+        if batches:
+            body["items"] = batches[0]
         async with _within(call):
-            created = await self._request(call, Conversation, "POST", "/conversations", {"metadata": dict(metadata)})
+            created = await self._request(call, Conversation, "POST", "/conversations", body)
+        for batch in batches[1:]:
+            more = Call("items.create", SHORT_CALL, acts=True, thread_id=created.id)
+            async with _within(more):
+                await self._on_thread(more, Anything, "POST", f"{_path(created.id)}/items", {"items": batch})
         return created.id
 
     async def metadata(self, thread_id: str) -> Mapping[str, str]:
@@ -259,6 +269,11 @@ def _path(thread_id: str) -> str:
 
 def _run_path(response_id: str) -> str:
     return f"/responses/{quote(response_id, safe='')}"
+
+
+def _item(said: Said) -> dict[str, Any]:
+    kind = "output_text" if said.role == "assistant" else "input_text"
+    return {"type": "message", "role": said.role, "content": [{"type": kind, "text": said.text}]}
 
 
 def _turn(thread_id: str, question: Question, assistant: Assistant) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""Tokens, the loopback without them, and rates."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from fastapi import FastAPI
+from yarl import URL
+
+from tests.api.client import OPERATOR, TOKENS, VIEWER, Api
+from worker.api import Access, Operator, Viewer, app, serve
+from worker.api.gate import Buckets, Rate
+from worker.conversations import EVERYTHING, Limits
+from worker.errors import Permanent
+from worker.transcript import Database, SqlConversations
+
+
+def scope(client: str = "127.0.0.1", **headers: str) -> dict[str, Any]:
+    named = {"host": "127.0.0.1:8091"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    raw = [(name.encode(), value.encode()) for name, value in named.items()]
+    return {"type": "http", "client": (client, 4711), "headers": raw, "path": "/api/counts"}
+
+
+def test_roles_and_limits_come_from_the_setting() -> None:
+    setting = {
+        "a" * 16: "operator",
+        "b" * 16: {"role": "viewer", "tenants": ["north", None], "instances": ["1", "2"]},
+        "c" * 16: {"role": "viewer", "tenants": []},
+    }
+    access = Access.of(json.dumps(setting))
+    first, second, third = (access.grant(scope(authorization=f"Bearer {token}")) for token in setting)
+
+    assert first
+    assert second
+    assert third
+    assert (first.role, first.limits) == ("operator", EVERYTHING)
+    assert second.role == "viewer"
+    assert second.limits == Limits(frozenset({"north", None}), frozenset({"1", "2"}))
+    assert third.limits == Limits(tenants=frozenset())
+    assert access.is_guarded
+    assert "a" * 16 not in repr(vars(access)), "tokens are not kept"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "secret-0123456789abcdef",
+        '["secret-0123456789abcdef"]',
+        "{}",
+        '{"secret-short": "viewer"}',
+        '{"secret 0123456789abcdef": "viewer"}',
+        '{"secret-0123456789abcdef": "admin"}',
+        '{"secret-0123456789abcdef": null}',
+        '{"secret-0123456789abcdef": {"tenants": ["a"]}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "tenant": "a"}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "tenants": "a"}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "tenants": [1]}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "instances": [null]}}',
+        '{"secret-0123456789abcdef": {"role": ["viewer"]}}',
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_without_its_tokens(setting: str) -> None:
+    with pytest.raises(Permanent) as refused:
+        Access.of(setting)
+    assert str(refused.value).startswith("API_TOKENS: ")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "let_in"),
+    [
+        (scope(), True),
+        (scope("::1", host="[::1]:8091"), True),
+        (scope(host="localhost:8091"), True),
+        (scope(host="localhost"), True),
+        (scope("10.0.0.7"), False),
+        (scope(host="evil.example"), False),  # a name that was bound to 127.0.0.1 anew
+        (scope(host="127.0.0.1.evil.example:8091"), False),
+        (scope(host=""), False),
+        (scope(x_forwarded_for="10.0.0.7"), False),
+        (scope(forwarded="for=10.0.0.7"), False),
+        (scope(sec_fetch_site="cross-site"), False),
+        (scope(sec_fetch_site="same-site"), False),
+        (scope(sec_fetch_site="same-origin"), True),
+        (scope(sec_fetch_site="none"), True),
+    ],
+)
+def test_without_tokens_only_this_machine_is_let_in(asked: dict[str, Any], *, let_in: bool) -> None:
+    assert (Access().grant(asked) is not None) is let_in
+
+
+def test_with_tokens_this_machine_needs_one_too() -> None:
+    assert Access.of(TOKENS).grant(scope()) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "fine"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False), ("web", False)],  # noqa: S104 - asked, not bound
+)
+def test_others_than_this_machine_need_tokens(host: str, *, fine: bool) -> None:
+    Access.of(TOKENS).check_host(host)
+    if fine:
+        Access().check_host(host)
+    else:
+        with pytest.raises(Permanent, match="API_TOKENS"):
+            Access().check_host(host)
+
+
+async def test_a_route_of_others_is_closed_and_knows_roles(database: Database) -> None:
+    def extend(application: FastAPI) -> None:
+        @application.post("/api/erase")
+        async def erase(_: Operator) -> str:
+            return "erased"
+
+        @application.get("/api/mine")
+        async def mine(grant: Viewer) -> str:
+            return grant.role
+
+        @application.get("/api/forgotten")
+        async def forgotten() -> str:
+            return "open?"
+
+        @application.get("/page")
+        async def page() -> str:
+            return "a page"
+
+    application = app(SqlConversations(database), Access.of(TOKENS), report=print, extend=[extend])
+    async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        operator, viewer, nobody = (Api(session, token) for token in (OPERATOR, VIEWER, None))
+        assert (await operator.get("/api/erase", method="POST")).json == "erased"
+        assert (await viewer.get("/api/erase", method="POST")).status == 403
+        assert [(await each.get("/api/mine")).json for each in (operator, viewer)] == ["operator", "viewer"]
+        for path in ("/api/erase", "/api/mine", "/api/forgotten", "/api/../api/mine", "/%61pi/forgotten"):
+            asked = URL(f"http://127.0.0.1:{port}{path}", encoded=True)
+            assert (await nobody.get(asked)).status == 401, path
+        for path in ("//api/forgotten", "/API/forgotten", "/./api/forgotten", "/x/../api/forgotten"):
+            asked = URL(f"http://127.0.0.1:{port}{path}", encoded=True)
+            assert (await nobody.get(asked)).status == 404, path
+        assert (await nobody.get("/page")).json == "a page"
+
+
+def test_buckets_fill_again_with_time() -> None:
+    now = 0.0
+    buckets = Buckets(Rate(burst=2, per_second=0.5), clock=lambda: now)
+
+    assert [buckets.take("a") for _ in range(3)] == [timedelta(0), timedelta(0), timedelta(seconds=2)]
+    assert buckets.take("b") == timedelta(0)
+    now = 2.0
+    assert [buckets.take("a") for _ in range(2)] == [timedelta(0), timedelta(seconds=2)]
+    now = 1000.0
+    assert [bool(buckets.take("a")) for _ in range(3)] == [False, False, True]
+
+
+def test_buckets_remember_no_more_than_they_may() -> None:
+    buckets = Buckets(Rate(burst=1, per_second=0.01, remembered=3))
+    for name in "abcdef":
+        buckets.take(name)
+    assert list(buckets._filled) == ["d", "e", "f"]

@@ -1,0 +1,71 @@
+"""Whatever fits the OpenAPI document, or does not, is answered as the document says, and never with a 5xx."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+
+from tests.api.client import OPERATOR, TOKENS, VIEWER
+from tests.api.conftest import KEYS
+from tests.records import exchange
+from worker.api import Access, app
+from worker.api.gate import Rate
+from worker.conversations import session_id
+from worker.transcript import SqlConversations, SqlTranscript, open_database
+
+errors: list[Exception] = []
+
+
+class FreshConversations:
+    """A record that is opened anew for each call: every case runs in an event loop of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*arguments: Any, **options: Any) -> Any:
+            async with open_database(self._url) as database:
+                database._migrated = True  # when it was filled
+                return await getattr(SqlConversations(database), name)(*arguments, **options)
+
+        return call
+
+
+async def fill(url: str) -> None:
+    async with open_database(url) as database:
+        for name, thread in KEYS.items():
+            await SqlTranscript(database).record(exchange(1, thread, process_instance_id=f"instance-{name}"))
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    url = f"sqlite:///{tmp_path_factory.mktemp('schema')}/record.db"
+    asyncio.run(fill(url))
+    application = app(FreshConversations(url), Access.of(TOKENS), report=errors.append, rate=Rate(burst=100_000))
+    return schemathesis.openapi.from_asgi("/api/openapi.json", application)
+
+
+def validate(operation: Any, token: str, examples: int, **places: str) -> None:
+    """Ask for one operation in so many ways; `places` are put into its path."""
+
+    @given(case=operation.as_strategy())
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    def check(case: schemathesis.Case[Any]) -> None:
+        case.path_parameters |= {name: places[name] for name in case.path_parameters.keys() & places.keys()}
+        case.call_and_validate(headers={"Authorization": f"Bearer {token}"})
+
+    check()
+
+
+@pytest.mark.parametrize("token", [OPERATOR, VIEWER], ids=["operator", "viewer"])
+def test_answers_are_as_documented(document: Any, token: str) -> None:
+    operations = [found.ok() for found in document.get_all_operations()]
+    assert len(operations) == 10
+    for operation in operations:
+        validate(operation, token, 15)
+        if "{" in operation.path:
+            for name, thread in KEYS.items():
+                validate(operation, token, 2, session_id=session_id(thread), instance_id=f"instance-{name}")
+    assert errors == []

@@ -1,0 +1,70 @@
+"""The record on both databases, for real."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from worker.dev.processes import HOST
+from worker.dev.servers import PostgreSQL
+from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An empty database, and a way to it that is not ours: `sql` returns the rows, values parted by `|`."""
+
+    url: str
+    sql: Callable[[str], str]
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.startswith("sqlite")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    with PostgreSQL() as server:
+        yield server
+
+
+def sqlite_place(file: Path) -> Place:
+    def sql(statements: str) -> str:
+        connection = sqlite3.connect(file, isolation_level=None)
+        try:
+            rows = connection.execute(statements).fetchall()
+        finally:
+            connection.close()
+        return "\n".join("|".join(map(str, row)) for row in rows)
+
+    return Place(f"sqlite:///{file}", sql)
+
+
+def postgresql_place(server: PostgreSQL) -> Place:
+    server.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")  # at a tenth of a new database's price
+    return Place(f"postgresql://{server.user}:{server.password}@{HOST}:{server.port}/postgres", server.sql)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "sqlite":
+        return sqlite_place(tmp_path / "record.db")
+    return postgresql_place(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
+async def database(place: Place) -> AsyncIterator[Database]:
+    async with open_database(place.url) as database:
+        yield database
+
+
+@pytest.fixture
+def transcript(database: Database) -> SqlTranscript:
+    return SqlTranscript(database)
+
+
+@pytest.fixture
+def conversations(database: Database) -> SqlConversations:
+    return SqlConversations(database)

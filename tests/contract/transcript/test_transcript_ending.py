@@ -1,0 +1,159 @@
+"""Conversations end, lose what they say, or go; as often as it is asked for; the same on both databases."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.contract.transcript.conftest import Place
+from tests.records import KEY, START, exchange, key
+from worker.conversations import (
+    EVERYTHING,
+    Ended,
+    Filter,
+    MessageFilter,
+    Session,
+    Subject,
+    session_id,
+)
+from worker.transcript import SqlConversations, SqlTranscript, open_database
+
+INSTANCE = Subject("default", instance="instance-1")
+ORDER = Subject("default", business_key="order-1")
+SHARED = key("business-key:order-1")
+
+
+async def session(conversations: SqlConversations) -> Session:
+    found = await conversations.session(session_id(KEY), within=EVERYTHING)
+    assert found
+    return found
+
+
+async def said(conversations: SqlConversations) -> list[str]:
+    return [each.content for each in (await conversations.messages(MessageFilter(), within=EVERYTHING)).items]
+
+
+async def test_an_instance_ends_its_own_sessions_once(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    for number, thread in enumerate((KEY, key(assistant="critic"), key("instance-2"), key(engine="other"), SHARED)):
+        await transcript.record(exchange(number, thread, process_instance_id="instance-1", task_id=str(number)))
+    ended_at = START + timedelta(hours=1)
+
+    assert await transcript.end_sessions("default", "instance-1", ended_at) == 2
+    assert await transcript.end_sessions("default", "instance-1", ended_at + timedelta(hours=1)) == 0
+
+    over = (await conversations.sessions(Filter(active=False), within=EVERYTHING)).items
+    assert {each.id for each in over} == {session_id(KEY), session_id(key(assistant="critic"))}
+    assert {each.ended_at for each in over} == {ended_at}
+
+
+async def test_what_comes_late_does_not_open_an_ended_session_and_corrects_how_long_it_took(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    await transcript.record(exchange(2))
+    await transcript.end_sessions("default", "instance-1", START + timedelta(minutes=10))
+    assert (await session(conversations)).duration_seconds == 8 * 60
+    await transcript.record(exchange(1))
+
+    late = await session(conversations)
+    assert (late.is_active, late.messages, late.started_at) == (False, 4, exchange(1).asked_at)
+    assert late.duration_seconds == 9 * 60
+
+
+async def test_an_end_before_the_start_takes_no_time(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    await transcript.record(exchange(5))
+    await transcript.end_sessions("default", "instance-1", START)
+    assert (await session(conversations)).duration_seconds == 0
+
+
+async def test_anonymising_leaves_structure_and_numbers_and_no_words(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    await transcript.record(exchange(1, user="maria"))
+    await transcript.record(exchange(2, key("instance-2")))
+    before = (await conversations.messages(MessageFilter(session_id(KEY)), within=EVERYTHING)).items
+
+    assert await transcript.anonymise([INSTANCE]) == Ended(sessions=1, messages=2)
+    assert await transcript.anonymise([INSTANCE]) == Ended(0, 0)
+    await transcript.record(exchange(1, user="maria"))  # a late repeat
+
+    after = (await conversations.messages(MessageFilter(session_id(KEY)), within=EVERYTHING)).items
+    assert [each.content for each in after] == ["[removed]"] * 2
+    assert [each.position for each in after] == [each.position for each in before]
+    assert (after[1].input_tokens, after[1].activity_id, after[1].metadata) == (100, "step_1", before[1].metadata)
+    assert (await session(conversations)).user == "[removed]"
+    assert [hit.content for hit in after if hit.session_id != session_id(KEY)] == []
+    found = (await conversations.search("question", Filter(), within=EVERYTHING)).items
+    assert [hit.process_instance_id for hit in found] == ["instance-2"]
+
+
+async def test_removing_an_instance_takes_its_part_of_a_shared_session(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    await transcript.record(exchange(1))
+    await transcript.record(exchange(2, SHARED, process_instance_id="instance-1"))
+    await transcript.record(exchange(3, SHARED, process_instance_id="instance-2"))
+    await transcript.record(exchange(4, key(engine="other")))
+
+    assert await transcript.remove([INSTANCE]) == Ended(sessions=1, messages=4)
+    assert await transcript.remove([INSTANCE]) == Ended(0, 0)
+    assert await said(conversations) == ["Question 3?", "Answer 3.", "Question 4?", "Answer 4."]
+
+    assert await transcript.remove([Subject("default", instance="instance-2")]) == Ended(sessions=1, messages=2)
+    assert await said(conversations) == ["Question 4?", "Answer 4."]
+
+
+async def test_removing_a_business_key_takes_all_that_belongs_to_it(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    await transcript.record(exchange(1))
+    await transcript.record(exchange(2, SHARED, process_instance_id="instance-9", business_key=None))
+    await transcript.record(exchange(3, key("instance-3"), business_key="order-3"))
+
+    assert await transcript.remove([ORDER]) == Ended(sessions=2, messages=4)
+    assert await said(conversations) == ["Question 3?", "Answer 3."]
+
+
+async def test_many_subjects_go_in_one_call(transcript: SqlTranscript, conversations: SqlConversations) -> None:
+    for number in (1, 2, 3):
+        await transcript.record(exchange(number, key(f"instance-{number}")))
+    gone = [Subject("default", instance=f"instance-{number}") for number in (1, 3, 8)]
+
+    assert await transcript.remove(gone) == Ended(sessions=2, messages=4)
+    assert await said(conversations) == ["Question 2?", "Answer 2."]
+
+
+def read_all(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.iterdir()).lower()
+
+
+@pytest.mark.parametrize("step", ["remove", "anonymise"])
+async def test_nothing_of_what_is_erased_stays_in_the_file(tmp_path: Path, step: str) -> None:
+    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
+        transcript = SqlTranscript(database)
+        await transcript.record(exchange(1, question="xylophonist", answer="Xylophonist " * 2000))
+        for number in range(2, 40):
+            await transcript.record(exchange(number, key("instance-2"), question="kept " * 200))
+        await getattr(transcript, step)([INSTANCE])
+        while_open = read_all(tmp_path)
+
+    files = while_open + read_all(tmp_path)
+    assert b"xylophonist" not in files
+    assert b"kept" in files
+
+
+async def test_a_place_that_was_emptied_is_used_on(place: Place, transcript: SqlTranscript) -> None:
+    await transcript.record(exchange(1))
+    await transcript.remove([INSTANCE])
+    await transcript.record(exchange(2))
+
+    assert place.sql("SELECT count(*) FROM sessions") == "1"
+
+
+@pytest.mark.parametrize("both", [{}, {"instance": "1", "business_key": "1"}])
+def test_a_subject_is_one_thing(both: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="an instance or a business key"):
+        Subject("default", **both)

@@ -1,0 +1,356 @@
+"""Each exchange is written once, whole and in its place, whatever happens around it; the same on both databases."""
+
+import asyncio
+import contextlib
+import random
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+
+from tests.contract.transcript.conftest import Place
+from tests.records import KEY, START, exchange, key
+from worker.conversations import (
+    EVERYTHING,
+    PROVIDER_ROLES,
+    Exchange,
+    Filter,
+    Message,
+    MessageFilter,
+    Role,
+    Session,
+    Unstorable,
+    session_id,
+)
+from worker.domain import Outcome
+from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.transcript.tables import VERSION_TABLE, metadata
+
+ROOT = Path(__file__).parents[3]
+
+
+async def everything(place: Place) -> tuple[list[Session], list[Message]]:
+    """All sessions and messages, as somebody reads them who opens the database anew."""
+    async with open_database(place.url) as database:
+        conversations = SqlConversations(database)
+        sessions = await conversations.sessions(Filter(), within=EVERYTHING, limit=10_000)
+        messages = await conversations.messages(MessageFilter(), within=EVERYTHING, limit=10_000)
+    return list(sessions.items), list(messages.items)
+
+
+def contents(messages: list[Message]) -> list[str]:
+    return [message.content for message in messages]
+
+
+async def test_history_is_found_again_after_a_restart(place: Place) -> None:
+    for number in (1, 2):
+        async with open_database(place.url) as database:
+            await SqlTranscript(database).record(exchange(number))
+
+    [session], messages = await everything(place)
+    assert session.messages == 4
+    assert contents(messages) == ["Question 1?", "Answer 1.", "Question 2?", "Answer 2."]
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from tests.records import exchange
+from worker.transcript import SqlTranscript, open_database
+
+async def main():
+    async with open_database(sys.argv[1]) as database:
+        for number in range(1, 1000):
+            await SqlTranscript(database).record(exchange(number))
+            print(number, flush=True)
+            if number == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+def writer(place: Place, records: int) -> subprocess.Popen[str]:
+    """A process that prints the number of each exchange that it has recorded, and dies behind so many."""
+    return subprocess.Popen(
+        [sys.executable, "-c", KILLED, place.url, str(records)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+
+
+async def test_what_was_recorded_is_there_when_the_process_dies_right_after(place: Place) -> None:
+    with writer(place, records=2) as process:
+        assert process.communicate()[0].split() == ["1", "2"]
+
+    assert process.returncode == -9
+    assert contents((await everything(place))[1]) == ["Question 1?", "Answer 1.", "Question 2?", "Answer 2."]
+
+
+async def test_a_death_in_the_middle_leaves_nothing_half_written(place: Place) -> None:
+    with writer(place, records=0) as process:
+        assert process.stdout
+        process.stdout.readline()
+        await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311 - any moment will do
+        process.kill()
+        seen = 1 + len(process.stdout.read().split())
+
+    _, messages = await everything(place)
+    assert len(messages) in (2 * seen, 2 * seen + 2), "the last one may have been written without a word"
+    assert [message.role for message in messages] == [Role.USER, Role.AGENT] * (len(messages) // 2)
+
+
+async def test_late_repeated_and_mixed_up_writes_make_the_same_record(place: Place, transcript: SqlTranscript) -> None:
+    said = [
+        exchange(1, business_key="early", user="maria", use="created"),
+        exchange(2),
+        exchange(3, use="recreated", thread_id="conv_2", generation=2, assistant_version="1.1"),
+        exchange(3, attempt=2, answered_at=START + timedelta(minutes=3, seconds=30), thread_id="conv_2", generation=2),
+    ]
+    order = said * 2
+    random.shuffle(order)
+    for each in order:
+        await transcript.record(each)
+
+    [session], messages = await everything(place)
+    assert (session.business_key, session.user, session.started_at) == ("early", "maria", said[0].asked_at)
+    assert (session.thread_id, session.generation, session.last_at) == ("conv_2", 2, said[3].answered_at)
+    assert contents(messages) == [text for each in said for text in (each.question, each.answer)]
+    assert [message.generation for message in messages] == [1, 1, 1, 1, 2, 2, 2, 2]
+
+
+async def test_what_was_written_first_under_a_name_stays(place: Place, transcript: SqlTranscript) -> None:
+    await transcript.record(exchange(1))
+    await transcript.record(exchange(1, answer="Another.", answered_at=START + timedelta(days=1), generation=9))
+    await transcript.record(exchange(1, key(assistant="critic"), task_id=exchange(1).task_id))
+
+    [session], messages = await everything(place)
+    assert contents(messages) == ["Question 1?", "Answer 1."]
+    assert (session.last_at, session.generation) == (exchange(1).answered_at, 1)
+
+
+async def test_two_that_write_the_same_and_different_exchanges_at_once_write_each_once(place: Place) -> None:
+    same = [exchange(number) for number in range(1, 11)]
+    async with open_database(place.url) as first, open_database(place.url) as second, asyncio.TaskGroup() as group:
+        for writer_name, database in (("a", first), ("b", second)):
+            own = [exchange(n + 20, task_id=f"{writer_name}-{n}", answer=writer_name) for n in range(5)]
+            for each in (*same, *own):
+                group.create_task(SqlTranscript(database).record(each), name="record")
+
+    [session], messages = await everything(place)
+    assert session.messages == len(messages) == 2 * (10 + 5 + 5)
+    assert contents(messages)[:20] == [text for each in same for text in (each.question, each.answer)]
+
+
+async def test_many_that_start_at_once_on_an_empty_database_make_its_tables_once(place: Place) -> None:
+    async def start(number: int) -> None:
+        async with open_database(place.url) as database:
+            await SqlTranscript(database).record(exchange(number))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(4):
+            group.create_task(start(number), name=f"start {number}")
+
+    assert place.sql("SELECT version_num FROM transcript_version") == "0001"
+    assert len((await everything(place))[1]) == 8
+
+
+async def test_the_migrations_make_the_tables_that_the_queries_know(database: Database) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        options = {"version_table": VERSION_TABLE, "compare_type": True, "include_object": is_ours}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+    def is_ours(_: Any, name: str | None, *__: Any) -> bool:
+        return not (name or "").startswith("message_words")
+
+    assert await database.write(lambda connection: connection.run_sync(differences)) == []
+
+
+async def test_an_instance_of_another_event_loop_is_refused_loudly(place: Place, transcript: SqlTranscript) -> None:
+    await transcript.record(exchange(1))
+    with pytest.raises(RuntimeError, match="another event loop"):
+        await asyncio.to_thread(asyncio.run, transcript.record(exchange(2)))
+    await transcript.record(exchange(3))
+
+    assert contents((await everything(place))[1])[::2] == ["Question 1?", "Question 3?"]
+
+
+async def test_each_thread_with_a_record_of_its_own_writes_beside_others(place: Place) -> None:
+    async def write(first: int) -> None:
+        async with open_database(place.url) as database:
+            for number in range(first, first + 5):
+                await SqlTranscript(database).record(exchange(number))
+
+    await asyncio.gather(*(asyncio.to_thread(asyncio.run, write(first)) for first in (1, 11, 21)))
+
+    assert len((await everything(place))[1]) == 30
+
+
+def refuse_sessions_of(place: Place, assistant: str) -> None:
+    place.sql(
+        f"CREATE TRIGGER refusal BEFORE INSERT ON sessions WHEN new.assistant = '{assistant}'"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END"
+        if place.is_sqlite
+        else f"ALTER TABLE sessions ADD CONSTRAINT refusal CHECK (assistant <> '{assistant}')"
+    )
+
+
+async def test_a_session_that_is_refused_says_so_and_holds_up_no_other(place: Place, transcript: SqlTranscript) -> None:
+    await transcript.ping()
+    refuse_sessions_of(place, "cursed")
+
+    with pytest.raises(Unstorable) as refused:
+        await transcript.record(exchange(1, key(assistant="cursed"), question="my secret"))
+    await transcript.record(exchange(2))
+
+    assert "secret" not in str(refused.value)
+    assert contents((await everything(place))[1]) == ["Question 2?", "Answer 2."]
+
+
+async def test_messages_that_are_refused_leave_no_session_behind(place: Place, transcript: SqlTranscript) -> None:
+    await transcript.ping()
+    place.sql(
+        "CREATE TRIGGER refusal BEFORE INSERT ON messages WHEN new.role = 'agent' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        if place.is_sqlite
+        else "ALTER TABLE messages ADD CONSTRAINT refusal CHECK (role <> 'agent')"
+    )
+    with pytest.raises(Unstorable):
+        await transcript.record(exchange(1))
+
+    assert await everything(place) == ([], [])
+
+
+@pytest.mark.parametrize("asked_as", [name for name, role in PROVIDER_ROLES.items() if role is not Role.AGENT])
+@pytest.mark.parametrize("answered_as", [name for name, role in PROVIDER_ROLES.items() if role is Role.AGENT])
+async def test_providers_roles_become_ours(asked_as: str, answered_as: str, tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
+        await SqlTranscript(database).record(exchange(1, asked_as=asked_as, answered_as=answered_as))
+        page = await SqlConversations(database).messages(MessageFilter(), within=EVERYTHING)
+
+    assert [message.role for message in page.items] == [PROVIDER_ROLES[asked_as], Role.AGENT]
+
+
+async def test_the_database_takes_no_role_but_ours(place: Place, transcript: SqlTranscript) -> None:
+    await transcript.record(exchange(1))
+    with pytest.raises(Exception, match=r"messages_role|CHECK"):
+        place.sql("UPDATE messages SET role = 'assistant'")
+
+
+LONG = "word " * 3_000_000
+MANY = " ".join(map(str, range(100_000, 200_000)))
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("a\0b", "a␀b"),
+        ("\0", "␀"),
+        ("half \ud83d of a pair \udc00", "half \ufffd of a pair \ufffd"),
+        ("😀 東 é\u0301 \u202e \ufeff", "😀 東 é\u0301 \u202e \ufeff"),
+        ("", ""),
+        ("'; DROP TABLE messages; --", "'; DROP TABLE messages; --"),
+        (LONG, LONG),
+        ("x" * 3_000_000, "x" * 3_000_000),
+        (MANY, MANY),
+    ],
+    ids=["nul", "only nul", "halves", "unicode", "empty", "sql", "long", "one long word", "many words"],
+)
+async def test_every_text_is_stored_whole(place: Place, transcript: SqlTranscript, given: str, kept: str) -> None:
+    await transcript.record(exchange(1, question=given, detail=given[:100], user=given[:100]))
+
+    [session], messages = await everything(place)
+    assert messages[0].content == kept
+    assert (session.user, messages[1].metadata["detail"]) == (kept[:100], kept[:100])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"answered_at": datetime(2026, 5, 4)},  # noqa: DTZ001 - that is what is wrong
+        {"asked_at": datetime(2026, 5, 4)},  # noqa: DTZ001 - that is what is wrong
+        {"input_tokens": 2**63},
+        {"attempt": -(2**63) - 1},
+        {"answered_as": "tool"},
+        {"asked_as": "assistant"},
+        {"answer": None},
+        {"input_tokens": "many"},
+        {"seconds": "long"},
+        {"definition_id": None},
+    ],
+    ids=str,
+)
+async def test_what_can_never_be_stored_says_so(place: Place, transcript: SqlTranscript, broken: Any) -> None:
+    with pytest.raises(Unstorable):
+        await transcript.record(exchange(1, **broken))
+    await transcript.record(exchange(2))
+
+    assert len((await everything(place))[1]) == 2
+
+
+async def test_a_bad_answer_is_recorded_with_its_outcome(place: Place, transcript: SqlTranscript) -> None:
+    refused = exchange(1, answer="", outcome=Outcome.REFUSED, detail="content_filter", response_id=None, seconds=None)
+    await transcript.record(refused)
+
+    _, (_, answer) = await everything(place)
+    assert (answer.metadata["outcome"], answer.metadata["detail"]) == ("refused", "content_filter")
+
+
+async def test_records_that_are_broken_off_are_whole_or_not_there_and_harm_no_other(
+    place: Place, transcript: SqlTranscript
+) -> None:
+    await transcript.ping()
+    for number in range(1, 21):
+        task = asyncio.create_task(transcript.record(exchange(number)), name="record")
+        for _ in range(number):
+            await asyncio.sleep(0)
+        await asyncio.wait([task], timeout=number / 4000)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    await transcript.record(exchange(50))
+
+    _, messages = await everything(place)
+    assert [message.role for message in messages] == [Role.USER, Role.AGENT] * (len(messages) // 2)
+    assert contents(messages)[-1] == "Answer 50."
+
+
+async def test_sessions_are_one_for_each_thread_key(place: Place, transcript: SqlTranscript) -> None:
+    keys = [
+        KEY,
+        key("instance-2"),
+        key(assistant="critic"),
+        key(tenant="a"),
+        key(tenant=""),
+        key(engine="other"),
+        key("business-key:1"),
+        key("task:1"),
+    ]
+    for number, thread in enumerate(keys):
+        await transcript.record(exchange(number, thread, task_id=f"task-{number}", process_instance_id="child"))
+
+    sessions, _ = await everything(place)
+    owners = {session.id: session.process_instance_id for session in sessions}
+    assert owners.keys() == {session_id(thread) for thread in keys}
+    assert owners[session_id(keys[-2])] is None
+    assert owners[session_id(keys[-1])] == "child"
+    assert owners[session_id(KEY)] == "instance-1"
+
+
+async def recorded(transcript: SqlTranscript, *exchanges: Exchange) -> None:
+    for each in exchanges:
+        await transcript.record(each)
+
+
+async def test_two_replicas_with_one_backlog_each_in_its_own_order(place: Place) -> None:
+    backlog = [exchange(number, key(f"instance-{number % 3}")) for number in range(15)]
+    async with open_database(place.url) as first, open_database(place.url) as second:
+        await asyncio.gather(
+            recorded(SqlTranscript(first), *backlog), recorded(SqlTranscript(second), *reversed(backlog))
+        )
+
+    sessions, messages = await everything(place)
+    assert (len(sessions), len(messages)) == (3, 30)
+    assert {session.messages for session in sessions} == {10}

@@ -1,0 +1,107 @@
+"""The HTTP server of the record, in the worker's own loop."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from worker.errors import Permanent
+
+STOP_SECONDS = 2
+LONGEST_HEAD = 16 * 1024
+CONNECTIONS = 200
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the worker, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+@asynccontextmanager
+async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
+    """Answer inside of the block, and yield the port, which 0 leaves to the system.
+
+    Leaving the block takes STOP_SECONDS and a little at most, whatever clients do. Raises Permanent when the address
+    cannot be had.
+    """
+    listener = _listen(host, port)
+    server = _Server(_configured(app))
+    serving = asyncio.create_task(server.serve([listener]), name="api")
+    try:
+        listening = asyncio.create_task(server.listening.wait(), name="api listens")
+        await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if serving.done():
+            listening.cancel()
+            serving.result()
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        await _ended(serving)
+        listener.close()
+
+
+def _configured(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # who asks is who is connected
+        limit_concurrency=CONNECTIONS,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+
+
+async def _ended(serving: asyncio.Task[None]) -> None:
+    done, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS + 1)
+    if not done:
+        serving.cancel()
+        await asyncio.wait({serving}, timeout=1)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as exc:
+        raise Permanent(f"API_HOST={host}: is no address of this machine: {exc.strerror}") from exc
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+        listener.listen()
+    except OSError as exc:
+        listener.close()
+        raise Permanent(_refusal(host, port, exc)) from exc
+    return listener
+
+
+def _refusal(host: str, port: int, exc: OSError) -> str:
+    match exc.errno:
+        case errno.EADDRINUSE:
+            return f"API_PORT={port}: is taken on {host}; choose another, or 0 for a free one"
+        case errno.EACCES:
+            return f"API_PORT={port}: needs rights that the worker does not have; choose one above 1023"
+        case errno.EADDRNOTAVAIL:
+            return f"API_HOST={host}: is no address of this machine; 0.0.0.0 listens on all"
+    return f"API_HOST={host} and API_PORT={port}: cannot be listened on: {exc.strerror}"

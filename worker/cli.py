@@ -32,7 +32,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check engine, Redis, provider, assistants and deployed models")
     doctor.set_defaults(command=_doctor)
 
-    demo = commands.add_parser("demo", help="take a decision through a real engine on this machine")
+    demo = commands.add_parser("demo", help="run processes of bpmn/ through a real engine on this machine")
+    demo.add_argument(
+        "--process", metavar="KEY", nargs="+", default=["decision"], help="which ones; a wrong key names what there is"
+    )
     demo.add_argument("--once", action="store_true", help="end when the process instance has ended")
     demo.add_argument("--crash", action="store_true", help="kill the worker after step 2 and start another")
     demo.set_defaults(command=_demo)
@@ -60,4 +63,4 @@ def _demo(options: argparse.Namespace) -> int:
         from worker.dev import demo  # noqa: PLC0415 - the extra [demo] is not installed everywhere
     except ImportError as exc:
         raise Permanent(f"the demo needs more packages ({exc.name}): pip install 'assistant-worker[demo]'") from exc
-    return demo.main(once=options.once, crash=options.crash)
+    return demo.main(once=options.once, crash=options.crash, processes=options.process)

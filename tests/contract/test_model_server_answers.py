@@ -1,20 +1,24 @@
-"""The scripted answers to the sample decision are worked out from the turns before them, and add up."""
+"""The scripted answers to the sample processes are worked out from the turns before them, and add up."""
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from jsonschema import Draft202012Validator
 from openai import AsyncOpenAI
 
 from tests.contract.provider_client import ask, client_of
-from worker import prompt, properties
+from worker import prompt
 from worker.dev.model import ModelServer
-from worker.domain import Activity, Question, Task, Variable
+from worker.domain import Activity, Question, Task, Variable, declared_inputs
 from worker.engine import definitions
+from worker.inputs import Inputs
 
 BPMN: Final = Path(__file__).parents[2] / "bpmn"
 STEPS: Final = ("frame", "alternatives", "evaluate", "recommend")
@@ -32,20 +36,32 @@ async def conversation(openai: AsyncOpenAI) -> str:
     return (await openai.conversations.create()).id
 
 
-def question(step: str, **changed: Any) -> str:
-    """A step of the sample decision as the worker asks it; `changed` replaces inputs."""
-    activity = definitions.read("decision:1:x", (BPMN / "decision.bpmn").read_text("utf-8")).activities[step]
-    inputs = json.loads((BPMN / "decision.json").read_text("utf-8"))
-    variables = {name: Variable(changed.get(name, each["value"]), each["type"]) for name, each in inputs.items()}
-    task = task_of(activity, variables)
-    return Question(prompt.text(task, activity, properties.read(task, activity)), REF).with_ref
+@cache
+def activities(process: str) -> Mapping[str, Activity]:
+    return definitions.read(f"{process}:1:x", (BPMN / process / f"{process}.bpmn").read_text("utf-8")).activities
 
 
-def task_of(activity: Activity, variables: dict[str, Variable]) -> Task:
-    return Task(
-        "task-1", activity.topic, activity.id, "instance-1", "decision:1:x", "decision", "execution-1",
+def start_variables(process: str, **changed: Any) -> dict[str, Variable]:
+    """The sample beside a process; `changed` replaces values."""
+    inputs = json.loads((BPMN / process / f"{process}.json").read_text("utf-8"))
+    return {name: Variable(changed.get(name, each["value"]), each["type"]) for name, each in inputs.items()}
+
+
+def asked(process: str, step: str, variables: Mapping[str, Variable]) -> str:
+    """A step of a sample process as the worker asks it."""
+    activity = activities(process)[step]
+    task = Task(
+        "task-1", activity.topic, activity.id, "instance-1", f"{process}:1:x", process, "execution-1",
         datetime.now(UTC), 0.0, properties=activity.properties, variables=variables,
     )  # fmt: skip
+    shown = {name: variables.get(name) for name in declared_inputs(activity.properties) or ()}
+    is_json = activity.properties.get("data.output.type") == "Json"
+    return Question(prompt.text(task, activity, Inputs(shown), json_wanted=is_json), REF).with_ref
+
+
+def question(step: str, **changed: Any) -> str:
+    """A step of the sample decision; `changed` replaces inputs."""
+    return asked("decision", step, start_variables("decision", **changed))
 
 
 async def said(client: AsyncOpenAI, conversation: str, *steps: str, **changed: Any) -> list[str]:
@@ -210,3 +226,178 @@ async def test_any_other_question_is_told_what_the_conversation_holds(openai: As
 async def test_the_same_conversation_gets_the_same_answers(openai: AsyncOpenAI) -> None:
     twice = [await said(openai, (await openai.conversations.create()).id, *STEPS) for _ in range(2)]
     assert twice[0] == twice[1]
+
+
+async def run(openai: AsyncOpenAI, process: str, **changed: Any) -> dict[str, str]:
+    """The answers to all steps of a process by step, each on its assistant's conversation, results handed over."""
+    variables = start_variables(process, **changed)
+    conversations: dict[str, str] = {}
+    answers: dict[str, str] = {}
+    for step, activity in activities(process).items():
+        assistant = activity.properties["service.name"]
+        if assistant not in conversations:
+            conversations[assistant] = (await openai.conversations.create()).id
+        options: dict[str, Any] = {"text": {"format": {"type": "text"}}}
+        if name := activity.properties.get("data.output.schema"):
+            options["text"] = {"format": {"type": "json_schema", "name": "answer", "schema": schema(process, name)}}
+        response = await ask(openai, asked(process, step, variables), conversation=conversations[assistant], **options)
+        answers[step] = response.output_text
+        variables[activity.properties["data.output"]] = Variable(response.output_text, "String")
+    return answers
+
+
+def schema(process: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((BPMN / process / name).read_text("utf-8"))
+    return found
+
+
+def first(text: str) -> float:
+    """The first amount in a text such as `3.9 M€`."""
+    return float(re.findall(r"\d+\.\d", text)[0])
+
+
+async def test_every_view_speaks_of_the_options_of_the_brief(openai: AsyncOpenAI) -> None:
+    options = [{"name": "Contractor", "what": "somebody else"}, {"name": "Own centre", "what": "us"}]
+    answers = await run(openai, "parallel_analysis", options=json.dumps(options))
+    assert listed(answers["set_up"], "Options") == ["Contractor", "Own centre"]
+    for step in ("judge_feasibility", "judge_business_case", "answer_risks"):
+        assert sorted(listed(answers[step], "Ranking")) == ["Contractor", "Own centre"]
+        assert "Shared centre" not in answers[step]
+    assert [row[0] for row in table(answers["reconcile"], "Conditions together")[1:]] == ["Contractor", "Own centre"]
+
+
+async def test_the_second_step_of_a_view_follows_from_its_first(openai: AsyncOpenAI) -> None:
+    answers = await run(openai, "parallel_analysis")
+    header, *rows = table(answers["examine_technology"], "Requirements")
+    met = {name: [row[place] for row in rows].count("met") for place, name in enumerate(header) if name}
+    ranking = listed(answers["judge_feasibility"], "Ranking")
+    assert [met[name] for name in ranking] == sorted(met.values(), reverse=True)
+    figures = {row[0]: [first(cell) for cell in row[1:]] for row in table(answers["estimate_money"], "Figures")[1:]}
+    assert all(net == pytest.approx(spent + 10 * (cost - income)) for spent, cost, income, net in figures.values())
+    assert listed(answers["judge_business_case"], "Ranking") == sorted(figures, key=lambda name: figures[name][-1])
+    register = {row[0]: int(row[-1]) for row in table(answers["find_risks"], "Register")[1:]}
+    for risk in listed(answers["answer_risks"], "Besides"):
+        assert f"**{risk}**: {register[risk]} becomes" in answers["answer_risks"]
+
+
+async def test_the_draw_between_the_first_two_options_is_where_it_is_said_to_be(openai: AsyncOpenAI) -> None:
+    answers = await run(openai, "parallel_analysis")
+    figures = {row[0]: [first(cell) for cell in row[1:]] for row in table(answers["estimate_money"], "Figures")[1:]}
+    change = re.search(
+        r"(\w[\w ]+) draws level with (.+) if all income is ([\d.]+) % higher", answers["judge_business_case"]
+    )
+    assert change
+    nets = [figures[name][-1] - 10 * figures[name][2] * float(change[3]) / 100 for name in change.group(1, 2)]
+    assert nets[0] == pytest.approx(nets[1], abs=0.05)
+
+
+async def test_the_synthesis_is_made_of_what_the_views_answered(openai: AsyncOpenAI) -> None:
+    answers = await run(openai, "parallel_analysis")
+    views = [answers[step] for step in ("judge_feasibility", "judge_business_case", "answer_risks")]
+    synthesis = answers["reconcile"]
+    rankings = [listed(view, "Ranking") for view in views]
+    assert [row[1:3] for row in table(synthesis, "Conflicts")[1:]] == [[ranks[0], ranks[-1]] for ranks in rankings]
+    figures = {row[0]: [first(cell) for cell in row[1:]] for row in table(answers["estimate_money"], "Figures")[1:]}
+    for name, *conditions, investment, net in table(synthesis, "Conditions together")[1:]:
+        for view, condition in zip(views, conditions, strict=True):
+            assert f"- **{name}**: {condition}" in view.partition("## Conditions")[2]
+        price = sum(first(condition) for condition in conditions)
+        assert first(investment) == pytest.approx(figures[name][0] + price)
+        assert first(net) == pytest.approx(figures[name][-1] + price)
+
+
+async def test_a_synthesis_without_the_views_says_whose_answer_is_missing(
+    openai: AsyncOpenAI, conversation: str
+) -> None:
+    verdict = Variable("## Ranking\n- **Own centre**: good\n", "String")
+    text = asked("parallel_analysis", "reconcile", {"technical_verdict": verdict})
+    answer = (await ask(openai, text, conversation=conversation)).output_text
+    assert "No ranking from Business and Risk reached me" in answer
+
+
+@pytest.mark.parametrize(("budget", "best"), [(8_500_000, "Shared centre"), (9_000_000, "Own centre")])
+async def test_the_recommended_course_is_the_cheapest_that_the_budget_pays_for(
+    openai: AsyncOpenAI, budget: int, best: str
+) -> None:
+    answers = await run(openai, "parallel_analysis", budget_eur=budget)
+    assert f"**Recommendation**: {best}," in answers["recommend_course"]
+    money = {row[0]: first(row[1]) for row in table(answers["recommend_course"], "Money")[1:]}
+    assert money["Investment with all conditions"] + money["Reserve"] == pytest.approx(money["Budget"])
+    assert f"Recommendation: {best}" in answers["write_white_paper"]
+    assert "For the supervisory board" in answers["write_white_paper"]
+
+
+STRUCTURED: Final = ("raise_issues", "sort_issues", "build_hierarchy", "diagram_influences", "write_frame")
+
+
+async def test_the_structured_answers_of_the_frame_fit_their_schemas_and_say_something(openai: AsyncOpenAI) -> None:
+    answers = await run(openai, "decision_frame")
+    for step in STRUCTURED:
+        name = activities("decision_frame")[step].properties["data.output.schema"]
+        Draft202012Validator(schema("decision_frame", name)).validate(json.loads(answers[step]))
+    frame = json.loads(answers["write_frame"])
+    assert "for at most 64 M€" in frame["statement"]
+    assert frame["decision_maker"] == "Town council"
+    vision = json.loads(answers["state_vision"])  # JSON by the form that its question asks for, without a schema
+    stakeholders = [row[0] for row in table(answers["map_stakeholders"], "Stakeholders")[1:]]
+    assert [each["who"] for each in vision["success"]] == stakeholders
+    assert len(stakeholders) == 6
+
+
+async def test_issues_come_from_the_people_who_were_mapped_and_go_into_one_category_each(openai: AsyncOpenAI) -> None:
+    people = [{"who": "Tenants", "role": "pay"}, {"who": "Town council", "role": "decides"}]
+    answers = await run(openai, "decision_frame", people=json.dumps(people))
+    issues = json.loads(answers["raise_issues"])["issues"]
+    assert {issue["raised_by"] for issue in issues} == {"Tenants", "Town council"}
+    categories = json.loads(answers["sort_issues"])
+    sorted_ids = [each["issue"] for entries in categories.values() for each in entries]
+    assert sorted(sorted_ids) == sorted(issue["id"] for issue in issues)
+
+
+async def test_the_frame_keeps_the_decisions_and_uncertainties_of_the_steps_before(openai: AsyncOpenAI) -> None:
+    answers = await run(openai, "decision_frame")
+    categories, hierarchy, diagram, frame = (json.loads(answers[step]) for step in STRUCTURED[1:])
+    decisions = {each["restated"] for each in categories["decisions"]}
+    questions = [each["question"] for each in hierarchy["focus"]] + [each["decision"] for each in hierarchy["later"]]
+    assert sorted(questions) == sorted(decisions)
+    labels = {kind: [n["label"] for n in diagram["nodes"] if n["kind"] == kind] for kind in ("decision", "uncertainty")}
+    assert labels["decision"] == [each["name"] for each in hierarchy["focus"]]
+    assert labels["uncertainty"] == [each["name"] for each in frame["uncertainties"]]
+    assert [each.partition(":")[0] for each in frame["focus"]] == labels["decision"]
+
+
+async def test_the_influence_diagram_has_no_cycle_and_all_of_it_leads_to_the_value(openai: AsyncOpenAI) -> None:
+    diagram = json.loads((await run(openai, "decision_frame"))["diagram_influences"])
+    nodes = {node["id"] for node in diagram["nodes"]}
+    arcs = [(arc["from"], arc["to"]) for arc in diagram["arcs"]]
+    assert {end for arc in arcs for end in arc} == nodes
+    before: dict[str, set[str]] = {node: {one for one, other in arcs if other == node} for node in nodes}
+    assert list(TopologicalSorter(before).static_order())[-1] == "V"  # raises on a cycle
+    assert {one for one, _ in arcs} == nodes - {"V"}
+
+
+async def test_a_question_that_wants_json_is_answered_with_json_by_any_step(
+    openai: AsyncOpenAI, conversation: str
+) -> None:
+    form = "## Form\n\nAnswer with one JSON value and nothing else."
+    text = f"# Count sheep\n\nCount them.\n\n## Inputs\n\n### herd (Long)\n\n    7\n\n{form}\n\n(ref {REF})"
+    answer = json.loads((await ask(openai, text, conversation=conversation)).output_text)
+    assert "Inputs given: herd." in answer["answer"]
+    wanted = {"type": "object", "properties": {"sheep": {"type": "string"}}, "required": ["sheep"]}
+    response = await ask(
+        openai,
+        text,
+        conversation=conversation,
+        text={"format": {"type": "json_schema", "name": "answer", "schema": wanted}},
+    )
+    assert json.loads(response.output_text)["sheep"].startswith("I see 1 earlier turn")
+
+
+@pytest.mark.parametrize("process", ["parallel_analysis", "decision_frame"])
+async def test_the_same_process_gets_the_same_answers_of_readable_length(openai: AsyncOpenAI, process: str) -> None:
+    answers = await run(openai, process)
+    assert answers == await run(openai, process)
+    for answer in answers.values():
+        assert 50 <= len(answer.split()) <= 450
+        assert REF not in answer
+        assert "scripted answer" not in answer

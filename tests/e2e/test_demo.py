@@ -18,16 +18,28 @@ import aiohttp
 import pytest
 
 from tests.waiting import wait_until
+from worker.cli import _parser
 from worker.dev import stage
+from worker.dev.application import Application
+from worker.dev.engine import Engine
 from worker.dev.model import ModelServer
 from worker.dev.processes import HOST
-from worker.dev.watch import Proof
+from worker.dev.proof import Proof
+from worker.dev.rest import EngineRest, Failed, connection
 
 ROOT = Path(__file__).parents[2]
+APPLICATIONS = {
+    "decision": "4 turns · 1 thread created · 3 reused",
+    "approval": "2 turns · 1 thread created · 1 reused",
+    "procurement": "9 turns · 3 threads created · 6 reused",
+    "parallel_analysis": "10 turns · 4 threads created · 6 reused",
+    "decision_frame": "8 turns · 1 thread created · 7 reused",
+}
+"""The default first."""
 STEPS = ["Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"]
 ROW = re.compile(
-    r"^  (?P<number>\d) (?P<step>\S.*?) +(?P<thread>conv_\w+…) +(?P<use>created|reused) +"
-    r"(?P<tokens>[\d,]+ / [\d,]+|-) +(?P<seconds>\d+\.\d) s$",
+    r"^ (?P<number>[ \d]\d) (?P<step>\S.*?) +(?P<thread>conv_\w+…) +(?P<use>created|reused) +"
+    r"(?P<tokens>[\d,]+ / [\d,]+|-) +(?P<seconds>\d+\.\d) s(?:   (?P<who>\S.*))?$",
     re.MULTILINE,
 )
 START_SECONDS = 150
@@ -55,12 +67,17 @@ class Demo:
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        return [match.groupdict() for match in ROW.finditer(self.shown)]
+        return rows(self.shown)
 
     async def read(self) -> None:
         assert self.process.stdout is not None
         while text := await self.process.stdout.read(4096):
             self.shown += text.decode()
+
+
+def rows(shown: str) -> list[dict[str, str]]:
+    """The steps on the screen, or on a part of it."""
+    return [{name: (value or "").strip() for name, value in row.groupdict().items()} for row in ROW.finditer(shown)]
 
 
 @asynccontextmanager
@@ -113,17 +130,41 @@ def scratch(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_decision_is_taken_in_four_steps_on_one_thread(scratch: Path) -> None:
-    async with demo(scratch, "--once") as run:
-        assert await run.ends() == 0, run.shown
+async def test_every_application_is_run_to_its_end_and_proven(scratch: Path) -> None:
+    async with demo(scratch, "--once", "--process", *APPLICATIONS) as run:
+        assert await run.ends(2 * START_SECONDS) == 0, run.shown
 
     assert "answers are scripted" in run.shown
     assert re.search(r"http://127\.0\.0\.1:\d+/operaton/app/cockpit/\S* +demo / demo", run.shown)
-    assert_four_steps_on_one_thread(run)
-    assert all("/" in row["tokens"] for row in run.rows)
-    assert "2,000,000" in run.shown.partition("\nRecommendation\n")[2]
+    assert re.findall(r"^\d+ turns .*$", run.shown, re.MULTILINE) == list(APPLICATIONS.values())
     assert "\x1b" not in run.shown
     assert left_behind(scratch) == []
+    parts = dict(zip(APPLICATIONS, run.shown.split("\nprocess instance ")[1:], strict=True))
+    assert_four_steps_on_one_thread(parts["decision"])
+    assert all("/" in row["tokens"] for row in run.rows)
+    assert "2,000,000" in parts["decision"].partition("\nRecommendation\n")[2]
+    assert_a_person_is_stood_in_for(parts["approval"])
+    assert_called_processes_are_watched(parts["procurement"])
+    assert {row["who"] for row in rows(parts["parallel_analysis"])} == {
+        *("strategist", "engineer", "economist", "risk_officer"),
+    }
+    assert "\nWhite paper\n" in parts["parallel_analysis"]
+    assert '"statement": "How should' in parts["decision_frame"].partition("\nFinal frame\n")[2]
+
+
+def test_every_application_is_in_that_test_and_its_default_is_the_first() -> None:
+    keys = {path.name for path in (ROOT / "bpmn").iterdir() if path.is_dir()} - {"assistants"}
+    assert keys == set(APPLICATIONS)
+    assert _parser().parse_args(["demo"]).process == list(APPLICATIONS)[:1]
+
+
+async def test_a_wrong_key_is_answered_with_the_right_ones(scratch: Path) -> None:
+    async with demo(scratch, "--once", "--process", "decission") as run:
+        assert await run.ends() == 1
+
+    assert "there is no process 'decission'" in run.shown
+    assert ", ".join(sorted(APPLICATIONS)) in run.shown
+    assert "ready" not in run.shown
 
 
 async def test_a_killed_worker_costs_neither_the_thread_nor_a_question(scratch: Path) -> None:
@@ -131,26 +172,10 @@ async def test_a_killed_worker_costs_neither_the_thread_nor_a_question(scratch: 
         assert await run.ends() == 0, run.shown
 
     assert re.search(r"  2 Find.*\n.*worker \d+ killed \(SIGKILL\) while step 3 is being answered", run.shown)
-    assert_four_steps_on_one_thread(run)
+    assert_four_steps_on_one_thread(run.shown)
     assert "found on the thread: not asked again" in run.shown
     assert "4 questions, none of them twice" in run.shown
     assert left_behind(scratch) == []
-
-
-async def test_a_provider_of_ones_own_answers_instead_of_the_script(scratch: Path) -> None:
-    async with ModelServer(key="sk-ours") as provider:
-        own = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-ours"}
-        async with demo(scratch, "--once", env=own) as run:
-            assert await run.ends() == 0, run.shown
-
-        assert provider.counts()["created"] == 1
-        assert provider.counts()["calls"]["responses.create"] == 4
-    assert f"The real provider answers: {provider.base_url}" in run.shown
-    assert "scripted" not in run.shown
-    assert "model server" not in run.shown
-    assert_four_steps_on_one_thread(run)
-    assert "counted in the worker's log" in run.shown
-    assert "sk-ours" not in run.shown
 
 
 async def test_a_provider_that_takes_no_key_ends_it_with_that_reason(scratch: Path) -> None:
@@ -171,12 +196,15 @@ async def test_a_provider_that_takes_no_key_ends_it_with_that_reason(scratch: Pa
         ("ready  Operaton", signal.SIGTERM),
     ],
 )
-async def test_nothing_is_left_behind_when_the_start_is_interrupted(
+async def test_nothing_is_left_behind_when_it_is_interrupted_and_a_second_signal_changes_nothing(
     scratch: Path, moment: str, number: signal.Signals
 ) -> None:
     async with demo(scratch) as run:
         await run.shows(moment)
         run.process.send_signal(number)
+        if moment != "scripted":  # nothing was started then: there is nothing to clean up
+            await run.shows("Stopping")
+            run.process.send_signal(signal.SIGINT)
         code = await run.ends(STOP_SECONDS)
 
     assert code == 128 + number, run.shown
@@ -184,33 +212,30 @@ async def test_nothing_is_left_behind_when_the_start_is_interrupted(
     assert left_behind(scratch) == []
 
 
-async def test_a_second_signal_does_not_break_off_the_clean_up(scratch: Path) -> None:
-    async with demo(scratch) as run:
-        await run.shows("1 Frame the decision")
-        run.process.send_signal(signal.SIGINT)
-        await run.shows("Stopping")
-        run.process.send_signal(signal.SIGINT)
-        code = await run.ends(STOP_SECONDS)
+async def test_with_a_provider_of_ones_own_it_stays_up_for_more_decisions(scratch: Path) -> None:
+    async with ModelServer(key="sk-ours") as provider, port_8080_taken():
+        own = {"OPENAI_BASE_URL": provider.base_url, "OPENAI_API_KEY": "sk-ours"}
+        async with demo(scratch, env=own) as run:
+            await run.shows("Ctrl-C ends it")
+            assert_four_steps_on_one_thread(run.shown)
+            asked = provider.counts()
+            assert len(left_behind(scratch)) >= 6  # three directories, and what works in them: so it is seen below
+            (first,) = {row["thread"] for row in run.rows}
+            await start_another(run)
+            await run.shows(r"(?s)Ctrl-C ends it.*4 Recommend ")
+            await start_another(run, "approval")
+            await run.shows(r"Review the assessment: a person's task; .* at http://\S+/tasklist/\S+task=\S+")
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.ends(STOP_SECONDS) == 0, run.shown
 
-    assert code == 128 + signal.SIGINT
-    assert "Traceback" not in run.shown
-    assert left_behind(scratch) == []
-
-
-async def test_it_stays_up_for_more_decisions_until_it_is_interrupted(scratch: Path) -> None:
-    async with port_8080_taken(), demo(scratch) as run:
-        await run.shows("Ctrl-C ends it")
-        assert_four_steps_on_one_thread(run)
-        assert len(left_behind(scratch)) >= 8  # four directories, and what works in them: so it is seen below
-        (first,) = {row["thread"] for row in run.rows}
-        await start_another(run)
-        await run.shows(r"(?s)Ctrl-C ends it.*4 Recommend ")
-        run.process.send_signal(signal.SIGTERM)
-        assert await run.ends(STOP_SECONDS) == 0, run.shown
-
-    assert [row["step"] for row in run.rows[4:]] == STEPS
+    assert (asked["created"], asked["calls"]["responses.create"]) == (1, 4)
+    assert f"The real provider answers: {provider.base_url}" in run.shown
+    assert "counted in the worker's log" in run.shown
+    for absent in ("scripted", "model server", "sk-ours", ":8080/"):
+        assert absent not in run.shown
+    assert [row["step"] for row in run.rows[4:]] == [*STEPS, "Assess the request"]
+    assert [row["number"] for row in run.rows[4:]] == ["1", "2", "3", "4", "1"]
     assert first not in {row["thread"] for row in run.rows[4:]}
-    assert ":8080/" not in run.shown
     assert left_behind(scratch) == []
 
 
@@ -227,19 +252,19 @@ async def test_a_part_that_dies_ends_it_with_what_that_said_last(scratch: Path) 
     assert left_behind(scratch) == []
 
 
-async def test_a_model_that_the_engine_refuses_ends_it_with_the_engine_s_reason(scratch: Path, tmp_path: Path) -> None:
-    bpmn = broken(tmp_path, "decision.bpmn", 'camunda:historyTimeToLive="P180D"', "")
+async def test_a_model_that_the_engine_refuses_ends_it_with_the_engine_s_reason(engine: Engine, tmp_path: Path) -> None:
+    bpmn = broken(tmp_path, "decision/decision.bpmn", 'camunda:historyTimeToLive="P180D"', "")
+    [files] = [each for each in Application.read(bpmn, "decision").folders if each[0].parent.name == "decision"]
 
-    async with demo(scratch, "--once", bpmn=bpmn) as run:
-        assert await run.ends() == 1
-
-    assert "The demo failed" in run.shown
-    assert "History Time To Live" in run.shown
-    assert left_behind(scratch) == []
+    async with connection() as session:
+        with pytest.raises(Failed, match="History Time To Live"):
+            await EngineRest(engine.base_url, session).deploy("decision", files)
 
 
 async def test_a_step_that_cannot_be_answered_ends_it_with_the_incident(scratch: Path, tmp_path: Path) -> None:
-    bpmn = broken(tmp_path, "decision.bpmn", '"data.output" value="alternatives"', '"data.output.type" value="Poem"')
+    bpmn = broken(
+        tmp_path, "decision/decision.bpmn", '"data.output" value="alternatives"', '"data.output.type" value="Poem"'
+    )
 
     async with demo(scratch, "--once", bpmn=bpmn) as run:
         assert await run.ends() == 1
@@ -275,13 +300,16 @@ def test_demos_that_start_together_do_not_choose_the_same_port(tmp_path: Path, m
         assert first != second
 
 
-SEEN = Proof("COMPLETED", turns=4, created=1, threads=["conv_a"], told=["conv_a"] * 4, asked=4)
+SEEN = Proof(
+    "COMPLETED", steps=4, conversations=1, turns=4, created=1, threads=["conv_a"], told=["conv_a"] * 4, asked=4
+)
 
 
-def test_four_turns_on_one_thread_are_a_proof_and_a_crash_may_cost_a_question() -> None:
-    assert SEEN.faults(crash=False) == []
-    assert replace(SEEN, asked=None).faults(crash=False) == []
-    assert replace(SEEN, asked=5).faults(crash=True) == []
+def test_a_turn_for_each_step_on_the_right_threads_is_a_proof_and_a_crash_may_cost_a_question() -> None:
+    assert SEEN.faults() == []
+    assert replace(SEEN, asked=None).faults() == []
+    assert replace(SEEN, asked=5, in_flight=1).faults() == []
+    assert replace(SEEN, conversations=2, created=2, threads=["a", "b"], told=["a", "b", "a", "a"]).faults() == []
 
 
 @pytest.mark.parametrize(
@@ -290,24 +318,43 @@ def test_four_turns_on_one_thread_are_a_proof_and_a_crash_may_cost_a_question() 
         {"state": "EXTERNALLY_TERMINATED"},
         {"turns": 5},
         {"turns": 3, "told": ["conv_a"] * 3},
+        {"steps": 3},
+        {"steps": 0, "turns": 0, "created": 0, "conversations": 0, "threads": [], "told": [], "asked": 0},
+        {"conversations": 2},
         {"created": 2},
         {"threads": ["conv_a", "conv_b"]},
         {"told": ["conv_a", "conv_a", "conv_b", "conv_a"]},
         {"told": ["conv_a"] * 3},
         {"asked": 5},
+        {"asked": 6, "in_flight": 1},
     ],
     ids=str,
 )
-def test_whatever_differs_from_four_turns_on_one_thread_is_no_proof(difference: dict[str, Any]) -> None:
-    assert replace(SEEN, **difference).faults(crash=False)
+def test_whatever_differs_from_that_is_no_proof(difference: dict[str, Any]) -> None:
+    assert replace(SEEN, **difference).faults()
 
 
-def assert_four_steps_on_one_thread(run: Demo) -> None:
-    assert [row["number"] for row in run.rows] == ["1", "2", "3", "4"]
-    assert [row["step"] for row in run.rows] == STEPS
-    assert [row["use"] for row in run.rows] == ["created", "reused", "reused", "reused"]
-    assert len({row["thread"] for row in run.rows}) == 1
-    assert "\n4 turns · 1 thread created · 3 reused\n" in run.shown
+def assert_four_steps_on_one_thread(shown: str) -> None:
+    found = rows(shown)
+    assert [row["number"] for row in found] == ["1", "2", "3", "4"]
+    assert [row["step"] for row in found] == STEPS
+    assert [row["use"] for row in found] == ["created", "reused", "reused", "reused"]
+    assert len({row["thread"] for row in found}) == 1
+    assert not any(row["who"] for row in found), "there is one assistant only"
+    assert "\n4 turns · 1 thread created · 3 reused\n" in shown
+
+
+def assert_a_person_is_stood_in_for(shown: str) -> None:
+    note = r"1 Assess.*\n.*Review the assessment: a person's task.* hands in its form.*approved=true.*\n.*2 Draft"
+    assert re.search(note, shown)
+    assert "we grant you 13,440 EUR" in shown.partition("\nLetter\n")[2]
+
+
+def assert_called_processes_are_watched(shown: str) -> None:
+    found = rows(shown)
+    shared = {row["thread"] for row in found if row["who"] in {"buyer", "buyer in negotiation"}}
+    apart = {row["thread"] for row in found if row["who"] == "buyer in supplier_review"}
+    assert (len(shared), len(apart), shared & apart) == (1, 2, set())
 
 
 @asynccontextmanager
@@ -320,17 +367,20 @@ async def port_8080_taken() -> AsyncIterator[None]:
         yield
 
 
-async def start_another(run: Demo) -> None:
+async def start_another(run: Demo, key: str = "decision") -> None:
+    """Start an instance as the screen says, or in the same way of another process."""
     url, variables = promised_command(run)
-    async with aiohttp.ClientSession() as session, session.post(url, json={"variables": variables}) as response:
+    url, variables = url.replace("decision", key), Path(str(variables).replace("decision", key))
+    body = {"variables": json.loads(variables.read_text("utf-8"))}
+    async with aiohttp.ClientSession() as session, session.post(url, json=body) as response:
         assert response.status == 200
 
 
-def promised_command(run: Demo) -> tuple[str, Any]:
+def promised_command(run: Demo) -> tuple[str, Path]:
     """Address and variables of the command on the screen, so that nobody needs a curl."""
     match = re.search(r"curl .*\$\(cat (\S+)\).* (http://\S+/start)\n", run.shown)
     assert match, run.shown
-    return match[2], json.loads(Path(match[1]).read_text("utf-8"))
+    return match[2], Path(match[1])
 
 
 def broken(directory: Path, file: str, old: str, new: str) -> Path:

@@ -3,8 +3,8 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -12,8 +12,11 @@ from xml.etree.ElementTree import Element
 import pytest
 from defusedxml import ElementTree
 
+from worker import schema
+
 FOLDER = Path(__file__).parents[2] / "bpmn"
-MODELS = sorted(FOLDER.glob("*.bpmn"))
+APPLICATIONS = sorted(path for path in FOLDER.iterdir() if path.is_dir() and path.name != "assistants")
+MODELS = sorted(FOLDER.glob("*/*.bpmn"))
 SPECS = frozenset(path.stem for path in (FOLDER / "assistants").glob("*.md"))
 
 BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
@@ -39,19 +42,46 @@ class AssistantTask:
         return [name.strip() for name in self.properties.get("data.input", "").split(",") if name.strip()]
 
     @property
-    def output(self) -> str:
-        return self.properties.get("data.output") or re.sub(r"\W", "_", self.id)
+    def outputs(self) -> list[str]:
+        """The result, and what is lifted out of it."""
+        fields = self.properties.get("data.output.fields", "").split(",")
+        names = [each.partition("=")[0].strip() for each in fields if each.strip()]
+        return [self.properties.get("data.output") or re.sub(r"\W", "_", self.id), *names]
 
 
-def faults(xml: str, start_variables: frozenset[str], specs: frozenset[str] = SPECS) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is deployed together with a model: names of files, and of each process what its steps put out."""
+
+    files: frozenset[str] = frozenset()
+    outputs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: Path) -> "Beside":
+        models = [ElementTree.fromstring(path.read_text("utf-8")) for path in folder.glob("*.bpmn")]
+        outputs = {
+            process.get("id", ""): frozenset(name for names in _outputs(model).values() for name in names)
+            for model in models
+            for process in model.iter(f"{BPMN}process")
+        }
+        return cls(frozenset(path.name for path in folder.iterdir()), outputs)
+
+
+def faults(
+    xml: str, start_variables: frozenset[str], specs: frozenset[str] = SPECS, beside: Beside | None = None
+) -> list[str]:
     """Name everything that is wrong with a model, one text per fault, in the order of the model."""
     model = ElementTree.fromstring(xml)
     tasks = list(_assistant_tasks(model))
+    beside = beside or Beside()
     return [
         *_undrawn(model),
         *_without_time_to_live(model),
         *(fault for task in tasks for fault in _incomplete(task, specs)),
+        *(fault for task in tasks for fault in _without_schema(task, beside)),
+        *(fault for task in tasks for fault in _uncaught(model, task)),
         *_unknown_inputs(model, tasks, start_variables),
+        *_unknown_calls(model, beside),
         *_repeated_outputs(tasks),
     ]
 
@@ -97,13 +127,58 @@ def _incomplete(task: AssistantTask, specs: frozenset[str]) -> Iterator[str]:
         yield f"{task.id}: no spec of assistant {name!r}"
 
 
+def _without_schema(task: AssistantTask, beside: Beside) -> Iterator[str]:
+    name = task.properties.get("data.output.schema", "")
+    if name and not name.startswith("{") and name not in beside.files:
+        yield f"{task.id}: no file {name} beside the model"
+
+
+def _uncaught(model: Element, task: AssistantTask) -> Iterator[str]:
+    codes = {error.get("id"): error.get("errorCode") for error in model.iter(f"{BPMN}error")}
+    caught = {codes.get(event.get("errorRef")) for event in model.iter(f"{BPMN}errorEventDefinition")}
+    for name, code in task.properties.items():
+        if name.startswith("error.") and code not in caught:
+            yield f"{task.id}: nothing catches {code}"
+
+
 def _unknown_inputs(model: Element, tasks: list[AssistantTask], start_variables: frozenset[str]) -> Iterator[str]:
-    outputs = {task.id: task.output for task in tasks}
-    for task in tasks:
-        earlier = {outputs[node] for node in _before(model, task.id) & outputs.keys()}
-        for name in task.inputs:
-            if name not in start_variables | earlier:
-                yield f"{task.id}: nothing sets its input {name}"
+    outputs = _outputs(model)
+    wanted = [(task.id, name) for task in tasks for name in task.inputs]
+    wanted += [(call.get("id", "?"), source) for call in _calls(model) for source, _ in _mapped(call, "in")]
+    for node, name in wanted:
+        earlier = {output for before in _before(model, node) & outputs.keys() for output in outputs[before]}
+        if name not in start_variables | earlier:
+            yield f"{node}: nothing sets its input {name}"
+
+
+def _unknown_calls(model: Element, beside: Beside) -> Iterator[str]:
+    for call in _calls(model):
+        called = call.get("calledElement", "")
+        if called not in beside.outputs:
+            yield f"{call.get('id')}: no process {called} beside the model"
+            continue
+        for source, _ in _mapped(call, "out"):
+            if source not in beside.outputs[called]:
+                yield f"{call.get('id')}: {called} has no {source}"
+
+
+def _outputs(model: Element) -> dict[str, list[str]]:
+    """What each node of the model sets: results and their fields, fields of forms, what a called process gives back."""
+    outputs = {task.id: task.outputs for task in _assistant_tasks(model)}
+    outputs |= {call.get("id", ""): [target for _, target in _mapped(call, "out")] for call in _calls(model)}
+    for person in model.iter(f"{BPMN}userTask"):
+        fields = person.iterfind(f"{BPMN}extensionElements/{CAMUNDA}formData/{CAMUNDA}formField")
+        outputs[person.get("id", "")] = [each.get("id", "") for each in fields]
+    return outputs
+
+
+def _calls(model: Element) -> list[Element]:
+    return list(model.iter(f"{BPMN}callActivity"))
+
+
+def _mapped(call: Element, way: str) -> list[tuple[str, str]]:
+    pairs = call.iterfind(f"{BPMN}extensionElements/{CAMUNDA}{way}")
+    return [(pair.get("source", ""), pair.get("target", "")) for pair in pairs if pair.get("source")]
 
 
 def _before(model: Element, node: str) -> set[str]:
@@ -121,20 +196,35 @@ def _before(model: Element, node: str) -> set[str]:
 
 
 def _repeated_outputs(tasks: list[AssistantTask]) -> Iterator[str]:
-    for output, times in Counter(task.output for task in tasks).items():
+    for output, times in Counter(output for task in tasks for output in task.outputs).items():
         if times > 1:
             yield f"output {output} of {times} tasks"
 
 
 def start_variables(model: Path) -> frozenset[str]:
-    """Read the names from the sample beside a model; without one, nothing is set at the start."""
+    """Read what is set at the start: the sample beside the model, or what every process that calls it hands over."""
     sample = model.with_suffix(".json")
-    return frozenset(json.loads(sample.read_text("utf-8"))) if sample.exists() else frozenset()
+    if sample.exists():
+        return frozenset(json.loads(sample.read_text("utf-8")))
+    callers = [ElementTree.fromstring(path.read_text("utf-8")) for path in model.parent.glob("*.bpmn")]
+    calls = [call for caller in callers for call in _calls(caller) if call.get("calledElement") == model.stem]
+    handed_over = [frozenset(target for _, target in _mapped(call, "in")) for call in calls]
+    return frozenset.intersection(*handed_over) if handed_over else frozenset()
+
+
+@pytest.mark.parametrize("folder", APPLICATIONS, ids=lambda folder: folder.name)
+def test_application_is_called_like_its_process_and_has_sample_drawing_and_explanation(folder: Path) -> None:
+    key = folder.name
+    assert {f"{key}.bpmn", f"{key}.json", f"{key}.svg", "README.md"} <= {path.name for path in folder.iterdir()}
+    for model in folder.glob("*.bpmn"):
+        process = ElementTree.fromstring(model.read_text("utf-8")).find(f"{BPMN}process")
+        assert process is not None
+        assert process.get("id") == model.stem
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_model_keeps_every_rule(model: Path) -> None:
-    assert faults(model.read_text("utf-8"), start_variables(model)) == []
+    assert faults(model.read_text("utf-8"), start_variables(model), beside=Beside.of(model.parent)) == []
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
@@ -147,11 +237,31 @@ def test_drawing_shows_the_model_as_it_is(model: Path) -> None:
         if FLOW_NODE.fullmatch(element.tag)
     ]
     assert [name for name in names if name not in words] == []
+    drawn = re.findall(r'data-element-id="([^"]+)"', drawing)
+    assert [each for each in _drawable(model) if each not in drawn] == []
 
 
-@pytest.mark.parametrize("sample", sorted(FOLDER.glob("*.json")), ids=lambda sample: sample.name)
+@pytest.mark.parametrize("form", sorted(FOLDER.glob("*/*.schema.json")), ids=lambda form: form.name)
+def test_schema_beside_a_model_is_one(form: Path) -> None:
+    assert schema.flaw(json.loads(form.read_text("utf-8"))) == ""
+
+
+def _drawable(model: Path) -> list[str]:
+    elements = ElementTree.fromstring(model.read_text("utf-8")).iter()
+    return [
+        element.get("id", "")
+        for element in elements
+        if FLOW_NODE.fullmatch(element.tag) or element.tag == f"{BPMN}sequenceFlow"
+    ]
+
+
+@pytest.mark.parametrize(
+    "sample",
+    sorted(path for path in FOLDER.glob("*/*.json") if not path.name.endswith(".schema.json")),
+    ids=lambda sample: sample.name,
+)
 def test_sample_says_type_and_value_of_each_variable_as_the_engine_takes_them(sample: Path) -> None:
-    python_types = {"String": "str", "Json": "str", "Long": "int"}
+    python_types = {"String": "str", "Json": "str", "Long": "int", "Double": "float", "Boolean": "bool"}
     variables: dict[str, dict[str, Any]] = json.loads(sample.read_text("utf-8"))
     for name, variable in variables.items():
         assert variable.keys() == {"type", "value"}, name
@@ -160,8 +270,8 @@ def test_sample_says_type_and_value_of_each_variable_as_the_engine_takes_them(sa
             json.loads(variable["value"])  # engines store broken JSON unchecked
 
 
-DECISION = (FOLDER / "decision.bpmn").read_text("utf-8")
-SAMPLE = start_variables(FOLDER / "decision.bpmn")
+DECISION = (FOLDER / "decision" / "decision.bpmn").read_text("utf-8")
+SAMPLE = start_variables(FOLDER / "decision" / "decision.bpmn")
 
 BREAKS = {
     "shape missing": (r'<bpmndi:BPMNShape id="frame_di".*?</bpmndi:BPMNShape>', "", ["frame: no shape"]),
@@ -219,6 +329,75 @@ def test_broken_model_is_rejected_for_that_reason_only(pattern: str, replacement
     broken, times = re.subn(pattern, replacement, DECISION, count=1, flags=re.DOTALL)
     assert times == 1
     assert faults(broken, SAMPLE) == expected
+
+
+MORE_BREAKS = {
+    "schema missing": (
+        "approval",
+        r'value="assessment.schema.json"',
+        'value="assesment.schema.json"',
+        "assess: no file assesment.schema.json beside the model",
+    ),
+    "error code misspelt": (
+        "approval",
+        r'(name="error.refused" value=)"NO_ASSESSMENT"',
+        r'\1"NO_ASSESMENT"',
+        "assess: nothing catches NO_ASSESMENT",
+    ),
+    "form field missing": (
+        "approval",
+        r'<camunda:formField id="comment"[^>]*>',
+        "",
+        "letter: nothing sets its input comment",
+    ),
+    "field with the name of a result": (
+        "approval",
+        r'"decision, confidence',
+        '"letter, confidence',
+        "output letter of 2 tasks",
+    ),
+    "result not handed back": (
+        "procurement",
+        r'<camunda:out source="review" target="review_a" />',
+        "",
+        "compare: nothing sets its input review_a",
+    ),
+    "mapping misspelt": (
+        "procurement",
+        r'<camunda:out source="review" target="review_a" />',
+        '<camunda:out source="reviw" target="review_a" />',
+        "review_offer_a: supplier_review has no reviw",
+    ),
+    "mapping of what is not there": (
+        "procurement",
+        r'<camunda:in source="offer_a"',
+        '<camunda:in source="offer_c"',
+        "review_offer_a: nothing sets its input offer_c",
+    ),
+    "call of nobody": (
+        "procurement",
+        r'calledElement="negotiation"',
+        'calledElement="negotation"',
+        "negotiate: no process negotation beside the model",
+    ),
+}
+
+
+@pytest.mark.parametrize(("key", "pattern", "replacement", "expected"), MORE_BREAKS.values(), ids=MORE_BREAKS.keys())
+def test_what_models_say_to_each_other_is_held_to_as_well(
+    key: str, pattern: str, replacement: str, expected: str
+) -> None:
+    model = FOLDER / key / f"{key}.bpmn"
+    broken, times = re.subn(pattern, replacement, model.read_text("utf-8"), count=1)
+    assert times == 1
+    assert faults(broken, start_variables(model), beside=Beside.of(model.parent)) == [expected]
+
+
+def test_called_process_knows_what_each_of_its_callers_hands_over() -> None:
+    assert start_variables(FOLDER / "procurement" / "supplier_review.bpmn") == {
+        *("offer", "supplier_record", "requirements", "criteria"),
+    }
+    assert start_variables(FOLDER / "procurement" / "procurement.bpmn") > {"offer_a", "offer_b"}
 
 
 def test_model_that_is_no_xml_is_rejected() -> None:

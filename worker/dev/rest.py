@@ -2,15 +2,16 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 REQUEST_SECONDS = 30
+T = TypeVar("T")
 
 
 class Failed(Exception):
@@ -22,16 +23,37 @@ class OpenTask:
     """An external task that nobody has completed yet. `worker` None: not locked."""
 
     id: str
+    process: str
     activity: str
     worker: str | None
     locked_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
-    """Why the engine waits for a person."""
+class PersonsTask:
+    """A user task that waits for a person."""
 
     id: str
+    process: str
+    activity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """An external task that a worker completed."""
+
+    task: str
+    instance: str
+    process: str
+    activity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Why the engine waits for somebody to look at it."""
+
+    id: str
+    process: str
     activity: str
     message: str
 
@@ -60,34 +82,78 @@ class EngineRest:
         """ACTIVE, SUSPENDED, COMPLETED, EXTERNALLY_TERMINATED or INTERNALLY_TERMINATED."""
         return str((await self._get(f"history/process-instance/{instance}"))["state"])
 
-    async def tasks(self, instance: str) -> list[OpenTask]:
-        """The open external tasks."""
-        rows = await self._get("external-task", processInstanceId=instance)
+    async def root(self, instance: str) -> str:
+        """The instance at the top of all calls that led to this one; itself if nothing called it."""
+        return str((await self._get(f"history/process-instance/{instance}"))["rootProcessInstanceId"])
+
+    async def family(self, root: str) -> list[str]:
+        """The instance and all that were called on its behalf, over or not. Reads every instance there is."""
+        rows = await self._get("history/process-instance")
+        return [row["id"] for row in rows if row["rootProcessInstanceId"] == root]
+
+    async def tasks(self, instances: Sequence[str]) -> list[OpenTask]:
+        """The open external tasks of these instances."""
+        rows = await self._get("external-task", processInstanceIdIn=",".join(instances))
         return [
-            OpenTask(row["id"], row["activityId"], row["workerId"], _time(row["lockExpirationTime"])) for row in rows
+            OpenTask(
+                id=row["id"],
+                process=row["processDefinitionKey"],
+                activity=row["activityId"],
+                worker=row["workerId"],
+                locked_until=_time(row["lockExpirationTime"]),
+            )
+            for row in rows
         ]
 
-    async def incidents(self, instance: str) -> list[Incident]:
-        """The open incidents."""
-        rows = await self._get("incident", processInstanceId=instance)
-        return [Incident(row["id"], row["activityId"], row["incidentMessage"] or row["incidentType"]) for row in rows]
+    async def completed(self, instances: Sequence[str]) -> list[Completed]:
+        """The external tasks of these instances that workers completed."""
+        rows = await self._get("history/external-task-log", successLog="true")
+        done = (
+            Completed(row["externalTaskId"], row["processInstanceId"], row["processDefinitionKey"], row["activityId"])
+            for row in rows
+        )
+        return [each for each in done if each.instance in instances]
 
-    async def activity_names(self, instance: str) -> dict[str, str]:
-        """The names of the activities that were reached so far, by activity id."""
-        rows = await self._get("history/activity-instance", processInstanceId=instance)
-        return {row["activityId"]: row["activityName"] or row["activityId"] for row in rows}
+    async def persons_tasks(self) -> list[PersonsTask]:
+        """The open user tasks of all instances."""
+        rows = await self._get("task")
+        return [PersonsTask(row["id"], _key(row["processDefinitionId"]), row["taskDefinitionKey"]) for row in rows]
+
+    async def hand_in(self, task: PersonsTask) -> None:
+        """Complete a user task with its form as it stands: the engine fills in the defaults of the fields."""
+        url = f"{self.base_url}/task/{task.id}/submit-form"
+        await _json(self._session, "POST", url, json={"variables": {}})
+
+    async def incidents(self, instances: Sequence[str]) -> list[Incident]:
+        """The open incidents of these instances; the copies that the engine makes for those who called are left out."""
+        rows = await self._get("incident")
+        return [
+            Incident(
+                id=row["id"],
+                process=_key(row["processDefinitionId"]),
+                activity=row["activityId"],
+                message=row["incidentMessage"] or row["incidentType"],
+            )
+            for row in rows
+            if row["processInstanceId"] in instances and row["rootCauseIncidentId"] == row["id"]
+        ]
 
     async def variable(self, instance: str, name: str) -> str | None:
         """The text of a variable, also when the instance is over; None if there is none.
 
-        A text over 4000 characters is stored as an object, and comes as JSON.
+        A text over 4000 characters is stored as an object, and comes as JSON; a file has to be asked for.
         """
         query = {"processInstanceId": instance, "variableName": name, "deserializeValues": "false"}
         rows = await self._get("history/variable-instance", **query)
-        if not rows or rows[0]["value"] is None:
+        if not rows:
             return None
-        value = rows[0]["value"]
-        return str(json.loads(value) if rows[0]["type"] == "Object" else value)
+        [row] = rows
+        if row["type"] == "File":
+            url = f"{self.base_url}/history/variable-instance/{row['id']}/data"
+            return await _answered(self._session, "GET", url, aiohttp.ClientResponse.text)
+        if row["value"] is None:
+            return None
+        return str(json.loads(row["value"]) if row["type"] == "Object" else row["value"])
 
     async def _get(self, path: str, **query: str) -> Any:
         return await _json(self._session, "GET", f"{self.base_url}/{path}", params=query)
@@ -101,6 +167,11 @@ class Counts:
     turns: Mapping[str, int]
     created: int
     running: Sequence[str]
+
+    def since(self, before: "Counts") -> "Counts":
+        """What came after `before`, and what is busy now."""
+        turns = {thread: count - before.turns.get(thread, 0) for thread, count in self.turns.items()}
+        return Counts(self.asked - before.asked, turns, self.created - before.created, self.running)
 
 
 class ModelControl:
@@ -124,10 +195,24 @@ async def connection() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def _json(session: aiohttp.ClientSession, method: str, url: str, **options: Any) -> Any:
+    return await _answered(session, method, url, _body, **options)
+
+
+async def _body(response: aiohttp.ClientResponse) -> Any:
+    return await response.json(content_type=None)  # None for an empty body
+
+
+async def _answered(
+    session: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    read: Callable[[aiohttp.ClientResponse], Awaitable[T]],
+    **options: Any,
+) -> T:
     try:
         async with session.request(method, url, **options) as response:
             if response.ok:
-                return await response.json(content_type=None)
+                return await read(response)
             raise Failed(f"{method} {url} was answered {response.status}: {_reason(await response.text())}")
     except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
         raise Failed(f"{method} {url} was not answered: {exc or type(exc).__name__}") from exc
@@ -142,3 +227,8 @@ def _reason(text: str) -> str:
 
 def _time(text: str | None) -> datetime | None:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z") if text else None
+
+
+def _key(definition_id: str) -> str:
+    """The key of a process, out of `key:version:number`."""
+    return definition_id.partition(":")[0]

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.json import JSON
 from rich.markdown import Markdown
 from rich.markup import escape
 from rich.panel import Panel
 from rich.status import Status
 
+from worker.dev.application import Application
+
 _ID_CHARACTERS: Final = 13
+_NAME: Final = 26
+"""Characters for the name of a step."""
 _FOUND: Final = {"journal": "had been answered and noted", "thread": "had been answered; found on the thread"}
 
 
@@ -22,7 +27,9 @@ class Turn:
     """One turn, as the worker's log tells it. `use` is created, reused, recreated or adopted."""
 
     instance: str
+    process: str
     activity: str
+    assistant: str
     verdict: str
     thread: str | None
     use: str | None
@@ -37,7 +44,9 @@ class Turn:
         tokens = (line.get("input_tokens"), line.get("output_tokens"))
         return cls(
             instance=line["process_instance_id"],
+            process=line.get("definition", ""),
             activity=line["activity"],
+            assistant=line.get("assistant", ""),
             verdict=line["verdict"],
             thread=line.get("thread_id"),
             use=line.get("use"),
@@ -72,7 +81,6 @@ class Screen:
 
     def title(self, provider: str | None) -> None:
         """Say who answers: a provider's address, or None for the script."""
-        self._say("[bold]One decision, four steps, one assistant thread[/]")
         if provider is None:
             self._say("[yellow]The answers are scripted:[/] no model is asked. Engine, Valkey and worker are real.")
             self._say("[dim]With OPENAI_API_KEY or OPENAI_BASE_URL set, the real provider answers.[/]")
@@ -89,23 +97,25 @@ class Screen:
         self._say(f"  [green]ready[/]  {'Cockpit':<13}          [link={url}]{url}[/link]   [dim]{user} / {password}[/]")
         self._say()
 
-    def instance(self, instance: str, decision: str, page: str) -> None:
+    def instance(self, application: Application, instance: str, page: str) -> None:
         """A process instance begins; terminals make its id a link to its page."""
-        self._say(f"[bold]{escape(decision)}[/]")
+        self._say(f"[bold]{escape(application.name)}[/]")
+        self._say(escape(application.subject))
         self._say(f"[dim]process instance [link={page}]{instance}[/link][/]")
         self._say()
-        self._say(f"[dim]    {'Step':<22} {'Thread':<15} {'':<9} {'Tokens in / out':>15}      Time[/]")
+        header = f"    {'Step':<{_NAME}} {'Thread':<15} {'':<9} {'Tokens in / out':>15}      Time"
+        self._say(f"[dim]{header}{'' if application.is_plain else '   Assistant'}[/]")
 
-    def turn(self, number: int, name: str, turn: Turn) -> None:
-        """A turn is over."""
+    def turn(self, number: int, name: str, turn: Turn, who: str = "") -> None:
+        """A turn is over. `who` answered, where that is not always the same."""
         if not turn.completed:
-            self._say(f"  [red]{number} {escape(name)}: {turn.verdict}[/] {escape(turn.reason)}")
+            self._say(f" [red]{number:>2} {escape(name)}: {turn.verdict}[/] {escape(turn.reason)}")
             return
         tokens = "-" if None in turn.tokens else "{:,} / {:,}".format(*turn.tokens)
         thread = short(turn.thread or "-")
         use = f"[{'cyan' if turn.use == 'reused' else 'green'}]{turn.use or '-':<9}[/]"
-        row = f"{number} {escape(f'{name:<22}')} {thread:<15} {use} {tokens:>15} {turn.seconds:>7.1f} s"
-        self._say(f"  {row}")
+        row = f"{number:>2} {escape(f'{name:<{_NAME}}')} {thread:<15} {use} {tokens:>15} {turn.seconds:>7.1f} s"
+        self._say(f" {row}" + (f"   [dim]{escape(who)}[/]" if who else ""))
         if turn.recovered:
             self._say(f"    [dim]{_FOUND.get(turn.recovered, turn.recovered)}: not asked again[/]")
 
@@ -123,13 +133,13 @@ class Screen:
         else:
             self._status.update(f"[dim]{escape(text)}[/]")
 
-    def recommendation(self, text: str) -> None:
-        """The end of the decision, as it was written where it is not drawn."""
+    def result(self, title: str, text: str) -> None:
+        """What the last step answered, as it was written where it is not drawn."""
         self._say()
         if self.console.is_terminal:
-            self.console.print(Panel(Markdown(text), title="Recommendation", title_align="left", padding=(1, 2)))
+            self.console.print(Panel(_drawn(text), title=title, title_align="left", padding=(1, 2)))
         else:
-            self._say("Recommendation\n")
+            self._say(f"{escape(title)}\n")
             self.console.print(text, markup=False, soft_wrap=True)
         self._say()
 
@@ -139,13 +149,12 @@ class Screen:
         self._say(f"[dim]{escape(account)}[/]")
         for fault in faults:
             self._say(f"[red]But {escape(fault)}.[/]")
+        self._say()
 
     def staying(self, url: str, variables: Path) -> None:
-        """The decision is taken, and the parts still run."""
+        """The process is over, and the parts still run."""
         start = f'curl -H \'Content-Type: application/json\' -d "{{\\"variables\\": $(cat {variables})}}" {url}'
-        self._say(
-            "\nEverything stays up: look around in Cockpit, or start another decision and watch it there and here:"
-        )
+        self._say("Everything stays up: look around in Cockpit, or start another instance and watch it there and here:")
         self._say(f"[dim]{escape(start)}[/]")
         self._say("[bold]Ctrl-C[/] ends it.")
 
@@ -176,3 +185,10 @@ class Screen:
 def short(id: str) -> str:  # noqa: A002 - the word for it
     """As much of an id as tells it from others."""
     return id if len(id) <= _ID_CHARACTERS else f"{id[:_ID_CHARACTERS]}…"
+
+
+def _drawn(text: str) -> RenderableType:
+    try:
+        return JSON(text)
+    except ValueError:
+        return Markdown(text)

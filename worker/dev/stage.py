@@ -127,6 +127,11 @@ class Stage:
         """Where Cockpit shows a process instance as long as it runs."""
         return f"{self.engine.cockpit_url}default/#/process-instance/{instance}/runtime"
 
+    def tasklist(self, task: str) -> str:
+        """Where a person completes a user task."""
+        tasklist = self.engine.cockpit_url.replace("/cockpit/", "/tasklist/")
+        return f"{tasklist}default/#/?task={task}"
+
     def log_lines(self) -> list[dict[str, Any]]:
         """What the workers logged since the last call, dead ones first."""
         return [line for worker in self._workers for line in worker.lines()]

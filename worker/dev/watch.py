@@ -1,19 +1,19 @@
-"""Watches the demo's process instance from outside: the worker's log, the engine's REST, the model server's counts."""
+"""Watches the demo's process instance, and those it calls, from outside: log, engine and model server."""
 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
 
-from worker.dev.rest import EngineRest, Failed, ModelControl, OpenTask
+from worker.dev.application import Application
+from worker.dev.proof import Proof
+from worker.dev.rest import Counts, EngineRest, Failed, ModelControl, OpenTask
 from worker.dev.screen import Screen, Turn
 from worker.dev.stage import Stage
 from worker.logs import Event
 
-STEPS: Final = 4
 CRASH_STEP: Final = 3
 
 LOOK_SECONDS, LINGER_SECONDS = 0.1, 0.5
@@ -28,69 +28,44 @@ UNSEEN_CALL_SECONDS: Final = 1.0
 """So long after the lock a question is surely on its way to a real provider, which does not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What was counted when the instance was over.
+class Watch:
+    """Follows one process instance and shows what happens to it.
 
-    `threads` are those with turns on them, `told` what the steps on the screen said, in order. `asked` is the number
-    of questions that were sent; None where only the provider knows it.
+    With `strict`, whatever stops it is raised, and nobody is waited for: forms are handed in as they stand.
     """
 
-    state: str
-    turns: int
-    created: int
-    threads: Sequence[str]
-    told: Sequence[str | None]
-    asked: int | None
-
-    def __str__(self) -> str:
-        reused = self.turns - len(self.threads)
-        return f"{_some(self.turns, 'turn')} · {_some(self.created, 'thread')} created · {reused} reused"
-
-    def account(self, *, crash: bool) -> str:
-        """Say which thread it was, who counted, and what a crash has cost."""
-        threads = ", ".join(self.threads) or "no thread"
-        if self.asked is None:
-            return f"{threads}; counted in the worker's log"
-        cost = ""
-        if crash:
-            cost = ", none of them twice" if self.asked == self.turns else ", more than once where the crash was"
-        return f"{threads}; counted by the model server, which was sent {_some(self.asked, 'question')}{cost}"
-
-    def faults(self, *, crash: bool) -> list[str]:
-        """Say what is not as it should be. A crash may cost a question more, but neither a turn nor a thread."""
-        faults = []
-        if self.state != "COMPLETED":
-            faults.append(f"the process instance is {self.state}, not COMPLETED")
-        if (self.turns, self.created, len(self.threads)) != (STEPS, 1, 1):
-            faults.append(f"this is not {STEPS} turns on one thread, created once")
-        if set(self.told) != set(self.threads) or len(self.told) != STEPS:
-            faults.append("the steps on the screen do not tell of that thread")
-        if self.asked is not None and self.asked > STEPS + int(crash):
-            faults.append(f"{self.asked} questions were sent for {STEPS} steps")
-        return faults
-
-
-class Watch:
-    """Follows one process instance and shows what happens to it; with `strict`, whatever stops it is raised."""
-
     def __init__(
-        self, stage: Stage, engine: EngineRest, model: ModelControl | None, screen: Screen, *, strict: bool
+        self,
+        application: Application,
+        stage: Stage,
+        engine: EngineRest,
+        model: ModelControl | None,
+        screen: Screen,
+        *,
+        strict: bool,
     ) -> None:
         self.instance = ""
         self.steps: list[Turn] = []
+        self._application = application
         self._stage = stage
         self._engine = engine
         self._model = model
         self._screen = screen
         self._strict = strict
         self._killed_pid = 0
+        self._in_flight = 0
+        self._before: Counts | None = None
         self._over_since: float | None = None
         self._quiet_since = monotonic()
-        self._names: dict[str, str] = {}
+        self._roots: dict[str, str] = {}
         self._told: set[str] = set()
         self._away: dict[str, str] = {}
         self._done: Counter[str] = Counter()
+
+    async def start(self) -> None:
+        """Start the instance with the sample's variables; from here on everything counts."""
+        self._before = await self._model.counts() if self._model is not None else None
+        self.instance = await self._engine.start(self._application.key, self._application.variables)
 
     async def follow(self, until: Callable[[], Awaitable[bool]]) -> None:
         """Show what happens until the condition holds. Failed: a part has ended; if strict, also an incident."""
@@ -105,6 +80,7 @@ class Watch:
         """Show for ever what becomes of the instances that people start. Failed: a part has ended."""
         while True:
             await self._hear()
+            await self._serve_people()
             await asyncio.sleep(LINGER_SECONDS)
 
     async def ended(self) -> bool:
@@ -112,11 +88,14 @@ class Watch:
         if await self._engine.state(self.instance) in {"ACTIVE", "SUSPENDED"}:
             return False
         self._over_since = self._over_since or monotonic()
-        return len(self.steps) >= STEPS or monotonic() - self._over_since > LATE_LINE_SECONDS
+        done = await self._engine.completed(await self._family())
+        return len(self.steps) >= len(done) or monotonic() - self._over_since > LATE_LINE_SECONDS
 
     async def crash(self) -> None:
         """Kill the worker in the middle of the third step, and start another."""
         await self.follow(self._in_the_middle)
+        counts = await self._counts()
+        self._in_flight = len(counts.running) if counts is not None else 1
         killed = self._stage.worker
         self._killed_pid = killed.pid
         await asyncio.to_thread(killed.kill)
@@ -125,20 +104,42 @@ class Watch:
         )
         self._screen.doing("starting another worker")
         await self._stage.start_worker()
-        left = max(map(self._dead_lock_seconds, await self._engine.tasks(self.instance)), default=0)
+        left = max(map(self._dead_lock_seconds, await self._engine.tasks(await self._family())), default=0)
         if left:
             self._screen.note(f"the engine keeps step {CRASH_STEP} locked for the dead worker, for {left:.0f} s more")
 
     async def proof(self) -> Proof:
         """Count: the scripted model server knows best; what a real provider did stands in the worker's log only."""
-        state = await self._engine.state(self.instance)
         told = [turn.thread for turn in self.steps]
-        if self._model is not None:
-            counts = await self._model.counts()
+        counts = await self._counts()
+        if counts is not None:
             used = [thread for thread, turns in counts.turns.items() if turns]
-            return Proof(state, sum(counts.turns.values()), counts.created, used, told, counts.asked)
-        created = sum(turn.use in {"created", "recreated"} for turn in self.steps)
-        return Proof(state, len(told), created, sorted({thread for thread in told if thread}), told, None)
+            turns, created, asked = sum(counts.turns.values()), counts.created, counts.asked
+        else:
+            used = sorted({thread for thread in told if thread})
+            turns, created, asked = len(told), sum(turn.use in {"created", "recreated"} for turn in self.steps), None
+        done = await self._engine.completed(await self._family())
+        steps = self._application.steps
+        return Proof(
+            state=await self._engine.state(self.instance),
+            steps=len(done),
+            conversations=len({steps[each.process, each.activity].conversation(each, self.instance) for each in done}),
+            turns=turns,
+            created=created,
+            threads=used,
+            told=told,
+            asked=asked,
+            in_flight=self._in_flight,
+        )
+
+    async def result(self) -> tuple[str, str]:
+        """Title and text of what the last step of the instance itself answered."""
+        last = next((turn for turn in reversed(self.steps) if turn.instance == self.instance), None)
+        if last is None:
+            return "Result", "There is none."
+        name = self._application.steps[last.process, last.activity].output
+        text = await self._engine.variable(self.instance, name)
+        return name.replace("_", " ").capitalize(), text or "There is none."
 
     async def _in_the_middle(self) -> bool:
         """Whether the step is being answered in which the worker is to die."""
@@ -146,13 +147,20 @@ class Watch:
             raise Failed(f"the process instance ended before step {CRASH_STEP}")
         if len(self.steps) < CRASH_STEP - 1:
             return False
-        if self._model is not None:
-            counts = await self._model.counts()
+        counts = await self._counts()
+        if counts is not None:
             return counts.asked >= CRASH_STEP and bool(counts.running)
         done = {turn.activity for turn in self.steps}
-        locked = [task for task in await self._engine.tasks(self.instance) if task.worker and task.activity not in done]
+        tasks = await self._engine.tasks(await self._family())
+        locked = [task for task in tasks if task.worker and task.activity not in done]
         await asyncio.sleep(UNSEEN_CALL_SECONDS if locked else 0)
         return bool(locked)
+
+    async def _counts(self) -> Counts | None:
+        """What the model server counted since the start; None where a real provider answers."""
+        if self._model is None or self._before is None:
+            return None
+        return (await self._model.counts()).since(self._before)
 
     async def _hear(self) -> None:
         self._stage.check()
@@ -161,16 +169,31 @@ class Watch:
 
     async def _look(self) -> None:
         await self._hear()
-        for incident in await self._engine.incidents(self.instance):
-            text = f"{await self._name(incident.activity)} has an incident: {incident.message}"
+        await self._serve_people()
+        family = await self._family()
+        for incident in await self._engine.incidents(family):
+            text = f"{self._name(incident.process, incident.activity)} has an incident: {incident.message}"
             if self._strict:
                 raise Failed(text)
             self._note_once(f"{text}. Cockpit shows it; Retry there when its cause is gone.")
         patience = PATIENCE_AWAY_SECONDS if self._away else PATIENCE_SECONDS
         if self._strict and monotonic() - self._quiet_since > patience:
             raise Failed("\n".join([f"nothing was completed for {patience:.0f} s", *self._away.values()]))
-        tasks = await self._engine.tasks(self.instance)
-        self._screen.doing(await self._doing(tasks[0]) if tasks else "")
+        self._screen.doing(self._doing(await self._engine.tasks(family)))
+
+    async def _serve_people(self) -> None:
+        """Tell of each user task; with `strict`, hand its form in."""
+        for task in await self._engine.persons_tasks():
+            name = self._name(task.process, task.activity)
+            if self._strict:
+                form = self._application.forms.get((task.process, task.activity), {})
+                defaults = ", ".join(f"{field}={value}" for field, value in form.items() if value)
+                await self._engine.hand_in(task)
+                self._screen.note(f"{name}: a person's task; the demo hands in its form as it stands ({defaults})")
+                self._quiet_since = monotonic()
+            else:
+                where = self._stage.tasklist(task.id)
+                self._note_once(f"{name}: a person's task; claim it and complete it at {where}")
 
     async def _show(self, line: dict[str, Any]) -> None:
         """Show a turn, or what the worker complains about."""
@@ -189,30 +212,45 @@ class Watch:
                 self._note_once(f"the worker says {event}: {reason}")
 
     async def _show_turn(self, turn: Turn) -> None:
-        ours, done = turn.instance == self.instance, self._done[turn.instance]
+        root = await self._root(turn.instance)
+        ours, done = root == self.instance, self._done[root]
         if not ours and not done:
-            self._screen.another(turn.instance)
-        self._screen.turn(done + 1, await self._name(turn.activity, turn.instance), turn)
+            self._screen.another(root)
+        self._screen.turn(done + 1, self._name(turn.process, turn.activity), turn, self._who(turn, root))
         if turn.completed:
-            self._done[turn.instance] += 1
+            self._done[root] += 1
             self._quiet_since = monotonic()
         if turn.completed and ours:
             self.steps.append(turn)
 
-    async def _doing(self, task: OpenTask) -> str:
-        step = f"{len(self.steps) + 1} {await self._name(task.activity)}"
-        if left := self._dead_lock_seconds(task):
-            return f"{step}: locked by the dead worker for {left:.0f} s more"
-        return f"{step}: {'the assistant answers' if _seconds_left(task) else 'waits for a worker'}"
+    def _who(self, turn: Turn, root: str) -> str:
+        if self._application.is_plain:
+            return ""
+        return turn.assistant if turn.instance == root else f"{turn.assistant} in {turn.process}"
+
+    def _doing(self, tasks: Sequence[OpenTask]) -> str:
+        if not tasks:
+            return ""
+        names = ", ".join(self._name(task.process, task.activity) for task in tasks)
+        steps = f"{len(self.steps) + 1} {names}"
+        if left := max(map(self._dead_lock_seconds, tasks)):
+            return f"{steps}: locked by the dead worker for {left:.0f} s more"
+        return f"{steps}: {'the assistant answers' if any(map(_seconds_left, tasks)) else 'waits for a worker'}"
+
+    async def _family(self) -> list[str]:
+        return await self._engine.family(self.instance)
+
+    async def _root(self, instance: str) -> str:
+        if instance not in self._roots:
+            self._roots[instance] = await self._engine.root(instance)
+        return self._roots[instance]
 
     def _dead_lock_seconds(self, task: OpenTask) -> float:
         # The worker's id ends in its process id and a random part.
         return _seconds_left(task) if (task.worker or "").split("-")[-2:-1] == [str(self._killed_pid)] else 0
 
-    async def _name(self, activity: str, instance: str = "") -> str:
-        if activity not in self._names:
-            self._names |= await self._engine.activity_names(instance or self.instance)
-        return self._names.get(activity, activity)
+    def _name(self, process: str, activity: str) -> str:
+        return self._application.names.get((process, activity), activity)
 
     def _note_once(self, text: str) -> None:
         if text not in self._told:
@@ -223,7 +261,3 @@ class Watch:
 def _seconds_left(task: OpenTask) -> float:
     left = (task.locked_until - datetime.now(UTC)).total_seconds() if task.locked_until else 0.0
     return max(0.0, left)
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 _EMPTY = {"boolean": True, "null": None}
 
 
@@ -13,6 +15,15 @@ def instance(schema: Mapping[str, Any], text: str) -> str:
     Knows what structured outputs accept: types, enum, const, anyOf, $ref and the usual bounds; no patterns or formats.
     """
     return json.dumps(_value(schema, schema, " ".join(text.split())), ensure_ascii=False)
+
+
+def fits(text: str, schema: Mapping[str, Any]) -> bool:
+    """Whether the text is a JSON object or list that fits the schema."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict | list) and Draft202012Validator(schema).is_valid(value)
 
 
 def _value(schema: Mapping[str, Any], root: Mapping[str, Any], text: str) -> Any:

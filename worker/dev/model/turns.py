@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 from worker.dev.model import answers
-from worker.dev.model.schema import instance
 from worker.dev.model.store import Store, Turn
 from worker.dev.model.wire import (
     TOKEN_CHARACTERS,
@@ -94,8 +93,7 @@ class Script:
             if pattern.search(question):
                 return text
         earlier = [answers.Message(item["role"], text_of(item)) for item in history if item.get("type") == "message"]
-        text = answers.answer(question, earlier)
-        return instance(wanted["schema"], text) if wanted.get("type") == "json_schema" else text
+        return answers.formed(answers.answer(question, earlier), question, wanted)
 
 
 class Turns:

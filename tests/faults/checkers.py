@@ -5,11 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import combinations
 from typing import Any
 
 from tests.faults.evidence import Evidence, gather
 from tests.faults.history import Exchange
 from tests.faults.world import World
+
+HEARSAY_SECONDS = 0.5
+"""How much later than the provider a proxy may see the end of a turn, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +66,26 @@ def turns_apart(seen: Evidence, explained: Explained = NOTHING) -> list[str]:
     complaints = []
     if len(refused) > explained.locked:
         complaints.append(f"{len(refused)} turns met a running one, {explained.locked} are explained")
-    ran = [each for each in turns if each.reached]
-    complaints += [
-        f"two turns at once on {_thread(first)}"
-        for number, first in enumerate(ran)
-        for second in ran[number + 1 :]
-        if _thread(first) == _thread(second) and second.began < (first.ended or 0) and first.began < (second.ended or 0)
+    by_thread: dict[str | None, list[Exchange]] = {}
+    for each in turns:
+        if each.reached:
+            by_thread.setdefault(_thread(each), []).append(each)
+    return complaints + [
+        f"two turns at once on {thread}"
+        for thread, ran in by_thread.items()
+        for first, second in combinations(sorted(ran, key=lambda each: each.began), 2)
+        if second.began < (first.ended or 0) - HEARSAY_SECONDS
     ]
-    return complaints
 
 
 def paid_once(seen: Evidence, explained: Explained = NOTHING) -> list[str]:
     """The model was asked once for each attempt of a task, and as often again as the fault explains."""
     most = 1 + explained.calls
+    asked, landed = seen.asked(), seen.landed()
     often = [
         f"{whose} was asked {times} times"
         for ref, whose in seen.refs().items()
-        if (times := max(len(seen.asked(ref)), seen.landed(ref))) > most
+        if (times := max(asked[ref], landed[ref])) > most
     ]
     strange = seen.strange_questions()
     return often + [f"{strange} questions belong to no task"] * bool(strange)

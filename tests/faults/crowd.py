@@ -31,13 +31,17 @@ Play = Callable[..., Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A test of the crowd. `own_valkey`: its Redis may be stopped and reconfigured."""
+    """A test of the crowd.
+
+    own_valkey: its Redis may be stopped and reconfigured. first: it takes long, so that it should not begin last.
+    """
 
     play: Play
     own_valkey: bool
+    first: bool
 
 
-def together(*, own_valkey: bool = False) -> Callable[[Play], Callable[..., None]]:
+def together(*, own_valkey: bool = False, first: bool = False) -> Callable[[Play], Callable[..., None]]:
     """Let this test, whose first argument is `world`, run beside the others. It may be parametrised below this."""
 
     def decorate(play: Play) -> Callable[..., None]:
@@ -49,10 +53,16 @@ def together(*, own_valkey: bool = False) -> Callable[[Play], Callable[..., None
         test.__signature__ = Signature([*own, *given])  # type: ignore[attr-defined]  # what pytest goes by
         for name in ("__name__", "__doc__", "__module__", "__qualname__"):
             setattr(test, name, getattr(play, name))
-        test.member = Member(play, own_valkey)  # type: ignore[attr-defined]  # found again by the fixture
+        test.member = Member(play, own_valkey, first)  # type: ignore[attr-defined]  # found again by the fixture
         return test
 
     return decorate
+
+
+def member_of(item: pytest.Item) -> Member:
+    """Find what `together` noted; only such items come here."""
+    member: Member = item.function.member  # type: ignore[attr-defined]  # a pytest.Function, as every test
+    return member
 
 
 class Crowd:
@@ -70,14 +80,15 @@ class Crowd:
             raise failure
 
     async def run(self, items: Sequence[pytest.Item]) -> None:
-        await asyncio.gather(*map(self._run, items))
+        """Run all of them, as many at once as there are places."""
+        await asyncio.gather(*map(self._run, sorted(items, key=lambda item: not member_of(item).first)))
 
     async def _run(self, item: pytest.Item) -> None:
-        member: Member = item.function.member  # type: ignore[attr-defined]  # only such items come here
         values = item.callspec.params if hasattr(item, "callspec") else {}
         self._ended[item.nodeid] = None
         try:
-            async with self._places, asyncio.timeout(SECONDS):
+            member = member_of(item)
+            async with self._places, asyncio.timeout(2 * SECONDS if member.first else SECONDS):
                 await self._play(member, values)
         except BaseException as exc:  # noqa: BLE001 - of whatever kind, it belongs to this test
             self._ended[item.nodeid] = exc

@@ -2,11 +2,12 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.faults.history import Exchange, History
+from tests.faults.history import History
 from tests.faults.http_proxy import worker_of
 from tests.faults.world import KEY, World
 from worker.domain import ref
@@ -60,13 +61,15 @@ class Evidence:
         """The ids under which anybody fetched."""
         return {name for each in self.history.of("engine", "fetchAndLock") if (name := worker_of(each))}
 
-    def asked(self, ref: str) -> list[Exchange]:
-        """The turns with this ref that a model may have been paid for."""
-        return [each for each in self.history.of("provider", "POST /responses", text=f"(ref {ref})") if each.reached]
+    def asked(self) -> Counter[str]:
+        """How many turns with each ref a model may have been paid for."""
+        turns = [each for each in self.history.of("provider", "POST /responses") if each.reached]
+        return Counter(ref for each in turns for ref in set(re.findall(r"\(ref (\w{12})\)", each.text)))
 
-    def landed(self, ref: str) -> int:
-        """How often the question with this ref stands on a conversation."""
-        return sum(text.endswith(f"(ref {ref})") for text in self._texts("user"))
+    def landed(self) -> Counter[str]:
+        """How often the question with each ref stands on a conversation."""
+        ends = [re.search(r"\(ref (\w{12})\)$", text) for text in self._texts("user")]
+        return Counter(end[1] for end in ends if end)
 
     def strange_questions(self) -> int:
         """How many questions on the conversations end with the ref of no task."""

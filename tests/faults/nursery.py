@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def serve(address: str) -> None:
     from tests.faults import broken  # noqa: F401, PLC0415 - so that no child pays for it
     from worker import bootstrap, cli  # noqa: F401, PLC0415 - as above
 
+    asyncio.run(read_authorities())
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
     listening.listen(64)
@@ -103,6 +105,17 @@ def serve(address: str) -> None:
         while children and (ended := os.waitpid(-1, os.WNOHANG))[0]:
             with children.pop(ended[0]) as connection, suppress(OSError):
                 connection.sendall(b"%d\n" % os.waitstatus_to_exitcode(ended[1]))
+
+
+async def read_authorities() -> None:
+    """Read the trusted authorities, and import what reads them, once for all children: most of what a start costs."""
+    import httpx2  # noqa: PLC0415 - needed in the server alone
+
+    from worker.models import OpenAIModel  # noqa: PLC0415 - as above
+
+    httpx2.create_ssl_context = cache(httpx2.create_ssl_context)
+    async with OpenAIModel.open("no key", "http://127.0.0.1/v1"):
+        pass
 
 
 def live(order: Mapping[str, Any], inherited: list[socket.socket]) -> None:

@@ -8,18 +8,23 @@ import yaml
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One fault. Tests are named as pytest does, without parameters unless a single one of them is meant."""
+    """One fault. Tests are named as pytest does, without parameters unless a single one of them is meant.
+
+    soak: parts of `python -m tests.faults.soak`, which no run of the tests includes.
+    """
 
     fault: str
     promise: str
     tests: tuple[str, ...] = ()
+    soak: tuple[str, ...] = ()
     missing: str = ""
 
 
 def read() -> dict[str, Row]:
     """The rows by their ids."""
     table = yaml.safe_load(Path(__file__).with_name("rows.yaml").read_text("utf-8"))
-    return {name: Row(**row | {"tests": tuple(row.get("tests", ()))}) for name, row in table.items()}
+    lists = ("tests", "soak")
+    return {name: Row(**row | {each: tuple(row.get(each, ())) for each in lists}) for name, row in table.items()}
 
 
 ROWS = read()

@@ -155,7 +155,7 @@ class Stage:
         instance = await world.start(await world.rig.deploy(first, second))
         async with self._starting:
             worker = await world.start_worker(topics=first.topic)
-            await world.rig.until_open(instance, second.id)
+            await world.until_open(instance, second.id)
             await worker.stop()
         async with world.rig.redis() as redis:
             for name in [name async for name in redis.scan_iter(f"*{instance}*")]:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(600)
 @together()
 async def test_a_task_given_to_a_dead_poll_is_done_when_its_lock_has_run_out(world: World) -> None:
     dead = await world.start_worker(poll_seconds=5)
-    await wait_until(lambda: world.history.of("engine", text=world.rig.topic), what="the parked poll")
+    await wait_until(lambda: world.history.of("engine", text=world.rig.topic), 30, "the parked poll")
     await dead.kill()
     await world.start(await world.rig.deploy(world.rig.step("one")))
     await world.start_worker()
@@ -73,7 +73,7 @@ async def test_a_call_that_died_with_its_worker_is_repeated_once(world: World) -
     world.provider.spoil("POST /responses", times=1, hang="before")
     await world.start(await world.rig.deploy(world.rig.step("one")))
     dead = await world.start_worker()
-    await wait_until(lambda: world.history.of("provider", "POST /responses"), what="the call")
+    await wait_until(lambda: world.history.of("provider", "POST /responses"), 30, "the call")
     await dead.kill()
     await world.start_worker()
     await world.ended()
@@ -92,7 +92,7 @@ async def test_a_worker_killed_while_it_drains_leaves_nothing_that_does_not_come
     dead = await world.start_worker()
     await world.turn_runs(3)
     dead.child.signal(signal.SIGTERM)
-    await wait_until(lambda: dead.lines("worker_stopping"), what="the stop")
+    await wait_until(lambda: dead.lines("worker_stopping"), 30, "the stop")
     await dead.kill()
     world.model.release("gate")
     await world.start_worker()
@@ -102,7 +102,7 @@ async def test_a_worker_killed_while_it_drains_leaves_nothing_that_does_not_come
     await check(world)
 
 
-@together()
+@together(first=True)
 async def test_a_frozen_worker_finds_its_task_done_by_another_and_says_nothing(world: World) -> None:
     world.model.fault("responses.create", times=1, hold="gate")
     await world.start(await world.rig.deploy(world.rig.step("one")))
@@ -150,7 +150,7 @@ def is_looked_after(world: World) -> bool:
 async def test_a_stop_while_idle_waits_for_the_poll_and_exits_with_0(world: World) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         worker = await world.start_worker(poll_seconds=2)
-        await wait_until(worker.is_ready, what="readiness")
+        await wait_until(worker.is_ready, 30, "readiness")
         fetches = world.history.of("engine", "fetchAndLock", text=worker.id)
 
         assert await worker.stop(number) == 0
@@ -184,7 +184,7 @@ async def test_a_stop_lets_turns_finish_and_keeps_their_locks_meanwhile(world: W
     worker = await world.start_worker(grace_seconds=30)
     await world.turn_runs()
     worker.child.signal(signal.SIGTERM)
-    await wait_until(lambda: worker.lines("worker_stopping"), what="the stop")
+    await wait_until(lambda: worker.lines("worker_stopping"), 30, "the stop")
     assert (await worker.get("livez"))[0] == 200
     assert not await worker.is_ready()
     assert await worker.ended() == 0
@@ -205,7 +205,7 @@ async def test_a_second_signal_ends_it_at_once_and_still_unlocks(world: World, e
     if engine_is == "dead":
         world.engine.spoil("", hang="before")
     worker.child.signal(signal.SIGTERM)
-    await wait_until(lambda: worker.lines("worker_stopping"), what="the stop")
+    await wait_until(lambda: worker.lines("worker_stopping"), 30, "the stop")
     worker.child.signal(signal.SIGTERM)
 
     assert await worker.ended(10) == 0

@@ -3,16 +3,15 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.faults.checkers import Explained, check
 from tests.faults.crowd import together
-from tests.faults.nursery import Nursery
 from tests.faults.proxy import Said
 from tests.faults.world import World, databases, open_world
 from tests.models import ServiceTask
@@ -20,7 +19,7 @@ from tests.rest import connect
 from tests.waiting import wait_until
 from worker.dev.engine import Engine
 from worker.dev.processes import running
-from worker.dev.servers import PostgreSQL, Valkey
+from worker.dev.servers import PostgreSQL
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -52,7 +51,7 @@ async def test_an_engine_that_is_down_at_the_start_and_then_flaps_is_waited_for(
     await world.engine.down()
     instance = await one_step(world)
     worker = await world.start_worker()
-    await wait_until(lambda: worker.lines("dependency_down"), what="the loud line")
+    await wait_until(lambda: worker.lines("dependency_down"), 30, "the loud line")
     assert (await worker.get("livez"))[0] == 200
     status, text = await worker.get("readyz")
     assert (status, "engine" in text) == (503, True)
@@ -91,7 +90,7 @@ async def test_an_engine_that_accepts_and_never_answers_is_asked_again_on_anothe
     rule = world.engine.spoil("fetchAndLock", text=world.rig.topic, times=1, hang="before")
     await one_step(world)
     worker = await world.start_worker()
-    await wait_until(lambda: rule.hits, what="the poll that hangs")
+    await wait_until(lambda: rule.hits, 30, "the poll that hangs")
     await world.ended()
     [line] = [line for line in worker.lines("dependency_down") if line["dependency"] == "engine"]
     assert "no answer in time" in line["reason"]
@@ -129,12 +128,15 @@ async def test_an_engine_that_refuses_everything_is_asked_rarely_and_named_once(
     headers = (("Retry-After", "1"),) if status == 429 else ()
     said = replace(refusal(0, "InvalidRequestException", status), headers=headers)
     world.engine.spoil(say=said)
-    await wait_until(lambda: worker.lines("dependency_down"), what="the loud line")
+    await wait_until(lambda: worker.lines("dependency_down"), 30, "the loud line")
     await asyncio.sleep(5)
 
     asked = [each for each in world.history.exchanges[seen:] if each.outcome == "withheld"]
     assert len(asked) <= most, [each.call for each in asked]
-    assert [line["dependency"] for line in worker.lines("dependency_down")] == ["engine"]
+    named = [(line["dependency"], line["reason"]) for line in worker.lines("dependency_down")]
+    late = [each for each in named if "no answer in time" in each[1]]  # of a busy machine, before it refused anything
+    assert {dependency for dependency, _ in named} == {"engine"}
+    assert len(named) - len(late) <= 1, named
     assert not await worker.is_ready()
     assert (await worker.get("livez"))[0] == 200
     assert await worker.stop() == 0
@@ -189,7 +191,7 @@ async def test_a_result_too_long_in_every_type_is_an_incident_that_keeps_the_ans
     world.model.answer("Please do one", f"The answer to {world.rig.topic}.")
     instance = await one_step(world)
     await world.start_worker()
-    task = await world.rig.until_failed(instance, 20)
+    task = await world.until_failed(instance, 20)
     assert (task["retries"], "too long" in task["errorMessage"]) == (0, True)
     world.engine.heal()
     await world.rest.put(f"external-task/{task['id']}/retries", {"retries": 1})
@@ -223,8 +225,8 @@ async def test_an_instance_deleted_while_its_completion_is_on_the_way_is_dropped
     world.model.answer("Please do one", "Please yourself.")
     instance = await one_step(world)
     worker = await world.start_worker()
-    await wait_until(lambda: rule.hits, what="the completion")
-    await world.rest.delete(f"process-instance/{instance}")
+    await wait_until(lambda: rule.hits, 30, "the completion")
+    await world.insist(f"process-instance/{instance}", None, method="DELETE")
     await wait_until(lambda: worker.lines("turn"), 20, "the end of the turn")
 
     assert [line["verdict"] for line in worker.lines("turn")] == ["abandon"]
@@ -232,13 +234,13 @@ async def test_an_instance_deleted_while_its_completion_is_on_the_way_is_dropped
     assert await worker.is_ready()
 
 
-@together()
+@together(first=True)
 async def test_a_failing_step_behind_the_task_is_named_and_retry_completes_without_asking(world: World) -> None:
     behind = replace(world.rig.step("behind"), inputs={"x": "${repaired.length()}"})
     step = replace(world.rig.step("one"), async_after=False)
     instance = await world.start(await world.rig.deploy(step, behind))
     await world.start_worker()
-    task = await world.rig.until_failed(instance, 60)
+    task = await world.until_failed(instance, 60)
 
     assert (task["activityId"], task["retries"]) == ("one", 2)
     assert "Look at the step after it" in task["errorMessage"]
@@ -251,13 +253,13 @@ async def test_a_failing_step_behind_the_task_is_named_and_retry_completes_witho
     assert (await world.rig.meta(instance, "one"))["recovered"] == "journal"
 
 
-@together()
+@together(first=True)
 async def test_a_variable_that_the_engine_does_not_take_is_a_failure_with_its_words(world: World) -> None:
     world.engine.spoil("/complete$", text=world.rig.topic, say=refusal(0, "InvalidRequestException", 400))
     world.model.answer("Please do one", f"The answer to {world.rig.topic}.")
     instance = await one_step(world)
     await world.start_worker()
-    task = await world.rig.until_failed(instance, 60)
+    task = await world.until_failed(instance, 60)
     assert (task["retries"], "it does not want to" in task["errorMessage"]) == (2, True)
     world.engine.heal()
     await world.ended()
@@ -303,7 +305,7 @@ async def test_tasks_locked_by_a_poll_whose_reply_was_lost_come_back_at_once(wor
 async def test_an_engine_that_parks_no_poll_is_not_hammered(world: World) -> None:
     world.engine.spoil("fetchAndLock", text=world.rig.topic, say=Said(200, "[]"))
     await world.start_worker()
-    polls = await wait_until(lambda: world.history.of("engine", "fetchAndLock", text=world.rig.topic), what="a poll")
+    polls = await wait_until(lambda: world.history.of("engine", "fetchAndLock", text=world.rig.topic), 30, "a poll")
     await asyncio.sleep(4)
     polls = world.history.of("engine", "fetchAndLock", text=world.rig.topic)
 
@@ -346,33 +348,38 @@ class Nodes:
     other: Engine
 
 
-@pytest.fixture
-async def nodes(nursery: Nursery, valkey: Valkey, tmp_path: Path) -> AsyncIterator[Nodes]:
+@asynccontextmanager
+async def two_nodes(beside: World) -> AsyncIterator[Nodes]:
+    """Open such a world with what another one has of nursery and Redis."""
+    folder = beside.folder / "nodes"
+    folder.mkdir()
     async with running(PostgreSQL()) as postgresql:
         database = await asyncio.to_thread(postgresql.create, "engine")
         async with (
             running(Engine(database=database)) as own,
             running(Engine(database=database)) as other,
             connect(own) as rest,
-            open_world(rest, nursery, valkey, next(databases), tmp_path) as world,
+            open_world(rest, beside.nursery, beside.valkey, next(databases), folder) as world,
         ):
             yield Nodes(world, own, other)
 
 
-async def test_a_task_made_on_another_node_is_found_and_a_restart_of_the_engine_loses_nothing(nodes: Nodes) -> None:
-    world = nodes.world
-    model = await world.rig.deploy(world.rig.step("one"), world.rig.step("two"))
-    world.model.fault("responses.create", times=2, hold="gate")
-    await world.start(model)
-    await world.start_worker(poll_seconds=5)
-    await world.turn_runs()
-    async with connect(nodes.other) as rest:
-        world.instances.append(await rest.start(model))
-    await world.turn_runs(2)
-    await asyncio.to_thread(nodes.own.kill)
-    world.model.release("gate")
-    await asyncio.to_thread(nodes.own.start)
-    await world.ended()
-    await world.stop()
+@together(first=True)
+async def test_a_task_made_on_another_node_is_found_and_a_restart_of_the_engine_loses_nothing(world: World) -> None:
+    async with two_nodes(world) as nodes:
+        world = nodes.world
+        model = await world.rig.deploy(world.rig.step("one"), world.rig.step("two"))
+        world.model.fault("responses.create", times=2, hold="gate")
+        await world.start(model)
+        await world.start_worker(poll_seconds=5)
+        await world.turn_runs()
+        async with connect(nodes.other) as rest:
+            world.instances.append(await rest.start(model))
+        await world.turn_runs(2)
+        await asyncio.to_thread(nodes.own.kill)
+        world.model.release("gate")
+        await asyncio.to_thread(nodes.own.start)
+        await world.ended()
+        await world.stop()
 
-    await check(world)
+        await check(world)

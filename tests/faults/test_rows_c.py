@@ -1,11 +1,14 @@
 """A Redis that is away, empty, slow, full of rubbish, or goes back in time."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.faults.checkers import Explained, check
+from tests.faults.cluster import ReplicatedCluster
 from tests.faults.crowd import together
 from tests.faults.world import World
 from tests.waiting import wait_until
@@ -21,6 +24,16 @@ async def two_steps(world: World) -> str:
     return await world.start(await world.rig.deploy(world.rig.step("one"), second))
 
 
+@contextlib.asynccontextmanager
+async def clustered() -> AsyncIterator[ReplicatedCluster]:
+    """Open a cluster without blocking the tests beside this one."""
+    cluster = await asyncio.to_thread(ReplicatedCluster().__enter__)
+    try:
+        yield cluster
+    finally:
+        await asyncio.to_thread(cluster.__exit__, None, None, None)
+
+
 async def serve_second(world: World, **settings: Any) -> None:
     await world.start_worker(topics=f"{world.rig.topic}_two", **settings)
 
@@ -30,7 +43,7 @@ async def test_without_redis_at_the_start_nothing_is_fetched_until_it_is_there(w
     await asyncio.to_thread(world.valkey.stop)
     await world.start(await world.rig.deploy(world.rig.step("one")))
     worker = await world.start_worker()
-    await wait_until(lambda: worker.lines("dependency_down"), what="the loud line")
+    await wait_until(lambda: worker.lines("dependency_down"), 30, "the loud line")
     await asyncio.sleep(1)
     assert not world.history.of("engine", text=world.rig.topic)
     assert (await worker.get("livez"))[0] == 200
@@ -75,7 +88,7 @@ async def test_redis_away_under_a_turn_lets_the_answer_through_and_starts_no_oth
 async def test_a_redis_that_comes_back_empty_is_filled_from_the_process_variable(world: World) -> None:
     instance = await two_steps(world)
     worker = await world.start_worker()
-    await world.rig.until_open(instance, "two")
+    await world.until_open(instance, "two")
     await worker.stop()
     await asyncio.to_thread(world.valkey.restart)
     await serve_second(world)
@@ -101,7 +114,7 @@ async def test_a_redis_that_refuses_is_named_and_its_tasks_are_given_back(
 ) -> None:
     instance = await two_steps(world)
     worker = await world.start_worker()
-    await world.rig.until_open(instance, "two")
+    await world.until_open(instance, "two")
     async with world.rig.redis() as redis:
         await redis.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py says nothing of it
         world.redis.drop()
@@ -130,7 +143,7 @@ async def test_a_redis_that_does_not_answer_in_time_stalls_a_turn_for_seconds_on
     rule = world.redis.spoil("^script enter", **effect)
     instance = await world.start(await world.rig.deploy(world.rig.step("one")))
     worker = await world.start_worker()
-    await wait_until(lambda: rule.hits, what="the turn")
+    await wait_until(lambda: rule.hits, 30, "the turn")
     line = (await wait_until(lambda: worker.lines("turn"), 10, "the end of the turn"))[0]
     assert line["verdict"] == "unlock"
     world.redis.heal()
@@ -145,7 +158,7 @@ async def test_a_redis_that_does_not_answer_in_time_stalls_a_turn_for_seconds_on
 async def test_rubbish_under_our_keys_counts_as_absent_and_harms_nobody_else(world: World, kind: str) -> None:
     instance = await two_steps(world)
     worker = await world.start_worker()
-    await world.rig.until_open(instance, "two")
+    await world.until_open(instance, "two")
     [task] = await world.rest.tasks(instance)
     async with world.rig.redis() as redis:
         [thread] = await redis.keys(f"*{instance}*:thread")
@@ -224,3 +237,27 @@ async def test_a_promotion_that_loses_the_last_second_costs_no_answer_and_no_thr
     assert worker.lines("turn")
     await check(world)
     assert (await world.rig.meta(instance, "two"))["use"] == "adopted"
+
+
+@together()
+async def test_turns_outlive_a_primary_of_a_cluster_and_go_on_with_its_replica(world: World) -> None:
+    """Workers find a cluster's servers by themselves, so no proxy stands before these."""
+    world.model.fault("responses.create", times=9, hold="gate")
+    model = await world.rig.deploy(world.rig.step("one"), world.rig.step("two"))
+    for _ in range(9):
+        await world.start(model)
+    async with clustered() as cluster:
+        worker = await world.start_worker(redis_url=cluster.url())
+        await world.turn_runs(9)
+        struck = await asyncio.to_thread(cluster.busiest)
+        await asyncio.to_thread(cluster.nodes[struck].kill)
+        world.model.release("gate")
+        await asyncio.to_thread(cluster.await_promotion, struck)
+        later = await world.start(model)
+        await world.ended()
+        await wait_until(worker.is_ready, 60, "readiness")
+        await world.stop()
+
+    await check(world)
+    assert len(world.model.conversations()) == len(world.instances)
+    assert (await world.rig.meta(later, "two"))["use"] == "reused"

@@ -2,13 +2,12 @@
 
 import asyncio
 import sys
-from datetime import timedelta
 
 import pytest
 
 from tests.faults.checkers import Explained, check
 from tests.faults.crowd import together
-from tests.faults.world import World
+from tests.faults.world import World, calmly
 from tests.waiting import wait_until
 from worker.dev.processes import Process, running
 from worker.dev.stage import PYTHON_ENVIRONMENT
@@ -26,17 +25,19 @@ sys.exit(main(["run"]))
 
 @together()
 async def test_a_task_delivered_to_two_workers_is_completed_once(world: World) -> None:
+    world.rig.assistant(timeout=120)
     world.model.fault("responses.create", times=1, hold="gate")
     await world.start(await world.rig.deploy(world.rig.step("one")))
     await world.start_worker(max_tasks=1)  # it polls no more, and leaves the task to the other
     await world.turn_runs()
     await world.start_worker()
-    await world.locks_run_out()  # as if its worker had been away for a while
-    await wait_until(
-        lambda: len([each for each in world.history.of("redis", "^script enter") if each.outcome == "ok"]) > 1,
-        30,
-        "the second delivery",
-    )
+
+    async def is_delivered_again() -> bool:
+        """Let the lock run out until the other worker has the task: its own may be quicker to take it back."""
+        await world.locks_run_out()
+        return len([each for each in world.history.of("redis", "^script enter") if each.outcome == "ok"]) > 1
+
+    await calmly(is_delivered_again, 60, "the second delivery")
     world.model.release("gate")
     await world.ended()
     await world.stop()
@@ -61,7 +62,9 @@ async def test_a_clock_that_is_an_hour_off_or_steps_changes_nothing(world: World
     await check(world)
     extended = world.history.of("engine", "/extendLock$")
     assert extended
-    assert all(each.outcome == "ok" for each in extended)
+    crossed = [each for each in extended if each.status == 404]  # the completion was quicker
+    assert extended != crossed
+    assert all(each.outcome == "ok" for each in extended if each not in crossed)
 
 
 @together()
@@ -84,7 +87,8 @@ async def test_an_activity_cancelled_under_a_call_ends_the_call(world: World) ->
 
 @together()
 async def test_an_instance_migrated_under_a_call_is_completed_in_its_new_definition(world: World) -> None:
-    world.model.fault("responses.create", times=1, during=5.0)
+    world.rig.assistant(timeout=120)
+    world.model.fault("responses.create", times=1, hold="gate")
     old = await world.rig.deploy(world.rig.step("one"))
     instance = await world.start(old)
     await world.start_worker()
@@ -98,6 +102,7 @@ async def test_an_instance_migrated_under_a_call_is_completed_in_its_new_definit
         "instructions": [{"sourceActivityIds": ["one"], "targetActivityIds": ["one"]}],
     }
     await world.insist("migration/execute", {"migrationPlan": plan, "processInstanceIds": [instance]})
+    world.model.release("gate")
     await world.ended()
     await world.stop()
 
@@ -107,8 +112,9 @@ async def test_an_instance_migrated_under_a_call_is_completed_in_its_new_definit
 
 @together()
 async def test_many_waiters_on_one_thread_hold_nobody_up(world: World) -> None:
-    """Twenty branches of one instance on one slow thread, five slots, and twelve instances beside them."""
-    world.model.latency = timedelta(seconds=0.5)
+    """Twenty branches of one instance on one thread that stands still, five slots, and twelve instances beside them."""
+    world.rig.assistant(timeout=120)
+    world.model.fault("responses.create", times=1, hold="gate")
     branches = await world.rig.deploy([world.rig.step(f"branch{number}") for number in range(20)])
     single = await world.rig.deploy(world.rig.step("alone"))
     slow = await world.start(branches)
@@ -117,6 +123,7 @@ async def test_many_waiters_on_one_thread_hold_nobody_up(world: World) -> None:
     others = [await world.start(single) for _ in range(12)]
     await world.ended(*others)
     assert await world.rest.state(slow) == "ACTIVE"
+    world.model.release("gate")
     await world.ended()
     await world.stop()
 

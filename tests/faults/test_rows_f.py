@@ -131,7 +131,7 @@ async def test_an_assistant_with_a_hostile_name_is_a_failure_on_one_line_of_the_
     step = replace(world.rig.step("one"), inputs={"assistant": "${name}"})
     instance = await world.start(await world.rig.deploy(step), {"name": hostile})
     worker = await world.start_worker()
-    task = await world.rig.until_failed(instance, 20)
+    task = await world.until_failed(instance, 20)
 
     assert task["retries"] == 2
     assert "forged" not in {line["event"] for line in worker.lines()}
@@ -139,7 +139,7 @@ async def test_an_assistant_with_a_hostile_name_is_a_failure_on_one_line_of_the_
     assert await worker.is_ready()
 
 
-@together()
+@together(first=True)
 async def test_a_task_that_kills_its_workers_fails_once_before_it_runs_again(world: World) -> None:
     instance = await world.start(await world.rig.deploy(world.rig.step("one")))
     for _ in range(3):
@@ -147,7 +147,7 @@ async def test_a_task_that_kills_its_workers_fails_once_before_it_runs_again(wor
         await dead.ended()
         await world.locks_run_out()
     await world.start_worker()
-    task = await world.rig.until_failed(instance, 30)
+    task = await world.until_failed(instance, 30)
     assert task["retries"] == 2
     assert await world.rest.incidents(instance) == []
     assert not world.model.requests("responses.create")

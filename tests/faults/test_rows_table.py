@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.rows import ROWS, Row
+from tests.faults.soak import PARTS
 
 ROOT = Path(__file__).parents[2]
 FAMILIES = {"A": 11, "B": 16, "C": 7, "D": 11, "E": 6, "F": 4}
@@ -18,6 +19,7 @@ def test_no_row_is_left_out() -> None:
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_every_row_has_tests_that_exist_or_says_what_is_missing(row: Row, request: pytest.FixtureRequest) -> None:
     assert row.tests or row.missing
+    assert set(row.soak) <= set(PARTS)
     collected = {item.nodeid for item in request.session.items}
     for test in row.tests:
         path, _, name = test.partition("::")

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.faults.crowd import together
-from tests.faults.storm import KINDS, PROVIDER_TROUBLE, Gust, Storm, schedule
+from tests.faults.storm import KINDS, Storm, schedule
 from tests.faults.world import World
 
 pytestmark = pytest.mark.timeout(600)
@@ -21,8 +21,8 @@ async def test_a_short_storm_breaks_no_promise(world: World) -> None:
 async def test_a_storm_finds_a_worker_that_does_not_look_before_it_asks_again(world: World) -> None:
     world.broken = "blind"
     storm = Storm(world, seed=0, seconds=6, workers=2)
-    cut_after = PROVIDER_TROUBLE.index({"cut": "after"})
-    storm.gusts = [Gust(1.0, "provider", 4.0, cut_after)]
+    storm.gusts = []
+    world.provider.spoil("^POST /responses", times=1, cut="after")
 
     with pytest.raises(AssertionError, match="paid_once") as caught:
         await storm.blow()

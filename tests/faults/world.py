@@ -220,7 +220,7 @@ class World:
 
     async def turn_runs(self, number: int = 1) -> None:
         """Return when so many turns run at the provider."""
-        await wait_until(lambda: len(self.model.counts()["running"]) >= number, 20, "turns at the provider")
+        await wait_until(lambda: len(self.model.counts()["running"]) >= number, 60, "turns at the provider")
 
     async def stop(self) -> None:
         """Stop all workers that run; AssertionError unless each exits with 0."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.flow.rig import Rig
+from tests.models import unique
 from tests.waiting import wait_until
 from worker.conversations import EVERYTHING, Filter, Message, MessageFilter
 from worker.transcript import SqlConversations, open_database
@@ -19,15 +20,15 @@ async def transcript(rig: Rig) -> AsyncIterator[SqlConversations]:
         yield SqlConversations(database)
 
 
-async def messages(rig: Rig, instance: str, count: int) -> list[Message]:
+async def arrived(rig: Rig, instance: str, count: int) -> list[Message]:
     """The messages of an instance once there are so many."""
     async with transcript(rig) as kept:
 
-        async def arrived() -> list[Message]:
+        async def enough() -> list[Message]:
             page = await kept.messages(MessageFilter(instance=instance), within=EVERYTHING)
             return list(page.items) if len(page.items) >= count else []
 
-        return await wait_until(arrived, what=f"{count} messages")
+        return await wait_until(enough, what=f"{count} messages")
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ async def test_every_turn_is_in_the_transcript_with_its_place_in_the_process(kep
     await kept.start_worker()
     instance = await kept.run(model, {"goal": "Fly"}, business_key="order-7")
 
-    found = await messages(kept, instance, 4)
+    found = await arrived(kept, instance, 4)
     variables = await kept.rest.variables(instance)
     assert [(each.role, each.activity_id, each.activity_name) for each in found] == [
         ("user", "frame", "Frame"),
@@ -69,7 +70,7 @@ async def test_the_outbox_is_empty_when_all_is_recorded(kept: Rig) -> None:
     model = await kept.deploy(kept.step("frame"))
     await kept.start_worker()
     instance = await kept.run(model)
-    await messages(kept, instance, 2)
+    await arrived(kept, instance, 2)
 
     async with kept.redis() as redis:
 
@@ -88,7 +89,7 @@ async def test_a_bad_answer_and_its_repair_are_both_there(kept: Rig) -> None:
     await kept.start_worker()
     instance = await kept.run(model)
 
-    found = await messages(kept, instance, 4)
+    found = await arrived(kept, instance, 4)
     assert [(each.attempt, each.role) for each in found] == [(1, "user"), (1, "agent"), (2, "user"), (2, "agent")]
     assert [found[1].content, found[3].content] == ["No JSON.", '{"a": 1}']
     assert found[3].metadata["repaired"] is True
@@ -102,7 +103,7 @@ async def test_a_store_that_is_down_delays_no_task_and_gets_everything_later(kep
     instance = await kept.run(model)
     (tmp_path / "away").unlink()
 
-    found = await messages(kept, instance, 10)
+    found = await arrived(kept, instance, 10)
     assert [each.activity_id for each in found] == [f"step{number}" for number in range(5) for _ in range(2)]
 
 
@@ -119,23 +120,26 @@ async def test_another_worker_records_what_one_left(kept: Rig, tmp_path: Path) -
             await redis.zadd(name, {str(turn): 0})
     await kept.start_worker()
 
-    assert len(await messages(kept, instance, 2)) == 2
+    assert len(await arrived(kept, instance, 2)) == 2
 
 
-async def recreated(rig: Rig, steps: int) -> tuple[dict[str, Any], list[str]]:
-    """Delete the thread under the last of so many steps; the last result's meta, and all texts on the new thread."""
+async def recreated(rig: Rig, steps: int, *, recorded: bool = True) -> tuple[dict[str, Any], list[str]]:
+    """Delete the thread before the last of so many steps; the last result's meta, and all texts on the new thread."""
     rig.provider.answer("Step", "x" * 200)
-    model = await rig.deploy(*(rig.step(f"step{number}", data_input="-") for number in range(steps)))
-    rig.provider.fault("items.list", skip=steps - 2, hold="gate")
+    later = unique("topic")
+    last = f"step{steps - 1}"
+    first = (rig.step(f"step{number}", data_input="-") for number in range(steps - 1))
+    model = await rig.deploy(*first, rig.step(last, topic=later, data_input="-"))
     await rig.start_worker()
     instance = await rig.rest.start(model)
-    await wait_until(lambda: rig.provider.rules()[0]["hits"] == 1, 60, "the last turn")
+    await rig.until_open(instance, last)
     [before] = rig.provider.conversations()
-    await messages(rig, instance, 2 * (steps - 1))
+    if recorded:
+        await arrived(rig, instance, 2 * (steps - 1))
     rig.provider.forget(before)
-    rig.provider.release("gate")
+    await rig.start_worker(topics=later)
     await rig.rest.wait_for_end(instance)
-    meta = await rig.meta(instance, f"step{steps - 1}")
+    meta = await rig.meta(instance, last)
     items = rig.provider.conversations()[meta["thread"]]["items"]
     return meta, [item["content"][0]["text"] for item in items if item["type"] == "message"]
 
@@ -161,15 +165,7 @@ async def test_what_does_not_fit_is_left_out_from_the_oldest_and_said(kept: Rig)
 async def test_a_transcript_that_is_away_does_not_keep_a_thread_from_being_recreated(kept: Rig, tmp_path: Path) -> None:
     (tmp_path / "away").write_text("")
     kept.settings["transcript_url"] = f"sqlite:///{tmp_path}/away/transcript.db"
-    model = await kept.deploy(kept.step("one"), kept.step("two"))
-    kept.provider.fault("items.list", hold="gate")
-    await kept.start_worker()
-    instance = await kept.rest.start(model)
-    await wait_until(lambda: kept.provider.rules()[0]["hits"] == 1, what="the second turn")
-    [before] = kept.provider.conversations()
-    kept.provider.forget(before)
-    kept.provider.release("gate")
-    await kept.rest.wait_for_end(instance)
+    meta, said = await recreated(kept, 2, recorded=False)
 
-    meta = await kept.meta(instance, "two")
     assert (meta["use"], meta["seeded"]) == ("recreated", 0)
+    assert [text.splitlines()[0] for text in said[::2]] == ["# Step1"]

@@ -3,10 +3,10 @@
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from worker.errors import Permanent
 from worker.transcript.failures import ERRORS, translated
 from worker.transcript.tables import VERSION_TABLE
+
+T = TypeVar("T")
 
 MIGRATING = 7_214_160_903_551_417
 """PostgreSQL's name for our right to migrate: any number that nobody else uses there."""
@@ -36,6 +38,7 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self._migrated = False
         self._migration = asyncio.Lock()
+        self._writes = set[asyncio.Task[Any]]()
         # SQLite has one writer; its own waiting is a sleep that may starve one of many.
         self._turn = asyncio.Lock() if engine.dialect.name == "sqlite" else None
 
@@ -54,16 +57,51 @@ class Database:
         except ERRORS as exc:
             raise translated(exc) from exc
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """Give a connection whose work is committed, and on disk, at the end of the block; an error undoes it all."""
+    async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Do some work in one transaction, and return when it is on disk; an error undoes it all.
+
+        Whoever is cancelled meanwhile waits for its end. With SQLite that is the end of the work: its driver keeps
+        the lock of a transaction that is broken off until the garbage collector finds its cursor.
+        """
+        writing = asyncio.create_task(self._write(work), name="record write")
+        self._writes.add(writing)
+        writing.add_done_callback(self._writes.discard)
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            if not self.is_sqlite:
+                writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            raise
+
+    async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         try:
             await self._prepare()
             async with self._writer() as connection:
-                yield connection
+                done = await work(connection)
                 await connection.commit()
+                return done
         except ERRORS as exc:
             raise translated(exc) from exc
+
+    async def empty_log(self) -> None:
+        """Have SQLite move its log of writes into the file: the log still has what they replaced.
+
+        If somebody reads from the log meanwhile, it stays until it is emptied the next time, or at the close.
+        """
+        try:
+            async with self._engine.connect() as connection:
+                raw = await connection.get_raw_connection()
+                driver: Any = raw.driver_connection
+                await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # not within a transaction
+        except ERRORS as exc:
+            raise translated(exc) from exc
+
+    async def close(self) -> None:
+        """Let what is being written come to its end, and hang up."""
+        if self._writes:
+            await asyncio.wait(self._writes)
+        await self._engine.dispose()
 
     @asynccontextmanager
     async def _writer(self) -> AsyncIterator[AsyncConnection]:
@@ -95,8 +133,6 @@ class Database:
 
 
 _WRITES = {"writes": True}
-
-
 _STEPS = ScriptDirectory(str(Path(__file__).with_name("migrations")))
 
 
@@ -118,10 +154,11 @@ async def open_database(url: str) -> AsyncIterator[Database]:
     """Open a database by its address; nothing is reached yet. Raises Permanent for an address that cannot be one."""
     parts = _parsed(url)
     engine = _sqlite(parts) if parts.drivername == "sqlite" else _postgresql(parts)
+    database = Database(engine)
     try:
-        yield Database(engine)
+        yield database
     finally:
-        await engine.dispose()
+        await database.close()
 
 
 def address(url: str) -> str:

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import RowMapping, Table
 
 from worker.conversations import Exchange, Message, Role, Session, Unstorable, message_id, role_of, session_id
 from worker.transcript.cursor import micros
+from worker.transcript.tables import messages, sessions
 from worker.transcript.words import clean_all, words
 
 Values = dict[str, Any]
@@ -19,6 +20,7 @@ _OF_THE_LATEST = ("assistant_version", "thread_id", "generation", "last_at")
 def session_row(exchange: Exchange) -> Values:
     """Write the session as it is if this is its only exchange. Raises Unstorable."""
     return _checked(
+        sessions,
         {
             "id": session_id(exchange.key),
             "kind": "thread",
@@ -40,7 +42,7 @@ def session_row(exchange: Exchange) -> Values:
             "duration_seconds": None,
             "is_active": True,
             "metadata": {},
-        }
+        },
     )
 
 
@@ -62,10 +64,11 @@ def message_rows(exchange: Exchange) -> list[Values]:
     how["outcome"] = str(exchange.outcome)
     question = _side(exchange, asked, exchange.question) | dict.fromkeys(said)
     answer = _side(exchange, answered, exchange.answer) | said
-    return [
-        _checked(question | {"position": position - 1, "created_at": min(asked_at, answered_at), "metadata": {}}),
-        _checked(answer | {"position": position, "created_at": answered_at, "metadata": how}),
-    ]
+    rows = (
+        question | {"position": position - 1, "created_at": min(asked_at, answered_at), "metadata": {}},
+        answer | {"position": position, "created_at": answered_at, "metadata": how},
+    )
+    return [row | {"words": words(row["content"])} for row in (_checked(messages, row) for row in rows)]
 
 
 def _side(exchange: Exchange, role: Role, content: str) -> Values:
@@ -74,7 +77,6 @@ def _side(exchange: Exchange, role: Role, content: str) -> Values:
         "session_id": session_id(exchange.key),
         "role": str(role),
         "content": content,
-        "words": words(content),
         "attachment_url": None,
         "process_instance_id": exchange.process_instance_id,
         "definition_id": exchange.definition_id,
@@ -93,9 +95,15 @@ def _aware(time: datetime) -> datetime:
     return time
 
 
-def _checked(row: Values) -> Values:
-    """Clean the texts; the databases differ in what they say of a number that is too large."""
+def _checked(table: Table, row: Values) -> Values:
+    """Clean the texts, and refuse what a column is not for: SQLite would keep anything, and say nothing."""
     for name, value in row.items():
+        column = table.c[name]
+        if value is None and column.nullable:
+            continue
+        kind = column.type.python_type
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise Unstorable(f"{name} is no {kind.__name__}")
         if isinstance(value, int) and not -_LARGEST <= value < _LARGEST:
             raise Unstorable(f"{name} is too large")
     cleaned: Values = clean_all(row)

@@ -66,6 +66,15 @@ async def test_a_file_that_somebody_else_writes_to_for_long_is_down_until_they_a
         await transcript.record(exchange(2))
 
 
+async def test_writers_of_one_process_take_turns_instead_of_finding_the_file_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_MS", 0)
+    async with open_database(f"sqlite:///{tmp_path}/record.db") as opened, asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(SqlTranscript(opened).record(exchange(number)), name="record")
+
+
 async def test_what_is_no_database_is_down_and_stays_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "record.db"
     file.write_text("dear diary, " * 1000)

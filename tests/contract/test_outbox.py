@@ -1,0 +1,194 @@
+"""The outbox in a real Redis and the transcript in a real database: everything arrives once and in order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.records import exchange, key
+from tests.waiting import wait_until
+from worker.conversations import EVERYTHING, Exchange, Filter, MessageFilter, TranscriptDown, Unstorable, session_id
+from worker.domain import Answer, Entered, Hold
+from worker.recorder import Recorder
+from worker.threads import RedisOutbox, RedisThreads, open_redis
+from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+
+MINUTE = timedelta(minutes=1)
+
+
+class Parts:
+    """One Redis and one database, as two workers would share them."""
+
+    def __init__(self, threads: RedisThreads, outbox: RedisOutbox, database: Database) -> None:
+        self.threads, self.outbox = threads, outbox
+        self.transcript, self.conversations = SqlTranscript(database), SqlConversations(database)
+
+    async def hold(self, given: Exchange) -> Hold:
+        entry = await self.threads.enter(given.key, given.task_id)
+        assert isinstance(entry, Entered)
+        await self.threads.intend(entry.hold, given.attempt, MINUTE)
+        return entry.hold
+
+    async def answer(self, given: Exchange) -> None:
+        hold = await self.hold(given)
+        await self.threads.answer(hold, given.attempt, Answer(given.answer), published=False, exchange=given)
+
+    async def recorded(self, thread: str = "instance-1") -> list[str]:
+        """What the agent said on a thread, in order."""
+        wanted, after, said = MessageFilter(session_id=session_id(key(thread))), None, []
+        while True:
+            page = await self.conversations.messages(wanted, within=EVERYTHING, after=after)
+            said += [each.content for each in page.items if each.role == "agent"]
+            if page.next is None:
+                return said
+            after = page.next
+
+
+@pytest.fixture
+async def parts(redis_url: str, tmp_path: Path) -> AsyncIterator[Parts]:
+    async with open_redis(redis_url, connections=20) as redis, open_database(f"sqlite:///{tmp_path}/t.db") as database:
+        threads = RedisThreads(redis, prefix="test", lease=MINUTE, keep=MINUTE)
+        yield Parts(threads, RedisOutbox(redis, prefix="test", engine="default"), database)
+
+
+class Moody:
+    """A transcript that is away for the first calls, and never takes what it is told not to."""
+
+    def __init__(self, transcript: SqlTranscript, away: int = 0, refuses: str = "") -> None:
+        self._transcript = transcript
+        self.away = away
+        self._refuses = refuses
+        self.calls = 0
+
+    async def record(self, given: Exchange) -> None:
+        self.calls += 1
+        if self.away:
+            self.away -= 1
+            raise TranscriptDown("away")
+        if given.task_id == self._refuses:
+            raise Unstorable("never")
+        await self._transcript.record(given)
+
+
+def recorder(parts: Parts, transcript: Moody | None = None) -> Recorder:
+    return Recorder(parts.outbox, transcript or parts.transcript)  # type: ignore[arg-type] # of a transcript only record is used
+
+
+async def test_a_thousand_turns_while_the_store_is_away_are_all_there_afterwards_in_order(parts: Parts) -> None:
+    turns = [exchange(number) for number in range(1000)]
+    moody = Moody(parts.transcript, away=3)
+    busy = recorder(parts, moody)
+    for number, turn in enumerate(turns):
+        await parts.answer(turn)
+        if number in {10, 500, 999}:
+            assert not await busy.drain()
+    assert await parts.recorded() == []
+    assert await busy.drain()
+
+    assert await parts.recorded() == [turn.answer for turn in turns]
+    assert await parts.outbox.backlog() == 0
+    assert moody.calls == 1003
+
+
+async def test_one_row_that_is_never_taken_delays_no_other(parts: Parts) -> None:
+    turns = [exchange(number) for number in range(5)]
+    for turn in turns:
+        await parts.answer(turn)
+    assert await recorder(parts, Moody(parts.transcript, refuses=turns[1].task_id)).drain()
+
+    assert await parts.recorded() == [turn.answer for turn in turns if turn is not turns[1]]
+    assert await parts.outbox.backlog() == 1
+    assert await parts.outbox.claim(10) == []  # it is due again in an hour
+
+
+async def test_two_workers_that_drain_one_outbox_write_everything_once(parts: Parts) -> None:
+    threads = [f"instance-{number}" for number in range(20)]
+    turns = [exchange(number, key(thread)) for thread in threads for number in range(5)]
+    for turn in turns:
+        await parts.answer(turn)
+    async with recorder(parts), recorder(parts):
+
+        async def drained() -> bool:
+            return await parts.outbox.backlog() == 0
+
+        await wait_until(drained, 30, "the outbox to be empty")
+
+    for thread in threads:
+        assert await parts.recorded(thread) == [f"Answer {number}." for number in range(5)]
+    counts = await parts.conversations.counts(Filter(), within=EVERYTHING)
+    assert (counts.sessions, counts.messages) == (20, 200)
+
+
+async def test_a_turn_without_an_answer_yet_stays_on_the_list(parts: Parts) -> None:
+    turn = exchange(1)
+    await parts.answer(turn)
+    await recorder(parts).drain()
+    await parts.threads.again(turn.key, turn.task_id, 1)
+    second = exchange(1, attempt=2, answer="Better.")
+    hold = await parts.hold(second)
+    await parts.threads._run(
+        "list", ["test:default:unrecorded"], "test:default:{instance-1:analyst}:turn:" + turn.task_id
+    )
+    await recorder(parts).drain()
+    assert await parts.outbox.backlog() == 1
+
+    await parts.threads.answer(hold, 2, Answer("Better."), published=False, exchange=second)
+    await recorder(parts).drain()
+    assert await parts.recorded() == ["Answer 1.", "Better."]
+    assert await parts.outbox.backlog() == 0
+
+
+async def test_a_turn_that_is_listed_anew_while_it_is_settled_is_not_forgotten(parts: Parts) -> None:
+    turn = exchange(1)
+    await parts.answer(turn)
+    [pending] = await parts.outbox.claim(10)
+    await parts.transcript.record(pending.exchanges[1])
+    await parts.threads.again(turn.key, turn.task_id, 1)
+    await parts.answer(exchange(1, attempt=2, answer="Better."))
+    await parts.outbox.settle(pending, frozenset({1}))
+    await recorder(parts).drain()
+
+    assert await parts.recorded() == ["Answer 1.", "Better."]
+
+
+async def test_the_journal_keeps_what_the_transcript_lacks_although_the_task_is_over(
+    parts: Parts, redis_url: str
+) -> None:
+    turn = exchange(1)
+    await parts.answer(turn)
+    await parts.threads.done(turn.key, turn.task_id)
+    name = "test:default:{instance-1:analyst}:turn:" + turn.task_id
+    async with open_redis(redis_url, connections=1) as redis:
+        assert await redis.pttl(name) > timedelta(days=6) / timedelta(milliseconds=1)
+        await recorder(parts).drain()
+        assert 0 < await redis.pttl(name) <= timedelta(hours=1) / timedelta(milliseconds=1)
+
+
+async def test_what_redis_could_not_take_goes_from_memory(parts: Parts) -> None:
+    moody = Moody(parts.transcript, away=1)
+    async with recorder(parts, moody) as busy:
+        busy.keep(exchange(1))
+
+        async def there() -> bool:
+            return await parts.recorded() == ["Answer 1."]
+
+        await wait_until(there, what="the exchange from memory")
+    assert moody.calls == 2
+
+
+async def test_an_exchange_that_nobody_can_read_is_dropped_and_said(parts: Parts, redis_url: str) -> None:
+    await parts.answer(exchange(1))
+    async with open_redis(redis_url, connections=1) as redis:
+        name = "test:default:{instance-1:analyst}:turn:" + exchange(1).task_id
+        await redis.hset(name, "exchange:1", "{broken")
+    assert await recorder(parts).drain()
+    assert await parts.outbox.backlog() == 0
+
+
+async def test_end_of_the_recorder_carries_over_what_came_last(parts: Parts) -> None:
+    async with recorder(parts):
+        await asyncio.sleep(0)
+        await parts.answer(exchange(1))
+    assert await parts.recorded() == ["Answer 1."]

@@ -1,0 +1,72 @@
+"""A worker killed at each step of writing the record: nothing is missing afterwards, and nothing is there twice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flow.command import Command, environment
+from tests.flow.rig import Rig
+from tests.flow.test_record import arrived
+from tests.models import unique
+from tests.waiting import wait_until
+from worker.dev.processes import HOST, running
+from worker.dev.servers import PostgreSQL
+
+POINTS = [
+    "before:threads.answer:2",
+    "after:threads.answer:2",
+    "before:outbox.claim:2",
+    "after:outbox.claim:2",
+    "before:transcript.record:2",
+    "after:transcript.record:2",
+    "before:outbox.settle:2",
+    "after:outbox.settle:2",
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgreSQL]:
+    with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kept(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path) -> Rig:
+    rig.settings["api_port"] = 0
+    rig.settings["transcript_url"] = f"sqlite:///{tmp_path}/transcript.db"
+    if request.param == "postgresql":
+        server: PostgreSQL = request.getfixturevalue("server")
+        name = unique("record")
+        server.sql(f"CREATE DATABASE {name}")
+        rig.settings["transcript_url"] = f"postgresql://{server.user}:{server.password}@{HOST}:{server.port}/{name}"
+    return rig
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_death_at_any_step_of_writing_loses_and_doubles_nothing(kept: Rig, point: str) -> None:
+    steps = [f"step{number}" for number in range(3)]
+    model = await kept.deploy(*(kept.step(step, data_input="-") for step in steps))
+    dying = Command(environment(kept) | {"WORKER_FAIL_POINT": point})
+    async with running(dying):
+        instance = await kept.rest.start(model)
+        assert await dying.exit_code() == -9
+    async with kept.redis() as redis:  # rather than wait until the dead worker's claim is over
+        name = "assistant-worker:default:unrecorded"
+        for turn in await redis.zrange(name, 0, -1):
+            await redis.zadd(name, {str(turn): 0})
+    await kept.start_worker()
+    await kept.rest.wait_for_end(instance, 40)
+
+    found = await arrived(kept, instance, 6)
+    assert [(each.activity_id, each.role) for each in found] == [
+        (step, role) for step in steps for role in ("user", "agent")
+    ]
+    results = await kept.rest.variables(instance)
+    assert [each.content for each in found if each.role == "agent"] == [results[step] for step in steps]
+    async with kept.redis() as redis:
+
+        async def settled() -> bool:
+            return int(await redis.zcard("assistant-worker:default:unrecorded")) == 0
+
+        await wait_until(settled, 40, "the outbox to be empty")

@@ -55,7 +55,7 @@ async def gather(
 def readable(task: Task, activity: Activity, definition: Definition, wanted: TaskProperties) -> Mapping[str, Variable]:
     """Return what a task without `data.input` is shown: no files, nothing of ours, nothing that its thread knows."""
     ours = activity.parameters | ENGINES_OWN
-    known = tuple(_known(activity, definition, wanted))
+    known = tuple(_known(definition, wanted))
     return {
         name: variable
         for name, variable in task.variables.items()
@@ -76,18 +76,17 @@ def _decoded(content: bytes, encoding: str | None) -> str:
 
 def is_text_file(variable: Variable) -> bool:
     """Whether this is a file whose content can be shown."""
-    kind = variable.info.get("mimetype", variable.info.get("mimeType", ""))
+    kind = variable.info.get("mimeType") or ""
     return variable.type == "File" and (kind.startswith(TEXT_TYPES) or kind.endswith(TEXT_SUFFIXES))
 
 
-def _known(activity: Activity, definition: Definition, wanted: TaskProperties) -> Iterator[str]:
+def _known(definition: Definition, wanted: TaskProperties) -> Iterator[str]:
     """Name the results that the thread knows: of tasks of the same assistant that share it."""
     if wanted.sharing == "activity":
         return
-    shared = activity.properties.get("service.thread", "").strip()
     for each in definition.activities.values():
         same_assistant = each.is_ours and each.properties.get("service.name", "").strip() == wanted.assistant
-        if same_assistant and each.properties.get("service.thread", "").strip() == shared:
+        if same_assistant and (each.properties.get("service.thread", "").strip() or "instance") == wanted.sharing:
             yield result_name(each.id, each.properties)
             yield from field_names(each.properties)
 

@@ -11,7 +11,7 @@ import structlog
 
 from worker import metrics
 from worker.domain import Task
-from worker.errors import TaskLost, TaskSuspended, WorkerError
+from worker.errors import EngineDown, TaskLost, TaskSuspended, WorkerError
 from worker.logs import Event
 from worker.ports import Engine
 
@@ -60,10 +60,14 @@ class Lease:
 
 
 class Leases:
-    """Renews each lock at a third of its length. `lock` is the length that `Engine.fetch` asks for."""
+    """Renews each lock at a third of its length. `lock` is the length that `Engine.fetch` asks for.
 
-    def __init__(self, engine: Engine, lock: timedelta) -> None:
+    `down` is told when the engine cannot be reached: with all slots taken nobody else would notice.
+    """
+
+    def __init__(self, engine: Engine, lock: timedelta, down: Callable[[Exception], None]) -> None:
         self._engine = engine
+        self._down = down
         self.lock = lock
 
     @asynccontextmanager
@@ -100,4 +104,6 @@ class Leases:
                 return
             except WorkerError as exc:
                 metrics.LOCK_EXTENSIONS.labels("failed").inc()
+                if isinstance(exc, EngineDown):
+                    self._down(exc)
                 log.warning(Event.LOCK_NOT_EXTENDED, task_id=task.id, reason=str(exc))

@@ -30,6 +30,8 @@ NO_TOPICS_PAUSE_SECONDS = 2.0
 TRIAL_SECONDS = 10.0
 """How long the one task after an outage keeps the others waiting: who refuses a call does so at once, and an answer may
 take many minutes."""
+PARKED_KNOWN = 1000
+"""From so many parked tasks on, those whose time is over are forgotten at once."""
 GHOST_WATCH_SECONDS = 40.0
 """How long after a failed poll to look for tasks it locked: it may still be parked at the engine, for 20 s at most."""
 LAST_POLL_SECONDS = 1.5
@@ -185,6 +187,8 @@ class Poller:
         told = await self._handler(task)
         if isinstance(told, Park):
             self._parked[task.id] = monotonic() + told.duration.total_seconds()
+            if len(self._parked) > PARKED_KNOWN:
+                self._parked_now()
         return told
 
     async def _unless_stopping(self, work: Coroutine[Any, Any, None]) -> None:

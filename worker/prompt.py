@@ -1,7 +1,6 @@
 """Task + documentation + inputs → the text of the question. Pure, and the same for the same task every time."""
 
 import base64
-import binascii
 import json
 from typing import Any
 
@@ -62,7 +61,7 @@ def readable(variable: Variable) -> str:
     if value is None:
         return "(empty)"
     if variable.type in {"Json", "Object"} and isinstance(value, str):
-        return _laid_out(value)
+        return _laid_out(value, text=variable.info.get("objectTypeName") == "java.lang.String")
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else _dumped(value)
@@ -86,7 +85,7 @@ def _text_of(value: str) -> str | None:
     """Read bytes, which the engine gives in base64, as text; None if they are none."""
     try:
         text = base64.b64decode(value, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no UTF-8
         return None
     return None if "\0" in text else text
 
@@ -98,10 +97,11 @@ def _dumped(value: Any) -> str:
         return f"({type(value).__name__}: too large to show)"
 
 
-def _laid_out(value: str) -> str:
-    """Lay JSON out; engines store invalid JSON unchecked, which is shown as it is."""
+def _laid_out(value: str, *, text: bool) -> str:
+    """Lay JSON out; engines store invalid JSON unchecked, which is shown as it is. A long `text` is one JSON string."""
     try:
-        return json.dumps(json.loads(value), ensure_ascii=False, indent=2)
+        read = json.loads(value)
+        return read if text and isinstance(read, str) else json.dumps(read, ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):
         return value
 

@@ -97,6 +97,8 @@ def read(task: Task, activity: Activity) -> TaskProperties:
     assistant = _parameter(task, activity, "assistant") or said.get("service.name", "")
     if not assistant:
         raise BadModel("the task names no assistant: set the property service.name, or the input parameter assistant")
+    local = _one_of(said, "data.output.scope", ("instance", "local")) == "local"
+    iteration = "" if local else _iteration(task, activity)
     wanted = TaskProperties(
         assistant=assistant,
         version=said.get("service.version") or None,
@@ -105,11 +107,11 @@ def read(task: Task, activity: Activity) -> TaskProperties:
         retries=_number(said, "service.retries", MOST_RETRIES),
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
         inputs=declared_inputs(said),
-        output=_output(task, activity),
+        output=result_name(task.activity_id, task.properties) + iteration,
         output_type=cast("ResultType | None", _one_of(said, "data.output.type", get_args(ResultType))),
-        local=_one_of(said, "data.output.scope", ("instance", "local")) == "local",
+        local=local,
         schema=_schema(said.get("data.output.schema", "")),
-        fields=_fields(said.get("data.output.fields", "")),
+        fields={f"{name}{iteration}": path for name, path in _fields(said.get("data.output.fields", "")).items()},
         errors=_errors(said),
     )
     _check(wanted, activity)
@@ -148,8 +150,9 @@ def _check(wanted: TaskProperties, activity: Activity) -> None:
         raise BadModel(f"property data.output.fields: {min(taken)} is the name of the result itself; take another")
     if activity.loops > 1 and not wanted.local:
         raise BadModel(
-            "the task is in a loop within a loop, where results at the instance would overwrite each other: set the "
-            "property data.output.scope to local, and take the result over by an output mapping"
+            "the task is in a loop within a loop, where results at the instance would overwrite each other: make the "
+            "inner loop a called process; or, unless the task itself is the inner loop, set the property "
+            "data.output.scope to local and take the result over by an output mapping of the task"
         )
 
 
@@ -160,11 +163,10 @@ def _parameter(task: Task, activity: Activity, name: str) -> str | None:
     return None if value is None else str(value).strip()
 
 
-def _output(task: Task, activity: Activity) -> str:
-    name = result_name(task.activity_id, task.properties)
-    if activity.loops and LOOP_COUNTER in task.variables:
-        return f"{name}_{task.variables[LOOP_COUNTER].value}"
-    return name
+def _iteration(task: Task, activity: Activity) -> str:
+    """Return what keeps the results of a loop's iterations apart at the instance: each of them ends so."""
+    looped = activity.loops and LOOP_COUNTER in task.variables
+    return f"_{task.variables[LOOP_COUNTER].value}" if looped else ""
 
 
 def _one_of(said: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str | None:

@@ -155,6 +155,7 @@ def test_task_that_asks_nothing_is_a_bad_model(documentation: str) -> None:
         ),
         (Variable("w6RiYw==", "Bytes"), "äbc"),
         (Variable("/////w==", "Bytes"), "(bytes: content not included)"),
+        (Variable("ü", "Bytes"), "(bytes: content not included)"),
         (Variable("<a/>", "Xml"), "<a/>"),
         (Variable("AAAA", "Bytes"), "(bytes: content not included)"),  # NULs
         (Variable(None, "File"), "(file: content not included)"),

@@ -12,9 +12,10 @@ import aiohttp
 import structlog
 
 from worker.domain import Definition, Task, TaskState, Topic, Variable
-from worker.engine import definitions, info, wire
+from worker.engine import activities, definitions, info, wire
 from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
+from worker.engine.instances import RestInstances
 from worker.engine.transport import COMPLETION, ORDINARY, Access, Transport, open_transport
 from worker.errors import BadModel, EngineDenied, EngineDown, Refused, TaskLost, TaskSuspended, WorkerError
 from worker.logs import Event
@@ -36,6 +37,7 @@ class RestEngine:
 
     def __init__(self, transport: Transport, access: Access) -> None:
         self.worker_id = access.worker_id
+        self.instances = RestInstances(transport)
         self._transport = transport
         self._lock = access.lock
         self._poll = access.poll
@@ -107,12 +109,15 @@ class RestEngine:
         return any(row.get("successLog") is True for row in rows)
 
     async def fail(self, task_id: str, message: str, details: str, retries: int, delay: timedelta) -> None:
-        """See `ports.Engine.fail`. Raises what `complete` raises."""
+        """See `ports.Engine.fail`. Raises what `complete` raises.
+
+        Without retries the delay would only keep a person waiting who sets them again.
+        """
         body = {
             "errorMessage": message[: wire.LONGEST_MESSAGE],
             "errorDetails": details,
             "retries": retries,
-            "retryTimeout": wire.milliseconds(delay),
+            "retryTimeout": wire.milliseconds(delay if retries else timedelta(0)),
         }
         reply = await self._tell(task_id, "failure", body)
         if not reply.done:
@@ -198,6 +203,20 @@ class RestEngine:
         """See `ports.Engine.has_spin`. Not to be told counts as no, with a line in the log."""
         return await self._spin.get("has Spin")
 
+    async def xml(self, definition_id: str) -> str:
+        """Return a definition's BPMN as it was deployed. Raises TaskLost when it is deleted."""
+        reply = await self._transport.send("GET", f"/process-definition/{quote(definition_id, safe='')}/xml")
+        if reply.missing:
+            raise TaskLost(f"the engine has no definition {definition_id}")
+        xml = reply.value(dict).get("bpmn20Xml")
+        if not isinstance(xml, str):
+            raise EngineDown(f"the engine's answer has no XML of definition {definition_id}")
+        return xml
+
+    async def activity_states(self, instance_id: str) -> dict[str, activities.State]:
+        """Return the state of every activity that an instance reached; nothing if the engine does not know it."""
+        return await activities.states(self._transport, instance_id)
+
     async def info(self) -> info.EngineInfo:
         """Return version, clock and rights, for people."""
         return await info.examine(self._transport)
@@ -227,12 +246,7 @@ class RestEngine:
             raise TaskLost("the engine has no such process instance")
 
     async def _load_definition(self, definition_id: str) -> Definition:
-        reply = await self._transport.send("GET", f"/process-definition/{quote(definition_id, safe='')}/xml")
-        if reply.missing:
-            raise TaskLost(f"the engine has no definition {definition_id}")
-        xml = reply.value(dict).get("bpmn20Xml")
-        if not isinstance(xml, str):
-            raise EngineDown(f"the engine's answer has no XML of definition {definition_id}")
+        xml = await self.xml(definition_id)
         return await asyncio.to_thread(definitions.read, definition_id, xml)  # large ones would hold the loop up
 
     async def _find_root(self, process_instance_id: str) -> str:
@@ -255,14 +269,15 @@ class RestEngine:
         rows = (await self._transport.send("GET", deployment)).value(list)
         found = next((str(row.get("id")) for row in rows if row.get("name") == name), None)
         if found is None:
-            raise BadModel(f"the deployment of {definition_id} has no resource {name!r}; deploy it with the model")
+            lack = f"the deployment of {definition_id} has no resource {name!r}; deploy it with the model"
+            raise BadModel(f"property data.output.schema: {lack}")
         content = await self._transport.download(f"{deployment}/{quote(found, safe='')}/data", LARGEST_RESOURCE)
         if content is None:
-            raise BadModel(f"the resource {name!r} has more than {LARGEST_RESOURCE} bytes")
+            raise BadModel(f"property data.output.schema: {name!r} has more than {LARGEST_RESOURCE} bytes")
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as exc:
-            raise BadModel(f"the resource {name!r} is not UTF-8 text") from exc
+            raise BadModel(f"property data.output.schema: {name!r} is not UTF-8 text") from exc
 
     async def _detect_spin(self, _: str) -> bool:
         """Complete a task that does not exist: the engine looks at types first, so without Json it says 400, not 404.

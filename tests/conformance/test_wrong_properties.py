@@ -1,0 +1,105 @@
+"""Properties that cannot be meant so: an incident that names the property and what is allowed, and no call."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.flow.rig import Rig
+from tests.waiting import wait_until
+from worker import properties
+
+WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
+    "no_assistant": ({"service.name": " "}, ("service.name", "input parameter assistant")),
+    "version": ({"service.version": "7.0"}, ("analyst", "7.0", "Known: 1.0")),
+    "assistant": ({"service.name": "analist"}, ("'analist'", "did you mean 'analyst'")),
+    "thread": ({"service.thread": "process"}, ("service.thread", "instance, root, business-key, activity")),
+    "timeout": ({"service.timeout": "5 minutes"}, ("service.timeout", "PT90S", "up to 3600 s")),
+    "timeout_long": ({"service.timeout": "PT2H"}, ("service.timeout", "up to 3600 s")),
+    "retries": ({"service.retries": "0"}, ("service.retries", "whole numbers from 1 to 100")),
+    "retries_word": ({"service.retries": "three"}, ("service.retries", "whole numbers from 1 to 100")),
+    "delay": ({"service.retries.delay": "P1M"}, ("service.retries.delay", "PT5M", "up to 86400 s")),
+    "type": ({"data.output.type": "json"}, ("data.output.type", "Text, Json, File")),
+    "scope": ({"data.output.scope": "global"}, ("data.output.scope", "instance, local")),
+    "fields": ({"data.output.fields": "a b"}, ("data.output.fields", "choice or cost=budget.total")),
+    "fields_twice": ({"data.output.fields": "a,a"}, ("data.output.fields", "each name once")),
+    "outcome": ({"error.late": "LATE"}, ("error.late", "refused, filtered, incomplete, failed, empty, invalid")),
+    "schema_of_text": (
+        {"data.output.schema": '{"type": "object"}', "data.output.type": "Text"},
+        ("data.output.schema", "data.output.type", "Json or File"),
+    ),
+    "fields_of_text": ({"data.output.fields": "a", "data.output.type": "Text"}, ("data.output.fields", "Json")),
+    "field_is_result": (
+        {"data.output.fields": "same", "data.output": "same"},
+        ("data.output.fields", "name of the result itself"),
+    ),
+    "schema": ({"data.output.schema": "{"}, ("data.output.schema", "no JSON")),
+    "business_key": ({"service.thread": "business-key"}, ("service.thread", "no business key", "take instance")),
+}
+
+
+async def test_every_wrong_property_is_named_with_what_is_allowed_before_anything_is_asked(rig: Rig) -> None:
+    right = rig.step("step").properties
+    steps = [replace(rig.step(name), properties={**right, **wrong}) for name, (wrong, _) in WRONG.items()]
+    model = await rig.deploy(steps)
+    await rig.start_worker()
+    instance = await rig.rest.start(model)
+
+    async def all_failed() -> dict[str, Any] | None:
+        tasks = {task["activityId"]: task for task in await rig.rest.tasks(instance)}
+        return tasks if all(task["errorMessage"] for task in tasks.values()) else None
+
+    tasks = await wait_until(all_failed, what="a failure of every task")
+    assert tasks.keys() == WRONG.keys()
+    for name, (_, told) in WRONG.items():
+        message = tasks[name]["errorMessage"]
+        assert f"({name})" in message
+        assert [part for part in told if part not in message] == [], message
+    tried_again = {"assistant", "version"}  # another replica may know them
+    assert {name for name, task in tasks.items() if task["retries"]} == tried_again
+    incidents = await rig.rest.incidents(instance)
+    assert {each["activityId"] for each in incidents} == WRONG.keys() - tried_again
+    assert rig.calls("responses.create") + rig.calls("conversations.create") == 0
+
+
+def test_no_property_that_can_be_wrong_was_forgotten() -> None:
+    tried = {name for wrong, _ in WRONG.values() for name in wrong}
+    anything_goes = {"service.type", "data.input", "data.output", "error.<outcome>"}
+    assert {each.name for each in properties.PROPERTIES} - anything_goes <= tried
+
+
+async def test_a_task_has_as_many_tries_as_it_says_and_as_far_apart(rig: Rig) -> None:
+    twice = rig.step("twice", service_retries="2", service_retries_delay="PT1S")
+    late = rig.step("late", service_retries="7", service_retries_delay="PT2H")
+    model = await rig.deploy([twice, late])
+    rig.provider.fault("responses.create", times=None, outcome="refused")
+    await rig.start_worker()
+    instance = await rig.rest.start(model)
+
+    async def incident() -> Any:
+        return await rig.rest.incidents(instance)
+
+    [found] = await wait_until(incident, what="the incident")
+    assert found["activityId"] == "twice"
+    tasks = {task["activityId"]: task for task in await rig.rest.tasks(instance)}
+    log = await rig.rest.get("history/external-task-log", externalTaskId=tasks["twice"]["id"], failureLog=True)
+    assert (len(log), tasks["twice"]["retries"]) == (2, 0)
+    assert tasks["late"]["retries"] == 6
+    free_again = datetime.strptime(tasks["late"]["lockExpirationTime"], "%Y-%m-%dT%H:%M:%S.%f%z")
+    assert timedelta(hours=1.9) < free_again - datetime.now(UTC) <= timedelta(hours=2)
+
+
+async def test_a_task_waits_for_an_answer_as_long_as_it_says(rig: Rig) -> None:
+    model = await rig.deploy([rig.step("hasty", service_timeout="PT1S"), rig.step("calm", service_thread="activity")])
+    rig.provider.fault("responses.create", times=None, during=2)
+    await rig.start_worker()
+    instance = await rig.rest.start(model)
+    task = await rig.until_failed(instance)
+
+    assert task["activityId"] == "hasty"
+    assert "within 1 s" in task["errorMessage"]
+    assert task["retries"] == 3, "the provider may be slow for reasons that are not the task's"
+    await wait_until(lambda: calm_is_done(rig, instance), what="the answer to the other task")
+
+
+async def calm_is_done(rig: Rig, instance: str) -> bool:
+    return "calm" in await rig.rest.variables(instance)

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := docker/requirements
 
-.PHONY: install demo test test-camunda storm lint bench lock clean
+.PHONY: install demo test test-all conformance-camunda storm soak lint bench lock clean
 
 install: $(VENV)/demo.stamp
 
@@ -28,13 +28,21 @@ demo: $(VENV)/demo.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest $(ARGS)
 
-# The main path on Camunda 7.24 instead of Operaton.
-test-camunda: $(VENV)/dev.stamp
-	TEST_ENGINE=camunda $(BIN)/python -m pytest tests/flow $(ARGS)
+# What a modeller can say, on Camunda 7.24.
+conformance-camunda: $(VENV)/dev.stamp
+	TEST_ENGINE=camunda $(BIN)/python -m pytest tests/conformance $(ARGS)
+
+# Everything on Operaton, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
+test-all: test
+	TEST_ENGINE=camunda $(BIN)/python -m pytest tests/conformance tests/flow $(ARGS)
 
 # Random faults for minutes: ARGS="--seed 7 --seconds 300".
 storm: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.faults.storm $(ARGS)
+
+# Outages of minutes, ten thousand tasks, huge variables: half an hour.
+soak: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.faults.soak $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

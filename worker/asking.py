@@ -76,6 +76,7 @@ class Asking:
     home: Home | None
     entry: Entered
     record: Record
+    store_down: Callable[[Exception], None]
     recording: Recording | None
     history: History | None
     bound: Thread | None = field(init=False)
@@ -202,7 +203,7 @@ class Asking:
 
     async def _bind(self, thread: Thread) -> bool:
         replaces = self.bound.generation if self.bound else 0
-        if await self.threads.bind(self.entry.hold, thread, replaces):
+        if await self.threads.bind(self.entry.hold, thread, replaces, self.task.process_instance_id):
             self.bound = thread
             return True
         self._hold_lost()
@@ -304,10 +305,12 @@ class Asking:
         """Renew the hold at a third of its lease. Losing it stops nothing: the answer still belongs to its task."""
         while True:
             await asyncio.sleep(self.rules.lease.total_seconds() / 3)
-            with suppress(StoreDown):
+            try:
                 if not await self.threads.renew(self.entry.hold):
                     self._hold_lost()
                     return
+            except StoreDown as exc:
+                self.store_down(exc)
 
     def _hold_lost(self) -> None:
         log.warning(Event.HOLD_LOST)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 import structlog
@@ -15,7 +16,8 @@ from worker import assistants, failpoints, health
 from worker.conversations import Conversations, Transcript
 from worker.delivery import Delivery
 from worker.dependencies import Dependencies
-from worker.engine import Access, Basic, Bearer, Discovery, FixedTopics, RestEngine
+from worker.ending import Eraser, Keeper, Outside, Policy
+from worker.engine import Access, Basic, Bearer, Discovery, FixedTopics, RestEngine, RestInstances
 from worker.errors import Permanent
 from worker.handler import TaskHandler
 from worker.history import History
@@ -23,12 +25,12 @@ from worker.lease import Leases
 from worker.logs import Event, trace
 from worker.models import OpenAIModel
 from worker.poller import Poller
-from worker.ports import Model, Topics
+from worker.ports import Topics
 from worker.record import Rules
 from worker.recorder import Recorder
 from worker.settings import Settings
 from worker.slots import Slots
-from worker.threads import RedisOutbox, RedisThreads, open_redis
+from worker.threads import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
 from worker.turn import Turn
 from worker.waiting import WaitingRoom
 
@@ -43,8 +45,11 @@ class Adapters:
 
     engine: RestEngine
     threads: RedisThreads
-    model: Model
+    model: OpenAIModel
     outbox: RedisOutbox
+    instances: RestInstances
+    census: RedisCensus
+    ledger: RedisLedger
     transcript: Transcript | None = None
     conversations: Conversations | None = None
 
@@ -62,11 +67,16 @@ async def connect(settings: Settings) -> AsyncIterator[Adapters]:
         redis = await stack.enter_async_context(
             open_redis(url, connections=min(2 * settings.max_tasks + 2, 64), ca_file=settings.redis_ca_file)
         )
+        engine = await stack.enter_async_context(_open_engine(settings))
+        mine = {"prefix": settings.redis_prefix, "engine": settings.engine_name}
         adapters = Adapters(
-            engine=await stack.enter_async_context(_open_engine(settings)),
+            engine=engine,
             threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),
             model=await stack.enter_async_context(_open_model(settings)),
-            outbox=RedisOutbox(redis, prefix=settings.redis_prefix, engine=settings.engine_name),
+            outbox=RedisOutbox(redis, **mine),
+            instances=engine.instances,
+            census=RedisCensus(redis, **mine, lease=settings.lock, keep=settings.thread_life),
+            ledger=RedisLedger(redis, **mine),
         )
         if settings.keeps_transcript:
             adapters = await _with_transcript(adapters, settings, stack)
@@ -84,7 +94,7 @@ async def _with_transcript(adapters: Adapters, settings: Settings, stack: AsyncE
     )
 
 
-def _serve_api(settings: Settings, conversations: Conversations) -> AbstractAsyncContextManager[int]:
+def _serve_api(settings: Settings, conversations: Conversations, eraser: Eraser) -> AbstractAsyncContextManager[int]:
     from worker import api  # noqa: PLC0415 - as above
 
     access = api.Access.of(settings.api_tokens.get_secret_value() if settings.api_tokens else "")
@@ -93,8 +103,27 @@ def _serve_api(settings: Settings, conversations: Conversations) -> AbstractAsyn
     def report(error: Exception) -> None:
         log.error(Event.API_CRASHED, trace=trace(error))
 
-    served = api.app(conversations, access, report=report, frame_ancestors=settings.api_frames)
+    extend = [api.erasing(eraser, conversations, settings.engine_name)]
+    served = api.app(conversations, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
     return api.serve(served, settings.api_host, settings.api_port)
+
+
+def outside(settings: Settings, adapters: Adapters) -> Outside:
+    """Pick what the end of conversations needs."""
+    return Outside(
+        engine_name=settings.engine_name,
+        census=adapters.census,
+        ledger=adapters.ledger,
+        instances=adapters.instances,
+        provider=adapters.model,
+        transcript=adapters.transcript,
+        conversations=adapters.conversations,
+    )
+
+
+def policy(settings: Settings) -> Policy:
+    """Pick what ends when."""
+    return Policy(settings.retention_threads, settings.retention_record, settings.retention_transcript)
 
 
 async def run(settings: Settings) -> bool:
@@ -131,12 +160,23 @@ async def work(
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.transcript))
         if adapters.conversations is not None:
             history = History(adapters.conversations, settings.seed_tokens)
-            api_port = await stack.enter_async_context(_serve_api(settings, adapters.conversations))
+            api_port = await stack.enter_async_context(
+                _serve_api(settings, adapters.conversations, Eraser(outside(settings, adapters)))
+            )
+        await stack.enter_async_context(Keeper(outside(settings, adapters), policy(settings)))
         handler = TaskHandler(
-            Leases(engine, settings.lock),
+            Leases(engine, settings.lock, partial(dependencies.down, "engine")),
             slots,
             Turn(
-                engine, threads, {"openai": adapters.model}, specs, rules(settings), stopping.is_set, recorder, history
+                engine,
+                threads,
+                {"openai": adapters.model},
+                specs,
+                rules(settings),
+                stopping.is_set,
+                partial(dependencies.down, "redis"),
+                recorder,
+                history,
             ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
             Delivery(engine, threads),

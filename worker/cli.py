@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | demo | doctor`, also as `python -m worker`."""
+"""Command line: `assistant-worker run | doctor | threads | transcript | demo`, also as `python -m worker`."""
 
 import argparse
 import asyncio
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from worker import __doc__ as purpose
+from worker import commands as for_operators
 from worker import logs, settings
 from worker.errors import Permanent
 
@@ -31,6 +32,8 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="check engine, Redis, provider, assistants and deployed models")
     doctor.set_defaults(command=_doctor)
+
+    for_operators.add_to(commands)
 
     demo = commands.add_parser("demo", help="run processes of bpmn/ through a real engine on this machine")
     demo.add_argument(

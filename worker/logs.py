@@ -40,6 +40,11 @@ class Event(StrEnum):
     API_CRASHED = "api_crashed"
     RECORDER_CRASHED = "recorder_crashed"
     EXCHANGE_UNSTORABLE = "exchange_unstorable"
+    ENDED = "conversations_ended"
+    END_DELAYED = "end_delayed"
+    ENDING_CRASHED = "ending_crashed"
+    ERASED = "erased"
+    ERASURE_OPEN = "erasure_open"
 
 
 def trace(error: BaseException) -> str:
@@ -87,5 +92,5 @@ def configure(style: Literal["json", "console"], level: str = "INFO", *, cached:
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # Libraries log request lines at INFO; ours says what matters once per turn.
-    for noisy in ("httpx2", "httpcore2", "openai", "aiohttp.access"):
+    for noisy in ("httpx2", "httpcore2", "openai", "aiohttp.access", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -137,10 +137,11 @@ class Threads(Protocol):
         """
         ...
 
-    async def bind(self, hold: Hold, thread: Thread, replaces: int) -> bool:
+    async def bind(self, hold: Hold, thread: Thread, replaces: int, instance: str = "") -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
 
-        `replaces` is 0 where the map has nothing.
+        `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
+        a single task end.
         """
         ...
 

@@ -115,6 +115,16 @@ class Settings(BaseSettings):
         30, ge=1, le=3650, description="A thread is remembered for this many days after its last use."
     )
 
+    retention_threads_days: int | None = Field(
+        30, description="Days after the end of a process instance until its threads are erased; 0: at once; or never."
+    )
+    retention_transcript_days: int | None = Field(
+        365, description="Days after that end until RETENTION_TRANSCRIPT is done; 0: at once; or never."
+    )
+    retention_transcript: Literal["keep", "anonymise", "remove"] = Field(
+        "keep", description="What is done to an ended transcript then: keep, anonymise or remove."
+    )
+
     health_host: str = Field(
         "127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 in a container."
     )
@@ -169,6 +179,16 @@ class Settings(BaseSettings):
     def thread_life(self) -> timedelta:
         """How long the map remembers a thread that nobody uses."""
         return timedelta(days=self.thread_days)
+
+    @property
+    def retention_threads(self) -> timedelta | None:
+        """How long threads outlive their process; None: for ever."""
+        return None if self.retention_threads_days is None else timedelta(days=self.retention_threads_days)
+
+    @property
+    def retention_record(self) -> timedelta | None:
+        """How long the transcript stays as it is after the end of a process; None: for ever."""
+        return None if self.retention_transcript_days is None else timedelta(days=self.retention_transcript_days)
 
     @property
     def keeps_transcript(self) -> bool:
@@ -299,7 +319,17 @@ class Settings(BaseSettings):
             raise ValueError(f"must be at least POLL_SECONDS ({poll_seconds}): a stop lets the poll return")
         return value
 
-    @field_validator("thread_validation", "log_format", "log_level", mode="before")
+    @field_validator("retention_threads_days", "retention_transcript_days", mode="before")
+    @classmethod
+    def _is_days_or_never(cls, value: Any) -> Any:
+        text = str(value).strip().lower()
+        if value is None or text == "never":
+            return None
+        if not re.fullmatch(r"\d{1,4}", text) or int(text) > LONGEST_RETENTION_DAYS:
+            raise ValueError(f"must be a whole number of days from 0 to {LONGEST_RETENTION_DAYS}, or never")
+        return int(text)
+
+    @field_validator("thread_validation", "retention_transcript", "log_format", "log_level", mode="before")
     @classmethod
     def _in_any_case(cls, value: Any, info: ValidationInfo) -> Any:
         options = get_args(cls.model_fields[str(info.field_name)].annotation)
@@ -307,6 +337,7 @@ class Settings(BaseSettings):
 
 
 MAX_PORT = 65535
+LONGEST_RETENTION_DAYS = 3650
 
 _LOGIN = r"([^@/?#\s]*@)?"
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/?#,\s]+)(:\d{1,5})?"

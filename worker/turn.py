@@ -68,6 +68,7 @@ class Turn:
         assistants: Assistants,
         rules: Rules,
         stopping: Callable[[], bool],
+        store_down: Callable[[Exception], None] = lambda _: None,
         recording: Recording | None = None,
         history: History | None = None,
     ) -> None:
@@ -77,6 +78,7 @@ class Turn:
         self._assistants = assistants
         self._rules = rules
         self._stopping = stopping
+        self._store_down = store_down
         self._recording = recording
         self._history = history
 
@@ -201,6 +203,7 @@ class Turn:
             home=errand.home,
             entry=entry,
             record=record,
+            store_down=self._store_down,
             recording=self._recording,
             history=self._history,
         )

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from worker.dev import jars
+from worker.dev import cockpit, jars
 from worker.dev.processes import HOST, Process, StartError, free_port, http_ok
 from worker.dev.servers import CLEAN_ENVIRONMENT, Database
 
@@ -69,6 +69,7 @@ class Engine(Process):
     database: by default H2 in the engine's directory, so a restart of the same Engine finds its data.
     extra: a directory whose files shadow those of the jars.
     authenticate: REST demands HTTP basic authentication; nobody is denied anything beyond that.
+    conversations: where the worker's page is, without a slash at the end; Cockpit then has a tab that shows it.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Engine(Process):
         extra: Path | None = None,
         directory: Path | None = None,
         authenticate: bool = False,
+        conversations: str | None = None,
         java_options: Sequence[str] = JAVA_OPTIONS,
     ) -> None:
         port = port or free_port()
@@ -94,6 +96,7 @@ class Engine(Process):
         self._database = database
         self._extra = extra
         self._authenticate = authenticate
+        self._conversations = conversations
         self._java_options = java_options
 
     @property
@@ -110,7 +113,7 @@ class Engine(Process):
         return http_ok(self.port, "/engine-rest/engine", user=self.user, password=self.password)
 
     def _program(self) -> list[str | Path]:
-        class_path = [*([self._extra.absolute()] if self._extra else []), *self._jars()]
+        class_path = [*self._overlays(), *self._jars()]
         properties = {
             "spring.main.sources": ",".join(self._sources()),
             "spring.main.banner-mode": "off",
@@ -120,6 +123,9 @@ class Engine(Process):
             f"{self.kind}.bpm.admin-user.password": self.password,
             **self._datasource(),
         }
+        if self._conversations:
+            name = f"{self.kind}.bpm.webapp.header-security.content-security-policy-value"
+            properties[name] = cockpit.policy(self._conversations)
         return [
             java(),
             *self._java_options,
@@ -128,6 +134,13 @@ class Engine(Process):
             os.pathsep.join(map(str, class_path)),
             "org.springframework.boot.SpringApplication",
             *(f"--{name}={value}" for name, value in properties.items()),
+        ]
+
+    def _overlays(self) -> list[Path]:
+        tab = self.directory.absolute() / "cockpit"
+        return [
+            *([self._extra.absolute()] if self._extra else []),
+            *([cockpit.overlay(self.kind, tab, self._conversations)] if self._conversations else []),
         ]
 
     def _jars(self) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from worker.engine.client import RestEngine
 from worker.engine.info import EngineInfo
+from worker.engine.instances import RestInstances
 from worker.engine.topics import Discovery, FixedTopics, NotServed, Survey
 from worker.engine.transport import Access, Basic, Bearer
 
@@ -14,5 +15,6 @@ __all__ = [
     "FixedTopics",
     "NotServed",
     "RestEngine",
+    "RestInstances",
     "Survey",
 ]

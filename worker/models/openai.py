@@ -25,7 +25,7 @@ from worker.errors import (
 )
 from worker.models import failures
 from worker.models.failures import Call
-from worker.models.wire import Anything, Conversation, Items, Response, Wire, answer_behind, answer_of
+from worker.models.wire import Anything, Conversation, Items, Names, Response, Wire, answer_behind, answer_of
 
 OPENAI: Final = "https://api.openai.com/v1"
 SHORT_CALL: Final = timedelta(seconds=15)
@@ -158,6 +158,13 @@ class OpenAIModel:
         with suppress(ThreadGone):
             await self._cancel(response_id)
 
+    async def run_status(self, response_id: str) -> str | None:
+        """How a turn in the background stands: queued, in_progress, completed …; None if the provider knows of none."""
+        try:
+            return (await self._retrieve(response_id, monotonic() + SHORT_CALL.total_seconds())).status
+        except ThreadGone:
+            return None
+
     async def _create(self, call: Call, body: Mapping[str, Any]) -> Response:
         _path(str(call.thread_id))  # refuses a thread that is gone by its form
         async with _within(call):
@@ -204,6 +211,51 @@ class OpenAIModel:
                 await self._request(call, Anything, "DELETE", _path(thread_id))
         except ThreadGone:
             return
+
+    async def erase_thread(self, thread_id: str) -> int:
+        """Delete every item, then the conversation, and see that it is gone; returns how many items went.
+
+        OpenAI keeps the items of a conversation that is deleted whole. May be repeated after any end: it goes on with
+        what is left, and one that is gone already is fine.
+        """
+        erased: set[str] = set()
+        try:
+            while names := await self._oldest(thread_id):
+                if erased & set(names):
+                    raise ModelDown("items.delete: the provider deleted an item, and yet shows it")
+                for name in names:
+                    await self._erase(
+                        Call("items.delete", SHORT_CALL, acts=True, thread_id=name), _item_path(thread_id, name)
+                    )
+                    erased.add(name)
+        except ThreadGone:
+            return len(erased)
+        await self.delete_thread(thread_id)
+        try:
+            await self.metadata(thread_id)
+        except ThreadGone:
+            return len(erased)
+        raise ModelDown("conversations.delete: the provider deleted the conversation, and yet shows it")
+
+    async def erase_response(self, response_id: str) -> bool:
+        """Delete a stored response, which holds its answer a second time; False if it is gone already."""
+        return await self._erase(
+            Call("responses.delete", SHORT_CALL, acts=True, thread_id=response_id), _run_path(response_id)
+        )
+
+    async def _oldest(self, thread_id: str) -> list[str]:
+        call = Call("items.list", SHORT_CALL, thread_id=thread_id)
+        async with _within(call):
+            page = await self._on_thread(call, Names, "GET", f"{_path(thread_id)}/items?order=asc&limit={ITEMS_DEEP}")
+        return [each.id for each in page.data]
+
+    async def _erase(self, call: Call, path: str) -> bool:
+        try:
+            async with _within(call):
+                await self._request(call, Anything, "DELETE", path)
+        except ThreadGone:
+            return False
+        return True
 
     async def ping(self) -> None:
         """Return if the provider accepts our key and has conversations.
@@ -265,6 +317,10 @@ def _path(thread_id: str) -> str:
     if thread_id.startswith("thread_"):
         raise ThreadGone("a thread of the Assistants API, which was shut down on 2026-08-26")
     return f"/conversations/{quote(thread_id, safe='')}"
+
+
+def _item_path(thread_id: str, item_id: str) -> str:
+    return f"{_path(thread_id)}/items/{quote(item_id, safe='')}"
 
 
 def _run_path(response_id: str) -> str:

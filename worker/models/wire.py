@@ -88,6 +88,18 @@ class Items(Wire):
     data: list[Item]
 
 
+class Named(Wire):
+    """An item by its id alone."""
+
+    id: str = Field(min_length=1)
+
+
+class Names(Wire):
+    """A page of a conversation of which only the ids matter."""
+
+    data: list[Named]
+
+
 class Conversation(Wire):
     """A thread, without its items."""
 

@@ -1,8 +1,19 @@
 """The map from process instances to threads, the right to use one, and the journal of turns, in Redis."""
 
+from worker.threads.census import RedisCensus
 from worker.threads.connect import open_redis
 from worker.threads.inspection import Inspection, RedisInfo, Unusable
+from worker.threads.ledger import RedisLedger
 from worker.threads.outbox import RedisOutbox
 from worker.threads.store import RedisThreads
 
-__all__ = ["Inspection", "RedisInfo", "RedisOutbox", "RedisThreads", "Unusable", "open_redis"]
+__all__ = [
+    "Inspection",
+    "RedisCensus",
+    "RedisInfo",
+    "RedisLedger",
+    "RedisOutbox",
+    "RedisThreads",
+    "Unusable",
+    "open_redis",
+]

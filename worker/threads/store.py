@@ -43,10 +43,10 @@ class RedisThreads:
             await self._discard(names, names[2] if isinstance(exc, CorruptMap) else names[0])
             return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
 
-    async def bind(self, hold: Hold, thread: Thread, replaces: int) -> bool:
+    async def bind(self, hold: Hold, thread: Thread, replaces: int, instance: str = "") -> bool:
         """See `ports.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
-        args = (hold.token, thread.id, thread.generation, replaces, self._keep)
+        args = (hold.token, thread.id, thread.generation, replaces, self._keep, instance)
         return bool(await self._run("bind", [keys.hold, keys.thread], *args))
 
     async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:

@@ -1,0 +1,133 @@
+"""Erasing over HTTP: operators only, within their limits, and nothing that runs."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.api.client import OPERATOR, VIEWER, Answer, Api
+from worker.api import Access, app, erasing, serve
+from worker.conversations import Subject
+from worker.ending import StillRuns
+from worker.erasure import Receipt, Status, Step, Store
+from worker.errors import EngineDown
+from worker.transcript import Database, SqlConversations, SqlTranscript
+
+NORTH = "north-0123456789abcdef"
+ONE = "one-0123456789abcdef"
+TOKENS = json.dumps(
+    {
+        OPERATOR: "operator",
+        VIEWER: "viewer",
+        NORTH: {"role": "operator", "tenants": ["north"]},
+        ONE: {"role": "operator", "instances": ["instance-a"]},
+    }
+)
+AT = datetime(2026, 5, 4, tzinfo=UTC)
+
+
+class Recorded:
+    """Takes orders and answers as told: what erasing does is shown elsewhere, on real stores."""
+
+    def __init__(self) -> None:
+        self.orders: list[Subject] = []
+        self.error: Exception | None = None
+        self.left = False
+
+    async def erase(self, subject: Subject, *, force: bool = False) -> Receipt:
+        assert not force
+        if self.error:
+            raise self.error
+        self.orders.append(subject)
+        step = Step(Store.REDIS, "keys", status=Status.OPEN if self.left else Status.REMOVED, at=AT, count=3)
+        done = None if self.left else AT
+        return Receipt("4711", subject.engine, subject.instance, subject.business_key, AT, False, (step,), None, done)
+
+
+@pytest.fixture
+def eraser() -> Recorded:
+    return Recorded()
+
+
+@pytest.fixture
+async def erase(database: Database, transcript: SqlTranscript, eraser: Recorded) -> AsyncIterator[Any]:
+    await transcript.ping()
+    conversations, crashed = SqlConversations(database), list[Exception]()
+    route = erasing(eraser, conversations, "default")  # type: ignore[arg-type]  # the same method
+    application = app(conversations, Access.of(TOKENS), report=crashed.append, extend=[route])
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
+        session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
+
+        async def order(token: str | None = OPERATOR, **wish: Any) -> Answer:
+            return await Api(session, token).get("/api/erase", "POST", json=wish)
+
+        yield order
+    assert crashed == []
+
+
+async def test_an_operator_gets_a_receipt(erase: Any, eraser: Recorded) -> None:
+    answer = await erase(instance="instance-a")
+
+    assert answer.status == 200
+    assert (answer.json["instance"], answer.json["completed_at"]) == ("instance-a", "2026-05-04T00:00:00Z")
+    assert answer.json["steps"][0] | {"key": None} == {
+        "store": "redis",
+        "what": "keys",
+        "key": None,
+        "status": "removed",
+        "at": "2026-05-04T00:00:00Z",
+        "count": 3,
+        "why": "",
+    }
+    assert (await erase(business_key="order-1")).status == 200
+    assert eraser.orders == [Subject("default", "instance-a"), Subject("default", business_key="order-1")]
+
+
+async def test_what_is_left_is_told_by_the_status(erase: Any, eraser: Recorded) -> None:
+    eraser.left = True
+    assert (await erase(instance="instance-a")).status == 202
+
+
+@pytest.mark.parametrize(("token", "status"), [(VIEWER, 403), ("nobody-0123456789abcdef", 401), (None, 401)])
+async def test_nobody_else_may(erase: Any, eraser: Recorded, token: str | None, status: int) -> None:
+    assert (await erase(token, instance="instance-a")).status == status
+    assert eraser.orders == []
+
+
+@pytest.mark.parametrize(
+    ("token", "wish", "status"),
+    [
+        (NORTH, {"instance": "instance-b"}, 200),
+        (NORTH, {"instance": "instance-a"}, 404),
+        (NORTH, {"instance": "nobody-knows"}, 404),
+        (NORTH, {"business_key": "order-1"}, 403),
+        (ONE, {"instance": "instance-a"}, 200),
+        (ONE, {"instance": "instance-b"}, 404),
+        (OPERATOR, {"instance": "nobody-knows"}, 200),
+    ],
+)
+async def test_limits_hold(erase: Any, eraser: Recorded, token: str, wish: dict[str, str], status: int) -> None:
+    assert (await erase(token, **wish)).status == status
+    assert len(eraser.orders) == (status == 200)
+
+
+@pytest.mark.parametrize(
+    "wish", [{}, {"instance": "i", "business_key": "k"}, {"instance": ""}, {"instance": "i" * 256}, {"force": True}]
+)
+async def test_an_order_must_name_one_thing(erase: Any, eraser: Recorded, wish: dict[str, Any]) -> None:
+    assert (await erase(**wish)).status == 422
+    assert eraser.orders == []
+
+
+async def test_a_running_instance_and_an_engine_that_is_away_are_told_apart(erase: Any, eraser: Recorded) -> None:
+    eraser.error = StillRuns("it runs")
+    assert (await erase(instance="instance-a")).status == 409
+    eraser.error = EngineDown("no answer")
+    answer = await erase(instance="instance-a")
+    assert answer.status == 503
+    assert "no answer" in answer.json["detail"]

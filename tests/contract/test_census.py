@@ -1,0 +1,259 @@
+"""What Redis keeps is found thread by thread and ended under the hold, on one server and on a cluster."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import fakeredis
+import pytest
+
+from tests.records import exchange
+from tests.waiting import wait_until
+from worker.conversations import Subject
+from worker.domain import Answer, Busy, Entered, Thread, ThreadKey
+from worker.erasure import Kept, Receipt, Step, Store
+from worker.errors import StoreDown
+from worker.threads import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
+from worker.threads.connect import Client
+
+LEASE = timedelta(seconds=30)
+KEEP = timedelta(days=30)
+KEY = ThreadKey("default", "instance-1", "analyst")
+NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
+STRANGE = 'a{b}:c%2Fd*[e]? "ü'
+ORDER = Receipt("4711", "default", "instance-1", None, NOW, steps=(Step(Store.REDIS, "keys", KEY),))
+
+
+@pytest.fixture(params=["fakeredis", "valkey", "cluster"])
+async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    if request.param == "fakeredis":
+        async with fakeredis.FakeAsyncRedis(decode_responses=True) as client:
+            yield client
+    else:
+        url: str = request.getfixturevalue({"valkey": "redis_url"}.get(request.param, f"{request.param}_url"))
+        async with open_redis(url, connections=10) as client:
+            yield client
+
+
+@pytest.fixture
+def threads(redis: Client) -> RedisThreads:
+    return RedisThreads(redis, prefix="test", lease=LEASE, keep=KEEP)
+
+
+@pytest.fixture
+def census(redis: Client) -> RedisCensus:
+    return RedisCensus(redis, prefix="test", engine="default", lease=LEASE, keep=KEEP)
+
+
+@pytest.fixture
+def ledger(redis: Client) -> RedisLedger:
+    return RedisLedger(redis, prefix="test", engine="default")
+
+
+async def turn(threads: RedisThreads, key: ThreadKey, task: str = "task-1", *, recorded: bool = True) -> None:
+    """One answered turn, with the thread bound."""
+    entry = await threads.enter(key, task)
+    assert isinstance(entry, Entered)
+    if entry.thread is None:
+        assert await threads.bind(entry.hold, Thread(f"conv_{key.scope}", 1), 0, "bound-by")
+    kept = None if recorded else exchange(1, key, task_id=task)
+    await threads.answer(entry.hold, 1, Answer("Yes."), published=True, exchange=kept)
+
+
+async def found(census: RedisCensus, key: ThreadKey = KEY) -> Kept:
+    return next(each for each in await census.threads() if each.key == key)
+
+
+async def test_every_thread_is_found_with_its_turns_whatever_its_name(
+    threads: RedisThreads, census: RedisCensus
+) -> None:
+    keys = [
+        ThreadKey("default", "instance-1", "analyst"),
+        ThreadKey("default", "instance-1", "critic", tenant="north"),
+        ThreadKey("default", "business-key:order 7", "analyst"),
+        ThreadKey("default", STRANGE, STRANGE, tenant=STRANGE),
+        *(ThreadKey("default", f"many-{number}", "analyst") for number in range(60)),
+    ]
+    for key in keys:
+        await turn(threads, key)
+        await turn(threads, key, STRANGE)
+    await turn(threads, ThreadKey("default2", "instance-1", "analyst"))
+
+    kept = await census.threads()
+
+    assert {each.key for each in kept} == set(keys)
+    assert len(kept) == len(keys)
+    assert {len(each.turns) for each in kept} == {2}
+    assert {each.thread and each.thread.generation for each in kept} == {1}
+    assert {each.task_id for each in await census.turns(await found(census, keys[3]))} == {"task-1", STRANGE}
+
+
+@pytest.mark.parametrize(
+    ("scope", "owner"),
+    [
+        ("instance-1", Subject("default", instance="instance-1")),
+        ("business-key:order 7", Subject("default", business_key="order 7")),
+        ("task:4711", Subject("default", instance="bound-by")),
+    ],
+)
+async def test_whose_end_a_thread_shares(
+    threads: RedisThreads, census: RedisCensus, scope: str, owner: Subject
+) -> None:
+    await turn(threads, ThreadKey("default", scope, "analyst"))
+
+    [kept] = await census.threads()
+    assert kept.owner == owner
+
+
+async def test_forgetting_takes_map_hold_and_turns_of_one_thread_only(
+    threads: RedisThreads, census: RedisCensus
+) -> None:
+    other = ThreadKey("default", "instance-10", "analyst")
+    for key in (KEY, other):
+        await turn(threads, key)
+    hold = await census.reserve(KEY)
+    assert hold is not None
+
+    assert await census.forget(hold, await found(census), unrecorded=False) == (2, 0)
+
+    assert [(each.key, len(each.turns)) for each in await census.threads()] == [(other, 1)]
+    entry = await threads.enter(KEY, "task-9")
+    assert isinstance(entry, Entered)
+    assert entry.thread is None
+
+
+async def test_a_turn_that_the_transcript_lacks_stays_unless_it_is_to_go(
+    redis: Client, threads: RedisThreads, census: RedisCensus
+) -> None:
+    await turn(threads, KEY, "recorded")
+    await turn(threads, KEY, "unrecorded", recorded=False)
+    outbox = RedisOutbox(redis, prefix="test", engine="default")
+    hold = await census.reserve(KEY)
+    assert hold is not None
+
+    assert await census.forget(hold, await found(census), unrecorded=False) == (2, 1)
+    [left] = await census.turns(await found(census))
+    assert (left.task_id, left.unrecorded) == ("unrecorded", True)
+    assert await outbox.backlog() == 1
+
+    hold = await census.reserve(KEY)
+    assert hold is not None
+    assert await census.forget(hold, await found(census), unrecorded=True) == (1, 0)
+    assert await outbox.backlog() == 0
+    assert await census.threads() == []
+
+
+async def test_no_turn_starts_while_a_thread_is_ended_and_none_is_ended_under_a_turn(
+    threads: RedisThreads, census: RedisCensus
+) -> None:
+    hold = await census.reserve(KEY)
+    assert hold is not None
+    assert await threads.enter(KEY, "task-1") == Busy()
+    assert await census.renew(hold)
+
+    await census.release(hold)
+
+    async def free() -> bool:
+        return isinstance(await threads.enter(KEY, "task-1"), Entered)
+
+    await wait_until(free, what="the hold to be free")
+    assert await census.reserve(KEY) is None
+
+
+async def test_a_thread_that_was_bound_meanwhile_is_not_forgotten(threads: RedisThreads, census: RedisCensus) -> None:
+    await turn(threads, KEY)
+    before = await found(census)
+    entry = await threads.enter(KEY, "task-2")
+    assert isinstance(entry, Entered)
+    assert await threads.bind(entry.hold, Thread("conv_new", 2), 1)
+    await threads.leave(entry.hold, asked=False, trouble=False)
+    hold = await census.reserve(KEY)
+    assert hold is not None
+
+    await census.forget(hold, before, unrecorded=False)
+
+    assert await census.thread(KEY) == Thread("conv_new", 2)
+
+
+async def test_without_the_hold_nothing_is_forgotten(redis: Client, threads: RedisThreads, census: RedisCensus) -> None:
+    await turn(threads, KEY)
+    hold = await census.reserve(KEY)
+    assert hold is not None
+    [name] = [each for each in [census._keys(KEY).hold] if await redis.delete(each)]
+    assert name
+
+    with pytest.raises(StoreDown):
+        await census.forget(hold, await found(census), unrecorded=True)
+
+    assert (await found(census)).thread is not None
+
+
+async def test_a_call_that_nobody_saw_ending_is_overdue(threads: RedisThreads, census: RedisCensus) -> None:
+    entry = await threads.enter(KEY, "task-1")
+    assert isinstance(entry, Entered)
+    assert await threads.intend(entry.hold, 1, timedelta(0))
+    assert await threads.note(entry.hold, 1, "resp_1")
+
+    [turn_kept] = await census.turns(await found(census))
+
+    assert (turn_kept.state, turn_kept.response_id) == ("intent", "resp_1")
+    assert turn_kept.overdue is not None
+    assert await threads.intend(entry.hold, 1, timedelta(minutes=5))
+    [turn_kept] = await census.turns(await found(census))
+    assert turn_kept.overdue is None
+
+
+async def test_a_map_is_remembered_from_now_on(redis: Client, threads: RedisThreads, census: RedisCensus) -> None:
+    await turn(threads, KEY)
+    name = census._keys(KEY).thread
+    await redis.pexpire(name, 5000)
+
+    await census.remember(KEY)
+
+    assert await redis.pttl(name) > 5000
+    await census.remember(ThreadKey("default", "nobody", "analyst"))
+    assert len(await census.threads()) == 1
+
+
+async def test_an_order_is_open_until_it_is_complete_and_can_be_read_then(ledger: RedisLedger) -> None:
+    assert await ledger.receipt("4711") is None
+    await ledger.keep(ORDER)
+    assert await ledger.open_orders() == [ORDER]
+
+    complete = Receipt("4711", "default", "instance-1", None, NOW, completed_at=NOW)
+    await ledger.keep(complete)
+
+    assert await ledger.open_orders() == []
+    assert await ledger.receipt("4711") == complete
+
+
+async def test_ends_wait_in_their_queue_and_keep_their_first_time(ledger: RedisLedger) -> None:
+    one, two = Subject("default", instance="i"), Subject("default", business_key="i")
+    await ledger.note("threads", {one: NOW, two: NOW + timedelta(days=1)})
+    await ledger.note("threads", {one: NOW + timedelta(days=9)})
+
+    assert await ledger.due("threads", NOW) == {one: NOW}
+    assert list(await ledger.due("threads", NOW + timedelta(days=2))) == [one, two]
+    assert await ledger.due("transcript", NOW + timedelta(days=2)) == {}
+    await ledger.drop("threads", [one])
+    assert list(await ledger.due("threads", NOW + timedelta(days=2))) == [two]
+    assert not await ledger.exists()
+    await ledger.begin()
+    assert await ledger.exists()
+
+
+async def test_one_does_the_round_until_he_lets_go_or_is_not_heard_of(ledger: RedisLedger) -> None:
+    got = await asyncio.gather(*(ledger.lock(f"worker-{number}", LEASE) for number in range(5)))
+    assert got.count(True) == 1
+    mine = f"worker-{got.index(True)}"
+    assert await ledger.lock(mine, LEASE)
+
+    await ledger.unlock("worker-9")
+    assert not await ledger.lock("worker-9", LEASE)
+    await ledger.unlock(mine)
+
+    async def free() -> Any:
+        return await ledger.lock("worker-9", LEASE)
+
+    await wait_until(free, what="the round to be free")

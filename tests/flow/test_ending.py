@@ -1,0 +1,588 @@
+"""The end of conversations, by order and by age: all that is theirs goes, nothing else does, whatever happens."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flow.rig import Rig
+from tests.models import Model, call, element, line, process
+from tests.waiting import wait_until
+from worker import bootstrap
+from worker.bootstrap import Adapters
+from worker.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
+from worker.ending import Eraser, Keeper, Retention, StillRuns, erasing, keeper, retention
+from worker.erasure import Receipt, Status, Store
+from worker.errors import EngineDown, StoreDown
+from worker.failpoints import watched
+from worker.transcript import SqlConversations, open_database
+
+ALL = {Store.PROVIDER, Store.REDIS, Store.TRANSCRIPT, Store.ENGINE}
+
+
+@pytest.fixture
+def kept(rig: Rig, tmp_path: Path) -> Rig:
+    rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/transcript.db"}
+    rig.settings |= {"retention_threads_days": 0, "retention_transcript_days": 0}
+    return rig
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What ends conversations, connected to a rig's stores."""
+
+    rig: Rig
+    adapters: Adapters
+    eraser: Eraser
+    retention: Retention
+    keeper: Keeper
+
+    def of(self, instance: str) -> Subject:
+        return Subject("default", instance=instance)
+
+    async def erase(self, instance: str, **options: Any) -> Receipt:
+        return await self.eraser.erase(self.of(instance), **options)
+
+    async def keys(self, part: str = "") -> list[str]:
+        async with self.rig.redis() as redis:
+            return sorted([str(name) async for name in redis.scan_iter(f"*:{{*{part}*")])
+
+    async def session(self, instance: str) -> Session | None:
+        assert self.adapters.conversations is not None
+        page = await self.adapters.conversations.sessions(Filter(instance=instance), within=EVERYTHING)
+        return page.items[0] if page.items else None
+
+    async def texts(self, instance: str) -> list[str]:
+        assert self.adapters.conversations is not None
+        page = await self.adapters.conversations.messages(MessageFilter(instance=instance), within=EVERYTHING)
+        return [message.content for message in page.items]
+
+    def has_thread(self, thread: str) -> bool:
+        """Whether anything of a conversation is left at the provider; all of it or nothing."""
+        conversation = self.rig.provider.conversations()[thread]
+        assert conversation["deleted"] == (not conversation["items"]), "half erased"
+        return not conversation["deleted"]
+
+
+@asynccontextmanager
+async def hands(rig: Rig, reached: Any = None, **settings: Any) -> AsyncIterator[Hands]:
+    chosen = rig.build_settings(**settings)
+    async with bootstrap.connect(chosen) as connected:
+        adapters = watched(connected, reached) if reached else connected
+        outside, policy = bootstrap.outside(chosen, adapters), bootstrap.policy(chosen)
+        yield Hands(rig, adapters, Eraser(outside), Retention(outside, policy), Keeper(outside, policy))
+
+
+async def ran(rig: Rig, model: Model, turns: int = 2, **options: Any) -> tuple[str, str]:
+    """An instance that ran to its end and is recorded, and its thread."""
+    instance = await rig.run(model, **options)
+    await recorded(rig, instance, turns)
+    return instance, await thread_of(rig, instance)
+
+
+async def recorded(rig: Rig, instance: str, turns: int) -> None:
+    async with open_database(str(rig.settings["transcript_url"])) as database:
+        reading = SqlConversations(database)
+
+        async def arrived() -> bool:
+            page = await reading.messages(MessageFilter(instance=instance), within=EVERYTHING)
+            return len(page.items) >= 2 * turns
+
+        await wait_until(arrived, what=f"{turns} turns in the transcript")
+
+    async def settled() -> bool:
+        async with rig.redis() as redis:
+            return int(await redis.zcard("assistant-worker:default:unrecorded")) == 0
+
+    await wait_until(settled, what="the outbox to be empty")
+
+
+async def thread_of(rig: Rig, instance: str) -> str:
+    return str((await rig.rest.variables(instance))["assistant_thread_analyst"]).partition("#")[0]
+
+
+async def two_steps(rig: Rig) -> Model:
+    return await rig.deploy(rig.step("frame", data_input="-"), rig.step("decide", data_input="-"))
+
+
+async def at_second_step(rig: Rig) -> tuple[Model, str, str]:
+    """A running instance that waits for a step that nobody serves, and its thread."""
+    model = await rig.deploy(rig.step("frame", data_input="-"), rig.step("decide", topic=rig.topic + "_later"))
+    instance = await rig.rest.start(model)
+    await rig.until_open(instance, "decide")
+    await recorded(rig, instance, 1)
+    return model, instance, await thread_of(rig, instance)
+
+
+# By order
+
+
+async def test_erasing_takes_everything_of_one_instance_and_nothing_of_another(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    own = {"own_meta": "mine", "other_meta": '{"thread": "sewing"}', "goal": "Fly"}
+    instance, thread = await ran(kept, model, variables=own)
+    other, other_thread = await ran(kept, model)
+    before = await kept.rest.variables(other)
+    async with hands(kept) as hand:
+        receipt = await hand.erase(instance)
+
+        assert receipt.completed_at is not None
+        assert {step.store for step in receipt.steps} == ALL
+        assert {step.status for step in receipt.steps} == {Status.REMOVED}
+        assert all(step.at is not None and step.count > 0 for step in receipt.steps)
+        assert not hand.has_thread(thread)
+        assert await hand.keys(instance) == []
+        assert await hand.texts(instance) == []
+        assert await hand.session(instance) is None
+        left = await kept.rest.variables(instance)
+        assert left.keys() == {"own_meta", "other_meta", "goal", "frame", "decide"}
+
+        assert hand.has_thread(other_thread)
+        assert len(await hand.keys(other)) == 3
+        assert len(await hand.texts(other)) == 4
+        assert await kept.rest.variables(other) == before
+    stored = [each["conversation"]["id"] for each in await responses(kept)]
+    assert stored == [other_thread, other_thread]
+
+
+async def responses(rig: Rig) -> list[dict[str, Any]]:
+    """Responses that the provider still stores."""
+    return [turn.response for turn in rig.provider._store.turns.values()]
+
+
+async def test_a_second_order_finds_nothing_more(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, _ = await ran(kept, model)
+    async with hands(kept) as hand:
+        await hand.erase(instance)
+        again = await hand.erase(instance)
+
+    assert again.completed_at is not None
+    assert again.steps == ()
+
+
+async def test_a_running_instance_is_refused_unless_it_is_forced(kept: Rig) -> None:
+    await kept.start_worker()
+    _, instance, thread = await at_second_step(kept)
+    async with hands(kept) as hand:
+        with pytest.raises(StillRuns):
+            await hand.erase(instance)
+        assert hand.has_thread(thread)
+        assert len(await hand.keys(instance)) == 2
+        assert await hand.adapters.ledger.open_orders() == []
+
+        receipt = await hand.erase(instance, force=True)
+
+        assert receipt.completed_at is not None
+        assert not hand.has_thread(thread)
+        assert (await kept.rest.variables(instance)).keys() == {"frame"}
+        await kept.start_worker(topics=kept.topic + "_later")
+        await kept.rest.wait_for_end(instance)
+    assert (await kept.meta(instance, "decide"))["use"] == "created"
+    assert await thread_of(kept, instance) != thread
+
+
+async def test_an_engine_that_cannot_be_asked_keeps_everything_as_it_is(kept: Rig, unused_tcp_port: int) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, thread = await ran(kept, model)
+    async with hands(kept, engine_url=f"http://127.0.0.1:{unused_tcp_port}/engine-rest") as hand:
+        with pytest.raises(EngineDown):
+            await hand.erase(instance)
+        with pytest.raises(EngineDown):
+            await hand.retention.sweep()
+
+        assert hand.has_thread(thread)
+        assert len(await hand.keys(instance)) == 3
+        assert len(await hand.texts(instance)) == 4
+
+
+async def test_a_provider_that_is_away_is_said_and_tried_again_until_all_is_gone(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, thread = await ran(kept, model)
+    kept.provider.fault("items.*", times=None, reply="overloaded")
+    async with hands(kept, retention_threads_days="never") as hand:
+        receipt = await hand.erase(instance)
+
+        assert receipt.completed_at is None
+        assert {step.store for step in receipt.open} == {Store.PROVIDER, Store.REDIS, Store.ENGINE}
+        assert all("503" in step.why or "the provider still has" in step.why for step in receipt.open)
+        assert hand.has_thread(thread)
+        assert await hand.texts(instance) == [], "what can be removed is removed at once"
+        assert await hand.keeper.round()
+        [still] = await hand.adapters.ledger.open_orders()
+        assert still.open
+
+        kept.provider.clear_faults()
+        assert await hand.keeper.round()
+
+        assert await hand.adapters.ledger.open_orders() == []
+        assert not hand.has_thread(thread)
+        assert await hand.keys(instance) == []
+        assert (await kept.rest.variables(instance)).keys() == {"frame", "decide"}
+        final = await hand.adapters.ledger.receipt(receipt.id)
+        assert final is not None
+        assert final.completed_at is not None
+        assert {step.status for step in final.steps} == {Status.REMOVED}
+
+
+async def test_an_exchange_on_its_way_to_the_transcript_is_looked_for_once_more(
+    kept: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "away").write_text("a file where the store wants a folder")
+    kept.settings["transcript_url"] = f"sqlite:///{tmp_path}/away/transcript.db"
+    model = await kept.deploy(kept.step("frame", data_input="-"))
+    worker = await kept.start_worker()
+    instance = await kept.run(model)
+    await worker.kill()
+    (tmp_path / "away").unlink()
+    async with hands(kept) as hand:
+        receipt = await hand.erase(instance)
+
+        assert receipt.open == ()
+        assert receipt.completed_at is None
+        assert await hand.keys(instance) == []
+        monkeypatch.setattr(erasing, "LANDING_TIME", timedelta(0))
+        await hand.adapters.ledger.keep(replace(receipt, look_again_at=receipt.ordered_at))
+        [final] = await hand.eraser.resume()
+        assert final.completed_at is not None
+
+
+async def test_a_business_key_is_erased_with_all_its_instances_and_what_they_share(kept: Rig) -> None:
+    shared = kept.step("frame", data_input="-", service_thread="business-key")
+    model = await kept.deploy(shared, kept.step("decide", data_input="-"))
+    await kept.start_worker()
+    ours = [await kept.run(model, business_key="order 7") for _ in range(2)]
+    other = await kept.run(model, business_key="order 70")
+    for instance in (*ours, other):
+        await recorded(kept, instance, 2)
+    assert len(kept.provider.conversations()) == 5
+    async with hands(kept) as hand:
+        one = await hand.erase(ours[0])
+        assert {(step.store, step.status) for step in one.steps if step.status is not Status.REMOVED} == {
+            (Store.PROVIDER, Status.STAYS)
+        }
+        assert one.completed_at is not None
+        assert len([each for each in kept.provider.conversations().values() if not each["deleted"]]) == 4
+
+        receipt = await hand.eraser.erase(Subject("default", business_key="order 7"))
+
+        assert receipt.completed_at is not None
+        alive = [each for each in kept.provider.conversations().values() if not each["deleted"]]
+        assert sorted(each["metadata"]["scope"] for each in alive) == sorted([other, "business-key:order 70"])
+        assert await hand.texts(ours[0]) + await hand.texts(ours[1]) == []
+        assert len(await hand.texts(other)) == 4
+        for instance in ours:
+            assert (await kept.rest.variables(instance)).keys() == {"frame", "decide"}
+
+
+async def test_a_thread_that_a_variable_was_copied_from_is_not_taken_for_the_childs_own(kept: Rig) -> None:
+    child = await kept.deploy(kept.step("inner", data_input="-"))
+    parent = process(line(step_xml(kept, "outer"), call("sub", child), step_xml(kept, "last")))
+    await kept.rest.deploy(parent)
+    await kept.start_worker()
+    instance, thread = await ran(kept, parent)
+    [row] = await kept.rest.get("history/process-instance", superProcessInstanceId=instance)
+    await recorded(kept, row["id"], 1)
+    async with hands(kept) as hand:
+        receipt = await hand.erase(row["id"])
+
+        assert receipt.completed_at is not None
+        assert hand.has_thread(thread)
+        assert len(await hand.texts(instance)) == 4
+        assert await hand.texts(row["id"]) == []
+
+
+def step_xml(rig: Rig, activity: str) -> str:
+    return element(rig.step(activity, data_input="-"))
+
+
+# Killed anywhere
+
+
+class Killed(BaseException):
+    """Stands for the death of the process: nothing of ours catches it."""
+
+
+def dying(at: int) -> tuple[list[str], Any]:
+    """Die at the so-manieth place; 0 never."""
+    places: list[str] = []
+
+    def reached(place: str) -> None:
+        places.append(place)
+        if len(places) == at:
+            raise Killed(place)
+
+    return places, reached
+
+
+@pytest.mark.parametrize("way", ["erase", "sweep"])
+async def test_killed_anywhere_it_goes_on_to_the_same_end(kept: Rig, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasing, "LANDING_TIME", timedelta(0))
+    kept.settings["retention_transcript"] = "remove"
+    kept.settings["lock_seconds"] = 10
+    model = await two_steps(kept)
+    await kept.start_worker()
+    bystander, its_thread = await at_bystander(kept)
+
+    async def end(hand: Hands, instance: str) -> None:
+        if way == "sweep":
+            await hand.retention.sweep()
+        else:
+            await hand.erase(instance)
+
+    for _ in range(2):  # the first round does more than the later ones
+        places, reached = dying(0)
+        instance, _ = await ran(kept, model)
+        async with hands(kept, reached) as hand:
+            await end(hand, instance)
+    # Between the end of one call and the start of the next nothing outside changes.
+    deaths = [at for at, place in enumerate(places, 1) if place.startswith("before:")]
+    died = 0
+    for at in deaths:
+        instance, thread = await ran(kept, model)
+        try:
+            async with hands(kept, dying(at)[1]) as hand:
+                await end(hand, instance)
+        except Killed:
+            died += 1
+        await let_go(kept)
+        async with hands(kept) as hand:
+            assert await hand.keeper.round()
+            if await hand.session(instance) and way == "erase":  # died before there was an order
+                await hand.erase(instance)
+            where = f"died at {places[at - 1]}"
+            assert not hand.has_thread(thread), where
+            assert await hand.keys(instance) == [], where
+            assert await hand.texts(instance) == [], where
+            assert await hand.adapters.ledger.open_orders() == [], where
+    assert died == len(deaths) > 20
+    async with hands(kept) as hand:
+        assert hand.has_thread(its_thread)
+        assert len(await hand.keys(bystander)) == 2
+        assert len(await hand.texts(bystander)) == 2
+
+
+async def at_bystander(rig: Rig) -> tuple[str, str]:
+    """A running instance, which nothing here may touch."""
+    _, instance, thread = await at_second_step(rig)
+    return instance, thread
+
+
+async def let_go(rig: Rig) -> None:
+    """Let the holds of the dead run out, as their leases do."""
+    async with rig.redis() as redis:
+        for name in [name async for name in redis.scan_iter("*:hold")] + ["assistant-worker:default:round"]:
+            await redis.delete(name)
+
+
+# By age
+
+
+async def test_what_is_over_ends_and_what_runs_is_never_touched(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, thread = await ran(kept, model)
+    _, running, running_thread = await at_second_step(kept)
+    async with hands(kept) as hand:
+        dry = await hand.retention.sweep(dry_run=True)
+        assert [(key.scope, name) for key, name in dry.threads] == [(instance, thread)]
+        assert hand.has_thread(thread)
+        assert len(await hand.keys(instance)) == 3
+        assert await hand.adapters.ledger.exists() is False, "a dry run notes nothing"
+
+        done = await hand.retention.sweep()
+
+        assert [(key.scope, name) for key, name in done.threads] == [(instance, thread)]
+        assert not hand.has_thread(thread)
+        assert await hand.keys(instance) == []
+        session = await hand.session(instance)
+        assert session is not None
+        assert not session.is_active
+        assert session.duration_seconds is not None
+        [row] = await kept.rest.post("history/process-instance", {"processInstanceIds": [instance]})
+        assert session.ended_at is not None
+        assert session.ended_at.isoformat()[:19] >= row["endTime"][:19]
+        assert all("frame" in text or "decide" in text or text for text in await hand.texts(instance))
+        assert len(await hand.texts(instance)) == 4, "kept by default"
+        assert hand.has_thread(running_thread)
+        assert len(await hand.keys(running)) == 2
+        running_session = await hand.session(running)
+        assert running_session is not None
+        assert running_session.is_active
+        calls = kept.calls("conversations.delete")
+        again = await hand.retention.sweep()
+        assert (again.threads, kept.calls("conversations.delete")) == ([], calls), "once is enough"
+
+
+@pytest.mark.parametrize("kind", ["anonymise", "remove"])
+async def test_the_record_ends_by_its_own_age_as_the_policy_says(kept: Rig, kind: str) -> None:
+    kept.settings |= {"retention_transcript": kind, "retention_threads_days": 5}
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, thread = await ran(kept, model)
+    async with hands(kept, retention_transcript_days=5) as hand:
+        await hand.retention.sweep()
+        assert len(await hand.texts(instance)) == 4
+        assert "[removed]" not in await hand.texts(instance)
+    async with hands(kept) as hand:
+        done = await hand.retention.sweep()
+        assert done.records == [hand.of(instance)]
+        assert await hand.texts(instance) == (["[removed]"] * 4 if kind == "anonymise" else [])
+        assert hand.has_thread(thread), "its time has not come"
+        assert (await hand.retention.sweep()).records == []
+
+
+async def test_a_deleted_instance_is_over_too(kept: Rig) -> None:
+    await kept.start_worker()
+    _, instance, thread = await at_second_step(kept)
+    await kept.rest.delete(f"process-instance/{instance}")
+    async with hands(kept) as hand:
+        await hand.retention.sweep()
+        assert not hand.has_thread(thread)
+
+
+async def test_an_instance_that_is_in_no_history_is_watched_for_a_day_first(
+    kept: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await kept.start_worker()
+    _, instance, thread = await at_second_step(kept)
+    await kept.rest.delete(f"process-instance/{instance}")
+    await kept.rest.delete(f"history/process-instance/{instance}")
+    async with hands(kept) as hand:
+        await hand.retention.sweep()
+        await hand.retention.sweep()
+        assert hand.has_thread(thread)
+
+        monkeypatch.setattr(retention, "MISSING_FOR", timedelta(0))
+        await hand.retention.sweep()
+        assert not hand.has_thread(thread)
+
+
+async def test_a_thread_by_business_key_ends_with_the_last_instance_that_has_it(kept: Rig) -> None:
+    shared = kept.step("frame", data_input="-", service_thread="business-key")
+    model = await kept.deploy(shared, kept.step("decide", topic=kept.topic + "_later", service_thread="business-key"))
+    await kept.start_worker()
+    instances = [await kept.rest.start(model, business_key="order 7") for _ in range(2)]
+    for instance in instances:
+        await kept.until_open(instance, "decide")
+        await recorded(kept, instance, 1)
+    [thread] = kept.provider.conversations()
+    async with hands(kept) as hand:
+        await kept.rest.delete(f"process-instance/{instances[0]}")
+        await hand.retention.sweep()
+        assert hand.has_thread(thread)
+
+        await kept.rest.delete(f"process-instance/{instances[1]}")
+        await hand.retention.sweep()
+        assert not hand.has_thread(thread)
+        assert await hand.keys() == []
+
+
+async def test_a_thread_of_one_task_ends_with_the_instance(kept: Rig) -> None:
+    single = kept.step("frame", data_input="-", service_thread="activity")
+    model = await kept.deploy(single, kept.step("decide", topic=kept.topic + "_later"))
+    await kept.start_worker()
+    instance = await kept.rest.start(model)
+    await kept.until_open(instance, "decide")
+    await recorded(kept, instance, 1)
+    [thread] = kept.provider.conversations()
+    async with hands(kept) as hand:
+        await hand.retention.sweep()
+        assert hand.has_thread(thread)
+
+        await kept.rest.delete(f"process-instance/{instance}")
+        await hand.retention.sweep()
+        assert not hand.has_thread(thread)
+        assert await hand.keys() == []
+
+
+async def test_a_turn_that_the_transcript_lacks_is_kept_until_it_is_there(kept: Rig, tmp_path: Path) -> None:
+    (tmp_path / "away").write_text("a file where the store wants a folder")
+    kept.settings |= {"transcript_url": f"sqlite:///{tmp_path}/away/transcript.db", "retention_transcript": "remove"}
+    model = await kept.deploy(kept.step("frame", data_input="-"))
+    worker = await kept.start_worker()
+    instance = await kept.run(model)
+    await worker.kill()
+    async with hands(kept) as hand:
+        with pytest.raises(Exception, match=r"transcript|database"):
+            await hand.retention.sweep()
+    (tmp_path / "away").unlink()
+    async with hands(kept) as hand:
+        await hand.retention.sweep()
+        assert [name.rpartition("}")[2].split(":")[1] for name in await hand.keys(instance)] == ["turn"]
+        await kept.start_worker()
+        await recorded(kept, instance, 1)
+        await hand.retention.sweep()
+        assert await hand.texts(instance) == []
+
+
+async def test_what_redis_has_lost_is_ended_by_what_the_transcript_knows(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, thread = await ran(kept, model)
+    async with kept.redis() as redis:
+        await redis.flushdb()
+    async with hands(kept) as hand:
+        await hand.retention.sweep()
+        assert not hand.has_thread(thread)
+    async with kept.redis() as redis:
+        await redis.flushdb()
+    async with hands(kept, retention_transcript="remove") as hand:
+        assert (await hand.session(instance)) is not None
+        await hand.retention.sweep()
+        assert (await hand.session(instance)) is None
+
+
+async def test_a_provider_that_is_away_delays_the_end_and_nothing_is_lost(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, thread = await ran(kept, model)
+    kept.provider.fault("*.delete", times=None, skip=1, reply="rate_limit")
+    async with hands(kept) as hand:
+        done = await hand.retention.sweep()
+        assert [subject.instance for subject, _ in done.delayed] == [instance]
+        assert any(name.endswith(":thread") for name in await hand.keys(instance))
+
+        kept.provider.clear_faults()
+        await hand.retention.sweep()
+        assert not hand.has_thread(thread)
+        assert await hand.keys(instance) == []
+
+
+async def test_a_thread_that_waits_for_its_end_is_not_forgotten_before(kept: Rig) -> None:
+    await kept.start_worker()
+    _, instance, _ = await at_second_step(kept)
+    async with hands(kept) as hand, kept.redis() as redis:
+        [name] = [name for name in await hand.keys(instance) if name.endswith(":thread")]
+        await redis.pexpire(name, 60_000)
+        await hand.retention.sweep()
+        assert await redis.pttl(name) > 60_000
+
+
+async def test_the_worker_does_it_by_itself(kept: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "BETWEEN_ROUNDS", timedelta(seconds=0.3))
+    model = await two_steps(kept)
+    await kept.start_worker()
+    await kept.start_worker()
+    instance = await kept.run(model)
+    thread = await thread_of(kept, instance)
+
+    def deleted() -> bool:
+        return bool(kept.provider.conversations()[thread]["deleted"])
+
+    await wait_until(deleted, 20, "the thread to be erased")
+
+
+async def test_a_round_without_redis_does_nothing_and_says_so(kept: Rig, unused_tcp_port: int) -> None:
+    async with hands(kept, redis_url=f"redis://127.0.0.1:{unused_tcp_port}/0") as hand:
+        assert await hand.keeper.round() is False
+        with pytest.raises(StoreDown):
+            await hand.erase("instance")

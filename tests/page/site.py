@@ -1,0 +1,135 @@
+"""The page as people get it: the real API on a real SQLite file, in a real browser."""
+
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright
+
+from worker import page as pages
+from worker.api import Access, app, serve
+from worker.api.application import Extension
+from worker.errors import EngineDown, TaskLost
+from worker.page import Processes, State
+from worker.transcript import SqlConversations, SqlTranscript, open_database
+
+DECISION = Path(__file__).parents[2] / "bpmn" / "decision" / "decision.bpmn"
+
+
+@dataclass(slots=True)
+class Deployed:
+    """An engine that has one model and tells given states; None for what it does not have."""
+
+    model: str | None = None
+    states: Mapping[str, State] | None = None
+
+    async def xml(self, definition_id: str) -> str:
+        if self.model is None:
+            raise TaskLost(definition_id)
+        return self.model
+
+    async def activity_states(self, instance_id: str) -> Mapping[str, State]:
+        if self.states is None:
+            raise EngineDown(instance_id)
+        return self.states
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the page is, and what fills its record."""
+
+    url: str
+    transcript: SqlTranscript
+    errors: list[Exception]
+
+
+@asynccontextmanager
+async def site(
+    folder: Path,
+    processes: Processes,
+    *,
+    tokens: str = "",
+    can_erase: bool = False,
+    extend: Sequence[Extension] = (),
+    frames: Sequence[str] = (),
+    port: int = 0,
+) -> AsyncIterator[Site]:
+    """Serve the page; the record is empty."""
+    errors: list[Exception] = []
+    async with open_database(f"sqlite:///{folder}/record.db") as database:
+        conversations = SqlConversations(database)
+        page = pages.routes(conversations, processes, engine_name="default", can_erase=can_erase)
+        served = app(
+            conversations,
+            Access.of(tokens),
+            report=errors.append,
+            extend=[page, *extend],
+            frame_ancestors=frames,
+        )
+        async with serve(served, "127.0.0.1", port) as taken:
+            yield Site(f"http://127.0.0.1:{taken}", SqlTranscript(database), errors)
+
+
+@dataclass(slots=True)
+class Watched:
+    """A browser's page, and everything that it did beside showing itself."""
+
+    page: Page
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+
+    def listen(self) -> None:
+        def console(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning"):
+                self.complaints.append(message.text)
+
+        def request(asked: Request) -> None:
+            self.requests.append(asked.url)
+
+        async def dialog(shown: object) -> None:
+            self.dialogs.append(str(shown))
+            await shown.dismiss()  # type: ignore[attr-defined] # playwright's Dialog
+
+        self.page.on("console", console)
+        self.page.on("request", request)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", dialog)
+
+    def foreign(self, url: str) -> list[str]:
+        """Requests to anywhere else than the site."""
+        return [each for each in self.requests if not each.startswith((f"{url}/", f"blob:{url}"))]
+
+
+def chromium() -> str:
+    """Where the system's browser is; tests fail without one."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if found := shutil.which(name):
+            return found
+    pytest.fail("no Chromium on this machine: apt-get install chromium")
+
+
+@asynccontextmanager
+async def browsing(**options: object) -> AsyncIterator[BrowserContext]:
+    """A browser without a past. Its own sandbox does not work as root, and shows only what we serve."""
+    path = chromium()
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        try:
+            context = await browser.new_context(**options)  # type: ignore[arg-type] # a few of its many
+            context.set_default_timeout(20_000)
+            yield context
+        finally:
+            await browser.close()
+
+
+async def watch(context: BrowserContext) -> Watched:
+    """Open a new page, and write down what it does."""
+    watched = Watched(await context.new_page())
+    watched.listen()
+    return watched

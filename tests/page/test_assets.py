@@ -1,0 +1,45 @@
+"""The code of others is what it should be, or it is not there."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from worker.dev import page_assets
+from worker.dev.page_assets import AssetsError, install
+
+
+def test_what_is_installed_is_complete_with_its_licence() -> None:
+    names = {path.name for path in page_assets.VENDOR.iterdir()}
+    assert names == {*page_assets.FILES.values(), "integrity"}
+    assert "bpmn.io" in (page_assets.VENDOR / "LICENSE").read_text("utf-8")
+    assert not install(pack=no_download), "what is there is not fetched again"
+
+
+def no_download(_: Path) -> Path:
+    raise AssertionError("nothing had to be fetched")
+
+
+def test_another_package_under_the_name_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    def pack(directory: Path) -> Path:
+        path = directory / "bpmn-js.tgz"
+        with tarfile.open(path, "w:gz") as archive:
+            for name in page_assets.FILES:
+                archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+        return path
+
+    with pytest.raises(AssetsError, match="sha512"):
+        install(tmp_path / "vendor" / "bpmn-js", pack)
+    assert list((tmp_path / "vendor").iterdir()) == []
+
+
+def test_without_npm_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AssetsError, match=r"install Node\.js"):
+        install(tmp_path / "bpmn-js")
+
+
+def test_git_ignores_the_code_of_others() -> None:
+    ignored = (page_assets.VENDOR.parents[1] / ".gitignore").read_text("utf-8").split()
+    assert f"{page_assets.VENDOR.parent.name}/" in ignored

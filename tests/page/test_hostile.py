@@ -1,0 +1,93 @@
+"""Answers that try to run, load or lead somewhere: they are text."""
+
+import json
+
+import pytest
+from playwright.async_api import expect
+
+from tests.page.site import Site, Watched, browsing, watch
+from tests.records import exchange, key
+
+HOSTILE = {
+    "script": "<script>window.ran = 1; alert(1)</script><script src='https://evil.example/x.js'></script>",
+    "image": "<img src=x onerror='window.ran = 1'><img src='https://evil.example/x.png'>",
+    "markdown image": "![pixel](https://evil.example/x.png)\n\n![x](data:image/svg+xml,<svg onload=alert(1)>)",
+    "link": "[click](javascript:window.ran=1) [go](https://evil.example/) <https://evil.example> https://evil.example",
+    "reference": "[click][1] ![x][1]\n\n[1]: https://evil.example 'title'",
+    "frame": "<iframe src='https://evil.example'></iframe><iframe srcdoc='<script>parent.ran = 1</script>'></iframe>",
+    "svg": "<svg onload='window.ran = 1'><use href='https://evil.example/x.svg#a'/></svg>",
+    "style": "<style>@import url(https://evil.example/x.css); body { display: none }</style>",
+    "page": "<meta http-equiv=refresh content='0;url=https://evil.example'><base href='https://evil.example/'><form action='https://evil.example'><button>x",
+    "escape": "</div></main><script>window.ran = 1</script>\n\n```\n</code></pre><script>window.ran = 1</script>\n```",
+    "fence": '```"><script>window.ran=1</script>\nx\n```',
+    "table": "| <img src=x onerror=window.ran=1> | [a](javascript:window.ran=1) |\n|-|-|\n"
+    "| `<script>window.ran=1</script>` | ![a](https://evil.example/b.png) |",
+    "data": json.dumps(
+        {
+            "<img src=x onerror=window.ran=1>": ["<script>window.ran=1</script>"],
+            "__proto__": {"tag": "script"},
+            "constructor": 1,
+        }
+    ),
+    "tree": json.dumps([{"tag": "script", "children": ["window.ran = 1"]}]),
+    "zalgo": "Z̸̡͔͎̼͔̺̦̙̺" * 200 + "\u0000\u0007\ufeff",
+    "line": "x" * 400_000,
+    "bidi": "\u202egnp.exe \u2066 the end\u2069 \u202e",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_a_hostile_answer_neither_runs_nor_loads_nor_leads_anywhere(
+    served: Site, browser: Watched, kind: str
+) -> None:
+    text = HOSTILE[kind]
+    said = exchange(
+        20,
+        key("instance-x", assistant=text[:80].replace("\x00", "")),
+        question=text,
+        answer=text,
+        activity_id="frame",
+        activity_name=text[:100].replace("\x00", ""),
+        business_key=text[:100].replace("\x00", ""),
+        detail=text[:50],
+    )
+    await served.transcript.record(said)
+    page = browser.page
+    for address in ("/instances/instance-x", "/instances", "/conversations", "/search?q=script", "/search?q=evil"):
+        await page.goto(served.url + address)
+        await page.locator("main h1").wait_for()
+        if address.endswith("-x"):
+            await expect(page.locator("article.agent .content")).not_to_be_empty()
+            await page.locator(".badge").first.wait_for()
+        assert await page.evaluate("window.ran") is None
+        assert (
+            await page.locator("main :is(img, iframe, script, object, embed, form[action], style, video)").count() == 0
+        )
+        assert await page.locator("main a:not([href^='/'], .bjs-powered-by)").count() == 0
+        assert await page.locator(".content [href], .content [src], .content [style], .content svg").count() == 0
+        assert page.url == served.url + address
+    assert browser.foreign(served.url) == []
+
+
+async def test_a_text_that_turns_the_direction_turns_nothing_beside_it(served: Site, browser: Watched) -> None:
+    turning = "\u202eabc"
+    await served.transcript.record(
+        exchange(20, key("instance-x", assistant=turning), business_key=turning, activity_name=turning)
+    )
+    page = browser.page
+    await page.goto(f"{served.url}/instances/instance-x")
+    head = page.locator("article.agent header")
+    await expect(head).to_be_visible()
+    order = await head.evaluate("(head) => [...head.children].map((each) => each.getBoundingClientRect().left)")
+    assert order == sorted(order)
+    isolated = await page.locator("main bdi").first.evaluate("(each) => getComputedStyle(each).unicodeBidi")
+    assert isolated == "isolate"
+
+
+async def test_a_huge_line_is_broken_and_not_scrolled(served: Site) -> None:
+    await served.transcript.record(exchange(20, key("instance-x"), answer=HOSTILE["line"], question=HOSTILE["line"]))
+    async with browsing(viewport={"width": 360, "height": 740}) as context:
+        page = (await watch(context)).page
+        await page.goto(f"{served.url}/instances/instance-x")
+        await page.locator("article.agent pre").wait_for()
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -1,0 +1,70 @@
+"""A real run seen on the page: a worker answers in a real engine, and the page draws what the engine knows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.engines import open_engine
+from tests.flow.rig import Rig
+from tests.models import unique
+from tests.page.site import DECISION, browsing, site, watch
+from tests.rest import EngineRest
+from tests.waiting import wait_until
+from worker.dev.model import ModelServer
+
+
+@pytest.fixture
+async def rig(engine_rest: EngineRest, redis_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
+    """A worker's surroundings; what it records goes to the file that the page reads."""
+    folder = tmp_path / "assistants"
+    folder.mkdir()
+    async with ModelServer() as provider:
+        rig = Rig(engine_rest, provider, redis_url, folder)
+        rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/record.db"}
+        rig.assistant()
+        try:
+            yield rig
+        finally:
+            for worker in rig.workers:
+                worker.stopping.set()
+                worker.hurry.set()
+            await asyncio.gather(*(worker.task for worker in rig.workers), return_exceptions=True)
+
+
+async def test_a_run_is_seen_with_its_diagram_states_and_answers(rig: Rig, tmp_path: Path) -> None:
+    key = unique("decision")
+    xml = DECISION.read_text("utf-8").replace("decision-analysis", rig.topic)
+    xml = xml.replace('id="decision"', f'id="{key}"').replace('bpmnElement="decision"', f'bpmnElement="{key}"')
+    await rig.rest.deploy(xml)
+    await rig.start_worker()
+    instance = await rig.rest.start(key, {"decision": "Which drones?", "budget_usd": 40000}, "order-7")
+    await rig.rest.wait_for_end(instance)
+
+    async with (
+        open_engine(rig.rest.base_url) as engine,
+        site(tmp_path, engine) as served,
+        browsing(viewport={"width": 1280, "height": 900}) as context,
+    ):
+        watched = await watch(context)
+        page = watched.page
+
+        async def recorded() -> bool:
+            await page.goto(f"{served.url}/instances/{instance}")
+            await page.locator("h1").wait_for()
+            return await page.get_by_role("article").count() == 8
+
+        await wait_until(recorded, 20, "four turns in the record")
+        watched.complaints.clear()  # before the first turn was in the record, the instance was not found
+        await page.reload()
+        for step in ("Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"):
+            await expect(page.get_by_role("button", name=f"{step}: done, 1 turn")).to_be_visible()
+        await page.get_by_role("button", name="Recommend: done, 1 turn").click()
+        said = (await rig.rest.variables(instance))["recommendation"]
+        content = page.locator("article.agent .content")
+        await expect(content).to_contain_text(said.split()[0])
+        assert watched.complaints == []
+        assert watched.foreign(served.url) == []
+        assert served.errors == []

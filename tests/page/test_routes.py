@@ -1,0 +1,139 @@
+"""The routes that the page adds to the API: who may ask, and what they say when the engine does not."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.api.client import GUEST, OPERATOR, TOKENS, VIEWER, Api
+from tests.page.site import Deployed, site
+from tests.records import exchange, key
+from worker.page.reading import Activity
+from worker.page.routes import FILES
+
+ENGINE = Deployed("<definitions/>", {"frame": "done"})
+IDS = ("a", "b", "other")
+
+
+@asynccontextmanager
+async def asked(tmp_path: Path, processes: Deployed = ENGINE, **options: Any) -> AsyncIterator[Api]:
+    """An operator of a site with an instance, one of tenant north, and one of another engine."""
+    async with site(tmp_path, processes, tokens=TOKENS, **options) as served:
+        for number, name in enumerate(IDS, start=1):
+            thread = key(
+                f"instance-{name}",
+                tenant="north" if name == "b" else None,
+                engine="second" if name == "other" else "default",
+            )
+            await served.transcript.record(exchange(number, thread, activity_id="frame", activity_name="Frame"))
+        async with aiohttp.ClientSession(served.url) as session:
+            yield Api(session, OPERATOR)
+        assert served.errors == []
+
+
+async def test_me_tells_what_the_page_may_offer(tmp_path: Path) -> None:
+    async with asked(tmp_path, can_erase=True) as api:
+        operator, viewer = [(await Api(api.session, token).get("/api/me")).json for token in (OPERATOR, VIEWER)]
+        assert operator == {"role": "operator", "can_erase": True, "guarded": True, "diagrams": True}
+        assert (viewer["role"], viewer["can_erase"]) == ("viewer", False)
+        assert (await Api(api.session, None).get("/api/me")).status == 401
+
+
+@pytest.mark.parametrize("what", ["diagram", "states", "activities", "thread"])
+async def test_limits_hold_for_each_instance(tmp_path: Path, what: str) -> None:
+    async with asked(tmp_path) as api:
+        allowed = {
+            token: [
+                (await Api(api.session, token).get(f"/api/instances/instance-{name}/{what}")).status for name in "ab"
+            ]
+            for token in (OPERATOR, VIEWER, GUEST, None)
+        }
+        assert allowed == {OPERATOR: [200, 200], VIEWER: [404, 200], GUEST: [200, 404], None: [401, 401]}
+
+
+async def test_an_instance_of_another_engine_is_not_asked_about_here(tmp_path: Path) -> None:
+    async with asked(tmp_path) as api:
+        for what in ("diagram", "states"):
+            answer = await api.get(f"/api/instances/instance-other/{what}")
+            assert (answer.status, "second" in answer.text) == (404, True)
+        assert (await api.get("/api/instances/instance-other/thread")).status == 200
+
+
+async def test_the_engine_is_passed_on_and_its_absence_too(tmp_path: Path) -> None:
+    async with asked(tmp_path) as api:
+        diagram = (await api.get("/api/instances/instance-a/diagram")).json
+        assert diagram == {"definition_id": "drones:3:4711", "xml": "<definitions/>"}
+        assert (await api.get("/api/instances/instance-a/states")).json == {"states": {"frame": "done"}}
+    async with asked(tmp_path, Deployed()) as api:
+        gone, away = [await api.get(f"/api/instances/instance-a/{what}") for what in ("diagram", "states")]
+        assert (gone.status, away.status) == (404, 503)
+        assert "does not have" in gone.json["detail"]
+        assert "engine" in away.json["detail"]
+
+
+async def test_activities_are_summed_over_turns_and_attempts(tmp_path: Path) -> None:
+    async with asked(tmp_path) as api:
+        found = (await api.get("/api/instances/instance-a/activities")).json
+    assert [Activity(**each) for each in found] == [Activity("frame", "Frame", 1, 1, 100, 20, 5.0, "ok")]
+
+
+async def test_a_turn_with_two_attempts_is_one_turn_with_the_newest_outcome(tmp_path: Path) -> None:
+    async with site(tmp_path, ENGINE) as served:
+        for attempt, outcome in ((1, "refused"), (2, "ok")):
+            said = exchange(attempt, task_id="task", attempt=attempt, activity_id="frame", outcome=outcome)
+            await served.transcript.record(said)
+        async with aiohttp.ClientSession(served.url) as session:
+            [found] = (await Api(session, None).get("/api/instances/instance-1/activities")).json
+    assert (found["turns"], found["attempts"], found["output_tokens"], found["outcome"]) == (1, 2, 40, "ok")
+
+
+async def test_messages_come_with_their_trees(tmp_path: Path) -> None:
+    async with asked(tmp_path) as api:
+        items = (await api.get("/api/instances/instance-a/thread?limit=2")).json["items"]
+    assert [each["body"] for each in items] == [
+        [{"tag": "pre", "children": ["Question 1?"], "start": None}],
+        [{"tag": "p", "children": ["Answer 1."], "start": None}],
+    ]
+    assert items[1]["message"]["output_tokens"] == 20
+
+
+async def test_views_and_files_are_open_and_carry_the_policy(tmp_path: Path) -> None:
+    async with asked(tmp_path) as api:
+        nobody = Api(api.session, None)
+        for path in ("/", "/instances/a%2Fb/activities/c", "/search?q=x", "/conversations/1", "/embed/instances/1"):
+            answer = await nobody.get(path)
+            assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8"), path
+            assert "script-src 'self';" in answer.headers["Content-Security-Policy"]
+        for file in FILES.iterdir():
+            answer = await nobody.get(f"/static/{file.name}")
+            assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache"), file.name
+        for path in ("/nothing", "/static/", "/static/../routes.py", "/static/%2e%2e/routes.py", "/vendor/bpmn-js"):
+            assert (await nobody.get(path)).status == 404, path
+
+
+def test_no_file_of_the_page_takes_html_or_names_another_place() -> None:
+    for file in FILES.iterdir():
+        text = file.read_text("utf-8").replace("http://www.w3.org/2000/svg", "").replace("http://www.omg.org/spec/", "")
+        for way in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "http:",
+            "https:",
+            "//cdn",
+        ):
+            assert way not in text, f"{file.name}: {way}"
+
+
+async def test_the_page_adds_its_routes_to_the_document(tmp_path: Path) -> None:
+    async with asked(tmp_path) as api:
+        document = (await api.get("/api/openapi.json")).json
+    assert {"/api/me", "/api/instances/{instance_id}/diagram", "/api/sessions/{session_id}/thread"} <= set(
+        document["paths"]
+    )
+    assert not [path for path in document["paths"] if not path.startswith("/api/")]

@@ -1,0 +1,70 @@
+"""The route that erases, for operators."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, HTTPException, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from worker.api import problems
+from worker.api.access import Grant, Operator
+from worker.conversations import EVERYTHING, Conversations, Subject
+from worker.ending import Eraser, StillRuns
+from worker.erasure import Receipt
+from worker.errors import Transient
+
+LONGEST = 255
+
+Name = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
+
+
+class Wish(BaseModel):
+    """Whose conversations are to be erased: one of the two."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    instance: Name = None
+    business_key: Name = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Wish":
+        if (self.instance is None) == (self.business_key is None):
+            raise ValueError("say either instance or business_key")
+        return self
+
+
+def erasing(eraser: Eraser, conversations: Conversations, engine: str) -> Callable[[FastAPI], None]:
+    """Make the extension that adds the route. Running instances are refused: those end on the command line only."""
+    router = APIRouter()
+    answers = problems.documented(401, 403, 404, 409, 422, 429, 503)
+    answers[HTTPStatus.ACCEPTED] = {"model": Receipt, "description": "Some of it is left, and will be tried again"}
+
+    @router.post("/erase", responses=answers)
+    async def erase(grant: Operator, wish: Wish, response: Response) -> Receipt:
+        """Erase one instance's conversations, or a business key's, in every store, and return the receipt."""
+        await _check(grant, wish, conversations)
+        try:
+            receipt = await eraser.erase(Subject(engine, wish.instance, wish.business_key))
+        except StillRuns as exc:
+            raise HTTPException(409, "An instance of it still runs, so that nothing was erased.") from exc
+        except Transient as exc:
+            raise HTTPException(503, f"Erasing is not possible now: {exc}") from exc
+        if receipt.completed_at is None:
+            response.status_code = HTTPStatus.ACCEPTED
+        return receipt
+
+    def extend(application: FastAPI) -> None:
+        application.include_router(router, prefix="/api")
+
+    return extend
+
+
+async def _check(grant: Grant, wish: Wish, conversations: Conversations) -> None:
+    """Let a token with limits erase no more than instances that it may see."""
+    if grant.limits == EVERYTHING:
+        return
+    if wish.instance is None:
+        raise HTTPException(403, "A business key may reach beyond this token's limits.")
+    if await conversations.instance(wish.instance, within=grant.limits) is None:
+        raise HTTPException(404)

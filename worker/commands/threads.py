@@ -1,0 +1,176 @@
+"""`assistant-worker threads …`."""
+
+from argparse import Namespace
+from contextlib import suppress
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from worker import bootstrap
+from worker.api import as_json, as_markdown, export
+from worker.commands import tables
+from worker.commands.options import Desk
+from worker.conversations import EVERYTHING, Conversations, Filter, Subject
+from worker.ending import Eraser, Retention, Round, overdue, sessions
+from worker.erasure import Kept, Receipt, Status
+from worker.errors import EngineDown, Permanent
+
+LEFT = 3
+"""The exit code for work that is not all done, and goes on by itself."""
+
+
+async def list_(desk: Desk, options: Namespace) -> int:
+    """List threads."""
+    kept = await desk.adapters.census.threads()
+    states = await _states(desk, kept)
+    rows = [_row(each, states.get(each.owner) if each.owner else None) for each in kept]
+    rows = [row for row in rows if not options.ended or row["state"] == "ended"]
+    if options.json:
+        tables.as_json(rows)
+    else:
+        tables.show(
+            ["scope", "assistant", "tenant", "thread", "generation", "turns", "process"],
+            [tuple(row.values()) for row in rows],
+            "There are no threads.",
+        )
+    return 0
+
+
+async def _states(desk: Desk, kept: list[Kept]) -> dict[Subject, str]:
+    """Whether processes run or are over; nothing for those that nobody can tell of now."""
+    owners = {each.owner for each in kept if each.owner}
+    names = {owner.instance: owner for owner in owners if owner.instance is not None}
+    found: dict[Subject, str] = {}
+    with suppress(EngineDown):
+        running = await desk.adapters.instances.running(names.keys())
+        found |= {names[name]: "runs" for name in running if name in names}
+        over = await desk.adapters.instances.ended(names.keys() - running)
+        found |= {names[name]: "ended" for name in over if name in names}
+        for owner in owners:
+            if owner.business_key is not None:
+                found[owner] = "runs" if await desk.adapters.instances.runs_with(owner.business_key) else "ended"
+    return found
+
+
+def _row(kept: Kept, state: str | None) -> dict[str, Any]:
+    return {
+        "scope": kept.key.scope,
+        "assistant": kept.key.assistant,
+        "tenant": kept.key.tenant,
+        "thread": kept.thread.id if kept.thread else None,
+        "generation": kept.thread.generation if kept.thread else None,
+        "turns": len(kept.turns),
+        "state": state or "unknown",
+    }
+
+
+async def show_(desk: Desk, options: Namespace) -> int:
+    """Show what was said."""
+    found = await _exported(desk, options)
+    if options.json:
+        tables.as_json(found)
+    else:
+        tables.say(as_markdown(found))
+    return 0
+
+
+async def export_(desk: Desk, options: Namespace) -> int:
+    """Write what was said."""
+    found = await _exported(desk, options)
+    content = as_json(found).decode() if options.format == "json" else as_markdown(found)
+    if options.output is None:
+        print(content)  # noqa: T201 - the output is what was asked for
+        return 0
+    try:
+        with Path(options.output).open("x", encoding="utf-8") as file:  # noqa: ASYNC230 - nothing else goes on here
+            file.write(content)
+    except OSError as exc:
+        raise Permanent(f"{options.output} cannot be written: {exc.strerror}") from exc
+    return 0
+
+
+async def _exported(desk: Desk, options: Namespace) -> list[export.Exported]:
+    """Read every conversation whole, the earliest first."""
+    wanted = Filter(desk.settings.engine_name, instance=options.instance, business_key=options.business_key)
+    reading, found = conversations(desk), list[export.Exported]()
+    async for session in sessions(reading, wanted):
+        found = await export.of_session(reading, session.id, within=EVERYTHING) + found
+    if not found:
+        raise Permanent("the transcript has no conversation of it")
+    return found
+
+
+def conversations(desk: Desk) -> Conversations:
+    """Open the transcript. Raises Permanent where there is none."""
+    if desk.adapters.conversations is None:
+        raise Permanent("TRANSCRIPT_URL=off: there is no transcript")
+    return desk.adapters.conversations
+
+
+async def erase_(desk: Desk, options: Namespace) -> int:
+    """Erase, or say what became of it."""
+    outside = bootstrap.outside(desk.settings, desk.adapters)
+    if options.dry_run and not options.ended:
+        raise Permanent("--dry-run goes with --ended only")
+    if options.ended:
+        policy = bootstrap.policy(desk.settings)
+        return _told_round(await Retention(outside, policy).sweep(dry_run=options.dry_run), options)
+    if options.open:
+        return _told(await Eraser(outside).resume(), options)
+    if options.receipt:
+        known = await desk.adapters.ledger.receipt(options.receipt)
+        if known is None:
+            raise Permanent(f"there is no order {options.receipt}, or it was complete more than 90 days ago")
+        return _told([known], options)
+    subject = Subject(desk.settings.engine_name, options.instance, options.business_key)
+    return _told([await Eraser(outside).erase(subject, force=options.force)], options)
+
+
+def _told(receipts: list[Receipt], options: Namespace) -> int:
+    if options.json:
+        tables.as_json(receipts if options.open else receipts[0])
+    else:
+        for receipt in receipts:
+            _show_receipt(receipt)
+        if not receipts:
+            tables.say("No order is open.")
+    return 0 if all(receipt.completed_at for receipt in receipts) else LEFT
+
+
+def _show_receipt(receipt: Receipt) -> None:
+    whose = f"instance {receipt.instance}" if receipt.instance else f"business key {receipt.business_key}"
+    tables.say(f"Order {receipt.id}: {whose}, given {tables.cell(receipt.ordered_at)}")
+    words = {Status.REMOVED: "removed", Status.OPEN: "left, will be tried again", Status.STAYS: "stays"}
+    rows = [
+        (each.store, each.what, words[each.status], each.count or None, each.at, each.why) for each in receipt.steps
+    ]
+    tables.show(["store", "what", "state", "count", "when", "why"], rows, "Nothing was found.")
+    if receipt.completed_at:
+        tables.say(f"Complete since {tables.cell(receipt.completed_at)}.")
+    elif receipt.look_again_at and not receipt.open:
+        tables.say(f"The transcript is looked at once more from {tables.cell(receipt.look_again_at)} on.")
+    else:
+        tables.say("Not complete: a worker tries again within the hour; --open does it now.")
+
+
+def _told_round(done: Round, options: Namespace) -> int:
+    if options.json:
+        tables.as_json(done.summary())
+        return LEFT if done.delayed else 0
+    rows: list[tuple[object, ...]] = [("thread", key.scope, key.assistant, name, "") for key, name in done.threads]
+    rows += [("record", each.instance or each.business_key, "", "", "") for each in done.records]
+    rows += [("delayed", each.instance or each.business_key, "", "", why) for each, why in done.delayed]
+    heads = ["would end" if options.dry_run else "ended", "scope", "assistant", "thread", "why not"]
+    tables.show(heads, rows, "Nothing is due.")
+    return LEFT if done.delayed else 0
+
+
+async def repair_(desk: Desk, options: Namespace) -> int:
+    """List turns that are stuck, and cancel their runs if asked to."""
+    stuck = await overdue(bootstrap.outside(desk.settings, desk.adapters), cancel=options.cancel)
+    if options.json:
+        tables.as_json(stuck)
+    else:
+        heads = ["scope", "assistant", "task", "attempt", "overdue", "response", "provider says", "done"]
+        tables.show(heads, [astuple(each) for each in stuck], "No turn is stuck.")
+    return 0

@@ -1,0 +1,34 @@
+"""`assistant-worker transcript …`."""
+
+from argparse import Namespace
+
+from worker.commands import tables
+from worker.commands.options import Desk
+from worker.commands.threads import conversations
+from worker.conversations import EVERYTHING, Filter, Hit
+
+PAGE = 200
+
+
+async def search_(desk: Desk, options: Namespace) -> int:
+    """Find messages."""
+    wanted = Filter(
+        engine=desk.settings.engine_name,
+        instance=options.instance,
+        business_key=options.business_key,
+        assistant=options.assistant,
+    )
+    reading, text, found = conversations(desk), " ".join(options.words), list[Hit]()
+    after = None
+    while len(found) < options.limit:
+        most = min(PAGE, options.limit - len(found))
+        page = await reading.search(text, wanted, within=EVERYTHING, after=after, limit=most)
+        found += page.items
+        if (after := page.next) is None:
+            break
+    if options.json:
+        tables.as_json(found)
+    else:
+        rows = [(hit.created_at, hit.process_instance_id, hit.assistant, hit.role, hit.excerpt) for hit in found]
+        tables.show(["time", "process instance", "assistant", "who", "text"], rows, "Nothing was found.")
+    return 0

@@ -1,0 +1,9 @@
+"""The end of conversations: by age when their process is over, or at once by order. Both may be killed and go on."""
+
+from worker.ending.erasing import Eraser, StillRuns
+from worker.ending.keeper import Keeper
+from worker.ending.outside import Outside, sessions
+from worker.ending.repair import Stuck, overdue
+from worker.ending.retention import Policy, Retention, Round
+
+__all__ = ["Eraser", "Keeper", "Outside", "Policy", "Retention", "Round", "StillRuns", "Stuck", "overdue", "sessions"]

@@ -1,0 +1,215 @@
+"""Erases one instance or business key everywhere, by an order that outlives us, and keeps a receipt."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from worker import metrics
+from worker.conversations import Subject, Transcript
+from worker.domain import Hold
+from worker.ending.looking import CONVERSATION, LOOK, RESPONSE, Found, Search
+from worker.ending.outside import Outside, cancel_runs, holding, now
+from worker.erasure import Kept, Receipt, Status, Step, Store
+from worker.errors import Permanent, StoreDown, WorkerError
+from worker.logs import Event
+
+LANDING_TIME = timedelta(minutes=1)
+"""Within this an exchange that a worker had in hand is in the transcript, or is never going to be."""
+
+log = structlog.get_logger()
+
+
+class StillRuns(Permanent):
+    """An instance of this subject runs, so that nothing was erased."""
+
+
+@dataclass(slots=True)
+class _Order:
+    """A receipt in the making. Every change is kept at once, so that whoever comes next goes on from here."""
+
+    outside: Outside
+    receipt: Receipt
+
+    async def note(self, *steps: Step) -> None:
+        for step in steps:
+            self.receipt = self.receipt.noting(step)
+        await self.outside.ledger.keep(self.receipt)
+
+    async def doing(self, step: Step, work: Callable[[], Awaitable[int]]) -> bool:
+        """Do an open step and note what came of it."""
+        try:
+            count = await work()
+        except WorkerError as exc:
+            await self.note(step.kept(str(exc)))
+            return False
+        await self.note(step.removed(count, now()))
+        return True
+
+
+class Eraser:
+    """Carries orders out: at once what can be, the rest whenever `resume` is called."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+
+    async def erase(self, subject: Subject, *, force: bool = False) -> Receipt:
+        """Erase, and return the receipt. Raises StillRuns, EngineDown, StoreDown: then nothing was begun.
+
+        Given again it goes on with the order that is open. With `force` running instances lose what they have, too.
+        """
+        if not force and await self._runs(subject):
+            raise StillRuns("an instance of it still runs; --force erases it all the same")
+        known = await self._outside.ledger.receipt(order_id(subject))
+        if known is None or known.completed_at is not None:
+            known = Receipt(order_id(subject), subject.engine, subject.instance, subject.business_key, now())
+        known = replace(known, forced=known.forced or force)
+        await self._outside.ledger.keep(known)
+        return await self._carry_out(known)
+
+    async def resume(self) -> list[Receipt]:
+        """Go on with every open order."""
+        receipts = []
+        for order in await self._outside.ledger.open_orders():
+            with suppress(StillRuns):
+                receipts.append(await self._carry_out(order))
+        metrics.ERASURES_OPEN.set(len(await self._outside.ledger.open_orders()))
+        return receipts
+
+    async def _runs(self, subject: Subject) -> bool:
+        if subject.instance is not None:
+            return bool(await self._outside.instances.running([subject.instance]))
+        return await self._outside.instances.runs_with(str(subject.business_key))
+
+    async def _carry_out(self, receipt: Receipt) -> Receipt:
+        found = await Search(self._outside, receipt.subject)()
+        order = _Order(self._outside, _joined(receipt, found))
+        if receipt.forced or not await self._came_back(order):
+            await order.note()
+            await self._threads(order, found)
+            await self._responses(order)
+            await self._transcript(order, found)
+            await self._variables(order, found)
+        await self._close(order)
+        return order.receipt
+
+    async def _came_back(self, order: _Order) -> bool:
+        """Whether an instance runs (again), or that cannot be told; then everything open stays open."""
+        try:
+            why = "an instance of it runs" if await self._runs(order.receipt.subject) else ""
+        except WorkerError as exc:
+            why = str(exc)
+        if why:
+            await order.note(Step(Store.ENGINE, LOOK, why=why), *(step.kept(why) for step in order.receipt.open))
+        return bool(why)
+
+    async def _threads(self, order: _Order, found: Found) -> None:
+        for key in dict.fromkeys(step.key for step in order.receipt.open if step.key is not None):
+            mine = [step for step in order.receipt.open if step.key == key]
+            kept = found.kept.get(key, Kept(key))
+            try:
+                async with holding(self._outside.census, key) as hold:
+                    await self._thread(order, mine, hold, kept)
+            except StoreDown:
+                raise
+            except WorkerError as exc:
+                await order.note(*(s.kept(str(exc)) for s in mine if s in order.receipt.open))
+
+    async def _thread(self, order: _Order, mine: list[Step], hold: Hold, kept: Kept) -> None:
+        kept = replace(kept, thread=await self._outside.census.thread(kept.key))
+        if await cancel_runs(self._outside, kept):
+            order.receipt = replace(order.receipt, look_again_at=now() + LANDING_TIME)
+        keys = [step for step in mine if step.store is Store.REDIS]
+        if not await self._conversations(order, mine, kept):
+            return await order.note(*(step.kept("it names conversations that the provider still has") for step in keys))
+        removed, _ = await self._outside.census.forget(hold, kept, unrecorded=True)
+        return await order.note(*(step.removed(removed, now()) for step in keys))
+
+    async def _conversations(self, order: _Order, steps: list[Step], kept: Kept) -> bool:
+        """Erase a key's conversations. False, and the rest of the key waits, if one of them cannot be."""
+        names = {step.what: step for step in steps if step.store is Store.PROVIDER}
+        if kept.thread is not None and CONVERSATION + kept.thread.id not in names:  # made since we looked
+            what = CONVERSATION + kept.thread.id
+            names[what] = Step(Store.PROVIDER, what, kept.key)
+        done = True
+        for what, step in names.items():
+            thread_id = what.removeprefix(CONVERSATION)
+            done &= await order.doing(step, lambda name=thread_id: self._outside.provider.erase_thread(name))  # type: ignore[misc]  # mypy cannot infer it
+        return done
+
+    async def _responses(self, order: _Order) -> None:
+        for step in order.receipt.open:
+            if step.what.startswith(RESPONSE):
+                await order.doing(step, lambda name=step.what: self._response(name))  # type: ignore[misc]  # as above
+
+    async def _response(self, what: str) -> int:
+        return int(await self._outside.provider.erase_response(what.removeprefix(RESPONSE)))
+
+    async def _transcript(self, order: _Order, found: Found) -> None:
+        transcript = self._outside.transcript
+        for step in order.receipt.open:
+            if step.store is Store.TRANSCRIPT and step.what != LOOK and transcript is not None:
+                await order.doing(step, lambda to=transcript: _remove(to, found))  # type: ignore[misc]  # as above
+
+    async def _variables(self, order: _Order, found: Found) -> None:
+        """Remove our variables, once nobody needs the threads' names any more that they hold."""
+        if any(step.store is Store.PROVIDER for step in order.receipt.open):
+            why = "they name conversations that the provider still has"
+            waiting = [s for s in order.receipt.open if s.store is Store.ENGINE and s.what != LOOK]
+            return await order.note(*(step.kept(why) for step in waiting))
+        for instance, traces in found.traces.items():
+            step = order.receipt.step((Store.ENGINE, f"variables of {instance}"))
+            if step is None or step.status is not Status.OPEN:
+                continue
+            try:
+                for trace in traces:
+                    await self._outside.instances.wipe(trace)
+                    step = step.removed(1, now())
+            except WorkerError as exc:
+                step = step.kept(str(exc))
+            await order.note(step if traces else step.removed(0, now()))
+        return None
+
+    async def _close(self, order: _Order) -> None:
+        receipt, open_ = order.receipt, order.receipt.open
+        if not open_ and (receipt.look_again_at is None or receipt.look_again_at <= now()):
+            order.receipt = replace(receipt, completed_at=now(), look_again_at=None)
+            log.info(Event.ERASED, order=receipt.id, steps=len(receipt.steps))
+        else:
+            log.warning(Event.ERASURE_OPEN, order=receipt.id, open=len(open_), stores=sorted({s.store for s in open_}))
+        await order.note()
+
+
+async def _remove(transcript: Transcript, found: Found) -> int:
+    own = [Subject(found.subject.engine, instance=name) for name in sorted(found.instances)]
+    return (await transcript.remove([found.subject, *(each for each in own if each != found.subject)])).messages
+
+
+def _joined(receipt: Receipt, found: Found) -> Receipt:
+    """Add what was found to what was known; what is there again although it was removed is open again.
+
+    A conversation that is gone is gone for good, whatever still names it.
+    """
+    known = tuple(step for step in receipt.steps if step.what != LOOK and not _is_guess(step))
+    joined = replace(receipt, steps=known)
+    for step in found.steps():
+        before = joined.step(step.name)
+        if before is None or step.status is Status.STAYS or not before.at:
+            joined = joined.noting(replace(step, count=before.count if before else 0))
+        elif step.store is not Store.PROVIDER:
+            joined = joined.noting(replace(before, status=Status.OPEN, why=""))
+    return joined
+
+
+def _is_guess(step: Step) -> bool:
+    """Whether nobody could tell yet whose this conversation is."""
+    return step.status is Status.OPEN and step.key is None and step.what.startswith(CONVERSATION)
+
+
+def order_id(subject: Subject) -> str:
+    """Name the order for a subject: 12 hex digits, the same whoever gives it."""
+    kind, name = ("instance", subject.instance) if subject.instance is not None else ("key", subject.business_key)
+    return hashlib.sha256(f"{kind}\n{subject.engine}\n{name}".encode(errors="surrogatepass")).hexdigest()[:12]

@@ -1,0 +1,77 @@
+"""Does the rounds: goes on with open orders, then ends what is due. Of several workers one does it at a time."""
+
+import asyncio
+import random
+from datetime import timedelta
+from typing import Self
+from uuid import uuid4
+
+import structlog
+
+from worker.ending.erasing import Eraser
+from worker.ending.outside import Outside
+from worker.ending.retention import Policy, Retention
+from worker.errors import WorkerError
+from worker.logs import Event, trace
+
+BETWEEN_ROUNDS = timedelta(hours=1)
+LEASE = timedelta(minutes=1)
+
+log = structlog.get_logger()
+
+
+class Keeper:
+    """As an async context manager it does rounds inside, the first one within an hour."""
+
+    def __init__(self, outside: Outside, policy: Policy) -> None:
+        self._outside = outside
+        self._eraser = Eraser(outside)
+        self._retention = Retention(outside, policy)
+        self._token = uuid4().hex
+        self._rounds: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        self._rounds = asyncio.create_task(self._run(), name="end conversations")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop where we are; the next round goes on from there."""
+        self._rounds.cancel()
+        await asyncio.wait({self._rounds})
+
+    async def _run(self) -> None:
+        wait = BETWEEN_ROUNDS * random.uniform(0, 1)  # noqa: S311 - spreads workers that start together
+        while True:
+            await asyncio.sleep(wait.total_seconds())
+            await self.round()
+            wait = BETWEEN_ROUNDS * random.uniform(0.8, 1.2)  # noqa: S311 - as above
+
+    async def round(self) -> bool:
+        """Do one round. False if another worker does it, or it could not be done to its end."""
+        try:
+            if not await self._outside.ledger.lock(self._token, LEASE):
+                return False
+            renewing = asyncio.create_task(self._stay(), name="lock of the round")
+            try:
+                await self._eraser.resume()
+                await self._retention.sweep()
+            finally:
+                renewing.cancel()
+                await asyncio.wait({renewing})
+                await self._outside.ledger.unlock(self._token)
+        except WorkerError as exc:
+            log.warning(Event.END_DELAYED, what="round", reason=str(exc))
+            return False
+        except Exception as exc:  # noqa: BLE001 - the next round may do better; its text may quote a message
+            log.error(Event.ENDING_CRASHED, trace=trace(exc))
+            return False
+        return True
+
+    async def _stay(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 3)
+            try:
+                await self._outside.ledger.lock(self._token, LEASE)
+            except WorkerError as exc:
+                log.warning(Event.END_DELAYED, what="lock of the round", reason=str(exc))

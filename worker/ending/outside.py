@@ -1,0 +1,107 @@
+"""What the end of conversations needs from outside, and what both ways to it share."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from worker.conversations import (
+    EVERYTHING,
+    Conversations,
+    Filter,
+    Message,
+    MessageFilter,
+    Session,
+    Subject,
+    Transcript,
+)
+from worker.domain import Hold, ThreadKey
+from worker.erasure import Census, Instances, Kept, Ledger, Provider
+from worker.errors import StoreDown, ThreadLocked
+
+PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The stores. Without a transcript there is no reading side either."""
+
+    engine_name: str
+    census: Census
+    ledger: Ledger
+    instances: Instances
+    provider: Provider
+    transcript: Transcript | None = None
+    conversations: Conversations | None = None
+
+
+def now() -> datetime:
+    """The time that receipts carry."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def holding(census: Census, key: ThreadKey) -> AsyncIterator[Hold]:
+    """Keep turns away from a thread inside. Raises ThreadLocked if one is on."""
+    hold = await census.reserve(key)
+    if hold is None:
+        raise ThreadLocked("a turn runs on this thread now")
+    renewing = asyncio.create_task(_renew(census, hold), name=f"hold to end {key.scope}")
+    try:
+        yield hold
+    finally:
+        renewing.cancel()
+        await asyncio.wait({renewing})
+        with suppress(StoreDown):  # then it runs out by itself
+            await census.release(hold)
+
+
+async def _renew(census: Census, hold: Hold) -> None:
+    while True:
+        await asyncio.sleep(census.lease.total_seconds() / 3)
+        with suppress(StoreDown):
+            await census.renew(hold)
+
+
+async def cancel_runs(outside: Outside, kept: Kept) -> bool:
+    """End calls that run in the background; returns whether the transcript may lack an exchange of these turns."""
+    turns = await outside.census.turns(kept)
+    for turn in turns:
+        if turn.state == "intent" and turn.response_id:
+            await outside.provider.cancel(turn.response_id)
+    return any(turn.unrecorded for turn in turns)
+
+
+async def sessions(conversations: Conversations, wanted: Filter) -> AsyncIterator[Session]:
+    """All sessions, page by page."""
+    after = None
+    while True:
+        page = await conversations.sessions(wanted, within=EVERYTHING, after=after, limit=PAGE)
+        for session in page.items:
+            yield session
+        if (after := page.next) is None:
+            return
+
+
+async def messages(conversations: Conversations, wanted: MessageFilter) -> AsyncIterator[Message]:
+    """All messages, page by page."""
+    after = None
+    while True:
+        page = await conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE)
+        for message in page.items:
+            yield message
+        if (after := page.next) is None:
+            return
+
+
+def key_of(session: Session) -> ThreadKey:
+    """Name the thread that a session is of."""
+    return ThreadKey(session.engine, session.scope, session.assistant, session.tenant)
+
+
+def owns(subject: Subject, session: Session) -> bool:
+    """Whether a session ends with this subject, as the transcript sees it."""
+    if subject.instance is not None:
+        return session.process_instance_id == subject.instance
+    return subject.business_key == session.business_key or session.scope == f"business-key:{subject.business_key}"

@@ -1,0 +1,56 @@
+"""Turns that are stuck: calls whose deadline has passed unseen, and runs that a provider still queues."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from worker.ending.outside import Outside
+from worker.erasure import Kept, TurnKept
+from worker.errors import WorkerError
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """One such turn. `overdue` is None before its deadline; `status` is the provider's word for its run."""
+
+    scope: str
+    assistant: str
+    task_id: str
+    attempt: int
+    overdue: timedelta | None
+    response_id: str | None
+    status: str = ""
+    done: str = ""
+
+
+async def overdue(outside: Outside, *, cancel: bool = False) -> list[Stuck]:
+    """List them, and cancel their runs if wanted: whoever has the task next finds that out and asks anew."""
+    found = []
+    for kept in await outside.census.threads():
+        for turn in await outside.census.turns(kept):
+            if turn.state != "intent":
+                continue
+            stuck = await _examined(outside, kept, turn)
+            if stuck.overdue is not None or stuck.status == "queued":
+                found.append(await _cancelled(outside, stuck) if cancel else stuck)
+    return found
+
+
+async def _examined(outside: Outside, kept: Kept, turn: TurnKept) -> Stuck:
+    key = kept.key
+    stuck = Stuck(key.scope, key.assistant, turn.task_id, turn.attempt, turn.overdue, turn.response_id)
+    if turn.response_id is None:
+        return stuck
+    try:
+        return replace(stuck, status=await outside.provider.run_status(turn.response_id) or "not known")
+    except WorkerError as exc:
+        return replace(stuck, status=f"cannot be asked: {exc}")
+
+
+async def _cancelled(outside: Outside, stuck: Stuck) -> Stuck:
+    if stuck.response_id is None or stuck.status == "not known":
+        return replace(stuck, done="nothing to cancel")
+    try:
+        await outside.provider.cancel(stuck.response_id)
+    except WorkerError as exc:
+        return replace(stuck, done=f"not cancelled: {exc}")
+    return replace(stuck, done="cancelled")

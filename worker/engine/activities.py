@@ -1,0 +1,53 @@
+"""Where the activities of one process instance stand, from the engine's history and its open incidents."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Literal
+from urllib.parse import quote
+
+from worker.engine.transport import Transport
+
+State = Literal["done", "running", "failed", "cancelled"]
+
+MOST_ROWS = 5000
+"""Of an instance that loops more often than this the newest activities count."""
+_BODY = "#multiInstanceBody"
+_RANK: Mapping[State, int] = {"cancelled": 0, "done": 1, "running": 2, "failed": 3}
+
+
+async def states(transport: Transport, instance_id: str) -> dict[str, State]:
+    """Tell the state of every activity that was reached; of several in one activity the gravest counts.
+
+    Failed is what has an incident. An engine that keeps no history tells of incidents only. Raises EngineDown.
+    """
+    own = f"processInstanceId={quote(instance_id, safe='')}"
+    newest = f"sortBy=startTime&sortOrder=desc&maxResults={MOST_ROWS}"
+    history, incidents = await asyncio.gather(
+        _rows(transport, f"/history/activity-instance?{own}&{newest}"),
+        _rows(transport, f"/incident?{own}"),
+    )
+    found: dict[str, State] = {}
+    for row in history:
+        _note(found, row.get("activityId"), _state(row))
+    for row in incidents:
+        _note(found, row.get("activityId"), "failed")
+    return found
+
+
+async def _rows(transport: Transport, path: str) -> list[dict[str, Any]]:
+    rows = (await transport.send("GET", path)).value(list)
+    return [row for row in rows if isinstance(row, dict)]
+
+
+def _state(row: Mapping[str, Any]) -> State:
+    if row.get("endTime") is None:
+        return "running"
+    return "cancelled" if row.get("canceled") is True else "done"
+
+
+def _note(found: dict[str, State], activity_id: Any, state: State) -> None:
+    if not isinstance(activity_id, str):
+        return
+    activity_id = activity_id.removesuffix(_BODY)
+    if activity_id not in found or _RANK[state] > _RANK[found[activity_id]]:
+        found[activity_id] = state

@@ -1,0 +1,287 @@
+"""What is left of conversations when processes are over: where it lies, who takes it away, and the receipt of that."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from worker.conversations import Subject
+from worker.domain import Hold, Thread, ThreadKey
+
+SHARED = "business-key:"
+"""Begins the scope of threads that instances share by business key."""
+SINGLE = "task:"
+"""Begins the scope of threads that one task has for itself."""
+
+
+class Store(StrEnum):
+    """Where something of a conversation can lie."""
+
+    PROVIDER = "provider"
+    REDIS = "redis"
+    TRANSCRIPT = "transcript"
+    ENGINE = "engine"
+
+
+class Status(StrEnum):
+    """How it stands with one thing: gone, to be tried again, or not to be removed."""
+
+    REMOVED = "removed"
+    OPEN = "open"
+    STAYS = "stays"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to remove: a conversation, a thread's keys, messages, an instance's variables.
+
+    `count` is how much went: items, keys, messages, variables. `why` says what keeps it, without any message text.
+    """
+
+    store: Store
+    what: str
+    key: ThreadKey | None = None
+    status: Status = Status.OPEN
+    at: datetime | None = None
+    count: int = 0
+    why: str = ""
+
+    @property
+    def name(self) -> tuple[Store, str]:
+        """What tells it from other steps."""
+        return self.store, self.what
+
+    def removed(self, count: int, at: datetime, why: str = "") -> "Step":
+        """Say that it is done."""
+        return replace(self, status=Status.REMOVED, count=self.count + count, at=at, why=why)
+
+    def kept(self, why: str, status: Status = Status.OPEN) -> "Step":
+        """Say what keeps it."""
+        return replace(self, status=status, why=why)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An order to erase one instance or business key, and what became of it.
+
+    It is complete when every store was looked into and nothing is open. `forced`: also if an instance runs.
+    `look_again_at`: an exchange may have been on its way to the transcript, which is looked at once more from then on.
+    """
+
+    id: str
+    engine: str
+    instance: str | None
+    business_key: str | None
+    ordered_at: datetime
+    forced: bool = False
+    steps: tuple[Step, ...] = ()
+    look_again_at: datetime | None = None
+    completed_at: datetime | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """Whose conversations."""
+        return Subject(self.engine, self.instance, self.business_key)
+
+    @property
+    def open(self) -> tuple[Step, ...]:
+        """What could not be removed yet."""
+        return tuple(step for step in self.steps if step.status is Status.OPEN)
+
+    def step(self, name: tuple[Store, str]) -> Step | None:
+        """Find a step by its name."""
+        return next((step for step in self.steps if step.name == name), None)
+
+    def noting(self, step: Step) -> "Receipt":
+        """The same with a step added, or put in the place of the one that has its name."""
+        if self.step(step.name) is None:
+            return replace(self, steps=(*self.steps, step))
+        return replace(self, steps=tuple(step if each.name == step.name else each for each in self.steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What Redis keeps under one thread key. `turns` are names of keys; `instance` is who bound the thread last."""
+
+    key: ThreadKey
+    thread: Thread | None = None
+    instance: str | None = None
+    turns: tuple[str, ...] = ()
+
+    @property
+    def owner(self) -> Subject | None:
+        """Whose end is this thread's end; None where nobody can tell."""
+        if self.key.scope.startswith(SHARED):
+            return Subject(self.key.engine, business_key=self.key.scope.removeprefix(SHARED))
+        instance = self.instance if self.key.scope.startswith(SINGLE) else self.key.scope
+        return Subject(self.key.engine, instance=instance) if instance else None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnKept:
+    """The journal of one turn. `overdue`: its call was to be over, and nobody has seen its end."""
+
+    name: str
+    task_id: str
+    state: str
+    attempt: int
+    unrecorded: bool
+    overdue: timedelta | None = None
+    response_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A process variable of ours. `past`: as the history has it; else in the execution that it lives in."""
+
+    id: str
+    name: str
+    value: str
+    execution: str | None
+    past: bool
+
+
+class Census(Protocol):
+    """What Redis keeps, thread by thread. Every method may raise StoreDown."""
+
+    lease: timedelta
+    """How long a hold lives without renewal."""
+
+    async def threads(self) -> list[Kept]:
+        """Look at everything of this engine's."""
+        ...
+
+    async def thread(self, key: ThreadKey) -> Thread | None:
+        """Read the map."""
+        ...
+
+    async def turns(self, kept: Kept) -> list[TurnKept]:
+        """Read a thread's turns."""
+        ...
+
+    async def reserve(self, key: ThreadKey) -> Hold | None:
+        """Take the hold for ourselves, so that no turn starts; None if one is on."""
+        ...
+
+    async def renew(self, hold: Hold) -> bool:
+        """Hold on for another lease. False if the hold is lost."""
+        ...
+
+    async def release(self, hold: Hold) -> None:
+        """Let go of the hold, with nothing changed."""
+        ...
+
+    async def forget(self, hold: Hold, kept: Kept, *, unrecorded: bool) -> tuple[int, int]:
+        """Remove the map if it names this thread, and the turns; how many keys went, and how many stay.
+
+        Turns that the transcript may not have yet stay, unless `unrecorded`. Lets go of the hold; raises StoreDown if
+        it is lost.
+        """
+        ...
+
+    async def remember(self, key: ThreadKey) -> None:
+        """Start the map's time anew: its instance still runs."""
+        ...
+
+
+class Ledger(Protocol):
+    """What is to be done about conversations later. Every method may raise StoreDown."""
+
+    async def keep(self, receipt: Receipt) -> None:
+        """Keep an order, under its id: among the open ones, or for some months if it is complete."""
+        ...
+
+    async def receipt(self, order: str) -> Receipt | None:
+        """Read an order, open or complete."""
+        ...
+
+    async def open_orders(self) -> list[Receipt]:
+        """Orders that are not complete, the oldest first."""
+        ...
+
+    async def exists(self) -> bool:
+        """Whether `begin` was ever called; False where Redis has lost it, and with it all ends."""
+        ...
+
+    async def begin(self) -> None:
+        """Say that all ends that are known are noted."""
+        ...
+
+    async def note(self, queue: str, ends: Mapping[Subject, datetime]) -> None:
+        """Queue these up by when they ended. What is queued up already stays as it is."""
+        ...
+
+    async def due(self, queue: str, until: datetime) -> dict[Subject, datetime]:
+        """Read a queue, the earliest end first."""
+        ...
+
+    async def drop(self, queue: str, subjects: Collection[Subject]) -> None:
+        """Take from a queue."""
+        ...
+
+    async def lock(self, token: str, lease: timedelta) -> bool:
+        """Be, or stay, the one who does the round. False if somebody else is."""
+        ...
+
+    async def unlock(self, token: str) -> None:
+        """Let others do the next round."""
+        ...
+
+
+class Instances(Protocol):
+    """Which process instances run, and what of ours they have. Every method may raise EngineDown."""
+
+    async def running(self, ids: Collection[str]) -> frozenset[str]:
+        """Which of these run, suspended ones included."""
+        ...
+
+    async def ended(self, ids: Collection[str]) -> Mapping[str, datetime]:
+        """When those of these ended that have, as far as the history knows."""
+        ...
+
+    async def runs_with(self, business_key: str) -> bool:
+        """Whether any instance with this business key runs."""
+        ...
+
+    async def ran_with(self, business_key: str) -> Mapping[str, datetime | None]:
+        """Instances with this business key that the history knows, and when they ended."""
+        ...
+
+    async def traces(self, instance: str) -> list[Trace]:
+        """Variables that we wrote beside results: the threads' ids and the results' meta, history included."""
+        ...
+
+    async def wipe(self, trace: Trace) -> None:
+        """Delete a variable; one that is gone is fine."""
+        ...
+
+
+class Provider(Protocol):
+    """The keeper of conversations. May raise what `ports.Model` may; see there."""
+
+    async def metadata(self, thread_id: str) -> Mapping[str, str]:
+        """What `create_thread` was given."""
+        ...
+
+    async def erase_thread(self, thread_id: str) -> int:
+        """Delete items, then the conversation, and see that it is gone; how many items went. May be repeated."""
+        ...
+
+    async def erase_response(self, response_id: str) -> bool:
+        """Delete a stored response; False if it is gone already."""
+        ...
+
+    async def run_status(self, response_id: str) -> str | None:
+        """How a turn in the background stands, in the provider's word; None if it is not known."""
+        ...
+
+    async def cancel(self, response_id: str) -> None:
+        """End a turn in the background; one that is over, or is not known, is fine."""
+        ...
+
+
+def scopes_of(subject: Subject, instances: Sequence[str]) -> frozenset[str]:
+    """The scopes of threads that end with this subject, but for those of single tasks."""
+    shared = [] if subject.business_key is None else [f"{SHARED}{subject.business_key}"]
+    return frozenset([*instances, *shared])

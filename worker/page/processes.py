@@ -1,0 +1,23 @@
+"""What the page wants to know of a process from its engine."""
+
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+State = Literal["done", "running", "failed", "cancelled"]
+"""Where an activity stands; one that was not reached has no state."""
+
+
+class Processes(Protocol):
+    """The engine, as the page sees it. Every method may raise EngineDown."""
+
+    async def xml(self, definition_id: str) -> str:
+        """A definition's BPMN. Raises TaskLost if the engine does not have it any more."""
+        ...
+
+    async def activity_states(self, instance_id: str) -> Mapping[str, State]:
+        """The state of every activity that an instance reached, also when it is over.
+
+        Of an activity that was reached several times: failed if one is, else running if one is, else done. Nothing if
+        the engine has forgotten the instance.
+        """
+        ...

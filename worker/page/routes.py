@@ -1,0 +1,185 @@
+"""The page's files, and the routes below /api that only it needs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fastapi import APIRouter, FastAPI, HTTPException
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from worker.api import problems
+from worker.api.access import Grant, Viewer
+from worker.api.routes import After, Backwards, Id, Size, Text
+from worker.conversations import Conversations, Instance, MessageFilter, Page
+from worker.errors import EngineDown, TaskLost
+from worker.page.processes import Processes, State
+from worker.page.reading import Activity, Shown, activities, shown
+
+FILES = Path(__file__).with_name("static")
+VENDOR = Path(__file__).with_name("vendor")
+"""Where the installation puts the code of others that draws diagrams."""
+
+VIEWS = (
+    "/",
+    "/instances",
+    "/instances/{rest:path}",
+    "/conversations",
+    "/conversations/{rest:path}",
+    "/search",
+    "/embed/instances/{rest:path}",
+)
+"""Addresses that people see. All of them are the same file, which looks at the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Who asks, and what the page may offer. `diagrams`: the part that draws them is installed."""
+
+    role: Literal["viewer", "operator"]
+    can_erase: bool
+    guarded: bool
+    diagrams: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Diagram:
+    """A definition's BPMN."""
+
+    definition_id: str
+    xml: str
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """The state of each activity that was reached."""
+
+    states: Mapping[str, State]
+
+
+def routes(
+    conversations: Conversations,
+    processes: Processes,
+    *,
+    engine_name: str,
+    can_erase: bool = False,
+    vendor: Path = VENDOR,
+) -> Callable[[FastAPI], None]:
+    """Make the extension of the API's application that serves the page.
+
+    `engine_name` is the engine that `processes` asks: of instances of others nothing is asked, their ids may be taken
+    there. `can_erase`: there is a route that erases.
+    """
+
+    def extend(application: FastAPI) -> None:
+        router = APIRouter()
+        _add_me(router, can_erase=can_erase, vendor=vendor)
+        _add_reading(router, conversations)
+        _add_processes(router, conversations, processes, engine_name)
+        documented = problems.documented(401, 403, 404, 422, 429, 503)
+        application.include_router(router, prefix="/api", responses=documented)
+        _add_files(application, vendor)
+
+    return extend
+
+
+def _add_me(router: APIRouter, *, can_erase: bool, vendor: Path) -> None:
+    @router.get("/me")
+    async def me(grant: Viewer) -> Me:
+        """What this token may do."""
+        diagrams = (vendor / "bpmn-js" / "viewer.js").is_file()
+        guarded = grant.id != "local"
+        return Me(grant.role, can_erase and grant.role == "operator", guarded, diagrams)
+
+
+def _add_reading(router: APIRouter, conversations: Conversations) -> None:
+    @router.get("/instances/{instance_id}/thread")
+    async def instance_thread(
+        grant: Viewer,
+        instance_id: Id,
+        activity: Text = None,
+        after: After = None,
+        limit: Size = 100,
+        *,
+        newest: Backwards = False,
+    ) -> Page[Shown]:
+        """What was said in a process instance, ready to be shown."""
+        await _visible(conversations, instance_id, grant)
+        wanted = MessageFilter(instance=instance_id, activity_id=activity)
+        return await shown(
+            await conversations.messages(wanted, within=grant.limits, after=after, limit=limit, newest=newest)
+        )
+
+    @router.get("/sessions/{session_id}/thread")
+    async def session_thread(
+        grant: Viewer, session_id: Id, after: After = None, limit: Size = 100, *, newest: Backwards = False
+    ) -> Page[Shown]:
+        """What was said in a conversation, ready to be shown."""
+        if await conversations.session(session_id, within=grant.limits) is None:
+            raise HTTPException(404)
+        wanted = MessageFilter(session_id)
+        return await shown(
+            await conversations.messages(wanted, within=grant.limits, after=after, limit=limit, newest=newest)
+        )
+
+    @router.get("/instances/{instance_id}/activities")
+    async def instance_activities(grant: Viewer, instance_id: Id) -> list[Activity]:
+        """Activities of a process instance at which assistants spoke, with sums."""
+        await _visible(conversations, instance_id, grant)
+        return await activities(conversations, instance_id, within=grant.limits)
+
+
+def _add_processes(router: APIRouter, conversations: Conversations, processes: Processes, engine_name: str) -> None:
+    async def ours(instance_id: str, grant: Grant) -> Instance:
+        instance = await _visible(conversations, instance_id, grant)
+        if instance.engine != engine_name:
+            raise HTTPException(404, f"This instance is of another engine, {instance.engine}.")
+        return instance
+
+    @router.get("/instances/{instance_id}/diagram")
+    async def instance_diagram(grant: Viewer, instance_id: Id) -> Diagram:
+        """The BPMN of a process instance, from the engine."""
+        instance = await ours(instance_id, grant)
+        try:
+            return Diagram(instance.definition_id, await processes.xml(instance.definition_id))
+        except TaskLost:
+            raise HTTPException(404, "The engine does not have this process definition any more.") from None
+        except EngineDown:
+            raise HTTPException(503, "The engine cannot be asked now.") from None
+
+    @router.get("/instances/{instance_id}/states")
+    async def instance_states(grant: Viewer, instance_id: Id) -> States:
+        """The state of each activity of a process instance that was reached, from the engine."""
+        instance = await ours(instance_id, grant)
+        try:
+            return States(await processes.activity_states(instance.id))
+        except EngineDown:
+            raise HTTPException(503, "The engine cannot be asked now.") from None
+
+
+async def _visible(conversations: Conversations, instance_id: str, grant: Grant) -> Instance:
+    instance = await conversations.instance(instance_id, within=grant.limits)
+    if instance is None:
+        raise HTTPException(404)
+    return instance
+
+
+class _Files(StaticFiles):
+    """Files that a browser asks for again each time, and mostly hears that they are the same."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def _add_files(application: FastAPI, vendor: Path) -> None:
+    async def page() -> Response:
+        return FileResponse(FILES / "index.html", media_type="text/html", headers={"Cache-Control": "no-cache"})
+
+    for path in VIEWS:
+        application.add_api_route(path, page, include_in_schema=False, response_class=Response)
+    application.mount("/static", _Files(directory=FILES))
+    application.mount("/vendor", _Files(directory=vendor, check_dir=False))

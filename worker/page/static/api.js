@@ -1,0 +1,62 @@
+// Asks the worker's API. A token is kept for this tab only.
+
+const KEY = "assistant-worker-token";
+
+export class Problem extends Error {
+  constructor(status, title, detail) {
+    super(detail || title);
+    this.status = status;
+    this.title = title;
+  }
+}
+
+export const token = {
+  get: () => sessionStorage.getItem(KEY),
+  set: (value) => sessionStorage.setItem(KEY, value),
+  forget: () => sessionStorage.removeItem(KEY),
+};
+
+async function send(path, options = {}) {
+  const headers = { ...options.headers };
+  if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers, credentials: "omit" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, "No answer", "The worker cannot be reached now.");
+  }
+  if (response.ok) return response;
+  const said = await response.json().catch(() => ({}));
+  throw new Problem(response.status, said.title || `Status ${response.status}`, said.detail || "");
+}
+
+// `parameters` without a value are left out.
+export async function get(path, parameters = {}, signal = undefined) {
+  const response = await send(`/api${path}${query(parameters)}`, { signal });
+  return response.json();
+}
+
+export async function post(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  const response = await send(`/api${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  return response.json().catch(() => null);
+}
+
+// A link could not send the token.
+export async function download(path, file) {
+  const response = await send(`/api${path}`);
+  const url = URL.createObjectURL(await response.blob());
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = file;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+export function query(parameters) {
+  const wanted = Object.entries(parameters).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  return wanted.length ? `?${new URLSearchParams(wanted)}` : "";
+}
+
+export const id = encodeURIComponent;

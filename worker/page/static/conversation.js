@@ -1,0 +1,43 @@
+// One conversation: everything that was said with one assistant on one thread.
+
+import { get, id } from "./api.js";
+import { count, facts, h, name, number, seconds, time } from "./dom.js";
+import { exports_ } from "./exports.js";
+import { order } from "./order.js";
+import { thread } from "./thread.js";
+
+export async function conversation({ parts: [own], signal, parameters }) {
+  const newest = parameters.get("from") === "newest";
+  const session = await get(`/sessions/${id(own)}`, {}, signal);
+  const said = await thread(`/sessions/${id(own)}/thread`, {}, { signal, newest });
+  return {
+    title: session.assistant,
+    content: [
+      h("div", { class: "heading" }, h("h1", {}, name(session.assistant)), state(session)),
+      about(session),
+      h("div", { class: "actions" }, exports_(`/sessions/${id(own)}/export`, `conversation-${own}`)),
+      h("section", { "aria-labelledby": "said" }, h("div", { class: "heading" }, h("h2", { id: "said" }, count(session.messages, "message")), order(newest)), said),
+    ],
+  };
+}
+
+function about(session) {
+  const instance = session.process_instance_id;
+  return facts([
+    ["Process", [name(session.definition_key), session.definition_version ? ` v${session.definition_version}` : ""]],
+    ["Instance", instance ? h("a", { href: `/instances/${id(instance)}` }, h("code", {}, instance)) : "shared by business key"],
+    ["Business key", session.business_key && name(session.business_key)],
+    ["Tenant", session.tenant && name(session.tenant)],
+    ["Version", session.assistant_version && name(session.assistant_version)],
+    ["Thread", session.thread_id && h("code", {}, session.thread_id)],
+    ["Generation", session.generation > 1 ? number(session.generation) : null],
+    ["Person", session.user && name(session.user)],
+    ["Started", time(session.started_at)],
+    ["Ended", session.ended_at && time(session.ended_at)],
+    ["Lasted", session.duration_seconds === null ? null : seconds(session.duration_seconds)],
+  ]);
+}
+
+export function state(each) {
+  return h("span", { class: `tag ${each.is_active ? "running" : "done"}` }, each.is_active ? "active" : "ended");
+}

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := docker/requirements
 
-.PHONY: install demo test test-all conformance-camunda storm soak lint bench lock clean
+.PHONY: install demo test browser test-all conformance-camunda storm soak lint bench lock clean
 
 install: $(VENV)/demo.stamp
 
@@ -16,25 +16,33 @@ $(BIN)/python:
 $(VENV)/demo.stamp: $(BIN)/python $(PINS)/demo.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/demo.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	-$(BIN)/python -m worker.dev.page_assets
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp $(PINS)/dev.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/dev.txt
+	$(BIN)/python -m worker.dev.page_assets
 	@touch $@
+
+# The tests of the page need Chromium; where it is missing and we may, it is installed.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core)
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/assistant-worker demo $(ARGS)
 
-test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest $(ARGS)
+# Most tests wait most of the time: three processes at once, each with an engine of its own.
+test: $(VENV)/dev.stamp browser
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 # What a modeller can say, on Camunda 7.24.
 conformance-camunda: $(VENV)/dev.stamp
-	TEST_ENGINE=camunda $(BIN)/python -m pytest tests/conformance $(ARGS)
+	TEST_ENGINE=camunda $(BIN)/python -m pytest -n 2 --dist loadgroup tests/conformance $(ARGS)
 
 # Everything on Operaton, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
 test-all: test
-	TEST_ENGINE=camunda $(BIN)/python -m pytest tests/conformance tests/flow $(ARGS)
+	TEST_ENGINE=camunda $(BIN)/python -m pytest -n 3 --dist loadgroup tests/conformance tests/flow $(ARGS)
 
 # Random faults for minutes: ARGS="--seed 7 --seconds 300".
 storm: $(VENV)/dev.stamp

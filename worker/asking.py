@@ -15,6 +15,7 @@ from worker.calling import LANDING_TIME, Calling
 from worker.conversations import Exchange
 from worker.domain import Answer, Assistant, Entered, Question, Seed, Task, Thread, Variable, ref
 from worker.errors import (
+    AssistantPaused,
     BadRequest,
     ModelDown,
     ModelUnknown,
@@ -44,7 +45,7 @@ NOT_RUN = (ModelDown, BadRequest, ThreadGone, Stopping)
 """After these the call certainly did not run, so nobody has to look for it."""
 TROUBLE = (ModelDown, ModelUnknown, ThreadGone)
 """These start the clock after which trouble that is not the task's own costs a retry all the same."""
-OUTAGE = (ProviderAway, ProviderPaused)
+OUTAGE = (ProviderAway, ProviderPaused, AssistantPaused)
 """But not these: nothing is fetched while they last."""
 
 

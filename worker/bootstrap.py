@@ -18,6 +18,7 @@ from worker.delivery import Delivery
 from worker.dependencies import Dependencies
 from worker.ending import Eraser, Keeper, Outside, Policy
 from worker.engine import Access, Basic, Bearer, Discovery, FixedTopics, RestEngine, RestInstances
+from worker.erasure import Provider
 from worker.errors import Permanent
 from worker.handler import TaskHandler
 from worker.history import History
@@ -25,7 +26,7 @@ from worker.lease import Leases
 from worker.logs import Event, trace
 from worker.models import OpenAIModel
 from worker.poller import Poller
-from worker.ports import Topics
+from worker.ports import Model, Topics
 from worker.record import Rules
 from worker.recorder import Recorder
 from worker.settings import Settings
@@ -45,7 +46,8 @@ class Adapters:
 
     engine: RestEngine
     threads: RedisThreads
-    model: OpenAIModel
+    model: Model
+    provider: Provider
     outbox: RedisOutbox
     instances: RestInstances
     census: RedisCensus
@@ -68,11 +70,13 @@ async def connect(settings: Settings) -> AsyncIterator[Adapters]:
             open_redis(url, connections=min(2 * settings.max_tasks + 2, 64), ca_file=settings.redis_ca_file)
         )
         engine = await stack.enter_async_context(_open_engine(settings))
+        model = await stack.enter_async_context(_open_model(settings))
         mine = {"prefix": settings.redis_prefix, "engine": settings.engine_name}
         adapters = Adapters(
             engine=engine,
             threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),
-            model=await stack.enter_async_context(_open_model(settings)),
+            model=model,
+            provider=model,
             outbox=RedisOutbox(redis, **mine),
             instances=engine.instances,
             census=RedisCensus(redis, **mine, lease=settings.lock, keep=settings.thread_life),
@@ -94,8 +98,10 @@ async def _with_transcript(adapters: Adapters, settings: Settings, stack: AsyncE
     )
 
 
-def _serve_api(settings: Settings, conversations: Conversations, eraser: Eraser) -> AbstractAsyncContextManager[int]:
-    from worker import api  # noqa: PLC0415 - as above
+def _serve_api(
+    settings: Settings, conversations: Conversations, engine: RestEngine, eraser: Eraser
+) -> AbstractAsyncContextManager[int]:
+    from worker import api, page  # noqa: PLC0415 - as above
 
     access = api.Access.of(settings.api_tokens.get_secret_value() if settings.api_tokens else "")
     access.check_host(settings.api_host)
@@ -103,7 +109,10 @@ def _serve_api(settings: Settings, conversations: Conversations, eraser: Eraser)
     def report(error: Exception) -> None:
         log.error(Event.API_CRASHED, trace=trace(error))
 
-    extend = [api.erasing(eraser, conversations, settings.engine_name)]
+    extend = [
+        api.erasing(eraser, conversations, settings.engine_name),
+        page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True),
+    ]
     served = api.app(conversations, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
     return api.serve(served, settings.api_host, settings.api_port)
 
@@ -115,7 +124,7 @@ def outside(settings: Settings, adapters: Adapters) -> Outside:
         census=adapters.census,
         ledger=adapters.ledger,
         instances=adapters.instances,
-        provider=adapters.model,
+        provider=adapters.provider,
         transcript=adapters.transcript,
         conversations=adapters.conversations,
     )
@@ -161,7 +170,7 @@ async def work(
         if adapters.conversations is not None:
             history = History(adapters.conversations, settings.seed_tokens)
             api_port = await stack.enter_async_context(
-                _serve_api(settings, adapters.conversations, Eraser(outside(settings, adapters)))
+                _serve_api(settings, adapters.conversations, engine, Eraser(outside(settings, adapters)))
             )
         await stack.enter_async_context(Keeper(outside(settings, adapters), policy(settings)))
         handler = TaskHandler(

@@ -8,7 +8,8 @@ WorkerError
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
 │   │   ├── ProviderAway    nobody can be reached there
-│   │   └── ProviderPaused  no repeat helps before a person acts: quota, key, rights
+│   │   ├── ProviderPaused  no repeat helps before a person acts: quota, key
+│   │   └── AssistantPaused the same for this assistant alone: no right to its model
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
 │   └── ThreadLocked        the provider works on this conversation already
 ├── Permanent               a person has to change something
@@ -65,6 +66,10 @@ class ProviderAway(ModelDown):
 
 class ProviderPaused(ModelDown):
     """The provider will refuse every call until a person acts."""
+
+
+class AssistantPaused(ModelDown):
+    """The provider will refuse this assistant's calls until a person acts; others' may be fine."""
 
 
 class ModelUnknown(Transient):

@@ -1,11 +1,13 @@
 """Which variables go into a question: those that the task declares, or every one that can be read, within a budget."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from worker.domain import THREAD_VARIABLE, Activity, Definition, Task, Variable
+from worker.domain import THREAD_VARIABLE, Activity, Task, Thread, Variable
 from worker.ports import Engine
-from worker.properties import TaskProperties, field_names, result_name
+from worker.properties import TaskProperties
 
 BYTES_PER_TOKEN = 4
 """What a token is taken for: about right for English, too little for most other languages, so the budget errs high."""
@@ -18,6 +20,7 @@ TEXT_TYPES = (
     "application/csv",
 )
 TEXT_SUFFIXES = ("+json", "+xml", "+yaml")
+META = "_meta"
 ENGINES_OWN = frozenset({"loopCounter", "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
 
 
@@ -30,14 +33,14 @@ class Inputs:
 
 
 async def gather(
-    task: Task, activity: Activity, definition: Definition, wanted: TaskProperties, engine: Engine, budget: int
+    task: Task, activity: Activity, wanted: TaskProperties, thread: Thread | None, engine: Engine, budget: int
 ) -> Inputs:
     """Collect the inputs of a task; `budget` is in tokens. Files and bytes of a text type come with their content.
 
     Names that the task declares are shown whatever they hold, but for files beyond the budget. Raises EngineDown.
     """
     if wanted.inputs is None:
-        return _within(dict(sorted(readable(task, activity, definition, wanted).items())), budget)
+        return _within(dict(sorted(readable(task, activity, thread).items())), budget)
     shown: dict[str, Variable | None] = {}
     left_out = []
     for name in wanted.inputs:
@@ -52,17 +55,23 @@ async def gather(
     return Inputs(shown, tuple(left_out))
 
 
-def readable(task: Task, activity: Activity, definition: Definition, wanted: TaskProperties) -> Mapping[str, Variable]:
-    """Return what a task without `data.input` is shown: no files, nothing of ours, nothing that its thread knows."""
-    ours = activity.parameters | ENGINES_OWN
-    known = tuple(_known(definition, wanted))
+def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[str, Variable]:
+    """Return what a task without `data.input` is shown: nothing of the engine's, of ours, or that its thread has said.
+
+    What a thread has said itself is told by the meta variable beside it, which names the thread.
+    """
+    metas = {name: meta for name, each in task.variables.items() if (meta := _meta(name, each))}
+    said = {
+        known
+        for name, meta in metas.items()
+        if thread is not None and meta.get("thread") == thread.id
+        for known in (name.removesuffix(META), *_names(meta.get("fields")))
+    }
+    left = said | metas.keys() | activity.parameters | ENGINES_OWN
     return {
         name: variable
         for name, variable in task.variables.items()
-        if name not in ours
-        and not name.startswith(THREAD_VARIABLE)
-        and not _is_meta(name, variable)
-        and not any(_is_result(name, each) for each in known)
+        if name not in left and not name.startswith(THREAD_VARIABLE)
     }
 
 
@@ -80,24 +89,19 @@ def is_text_file(variable: Variable) -> bool:
     return variable.type == "File" and (kind.startswith(TEXT_TYPES) or kind.endswith(TEXT_SUFFIXES))
 
 
-def _known(definition: Definition, wanted: TaskProperties) -> Iterator[str]:
-    """Name the results that the thread knows: of tasks of the same assistant that share it."""
-    if wanted.sharing == "activity":
-        return
-    for each in definition.activities.values():
-        same_assistant = each.is_ours and each.properties.get("service.name", "").strip() == wanted.assistant
-        if same_assistant and (each.properties.get("service.thread", "").strip() or "instance") == wanted.sharing:
-            yield result_name(each.id, each.properties)
-            yield from field_names(each.properties)
+def _meta(name: str, variable: Variable) -> Mapping[str, Any]:
+    """Read a meta variable; empty for what is none of ours."""
+    if not name.endswith(META) or not isinstance(variable.value, str):
+        return {}
+    try:
+        meta = json.loads(variable.value)
+    except (ValueError, RecursionError):
+        return {}
+    return meta if isinstance(meta, dict) and meta.keys() >= {"thread"} else {}
 
 
-def _is_result(name: str, result: str) -> bool:
-    """Whether the variable is this result, or that of one of its iterations."""
-    return name == result or (name.startswith(f"{result}_") and name.removeprefix(f"{result}_").isdigit())
-
-
-def _is_meta(name: str, variable: Variable) -> bool:
-    return name.endswith("_meta") and str(variable.value).startswith(('{"assistant":', '{"thread":'))
+def _names(value: Any) -> list[str]:
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _within(variables: Mapping[str, Variable], budget: int) -> Inputs:

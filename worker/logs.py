@@ -25,6 +25,7 @@ class Event(StrEnum):
     TASK_NOT_OURS = "task_not_ours"
     LEFTOVER_UNLOCKED = "leftover_unlocked"
     TURN = "turn"
+    ASSISTANT_PAUSED = "assistant_paused"
     TURN_CRASHED = "turn_crashed"
     THREAD_VARIABLE_REJECTED = "thread_variable_rejected"
     THREAD_VARIABLE_NOT_WRITTEN = "thread_variable_not_written"

@@ -26,6 +26,6 @@ PAUSED = Gauge("worker_dependency_paused", "1 while we wait for this dependency.
 LOOP_LAG = Gauge("worker_event_loop_lag_seconds", "How late the event loop's last tick was.")
 LAST_POLL = Gauge("worker_last_poll_timestamp_seconds", "When a poll last succeeded, as Unix time.")
 EXCHANGES = Counter("worker_exchanges", "Exchanges for the transcript by result.", ["result"])
-ENDED = Counter("worker_conversations_ended", "Conversations ended for good, by what happened to them.", ["what"])
+ENDED = Counter("worker_conversations_ended", "Threads and records ended for good, by what was done.", ["result"])
 ERASURES_OPEN = Gauge("worker_erasures_open", "Orders to erase that are not complete.")
 UNRECORDED = Gauge("worker_turns_unrecorded", "Turns that the transcript may not have yet, of all workers.")

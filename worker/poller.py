@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from time import monotonic, time
 from typing import Any
 
@@ -20,7 +21,7 @@ from worker.handler import TaskHandler
 from worker.logs import Event
 from worker.ports import Engine, Topics
 from worker.slots import Slots
-from worker.verdict import Abandon, Park, Verdict
+from worker.verdict import Abandon, Fail, Park, Verdict
 
 SHORTEST_POLL_SECONDS = 0.2
 """At most five polls a second bring nothing: an engine that never parks a poll must not be hammered."""
@@ -30,8 +31,8 @@ NO_TOPICS_PAUSE_SECONDS = 2.0
 TRIAL_SECONDS = 10.0
 """How long the one task after an outage keeps the others waiting: who refuses a call does so at once, and an answer may
 take many minutes."""
-PARKED_KNOWN = 1000
-"""From so many parked tasks on, those whose time is over are forgotten at once."""
+KNOWN = 1000
+"""From so many waiting tasks on, those whose time is over are forgotten with each new one."""
 GHOST_WATCH_SECONDS = 40.0
 """How long after a failed poll to look for tasks it locked: it may still be parked at the engine, for 20 s at most."""
 LAST_POLL_SECONDS = 1.5
@@ -40,6 +41,25 @@ LAST_LOOK_SECONDS = 2.0
 """What the end of a stop may take to unlock what is left, such as parked tasks."""
 
 log = structlog.get_logger()
+
+
+class Until:
+    """Tasks that the engine lists as ours although they only wait: parked, or for their next try after a failure."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, float] = {}
+
+    def note(self, task_id: str, duration: timedelta) -> None:
+        """Remember one for so long."""
+        self._ends[task_id] = monotonic() + duration.total_seconds()
+        if len(self._ends) > KNOWN:
+            self.now()
+
+    def now(self) -> set[str]:
+        """Name those whose time is not over, and forget the others."""
+        now = monotonic()
+        self._ends = {task_id: ends_at for task_id, ends_at in self._ends.items() if ends_at > now}
+        return set(self._ends)
 
 
 class Poller:
@@ -63,7 +83,8 @@ class Poller:
         self._stopping = stopping
         self._grace_seconds = grace_seconds
         self._in_hand: dict[asyncio.Task[Verdict], str] = {}
-        self._parked: dict[str, float] = {}
+        self._parked = Until()
+        self._backing_off = Until()
         self._backlog = False
         self._ghosts_until = 0.0
 
@@ -88,7 +109,8 @@ class Poller:
         if not hurry.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_LOOK_SECONDS):
-                    await self._unlock(await self._locked())
+                    backing_off = self._backing_off.now()
+                    await self._unlock([each for each in await self._locked() if each not in backing_off])
 
     async def _poll(self) -> None:
         while not self._stopping.is_set():
@@ -138,7 +160,7 @@ class Poller:
 
     async def _unlock_ghosts(self) -> None:
         """Give back what a poll locked whose reply never came: the engine answers a poll even if its client is gone."""
-        known = {*self._in_hand.values(), *self._parked_now()}
+        known = {*self._in_hand.values(), *self._parked.now(), *self._backing_off.now()}
         await self._unlock([each for each in await self._locked() if each not in known])
 
     async def _locked(self) -> list[str]:
@@ -154,11 +176,6 @@ class Poller:
             with suppress(WorkerError):
                 await self._engine.unlock(task_id)
                 log.info(Event.LEFTOVER_UNLOCKED, task_id=task_id)
-
-    def _parked_now(self) -> set[str]:
-        now = monotonic()
-        self._parked = {task_id: until for task_id, until in self._parked.items() if until > now}
-        return set(self._parked)
 
     def _take(self, task: Task, *, ours: bool) -> asyncio.Task[Verdict]:
         if not ours:
@@ -185,10 +202,11 @@ class Poller:
         if not ours or self._stopping.is_set():
             return await self._handler.give_back(task, "stopping" if ours else "not ours")
         told = await self._handler(task)
-        if isinstance(told, Park):
-            self._parked[task.id] = monotonic() + told.duration.total_seconds()
-            if len(self._parked) > PARKED_KNOWN:
-                self._parked_now()
+        match told:
+            case Park():
+                self._parked.note(task.id, told.duration)
+            case Fail():
+                self._backing_off.note(task.id, told.delay)
         return told
 
     async def _unless_stopping(self, work: Coroutine[Any, Any, None]) -> None:

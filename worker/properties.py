@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
 from worker import schema
-from worker.domain import LOOP_COUNTER, Activity, Outcome, Task, declared_inputs
+from worker.domain import LOOP_COUNTER, Activity, Definition, Outcome, Task, declared_inputs
 from worker.errors import BadModel
 
 ResultType = Literal["Text", "Json", "File"]
@@ -91,8 +92,11 @@ class TaskProperties:
     errors: Mapping[Outcome, str]
 
 
-def read(task: Task, activity: Activity) -> TaskProperties:
-    """Read the properties of the fetched task. Raises BadModel, which names property and allowed values."""
+def read(task: Task, activity: Activity, definition: Definition | None = None) -> TaskProperties:
+    """Read the properties of the fetched task. Raises BadModel, which names property and allowed values.
+
+    The definition tells whether another activity would name its result alike.
+    """
     said = {name: value.strip() for name, value in task.properties.items()}
     assistant = _parameter(task, activity, "assistant") or said.get("service.name", "")
     if not assistant:
@@ -107,7 +111,7 @@ def read(task: Task, activity: Activity) -> TaskProperties:
         retries=_number(said, "service.retries", MOST_RETRIES),
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
         inputs=declared_inputs(said),
-        output=result_name(task.activity_id, task.properties) + iteration,
+        output=(said.get("data.output") or _result_name(task.activity_id, definition)) + iteration,
         output_type=cast("ResultType | None", _one_of(said, "data.output.type", get_args(ResultType))),
         local=local,
         schema=_schema(said.get("data.output.schema", "")),
@@ -126,17 +130,19 @@ def prompt_parameter(task: Task, activity: Activity) -> str | None:
     return _parameter(task, activity, "prompt")
 
 
-def result_name(activity_id: str, properties: Mapping[str, str]) -> str:
-    """Name the result variable, without the number of an iteration."""
-    return properties.get("data.output", "").strip() or re.sub(r"\W", "_", activity_id)
+def _result_name(activity_id: str, definition: Definition | None) -> str:
+    """Name the result after the activity. Of ids that would come to one name, the changed ones get a digest."""
+    name = _plain(activity_id)
+    ours = () if definition is None else (each.id for each in definition.activities.values() if each.is_ours)
+    others = {_plain(each) for each in ours if each != activity_id}
+    is_taken = name in others and name != activity_id
+    if is_taken or name.removesuffix("_meta") in others - {name}:
+        return f"{name}_{sha256(activity_id.encode()).hexdigest()[:6]}"
+    return name
 
 
-def field_names(properties: Mapping[str, str]) -> Iterable[str]:
-    """Name the variables that take parts of the answer, as far as they can be read."""
-    try:
-        return _fields(properties.get("data.output.fields", ""))
-    except BadModel:
-        return ()
+def _plain(activity_id: str) -> str:
+    return re.sub(r"\W", "_", activity_id)
 
 
 def _check(wanted: TaskProperties, activity: Activity) -> None:

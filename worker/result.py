@@ -179,6 +179,7 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         "response": answer.response_id,
         "tokens": {"input": answer.input_tokens, "output": answer.output_tokens},
         "seconds": {phase: round(seconds, 3) for phase, seconds in story.seconds.items()},
+        "fields": list(form.fields),
         "type": form.type,
         "stored_as": stored_as,
     }

@@ -112,7 +112,10 @@ class Settings(BaseSettings):
         description="Room for earlier turns on a thread that has to be recreated (4 bytes a token).",
     )
     thread_days: int = Field(
-        30, ge=1, le=3650, description="A thread is remembered for this many days after its last use."
+        30,
+        ge=1,
+        le=3650,
+        description="A thread is remembered for this many days after its last use, longer if its end is still to come.",
     )
 
     retention_threads_days: int | None = Field(

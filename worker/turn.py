@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -16,20 +18,21 @@ from worker.domain import (
     Answered,
     Assistant,
     Busy,
-    Definition,
     Entered,
     Outcome,
     Task,
     ThreadKey,
     thread_variable_name,
 )
-from worker.errors import BadModel, Poisonous, StoreDown, WorkerError
+from worker.errors import AssistantPaused, BadModel, Poisonous, StoreDown, WorkerError
 from worker.inputs import gather
 from worker.logs import Event, trace
 from worker.ports import Assistants, Engine, History, Model, Recording, Threads
 from worker.properties import TaskProperties
 from worker.record import Record, Rules
 
+SPREAD_SECONDS = 15.0
+"""Over how long the tasks of a paused assistant come back."""
 DEADLY = 3
 """After so many workers that ended under a task it fails once before it runs again."""
 
@@ -49,7 +52,6 @@ class Errand:
 
     task: Task
     activity: Activity
-    definition: Definition
     wanted: TaskProperties
     assistant: Assistant
     form: result.Form
@@ -79,6 +81,7 @@ class Turn:
         self._rules = rules
         self._stopping = stopping
         self._store_down = store_down
+        self._pauses: dict[tuple[str, str | None], float] = {}
         self._recording = recording
         self._history = history
 
@@ -88,6 +91,8 @@ class Turn:
             return await self._take(task, record)
         except Exception as exc:  # noqa: BLE001 - every error becomes a verdict
             record.error = exc
+            if isinstance(exc, AssistantPaused):
+                self._note_pause(record, exc)
             if not isinstance(exc, WorkerError):
                 log.error(Event.TURN_CRASHED, trace=trace(exc))
             return verdict.on_error(exc, self.case(task, record), trouble_limit=self._rules.trouble_limit)
@@ -103,6 +108,24 @@ class Turn:
             trouble_for=record.trouble_for,
             roll=random.random(),  # noqa: S311 - spreads repeats, guards nothing
         )
+
+    def _note_pause(self, record: Record, exc: AssistantPaused) -> None:
+        """Ask nothing more of this assistant for a while; one line says so."""
+        name = record.assistant, record.version
+        if name not in self._pauses:
+            log.error(Event.ASSISTANT_PAUSED, assistant=record.assistant, version=record.version, reason=str(exc))
+        if self._pauses.get(name, 0.0) < monotonic():
+            self._pauses[name] = monotonic() + verdict.PAUSED_FOR.total_seconds()
+
+    def _check_pause(self, assistant: Assistant) -> None:
+        """Let the first task after a pause try; the others wait until that has gone well."""
+        name = assistant.name, assistant.version
+        rest = self._pauses.get(name, 0.0) - monotonic()
+        if rest > 0:
+            wait = timedelta(seconds=rest + random.uniform(0, SPREAD_SECONDS))  # noqa: S311 - spreads repeats
+            raise AssistantPaused("the provider refuses this assistant's calls", retry_after=wait)
+        if name in self._pauses:
+            self._pauses[name] = monotonic() + verdict.PAUSED_FOR.total_seconds()
 
     async def _take(self, task: Task, record: Record) -> verdict.Verdict | Held:
         errand = await self._errand(task, record)
@@ -120,6 +143,7 @@ class Turn:
                     record.use, record.recovered = "reused", None
                     text = await self._text(errand, entry, record)
                     answer = await self._asking(errand, text, entry, record).answer()
+                    self._pauses.pop((errand.assistant.name, errand.assistant.version), None)
             if answer is None:
                 return Held(errand.key)
             record.repaired = bool(entry.repair)
@@ -136,7 +160,8 @@ class Turn:
             raise BadModel(f"definition {definition.id} has no external task {task.activity_id}")
         name = " ".join(activity.name.split())
         record.activity = f'"{name}" ({activity.id})' if name else activity.id
-        wanted = properties.read(task, activity)
+        record.assistant = task.properties.get("service.name", "").strip() or record.assistant
+        wanted = properties.read(task, activity, definition)
         record.assistant, record.retries, record.retry_delay = wanted.assistant, wanted.retries, wanted.retry_delay
         assistant = self._assistants.find(wanted.assistant, wanted.version)
         record.version = assistant.version
@@ -145,7 +170,7 @@ class Turn:
         scope, home = await self._scope(task, wanted)
         key = ThreadKey(self._rules.engine_name, scope, assistant.name, task.tenant_id)
         record.key = key
-        return Errand(task, activity, definition, wanted, assistant, result.Form.of(wanted, schema), key, home)
+        return Errand(task, activity, wanted, assistant, result.Form.of(wanted, schema), key, home)
 
     async def _schema(self, task: Task, wanted: TaskProperties) -> Mapping[str, Any] | None:
         if not isinstance(wanted.schema, str):
@@ -177,8 +202,9 @@ class Turn:
         """Put the question together; lets go of the hold if that cannot be."""
         try:
             _check_deaths(entry)
+            self._check_pause(errand.assistant)
             inputs = await gather(
-                errand.task, errand.activity, errand.definition, errand.wanted, self._engine, self._rules.input_tokens
+                errand.task, errand.activity, errand.wanted, entry.thread, self._engine, self._rules.input_tokens
             )
             record.left_out = inputs.left_out
             return prompt.text(

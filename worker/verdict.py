@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from worker.domain import Answer, Outcome, Variable
 from worker.errors import (
+    AssistantPaused,
     EngineDown,
     Permanent,
     Poisonous,
@@ -122,8 +123,8 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return Abandon("the task is suspended")
         case EngineDown() | StoreDown() | ProviderAway():
             return Unlock(str(error))
-        case ProviderPaused():
-            return Park(PAUSED_FOR, "provider paused")
+        case ProviderPaused() | AssistantPaused():
+            return Park(error.retry_after or PAUSED_FOR, "provider paused")
         case ThreadLocked():
             return Park(error.retry_after or PARKED_FOR, "thread locked")
         case Transient() | ThreadGone():

@@ -4,7 +4,9 @@ import argparse
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,13 +38,14 @@ class Extent:
 
 
 class Bench:
-    """The runs, each on work that was laid out for it alone."""
+    """The runs, each on work that was laid out for it alone. `folder` is for what a transcript is kept in."""
 
-    def __init__(self, stage: Stage, four: Model, one: Model, extent: Extent) -> None:
+    def __init__(self, stage: Stage, four: Model, one: Model, extent: Extent, folder: Path) -> None:
         self._stage = stage
         self._four = four
         self._one = one
         self._extent = extent
+        self._folder = folder
 
     async def warm_up(self) -> None:
         """Let Java compile what the runs will use, by both kinds of subject."""
@@ -56,8 +59,10 @@ class Bench:
             ("bare", self.bare, extent.tasks),
             ("instant", self.instant, extent.tasks),
             ("second", self.second, extent.second_tasks),
+            ("kept", self.kept, extent.second_tasks),
             ("server", self.server, extent.server_tasks),
             ("single", self.single, extent.single_tasks),
+            ("kept_single", self.kept_single, extent.single_tasks),
         ]
         results = {}
         for name, run, tasks in reversed(runs) if number % 2 else runs:
@@ -82,6 +87,11 @@ class Bench:
         await self._load(tasks)
         return await self._run(subjects.ours(self._stage.place(), tasks, 1))
 
+    async def kept(self, tasks: int) -> Result:
+        """The same, and every turn is recorded."""
+        await self._load(tasks)
+        return await self._run(subjects.ours(self._stage.place(**self._record()), tasks, 1))
+
     async def server(self, tasks: int) -> Result:
         """A backlog for us, with the provider's API over HTTP."""
         await self._stage.provider.reset()
@@ -90,9 +100,21 @@ class Bench:
 
     async def single(self, tasks: int) -> Result:
         """Single tasks, each created while our worker has nothing else to do."""
+        return await self._one_by_one(tasks, {})
+
+    async def kept_single(self, tasks: int) -> Result:
+        """The same, and every turn is recorded."""
+        return await self._one_by_one(tasks, self._record())
+
+    def _record(self) -> dict[str, str]:
+        """Settings of a worker with a transcript: a new SQLite file for each run."""
+        folder = tempfile.mkdtemp(dir=self._folder)
+        return {"TRANSCRIPT_URL": f"sqlite:///{folder}/transcript.db", "API_PORT": "0"}
+
+    async def _one_by_one(self, tasks: int, settings: Mapping[str, str]) -> Result:
         await self._stage.purge()
         port = free_port()
-        place = self._stage.place(HEALTH_PORT=str(port))
+        place = self._stage.place(HEALTH_PORT=str(port), **settings)
         async with running(subjects.ours(place, tasks, 0)) as subject:
             await wait_until(lambda: http_ok(port, "/readyz"), 30, "a ready worker")
             for _ in range(tasks):
@@ -138,15 +160,21 @@ class Bench:
         await self._stage.load(self._four, tasks // TURNS)
 
 
+@asynccontextmanager
+async def _folder() -> AsyncIterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        yield Path(folder)
+
+
 async def measure(extent: Extent) -> dict[str, Any]:
     """Run the bench and return all there is to know of it."""
     started = datetime.now(UTC)
     known = {"date": started.isoformat(timespec="seconds"), "machine": machine.facts(), "extent": asdict(extent)}
-    async with stage.open_stage() as parts:
+    async with stage.open_stage() as parts, _folder() as folder:
         four, one = (stage.model(turns, stage.TOPIC) for turns in (TURNS, 1))
         await parts.rest.deploy(four, one)
         versions = machine.versions() | await stage.versions(parts)
-        bench = Bench(parts, four, one, extent)
+        bench = Bench(parts, four, one, extent, folder)
         await bench.warm_up()
         _say(f"warm after {extent.warm_up_tasks} tasks")
         rounds = [figures.of_round(await bench.one_round(number)) for number in range(extent.rounds)]

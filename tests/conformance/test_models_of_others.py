@@ -53,6 +53,28 @@ async def test_without_declared_inputs_a_task_sees_what_its_thread_does_not_know
     assert "## Inputs" not in blind_question
 
 
+async def test_look_alike_ids_keep_their_results_apart(rig: Rig) -> None:
+    model = await rig.deploy(*(rig.step(each) for each in ("Step-1", "Step.1", "Step_1", "Step_1_meta")))
+    await rig.start_worker()
+    instance = await rig.run(model)
+
+    names = {name for name in await rig.rest.variables(instance) if name.startswith("Step")}
+    results = {name for name in names if f"{name}_meta" in names}
+    assert len(results) == 4
+    assert "Step_1" in results
+    assert all(re.fullmatch(r"Step_1(_meta)?(_[0-9a-f]{6})?", name) for name in results)
+
+
+async def test_a_variable_that_only_has_a_results_name_is_shown(rig: Rig) -> None:
+    model = await rig.deploy(rig.step("refine", data_output="draft"), rig.step("close"))
+    await rig.start_worker()
+    await rig.run(model, {"draft": "the first draft of a person"})
+
+    [refine], [close] = about(rig, "Refine"), about(rig, "Close")
+    assert inputs(refine) == {"draft": "the first draft of a person"}
+    assert "## Inputs" not in close, "by then it is what the thread said itself"
+
+
 async def test_what_finds_no_room_is_named_in_the_question_and_in_the_log(rig: Rig) -> None:
     model = await rig.deploy(rig.step("frame"))
     await rig.start_worker(input_tokens=100)

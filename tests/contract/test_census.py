@@ -16,6 +16,7 @@ from worker.erasure import Kept, Receipt, Step, Store
 from worker.errors import StoreDown
 from worker.threads import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
 from worker.threads.connect import Client
+from worker.threads.record import CorruptRecord
 
 LEASE = timedelta(seconds=30)
 KEEP = timedelta(days=30)
@@ -226,6 +227,13 @@ async def test_an_order_is_open_until_it_is_complete_and_can_be_read_then(ledger
 
     assert await ledger.open_orders() == []
     assert await ledger.receipt("4711") == complete
+
+
+async def test_an_order_that_nobody_can_read_is_said_to_be_so(redis: Client, ledger: RedisLedger) -> None:
+    for text in ("", "[]", "{}", '{"schema": 2}', '{"schema": 1, "id": "4711"}'):
+        await redis.hset("test:default:erasures", "4711", text)
+        with pytest.raises(CorruptRecord):
+            await ledger.open_orders()
 
 
 async def test_ends_wait_in_their_queue_and_keep_their_first_time(ledger: RedisLedger) -> None:

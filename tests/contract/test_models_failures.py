@@ -9,6 +9,7 @@ import pytest
 from tests.contract.questions import KEY, SECRET_WORD, assistant, question
 from worker.dev.model import ModelServer
 from worker.errors import (
+    AssistantPaused,
     BadRequest,
     ModelDown,
     ModelUnknown,
@@ -38,6 +39,8 @@ def page(status: int) -> Fault:
     }
 
 
+FORBIDDEN: Fault = {"reply": "forbidden"}
+"""For one assistant where a model was asked, for everything otherwise."""
 REFUSALS: list[tuple[Fault, type[WorkerError]]] = [
     ({"reply": "rate_limit"}, ModelDown),
     ({"reply": "quota"}, ProviderPaused),
@@ -46,7 +49,6 @@ REFUSALS: list[tuple[Fault, type[WorkerError]]] = [
     ({"reply": "unauthorized"}, ProviderPaused),
     (page(401), ProviderPaused),
     (replied(402), ProviderPaused),
-    ({"reply": "forbidden"}, ProviderPaused),
     (replied(409), ModelDown),
     (replied(425), ModelDown),
     ({"reply": "overloaded"}, ModelDown),
@@ -99,7 +101,9 @@ def text_of(error: BaseException) -> str:
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"), [*REFUSALS, *((fault, ModelUnknown) for fault in LOST)], ids=lambda part: str(part)[:70]
+    ("fault", "error"),
+    [*REFUSALS, (FORBIDDEN, AssistantPaused), *((fault, ModelUnknown) for fault in LOST)],
+    ids=lambda part: str(part)[:70],
 )
 async def test_failed_turn_is_one_request_and_one_error(
     model: OpenAIModel, server: ModelServer, thread: str, fault: Fault, error: type[WorkerError]
@@ -116,7 +120,9 @@ async def test_failed_turn_is_one_request_and_one_error(
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"), [*REFUSALS, *((fault, ModelDown) for fault in LOST)], ids=lambda part: str(part)[:70]
+    ("fault", "error"),
+    [*REFUSALS, (FORBIDDEN, ProviderPaused), *((fault, ModelDown) for fault in LOST)],
+    ids=lambda part: str(part)[:70],
 )
 @pytest.mark.parametrize("call", ["items.list", "conversations.retrieve"])
 async def test_call_that_only_reads_has_nothing_to_be_unknown_about(

@@ -174,7 +174,7 @@ async def test_what_redis_could_not_take_goes_from_memory(parts: Parts) -> None:
         async def there() -> bool:
             return await parts.recorded() == ["Answer 1."]
 
-        await wait_until(there, what="the exchange from memory")
+        await wait_until(there, 30, "the exchange from memory")
     assert moody.calls == 2
 
 

@@ -140,12 +140,13 @@ def bound_under_hold(seen: Evidence, _: Explained = NOTHING) -> list[str]:
 
 
 def unlocked(seen: Evidence, _: Explained = NOTHING) -> list[str]:
-    """After a clean stop no task is locked by one of us."""
+    """After a clean stop no task is locked by one of us, but for those that wait for their next try after a failure."""
     now = datetime.now(UTC)
     return [
         f"task {each['id']} is locked by {each['workerId']} until {each['lockExpirationTime']}"
         for each in seen.tasks
         if each["workerId"] in seen.workers() and datetime.fromisoformat(each["lockExpirationTime"]) > now
+        if not (each["errorMessage"] and each["retries"])
     ]
 
 

@@ -10,7 +10,7 @@ from worker.dev.servers import Valkey
 
 
 def paused(dependency: str) -> bool:
-    return metrics.PAUSED.labels(dependency)._value.get() == 1
+    return bool(metrics.PAUSED.labels(dependency)._value.get())
 
 
 async def busy(rig: Rig, **settings: object) -> None:

@@ -284,13 +284,15 @@ async def test_a_business_key_is_erased_with_all_its_instances_and_what_they_sha
 
 
 async def test_a_thread_that_a_variable_was_copied_from_is_not_taken_for_the_childs_own(kept: Rig) -> None:
-    child = await kept.deploy(kept.step("inner", data_input="-"))
+    kept.assistant("critic")
+    child = await kept.deploy(kept.step("inner", "critic", data_input="-"))
     parent = process(line(step_xml(kept, "outer"), call("sub", child), step_xml(kept, "last")))
     await kept.rest.deploy(parent)
     await kept.start_worker()
     instance, thread = await ran(kept, parent)
     [row] = await kept.rest.get("history/process-instance", superProcessInstanceId=instance)
     await recorded(kept, row["id"], 1)
+    assert await thread_of(kept, row["id"]) == thread, "the engine copied it"
     async with hands(kept) as hand:
         receipt = await hand.erase(row["id"])
 
@@ -302,6 +304,50 @@ async def test_a_thread_that_a_variable_was_copied_from_is_not_taken_for_the_chi
 
 def step_xml(rig: Rig, activity: str) -> str:
     return element(rig.step(activity, data_input="-"))
+
+
+async def test_a_thread_is_not_erased_under_a_turn(kept: Rig) -> None:
+    model = await kept.deploy(kept.step("frame", data_input="-"))
+    kept.provider.fault("responses.create", hold="gate")
+    await kept.start_worker()
+    instance = await kept.rest.start(model)
+    await wait_until(lambda: kept.calls("responses.create") == 1, what="the call")
+    [thread] = kept.provider.conversations()
+    async with hands(kept) as hand:
+        receipt = await hand.erase(instance, force=True)
+        assert any("a turn runs" in step.why for step in receipt.open)
+        assert not kept.provider.conversations()[thread]["deleted"]
+
+        kept.provider.release("gate")
+        await kept.rest.wait_for_end(instance)
+        await recorded(kept, instance, 1)
+        [final] = await hand.eraser.resume()
+        assert final.open == ()
+        assert not hand.has_thread(thread)
+        assert await hand.keys(instance) == []
+
+
+async def test_a_run_in_the_background_is_cancelled_with_its_thread(kept: Rig) -> None:
+    text = '---\nname: analyst\nversion: "1.0"\nmodel: gpt-5-mini\nbackground: true\n---\nYou think.\n'
+    (kept.folder / "analyst@1.0.md").write_text(text)
+    kept.provider.fault("responses.create", queued=600)
+    worker = await kept.start_worker()
+    instance = await kept.rest.start(await kept.deploy(kept.step("frame", data_input="-")))
+
+    async def noted() -> bool:
+        async with kept.redis() as redis:
+            return any([await redis.hget(name, "response") async for name in redis.scan_iter("*:turn:*")])
+
+    await wait_until(noted, what="the run to be noted")
+    await worker.kill()
+    await let_go(kept)
+    await kept.rest.delete(f"process-instance/{instance}")
+    async with hands(kept) as hand:
+        receipt = await hand.erase(instance)
+
+        assert receipt.completed_at is not None
+        assert kept.calls("responses.cancel") == 1
+        assert await hand.keys() == []
 
 
 # Killed anywhere
@@ -484,6 +530,30 @@ async def test_a_thread_by_business_key_ends_with_the_last_instance_that_has_it(
         await hand.retention.sweep()
         assert not hand.has_thread(thread)
         assert await hand.keys() == []
+
+
+async def test_an_end_that_waits_is_given_up_when_an_instance_with_the_key_runs_again(kept: Rig) -> None:
+    shared = kept.step("frame", data_input="-", service_thread="business-key")
+    model = await kept.deploy(shared, kept.step("decide", topic=kept.topic + "_later", service_thread="business-key"))
+    await kept.start_worker()
+    first = await kept.rest.start(model, business_key="order 7")
+    await kept.until_open(first, "decide")
+    await recorded(kept, first, 1)
+    await kept.rest.delete(f"process-instance/{first}")
+    [thread] = kept.provider.conversations()
+    kept.provider.fault("items.list", times=None, reply="overloaded")
+    async with hands(kept) as hand:
+        assert (await hand.retention.sweep()).delayed
+        kept.provider.clear_faults()
+        second = await kept.rest.start(model, business_key="order 7")
+        await kept.until_open(second, "decide")
+        await recorded(kept, second, 1)
+
+        await hand.retention.sweep()
+
+        assert hand.has_thread(thread)
+        assert len(await hand.texts(first)) == 2
+    assert (await kept.meta(second, "frame"))["thread"] == thread
 
 
 async def test_a_thread_of_one_task_ends_with_the_instance(kept: Rig) -> None:

@@ -16,12 +16,16 @@ from tests.contract.test_redis_tls import PAIR
 from tests.flow.command import COMMAND, environment, started
 from tests.flow.gateway import Passed, gateway
 from tests.flow.rig import Rig
-from tests.models import Model, unique
+from tests.models import Model, bpmn, unique
 from tests.rest import connect
 from tests.waiting import wait_until
+from worker import bootstrap
+from worker.conversations import EVERYTHING, Message, MessageFilter
 from worker.dev.engine import Engine
 from worker.dev.processes import HOST, Process, free_port, running
+from worker.ending import Keeper
 from worker.settings import Settings
+from worker.transcript import SqlConversations, open_database
 
 
 def test_every_setting_has_a_test_here() -> None:
@@ -261,6 +265,46 @@ async def test_thread_days_are_how_long_a_thread_is_remembered_after_its_last_us
         assert await redis.ttl(name) > 86400, "its use moves the end"
 
 
+@pytest.mark.parametrize(("days", "erased"), [("0", True), ("1", False), ("never", False)])
+async def test_retention_threads_days_are_how_long_a_thread_outlives_its_process(
+    rig: Rig, days: str, *, erased: bool
+) -> None:
+    model = await rig.deploy(rig.step("one"))
+    await rig.start_worker()
+    await rig.run(model)
+
+    settings = rig.build_settings(retention_threads_days=days)
+    async with bootstrap.connect(settings) as adapters:
+        keeper = Keeper(bootstrap.outside(settings, adapters), bootstrap.policy(settings))
+        assert await keeper.round()
+
+    [conversation] = rig.provider.conversations().values()
+    assert conversation["deleted"] == erased
+
+
+@pytest.mark.parametrize(
+    ("days", "kind", "left"), [("0", "remove", 0), ("0", "anonymise", 2), ("0", "keep", 2), ("1", "remove", 2)]
+)
+async def test_retention_transcript_days_and_retention_transcript_say_what_becomes_of_the_record(
+    rig: Rig, tmp_path: Path, days: str, kind: str, left: int
+) -> None:
+    rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/transcript.db"}
+    model = await rig.deploy(rig.step("one"))
+    worker = await rig.start_worker()
+    instance = await rig.run(model)
+    await worker.stop()  # which records what is left
+
+    settings = rig.build_settings(retention_transcript_days=days, retention_transcript=kind)
+    async with bootstrap.connect(settings) as adapters:
+        keeper = Keeper(bootstrap.outside(settings, adapters), bootstrap.policy(settings))
+        assert await keeper.round()
+        assert adapters.conversations is not None
+        page = await adapters.conversations.messages(MessageFilter(instance=instance), within=EVERYTHING)
+
+    assert len(page.items) == left
+    assert [each.content == "[removed]" for each in page.items] == [kind == "anonymise"] * left
+
+
 async def test_health_host_and_health_port_are_where_probes_are_answered(rig: Rig) -> None:
     port = free_port()
     async with started(rig, health_host="127.0.0.2", health_port=port), aiohttp.ClientSession() as session:
@@ -312,3 +356,101 @@ def _polls(passed: list[Passed], topic: str, wanted: int) -> list[Passed] | None
     """The first so many polls for this topic; the probes of the engine are for another one."""
     polls = [each for each in passed if [entry["topicName"] for entry in each.body["topics"]] == [topic]]
     return polls[:wanted] if len(polls) >= wanted else None
+
+
+async def test_transcript_url_is_where_conversations_are_kept(rig: Rig, tmp_path: Path) -> None:
+    await rig.start_worker(transcript_url=f"sqlite:///{tmp_path}/kept.db", api_port=0)
+    instance = await rig.run(await rig.deploy(rig.step("one")))
+
+    assert len(await arrived(f"sqlite:///{tmp_path}/kept.db", instance, 2)) == 2
+
+
+async def test_tenants_are_served_and_no_others(rig: Rig) -> None:
+    model = bpmn(rig.step("one"))
+    for tenant in ("north", "south"):
+        await rig.rest.deploy(model, tenant=tenant)
+    await rig.start_worker(tenants="north")
+    instances = {tenant: await rig.rest.start(model, tenant=tenant) for tenant in ("south", "north")}
+    await rig.rest.wait_for_end(instances["north"])
+
+    [waiting] = await rig.rest.tasks(instances["south"])
+    assert waiting["workerId"] is None
+
+
+async def test_input_tokens_are_the_room_for_variables_that_nobody_declared(rig: Rig) -> None:
+    await rig.start_worker(input_tokens=100)
+    await rig.run(await rig.deploy(rig.step("one")), {"long": "x" * 500, "short": "y"})
+
+    [question] = rig.questions()
+    assert "Not included, for lack of room: long." in question
+
+
+async def test_seed_tokens_are_the_room_for_earlier_turns_on_a_recreated_thread(rig: Rig, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/kept.db"
+    later = unique("topic")
+    model = await rig.deploy(rig.step("one"), rig.step("two", topic=later))
+    await rig.start_worker(transcript_url=url, api_port=0)
+    instance = await rig.rest.start(model)
+    await rig.until_open(instance, "two")
+    await arrived(url, instance, 2)
+    [thread] = rig.provider.conversations()
+    rig.provider.forget(thread)
+    await rig.start_worker(transcript_url=url, api_port=0, seed_tokens=0, topics=later)
+    await rig.rest.wait_for_end(instance)
+
+    meta = await rig.meta(instance, "two")
+    assert (meta["use"], meta["seeded"]) == ("recreated", 0)
+
+
+async def test_api_host_api_port_and_api_tokens_are_where_and_by_whom_the_record_is_read(
+    rig: Rig, tmp_path: Path
+) -> None:
+    port, token = free_port(), "a-token-of-sixteen-or-more"
+    tokens = json.dumps({token: "viewer"})
+    await rig.start_worker(
+        transcript_url=f"sqlite:///{tmp_path}/kept.db", api_host="127.0.0.2", api_port=port, api_tokens=tokens
+    )
+    url = f"http://127.0.0.2:{port}/api/counts"
+
+    async def status(**headers: str) -> int:
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as reply:
+            return reply.status
+
+    async def answers() -> bool:
+        try:
+            return await status() == 401
+        except aiohttp.ClientError:
+            return False
+
+    await wait_until(answers, what="the API")
+    assert await status(Authorization=f"Bearer {token}") == 200
+
+
+async def test_api_frames_are_whose_pages_may_show_ours(rig: Rig, tmp_path: Path) -> None:
+    port = free_port()
+    await rig.start_worker(
+        transcript_url=f"sqlite:///{tmp_path}/kept.db", api_port=port, api_frames="https://cockpit.example"
+    )
+    policies: list[str] = []
+
+    async def answers() -> bool:
+        try:
+            async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/") as reply:
+                policies.append(reply.headers["Content-Security-Policy"])
+        except aiohttp.ClientError:
+            return False
+        return True
+
+    await wait_until(answers, what="the page")
+    assert "frame-ancestors https://cockpit.example" in policies[0]
+
+
+async def arrived(url: str, instance: str, count: int) -> list[Message]:
+    """The messages of an instance once there are so many."""
+    async with open_database(url) as database:
+
+        async def enough() -> list[Message]:
+            page = await SqlConversations(database).messages(MessageFilter(instance=instance), within=EVERYTHING)
+            return list(page.items) if len(page.items) >= count else []
+
+        return await wait_until(enough, 20, f"{count} messages")

@@ -106,7 +106,7 @@ async def test_show_export_and_search_give_the_text(kept: Rig, tmp_path: Path) -
         await assistant_worker(kept, "threads", "export", instance, "--format", "markdown", "--output", str(file))
         for _ in range(2)
     ]
-    found = await assistant_worker(kept, "transcript", "search", "LITHIUM", "batter", "--json")
+    found = await assistant_worker(kept, "transcript", "search", "LITHIUM", "pac", "--json")
     table = await assistant_worker(kept, "transcript", "search", "lithium", "--assistant", "analyst")
     nothing = await assistant_worker(kept, "transcript", "search", "lithium", "--instance", "another")
 

@@ -7,24 +7,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
 from worker import page as pages
 from worker.api import Access, app, serve
 from worker.api.application import Extension
-from worker.errors import EngineDown, TaskLost
+from worker.errors import EngineDenied, EngineDown, TaskLost
 from worker.page import Processes, State
-from worker.transcript import SqlConversations, SqlTranscript, open_database
+from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
 
+PATIENCE_MS = 20_000
+"""For what a browser does in moments, on a machine that has much else to do."""
 DECISION = Path(__file__).parents[2] / "bpmn" / "decision" / "decision.bpmn"
 
 
 @dataclass(slots=True)
 class Deployed:
-    """An engine that has one model and tells given states; None for what it does not have."""
+    """An engine that has one model and tells given states; None for what it does not have, or does not `let` see."""
 
     model: str | None = None
     states: Mapping[str, State] | None = None
+    let: bool = True
 
     async def xml(self, definition_id: str) -> str:
         if self.model is None:
@@ -33,7 +36,7 @@ class Deployed:
 
     async def activity_states(self, instance_id: str) -> Mapping[str, State]:
         if self.states is None:
-            raise EngineDown(instance_id)
+            raise (EngineDown if self.let else EngineDenied)(instance_id)
         return self.states
 
 
@@ -58,19 +61,39 @@ async def site(
     port: int = 0,
 ) -> AsyncIterator[Site]:
     """Serve the page; the record is empty."""
+    async with (
+        open_database(f"sqlite:///{folder}/record.db") as database,
+        site_on(
+            database, processes, tokens=tokens, can_erase=can_erase, extend=extend, frames=frames, port=port
+        ) as served,
+    ):
+        yield served
+
+
+@asynccontextmanager
+async def site_on(
+    database: Database,
+    processes: Processes,
+    *,
+    tokens: str = "",
+    can_erase: bool = False,
+    extend: Sequence[Extension] = (),
+    frames: Sequence[str] = (),
+    port: int = 0,
+) -> AsyncIterator[Site]:
+    """Serve the page over a record."""
     errors: list[Exception] = []
-    async with open_database(f"sqlite:///{folder}/record.db") as database:
-        conversations = SqlConversations(database)
-        page = pages.routes(conversations, processes, engine_name="default", can_erase=can_erase)
-        served = app(
-            conversations,
-            Access.of(tokens),
-            report=errors.append,
-            extend=[page, *extend],
-            frame_ancestors=frames,
-        )
-        async with serve(served, "127.0.0.1", port) as taken:
-            yield Site(f"http://127.0.0.1:{taken}", SqlTranscript(database), errors)
+    conversations = SqlConversations(database)
+    page = pages.routes(conversations, processes, engine_name="default", can_erase=can_erase)
+    served = app(
+        conversations,
+        Access.of(tokens),
+        report=errors.append,
+        extend=[page, *extend],
+        frame_ancestors=frames,
+    )
+    async with serve(served, "127.0.0.1", port) as taken:
+        yield Site(f"http://127.0.0.1:{taken}", SqlTranscript(database), errors)
 
 
 @dataclass(slots=True)
@@ -116,13 +139,14 @@ def chromium() -> str:
 async def browsing(**options: object) -> AsyncIterator[BrowserContext]:
     """A browser without a past. Its own sandbox does not work as root, and shows only what we serve."""
     path = chromium()
+    expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
         try:
             context = await browser.new_context(**options)  # type: ignore[arg-type] # a few of its many
-            context.set_default_timeout(20_000)
+            context.set_default_timeout(PATIENCE_MS)
             yield context
         finally:
             await browser.close()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.models import ServiceTask, bpmn, unique
-from tests.page.site import Deployed, browsing, site, watch
+from tests.engines import open_engine
+from tests.page.site import DECISION, browsing, site, watch
 from tests.records import exchange, key
 from tests.rest import connect
 from worker.dev.engine import Engine, Kind
@@ -19,19 +19,21 @@ KINDS: tuple[Kind, ...] = ("camunda",) if WANTED == "camunda" else ("operaton", 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_cockpit_shows_the_conversation_of_an_instance_in_a_tab(kind: Kind, tmp_path: Path) -> None:
     port = free_port()
-    model = bpmn(ServiceTask("frame", unique("topic"), name="Frame the decision"))
     async with (
         running(Engine(kind, conversations=f"http://127.0.0.1:{port}")) as engine,
         connect(engine) as rest,
-        site(tmp_path, Deployed(), can_erase=True, frames=[f"http://127.0.0.1:{engine.port}"], port=port) as served,
+        open_engine(engine.base_url) as processes,
+        site(tmp_path, processes, can_erase=True, frames=[f"http://127.0.0.1:{engine.port}"], port=port) as served,
         browsing(viewport={"width": 1280, "height": 900}) as context,
     ):
-        (definition,) = await rest.deploy(model)
-        instance = await rest.start(model, business_key="order-1")
+        (definition,) = await rest.deploy(DECISION)
+        instance = await rest.start("decision", business_key="order-1")
         said = exchange(1, key(instance), activity_id="frame", definition_id=definition, answer="A **plain** answer.")
         await served.transcript.record(said)
         watched = await watch(context)
         page = watched.page
+        failed = list[str]()
+        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
         await page.goto(engine.cockpit_url)
         await page.get_by_placeholder("Username").fill(engine.user)
         await page.get_by_placeholder("Password").fill(engine.password)
@@ -44,6 +46,7 @@ async def test_cockpit_shows_the_conversation_of_an_instance_in_a_tab(kind: Kind
         await frame.get_by_text("A plain answer.").wait_for()
 
         assert await frame.locator("strong", has_text="plain").count() == 1
+        assert await frame.get_by_role("link", name="Frame the decision running, 1 turn").count() == 1
         assert await frame.get_by_role("button", name="Erase").count() == 0, "it is for reading"
         if shots := os.environ.get("PAGE_SHOTS"):
             await page.screenshot(path=f"{shots}/cockpit-{kind}.png")
@@ -52,4 +55,5 @@ async def test_cockpit_shows_the_conversation_of_an_instance_in_a_tab(kind: Kind
         full = await opened.value
         await full.get_by_role("heading", name=said.definition_key).wait_for()
         assert full.url == f"{served.url}/instances/{instance}"
+        assert [url for url in failed if url.startswith(served.url)] == []
         assert served.errors == []

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.page.site import Site, Watched, browsing, watch
 from tests.records import exchange, key
@@ -36,37 +36,55 @@ HOSTILE = {
 }
 
 
+async def say(served: Site, number: int, instance: str, text: str) -> None:
+    """Record a turn in which everything that comes from outside is hostile."""
+    name = text[:100].replace("\x00", "")
+    await served.transcript.record(
+        exchange(
+            number,
+            key(instance, assistant=name),
+            question=text,
+            answer=text,
+            activity_id="frame",
+            activity_name=name,
+            business_key=name,
+            detail=name,
+        )
+    )
+
+
+async def check(page: Page, address: str) -> None:
+    """See that nothing has run, and that there is nothing that could load or lead elsewhere."""
+    assert await page.evaluate("window.ran") is None
+    assert await page.locator("main :is(img, iframe, script, object, embed, form[action], style, video)").count() == 0
+    assert await page.locator("main a:not([href^='/'], .bjs-powered-by)").count() == 0
+    assert await page.locator(":is(.content, bdi, .excerpt) :is([href], [src], [style], svg)").count() == 0
+    assert page.url == address
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
 async def test_a_hostile_answer_neither_runs_nor_loads_nor_leads_anywhere(
     served: Site, browser: Watched, kind: str
 ) -> None:
-    text = HOSTILE[kind]
-    said = exchange(
-        20,
-        key("instance-x", assistant=text[:80].replace("\x00", "")),
-        question=text,
-        answer=text,
-        activity_id="frame",
-        activity_name=text[:100].replace("\x00", ""),
-        business_key=text[:100].replace("\x00", ""),
-        detail=text[:50],
-    )
-    await served.transcript.record(said)
+    await say(served, 20, "instance-x", HOSTILE[kind])
     page = browser.page
-    for address in ("/instances/instance-x", "/instances", "/conversations", "/search?q=script", "/search?q=evil"):
-        await page.goto(served.url + address)
-        await page.locator("main h1").wait_for()
-        if address.endswith("-x"):
-            await expect(page.locator("article.agent .content")).not_to_be_empty()
-            await page.locator(".badge").first.wait_for()
-        assert await page.evaluate("window.ran") is None
-        assert (
-            await page.locator("main :is(img, iframe, script, object, embed, form[action], style, video)").count() == 0
-        )
-        assert await page.locator("main a:not([href^='/'], .bjs-powered-by)").count() == 0
-        assert await page.locator(".content [href], .content [src], .content [style], .content svg").count() == 0
-        assert page.url == served.url + address
+    await page.goto(f"{served.url}/instances/instance-x")
+    await expect(page.locator("article.agent .content")).not_to_be_empty()
+    await page.locator(".badge").first.wait_for()
+    await check(page, f"{served.url}/instances/instance-x")
     assert browser.foreign(served.url) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/instances", "/conversations", "/search?q=script", "/search?q=evil", "/embed/instances/instance-3"]
+)
+async def test_lists_of_hostile_texts_do_not_either(served: Site, browser: Watched, path: str) -> None:
+    for number, text in enumerate(HOSTILE.values()):
+        await say(served, 20 + number, f"instance-{number}", text)
+    page = browser.page
+    await page.goto(served.url + path)
+    await expect(page.locator("main bdi").nth(3)).to_be_attached()
+    await check(page, served.url + path)
 
 
 async def test_a_text_that_turns_the_direction_turns_nothing_beside_it(served: Site, browser: Watched) -> None:

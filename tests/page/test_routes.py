@@ -72,6 +72,9 @@ async def test_the_engine_is_passed_on_and_its_absence_too(tmp_path: Path) -> No
         assert (gone.status, away.status) == (404, 503)
         assert "does not have" in gone.json["detail"]
         assert "engine" in away.json["detail"]
+    async with asked(tmp_path, Deployed(let=False)) as api:
+        denied = await api.get("/api/instances/instance-a/states")
+        assert (denied.status, "right" in denied.json["detail"]) == (503, True)
 
 
 async def test_activities_are_summed_over_turns_and_attempts(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from playwright.async_api import expect
 
 from tests.page.site import Site, Watched
 from tests.records import exchange, key
+from tests.waiting import wait_until
 
 TURNS = 500
 
@@ -25,11 +26,11 @@ async def test_a_thousand_messages_come_page_by_page_and_end(served: Site, brows
     await expect(page.get_by_text("Number 1 it is.")).to_be_visible()
     await expect(page.get_by_role("link", name="Frame the decision done, 500 turns")).to_be_visible()
 
-    shown = 100
-    while shown < 2 * TURNS:  # more comes when the end is near
-        await page.keyboard.press("End")
-        shown += 100
-        await expect(articles).to_have_count(shown)
+    async def at_the_end() -> bool:
+        await page.keyboard.press("End")  # more comes when the end is near
+        return await articles.count() == 2 * TURNS
+
+    await wait_until(at_the_end, 60, "the last page")
     await page.keyboard.press("End")
     await expect(page.get_by_text("That is all.")).to_be_visible()
     await expect(page.get_by_text(f"Number {TURNS} it is.")).to_be_visible()

@@ -8,8 +8,9 @@ from playwright.async_api import expect
 
 from tests.api.client import OPERATOR, TOKENS, VIEWER
 from tests.page.site import Deployed, browsing, site, watch
-from tests.records import exchange, key
+from tests.records import START, exchange, key
 from worker.api import Operator
+from worker.erasure import Receipt, Step, Store
 
 
 class Erasing:
@@ -20,11 +21,15 @@ class Erasing:
 
     def __call__(self, application: FastAPI) -> None:
         @application.post("/api/erase")
-        async def erase(_: Operator, body: dict[str, Any]) -> dict[str, Any]:
+        async def erase(_: Operator, body: dict[str, Any]) -> Receipt:
             self.asked.append(body)
             if len(self.asked) == 1:
                 raise HTTPException(409, "The instance still runs.")
-            return {"instance": body["instance"], "stores": [{"store": "<b>redis</b>", "removed": 3}]}
+            steps = (
+                Step(Store.REDIS, "<b>keys</b>").removed(3, START),
+                Step(Store.ENGINE, "variables").kept("the engine is away"),
+            )
+            return Receipt("order-1", "default", body["instance"], None, START, steps=steps)
 
 
 async def test_a_token_is_asked_for_and_kept_for_the_tab_alone(tmp_path: Path) -> None:
@@ -82,8 +87,11 @@ async def test_an_operator_erases_after_a_question(tmp_path: Path) -> None:
         await expect(dialog.get_by_role("alert")).to_have_text("The instance still runs.")
         await dialog.get_by_role("button", name="Erase for good").click()
 
-        await expect(page.get_by_role("heading", level=1)).to_have_text("Erased")
-        await expect(page.locator("pre")).to_contain_text('"store": "<b>redis</b>"')
+        heading = page.get_by_role("heading", level=1)
+        await expect(heading).to_have_text("Not all is erased yet")
+        await expect(heading).to_be_focused()
+        await expect(page.get_by_role("row", name="redis <b>keys</b> removed 3")).to_be_visible()
+        await expect(page.get_by_role("row", name="engine variables open 0 — the engine is away")).to_be_visible()
         assert erasing.asked == [{"instance": "instance-a"}] * 2
         assert served.errors == []
 

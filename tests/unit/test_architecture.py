@@ -15,7 +15,19 @@ from worker import errors
 ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "worker"
 
-PURE = {"domain", "conversations", "errors", "verdict", "ports", "properties", "inputs", "prompt", "result", "record"}
+PURE = {
+    "domain",
+    "conversations",
+    "erasure",
+    "errors",
+    "verdict",
+    "ports",
+    "properties",
+    "inputs",
+    "prompt",
+    "result",
+    "record",
+}
 CORE = {
     "turn",
     "asking",
@@ -45,7 +57,10 @@ DRIVERS: dict[str, set[str]] = {
     "failpoints": set(),
     "api": {"fastapi", "pydantic", "starlette", "structlog", "uvicorn"},
     "transcript": {"alembic", "asyncpg", "sqlalchemy", "structlog"},
+    "commands": {"pydantic", "rich"},
     "doctor": {"rich"},
+    "ending": {"structlog"},
+    "page": {"fastapi", "markdown_it", "pydantic", "starlette", "structlog"},
     "cli": set(),
     "bootstrap": {"structlog"},
 }

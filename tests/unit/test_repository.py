@@ -183,3 +183,11 @@ def test_every_script_says_what_it_takes_and_gives_and_why_it_may_be_repeated(pa
     head = path.read_text().partition("\n\n")[0]
     for line in ("-- KEYS ", "-- ARGV ", "-- returns ", "-- repeat "):
         assert line in head
+
+
+def test_every_test_that_the_architecture_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", texts()["ARCHITECTURE.md"]))
+    tests = "\n".join(text for name, text in texts().items() if name.startswith("tests/"))
+
+    assert named
+    assert {name for name in named if f"def {name}(" not in tests} == set()

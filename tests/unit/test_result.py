@@ -250,6 +250,7 @@ def test_meta_tells_how_the_answer_came_about() -> None:
         "recovered": None,
         "repaired": False,
         "seeded": 0,
+        "fields": [],
         "response": "resp_1",
         "tokens": {"input": 7, "output": 5},
         "seconds": {"model": 1.235, "look": 0.01},

@@ -103,6 +103,9 @@ def test_defaults_are_those_that_are_promised() -> None:
         "thread_validation": "strict",
         "seed_tokens": 50_000,
         "thread_days": 30,
+        "retention_threads_days": 30,
+        "retention_transcript_days": 365,
+        "retention_transcript": "keep",
         "health_host": "127.0.0.1",
         "health_port": 8090,
         "api_host": "127.0.0.1",
@@ -142,6 +145,9 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "THREAD_VALIDATION": ("Optimistic", "optimistic"),
         "SEED_TOKENS": ("0", 0),
         "THREAD_DAYS": ("1", 1),
+        "RETENTION_THREADS_DAYS": ("Never", None),
+        "RETENTION_TRANSCRIPT_DAYS": ("0", 0),
+        "RETENTION_TRANSCRIPT": ("Remove", "remove"),
         "HEALTH_HOST": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - only read, not listened on
         "HEALTH_PORT": ("0", 0),
         "API_HOST": ("::1", "::1"),
@@ -207,6 +213,8 @@ def test_all_mistakes_are_named_at_once(env: Any) -> None:
         ("RETRIES", 1, 100),
         ("TROUBLE_FOR_SECONDS", 0, 604_800),
         ("THREAD_DAYS", 1, 3650),
+        ("RETENTION_THREADS_DAYS", 0, 3650),
+        ("RETENTION_TRANSCRIPT_DAYS", 0, 3650),
         ("HEALTH_PORT", 0, 65535),
     ],
 )
@@ -218,6 +226,16 @@ def test_numbers_have_bounds(env: Any, name: str, low: int, high: int) -> None:
         env(**{name: str(outside)})
         (line,) = mistakes()
         assert line.startswith(f"{name}={outside}: must be ")
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "nev", "9" * 5000])
+def test_a_retention_is_days_or_never(env: Any, value: str) -> None:
+    env(RETENTION_THREADS_DAYS=value)
+    assert mistakes() == [
+        f"RETENTION_THREADS_DAYS={value[:80]}: must be a whole number of days from 0 to 3650, or never"
+    ]
+    env(RETENTION_THREADS_DAYS="never", RETENTION_TRANSCRIPT_DAYS="2")
+    assert (read().retention_threads, read().retention_record) == (None, timedelta(days=2))
 
 
 @pytest.mark.parametrize("value", ["1.5", "ten", "1e2", "9" * 5000])

@@ -14,6 +14,7 @@ from tests.samples import TASK
 from worker import errors, verdict
 from worker.domain import Answer, Outcome
 from worker.errors import (
+    AssistantPaused,
     BadModel,
     BadRequest,
     Conflict,
@@ -98,6 +99,7 @@ def utf16_units(text: str) -> int:
         (EngineDenied("401"), Unlock("401")),
         (StoreDown("no Redis"), Unlock("no Redis")),
         (ProviderPaused("no quota"), Park(timedelta(seconds=60), "provider paused")),
+        (AssistantPaused("no right"), Park(timedelta(seconds=60), "provider paused")),
         (ThreadLocked("busy"), Park(timedelta(seconds=30), "thread locked")),
         (ThreadLocked("busy", retry_after=timedelta(seconds=7)), Park(timedelta(seconds=7), "thread locked")),
     ],

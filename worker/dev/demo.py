@@ -123,7 +123,9 @@ class Demo:
     async def _play(self, application: Application, watch: Watch, parts: Stage, *, crash: bool) -> int:
         """Run one process, watch it, and judge it."""
         await watch.start()
-        self._screen.instance(application, watch.instance, parts.page(watch.instance))
+        self._screen.instance(
+            application, watch.instance, parts.page(watch.instance), parts.conversation(watch.instance)
+        )
         if crash:
             await watch.crash()
         await watch.follow(watch.ended)

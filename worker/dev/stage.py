@@ -5,9 +5,10 @@ import fcntl
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from worker.logs import Event
 
 ROOT: Final = Path(__file__).parents[2]
 COCKPIT_PORT: Final = 8080
+PAGE_PORT: Final = 8091
 
 # A short poll makes a stop quick. After a kill it also matters that the dead worker's last poll is soon over, because
 # until then it may be given a task, and that the new worker asks again soon, because a lapsed lock wakes no poll.
@@ -127,6 +129,10 @@ class Stage:
         """Where Cockpit shows a process instance as long as it runs."""
         return f"{self.engine.cockpit_url}default/#/process-instance/{instance}/runtime"
 
+    def conversation(self, instance: str) -> str:
+        """Where the worker's page shows what was said in a process instance."""
+        return f"http://{HOST}:{self._settings['API_PORT']}/instances/{instance}"
+
     def tasklist(self, task: str) -> str:
         """Where a person completes a user task."""
         tasklist = self.engine.cockpit_url.replace("/cockpit/", "/tasklist/")
@@ -188,10 +194,19 @@ async def set_up(assistants: Path, pace: Pace, ready: Ready) -> AsyncIterator[St
         "LOG_FORMAT": "json",
     }
     async with AsyncExitStack() as stack:
+        cockpit_port = stack.enter_context(_cockpit_port())
+        page_port = stack.enter_context(_port("page", PAGE_PORT))
+        # One for all workers: the one that follows a dead one shows what that one said.
+        record = stack.enter_context(tempfile.TemporaryDirectory(prefix="assistant-worker-record-"))
+        settings |= {
+            "API_PORT": str(page_port),
+            "API_FRAMES": f"http://{HOST}:{cockpit_port},http://localhost:{cockpit_port}",
+            "TRANSCRIPT_URL": f"sqlite:///{record}/transcript.db",
+        }
         async with side_by_side() as group:
             valkey = group.create_task(_start(stack, ready, "Valkey", Valkey), name="start Valkey")
             model = group.create_task(_model(stack, ready, pace.latency_seconds), name="start model server")
-            make_engine = partial(Engine, port=stack.enter_context(_cockpit_port()))
+            make_engine = partial(Engine, port=cockpit_port, conversations=f"http://{HOST}:{page_port}")
             engine = group.create_task(_start(stack, ready, "Operaton", make_engine), name="start Operaton")
         yield Stage(stack, ready, (engine.result(), valkey.result(), model.result()), settings)
 
@@ -202,16 +217,20 @@ async def _model(stack: AsyncExitStack, ready: Ready, latency_seconds: float) ->
     return await _start(stack, ready, "model server", partial(ScriptedModel, latency_seconds))
 
 
+def _cockpit_port() -> AbstractContextManager[int]:
+    return _port("cockpit", COCKPIT_PORT)
+
+
 @contextmanager
-def _cockpit_port() -> Iterator[int]:
-    """Choose the engine's port. An engine binds it seconds later, so demos that start together need a lock for it."""
-    with (cache_directory() / "cockpit-port.lock").open("ab") as lock:
+def _port(name: str, preferred: int) -> Iterator[int]:
+    """Choose a port that is bound seconds later, so demos that start together need a lock for the preferred one."""
+    with (cache_directory() / f"{name}-port.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when we die
         except BlockingIOError:
             yield free_port()
         else:
-            yield free_port(COCKPIT_PORT)
+            yield free_port(preferred)
 
 
 async def _start(stack: AsyncExitStack, ready: Ready, name: str, make: Callable[[], P]) -> P:

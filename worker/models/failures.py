@@ -18,6 +18,7 @@ import openai
 from pydantic import ValidationError
 
 from worker.errors import (
+    AssistantPaused,
     BadRequest,
     ModelDown,
     ModelUnknown,
@@ -52,6 +53,7 @@ class Refusal:
     """What the provider said: the status and its error object's code words, empty where it has none.
 
     `names_thread`: the message speaks of this call's conversation by its id, and not merely of an address with it.
+    `of_a_turn`: the call was to ask a model.
     """
 
     status: int
@@ -59,6 +61,7 @@ class Refusal:
     kind: str = ""
     param: str = ""
     names_thread: bool = False
+    of_a_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Row:
     kinds: Container[str] | None = None
     param: str | None = None
     names_thread: bool = False
+    of_a_turn: bool = False
 
     def fits(self, refusal: Refusal) -> bool:
         """Whether this line speaks of such a refusal."""
@@ -81,6 +85,7 @@ class Row:
             and (self.kinds is None or refusal.kind in self.kinds)
             and self.param in {None, refusal.param}
             and (refusal.names_thread or not self.names_thread)
+            and (refusal.of_a_turn or not self.of_a_turn)
         )
 
 
@@ -117,6 +122,7 @@ TABLE: Final = (
     Row(ModelDown, "the address leads elsewhere: check OPENAI_BASE_URL", statuses=range(300, 400)),
     Row(ProviderPaused, "the provider does not accept the key: check OPENAI_API_KEY", statuses={401}),
     Row(ProviderPaused, "the provider wants to be paid", statuses={402}),
+    Row(AssistantPaused, "the key has no right to ask model {model!r}", statuses={403}, of_a_turn=True),
     Row(ProviderPaused, "the key has no right to this, or not from here", statuses={403}),
     Row(ModelDown, "nothing of this kind at this address: check OPENAI_BASE_URL", statuses={404}),
     Row(ModelUnknown, "the server ran out of time", statuses={408}),
@@ -208,6 +214,7 @@ def _refusal(status: int, error: Mapping[str, Any], call: Call) -> Refusal:
         kind=_word(error.get("type")),
         param=_word(error.get("param")),
         names_thread=bool(call.thread_id and re.search(whole_word, str(error.get("message")))),
+        of_a_turn=call.acts and call.model is not None,
     )
 
 

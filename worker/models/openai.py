@@ -15,6 +15,7 @@ from openai import AsyncOpenAI, DefaultAioHttpClient
 from worker import metrics
 from worker.domain import Answer, Assistant, Question, Said
 from worker.errors import (
+    AssistantPaused,
     BadRequest,
     ModelDown,
     ModelUnknown,
@@ -47,6 +48,7 @@ _OUTCOMES: Final[Mapping[type[BaseException], str]] = {
     ModelDown: "down",
     ProviderAway: "away",
     ProviderPaused: "paused",
+    AssistantPaused: "paused",
     ModelUnknown: "unknown",
     ThreadLocked: "locked",
     ThreadGone: "gone",

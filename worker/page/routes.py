@@ -14,7 +14,7 @@ from worker.api import problems
 from worker.api.access import Grant, Viewer
 from worker.api.routes import After, Backwards, Id, Size, Text
 from worker.conversations import Conversations, Instance, MessageFilter, Page
-from worker.errors import EngineDown, TaskLost
+from worker.errors import EngineDenied, EngineDown, TaskLost
 from worker.page.processes import Processes, State
 from worker.page.reading import Activity, Shown, activities, shown
 
@@ -146,8 +146,8 @@ def _add_processes(router: APIRouter, conversations: Conversations, processes: P
             return Diagram(instance.definition_id, await processes.xml(instance.definition_id))
         except TaskLost:
             raise HTTPException(404, "The engine does not have this process definition any more.") from None
-        except EngineDown:
-            raise HTTPException(503, "The engine cannot be asked now.") from None
+        except EngineDown as exc:
+            raise HTTPException(503, _away(exc)) from None
 
     @router.get("/instances/{instance_id}/states")
     async def instance_states(grant: Viewer, instance_id: Id) -> States:
@@ -155,8 +155,14 @@ def _add_processes(router: APIRouter, conversations: Conversations, processes: P
         instance = await ours(instance_id, grant)
         try:
             return States(await processes.activity_states(instance.id))
-        except EngineDown:
-            raise HTTPException(503, "The engine cannot be asked now.") from None
+        except EngineDown as exc:
+            raise HTTPException(503, _away(exc)) from None
+
+
+def _away(error: EngineDown) -> str:
+    if isinstance(error, EngineDenied):
+        return "The engine does not let this worker see it: its user needs the right to read definitions and history."
+    return "The engine cannot be asked now."
 
 
 async def _visible(conversations: Conversations, instance_id: str, grant: Grant) -> Instance:

@@ -5,19 +5,16 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from pydantic import TypeAdapter, ValidationError
-
 from worker.conversations import Subject
 from worker.erasure import Receipt
 from worker.threads.connect import Client
 from worker.threads.keys import stem
+from worker.threads.receipts import dump_receipt, load_receipt
 from worker.threads.record import CorruptRecord
 from worker.threads.runner import Runner
 
 RECEIPTS_FOR = timedelta(days=90)
 """How long a complete receipt can be asked for."""
-
-_RECEIPT = TypeAdapter(Receipt)
 
 
 class RedisLedger:
@@ -33,7 +30,7 @@ class RedisLedger:
 
     async def keep(self, receipt: Receipt) -> None:
         """See `erasure.Ledger.keep`."""
-        text = _RECEIPT.dump_json(receipt).decode()
+        text = dump_receipt(receipt)
         if receipt.completed_at is None:
             await self._runner.command(self._redis.hset(self._orders, receipt.id, text))
             return
@@ -44,12 +41,12 @@ class RedisLedger:
         """See `erasure.Ledger.receipt`. The open order counts, if there is a complete one of the same id as well."""
         text = await self._runner.command(self._redis.hget(self._orders, order))
         text = text or await self._runner.command(self._redis.get(self._receipt(order)))
-        return _read(text) if text else None
+        return load_receipt(text) if text else None
 
     async def open_orders(self) -> list[Receipt]:
         """See `erasure.Ledger.open_orders`."""
         texts = await self._runner.command(self._redis.hvals(self._orders))
-        return sorted(map(_read, texts), key=lambda receipt: receipt.ordered_at)
+        return sorted(map(load_receipt, texts), key=lambda receipt: receipt.ordered_at)
 
     async def exists(self) -> bool:
         """See `erasure.Ledger.exists`."""
@@ -103,10 +100,3 @@ class RedisLedger:
 
 def _member(subject: Subject) -> str:
     return json.dumps([subject.instance, subject.business_key])
-
-
-def _read(text: bytes | str) -> Receipt:
-    try:
-        return _RECEIPT.validate_json(text)
-    except ValidationError as exc:
-        raise CorruptRecord("an order to erase cannot be read") from exc

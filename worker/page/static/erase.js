@@ -1,7 +1,9 @@
 // Erasing everything about an instance, after a question.
 
 import { post } from "./api.js";
-import { h, name } from "./dom.js";
+import { facts, h, name, number, time } from "./dom.js";
+
+const STATES = { removed: ["removed", "done"], open: ["open", "failed"], stays: ["stays", ""] };
 
 export function eraseButton(instance, done) {
   return h("button", { type: "button", class: "danger", onclick: () => ask(instance, done) }, "Erase …");
@@ -41,12 +43,26 @@ function ask(instance, done) {
   dialog.showModal();
 }
 
-// What was removed where, as the API says it.
+// What was removed where and when, and what could not be.
 export function receipt(said) {
+  const columns = ["Where", "What", "State", "Count", "When", "Why"];
+  const row = (step) => h("tr", { role: "row" }, [
+    name(step.store),
+    h("code", {}, step.what),
+    h("span", { class: `tag ${STATES[step.status]?.[1] ?? ""}` }, STATES[step.status]?.[0] ?? step.status),
+    number(step.count),
+    step.at ? time(step.at) : "—",
+    step.why ? name(step.why) : "—",
+  ].map((cell, index) => h("td", { role: "cell", "data-label": columns[index] }, cell)));
+  const head = h("tr", { role: "row" }, columns.map((column) => h("th", { scope: "col", role: "columnheader" }, column)));
   return [
-    h("h1", {}, "Erased"),
-    h("p", {}, "This is the receipt. What could not be removed yet is tried again by itself."),
-    h("pre", { class: "card" }, JSON.stringify(said, null, 2)),
+    h("h1", { tabindex: "-1" }, said.completed_at ? "Erased" : "Not all is erased yet"),
+    h("p", {}, said.completed_at ? "Nothing is left." : "What is open is tried again by itself."),
+    facts([["Order", h("code", {}, said.id)], ["Instance", h("code", {}, said.instance)], ["Ordered", time(said.ordered_at)], ["Complete", said.completed_at && time(said.completed_at)]]),
+    h("table", { class: "list", role: "table" },
+      h("caption", { class: "hidden" }, "Receipt"),
+      h("thead", { role: "rowgroup" }, head),
+      h("tbody", { role: "rowgroup" }, said.steps.map(row))),
     h("p", {}, h("a", { href: "/instances" }, "All instances")),
   ];
 }

@@ -76,7 +76,7 @@ function erasing(page, shown) {
   return eraseButton(shown, (said) => {
     const main = document.getElementById("main");
     main.replaceChildren(...receipt(said));
-    main.focus();
+    main.querySelector("h1").focus();
     say("Erased");
   });
 }

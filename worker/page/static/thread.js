@@ -73,7 +73,7 @@ function message({ message: said, body }, assistants) {
 function content(said, body) {
   const text = h("div", { class: "content", dir: "auto" }, tree(body));
   if (said.role === "agent" || said.content.length <= LONG) return text;
-  const first = said.content.trimStart().split("\n", 1)[0].slice(0, 160);
+  const first = said.content.replace(/^[#\s]+/, "").split("\n", 1)[0].slice(0, 160);
   return h("details", {}, h("summary", {}, name(first), h("span", { class: "soft" }, ` (${count(said.content.length, "character")})`)), text);
 }
 

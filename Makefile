@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := docker/requirements
 
-.PHONY: install demo test browser test-all conformance-camunda storm soak lint bench lock clean
+.PHONY: install demo test test-parts test-faults browser test-all conformance-camunda storm soak lint bench lock clean
 
 install: $(VENV)/demo.stamp
 
@@ -32,17 +32,28 @@ browser:
 demo: $(VENV)/demo.stamp
 	$(BIN)/assistant-worker demo $(ARGS)
 
-# Most tests wait most of the time: three processes at once, each with an engine of its own.
+# Most tests wait most of the time: two processes at once, each with an engine of its own. Those of tests/faults run side
+# by side by themselves. With ARGS, whatever they choose runs in one process.
+ifeq ($(strip $(ARGS)),)
+test: test-parts test-faults
+else
 test: $(VENV)/dev.stamp browser
-	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
+endif
+
+test-parts: $(VENV)/dev.stamp browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
+
+test-faults: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest tests/faults
 
 # What a modeller can say, on Camunda 7.24.
 conformance-camunda: $(VENV)/dev.stamp
-	TEST_ENGINE=camunda $(BIN)/python -m pytest -n 2 --dist loadgroup tests/conformance $(ARGS)
+	TEST_ENGINE=camunda $(BIN)/python -m pytest -n 2 --dist loadfile tests/conformance $(ARGS)
 
 # Everything on Operaton, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
 test-all: test
-	TEST_ENGINE=camunda $(BIN)/python -m pytest -n 3 --dist loadgroup tests/conformance tests/flow $(ARGS)
+	TEST_ENGINE=camunda $(BIN)/python -m pytest -n 2 --dist loadfile tests/conformance tests/flow $(ARGS)
 
 # Random faults for minutes: ARGS="--seed 7 --seconds 300".
 storm: $(VENV)/dev.stamp

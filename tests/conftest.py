@@ -13,13 +13,6 @@ from worker.dev.servers import Valkey
 _database_numbers = count()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, and all of tests/faults in one: most of those run side by side there."""
-    for item in items:
-        group = "faults" if "faults" in item.path.parts else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """A real Operaton, or Camunda 7 where TEST_ENGINE says so; a test that stops an engine starts one of its own."""

@@ -1,7 +1,7 @@
 """What happens under the hold: find the thread, find the answer on it, or ask. Used by `worker/turn.py` only."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -190,13 +190,13 @@ class Asking:
         try:
             with self.record.phase("create"):
                 seed = Seed() if gone is None or self.history is None else await self.history.seed(self.entry.hold.key)
-                thread = Thread(await self.model.create_thread(metadata, seed.said), generation)
+                thread, seed = await self._create_with(metadata, generation, seed)
             bound = await self._bind(thread)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
             metrics.THREADS.labels("possibly_orphaned").inc()
             raise
         if not bound:
-            await self._discard(thread)
+            await self._discard(thread, seed)
             return None
         self.record.use = "created" if gone is None else "recreated"
         self.record.seed = seed
@@ -210,12 +210,22 @@ class Asking:
         self._hold_lost()
         return False
 
-    async def _discard(self, thread: Thread) -> None:
-        """Delete a conversation that lost against another; it is empty."""
+    async def _create_with(self, metadata: Mapping[str, str], generation: int, seed: Seed) -> tuple[Thread, Seed]:
+        """Create a thread that knows the seed; one without it where the provider does not take that."""
+        try:
+            return Thread(await self.model.create_thread(metadata, seed.said), generation), seed
+        except BadRequest as exc:
+            if not seed.said:
+                raise
+            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
+        return Thread(await self.model.create_thread(metadata), generation), Seed()
+
+    async def _discard(self, thread: Thread, seed: Seed) -> None:
+        """Delete a conversation that lost against another; nothing was said on it but its seed."""
         log.info(Event.THREAD_DISCARDED, thread_id=thread.id)
         metrics.THREADS.labels("discarded").inc()
         with suppress(WorkerError):
-            await self.model.delete_thread(thread.id)
+            await (self.model.erase_thread(thread.id) if seed.said else self.model.delete_thread(thread.id))
 
     async def _ask(self, thread: Thread) -> Answer | None:
         """Note the intent, ask, and keep the answer; the thread variable is written meanwhile."""

@@ -1,15 +1,20 @@
 """What a recreated thread is told of its forerunner, out of the transcript."""
 
+import asyncio
 from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import structlog
 
-from worker.conversations import EVERYTHING, Conversations, Message, MessageFilter, Role, TranscriptDown, session_id
+from worker.conversations import EVERYTHING, Conversations, MessageFilter, Role, TranscriptDown, session_id
 from worker.domain import Said, Seed, ThreadKey
 from worker.logs import Event
 
 BYTES_PER_TOKEN = 4
 PAGE = 100
+PATIENCE_SECONDS = 5.0
+"""A turn waits no longer for what was said before it: the assistant then does without."""
 
 log = structlog.get_logger()
 
@@ -24,39 +29,43 @@ class History:
     async def seed(self, key: ThreadKey) -> Seed:
         """See `ports.History.seed`."""
         try:
-            return await self._read(session_id(key))
-        except TranscriptDown as exc:
-            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._read(session_id(key))
+        except (TranscriptDown, TimeoutError) as exc:
+            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
             return Seed()
 
     async def _read(self, session: str) -> Seed:
         """Read from the newest turn back until the room is used up; a turn is taken whole or not at all."""
         said: deque[Said] = deque()
-        room, turns, left_out = self._room, 0, 0
+        room, turns = self._room, 0
+        async with aclosing(self._newest_first(session)) as newest_first:
+            async for turn in newest_first:
+                size = sum(len(each.text.encode(errors="replace")) for each in turn)
+                if size > room:
+                    break
+                said.extendleft(reversed(turn))
+                room, turns = room - size, turns + 1
+        known = await self._conversations.session(session, within=EVERYTHING)
+        left_out = max(0, (known.messages if known else 0) // 2 - turns)
+        if left_out:
+            plural = "" if left_out == 1 else "s"
+            note = f"{left_out} earlier turn{plural} of this conversation had to be left out."
+            said.appendleft(Said("developer", note))
+        return Seed(tuple(said), turns, left_out)
+
+    async def _newest_first(self, session: str) -> AsyncGenerator[list[Said], None]:
+        """Yield each turn: the question, and the answer unless it is empty."""
         wanted, after = MessageFilter(session_id=session), None
-        behind: Message | None = None
+        answer: list[Said] = []
         while True:
             page = await self._conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE, newest=True)
             for message in page.items:
-                if message.role is not Role.USER:
-                    behind = message
-                    continue
-                turn = [Said("user", message.content)]
-                if behind is not None and behind.content:
-                    turn.append(Said("assistant", behind.content))
-                behind = None
-                size = sum(len(each.text.encode(errors="replace")) for each in turn)
-                if left_out or size > room:
-                    left_out += 1
+                if message.role is Role.USER:
+                    yield [Said("user", message.content), *answer]
+                    answer = []
                 else:
-                    said.extendleft(reversed(turn))
-                    room, turns = room - size, turns + 1
+                    answer = [Said("assistant", message.content)] if message.content else []
             if page.next is None:
-                break
+                return
             after = page.next
-        if left_out:
-            plural = "" if left_out == 1 else "s"
-            said.appendleft(
-                Said("developer", f"{left_out} earlier turn{plural} of this conversation had to be left out.")
-            )
-        return Seed(tuple(said), turns, left_out)

@@ -40,6 +40,7 @@ class Event(StrEnum):
     TRANSCRIPT_UP = "transcript_up"
     API_CRASHED = "api_crashed"
     RECORDER_CRASHED = "recorder_crashed"
+    EXCHANGE_DROPPED = "exchange_dropped"
     EXCHANGE_UNSTORABLE = "exchange_unstorable"
     ENDED = "conversations_ended"
     END_DELAYED = "end_delayed"

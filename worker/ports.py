@@ -284,6 +284,10 @@ class Model(Protocol):
         """End a turn that was started; one that is over, or is not known, is fine."""
         ...
 
+    async def erase_thread(self, thread_id: str) -> int:
+        """Delete a conversation with all that was said on it; how many items went. May be repeated."""
+        ...
+
     async def delete_thread(self, thread_id: str) -> None:
         """Delete an empty conversation; one that is gone already is fine."""
         ...

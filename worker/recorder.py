@@ -35,7 +35,7 @@ class Recorder:
         self._outbox = outbox
         self._transcript = transcript
         self._woken = asyncio.Event()
-        self._kept: deque[Exchange] = deque(maxlen=KEPT)
+        self._kept: deque[Exchange] = deque()
         self._down = False
         self._draining: asyncio.Task[None]
 
@@ -58,6 +58,10 @@ class Recorder:
 
     def keep(self, exchange: Exchange) -> None:
         """Take an exchange that Redis could not. It lives in memory only until the transcript has it."""
+        if len(self._kept) == KEPT:
+            dropped = self._kept.popleft()
+            metrics.EXCHANGES.labels("dropped").inc()
+            log.error(Event.EXCHANGE_DROPPED, task_id=dropped.task_id, attempt=dropped.attempt)
         self._kept.append(exchange)
         self.wake()
 
@@ -99,8 +103,12 @@ class Recorder:
 
     async def _kept_first(self) -> None:
         while self._kept:
-            await self._write(self._kept[0])
-            self._kept.popleft()
+            exchange = self._kept.popleft()
+            try:
+                await self._write(exchange)
+            except TranscriptDown:
+                self._kept.appendleft(exchange)
+                raise
 
     async def _record_all(self, claimed: deque[Pending]) -> None:
         """Record in order; where the transcript goes away, what is left is due for anybody at once."""
@@ -126,9 +134,12 @@ class Recorder:
         """Record one; False if it will not be taken, which concerns no other."""
         try:
             await self._transcript.record(exchange)
-        except Unstorable as exc:
+        except TranscriptDown:
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is this exchange's trouble alone
+            reason = str(exc) if isinstance(exc, Unstorable) else trace(exc)
             metrics.EXCHANGES.labels("unstorable").inc()
-            log.error(Event.EXCHANGE_UNSTORABLE, task_id=exchange.task_id, attempt=exchange.attempt, reason=str(exc))
+            log.error(Event.EXCHANGE_UNSTORABLE, task_id=exchange.task_id, attempt=exchange.attempt, reason=reason)
             return False
         metrics.EXCHANGES.labels("recorded").inc()
         return True

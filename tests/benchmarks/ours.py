@@ -69,6 +69,10 @@ class InProcessModel:
     async def cancel(self, response_id: str) -> None:
         self._runs.pop(response_id, None)
 
+    async def erase_thread(self, thread_id: str) -> int:
+        await self.delete_thread(thread_id)
+        return 0
+
     async def delete_thread(self, thread_id: str) -> None:
         del self._threads[thread_id]
 

@@ -1,6 +1,7 @@
 """The outbox in a real Redis and the transcript in a real database: everything arrives once and in order."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -132,7 +133,7 @@ async def test_a_turn_without_an_answer_yet_stays_on_the_list(parts: Parts) -> N
         "list", ["test:default:unrecorded"], "test:default:{instance-1:analyst}:turn:" + turn.task_id
     )
     await recorder(parts).drain()
-    assert await parts.outbox.backlog() == 1
+    assert await parts.outbox.backlog() == 1, "a call runs"
 
     await parts.threads.answer(hold, 2, Answer("Better."), published=False, exchange=second)
     await recorder(parts).drain()
@@ -164,6 +165,48 @@ async def test_the_journal_keeps_what_the_transcript_lacks_although_the_task_is_
         assert await redis.pttl(name) > timedelta(days=6) / timedelta(milliseconds=1)
         await recorder(parts).drain()
         assert 0 < await redis.pttl(name) <= timedelta(hours=1) / timedelta(milliseconds=1)
+
+
+async def test_a_turn_whose_answer_was_dropped_is_listed_no_longer_until_the_next_one(parts: Parts) -> None:
+    turn = exchange(1)
+    await parts.answer(turn)
+    await parts.threads.again(turn.key, turn.task_id, 1)
+    await recorder(parts).drain()
+    assert await parts.outbox.backlog() == 0
+
+    await parts.answer(exchange(1, attempt=2, answer="Better."))
+    await recorder(parts).drain()
+    assert await parts.recorded() == ["Answer 1.", "Better."]
+
+
+async def test_what_a_newer_version_has_added_is_left_out_and_what_it_changed_is_left_to_it(
+    parts: Parts, redis_url: str
+) -> None:
+    async with open_redis(redis_url, connections=1) as redis:
+        for number, change in enumerate([{"mood": "new"}, {"schema": 2}]):
+            await parts.answer(exchange(number))
+            name = "test:default:{instance-1:analyst}:turn:" + exchange(number).task_id
+            kept = json.loads(await redis.hget(name, "exchange:1") or "")
+            await redis.hset(name, "exchange:1", json.dumps(kept | change))
+        await recorder(parts).drain()
+        assert await redis.hexists(name, "exchange:1")
+
+    assert await parts.recorded() == ["Answer 0."]
+    assert await parts.outbox.backlog() == 1
+
+
+async def test_an_error_that_nobody_foresaw_keeps_one_exchange_back_and_no_other(parts: Parts) -> None:
+    class Broken(Moody):
+        async def record(self, given: Exchange) -> None:
+            if given.task_id == exchange(0).task_id:
+                raise RuntimeError("unforeseen")
+            await super().record(given)
+
+    for number in range(3):
+        await parts.answer(exchange(number))
+    await recorder(parts, Broken(parts.transcript)).drain()
+
+    assert await parts.recorded() == ["Answer 1.", "Answer 2."]
 
 
 async def test_what_redis_could_not_take_goes_from_memory(parts: Parts) -> None:

@@ -92,7 +92,7 @@ async def recorded(rig: Rig, instance: str, turns: int) -> None:
             page = await reading.messages(MessageFilter(instance=instance), within=EVERYTHING)
             return len(page.items) >= 2 * turns
 
-        await wait_until(arrived, what=f"{turns} turns in the transcript")
+        await wait_until(arrived, 30, f"{turns} turns in the transcript")
 
     async def settled() -> bool:
         async with rig.redis() as redis:

@@ -36,6 +36,7 @@ def test_another_package_under_the_name_is_refused_and_leaves_nothing(tmp_path: 
 
 def test_without_npm_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(page_assets, "WHEEL", "a_package_that_nobody_has")
     with pytest.raises(AssetsError, match=r"install Node\.js"):
         install(tmp_path / "bpmn-js")
 

@@ -65,6 +65,7 @@ async def test_a_run_is_seen_with_its_diagram_states_and_answers(rig: Rig, tmp_p
         await page.get_by_role("button", name="Recommend: done, 1 turn").click()
         said = (await rig.rest.variables(instance))["recommendation"]
         content = page.locator("article.agent .content")
+        await expect(content).to_have_count(1)
         await expect(content).to_contain_text(re.findall(r"\w{6,}", said)[0])
         assert watched.complaints == []
         assert watched.foreign(served.url) == []

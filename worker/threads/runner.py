@@ -56,9 +56,17 @@ class Runner:
             raise down(exc) from exc
 
     async def in_time(self, command: Awaitable[T]) -> T:
-        """Bound a command of the driver; its own errors pass."""
+        """Bound a command of the driver; its own errors pass.
+
+        The driver waits by asyncio.wait_for, which on Python 3.11 swallows a cancellation that comes with the reply.
+        """
+        running = asyncio.current_task()
+        cancelled = running.cancelling() if running else 0
         async with asyncio.timeout(STALL.total_seconds()):
-            return await command
+            done = await command
+        if running and running.cancelling() > cancelled:
+            raise asyncio.CancelledError
+        return done
 
     async def _evaluate(self, script: Script, keys: Sequence[str], args: tuple[str | int, ...]) -> Any:
         """Run it by its digest, and by its text where the server does not know it, which teaches it.

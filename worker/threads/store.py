@@ -74,6 +74,9 @@ class RedisThreads:
             record = dump_exchange(exchange)
         args = (hold.token, attempt, dump(answer), _ms(ANSWERED_FOR), written, record)
         kept = await self._run("answer", [turn, keys.hold, keys.thread], *args)
+        if exchange is not None and exchange.recovered is not None:
+            # It was listed while no call was noted: whoever drained the list then has taken it off.
+            await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
         try:
             return load(kept)
         except CorruptRecord:

@@ -19,4 +19,4 @@ redis.call('HDEL', KEYS[1], 'unrecorded')
 if state == 'done' then
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
 end
-return (state == 'done' or state == 'answered') and 1 or 0
+return state == 'intent' and 0 or 1 -- of an open turn the next answer lists it anew

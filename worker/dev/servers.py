@@ -98,7 +98,8 @@ class PostgreSQL(Process):
             try:
                 return super().start()
             except StartError:
-                if "shared memory block" not in self.log_tail(2) or time.monotonic() > deadline:
+                last_words = self.log_tail(6)  # two lines of the server's, and those of orphans that end meanwhile
+                if "shared memory block" not in last_words or time.monotonic() > deadline:
                     raise
 
     def sql(self, statement: str, database: str = "postgres") -> str:

@@ -6,7 +6,7 @@ aware and UTC.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -260,6 +260,17 @@ class Page(Generic[T]):
 
     items: Sequence[T]
     next: str | None
+
+
+async def every(read: Callable[[str | None], Awaitable[Page[T]]]) -> AsyncGenerator[T, None]:
+    """Yield each item of a list, page by page. `read` takes the cursor of a page, None for the first one."""
+    after = None
+    while True:
+        page = await read(after)
+        for item in page.items:
+            yield item
+        if (after := page.next) is None:
+            return
 
 
 @dataclass(frozen=True, slots=True)

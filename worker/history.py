@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import structlog
 
-from worker.conversations import EVERYTHING, Conversations, MessageFilter, Role, TranscriptDown, session_id
+from worker.conversations import EVERYTHING, Conversations, MessageFilter, Role, TranscriptDown, every, session_id
 from worker.domain import Said, Seed, ThreadKey
 from worker.logs import Event
 
@@ -56,16 +56,15 @@ class History:
 
     async def _newest_first(self, session: str) -> AsyncGenerator[list[Said], None]:
         """Yield each turn: the question, and the answer unless it is empty."""
-        wanted, after = MessageFilter(session_id=session), None
+        wanted = MessageFilter(session_id=session)
+        newest_first = every(
+            lambda after: self._conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE, newest=True)
+        )
         answer: list[Said] = []
-        while True:
-            page = await self._conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE, newest=True)
-            for message in page.items:
+        async with aclosing(newest_first):
+            async for message in newest_first:
                 if message.role is Role.USER:
                     yield [Said("user", message.content), *answer]
                     answer = []
                 else:
                     answer = [Said("assistant", message.content)] if message.content else []
-            if page.next is None:
-                return
-            after = page.next

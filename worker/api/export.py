@@ -1,6 +1,6 @@
 """A conversation as a file: JSON with everything, Markdown to read."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
@@ -13,6 +13,7 @@ from worker.conversations import (
     MessageFilter,
     Role,
     Session,
+    every,
 )
 
 _PAGE = 500
@@ -38,27 +39,16 @@ async def of_session(conversations: Conversations, session_id: str, *, within: L
 
 async def of_instance(conversations: Conversations, instance: str, *, within: Limits) -> list[Exported]:
     """Read every conversation of an instance whole, the earliest first; nothing if there is none to be seen."""
-    found: list[Session] = []
-    after = None
-    while True:
-        page = await conversations.sessions(Filter(instance=instance), within=within, after=after, limit=_PAGE)
-        found += page.items
-        if (after := page.next) is None:
-            return [await _whole(conversations, session, within) for session in reversed(found)]
+    wanted = Filter(instance=instance)
+    sessions = every(lambda after: conversations.sessions(wanted, within=within, after=after, limit=_PAGE))
+    newest_first = [session async for session in sessions]
+    return [await _whole(conversations, session, within) for session in reversed(newest_first)]
 
 
 async def _whole(conversations: Conversations, session: Session, within: Limits) -> Exported:
-    return Exported(session, [message async for message in _messages(conversations, session.id, within)])
-
-
-async def _messages(conversations: Conversations, session_id: str, within: Limits) -> AsyncIterator[Message]:
-    after = None
-    while True:
-        page = await conversations.messages(MessageFilter(session_id), within=within, after=after, limit=_PAGE)
-        for message in page.items:
-            yield message
-        if (after := page.next) is None:
-            return
+    wanted = MessageFilter(session.id)
+    messages = every(lambda after: conversations.messages(wanted, within=within, after=after, limit=_PAGE))
+    return Exported(session, [message async for message in messages])
 
 
 def as_json(exported: Sequence[Exported]) -> bytes:

@@ -1,11 +1,12 @@
 """`assistant-worker transcript …`."""
 
 from argparse import Namespace
+from contextlib import aclosing
 
 from worker.commands import tables
 from worker.commands.options import Desk
 from worker.commands.threads import conversations
-from worker.conversations import EVERYTHING, Filter, Hit
+from worker.conversations import EVERYTHING, Filter, Hit, every
 
 PAGE = 200
 
@@ -19,13 +20,13 @@ async def search_(desk: Desk, options: Namespace) -> int:
         assistant=options.assistant,
     )
     reading, text, found = conversations(desk), " ".join(options.words), list[Hit]()
-    after = None
-    while len(found) < options.limit:
-        most = min(PAGE, options.limit - len(found))
-        page = await reading.search(text, wanted, within=EVERYTHING, after=after, limit=most)
-        found += page.items
-        if (after := page.next) is None:
-            break
+    most = min(PAGE, options.limit)
+    hits = every(lambda after: reading.search(text, wanted, within=EVERYTHING, after=after, limit=most))
+    async with aclosing(hits):
+        async for hit in hits:
+            found.append(hit)
+            if len(found) == options.limit:
+                break
     if options.json:
         tables.as_json(found)
     else:

@@ -15,6 +15,7 @@ from worker.conversations import (
     Session,
     Subject,
     Transcript,
+    every,
 )
 from worker.domain import Hold, ThreadKey
 from worker.erasure import Census, Instances, Kept, Ledger, Provider
@@ -73,26 +74,14 @@ async def cancel_runs(outside: Outside, kept: Kept) -> bool:
     return any(turn.unrecorded for turn in turns)
 
 
-async def sessions(conversations: Conversations, wanted: Filter) -> AsyncIterator[Session]:
-    """All sessions, page by page."""
-    after = None
-    while True:
-        page = await conversations.sessions(wanted, within=EVERYTHING, after=after, limit=PAGE)
-        for session in page.items:
-            yield session
-        if (after := page.next) is None:
-            return
+def sessions(conversations: Conversations, wanted: Filter) -> AsyncIterator[Session]:
+    """All sessions."""
+    return every(lambda after: conversations.sessions(wanted, within=EVERYTHING, after=after, limit=PAGE))
 
 
-async def messages(conversations: Conversations, wanted: MessageFilter) -> AsyncIterator[Message]:
-    """All messages, page by page."""
-    after = None
-    while True:
-        page = await conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE)
-        for message in page.items:
-            yield message
-        if (after := page.next) is None:
-            return
+def messages(conversations: Conversations, wanted: MessageFilter) -> AsyncIterator[Message]:
+    """All messages."""
+    return every(lambda after: conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE))
 
 
 def key_of(session: Session) -> ThreadKey:

@@ -1,10 +1,11 @@
 """The page's own reading: messages ready to be shown, and what was said at each activity."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
-from worker.conversations import Conversations, Limits, Message, MessageFilter, Page, Role
+from worker.conversations import Conversations, Limits, Message, MessageFilter, Page, Role, every
 from worker.page import shapes
 
 _PAGE = 500
@@ -44,22 +45,19 @@ async def shown(page: Page[Message]) -> Page[Shown]:
 
 async def activities(conversations: Conversations, instance: str, *, within: Limits) -> list[Activity]:
     """Count what was said at each activity of an instance, in the order in which they last spoke."""
+    wanted = MessageFilter(instance=instance)
+    newest_first = every(
+        lambda after: conversations.messages(wanted, within=within, after=after, limit=_PAGE, newest=True)
+    )
     answers: dict[str, list[Message]] = {}
-    async for message in _newest(conversations, instance, within):
-        if message.role is Role.AGENT:
-            answers.setdefault(message.activity_id, []).append(message)
+    counted = 0
+    async with aclosing(newest_first):
+        async for message in newest_first:
+            if message.role is Role.AGENT:
+                answers.setdefault(message.activity_id, []).append(message)
+            if (counted := counted + 1) == MOST_COUNTED:
+                break
     return [_activity(said) for said in reversed(answers.values())]
-
-
-async def _newest(conversations: Conversations, instance: str, within: Limits) -> AsyncIterator[Message]:
-    wanted, after, counted = MessageFilter(instance=instance), None, 0
-    while counted < MOST_COUNTED:
-        page = await conversations.messages(wanted, within=within, after=after, limit=_PAGE, newest=True)
-        for message in page.items:
-            yield message
-        counted += len(page.items)
-        if (after := page.next) is None:
-            return
 
 
 def _activity(answers: Sequence[Message]) -> Activity:

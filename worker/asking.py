@@ -46,7 +46,7 @@ NOT_RUN = (ModelDown, BadRequest, ThreadGone, Stopping)
 TROUBLE = (ModelDown, ModelUnknown, ThreadGone)
 """These start the clock after which trouble that is not the task's own costs a retry all the same."""
 OUTAGE = (ProviderAway, ProviderPaused, AssistantPaused)
-"""But not these: nothing is fetched while they last."""
+"""But not these: while they last nothing is fetched, or nothing is asked of the assistant."""
 
 
 @dataclass(frozen=True, slots=True)

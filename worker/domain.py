@@ -90,6 +90,11 @@ class Activity:
     loops: int = 0
 
     @property
+    def title(self) -> str:
+        """Its name on one line."""
+        return " ".join(self.name.split())
+
+    @property
     def is_ours(self) -> bool:
         """Whether the model asks for an assistant here."""
         return self.properties.get("service.type") == "assistant"
@@ -108,6 +113,14 @@ class Activity:
 LOOP_COUNTER = "loopCounter"
 """The engine's variable with the number of an iteration, from 0; of loops within loops only the innermost is seen."""
 THREAD_VARIABLE = "assistant_thread_"
+META_SUFFIX = "_meta"
+"""Ends the name of the variable beside a result."""
+SHARED_SCOPE = "business-key:"
+"""Begins the scope of threads that instances share by business key."""
+TASK_SCOPE = "task:"
+"""Begins the scope of threads that one task has for itself."""
+BYTES_PER_TOKEN = 4
+"""What a token is taken for: about right for English, too little for most other languages, so budgets err high."""
 
 
 def declared_inputs(properties: Mapping[str, str]) -> tuple[str, ...] | None:

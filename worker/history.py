@@ -8,10 +8,9 @@ from contextlib import aclosing
 import structlog
 
 from worker.conversations import EVERYTHING, Conversations, MessageFilter, Role, TranscriptDown, every, session_id
-from worker.domain import Said, Seed, ThreadKey
+from worker.domain import BYTES_PER_TOKEN, Said, Seed, ThreadKey
 from worker.logs import Event
 
-BYTES_PER_TOKEN = 4
 PAGE = 100
 PATIENCE_SECONDS = 5.0
 """A turn waits no longer for what was said before it: the assistant then does without."""

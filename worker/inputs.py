@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from worker.domain import THREAD_VARIABLE, Activity, Task, Thread, Variable
+from worker.domain import BYTES_PER_TOKEN, META_SUFFIX, THREAD_VARIABLE, Activity, Task, Thread, Variable
 from worker.ports import Engine
 from worker.properties import TaskProperties
 
-BYTES_PER_TOKEN = 4
-"""What a token is taken for: about right for English, too little for most other languages, so the budget errs high."""
 TEXT_TYPES = (
     "text/",
     "application/json",
@@ -20,7 +18,6 @@ TEXT_TYPES = (
     "application/csv",
 )
 TEXT_SUFFIXES = ("+json", "+xml", "+yaml")
-META = "_meta"
 ENGINES_OWN = frozenset({"loopCounter", "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
 
 
@@ -60,12 +57,12 @@ def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[s
 
     What a thread has said itself is told by the meta variable beside it, which names the thread.
     """
-    metas = {name: meta for name, each in task.variables.items() if (meta := _meta(name, each))}
+    metas = {name: meta for name, each in task.variables.items() if (meta := read_meta(name, each))}
     said = {
         known
         for name, meta in metas.items()
         if thread is not None and meta.get("thread") == thread.id
-        for known in (name.removesuffix(META), *_names(meta.get("fields")))
+        for known in (name.removesuffix(META_SUFFIX), *_names(meta.get("fields")))
     }
     left = said | metas.keys() | activity.parameters | ENGINES_OWN
     return {
@@ -89,9 +86,9 @@ def is_text_file(variable: Variable) -> bool:
     return variable.type == "File" and (kind.startswith(TEXT_TYPES) or kind.endswith(TEXT_SUFFIXES))
 
 
-def _meta(name: str, variable: Variable) -> Mapping[str, Any]:
+def read_meta(name: str, variable: Variable) -> Mapping[str, Any]:
     """Read a meta variable; empty for what is none of ours."""
-    if not name.endswith(META) or not isinstance(variable.value, str):
+    if not name.endswith(META_SUFFIX) or not isinstance(variable.value, str):
         return {}
     try:
         meta = json.loads(variable.value)

@@ -5,11 +5,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
 from worker import schema
-from worker.domain import LOOP_COUNTER, Activity, Definition, Outcome, Task, declared_inputs
+from worker.domain import LOOP_COUNTER, META_SUFFIX, Activity, Definition, Outcome, Task, declared_inputs
 from worker.errors import BadModel
 
 ResultType = Literal["Text", "Json", "File"]
@@ -136,7 +137,7 @@ def _result_name(activity_id: str, definition: Definition | None) -> str:
     ours = () if definition is None else (each.id for each in definition.activities.values() if each.is_ours)
     others = {_plain(each) for each in ours if each != activity_id}
     is_taken = name in others and name != activity_id
-    if is_taken or name.removesuffix("_meta") in others - {name}:
+    if is_taken or name.removesuffix(META_SUFFIX) in others - {name}:
         return f"{name}_{sha256(activity_id.encode()).hexdigest()[:6]}"
     return name
 
@@ -214,8 +215,9 @@ def _schema(value: str) -> Mapping[str, Any] | str | None:
     return parsed_schema(value, "property data.output.schema")
 
 
+@lru_cache(maxsize=64)  # to check one takes 6 ms, and every task brings it
 def parsed_schema(text: str, place: str) -> Mapping[str, Any]:
-    """Read a JSON Schema. Raises BadModel, which names the place."""
+    """Read a JSON Schema, which nobody may change then. Raises BadModel, which names the place."""
     try:
         read = json.loads(text)
     except (ValueError, RecursionError) as exc:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker import schema
-from worker.domain import Answer, Assistant, Outcome, Thread, Variable
+from worker.domain import META_SUFFIX, Answer, Assistant, Outcome, Thread, Variable
 from worker.properties import ResultType, TaskProperties
 from worker.schema import Mistake
 
@@ -102,7 +102,7 @@ def variables(
         fields = {
             name: _field(schema.at(value, path), name, spin=spin, longest=longest) for name, path in form.fields.items()
         }
-    return {**fields, form.output: result, f"{form.output}_meta": Variable(meta, "String")}
+    return {**fields, form.output: result, form.output + META_SUFFIX: Variable(meta, "String")}
 
 
 def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:

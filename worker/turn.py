@@ -4,8 +4,6 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from time import monotonic
 from typing import Any
 
 import structlog
@@ -13,6 +11,8 @@ import structlog
 from worker import metrics, prompt, properties, result, verdict
 from worker.asking import Asking, Home
 from worker.domain import (
+    SHARED_SCOPE,
+    TASK_SCOPE,
     Activity,
     Answer,
     Answered,
@@ -27,12 +27,11 @@ from worker.domain import (
 from worker.errors import AssistantPaused, BadModel, Poisonous, StoreDown, WorkerError
 from worker.inputs import gather
 from worker.logs import Event, trace
+from worker.pauses import Pauses
 from worker.ports import Assistants, Engine, History, Model, Recording, Threads
 from worker.properties import TaskProperties
 from worker.record import Record, Rules
 
-SPREAD_SECONDS = 15.0
-"""Over how long the tasks of a paused assistant come back."""
 DEADLY = 3
 """After so many workers that ended under a task it fails once before it runs again."""
 
@@ -81,7 +80,7 @@ class Turn:
         self._rules = rules
         self._stopping = stopping
         self._store_down = store_down
-        self._pauses: dict[tuple[str, str | None], float] = {}
+        self._pauses = Pauses()
         self._recording = recording
         self._history = history
 
@@ -92,7 +91,7 @@ class Turn:
         except Exception as exc:  # noqa: BLE001 - every error becomes a verdict
             record.error = exc
             if isinstance(exc, AssistantPaused):
-                self._note_pause(record, exc)
+                self._pauses.begin(record.assistant, record.version, exc)
             if not isinstance(exc, WorkerError):
                 log.error(Event.TURN_CRASHED, trace=trace(exc))
             return verdict.on_error(exc, self.case(task, record), trouble_limit=self._rules.trouble_limit)
@@ -108,24 +107,6 @@ class Turn:
             trouble_for=record.trouble_for,
             roll=random.random(),  # noqa: S311 - spreads repeats, guards nothing
         )
-
-    def _note_pause(self, record: Record, exc: AssistantPaused) -> None:
-        """Ask nothing more of this assistant for a while; one line says so."""
-        name = record.assistant, record.version
-        if name not in self._pauses:
-            log.error(Event.ASSISTANT_PAUSED, assistant=record.assistant, version=record.version, reason=str(exc))
-        if self._pauses.get(name, 0.0) < monotonic():
-            self._pauses[name] = monotonic() + verdict.PAUSED_FOR.total_seconds()
-
-    def _check_pause(self, assistant: Assistant) -> None:
-        """Let the first task after a pause try; the others wait until that has gone well."""
-        name = assistant.name, assistant.version
-        rest = self._pauses.get(name, 0.0) - monotonic()
-        if rest > 0:
-            wait = timedelta(seconds=rest + random.uniform(0, SPREAD_SECONDS))  # noqa: S311 - spreads repeats
-            raise AssistantPaused("the provider refuses this assistant's calls", retry_after=wait)
-        if name in self._pauses:
-            self._pauses[name] = monotonic() + verdict.PAUSED_FOR.total_seconds()
 
     async def _take(self, task: Task, record: Record) -> verdict.Verdict | Held:
         errand = await self._errand(task, record)
@@ -143,7 +124,8 @@ class Turn:
                     record.use, record.recovered = "reused", None
                     text = await self._text(errand, entry, record)
                     answer = await self._asking(errand, text, entry, record).answer()
-                    self._pauses.pop((errand.assistant.name, errand.assistant.version), None)
+                    if answer is not None:
+                        self._pauses.end(errand.assistant)
             if answer is None:
                 return Held(errand.key)
             record.repaired = bool(entry.repair)
@@ -158,8 +140,7 @@ class Turn:
         activity = definition.activities.get(task.activity_id)
         if activity is None:
             raise BadModel(f"definition {definition.id} has no external task {task.activity_id}")
-        name = " ".join(activity.name.split())
-        record.activity = f'"{name}" ({activity.id})' if name else activity.id
+        record.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
         record.assistant = task.properties.get("service.name", "").strip() or record.assistant
         wanted = properties.read(task, activity, definition)
         record.assistant, record.retries, record.retry_delay = wanted.assistant, wanted.retries, wanted.retry_delay
@@ -189,20 +170,20 @@ class Turn:
                 return root, Home(root, thread_variable_name(wanted.assistant))
             case "business-key" if task.business_key:
                 name = thread_variable_name(wanted.assistant, by_business_key=True)
-                return f"business-key:{task.business_key}", Home(instance, name, one_of_many=True)
+                return SHARED_SCOPE + task.business_key, Home(instance, name, one_of_many=True)
             case "business-key":
                 raise BadModel(
                     "property service.thread is 'business-key', but this process instance has no business key; start "
                     "instances with one, or take instance"
                 )
             case "activity":
-                return f"task:{task.id}", None
+                return TASK_SCOPE + task.id, None
 
     async def _text(self, errand: Errand, entry: Entered, record: Record) -> str:
         """Put the question together; lets go of the hold if that cannot be."""
         try:
             _check_deaths(entry)
-            self._check_pause(errand.assistant)
+            self._pauses.check(errand.assistant)
             inputs = await gather(
                 errand.task, errand.activity, errand.wanted, entry.thread, self._engine, self._rules.input_tokens
             )
@@ -223,7 +204,7 @@ class Turn:
             rules=self._rules,
             stopping=self._stopping,
             task=errand.task,
-            activity_name=" ".join(errand.activity.name.split()),
+            activity_name=errand.activity.title,
             text=text,
             assistant=errand.assistant,
             home=errand.home,

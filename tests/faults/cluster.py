@@ -1,16 +1,12 @@
 """A real Valkey cluster with a replica behind each primary: one that dies is replaced by the cluster itself."""
 
 import contextlib
-import time
-from collections.abc import Callable
 from functools import partial
 
-from redis.exceptions import RedisError
+from worker.dev.processes import HOST, free_port
+from worker.dev.redis_cluster import Node, ValkeyCluster, await_true, is_whole, stop_replicating
 
-from worker.dev.processes import CHECK_SECONDS, HOST, StartError, free_port
-from worker.dev.redis_cluster import Node, ValkeyCluster
-
-PATIENCE_SECONDS = 30
+CATCH_UP_MS = 30_000
 REPLICATION = {"cluster-replica-validity-factor": "0", "repl-diskless-sync-delay": "0"}
 """0: a replica may take over however long it heard nothing of its primary, which is how writes get lost."""
 
@@ -41,18 +37,17 @@ class ReplicatedCluster(ValkeyCluster):
     def catch_up(self, number: int) -> None:
         """Return when this primary's replica has every write so far."""
         with self.nodes[number].client() as primary:
-            primary.execute_command("WAIT", 1, PATIENCE_SECONDS * 1000)
+            primary.execute_command("WAIT", 1, CATCH_UP_MS)
 
     def cut_replication(self, number: int) -> None:
         """Let this primary's replica miss every write from now on, while the primary goes on as if nothing were."""
         with self.nodes[number].client() as primary:
-            primary.execute_command("ACL SETUSER", "default", "-psync", "-sync")
-            primary.execute_command("CLIENT KILL", "TYPE", "replica")
-        _await(partial(self._link_is, "down", number), "the end of the replication")
+            stop_replicating(primary)
+        await_true(partial(self._link_is, "down", number), "the end of the replication")
 
     def await_promotion(self, number: int) -> None:
         """Return when this primary's replica has taken over and every living server says that all is well."""
-        _await(partial(self._is_promoted, number), "the promotion")
+        await_true(partial(self._is_promoted, number), "the promotion")
 
     def _start(self, stack: contextlib.ExitStack) -> None:
         super()._start(stack)
@@ -61,12 +56,12 @@ class ReplicatedCluster(ValkeyCluster):
             with replica.client() as client, node.client() as primary:
                 client.execute_command("CLUSTER MEET", HOST, node.port, node.options["cluster-port"])
                 name = str(primary.execute_command("CLUSTER MYID"))
-                _await(partial(_follow, replica, name), "a replica to know its primary")
+                await_true(partial(_follow, replica, name), "a replica to know its primary")
         for number in range(len(self.nodes)):
-            _await(partial(self._link_is, "up", number), "the replication")
+            await_true(partial(self._link_is, "up", number), "the replication")
         everybody = [*self.nodes, *self.replicas]
         for node in everybody:
-            _await(partial(_is_well, node, len(everybody)), "the whole cluster")
+            await_true(partial(_is_well, node, len(everybody)), "the whole cluster")
 
     def _link_is(self, state: str, number: int) -> bool:
         with self.replicas[number].client() as client:
@@ -101,16 +96,4 @@ def _follow(replica: Node, primary: str) -> bool:
 
 def _is_well(node: Node, nodes: int) -> bool:
     with node.client() as client:
-        info = client.execute_command("CLUSTER INFO")
-    return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == nodes
-
-
-def _await(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        with contextlib.suppress(RedisError, OSError):
-            if condition():
-                return
-        if time.monotonic() > deadline:
-            raise StartError(f"waited {PATIENCE_SECONDS} s in vain for {what}")
-        time.sleep(CHECK_SECONDS)
+        return is_whole(client, nodes)

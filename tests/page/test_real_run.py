@@ -1,38 +1,26 @@
 """A real run seen on the page: a worker answers in a real engine, and the page draws what the engine knows."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
 from tests.engines import open_engine
+from tests.flow.conftest import rig as flow_rig
 from tests.flow.rig import Rig
 from tests.models import unique
 from tests.page.site import DECISION, browsing, site, watch
-from tests.rest import EngineRest
 from tests.waiting import wait_until
-from worker.dev.model import ModelServer
+
+__all__ = ["flow_rig", "rig"]
 
 
 @pytest.fixture
-async def rig(engine_rest: EngineRest, redis_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
-    """A worker's surroundings; what it records goes to the file that the page reads."""
-    folder = tmp_path / "assistants"
-    folder.mkdir()
-    async with ModelServer() as provider:
-        rig = Rig(engine_rest, provider, redis_url, folder)
-        rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/record.db"}
-        rig.assistant()
-        try:
-            yield rig
-        finally:
-            for worker in rig.workers:
-                worker.stopping.set()
-                worker.hurry.set()
-            await asyncio.gather(*(worker.task for worker in rig.workers), return_exceptions=True)
+def rig(flow_rig: Rig, tmp_path: Path) -> Rig:
+    """The rig of the flow tests; what its workers record goes to the file that the page reads."""
+    flow_rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/record.db"}
+    return flow_rig
 
 
 async def test_a_run_is_seen_with_its_diagram_states_and_answers(rig: Rig, tmp_path: Path) -> None:

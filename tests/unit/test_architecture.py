@@ -37,6 +37,7 @@ CORE = {
     "waiting",
     "slots",
     "dependencies",
+    "pauses",
     "handler",
     "poller",
     "recorder",

@@ -120,7 +120,7 @@ class ValkeyCluster(_Group):
             client.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
             clients[0].execute_command("CLUSTER MEET", HOST, node.port, node.options["cluster-port"])
         for client in clients:
-            _await(partial(_is_whole, client, len(clients)), "the cluster")
+            await_true(partial(is_whole, client, len(clients)), "the cluster")
 
 
 class SentinelValkey(_Group):
@@ -139,18 +139,14 @@ class SentinelValkey(_Group):
         return f"redis+sentinel://{HOST}:{self.sentinel.port}/{self.service}/{database}"
 
     def cut_replication(self) -> None:
-        """Let the replica miss every write from now on, while the master goes on as if nothing were.
-
-        To freeze the replica would not do: what the master sent meanwhile waits for it in the socket.
-        """
+        """Let the replica miss every write from now on, while the master goes on as if nothing were."""
         with self.master.client() as master:
-            master.execute_command("ACL SETUSER", "default", "-psync", "-sync")
-            master.execute_command("CLIENT KILL", "TYPE", "replica")
+            stop_replicating(master)
         self._await_link("down")
 
     def await_promotion(self) -> None:
         """Return when the replica has become the master and Sentinel says so."""
-        _await(self._promoted, "the promotion")
+        await_true(self._promoted, "the promotion")
 
     def _promoted(self) -> bool:
         with self.replica.client() as replica, self.sentinel.client() as sentinel:
@@ -163,18 +159,19 @@ class SentinelValkey(_Group):
         self._await_link("up")
         stack.enter_context(self.sentinel)
         with self.sentinel.client() as client:
-            _await(
+            await_true(
                 lambda: bool(client.execute_command("SENTINEL REPLICAS", self.service)), "Sentinel to see the replica"
             )
 
     def _await_link(self, state: str) -> None:
         with self.replica.client() as client:
-            _await(
+            await_true(
                 lambda: client.info("replication")["master_link_status"] == state, f"a replica whose link is {state}"
             )
 
 
-def _is_whole(client: Redis, nodes: int) -> bool:
+def is_whole(client: Redis, nodes: int) -> bool:
+    """Whether this server says that all is well, with so many servers."""
     info = client.cluster("INFO")
     return info["cluster_state"] == "ok" and int(info["cluster_known_nodes"]) == nodes
 
@@ -186,7 +183,14 @@ def _says_yes(question: Callable[[], object]) -> bool:
         return False
 
 
-def _await(condition: Callable[[], object], what: str) -> None:
+def stop_replicating(primary: Redis) -> None:
+    """Refuse every replica from now on: to freeze one would not do, as what was sent meanwhile waits in its socket."""
+    primary.acl_setuser("default", enabled=True, commands=["-psync", "-sync"])
+    primary.client_kill_filter(_type="replica")
+
+
+def await_true(condition: Callable[[], object], what: str) -> None:
+    """Return when it is true; an error of Redis means no. Raises StartError after half a minute."""
     deadline = time.monotonic() + START_SECONDS
     while not _says_yes(condition):
         if time.monotonic() > deadline:

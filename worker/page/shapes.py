@@ -1,13 +1,14 @@
 """Texts as trees of a few harmless elements. Texts of a model are text: there is no element that runs or loads."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+
+from worker.schema import unfenced
 
 LONGEST_MARKDOWN = 30_000
 LONGEST_DATA = 200_000
@@ -38,8 +39,6 @@ _MARKDOWN = (
     .enable(["table", "strikethrough"])
     .disable(["link", "image", "autolink", "html_inline", "html_block", "reference"])
 )
-_FENCED = re.compile(r"\s*```(?:json)?[ \t]*\n(.*)\n[ \t]*```\s*", re.DOTALL)
-"""No two parts of it can match the same line break: it would try all ways to share thousands of them."""
 
 
 def answer(text: str) -> Tree:
@@ -115,8 +114,7 @@ def _data(text: str) -> Tree | None:
     """Show JSON objects and lists; None if the text is neither, or too large for tables."""
     if len(text) > 2 * LONGEST_DATA:
         return None
-    fenced = _FENCED.fullmatch(text)
-    raw = (fenced[1] if fenced else text).strip()
+    raw = unfenced(text).strip()
     if raw[:1] not in ("{", "[") or len(raw) > LONGEST_DATA:
         return None
     try:

@@ -12,7 +12,7 @@ from worker.erasure import Kept, TurnKept
 from worker.errors import StoreDown
 from worker.threads.connect import Client
 from worker.threads.keys import Keys, read_name, stem, unrecorded
-from worker.threads.runner import Runner
+from worker.threads.runner import Runner, ms
 
 ENDING = "ending"
 """Stands in a hold where otherwise the task does."""
@@ -56,12 +56,12 @@ class RedisCensus:
     async def reserve(self, key: ThreadKey) -> Hold | None:
         """See `erasure.Census.reserve`."""
         hold = Hold(key, ENDING, uuid4().hex)
-        args = (ENDING, hold.token, _ms(self.lease))
+        args = (ENDING, hold.token, ms(self.lease))
         return hold if await self._runner.run("reserve", [self._keys(key).hold], *args) else None
 
     async def renew(self, hold: Hold) -> bool:
         """See `erasure.Census.renew`."""
-        return bool(await self._runner.run("renew", [self._keys(hold.key).hold], hold.token, _ms(self.lease)))
+        return bool(await self._runner.run("renew", [self._keys(hold.key).hold], hold.token, ms(self.lease)))
 
     async def release(self, hold: Hold) -> None:
         """See `erasure.Census.release`."""
@@ -81,7 +81,7 @@ class RedisCensus:
 
     async def remember(self, key: ThreadKey) -> None:
         """See `erasure.Census.remember`."""
-        await self._runner.command(self._redis.pexpire(self._keys(key).thread, _ms(self._keep)))
+        await self._runner.command(self._redis.pexpire(self._keys(key).thread, ms(self._keep)))
 
     def _keys(self, key: ThreadKey) -> Keys:
         return Keys.of(self._prefix, key)
@@ -134,7 +134,3 @@ def _turn(name: str, fields: Mapping[str, Any], now_ms: int) -> TurnKept:
         overdue=timedelta(milliseconds=late) if late >= 0 else None,
         response_id=fields.get("response") or None,
     )
-
-
-def _ms(duration: timedelta) -> int:
-    return int(duration.total_seconds() * 1000)

@@ -11,7 +11,7 @@ from worker.logs import Event
 from worker.threads.connect import Client
 from worker.threads.keys import unrecorded
 from worker.threads.record import CorruptRecord, UnknownSchema, load_exchange
-from worker.threads.runner import Runner
+from worker.threads.runner import Runner, ms
 from worker.threads.store import DONE_FOR
 
 CLAIMED_FOR = timedelta(seconds=30)
@@ -30,20 +30,20 @@ class RedisOutbox:
 
     async def claim(self, most: int) -> list[Pending]:
         """See `ports.Outbox.claim`. What nobody can read is dropped, with a line in the log."""
-        taken = await self._runner.run("claim", [self._list], most, _ms(CLAIMED_FOR))
+        taken = await self._runner.run("claim", [self._list], most, ms(CLAIMED_FOR))
         pairs = zip(taken[::2], taken[1::2], strict=True)
         return [await self._pending(turn, ticket) for turn, ticket in pairs]
 
     async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
         """See `ports.Outbox.settle`."""
         attempts = sorted(recorded | pending.unreadable)
-        over = await self._runner.run("recorded", [pending.turn], _ms(DONE_FOR), *attempts)
+        over = await self._runner.run("recorded", [pending.turn], ms(DONE_FOR), *attempts)
         if over:
             await self._runner.run("settle", [self._list], pending.turn, pending.ticket, "")
 
     async def postpone(self, pending: Pending, by: timedelta) -> None:
         """See `ports.Outbox.postpone`."""
-        await self._runner.run("settle", [self._list], pending.turn, pending.ticket, _ms(by))
+        await self._runner.run("settle", [self._list], pending.turn, pending.ticket, ms(by))
 
     async def backlog(self) -> int:
         """See `ports.Outbox.backlog`."""
@@ -64,7 +64,3 @@ class RedisOutbox:
                 log.error(Event.RECORD_CORRUPT, reason=f"an exchange for the transcript: {exc}")
                 unreadable.add(int(attempt))
         return Pending(turn, ticket, exchanges, frozenset(unreadable))
-
-
-def _ms(duration: timedelta) -> int:
-    return int(duration.total_seconds() * 1000)

@@ -1,8 +1,9 @@
 """Runs the Lua scripts of this folder, each command within a bounded time, and translates what goes wrong."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import timedelta
+from functools import cache
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -27,15 +28,24 @@ class Script:
         self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-class Runner:
+@cache
+def _scripts() -> Mapping[str, Script]:
     """Every script of the folder `scripts` by its name."""
+    folder = files(__package__).joinpath("scripts")
+    return {file.name.removesuffix(".lua"): Script(file.read_text()) for file in folder.iterdir()}
+
+
+def ms(duration: timedelta) -> int:
+    """Milliseconds, as scripts take times."""
+    return int(duration.total_seconds() * 1000)
+
+
+class Runner:
+    """Runs scripts and commands on one connection pool."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
-        self._scripts = {
-            file.name.removesuffix(".lua"): Script(file.read_text())
-            for file in files(__package__).joinpath("scripts").iterdir()
-        }
+        self._scripts = _scripts()
 
     async def run(self, name: str, keys: Sequence[str], *args: str | int) -> Any:
         """Return what the script returns. Raises StoreDown; CorruptRecord if it chokes on what stands there."""

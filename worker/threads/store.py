@@ -12,7 +12,7 @@ from worker.logs import Event
 from worker.threads.connect import Client
 from worker.threads.keys import Keys, unrecorded
 from worker.threads.record import CorruptMap, CorruptRecord, dump, dump_exchange, load
-from worker.threads.runner import Runner
+from worker.threads.runner import Runner, ms
 
 ANSWERED_FOR = timedelta(days=7)
 """How long an answer waits for its completion: longer than any weekend with a stopped engine."""
@@ -28,8 +28,8 @@ class RedisThreads:
         self._redis = redis
         self._runner = Runner(redis)
         self._prefix = prefix
-        self._lease = _ms(lease)
-        self._keep = _ms(keep)
+        self._lease = ms(lease)
+        self._keep = ms(keep)
 
     async def enter(self, key: ThreadKey, task_id: str) -> Entry:
         """See `ports.Threads.enter`. A record that nobody can read counts as absent, with a line in the log."""
@@ -53,7 +53,7 @@ class RedisThreads:
         """See `ports.Threads.intend`."""
         keys = Keys.of(self._prefix, hold.key)
         names = [keys.turn(hold.task_id), keys.hold]
-        return bool(await self._run("intend", names, hold.token, attempt, _ms(limit), self._keep))
+        return bool(await self._run("intend", names, hold.token, attempt, ms(limit), self._keep))
 
     async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
         """See `ports.Threads.note`."""
@@ -72,7 +72,7 @@ class RedisThreads:
             # First, and in a slot of its own: whoever drains the list finds no more than a turn without an answer yet.
             await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
             record = dump_exchange(exchange)
-        args = (hold.token, attempt, dump(answer), _ms(ANSWERED_FOR), written, record)
+        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record)
         kept = await self._run("answer", [turn, keys.hold, keys.thread], *args)
         if exchange is not None and exchange.recovered is not None:
             # It was listed while no call was noted: whoever drained the list then has taken it off.
@@ -88,7 +88,7 @@ class RedisThreads:
 
     async def done(self, key: ThreadKey, task_id: str) -> None:
         """See `ports.Threads.done`."""
-        await self._run("done", [Keys.of(self._prefix, key).turn(task_id)], _ms(DONE_FOR))
+        await self._run("done", [Keys.of(self._prefix, key).turn(task_id)], ms(DONE_FOR))
 
     async def renew(self, hold: Hold) -> bool:
         """See `ports.Threads.renew`."""
@@ -141,7 +141,3 @@ def _number(text: str) -> int:
         return int(text)
     except ValueError as exc:
         raise CorruptMap("not a number") from exc
-
-
-def _ms(duration: timedelta) -> int:
-    return int(duration.total_seconds() * 1000)

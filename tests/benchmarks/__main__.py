@@ -69,7 +69,7 @@ class Bench:
             started = monotonic()
             results[name] = await run(tasks)
             rate = tasks / results[name]["since_first_fetch_seconds"]
-            _say(f"round {number + 1} {name:8}{tasks:5} tasks {rate:6.1f}/s, {monotonic() - started:.0f} s in all")
+            say(f"round {number + 1} {name:8}{tasks:5} tasks {rate:6.1f}/s, {monotonic() - started:.0f} s in all")
         return results
 
     async def bare(self, tasks: int) -> Result:
@@ -147,7 +147,7 @@ class Bench:
         async with crash.crashes(parts.rest, parts.provider, parts.place(), self._one) as deaths:
             for _ in range(self._extent.crashes):
                 results.append({"seconds": await deaths.next_question(await deaths.kill())})
-                _say(f"crash    asked again after {results[-1]['seconds']:.1f} s")
+                say(f"crash    asked again after {results[-1]['seconds']:.1f} s")
         return results
 
     async def _run(self, subject: Subject) -> Result:
@@ -161,7 +161,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def _folder() -> AsyncIterator[Path]:
+async def record_folder() -> AsyncIterator[Path]:
+    """Make a folder for records, for the time of a run."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         yield Path(folder)
 
@@ -170,13 +171,13 @@ async def measure(extent: Extent) -> dict[str, Any]:
     """Run the bench and return all there is to know of it."""
     started = datetime.now(UTC)
     known = {"date": started.isoformat(timespec="seconds"), "machine": machine.facts(), "extent": asdict(extent)}
-    async with stage.open_stage() as parts, _folder() as folder:
+    async with stage.open_stage() as parts, record_folder() as folder:
         four, one = (stage.model(turns, stage.TOPIC) for turns in (TURNS, 1))
         await parts.rest.deploy(four, one)
         versions = machine.versions() | await stage.versions(parts)
         bench = Bench(parts, four, one, extent, folder)
         await bench.warm_up()
-        _say(f"warm after {extent.warm_up_tasks} tasks")
+        say(f"warm after {extent.warm_up_tasks} tasks")
         rounds = [figures.of_round(await bench.one_round(number)) for number in range(extent.rounds)]
         rounds[-1] |= figures.of_round({"idle": await bench.idle(), "faulty": await bench.faulty()})
         crashes = [figures.of_round({"crash": each}) for each in await bench.crashes()]
@@ -197,9 +198,9 @@ def main() -> None:
     options = _options()
     whole = asyncio.run(measure(_extent(options)))
     options.out.write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
-    _say(f"\n{json.dumps(whole['machine'])}\n{json.dumps(whole['versions'])}\n")
-    _say(figures.table(whole["summary"]))
-    _say(f"\n{whole['seconds']:.0f} s; stored in {options.out}")
+    say(f"\n{json.dumps(whole['machine'])}\n{json.dumps(whole['versions'])}\n")
+    say(figures.table(whole["summary"]))
+    say(f"\n{whole['seconds']:.0f} s; stored in {options.out}")
 
 
 def _options() -> argparse.Namespace:
@@ -224,7 +225,8 @@ def _extent(options: argparse.Namespace) -> Extent:
     return Extent(options.rounds, tasks, min(600, tasks), max(TURNS, tasks // 8 * 4), 50, 8000, 60, 800, 5)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print at once."""
     print(text, flush=True)  # noqa: T201 - this is a program for people
 
 

@@ -6,13 +6,13 @@ aware and UTC.
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
-from worker.domain import Outcome, ThreadKey
+from worker.domain import SHARED_SCOPE, TASK_SCOPE, Outcome, ThreadKey
 from worker.errors import Permanent, Transient
 
 T = TypeVar("T")
@@ -102,9 +102,8 @@ class Exchange:
     @property
     def owner_id(self) -> str | None:
         """The instance that the session belongs to and ends with; None if instances share it by business key."""
-        if self.key.scope.startswith("business-key:"):
-            return None
-        return self.process_instance_id if self.key.scope.startswith("task:") else self.key.scope
+        subject = owner(self.key, self.process_instance_id)
+        return subject.instance if subject else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ class Session:
     """One conversation. Process facts are those of its earliest exchange, assistant and thread of its latest.
 
     `process_instance_id` is None where instances share it by business key. `messages` is counted when it is read.
-    `duration_seconds` is set with `ended_at`.
+    `duration_seconds` is set with `ended_at`. `thread_erased_at`: since then the provider has nothing of it any more.
     """
 
     id: str
@@ -168,7 +167,14 @@ class Session:
     duration_seconds: float | None
     is_active: bool
     messages: int
+    thread_erased_at: datetime | None = None
+    anonymised_at: datetime | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> ThreadKey:
+        """The thread that it is of."""
+        return ThreadKey(self.engine, self.scope, self.assistant, self.tenant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +229,31 @@ class Instance:
     messages: int
     input_tokens: int
     output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityCounts:
+    """What was said at one activity of an instance. A turn is one task; `attempts` counts its repetitions too.
+
+    `seconds` is the sum over all answers. `outcome` is that of the newest answer.
+    """
+
+    id: str
+    name: str
+    turns: int
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What messages name that the provider may have: conversations, and stored responses."""
+
+    threads: frozenset[str] = frozenset()
+    responses: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +323,7 @@ class Filter:
     """Which sessions are wanted; None leaves a field open.
 
     `instance` also finds shared sessions in which it spoke. The time span wants some of the session in it: `since`
-    belongs to it, `until` does not.
+    belongs to it, `until` does not. `ended_until` is the latest end that is wanted.
     """
 
     engine: str | None = None
@@ -304,28 +335,52 @@ class Filter:
     active: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
+    ended_until: datetime | None = None
+    thread_erased: bool | None = None
+    anonymised: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages are wanted: of a session, of an instance, of one of its activities."""
+    """Which messages are wanted: of a session, of an instance, of one of its activities, of an engine."""
 
     session_id: str | None = None
     instance: str | None = None
     activity_id: str | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose record ends: one process instance's, or a business key's. Exactly one of the two is set."""
+    """Whose record ends: one process instance's, or a business key's. Exactly one of the two is set.
+
+    `tenants` says whose business key; None those of all, None among them the one of processes without tenant.
+    """
 
     engine: str
     instance: str | None = None
     business_key: str | None = None
+    tenants: frozenset[str | None] | None = None
 
     def __post_init__(self) -> None:
         if (self.instance is None) == (self.business_key is None):
             raise ValueError("a subject is an instance or a business key")
+        if self.business_key is None and self.tenants is not None:
+            raise ValueError("tenants go with a business key")
+
+    @property
+    def limits(self) -> Limits:
+        """What of the record may be its."""
+        return Limits(tenants=self.tenants)
+
+
+def owner(key: ThreadKey, instance: str | None) -> Subject | None:
+    """Tell with whose end a thread ends; None where nobody can. `instance` is one that speaks, or spoke, on it."""
+    if key.scope.startswith(SHARED_SCOPE):
+        shared_by = key.scope.removeprefix(SHARED_SCOPE)
+        return Subject(key.engine, business_key=shared_by, tenants=frozenset([key.tenant]))
+    instance = instance if key.scope.startswith(TASK_SCOPE) else key.scope
+    return Subject(key.engine, instance=instance) if instance else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,23 +398,29 @@ class Transcript(Protocol):
         """Write both messages, and the session if it is new; returns when they are safe on disk.
 
         Both or neither are written. What has been written under the same name stays as it is. Late and out of order
-        is fine: positions follow from `answered_at`. Raises Unstorable.
+        is fine: positions follow from `answered_at`. A session that had ended before this answer is active again, and
+        what was noted of its end is not true any more. Raises Unstorable.
         """
         ...
 
-    async def end_sessions(self, engine: str, instance: str, ended_at: datetime) -> int:
-        """Note that an instance's own sessions are over; returns how many were active.
-
-        A session that is shared by business key goes on. One that is written later than this starts active: repeat.
-        """
+    async def end(self, sessions: Collection[str], ended_at: datetime) -> int:
+        """Note that these are over; returns how many were active. One that was over before keeps its end."""
         ...
 
-    async def anonymise(self, subjects: Sequence[Subject]) -> Ended:
-        """Replace contents and users by a mark; structure, times and numbers stay."""
+    async def note_erased(self, sessions: Collection[str], at: datetime) -> None:
+        """Note that the provider has nothing of these any more. Of those that are active nothing is noted."""
+        ...
+
+    async def anonymise(self, sessions: Collection[str], at: datetime) -> Ended:
+        """Replace contents and users of ended sessions by a mark; structure, times and numbers stay."""
+        ...
+
+    async def drop(self, sessions: Collection[str]) -> Ended:
+        """Delete ended sessions with their messages."""
         ...
 
     async def remove(self, subjects: Sequence[Subject]) -> Ended:
-        """Delete sessions and messages. Of a shared session only what was said in the instance goes.
+        """Delete what subjects have, active or not. Of a shared session only what was said in the instance goes.
 
         An exchange that is recorded afterwards is written again: empty what still holds it first.
         """
@@ -390,7 +451,15 @@ class Conversations(Protocol):
     async def messages(
         self, wanted: MessageFilter, *, within: Limits, after: str | None = None, limit: int = 100, newest: bool = False
     ) -> Page[Message]:
-        """Messages in order, or from the newest back."""
+        """Messages in order, or from the newest back. Long messages make for fewer on a page than the limit allows."""
+        ...
+
+    async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
+        """What messages name that the provider may have."""
+        ...
+
+    async def activities(self, instance_id: str, *, within: Limits) -> Sequence[ActivityCounts]:
+        """What was said at each activity of an instance, in the order in which they last spoke."""
         ...
 
     async def instances(

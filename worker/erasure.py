@@ -1,18 +1,13 @@
 """What is left of conversations when processes are over: where it lies, who takes it away, and the receipt of that."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from worker.conversations import Subject
-from worker.domain import Hold, Thread, ThreadKey
-
-SHARED = "business-key:"
-"""Begins the scope of threads that instances share by business key."""
-SINGLE = "task:"
-"""Begins the scope of threads that one task has for itself."""
+from worker.conversations import Subject, owner
+from worker.domain import SHARED_SCOPE, Hold, Thread, ThreadKey
 
 
 class Store(StrEnum):
@@ -67,6 +62,8 @@ class Receipt:
 
     It is complete when every store was looked into and nothing is open. `forced`: also if an instance runs.
     `look_again_at`: an exchange may have been on its way to the transcript, which is looked at once more from then on.
+    `tenants` as in `Subject`, in the order of their names. `results`: what assistants said is also taken from the
+    process variables that steps work with.
     """
 
     id: str
@@ -78,11 +75,14 @@ class Receipt:
     steps: tuple[Step, ...] = ()
     look_again_at: datetime | None = None
     completed_at: datetime | None = None
+    tenants: tuple[str | None, ...] | None = None
+    results: bool = False
 
     @property
     def subject(self) -> Subject:
         """Whose conversations."""
-        return Subject(self.engine, self.instance, self.business_key)
+        tenants = None if self.tenants is None else frozenset(self.tenants)
+        return Subject(self.engine, self.instance, self.business_key, tenants)
 
     @property
     def open(self) -> tuple[Step, ...]:
@@ -112,10 +112,7 @@ class Kept:
     @property
     def owner(self) -> Subject | None:
         """Whose end is this thread's end; None where nobody can tell."""
-        if self.key.scope.startswith(SHARED):
-            return Subject(self.key.engine, business_key=self.key.scope.removeprefix(SHARED))
-        instance = self.instance if self.key.scope.startswith(SINGLE) else self.key.scope
-        return Subject(self.key.engine, instance=instance) if instance else None
+        return owner(self.key, self.instance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,31 +190,19 @@ class Ledger(Protocol):
         ...
 
     async def receipt(self, order: str) -> Receipt | None:
-        """Read an order, open or complete."""
+        """Read an order, open or complete. Raises CorruptRecord, a StoreDown, for this one only."""
         ...
 
-    async def open_orders(self) -> list[Receipt]:
-        """Orders that are not complete, the oldest first."""
+    async def open_orders(self) -> list[str]:
+        """Ids of orders that are not complete."""
         ...
 
-    async def exists(self) -> bool:
-        """Whether `begin` was ever called; False where Redis has lost it, and with it all ends."""
+    async def watch(self, missing: Collection[Subject], at: datetime) -> None:
+        """Remember since when the engine does not know these. Others that were missing are forgotten."""
         ...
 
-    async def begin(self) -> None:
-        """Say that all ends that are known are noted."""
-        ...
-
-    async def note(self, queue: str, ends: Mapping[Subject, datetime]) -> None:
-        """Queue these up by when they ended. What is queued up already stays as it is."""
-        ...
-
-    async def due(self, queue: str, until: datetime) -> dict[Subject, datetime]:
-        """Read a queue, the earliest end first."""
-        ...
-
-    async def drop(self, queue: str, subjects: Collection[Subject]) -> None:
-        """Take from a queue."""
+    async def missing(self) -> Mapping[Subject, datetime]:
+        """Whom the engine does not know, and since when."""
         ...
 
     async def lock(self, token: str, lease: timedelta) -> bool:
@@ -240,16 +225,21 @@ class Instances(Protocol):
         """When those of these ended that have, as far as the history knows."""
         ...
 
-    async def runs_with(self, business_key: str) -> bool:
-        """Whether any instance with this business key runs."""
+    async def runs_with(self, business_key: str, tenants: frozenset[str | None] | None = None) -> bool:
+        """Whether any instance with this business key runs. `tenants` as in `Subject`."""
         ...
 
-    async def ran_with(self, business_key: str) -> Mapping[str, datetime | None]:
-        """Instances with this business key that the history knows, and when they ended."""
+    async def ran_with(
+        self, business_key: str, tenants: frozenset[str | None] | None = None
+    ) -> Mapping[str, datetime | None]:
+        """Instances with this business key that the history knows, and when they ended. `tenants` as above."""
         ...
 
-    async def traces(self, instance: str) -> list[Trace]:
-        """Variables that we wrote beside results: the threads' ids and the results' meta, history included."""
+    async def traces(self, instance: str, *, results: bool = False) -> list[Trace]:
+        """Variables that we wrote, history included: the threads' ids, the results' meta, and the results if wanted.
+
+        A result, which nobody can tell but by its meta, comes before it.
+        """
         ...
 
     async def wipe(self, trace: Trace) -> None:
@@ -281,7 +271,8 @@ class Provider(Protocol):
         ...
 
 
-def scopes_of(subject: Subject, instances: Sequence[str]) -> frozenset[str]:
-    """The scopes of threads that end with this subject, but for those of single tasks."""
-    shared = [] if subject.business_key is None else [f"{SHARED}{subject.business_key}"]
-    return frozenset([*instances, *shared])
+def is_of(subject: Subject, key: ThreadKey, instances: Collection[str]) -> bool:
+    """Whether a thread ends with this subject, which has these instances; of a single task's nobody can tell so."""
+    if subject.business_key is not None and key.scope == SHARED_SCOPE + subject.business_key:
+        return subject.tenants is None or key.tenant in subject.tenants
+    return key.scope in instances

@@ -44,6 +44,7 @@ class Event(StrEnum):
     EXCHANGE_UNSTORABLE = "exchange_unstorable"
     ENDED = "conversations_ended"
     END_DELAYED = "end_delayed"
+    INSTANCES_MISSING = "instances_missing"
     ENDING_CRASHED = "ending_crashed"
     ERASED = "erased"
     ERASURE_OPEN = "erasure_open"

@@ -37,9 +37,11 @@ class Recorded:
         self.orders: list[Subject] = []
         self.error: Exception | None = None
         self.left = False
+        self.results = False
 
-    async def erase(self, subject: Subject, *, force: bool = False) -> Receipt:
+    async def erase(self, subject: Subject, *, force: bool = False, results: bool = False) -> Receipt:
         assert not force
+        self.results = results
         if self.error:
             raise self.error
         self.orders.append(subject)
@@ -63,8 +65,8 @@ async def erase(database: Database, transcript: SqlTranscript, eraser: Recorded)
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
 
-        async def order(token: str | None = OPERATOR, **wish: Any) -> Answer:
-            return await Api(session, token).get("/api/erase", "POST", json=wish)
+        async def order(token: str | None = OPERATOR, query: str = "", **wish: Any) -> Answer:
+            return await Api(session, token).get(f"/api/erase{query}", "POST", json=wish)
 
         yield order
     assert crashed == []
@@ -88,6 +90,13 @@ async def test_an_operator_gets_a_receipt(erase: Any, eraser: Recorded) -> None:
     assert eraser.orders == [Subject("default", "instance-a"), Subject("default", business_key="order-1")]
 
 
+async def test_results_go_only_when_they_are_asked_for(erase: Any, eraser: Recorded) -> None:
+    await erase(instance="instance-a")
+    assert not eraser.results
+    await erase(query="?results=true", instance="instance-a")
+    assert eraser.results
+
+
 async def test_what_is_left_is_told_by_the_status(erase: Any, eraser: Recorded) -> None:
     eraser.left = True
     assert (await erase(instance="instance-a")).status == 202
@@ -105,7 +114,7 @@ async def test_nobody_else_may(erase: Any, eraser: Recorded, token: str | None, 
         (NORTH, {"instance": "instance-b"}, 200),
         (NORTH, {"instance": "instance-a"}, 404),
         (NORTH, {"instance": "nobody-knows"}, 404),
-        (NORTH, {"business_key": "order-1"}, 403),
+        (ONE, {"business_key": "order-1"}, 403),
         (ONE, {"instance": "instance-a"}, 200),
         (ONE, {"instance": "instance-b"}, 404),
         (OPERATOR, {"instance": "nobody-knows"}, 200),
@@ -114,6 +123,11 @@ async def test_nobody_else_may(erase: Any, eraser: Recorded, token: str | None, 
 async def test_limits_hold(erase: Any, eraser: Recorded, token: str, wish: dict[str, str], status: int) -> None:
     assert (await erase(token, **wish)).status == status
     assert len(eraser.orders) == (status == 200)
+
+
+async def test_a_business_key_is_erased_within_the_tenants_of_the_token(erase: Any, eraser: Recorded) -> None:
+    assert (await erase(NORTH, business_key="order-1")).status == 200
+    assert eraser.orders == [Subject("default", business_key="order-1", tenants=frozenset(["north"]))]
 
 
 @pytest.mark.parametrize(

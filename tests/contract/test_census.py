@@ -94,7 +94,7 @@ async def test_every_thread_is_found_with_its_turns_whatever_its_name(
     ("scope", "owner"),
     [
         ("instance-1", Subject("default", instance="instance-1")),
-        ("business-key:order 7", Subject("default", business_key="order 7")),
+        ("business-key:order 7", Subject("default", business_key="order 7", tenants=frozenset([None]))),
         ("task:4711", Subject("default", instance="bound-by")),
     ],
 )
@@ -220,9 +220,10 @@ async def test_a_map_is_remembered_from_now_on(redis: Client, threads: RedisThre
 async def test_an_order_is_open_until_it_is_complete_and_can_be_read_then(ledger: RedisLedger) -> None:
     assert await ledger.receipt("4711") is None
     await ledger.keep(ORDER)
-    assert await ledger.open_orders() == [ORDER]
+    assert await ledger.open_orders() == ["4711"]
+    assert await ledger.receipt("4711") == ORDER
 
-    complete = Receipt("4711", "default", "instance-1", None, NOW, completed_at=NOW)
+    complete = Receipt("4711", "default", None, "order 7", NOW, completed_at=NOW, tenants=(None, "north"))
     await ledger.keep(complete)
 
     assert await ledger.open_orders() == []
@@ -233,22 +234,21 @@ async def test_an_order_that_nobody_can_read_is_said_to_be_so(redis: Client, led
     for text in ("", "[]", "{}", '{"schema": 2}', '{"schema": 1, "id": "4711"}'):
         await redis.hset("test:default:erasures", "4711", text)
         with pytest.raises(CorruptRecord):
-            await ledger.open_orders()
+            await ledger.receipt("4711")
 
 
-async def test_ends_wait_in_their_queue_and_keep_their_first_time(ledger: RedisLedger) -> None:
-    one, two = Subject("default", instance="i"), Subject("default", business_key="i")
-    await ledger.note("threads", {one: NOW, two: NOW + timedelta(days=1)})
-    await ledger.note("threads", {one: NOW + timedelta(days=9)})
+async def test_who_is_missing_is_watched_from_the_first_time_on_until_found(ledger: RedisLedger) -> None:
+    one = Subject("default", instance="i")
+    two = Subject("default", business_key="i", tenants=frozenset([None, "north"]))
+    await ledger.watch([one], NOW)
+    await ledger.watch([one, two], NOW + timedelta(days=1))
+    assert await ledger.missing() == {one: NOW, two: NOW + timedelta(days=1)}
 
-    assert await ledger.due("threads", NOW) == {one: NOW}
-    assert list(await ledger.due("threads", NOW + timedelta(days=2))) == [one, two]
-    assert await ledger.due("transcript", NOW + timedelta(days=2)) == {}
-    await ledger.drop("threads", [one])
-    assert list(await ledger.due("threads", NOW + timedelta(days=2))) == [two]
-    assert not await ledger.exists()
-    await ledger.begin()
-    assert await ledger.exists()
+    await ledger.watch([two], NOW + timedelta(days=2))
+    assert await ledger.missing() == {two: NOW + timedelta(days=1)}
+
+    await ledger.watch([], NOW)
+    assert await ledger.missing() == {}
 
 
 async def test_one_does_the_round_until_he_lets_go_or_is_not_heard_of(ledger: RedisLedger) -> None:

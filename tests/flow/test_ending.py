@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
-from tests.models import Model, call, element, line, process
+from tests.models import Model, bpmn, call, element, line, process
 from tests.waiting import wait_until
 from worker import bootstrap
 from worker.bootstrap import Adapters
 from worker.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
 from worker.ending import Eraser, Keeper, Retention, StillRuns, erasing, keeper, retention
+from worker.engine import instances
 from worker.erasure import Receipt, Status, Store
 from worker.errors import EngineDown, StoreDown
 from worker.failpoints import watched
@@ -25,10 +27,9 @@ ALL = {Store.PROVIDER, Store.REDIS, Store.TRANSCRIPT, Store.ENGINE}
 
 
 @pytest.fixture
-def kept(rig: Rig, tmp_path: Path) -> Rig:
-    rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/transcript.db"}
-    rig.settings |= {"retention_threads_days": 0, "retention_transcript_days": 0}
-    return rig
+def kept(kept: Rig) -> Rig:
+    kept.settings |= {"retention_threads_days": 0, "retention_transcript_days": 0}
+    return kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ async def at_second_step(rig: Rig) -> tuple[Model, str, str]:
 # By order
 
 
+@BOTH_DATABASES
 async def test_erasing_takes_everything_of_one_instance_and_nothing_of_another(kept: Rig) -> None:
     model = await two_steps(kept)
     await kept.start_worker()
@@ -148,6 +150,42 @@ async def test_erasing_takes_everything_of_one_instance_and_nothing_of_another(k
         assert await kept.rest.variables(other) == before
     stored = [each["conversation"]["id"] for each in await responses(kept)]
     assert stored == [other_thread, other_thread]
+
+
+@BOTH_DATABASES
+async def test_results_go_too_where_that_is_wanted_and_nothing_else_of_the_process(kept: Rig) -> None:
+    model = await kept.deploy(
+        kept.step("frame", data_input="-", data_output_type="Json", data_output_fields="answer"),
+        kept.step("decide", data_input="-", data_output_type="File"),
+    )
+    await kept.start_worker()
+    instance, _ = await ran(kept, model, variables={"goal": "Fly", "decide_later": "no"})
+    assert (await kept.rest.variables(instance)).keys() >= {"frame", "answer", "decide", "frame_meta"}
+    async with hands(kept) as hand:
+        receipt = await hand.erase(instance, results=True)
+
+        assert (receipt.completed_at is not None, receipt.results) == (True, True)
+        assert (await kept.rest.variables(instance)).keys() == {"goal", "decide_later"}
+
+
+async def test_results_that_a_running_instance_needs_stay(kept: Rig) -> None:
+    await kept.start_worker()
+    _, instance, _ = await at_second_step(kept)
+    async with hands(kept) as hand:
+        with pytest.raises(StillRuns, match="needs its results"):
+            await hand.erase(instance, force=True, results=True)
+        assert "frame" in await kept.rest.variables(instance)
+
+
+async def test_many_variables_are_found_page_by_page(kept: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instances, "AT_ONCE", 2)
+    model = await kept.deploy(*(kept.step(f"step{number}", data_input="-") for number in range(5)))
+    await kept.start_worker()
+    instance, _ = await ran(kept, model, 5)
+    async with hands(kept) as hand:
+        [step] = [each for each in (await hand.erase(instance)).steps if each.store is Store.ENGINE]
+    assert step.count == 6
+    assert (await kept.rest.variables(instance)).keys() == {f"step{number}" for number in range(5)}
 
 
 async def responses(rig: Rig) -> list[dict[str, Any]]:
@@ -217,8 +255,7 @@ async def test_a_provider_that_is_away_is_said_and_tried_again_until_all_is_gone
         assert hand.has_thread(thread)
         assert await hand.texts(instance) == [], "what can be removed is removed at once"
         assert await hand.keeper.round()
-        [still] = await hand.adapters.ledger.open_orders()
-        assert still.open
+        assert await hand.adapters.ledger.open_orders() == [receipt.id]
 
         kept.provider.clear_faults()
         assert await hand.keeper.round()
@@ -255,6 +292,7 @@ async def test_an_exchange_on_its_way_to_the_transcript_is_looked_for_once_more(
         assert final.completed_at is not None
 
 
+@BOTH_DATABASES
 async def test_a_business_key_is_erased_with_all_its_instances_and_what_they_share(kept: Rig) -> None:
     shared = kept.step("frame", data_input="-", service_thread="business-key")
     model = await kept.deploy(shared, kept.step("decide", data_input="-"))
@@ -432,6 +470,7 @@ async def let_go(rig: Rig) -> None:
 # By age
 
 
+@BOTH_DATABASES
 async def test_what_is_over_ends_and_what_runs_is_never_touched(kept: Rig) -> None:
     model = await two_steps(kept)
     await kept.start_worker()
@@ -442,7 +481,9 @@ async def test_what_is_over_ends_and_what_runs_is_never_touched(kept: Rig) -> No
         assert [(key.scope, name) for key, name in dry.threads] == [(instance, thread)]
         assert hand.has_thread(thread)
         assert len(await hand.keys(instance)) == 3
-        assert await hand.adapters.ledger.exists() is False, "a dry run notes nothing"
+        session = await hand.session(instance)
+        assert session is not None
+        assert session.is_active, "a dry run notes nothing"
 
         done = await hand.retention.sweep()
 
@@ -480,10 +521,10 @@ async def test_the_record_ends_by_its_own_age_as_the_policy_says(kept: Rig, kind
         assert "[removed]" not in await hand.texts(instance)
     async with hands(kept) as hand:
         done = await hand.retention.sweep()
-        assert done.records == [hand.of(instance)]
+        assert done.records == {hand.of(instance): 1}
         assert await hand.texts(instance) == (["[removed]"] * 4 if kind == "anonymise" else [])
         assert hand.has_thread(thread), "its time has not come"
-        assert (await hand.retention.sweep()).records == []
+        assert (await hand.retention.sweep()).records == {}
 
 
 async def test_a_deleted_instance_is_over_too(kept: Rig) -> None:
@@ -554,6 +595,169 @@ async def test_an_end_that_waits_is_given_up_when_an_instance_with_the_key_runs_
         assert hand.has_thread(thread)
         assert len(await hand.texts(first)) == 2
     assert (await kept.meta(second, "frame"))["thread"] == thread
+
+
+async def shared(rig: Rig, tenant: str | None = None) -> Model:
+    """A process whose first step shares its conversation by business key, and whose second nobody serves."""
+    first = rig.step("frame", data_input="-", service_thread="business-key")
+    model = bpmn(first, rig.step("decide", topic=rig.topic + "_later"))
+    await rig.rest.deploy(model, tenant=tenant)
+    return model
+
+
+async def at_decide(rig: Rig, model: Model, tenant: str | None = None) -> str:
+    instance = await rig.rest.start(model, business_key="order 7", tenant=tenant)
+    await rig.until_open(instance, "decide")
+    await recorded(rig, instance, 1)
+    return instance
+
+
+async def long_ago(hand: Hands, instance: str) -> None:
+    """Make the record say that the conversation ended a year ago."""
+    assert hand.adapters.transcript is not None
+    session = await hand.session(instance)
+    assert session is not None
+    await hand.adapters.transcript.end([session.id], session.started_at - timedelta(days=365))
+
+
+@BOTH_DATABASES
+async def test_a_shared_record_waits_from_the_end_of_the_last_instance_whether_it_spoke_or_not(kept: Rig) -> None:
+    kept.settings |= {"retention_transcript": "remove", "retention_transcript_days": 1, "retention_threads_days": 1}
+    model = await shared(kept)
+    await kept.start_worker()
+    first = await at_decide(kept, model)
+    [thread] = kept.provider.conversations()
+    silent = await kept.rest.start(model, business_key="order 7")
+    await kept.rest.delete(f"process-instance/{first}")
+    async with hands(kept) as hand:
+        await long_ago(hand, first)
+        async with kept.redis() as redis:
+            await redis.flushdb()  # the transcript alone remembers
+        assert (await hand.retention.sweep()).records == {}, "one runs"
+
+        await kept.rest.delete(f"process-instance/{silent}")
+        assert (await hand.retention.sweep()).records == {}, "it has just ended"
+        assert len(await hand.texts(first)) == 2
+        assert hand.has_thread(thread)
+    async with hands(kept, retention_transcript_days=0) as hand:
+        done = await hand.retention.sweep()
+        assert {subject.business_key for subject in done.records} == {"order 7"}
+        assert await hand.texts(first) == []
+
+
+async def every_session(hand: Hands) -> list[Session]:
+    assert hand.adapters.conversations is not None
+    return [*(await hand.adapters.conversations.sessions(Filter(), within=EVERYTHING)).items]
+
+
+@BOTH_DATABASES
+async def test_tenants_with_the_same_business_key_end_each_for_itself(kept: Rig) -> None:
+    kept.settings["retention_transcript"] = "remove"
+    north, south = await shared(kept, "north"), await shared(kept, "south")
+    await kept.start_worker()
+    ours, theirs = await at_decide(kept, north, "north"), await at_decide(kept, south, "south")
+    async with hands(kept) as hand:
+        await kept.rest.delete(f"process-instance/{ours}")
+        await hand.retention.sweep()
+        assert await hand.texts(ours) == []
+        assert len(await hand.texts(theirs)) == 2
+        assert [each["metadata"]["tenant"] for each in alive(kept)] == ["south"]
+
+        with pytest.raises(StillRuns):
+            await hand.eraser.erase(Subject("default", business_key="order 7"))
+        assert await hand.eraser.erase(Subject("default", business_key="order 7", tenants=frozenset(["north"])))
+        await kept.rest.delete(f"process-instance/{theirs}")
+        south_only = Subject("default", business_key="order 7", tenants=frozenset(["south"]))
+        receipt = await hand.eraser.erase(south_only)
+        assert receipt.completed_at is not None
+        assert (receipt.tenants, await hand.adapters.ledger.receipt(receipt.id)) == (("south",), receipt)
+        assert alive(kept) == []
+
+
+def alive(rig: Rig) -> list[dict[str, Any]]:
+    """Conversations that the provider has."""
+    return [each for each in rig.provider.conversations().values() if not each["deleted"]]
+
+
+@BOTH_DATABASES
+async def test_a_changed_policy_holds_for_what_ended_before(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, _ = await ran(kept, model)
+    async with hands(kept) as hand:
+        await hand.retention.sweep()
+        assert len(await hand.texts(instance)) == 4
+    async with hands(kept, retention_transcript="anonymise") as hand:
+        await hand.retention.sweep()
+        assert await hand.texts(instance) == ["[removed]"] * 4
+    async with hands(kept, retention_transcript="remove") as hand:
+        await hand.retention.sweep()
+        assert await hand.session(instance) is None
+
+
+async def test_what_is_over_is_seen_between_the_rounds_and_nothing_else_is_done(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, thread = await ran(kept, model)
+    common = await kept.rest.start(await shared(kept), business_key="order 7")
+    await kept.until_open(common, "decide")
+    await recorded(kept, common, 1)
+    async with hands(kept, retention_transcript="remove") as hand:
+        assert await hand.keeper.look()
+        [over] = [each for each in await every_session(hand) if not each.is_active]
+        assert over.process_instance_id == instance
+        assert hand.has_thread(thread)
+        assert len(await hand.texts(instance)) == 4
+
+        await kept.rest.delete(f"process-instance/{common}")
+        assert await hand.keeper.look()
+        assert [each.is_active for each in await every_session(hand)] == [False, False]
+
+
+async def test_stored_responses_go_with_their_thread(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    await ran(kept, model)
+    assert len(await responses(kept)) == 2
+    async with hands(kept) as hand:
+        await hand.retention.sweep()
+    assert await responses(kept) == []
+
+
+async def test_stored_responses_that_only_variables_name_are_erased_and_a_parents_are_not(kept: Rig) -> None:
+    kept.assistant("critic")
+    kept.settings["transcript_url"] = "off"
+    child = await kept.deploy(kept.step("inner", "critic", data_input="-"))
+    parent = process(line(step_xml(kept, "outer"), call("sub", child)))
+    await kept.rest.deploy(parent)
+    await kept.start_worker()
+    instance = await kept.run(parent)
+    [row] = await kept.rest.get("history/process-instance", superProcessInstanceId=instance)
+    async with hands(kept) as hand:
+        receipt = await hand.erase(row["id"])
+
+        assert receipt.completed_at is not None
+        thread = await thread_of(kept, instance)
+        assert [each["conversation"]["id"] for each in await responses(kept)] == [thread]
+
+
+async def test_an_order_that_nobody_can_read_holds_up_no_other(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, thread = await ran(kept, model)
+    kept.provider.fault("items.*", times=None, reply="overloaded")
+    async with hands(kept, retention_threads_days="never") as hand, kept.redis() as redis:
+        receipt = await hand.erase(instance)
+        await redis.hset("assistant-worker:default:erasures", "000000000000", "{}")
+        kept.provider.clear_faults()
+
+        assert await hand.keeper.round()
+
+        assert await hand.adapters.ledger.open_orders() == ["000000000000"]
+        assert not hand.has_thread(thread)
+        final = await hand.adapters.ledger.receipt(receipt.id)
+        assert final is not None
+        assert final.completed_at is not None
 
 
 async def test_a_thread_of_one_task_ends_with_the_instance(kept: Rig) -> None:

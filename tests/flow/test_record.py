@@ -5,8 +5,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.flow.rig import Rig
 from tests.models import unique
 from tests.waiting import wait_until
@@ -29,13 +27,6 @@ async def arrived(rig: Rig, instance: str, count: int) -> list[Message]:
             return list(page.items) if len(page.items) >= count else []
 
         return await wait_until(enough, what=f"{count} messages")
-
-
-@pytest.fixture
-def kept(rig: Rig, tmp_path: Path) -> Rig:
-    rig.settings["api_port"] = 0
-    rig.settings["transcript_url"] = f"sqlite:///{tmp_path}/transcript.db"
-    return rig
 
 
 async def test_every_turn_is_in_the_transcript_with_its_place_in_the_process(kept: Rig) -> None:
@@ -123,9 +114,12 @@ async def test_another_worker_records_what_one_left(kept: Rig, tmp_path: Path) -
     assert len(await arrived(kept, instance, 2)) == 2
 
 
-async def recreated(rig: Rig, steps: int, *, recorded: bool = True) -> tuple[dict[str, Any], list[str]]:
+async def recreated(
+    rig: Rig, steps: int, *, recorded: bool = True, scripted: bool = True
+) -> tuple[dict[str, Any], list[str]]:
     """Delete the thread before the last of so many steps; the last result's meta, and all texts on the new thread."""
-    rig.provider.answer("Step", "x" * 200)
+    if scripted:
+        rig.provider.answer("Step", "x" * 200)
     later = unique("topic")
     last = f"step{steps - 1}"
     first = (rig.step(f"step{number}", data_input="-") for number in range(steps - 1))
@@ -151,6 +145,19 @@ async def test_a_recreated_thread_knows_what_was_said_on_the_one_that_is_gone(ke
     assert kept.calls("items.create") == 1  # beside the 20 items that came with the conversation
     assert [text.splitlines()[0] for text in said[::2]] == [f"# Step{number}" for number in range(12)]
     assert set(said[1::2]) == {"x" * 200}
+
+
+async def test_the_next_answer_on_a_recreated_thread_shows_that_it_knows_the_earlier_turns(kept: Rig) -> None:
+    _, said = await recreated(kept, 4, scripted=False)  # the model server tells what it sees of a conversation
+
+    assert said[-1].startswith("I see 3 earlier turns in this conversation; the last one asked: “# Step2")
+
+
+async def test_without_a_transcript_a_recreated_thread_knows_nothing(kept: Rig) -> None:
+    kept.settings["transcript_url"] = "off"
+    _, said = await recreated(kept, 4, recorded=False, scripted=False)
+
+    assert said[-1].startswith("I see 0 earlier turns in this conversation.")
 
 
 async def test_what_does_not_fit_is_left_out_from_the_oldest_and_said(kept: Rig) -> None:

@@ -1,17 +1,13 @@
 """A worker killed at each step of writing the record: nothing is missing afterwards, and nothing is there twice."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.flow.command import Command, environment
+from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.flow.test_record import arrived
-from tests.models import unique
 from tests.waiting import wait_until
-from worker.dev.processes import HOST, running
-from worker.dev.servers import PostgreSQL
+from worker.dev.processes import running
 
 POINTS = [
     "before:threads.answer:2",
@@ -25,24 +21,7 @@ POINTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgreSQL]:
-    with PostgreSQL() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def kept(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path) -> Rig:
-    rig.settings["api_port"] = 0
-    rig.settings["transcript_url"] = f"sqlite:///{tmp_path}/transcript.db"
-    if request.param == "postgresql":
-        server: PostgreSQL = request.getfixturevalue("server")
-        name = unique("record")
-        server.sql(f"CREATE DATABASE {name}")
-        rig.settings["transcript_url"] = f"postgresql://{server.user}:{server.password}@{HOST}:{server.port}/{name}"
-    return rig
-
-
+@BOTH_DATABASES
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_death_at_any_step_of_writing_loses_and_doubles_nothing(kept: Rig, point: str) -> None:
     steps = [f"step{number}" for number in range(3)]

@@ -29,12 +29,6 @@ class Ran:
         return json.loads(self.out)
 
 
-@pytest.fixture
-def kept(rig: Rig, tmp_path: Path) -> Rig:
-    rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/transcript.db"}
-    return rig
-
-
 async def assistant_worker(rig: Rig, *arguments: str, **settings: object) -> Ran:
     command = (sys.executable, "-m", "worker", *arguments)
     env = environment(rig, **settings)

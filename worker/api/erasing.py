@@ -4,7 +4,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, HTTPException, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.api import problems
@@ -41,11 +41,17 @@ def erasing(eraser: Eraser, conversations: Conversations, engine: str) -> Callab
     answers[HTTPStatus.ACCEPTED] = {"model": Receipt, "description": "Some of it is left, and will be tried again"}
 
     @router.post("/erase", responses=answers)
-    async def erase(grant: Operator, wish: Wish, response: Response) -> Receipt:
+    async def erase(
+        grant: Operator,
+        wish: Wish,
+        response: Response,
+        *,
+        results: Annotated[bool, Query(description="Also the results, in the process variables they are in.")] = False,
+    ) -> Receipt:
         """Erase one instance's conversations, or a business key's, in every store, and return the receipt."""
-        await _check(grant, wish, conversations)
+        tenants = await _check(grant, wish, conversations)
         try:
-            receipt = await eraser.erase(Subject(engine, wish.instance, wish.business_key))
+            receipt = await eraser.erase(Subject(engine, wish.instance, wish.business_key, tenants), results=results)
         except StillRuns as exc:
             raise HTTPException(409, "An instance of it still runs, so that nothing was erased.") from exc
         except Transient as exc:
@@ -60,11 +66,12 @@ def erasing(eraser: Eraser, conversations: Conversations, engine: str) -> Callab
     return extend
 
 
-async def _check(grant: Grant, wish: Wish, conversations: Conversations) -> None:
-    """Let a token with limits erase no more than instances that it may see."""
-    if grant.limits == EVERYTHING:
-        return
+async def _check(grant: Grant, wish: Wish, conversations: Conversations) -> frozenset[str | None] | None:
+    """Let a token with limits erase no more than it may see; returns whose business key it may."""
     if wish.instance is None:
-        raise HTTPException(403, "A business key may reach beyond this token's limits.")
-    if await conversations.instance(wish.instance, within=grant.limits) is None:
+        if grant.limits.instances is not None:
+            raise HTTPException(403, "A business key may reach beyond this token's instances.")
+        return grant.limits.tenants
+    if grant.limits != EVERYTHING and await conversations.instance(wish.instance, within=grant.limits) is None:
         raise HTTPException(404)
+    return None

@@ -1,6 +1,6 @@
 """A conversation as a file: JSON with everything, Markdown to read."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
@@ -16,7 +16,7 @@ from worker.conversations import (
     every,
 )
 
-_PAGE = 500
+_PAGE = 100
 _SPEAKERS = {Role.USER: "Question", Role.AGENT: "Answer", Role.SYSTEM: "System"}
 
 
@@ -28,41 +28,58 @@ class Exported:
     messages: Sequence[Message]
 
 
-_JSON = TypeAdapter(list[Exported])
+_SESSION = TypeAdapter(Session)
+_MESSAGE = TypeAdapter(Message)
 
 
-async def of_session(conversations: Conversations, session_id: str, *, within: Limits) -> list[Exported]:
-    """Read a session whole; nothing if there is none to be seen."""
+async def of_session(conversations: Conversations, session_id: str, *, within: Limits) -> list[Session]:
+    """Find a session; nothing if there is none to be seen."""
     session = await conversations.session(session_id, within=within)
-    return [] if session is None else [await _whole(conversations, session, within)]
+    return [] if session is None else [session]
 
 
-async def of_instance(conversations: Conversations, instance: str, *, within: Limits) -> list[Exported]:
-    """Read every conversation of an instance whole, the earliest first; nothing if there is none to be seen."""
+async def of_instance(conversations: Conversations, instance: str, *, within: Limits) -> list[Session]:
+    """Find every session of an instance, the earliest first; nothing if there is none to be seen."""
     wanted = Filter(instance=instance)
     sessions = every(lambda after: conversations.sessions(wanted, within=within, after=after, limit=_PAGE))
     newest_first = [session async for session in sessions]
-    return [await _whole(conversations, session, within) for session in reversed(newest_first)]
+    return newest_first[::-1]
 
 
-async def _whole(conversations: Conversations, session: Session, within: Limits) -> Exported:
-    wanted = MessageFilter(session.id)
-    messages = every(lambda after: conversations.messages(wanted, within=within, after=after, limit=_PAGE))
-    return Exported(session, [message async for message in messages])
+async def as_json(conversations: Conversations, sessions: Sequence[Session], *, within: Limits) -> AsyncIterator[bytes]:
+    """Write conversations with everything that is known, as a list of `Exported`, part by part."""
+    for number, session in enumerate(sessions):
+        yield b",\n" if number else b"["
+        yield b'{"session": ' + _SESSION.dump_json(session) + b', "messages": ['
+        between = b"\n"
+        async for message in _messages(conversations, session, within):
+            yield between + _MESSAGE.dump_json(message)
+            between = b",\n"
+        yield b"]}"
+    yield b"]\n" if sessions else b"[]\n"
 
 
-def as_json(exported: Sequence[Exported]) -> bytes:
-    """Write conversations with everything that is known, as a list."""
-    return _JSON.dump_json([*exported], indent=2)
-
-
-def as_markdown(exported: Sequence[Exported]) -> str:
+async def as_markdown(
+    conversations: Conversations, sessions: Sequence[Session], *, within: Limits
+) -> AsyncIterator[bytes]:
     """Write conversations to be read. What was said is quoted, so that nothing in it passes for our own headings."""
-    return "\n".join(line for each in exported for line in _lines(each))
+    for session in sessions:
+        yield _text(_head(session))
+        async for message in _messages(conversations, session, within):
+            yield _text(_said(message))
+        yield b"\n"
 
 
-def _lines(exported: Exported) -> list[str]:
-    session = exported.session
+def _messages(conversations: Conversations, session: Session, within: Limits) -> AsyncIterator[Message]:
+    wanted = MessageFilter(session.id)
+    return every(lambda after: conversations.messages(wanted, within=within, after=after, limit=_PAGE))
+
+
+def _text(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _head(session: Session) -> list[str]:
     facts = {
         "Process instance": session.process_instance_id,
         "Process": session.definition_key,
@@ -71,13 +88,17 @@ def _lines(exported: Exported) -> list[str]:
         "Started": session.started_at.isoformat(),
         "Ended": session.ended_at and session.ended_at.isoformat(),
     }
-    lines = [f"# {_plain(session.assistant)}", ""]
-    lines += [f"- {name}: {_plain(value)}" for name, value in facts.items() if value]
-    for message in exported.messages:
-        where = message.activity_name or message.activity_id
-        lines += ["", f"## {_SPEAKERS[message.role]}: {_plain(where)}", "", _about(message), ""]
-        lines += [f"> {line}".rstrip() for line in message.content.splitlines() or [""]]
-    return [*lines, ""]
+    return [
+        f"# {_plain(session.assistant)}",
+        "",
+        *(f"- {name}: {_plain(value)}" for name, value in facts.items() if value),
+    ]
+
+
+def _said(message: Message) -> list[str]:
+    where = message.activity_name or message.activity_id
+    quoted = [f"> {line}".rstrip() for line in message.content.splitlines() or [""]]
+    return ["", f"## {_SPEAKERS[message.role]}: {_plain(where)}", "", _about(message), "", *quoted]
 
 
 def _about(message: Message) -> str:

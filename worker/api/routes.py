@@ -1,15 +1,16 @@
 """The reading side's routes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import AfterValidator, AwareDatetime
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from worker.api import export
-from worker.api.access import Viewer
+from worker.api.access import Grant, Viewer
 from worker.conversations import (
     Conversations,
     Counts,
@@ -41,6 +42,10 @@ Id = Annotated[str, Path(max_length=LONGEST)]
 After = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
 Size = Annotated[int, Query(ge=1, le=200)]
 Format = Literal["json", "markdown"]
+_WRITERS = {
+    "json": (export.as_json, "application/json", "json"),
+    "markdown": (export.as_markdown, "text/markdown", "md"),
+}
 
 
 def _filter(
@@ -59,7 +64,35 @@ def _filter(
 
 
 Wanted = Annotated[Filter, Depends(_filter)]
-Backwards = Annotated[bool, Query(description="From the newest back.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads a part of what was said: what a request asks for, within what its token may see."""
+
+    grant: Grant
+    after: str | None
+    limit: int
+    newest: bool
+
+    async def read(self, conversations: Conversations, wanted: MessageFilter) -> Page[Message]:
+        """Read messages."""
+        return await conversations.messages(
+            wanted, within=self.grant.limits, after=self.after, limit=self.limit, newest=self.newest
+        )
+
+
+def _reader(
+    grant: Viewer,
+    after: After = None,
+    limit: Size = 100,
+    *,
+    newest: Annotated[bool, Query(description="From the newest back.")] = False,
+) -> Reader:
+    return Reader(grant, after, limit, newest)
+
+
+Part = Annotated[Reader, Depends(_reader)]
 
 
 def reading(conversations: Conversations) -> APIRouter:
@@ -97,16 +130,13 @@ def _add_sessions(router: APIRouter, conversations: Conversations) -> None:
     @router.get("/sessions/{session_id}")
     async def session(grant: Viewer, session_id: Id) -> Session:
         """One conversation."""
-        return _found(await conversations.session(session_id, within=grant.limits))
+        return found(await conversations.session(session_id, within=grant.limits))
 
     @router.get("/sessions/{session_id}/messages")
-    async def session_messages(
-        grant: Viewer, session_id: Id, after: After = None, limit: Size = 100, *, newest: Backwards = False
-    ) -> Page[Message]:
+    async def session_messages(part: Part, session_id: Id) -> Page[Message]:
         """What was said in a conversation, in order."""
-        _found(await conversations.session(session_id, within=grant.limits))
-        wanted = MessageFilter(session_id)
-        return await conversations.messages(wanted, within=grant.limits, after=after, limit=limit, newest=newest)
+        found(await conversations.session(session_id, within=part.grant.limits))
+        return await part.read(conversations, MessageFilter(session_id))
 
 
 def _add_instances(router: APIRouter, conversations: Conversations) -> None:
@@ -118,22 +148,13 @@ def _add_instances(router: APIRouter, conversations: Conversations) -> None:
     @router.get("/instances/{instance_id}")
     async def instance(grant: Viewer, instance_id: Id) -> Instance:
         """One process instance."""
-        return _found(await conversations.instance(instance_id, within=grant.limits))
+        return found(await conversations.instance(instance_id, within=grant.limits))
 
     @router.get("/instances/{instance_id}/messages")
-    async def instance_messages(
-        grant: Viewer,
-        instance_id: Id,
-        activity: Text = None,
-        after: After = None,
-        limit: Size = 100,
-        *,
-        newest: Backwards = False,
-    ) -> Page[Message]:
+    async def instance_messages(part: Part, instance_id: Id, activity: Text = None) -> Page[Message]:
         """What was said in a process instance, in any conversation, in the order of time."""
-        _found(await conversations.instance(instance_id, within=grant.limits))
-        wanted = MessageFilter(instance=instance_id, activity_id=activity)
-        return await conversations.messages(wanted, within=grant.limits, after=after, limit=limit, newest=newest)
+        found(await conversations.instance(instance_id, within=part.grant.limits))
+        return await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity))
 
 
 def _add_exports(router: APIRouter, conversations: Conversations) -> None:
@@ -144,26 +165,28 @@ def _add_exports(router: APIRouter, conversations: Conversations) -> None:
     @router.get("/sessions/{session_id}/export", responses=answers, response_class=Response)
     async def session_export(grant: Viewer, session_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
         """One conversation as a file."""
-        return _file(await export.of_session(conversations, session_id, within=grant.limits), format)
+        return _file(
+            conversations, await export.of_session(conversations, session_id, within=grant.limits), grant, format
+        )
 
     @router.get("/instances/{instance_id}/export", responses=answers, response_class=Response)
     async def instance_export(grant: Viewer, instance_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
         """All conversations of a process instance as a file."""
-        return _file(await export.of_instance(conversations, instance_id, within=grant.limits), format)
+        return _file(
+            conversations, await export.of_instance(conversations, instance_id, within=grant.limits), grant, format
+        )
 
 
-def _file(exported: Sequence[export.Exported], format_: Format) -> Response:
-    if not exported:
+def _file(conversations: Conversations, sessions: Sequence[Session], grant: Grant, format_: Format) -> Response:
+    if not sessions:
         raise HTTPException(404)
-    if format_ == "markdown":
-        content, kind, ending = export.as_markdown(exported).encode(), "text/markdown", "md"
-    else:
-        content, kind, ending = export.as_json(exported), "application/json", "json"
-    headers = {"Content-Disposition": f'attachment; filename="conversation-{exported[0].session.id}.{ending}"'}
-    return Response(content, media_type=kind, headers=headers)
+    write, kind, ending = _WRITERS[format_]
+    headers = {"Content-Disposition": f'attachment; filename="conversation-{sessions[0].id}.{ending}"'}
+    return StreamingResponse(write(conversations, sessions, within=grant.limits), media_type=kind, headers=headers)
 
 
-def _found(value: T | None) -> T:
+def found(value: T | None) -> T:
+    """Return what there is. Raises HTTPException for what is not there, or not to be seen."""
     if value is None:
         raise HTTPException(404)
     return value

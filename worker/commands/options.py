@@ -67,6 +67,9 @@ def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
     whose.add_argument("--receipt", metavar="ORDER", help="show what became of an order")
     added.add_argument("--dry-run", action="store_true", help="with --ended: list only")
     added.add_argument("--force", action="store_true", help="even if the instance runs")
+    added.add_argument("--results", action="store_true", help="also the results, in the process variables they are in")
+    more = "with --business-key: only this tenant's; may be repeated"
+    added.add_argument("--tenant", metavar="TENANT", action="append", help=more)
 
 
 def _repair(commands: "Commands[argparse.ArgumentParser]") -> None:

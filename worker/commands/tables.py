@@ -38,6 +38,14 @@ def say(text: str) -> None:
         console().print(plain(line), soft_wrap=True)
 
 
+def write(text: str, *, raw: bool) -> None:
+    """Print a part of a text: as it is to programs, and without what could do something to people."""
+    if raw:
+        sys.stdout.write(text)
+    else:
+        say(text.removesuffix("\n"))
+
+
 def as_json(value: object) -> None:
     """Print data of ours."""
     sys.stdout.write(_ANYTHING.dump_json(value, indent=2).decode() + "\n")

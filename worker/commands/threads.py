@@ -1,17 +1,18 @@
 """`assistant-worker threads …`."""
 
+import sys
 from argparse import Namespace
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from worker import bootstrap
-from worker.api import as_json, as_markdown, export
+from worker.api import export
 from worker.commands import tables
 from worker.commands.options import Desk
-from worker.conversations import EVERYTHING, Conversations, Filter, Subject
-from worker.ending import Eraser, Retention, Round, overdue, sessions
+from worker.conversations import EVERYTHING, Conversations, Filter, Session, Subject
+from worker.ending import Eraser, Retention, Round, overdue, runs, sessions
 from worker.erasure import Kept, Receipt, Status
 from worker.errors import EngineDown, Permanent
 
@@ -48,7 +49,7 @@ async def _states(desk: Desk, kept: list[Kept]) -> dict[Subject, str]:
         found |= {names[name]: "ended" for name in over if name in names}
         for owner in owners:
             if owner.business_key is not None:
-                found[owner] = "runs" if await desk.adapters.instances.runs_with(owner.business_key) else "ended"
+                found[owner] = "runs" if await runs(desk.adapters.instances, owner) else "ended"
     return found
 
 
@@ -66,38 +67,38 @@ def _row(kept: Kept, state: str | None) -> dict[str, Any]:
 
 async def show_(desk: Desk, options: Namespace) -> int:
     """Show what was said."""
-    found = await _exported(desk, options)
-    if options.json:
-        tables.as_json(found)
-    else:
-        tables.say(as_markdown(found))
+    reading, found = conversations(desk), await _sessions(desk, options)
+    write = export.as_json if options.json else export.as_markdown
+    async for part in write(reading, found, within=EVERYTHING):
+        tables.write(part.decode(), raw=options.json)
     return 0
 
 
 async def export_(desk: Desk, options: Namespace) -> int:
     """Write what was said."""
-    found = await _exported(desk, options)
-    content = as_json(found).decode() if options.format == "json" else as_markdown(found)
-    if options.output is None:
-        print(content)  # noqa: T201 - the output is what was asked for
-        return 0
+    reading, found = conversations(desk), await _sessions(desk, options)
+    write = export.as_json if options.format == "json" else export.as_markdown
     try:
-        with Path(options.output).open("x", encoding="utf-8") as file:  # noqa: ASYNC230 - nothing else goes on here
-            file.write(content)
+        with _open(options.output) as file:
+            async for part in write(reading, found, within=EVERYTHING):
+                file.write(part)
     except OSError as exc:
-        raise Permanent(f"{options.output} cannot be written: {exc.strerror}") from exc
+        raise Permanent(f"{options.output or 'the output'} cannot be written: {exc.strerror}") from exc
     return 0
 
 
-async def _exported(desk: Desk, options: Namespace) -> list[export.Exported]:
-    """Read every conversation whole, the earliest first."""
+def _open(path: str | None) -> AbstractContextManager[BinaryIO]:
+    """Open a file that does not exist yet, or the standard output."""
+    return nullcontext(sys.stdout.buffer) if path is None else Path(path).open("xb")
+
+
+async def _sessions(desk: Desk, options: Namespace) -> list[Session]:
+    """Find every conversation, the earliest first."""
     wanted = Filter(desk.settings.engine_name, instance=options.instance, business_key=options.business_key)
-    reading, found = conversations(desk), list[export.Exported]()
-    async for session in sessions(reading, wanted):
-        found = await export.of_session(reading, session.id, within=EVERYTHING) + found
+    found = [session async for session in sessions(conversations(desk), wanted)]
     if not found:
         raise Permanent("the transcript has no conversation of it")
-    return found
+    return found[::-1]
 
 
 def conversations(desk: Desk) -> Conversations:
@@ -115,6 +116,8 @@ async def erase_(desk: Desk, options: Namespace) -> int:
     if options.ended:
         policy = bootstrap.policy(desk.settings)
         return _told_round(await Retention(outside, policy).sweep(dry_run=options.dry_run), options)
+    if options.tenant and options.business_key is None:
+        raise Permanent("--tenant goes with --business-key only")
     if options.open:
         return _told(await Eraser(outside).resume(), options)
     if options.receipt:
@@ -122,8 +125,9 @@ async def erase_(desk: Desk, options: Namespace) -> int:
         if known is None:
             raise Permanent(f"there is no order {options.receipt}, or it was complete more than 90 days ago")
         return _told([known], options)
-    subject = Subject(desk.settings.engine_name, options.instance, options.business_key)
-    return _told([await Eraser(outside).erase(subject, force=options.force)], options)
+    tenants = frozenset(options.tenant) if options.tenant else None
+    subject = Subject(desk.settings.engine_name, options.instance, options.business_key, tenants)
+    return _told([await Eraser(outside).erase(subject, force=options.force, results=options.results)], options)
 
 
 def _told(receipts: list[Receipt], options: Namespace) -> int:
@@ -139,6 +143,7 @@ def _told(receipts: list[Receipt], options: Namespace) -> int:
 
 def _show_receipt(receipt: Receipt) -> None:
     whose = f"instance {receipt.instance}" if receipt.instance else f"business key {receipt.business_key}"
+    whose += "" if receipt.tenants is None else f" of tenant {', '.join(each or '(none)' for each in receipt.tenants)}"
     tables.say(f"Order {receipt.id}: {whose}, given {tables.cell(receipt.ordered_at)}")
     words = {Status.REMOVED: "removed", Status.OPEN: "left, will be tried again", Status.STAYS: "stays"}
     rows = [

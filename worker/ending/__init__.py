@@ -2,8 +2,20 @@
 
 from worker.ending.erasing import Eraser, StillRuns
 from worker.ending.keeper import Keeper
-from worker.ending.outside import Outside, sessions
+from worker.ending.outside import Outside, runs, sessions
 from worker.ending.repair import Stuck, overdue
 from worker.ending.retention import Policy, Retention, Round
 
-__all__ = ["Eraser", "Keeper", "Outside", "Policy", "Retention", "Round", "StillRuns", "Stuck", "overdue", "sessions"]
+__all__ = [
+    "Eraser",
+    "Keeper",
+    "Outside",
+    "Policy",
+    "Retention",
+    "Round",
+    "StillRuns",
+    "Stuck",
+    "overdue",
+    "runs",
+    "sessions",
+]

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -12,7 +11,7 @@ from worker import metrics
 from worker.conversations import Subject, Transcript
 from worker.domain import Hold
 from worker.ending.looking import CONVERSATION, LOOK, RESPONSE, Found, Search
-from worker.ending.outside import Outside, cancel_runs, holding, now
+from worker.ending.outside import Outside, cancel_runs, holding, now, runs
 from worker.erasure import Kept, Receipt, Status, Step, Store
 from worker.errors import Permanent, StoreDown, WorkerError
 from worker.logs import Event
@@ -56,38 +55,38 @@ class Eraser:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
-    async def erase(self, subject: Subject, *, force: bool = False) -> Receipt:
+    async def erase(self, subject: Subject, *, force: bool = False, results: bool = False) -> Receipt:
         """Erase, and return the receipt. Raises StillRuns, EngineDown, StoreDown: then nothing was begun.
 
-        Given again it goes on with the order that is open. With `force` running instances lose what they have, too.
+        Given again it goes on with the order that is open. With `force` running instances lose what they have, too,
+        but for their `results`, which the next steps need.
         """
-        if not force and await self._runs(subject):
-            raise StillRuns("an instance of it still runs; --force erases it all the same")
+        if (results or not force) and await runs(self._outside.instances, subject):
+            wanted = "needs its results" if force else "was not forced"
+            raise StillRuns(f"an instance of it still runs and {wanted}; --force erases all but the results")
         known = await self._outside.ledger.receipt(order_id(subject))
         if known is None or known.completed_at is not None:
-            known = Receipt(order_id(subject), subject.engine, subject.instance, subject.business_key, now())
-        known = replace(known, forced=known.forced or force)
+            known = _receipt(subject)
+        known = replace(known, forced=known.forced or force, results=known.results or results)
         await self._outside.ledger.keep(known)
         return await self._carry_out(known)
 
     async def resume(self) -> list[Receipt]:
-        """Go on with every open order."""
+        """Go on with every open order; one that cannot be carried out holds up no other. Raises StoreDown."""
         receipts = []
         for order in await self._outside.ledger.open_orders():
-            with suppress(StillRuns):
-                receipts.append(await self._carry_out(order))
+            try:
+                known = await self._outside.ledger.receipt(order)
+                receipts += [await self._carry_out(known)] if known else []
+            except WorkerError as exc:
+                log.warning(Event.END_DELAYED, what=f"order {order}", reason=str(exc))
         metrics.ERASURES_OPEN.set(len(await self._outside.ledger.open_orders()))
         return receipts
 
-    async def _runs(self, subject: Subject) -> bool:
-        if subject.instance is not None:
-            return bool(await self._outside.instances.running([subject.instance]))
-        return await self._outside.instances.runs_with(str(subject.business_key))
-
     async def _carry_out(self, receipt: Receipt) -> Receipt:
-        found = await Search(self._outside, receipt.subject)()
+        found = await Search(self._outside, receipt.subject, results=receipt.results)()
         order = _Order(self._outside, _joined(receipt, found))
-        if receipt.forced or not await self._came_back(order):
+        if (receipt.forced and not receipt.results) or not await self._came_back(order):
             await order.note()
             await self._threads(order, found)
             await self._responses(order)
@@ -99,7 +98,7 @@ class Eraser:
     async def _came_back(self, order: _Order) -> bool:
         """Whether an instance runs (again), or that cannot be told; then everything open stays open."""
         try:
-            why = "an instance of it runs" if await self._runs(order.receipt.subject) else ""
+            why = "an instance of it runs" if await runs(self._outside.instances, order.receipt.subject) else ""
         except WorkerError as exc:
             why = str(exc)
         if why:
@@ -120,7 +119,7 @@ class Eraser:
 
     async def _thread(self, order: _Order, mine: list[Step], hold: Hold, kept: Kept) -> None:
         kept = replace(kept, thread=await self._outside.census.thread(kept.key))
-        if await cancel_runs(self._outside, kept):
+        if any(turn.unrecorded for turn in await cancel_runs(self._outside, kept)):
             order.receipt = replace(order.receipt, look_again_at=now() + LANDING_TIME)
         keys = [step for step in mine if step.store is Store.REDIS]
         if not await self._conversations(order, mine, kept):
@@ -212,4 +211,14 @@ def _is_guess(step: Step) -> bool:
 def order_id(subject: Subject) -> str:
     """Name the order for a subject: 12 hex digits, the same whoever gives it."""
     kind, name = ("instance", subject.instance) if subject.instance is not None else ("key", subject.business_key)
-    return hashlib.sha256(f"{kind}\n{subject.engine}\n{name}".encode(errors="surrogatepass")).hexdigest()[:12]
+    parts = [kind, subject.engine, str(name), *("\0" if each is None else each for each in _ordered(subject) or ())]
+    return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:12]
+
+
+def _receipt(subject: Subject) -> Receipt:
+    whose = (subject.engine, subject.instance, subject.business_key)
+    return Receipt(order_id(subject), *whose, ordered_at=now(), tenants=_ordered(subject))
+
+
+def _ordered(subject: Subject) -> tuple[str | None, ...] | None:
+    return None if subject.tenants is None else tuple(sorted(subject.tenants, key=lambda tenant: tenant or ""))

@@ -1,7 +1,9 @@
-"""Does the rounds: goes on with open orders, then ends what is due. Of several workers one does it at a time."""
+"""Does the rounds: sees who is over, goes on with open orders, ends what is due. Of several workers one at a time."""
 
 import asyncio
 import random
+import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Self
 from uuid import uuid4
@@ -15,6 +17,8 @@ from worker.errors import WorkerError
 from worker.logs import Event, trace
 
 BETWEEN_ROUNDS = timedelta(hours=1)
+BETWEEN_LOOKS = timedelta(minutes=5)
+"""So long a conversation may seem to go on after its process has ended."""
 LEASE = timedelta(minutes=1)
 
 log = structlog.get_logger()
@@ -41,25 +45,43 @@ class Keeper:
         await asyncio.wait({self._rounds})
 
     async def _run(self) -> None:
-        wait = BETWEEN_ROUNDS * random.uniform(0, 1)  # noqa: S311 - spreads workers that start together
+        due = time.monotonic() + (BETWEEN_ROUNDS * random.uniform(0, 1)).total_seconds()  # noqa: S311 - spreads workers that start together
         while True:
+            wait = min(BETWEEN_LOOKS, BETWEEN_ROUNDS) * random.uniform(0.8, 1.2)  # noqa: S311 - as above
             await asyncio.sleep(wait.total_seconds())
-            await self.round()
-            wait = BETWEEN_ROUNDS * random.uniform(0.8, 1.2)  # noqa: S311 - as above
+            if time.monotonic() < due:
+                await self.look()
+            else:
+                await self.round()
+                due = time.monotonic() + BETWEEN_ROUNDS.total_seconds()
+
+    async def look(self) -> bool:
+        """Only see who is over. False as for a round."""
+        return await self._alone(self._retention.close)
 
     async def round(self) -> bool:
         """Do one round. False if another worker does it, or it could not be done to its end."""
+        return await self._alone(self._eraser.resume, self._retention.sweep)
+
+    async def _alone(self, *steps: Callable[[], Awaitable[object]]) -> bool:
+        """Do these unless another worker is at it; one that fails holds up no other."""
         try:
             if not await self._outside.ledger.lock(self._token, LEASE):
                 return False
             renewing = asyncio.create_task(self._stay(), name="lock of the round")
             try:
-                await self._eraser.resume()
-                await self._retention.sweep()
+                return all([await self._done(step) for step in steps])
             finally:
                 renewing.cancel()
                 await asyncio.wait({renewing})
                 await self._outside.ledger.unlock(self._token)
+        except WorkerError as exc:
+            log.warning(Event.END_DELAYED, what="round", reason=str(exc))
+            return False
+
+    async def _done(self, step: Callable[[], Awaitable[object]]) -> bool:
+        try:
+            await step()
         except WorkerError as exc:
             log.warning(Event.END_DELAYED, what="round", reason=str(exc))
             return False

@@ -3,11 +3,12 @@
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
-from worker.conversations import Conversations, Filter, MessageFilter, Session, Subject
-from worker.domain import THREAD_VARIABLE, ThreadKey, Variable
-from worker.ending.outside import Outside, key_of, messages, owns, sessions
-from worker.erasure import SHARED, SINGLE, Kept, Status, Step, Store, Trace, scopes_of
+from worker.conversations import EVERYTHING, Conversations, Filter, MessageFilter, Session, Subject, owner
+from worker.domain import SHARED_SCOPE, TASK_SCOPE, THREAD_VARIABLE, ThreadKey, Variable
+from worker.ending.outside import Outside, sessions
+from worker.erasure import Kept, Status, Step, Store, Trace, is_of
 from worker.errors import ThreadGone, WorkerError
+from worker.inputs import read_meta
 from worker.result import read_thread_variable
 
 CONVERSATION = "conversation "
@@ -18,7 +19,10 @@ LOOK = "what there is"
 
 @dataclass(slots=True)
 class Found:
-    """What there is. `failed` are places that could not be looked into, each with the reason."""
+    """What there is. `failed` are places that could not be looked into, each with the reason.
+
+    `guesses` are conversations that variables name, `told` the conversation of each response that they name.
+    """
 
     subject: Subject
     instances: set[str] = field(default_factory=set)
@@ -27,6 +31,7 @@ class Found:
     guesses: set[str] = field(default_factory=set)
     shared: dict[str, ThreadKey] = field(default_factory=dict)
     responses: set[str] = field(default_factory=set)
+    told: dict[str, str] = field(default_factory=dict)
     recorded: bool = False
     traces: dict[str, list[Trace]] = field(default_factory=dict)
     failed: list[Step] = field(default_factory=list)
@@ -51,8 +56,9 @@ class Found:
 class Search:
     """Looks for one subject."""
 
-    def __init__(self, outside: Outside, subject: Subject) -> None:
+    def __init__(self, outside: Outside, subject: Subject, *, results: bool = False) -> None:
         self._outside = outside
+        self._results = results
         self._found = Found(subject)
 
     async def __call__(self) -> Found:
@@ -65,11 +71,14 @@ class Search:
         if self._outside.conversations is not None:
             await self._trying(Store.TRANSCRIPT, self._read_transcript(self._outside.conversations))
         for kept in await self._outside.census.threads():
-            self._take_kept(kept)
+            if self._is_ours(kept):
+                await self._take(kept)
         for instance in sorted(found.instances):
             await self._trying(Store.ENGINE, self._read_variables(instance))
         for thread_id in sorted(found.guesses - found.threads.keys() - found.shared.keys()):
             await self._check(thread_id)
+        # A call activity copies variables: only the conversation tells whose response that is.
+        found.responses |= {response for response, thread_id in found.told.items() if thread_id in found.threads}
         return found
 
     async def _trying(self, store: Store, looking: Awaitable[None]) -> None:
@@ -79,62 +88,80 @@ class Search:
             self._found.failed.append(Step(store, LOOK, why=str(exc)))
 
     async def _find_instances(self) -> None:
-        self._found.instances.update(await self._outside.instances.ran_with(str(self._found.subject.business_key)))
+        subject = self._found.subject
+        ran = await self._outside.instances.ran_with(str(subject.business_key), subject.tenants)
+        self._found.instances.update(ran)
 
     async def _read_transcript(self, conversations: Conversations) -> None:
         found, subject = self._found, self._found.subject
         wanted = Filter(engine=subject.engine, instance=subject.instance, business_key=subject.business_key)
-        async for session in sessions(conversations, wanted):
+        async for session in sessions(conversations, wanted, subject.limits):
             found.recorded = True
-            if owns(subject, session):
+            if _owns(subject, session):
                 await self._read_session(conversations, session)
             elif session.thread_id:
-                found.shared[session.thread_id] = key_of(session)
+                found.shared[session.thread_id] = session.key
         if subject.instance is not None:  # what it said in conversations of others
-            async for message in messages(conversations, MessageFilter(instance=subject.instance)):
-                found.responses.update(filter(None, [message.response_id]))
+            said = MessageFilter(instance=subject.instance, engine=subject.engine)
+            found.responses |= (await conversations.stored(said, within=EVERYTHING)).responses
 
     async def _read_session(self, conversations: Conversations, session: Session) -> None:
-        found, key = self._found, key_of(session)
+        found, key = self._found, session.key
         found.kept.setdefault(key, Kept(key))
         found.instances.update(filter(None, [session.process_instance_id]))
-        found.threads |= {name: key for name in [session.thread_id] if name}
-        async for message in messages(conversations, MessageFilter(session.id)):
-            found.threads |= {name: key for name in [message.thread_id] if name}
-            found.responses.update(filter(None, [message.response_id]))
+        stored = await conversations.stored(MessageFilter(session.id), within=EVERYTHING)
+        found.threads |= dict.fromkeys(stored.threads, key) | {name: key for name in [session.thread_id] if name}
+        found.responses |= stored.responses
 
-    def _take_kept(self, kept: Kept) -> None:
-        """Take what Redis has under keys that are this subject's, or that the transcript knows to be."""
-        found, owner = self._found, kept.owner
-        instance = owner.instance if owner and kept.key.scope.startswith(SINGLE) else None
-        own = kept.key.scope in scopes_of(found.subject, sorted(found.instances))
-        if own or kept.key in found.kept or instance in found.instances:
-            found.kept[kept.key] = kept
-            found.threads |= {thread.id: kept.key for thread in [kept.thread] if thread}
+    def _is_ours(self, kept: Kept) -> bool:
+        """Whether a key is this subject's, or the transcript knows that it is."""
+        found, whose = self._found, kept.owner
+        instance = whose.instance if whose and kept.key.scope.startswith(TASK_SCOPE) else None
+        own = is_of(found.subject, kept.key, found.instances)
+        return own or kept.key in found.kept or instance in found.instances
+
+    async def _take(self, kept: Kept) -> None:
+        """Take what Redis has under a key."""
+        found = self._found
+        found.kept[kept.key] = kept
+        found.threads |= {thread.id: kept.key for thread in [kept.thread] if thread}
+        found.responses.update(turn.response_id for turn in await self._outside.census.turns(kept) if turn.response_id)
 
     async def _read_variables(self, instance: str) -> None:
-        traces = await self._outside.instances.traces(instance)
+        traces = await self._outside.instances.traces(instance, results=self._results)
         self._found.traces[instance] = traces
         for trace in traces:
             thread = read_thread_variable(Variable(trace.value)) if trace.name.startswith(THREAD_VARIABLE) else None
             self._found.guesses.update([thread.id] if thread else [])
+            meta = read_meta(trace.name, Variable(trace.value))
+            if meta.get("response") and meta.get("thread"):
+                self._found.told[str(meta["response"])] = str(meta["thread"])
+                self._found.guesses.add(str(meta["thread"]))
 
     async def _check(self, thread_id: str) -> None:
         """Take a thread that a variable names if its metadata say that it is ours: a call activity copies variables."""
         found = self._found
         try:
-            owner = await self._outside.provider.metadata(thread_id)
+            facts = await self._outside.provider.metadata(thread_id)
         except ThreadGone:
             return
         except WorkerError as exc:
             found.failed.append(Step(Store.PROVIDER, CONVERSATION + thread_id, why=str(exc)))
             return
-        scope, assistant = owner.get("scope", ""), owner.get("assistant", "")
-        if owner.get("engine") != found.subject.engine or not assistant:
+        scope, assistant = facts.get("scope", ""), facts.get("assistant", "")
+        if facts.get("engine") != found.subject.engine or not assistant:
             return
-        key = ThreadKey(found.subject.engine, scope, assistant, owner.get("tenant") or None)
-        if scope in scopes_of(found.subject, sorted(found.instances)):
+        key = ThreadKey(found.subject.engine, scope, assistant, facts.get("tenant") or None)
+        if is_of(found.subject, key, found.instances):
             found.threads[thread_id] = key
             found.kept.setdefault(key, Kept(key))
-        elif scope.startswith(SHARED):
+        elif scope.startswith(SHARED_SCOPE):
             found.shared[thread_id] = key
+
+
+def _owns(subject: Subject, session: Session) -> bool:
+    """Whether a session ends with this subject, as the transcript sees it."""
+    if subject.instance is not None:
+        return session.process_instance_id == subject.instance
+    whose = owner(session.key, session.process_instance_id)
+    return subject.business_key in (session.business_key, whose and whose.business_key)

@@ -10,15 +10,14 @@ from worker.conversations import (
     EVERYTHING,
     Conversations,
     Filter,
-    Message,
-    MessageFilter,
+    Limits,
     Session,
     Subject,
     Transcript,
     every,
 )
 from worker.domain import Hold, ThreadKey
-from worker.erasure import Census, Instances, Kept, Ledger, Provider
+from worker.erasure import Census, Instances, Kept, Ledger, Provider, TurnKept
 from worker.errors import StoreDown, ThreadLocked
 
 PAGE = 200
@@ -65,32 +64,22 @@ async def _renew(census: Census, hold: Hold) -> None:
             await census.renew(hold)
 
 
-async def cancel_runs(outside: Outside, kept: Kept) -> bool:
-    """End calls that run in the background; returns whether the transcript may lack an exchange of these turns."""
+async def runs(instances: Instances, subject: Subject) -> bool:
+    """Whether an instance of it runs."""
+    if subject.instance is not None:
+        return bool(await instances.running([subject.instance]))
+    return await instances.runs_with(str(subject.business_key), subject.tenants)
+
+
+async def cancel_runs(outside: Outside, kept: Kept) -> list[TurnKept]:
+    """End calls that run in the background; returns the thread's turns."""
     turns = await outside.census.turns(kept)
     for turn in turns:
         if turn.state == "intent" and turn.response_id:
             await outside.provider.cancel(turn.response_id)
-    return any(turn.unrecorded for turn in turns)
+    return turns
 
 
-def sessions(conversations: Conversations, wanted: Filter) -> AsyncIterator[Session]:
+def sessions(conversations: Conversations, wanted: Filter, within: Limits = EVERYTHING) -> AsyncIterator[Session]:
     """All sessions."""
-    return every(lambda after: conversations.sessions(wanted, within=EVERYTHING, after=after, limit=PAGE))
-
-
-def messages(conversations: Conversations, wanted: MessageFilter) -> AsyncIterator[Message]:
-    """All messages."""
-    return every(lambda after: conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE))
-
-
-def key_of(session: Session) -> ThreadKey:
-    """Name the thread that a session is of."""
-    return ThreadKey(session.engine, session.scope, session.assistant, session.tenant)
-
-
-def owns(subject: Subject, session: Session) -> bool:
-    """Whether a session ends with this subject, as the transcript sees it."""
-    if subject.instance is not None:
-        return session.process_instance_id == subject.instance
-    return subject.business_key == session.business_key or session.scope == f"business-key:{subject.business_key}"
+    return every(lambda after: conversations.sessions(wanted, within=within, after=after, limit=PAGE))

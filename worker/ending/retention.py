@@ -1,26 +1,39 @@
 """Ends conversations when their process is over and their time has come. Whatever runs is never touched."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal, assert_never
+from typing import Literal
 
 import structlog
 
 from worker import metrics
-from worker.conversations import Filter, Session, Subject
+from worker.conversations import (
+    EVERYTHING,
+    Filter,
+    MessageFilter,
+    Session,
+    Stored,
+    Subject,
+    owner,
+    session_id,
+)
 from worker.domain import ThreadKey
-from worker.ending.outside import Outside, cancel_runs, holding, key_of, now, owns, sessions
+from worker.ending.outside import Outside, cancel_runs, holding, now, runs, sessions
 from worker.erasure import Kept
 from worker.errors import EngineDown, ProviderAway, ProviderPaused, Transient, WorkerError
 from worker.logs import Event
 
-THREADS, TRANSCRIPT, MISSING = "threads", "transcript", "missing"
-"""Queues of the ledger: whose threads, whose record ends one day; and whom the engine does not know any more."""
 MISSING_FOR = timedelta(days=1)
 """An instance that is in no history may be one that we may not see, or the engine was mixed up: time to notice that."""
+AT_ONCE = 100
+"""Records that end in one step."""
 
 Kind = Literal["keep", "anonymise", "remove"]
+Active = Mapping[Subject, Sequence[ThreadKey]]
+Ends = Mapping[Subject, datetime]
+Due = tuple[Subject, Kept]
 
 log = structlog.get_logger()
 
@@ -37,20 +50,14 @@ class Policy:
     transcript: timedelta | None
     kind: Kind
 
-    @property
-    def ages(self) -> dict[str, timedelta]:
-        """What ends at all, and when."""
-        ages = {THREADS: self.threads, TRANSCRIPT: None if self.kind == "keep" else self.transcript}
-        return {queue: age for queue, age in ages.items() if age is not None}
-
 
 @dataclass(slots=True)
 class Round:
-    """What one round did, or would do. `delayed` are those that could not be done, with the reason."""
+    """What one round did, or would do. `records` says how many sessions of whom; `delayed` what keeps whom."""
 
-    ended: dict[Subject, datetime] = field(default_factory=dict)
+    ended: Ends = field(default_factory=dict)
     threads: list[tuple[ThreadKey, str]] = field(default_factory=list)
-    records: list[Subject] = field(default_factory=list)
+    records: dict[Subject, int] = field(default_factory=dict)
     delayed: list[tuple[Subject, str]] = field(default_factory=list)
 
     def summary(self) -> dict[str, list[dict[str, str | None]]]:
@@ -69,197 +76,215 @@ class Round:
             "delayed": [whose(each) | {"why": why} for each, why in self.delayed],
         }
 
+    def delay(self, subject: Subject, reason: WorkerError) -> None:
+        """Note that it could not be done."""
+        self.delayed.append((subject, str(reason)))
+        log.warning(Event.END_DELAYED, what=subject.instance or subject.business_key, reason=str(reason))
+
 
 class Retention:
-    """Looks who is over, and does what is due. Every step may be repeated; the map goes last, so nothing is lost."""
+    """Looks who is over, and does what is due. Every step may be repeated; what knows of others goes last.
+
+    Whose end is whose: the engine says. Since when: the transcript remembers, and without one the engine again. So
+    nothing else needs to be remembered, and a changed policy holds for all that ended before.
+    """
 
     def __init__(self, outside: Outside, policy: Policy) -> None:
         self._outside = outside
         self._policy = policy
 
+    async def close(self) -> Ends:
+        """Note in the transcript what is over. Raises EngineDown, TranscriptDown."""
+        active = await self._active()
+        ended = await self._ended(active.keys())
+        await self._end(active, ended)
+        return ended
+
     async def sweep(self, *, dry_run: bool = False) -> Round:
         """Do one round. Raises EngineDown, StoreDown, TranscriptDown before anything is touched."""
-        kept: dict[Subject, list[Kept]] = {}
-        for each in await self._outside.census.threads():
-            if each.owner is not None:
-                kept.setdefault(each.owner, []).append(each)
+        kept = {each.key: each for each in await self._outside.census.threads()}
         active = await self._active()
-        ended = await self._ended({*kept, *active}, dry_run=dry_run)
+        owners = {each.owner for each in kept.values() if each.owner} | active.keys()
+        ended = await self._ended(owners, dry_run=dry_run, strict=True)
         done = Round(ended)
         if not dry_run:
-            await self._note(ended, kept, active)
-            await self._remember(kept)
-        for queue, age in self._policy.ages.items():
-            due = await self._outside.ledger.due(queue, now() - age)
-            due |= {subject: at for subject, at in ended.items() if dry_run and at <= now() - age}
-            await self._do(queue, due, kept, done, dry_run=dry_run)
+            await self._end(active, ended)
+            await self._remember(kept.values())
+        await self._end_threads(self._threads_due(kept, active, ended), done, dry_run=dry_run)
+        await self._end_records(self._records_due(active, ended), kept, done, dry_run=dry_run)
         return done
 
-    async def _active(self) -> set[Subject]:
-        """Whose sessions have not ended, by the transcript. Shared ones are known by their threads alone."""
-        if self._outside.conversations is None:
-            return set()
-        wanted = Filter(engine=self._outside.engine_name, active=True)
-        found = sessions(self._outside.conversations, wanted)
-        return {_owner(session) async for session in found if session.process_instance_id}
+    async def _active(self) -> dict[Subject, list[ThreadKey]]:
+        """Whose conversations go on, as far as the transcript knows."""
+        found = defaultdict[Subject, list[ThreadKey]](list)
+        if self._outside.conversations is not None:
+            wanted = Filter(engine=self._outside.engine_name, active=True)
+            async for session in sessions(self._outside.conversations, wanted):
+                found[_owner(session)].append(session.key)
+        return found
 
-    async def _ended(self, subjects: Iterable[Subject], *, dry_run: bool) -> dict[Subject, datetime]:
-        """When those ended that have. The engine's word counts; who is in no history is watched for a day."""
+    async def _ended(
+        self, subjects: Collection[Subject], *, dry_run: bool = False, strict: bool = False
+    ) -> dict[Subject, datetime]:
+        """When those ended that have. The engine's word counts; `strict` watches for a day who is in no history."""
         instances = {each.instance: each for each in subjects if each.instance is not None}
         running = await self._outside.instances.running(instances.keys())
         over = await self._outside.instances.ended(instances.keys() - running)
         ended = {instances[name]: at for name, at in over.items() if name in instances}
-        alive = {instances[name] for name in running if name in instances}
         missing = {each for name, each in instances.items() if name not in running and name not in over}
         for subject in {each for each in subjects if each.business_key is not None}:
-            match await self._shared_end(str(subject.business_key)):
-                case "runs":
-                    alive.add(subject)
+            match await self._shared_end(subject):
+                case datetime() as at:
+                    ended[subject] = at
                 case "unknown":
                     missing.add(subject)
-                case at:
-                    ended[subject] = at
-        return ended | await self._long_missing(missing, alive, dry_run=dry_run)
+        return ended | await self._long_missing(missing, dry_run=dry_run) if strict else ended
 
-    async def _shared_end(self, business_key: str) -> datetime | Literal["runs", "unknown"]:
+    async def _shared_end(self, subject: Subject) -> datetime | Literal["runs", "unknown"]:
         """When the last instance with this key ended."""
-        if await self._outside.instances.runs_with(business_key):
+        if await runs(self._outside.instances, subject):
             return "runs"
-        ends = [at for at in (await self._outside.instances.ran_with(business_key)).values() if at is not None]
-        return max(ends) if ends else "unknown"
+        ran = await self._outside.instances.ran_with(str(subject.business_key), subject.tenants)
+        return max(filter(None, ran.values()), default="unknown")
 
-    async def _long_missing(
-        self, missing: set[Subject], alive: set[Subject], *, dry_run: bool
-    ) -> dict[Subject, datetime]:
+    async def _long_missing(self, missing: set[Subject], *, dry_run: bool) -> dict[Subject, datetime]:
+        if missing:
+            example = next(iter(missing))
+            log.warning(Event.INSTANCES_MISSING, count=len(missing), example=example.instance or example.business_key)
         if not dry_run:
-            await self._outside.ledger.drop(MISSING, alive)
-            await self._outside.ledger.note(MISSING, dict.fromkeys(missing, now()))
-        known = await self._outside.ledger.due(MISSING, now() - MISSING_FOR)
-        return {subject: at for subject, at in known.items() if subject in missing}
+            await self._outside.ledger.watch(missing, now())
+        known = await self._outside.ledger.missing()
+        return {subject: at for subject, at in known.items() if subject in missing and at <= now() - MISSING_FOR}
 
-    async def _note(
-        self, ended: Mapping[Subject, datetime], kept: Mapping[Subject, object], active: set[Subject]
-    ) -> None:
-        """Queue up what ends one day, then end the sessions: in this order nobody is forgotten."""
-        if not await self._outside.ledger.exists():
-            await self._note_again()
-        for queue in self._policy.ages:
-            wanted = {*active, *(each for each in kept if queue == THREADS or each.business_key is not None)}
-            await self._outside.ledger.note(queue, {each: at for each, at in ended.items() if each in wanted})
-        await self._outside.ledger.begin()
-        for subject, at in ended.items():
-            if self._outside.transcript is not None and subject in active:
-                await self._outside.transcript.end_sessions(subject.engine, str(subject.instance), at)
+    async def _end(self, active: Active, ended: Ends) -> None:
+        if self._outside.transcript is not None:
+            for subject in active.keys() & ended.keys():
+                await self._outside.transcript.end(list(map(session_id, active[subject])), ended[subject])
 
-    async def _note_again(self) -> None:
-        """Queue up from the transcript what Redis has forgotten."""
+    async def _remember(self, kept: Iterable[Kept]) -> None:
+        """Keep the maps of all that wait: a thread that is forgotten before its time would stay at the provider."""
+        if self._policy.threads is not None:
+            for each in kept:
+                if each.owner and each.thread:
+                    await self._outside.census.remember(each.key)
+
+    async def _threads_due(self, kept: Mapping[ThreadKey, Kept], active: Active, ended: Ends) -> AsyncIterator[Due]:
+        """Threads whose time has come, by what Redis has and by what the transcript remembers."""
+        if self._policy.threads is None:
+            return
+        until = now() - self._policy.threads
+        over = {subject for subject, at in ended.items() if at <= until}
+        for each in kept.values():
+            if each.owner in over and each.owner:
+                yield each.owner, each
+        async for subject, key in self._past(until, active, ended, Filter(thread_erased=False)):
+            if key not in kept or kept[key].owner not in over:
+                yield subject, kept.get(key, Kept(key))
+
+    async def _records_due(self, active: Active, ended: Ends) -> AsyncIterator[tuple[Subject, ThreadKey]]:
+        """Sessions whose record has had its time."""
+        if self._policy.transcript is not None and self._policy.kind != "keep":
+            left = Filter(anonymised=False if self._policy.kind == "anonymise" else None)
+            async for each in self._past(now() - self._policy.transcript, active, ended, left):
+                yield each
+
+    async def _past(
+        self, until: datetime, active: Active, ended: Ends, wanted: Filter
+    ) -> AsyncIterator[tuple[Subject, ThreadKey]]:
+        """Sessions that ended by then. What instances share is asked for again: another one may have run since."""
+        for subject in active:
+            if ended.get(subject, now()) <= until:  # noted by now, unless nothing is to be changed
+                for key in active[subject]:
+                    yield subject, key
         if self._outside.conversations is None:
             return
-        ends: dict[Subject, datetime] = {}
-        async for session in sessions(self._outside.conversations, Filter(self._outside.engine_name, active=False)):
-            if session.process_instance_id and session.ended_at:
-                ends[_owner(session)] = session.ended_at
-        for queue in self._policy.ages:
-            await self._outside.ledger.note(queue, ends)
+        wanted = replace(wanted, engine=self._outside.engine_name, active=False, ended_until=until)
+        async for session in sessions(self._outside.conversations, wanted):
+            subject = _owner(session)
+            if subject in active or (subject.business_key is not None and not await self._is_past(subject, until)):
+                continue
+            yield subject, session.key
 
-    async def _remember(self, kept: Mapping[Subject, list[Kept]]) -> None:
-        """Keep the maps of all that wait: a thread that is forgotten before its time would stay at the provider."""
-        if THREADS in self._policy.ages:
-            for each in [each for threads in kept.values() for each in threads if each.thread is not None]:
-                await self._outside.census.remember(each.key)
+    async def _is_past(self, subject: Subject, until: datetime) -> bool:
+        end = await self._shared_end(subject)
+        return end == "unknown" or (isinstance(end, datetime) and end <= until)
 
-    async def _do(
+    async def _end_threads(self, due: AsyncIterator[Due], done: Round, *, dry_run: bool) -> None:
+        """Erase threads at the provider and in Redis."""
+        async for subject, kept in due:
+            try:
+                stored = await self._stored(kept.key)
+                if not dry_run:
+                    await self._end_thread(subject, kept, stored)
+            except WorkerError as exc:
+                done.delay(subject, exc)
+                if isinstance(exc, (ProviderAway, ProviderPaused, EngineDown)):
+                    return  # it would be the same with all others
+                continue
+            names = stored.threads | ({kept.thread.id} if kept.thread else set())
+            done.threads += [(kept.key, thread_id) for thread_id in sorted(names)]
+
+    async def _stored(self, key: ThreadKey) -> Stored:
+        if self._outside.conversations is None:
+            return Stored()
+        return await self._outside.conversations.stored(MessageFilter(session_id(key)), within=EVERYTHING)
+
+    async def _end_thread(self, subject: Subject, kept: Kept, stored: Stored) -> None:
+        async with holding(self._outside.census, kept.key) as hold:
+            if await runs(self._outside.instances, subject):
+                raise NotYet("an instance of it runs")
+            kept = replace(kept, thread=await self._outside.census.thread(kept.key))
+            turns = await cancel_runs(self._outside, kept)
+            for thread_id in stored.threads | ({kept.thread.id} if kept.thread else set()):
+                items = await self._outside.provider.erase_thread(thread_id)
+                log.info(Event.ENDED, thread_id=thread_id, assistant=kept.key.assistant, items=items)
+                metrics.ENDED.labels("thread").inc()
+            for response_id in stored.responses | {turn.response_id for turn in turns if turn.response_id}:
+                await self._outside.provider.erase_response(response_id)
+            await self._outside.census.forget(hold, kept, unrecorded=False)
+        if self._outside.transcript is not None:
+            await self._outside.transcript.note_erased([session_id(kept.key)], now())
+
+    async def _end_records(
         self,
-        queue: str,
-        due: Mapping[Subject, datetime],
-        kept: Mapping[Subject, list[Kept]],
+        due: AsyncIterator[tuple[Subject, ThreadKey]],
+        kept: Mapping[ThreadKey, Kept],
         done: Round,
         *,
         dry_run: bool,
     ) -> None:
-        for subject in due:
-            try:
-                if queue == THREADS:
-                    await self._end_threads(subject, kept.get(subject, []), done, dry_run=dry_run)
-                elif dry_run:
-                    done.records.append(subject)
-                else:
-                    await self._end_record(subject, kept.get(subject, []), done)
-            except WorkerError as exc:
-                done.delayed.append((subject, str(exc)))
-                log.warning(Event.END_DELAYED, what=queue, instance=subject.instance, reason=str(exc))
-                if isinstance(exc, (ProviderAway, ProviderPaused, EngineDown)):
-                    return  # it would be the same with all others
-                continue
-            if not dry_run:
-                await self._outside.ledger.drop(queue, [subject])
+        """Anonymise or remove records, many at once: after each step the file of SQLite is cleaned."""
+        some = list[tuple[Subject, ThreadKey]]()
+        async for each in due:
+            some.append(each)
+            if len(some) == AT_ONCE:
+                await self._end_portion(some, kept, done, dry_run=dry_run)
+                some = []
+        if some:
+            await self._end_portion(some, kept, done, dry_run=dry_run)
 
-    async def _end_threads(self, subject: Subject, kept: list[Kept], done: Round, *, dry_run: bool) -> None:
-        """Erase a subject's threads at the provider and in Redis."""
-        known = {each.key: each for each in kept}
-        named: dict[ThreadKey, set[str]] = {}
-        for session in await self._sessions(subject):
-            key = key_of(session)
-            named.setdefault(key, set()).update(filter(None, [session.thread_id]))
-            known.setdefault(key, Kept(key))
-        for key, each in known.items():
-            ids = named.get(key, set()) | ({each.thread.id} if each.thread else set())
-            if not dry_run:
-                await self._end_thread(subject, each, ids)
-            done.threads += [(key, thread_id) for thread_id in sorted(ids)]
-
-    async def _end_thread(self, subject: Subject, kept: Kept, ids: set[str]) -> None:
-        async with holding(self._outside.census, kept.key) as hold:
-            await self._check_over(subject)
-            kept = replace(kept, thread=await self._outside.census.thread(kept.key))
-            await cancel_runs(self._outside, kept)
-            for thread_id in ids | ({kept.thread.id} if kept.thread else set()):
-                items = await self._outside.provider.erase_thread(thread_id)
-                log.info(Event.ENDED, thread_id=thread_id, assistant=kept.key.assistant, items=items)
-                metrics.ENDED.labels("thread").inc()
-            await self._outside.census.forget(hold, kept, unrecorded=False)
-
-    async def _end_record(self, subject: Subject, kept: list[Kept], done: Round) -> None:
-        """Anonymise or remove a subject's record; later, if an exchange is still on its way there."""
-        if self._outside.transcript is None:
-            return
-        await self._check_over(subject)
-        for each in kept:
-            if any(turn.unrecorded for turn in await self._outside.census.turns(each)):
-                raise NotYet("the transcript does not have every exchange yet")
-        match self._policy.kind:
-            case "anonymise":
-                await self._outside.transcript.anonymise([subject])
-            case "remove":
-                await self._outside.transcript.remove([subject])
-            case "keep":
-                return
-            case _:
-                assert_never(self._policy.kind)
-        metrics.ENDED.labels(self._policy.kind).inc()
-        done.records.append(subject)
-
-    async def _check_over(self, subject: Subject) -> None:
-        """Raise WorkerError if an instance runs (again)."""
-        runs = (
-            bool(await self._outside.instances.running([subject.instance]))
-            if subject.instance is not None
-            else await self._outside.instances.runs_with(str(subject.business_key))
-        )
-        if runs:
-            await self._outside.ledger.drop(THREADS, [subject])
-            await self._outside.ledger.drop(TRANSCRIPT, [subject])
-            raise NotYet("an instance of it runs")
-
-    async def _sessions(self, subject: Subject) -> list[Session]:
-        if self._outside.conversations is None:
-            return []
-        wanted = Filter(engine=subject.engine, instance=subject.instance, business_key=subject.business_key)
-        found = [session async for session in sessions(self._outside.conversations, wanted)]
-        if subject.business_key is not None:
-            return [each for each in found if each.process_instance_id is None]
-        return [each for each in found if owns(subject, each)]
+    async def _end_portion(
+        self, some: Sequence[tuple[Subject, ThreadKey]], kept: Mapping[ThreadKey, Kept], done: Round, *, dry_run: bool
+    ) -> None:
+        """Leave out what runs all the same, and what has an exchange on its way to the transcript."""
+        running = await self._outside.instances.running({each.instance for each, _ in some if each.instance})
+        ready = list[tuple[Subject, ThreadKey]]()
+        for subject, key in some:
+            if subject.instance in running:
+                done.delay(subject, NotYet("an instance of it runs"))
+            elif key in kept and any(turn.unrecorded for turn in await self._outside.census.turns(kept[key])):
+                done.delay(subject, NotYet("the transcript does not have every exchange yet"))
+            else:
+                ready.append((subject, key))
+        transcript, names = self._outside.transcript, [session_id(key) for _, key in ready]
+        if transcript is not None and not dry_run:
+            work = transcript.anonymise(names, now()) if self._policy.kind == "anonymise" else transcript.drop(names)
+            metrics.ENDED.labels(self._policy.kind).inc((await work).sessions)
+        for subject, _ in ready:
+            done.records[subject] = done.records.get(subject, 0) + 1
 
 
 def _owner(session: Session) -> Subject:
-    return Subject(session.engine, instance=session.process_instance_id)
+    """Tell with whose end a session ends; the record knows the instance of every one that is not shared."""
+    whose = owner(session.key, session.process_instance_id)
+    return whose or Subject(session.engine, instance=str(session.process_instance_id))

@@ -24,7 +24,7 @@ async def states(transport: Transport, instance_id: str) -> dict[str, State]:
     newest = f"sortBy=startTime&sortOrder=desc&maxResults={MOST_ROWS}"
     history, incidents = await asyncio.gather(
         _rows(transport, f"/history/activity-instance?{own}&{newest}"),
-        _rows(transport, f"/incident?{own}"),
+        _rows(transport, f"/incident?{own}&maxResults={MOST_ROWS}"),
     )
     found: dict[str, State] = {}
     for row in history:

@@ -1,13 +1,13 @@
 """Process instances that run or ran, and variables that may be taken from them, over REST: `erasure.Instances`."""
 
 import json
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from worker.domain import THREAD_VARIABLE
+from worker.domain import META_SUFFIX, THREAD_VARIABLE
 from worker.engine.failures import Reply, describe
 from worker.engine.transport import Transport
 from worker.erasure import Trace
@@ -15,7 +15,6 @@ from worker.errors import EngineDown
 
 AT_ONCE = 200
 """Ids in one question, and rows in one answer: engines may be set up to refuse answers without a limit."""
-META = "_meta"
 _META_FACTS = ({"assistant", "version", "thread"}, {"thread", "too_long"})
 
 
@@ -41,26 +40,43 @@ class RestInstances:
             found |= {str(row.get("id")): _time(row["endTime"]) for row in rows if row.get("endTime")}
         return found
 
-    async def runs_with(self, business_key: str) -> bool:
+    async def runs_with(self, business_key: str, tenants: frozenset[str | None] | None = None) -> bool:
         """See `erasure.Instances.runs_with`."""
-        return bool(await self._ask("/process-instance", {"businessKey": business_key}, most=1))
+        for whose in _of_tenants(tenants):
+            if await self._ask("/process-instance", {"businessKey": business_key, **whose}, most=1):
+                return True
+        return False
 
-    async def ran_with(self, business_key: str) -> Mapping[str, datetime | None]:
+    async def ran_with(
+        self, business_key: str, tenants: frozenset[str | None] | None = None
+    ) -> Mapping[str, datetime | None]:
         """See `erasure.Instances.ran_with`."""
-        wanted = {"processInstanceBusinessKey": business_key}
-        rows = [row async for row in self._pages("/history/process-instance", wanted)]
-        return {str(row.get("id")): _time(row["endTime"]) if row.get("endTime") else None for row in rows}
+        found: dict[str, datetime | None] = {}
+        for whose in _of_tenants(tenants):
+            wanted = {"processInstanceBusinessKey": business_key, **whose}
+            async for row in self._pages("/history/process-instance", wanted):
+                found[str(row.get("id"))] = _time(row["endTime"]) if row.get("endTime") else None
+        return found
 
-    async def traces(self, instance: str) -> list[Trace]:
+    async def traces(self, instance: str, *, results: bool = False) -> list[Trace]:
         """See `erasure.Instances.traces`."""
         found: dict[tuple[str, bool], Trace] = {}
-        for pattern in (f"{THREAD_VARIABLE}%", f"%{META}"):
+        for pattern in (f"{THREAD_VARIABLE}%", f"%{META_SUFFIX}"):
             for past in (True, False):
-                for row in await self._variables(instance, pattern, past=past):
-                    if _is_ours(row):
-                        trace = Trace(str(row["id"]), str(row["name"]), row["value"], row.get("executionId"), past)
-                        found[trace.id, past] = trace
+                ours = [row async for row in self._variables(instance, past, variableNameLike=pattern) if _is_ours(row)]
+                told = [each for row in ours async for each in self._results(instance, past, row)] if results else []
+                found |= {(row["id"], past): _trace(row, past) for row in (*told, *ours)}
         return list(found.values())
+
+    async def _results(self, instance: str, past: bool, meta: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Find the variables that a meta variable tells of, which were written together with it."""
+        name = str(meta["name"])
+        if not name.endswith(META_SUFFIX):
+            return
+        for each in (name.removesuffix(META_SUFFIX), *json.loads(meta["value"]).get("fields", ())):
+            async for row in self._variables(instance, past, variableName=str(each)):
+                if row.get("executionId") == meta.get("executionId"):
+                    yield row
 
     async def wipe(self, trace: Trace) -> None:
         """See `erasure.Instances.wipe`."""
@@ -79,29 +95,45 @@ class RestInstances:
         path = f"/variable-instance/{quote(trace.id, safe='')}"
         return (await self._transport.send("GET", path)).missing
 
-    async def _variables(self, instance: str, pattern: str, *, past: bool) -> list[dict[str, Any]]:
-        """Read variables by a pattern of SQL's, in which _ stands for any character."""
-        wanted = {"processInstanceId" if past else "processInstanceIdIn": instance, "variableNameLike": pattern}
-        path = f"{'/history' if past else ''}/variable-instance?{urlencode(wanted | {'deserializeValues': 'false'})}"
-        rows: list[dict[str, Any]] = (await self._transport.send("GET", path)).value(list)
-        return rows
+    def _variables(self, instance: str, past: bool, **wanted: str) -> AsyncIterator[dict[str, Any]]:
+        """Read variables by the engine's own words; its patterns are SQL's, in which _ stands for any character."""
+        whose = {"processInstanceId": instance} if past else {"processInstanceIdIn": [instance]}
+        path = f"{'/history' if past else ''}/variable-instance"
+        return self._pages(path, {**whose, **wanted})
 
-    async def _ask(self, path: str, wanted: Mapping[str, Any], most: int = AT_ONCE, first: int = 0) -> list[Any]:
-        paging = urlencode({"firstResult": first, "maxResults": most})
-        reply: Reply = await self._transport.send("POST", f"{path}?{paging}", wanted)
+    async def _ask(self, path: str, wanted: Mapping[str, Any], most: int | None = None, first: int = 0) -> list[Any]:
+        # To instances the last one means nothing; values of variables stay texts by it.
+        query = urlencode({"firstResult": first, "maxResults": most or AT_ONCE, "deserializeValues": "false"})
+        reply: Reply = await self._transport.send("POST", f"{path}?{query}", wanted)
         if reply.status != HTTPStatus.OK:
-            raise EngineDown(f"the engine does not tell which instances there are: {describe(reply)}")
+            raise EngineDown(f"the engine does not answer {path}: {describe(reply)}")
         return reply.value(list)
 
     async def _pages(self, path: str, wanted: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        sorting = {"sorting": [{"sortBy": "instanceId", "sortOrder": "asc"}]}
         first = 0
-        while rows := await self._ask(path, {**wanted, **sorting}, first=first):
+        # Where no order is asked for, engines sort by id.
+        while rows := await self._ask(path, wanted, first=first):
             for row in rows:
                 yield row
             first += len(rows)
             if len(rows) < AT_ONCE:
                 return
+
+
+def _of_tenants(tenants: frozenset[str | None] | None) -> Iterator[dict[str, Any]]:
+    """Conditions, one of which holds for these tenants: no engine takes both in one question."""
+    if tenants is None:
+        yield {}
+        return
+    if None in tenants:
+        yield {"withoutTenantId": True}
+    if named := sorted(tenant for tenant in tenants if tenant is not None):
+        yield {"tenantIdIn": named}
+
+
+def _trace(row: Mapping[str, Any], past: bool) -> Trace:
+    value = row["value"] if _is_ours(row) else ""  # a result's is nobody's business here
+    return Trace(str(row["id"]), str(row["name"]), value, row.get("executionId"), past)
 
 
 def _portions(ids: Collection[str]) -> list[list[str]]:
@@ -120,7 +152,7 @@ def _is_ours(row: Mapping[str, Any]) -> bool:
         facts = json.loads(value)
     except ValueError:
         return False
-    return name.endswith(META) and isinstance(facts, dict) and any(facts.keys() >= ours for ours in _META_FACTS)
+    return name.endswith(META_SUFFIX) and isinstance(facts, dict) and any(facts.keys() >= ours for ours in _META_FACTS)
 
 
 def _time(text: str) -> datetime:

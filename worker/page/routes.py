@@ -1,6 +1,6 @@
 """The page's files, and the routes below /api that only it needs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,11 +12,11 @@ from starlette.types import Scope
 
 from worker.api import problems
 from worker.api.access import Grant, Viewer
-from worker.api.routes import After, Backwards, Id, Size, Text
-from worker.conversations import Conversations, Instance, MessageFilter, Page
+from worker.api.routes import Id, Part, Text, found
+from worker.conversations import ActivityCounts, Conversations, Instance, MessageFilter, Page
 from worker.errors import EngineDenied, EngineDown, TaskLost
 from worker.page.processes import Processes, State
-from worker.page.reading import Activity, Shown, activities, shown
+from worker.page.reading import Shown, shown
 
 FILES = Path(__file__).with_name("static")
 VENDOR = Path(__file__).with_name("vendor")
@@ -96,44 +96,27 @@ def _add_me(router: APIRouter, *, can_erase: bool, vendor: Path) -> None:
 
 def _add_reading(router: APIRouter, conversations: Conversations) -> None:
     @router.get("/instances/{instance_id}/thread")
-    async def instance_thread(
-        grant: Viewer,
-        instance_id: Id,
-        activity: Text = None,
-        after: After = None,
-        limit: Size = 100,
-        *,
-        newest: Backwards = False,
-    ) -> Page[Shown]:
+    async def instance_thread(part: Part, instance_id: Id, activity: Text = None) -> Page[Shown]:
         """What was said in a process instance, ready to be shown."""
-        await _visible(conversations, instance_id, grant)
-        wanted = MessageFilter(instance=instance_id, activity_id=activity)
-        return await shown(
-            await conversations.messages(wanted, within=grant.limits, after=after, limit=limit, newest=newest)
-        )
+        found(await conversations.instance(instance_id, within=part.grant.limits))
+        return await shown(await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity)))
 
     @router.get("/sessions/{session_id}/thread")
-    async def session_thread(
-        grant: Viewer, session_id: Id, after: After = None, limit: Size = 100, *, newest: Backwards = False
-    ) -> Page[Shown]:
+    async def session_thread(part: Part, session_id: Id) -> Page[Shown]:
         """What was said in a conversation, ready to be shown."""
-        if await conversations.session(session_id, within=grant.limits) is None:
-            raise HTTPException(404)
-        wanted = MessageFilter(session_id)
-        return await shown(
-            await conversations.messages(wanted, within=grant.limits, after=after, limit=limit, newest=newest)
-        )
+        found(await conversations.session(session_id, within=part.grant.limits))
+        return await shown(await part.read(conversations, MessageFilter(session_id)))
 
     @router.get("/instances/{instance_id}/activities")
-    async def instance_activities(grant: Viewer, instance_id: Id) -> list[Activity]:
+    async def instance_activities(grant: Viewer, instance_id: Id) -> Sequence[ActivityCounts]:
         """Activities of a process instance at which assistants spoke, with sums."""
-        await _visible(conversations, instance_id, grant)
-        return await activities(conversations, instance_id, within=grant.limits)
+        found(await conversations.instance(instance_id, within=grant.limits))
+        return await conversations.activities(instance_id, within=grant.limits)
 
 
 def _add_processes(router: APIRouter, conversations: Conversations, processes: Processes, engine_name: str) -> None:
     async def ours(instance_id: str, grant: Grant) -> Instance:
-        instance = await _visible(conversations, instance_id, grant)
+        instance = found(await conversations.instance(instance_id, within=grant.limits))
         if instance.engine != engine_name:
             raise HTTPException(404, f"This instance is of another engine, {instance.engine}.")
         return instance
@@ -163,13 +146,6 @@ def _away(error: EngineDown) -> str:
     if isinstance(error, EngineDenied):
         return "The engine does not let this worker see it: its user needs the right to read definitions and history."
     return "The engine cannot be asked now."
-
-
-async def _visible(conversations: Conversations, instance_id: str, grant: Grant) -> Instance:
-    instance = await conversations.instance(instance_id, within=grant.limits)
-    if instance is None:
-        raise HTTPException(404)
-    return instance
 
 
 class _Files(StaticFiles):

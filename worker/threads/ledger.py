@@ -1,4 +1,4 @@
-"""What is to be done about conversations later: orders to erase, and ends that wait for their time."""
+"""What is to be done about conversations later: orders to erase, and whom the engine does not know any more."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -11,7 +11,7 @@ from worker.threads.connect import Client
 from worker.threads.keys import stem
 from worker.threads.receipts import dump_receipt, load_receipt
 from worker.threads.record import CorruptRecord
-from worker.threads.runner import Runner
+from worker.threads.runner import Runner, ms
 
 RECEIPTS_FOR = timedelta(days=90)
 """How long a complete receipt can be asked for."""
@@ -26,7 +26,7 @@ class RedisLedger:
         self._engine = engine
         self._stem = stem(prefix, engine)
         self._orders = f"{self._stem}:erasures"
-        self._noted = f"{self._stem}:ended"
+        self._missing = f"{self._stem}:missing"
 
     async def keep(self, receipt: Receipt) -> None:
         """See `erasure.Ledger.keep`."""
@@ -40,45 +40,32 @@ class RedisLedger:
     async def receipt(self, order: str) -> Receipt | None:
         """See `erasure.Ledger.receipt`. The open order counts, if there is a complete one of the same id as well."""
         text = await self._runner.command(self._redis.hget(self._orders, order))
-        text = text or await self._runner.command(self._redis.get(self._receipt(order)))
-        return load_receipt(text) if text else None
+        if text is None:
+            text = await self._runner.command(self._redis.get(self._receipt(order)))
+        return None if text is None else load_receipt(text)
 
-    async def open_orders(self) -> list[Receipt]:
+    async def open_orders(self) -> list[str]:
         """See `erasure.Ledger.open_orders`."""
-        texts = await self._runner.command(self._redis.hvals(self._orders))
-        return sorted(map(load_receipt, texts), key=lambda receipt: receipt.ordered_at)
+        return sorted(map(str, await self._runner.command(self._redis.hkeys(self._orders))))
 
-    async def exists(self) -> bool:
-        """See `erasure.Ledger.exists`."""
-        return bool(await self._runner.command(self._redis.exists(self._noted)))
+    async def watch(self, missing: Collection[Subject], at: datetime) -> None:
+        """See `erasure.Ledger.watch`."""
+        found = {_member(subject): at.timestamp() for subject in missing}
+        known = cast("list[str]", await self._runner.command(self._redis.zrange(self._missing, 0, -1)))
+        if over := [member for member in known if member not in found]:
+            await self._runner.command(self._redis.zrem(self._missing, *over))
+        if found:
+            await self._runner.command(self._redis.zadd(self._missing, found, nx=True))
 
-    async def begin(self) -> None:
-        """See `erasure.Ledger.begin`."""
-        await self._runner.command(self._redis.set(self._noted, "1"))
-
-    async def note(self, queue: str, ends: Mapping[Subject, datetime]) -> None:
-        """See `erasure.Ledger.note`."""
-        if ends:
-            members = {_member(subject): ended.timestamp() for subject, ended in ends.items()}
-            await self._runner.command(self._redis.zadd(self._queue(queue), members, nx=True))
-
-    async def due(self, queue: str, until: datetime) -> dict[Subject, datetime]:
-        """See `erasure.Ledger.due`."""
-        rows = await self._runner.command(
-            self._redis.zrange(self._queue(queue), "-inf", str(until.timestamp()), byscore=True, withscores=True)
-        )
+    async def missing(self) -> Mapping[Subject, datetime]:
+        """See `erasure.Ledger.missing`."""
+        rows = await self._runner.command(self._redis.zrange(self._missing, 0, -1, withscores=True))
         scored = cast("list[tuple[str, float]]", rows)
         return {self._subject(member): datetime.fromtimestamp(score, UTC) for member, score in scored}
 
-    async def drop(self, queue: str, subjects: Collection[Subject]) -> None:
-        """See `erasure.Ledger.drop`."""
-        if subjects:
-            await self._runner.command(self._redis.zrem(self._queue(queue), *map(_member, subjects)))
-
     async def lock(self, token: str, lease: timedelta) -> bool:
         """See `erasure.Ledger.lock`."""
-        lease_ms = int(lease.total_seconds() * 1000)
-        return bool(await self._runner.run("reserve", [f"{self._stem}:round"], "round", token, lease_ms))
+        return bool(await self._runner.run("reserve", [f"{self._stem}:round"], "round", token, ms(lease)))
 
     async def unlock(self, token: str) -> None:
         """See `erasure.Ledger.unlock`."""
@@ -87,16 +74,14 @@ class RedisLedger:
     def _receipt(self, order: str) -> str:
         return f"{self._stem}:receipt:{order}"
 
-    def _queue(self, queue: str) -> str:
-        return f"{self._stem}:ended:{queue}"
-
     def _subject(self, member: str) -> Subject:
         try:
-            instance, business_key = json.loads(member)
-            return Subject(self._engine, instance, business_key)
+            instance, business_key, tenants = json.loads(member)
+            return Subject(self._engine, instance, business_key, None if tenants is None else frozenset(tenants))
         except (ValueError, TypeError) as exc:
-            raise CorruptRecord("an end that was noted cannot be read") from exc
+            raise CorruptRecord("whom the engine does not know cannot be read") from exc
 
 
 def _member(subject: Subject) -> str:
-    return json.dumps([subject.instance, subject.business_key])
+    tenants = None if subject.tenants is None else sorted(subject.tenants, key=lambda tenant: tenant or "")
+    return json.dumps([subject.instance, subject.business_key, tenants])

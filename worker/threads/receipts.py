@@ -24,7 +24,9 @@ def load_receipt(text: bytes | str) -> Receipt:
         if record.pop("schema") != SCHEMA:
             raise CorruptRecord("an order to erase is of an unknown schema")
         times = {name: _time(record[name]) for name in ("ordered_at", "look_again_at", "completed_at")}
-        return Receipt(**record | times | {"steps": tuple(_step(**each) for each in record["steps"])})
+        steps = tuple(_step(**each) for each in record["steps"])
+        tenants = record["tenants"] and tuple(record["tenants"])
+        return Receipt(**record | times | {"steps": steps, "tenants": tenants})
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise CorruptRecord(f"an order to erase cannot be read: {type(exc).__name__}") from exc
 

@@ -1,5 +1,6 @@
 """What is wanted, and what may be seen, as SQL conditions."""
 
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,10 +24,23 @@ def wanted(filter_: Filter) -> Iterator[Condition]:
         yield sessions.c.tenant.in_([clean(tenant) for tenant in sorted(filter_.tenants)])
     if filter_.active is not None:
         yield sessions.c.is_active if filter_.active else ~sessions.c.is_active
-    if filter_.since is not None:
-        yield sessions.c.last_at >= filter_.since
-    if filter_.until is not None:
-        yield sessions.c.started_at < filter_.until
+    yield from _timed(filter_)
+
+
+def _timed(filter_: Filter) -> Iterator[Condition]:
+    for time, compares, limit in (
+        (sessions.c.last_at, operator.ge, filter_.since),
+        (sessions.c.started_at, operator.lt, filter_.until),
+        (sessions.c.ended_at, operator.le, filter_.ended_until),
+    ):
+        if limit is not None:
+            yield compares(time, limit)
+    for is_wanted, at in (
+        (filter_.thread_erased, sessions.c.thread_erased_at),
+        (filter_.anonymised, sessions.c.anonymised_at),
+    ):
+        if is_wanted is not None:
+            yield at.is_not(None) if is_wanted else at.is_(None)
 
 
 def _with_instance(instance: str) -> Condition:
@@ -53,6 +67,8 @@ def said(filter_: MessageFilter) -> Iterator[Condition]:
     ):
         if value is not None:
             yield messages.c[name] == clean(value)
+    if filter_.engine is not None:
+        yield sessions.c.engine == clean(filter_.engine)
 
 
 def found(asked: str, *, sqlite: bool) -> Condition | None:

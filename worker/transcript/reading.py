@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from sqlalchemy import RowMapping, Select, func, select
 
 from worker.conversations import (
+    ActivityCounts,
     Counts,
     Filter,
     Hit,
@@ -16,6 +17,7 @@ from worker.conversations import (
     Page,
     Role,
     Session,
+    Stored,
 )
 from worker.transcript import conditions, cursor, rows
 from worker.transcript.database import Database
@@ -48,11 +50,24 @@ _INSTANCES = (
         func.coalesce(func.sum(messages.c.input_tokens), 0).label("input_tokens"),
         func.coalesce(func.sum(messages.c.output_tokens), 0).label("output_tokens"),
         func.count(sessions.c.id).filter(sessions.c.is_active).label("active"),
-        _STARTED.label("position"),
     )
     .join_from(messages, sessions)
     .group_by(sessions.c.engine, messages.c.process_instance_id)
 )
+
+
+_ACTIVITY_SUMS = (
+    func.count(messages.c.task_id.distinct()).label("turns"),
+    func.count().label("attempts"),
+    func.coalesce(func.sum(messages.c.input_tokens), 0).label("input_tokens"),
+    func.coalesce(func.sum(messages.c.output_tokens), 0).label("output_tokens"),
+    func.coalesce(func.sum(messages.c.processing_seconds), 0).label("seconds"),
+    func.max(messages.c.position).label("last"),
+)
+
+AT_ONCE = 20
+LONGEST_PAGE = 4_000_000
+"""Characters: a page of more messages ends before its limit."""
 
 
 class SqlConversations:
@@ -88,19 +103,65 @@ class SqlConversations:
             beyond = conditions.before if newest else conditions.behind
             query = query.where(beyond(position, name, *cursor.load(after)))
         order = (position.desc(), name.desc()) if newest else (position, name)
-        return _page(await self._rows(query.order_by(*order).limit(limit + 1)), limit, rows.message, _place)
+        return await self._light_page(query.order_by(*order), limit)
+
+    async def _light_page(self, query: Select[Any], limit: int) -> Page[Message]:
+        """Read no more messages than fit into memory: at least one, or none of the first that would be too much."""
+        found, size = list[RowMapping](), 0
+        async with self._database.reading() as connection:
+            streamed = await connection.stream(query.limit(limit + 1).execution_options(yield_per=AT_ONCE))
+            async for row in streamed.mappings():
+                size += len(row["content"])
+                if len(found) == limit or (found and size > LONGEST_PAGE):
+                    await streamed.close()
+                    return Page([rows.message(each) for each in found], cursor.dump(*_place(found[-1])))
+                found.append(row)
+        return Page([rows.message(each) for each in found], None)
+
+    async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
+        """See `conversations.Conversations.stored`."""
+        query = select(messages.c.thread_id, messages.c.response_id).join(sessions).distinct()
+        found = await self._rows(query.where(*conditions.said(wanted), *conditions.seen(within)))
+        threads, responses = ({row[name] for row in found} - {None} for name in ("thread_id", "response_id"))
+        return Stored(frozenset(threads), frozenset(responses))
+
+    async def activities(self, instance_id: str, *, within: Limits) -> Sequence[ActivityCounts]:
+        """See `conversations.Conversations.activities`."""
+        said = (*conditions.said(MessageFilter(instance=instance_id)), *conditions.seen(within))
+        sums = (
+            select(messages.c.activity_id.label("id"), *_ACTIVITY_SUMS)
+            .join_from(messages, sessions)
+            .where(*said, messages.c.role == Role.AGENT)
+            .group_by(messages.c.activity_id)
+            .order_by("last")
+        )
+        found = await self._rows(sums)
+        newest = select(messages.c.activity_id, messages.c.activity_name, messages.c.metadata).join(sessions)
+        at_last = messages.c.position.in_([row["last"] for row in found]) & (messages.c.role == Role.AGENT)
+        latest = {
+            row["activity_id"]: row for row in await self._rows(newest.where(*said, at_last).order_by("position"))
+        }
+        return [_activity(row, latest[row["id"]]) for row in found if row["id"] in latest]
 
     async def instances(
         self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
     ) -> Page[Instance]:
         """See `conversations.Conversations.instances`."""
-        query = _INSTANCES.where(*conditions.wanted(wanted), *conditions.seen(within))
+        own = (*conditions.wanted(wanted), *conditions.seen(within))
+        name = messages.c.process_instance_id
+        places = select(name.label("id"), _STARTED.label("position")).group_by(name)  # an index has all of it
+        if own:
+            places = places.where(messages.c.session_id.in_(select(sessions.c.id).where(*own)))
         if wanted.instance is not None:
-            query = query.where(messages.c.process_instance_id == clean(wanted.instance))
+            places = places.where(name == clean(wanted.instance))
         if after is not None:
-            query = query.having(conditions.before(_STARTED, messages.c.process_instance_id, *cursor.load(after)))
-        query = query.order_by(_STARTED.desc(), messages.c.process_instance_id.desc())
-        return _page(await self._rows(query.limit(limit + 1)), limit, _instance, _place)
+            places = places.having(conditions.before(_STARTED, name, *cursor.load(after)))
+        page = _page(
+            await self._rows(places.order_by(_STARTED.desc(), name.desc()).limit(limit + 1)), limit, _place, _place
+        )
+        query = _INSTANCES.where(*own, name.in_([found for _, found in page.items]))
+        found = await self._rows(query.order_by(_STARTED.desc(), name.desc()))
+        return Page([_instance(row) for row in found], page.next)
 
     async def instance(self, instance_id: str, *, within: Limits) -> Instance | None:
         """See `conversations.Conversations.instance`."""
@@ -168,6 +229,12 @@ def _instance(row: RowMapping) -> Instance:
     known: dict[str, Any] = {name: row[name] for name in Instance.__slots__ if name != "is_active"}
     tokens = {name: int(row[name]) for name in ("input_tokens", "output_tokens")}  # PostgreSQL's sums are Decimal
     return Instance(**known | tokens, is_active=row["active"] > 0)
+
+
+def _activity(row: RowMapping, newest: RowMapping) -> ActivityCounts:
+    numbers = {name: int(row[name]) for name in ("turns", "attempts", "input_tokens", "output_tokens")}
+    outcome = str(newest["metadata"].get("outcome", ""))
+    return ActivityCounts(row["id"], newest["activity_name"], **numbers, seconds=float(row["seconds"]), outcome=outcome)
 
 
 def _hit(row: RowMapping, text: str) -> Hit:

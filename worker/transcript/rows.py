@@ -42,6 +42,8 @@ def session_row(exchange: Exchange) -> Values:
             "duration_seconds": None,
             "is_active": True,
             "metadata": {},
+            "thread_erased_at": None,
+            "anonymised_at": None,
         },
     )
 
@@ -112,12 +114,14 @@ def _checked(table: Table, row: Values) -> Values:
 
 def merged(known: RowMapping, new: Values) -> Values:
     """Say what another exchange changes in a session, the same in whatever order exchanges come."""
-    changes: Values = {}
+    changes: Values = {name: None for name in ("thread_erased_at", "anonymised_at") if known[name] is not None}
     if new["started_at"] < known["started_at"]:
         changes |= {name: new[name] for name in _OF_THE_EARLIEST}
         changes |= ending(new["started_at"], known["ended_at"])
     if new["last_at"] > known["last_at"]:
         changes |= {name: new[name] for name in _OF_THE_LATEST}
+    if known["ended_at"] is not None and new["last_at"] > known["ended_at"]:
+        changes |= ending(known["started_at"], None)
     return changes
 
 

@@ -88,6 +88,8 @@ sessions = Table(
     Column("duration_seconds", Double),
     Column("is_active", Boolean(create_constraint=False), nullable=False),
     Column("metadata", JSON, nullable=False),
+    Column("thread_erased_at", UtcTime),
+    Column("anonymised_at", UtcTime),
     CheckConstraint("kind IN ('thread', 'chat')", name="sessions_kind"),
     CheckConstraint("is_active = (ended_at IS NULL)", name="sessions_active"),
     Index("sessions_instance", "process_instance_id"),
@@ -123,5 +125,5 @@ messages = Table(
     Column("created_at", UtcTime, nullable=False),
     CheckConstraint("role IN ('user', 'agent', 'system')", name="messages_role"),
     Index("messages_session", "session_id", "position", "id"),
-    Index("messages_instance", "process_instance_id", "position", "id"),
+    Index("messages_instance", "process_instance_id", "position", "id", "session_id"),
 )

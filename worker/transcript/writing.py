@@ -1,15 +1,17 @@
 """The record's writing side."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, bindparam, delete, exists, or_, select, text, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exists, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.conversations import Ended, Exchange, Subject
+from worker.domain import SHARED_SCOPE
+from worker.transcript.conditions import seen
 from worker.transcript.database import Database
 from worker.transcript.rows import Values, ending, merged, message_rows, session_row
 from worker.transcript.tables import WORDS_INDEX, messages, sessions
@@ -56,34 +58,30 @@ class SqlTranscript:
 
         await self._database.write(work)
 
-    async def end_sessions(self, engine: str, instance: str, ended_at: datetime) -> int:
-        """See `conversations.Transcript.end_sessions`."""
-        owned = _owned(Subject(engine, instance=instance))
+    async def end(self, sessions: Collection[str], ended_at: datetime) -> int:
+        """See `conversations.Transcript.end`."""
+        return await self._database.write(partial(_end, sessions, ended_at))
 
-        async def work(connection: AsyncConnection) -> int:
-            active = select(sessions.c.id, sessions.c.started_at).where(owned, sessions.c.is_active).with_for_update()
-            found = (await connection.execute(active)).all()
-            for name, started_at in found:
-                over = ending(started_at, ended_at)
-                await connection.execute(update(sessions).where(sessions.c.id == name).values(over))
-            return len(found)
+    async def note_erased(self, sessions: Collection[str], at: datetime) -> None:
+        """See `conversations.Transcript.note_erased`."""
+        await self._database.write(partial(_note_erased, sessions, at))
 
-        return await self._database.write(work)
-
-    async def anonymise(self, subjects: Sequence[Subject]) -> Ended:
+    async def anonymise(self, sessions: Collection[str], at: datetime) -> Ended:
         """See `conversations.Transcript.anonymise`."""
-        return await self._end(subjects, _anonymise)
+        return await self._without(partial(_anonymise, sessions, at))
+
+    async def drop(self, sessions: Collection[str]) -> Ended:
+        """See `conversations.Transcript.drop`."""
+        return await self._without(partial(_drop, sessions))
 
     async def remove(self, subjects: Sequence[Subject]) -> Ended:
         """See `conversations.Transcript.remove`."""
-        return await self._end(subjects, _remove)
+        return await self._without(*(partial(_remove, subject) for subject in subjects))
 
-    async def _end(
-        self, subjects: Sequence[Subject], step: Callable[[Subject, AsyncConnection], Awaitable[Ended]]
-    ) -> Ended:
-        """Take a step for one subject after the other, each in its own transaction."""
-        steps: list[Ended] = [await self._database.write(partial(step, subject)) for subject in subjects]
-        ended = Ended(sum(each.sessions for each in steps), sum(each.messages for each in steps))
+    async def _without(self, *steps: Callable[[AsyncConnection], Awaitable[Ended]]) -> Ended:
+        """Take one step after the other, each in its own transaction, and leave no words behind."""
+        done = [await self._database.write(step) for step in steps]
+        ended = Ended(sum(each.sessions for each in done), sum(each.messages for each in done))
         if self._database.is_sqlite and ended != Ended(0, 0):
             await self._database.write(_scrub)
             await self._database.empty_log()
@@ -95,13 +93,40 @@ class SqlTranscript:
             await connection.execute(select(sessions.c.id).limit(1))
 
 
-async def _anonymise(subject: Subject, connection: AsyncConnection) -> Ended:
-    said = _said(subject) & (messages.c.content != REMOVED)
-    named = _owned(subject) & sessions.c.user_id.is_not(None) & (sessions.c.user_id != REMOVED)
-    users = await connection.execute(update(sessions).where(named).values(user_id=REMOVED))
+def _over(names: Collection[str]) -> ColumnElement[bool]:
+    return sessions.c.id.in_([*names]) & ~sessions.c.is_active
+
+
+async def _end(names: Collection[str], ended_at: datetime, connection: AsyncConnection) -> int:
+    own = sessions.c.id.in_([*names]) & sessions.c.is_active
+    found = (await connection.execute(select(sessions.c.id, sessions.c.started_at).where(own).with_for_update())).all()
+    for name, started_at in found:
+        over = ending(started_at, ended_at)
+        await connection.execute(update(sessions).where(sessions.c.id == name).values(over))
+    return len(found)
+
+
+async def _note_erased(names: Collection[str], at: datetime, connection: AsyncConnection) -> None:
+    await connection.execute(update(sessions).where(_over(names)).values(thread_erased_at=at))
+
+
+async def _anonymise(names: Collection[str], at: datetime, connection: AsyncConnection) -> Ended:
+    changed = {"user_id": case((sessions.c.user_id.is_not(None), REMOVED)), "anonymised_at": at}
+    own = update(sessions).where(_over(names), sessions.c.anonymised_at.is_(None)).values(changed)
+    found = (await connection.execute(own.returning(sessions.c.id))).scalars().all()
+    said = messages.c.session_id.in_(found) & (messages.c.content != REMOVED)
     blank: Values = {"content": REMOVED, "words": "", "attachment_url": None}
     contents = await connection.execute(update(messages).where(said).values(blank))
-    return Ended(users.rowcount, contents.rowcount)
+    return Ended(len(found), contents.rowcount)
+
+
+async def _drop(names: Collection[str], connection: AsyncConnection) -> Ended:
+    # The rows are locked first: an answer that comes now finds its session active again, or gone with what was said.
+    locked = select(sessions.c.id).where(_over(names)).with_for_update()
+    found = (await connection.execute(locked)).scalars().all()
+    said = await connection.execute(delete(messages).where(messages.c.session_id.in_(found)))
+    owned = await connection.execute(delete(sessions).where(sessions.c.id.in_(found)))
+    return Ended(owned.rowcount, said.rowcount)
 
 
 async def _remove(subject: Subject, connection: AsyncConnection) -> Ended:
@@ -122,7 +147,8 @@ def _owned(subject: Subject) -> ColumnElement[bool]:
     if subject.instance is not None:
         return own & (sessions.c.process_instance_id == clean(subject.instance))
     key = clean(str(subject.business_key))
-    return own & or_(sessions.c.business_key == key, sessions.c.scope == f"business-key:{key}")
+    own &= or_(sessions.c.business_key == key, sessions.c.scope == SHARED_SCOPE + key)
+    return and_(own, *seen(subject.limits))
 
 
 def _said(subject: Subject) -> ColumnElement[bool]:

@@ -1,7 +1,9 @@
 """Conversations end, lose what they say, or go; as often as it is asked for; the same on both databases."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,18 +35,19 @@ async def said(conversations: SqlConversations) -> list[str]:
     return [each.content for each in (await conversations.messages(MessageFilter(), within=EVERYTHING)).items]
 
 
-async def test_an_instance_ends_its_own_sessions_once(
+async def test_sessions_end_once_and_no_others_with_them(
     transcript: SqlTranscript, conversations: SqlConversations
 ) -> None:
     for number, thread in enumerate((KEY, key(assistant="critic"), key("instance-2"), key(engine="other"), SHARED)):
         await transcript.record(exchange(number, thread, process_instance_id="instance-1", task_id=str(number)))
     ended_at = START + timedelta(hours=1)
+    names = [session_id(KEY), session_id(SHARED), "nobody's"]
 
-    assert await transcript.end_sessions("default", "instance-1", ended_at) == 2
-    assert await transcript.end_sessions("default", "instance-1", ended_at + timedelta(hours=1)) == 0
+    assert await transcript.end(names, ended_at) == 2
+    assert await transcript.end(names, ended_at + timedelta(hours=1)) == 0
 
     over = (await conversations.sessions(Filter(active=False), within=EVERYTHING)).items
-    assert {each.id for each in over} == {session_id(KEY), session_id(key(assistant="critic"))}
+    assert {each.id for each in over} == {session_id(KEY), session_id(SHARED)}
     assert {each.ended_at for each in over} == {ended_at}
 
 
@@ -52,7 +55,7 @@ async def test_what_comes_late_does_not_open_an_ended_session_and_corrects_how_l
     transcript: SqlTranscript, conversations: SqlConversations
 ) -> None:
     await transcript.record(exchange(2))
-    await transcript.end_sessions("default", "instance-1", START + timedelta(minutes=10))
+    await transcript.end([session_id(KEY)], START + timedelta(minutes=10))
     assert (await session(conversations)).duration_seconds == 8 * 60
     await transcript.record(exchange(1))
 
@@ -61,12 +64,64 @@ async def test_what_comes_late_does_not_open_an_ended_session_and_corrects_how_l
     assert late.duration_seconds == 9 * 60
 
 
+async def test_a_session_that_goes_on_after_its_end_is_active_and_has_to_end_again(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    await transcript.record(exchange(1))
+    await transcript.end([session_id(KEY)], START + timedelta(minutes=10))
+    await transcript.note_erased([session_id(KEY)], START + timedelta(minutes=11))
+    await transcript.anonymise([session_id(KEY)], START + timedelta(minutes=11))
+    await transcript.record(exchange(1))  # a repeat changes nothing
+    over = await session(conversations)
+    assert (over.is_active, over.thread_erased_at, over.anonymised_at) == (False, *[START + timedelta(minutes=11)] * 2)
+
+    await transcript.record(exchange(20))
+
+    again = await session(conversations)
+    assert (again.is_active, again.ended_at, again.duration_seconds) == (True, None, None)
+    assert (again.thread_erased_at, again.anonymised_at) == (None, None)
+    assert (await transcript.anonymise([session_id(KEY)], START), await transcript.drop([session_id(KEY)])) == (
+        Ended(0, 0),
+        Ended(0, 0),
+    )
+    assert await said(conversations) == ["[removed]", "[removed]", "Question 20?", "Answer 20."]
+    await transcript.note_erased([session_id(KEY)], START)
+    assert (await session(conversations)).thread_erased_at is None
+
+    await transcript.end([session_id(KEY)], START + timedelta(hours=1))
+    assert await transcript.anonymise([session_id(KEY)], START) == Ended(1, 2)
+    assert await transcript.drop([session_id(KEY)]) == Ended(1, 4)
+
+
 async def test_an_end_before_the_start_takes_no_time(
     transcript: SqlTranscript, conversations: SqlConversations
 ) -> None:
     await transcript.record(exchange(5))
-    await transcript.end_sessions("default", "instance-1", START)
+    await transcript.end([session_id(KEY)], START)
     assert (await session(conversations)).duration_seconds == 0
+
+
+async def test_ended_sessions_are_found_by_their_end_and_by_what_was_done(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    keys = [key(f"instance-{number}") for number in range(4)]
+    for number, thread in enumerate(keys):
+        await transcript.record(exchange(number, thread))
+    names = list(map(session_id, keys))
+    for number, name in enumerate(names[:3]):
+        await transcript.end([name], START + timedelta(hours=number))
+    await transcript.note_erased(names[:1], START)
+    await transcript.anonymise(names[1:2], START)
+
+    async def found(**wanted: Any) -> list[int]:
+        page = await conversations.sessions(Filter(**wanted), within=EVERYTHING)
+        return sorted(names.index(each.id) for each in page.items)
+
+    assert await found(ended_until=START + timedelta(hours=1)) == [0, 1]
+    assert await found(active=False, thread_erased=False) == [1, 2]
+    assert await found(thread_erased=True) == [0]
+    assert await found(active=False, anonymised=False, ended_until=START + timedelta(hours=1)) == [0]
+    assert await found(anonymised=True) == [1]
 
 
 async def test_anonymising_leaves_structure_and_numbers_and_no_words(
@@ -75,9 +130,11 @@ async def test_anonymising_leaves_structure_and_numbers_and_no_words(
     await transcript.record(exchange(1, user="maria"))
     await transcript.record(exchange(2, key("instance-2")))
     before = (await conversations.messages(MessageFilter(session_id(KEY)), within=EVERYTHING)).items
+    names = [session_id(KEY), session_id(key("instance-2"))]
+    await transcript.end(names[:1], START + timedelta(hours=1))
 
-    assert await transcript.anonymise([INSTANCE]) == Ended(sessions=1, messages=2)
-    assert await transcript.anonymise([INSTANCE]) == Ended(0, 0)
+    assert await transcript.anonymise(names, START) == Ended(sessions=1, messages=2)
+    assert await transcript.anonymise(names, START) == Ended(0, 0)
     await transcript.record(exchange(1, user="maria"))  # a late repeat
 
     after = (await conversations.messages(MessageFilter(session_id(KEY)), within=EVERYTHING)).items
@@ -117,6 +174,20 @@ async def test_removing_a_business_key_takes_all_that_belongs_to_it(
     assert await said(conversations) == ["Question 3?", "Answer 3."]
 
 
+async def test_a_business_key_of_one_tenant_is_not_anothers(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    for number, tenant in enumerate((None, "north", "south")):
+        await transcript.record(exchange(number, key(f"instance-{number}", tenant=tenant)))
+        await transcript.record(exchange(number, key("business-key:order-1", tenant=tenant), task_id=str(number)))
+
+    one = Subject("default", business_key="order-1", tenants=frozenset([None, "south"]))
+    assert await transcript.remove([one]) == Ended(sessions=4, messages=8)
+    left = (await conversations.sessions(Filter(), within=EVERYTHING)).items
+    assert {each.tenant for each in left} == {"north"}
+    assert await transcript.remove([ORDER]) == Ended(sessions=2, messages=4)
+
+
 async def test_many_subjects_go_in_one_call(transcript: SqlTranscript, conversations: SqlConversations) -> None:
     for number in (1, 2, 3):
         await transcript.record(exchange(number, key(f"instance-{number}")))
@@ -130,14 +201,20 @@ def read_all(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.iterdir()).lower()
 
 
-@pytest.mark.parametrize("step", ["remove", "anonymise"])
+@pytest.mark.parametrize("step", ["remove", "anonymise", "drop"])
 async def test_nothing_of_what_is_erased_stays_in_the_file(tmp_path: Path, step: str) -> None:
+    steps: dict[str, Callable[[SqlTranscript], Awaitable[Ended]]] = {
+        "remove": lambda transcript: transcript.remove([INSTANCE]),
+        "anonymise": lambda transcript: transcript.anonymise([session_id(KEY)], START),
+        "drop": lambda transcript: transcript.drop([session_id(KEY)]),
+    }
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
         transcript = SqlTranscript(database)
         await transcript.record(exchange(1, question="xylophonist", answer="Xylophonist " * 2000))
         for number in range(2, 40):
             await transcript.record(exchange(number, key("instance-2"), question="kept " * 200))
-        await getattr(transcript, step)([INSTANCE])
+        await transcript.end([session_id(KEY)], START)
+        await steps[step](transcript)
         while_open = read_all(tmp_path)
 
     files = while_open + read_all(tmp_path)
@@ -154,6 +231,6 @@ async def test_a_place_that_was_emptied_is_used_on(place: Place, transcript: Sql
 
 
 @pytest.mark.parametrize("both", [{}, {"instance": "1", "business_key": "1"}])
-def test_a_subject_is_one_thing(both: dict[str, str]) -> None:
+def test_a_subject_is_one_thing(both: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="an instance or a business key"):
         Subject("default", **both)

@@ -9,15 +9,18 @@ import pytest
 from tests.records import KEY, START, exchange, key
 from worker.conversations import (
     EVERYTHING,
+    ActivityCounts,
     BadCursor,
     Filter,
     Limits,
     MessageFilter,
     Page,
     Role,
+    Stored,
     session_id,
 )
-from worker.transcript import SqlConversations, SqlTranscript
+from worker.domain import Outcome
+from worker.transcript import SqlConversations, SqlTranscript, reading
 
 SESSION = MessageFilter(session_id=session_id(KEY))
 
@@ -149,7 +152,7 @@ async def test_filters_leave_what_is_wanted(
     await transcript.record(exchange(2, north, task_id="b", business_key="order-2", definition_key="loans"))
     await transcript.record(exchange(3, shared, task_id="c", process_instance_id="b", business_key="order-3"))
     await transcript.record(exchange(4, key("d", tenant="south", engine="other"), task_id="d"))
-    await transcript.end_sessions("default", "a", START)
+    await transcript.end([session_id(key("a"))], START)
     names = {session_id(key("a")): "a", session_id(north): "b", session_id(shared): "c"}
 
     sessions = (await conversations.sessions(wanted, within=EVERYTHING)).items
@@ -214,7 +217,7 @@ async def test_an_instance_is_what_was_said_in_it_shared_conversations_included(
     await transcript.record(exchange(2, key("a", assistant="critic")))
     await transcript.record(exchange(3, shared, process_instance_id="a"))
     await transcript.record(exchange(4, shared, process_instance_id="b"))
-    await transcript.end_sessions("default", "a", START + timedelta(hours=1))
+    await transcript.end([session_id(key("a")), session_id(key("a", assistant="critic"))], START + timedelta(hours=1))
 
     first = await conversations.instance("a", within=EVERYTHING)
     second, again = (await conversations.instances(Filter(), within=EVERYTHING)).items
@@ -322,3 +325,51 @@ async def test_the_newest_of_many_hits_is_found_by_its_own_words_only(
     await transcript.record(replace(exchange(1), question="alpha beta", answer="gamma"))
 
     assert (await conversations.search("alpha gamma", Filter(), within=EVERYTHING)).items == []
+
+
+async def test_a_page_of_long_messages_ends_before_its_limit(
+    transcript: SqlTranscript, conversations: SqlConversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LONGEST_PAGE", 500)
+    for number, length in enumerate((100, 600, 100, 100, 10)):
+        await transcript.record(exchange(number, question="Why?", answer="x" * length))
+
+    first = await conversations.messages(MessageFilter(), within=EVERYTHING)
+    assert [len(each.content) for each in first.items] == [4, 100, 4]
+    pages = [first]
+    while pages[-1].next:
+        pages.append(await conversations.messages(MessageFilter(), within=EVERYTHING, after=pages[-1].next))
+    assert [[len(each.content) for each in page.items] for page in pages] == [
+        [4, 100, 4],
+        [600],
+        [4, 100, 4, 100, 4, 10],
+    ]
+
+
+async def test_what_the_provider_may_have_is_named_once(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    await transcript.record(exchange(1))
+    await transcript.record(exchange(2, thread_id="conv_2", response_id=None))
+    await transcript.record(exchange(3, key(engine="other"), thread_id="conv_3"))
+
+    mine = await conversations.stored(MessageFilter(session_id(KEY)), within=EVERYTHING)
+    assert mine == Stored(frozenset(["conv_1", "conv_2"]), frozenset(["resp_1"]))
+    of_instance = MessageFilter(instance="instance-1", engine="other")
+    assert (await conversations.stored(of_instance, within=EVERYTHING)).threads == {"conv_3"}
+    assert await conversations.stored(MessageFilter("nobody's"), within=EVERYTHING) == Stored()
+
+
+async def test_activities_are_summed_and_stand_in_the_order_in_which_they_last_spoke(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    await transcript.record(exchange(1, task_id="one", activity_id="frame", outcome=Outcome.INVALID))
+    await transcript.record(exchange(2, task_id="two", activity_id="decide", seconds=None, input_tokens=None))
+    await transcript.record(exchange(3, task_id="one", attempt=2, activity_id="frame", activity_name="Newest"))
+    await transcript.record(exchange(4, key("instance-2"), activity_id="frame"))
+
+    decide, frame = await conversations.activities("instance-1", within=EVERYTHING)
+
+    assert decide == ActivityCounts("decide", "Step 2", 1, 1, 0, 20, 0.0, "ok")
+    assert frame == ActivityCounts("frame", "Newest", 1, 2, 200, 40, 10.0, "ok")
+    assert await conversations.activities("instance-1", within=Limits(tenants=frozenset(["north"]))) == []

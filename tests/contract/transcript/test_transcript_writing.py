@@ -26,6 +26,7 @@ from worker.conversations import (
     Role,
     Session,
     Unstorable,
+    every,
     session_id,
 )
 from worker.domain import Outcome
@@ -34,14 +35,20 @@ from worker.transcript.tables import VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[3]
 
+NEWEST = "0002"
+"""The version of the tables."""
+
 
 async def everything(place: Place) -> tuple[list[Session], list[Message]]:
     """All sessions and messages, as somebody reads them who opens the database anew."""
     async with open_database(place.url) as database:
         conversations = SqlConversations(database)
         sessions = await conversations.sessions(Filter(), within=EVERYTHING, limit=10_000)
-        messages = await conversations.messages(MessageFilter(), within=EVERYTHING, limit=10_000)
-    return list(sessions.items), list(messages.items)
+        said = every(
+            lambda after: conversations.messages(MessageFilter(), within=EVERYTHING, after=after, limit=10_000)
+        )
+        messages = [message async for message in said]
+    return list(sessions.items), messages
 
 
 def contents(messages: list[Message]) -> list[str]:
@@ -156,19 +163,43 @@ async def test_many_that_start_at_once_on_an_empty_database_make_its_tables_once
         for number in range(4):
             group.create_task(start(number), name=f"start {number}")
 
-    assert place.sql("SELECT version_num FROM transcript_version") == "0001"
+    assert place.sql("SELECT version_num FROM transcript_version") == NEWEST
     assert len((await everything(place))[1]) == 8
 
 
+async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_in_it(place: Place) -> None:
+    async with open_database(place.url) as database:
+        await SqlTranscript(database).record(exchange(1))
+    place.sql("ALTER TABLE sessions DROP COLUMN thread_erased_at")
+    place.sql("ALTER TABLE sessions DROP COLUMN anonymised_at")
+    place.sql("DROP INDEX messages_instance")
+    place.sql("CREATE INDEX messages_instance ON messages (process_instance_id, position, id)")
+    place.sql("UPDATE transcript_version SET version_num = '0001'")
+
+    async with open_database(place.url) as database:
+        assert await differences(database) == []
+
+    sessions, messages = await everything(place)
+    assert [each.thread_erased_at for each in sessions] == [None]
+    assert contents(messages) == ["Question 1?", "Answer 1."]
+    assert place.sql("SELECT version_num FROM transcript_version") == NEWEST
+
+
 async def test_the_migrations_make_the_tables_that_the_queries_know(database: Database) -> None:
-    def differences(connection: Connection) -> list[Any]:
+    assert await differences(database) == []
+
+
+async def differences(database: Database) -> list[Any]:
+    """What the database has otherwise than the tables say."""
+
+    def compared(connection: Connection) -> list[Any]:
         options = {"version_table": VERSION_TABLE, "compare_type": True, "include_object": is_ours}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
     def is_ours(_: Any, name: str | None, *__: Any) -> bool:
         return not (name or "").startswith("message_words")
 
-    assert await database.write(lambda connection: connection.run_sync(differences)) == []
+    return await database.write(lambda connection: connection.run_sync(compared))
 
 
 async def test_an_instance_of_another_event_loop_is_refused_loudly(place: Place, transcript: SqlTranscript) -> None:

@@ -34,6 +34,8 @@ function about(session) {
     ["Person", session.user && name(session.user)],
     ["Started", time(session.started_at)],
     ["Ended", session.ended_at && time(session.ended_at)],
+    ["Erased at the provider", session.thread_erased_at && time(session.thread_erased_at)],
+    ["Anonymised", session.anonymised_at && time(session.anonymised_at)],
     ["Lasted", session.duration_seconds === null ? null : seconds(session.duration_seconds)],
   ]);
 }

@@ -11,6 +11,7 @@ export function eraseButton(instance, done) {
 
 function ask(instance, done) {
   const sure = h("input", { id: "sure", type: "checkbox", required: true });
+  const results = h("input", { id: "results", type: "checkbox" });
   const wrong = h("p", { class: "wrong", role: "alert" });
   const erase = h("button", { class: "danger" }, "Erase for good");
   const cancel = h("button", { type: "button", autofocus: true, onclick: () => dialog.close() }, "Cancel");
@@ -20,6 +21,7 @@ function ask(instance, done) {
     h("h2", { id: "erase-title" }, "Erase what assistants said here?"),
     h("p", { id: "erase-about" }, "Conversations of this instance are removed at the provider, in the worker's memory, in the record and from the process variables of the worker: ",
       name(instance.definition_key), instance.business_key ? [", ", name(instance.business_key)] : "", ", ", h("code", {}, instance.id), "."),
+    h("p", { class: "check" }, results, h("label", { for: "results" }, "Also the answers that the process keeps as its results.")),
     h("p", { class: "check" }, sure, h("label", { for: "sure" }, "Yes. I know that nobody can bring it back.")),
     wrong,
     h("div", { class: "actions" }, cancel, erase),
@@ -30,7 +32,7 @@ function ask(instance, done) {
     erase.disabled = true;
     wrong.textContent = "";
     try {
-      const receipt = await post("/erase", { instance: instance.id });
+      const receipt = await post(`/erase?results=${results.checked}`, { instance: instance.id });
       dialog.close();
       done(receipt);
     } catch (error) {
@@ -57,7 +59,7 @@ export function receipt(said) {
   const head = h("tr", { role: "row" }, columns.map((column) => h("th", { scope: "col", role: "columnheader" }, column)));
   return [
     h("h1", { tabindex: "-1" }, said.completed_at ? "Erased" : "Not all is erased yet"),
-    h("p", {}, said.completed_at ? "Nothing is left." : "What is open is tried again by itself."),
+    h("p", {}, said.completed_at ? (said.results ? "Nothing is left." : "Nothing is left but the results, which are the process's own.") : "What is open is tried again by itself."),
     facts([["Order", h("code", {}, said.id)], ["Instance", h("code", {}, said.instance)], ["Ordered", time(said.ordered_at)], ["Complete", said.completed_at && time(said.completed_at)]]),
     h("table", { class: "list", role: "table" },
       h("caption", { class: "hidden" }, "Receipt"),

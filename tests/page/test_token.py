@@ -21,8 +21,8 @@ class Erasing:
 
     def __call__(self, application: FastAPI) -> None:
         @application.post("/api/erase")
-        async def erase(_: Operator, body: dict[str, Any]) -> Receipt:
-            self.asked.append(body)
+        async def erase(_: Operator, body: dict[str, Any], *, results: bool = False) -> Receipt:
+            self.asked.append(body | {"results": results})
             if len(self.asked) == 1:
                 raise HTTPException(409, "The instance still runs.")
             steps = (
@@ -67,9 +67,8 @@ async def test_an_operator_erases_after_a_question(tmp_path: Path) -> None:
         browsing() as context,
     ):
         await served.transcript.record(exchange(1, key("instance-a", tenant="north")))
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{OPERATOR}')")
         page = (await watch(context)).page
-        await page.goto(served.url)
-        await page.evaluate("(token) => sessionStorage.setItem('assistant-worker-token', token)", OPERATOR)
         await page.goto(f"{served.url}/instances/instance-a")
         start = page.get_by_role("button", name="Erase …")
         await start.click()
@@ -85,6 +84,7 @@ async def test_an_operator_erases_after_a_question(tmp_path: Path) -> None:
         await dialog.get_by_label("Yes. I know that nobody can bring it back.").check()
         await dialog.get_by_role("button", name="Erase for good").click()
         await expect(dialog.get_by_role("alert")).to_have_text("The instance still runs.")
+        await dialog.get_by_label("Also the answers that the process keeps as its results.").check()
         await dialog.get_by_role("button", name="Erase for good").click()
 
         heading = page.get_by_role("heading", level=1)
@@ -92,16 +92,15 @@ async def test_an_operator_erases_after_a_question(tmp_path: Path) -> None:
         await expect(heading).to_be_focused()
         await expect(page.get_by_role("row", name="redis <b>keys</b> removed 3")).to_be_visible()
         await expect(page.get_by_role("row", name="engine variables open 0 — the engine is away")).to_be_visible()
-        assert erasing.asked == [{"instance": "instance-a"}] * 2
+        assert erasing.asked == [{"instance": "instance-a", "results": chosen} for chosen in (False, True)]
         assert served.errors == []
 
 
 async def test_a_viewer_is_offered_no_erasing(tmp_path: Path) -> None:
     async with site(tmp_path, Deployed(), tokens=TOKENS, can_erase=True) as served, browsing() as context:
         await served.transcript.record(exchange(1, key("instance-a", tenant="north")))
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{VIEWER}')")
         page = (await watch(context)).page
-        await page.goto(served.url)
-        await page.evaluate("(token) => sessionStorage.setItem('assistant-worker-token', token)", VIEWER)
         await page.goto(f"{served.url}/instances/instance-a")
         await expect(page.get_by_role("article")).to_have_count(2)
         await expect(page.get_by_role("button", name="Erase")).to_have_count(0)

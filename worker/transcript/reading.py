@@ -65,7 +65,7 @@ _ACTIVITY_SUMS = (
     func.max(messages.c.position).label("last"),
 )
 
-AT_ONCE = 20
+AT_ONCE = 100
 LONGEST_PAGE = 4_000_000
 """Characters: a page of more messages ends before its limit."""
 

@@ -89,15 +89,14 @@ class Receipt:
         """What could not be removed yet."""
         return tuple(step for step in self.steps if step.status is Status.OPEN)
 
-    def step(self, name: tuple[Store, str]) -> Step | None:
-        """Find a step by its name."""
-        return next((step for step in self.steps if step.name == name), None)
+    @property
+    def named(self) -> dict[tuple[Store, str], Step]:
+        """The steps by their names."""
+        return {step.name: step for step in self.steps}
 
-    def noting(self, step: Step) -> "Receipt":
-        """The same with a step added, or put in the place of the one that has its name."""
-        if self.step(step.name) is None:
-            return replace(self, steps=(*self.steps, step))
-        return replace(self, steps=tuple(step if each.name == step.name else each for each in self.steps))
+    def noting(self, *steps: Step) -> "Receipt":
+        """The same with steps added, each in the place of the one that has its name."""
+        return replace(self, steps=tuple((self.named | {step.name: step for step in steps}).values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +220,8 @@ class Instances(Protocol):
         """Which of these run, suspended ones included."""
         ...
 
-    async def ended(self, ids: Collection[str]) -> Mapping[str, datetime]:
-        """When those of these ended that have, as far as the history knows."""
+    async def ended(self, ids: Collection[str]) -> Mapping[str, datetime | None]:
+        """When these ended, as far as the history knows them; None for one that has not."""
         ...
 
     async def runs_with(self, business_key: str, tenants: frozenset[str | None] | None = None) -> bool:

@@ -125,7 +125,8 @@ class Settings(BaseSettings):
         365, description="Days after that end until RETENTION_TRANSCRIPT is done; 0: at once; or never."
     )
     retention_transcript: Literal["keep", "anonymise", "remove"] = Field(
-        "keep", description="What is done to an ended transcript then: keep, anonymise or remove."
+        "keep",
+        description="What is done to an ended transcript then: keep, anonymise, or remove (fully after its thread).",
     )
 
     health_host: str = Field(

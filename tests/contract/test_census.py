@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -228,6 +229,8 @@ async def test_an_order_is_open_until_it_is_complete_and_can_be_read_then(ledger
 
     assert await ledger.open_orders() == []
     assert await ledger.receipt("4711") == complete
+    await ledger.keep(replace(complete, completed_at=None, tenants=()))
+    assert (await ledger.receipt("4711")) == replace(complete, completed_at=None, tenants=())
 
 
 async def test_an_order_that_nobody_can_read_is_said_to_be_so(redis: Client, ledger: RedisLedger) -> None:

@@ -17,10 +17,12 @@ from worker import bootstrap
 from worker.bootstrap import Adapters
 from worker.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
 from worker.ending import Eraser, Keeper, Retention, StillRuns, erasing, keeper, retention
-from worker.engine import instances
-from worker.erasure import Receipt, Status, Store
+from worker.engine import RestInstances, instances
+from worker.erasure import Kept, Receipt, Status, Store, TurnKept
 from worker.errors import EngineDown, StoreDown
 from worker.failpoints import watched
+from worker.threads import RedisCensus
+from worker.threads.record import CorruptRecord
 from worker.transcript import SqlConversations, open_database
 
 ALL = {Store.PROVIDER, Store.REDIS, Store.TRANSCRIPT, Store.ENGINE}
@@ -388,6 +390,24 @@ async def test_a_run_in_the_background_is_cancelled_with_its_thread(kept: Rig) -
         assert await hand.keys() == []
 
 
+def by_key(key: str, *tenants: str | None) -> Subject:
+    return Subject("default", business_key=key, tenants=frozenset(tenants))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (by_key("K", "a", "b"), by_key("K\na", "b")),
+        (by_key("K"), Subject("default", business_key="K")),
+        (by_key("K", None), by_key("K", "")),
+        (Subject("default", instance="K"), Subject("default", business_key="K")),
+    ],
+)
+def test_no_two_orders_go_by_one_name(one: Subject, other: Subject) -> None:
+    assert erasing.order_id(one) != erasing.order_id(other)
+    assert erasing.order_id(one) == erasing.order_id(replace(one))
+
+
 # Killed anywhere
 
 
@@ -522,9 +542,13 @@ async def test_the_record_ends_by_its_own_age_as_the_policy_says(kept: Rig, kind
     async with hands(kept) as hand:
         done = await hand.retention.sweep()
         assert done.records == {hand.of(instance): 1}
-        assert await hand.texts(instance) == (["[removed]"] * 4 if kind == "anonymise" else [])
+        assert await hand.texts(instance) == ["[removed]"] * 4
         assert hand.has_thread(thread), "its time has not come"
         assert (await hand.retention.sweep()).records == {}
+    async with hands(kept, retention_threads_days=0) as hand:
+        await hand.retention.sweep()
+        assert not hand.has_thread(thread), "the record still knew it"
+        assert await hand.texts(instance) == (["[removed]"] * 4 if kind == "anonymise" else [])
 
 
 async def test_a_deleted_instance_is_over_too(kept: Rig) -> None:
@@ -642,7 +666,7 @@ async def test_a_shared_record_waits_from_the_end_of_the_last_instance_whether_i
     async with hands(kept, retention_transcript_days=0) as hand:
         done = await hand.retention.sweep()
         assert {subject.business_key for subject in done.records} == {"order 7"}
-        assert await hand.texts(first) == []
+        assert await hand.texts(first) == ["[removed]"] * 2
 
 
 async def every_session(hand: Hands) -> list[Session]:
@@ -677,6 +701,68 @@ async def test_tenants_with_the_same_business_key_end_each_for_itself(kept: Rig)
 def alive(rig: Rig) -> list[dict[str, Any]]:
     """Conversations that the provider has."""
     return [each for each in rig.provider.conversations().values() if not each["deleted"]]
+
+
+async def test_a_record_goes_after_what_it_knows_of_at_the_provider(kept: Rig) -> None:
+    kept.settings["retention_transcript"] = "remove"
+    model = await two_steps(kept)
+    await kept.start_worker()
+    instance, thread = await ran(kept, model)
+    kept.provider.fault("items.*", times=None, reply="overloaded")
+    async with hands(kept) as hand:
+        assert (await hand.retention.sweep()).delayed
+        assert await hand.texts(instance) == ["[removed]"] * 4, "what it says goes at its time all the same"
+        kept.provider.clear_faults()
+        assert (await hand.retention.sweep()).records == {hand.of(instance): 1}
+        assert not hand.has_thread(thread)
+    assert await responses(kept) == []
+
+
+async def test_a_shared_record_stays_if_one_has_begun_to_run_in_the_middle_of_a_round(
+    kept: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.settings |= {"retention_transcript": "remove", "retention_threads_days": "never"}
+    model = await shared(kept)
+    await kept.start_worker()
+    first = await at_decide(kept, model)
+    await kept.rest.delete(f"process-instance/{first}")
+    asked = 0
+    runs_with = RestInstances.runs_with
+
+    async def late(self: RestInstances, *wanted: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 3:  # after it was seen to be over, and to be due
+            await kept.rest.start(model, business_key="order 7")
+        return await runs_with(self, *wanted)
+
+    monkeypatch.setattr(RestInstances, "runs_with", late)
+    async with hands(kept) as hand:
+        done = await hand.retention.sweep()
+
+        assert (done.records, [why for _, why in done.delayed]) == ({}, ["an instance of it runs"])
+        assert len(await hand.texts(first)) == 2
+
+
+async def test_one_record_that_cannot_end_holds_up_no_other(kept: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept.settings |= {"retention_transcript": "remove", "retention_threads_days": "never"}
+    model = await two_steps(kept)
+    await kept.start_worker()
+    bad, _ = await ran(kept, model)
+    good, _ = await ran(kept, model)
+    turns = RedisCensus.turns
+
+    async def spoilt(self: RedisCensus, each: Kept) -> list[TurnKept]:
+        if each.key.scope == bad:
+            raise CorruptRecord("what stands there")
+        return await turns(self, each)
+
+    monkeypatch.setattr(RedisCensus, "turns", spoilt)
+    async with hands(kept) as hand:
+        done = await hand.retention.sweep()
+
+        assert done.records == {hand.of(good): 1}
+        assert [subject.instance for subject, _ in done.delayed] == [bad]
 
 
 @BOTH_DATABASES

@@ -294,7 +294,8 @@ async def test_retention_transcript_days_and_retention_transcript_say_what_becom
     instance = await rig.run(model)
     await worker.stop()  # which records what is left
 
-    settings = rig.build_settings(retention_transcript_days=days, retention_transcript=kind)
+    wanted = {"retention_transcript_days": days, "retention_transcript": kind, "retention_threads_days": 0}
+    settings = rig.build_settings(**wanted)  # a record that is to go waits for its thread
     async with bootstrap.connect(settings) as adapters:
         keeper = Keeper(bootstrap.outside(settings, adapters), bootstrap.policy(settings))
         assert await keeper.round()

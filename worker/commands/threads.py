@@ -2,7 +2,8 @@
 
 import sys
 from argparse import Namespace
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,7 +47,7 @@ async def _states(desk: Desk, kept: list[Kept]) -> dict[Subject, str]:
         running = await desk.adapters.instances.running(names.keys())
         found |= {names[name]: "runs" for name in running if name in names}
         over = await desk.adapters.instances.ended(names.keys() - running)
-        found |= {names[name]: "ended" for name in over if name in names}
+        found |= {names[name]: "ended" for name, at in over.items() if name in names and at is not None}
         for owner in owners:
             if owner.business_key is not None:
                 found[owner] = "runs" if await runs(desk.adapters.instances, owner) else "ended"
@@ -87,9 +88,18 @@ async def export_(desk: Desk, options: Namespace) -> int:
     return 0
 
 
-def _open(path: str | None) -> AbstractContextManager[BinaryIO]:
-    """Open a file that does not exist yet, or the standard output."""
-    return nullcontext(sys.stdout.buffer) if path is None else Path(path).open("xb")
+@contextmanager
+def _open(path: str | None) -> Iterator[BinaryIO]:
+    """Open a file that does not exist yet, which stays only if all went well; or the standard output."""
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    with Path(path).open("xb") as file:
+        try:
+            yield file
+        except BaseException:
+            Path(path).unlink()
+            raise
 
 
 async def _sessions(desk: Desk, options: Namespace) -> list[Session]:
@@ -113,11 +123,13 @@ async def erase_(desk: Desk, options: Namespace) -> int:
     outside = bootstrap.outside(desk.settings, desk.adapters)
     if options.dry_run and not options.ended:
         raise Permanent("--dry-run goes with --ended only")
+    if options.tenant and options.business_key is None:
+        raise Permanent("--tenant goes with --business-key only")
+    if (options.force or options.results) and options.instance is None and options.business_key is None:
+        raise Permanent("--force and --results go with an instance or --business-key only")
     if options.ended:
         policy = bootstrap.policy(desk.settings)
         return _told_round(await Retention(outside, policy).sweep(dry_run=options.dry_run), options)
-    if options.tenant and options.business_key is None:
-        raise Permanent("--tenant goes with --business-key only")
     if options.open:
         return _told(await Eraser(outside).resume(), options)
     if options.receipt:

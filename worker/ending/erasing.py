@@ -1,6 +1,7 @@
 """Erases one instance or business key everywhere, by an order that outlives us, and keeps a receipt."""
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,6 +19,7 @@ from worker.logs import Event
 
 LANDING_TIME = timedelta(minutes=1)
 """Within this an exchange that a worker had in hand is in the transcript, or is never going to be."""
+RESPONSES_AT_ONCE = 50
 
 log = structlog.get_logger()
 
@@ -34,19 +36,21 @@ class _Order:
     receipt: Receipt
 
     async def note(self, *steps: Step) -> None:
-        for step in steps:
-            self.receipt = self.receipt.noting(step)
+        self.receipt = self.receipt.noting(*steps)
         await self.outside.ledger.keep(self.receipt)
 
     async def doing(self, step: Step, work: Callable[[], Awaitable[int]]) -> bool:
         """Do an open step and note what came of it."""
-        try:
-            count = await work()
-        except WorkerError as exc:
-            await self.note(step.kept(str(exc)))
-            return False
-        await self.note(step.removed(count, now()))
-        return True
+        tried = await _tried(step, work)
+        await self.note(tried)
+        return tried.status is Status.REMOVED
+
+
+async def _tried(step: Step, work: Callable[[], Awaitable[int]]) -> Step:
+    try:
+        return step.removed(await work(), now())
+    except WorkerError as exc:
+        return step.kept(str(exc))
 
 
 class Eraser:
@@ -65,7 +69,7 @@ class Eraser:
             wanted = "needs its results" if force else "was not forced"
             raise StillRuns(f"an instance of it still runs and {wanted}; --force erases all but the results")
         known = await self._outside.ledger.receipt(order_id(subject))
-        if known is None or known.completed_at is not None:
+        if known is None or known.completed_at is not None or known.subject != subject:
             known = _receipt(subject)
         known = replace(known, forced=known.forced or force, results=known.results or results)
         await self._outside.ledger.keep(known)
@@ -140,9 +144,10 @@ class Eraser:
         return done
 
     async def _responses(self, order: _Order) -> None:
-        for step in order.receipt.open:
-            if step.what.startswith(RESPONSE):
-                await order.doing(step, lambda name=step.what: self._response(name))  # type: ignore[misc]  # as above
+        left = [step for step in order.receipt.open if step.what.startswith(RESPONSE)]
+        for first in range(0, len(left), RESPONSES_AT_ONCE):  # to note each of thousands would take minutes
+            some = left[first : first + RESPONSES_AT_ONCE]
+            await order.note(*[await _tried(step, lambda name=step.what: self._response(name)) for step in some])  # type: ignore[misc]  # as above
 
     async def _response(self, what: str) -> int:
         return int(await self._outside.provider.erase_response(what.removeprefix(RESPONSE)))
@@ -160,7 +165,7 @@ class Eraser:
             waiting = [s for s in order.receipt.open if s.store is Store.ENGINE and s.what != LOOK]
             return await order.note(*(step.kept(why) for step in waiting))
         for instance, traces in found.traces.items():
-            step = order.receipt.step((Store.ENGINE, f"variables of {instance}"))
+            step = order.receipt.named.get((Store.ENGINE, f"variables of {instance}"))
             if step is None or step.status is not Status.OPEN:
                 continue
             try:
@@ -194,13 +199,14 @@ def _joined(receipt: Receipt, found: Found) -> Receipt:
     """
     known = tuple(step for step in receipt.steps if step.what != LOOK and not _is_guess(step))
     joined = replace(receipt, steps=known)
+    named, steps = joined.named, list[Step]()
     for step in found.steps():
-        before = joined.step(step.name)
+        before = named.get(step.name)
         if before is None or step.status is Status.STAYS or not before.at:
-            joined = joined.noting(replace(step, count=before.count if before else 0))
+            steps.append(replace(step, count=before.count if before else 0))
         elif step.store is not Store.PROVIDER:
-            joined = joined.noting(replace(before, status=Status.OPEN, why=""))
-    return joined
+            steps.append(replace(before, status=Status.OPEN, why=""))
+    return joined.noting(*steps)
 
 
 def _is_guess(step: Step) -> bool:
@@ -211,8 +217,7 @@ def _is_guess(step: Step) -> bool:
 def order_id(subject: Subject) -> str:
     """Name the order for a subject: 12 hex digits, the same whoever gives it."""
     kind, name = ("instance", subject.instance) if subject.instance is not None else ("key", subject.business_key)
-    parts = [kind, subject.engine, str(name), *("\0" if each is None else each for each in _ordered(subject) or ())]
-    return hashlib.sha256("\n".join(parts).encode(errors="surrogatepass")).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([kind, subject.engine, name, _ordered(subject)]).encode()).hexdigest()[:12]
 
 
 def _receipt(subject: Subject) -> Receipt:

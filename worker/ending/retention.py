@@ -28,7 +28,8 @@ from worker.logs import Event
 MISSING_FOR = timedelta(days=1)
 """An instance that is in no history may be one that we may not see, or the engine was mixed up: time to notice that."""
 AT_ONCE = 100
-"""Records that end in one step."""
+MESSAGES_AT_ONCE = 2000
+"""Sessions and messages that end in one step: a database gives a step half a minute."""
 
 Kind = Literal["keep", "anonymise", "remove"]
 Active = Mapping[Subject, Sequence[ThreadKey]]
@@ -79,7 +80,17 @@ class Round:
     def delay(self, subject: Subject, reason: WorkerError) -> None:
         """Note that it could not be done."""
         self.delayed.append((subject, str(reason)))
-        log.warning(Event.END_DELAYED, what=subject.instance or subject.business_key, reason=str(reason))
+        log.warning(Event.END_DELAYED, what=subject.instance or "a business key", reason=str(reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Old:
+    """A session that has had its time, with how many messages. `known`: it says what the provider still has."""
+
+    subject: Subject
+    key: ThreadKey
+    messages: int = 0
+    known: bool = False
 
 
 class Retention:
@@ -101,17 +112,20 @@ class Retention:
         return ended
 
     async def sweep(self, *, dry_run: bool = False) -> Round:
-        """Do one round. Raises EngineDown, StoreDown, TranscriptDown before anything is touched."""
+        """Do one round; what cannot be done is delayed. Raises EngineDown, StoreDown, TranscriptDown."""
         kept = {each.key: each for each in await self._outside.census.threads()}
         active = await self._active()
         owners = {each.owner for each in kept.values() if each.owner} | active.keys()
         ended = await self._ended(owners, dry_run=dry_run, strict=True)
         done = Round(ended)
-        if not dry_run:
+        if dry_run:
+            unnoted = {subject: active[subject] for subject in active.keys() & ended.keys()}
+        else:
+            unnoted = {}
             await self._end(active, ended)
             await self._remember(kept.values())
-        await self._end_threads(self._threads_due(kept, active, ended), done, dry_run=dry_run)
-        await self._end_records(self._records_due(active, ended), kept, done, dry_run=dry_run)
+        await self._end_threads(self._threads_due(kept, unnoted, ended), done, dry_run=dry_run)
+        await self._end_records(self._records_due(unnoted, ended), kept, done, dry_run=dry_run)
         return done
 
     async def _active(self) -> dict[Subject, list[ThreadKey]]:
@@ -129,9 +143,9 @@ class Retention:
         """When those ended that have. The engine's word counts; `strict` watches for a day who is in no history."""
         instances = {each.instance: each for each in subjects if each.instance is not None}
         running = await self._outside.instances.running(instances.keys())
-        over = await self._outside.instances.ended(instances.keys() - running)
-        ended = {instances[name]: at for name, at in over.items() if name in instances}
-        missing = {each for name, each in instances.items() if name not in running and name not in over}
+        known = await self._outside.instances.ended(instances.keys() - running)
+        ended = {instances[name]: at for name, at in known.items() if name in instances and at is not None}
+        missing = {each for name, each in instances.items() if name not in running and name not in known}
         for subject in {each for each in subjects if each.business_key is not None}:
             match await self._shared_end(subject):
                 case datetime() as at:
@@ -144,22 +158,28 @@ class Retention:
         """When the last instance with this key ended."""
         if await runs(self._outside.instances, subject):
             return "runs"
-        ran = await self._outside.instances.ran_with(str(subject.business_key), subject.tenants)
-        return max(filter(None, ran.values()), default="unknown")
+        ends = (await self._outside.instances.ran_with(str(subject.business_key), subject.tenants)).values()
+        known = [at for at in ends if at is not None]
+        if len(known) < len(ends):
+            return "runs"
+        return max(known, default="unknown")
 
     async def _long_missing(self, missing: set[Subject], *, dry_run: bool) -> dict[Subject, datetime]:
         if missing:
-            example = next(iter(missing))
-            log.warning(Event.INSTANCES_MISSING, count=len(missing), example=example.instance or example.business_key)
+            instances = sorted(each.instance for each in missing if each.instance)
+            log.warning(Event.INSTANCES_MISSING, count=len(missing), instances=instances[:3])
         if not dry_run:
             await self._outside.ledger.watch(missing, now())
         known = await self._outside.ledger.missing()
         return {subject: at for subject, at in known.items() if subject in missing and at <= now() - MISSING_FOR}
 
     async def _end(self, active: Active, ended: Ends) -> None:
-        if self._outside.transcript is not None:
-            for subject in active.keys() & ended.keys():
-                await self._outside.transcript.end(list(map(session_id, active[subject])), ended[subject])
+        if self._outside.transcript is None:
+            return
+        for subject in active.keys() & ended.keys():
+            names = list(map(session_id, active[subject]))
+            for first in range(0, len(names), AT_ONCE):
+                await self._outside.transcript.end(names[first : first + AT_ONCE], ended[subject])
 
     async def _remember(self, kept: Iterable[Kept]) -> None:
         """Keep the maps of all that wait: a thread that is forgotten before its time would stay at the provider."""
@@ -168,7 +188,7 @@ class Retention:
                 if each.owner and each.thread:
                     await self._outside.census.remember(each.key)
 
-    async def _threads_due(self, kept: Mapping[ThreadKey, Kept], active: Active, ended: Ends) -> AsyncIterator[Due]:
+    async def _threads_due(self, kept: Mapping[ThreadKey, Kept], unnoted: Active, ended: Ends) -> AsyncIterator[Due]:
         """Threads whose time has come, by what Redis has and by what the transcript remembers."""
         if self._policy.threads is None:
             return
@@ -177,33 +197,35 @@ class Retention:
         for each in kept.values():
             if each.owner in over and each.owner:
                 yield each.owner, each
-        async for subject, key in self._past(until, active, ended, Filter(thread_erased=False)):
-            if key not in kept or kept[key].owner not in over:
-                yield subject, kept.get(key, Kept(key))
+        async for old in self._past(until, unnoted, ended, Filter(thread_erased=False)):
+            if old.key not in kept or kept[old.key].owner not in over:
+                yield old.subject, kept.get(old.key, Kept(old.key))
 
-    async def _records_due(self, active: Active, ended: Ends) -> AsyncIterator[tuple[Subject, ThreadKey]]:
-        """Sessions whose record has had its time."""
-        if self._policy.transcript is not None and self._policy.kind != "keep":
-            left = Filter(anonymised=False if self._policy.kind == "anonymise" else None)
-            async for each in self._past(now() - self._policy.transcript, active, ended, left):
-                yield each
+    async def _records_due(self, unnoted: Active, ended: Ends) -> AsyncIterator[Old]:
+        """Sessions whose record has had its time. Its words go then; the last to know a thread goes after that."""
+        if self._policy.transcript is None or self._policy.kind == "keep":
+            return
+        until = now() - self._policy.transcript
+        ways = [Filter(anonymised=False)]
+        if self._policy.kind == "remove":
+            ways = [Filter()] if self._policy.threads is None else [Filter(thread_erased=True), *ways]
+        for number, left in enumerate(ways):
+            async for old in self._past(until, unnoted if number == 0 else {}, ended, left):
+                yield replace(old, known=left == Filter(anonymised=False))
 
-    async def _past(
-        self, until: datetime, active: Active, ended: Ends, wanted: Filter
-    ) -> AsyncIterator[tuple[Subject, ThreadKey]]:
+    async def _past(self, until: datetime, unnoted: Active, ended: Ends, wanted: Filter) -> AsyncIterator[Old]:
         """Sessions that ended by then. What instances share is asked for again: another one may have run since."""
-        for subject in active:
-            if ended.get(subject, now()) <= until:  # noted by now, unless nothing is to be changed
-                for key in active[subject]:
-                    yield subject, key
+        for subject, keys in unnoted.items():
+            if ended[subject] <= until:
+                for key in keys:
+                    yield Old(subject, key)
         if self._outside.conversations is None:
             return
         wanted = replace(wanted, engine=self._outside.engine_name, active=False, ended_until=until)
         async for session in sessions(self._outside.conversations, wanted):
             subject = _owner(session)
-            if subject in active or (subject.business_key is not None and not await self._is_past(subject, until)):
-                continue
-            yield subject, session.key
+            if subject.business_key is None or await self._is_past(subject, until):
+                yield Old(subject, session.key, session.messages)
 
     async def _is_past(self, subject: Subject, until: datetime) -> bool:
         end = await self._shared_end(subject)
@@ -246,42 +268,65 @@ class Retention:
             await self._outside.transcript.note_erased([session_id(kept.key)], now())
 
     async def _end_records(
-        self,
-        due: AsyncIterator[tuple[Subject, ThreadKey]],
-        kept: Mapping[ThreadKey, Kept],
-        done: Round,
-        *,
-        dry_run: bool,
+        self, due: AsyncIterator[Old], kept: Mapping[ThreadKey, Kept], done: Round, *, dry_run: bool
     ) -> None:
-        """Anonymise or remove records, many at once: after each step the file of SQLite is cleaned."""
-        some = list[tuple[Subject, ThreadKey]]()
+        """Anonymise or remove records, several at once: after each step the file of SQLite is cleaned."""
+        some, size = list[Old](), 0
         async for each in due:
-            some.append(each)
-            if len(some) == AT_ONCE:
+            if some and (len(some) == AT_ONCE or size + each.messages > MESSAGES_AT_ONCE):
                 await self._end_portion(some, kept, done, dry_run=dry_run)
-                some = []
-        if some:
-            await self._end_portion(some, kept, done, dry_run=dry_run)
+                some, size = [], 0
+            some.append(each)
+            size += each.messages
+        await self._end_portion(some, kept, done, dry_run=dry_run)
 
     async def _end_portion(
-        self, some: Sequence[tuple[Subject, ThreadKey]], kept: Mapping[ThreadKey, Kept], done: Round, *, dry_run: bool
+        self, some: Sequence[Old], kept: Mapping[ThreadKey, Kept], done: Round, *, dry_run: bool
     ) -> None:
+        """End these together; whatever keeps one, or all of them, holds up no other. Raises EngineDown."""
+        try:
+            ready = await self._ready(some, kept, done)
+            if not dry_run:
+                await self._end_sessions(ready)
+        except EngineDown:
+            raise
+        except WorkerError as exc:
+            for subject in {each.subject for each in some}:
+                done.delay(subject, exc)
+            return
+        for old in ready:
+            done.records[old.subject] = done.records.get(old.subject, 0) + 1
+
+    async def _ready(self, some: Sequence[Old], kept: Mapping[ThreadKey, Kept], done: Round) -> list[Old]:
         """Leave out what runs all the same, and what has an exchange on its way to the transcript."""
-        running = await self._outside.instances.running({each.instance for each, _ in some if each.instance})
-        ready = list[tuple[Subject, ThreadKey]]()
-        for subject, key in some:
-            if subject.instance in running:
-                done.delay(subject, NotYet("an instance of it runs"))
-            elif key in kept and any(turn.unrecorded for turn in await self._outside.census.turns(kept[key])):
-                done.delay(subject, NotYet("the transcript does not have every exchange yet"))
+        subjects = {each.subject for each in some}
+        running = await self._outside.instances.running({each.instance for each in subjects if each.instance})
+        shared = [each for each in subjects if each.business_key is not None]
+        alive = {each for each in shared if await runs(self._outside.instances, each)}
+        ready = list[Old]()
+        for old in some:
+            try:
+                turns = await self._outside.census.turns(kept[old.key]) if old.key in kept else ()
+                if old.subject in alive or old.subject.instance in running:
+                    raise NotYet("an instance of it runs")
+                if any(turn.unrecorded for turn in turns):
+                    raise NotYet("the transcript does not have every exchange yet")
+            except WorkerError as exc:
+                done.delay(old.subject, exc)
             else:
-                ready.append((subject, key))
-        transcript, names = self._outside.transcript, [session_id(key) for _, key in ready]
-        if transcript is not None and not dry_run:
-            work = transcript.anonymise(names, now()) if self._policy.kind == "anonymise" else transcript.drop(names)
-            metrics.ENDED.labels(self._policy.kind).inc((await work).sessions)
-        for subject, _ in ready:
-            done.records[subject] = done.records.get(subject, 0) + 1
+                ready.append(old)
+        return ready
+
+    async def _end_sessions(self, some: Sequence[Old]) -> None:
+        transcript = self._outside.transcript
+        if transcript is None:
+            return
+        stay = [session_id(old.key) for old in some if old.known or self._policy.kind == "anonymise"]
+        gone = [session_id(old.key) for old in some if not old.known and self._policy.kind == "remove"]
+        if stay:
+            metrics.ENDED.labels("anonymise").inc((await transcript.anonymise(stay, now())).sessions)
+        if gone:
+            metrics.ENDED.labels("remove").inc((await transcript.drop(gone)).sessions)
 
 
 def _owner(session: Session) -> Subject:

@@ -32,12 +32,12 @@ class RestInstances:
             found.update(str(row.get("id")) for row in rows)
         return frozenset(found)
 
-    async def ended(self, ids: Collection[str]) -> Mapping[str, datetime]:
+    async def ended(self, ids: Collection[str]) -> Mapping[str, datetime | None]:
         """See `erasure.Instances.ended`."""
-        found: dict[str, datetime] = {}
+        found: dict[str, datetime | None] = {}
         for some in _portions(ids):
             rows = await self._ask("/history/process-instance", {"processInstanceIds": some})
-            found |= {str(row.get("id")): _time(row["endTime"]) for row in rows if row.get("endTime")}
+            found |= {str(row.get("id")): _end(row) for row in rows}
         return found
 
     async def runs_with(self, business_key: str, tenants: frozenset[str | None] | None = None) -> bool:
@@ -55,7 +55,7 @@ class RestInstances:
         for whose in _of_tenants(tenants):
             wanted = {"processInstanceBusinessKey": business_key, **whose}
             async for row in self._pages("/history/process-instance", wanted):
-                found[str(row.get("id"))] = _time(row["endTime"]) if row.get("endTime") else None
+                found[str(row.get("id"))] = _end(row)
         return found
 
     async def traces(self, instance: str, *, results: bool = False) -> list[Trace]:
@@ -155,8 +155,8 @@ def _is_ours(row: Mapping[str, Any]) -> bool:
     return name.endswith(META_SUFFIX) and isinstance(facts, dict) and any(facts.keys() >= ours for ours in _META_FACTS)
 
 
-def _time(text: str) -> datetime:
+def _end(row: Mapping[str, Any]) -> datetime | None:
     try:
-        return datetime.fromisoformat(text)
+        return datetime.fromisoformat(row["endTime"]) if row.get("endTime") else None
     except (TypeError, ValueError) as exc:
         raise EngineDown("the engine's times have another form than engines give them") from exc

@@ -25,7 +25,7 @@ def load_receipt(text: bytes | str) -> Receipt:
             raise CorruptRecord("an order to erase is of an unknown schema")
         times = {name: _time(record[name]) for name in ("ordered_at", "look_again_at", "completed_at")}
         steps = tuple(_step(**each) for each in record["steps"])
-        tenants = record["tenants"] and tuple(record["tenants"])
+        tenants = None if record.get("tenants") is None else tuple(record["tenants"])
         return Receipt(**record | times | {"steps": steps, "tenants": tenants})
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
         raise CorruptRecord(f"an order to erase cannot be read: {type(exc).__name__}") from exc

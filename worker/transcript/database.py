@@ -26,6 +26,8 @@ MIGRATING = 7_214_160_903_551_417
 BUSY_MS = 5000
 CONNECT_SECONDS = 5
 COMMAND_SECONDS = 30
+MIGRATION_SECONDS = 1800
+"""An index on many years' messages takes its time."""
 
 FORMS = "sqlite:///folder/file.db, sqlite:////folder/file.db or postgresql://user:password@host:5432/database"
 
@@ -33,8 +35,9 @@ FORMS = "sqlite:///folder/file.db, sqlite:////folder/file.db or postgresql://use
 class Database:
     """Connections to it, for the event loop that opened it. Raises TranscriptDown, Unstorable."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, migrating: AsyncEngine) -> None:
         self._engine = engine
+        self._migrating = migrating
         self._loop = asyncio.get_running_loop()
         self._migrated = False
         self._migration = asyncio.Lock()
@@ -125,11 +128,16 @@ class Database:
 
     async def _migrate(self) -> None:
         """Bring the tables up to date; of many that start at once one does, and the others wait for it."""
-        async with self._writer() as connection:
-            if not self.is_sqlite:
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": MIGRATING})
-            await connection.run_sync(_upgrade)
-            await connection.commit()
+        try:
+            async with self._migrating.connect() as connection:
+                await connection.execution_options(**_WRITES)
+                if not self.is_sqlite:
+                    await connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": MIGRATING})
+                await connection.run_sync(_upgrade)
+                await connection.commit()
+        finally:
+            if self._migrating is not self._engine:
+                await self._migrating.dispose()
 
 
 _WRITES = {"writes": True}
@@ -153,8 +161,11 @@ def _upgrade(connection: Connection) -> None:
 async def open_database(url: str) -> AsyncIterator[Database]:
     """Open a database by its address; nothing is reached yet. Raises Permanent for an address that cannot be one."""
     parts = _parsed(url)
-    engine = _sqlite(parts) if parts.drivername == "sqlite" else _postgresql(parts)
-    database = Database(engine)
+    if parts.drivername == "sqlite":
+        engine = migrating = _sqlite(parts)
+    else:
+        engine, migrating = _postgresql(parts, COMMAND_SECONDS), _postgresql(parts, MIGRATION_SECONDS)
+    database = Database(engine, migrating)
     try:
         yield database
     finally:
@@ -212,7 +223,7 @@ def _sqlite(parts: URL) -> AsyncEngine:
     return engine
 
 
-def _postgresql(parts: URL) -> AsyncEngine:
+def _postgresql(parts: URL, command_seconds: float) -> AsyncEngine:
     return create_async_engine(
         parts.set(drivername="postgresql+asyncpg"),
         hide_parameters=True,
@@ -220,7 +231,7 @@ def _postgresql(parts: URL) -> AsyncEngine:
         pool_timeout=CONNECT_SECONDS,
         connect_args={
             "timeout": CONNECT_SECONDS,
-            "command_timeout": COMMAND_SECONDS,
+            "command_timeout": command_seconds,
             "server_settings": {"application_name": "assistant-worker"},
         },
     )

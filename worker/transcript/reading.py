@@ -110,12 +110,14 @@ class SqlConversations:
         found, size = list[RowMapping](), 0
         async with self._database.reading() as connection:
             streamed = await connection.stream(query.limit(limit + 1).execution_options(yield_per=AT_ONCE))
-            async for row in streamed.mappings():
-                size += len(row["content"])
-                if len(found) == limit or (found and size > LONGEST_PAGE):
-                    await streamed.close()
-                    return Page([rows.message(each) for each in found], cursor.dump(*_place(found[-1])))
-                found.append(row)
+            try:
+                async for row in streamed.mappings():
+                    size += len(row["content"])
+                    if len(found) == limit or (found and size > LONGEST_PAGE):
+                        return Page([rows.message(each) for each in found], cursor.dump(*_place(found[-1])))
+                    found.append(row)
+            finally:
+                await streamed.close()
         return Page([rows.message(each) for each in found], None)
 
     async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:

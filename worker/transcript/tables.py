@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
     types,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -95,6 +96,17 @@ sessions = Table(
     Index("sessions_instance", "process_instance_id"),
     Index("sessions_business_key", "business_key"),
     Index("sessions_started", "started_at", "id"),
+    # Of many years' conversations the few that go on, and the few whose threads are left:
+    Index(
+        "sessions_going_on", "started_at", "id", sqlite_where=text("is_active = 1"), postgresql_where=text("is_active")
+    ),
+    Index(
+        "sessions_with_threads",
+        "started_at",
+        "id",
+        sqlite_where=text("thread_erased_at IS NULL"),
+        postgresql_where=text("thread_erased_at IS NULL"),
+    ),
 )
 
 messages = Table(

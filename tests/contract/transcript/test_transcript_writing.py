@@ -170,6 +170,8 @@ async def test_many_that_start_at_once_on_an_empty_database_make_its_tables_once
 async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_in_it(place: Place) -> None:
     async with open_database(place.url) as database:
         await SqlTranscript(database).record(exchange(1))
+    for index in ("sessions_going_on", "sessions_with_threads"):
+        place.sql(f"DROP INDEX {index}")
     place.sql("ALTER TABLE sessions DROP COLUMN thread_erased_at")
     place.sql("ALTER TABLE sessions DROP COLUMN anonymised_at")
     place.sql("DROP INDEX messages_instance")

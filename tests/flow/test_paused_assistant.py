@@ -37,7 +37,7 @@ async def test_an_assistant_that_is_no_longer_refused_goes_on_by_itself(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verdict, "PAUSED_FOR", verdict.PAUSED_FOR / 60)
-    monkeypatch.setattr("worker.turn.SPREAD_SECONDS", 1.0)
+    monkeypatch.setattr("worker.pauses.SPREAD_SECONDS", 1.0)
     model = await rig.deploy(rig.step("one"))
     rig.provider.fault("responses.create", times=None, reply="forbidden")
     instances = [await rig.rest.start(model) for _ in range(5)]

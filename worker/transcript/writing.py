@@ -47,10 +47,12 @@ class SqlTranscript:
         statements = _SQLITE if self._database.is_sqlite else _POSTGRESQL
 
         async def work(connection: AsyncConnection) -> None:
-            await connection.execute(statements.add_session, session)
-            # The lock keeps others of this session waiting until all is written.
-            found = await connection.execute(statements.lock_session, {"session": session["id"]})
-            known = found.mappings().one()
+            known = None
+            while known is None:  # it may be removed in between
+                await connection.execute(statements.add_session, session)
+                # The lock keeps others of this session waiting until all is written.
+                found = await connection.execute(statements.lock_session, {"session": session["id"]})
+                known = found.mappings().one_or_none()
             if not (await connection.execute(statements.add_messages, both)).all():
                 await connection.rollback()  # it is there already, perhaps in another session
             elif changes := merged(known, session):

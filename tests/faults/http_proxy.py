@@ -57,7 +57,6 @@ class HttpProxy(Proxy):
         if self._site is None:
             self._site = web.TCPSite(self._runner, HOST, self.port)
             await self._site.start()
-            self.port = self._runner.addresses[0][1]
 
     async def down(self) -> None:
         """Refuse connections and reset those that are open, as after the death of the server."""

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 from tests.faults.history import History
+from worker.dev.processes import free_port
 
 When = Literal["", "before", "after"]
 
@@ -89,7 +90,7 @@ class Proxy:
     def __init__(self, server: str, history: History) -> None:
         self.server = server
         self.history = history
-        self.port = 0
+        self.port = free_port()  # not one that the system gives away while this is down
         self._rules: list[Rule] = []
 
     def spoil(self, call: str = "", **effects: Any) -> Rule:

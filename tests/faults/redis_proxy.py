@@ -97,7 +97,6 @@ class RedisProxy(Proxy):
         """Accept connections."""
         if self._listening is None:
             self._listening = await asyncio.start_server(self._accepted, HOST, self.port, limit=2**26)
-            self.port = self._listening.sockets[0].getsockname()[1]
 
     async def down(self) -> None:
         """Refuse connections and reset those that are open."""

@@ -373,6 +373,11 @@ class Subject:
         """What of the record may be its."""
         return Limits(tenants=self.tenants)
 
+    @property
+    def ordered_tenants(self) -> tuple[str | None, ...] | None:
+        """The tenants in the same order always, to be written down."""
+        return None if self.tenants is None else tuple(sorted(self.tenants, key=lambda tenant: tenant or ""))
+
 
 def owner(key: ThreadKey, instance: str | None) -> Subject | None:
     """Tell with whose end a thread ends; None where nobody can. `instance` is one that speaks, or spoke, on it."""

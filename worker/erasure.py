@@ -113,6 +113,11 @@ class Kept:
         """Whose end is this thread's end; None where nobody can tell."""
         return owner(self.key, self.instance)
 
+    @property
+    def conversations(self) -> frozenset[str]:
+        """The conversation that the map names, if it names one."""
+        return frozenset([self.thread.id] if self.thread else [])
+
 
 @dataclass(frozen=True, slots=True)
 class TurnKept:

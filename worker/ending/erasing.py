@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -140,14 +141,14 @@ class Eraser:
         done = True
         for what, step in names.items():
             thread_id = what.removeprefix(CONVERSATION)
-            done &= await order.doing(step, lambda name=thread_id: self._outside.provider.erase_thread(name))  # type: ignore[misc]  # mypy cannot infer it
+            done &= await order.doing(step, partial(self._outside.provider.erase_thread, thread_id))
         return done
 
     async def _responses(self, order: _Order) -> None:
         left = [step for step in order.receipt.open if step.what.startswith(RESPONSE)]
         for first in range(0, len(left), RESPONSES_AT_ONCE):  # to note each of thousands would take minutes
             some = left[first : first + RESPONSES_AT_ONCE]
-            await order.note(*[await _tried(step, lambda name=step.what: self._response(name)) for step in some])  # type: ignore[misc]  # as above
+            await order.note(*[await _tried(step, partial(self._response, step.what)) for step in some])
 
     async def _response(self, what: str) -> int:
         return int(await self._outside.provider.erase_response(what.removeprefix(RESPONSE)))
@@ -156,7 +157,7 @@ class Eraser:
         transcript = self._outside.transcript
         for step in order.receipt.open:
             if step.store is Store.TRANSCRIPT and step.what != LOOK and transcript is not None:
-                await order.doing(step, lambda to=transcript: _remove(to, found))  # type: ignore[misc]  # as above
+                await order.doing(step, partial(_remove, transcript, found))
 
     async def _variables(self, order: _Order, found: Found) -> None:
         """Remove our variables, once nobody needs the threads' names any more that they hold."""
@@ -217,13 +218,9 @@ def _is_guess(step: Step) -> bool:
 def order_id(subject: Subject) -> str:
     """Name the order for a subject: 12 hex digits, the same whoever gives it."""
     kind, name = ("instance", subject.instance) if subject.instance is not None else ("key", subject.business_key)
-    return hashlib.sha256(json.dumps([kind, subject.engine, name, _ordered(subject)]).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps([kind, subject.engine, name, subject.ordered_tenants]).encode()).hexdigest()[:12]
 
 
 def _receipt(subject: Subject) -> Receipt:
     whose = (subject.engine, subject.instance, subject.business_key)
-    return Receipt(order_id(subject), *whose, ordered_at=now(), tenants=_ordered(subject))
-
-
-def _ordered(subject: Subject) -> tuple[str | None, ...] | None:
-    return None if subject.tenants is None else tuple(sorted(subject.tenants, key=lambda tenant: tenant or ""))
+    return Receipt(order_id(subject), *whose, ordered_at=now(), tenants=subject.ordered_tenants)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
-from worker.conversations import EVERYTHING, Conversations, Filter, MessageFilter, Session, Subject, owner
+from worker.conversations import EVERYTHING, Conversations, Filter, MessageFilter, Session, Subject
 from worker.domain import SHARED_SCOPE, TASK_SCOPE, THREAD_VARIABLE, ThreadKey, Variable
 from worker.ending.outside import Outside, sessions
 from worker.erasure import Kept, Status, Step, Store, Trace, is_of
@@ -97,7 +97,7 @@ class Search:
         wanted = Filter(engine=subject.engine, instance=subject.instance, business_key=subject.business_key)
         async for session in sessions(conversations, wanted, subject.limits):
             found.recorded = True
-            if _owns(subject, session):
+            if subject.instance in (None, session.process_instance_id):
                 await self._read_session(conversations, session)
             elif session.thread_id:
                 found.shared[session.thread_id] = session.key
@@ -124,7 +124,7 @@ class Search:
         """Take what Redis has under a key."""
         found = self._found
         found.kept[kept.key] = kept
-        found.threads |= {thread.id: kept.key for thread in [kept.thread] if thread}
+        found.threads |= dict.fromkeys(kept.conversations, kept.key)
         found.responses.update(turn.response_id for turn in await self._outside.census.turns(kept) if turn.response_id)
 
     async def _read_variables(self, instance: str) -> None:
@@ -157,11 +157,3 @@ class Search:
             found.kept.setdefault(key, Kept(key))
         elif scope.startswith(SHARED_SCOPE):
             found.shared[thread_id] = key
-
-
-def _owns(subject: Subject, session: Session) -> bool:
-    """Whether a session ends with this subject, as the transcript sees it."""
-    if subject.instance is not None:
-        return session.process_instance_id == subject.instance
-    whose = owner(session.key, session.process_instance_id)
-    return subject.business_key in (session.business_key, whose and whose.business_key)

@@ -85,12 +85,12 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Old:
-    """A session that has had its time, with how many messages. `known`: it says what the provider still has."""
+    """A session that has had its time, with how many messages. `words_only` go: somebody has to know its thread."""
 
     subject: Subject
     key: ThreadKey
     messages: int = 0
-    known: bool = False
+    words_only: bool = False
 
 
 class Retention:
@@ -206,12 +206,14 @@ class Retention:
         if self._policy.transcript is None or self._policy.kind == "keep":
             return
         until = now() - self._policy.transcript
-        ways = [Filter(anonymised=False)]
+        words_first = self._policy.kind == "anonymise" or self._policy.threads is not None
         if self._policy.kind == "remove":
-            ways = [Filter()] if self._policy.threads is None else [Filter(thread_erased=True), *ways]
-        for number, left in enumerate(ways):
-            async for old in self._past(until, unnoted if number == 0 else {}, ended, left):
-                yield replace(old, known=left == Filter(anonymised=False))
+            async for old in self._past(until, unnoted, ended, Filter(thread_erased=True if words_first else None)):
+                yield old
+            unnoted = {}
+        if words_first:
+            async for old in self._past(until, unnoted, ended, Filter(anonymised=False)):
+                yield replace(old, words_only=True)
 
     async def _past(self, until: datetime, unnoted: Active, ended: Ends, wanted: Filter) -> AsyncIterator[Old]:
         """Sessions that ended by then. What instances share is asked for again: another one may have run since."""
@@ -243,8 +245,7 @@ class Retention:
                 if isinstance(exc, (ProviderAway, ProviderPaused, EngineDown)):
                     return  # it would be the same with all others
                 continue
-            names = stored.threads | ({kept.thread.id} if kept.thread else set())
-            done.threads += [(kept.key, thread_id) for thread_id in sorted(names)]
+            done.threads += [(kept.key, thread_id) for thread_id in sorted(stored.threads | kept.conversations)]
 
     async def _stored(self, key: ThreadKey) -> Stored:
         if self._outside.conversations is None:
@@ -257,7 +258,7 @@ class Retention:
                 raise NotYet("an instance of it runs")
             kept = replace(kept, thread=await self._outside.census.thread(kept.key))
             turns = await cancel_runs(self._outside, kept)
-            for thread_id in stored.threads | ({kept.thread.id} if kept.thread else set()):
+            for thread_id in stored.threads | kept.conversations:
                 items = await self._outside.provider.erase_thread(thread_id)
                 log.info(Event.ENDED, thread_id=thread_id, assistant=kept.key.assistant, items=items)
                 metrics.ENDED.labels("thread").inc()
@@ -321,8 +322,8 @@ class Retention:
         transcript = self._outside.transcript
         if transcript is None:
             return
-        stay = [session_id(old.key) for old in some if old.known or self._policy.kind == "anonymise"]
-        gone = [session_id(old.key) for old in some if not old.known and self._policy.kind == "remove"]
+        stay = [session_id(old.key) for old in some if old.words_only]
+        gone = [session_id(old.key) for old in some if not old.words_only]
         if stay:
             metrics.ENDED.labels("anonymise").inc((await transcript.anonymise(stay, now())).sessions)
         if gone:

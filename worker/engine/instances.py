@@ -65,7 +65,10 @@ class RestInstances:
             for past in (True, False):
                 ours = [row async for row in self._variables(instance, past, variableNameLike=pattern) if _is_ours(row)]
                 told = [each for row in ours async for each in self._results(instance, past, row)] if results else []
-                found |= {(row["id"], past): _trace(row, past) for row in (*told, *ours)}
+                found |= {
+                    (row["id"], past): _trace(row, "", past=past) for row in told
+                }  # its value is nobody's business
+                found |= {(row["id"], past): _trace(row, row["value"], past=past) for row in ours}
         return list(found.values())
 
     async def _results(self, instance: str, past: bool, meta: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -131,8 +134,7 @@ def _of_tenants(tenants: frozenset[str | None] | None) -> Iterator[dict[str, Any
         yield {"tenantIdIn": named}
 
 
-def _trace(row: Mapping[str, Any], past: bool) -> Trace:
-    value = row["value"] if _is_ours(row) else ""  # a result's is nobody's business here
+def _trace(row: Mapping[str, Any], value: str, *, past: bool) -> Trace:
     return Trace(str(row["id"]), str(row["name"]), value, row.get("executionId"), past)
 
 

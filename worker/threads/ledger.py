@@ -83,5 +83,4 @@ class RedisLedger:
 
 
 def _member(subject: Subject) -> str:
-    tenants = None if subject.tenants is None else sorted(subject.tenants, key=lambda tenant: tenant or "")
-    return json.dumps([subject.instance, subject.business_key, tenants])
+    return json.dumps([subject.instance, subject.business_key, subject.ordered_tenants])

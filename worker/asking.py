@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from typing import Any, TypeVar
 
 import structlog
 
 from worker import metrics, result
 from worker.calling import LANDING_TIME, Calling
+from worker.clock import monotonic
 from worker.conversations import Exchange
 from worker.domain import Answer, Assistant, Entered, Question, Seed, Task, Thread, Variable, ref
 from worker.errors import (

@@ -5,10 +5,10 @@ import random
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from time import monotonic
 
 import structlog
 
+from worker.clock import monotonic
 from worker.domain import Answer, Asked, Assistant, Hold, Question, Thread
 from worker.errors import ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLocked, WorkerError
 from worker.logs import Event

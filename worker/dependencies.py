@@ -3,12 +3,12 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from time import monotonic
 from typing import Self
 
 import structlog
 
 from worker import metrics
+from worker.clock import monotonic
 from worker.errors import EngineDenied, WorkerError
 from worker.logs import Event, trace
 

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
 from typing import Any
 
 import structlog
 
 from worker import metrics
+from worker.clock import monotonic
 from worker.delivery import Delivery
 from worker.dependencies import Dependencies
 from worker.domain import Task

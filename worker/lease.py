@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from time import monotonic
 
 import structlog
 
 from worker import metrics
+from worker.clock import monotonic
 from worker.domain import Task
 from worker.errors import EngineDown, TaskLost, TaskSuspended, WorkerError
 from worker.logs import Event

@@ -2,11 +2,11 @@
 
 import random
 from datetime import timedelta
-from time import monotonic
 
 import structlog
 
 from worker import verdict
+from worker.clock import monotonic
 from worker.domain import Assistant
 from worker.errors import AssistantPaused
 from worker.logs import Event

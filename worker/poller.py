@@ -8,12 +8,13 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from time import monotonic, time
+from time import time
 from typing import Any
 
 import structlog
 
 from worker import metrics
+from worker.clock import monotonic
 from worker.dependencies import Dependencies
 from worker.domain import Task, Topic
 from worker.errors import WorkerError

@@ -1,12 +1,12 @@
 """What is known of a turn while it goes, and the rules it obeys."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from worker.clock import monotonic
 from worker.domain import Answer, Seed, Thread, ThreadKey
 
 Use = Literal["created", "reused", "recreated", "adopted"]
@@ -58,8 +58,8 @@ class Record:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Add the time inside to this phase."""
-        started = time.monotonic()
+        started = monotonic()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - started
+            self.seconds[name] = self.seconds.get(name, 0.0) + monotonic() - started

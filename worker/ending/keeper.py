@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Self
@@ -10,6 +9,7 @@ from uuid import uuid4
 
 import structlog
 
+from worker.clock import monotonic
 from worker.ending.erasing import Eraser
 from worker.ending.outside import Outside
 from worker.ending.retention import Policy, Retention
@@ -45,15 +45,15 @@ class Keeper:
         await asyncio.wait({self._rounds})
 
     async def _run(self) -> None:
-        due = time.monotonic() + (BETWEEN_ROUNDS * random.uniform(0, 1)).total_seconds()  # noqa: S311 - spreads workers that start together
+        due = monotonic() + (BETWEEN_ROUNDS * random.uniform(0, 1)).total_seconds()  # noqa: S311 - spreads workers that start together
         while True:
             wait = min(BETWEEN_LOOKS, BETWEEN_ROUNDS) * random.uniform(0.8, 1.2)  # noqa: S311 - as above
             await asyncio.sleep(wait.total_seconds())
-            if time.monotonic() < due:
+            if monotonic() < due:
                 await self.look()
             else:
                 await self.round()
-                due = time.monotonic() + BETWEEN_ROUNDS.total_seconds()
+                due = monotonic() + BETWEEN_ROUNDS.total_seconds()
 
     async def look(self) -> bool:
         """Only see who is over. False as for a round."""

@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from time import monotonic
 from typing import Protocol
 
 import structlog
 
+from worker.clock import monotonic
 from worker.domain import Definition, Task, Topic
 from worker.engine.wire import Deployed
 from worker.errors import BadModel, TaskLost, WorkerError

@@ -10,12 +10,12 @@ from datetime import timedelta
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
+from worker.clock import monotonic
 from worker.engine.failures import Reply, check, unreachable
 from worker.errors import Permanent
 

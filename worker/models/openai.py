@@ -5,7 +5,6 @@ import random
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
-from time import monotonic
 from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
@@ -13,6 +12,7 @@ import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from worker import metrics
+from worker.clock import monotonic
 from worker.domain import Answer, Assistant, Question, Said
 from worker.errors import (
     AssistantPaused,

@@ -1,0 +1,186 @@
+"""The worker's parts, put together on fakes as `worker.bootstrap` does on the real ones."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
+from tests.fakes.provider import FakeProvider
+from tests.fakes.redis import StrictRedis
+from worker.conversations import Exchange
+from worker.delivery import Delivery
+from worker.dependencies import Dependencies
+from worker.domain import Assistant, Seed, ThreadKey
+from worker.errors import UnknownAssistant
+from worker.handler import TaskHandler
+from worker.lease import Leases
+from worker.poller import Poller
+from worker.record import Rules
+from worker.slots import Slots
+from worker.threads import RedisThreads
+from worker.turn import Turn
+from worker.waiting import WaitingRoom
+
+GRACE_SECONDS = 25.0
+KEEP = timedelta(days=30)
+
+
+class FakeAssistants:
+    """`ports.Assistants` by name."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Assistant] = {}
+        self.add("analyst")
+
+    def add(self, name: str, **changes: object) -> Assistant:
+        usual = {"version": "1.0", "model": "m", "provider": "openai", "instructions": "Be brief."}
+        self.known[name] = Assistant(name=name, timeout=timedelta(seconds=60), **(usual | changes))  # type: ignore[arg-type]  # fields by name
+        return self.known[name]
+
+    def find(self, name: str, version: str | None) -> Assistant:
+        if name not in self.known or version not in (None, self.known[name].version):
+            raise UnknownAssistant(f"no assistant is called {name!r}")
+        return self.known[name]
+
+
+@dataclass(slots=True)
+class FakeRecording:
+    """`ports.Recording` that remembers."""
+
+    kept: list[Exchange] = field(default_factory=list)
+    woken: int = 0
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def keep(self, exchange: Exchange) -> None:
+        self.kept.append(exchange)
+
+
+@dataclass(slots=True)
+class FakeHistory:
+    """`ports.History` that tells what a test says."""
+
+    told: Seed = field(default_factory=Seed)
+    asked: list[ThreadKey] = field(default_factory=list)
+
+    async def seed(self, key: ThreadKey) -> Seed:
+        self.asked.append(key)
+        return self.told
+
+
+@dataclass(slots=True)
+class Worker:
+    """One worker's parts on the common ground, under a worker id of its own."""
+
+    engine: FakeEngine
+    topics: FakeTopics
+    dependencies: Dependencies
+    slots: Slots
+    turn: Turn
+    handler: TaskHandler
+    poller: Poller
+    stopping: asyncio.Event
+    hurry: asyncio.Event
+    _running: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Poll, until `stop`."""
+        self._running = asyncio.create_task(self.poller.run(self.hurry), name=self.engine.worker_id)
+
+    async def stop(self, *, hurry: bool = False) -> None:
+        """Stop as a signal does; `hurry` as a second one does."""
+        self.stopping.set()
+        if hurry:
+            self.hurry.set()
+        if self._running is not None:
+            await self._running
+
+
+class Core:
+    """The ground that all workers of a test stand on."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self.provider = FakeProvider()
+        self.redis = StrictRedis()
+        self.assistants = FakeAssistants()
+        self.recording = FakeRecording()
+        self.history = FakeHistory()
+        self.threads = RedisThreads(self.redis, prefix="aw", lease=LOCK, keep=KEEP)
+        self._stack = AsyncExitStack()
+        self._workers: list[Worker] = []
+
+    def rules(self, *, strict: bool = True, trouble_limit: timedelta = timedelta(hours=1)) -> Rules:
+        """What turns obey."""
+        return Rules("default", strict, 3, trouble_limit, LOCK, 20_000)
+
+    async def worker(self, *, slots: int = 4, strict: bool = True, topics: FakeTopics | None = None) -> Worker:
+        """Put a worker together; its dependencies have been probed."""
+        engine = FakeEngine(self.world, f"worker-{len(self._workers) + 1}")
+        stopping = asyncio.Event()
+        probes = {"engine": engine.ping, "redis": self.threads.ping, "provider": self.provider.ping}
+        dependencies = await self._stack.enter_async_context(Dependencies(probes))
+        await dependencies.all_up()
+        room = Slots(slots)
+
+        def redis_down(error: Exception) -> None:
+            dependencies.down("redis", error)
+
+        def engine_down(error: Exception) -> None:
+            dependencies.down("engine", error)
+
+        turn = Turn(
+            engine,
+            self.threads,
+            {"openai": self.provider},
+            self.assistants,
+            self.rules(strict=strict),
+            stopping.is_set,
+            redis_down,
+            self.recording,
+            self.history,
+        )
+        handler = TaskHandler(
+            Leases(engine, LOCK, engine_down),
+            room,
+            turn,
+            WaitingRoom(4 * slots),
+            Delivery(engine, self.threads),
+            dependencies,
+            stopping.is_set,
+        )
+        topics = topics or FakeTopics()
+        poller = Poller(engine, topics, room, handler, dependencies, stopping, GRACE_SECONDS)
+        worker = Worker(engine, topics, dependencies, room, turn, handler, poller, stopping, asyncio.Event())
+        self._workers.append(worker)
+        return worker
+
+    @asynccontextmanager
+    async def working(self, **options: object) -> AsyncIterator[Worker]:
+        """A worker that polls inside of the block."""
+        worker = await self.worker(**options)  # type: ignore[arg-type]  # those of `worker`
+        worker.start()
+        try:
+            yield worker
+        finally:
+            await worker.stop()
+
+    async def until(self, true: Callable[[], object], within: timedelta = timedelta(hours=3)) -> None:
+        """Let time pass until this is true."""
+        async with asyncio.timeout(within.total_seconds()):
+            while not true():  # noqa: ASYNC110 - time costs nothing here, and nothing tells when it is true
+                await asyncio.sleep(0.05)
+
+    async def until_over(self, jobs: Sequence[Job]) -> None:
+        """Let time pass until these are completed, thrown or deleted."""
+        await self.until(lambda: all(job.gone for job in jobs))
+
+    async def end(self) -> None:
+        """Stop whoever works, and hang up."""
+        for worker in self._workers:
+            await worker.stop(hurry=True)
+        await self._stack.aclose()
+        await self.redis.aclose()

@@ -1,0 +1,107 @@
+"""A provider of conversations that says what a test tells it to, and keeps what was said as OpenAI does."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import count, pairwise
+
+from tests.fakes.script import Script
+from worker.domain import Answer, Assistant, Question, Said, ref_line
+from worker.errors import ThreadGone
+
+
+@dataclass(slots=True)
+class Conversation:
+    """What is kept: pairs of who and what, in order."""
+
+    metadata: dict[str, str]
+    items: list[tuple[str, str]] = field(default_factory=list)
+
+
+class FakeProvider:
+    """`ports.Model` and `erasure.Provider`. `answer` makes the answer of a question; `script` what comes beside."""
+
+    refuses_overlap = True
+
+    def __init__(self) -> None:
+        self.script = Script()
+        self.conversations: dict[str, Conversation] = {}
+        self.runs: dict[str, Answer] = {}
+        self.erased: set[str] = set()
+        self.answer: Callable[[Question], Answer] = lambda question: Answer(f"answer to {question.ref}")
+        self._numbers = count(1)
+
+    @property
+    def asked(self) -> list[tuple[str, Question]]:
+        """Every question with its conversation, those that brought no answer included."""
+        return [(args[0], args[1]) for args in self.script.named("ask") + self.script.named("start")]
+
+    async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
+        await self.script.reach("create_thread", metadata, said)
+        thread_id = f"conv_{next(self._numbers)}"
+        self.conversations[thread_id] = Conversation(dict(metadata), [(each.role, each.text) for each in said])
+        return thread_id
+
+    async def metadata(self, thread_id: str) -> Mapping[str, str]:
+        await self.script.reach("metadata", thread_id)
+        return self._there(thread_id).metadata
+
+    async def look(self, thread_id: str, ref: str, *, deep: bool = False) -> Answer | None:
+        await self.script.reach("look", thread_id, ref, deep)
+        items = self._there(thread_id).items
+        for (role, text), behind in pairwise(items):
+            if role == "user" and text.rstrip().endswith(ref_line(ref)) and behind[0] == "assistant":
+                return Answer(behind[1], recovered=True)
+        return None
+
+    async def ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
+        self._there(thread_id)
+        await self.script.reach("ask", thread_id, question, assistant)
+        return self._land(thread_id, question)
+
+    async def start(self, thread_id: str, question: Question, assistant: Assistant) -> str:
+        self._there(thread_id)
+        await self.script.reach("start", thread_id, question, assistant)
+        response_id = f"resp_{next(self._numbers)}"
+        self.runs[response_id] = replace(self._land(thread_id, question), response_id=response_id)
+        return response_id
+
+    async def follow(self, response_id: str, within: timedelta) -> Answer | None:
+        await self.script.reach("follow", response_id, within)
+        return self.runs.get(response_id)
+
+    async def cancel(self, response_id: str) -> None:
+        await self.script.reach("cancel", response_id)
+        self.runs.pop(response_id, None)
+
+    async def run_status(self, response_id: str) -> str | None:
+        await self.script.reach("run_status", response_id)
+        return "completed" if response_id in self.runs else None
+
+    async def erase_thread(self, thread_id: str) -> int:
+        await self.script.reach("erase_thread", thread_id)
+        self.erased.add(thread_id)
+        conversation = self.conversations.pop(thread_id, None)
+        return len(conversation.items) if conversation else 0
+
+    async def erase_response(self, response_id: str) -> bool:
+        await self.script.reach("erase_response", response_id)
+        return self.runs.pop(response_id, None) is not None
+
+    async def delete_thread(self, thread_id: str) -> None:
+        await self.script.reach("delete_thread", thread_id)
+        self.conversations.pop(thread_id, None)
+
+    async def ping(self) -> None:
+        await self.script.reach("ping")
+
+    def _land(self, thread_id: str, question: Question) -> Answer:
+        """Put question and answer on the thread together, as they appear at OpenAI."""
+        answer = self.answer(question)
+        self._there(thread_id).items += [("user", question.with_ref), ("assistant", answer.text)]
+        return answer
+
+    def _there(self, thread_id: str) -> Conversation:
+        if thread_id not in self.conversations:
+            raise ThreadGone("the conversation does not exist any more")
+        return self.conversations[thread_id]

@@ -26,7 +26,7 @@ class FakeProvider:
     def __init__(self) -> None:
         self.script = Script()
         self.conversations: dict[str, Conversation] = {}
-        self.runs: dict[str, Answer] = {}
+        self.runs: dict[str, tuple[str, Question]] = {}
         self.erased: set[str] = set()
         self.answer: Callable[[Question], Answer] = lambda question: Answer(f"answer to {question.ref}")
         self._numbers = count(1)
@@ -63,12 +63,14 @@ class FakeProvider:
         self._there(thread_id)
         await self.script.reach("start", thread_id, question, assistant)
         response_id = f"resp_{next(self._numbers)}"
-        self.runs[response_id] = replace(self._land(thread_id, question), response_id=response_id)
+        self.runs[response_id] = (thread_id, question)
         return response_id
 
     async def follow(self, response_id: str, within: timedelta) -> Answer | None:
         await self.script.reach("follow", response_id, within)
-        return self.runs.get(response_id)
+        if response_id not in self.runs:
+            return None
+        return replace(self._land(*self.runs.pop(response_id)), response_id=response_id)
 
     async def cancel(self, response_id: str) -> None:
         await self.script.reach("cancel", response_id)
@@ -76,7 +78,7 @@ class FakeProvider:
 
     async def run_status(self, response_id: str) -> str | None:
         await self.script.reach("run_status", response_id)
-        return "completed" if response_id in self.runs else None
+        return "in_progress" if response_id in self.runs else None
 
     async def erase_thread(self, thread_id: str) -> int:
         await self.script.reach("erase_thread", thread_id)

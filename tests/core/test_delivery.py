@@ -1,0 +1,195 @@
+"""What the engine is told, and what is done when it does not take it."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.core.rig import Core
+from tests.fakes.engine import Job
+from worker.delivery import REPORT_TRIES, Delivery
+from worker.domain import Variable
+from worker.errors import Conflict, EngineDenied, EngineDown, Refused, TaskLost, TaskSuspended, TooLong
+from worker.lease import Lease
+from worker.record import Record
+from worker.verdict import Abandon, BpmnError, Case, Complete, Fail, Park, Unlock, Verdict
+
+DONE = Complete({"frame": Variable("x", "String")})
+FAILED = Fail("it failed", "details", 2, timedelta(seconds=7), "Reason")
+
+
+class Hand:
+    """A task in hand, and what is told of it."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.job: Job = core.world.start()
+
+    async def take(self) -> None:
+        self.worker = await self.core.worker()
+        [self.task] = await self.worker.engine.fetch(self.worker.topics.topics, 1)
+        self.lease = Lease.of(self.task, self.worker.engine.lock)
+
+    async def tell(self, verdict: Verdict) -> Verdict:
+        delivery = Delivery(self.worker.engine, self.core.threads)
+        return await delivery(self.task, verdict, Record("frame"), Case("frame", "analyst", 3, True), self.lease)
+
+    def calls(self, method: str) -> int:
+        return len(self.worker.engine.script.named(method))
+
+
+@pytest.fixture
+async def hand(core: Core) -> Hand:
+    hand = Hand(core)
+    await hand.take()
+    return hand
+
+
+async def test_a_result_is_handed_in_once(hand: Hand) -> None:
+    assert await hand.tell(DONE) == DONE
+    assert hand.job.completed_by == ["worker-1"]
+    assert hand.calls("complete") == 1
+
+
+@pytest.mark.parametrize("trouble", [Conflict("collided"), EngineDown("no reply")])
+async def test_a_completion_is_repeated_until_the_engine_has_it(hand: Hand, trouble: Exception) -> None:
+    hand.worker.engine.script.next("complete", *[trouble] * 30)
+
+    assert await hand.tell(DONE) == DONE
+    assert len(hand.job.completed_by) == 1
+
+
+async def test_a_completion_whose_reply_was_lost_counts(hand: Hand) -> None:
+    async def carry_out_and_hang_up() -> None:
+        hand.job.completed_by.append("worker-1")
+        hand.job.gone = True
+        raise EngineDown("no reply")
+
+    hand.worker.engine.script.next("complete", carry_out_and_hang_up)
+
+    assert await hand.tell(DONE) == DONE
+    assert len(hand.job.completed_by) == 1
+
+
+async def test_a_task_that_another_has_completed_is_lost(hand: Hand) -> None:
+    hand.job.gone = True
+
+    with pytest.raises(TaskLost):
+        await hand.tell(DONE)
+
+
+@pytest.mark.parametrize("cannot_tell", [EngineDenied("no right"), EngineDown("away")])
+async def test_a_history_that_does_not_answer_counts_as_no(hand: Hand, cannot_tell: Exception) -> None:
+    def go() -> None:
+        hand.job.gone = True
+        raise EngineDown("no reply")
+
+    hand.worker.engine.script.next("complete", go)
+    hand.worker.engine.script.always("was_completed", cannot_tell)
+
+    with pytest.raises(TaskLost):
+        await hand.tell(DONE)
+
+
+async def test_a_suspended_task_keeps_its_answer(hand: Hand) -> None:
+    hand.job.suspended = True
+
+    assert isinstance(await hand.tell(DONE), Abandon)
+
+
+async def test_a_result_that_is_too_long_is_sent_in_a_wider_type_once(hand: Hand) -> None:
+    wide = Complete({"frame": Variable("x", "File")})
+    narrow = Complete(DONE.variables, wider=lambda: wide)
+    hand.worker.engine.script.next("complete", TooLong("column"))
+
+    assert await hand.tell(narrow) == wide
+    assert hand.job.results["frame"].type == "File"
+
+
+async def test_a_result_that_is_too_long_in_every_type_is_an_incident_that_keeps_the_answer(hand: Hand) -> None:
+    hand.worker.engine.script.always("complete", TooLong("column"))
+
+    told = await hand.tell(DONE)
+
+    assert isinstance(told, Fail)
+    assert not told.drops_answer
+    assert hand.job.has_incident
+
+
+async def test_a_result_that_is_refused_three_times_costs_one_retry_and_keeps_the_answer(hand: Hand) -> None:
+    hand.worker.engine.script.always("complete", Refused("500 ProcessEngineException"))
+
+    told = await hand.tell(DONE)
+
+    assert hand.calls("complete") == 3
+    assert isinstance(told, Fail)
+    assert (hand.job.retries, told.drops_answer) == (2, False)
+
+
+async def test_a_failure_is_reported_with_retries_and_delay(hand: Hand) -> None:
+    assert await hand.tell(FAILED) == FAILED
+    assert (hand.job.message, hand.job.retries) == ("it failed", 2)
+
+
+async def test_a_report_that_cannot_be_delivered_is_left_to_the_lock(hand: Hand) -> None:
+    hand.worker.engine.script.always("fail", EngineDown("away"))
+
+    assert isinstance(await hand.tell(FAILED), Abandon)
+    assert hand.calls("fail") == REPORT_TRIES
+
+
+async def test_a_report_that_arrived_although_its_reply_was_lost_counts(hand: Hand) -> None:
+    hand.worker.engine.script.next("fail", EngineDown("no reply"), TaskLost("retries are set, it is nobody's"))
+
+    assert await hand.tell(FAILED) == FAILED
+
+
+async def test_a_failure_of_a_task_that_is_lost_is_not_told(hand: Hand) -> None:
+    hand.worker.engine.script.next("fail", TaskLost("another's"))
+
+    with pytest.raises(TaskLost):
+        await hand.tell(FAILED)
+
+
+async def test_a_failure_of_a_suspended_task_is_left(hand: Hand) -> None:
+    hand.worker.engine.script.next("fail", TaskSuspended("suspended"))
+
+    assert isinstance(await hand.tell(FAILED), Abandon)
+
+
+async def test_before_a_late_report_the_lock_is_verified(hand: Hand) -> None:
+    hand.lease.renewed_at -= 1000
+
+    await hand.tell(FAILED)
+
+    assert hand.calls("extend") == 1
+
+
+async def test_a_business_outcome_is_thrown(hand: Hand) -> None:
+    thrown = BpmnError("NO_REVIEW", "refused")
+
+    assert await hand.tell(thrown) == thrown
+    assert hand.job.error_code == "NO_REVIEW"
+
+
+async def test_a_parked_task_stays_locked_for_as_long_as_it_is_told(hand: Hand) -> None:
+    before = hand.lease.renewed_at
+
+    await hand.tell(Park(timedelta(seconds=77), "thread busy"))
+
+    assert before + 77 <= hand.job.locked_until < before + 78
+
+
+async def test_an_unlock_gives_back_a_live_lock_only(hand: Hand) -> None:
+    await hand.tell(Unlock("stopping"))
+    assert hand.calls("unlock") == 1
+
+    hand.lease.lost = True
+    await hand.tell(Unlock("stopping"))
+    assert hand.calls("unlock") == 1
+
+
+@pytest.mark.parametrize("verdict", [Unlock("stopping"), Park(timedelta(seconds=5), "busy")])
+async def test_to_give_back_what_is_gone_is_fine(hand: Hand, verdict: Verdict) -> None:
+    hand.job.gone = True
+
+    assert await hand.tell(verdict) == verdict

@@ -1,0 +1,115 @@
+"""What a recreated thread is told: the newest turns that fit, and how many older ones did not."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from worker.conversations import Message, Page, Role, TranscriptDown, session_id
+from worker.domain import Said, Seed, ThreadKey
+from worker.history import PATIENCE_SECONDS, History
+
+KEY = ThreadKey("default", "instance", "analyst")
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def message(position: int, role: Role, content: str) -> Message:
+    nothing: dict[str, Any] = dict.fromkeys(
+        ("attachment_url", "thread_id", "generation", "response_id", "model", "input_tokens", "output_tokens")
+    )
+    return Message(
+        id=str(position),
+        session_id=session_id(KEY),
+        position=position,
+        role=role,
+        content=content,
+        process_instance_id="instance",
+        definition_id="d:1:d",
+        task_id="t",
+        activity_id="frame",
+        activity_name="Frame",
+        attempt=1,
+        processing_seconds=None,
+        created_at=NOW,
+        **nothing,
+    )
+
+
+@dataclass(slots=True)
+class FakeConversations:
+    """Turns of one session, read from the newest back, three messages a page."""
+
+    turns: Sequence[tuple[str, str]]
+    trouble: Callable[[], Any] | None = None
+    wanted: list[str | None] = field(default_factory=list)
+
+    async def messages(self, wanted: Any, *, after: str | None = None, **_: Any) -> Page[Message]:
+        self.wanted.append(wanted.session_id)
+        if self.trouble is not None:
+            done = self.trouble()
+            if asyncio.iscoroutine(done):
+                await done
+        newest_first = [
+            message(number, role, text)
+            for number, turn in reversed(list(enumerate(self.turns)))
+            for role, text in ((Role.AGENT, turn[1]), (Role.USER, turn[0]))
+        ]
+        start = int(after or 0)
+        more = start + 3 < len(newest_first)
+        return Page(newest_first[start : start + 3], str(start + 3) if more else None)
+
+    async def session(self, *_: Any, **__: Any) -> Any:
+        return SimpleNamespace(messages=2 * len(self.turns)) if self.turns else None
+
+
+def history(conversations: FakeConversations, tokens: int = 1000) -> History:
+    return History(conversations, tokens)  # type: ignore[arg-type]  # of the port it uses two methods
+
+
+async def test_all_turns_come_in_order() -> None:
+    conversations = FakeConversations([("q1", "a1"), ("q2", "a2"), ("q3", "a3")])
+
+    seed = await history(conversations).seed(KEY)
+
+    assert [said.text for said in seed.said] == ["q1", "a1", "q2", "a2", "q3", "a3"]
+    assert (seed.turns, seed.left_out) == (3, 0)
+    assert set(conversations.wanted) == {session_id(KEY)}
+
+
+async def test_a_turn_without_an_answer_is_told_by_its_question() -> None:
+    seed = await history(FakeConversations([("q1", ""), ("q2", "a2")])).seed(KEY)
+
+    assert [said.text for said in seed.said] == ["q1", "q2", "a2"]
+
+
+async def test_the_newest_turns_come_first_and_what_has_no_room_is_counted() -> None:
+    turns = [("q" * 300, "a"), ("q" * 300, "a"), ("q" * 20, "a")]
+
+    seed = await history(FakeConversations(turns), tokens=100).seed(KEY)
+
+    assert (seed.turns, seed.left_out) == (2, 1)
+    assert seed.said[0] == Said("developer", "1 earlier turn of this conversation had to be left out.")
+
+
+async def test_a_conversation_that_the_transcript_does_not_know_knows_nothing() -> None:
+    assert await history(FakeConversations([])).seed(KEY) == Seed()
+
+
+def down() -> None:
+    raise TranscriptDown("away")
+
+
+@pytest.mark.parametrize("trouble", [down, lambda: asyncio.sleep(60)])
+async def test_a_transcript_that_cannot_be_read_in_time_is_done_without(trouble: Callable[[], Any]) -> None:
+    began = asyncio.get_running_loop().time()
+    with capture_logs() as lines:
+        seed = await history(FakeConversations([("q", "a")], trouble)).seed(KEY)
+
+    assert seed == Seed()
+    assert asyncio.get_running_loop().time() - began <= PATIENCE_SECONDS
+    assert [line["event"] for line in lines] == ["thread_not_seeded"]

@@ -1,0 +1,170 @@
+"""Exchanges go from the journal to the transcript, once each, whatever is away meanwhile."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.core.rig import Core
+from tests.fakes.script import Script
+from worker.conversations import Exchange, TranscriptDown, Unstorable
+from worker.domain import Answer, Entered, Hold, Thread, ThreadKey
+from worker.errors import StoreDown
+from worker.recorder import KEPT, LAST_SECONDS, UNSTORABLE_FOR, Recorder
+from worker.threads import RedisOutbox
+
+NOW = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class FakeTranscript:
+    """The writing side's one method that a recorder uses."""
+
+    script: Script = field(default_factory=Script)
+    rows: dict[tuple[str, int], Exchange] = field(default_factory=dict)
+
+    async def record(self, exchange: Exchange) -> None:
+        await self.script.reach("record", exchange)
+        self.rows.setdefault((exchange.task_id, exchange.attempt), exchange)
+
+
+def exchange(task_id: str = "t", attempt: int = 1) -> Exchange:
+    key = ThreadKey("default", "instance", "analyst")
+    return Exchange(key, task_id, attempt, "instance", "frame", "d:1:d", "d", "q", "a", NOW, NOW)
+
+
+class Desk:
+    """A recorder between Redis and a transcript."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.outbox = RedisOutbox(core.redis, prefix="aw", engine="default")
+        self.transcript = FakeTranscript()
+        self.recorder = Recorder(self.outbox, self.transcript)  # type: ignore[arg-type]  # of the port it uses `record`
+
+    async def answer(self, task_id: str, attempt: int = 1) -> Hold:
+        """Have an answer in the journal that the transcript lacks."""
+        said = replace(exchange(task_id, attempt), key=ThreadKey("default", task_id, "analyst"))
+        entry = await self.core.threads.enter(said.key, task_id)
+        assert isinstance(entry, Entered)
+        await self.core.threads.intend(entry.hold, attempt, timedelta(seconds=60))
+        answer = Answer("a", thread=Thread("conv_1", 1))
+        await self.core.threads.answer(entry.hold, attempt, answer, published=True, exchange=said)
+        return entry.hold
+
+
+@pytest.fixture
+def desk(core: Core) -> Desk:
+    return Desk(core)
+
+
+async def test_what_was_answered_is_recorded_once_and_leaves_the_list(desk: Desk) -> None:
+    async with desk.recorder:
+        for number in range(120):
+            await desk.answer(f"t{number}")
+        desk.recorder.wake()
+        await desk.core.until(lambda: len(desk.transcript.rows) == 120)
+        await asyncio.sleep(60)
+
+    assert len(desk.transcript.script.calls) == 120
+    assert await desk.outbox.backlog() == 0
+
+
+async def test_what_another_worker_left_is_found_within_a_round(desk: Desk) -> None:
+    async with desk.recorder:
+        await asyncio.sleep(1)
+        await desk.answer("t")
+        await desk.core.until(lambda: desk.transcript.rows, within=timedelta(seconds=6))
+
+
+async def test_a_transcript_that_is_down_is_told_once_and_gets_everything_later(desk: Desk) -> None:
+    desk.transcript.script.next("record", *[TranscriptDown("away")] * 12)
+    with capture_logs() as lines:
+        async with desk.recorder:
+            for number in range(5):
+                await desk.answer(f"t{number}")
+            await desk.core.until(lambda: len(desk.transcript.rows) == 5)
+            await asyncio.sleep(60)
+
+    told = [line["event"] for line in lines if line["event"].startswith("transcript")]
+    assert told == ["transcript_down", "transcript_up"]
+    assert await desk.outbox.backlog() == 0
+
+
+async def test_one_exchange_that_is_refused_is_out_of_the_others_way_and_tried_again(desk: Desk) -> None:
+    refusals = 0
+
+    def refuse_one() -> None:
+        nonlocal refusals
+        if desk.transcript.script.named("record")[-1][0].task_id == "bad":
+            refusals += 1
+            if refusals < 3:
+                raise Unstorable("22021") if refusals == 1 else ValueError("secret")
+
+    desk.transcript.script.always("record", refuse_one)
+    with capture_logs() as lines:
+        async with desk.recorder:
+            for name in ("bad", "good", "fine"):
+                await desk.answer(name)
+            await desk.core.until(lambda: len(desk.transcript.rows) == 2, within=timedelta(minutes=1))
+            began = asyncio.get_running_loop().time()
+            await desk.core.until(lambda: len(desk.transcript.rows) == 3)
+
+    assert asyncio.get_running_loop().time() - began >= UNSTORABLE_FOR.total_seconds()
+    assert "secret" not in str(lines)
+
+
+async def test_redis_away_stops_nothing_for_good(desk: Desk) -> None:
+    async with desk.recorder:
+        await desk.answer("t")
+        desk.core.redis.trouble.extend([StoreDown("away")] * 4)
+        await desk.core.until(lambda: desk.transcript.rows)
+
+
+async def test_an_error_that_nobody_foresaw_ends_no_recording(desk: Desk) -> None:
+    async with desk.recorder:
+        desk.core.redis.trouble.append(ZeroDivisionError("secret"))
+        with capture_logs() as lines:
+            desk.recorder.wake()
+            await desk.core.until(lambda: any(line["event"] == "recorder_crashed" for line in lines))
+        await desk.answer("u")
+        await desk.core.until(lambda: desk.transcript.rows)
+
+    assert "secret" not in str(lines)
+
+
+async def test_an_exchange_that_redis_could_not_keep_is_recorded_from_memory(desk: Desk) -> None:
+    desk.transcript.script.next("record", TranscriptDown("away"))
+    async with desk.recorder:
+        desk.recorder.keep(exchange())
+        await desk.core.until(lambda: desk.transcript.rows)
+
+
+async def test_memory_is_bounded_and_what_is_dropped_is_said(desk: Desk) -> None:
+    desk.transcript.script.always("record", TranscriptDown("away"))
+    with capture_logs() as lines:
+        async with desk.recorder:
+            for number in range(KEPT + 2):
+                desk.recorder.keep(exchange(str(number)))
+            desk.transcript.script.always("record", None)
+            await desk.core.until(lambda: len(desk.transcript.rows) == KEPT)
+
+    dropped = [line["task_id"] for line in lines if line["event"] == "exchange_dropped"]
+    assert dropped == ["0", "1"]
+
+
+async def test_the_end_carries_over_what_came_last_and_waits_for_no_dead_store(desk: Desk) -> None:
+    async with desk.recorder:
+        await asyncio.sleep(0.1)
+        await desk.answer("t")
+    assert desk.transcript.rows
+
+    await desk.answer("u")
+    desk.transcript.script.always("record", 600)
+    again = Recorder(desk.outbox, desk.transcript)  # type: ignore[arg-type]  # as above
+    began = asyncio.get_running_loop().time()
+    async with again:
+        pass
+    assert asyncio.get_running_loop().time() - began <= LAST_SECONDS + 0.1

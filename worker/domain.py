@@ -54,7 +54,6 @@ class Task:
     business_key: str | None = None
     tenant_id: str | None = None
     retries: int | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, Variable] = field(default_factory=dict)
 
     @property
@@ -76,8 +75,10 @@ class TaskState:
 class Activity:
     """An external service task of a definition. `topic` may be an expression such as `${topic}`.
 
-    `parameters` names its input parameters, whose values come evaluated among the task's variables. `loops` counts
-    the multi-instance activities it runs in: itself and the sub-processes around it.
+    `properties` come from the model, never with the task: engines refuse a whole poll that asks for them and would
+    bring one without a name. One without a value is empty; `nameless` counts those without a name. `parameters` names
+    its input parameters, whose values come evaluated among the task's variables. `loops` counts the multi-instance
+    activities it runs in: itself and the sub-processes around it.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Activity:
     topic: str
     documentation: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
+    nameless: int = 0
     parameters: frozenset[str] = frozenset()
     async_after: bool = False
     loops: int = 0

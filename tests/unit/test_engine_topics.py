@@ -109,8 +109,9 @@ def discovery(deployments: Deployments, clock: Clock) -> Discovery:
     return Discovery(deployments, timedelta(seconds=10))
 
 
-def task(topic: str, **properties: str) -> Task:
-    return Task("id", topic, "activity", "instance", "d:1", "d", "e", datetime.now(UTC), 0.0, properties=properties)
+def task(topic: str, definition: str = "d") -> Task:
+    """A task whose activity is called like its topic, as those of `Deployments` are."""
+    return Task("id", topic, topic, "instance", definition, "d", "e", datetime.now(UTC), 0.0)
 
 
 async def test_it_looks_once_in_an_interval(discovery: Discovery, deployments: Deployments, clock: Clock) -> None:
@@ -132,16 +133,42 @@ async def test_it_looks_once_in_an_interval(discovery: Discovery, deployments: D
 async def test_a_strange_task_makes_it_look_again_and_filter_the_topic(
     discovery: Discovery, deployments: Deployments
 ) -> None:
+    """Such as one of a definition that we may not see."""
     deployments.definitions = {"d": {"t": True}}
     assert await discovery.current() == (Topic("t"),)
 
-    assert discovery.serves(task("t", **{"service.type": "assistant"}))
-    assert not discovery.serves(task("t"))
-    assert not discovery.serves(task("t", **{"service.type": "mail"}))
+    assert discovery.serves(task("t"))
+    assert not discovery.serves(task("t", "hidden"))
+    discovery.suspect()
+    assert await discovery.current() == (Topic("t"),)
+    assert not discovery.serves(task("t", "hidden"))
     discovery.suspect()
 
     assert await discovery.current() == (Topic("t", ("d",)),)
-    assert deployments.looks == 2
+    assert deployments.looks == 3
+
+
+async def test_a_task_of_a_definition_that_nobody_looked_at_is_ours_after_the_look(
+    discovery: Discovery, deployments: Deployments
+) -> None:
+    deployments.definitions = {"d": {"t": True}}
+    await discovery.current()
+    deployments.definitions["new"] = {"t": True}
+
+    assert not discovery.serves(task("t", "new"))
+    discovery.suspect()
+
+    assert await discovery.current() == (Topic("t"),)
+    assert discovery.serves(task("t", "new"))
+
+
+async def test_activities_tell_ours_from_those_of_others_in_one_definition(
+    discovery: Discovery, deployments: Deployments
+) -> None:
+    deployments.definitions = {"d": {"t": True, "u": False}, "bad": BadModel("no XML")}
+    await discovery.current()
+
+    assert [discovery.serves(each) for each in (task("t"), task("u"), task("t", "bad"))] == [True, False, False]
 
 
 async def test_an_engine_that_is_away_leaves_the_topics_and_is_asked_again_soon(

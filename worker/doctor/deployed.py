@@ -135,7 +135,7 @@ def judged(models: Models, specs: Specs | None) -> Iterator[Finding]:
         for activity in definition.activities.values():
             count += activity.is_ours
             look = tasks.faults if activity.is_ours else tasks.strange
-            for fault in look(activity, specs):
+            for fault in (*look(activity, specs), *tasks.nameless(activity)):
                 rows[models.labels[id_], fault].append(activity.id)
     for (label, fault), activities in rows.items():
         yield _finding(f"{label}: {', '.join(activities)}", fault.level, fault.said, fault.advice)

@@ -43,13 +43,14 @@ class Survey:
 class Usage:
     """Who uses which topics in one definition, and which variables our tasks need. `unreadable` says why nobody knows.
 
-    A topic of ours that is not in `needs` needs every variable.
+    `activities` are the ids of our tasks. A topic of ours that is not in `needs` needs every variable.
     """
 
     ours: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
     unreadable: str = ""
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    activities: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, definition: Definition) -> "Usage":
@@ -58,7 +59,8 @@ class Usage:
         ours = frozenset(each.topic for each in activities if each.is_ours)
         others = frozenset(each.topic for each in activities if not each.is_ours)
         needs = {topic: _joint(each.needs for each in activities if each.topic == topic) for topic in ours}
-        return cls(ours, others, needs={topic: names for topic, names in needs.items() if names is not None})
+        needs_some = {topic: names for topic, names in needs.items() if names is not None}
+        return cls(ours, others, needs=needs_some, activities=frozenset(each.id for each in activities if each.is_ours))
 
 
 def _joint(needs: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
@@ -121,22 +123,17 @@ class Discovery:
     def serves(self, task: Task) -> bool:
         """See `ports.Topics.serves`. A topic on which a strange task came is polled by definitions from then on.
 
-        Nothing else would end this where we may fetch the tasks of a definition that we may not see. A task of a
-        definition so new that nobody looked at it yet may lack variables that it needs: it comes again after the look.
+        Nothing else would end this where we may fetch the tasks of a definition that we may not see. Of a definition
+        so new that nobody looked at it yet nobody knows whose its tasks are, or which variables they need: such a
+        task comes again after the look.
         """
-        if task.properties.get("service.type") != "assistant":
-            self._shared.add(task.topic)
-            return False
-        if task.process_definition_id in self._usages or self._takes_all(task.topic):
+        usage = self._usages.get(task.process_definition_id)
+        if usage is not None and task.activity_id in usage.activities:
             return True
-        if task.process_definition_id in self._strangers:  # and a look since then has not shown it
+        if usage is not None or task.process_definition_id in self._strangers:  # and a look since has not shown it
             self._shared.add(task.topic)
         self._strangers.add(task.process_definition_id)
         return False
-
-    def _takes_all(self, topic: str) -> bool:
-        """Whether tasks of this topic come with every variable, so that nothing a new definition needs is missing."""
-        return all(each.variables is None for each in self._topics or () if each.name == topic)
 
     def suspect(self) -> None:
         """See `ports.Topics.suspect`."""

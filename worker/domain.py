@@ -35,6 +35,23 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A definition on a topic whose tasks are not fetched, because the engine refuses polls that would bring them.
+
+    `definition` is empty where that cannot be narrowed down.
+    """
+
+    topic: str
+    definition: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        whose = f"tasks of {self.definition} on topic" if self.definition else "tasks on topic"
+        return f"{whose} {self.topic} are left out: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One external task that we hold the lock of.
 

@@ -124,21 +124,20 @@ async def test_a_server_that_never_answers_is_given_up_and_left(monkeypatch: pyt
         assert len(server.requests) == 2  # each on a connection of its own
 
 
-async def test_a_full_queue_of_polls_is_an_engine_that_is_down() -> None:
-    async with (
-        literal(http(500, own_error("InvalidRequestException", None))) as server,
-        open_engine(server.url) as engine,
-    ):
-        with pytest.raises(EngineDown):
-            await POLL(engine)
-
-
-async def test_a_poll_that_the_engine_calls_wrong_is_refused() -> None:
-    async with (
-        literal(http(400, own_error("InvalidRequestException", None))) as server,
-        open_engine(server.url) as engine,
-    ):
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_poll_that_the_engine_itself_says_no_to_is_refused(status: int) -> None:
+    """Such as one that would bring what it cannot write down, or one too many in its queue."""
+    no = http(status, own_error("InvalidRequestException", None))
+    async with literal(no) as server, open_engine(server.url) as engine:
         with pytest.raises(Refused):
+            await POLL(engine)
+        with pytest.raises(EngineDown):
+            await engine.ping()
+
+
+async def test_a_collision_of_polls_is_no_word_on_any_task() -> None:
+    async with literal(http(500, own_error(code=10000))) as server, open_engine(server.url) as engine:
+        with pytest.raises(EngineDown):
             await POLL(engine)
 
 

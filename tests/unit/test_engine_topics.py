@@ -241,8 +241,8 @@ async def test_many_definitions_are_each_read_once(
     assert len(deployments.read) == 1000
 
 
-async def test_given_topics_are_polled_and_served_whatever_the_model_says() -> None:
-    fixed = FixedTopics(["b", "a", "b"])
+async def test_given_topics_are_polled_and_served_whatever_the_model_says(deployments: Deployments) -> None:
+    fixed = FixedTopics(["b", "a", "b"], deployments)
     assert await fixed.current() == (Topic("a"), Topic("b"))
     assert fixed.serves(task("a"))
     assert not fixed.serves(task("c"))

@@ -17,7 +17,7 @@ from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.instances import RestInstances
 from worker.engine.transport import COMPLETION, ORDINARY, Access, Transport, open_transport
-from worker.errors import BadModel, EngineDenied, EngineDown, Refused, TaskLost, TaskSuspended, WorkerError
+from worker.errors import BadModel, Conflict, EngineDenied, EngineDown, Refused, TaskLost, TaskSuspended, WorkerError
 from worker.logs import Event
 
 DEFINITIONS_KEPT = 500
@@ -65,14 +65,17 @@ class RestEngine:
         reply = await self._transport.send(
             "POST", "/external-task/fetchAndLock", body, limits=self._transport.poll_limits
         )
-        if reply.status == HTTPStatus.BAD_REQUEST:
+        if reply.status != HTTPStatus.OK:
+            error = refusal(reply)
+            if isinstance(error, Conflict):
+                raise EngineDown(str(error)) from error
             raise Refused(f"the engine does not take our poll: {describe(reply)}")
         tasks = (_task(raw, reply.at) for raw in reply.value(list))
         return [task for task in tasks if task is not None]
 
     async def ping(self) -> None:
         """Return if the engine would hand out tasks: the same request as a poll, for a topic that nobody has."""
-        body = wire.poll(self.worker_id, [Topic(NOBODYS_TOPIC)], 1, self._lock, timedelta(0))
+        body = wire.poll(self.worker_id, [Topic(NOBODYS_TOPIC)], 1, self._lock, timedelta(0), self._tenants)
         (await self._transport.send("POST", "/external-task/fetchAndLock", body)).value(list)
 
     async def extend(self, task_id: str, duration: timedelta | None = None) -> None:

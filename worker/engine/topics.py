@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
@@ -17,6 +18,7 @@ from worker.logs import Event
 
 READS_AT_ONCE = 8
 AFTER_FAILURE = timedelta(seconds=2)
+FIXED_LOOK = timedelta(seconds=10)
 
 log = structlog.get_logger()
 
@@ -139,6 +141,10 @@ class Discovery:
         """See `ports.Topics.suspect`."""
         self._next_look = 0.0
 
+    async def definitions(self, topic: str) -> tuple[str, ...]:
+        """See `ports.Topics.definitions`."""
+        return tuple(sorted(id_ for id_, usage in self._usages.items() if topic in usage.ours))
+
     async def look(self) -> Survey:
         """Find the topics now. Raises EngineDown."""
         ids = relevant(await self._engine.deployed())
@@ -182,8 +188,11 @@ class Discovery:
 class FixedTopics:
     """Implements `ports.Topics` by names that a person chose: whatever comes on them is ours."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], engine: Definitions) -> None:
         self._topics = tuple(Topic(name) for name in sorted(set(names)))
+        self._engine = engine
+        self._definitions: tuple[str, ...] = ()
+        self._next_look = 0.0
 
     async def current(self) -> tuple[Topic, ...]:
         """Return the given topics."""
@@ -199,6 +208,14 @@ class FixedTopics:
 
     def suspect(self) -> None:
         """Do nothing: there is nothing to look for."""
+
+    async def definitions(self, topic: str) -> tuple[str, ...]:  # noqa: ARG002 - any of them may use any topic
+        """See `ports.Topics.definitions`: all that count, looked up a few times a minute at most."""
+        if monotonic() >= self._next_look:
+            self._next_look = monotonic() + FIXED_LOOK.total_seconds()
+            with suppress(WorkerError):  # what is known is good enough until the next look
+                self._definitions = tuple(relevant(await self._engine.deployed()))
+        return self._definitions
 
 
 def relevant(deployed: Iterable[Deployed]) -> list[str]:

@@ -41,7 +41,7 @@ class Refusal:
 
     def leave_out(self, reason: str) -> timedelta:
         """Leave it out, each time for longer; return for how long."""
-        pause = min((2 ** min(self.looks, 10)) * FIRST_PAUSE, LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2.0 ** min(self.looks, 10), LONGEST_PAUSE)
         self.reason, self.is_out = reason, True
         self.looks += 1
         self.next_look = monotonic() + pause.total_seconds()

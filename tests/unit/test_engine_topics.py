@@ -10,7 +10,7 @@ from worker.domain import Activity, Definition, Task, Topic
 from worker.engine import Discovery, FixedTopics, topics
 from worker.engine.topics import Usage, relevant, survey
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, EngineDenied, EngineDown, TaskLost, WorkerError
+from worker.errors import BadModel, EngineDenied, EngineDown, ReadRefused, TaskLost, WorkerError
 from worker.logs import Event
 
 
@@ -190,13 +190,25 @@ async def test_an_engine_that_is_away_leaves_the_topics_and_is_asked_again_soon(
     assert [(line["event"], line.get("reason")) for line in lines] == [(Event.DISCOVERY_FAILED, "away")]
 
 
-async def test_a_definition_that_may_not_be_read_fails_the_look(
+async def test_an_engine_that_denies_everything_fails_the_look(
     discovery: Discovery, deployments: Deployments, clock: Clock
 ) -> None:
     deployments.definitions = {"d": EngineDenied("no right"), "e": {"t": True}}
     assert await discovery.current() == ()
     deployments.definitions["d"] = {"u": True}
     clock.now += 2
+    assert await discovery.current() == (Topic("t"), Topic("u"))
+
+
+async def test_a_definition_that_may_not_be_read_hinders_no_other_and_is_asked_for_again(
+    discovery: Discovery, deployments: Deployments, clock: Clock
+) -> None:
+    deployments.definitions = {"d": ReadRefused("no right"), "e": {"t": True}}
+    with capture_logs() as lines:
+        assert await discovery.current() == (Topic("t"),)
+    assert [line["reason"] for line in lines if line["event"] == Event.TOPIC_NOT_SERVED] == ["no right"]
+    deployments.definitions["d"] = {"u": True}
+    clock.now += 10
     assert await discovery.current() == (Topic("t"), Topic("u"))
 
 

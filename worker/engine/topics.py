@@ -13,7 +13,7 @@ import structlog
 
 from worker.domain import Definition, Task, Topic
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, TaskLost, WorkerError
+from worker.errors import BadModel, ReadRefused, TaskLost, WorkerError
 from worker.logs import Event
 
 READS_AT_ONCE = 8
@@ -45,7 +45,8 @@ class Survey:
 class Usage:
     """Who uses which topics in one definition, and which variables our tasks need. `unreadable` says why nobody knows.
 
-    `activities` are the ids of our tasks. A topic of ours that is not in `needs` needs every variable.
+    `passing`: the engine refused to tell, and is asked again. `activities` are the ids of our tasks. A topic of ours
+    that is not in `needs` needs every variable.
     """
 
     ours: frozenset[str] = frozenset()
@@ -53,6 +54,7 @@ class Usage:
     unreadable: str = ""
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
     activities: frozenset[str] = frozenset()
+    passing: bool = False
 
     @classmethod
     def of(cls, definition: Definition) -> "Usage":
@@ -83,7 +85,7 @@ class Definitions(Protocol):
         ...
 
     async def definition(self, definition_id: str) -> Definition:
-        """Return its external tasks. Raises BadModel, TaskLost."""
+        """Return its external tasks. Raises BadModel, ReadRefused, TaskLost."""
         ...
 
 
@@ -148,7 +150,7 @@ class Discovery:
     async def look(self) -> Survey:
         """Find the topics now. Raises EngineDown."""
         ids = relevant(await self._engine.deployed())
-        known = {id_: self._usages[id_] for id_ in ids if id_ in self._usages}
+        known = {id_: self._usages[id_] for id_ in ids if id_ in self._usages and not self._usages[id_].passing}
         self._usages = known | await self._read([id_ for id_ in ids if id_ not in known])
         return survey(self._usages, self._shared)
 
@@ -166,6 +168,8 @@ class Discovery:
             return Usage.of(await self._engine.definition(definition_id))
         except BadModel as exc:
             return Usage(unreadable=str(exc))
+        except ReadRefused as exc:
+            return Usage(unreadable=str(exc), passing=True)
         except TaskLost:
             return None
 

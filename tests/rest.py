@@ -12,6 +12,9 @@ from tests.models import Model, unique
 from tests.waiting import wait_until
 from worker.dev.engine import Engine
 
+MOST = 2000
+"""Rows of a list: some engines here are set up to refuse lists without a limit."""
+
 
 class EngineRest:
     """Requests to one engine; paths are relative to `/engine-rest`. Bodies and answers are JSON."""
@@ -92,17 +95,18 @@ class EngineRest:
 
     async def tasks(self, instance: str) -> list[dict[str, Any]]:
         """The instance's open external tasks."""
-        tasks: list[dict[str, Any]] = await self.get("external-task", processInstanceId=instance)
+        tasks: list[dict[str, Any]] = await self.get("external-task", processInstanceId=instance, maxResults=MOST)
         return tasks
 
     async def incidents(self, instance: str) -> list[dict[str, Any]]:
         """The instance's open incidents."""
-        incidents: list[dict[str, Any]] = await self.get("incident", processInstanceId=instance)
+        incidents: list[dict[str, Any]] = await self.get("incident", processInstanceId=instance, maxResults=MOST)
         return incidents
 
     async def variables(self, instance: str) -> dict[str, Any]:
         """All variables of the instance by name, also when it is over; a File's value is None."""
-        rows = await self.get("history/variable-instance", processInstanceId=instance, deserializeValues=False)
+        asked = {"processInstanceId": instance, "deserializeValues": False, "maxResults": MOST}
+        rows = await self.get("history/variable-instance", **asked)
         return {row["name"]: row["value"] for row in rows}
 
     async def clean(self) -> None:

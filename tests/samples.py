@@ -1,6 +1,5 @@
 """Tasks and the like for tests that need one and care about little of it."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -48,7 +47,7 @@ HOSTILE_TEXTS = {
 }
 
 
-def task(properties: Mapping[str, str] | None = None, /, **variables: Any) -> Task:
-    """The sample task with these properties and variables; values that are no Variable become one without a type."""
+def task(**variables: Any) -> Task:
+    """The sample task with these variables; values that are no Variable become one without a type."""
     given = {name: each if isinstance(each, Variable) else Variable(each) for name, each in variables.items()}
-    return replace(TASK, properties=properties or {}, variables=given)
+    return replace(TASK, variables=given)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +30,7 @@ from worker.ports import Model, Topics
 from worker.record import Rules
 from worker.recorder import Recorder
 from worker.settings import Settings
+from worker.sieve import Sieve
 from worker.slots import Slots
 from worker.threads import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
 from worker.turn import Turn
@@ -99,7 +100,11 @@ async def _with_transcript(adapters: Adapters, settings: Settings, stack: AsyncE
 
 
 def _serve_api(
-    settings: Settings, conversations: Conversations, engine: RestEngine, eraser: Eraser
+    settings: Settings,
+    conversations: Conversations,
+    engine: RestEngine,
+    eraser: Eraser,
+    left_out: Callable[[], list[str]],
 ) -> AbstractAsyncContextManager[int]:
     from worker import api, page  # noqa: PLC0415 - as above
 
@@ -111,7 +116,7 @@ def _serve_api(
 
     extend = [
         api.erasing(eraser, conversations, settings.engine_name),
-        page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True),
+        page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
     ]
     served = api.app(conversations, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
     return api.serve(served, settings.api_host, settings.api_port)
@@ -164,13 +169,18 @@ async def work(
     async with AsyncExitStack() as stack:
         dependencies = await stack.enter_async_context(Dependencies(probes))
         slots = Slots(settings.max_tasks)
+        sieve = Sieve(engine, _topics(settings, engine))
+
+        def left_out() -> list[str]:
+            return [str(each) for each in sieve.left_out()]
+
         recorder, history, api_port = None, None, None
         if adapters.transcript is not None:
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.transcript))
         if adapters.conversations is not None:
             history = History(adapters.conversations, settings.seed_tokens)
             api_port = await stack.enter_async_context(
-                _serve_api(settings, adapters.conversations, engine, Eraser(outside(settings, adapters)))
+                _serve_api(settings, adapters.conversations, engine, Eraser(outside(settings, adapters)), left_out)
             )
         await stack.enter_async_context(Keeper(outside(settings, adapters), policy(settings)))
         handler = TaskHandler(
@@ -192,14 +202,14 @@ async def work(
             dependencies,
             stopping.is_set,
         )
-        poller = Poller(
-            engine, _topics(settings, engine), slots, handler, dependencies, stopping, settings.grace.total_seconds()
-        )
+        poller = Poller(engine, sieve, slots, handler, dependencies, stopping, settings.grace.total_seconds())
 
         def not_ready() -> list[str]:
             return (["stopping"] if stopping.is_set() else []) + dependencies.reasons()
 
-        port = await stack.enter_async_context(health.serve(settings.health_host, settings.health_port, not_ready))
+        port = await stack.enter_async_context(
+            health.serve(settings.health_host, settings.health_port, not_ready, left_out)
+        )
         lag = asyncio.create_task(health.measure_lag(), name="loop lag")
         stack.callback(lag.cancel)
         log.info(
@@ -250,7 +260,7 @@ def _open_model(settings: Settings) -> AbstractAsyncContextManager[OpenAIModel]:
 
 
 def _topics(settings: Settings, engine: RestEngine) -> Topics:
-    return FixedTopics(settings.topics) if settings.topics else Discovery(engine, settings.discovery)
+    return FixedTopics(settings.topics, engine) if settings.topics else Discovery(engine, settings.discovery)
 
 
 def _on_signals(stopping: asyncio.Event, hurry: asyncio.Event) -> None:

@@ -35,6 +35,23 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A definition on a topic whose tasks are not fetched, because the engine refuses polls that would bring them.
+
+    `definition` is empty where that cannot be narrowed down.
+    """
+
+    topic: str
+    definition: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        whose = f"tasks of {self.definition} on topic" if self.definition else "tasks on topic"
+        return f"{whose} {self.topic} are left out: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """One external task that we hold the lock of.
 
@@ -54,7 +71,6 @@ class Task:
     business_key: str | None = None
     tenant_id: str | None = None
     retries: int | None = None
-    properties: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, Variable] = field(default_factory=dict)
 
     @property
@@ -76,8 +92,10 @@ class TaskState:
 class Activity:
     """An external service task of a definition. `topic` may be an expression such as `${topic}`.
 
-    `parameters` names its input parameters, whose values come evaluated among the task's variables. `loops` counts
-    the multi-instance activities it runs in: itself and the sub-processes around it.
+    `properties` come from the model, never with the task: engines refuse a whole poll that asks for them and would
+    bring one without a name. One without a value is empty; `nameless` counts those without a name. `parameters` names
+    its input parameters, whose values come evaluated among the task's variables. `loops` counts the multi-instance
+    activities it runs in: itself and the sub-processes around it.
     """
 
     id: str
@@ -85,6 +103,7 @@ class Activity:
     topic: str
     documentation: str = ""
     properties: Mapping[str, str] = field(default_factory=dict)
+    nameless: int = 0
     parameters: frozenset[str] = frozenset()
     async_after: bool = False
     loops: int = 0

@@ -3,7 +3,7 @@
 WorkerError
 ├── Transient               says nothing about this task: later, retries untouched; may know `retry_after`
 │   ├── EngineDown          not reachable, 5xx without an error of the engine's own, a gateway's page
-│   │   └── EngineDenied    401 or 403: our credentials or rights
+│   │   └── EngineDenied    401, or 403 to the probe or a poll as well: our credentials or rights
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
@@ -14,11 +14,13 @@ WorkerError
 │   └── ThreadLocked        the provider works on this conversation already
 ├── Permanent               a person has to change something
 │   ├── BadModel            the BPMN model asks for something that cannot be
+│   ├── ReadRefused         the engine refuses what one task needs to read, though its probe succeeds: a right, a limit
 │   ├── UnknownAssistant    no spec of this name and version here
 │   └── BadRequest          the provider will never accept this call: model, parameter, context length
 ├── Poisonous               workers died under this task again and again
 ├── Refused                 the engine does not take the result
-│   └── TooLong             … because a value does not fit its column (code 10002)
+│   ├── TooLong             … because a value does not fit its column (code 10002)
+│   └── Forbidden           … because our user lacks a right, though the probe succeeds
 ├── TaskLost                the task is gone or another worker's: nothing may be told to the engine
 ├── TaskSuspended           the engine takes nothing for it until somebody resumes it
 ├── ThreadGone              the conversation positively does not exist any more
@@ -88,6 +90,10 @@ class BadModel(Permanent):
     """The BPMN model is wrong; the text names the place."""
 
 
+class ReadRefused(Permanent):
+    """The engine refuses a read made for one task, and works otherwise; the text has its words."""
+
+
 class UnknownAssistant(Permanent):
     """The model names an assistant that is not here."""
 
@@ -106,6 +112,10 @@ class Refused(WorkerError):
 
 class TooLong(Refused):
     """A value does not fit its database column."""
+
+
+class Forbidden(Refused):
+    """Our user may not tell the engine this; the text names the right."""
 
 
 class TaskLost(WorkerError):

@@ -17,19 +17,22 @@ TICK = timedelta(seconds=1)
 
 
 @asynccontextmanager
-async def serve(host: str, port: int, reasons: Callable[[], list[str]]) -> AsyncIterator[int]:
+async def serve(
+    host: str, port: int, reasons: Callable[[], list[str]], left_out: Callable[[], list[str]] = list
+) -> AsyncIterator[int]:
     """Answer /livez, /readyz and /metrics inside of the block, and yield the port, which 0 leaves to the system.
 
-    `reasons` names why no work is taken, and is empty when the worker is ready; it must not block. Raises Permanent
-    when the address cannot be had.
+    `reasons` names why no work is taken, and is empty when the worker is ready; `left_out` names what a worker that is
+    ready does not serve all the same. Neither may block. Raises Permanent when the address cannot be had.
     """
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        why_not = reasons()
-        return web.json_response({"ready": not why_not, "reasons": why_not}, status=503 if why_not else 200)
+        why_not, without = reasons(), left_out()
+        said = {"ready": not why_not, "reasons": why_not} | ({"left_out": without} if without else {})
+        return web.json_response(said, status=503 if why_not else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -19,6 +19,8 @@ class Event(StrEnum):
     TOPICS = "topics_found"
     TOPIC_NOT_SERVED = "topic_not_served"
     POLL_FAILED = "poll_failed"
+    LEFT_OUT = "tasks_left_out"
+    SERVED_AGAIN = "tasks_served_again"
     DISCOVERY_FAILED = "discovery_failed"
     DEPENDENCY_DOWN = "dependency_down"
     DEPENDENCY_UP = "dependency_up"

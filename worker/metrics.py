@@ -3,6 +3,9 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 POLLS = Counter("worker_polls", "Polls of the engine by result.", ["result"])
+LEFT_OUT = Gauge(
+    "worker_definitions_left_out", "Definitions on a topic that are not polled for, as the engine refuses such polls."
+)
 TASKS_FETCHED = Counter("worker_tasks_fetched", "Tasks locked by our polls.")
 TURNS = Counter("worker_turns", "Turns by what the engine was told.", ["verdict"])
 TURN_SECONDS = Histogram(

@@ -20,7 +20,8 @@ from worker.domain import Task, Topic
 from worker.errors import WorkerError
 from worker.handler import TaskHandler
 from worker.logs import Event
-from worker.ports import Engine, Topics
+from worker.ports import Engine
+from worker.sieve import Sieve
 from worker.slots import Slots
 from worker.verdict import Abandon, Fail, Park, Verdict
 
@@ -69,7 +70,7 @@ class Poller:
     def __init__(
         self,
         engine: Engine,
-        topics: Topics,
+        topics: Sieve,
         slots: Slots,
         handler: TaskHandler,
         dependencies: Dependencies,
@@ -140,8 +141,11 @@ class Poller:
         except WorkerError as exc:
             metrics.POLLS.labels("failed").inc()
             self._ghosts_until = monotonic() + GHOST_WATCH_SECONDS
-            self._dependencies.down("engine", exc)
+            outage = await self._topics.judge(exc)
+            if outage is not None:
+                self._dependencies.down("engine", outage)
             return
+        self._topics.passed(tasks)
         metrics.POLLS.labels("tasks" if tasks else "empty").inc()
         metrics.LAST_POLL.set(time())
         metrics.TASKS_FETCHED.inc(len(tasks))

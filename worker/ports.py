@@ -32,8 +32,13 @@ class Engine(Protocol):
     async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
         """Lock and return up to `max_tasks` tasks, oldest first; waits at the engine for the first one.
 
-        Not longer than `wait`, nor than the worker's own time for a poll.
+        Not longer than `wait`, nor than the worker's own time for a poll. Raises Refused where the engine itself says
+        no to this poll; tasks may be locked all the same.
         """
+        ...
+
+    async def ping(self) -> None:
+        """Return if the engine takes polls from us at all."""
         ...
 
     async def extend(self, task_id: str, duration: timedelta | None = None) -> None:
@@ -120,6 +125,10 @@ class Topics(Protocol):
 
     def suspect(self) -> None:
         """Look again before the next poll: a task came that is not ours."""
+        ...
+
+    async def definitions(self, topic: str) -> tuple[str, ...]:
+        """Ids of the definitions that may bring tasks of ours on this topic, as far as known. Never raises."""
         ...
 
 

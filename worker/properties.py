@@ -98,7 +98,7 @@ def read(task: Task, activity: Activity, definition: Definition | None = None) -
 
     The definition tells whether another activity would name its result alike.
     """
-    said = {name: value.strip() for name, value in task.properties.items()}
+    said = {name: value.strip() for name, value in activity.properties.items()}
     assistant = _parameter(task, activity, "assistant") or said.get("service.name", "")
     if not assistant:
         raise BadModel("the task names no assistant: set the property service.name, or the input parameter assistant")

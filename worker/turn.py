@@ -141,7 +141,7 @@ class Turn:
         if activity is None:
             raise BadModel(f"definition {definition.id} has no external task {task.activity_id}")
         record.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
-        record.assistant = task.properties.get("service.name", "").strip() or record.assistant
+        record.assistant = activity.properties.get("service.name", "").strip() or record.assistant
         wanted = properties.read(task, activity, definition)
         record.assistant, record.retries, record.retry_delay = wanted.assistant, wanted.retries, wanted.retry_delay
         assistant = self._assistants.find(wanted.assistant, wanted.version)

@@ -184,12 +184,18 @@ async def test_every_kind_of_external_task_is_read_as_the_engine_runs_it(
     assert await found(discovery, topic) == {topic: ()}
     await engine_rest.start(definition_id.partition(":")[0])
 
+    wanted = {"topicName": topic, "lockDuration": 60_000, "includeExtensionProperties": True}
+    fetched = {"workerId": counting.engine.worker_id, "maxTasks": 20, "topics": [wanted]}
+    handed_out = await engine_rest.post("external-task/fetchAndLock", fetched)
+    for each in handed_out:
+        await engine_rest.post(f"external-task/{each['id']}/unlock")
     tasks = await counting.engine.fetch([Topic(topic)], 20)
 
     activities = (await counting.engine.definition(definition_id)).activities
-    assert {task.activity_id: task.properties for task in tasks} == {
+    assert {each["activityId"]: each["extensionProperties"] for each in handed_out} == {
         id_: activity.properties for id_, activity in activities.items()
     }
+    assert all(map(discovery.serves, tasks))
     assert len({task.activity_id for task in tasks}) == 6
     for task in tasks:
         assert activities[task.activity_id].parameters <= set(task.variables)

@@ -14,7 +14,9 @@ from worker.errors import (
     Conflict,
     EngineDenied,
     EngineDown,
+    Forbidden,
     Permanent,
+    ReadRefused,
     Refused,
     TaskLost,
     TaskSuspended,
@@ -124,21 +126,20 @@ async def test_a_server_that_never_answers_is_given_up_and_left(monkeypatch: pyt
         assert len(server.requests) == 2  # each on a connection of its own
 
 
-async def test_a_full_queue_of_polls_is_an_engine_that_is_down() -> None:
-    async with (
-        literal(http(500, own_error("InvalidRequestException", None))) as server,
-        open_engine(server.url) as engine,
-    ):
-        with pytest.raises(EngineDown):
-            await POLL(engine)
-
-
-async def test_a_poll_that_the_engine_calls_wrong_is_refused() -> None:
-    async with (
-        literal(http(400, own_error("InvalidRequestException", None))) as server,
-        open_engine(server.url) as engine,
-    ):
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_poll_that_the_engine_itself_says_no_to_is_refused(status: int) -> None:
+    """Such as one that would bring what it cannot write down, or one too many in its queue."""
+    no = http(status, own_error("InvalidRequestException", None))
+    async with literal(no) as server, open_engine(server.url) as engine:
         with pytest.raises(Refused):
+            await POLL(engine)
+        with pytest.raises(EngineDown):
+            await engine.ping()
+
+
+async def test_a_collision_of_polls_is_no_word_on_any_task() -> None:
+    async with literal(http(500, own_error(code=10000))) as server, open_engine(server.url) as engine:
+        with pytest.raises(EngineDown):
             await POLL(engine)
 
 
@@ -193,12 +194,13 @@ async def test_a_refused_completion_means_what_the_tasks_state_says(
         with pytest.raises(expected) as caught:
             await COMPLETE(engine)
     assert type(caught.value) is expected
-    assert [request.split()[0] for request in server.requests] == ["POST", "GET"]
+    probes = ["POST"] if expected is EngineDown else []
+    assert [request.split()[0] for request in server.requests] == ["POST", "GET", *probes]
 
 
 async def test_an_extension_is_refused_for_good_only_by_a_second_no() -> None:
     no, ours = http(400, own_error()), http(200, '{"workerId":null,"suspended":false}')
-    for last, expected in ((http(204), None), (no, TaskLost), (http(500, own_error()), EngineDown)):
+    for last, expected in ((http(204), None), (no, TaskLost)):
         async with literal(no, ours, last) as server, open_engine(server.url) as engine:
             if expected is None:
                 await EXTEND(engine)
@@ -210,8 +212,84 @@ async def test_an_extension_is_refused_for_good_only_by_a_second_no() -> None:
 
 async def test_a_collision_while_extending_is_no_word_on_the_task() -> None:
     async with literal(http(500, own_error(code=1))) as server, open_engine(server.url) as engine:
-        with pytest.raises(EngineDown):
+        with pytest.raises(Conflict):
             await EXTEND(engine)
+
+
+NO, DENIED = http(500, own_error("ProcessEngineException")), http(403, own_error("AuthorizationException"))
+FINE, GONE = http(200, "[]"), http(404, own_error())
+FOR_ONE_TASK: dict[str, Call] = {
+    name: EVERY_CALL[name] for name in ("extend", "unlock", "state", "definition", "variable", "set_variable")
+} | {
+    "content": lambda engine: engine.content("execution", "name", 100),
+    "root_instance": lambda engine: engine.root_instance("instance"),
+    "resource": lambda engine: engine.resource("key:1:1", "x.json"),
+}
+COMMANDS = {"extend", "unlock", "set_variable"}
+
+
+@pytest.mark.parametrize("name", FOR_ONE_TASK)
+async def test_a_right_that_one_task_needs_is_that_tasks_trouble_while_the_probe_succeeds(name: str) -> None:
+    async with literal(DENIED, FINE, GONE) as server, open_engine(server.url) as engine:
+        with pytest.raises(TaskLost if name == "variable" else Forbidden if name in COMMANDS else ReadRefused):
+            await FOR_ONE_TASK[name](engine)
+    assert "fetchAndLock" in server.requests[1]
+
+
+@pytest.mark.parametrize("name", FOR_ONE_TASK)
+async def test_a_right_that_the_probe_lacks_too_is_an_outage(name: str) -> None:
+    async with literal(DENIED) as server, open_engine(server.url) as engine:
+        with pytest.raises(EngineDenied):
+            await FOR_ONE_TASK[name](engine)
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("name", sorted(FOR_ONE_TASK.keys() - COMMANDS - {"variable"}))
+@pytest.mark.parametrize("no", [NO, http(400, PAGE, "text/html")])
+async def test_a_read_that_the_engine_refuses_is_its_tasks_trouble_while_the_probe_succeeds(
+    name: str, no: bytes
+) -> None:
+    async with literal(no, FINE, no) as server, open_engine(server.url) as engine:
+        with pytest.raises(ReadRefused, match=r"cannot be read: \d00 "):
+            await FOR_ONE_TASK[name](engine)
+    assert len(server.requests) == (3 if no is NO else 2)  # a fault of the engine's may have passed meanwhile
+
+
+@pytest.mark.parametrize("name", sorted(FOR_ONE_TASK.keys() - COMMANDS))
+async def test_a_fault_that_the_probe_meets_too_is_an_outage(name: str) -> None:
+    async with literal(NO) as server, open_engine(server.url) as engine:
+        with pytest.raises(EngineDown):
+            await FOR_ONE_TASK[name](engine)
+
+
+async def test_a_fault_that_has_passed_when_the_probe_succeeds_is_none() -> None:
+    state = http(200, '{"workerId":"ours","suspended":false}')
+    async with literal(NO, FINE, state) as server, open_engine(server.url) as engine:
+        assert (await engine.state("task")).worker_id == "ours"
+
+
+async def test_a_read_that_collided_says_nothing_of_its_task() -> None:
+    collision = http(500, own_error(code=1))
+    async with literal(collision, FINE, collision) as server, open_engine(server.url) as engine:
+        with pytest.raises(Conflict):
+            await engine.variable("instance", "name")
+
+
+async def test_the_engines_words_of_a_refusal_are_bounded() -> None:
+    no = http(400, own_error("InvalidRequestException", None, "x" * 10_000))
+    async with literal(no, FINE) as server, open_engine(server.url) as engine:
+        with pytest.raises(ReadRefused) as caught:
+            await engine.content("execution", "name", 100)
+    assert 300 < len(str(caught.value)) < 400
+
+
+async def test_pages_become_smaller_where_the_engine_has_a_limit_of_its_own() -> None:
+    no, rows = http(400, own_error("BadUserRequestException")), http(200, '[{"id":"a"}]')
+    async with literal(no, no, rows) as server, open_engine(server.url) as engine:
+        assert await engine.locked() == ["a"]
+        assert await engine.locked() == ["a"]
+    sizes = [request.split("maxResults=")[1].split()[0] for request in server.requests]
+    assert sizes == ["200", "100", "50", "50"]
 
 
 async def test_a_history_that_ignores_the_filter_does_not_make_a_completion() -> None:

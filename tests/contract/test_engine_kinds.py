@@ -12,7 +12,8 @@ from tests.rest import EngineRest, connect
 from worker.dev.engine import JAVA_OPTIONS, Engine
 from worker.domain import Topic, Variable
 from worker.engine import Basic, Discovery
-from worker.errors import EngineDenied, EngineDown, Refused
+from worker.engine.info import SPECIFIC
+from worker.errors import EngineDenied, EngineDown, Forbidden, ReadRefused, Refused
 
 POOR = Basic("poor", "poor")
 
@@ -98,11 +99,16 @@ async def test_rights_that_are_missing_are_named(strict_engine: Engine, strict_r
         assert (await client.info()).lacking == ()
     async with open_engine(strict_engine.base_url, auth=POOR) as client:
         lacking = (await client.info()).lacking
+    definitions, instances = "on process definitions", "on process instances"
     assert lacking == (
-        "to find the topics: READ on process definitions",
-        "to fetch tasks: READ_INSTANCE on process definitions or READ on process instances",
-        "to complete tasks: UPDATE_INSTANCE on process definitions or UPDATE on process instances",
-        "to look up whether a completion got through: READ_HISTORY on process definitions",
+        f"to find the topics and read the models: READ {definitions}",
+        f"to fetch tasks and find the processes that call theirs: READ_INSTANCE {definitions} or READ {instances}",
+        f"to complete tasks and keep their threads: UPDATE_INSTANCE {definitions} or UPDATE {instances}",
+        "to read schemas that are deployed with a model: READ on deployments",
+        f"to read files and lost threads from variables, {SPECIFIC}: READ_INSTANCE_VARIABLE {definitions}",
+        f"to look up what was completed, and what has ended: READ_HISTORY {definitions}",
+        f"to erase what the history has of conversations: DELETE_HISTORY {definitions}",
+        f"to find what to erase there, {SPECIFIC}: READ_HISTORY_VARIABLE {definitions}",
     )
 
 
@@ -119,9 +125,9 @@ async def test_who_may_not_see_finds_nothing_and_may_not_complete(
         assert await client.fetch([Topic(topic)], 1) == []
         lock = {"workerId": client.worker_id, "lockDuration": 60_000}
         await strict_rest.post(f"external-task/{task['id']}/lock", lock)
-        with pytest.raises(EngineDenied, match="UPDATE_INSTANCE"):
+        with pytest.raises(Forbidden, match="UPDATE_INSTANCE"):
             await client.complete(task["id"], {}, {})
-        with pytest.raises(EngineDenied):
+        with pytest.raises(ReadRefused, match="'READ' permission"):
             await client.definition(definition)
 
 

@@ -56,7 +56,6 @@ async def test_a_task_comes_with_everything_that_a_turn_needs(client: RestEngine
     assert (task.topic, task.activity_id, task.process_instance_id) == (topic, "step", instance)
     assert (task.process_definition_id, task.process_definition_key) == (definition, model.key)
     assert (task.business_key, task.tenant_id, task.retries) == ("order 7", None, None)
-    assert task.properties == {"service.type": "assistant"}
     assert task.variables["prompt"] == Variable("Ada", "String")
     assert (task.variables["facts"].type, json.loads(task.variables["facts"].value)) == ("Json", {"a": [1]})
     assert (task.variables["n"].value, task.variables["none"]) == (7, Variable(None, "Null"))

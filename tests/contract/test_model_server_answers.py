@@ -52,7 +52,7 @@ def asked(process: str, step: str, variables: Mapping[str, Variable]) -> str:
     activity = activities(process)[step]
     task = Task(
         "task-1", activity.topic, activity.id, "instance-1", f"{process}:1:x", process, "execution-1",
-        datetime.now(UTC), 0.0, properties=activity.properties, variables=variables,
+        datetime.now(UTC), 0.0, variables=variables,
     )  # fmt: skip
     shown = {name: variables.get(name) for name in declared_inputs(activity.properties) or ()}
     is_json = activity.properties.get("data.output.type") == "Json"

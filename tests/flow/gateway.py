@@ -24,13 +24,19 @@ class Passed:
 
 @dataclass(slots=True)
 class Gateway:
-    """Hands every request on. With `token`, only those that bear it; the others are counted and get 401."""
+    """Hands every request on. With `token`, only those that bear it; the others are counted and get 401.
+
+    Polls whose answer has `unwanted` in it are answered 400 when the engine has locked what they ask for, which is what
+    engines do that cannot write a task down.
+    """
 
     target: str
     token: str | None = None
     url: str = ""
     passed: list[Passed] = field(default_factory=list)
     denied: int = 0
+    unwanted: str = ""
+    refused: int = 0
 
     def requests(self, path: str) -> list[Passed]:
         """What came through to paths that end so."""
@@ -46,7 +52,11 @@ class Gateway:
         headers = {name: value for name, value in request.headers.items() if name in {"Content-Type", "Accept"}}
         url = self.target + request.path_qs.removeprefix("/engine-rest")
         async with aiohttp.request(request.method, url, data=text, headers=headers) as reply:
-            return web.Response(status=reply.status, body=await reply.read(), content_type=reply.content_type)
+            body = await reply.read()
+            if self.unwanted and request.path.endswith("/fetchAndLock") and self.unwanted.encode() in body:
+                self.refused += 1
+                return web.json_response({"type": "InvalidRequestException", "message": ""}, status=400)
+            return web.Response(status=reply.status, body=body, content_type=reply.content_type)
 
 
 @asynccontextmanager

@@ -56,6 +56,7 @@ async def site(
     *,
     tokens: str = "",
     can_erase: bool = False,
+    left_out: Sequence[str] = (),
     extend: Sequence[Extension] = (),
     frames: Sequence[str] = (),
     port: int = 0,
@@ -64,7 +65,14 @@ async def site(
     async with (
         open_database(f"sqlite:///{folder}/record.db") as database,
         site_on(
-            database, processes, tokens=tokens, can_erase=can_erase, extend=extend, frames=frames, port=port
+            database,
+            processes,
+            tokens=tokens,
+            can_erase=can_erase,
+            left_out=left_out,
+            extend=extend,
+            frames=frames,
+            port=port,
         ) as served,
     ):
         yield served
@@ -77,6 +85,7 @@ async def site_on(
     *,
     tokens: str = "",
     can_erase: bool = False,
+    left_out: Sequence[str] = (),
     extend: Sequence[Extension] = (),
     frames: Sequence[str] = (),
     port: int = 0,
@@ -84,7 +93,7 @@ async def site_on(
     """Serve the page over a record."""
     errors: list[Exception] = []
     conversations = SqlConversations(database)
-    page = pages.routes(conversations, processes, engine_name="default", can_erase=can_erase)
+    page = pages.routes(conversations, processes, engine_name="default", can_erase=can_erase, left_out=lambda: left_out)
     served = app(
         conversations,
         Access.of(tokens),

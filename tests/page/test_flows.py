@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Download, Page, expect
 
-from tests.page.site import Deployed, Site, Watched, browsing, watch
+from tests.page.site import Deployed, Site, Watched, browsing, site, watch
 from tests.records import exchange, key
 
 
@@ -46,6 +46,16 @@ async def test_from_the_list_to_an_answer(served: Site, browser: Watched) -> Non
     await page.go_back()
     await expect(page.get_by_role("article")).to_have_count(4)
     await expect(page.locator(".content strong", has_text="goal")).to_have_count(1)
+
+
+async def test_what_the_worker_does_not_serve_stands_above_the_instances(tmp_path: Path) -> None:
+    said = "tasks of <b>order</b>:1:7 on topic offers are left out: the engine does not take our poll"
+    async with site(tmp_path, Deployed(), left_out=[said]) as served, browsing() as context:
+        watched = await watch(context)
+        await watched.page.goto(served.url)
+        notice = watched.page.get_by_role("note").filter(has_text="Not served by this worker")
+        await expect(notice.get_by_role("listitem")).to_have_text([said])
+        assert watched.complaints == []
 
 
 async def test_a_shape_of_the_diagram_leads_to_what_was_said_there(served: Site, browser: Watched) -> None:

@@ -37,9 +37,24 @@ async def asked(tmp_path: Path, processes: Deployed = ENGINE, **options: Any) ->
 async def test_me_tells_what_the_page_may_offer(tmp_path: Path) -> None:
     async with asked(tmp_path, can_erase=True) as api:
         operator, viewer = [(await Api(api.session, token).get("/api/me")).json for token in (OPERATOR, VIEWER)]
-        assert operator == {"role": "operator", "can_erase": True, "guarded": True, "diagrams": True}
+        assert operator == {
+            "role": "operator",
+            "can_erase": True,
+            "guarded": True,
+            "diagrams": True,
+            "left_out": [],
+        }
         assert (viewer["role"], viewer["can_erase"]) == ("viewer", False)
         assert (await Api(api.session, None).get("/api/me")).status == 401
+
+
+async def test_what_is_not_served_is_told_to_those_who_may_see_every_instance(tmp_path: Path) -> None:
+    async with asked(tmp_path, left_out=["tasks on topic t are left out: no"]) as api:
+        told = {
+            token: (await Api(api.session, token).get("/api/me")).json["left_out"]
+            for token in (OPERATOR, VIEWER, GUEST)
+        }
+        assert told == {OPERATOR: ["tasks on topic t are left out: no"], VIEWER: [], GUEST: []}
 
 
 @pytest.mark.parametrize("what", ["diagram", "states", "activities", "thread"])

@@ -47,6 +47,14 @@ def test_the_service_type_says_whose_a_task_is(value: str, ours: bool) -> None:
     assert only(ServiceTask("step", "topic", properties={"service.type": value})).is_ours is ours
 
 
+def test_a_property_without_a_value_is_empty_and_one_without_a_name_is_counted() -> None:
+    model = bpmn(ServiceTask("step", "topic", properties={"service.type": "assistant"}))
+    odd = '<camunda:property name="service.name"/><camunda:property/><camunda:property value="x"/>'
+    activity = read("id", model.xml.replace("</camunda:properties>", f"{odd}</camunda:properties>")).activities["step"]
+    assert activity.properties == {"service.type": "assistant", "service.name": ""}
+    assert activity.nameless == 2
+
+
 def test_several_documentations_are_joined_whatever_their_format() -> None:
     plain = "<bpmn:documentation>"
     model = bpmn(ServiceTask("step", "topic", documentation="First."))

@@ -10,7 +10,7 @@ from worker.domain import Activity, Definition, Task, Topic
 from worker.engine import Discovery, FixedTopics, topics
 from worker.engine.topics import Usage, relevant, survey
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, EngineDenied, EngineDown, TaskLost, WorkerError
+from worker.errors import BadModel, EngineDenied, EngineDown, ReadRefused, TaskLost, WorkerError
 from worker.logs import Event
 
 
@@ -109,8 +109,9 @@ def discovery(deployments: Deployments, clock: Clock) -> Discovery:
     return Discovery(deployments, timedelta(seconds=10))
 
 
-def task(topic: str, **properties: str) -> Task:
-    return Task("id", topic, "activity", "instance", "d:1", "d", "e", datetime.now(UTC), 0.0, properties=properties)
+def task(topic: str, definition: str = "d") -> Task:
+    """A task whose activity is called like its topic, as those of `Deployments` are."""
+    return Task("id", topic, topic, "instance", definition, "d", "e", datetime.now(UTC), 0.0)
 
 
 async def test_it_looks_once_in_an_interval(discovery: Discovery, deployments: Deployments, clock: Clock) -> None:
@@ -132,16 +133,42 @@ async def test_it_looks_once_in_an_interval(discovery: Discovery, deployments: D
 async def test_a_strange_task_makes_it_look_again_and_filter_the_topic(
     discovery: Discovery, deployments: Deployments
 ) -> None:
+    """Such as one of a definition that we may not see."""
     deployments.definitions = {"d": {"t": True}}
     assert await discovery.current() == (Topic("t"),)
 
-    assert discovery.serves(task("t", **{"service.type": "assistant"}))
-    assert not discovery.serves(task("t"))
-    assert not discovery.serves(task("t", **{"service.type": "mail"}))
+    assert discovery.serves(task("t"))
+    assert not discovery.serves(task("t", "hidden"))
+    discovery.suspect()
+    assert await discovery.current() == (Topic("t"),)
+    assert not discovery.serves(task("t", "hidden"))
     discovery.suspect()
 
     assert await discovery.current() == (Topic("t", ("d",)),)
-    assert deployments.looks == 2
+    assert deployments.looks == 3
+
+
+async def test_a_task_of_a_definition_that_nobody_looked_at_is_ours_after_the_look(
+    discovery: Discovery, deployments: Deployments
+) -> None:
+    deployments.definitions = {"d": {"t": True}}
+    await discovery.current()
+    deployments.definitions["new"] = {"t": True}
+
+    assert not discovery.serves(task("t", "new"))
+    discovery.suspect()
+
+    assert await discovery.current() == (Topic("t"),)
+    assert discovery.serves(task("t", "new"))
+
+
+async def test_activities_tell_ours_from_those_of_others_in_one_definition(
+    discovery: Discovery, deployments: Deployments
+) -> None:
+    deployments.definitions = {"d": {"t": True, "u": False}, "bad": BadModel("no XML")}
+    await discovery.current()
+
+    assert [discovery.serves(each) for each in (task("t"), task("u"), task("t", "bad"))] == [True, False, False]
 
 
 async def test_an_engine_that_is_away_leaves_the_topics_and_is_asked_again_soon(
@@ -163,13 +190,25 @@ async def test_an_engine_that_is_away_leaves_the_topics_and_is_asked_again_soon(
     assert [(line["event"], line.get("reason")) for line in lines] == [(Event.DISCOVERY_FAILED, "away")]
 
 
-async def test_a_definition_that_may_not_be_read_fails_the_look(
+async def test_an_engine_that_denies_everything_fails_the_look(
     discovery: Discovery, deployments: Deployments, clock: Clock
 ) -> None:
     deployments.definitions = {"d": EngineDenied("no right"), "e": {"t": True}}
     assert await discovery.current() == ()
     deployments.definitions["d"] = {"u": True}
     clock.now += 2
+    assert await discovery.current() == (Topic("t"), Topic("u"))
+
+
+async def test_a_definition_that_may_not_be_read_hinders_no_other_and_is_asked_for_again(
+    discovery: Discovery, deployments: Deployments, clock: Clock
+) -> None:
+    deployments.definitions = {"d": ReadRefused("no right"), "e": {"t": True}}
+    with capture_logs() as lines:
+        assert await discovery.current() == (Topic("t"),)
+    assert [line["reason"] for line in lines if line["event"] == Event.TOPIC_NOT_SERVED] == ["no right"]
+    deployments.definitions["d"] = {"u": True}
+    clock.now += 10
     assert await discovery.current() == (Topic("t"), Topic("u"))
 
 
@@ -214,8 +253,8 @@ async def test_many_definitions_are_each_read_once(
     assert len(deployments.read) == 1000
 
 
-async def test_given_topics_are_polled_and_served_whatever_the_model_says() -> None:
-    fixed = FixedTopics(["b", "a", "b"])
+async def test_given_topics_are_polled_and_served_whatever_the_model_says(deployments: Deployments) -> None:
+    fixed = FixedTopics(["b", "a", "b"], deployments)
     assert await fixed.current() == (Topic("a"), Topic("b"))
     assert fixed.serves(task("a"))
     assert not fixed.serves(task("c"))

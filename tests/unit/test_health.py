@@ -1,4 +1,5 @@
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -44,6 +45,15 @@ async def test_ready_follows_the_reasons() -> None:
         reasons.clear()
         status, _, body = await get(port, "/readyz")
         assert (status, body) == (200, '{"ready": true, "reasons": []}')
+
+
+async def test_a_worker_that_leaves_something_out_is_ready_and_says_so() -> None:
+    async with serve(HOST, 0, list, lambda: ["tasks on topic t are left out: no"]) as port:
+        status, _, body = await get(port, "/readyz")
+    assert (status, json.loads(body)) == (
+        200,
+        {"ready": True, "reasons": [], "left_out": ["tasks on topic t are left out: no"]},
+    )
 
 
 async def test_metrics_are_those_of_the_worker_in_prometheus_format() -> None:

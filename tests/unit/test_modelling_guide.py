@@ -62,7 +62,6 @@ def task(activity: Activity, **variables: Variable) -> Task:
         execution_id="execution",
         created_at=datetime(2026, 11, 21, tzinfo=UTC),
         fetched_at=0.0,
-        properties=activity.properties,
         variables=variables,
     )
 

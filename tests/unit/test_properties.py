@@ -19,7 +19,7 @@ DECLARED = replace(ACTIVITY, parameters=frozenset({"assistant", "prompt"}))
 
 
 def read(given_properties: dict[str, str], activity: Activity = ACTIVITY, **variables: Any) -> TaskProperties:
-    return properties.read(task(MINIMAL | given_properties, **variables), activity)
+    return properties.read(task(**variables), replace(activity, properties=MINIMAL | given_properties))
 
 
 def test_name_of_the_assistant_is_enough() -> None:
@@ -111,8 +111,8 @@ def test_task_without_an_assistant_is_a_bad_model(name: str) -> None:
     [("frame", "frame"), ("Activity_0a-b.c:d", "Activity_0a_b_c_d"), ("entscheidung-für-ü", "entscheidung_für_ü")],
 )
 def test_result_is_called_after_the_activity_where_nothing_is_said(activity_id: str, output: str) -> None:
-    asked = replace(task(MINIMAL), activity_id=activity_id)
-    assert properties.read(asked, ACTIVITY).output == output
+    asked = replace(TASK, activity_id=activity_id)
+    assert properties.read(asked, replace(ACTIVITY, properties=MINIMAL)).output == output
 
 
 def test_results_of_a_multi_instance_keep_apart_by_their_loop_counter() -> None:

@@ -7,7 +7,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from worker import bootstrap
-from worker.doctor import deployed, engine, provider, redis, report, specs
+from worker.doctor import deployed, engine, neighbour, provider, redis, report, specs
 from worker.doctor.checks import Check, Contact, Finding, Level, merged
 from worker.settings import Settings
 from worker.threads import Inspection
@@ -46,6 +46,7 @@ async def findings(settings: Settings) -> list[Finding]:
             *provider.checks(adapters.model, to_provider, known, settings),
             Check(specs.AREA, "specs", assistants),
             *deployed.checks(adapters.engine, to_engine, known, settings),
+            *neighbour.checks(settings),
         ]
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(each.run(), name=f"check {each.area}: {each.subject}") for each in checks]

@@ -14,7 +14,7 @@ from worker.domain import Definition
 from worker.engine import RestEngine, Survey
 from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, TaskLost
+from worker.errors import BadModel, ReadRefused, TaskLost
 from worker.settings import Settings
 
 AREA = "deployed models"
@@ -61,7 +61,7 @@ async def read(engine: RestEngine) -> Models:
         async with places:
             try:
                 models.definitions[id_] = await engine.definition(id_)
-            except BadModel as exc:
+            except (BadModel, ReadRefused) as exc:
                 models.unreadable[id_] = str(exc)
             except TaskLost:
                 return  # deleted meanwhile
@@ -124,7 +124,8 @@ def _left_out(label: str, topic: str) -> Finding:
 def _unread(models: Models) -> Iterator[Finding]:
     for id_, reason in sorted(models.unreadable.items()):
         said = f"{reason}; its tasks for assistants, if any, are left alone"
-        yield _finding(models.labels[id_], Level.WARNING, said, "Deploy it again from a file that is well-formed XML.")
+        advice = "Deploy it again from a file that is well-formed XML; if it is refused, do as the engine's words say."
+        yield _finding(models.labels[id_], Level.WARNING, said, advice)
 
 
 def judged(models: Models, specs: Specs | None) -> Iterator[Finding]:
@@ -135,7 +136,7 @@ def judged(models: Models, specs: Specs | None) -> Iterator[Finding]:
         for activity in definition.activities.values():
             count += activity.is_ours
             look = tasks.faults if activity.is_ours else tasks.strange
-            for fault in look(activity, specs):
+            for fault in (*look(activity, specs), *tasks.nameless(activity)):
                 rows[models.labels[id_], fault].append(activity.id)
     for (label, fault), activities in rows.items():
         yield _finding(f"{label}: {', '.join(activities)}", fault.level, fault.said, fault.advice)

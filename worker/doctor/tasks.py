@@ -70,7 +70,6 @@ def _as_fetched(activity: Activity) -> Task:
         execution_id="",
         created_at=datetime.fromtimestamp(0, UTC),
         fetched_at=0.0,
-        properties=activity.properties,
         variables={name: Variable("evaluated when the task is reached") for name in activity.parameters},
     )
 
@@ -81,6 +80,16 @@ def _unknown(name: str, version: str | None, specs: Specs) -> Iterator[Fault]:
     except UnknownAssistant as exc:
         advice = f"Add its spec to ASSISTANTS_DIR and restart the worker; or: {_DEPLOY[0].lower()}{_DEPLOY[1:]}"
         yield Fault(Level.PROBLEM, str(exc), advice)
+
+
+def nameless(activity: Activity) -> Iterator[Fault]:
+    """Name a property without a name, whosever task it is: it is an obstacle to other kinds of workers."""
+    if activity.nameless:
+        said = (
+            "a property without a name, which nobody can read. This worker does not mind; others that fetch extension "
+            "properties get no task at all while one of these waits on their topics"
+        )
+        yield Fault(Level.WARNING, said, f"Name the property, or take it out. {_DEPLOY}")
 
 
 def _odd_properties(activity: Activity) -> Iterator[Fault]:

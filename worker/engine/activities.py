@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal
-from urllib.parse import quote
 
-from worker.engine.transport import Transport
+from worker.engine.lists import Lists
 
 State = Literal["done", "running", "failed", "cancelled"]
 
@@ -15,16 +14,15 @@ _BODY = "#multiInstanceBody"
 _RANK: Mapping[State, int] = {"cancelled": 0, "done": 1, "running": 2, "failed": 3}
 
 
-async def states(transport: Transport, instance_id: str) -> dict[str, State]:
+async def states(lists: Lists, instance_id: str) -> dict[str, State]:
     """Tell the state of every activity that was reached; of several in one activity the gravest counts.
 
     Failed is what has an incident. An engine that keeps no history tells of incidents only. Raises EngineDown.
     """
-    own = f"processInstanceId={quote(instance_id, safe='')}"
-    newest = f"sortBy=startTime&sortOrder=desc&maxResults={MOST_ROWS}"
+    own = {"processInstanceId": instance_id}
+    newest = {"sortBy": "startTime", "sortOrder": "desc"}
     history, incidents = await asyncio.gather(
-        _rows(transport, f"/history/activity-instance?{own}&{newest}"),
-        _rows(transport, f"/incident?{own}&maxResults={MOST_ROWS}"),
+        _rows(lists, "/history/activity-instance", own | newest), _rows(lists, "/incident", own)
     )
     found: dict[str, State] = {}
     for row in history:
@@ -34,9 +32,8 @@ async def states(transport: Transport, instance_id: str) -> dict[str, State]:
     return found
 
 
-async def _rows(transport: Transport, path: str) -> list[dict[str, Any]]:
-    rows = (await transport.send("GET", path)).value(list)
-    return [row for row in rows if isinstance(row, dict)]
+async def _rows(lists: Lists, path: str, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [row async for row in lists.rows(path, wanted, most=MOST_ROWS)]
 
 
 def _state(row: Mapping[str, Any]) -> State:

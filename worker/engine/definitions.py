@@ -71,11 +71,7 @@ def _is_external(carrier: Element | None) -> TypeGuard[Element]:
 
 
 def _activity(element: Element, carrier: Element, loops: int) -> Activity:
-    properties = {
-        each.get("name", ""): each.get("value", "")
-        for each in _extensions(element, "properties", "property")
-        if each.get("name")
-    }
+    said = [(each.get("name", ""), each.get("value", "")) for each in _extensions(element, "properties", "property")]
     parameters = (each.get("name") for each in _extensions(element, "inputOutput", "inputParameter"))
     texts = (_text(each) for each in element.findall(f"{BPMN}documentation"))
     return Activity(
@@ -83,7 +79,8 @@ def _activity(element: Element, carrier: Element, loops: int) -> Activity:
         name=element.get("name", "").strip(),
         topic=_attribute(carrier, "topic").strip(),
         documentation="\n\n".join(text for text in texts if text),
-        properties=properties,
+        properties={name: value for name, value in said if name},
+        nameless=sum(not name for name, _ in said),
         parameters=frozenset(name for name in parameters if name),
         async_after=_attribute(element, "asyncAfter").strip() == "true",
         loops=loops,

@@ -11,12 +11,17 @@ from urllib.parse import urlencode
 from worker.engine.transport import Transport
 from worker.errors import EngineDenied
 
-_DEFINITION, _INSTANCE = ("process definitions", 6), ("process instances", 8)
-_RIGHTS = {
-    "find the topics": (("READ", _DEFINITION),),
-    "fetch tasks": (("READ_INSTANCE", _DEFINITION), ("READ", _INSTANCE)),
-    "complete tasks": (("UPDATE_INSTANCE", _DEFINITION), ("UPDATE", _INSTANCE)),
-    "look up whether a completion got through": (("READ_HISTORY", _DEFINITION),),
+DEFINITION, INSTANCE, DEPLOYMENT = ("process definitions", 6), ("process instances", 8), ("deployments", 9)
+SPECIFIC = "where the engine has enforceSpecificVariablePermission"
+RIGHTS = {
+    "find the topics and read the models": (("READ", DEFINITION),),
+    "fetch tasks and find the processes that call theirs": (("READ_INSTANCE", DEFINITION), ("READ", INSTANCE)),
+    "complete tasks and keep their threads": (("UPDATE_INSTANCE", DEFINITION), ("UPDATE", INSTANCE)),
+    "read schemas that are deployed with a model": (("READ", DEPLOYMENT),),
+    f"read files and lost threads from variables, {SPECIFIC}": (("READ_INSTANCE_VARIABLE", DEFINITION),),
+    "look up what was completed, and what has ended": (("READ_HISTORY", DEFINITION),),
+    "erase what the history has of conversations": (("DELETE_HISTORY", DEFINITION),),
+    f"find what to erase there, {SPECIFIC}": (("READ_HISTORY_VARIABLE", DEFINITION),),
 }
 """What we do, and the rights of which one suffices; the engine's numbers of resources are part of its API."""
 
@@ -52,7 +57,7 @@ def _clock_ahead(headers: Mapping[str, str], now: datetime) -> timedelta | None:
 async def _lacking(transport: Transport) -> tuple[str, ...]:
     lacking = []
     try:
-        for purpose, rights in _RIGHTS.items():
+        for purpose, rights in RIGHTS.items():
             if not any([await _is_granted(transport, right, number) for right, (_, number) in rights]):
                 choice = " or ".join(f"{right} on {resource}" for right, (resource, _) in rights)
                 lacking.append(f"to {purpose}: {choice}")

@@ -3,47 +3,48 @@
 import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from datetime import datetime
-from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from worker.domain import META_SUFFIX, THREAD_VARIABLE
-from worker.engine.failures import Reply, describe
+from worker.engine.failures import describe
+from worker.engine.lists import Lists
 from worker.engine.transport import Transport
 from worker.erasure import Trace
 from worker.errors import EngineDown
 
 AT_ONCE = 200
-"""Ids in one question, and rows in one answer: engines may be set up to refuse answers without a limit."""
+"""Ids in one question."""
 _META_FACTS = ({"assistant", "version", "thread"}, {"thread", "too_long"})
 
 
 class RestInstances:
     """Implements `erasure.Instances`. What the engine's user may not read is as if it were not there."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, lists: Lists) -> None:
         self._transport = transport
+        self._lists = lists
 
     async def running(self, ids: Collection[str]) -> frozenset[str]:
         """See `erasure.Instances.running`."""
         found: set[str] = set()
         for some in _portions(ids):
-            rows = await self._ask("/process-instance", {"processInstanceIds": some})
-            found.update(str(row.get("id")) for row in rows)
+            async for row in self._rows("/process-instance", {"processInstanceIds": some}):
+                found.add(str(row.get("id")))
         return frozenset(found)
 
     async def ended(self, ids: Collection[str]) -> Mapping[str, datetime | None]:
         """See `erasure.Instances.ended`."""
         found: dict[str, datetime | None] = {}
         for some in _portions(ids):
-            rows = await self._ask("/history/process-instance", {"processInstanceIds": some})
-            found |= {str(row.get("id")): _end(row) for row in rows}
+            async for row in self._rows("/history/process-instance", {"processInstanceIds": some}):
+                found[str(row.get("id"))] = _end(row)
         return found
 
     async def runs_with(self, business_key: str, tenants: frozenset[str | None] | None = None) -> bool:
         """See `erasure.Instances.runs_with`."""
         for whose in _of_tenants(tenants):
-            if await self._ask("/process-instance", {"businessKey": business_key, **whose}, most=1):
+            async for _ in self._rows("/process-instance", {"businessKey": business_key, **whose}, most=1):
                 return True
         return False
 
@@ -54,7 +55,7 @@ class RestInstances:
         found: dict[str, datetime | None] = {}
         for whose in _of_tenants(tenants):
             wanted = {"processInstanceBusinessKey": business_key, **whose}
-            async for row in self._pages("/history/process-instance", wanted):
+            async for row in self._rows("/history/process-instance", wanted):
                 found[str(row.get("id"))] = _end(row)
         return found
 
@@ -102,25 +103,11 @@ class RestInstances:
         """Read variables by the engine's own words; its patterns are SQL's, in which _ stands for any character."""
         whose = {"processInstanceId": instance} if past else {"processInstanceIdIn": [instance]}
         path = f"{'/history' if past else ''}/variable-instance"
-        return self._pages(path, {**whose, **wanted})
+        return self._rows(path, {**whose, **wanted})
 
-    async def _ask(self, path: str, wanted: Mapping[str, Any], most: int | None = None, first: int = 0) -> list[Any]:
-        # To instances the last one means nothing; values of variables stay texts by it.
-        query = urlencode({"firstResult": first, "maxResults": most or AT_ONCE, "deserializeValues": "false"})
-        reply: Reply = await self._transport.send("POST", f"{path}?{query}", wanted)
-        if reply.status != HTTPStatus.OK:
-            raise EngineDown(f"the engine does not answer {path}: {describe(reply)}")
-        return reply.value(list)
-
-    async def _pages(self, path: str, wanted: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        first = 0
-        # Where no order is asked for, engines sort by id.
-        while rows := await self._ask(path, wanted, first=first):
-            for row in rows:
-                yield row
-            first += len(rows)
-            if len(rows) < AT_ONCE:
-                return
+    def _rows(self, path: str, wanted: Mapping[str, Any], most: int | None = None) -> AsyncIterator[dict[str, Any]]:
+        # To instances this means nothing; values of variables stay texts by it.
+        return self._lists.rows(path, {"deserializeValues": "false"}, wanted, most=most)
 
 
 def _of_tenants(tenants: frozenset[str | None] | None) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -12,11 +13,12 @@ import structlog
 from worker.clock import monotonic
 from worker.domain import Definition, Task, Topic
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, TaskLost, WorkerError
+from worker.errors import BadModel, ReadRefused, TaskLost, WorkerError
 from worker.logs import Event
 
 READS_AT_ONCE = 8
 AFTER_FAILURE = timedelta(seconds=2)
+FIXED_LOOK = timedelta(seconds=10)
 
 log = structlog.get_logger()
 
@@ -43,13 +45,16 @@ class Survey:
 class Usage:
     """Who uses which topics in one definition, and which variables our tasks need. `unreadable` says why nobody knows.
 
-    A topic of ours that is not in `needs` needs every variable.
+    `passing`: the engine refused to tell, and is asked again. `activities` are the ids of our tasks. A topic of ours
+    that is not in `needs` needs every variable.
     """
 
     ours: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
     unreadable: str = ""
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    activities: frozenset[str] = frozenset()
+    passing: bool = False
 
     @classmethod
     def of(cls, definition: Definition) -> "Usage":
@@ -58,7 +63,8 @@ class Usage:
         ours = frozenset(each.topic for each in activities if each.is_ours)
         others = frozenset(each.topic for each in activities if not each.is_ours)
         needs = {topic: _joint(each.needs for each in activities if each.topic == topic) for topic in ours}
-        return cls(ours, others, needs={topic: names for topic, names in needs.items() if names is not None})
+        needs_some = {topic: names for topic, names in needs.items() if names is not None}
+        return cls(ours, others, needs=needs_some, activities=frozenset(each.id for each in activities if each.is_ours))
 
 
 def _joint(needs: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
@@ -79,7 +85,7 @@ class Definitions(Protocol):
         ...
 
     async def definition(self, definition_id: str) -> Definition:
-        """Return its external tasks. Raises BadModel, TaskLost."""
+        """Return its external tasks. Raises BadModel, ReadRefused, TaskLost."""
         ...
 
 
@@ -121,31 +127,30 @@ class Discovery:
     def serves(self, task: Task) -> bool:
         """See `ports.Topics.serves`. A topic on which a strange task came is polled by definitions from then on.
 
-        Nothing else would end this where we may fetch the tasks of a definition that we may not see. A task of a
-        definition so new that nobody looked at it yet may lack variables that it needs: it comes again after the look.
+        Nothing else would end this where we may fetch the tasks of a definition that we may not see. Of a definition
+        so new that nobody looked at it yet nobody knows whose its tasks are, or which variables they need: such a
+        task comes again after the look.
         """
-        if task.properties.get("service.type") != "assistant":
-            self._shared.add(task.topic)
-            return False
-        if task.process_definition_id in self._usages or self._takes_all(task.topic):
+        usage = self._usages.get(task.process_definition_id)
+        if usage is not None and task.activity_id in usage.activities:
             return True
-        if task.process_definition_id in self._strangers:  # and a look since then has not shown it
+        if usage is not None or task.process_definition_id in self._strangers:  # and a look since has not shown it
             self._shared.add(task.topic)
         self._strangers.add(task.process_definition_id)
         return False
-
-    def _takes_all(self, topic: str) -> bool:
-        """Whether tasks of this topic come with every variable, so that nothing a new definition needs is missing."""
-        return all(each.variables is None for each in self._topics or () if each.name == topic)
 
     def suspect(self) -> None:
         """See `ports.Topics.suspect`."""
         self._next_look = 0.0
 
+    async def definitions(self, topic: str) -> tuple[str, ...]:
+        """See `ports.Topics.definitions`."""
+        return tuple(sorted(id_ for id_, usage in self._usages.items() if topic in usage.ours))
+
     async def look(self) -> Survey:
         """Find the topics now. Raises EngineDown."""
         ids = relevant(await self._engine.deployed())
-        known = {id_: self._usages[id_] for id_ in ids if id_ in self._usages}
+        known = {id_: self._usages[id_] for id_ in ids if id_ in self._usages and not self._usages[id_].passing}
         self._usages = known | await self._read([id_ for id_ in ids if id_ not in known])
         return survey(self._usages, self._shared)
 
@@ -163,6 +168,8 @@ class Discovery:
             return Usage.of(await self._engine.definition(definition_id))
         except BadModel as exc:
             return Usage(unreadable=str(exc))
+        except ReadRefused as exc:
+            return Usage(unreadable=str(exc), passing=True)
         except TaskLost:
             return None
 
@@ -185,8 +192,11 @@ class Discovery:
 class FixedTopics:
     """Implements `ports.Topics` by names that a person chose: whatever comes on them is ours."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], engine: Definitions) -> None:
         self._topics = tuple(Topic(name) for name in sorted(set(names)))
+        self._engine = engine
+        self._definitions: tuple[str, ...] = ()
+        self._next_look = 0.0
 
     async def current(self) -> tuple[Topic, ...]:
         """Return the given topics."""
@@ -202,6 +212,14 @@ class FixedTopics:
 
     def suspect(self) -> None:
         """Do nothing: there is nothing to look for."""
+
+    async def definitions(self, topic: str) -> tuple[str, ...]:  # noqa: ARG002 - any of them may use any topic
+        """See `ports.Topics.definitions`: all that count, looked up a few times a minute at most."""
+        if monotonic() >= self._next_look:
+            self._next_look = monotonic() + FIXED_LOOK.total_seconds()
+            with suppress(WorkerError):  # what is known is good enough until the next look
+                self._definitions = tuple(relevant(await self._engine.deployed()))
+        return self._definitions
 
 
 def relevant(deployed: Iterable[Deployed]) -> list[str]:

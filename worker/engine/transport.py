@@ -26,6 +26,8 @@ COMPLETION = aiohttp.ClientTimeout(total=20, sock_connect=CONNECT_SECONDS)
 POLL_MARGIN_SECONDS = 5.0
 BODY_SECONDS = 20.0
 """What a poll's reply may take on its way: its tasks are locked for us already, so it should not be cut short."""
+LARGEST_ERROR = 100_000
+"""Bytes of an error's text that are read where a content was asked for."""
 IDLE_SECONDS = 10.0
 """Unused connections are closed before the server does it, which Spring Boot's Tomcat does after 20 s."""
 
@@ -114,8 +116,8 @@ class Transport:
         check(reply)
         return reply
 
-    async def download(self, path: str, most: int) -> bytes | None:
-        """Return the content behind a path, None if there is none or it has more than `most` bytes.
+    async def download(self, path: str, most: int) -> bytes | Reply | None:
+        """Return the content behind a path, None if it has more than `most` bytes, or the engine's own no.
 
         Raises what `send` raises.
         """
@@ -123,14 +125,14 @@ class Transport:
             async with self._session.request(
                 "GET", URL(self._base + path, encoded=True), timeout=COMPLETION, allow_redirects=False
             ) as response:
-                content = await _read(response, most)
+                content = await _read(response, most if response.status == HTTPStatus.OK else LARGEST_ERROR)
                 reply = Reply(response.status, content or b"", response.headers, monotonic())
         except (aiohttp.ClientError, OSError) as exc:
             raise unreachable(exc, self._host) from exc
         if reply.status == HTTPStatus.OK:
             return content
         check(reply)
-        return None
+        return reply
 
 
 async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:

@@ -70,7 +70,6 @@ def _topic(topic: Topic, lock_ms: int) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "topicName": topic.name,
         "lockDuration": lock_ms,
-        "includeExtensionProperties": True,
         "deserializeValues": False,
     }
     if topic.definitions:
@@ -117,7 +116,6 @@ def read_task(raw: Mapping[str, Any], fetched_at: float) -> Task:
             business_key=task.get_business_key(),
             tenant_id=task.get_tenant_id(),
             retries=raw.get("retries"),
-            properties=dict(raw.get("extensionProperties") or {}),
             variables={name: read_variable(each) for name, each in (raw.get("variables") or {}).items()},
         )
     except KeyError as exc:

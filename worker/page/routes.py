@@ -13,8 +13,8 @@ from starlette.types import Scope
 from worker.api import problems
 from worker.api.access import Grant, Viewer
 from worker.api.routes import Id, Part, Text, found
-from worker.conversations import ActivityCounts, Conversations, Instance, MessageFilter, Page
-from worker.errors import EngineDenied, EngineDown, TaskLost
+from worker.conversations import EVERYTHING, ActivityCounts, Conversations, Instance, MessageFilter, Page
+from worker.errors import EngineDenied, EngineDown, ReadRefused, TaskLost
 from worker.page.processes import Processes, State
 from worker.page.reading import Shown, shown
 
@@ -36,12 +36,16 @@ VIEWS = (
 
 @dataclass(frozen=True, slots=True)
 class Me:
-    """Who asks, and what the page may offer. `diagrams`: the part that draws them is installed."""
+    """Who asks, and what the page may offer. `diagrams`: the part that draws them is installed.
+
+    `left_out` says which tasks this worker does not serve, to those who may see every instance.
+    """
 
     role: Literal["viewer", "operator"]
     can_erase: bool
     guarded: bool
     diagrams: bool
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,18 @@ def routes(
     *,
     engine_name: str,
     can_erase: bool = False,
+    left_out: Callable[[], Sequence[str]] = tuple,
     vendor: Path = VENDOR,
 ) -> Callable[[FastAPI], None]:
     """Make the extension of the API's application that serves the page.
 
     `engine_name` is the engine that `processes` asks: of instances of others nothing is asked, their ids may be taken
-    there. `can_erase`: there is a route that erases.
+    there. `can_erase`: there is a route that erases. `left_out` says what the worker does not serve.
     """
 
     def extend(application: FastAPI) -> None:
         router = APIRouter()
-        _add_me(router, can_erase=can_erase, vendor=vendor)
+        _add_me(router, can_erase=can_erase, left_out=left_out, vendor=vendor)
         _add_reading(router, conversations)
         _add_processes(router, conversations, processes, engine_name)
         documented = problems.documented(401, 403, 404, 422, 429, 503)
@@ -85,13 +90,14 @@ def routes(
     return extend
 
 
-def _add_me(router: APIRouter, *, can_erase: bool, vendor: Path) -> None:
+def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequence[str]], vendor: Path) -> None:
     @router.get("/me")
     async def me(grant: Viewer) -> Me:
         """What this token may do."""
         diagrams = (vendor / "bpmn-js" / "viewer.js").is_file()
         guarded = grant.id != "local"
-        return Me(grant.role, can_erase and grant.role == "operator", guarded, diagrams)
+        named = left_out() if grant.limits == EVERYTHING else ()
+        return Me(grant.role, can_erase and grant.role == "operator", guarded, diagrams, named)
 
 
 def _add_reading(router: APIRouter, conversations: Conversations) -> None:
@@ -129,7 +135,7 @@ def _add_processes(router: APIRouter, conversations: Conversations, processes: P
             return Diagram(instance.definition_id, await processes.xml(instance.definition_id))
         except TaskLost:
             raise HTTPException(404, "The engine does not have this process definition any more.") from None
-        except EngineDown as exc:
+        except (EngineDown, ReadRefused) as exc:
             raise HTTPException(503, _away(exc)) from None
 
     @router.get("/instances/{instance_id}/states")
@@ -138,12 +144,12 @@ def _add_processes(router: APIRouter, conversations: Conversations, processes: P
         instance = await ours(instance_id, grant)
         try:
             return States(await processes.activity_states(instance.id))
-        except EngineDown as exc:
+        except (EngineDown, ReadRefused) as exc:
             raise HTTPException(503, _away(exc)) from None
 
 
-def _away(error: EngineDown) -> str:
-    if isinstance(error, EngineDenied):
+def _away(error: EngineDown | ReadRefused) -> str:
+    if isinstance(error, EngineDenied | ReadRefused):
         return "The engine does not let this worker see it: its user needs the right to read definitions and history."
     return "The engine cannot be asked now."
 

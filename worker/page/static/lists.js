@@ -12,6 +12,13 @@ const FIELDS = [
 ];
 
 export async function instances(page) {
+  const { left_out } = await get("/me", {}, page.signal); // asked anew: it changes while the page is open
+  const found = await instanceList(page);
+  if (left_out.length) found.content.splice(1, 0, note("Not served by this worker", "", h("ul", {}, left_out.map((each) => h("li", {}, name(each))))));
+  return found;
+}
+
+function instanceList(page) {
   return list(page, "Instances", "/instances", ["Process", "Business key", "State", "Started", "Conversations", "Messages"], (each) => [
     h("a", { href: `/instances/${id(each.id)}` }, name(each.definition_key), version(each), hidden(each.business_key || each.id)),
     each.business_key ? name(each.business_key) : "—",

@@ -1,0 +1,219 @@
+"""An engine that asks who may do what, and gives no list without a limit: each feature with its rights, and without."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.flow.rig import Rig
+from tests.models import ServiceTask, bpmn, line, process, unique
+from tests.rest import MOST, EngineRest, connect
+from tests.waiting import wait_until
+from worker import bootstrap, doctor
+from worker.dev.engine import JAVA_OPTIONS, Engine
+from worker.doctor import Level
+from worker.engine.info import DEFINITION, DEPLOYMENT, RIGHTS
+
+SCHEMA = '{"type": "object", "required": ["choice"], "properties": {"choice": {"type": "string"}}}'
+FILE = {"value": "U2VjcmV0IHBsYW4u", "type": "File", "valueInfo": {"filename": "plan.txt", "mimeType": "text/plain"}}
+
+
+@pytest.fixture(scope="module")
+def strict_engine(engine: Engine) -> Iterator[Engine]:
+    """One of the kind that all tests use."""
+    properties = f"{engine.kind}.bpm.generic-properties.properties"
+    options = (
+        f"-D{engine.kind}.bpm.authorization.enabled=true",
+        f"-D{properties}.query-max-results-limit={MOST}",
+        f"-D{properties}.enforce-specific-variable-permission=true",
+    )
+    with Engine(engine.kind, authenticate=True, java_options=(*JAVA_OPTIONS, *options)) as strict:
+        yield strict
+
+
+@dataclass
+class User:
+    """A user of the strict engine who gets rights one by one."""
+
+    rest: EngineRest
+    name: str = field(default_factory=lambda: unique("worker").replace("_", ""))
+
+    async def create(self) -> None:
+        profile = {"id": self.name, "firstName": self.name, "lastName": self.name}
+        await self.rest.post("user/create", {"profile": profile, "credentials": {"password": self.name}})
+
+    async def may(self, permission: str, resource: tuple[str, int], resource_id: str = "*") -> None:
+        """The engine has one row for each user and resource."""
+        about = {"userIdIn": self.name, "resourceType": resource[1], "resourceId": resource_id, "maxResults": MOST}
+        rows = await self.rest.get("authorization", **about)
+        if rows:
+            permissions = [*rows[0]["permissions"], permission]
+            await self.rest.put(f"authorization/{rows[0]['id']}", rows[0] | {"permissions": permissions})
+            return
+        row = {"type": 1, "userId": self.name, "resourceType": resource[1], "resourceId": resource_id}
+        await self.rest.post("authorization/create", row | {"permissions": [permission]})
+
+    async def may_all_but(self, *lacking: str) -> None:
+        """Grant what doctor and README list, but this."""
+        for rights in RIGHTS.values():
+            permission, resource = rights[0]
+            if f"{permission} on {resource[0]}" not in lacking:
+                await self.may(permission, resource)
+
+
+@pytest.fixture
+async def strict(rig: Rig, strict_engine: Engine) -> AsyncIterator[Rig]:
+    """The rig on the strict engine; `user` below works there."""
+    async with connect(strict_engine) as rest:
+        rig.rest = rest
+        yield rig
+
+
+@pytest.fixture
+async def user(strict: Rig) -> User:
+    """One without any right, as whom workers log in."""
+    user = User(strict.rest)
+    await user.create()
+    strict.settings |= {"engine_user": user.name, "engine_password": user.name}
+    return user
+
+
+def with_schema(rig: Rig) -> ServiceTask:
+    rig.provider.answer("Please do check", '{"choice": "A"}')
+    return rig.step("check", data_output_schema="check.json", data_input="-")
+
+
+async def deploy_with_schema(rig: Rig, *steps: ServiceTask) -> str:
+    """Deploy a model and its schema; its key."""
+    model = bpmn(*steps)
+    folder = rig.folder.parent
+    (folder / "model.bpmn").write_text(model.xml)
+    (folder / "check.json").write_text(SCHEMA)
+    await rig.rest.deploy(folder / "model.bpmn", folder / "check.json")
+    return model.key
+
+
+async def until_incident(rig: Rig, instance: str) -> str:
+    async def message() -> str | None:
+        return next((each["incidentMessage"] for each in await rig.rest.incidents(instance)), None)
+
+    said: str = await wait_until(message, 15, "an incident")
+    return said
+
+
+async def test_the_listed_rights_are_all_that_any_feature_needs(strict: Rig, user: User) -> None:
+    await user.may_all_but()
+    called = bpmn(strict.step("rate", service_thread="root", data_input="-"))
+    await strict.rest.deploy(called)
+    call = f'<bpmn:callActivity id="call" calledElement="{called.key}"/>'
+    caller = process(line(call))
+    await strict.rest.deploy(caller)
+    key = await deploy_with_schema(strict, with_schema(strict), strict.step("look", data_input="plan"))
+    await strict.start_worker(topics=())
+
+    instance = await strict.rest.start(key, {"plan": FILE})
+    calling = await strict.rest.start(caller)
+    for each in (instance, calling):
+        await strict.rest.wait_for_end(each)
+
+    assert any("Secret plan." in question for question in strict.questions())
+    async with bootstrap.connect(strict.build_settings()) as adapters:
+        engine = adapters.engine
+        assert (await engine.info()).lacking == ()
+        assert (await engine.activity_states(instance))["look"] == "done"
+        assert await engine.locked() == []
+        assert set(await engine.instances.ended([instance, calling])) == {instance, calling}
+        traces = await engine.instances.traces(instance, results=True)
+        for trace in traces:
+            await engine.instances.wipe(trace)
+        assert await engine.instances.traces(instance) == []
+    names = {trace.name for trace in traces}
+    assert {"assistant_thread_analyst", "look", "look_meta", "check_meta"} <= names
+
+
+async def test_a_schema_that_may_not_be_read_is_an_incident_of_its_task_alone(strict: Rig, user: User) -> None:
+    await user.may_all_but("READ on deployments")
+    key = await deploy_with_schema(strict, with_schema(strict))
+    fine = await strict.deploy(strict.step("frame"))
+    await strict.start_worker(topics=())
+
+    instance = await strict.rest.start(key)
+    said = await until_incident(strict, instance)
+    await strict.run(fine)
+
+    assert "'check.json'" in said
+    assert "the engine denies us a right: 403 AuthorizationException" in said
+    assert "'READ' permission on resource" in said
+    assert "of type 'Deployment'" in said
+    assert "grant it to the worker's user. Correct it, then set the retries again." in said
+
+    await user.may("READ", DEPLOYMENT)
+    [task] = await strict.rest.tasks(instance)
+    await strict.rest.put(f"external-task/{task['id']}/retries", {"retries": 1})
+    await strict.rest.wait_for_end(instance)
+
+
+async def test_a_file_that_may_not_be_read_is_an_incident_of_its_task_alone(strict: Rig, user: User) -> None:
+    await user.may_all_but("READ_INSTANCE_VARIABLE on process definitions")
+    model = await strict.deploy(strict.step("look", data_input="plan"))
+    fine = await strict.deploy(strict.step("frame"))
+    await strict.start_worker(topics=())
+
+    said = await until_incident(strict, await strict.rest.start(model, {"plan": FILE}))
+    await strict.run(fine)
+
+    assert "the variable 'plan' cannot be read" in said
+    assert "READ_INSTANCE_VARIABLE" in said
+
+
+async def test_a_caller_that_may_not_be_seen_is_an_incident_and_no_other_thread(strict: Rig, user: User) -> None:
+    """Engines hide what we may not see, so that the called process would look like one that nobody calls."""
+    called = bpmn(strict.step("rate", service_thread="root", data_input="-"))
+    await strict.rest.deploy(called)
+    caller = process(line(f'<bpmn:callActivity id="call" calledElement="{called.key}"/>'))
+    await strict.rest.deploy(caller)
+    for permission in ("READ", "READ_INSTANCE", "UPDATE_INSTANCE", "READ_HISTORY"):
+        await user.may(permission, DEFINITION, called.key)
+    await strict.start_worker(topics=())
+
+    instance = await strict.rest.start(caller)
+    said = await until_incident(strict, await called_by(strict, instance))
+
+    assert "the process that calls this one cannot be seen" in said
+    assert "READ_INSTANCE" in said
+    assert strict.provider.conversations() == {}
+
+
+async def test_a_user_who_may_not_complete_stops_no_other_task(strict: Rig, user: User) -> None:
+    await user.may("READ", DEFINITION)
+    await user.may("READ_INSTANCE", DEFINITION)
+    locked, fine = await strict.deploy(strict.step("locked")), await strict.deploy(strict.step("fine"))
+    await user.may("UPDATE_INSTANCE", DEFINITION, fine.key)
+    await strict.start_worker(topics=())
+
+    left = await strict.rest.start(locked)
+    for _ in range(3):
+        await strict.run(fine)
+    assert await strict.rest.state(left) == "ACTIVE"
+
+
+async def test_doctor_names_each_right_that_is_missing(strict: Rig, user: User) -> None:
+    await user.may_all_but("READ on deployments", "READ_INSTANCE_VARIABLE on process definitions")
+    rows = await doctor.findings(strict.build_settings(topics=()))
+
+    [row] = [each for each in rows if each.subject == "rights"]
+    assert row.level is Level.WARNING
+    assert "to read schemas that are deployed with a model: READ on deployments" in row.said
+    assert "READ_INSTANCE_VARIABLE on process definitions" in row.said
+    assert "UPDATE_INSTANCE" not in row.said
+
+
+async def called_by(rig: Rig, instance: str) -> str:
+    """The instance that this one calls."""
+
+    async def found() -> str | None:
+        rows = await rig.rest.get("process-instance", superProcessInstance=instance, maxResults=MOST)
+        return rows[0]["id"] if rows else None
+
+    id_: str = await wait_until(found, what="the called instance")
+    return id_

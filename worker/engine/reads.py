@@ -1,0 +1,168 @@
+"""Reads made for one task: what the engine refuses there is that task's trouble, unless the probe says otherwise."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TypeVar
+from urllib.parse import quote
+
+from worker.domain import Variable
+from worker.engine import wire
+from worker.engine.failures import Reply, describe, refusal
+from worker.engine.transport import Transport
+from worker.errors import BadModel, Conflict, EngineDenied, EngineDown, ReadRefused, TaskLost
+
+LARGEST_RESOURCE = 1_000_000
+DEEPEST_CALL = 100
+
+T = TypeVar("T")
+
+
+class Reads:
+    """Reads from one engine. `probe` returns if the engine works for us, and raises EngineDown if not.
+
+    All methods may raise ReadRefused and EngineDown.
+    """
+
+    def __init__(self, transport: Transport, probe: Callable[[], Awaitable[None]]) -> None:
+        self._transport = transport
+        self._probe = probe
+
+    async def get(self, path: str, what: str) -> Reply:
+        """Return a success or the engine's word that there is no such thing; `what` names it for people."""
+
+        async def asked() -> Reply:
+            reply = await self._transport.send("GET", path)
+            if reply.status != HTTPStatus.OK and not reply.missing:
+                raise _Refusal(reply)
+            return reply
+
+        return await self._judged(asked, what)
+
+    async def download(self, path: str, most: int, what: str) -> bytes | None:
+        """Return a content; None if there is none, or it has more than `most` bytes."""
+
+        async def asked() -> bytes | None:
+            reply = await self._transport.download(path, most)
+            if not isinstance(reply, Reply):
+                return reply
+            if reply.missing:
+                return None
+            raise _Refusal(reply)
+
+        return await self._judged(asked, what)
+
+    async def variable(self, process_instance_id: str, name: str) -> Variable | None:
+        """See `ports.Engine.variable`."""
+        try:
+            reply = await self.get(f"{variable_path(process_instance_id, name)}?deserializeValue=false", _called(name))
+        except ReadRefused:
+            await self.check_instance(process_instance_id)
+            raise
+        return None if reply.missing else wire.read_variable(reply.value(dict))
+
+    async def check_instance(self, process_instance_id: str) -> None:
+        """Raise TaskLost if there is no such instance. For its variables the engine then says 500, not 404."""
+        path = f"/process-instance/{quote(process_instance_id, safe='')}"
+        if (await self.get(path, "the process instance")).missing:
+            raise TaskLost("the engine has no such process instance")
+
+    async def content(self, execution_id: str, name: str, most: int) -> bytes | None:
+        """See `ports.Engine.content`. The path says instance, but finds what any execution sees."""
+        return await self.download(f"{variable_path(execution_id, name)}/data", most, _called(name))
+
+    async def xml(self, definition_id: str) -> str:
+        """Return a definition's BPMN as it was deployed. Raises TaskLost when it is deleted."""
+        path = f"/process-definition/{quote(definition_id, safe='')}/xml"
+        reply = await self.get(path, f"the definition {definition_id}")
+        if reply.missing:
+            raise TaskLost(f"the engine has no definition {definition_id}")
+        xml = reply.value(dict).get("bpmn20Xml")
+        if not isinstance(xml, str):
+            raise EngineDown(f"the engine's answer has no XML of definition {definition_id}")
+        return xml
+
+    async def root(self, process_instance_id: str) -> str:
+        """See `ports.Engine.root_instance`. Climbs: only the history, which may be off, knows the root at once."""
+        found = process_instance_id
+        for _ in range(DEEPEST_CALL):
+            path = f"/process-instance?subProcessInstance={quote(found, safe='')}&maxResults=1"
+            callers = (await self.get(path, "the calling process instance")).value(list)
+            if not callers:
+                await self._check_top(found)
+                return found
+            found = str(callers[0].get("id"))
+        raise BadModel(f"the process is called through more than {DEEPEST_CALL} call activities")
+
+    async def _check_top(self, process_instance_id: str) -> None:
+        """Raise ReadRefused where the history knows of a caller: engines hide those that we may not see."""
+        try:
+            reply = await self.get(f"/history/process-instance/{quote(process_instance_id, safe='')}", "the history")
+        except ReadRefused:
+            return
+        if not reply.missing and reply.value(dict).get("superProcessInstanceId"):
+            raise ReadRefused(
+                "the process that calls this one cannot be seen: the worker's user needs READ_INSTANCE on its "
+                "definition, or READ on process instances"
+            )
+
+    async def resource(self, definition_id: str, name: str) -> str:
+        """See `ports.Engine.resource`."""
+        what = f"the resource {name!r} of definition {definition_id}"
+        reply = await self.get(f"/process-definition/{quote(definition_id, safe='')}", what)
+        if reply.missing:
+            raise TaskLost(f"the engine has no definition {definition_id}")
+        deployment = f"/deployment/{quote(str(reply.value(dict).get('deploymentId')), safe='')}/resources"
+        rows = (await self.get(deployment, what)).value(list)
+        found = next((str(row.get("id")) for row in rows if row.get("name") == name), None)
+        if found is None:
+            lack = f"the deployment of {definition_id} has no resource {name!r}; deploy it with the model"
+            raise BadModel(f"property data.output.schema: {lack}")
+        content = await self.download(f"{deployment}/{quote(found, safe='')}/data", LARGEST_RESOURCE, what)
+        if content is None:
+            raise BadModel(f"property data.output.schema: {name!r} has more than {LARGEST_RESOURCE} bytes")
+        try:
+            return content.decode("utf-8-sig")
+        except UnicodeDecodeError as exc:
+            raise BadModel(f"property data.output.schema: {name!r} is not UTF-8 text") from exc
+
+    async def _judged(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
+        """Ask, and find out what a refusal means. A fault of the engine's is asked about twice: it may have passed."""
+        try:
+            return await ask()
+        except EngineDenied as exc:
+            await self._probe()
+            said = str(exc).rstrip(".")
+            raise ReadRefused(f"{what} cannot be read: {said}; grant it to the worker's user") from exc
+        except _Refusal as refused:
+            first = refused.reply
+        await self._probe()
+        try:
+            if first.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                return await ask()
+        except _Refusal as refused:
+            first = refused.reply
+        raise _refused(first, what)
+
+
+class _Refusal(Exception):
+    """The engine itself says no."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__()
+        self.reply = reply
+
+
+def _refused(reply: Reply, what: str) -> Conflict | ReadRefused:
+    error = refusal(reply)
+    return (
+        error if isinstance(error, Conflict) else ReadRefused(f"{what} cannot be read: {describe(reply)}".rstrip("."))
+    )
+
+
+def _called(name: str) -> str:
+    return f"the variable {name!r}"
+
+
+def variable_path(process_instance_id: str, name: str) -> str:
+    """Path of a variable that this instance or execution sees."""
+    return f"/process-instance/{quote(process_instance_id, safe='')}/variables/{quote(name, safe='')}"

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from time import monotonic
 
 import structlog
 
 from worker import metrics
+from worker.clock import monotonic
 from worker.domain import LeftOut, Task, Topic
 from worker.errors import EngineDenied, Refused, WorkerError
 from worker.logs import Event

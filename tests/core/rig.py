@@ -18,6 +18,7 @@ from worker.handler import TaskHandler
 from worker.lease import Leases
 from worker.poller import Poller
 from worker.record import Rules
+from worker.sieve import Sieve
 from worker.slots import Slots
 from worker.threads import RedisThreads
 from worker.turn import Turn
@@ -153,7 +154,7 @@ class Core:
             stopping.is_set,
         )
         topics = topics or FakeTopics()
-        poller = Poller(engine, topics, room, handler, dependencies, stopping, GRACE_SECONDS)
+        poller = Poller(engine, Sieve(engine, topics), room, handler, dependencies, stopping, GRACE_SECONDS)
         worker = Worker(engine, topics, dependencies, room, turn, handler, poller, stopping, asyncio.Event())
         self._workers.append(worker)
         return worker
@@ -168,7 +169,7 @@ class Core:
         finally:
             await worker.stop()
 
-    async def until(self, true: Callable[[], object], within: timedelta = timedelta(hours=3)) -> None:
+    async def until(self, true: Callable[[], object], within: timedelta = timedelta(minutes=30)) -> None:
         """Let time pass until this is true."""
         async with asyncio.timeout(within.total_seconds()):
             while not true():  # noqa: ASYNC110 - time costs nothing here, and nothing tells when it is true

@@ -36,6 +36,7 @@ CORE = {
     "lease",
     "delivery",
     "waiting",
+    "sieve",
     "slots",
     "dependencies",
     "pauses",

@@ -63,8 +63,8 @@ def worker_id() -> str:
 
 
 @asynccontextmanager
-async def connect(settings: Settings) -> AsyncIterator[Adapters]:
-    """Open every adapter; nothing is reached yet."""
+async def connect(settings: Settings, *, reads_only: bool = False) -> AsyncIterator[Adapters]:
+    """Open every adapter; nothing is reached yet. `reads_only`: the transcript is neither made nor changed."""
     async with AsyncExitStack() as stack:
         url = settings.redis_url.get_secret_value()
         redis = await stack.enter_async_context(
@@ -84,14 +84,17 @@ async def connect(settings: Settings) -> AsyncIterator[Adapters]:
             ledger=RedisLedger(redis, **mine),
         )
         if settings.keeps_transcript:
-            adapters = await _with_transcript(adapters, settings, stack)
+            adapters = await _with_transcript(adapters, settings, stack, reads_only=reads_only)
         yield failpoints.armed(adapters)
 
 
-async def _with_transcript(adapters: Adapters, settings: Settings, stack: AsyncExitStack) -> Adapters:
+async def _with_transcript(
+    adapters: Adapters, settings: Settings, stack: AsyncExitStack, *, reads_only: bool
+) -> Adapters:
     from worker import transcript  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
-    database = await stack.enter_async_context(transcript.open_database(settings.transcript_url.get_secret_value()))
+    url = settings.transcript_url.get_secret_value()
+    database = await stack.enter_async_context(transcript.open_database(url, reads_only=reads_only))
     return replace(
         adapters,
         transcript=transcript.SqlTranscript(database),

@@ -39,6 +39,7 @@ class Event(StrEnum):
     JOURNAL_NOT_WRITTEN = "journal_not_written"
     RECORD_CORRUPT = "record_corrupt"
     TRANSCRIPT_DOWN = "transcript_down"
+    TRANSCRIPT_DAMAGED = "transcript_damaged"
     TRANSCRIPT_UP = "transcript_up"
     API_CRASHED = "api_crashed"
     RECORDER_CRASHED = "recorder_crashed"

@@ -5,7 +5,7 @@ import random
 from collections import deque
 from contextlib import suppress
 from datetime import timedelta
-from typing import Self
+from typing import Literal, Self
 
 import structlog
 
@@ -36,7 +36,7 @@ class Recorder:
         self._transcript = transcript
         self._woken = asyncio.Event()
         self._kept: deque[Exchange] = deque()
-        self._down = False
+        self._state: Literal["unknown", "up", "down"] = "unknown"
         self._draining: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
@@ -87,8 +87,14 @@ class Recorder:
             return False
 
     async def drain(self) -> bool:
-        """Carry over what is due now. False if the transcript or Redis cannot be used."""
+        """Carry over what is due now. False if the transcript or Redis cannot be used.
+
+        One that was not used yet, or was down, is tried first: whoever runs the worker hears of trouble when it starts,
+        not with the first answer, and nothing is claimed meanwhile that could not be written.
+        """
         try:
+            if self._state != "up":
+                await self._transcript.ping()
             await self._kept_first()
             while pending := deque(await self._outbox.claim(AT_ONCE)):
                 await self._record_all(pending)
@@ -96,9 +102,9 @@ class Recorder:
         except (TranscriptDown, StoreDown) as exc:
             self._tell_down(exc)
             return False
-        if self._down:
-            self._down = False
+        if self._state == "down":
             log.info(Event.TRANSCRIPT_UP)
+        self._state = "up"
         return True
 
     async def _kept_first(self) -> None:
@@ -146,6 +152,6 @@ class Recorder:
 
     def _tell_down(self, exc: Exception) -> None:
         metrics.EXCHANGES.labels("delayed").inc()
-        if not self._down:
-            self._down = True
+        if self._state != "down":
+            self._state = "down"
             log.warning(Event.TRANSCRIPT_DOWN, reason=str(exc))

@@ -27,7 +27,7 @@ class FreshConversations:
     def __getattr__(self, name: str) -> Any:
         async def call(*arguments: Any, **options: Any) -> Any:
             async with open_database(self._url) as database:
-                database._migrated = True  # when it was filled
+                database._ready = True  # when it was filled
                 return await getattr(SqlConversations(database), name)(*arguments, **options)
 
         return call

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.records import exchange, key
 from tests.waiting import wait_until
@@ -63,6 +64,9 @@ class Moody:
         self._refuses = refuses
         self.calls = 0
 
+    async def ping(self) -> None:
+        """It answers, and takes nothing all the same."""
+
     async def record(self, given: Exchange) -> None:
         self.calls += 1
         if self.away:
@@ -91,6 +95,30 @@ async def test_a_thousand_turns_while_the_store_is_away_are_all_there_afterwards
     assert await parts.recorded() == [turn.answer for turn in turns]
     assert await parts.outbox.backlog() == 0
     assert moody.calls == 1003
+
+
+async def test_a_store_that_is_dead_from_the_start_is_said_at_once_and_not_said_to_be_back_before_it_is(
+    parts: Parts,
+) -> None:
+    class Dead(Moody):
+        async def ping(self) -> None:
+            if self.away:
+                raise TranscriptDown("away. Mend it.")
+
+    dead = Dead(parts.transcript, away=1)
+    busy = recorder(parts, dead)
+    with structlog.testing.capture_logs() as captured:
+        assert [await busy.drain() for _ in range(3)] == [False] * 3
+        await parts.answer(exchange(1))
+        assert not await busy.drain()
+        assert len(await parts.outbox.claim(10)) == 1, "nothing was claimed that could not be written"
+        dead.away = 0
+        assert await busy.drain()
+
+    assert [(line["event"], line.get("reason")) for line in captured] == [
+        ("transcript_down", "away. Mend it."),
+        ("transcript_up", None),
+    ]
 
 
 async def test_one_row_that_is_never_taken_delays_no_other(parts: Parts) -> None:

@@ -1,4 +1,4 @@
-"""`python -m worker run` as a process of its own, told everything by its environment."""
+"""`python -m worker …` as a process of its own, told everything by its environment."""
 
 import asyncio
 import json
@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -81,3 +83,26 @@ async def refused(env: Mapping[str, str]) -> tuple[int, str]:
     )
     assert done.stdout == ""
     return done.returncode, done.stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed for programs."""
+        return json.loads(self.out)
+
+
+async def assistant_worker(env: Mapping[str, str], *arguments: str, folder: Path | None = None) -> Ran:
+    """Run a command of the worker's to its end, in a folder if that matters."""
+    command = (sys.executable, "-m", "worker", *arguments)
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=dict(env), capture_output=True, check=False, timeout=60, text=True, cwd=folder
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)

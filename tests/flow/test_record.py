@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.flow.command import started
+from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.models import unique
 from tests.waiting import wait_until
@@ -176,3 +178,36 @@ async def test_a_transcript_that_is_away_does_not_keep_a_thread_from_being_recre
 
     assert (meta["use"], meta["seeded"]) == ("recreated", 0)
     assert [text.splitlines()[0] for text in said[::2]] == ["# Step1"]
+
+
+@BOTH_DATABASES
+async def test_a_database_that_is_dead_at_the_start_is_said_then_and_work_goes_on(
+    kept: Rig, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    url, advice = f"postgresql://me:secret@127.0.0.1:{unused_tcp_port}/record", "TRANSCRIPT_URL, the server"
+    if kept.settings["transcript_url"].startswith("sqlite"):
+        (tmp_path / "away").touch()
+        url, advice = f"sqlite:///{tmp_path}/away/transcript.db", "TRANSCRIPT_URL, and the rights on that folder"
+    async with started(kept, transcript_url=url) as worker:
+        await wait_until(lambda: worker.lines("transcript_down"), what="the line")
+        [line] = worker.lines("transcript_down")
+        assert advice in line["reason"]
+        assert "secret" not in line["reason"]
+        await worker.until_ready()
+        await kept.run(await kept.deploy(kept.step("frame", data_input="-")))
+        assert len(worker.lines("transcript_down")) == 1
+
+
+async def test_a_file_that_is_damaged_at_the_start_is_said_and_what_is_said_waits_in_redis(
+    kept: Rig, tmp_path: Path
+) -> None:
+    (tmp_path / "transcript.db").write_text("no database, but a text of some length " * 1000)
+    async with started(kept) as worker:
+        await wait_until(lambda: worker.lines("transcript_damaged"), what="the line")
+        await kept.run(await kept.deploy(kept.step("frame", data_input="-")))
+        async with kept.redis() as redis:
+            assert await redis.zcard("assistant-worker:default:unrecorded") == 1
+        [line] = worker.lines("transcript_damaged")
+        assert line["file"] == str(tmp_path / "transcript.db")
+        assert ".recover" in line["advice"]
+    assert (tmp_path / "transcript.db").read_text().startswith("no database")

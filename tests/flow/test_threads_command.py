@@ -1,41 +1,24 @@
 """`assistant-worker threads …` and `transcript search`, as operators run them."""
 
 import asyncio
-import json
-import subprocess
-import sys
-from dataclasses import dataclass
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
-from tests.flow.command import environment
+from tests.flow import command
+from tests.flow.command import Ran, environment
 from tests.flow.rig import Rig
 from tests.models import Model
 from tests.waiting import wait_until
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
+from worker.transcript import SqlTranscript, open_database
 
 
 async def assistant_worker(rig: Rig, *arguments: str, **settings: object) -> Ran:
-    command = (sys.executable, "-m", "worker", *arguments)
-    env = environment(rig, **settings)
-    done = await asyncio.to_thread(
-        subprocess.run, command, env=env, capture_output=True, check=False, timeout=60, text=True
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return await command.assistant_worker(environment(rig, **settings), *arguments)
 
 
 async def ran(rig: Rig, model: Model, **options: Any) -> str:
@@ -194,6 +177,8 @@ async def test_repair_lists_queued_runs_and_cancels_them_on_request(kept: Rig) -
         (["threads", "erase", "i", "--dry-run"], {}, 2),
         (["threads", "erase", "--receipt", "4711"], {}, 2),
         (["threads", "show", "nobody"], {}, 2),
+        (["threads", "show", "nobody"], {"transcript_url": "sqlite:///no/record.db"}, 1),
+        (["threads", "erase", "--ended", "--dry-run"], {"transcript_url": "sqlite:///no/record.db"}, 1),
         (["threads", "show", "i"], {"transcript_url": "off"}, 2),
         (["threads", "list"], {"redis_url": "redis://127.0.0.1:1/0"}, 1),
         (["threads", "erase", "i"], {"redis_url": "redis://127.0.0.1:1/0"}, 1),
@@ -203,6 +188,8 @@ async def test_repair_lists_queued_runs_and_cancels_them_on_request(kept: Rig) -
 async def test_what_cannot_be_done_is_said_with_an_exit_code(
     kept: Rig, arguments: list[str], settings: dict[str, object], code: int
 ) -> None:
+    async with open_database(kept.settings["transcript_url"]) as database:
+        await SqlTranscript(database).ping()  # a record that has nothing
     done = await assistant_worker(kept, *arguments, **settings)
 
     assert done.code == code
@@ -215,3 +202,38 @@ async def test_help_has_an_example_and_the_exit_codes(kept: Rig) -> None:
         done = await assistant_worker(kept, *arguments, "--help")
         assert f"Example:  assistant-worker {' '.join(arguments)}" in done.out
         assert "Exit codes:" in done.out
+
+
+async def test_commands_beside_a_worker_cost_no_turn_and_leave_its_file_whole(kept: Rig, tmp_path: Path) -> None:
+    model = await kept.deploy(kept.step("frame", data_input="-"))
+    async with command.started(kept) as worker:
+        port = worker.lines("worker_started")[0]["api_port"]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as page:
+
+            async def reads() -> int:
+                async with page.get("/api/sessions") as reply:
+                    return reply.status
+
+            async def turns(count: int) -> list[str]:
+                """Turns that are written while the page reads, so that several connections are used."""
+                *found, statuses = await asyncio.gather(
+                    *(ran(kept, model) for _ in range(count)), asyncio.gather(*(reads() for _ in range(20)))
+                )
+                assert set(statuses) == {200}
+                return [str(each) for each in found]
+
+            instances = await turns(4)
+            assert (await assistant_worker(kept, "transcript", "search", "please")).code == 0
+            instances += await turns(4)
+            erased = instances.pop()
+            assert (await assistant_worker(kept, "threads", "erase", erased)).code == 0
+            assert (await assistant_worker(kept, "threads", "show", erased)).code == 2
+            instances += await turns(4)
+        await asyncio.to_thread(worker.stop)
+        assert worker.lines("worker_stopped")
+
+    with closing(sqlite3.connect(tmp_path / "transcript.db")) as file:
+        assert file.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    for instance in instances:
+        assert (await assistant_worker(kept, "threads", "show", instance)).code == 0
+    assert (await assistant_worker(kept, "threads", "show", erased)).code == 2

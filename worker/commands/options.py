@@ -58,7 +58,9 @@ def _export(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "erase conversations at the provider, in Redis, in the transcript, and our variables in the engine"
-    added = _add(commands, "threads", "erase", what, "threads erase --business-key order-7 --json > receipt.json")
+    added = _add(
+        commands, "threads", "erase", what, "threads erase --business-key order-7 --json > receipt.json", writes=True
+    )
     whose = _subject(added)
     whose.add_argument(
         "--ended", action="store_true", help="do now what retention has to do: see RETENTION_THREADS_DAYS"
@@ -74,7 +76,7 @@ def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _repair(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "list turns that are stuck: calls past their deadline, runs that the provider queues"
-    added = _add(commands, "threads", "repair", what, "threads repair --cancel")
+    added = _add(commands, "threads", "repair", what, "threads repair --cancel", writes=True)
     added.add_argument("--cancel", action="store_true", help="cancel their runs at the provider; workers do the rest")
 
 
@@ -97,7 +99,14 @@ def _subject(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveGro
 
 
 def _add(
-    commands: "Commands[argparse.ArgumentParser]", module: str, name: str, what: str, example: str, *, json: bool = True
+    commands: "Commands[argparse.ArgumentParser]",
+    module: str,
+    name: str,
+    what: str,
+    example: str,
+    *,
+    json: bool = True,
+    writes: bool = False,
 ) -> argparse.ArgumentParser:
     added = commands.add_parser(
         name,
@@ -108,7 +117,7 @@ def _add(
     )
     if json:
         added.add_argument("--json", action="store_true", help="for programs")
-    added.set_defaults(command=lambda options: _run(module, name, options))
+    added.set_defaults(command=lambda options: _run(module, name, options), writes=writes)
     return added
 
 
@@ -125,13 +134,18 @@ async def _at_work(work: Work, chosen: settings.Settings, options: argparse.Name
     from worker.errors import Permanent, WorkerError  # noqa: PLC0415 - as above
 
     try:
-        async with bootstrap.connect(chosen) as adapters:
+        async with bootstrap.connect(chosen, reads_only=_only_reads(options)) as adapters:
             return await work(Desk(chosen, adapters), options)
     except Permanent:
         raise
     except WorkerError as exc:
         tables.complain(str(exc))
         return 1
+
+
+def _only_reads(options: argparse.Namespace) -> bool:
+    """Whether a command changes nothing: all but `erase` and `repair`, and of those what only looks."""
+    return not options.writes or bool(getattr(options, "dry_run", False) or getattr(options, "receipt", None))
 
 
 def _count(text: str) -> int:

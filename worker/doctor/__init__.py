@@ -28,7 +28,7 @@ async def findings(settings: Settings) -> list[Finding]:
     """Look at everything. Raises Permanent where the settings do not even allow to begin."""
     known, about_specs = await specs.load(settings)
     async with AsyncExitStack() as stack:
-        adapters = await stack.enter_async_context(bootstrap.connect(settings))
+        adapters = await stack.enter_async_context(bootstrap.connect(settings, reads_only=True))
         url = settings.redis_url.get_secret_value()
         inspection = await stack.enter_async_context(
             Inspection.open(url, settings.redis_prefix, settings.redis_ca_file)

@@ -1,23 +1,23 @@
 """One database: reached when it is first used, brought up to date then, and closed at the end."""
 
 import asyncio
-import os
 import re
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.script import ScriptDirectory
+import structlog
 from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from worker.conversations import TranscriptDown, Unstorable
 from worker.errors import Permanent
-from worker.transcript.failures import ERRORS, translated
-from worker.transcript.tables import VERSION_TABLE
+from worker.logs import Event
+from worker.transcript import migrating
+from worker.transcript.failures import ERRORS, is_damage, translated
+from worker.transcript.file import SAVE, File
 
 T = TypeVar("T")
 
@@ -28,27 +28,42 @@ CONNECT_SECONDS = 5
 COMMAND_SECONDS = 30
 MIGRATION_SECONDS = 1800
 """An index on many years' messages takes its time."""
+CHECK_SECONDS = 10
+"""How long a file is looked through for damage before it is used."""
 
 FORMS = "sqlite:///folder/file.db, sqlite:////folder/file.db or postgresql://user:password@host:5432/database"
 
 
-class Database:
-    """Connections to it, for the event loop that opened it. Raises TranscriptDown, Unstorable."""
+log = structlog.get_logger()
 
-    def __init__(self, engine: AsyncEngine, migrating: AsyncEngine) -> None:
+
+class Database:
+    """Connections to it, for the event loop that opened it. Raises TranscriptDown, Unstorable.
+
+    `file` is SQLite's. One that is damaged is not used any more, even if it looks whole again: connections of ours
+    still have what it was. One that `reads_only` takes the tables as they are, and refuses those of other versions.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, migrating: AsyncEngine, file: File | None = None, *, reads_only: bool = False
+    ) -> None:
         self._engine = engine
         self._migrating = migrating
+        self._file = file
+        self._reads_only = reads_only
         self._loop = asyncio.get_running_loop()
-        self._migrated = False
-        self._migration = asyncio.Lock()
+        self._ready = False
+        self._preparation = asyncio.Lock()
+        self._damage = ""
+        self._closing = threading.Event()
         self._writes = set[asyncio.Task[Any]]()
         # SQLite has one writer; its own waiting is a sleep that may starve one of many.
-        self._turn = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+        self._turn = asyncio.Lock() if file else None
 
     @property
     def is_sqlite(self) -> bool:
         """Whether it is the embedded one."""
-        return self._engine.dialect.name == "sqlite"
+        return self._file is not None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -58,7 +73,7 @@ class Database:
             async with self._engine.connect() as connection:
                 yield connection
         except ERRORS as exc:
-            raise translated(exc) from exc
+            raise self._meant(exc) from exc
 
     async def write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Do some work in one transaction, and return when it is on disk; an error undoes it all.
@@ -78,6 +93,8 @@ class Database:
             raise
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        if self._reads_only:
+            raise RuntimeError("the record was opened to be read")
         try:
             await self._prepare()
             async with self._writer() as connection:
@@ -85,7 +102,7 @@ class Database:
                 await connection.commit()
                 return done
         except ERRORS as exc:
-            raise translated(exc) from exc
+            raise self._meant(exc) from exc
 
     async def empty_log(self) -> None:
         """Have SQLite move its log of writes into the file: the log still has what they replaced.
@@ -98,10 +115,11 @@ class Database:
                 driver: Any = raw.driver_connection
                 await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # not within a transaction
         except ERRORS as exc:
-            raise translated(exc) from exc
+            raise self._meant(exc) from exc
 
     async def close(self) -> None:
         """Let what is being written come to its end, and hang up."""
+        self._closing.set()
         if self._writes:
             await asyncio.wait(self._writes)
         await self._engine.dispose()
@@ -119,12 +137,25 @@ class Database:
         # Connections and locks belong to a loop; used from another one they would hang, or lose what they were given.
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("the record was opened in another event loop")
-        if self._migrated:
+        if self._damage:
+            raise TranscriptDown(self._damage)
+        if self._ready:
             return
-        async with self._migration:
-            if not self._migrated:
-                await self._migrate()
-                self._migrated = True
+        async with self._preparation:
+            if not self._ready:
+                await self._get_ready()
+                self._ready = True
+
+    async def _get_ready(self) -> None:
+        if self._reads_only:
+            async with self._engine.connect() as connection:
+                await connection.run_sync(migrating.check)
+            return
+        if self._file is not None:
+            self._file.make()
+            if found := await asyncio.to_thread(self._file.damage, CHECK_SECONDS, self._closing):
+                raise self._damaged(self._file, found)
+        await self._migrate()
 
     async def _migrate(self) -> None:
         """Bring the tables up to date; of many that start at once one does, and the others wait for it."""
@@ -133,39 +164,42 @@ class Database:
                 await connection.execution_options(**_WRITES)
                 if not self.is_sqlite:
                     await connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": MIGRATING})
-                await connection.run_sync(_upgrade)
+                await connection.run_sync(migrating.upgrade)
                 await connection.commit()
         finally:
             if self._migrating is not self._engine:
                 await self._migrating.dispose()
 
+    def _meant(self, exc: Exception) -> TranscriptDown | Unstorable:
+        """Say what an error means, and use a file that is damaged no more."""
+        if self._file is not None and is_damage(exc):
+            return self._damaged(self._file, type(exc).__name__)
+        return translated(exc)
+
+    def _damaged(self, file: File, found: str) -> TranscriptDown:
+        if not self._damage:
+            self._damage = f"The record's file {file.path} is damaged, or no file of SQLite at all ({found}). {SAVE}"
+            log.error(Event.TRANSCRIPT_DAMAGED, file=str(file.path), found=found, advice=SAVE)
+        return TranscriptDown(self._damage)
+
 
 _WRITES = {"writes": True}
-_STEPS = ScriptDirectory(str(Path(__file__).with_name("migrations")))
-
-
-def _upgrade(connection: Connection) -> None:
-    # Without Alembic's own environment, whose globals two that start at once in one process would mix up.
-    context = MigrationContext.configure(
-        connection,
-        opts={
-            "version_table": VERSION_TABLE,
-            "transactional_ddl": True,  # SQLite's too, as its transactions are begun by us
-            "fn": lambda revision, _: _STEPS._upgrade_revs("head", revision),  # noqa: SLF001 - as alembic.command does
-        },
-    )
-    context.run_migrations(op=Operations(context))
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[Database]:
-    """Open a database by its address; nothing is reached yet. Raises Permanent for an address that cannot be one."""
+async def open_database(url: str, *, reads_only: bool = False) -> AsyncIterator[Database]:
+    """Open a database by its address; nothing is reached yet. Raises Permanent for an address that cannot be one.
+
+    One that `reads_only` makes and changes nothing, neither file nor folder nor tables.
+    """
     parts = _parsed(url)
     if parts.drivername == "sqlite":
-        engine = migrating = _sqlite(parts)
+        file = File(parts.database or "")
+        engine = _sqlite(parts, file, reads_only=reads_only)
+        database = Database(engine, engine, file, reads_only=reads_only)
     else:
-        engine, migrating = _postgresql(parts, COMMAND_SECONDS), _postgresql(parts, MIGRATION_SECONDS)
-    database = Database(engine, migrating)
+        engine = _postgresql(parts, COMMAND_SECONDS, reads_only=reads_only)
+        database = Database(engine, _postgresql(parts, MIGRATION_SECONDS), reads_only=reads_only)
     try:
         yield database
     finally:
@@ -190,27 +224,28 @@ def _parsed(url: str) -> URL:
     return parts
 
 
-def _sqlite(parts: URL) -> AsyncEngine:
+_WRITERS_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",  # a commit that was reported outlives a power cut
+    "foreign_keys = ON",
+    "secure_delete = ON",  # what is erased is overwritten
+)
+
+
+def _sqlite(parts: URL, file: File, *, reads_only: bool) -> AsyncEngine:
     engine = create_async_engine(parts.set(drivername="sqlite+aiosqlite"), hide_parameters=True)
-    path = Path(parts.database or "")
 
     @event.listens_for(engine.sync_engine, "do_connect")
-    def make_file(*_: Any) -> None:
-        # Nobody else reads what was said; SQLite's other files take over these rights.
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    def find(_: Any, __: Any, arguments: list[Any], options: dict[str, Any]) -> None:
+        file.check()
+        arguments[0] = file.address(reads_only=reads_only)
+        options["uri"] = True
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: Any, _: Any) -> None:
         connection.isolation_level = None  # the driver begins no transactions by its own rules
         cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout = {BUSY_MS}",
-            "journal_mode = WAL",
-            "synchronous = FULL",  # a commit that was reported outlives a power cut
-            "foreign_keys = ON",
-            "secure_delete = ON",  # what is erased is overwritten
-        ):
+        for pragma in (f"busy_timeout = {BUSY_MS}", *(() if reads_only else _WRITERS_PRAGMAS)):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -223,7 +258,8 @@ def _sqlite(parts: URL) -> AsyncEngine:
     return engine
 
 
-def _postgresql(parts: URL, command_seconds: float) -> AsyncEngine:
+def _postgresql(parts: URL, command_seconds: float, *, reads_only: bool = False) -> AsyncEngine:
+    session = {"application_name": "assistant-worker"} | ({"default_transaction_read_only": "on"} if reads_only else {})
     return create_async_engine(
         parts.set(drivername="postgresql+asyncpg"),
         hide_parameters=True,
@@ -232,6 +268,6 @@ def _postgresql(parts: URL, command_seconds: float) -> AsyncEngine:
         connect_args={
             "timeout": CONNECT_SECONDS,
             "command_timeout": command_seconds,
-            "server_settings": {"application_name": "assistant-worker"},
+            "server_settings": session,
         },
     )

@@ -1,6 +1,7 @@
 """What a database's errors mean: this row will never be taken, or the database cannot be used now."""
 
 import asyncio
+import sqlite3
 from typing import Any
 
 from alembic.util import CommandError
@@ -11,6 +12,9 @@ from worker.conversations import TranscriptDown, Unstorable
 ERRORS = (sql.SQLAlchemyError, CommandError, OSError, OverflowError, asyncio.TimeoutError)
 """Everything that a statement or a connection may raise."""
 
+NEWER = "The record was written by a newer worker than this one. Update this worker."
+
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _ROW_CLASSES = ("22", "23", "54")
 """SQLSTATE classes that speak of this row: its data, a constraint, a limit of size."""
 
@@ -20,12 +24,18 @@ def translated(exc: Exception) -> TranscriptDown | Unstorable:
     state = _state(exc)
     name = f"{type(exc).__name__} {state}".strip()
     if isinstance(exc, CommandError):
-        return TranscriptDown("The record was written by a newer worker than this one. Update this worker.")
+        return TranscriptDown(NEWER)
     if _is_about_the_row(exc, state):
         return Unstorable(f"the database will not take this row ({name})")
     return TranscriptDown(
         f"The record's database cannot be used ({name}). See TRANSCRIPT_URL, the server and its disk."
     )
+
+
+def is_damage(exc: Exception) -> bool:
+    """Whether a file of SQLite is none, or is broken inside."""
+    code: Any = getattr(getattr(exc, "orig", exc), "sqlite_errorcode", 0)
+    return (code & 0xFF) in _DAMAGE  # the rest of an extended code says where
 
 
 def _is_about_the_row(exc: Exception, state: str) -> bool:

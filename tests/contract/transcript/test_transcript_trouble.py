@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from tests.contract.transcript.conftest import Place, postgresql_place
 from tests.records import exchange
@@ -102,6 +103,52 @@ async def test_a_record_of_a_newer_worker_is_left_alone(place: Place) -> None:
             await SqlTranscript(opened).record(exchange(2))
 
     assert place.sql("SELECT count(*) FROM messages") == "2"
+
+
+async def tables(place: Place) -> set[str]:
+    catalogue = "sqlite_master" if place.is_sqlite else "information_schema.tables WHERE table_schema = 'public'"
+    return set(place.sql(f"SELECT {'name' if place.is_sqlite else 'table_name'} FROM {catalogue}").split())  # noqa: S608 - constants
+
+
+async def read(place: Place) -> int:
+    async with open_database(place.url, reads_only=True) as opened:
+        return (await SqlConversations(opened).counts(Filter(), within=EVERYTHING)).messages
+
+
+async def test_reading_an_empty_database_says_so_and_makes_no_table(place: Place) -> None:
+    assert await tables(place) == set()
+    with pytest.raises(TranscriptDown, match="record is empty"):
+        await read(place)
+    assert await tables(place) == set()
+
+
+async def test_reading_a_record_of_an_older_worker_says_so_and_does_not_migrate_it(place: Place) -> None:
+    async with open_database(place.url) as opened:
+        await SqlTranscript(opened).record(exchange(1))
+    place.sql("UPDATE transcript_version SET version_num = '0001'")
+
+    with pytest.raises(TranscriptDown, match=r"older version \(0001; this one is 0002\).*Start a worker"):
+        await read(place)
+
+    assert place.sql("SELECT version_num FROM transcript_version") == "0001"
+
+
+async def test_reading_a_record_of_a_newer_worker_says_so(place: Place) -> None:
+    async with open_database(place.url) as opened:
+        await SqlTranscript(opened).record(exchange(1))
+    place.sql("UPDATE transcript_version SET version_num = '9999'")
+    with pytest.raises(TranscriptDown, match="newer worker"):
+        await read(place)
+
+
+async def test_a_reader_is_refused_by_the_server_what_it_should_not_ask_for(postgresql: PostgreSQL) -> None:
+    place = postgresql_place(postgresql)
+    async with open_database(place.url) as opened:
+        await SqlTranscript(opened).record(exchange(1))
+    async with open_database(place.url, reads_only=True) as opened:
+        with pytest.raises(TranscriptDown, match="25006"):
+            async with opened.reading() as connection:
+                await connection.execute(text("DELETE FROM messages"))
 
 
 async def test_a_file_is_made_with_its_folder_for_its_owner_only(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""Which version a database's tables are of, and how they become those of this worker."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+
+from worker.conversations import TranscriptDown
+from worker.transcript.failures import NEWER
+from worker.transcript.tables import VERSION_TABLE
+
+_STEPS = ScriptDirectory(str(Path(__file__).with_name("migrations")))
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the tables up to date. Raises CommandError for those of a newer worker."""
+    # Without Alembic's own environment, whose globals two that start at once in one process would mix up.
+    context = _context(
+        connection,
+        transactional_ddl=True,  # SQLite's too, as its transactions are begun by us
+        fn=lambda revision, _: _STEPS._upgrade_revs("head", revision),  # noqa: SLF001 - as alembic.command does
+    )
+    context.run_migrations(op=Operations(context))
+
+
+def check(connection: Connection) -> None:
+    """Refuse tables that are not of this version, and change nothing. Raises TranscriptDown."""
+    found, wanted = _context(connection).get_current_revision(), _STEPS.get_current_head()
+    if found == wanted:
+        return
+    if found is None:
+        raise TranscriptDown("The record is empty: no worker has written to this database yet. See TRANSCRIPT_URL.")
+    if found not in {step.revision for step in _STEPS.walk_revisions()}:
+        raise TranscriptDown(NEWER)
+    what = f"The record is of an older version ({found}; this one is {wanted}), and reading does not change it."
+    raise TranscriptDown(f"{what} Start a worker of this version once: it brings the record up to date.")
+
+
+def _context(connection: Connection, **options: Any) -> MigrationContext:
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, **options})

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "worker"
 
 PURE = {
+    "refs",
     "domain",
     "conversations",
     "erasure",

@@ -17,6 +17,8 @@ WORKER = ROOT / "worker"
 
 PURE = {
     "refs",
+    "foreign",
+    "meta",
     "domain",
     "conversations",
     "erasure",

@@ -92,7 +92,7 @@ class Asking:
             self.model,
             self.entry.hold,
             self.entry.attempt,
-            Question(self.text, ref(self.task.id, self.entry.attempt)),
+            Question(self.text, ref(self.entry.hold.key, self.task.id, self.entry.attempt)),
             self.assistant,
             self.record,
             self.entry.asked,

@@ -1,7 +1,6 @@
 """The specs of ASSISTANTS_DIR: Markdown files with YAML front matter, read and checked as a whole at start."""
 
 import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from worker import schema
+from worker import foreign, schema
 from worker.domain import Assistant, thread_variable_name
 from worker.errors import Permanent, UnknownAssistant
 
@@ -166,10 +165,10 @@ def _output_schema(path: Path, said: Any) -> Mapping[str, Any] | None:
     value: Any = said
     if isinstance(said, str):
         try:
-            value = json.loads((path.parent / said).read_text("utf-8-sig"))
+            value = foreign.read((path.parent / said).read_text("utf-8-sig"))
         except OSError as exc:
             raise ValueError(f"{_quoted(said)} beside the spec cannot be read: {exc.strerror}") from exc
-        except (ValueError, RecursionError) as exc:
+        except ValueError as exc:
             raise ValueError(f"{_quoted(said)} is no JSON: {exc}") from exc
     flaw = schema.flaw(value)
     if flaw:

@@ -1,12 +1,15 @@
 """What the worker talks about: tasks, threads, questions and answers. Plain data, standard library only."""
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
+
+from worker.refs import ref_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,14 +252,13 @@ class Question:
         return f"{self.text}\n\n{ref_line(self.ref)}"
 
 
-def ref(task_id: str, attempt: int) -> str:
-    """12 hex digits that name one attempt of one task."""
-    return hashlib.sha256(f"{task_id}\n{attempt}".encode(errors="surrogatepass")).hexdigest()[:12]
+def ref(key: ThreadKey, task_id: str, attempt: int) -> str:
+    """12 hex digits that name one attempt of one task on one thread.
 
-
-def ref_line(ref: str) -> str:
-    """The line that marks a question."""
-    return f"(ref {ref})"
+    The thread is part of it because ids of tasks may be mere numbers, which another engine has as well.
+    """
+    named = json.dumps([key.engine, key.tenant, key.scope, key.assistant, task_id, attempt])
+    return hashlib.sha256(named.encode()).hexdigest()[:12]
 
 
 class Outcome(StrEnum):

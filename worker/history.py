@@ -10,6 +10,7 @@ import structlog
 from worker.conversations import EVERYTHING, Conversations, MessageFilter, Role, TranscriptDown, every, session_id
 from worker.domain import BYTES_PER_TOKEN, Said, Seed, ThreadKey
 from worker.logs import Event
+from worker.refs import defused
 
 PAGE = 100
 PATIENCE_SECONDS = 5.0
@@ -63,7 +64,8 @@ class History:
         async with aclosing(newest_first):
             async for message in newest_first:
                 if message.role is Role.USER:
-                    yield [Said("user", message.content), *answer]
+                    # As a message of a user it could be taken for a question of ours, should it end like one.
+                    yield [Said("user", defused(message.content)), *answer]
                     answer = []
                 else:
                     answer = [Said("assistant", message.content)] if message.content else []

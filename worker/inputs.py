@@ -1,10 +1,9 @@
 """Which variables go into a question: those that the task declares, or every one that can be read, within a budget."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
+from worker import meta
 from worker.domain import BYTES_PER_TOKEN, META_SUFFIX, THREAD_VARIABLE, Activity, Task, Thread, Variable
 from worker.ports import Engine
 from worker.properties import TaskProperties
@@ -57,12 +56,12 @@ def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[s
 
     What a thread has said itself is told by the meta variable beside it, which names the thread.
     """
-    metas = {name: meta for name, each in task.variables.items() if (meta := read_meta(name, each))}
+    metas = {name: known for name, each in task.variables.items() if (known := meta.read(name, each.value))}
     said = {
         known
-        for name, meta in metas.items()
-        if thread is not None and meta.get("thread") == thread.id
-        for known in (name.removesuffix(META_SUFFIX), *_names(meta.get("fields")))
+        for name, told in metas.items()
+        if thread is not None and told.thread == thread.id
+        for known in (name.removesuffix(META_SUFFIX), *told.fields)
     }
     left = said | metas.keys() | activity.parameters | ENGINES_OWN
     return {
@@ -84,21 +83,6 @@ def is_text_file(variable: Variable) -> bool:
     """Whether this is a file whose content can be shown."""
     kind = variable.info.get("mimeType") or ""
     return variable.type == "File" and (kind.startswith(TEXT_TYPES) or kind.endswith(TEXT_SUFFIXES))
-
-
-def read_meta(name: str, variable: Variable) -> Mapping[str, Any]:
-    """Read a meta variable; empty for what is none of ours."""
-    if not name.endswith(META_SUFFIX) or not isinstance(variable.value, str):
-        return {}
-    try:
-        meta = json.loads(variable.value)
-    except (ValueError, RecursionError):
-        return {}
-    return meta if isinstance(meta, dict) and meta.keys() >= {"thread"} else {}
-
-
-def _names(value: Any) -> list[str]:
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
 def _within(variables: Mapping[str, Variable], budget: int) -> Inputs:

@@ -31,6 +31,7 @@ class Event(StrEnum):
     TURN_CRASHED = "turn_crashed"
     THREAD_VARIABLE_REJECTED = "thread_variable_rejected"
     THREAD_VARIABLE_NOT_WRITTEN = "thread_variable_not_written"
+    VARIABLE_SKIPPED = "variable_skipped"
     THREAD_NOT_SEEDED = "thread_not_seeded"
     THREAD_DISCARDED = "thread_discarded"
     HOLD_LOST = "hold_lost"

@@ -8,6 +8,7 @@ from worker.domain import Activity, Task, Variable
 from worker.errors import BadModel
 from worker.inputs import Inputs, is_text_file
 from worker.properties import prompt_parameter
+from worker.refs import defused
 
 INDENT = "    "
 """Values stand indented, so that no line of a variable can look like a heading or a ref of ours."""
@@ -35,7 +36,7 @@ def text(task: Task, activity: Activity, inputs: Inputs, *, json_wanted: bool = 
     if repair:
         sections += ["## Correction", f"Your last answer to this could not be used:\n\n{_indented(repair)}"]
         sections.append("Give the whole answer again, corrected.")
-    return "\n\n".join(sections).encode(errors="replace").decode()  # half characters cannot be sent
+    return defused("\n\n".join(sections).encode(errors="replace").decode())  # half characters cannot be sent
 
 
 def _input(name: str, variable: Variable | None, left_out: bool) -> str:

@@ -1,6 +1,5 @@
 """What a task says it wants: its extension properties, defined in one table and checked. Pure."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
-from worker import schema
+from worker import foreign, schema
 from worker.domain import LOOP_COUNTER, META_SUFFIX, Activity, Definition, Outcome, Task, declared_inputs
 from worker.errors import BadModel
 
@@ -219,8 +218,8 @@ def _schema(value: str) -> Mapping[str, Any] | str | None:
 def parsed_schema(text: str, place: str) -> Mapping[str, Any]:
     """Read a JSON Schema, which nobody may change then. Raises BadModel, which names the place."""
     try:
-        read = json.loads(text)
-    except (ValueError, RecursionError) as exc:
+        read = foreign.read(text)
+    except ValueError as exc:
         raise BadModel(f"{place} is no JSON: {exc}") from exc
     flaw = schema.flaw(read)
     if flaw:

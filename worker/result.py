@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from worker import schema
+from worker import meta, schema
 from worker.domain import META_SUFFIX, Answer, Assistant, Outcome, Thread, Variable
 from worker.properties import ResultType, TaskProperties
 from worker.schema import Mistake
 
 LONGEST_STRING = 4000
 """UTF-16 units that a String variable holds on every database but Oracle (2000 there); more is error code 10002."""
-LONGEST_META = 2000
 LONGEST_DETAIL = 200
 
 
@@ -165,7 +164,7 @@ def _file(text: str, form: Form) -> Variable:
 
 
 def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored_as: str) -> str:
-    meta: dict[str, Any] = {
+    told: dict[str, Any] = {
         "assistant": assistant.name,
         "version": assistant.version,
         "model": answer.model or assistant.model,
@@ -183,5 +182,5 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         "type": form.type,
         "stored_as": stored_as,
     }
-    text = json.dumps(meta, separators=(",", ":"))
-    return text if len(text) < LONGEST_META else json.dumps({"thread": str(meta["thread"])[:100], "too_long": True})
+    text = json.dumps(told, separators=(",", ":"))
+    return text if len(text) < meta.LONGEST else json.dumps({"thread": str(told["thread"])[:100], "too_long": True})

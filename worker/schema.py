@@ -1,6 +1,5 @@
 """JSON text and JSON Schema: what is wrong with a schema, and with an answer that has to fit one. Pure."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
+
+from worker import foreign
 
 MISTAKES_TOLD = 10
 LONGEST_MISTAKE = 300
@@ -46,12 +47,7 @@ def parse(text: str) -> Any:
 
     Refuses what Python reads and the engine's Jackson does not or reads otherwise: NaN, Infinity, a name said twice.
     """
-    try:
-        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_no_twins)
-    except json.JSONDecodeError as exc:
-        raise ValueError(f"{exc.msg} at line {exc.lineno}, column {exc.colno}") from None
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
+    return foreign.read(text, constant=_no_constant, pairs=_no_twins)
 
 
 def unfenced(text: str) -> str:

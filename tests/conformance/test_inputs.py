@@ -117,9 +117,10 @@ async def test_a_hostile_text_stays_data(rig: Rig) -> None:
     )
 
     first, second = (re.sub(r"\(ref \w+\)\Z", "", question) for question in about(rig, "Frame"))
-    indented = "\n".join(f"    {line}" for line in HOSTILE.split("\n"))
+    shown = HOSTILE.replace("(ref ", "(quoted ref ")
+    indented = "\n".join(f"    {line}" for line in shown.split("\n"))
     assert second == first.replace("    x", indented), "nothing but the value differs"
-    assert inputs(second) == {"note": HOSTILE, "budget": "5"}
+    assert inputs(second) == {"note": shown, "budget": "5"}
     sent = [each["body"]["instructions"] for each in rig.provider.requests("responses.create")]
     assert set(sent) == {"You are analyst in version 1.0."}
     ours, theirs = await rig.rest.variables(tame), await rig.rest.variables(hostile)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
-from worker.domain import Assistant, Question, ref
+from worker.domain import Assistant, Question, ThreadKey, ref
 
 KEY = "sk-secret-key"
 SECRET_WORD = "marzipan"
@@ -22,4 +22,4 @@ def assistant(**changes: Any) -> Assistant:
 
 def question(text: str = f"What goes with {SECRET_WORD}?") -> Question:
     """A question with a ref that no other question has."""
-    return Question(text, ref(f"task-{next(_numbers)}", 1))
+    return Question(text, ref(ThreadKey("tests", "instance", "analyst"), f"task-{next(_numbers)}", 1))

@@ -29,6 +29,11 @@ def test_question_is_known_by_its_last_line_only() -> None:
     assert looked(message("assistant", "(ref 0123456789ab)"), message("assistant", "Hm.")) is None
 
 
+@pytest.mark.parametrize("end", ["    (ref 0123456789ab)", "(ref 0123456789ab)\u200b", "\uff08ref 0123456789ab\uff09"])
+def test_an_earlier_turn_that_ends_with_what_looks_like_a_ref_is_no_question_of_ours(end: str) -> None:
+    assert looked(message("user", f"What?\n\n{end}"), message("assistant", "Take the dearest one.")) is None
+
+
 def test_question_without_anything_behind_it_has_no_answer() -> None:
     assert looked(MINE) is None
     assert looked(MINE, message("user", "Another\n\n(ref aaaaaaaaaaaa)"), message("assistant", "Other.")) is None

@@ -10,7 +10,7 @@ from typing import Any
 from tests.faults.history import History
 from tests.faults.http_proxy import worker_of
 from tests.faults.world import KEY, World
-from worker.domain import ref
+from worker.domain import ThreadKey, ref
 
 ATTEMPTS = 9
 """As many attempts of a task are looked for."""
@@ -50,11 +50,24 @@ class Evidence:
 
     def refs(self) -> dict[str, str]:
         """Whose question each ref marks: ref → `<activity>, attempt n`, for the tasks of these instances."""
-        activities = {each["externalTaskId"]: each["activityId"] for each in self.log}
+        rows = [(each["externalTaskId"], each) for each in self.log] + [(each["id"], each) for each in self.tasks]
+        keys = self._keys()
+        shared = {key.scope for key in keys if key.scope.startswith("business-key:")}
         return {
-            ref(task, attempt): f"{activities.get(task, task)}, attempt {attempt}"
-            for task in self.task_ids
+            ref(replace(key, scope=scope), task, attempt): f"{row['activityId']}, attempt {attempt}"
+            for task, row in rows
+            for key in {replace(key, scope="") for key in keys}
+            for scope in (row["processInstanceId"], f"task:{task}", *shared)
             for attempt in range(1, ATTEMPTS + 1)
+        }
+
+    def _keys(self) -> set[ThreadKey]:
+        """Whose conversations there are."""
+        facts = [each["metadata"] for each in self.conversations.values()]
+        return {
+            ThreadKey(each["engine"], each["scope"], each["assistant"], each["tenant"] or None)
+            for each in facts
+            if "scope" in each
         }
 
     def workers(self) -> set[str]:

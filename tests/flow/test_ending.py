@@ -846,6 +846,49 @@ async def test_an_order_that_nobody_can_read_holds_up_no_other(kept: Rig) -> Non
         assert final.completed_at is not None
 
 
+HOSTILE_METAS = {
+    "deep_meta": "[" * 3999,
+    "cut_meta": '{"assistant": "analyst", "version": "1.0", "thread": ',
+    "number_meta": '{"assistant": 1, "version": {}, "thread": [[]], "response": {}, "fields": 7}',
+    "fields_meta": '{"thread": null, "too_long": 1e999, "fields": [1, null, {"a": []}, "goal_not", "goal_not"]}',
+}
+"""What somebody may have written into variables that are called like ours; the last two even look like ours."""
+
+
+async def test_hostile_variables_that_are_called_like_ours_keep_nothing_from_being_erased(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker()
+    hostile, hostile_thread = await ran(kept, model, variables=HOSTILE_METAS)
+    sound, sound_thread = await ran(kept, model)
+    async with hands(kept) as hand:
+        receipt = await hand.erase(hostile, results=True)
+        await hand.erase(sound, results=True)
+
+        assert receipt.completed_at is not None
+        assert not hand.has_thread(hostile_thread)
+        assert not hand.has_thread(sound_thread)
+        assert (await kept.rest.variables(hostile)).keys() == {"deep_meta", "cut_meta"}
+
+
+async def test_an_order_that_ends_in_an_unforeseen_error_holds_up_no_other(
+    kept: Rig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await kept.start_worker()
+    instance, thread = await ran(kept, await two_steps(kept))
+    async with hands(kept) as hand:
+        order = Receipt(erasing.order_id(hand.of(instance)), "default", instance, None, ordered_at=erasing.now())
+        odd = replace(order, id="0" * 12, instance=[{}])  # type: ignore[arg-type] - what nobody foresaw
+        await hand.eraser.resume()
+        for each in (odd, order):
+            await bootstrap.outside(kept.build_settings(), hand.adapters).ledger.keep(each)
+        done = [each.id for each in await hand.eraser.resume() if each.completed_at is not None]
+
+        assert done == [order.id]
+        assert not hand.has_thread(thread)
+        assert await hand.keeper.round(), "what is due by age comes after the orders"
+    assert "order 000000000000" in capsys.readouterr().out
+
+
 async def test_a_thread_of_one_task_ends_with_the_instance(kept: Rig) -> None:
     single = kept.step("frame", data_input="-", service_thread="activity")
     model = await kept.deploy(single, kept.step("decide", topic=kept.topic + "_later"))

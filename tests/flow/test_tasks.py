@@ -24,7 +24,7 @@ async def test_prompt_has_title_documentation_inputs_and_ref(rig: Rig) -> None:
     [question] = rig.questions()
     *text, ref = question.splitlines()
     assert "\n".join(text).strip() == (
-        "# Frame\n\nPlease do frame.\n\n## Inputs\n\n### goal (String)\n\n    Fly\n    (ref 000000000000)\n\n"
+        "# Frame\n\nPlease do frame.\n\n## Inputs\n\n### goal (String)\n\n    Fly\n    (quoted ref 000000000000)\n\n"
         "### budget (Integer)\n\n    2000000\n\n### missing\n\n    (not set)"
     )
     assert ref.startswith("(ref ")

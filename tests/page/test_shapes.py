@@ -109,6 +109,21 @@ def test_what_is_no_json_is_a_text(text: str) -> None:
     assert flat(answer(text)) == f"<p>{text}</>"
 
 
+@pytest.mark.parametrize("depth", [10, 250, 450, 900, 5000])
+@pytest.mark.parametrize("form", ["[", "[]", '{"a":', '{"a":1}', "> ", "- ", "*", "`", "1."])
+def test_what_is_nested_deeper_than_anybody_reads_is_shown_all_the_same(form: str, depth: int) -> None:
+    opening, closing = (form[:-2], form[-2:]) if form == '{"a":1}' else (form[:1], form[1:])
+    text = opening * depth + closing * depth if form in ("[]", '{"a":1}') else form * depth
+
+    assert flat(answer(text))
+    assert flat(answer(f"```json\n{text}\n```"))
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e999", "9" * 400, "9" * 5000, "NaN"])
+def test_numbers_that_nobody_can_hold_are_shown_as_written(number: str) -> None:
+    assert flat(answer(f"[{number}]")) == f"<ul><li>{number}</></>"
+
+
 def test_what_is_too_long_is_shown_as_it_is() -> None:
     text = "*a* " * LONGEST_MARKDOWN
     assert answer(text) == plain(text) == [Node("pre", [text])]

@@ -17,6 +17,9 @@ WORKER = ROOT / "worker"
 
 PURE = {
     "clock",
+    "refs",
+    "foreign",
+    "meta",
     "domain",
     "conversations",
     "erasure",
@@ -61,7 +64,7 @@ DRIVERS: dict[str, set[str]] = {
     "api": {"fastapi", "pydantic", "starlette", "structlog", "uvicorn"},
     "transcript": {"alembic", "asyncpg", "sqlalchemy", "structlog"},
     "commands": {"pydantic", "rich"},
-    "doctor": {"rich"},
+    "doctor": {"aiohttp", "rich"},
     "ending": {"structlog"},
     "page": {"fastapi", "markdown_it", "pydantic", "starlette", "structlog"},
     "cli": set(),

@@ -10,25 +10,40 @@ from hypothesis import strategies as st
 
 from tests.samples import ACTIVITY, LONE_SURROGATE
 from worker import domain
-from worker.domain import Question, ThreadKey, ref, ref_line
+from worker.domain import Question, ThreadKey, ref
+from worker.refs import ref_line
 
 ANY_TEXT = st.text(st.characters())
 """With lone surrogates, which JSON can carry and UTF-8 cannot."""
 
 
+KEY = ThreadKey("default", "3f1c", "analyst")
+
+
 def test_ref_of_a_task_never_changes() -> None:
     # Refs stand on threads that outlive any version of the worker.
-    assert ref("6c1bd2e4-c6e1-11f0-9c8f-0242ac110002", 1) == "cc9718af740b"
+    assert ref(KEY, "6c1bd2e4-c6e1-11f0-9c8f-0242ac110002", 1) == "469eeb53b294"
 
 
-@given(ANY_TEXT, st.integers(1, 10**9))
-def test_ref_is_twelve_hex_digits_of_any_id(task_id: str, attempt: int) -> None:
-    assert re.fullmatch("[0-9a-f]{12}", ref(task_id, attempt))
+@given(ANY_TEXT, ANY_TEXT, st.integers(1, 10**9))
+def test_ref_is_twelve_hex_digits_of_any_id(scope: str, task_id: str, attempt: int) -> None:
+    assert re.fullmatch("[0-9a-f]{12}", ref(ThreadKey("e", scope, "a"), task_id, attempt))
 
 
 def test_every_attempt_of_every_task_has_its_own_ref() -> None:
-    refs = {ref(f"task-{number}", attempt) for number in range(100) for attempt in range(1, 11)}
+    refs = {ref(KEY, f"task-{number}", attempt) for number in range(100) for attempt in range(1, 11)}
     assert len(refs) == 1000
+
+
+def test_tasks_of_two_engines_that_count_their_ids_have_refs_of_their_own() -> None:
+    keys = [
+        ThreadKey("one", "42", "analyst"),
+        ThreadKey("two", "42", "analyst"),
+        ThreadKey("one", "42", "analyst", "north"),
+        ThreadKey("one", "42", "critic"),
+        ThreadKey("one", "task:42", "analyst"),
+    ]
+    assert len({ref(key, "42", 1) for key in keys}) == len(keys)
 
 
 @given(ANY_TEXT)

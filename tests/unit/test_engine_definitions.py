@@ -1,12 +1,16 @@
 """A definition's XML is read as its modeler meant it, and hostile XML does no harm."""
 
+import re
 from typing import Any
+from xml.etree.ElementTree import Element, tostring
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.models import ServiceTask, bpmn
 from worker.domain import Activity
-from worker.engine.definitions import read
+from worker.engine.definitions import BPMN, DEEPEST, EXTENSIONS, LONGEST, MOST_ELEMENTS, read
 from worker.errors import BadModel
 
 
@@ -97,6 +101,58 @@ def test_xml_that_is_none_or_hostile_is_a_bad_model(xml: Any) -> None:
         read("key:1:1", xml)
 
 
-def test_deep_nesting_does_no_harm() -> None:
-    depth = 20_000
-    assert read("id", "<a>" * depth + "</a>" * depth).activities == {}
+def nested(depth: int) -> str:
+    """A definition with a task inside of so many sub-processes, each in a loop."""
+    model = bpmn(ServiceTask("inside", "topic", properties={"service.type": "assistant"}))
+    loop = "<bpmn:multiInstanceLoopCharacteristics/>"
+    begin, task, end = re.split("(<bpmn:serviceTask.*</bpmn:serviceTask>)", model.xml, flags=re.DOTALL)
+    inside = f"<bpmn:subProcess>{loop}" * depth + task + "</bpmn:subProcess>" * depth
+    return f"{begin}{inside}{end}"
+
+
+def test_a_task_is_read_at_any_depth_that_people_draw() -> None:
+    assert read("id", nested(100)).activities["inside"].loops == 100
+
+
+@pytest.mark.parametrize("depth", [DEEPEST, 1000, 20_000])
+def test_what_is_nested_deeper_than_anybody_draws_is_a_bad_model_that_says_so(depth: int) -> None:
+    with pytest.raises(BadModel, match=f"key:1:1 is too large to be served: it is nested deeper than {DEEPEST}"):
+        read("key:1:1", nested(depth))
+    with pytest.raises(BadModel, match="nested deeper"):
+        read("key:1:1", "<a>" * depth + "<b/>" + "</a>" * depth)
+
+
+def test_what_is_larger_than_anybody_draws_is_a_bad_model_that_says_so() -> None:
+    with pytest.raises(BadModel, match=f"too large to be served: it has more than {LONGEST} characters"):
+        read("key:1:1", f"<a>{'x' * LONGEST}</a>")
+    with pytest.raises(BadModel, match=f"too large to be served: it has more than {MOST_ELEMENTS} elements"):
+        read("key:1:1", f"<a>{'<b/>' * MOST_ELEMENTS}</a>")
+
+
+TAGS = st.sampled_from(
+    [f"{BPMN}{name}" for name in ("process", "subProcess", "serviceTask", "endEvent", "messageEventDefinition")]
+    + [f"{BPMN}{name}" for name in ("extensionElements", "documentation", "multiInstanceLoopCharacteristics")]
+    + [f"{EXTENSIONS[0]}{name}" for name in ("properties", "property", "inputOutput", "inputParameter")]
+)
+ATTRIBUTES = st.dictionaries(
+    st.sampled_from(["id", "name", "value", f"{EXTENSIONS[0]}type", f"{EXTENSIONS[1]}topic"]),
+    st.sampled_from(["external", "assistant", "service.type", "", "${x}", "\u2028"]),
+)
+
+
+@st.composite
+def elements(draw: st.DrawFn, depth: int = 4) -> Element:
+    element = Element(draw(TAGS), draw(ATTRIBUTES))
+    element.text = draw(st.sampled_from([None, "", " text "]))
+    if depth:
+        element.extend(draw(st.lists(elements(depth - 1), max_size=3)))
+    return element
+
+
+@given(elements())
+def test_elements_in_any_place_and_with_any_attributes_are_read_or_said_to_be_wrong(root: Element) -> None:
+    try:
+        found = read("key:1:1", tostring(root, "unicode"))
+    except BadModel:
+        return
+    assert all(activity.id == id_ for id_, activity in found.activities.items())

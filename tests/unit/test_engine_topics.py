@@ -60,7 +60,7 @@ class Deployments:
     """What stands in an engine; definitions map topics to whether they are ours, or are the error that they raise."""
 
     def __init__(self) -> None:
-        self.definitions: dict[str, Mapping[str, bool] | WorkerError] = {}
+        self.definitions: dict[str, Mapping[str, bool] | Exception] = {}
         self.failure: WorkerError | None = None
         self.looks = 0
         self.read: list[str] = []
@@ -74,7 +74,7 @@ class Deployments:
     async def definition(self, definition_id: str) -> Definition:
         self.read.append(definition_id)
         said = self.definitions[definition_id]
-        if isinstance(said, WorkerError):
+        if isinstance(said, Exception):
             raise said
         properties = {True: {"service.type": "assistant"}, False: {"service.type": "mail"}}
         activities = {topic: Activity(topic, "", topic, properties=properties[ours]) for topic, ours in said.items()}
@@ -222,6 +222,18 @@ async def test_an_unreadable_definition_is_told_once_and_a_deleted_one_never(
             clock.now += 10
     assert [line["event"] for line in lines] == [Event.TOPICS, Event.TOPIC_NOT_SERVED]
     assert deployments.read.count("bad") == deployments.read.count("good") == 1
+
+
+async def test_a_definition_that_is_odd_in_a_way_that_nobody_foresaw_is_not_served_and_named(
+    discovery: Discovery, deployments: Deployments
+) -> None:
+    deployments.definitions = {"odd": RecursionError("quotes the model"), "good": {"t": True}}
+    with capture_logs() as lines:
+        assert await discovery.current() == (Topic("t"),)
+    [said] = [line for line in lines if line["event"] == Event.TOPIC_NOT_SERVED]
+    assert said["definition"] == "odd"
+    assert said["reason"] == "definition odd cannot be read: an unforeseen RecursionError"
+    assert "quotes the model" not in str(lines)
 
 
 async def test_topics_are_logged_when_they_change(discovery: Discovery, deployments: Deployments, clock: Clock) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import ipaddress
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import Scope
 
+from worker import foreign
 from worker.conversations import EVERYTHING, Limits
 from worker.errors import Permanent
 
@@ -53,8 +53,8 @@ class Access:
         if not setting.strip():
             return cls()
         try:
-            tokens = json.loads(setting)
-        except (ValueError, RecursionError):
+            tokens = foreign.read(setting)
+        except ValueError:
             raise Permanent(_FORM) from None  # the cause quotes the tokens
         if not isinstance(tokens, dict) or not tokens:
             raise Permanent(_FORM)

@@ -14,10 +14,14 @@ from worker.domain import Definition
 from worker.engine import RestEngine, Survey
 from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, ReadRefused, TaskLost
+from worker.errors import BadModel, ReadRefused, TaskLost, WorkerError
 from worker.settings import Settings
 
 AREA = "deployed models"
+_UNREAD = (
+    "Deploy it again as well-formed XML; where it is too large, make processes of their own of its sub-processes; "
+    "where the engine refuses it, do as its words say."
+)
 _NOTHING = "Deploy a model whose external tasks have the property service.type=assistant; see also the rights above."
 
 
@@ -65,6 +69,10 @@ async def read(engine: RestEngine) -> Models:
                 models.unreadable[id_] = str(exc)
             except TaskLost:
                 return  # deleted meanwhile
+            except WorkerError:
+                raise
+            except Exception as exc:  # noqa: BLE001 - the others are to be looked at all the same
+                models.unreadable[id_] = f"definition {id_} cannot be read: an unforeseen {type(exc).__name__}"
 
     await asyncio.gather(*map(read_one, ids))
     return models
@@ -124,8 +132,12 @@ def _left_out(label: str, topic: str) -> Finding:
 def _unread(models: Models) -> Iterator[Finding]:
     for id_, reason in sorted(models.unreadable.items()):
         said = f"{reason}; its tasks for assistants, if any, are left alone"
-        advice = "Deploy it again from a file that is well-formed XML; if it is refused, do as the engine's words say."
-        yield _finding(models.labels[id_], Level.WARNING, said, advice)
+        yield _finding(
+            models.labels[id_],
+            Level.WARNING,
+            said,
+            _UNREAD,
+        )
 
 
 def judged(models: Models, specs: Specs | None) -> Iterator[Finding]:

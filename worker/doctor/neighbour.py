@@ -1,10 +1,10 @@
 """A worker that runs on this machine: what it says that it cannot serve."""
 
-import json
 from http import HTTPStatus
 
 import aiohttp
 
+from worker import foreign
 from worker.doctor.checks import Check, Finding, Level
 from worker.settings import Settings
 
@@ -29,7 +29,7 @@ async def _left_out(settings: Settings) -> list[str]:
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.health_port}/readyz"
     try:
         async with aiohttp.ClientSession(timeout=_LIMITS) as client, client.get(address) as reply:
-            said = json.loads(await reply.text()) if reply.status < HTTPStatus.INTERNAL_SERVER_ERROR else {}
+            said = foreign.read(await reply.text()) if reply.status < HTTPStatus.INTERNAL_SERVER_ERROR else {}
     except (aiohttp.ClientError, OSError, ValueError):
         return []
     named = said.get("left_out") if isinstance(said, dict) else None

@@ -13,9 +13,9 @@ from worker import metrics
 from worker.conversations import Subject, Transcript
 from worker.domain import Hold
 from worker.ending.looking import CONVERSATION, LOOK, RESPONSE, Found, Search
-from worker.ending.outside import Outside, cancel_runs, holding, now, runs
+from worker.ending.outside import Outside, cancel_runs, holding, now, runs, why
 from worker.erasure import Kept, Receipt, Status, Step, Store
-from worker.errors import Permanent, StoreDown, WorkerError
+from worker.errors import Permanent, StoreDown
 from worker.logs import Event
 
 LANDING_TIME = timedelta(minutes=1)
@@ -50,8 +50,8 @@ class _Order:
 async def _tried(step: Step, work: Callable[[], Awaitable[int]]) -> Step:
     try:
         return step.removed(await work(), now())
-    except WorkerError as exc:
-        return step.kept(str(exc))
+    except Exception as exc:  # noqa: BLE001 - one thing that cannot be removed keeps none of the others
+        return step.kept(why(exc))
 
 
 class Eraser:
@@ -83,8 +83,8 @@ class Eraser:
             try:
                 known = await self._outside.ledger.receipt(order)
                 receipts += [await self._carry_out(known)] if known else []
-            except WorkerError as exc:
-                log.warning(Event.END_DELAYED, what=f"order {order}", reason=str(exc))
+            except Exception as exc:  # noqa: BLE001 - nor does an order
+                log.warning(Event.END_DELAYED, what=f"order {order}", reason=why(exc))
         metrics.ERASURES_OPEN.set(len(await self._outside.ledger.open_orders()))
         return receipts
 
@@ -103,12 +103,12 @@ class Eraser:
     async def _came_back(self, order: _Order) -> bool:
         """Whether an instance runs (again), or that cannot be told; then everything open stays open."""
         try:
-            why = "an instance of it runs" if await runs(self._outside.instances, order.receipt.subject) else ""
-        except WorkerError as exc:
-            why = str(exc)
-        if why:
-            await order.note(Step(Store.ENGINE, LOOK, why=why), *(step.kept(why) for step in order.receipt.open))
-        return bool(why)
+            reason = "an instance of it runs" if await runs(self._outside.instances, order.receipt.subject) else ""
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it cannot be told
+            reason = why(exc)
+        if reason:
+            await order.note(Step(Store.ENGINE, LOOK, why=reason), *(step.kept(reason) for step in order.receipt.open))
+        return bool(reason)
 
     async def _threads(self, order: _Order, found: Found) -> None:
         for key in dict.fromkeys(step.key for step in order.receipt.open if step.key is not None):
@@ -119,8 +119,9 @@ class Eraser:
                     await self._thread(order, mine, hold, kept)
             except StoreDown:
                 raise
-            except WorkerError as exc:
-                await order.note(*(s.kept(str(exc)) for s in mine if s in order.receipt.open))
+            except Exception as exc:  # noqa: BLE001 - nor does a thread
+                reason = why(exc)
+                await order.note(*(s.kept(reason) for s in mine if s in order.receipt.open))
 
     async def _thread(self, order: _Order, mine: list[Step], hold: Hold, kept: Kept) -> None:
         kept = replace(kept, thread=await self._outside.census.thread(kept.key))
@@ -162,9 +163,9 @@ class Eraser:
     async def _variables(self, order: _Order, found: Found) -> None:
         """Remove our variables, once nobody needs the threads' names any more that they hold."""
         if any(step.store is Store.PROVIDER for step in order.receipt.open):
-            why = "they name conversations that the provider still has"
+            reason = "they name conversations that the provider still has"
             waiting = [s for s in order.receipt.open if s.store is Store.ENGINE and s.what != LOOK]
-            return await order.note(*(step.kept(why) for step in waiting))
+            return await order.note(*(step.kept(reason) for step in waiting))
         for instance, traces in found.traces.items():
             step = order.receipt.named.get((Store.ENGINE, f"variables of {instance}"))
             if step is None or step.status is not Status.OPEN:
@@ -173,8 +174,8 @@ class Eraser:
                 for trace in traces:
                     await self._outside.instances.wipe(trace)
                     step = step.removed(1, now())
-            except WorkerError as exc:
-                step = step.kept(str(exc))
+            except Exception as exc:  # noqa: BLE001 - nor does an instance
+                step = step.kept(why(exc))
             await order.note(step if traces else step.removed(0, now()))
         return None
 

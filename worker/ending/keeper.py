@@ -11,10 +11,9 @@ import structlog
 
 from worker.clock import monotonic
 from worker.ending.erasing import Eraser
-from worker.ending.outside import Outside
+from worker.ending.outside import Outside, why
 from worker.ending.retention import Policy, Retention
-from worker.errors import WorkerError
-from worker.logs import Event, trace
+from worker.logs import Event
 
 BETWEEN_ROUNDS = timedelta(hours=1)
 BETWEEN_LOOKS = timedelta(minutes=5)
@@ -75,18 +74,15 @@ class Keeper:
                 renewing.cancel()
                 await asyncio.wait({renewing})
                 await self._outside.ledger.unlock(self._token)
-        except WorkerError as exc:
-            log.warning(Event.END_DELAYED, what="round", reason=str(exc))
+        except Exception as exc:  # noqa: BLE001 - as below
+            log.warning(Event.END_DELAYED, what="round", reason=why(exc))
             return False
 
     async def _done(self, step: Callable[[], Awaitable[object]]) -> bool:
         try:
             await step()
-        except WorkerError as exc:
-            log.warning(Event.END_DELAYED, what="round", reason=str(exc))
-            return False
-        except Exception as exc:  # noqa: BLE001 - the next round may do better; its text may quote a message
-            log.error(Event.ENDING_CRASHED, trace=trace(exc))
+        except Exception as exc:  # noqa: BLE001 - the next round may do better
+            log.warning(Event.END_DELAYED, what="round", reason=why(exc))
             return False
         return True
 
@@ -95,5 +91,5 @@ class Keeper:
             await asyncio.sleep(LEASE.total_seconds() / 3)
             try:
                 await self._outside.ledger.lock(self._token, LEASE)
-            except WorkerError as exc:
-                log.warning(Event.END_DELAYED, what="lock of the round", reason=str(exc))
+            except Exception as exc:  # noqa: BLE001 - as above
+                log.warning(Event.END_DELAYED, what="lock of the round", reason=why(exc))

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
+from worker import meta
 from worker.conversations import EVERYTHING, Conversations, Filter, MessageFilter, Session, Subject
 from worker.domain import SHARED_SCOPE, TASK_SCOPE, THREAD_VARIABLE, ThreadKey, Variable
-from worker.ending.outside import Outside, sessions
+from worker.ending.outside import Outside, sessions, why
 from worker.erasure import Kept, Status, Step, Store, Trace, is_of
-from worker.errors import ThreadGone, WorkerError
-from worker.inputs import read_meta
+from worker.errors import ThreadGone
 from worker.result import read_thread_variable
 
 CONVERSATION = "conversation "
@@ -84,8 +84,8 @@ class Search:
     async def _trying(self, store: Store, looking: Awaitable[None]) -> None:
         try:
             await looking
-        except WorkerError as exc:
-            self._found.failed.append(Step(store, LOOK, why=str(exc)))
+        except Exception as exc:  # noqa: BLE001 - what is odd in one place keeps nothing in the others
+            self._found.failed.append(Step(store, LOOK, why=why(exc)))
 
     async def _find_instances(self) -> None:
         subject = self._found.subject
@@ -133,10 +133,10 @@ class Search:
         for trace in traces:
             thread = read_thread_variable(Variable(trace.value)) if trace.name.startswith(THREAD_VARIABLE) else None
             self._found.guesses.update([thread.id] if thread else [])
-            meta = read_meta(trace.name, Variable(trace.value))
-            if meta.get("response") and meta.get("thread"):
-                self._found.told[str(meta["response"])] = str(meta["thread"])
-                self._found.guesses.add(str(meta["thread"]))
+            told = meta.read(trace.name, trace.value)
+            if told and told.response and told.thread:
+                self._found.told[told.response] = told.thread
+                self._found.guesses.add(told.thread)
 
     async def _check(self, thread_id: str) -> None:
         """Take a thread that a variable names if its metadata say that it is ours: a call activity copies variables."""
@@ -145,8 +145,8 @@ class Search:
             facts = await self._outside.provider.metadata(thread_id)
         except ThreadGone:
             return
-        except WorkerError as exc:
-            found.failed.append(Step(Store.PROVIDER, CONVERSATION + thread_id, why=str(exc)))
+        except Exception as exc:  # noqa: BLE001 - as above
+            found.failed.append(Step(Store.PROVIDER, CONVERSATION + thread_id, why=why(exc)))
             return
         scope, assistant = facts.get("scope", ""), facts.get("assistant", "")
         if facts.get("engine") != found.subject.engine or not assistant:

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
+
 from worker.conversations import (
     EVERYTHING,
     Conversations,
@@ -18,9 +20,12 @@ from worker.conversations import (
 )
 from worker.domain import Hold, ThreadKey
 from worker.erasure import Census, Instances, Kept, Ledger, Provider, TurnKept
-from worker.errors import StoreDown, ThreadLocked
+from worker.errors import StoreDown, ThreadLocked, WorkerError
+from worker.logs import Event, trace
 
 PAGE = 200
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,14 @@ class Outside:
 def now() -> datetime:
     """The time that receipts carry."""
     return datetime.now(UTC)
+
+
+def why(error: Exception) -> str:
+    """Say why something was not done. What nobody foresaw is named by its kind alone: its text may quote a message."""
+    if isinstance(error, WorkerError):
+        return str(error)
+    log.error(Event.ENDING_CRASHED, trace=trace(error))
+    return f"an unforeseen {type(error).__name__}; the worker's log says where"
 
 
 @asynccontextmanager

@@ -20,8 +20,8 @@ from worker.conversations import (
     session_id,
 )
 from worker.domain import ThreadKey
-from worker.ending.outside import Outside, cancel_runs, holding, now, runs, sessions
-from worker.erasure import Kept
+from worker.ending.outside import Outside, cancel_runs, holding, now, runs, sessions, why
+from worker.erasure import Kept, TurnKept
 from worker.errors import EngineDown, ProviderAway, ProviderPaused, Transient, WorkerError
 from worker.logs import Event
 
@@ -77,10 +77,11 @@ class Round:
             "delayed": [whose(each) | {"why": why} for each, why in self.delayed],
         }
 
-    def delay(self, subject: Subject, reason: WorkerError) -> None:
+    def delay(self, subject: Subject, reason: Exception) -> None:
         """Note that it could not be done."""
-        self.delayed.append((subject, str(reason)))
-        log.warning(Event.END_DELAYED, what=subject.instance or "a business key", reason=str(reason))
+        said = why(reason)
+        self.delayed.append((subject, said))
+        log.warning(Event.END_DELAYED, what=subject.instance or "a business key", reason=said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class Retention:
                 stored = await self._stored(kept.key)
                 if not dry_run:
                     await self._end_thread(subject, kept, stored)
-            except WorkerError as exc:
+            except Exception as exc:  # noqa: BLE001 - what is odd about one thread keeps none of the others
                 done.delay(subject, exc)
                 if isinstance(exc, (ProviderAway, ProviderPaused, EngineDown)):
                     return  # it would be the same with all others
@@ -291,7 +292,11 @@ class Retention:
                 await self._end_sessions(ready)
         except EngineDown:
             raise
-        except WorkerError as exc:
+        except Exception as exc:  # noqa: BLE001 - as above
+            if len(some) > 1 and not isinstance(exc, WorkerError):  # one of them is odd: each by itself
+                for each in some:
+                    await self._end_portion([each], kept, done, dry_run=dry_run)
+                return
             for subject in {each.subject for each in some}:
                 done.delay(subject, exc)
             return
@@ -308,11 +313,8 @@ class Retention:
         for old in some:
             try:
                 turns = await self._outside.census.turns(kept[old.key]) if old.key in kept else ()
-                if old.subject in alive or old.subject.instance in running:
-                    raise NotYet("an instance of it runs")
-                if any(turn.unrecorded for turn in turns):
-                    raise NotYet("the transcript does not have every exchange yet")
-            except WorkerError as exc:
+                _check(turns, runs=old.subject in alive or old.subject.instance in running)
+            except Exception as exc:  # noqa: BLE001 - as above
                 done.delay(old.subject, exc)
             else:
                 ready.append(old)
@@ -328,6 +330,14 @@ class Retention:
             metrics.ENDED.labels("anonymise").inc((await transcript.anonymise(stay, now())).sessions)
         if gone:
             metrics.ENDED.labels("remove").inc((await transcript.drop(gone)).sessions)
+
+
+def _check(turns: Iterable[TurnKept], *, runs: bool) -> None:
+    """Raise NotYet for what keeps a record whose time has come."""
+    if runs:
+        raise NotYet("an instance of it runs")
+    if any(turn.unrecorded for turn in turns):
+        raise NotYet("the transcript does not have every exchange yet")
 
 
 def _owner(session: Session) -> Subject:

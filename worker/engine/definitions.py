@@ -1,11 +1,10 @@
-"""A definition's XML → its external tasks. Pure."""
+"""A definition's XML → its external tasks, whoever wrote it. Pure; to be called beside the loop."""
 
 from collections.abc import Iterator
-from typing import TypeGuard
-from xml.etree.ElementTree import Element, ParseError
+from typing import Any, TypeGuard
+from xml.etree.ElementTree import Element, TreeBuilder
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import XMLParser
 
 from worker.domain import Activity, Definition
 from worker.errors import BadModel
@@ -14,23 +13,67 @@ BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 EXTENSIONS = ("{http://camunda.org/schema/1.0/bpmn}", "{http://operaton.org/schema/1.0/bpmn}")
 """Operaton reads both, Camunda and CIB seven the first."""
 
+LONGEST = 10_000_000
+"""Characters. The largest models that people draw have a tenth of it, most of it the diagram."""
+MOST_ELEMENTS = 250_000
+DEEPEST = 200
+"""Elements within each other. A sub-process costs one, a task's extension property five."""
+
 _TASKS = frozenset(f"{BPMN}{name}" for name in ("serviceTask", "sendTask", "businessRuleTask"))
 _SCOPES = frozenset(f"{BPMN}{name}" for name in ("subProcess", "transaction", "adHocSubProcess"))
 _EVENTS = frozenset(f"{BPMN}{name}" for name in ("intermediateThrowEvent", "endEvent"))
 
 
+class _TooLarge(Exception):
+    """There is more of it than anybody draws; the text says of what."""
+
+
+class _Bounded(TreeBuilder):
+    """Builds the tree of a document, and raises _TooLarge as soon as there is too much of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = self._count = 0
+
+    def start(self, tag: Any, attrs: Any, /) -> Any:
+        self._depth += 1
+        self._count += 1
+        if self._depth > DEEPEST:
+            raise _TooLarge(f"it is nested deeper than {DEEPEST} elements")
+        if self._count > MOST_ELEMENTS:
+            raise _TooLarge(f"it has more than {MOST_ELEMENTS} elements")
+        return super().start(tag, attrs)
+
+    def end(self, tag: Any, /) -> Any:
+        self._depth -= 1
+        return super().end(tag)
+
+
 def read(definition_id: str, xml: str) -> Definition:
-    """Read every external task of the definition, at whatever depth. Raises BadModel for XML that is none."""
+    """Read every external task of the definition, at whatever depth. Raises BadModel, whatever is wrong with it.
+
+    A definition is somebody's file: whatever nobody foresaw about it must be its own trouble, and nobody else's.
+    """
     try:
-        root = fromstring(xml)
-    except (ParseError, DefusedXmlException, ValueError) as exc:
+        activities = (
+            _activity(element, carrier, loops)
+            for process in _processes(_root(xml), definition_id)
+            for element, carrier, loops in _tasks(process)
+        )
+        return Definition(definition_id, {activity.id: activity for activity in activities})
+    except _TooLarge as exc:
+        raise BadModel(f"the XML of definition {definition_id} is too large to be served: {exc}") from exc
+    except Exception as exc:
         raise BadModel(f"the XML of definition {definition_id} cannot be read: {type(exc).__name__}") from exc
-    activities = (
-        _activity(element, carrier, loops)
-        for process in _processes(root, definition_id)
-        for element, carrier, loops in _tasks(process)
-    )
-    return Definition(definition_id, {activity.id: activity for activity in activities})
+
+
+def _root(xml: str) -> Element:
+    if len(xml) > LONGEST:
+        raise _TooLarge(f"it has more than {LONGEST} characters")
+    parser = XMLParser(target=_Bounded())
+    parser.feed(xml)
+    root: Element = parser.close()
+    return root
 
 
 def _processes(root: Element, definition_id: str) -> list[Element]:
@@ -43,23 +86,23 @@ def _processes(root: Element, definition_id: str) -> list[Element]:
     return [process for process in processes if process.get("id") == key] or processes
 
 
-def _tasks(scope: Element, loops: int = 0) -> Iterator[tuple[Element, Element, int]]:
-    """Yield each external task, the element that carries its topic, and how many multi-instance activities it is in.
+def _tasks(process: Element) -> Iterator[tuple[Element, Element, int]]:
+    """Yield each external task, the element that carries its topic, and how many multi-instance activities it is in."""
+    waiting = [(process, 0)]
+    while waiting:
+        scope, loops = waiting.pop()
+        for element in scope:
+            if element.tag in _SCOPES:
+                waiting.append((element, loops + _is_multi_instance(element)))
+            elif _is_external(carrier := _carrier(element)):
+                yield element, carrier, loops + _is_multi_instance(element)
 
-    Message events have the topic one level below.
-    """
-    for element in scope:
-        if element.tag in _SCOPES:
-            yield from _tasks(element, loops + _is_multi_instance(element))
-            continue
-        if element.tag in _TASKS:
-            carrier: Element | None = element
-        elif element.tag in _EVENTS:
-            carrier = element.find(f"{BPMN}messageEventDefinition")
-        else:
-            continue
-        if _is_external(carrier):
-            yield element, carrier, loops + _is_multi_instance(element)
+
+def _carrier(element: Element) -> Element | None:
+    """Return what has the topic if this is a task or an event that can have one: of events one level below."""
+    if element.tag in _TASKS:
+        return element
+    return element.find(f"{BPMN}messageEventDefinition") if element.tag in _EVENTS else None
 
 
 def _is_multi_instance(element: Element) -> bool:

@@ -16,7 +16,6 @@
 | to a question: an error of the engine's own                     | EngineDown, unless the caller expects it       |
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,6 +23,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from worker import foreign
 from worker.errors import Conflict, EngineDenied, EngineDown, Refused, TooLong
 
 COLLISIONS = frozenset({1, 10000, 10001})
@@ -88,8 +88,8 @@ class Reply:
     def own_error(self) -> OwnError | None:
         """The engine's error, None if this is not one: gateways, proxies and Spring Boot write other JSON."""
         try:
-            said = json.loads(self.body)
-        except (ValueError, RecursionError):
+            said = foreign.read_flat(self.body)
+        except ValueError:
             return None
         match said:
             case {"type": str(name), "message": str() | None as message} if name.endswith("Exception"):
@@ -102,8 +102,8 @@ class Reply:
         if self.status != HTTPStatus.OK:
             raise EngineDown(describe(self))
         try:
-            value = json.loads(self.body)
-        except (ValueError, RecursionError) as exc:
+            value = foreign.read_flat(self.body)
+        except ValueError as exc:
             raise EngineDown("the engine's answer is no complete JSON") from exc
         if not isinstance(value, kind):
             raise EngineDown(f"the engine's answer is a JSON {type(value).__name__} where a {kind.__name__} belongs")

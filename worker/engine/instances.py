@@ -1,21 +1,25 @@
 """Process instances that run or ran, and variables that may be taken from them, over REST: `erasure.Instances`."""
 
-import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
+import structlog
+
+from worker import meta
 from worker.domain import META_SUFFIX, THREAD_VARIABLE
 from worker.engine.failures import describe
 from worker.engine.lists import Lists
 from worker.engine.transport import Transport
 from worker.erasure import Trace
 from worker.errors import EngineDown
+from worker.logs import Event
 
 AT_ONCE = 200
 """Ids in one question."""
-_META_FACTS = ({"assistant", "version", "thread"}, {"thread", "too_long"})
+
+log = structlog.get_logger()
 
 
 class RestInstances:
@@ -72,14 +76,13 @@ class RestInstances:
                 found |= {(row["id"], past): _trace(row, row["value"], past=past) for row in ours}
         return list(found.values())
 
-    async def _results(self, instance: str, past: bool, meta: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def _results(self, instance: str, past: bool, beside: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Find the variables that a meta variable tells of, which were written together with it."""
-        name = str(meta["name"])
-        if not name.endswith(META_SUFFIX):
-            return
-        for each in (name.removesuffix(META_SUFFIX), *json.loads(meta["value"]).get("fields", ())):
-            async for row in self._variables(instance, past, variableName=str(each)):
-                if row.get("executionId") == meta.get("executionId"):
+        name = str(beside["name"])
+        told = meta.read(name, beside["value"])
+        for each in (name.removesuffix(META_SUFFIX), *told.fields) if told else ():
+            async for row in self._variables(instance, past, variableName=each):
+                if row.get("executionId") == beside.get("executionId"):
                     yield row
 
     async def wipe(self, trace: Trace) -> None:
@@ -133,19 +136,19 @@ def _portions(ids: Collection[str]) -> list[list[str]]:
 def _is_ours(row: Mapping[str, Any]) -> bool:
     """Whether we wrote this variable: processes have names of their own that end in _meta."""
     name, value = str(row.get("name")), row.get("value")
-    if not isinstance(value, str):
-        return False
     if name.startswith(THREAD_VARIABLE):
+        return isinstance(value, str)
+    if meta.read(name, value) is not None:
         return True
-    try:
-        facts = json.loads(value)
-    except ValueError:
-        return False
-    return name.endswith(META_SUFFIX) and isinstance(facts, dict) and any(facts.keys() >= ours for ours in _META_FACTS)
+    if meta.is_broken(name, value):
+        log.warning(Event.VARIABLE_SKIPPED, variable=name, process_instance_id=row.get("processInstanceId"))
+    return False
 
 
 def _end(row: Mapping[str, Any]) -> datetime | None:
+    """Read when an instance ended; one whose time cannot be read counts as running, which touches nothing of it."""
     try:
         return datetime.fromisoformat(row["endTime"]) if row.get("endTime") else None
-    except (TypeError, ValueError) as exc:
-        raise EngineDown("the engine's times have another form than engines give them") from exc
+    except (TypeError, ValueError):
+        log.warning(Event.END_DELAYED, what=str(row.get("id")), reason="its endTime has another form than engines give")
+        return None

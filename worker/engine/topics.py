@@ -14,7 +14,7 @@ from worker.clock import monotonic
 from worker.domain import Definition, Task, Topic
 from worker.engine.wire import Deployed
 from worker.errors import BadModel, ReadRefused, TaskLost, WorkerError
-from worker.logs import Event
+from worker.logs import Event, trace
 
 READS_AT_ONCE = 8
 AFTER_FAILURE = timedelta(seconds=2)
@@ -172,6 +172,12 @@ class Discovery:
             return Usage(unreadable=str(exc), passing=True)
         except TaskLost:
             return None
+        except WorkerError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - what is odd about one definition ends no discovery
+            reason = f"definition {definition_id} cannot be read: an unforeseen {type(exc).__name__}"
+            log.error(Event.DISCOVERY_FAILED, reason=reason, trace=trace(exc))
+            return Usage(unreadable=reason)
 
     def _tell(self, result: Survey) -> None:
         """Log what is new."""

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from worker.domain import Answer, Outcome, ref_line
+from worker.domain import Answer, Outcome
+from worker.refs import is_marked
 
 
 class Wire(BaseModel):
@@ -133,13 +134,12 @@ def answer_behind(newest_first: Iterable[Item], ref: str) -> Answer | None:
 
     What follows is everything up to the next question. A call that still writes has not answered yet.
     """
-    mark = ref_line(ref)
     behind: list[Item] = []
     for item in newest_first:
         if not item.is_message_of("user"):
             behind.append(item)
             continue
-        if behind and _last_line(item.text) == mark:
+        if behind and is_marked(item.text, ref):
             return _found(behind[::-1])
         behind.clear()
     return None
@@ -178,7 +178,3 @@ def _judged(items: Sequence[Item], text: str) -> tuple[Outcome, str]:
 
 def _texts(items: Iterable[Item]) -> Iterator[str]:
     return (item.text for item in items if item.is_message_of("assistant") and item.text)
-
-
-def _last_line(text: str) -> str:
-    return text.rstrip().rpartition("\n")[2].strip()

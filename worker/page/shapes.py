@@ -111,7 +111,7 @@ class _Exact(str):
 
 
 def _data(text: str) -> Tree | None:
-    """Show JSON objects and lists; None if the text is neither, or too large for tables."""
+    """Show JSON objects and lists; None if the text is neither, or too large for tables, or nested too deep."""
     if len(text) > 2 * LONGEST_DATA:
         return None
     raw = unfenced(text).strip()
@@ -119,9 +119,9 @@ def _data(text: str) -> Tree | None:
         return None
     try:
         value = json.loads(raw, parse_int=_Exact, parse_float=_Exact, parse_constant=_Exact, object_pairs_hook=_Pairs)
+        return [_value(value, 0)]
     except (ValueError, RecursionError):
         return None
-    return [_value(value, 0)]
 
 
 class _Pairs(tuple[tuple[str, Any], ...]):

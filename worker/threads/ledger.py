@@ -5,13 +5,18 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+import structlog
+
+from worker import foreign
 from worker.conversations import Subject
 from worker.erasure import Receipt
+from worker.logs import Event
 from worker.threads.connect import Client
 from worker.threads.keys import stem
 from worker.threads.receipts import dump_receipt, load_receipt
-from worker.threads.record import CorruptRecord
 from worker.threads.runner import Runner, ms
+
+log = structlog.get_logger()
 
 RECEIPTS_FOR = timedelta(days=90)
 """How long a complete receipt can be asked for."""
@@ -61,7 +66,8 @@ class RedisLedger:
         """See `erasure.Ledger.missing`."""
         rows = await self._runner.command(self._redis.zrange(self._missing, 0, -1, withscores=True))
         scored = cast("list[tuple[str, float]]", rows)
-        return {self._subject(member): datetime.fromtimestamp(score, UTC) for member, score in scored}
+        times = {self._subject(member): datetime.fromtimestamp(score, UTC) for member, score in scored}
+        return {subject: at for subject, at in times.items() if subject is not None}
 
     async def lock(self, token: str, lease: timedelta) -> bool:
         """See `erasure.Ledger.lock`."""
@@ -74,12 +80,16 @@ class RedisLedger:
     def _receipt(self, order: str) -> str:
         return f"{self._stem}:receipt:{order}"
 
-    def _subject(self, member: str) -> Subject:
+    def _subject(self, member: str) -> Subject | None:
+        """Read whom a member names; one that cannot be read is skipped, and taken away by the next `watch`."""
         try:
-            instance, business_key, tenants = json.loads(member)
-            return Subject(self._engine, instance, business_key, None if tenants is None else frozenset(tenants))
+            instance, business_key, tenants = foreign.read(member)
+            subject = Subject(self._engine, instance, business_key, None if tenants is None else frozenset(tenants))
+            hash(subject)  # a name may be anything that JSON has
         except (ValueError, TypeError) as exc:
-            raise CorruptRecord("whom the engine does not know cannot be read") from exc
+            log.warning(Event.RECORD_CORRUPT, reason=f"whom the engine does not know: {type(exc).__name__}")
+            return None
+        return subject
 
 
 def _member(subject: Subject) -> str:

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from worker import foreign
 from worker.conversations import Exchange
 from worker.domain import Answer, Outcome, Thread, ThreadKey
 from worker.errors import StoreDown
@@ -36,7 +37,7 @@ def dump(answer: Answer) -> str:
 def load(text: str) -> Answer:
     """Read it back. Raises CorruptRecord."""
     try:
-        record: dict[str, Any] = json.loads(text)
+        record: dict[str, Any] = foreign.read_flat(text)
         if record.pop("schema") != SCHEMA:
             raise CorruptRecord("unknown schema")
         thread = record.pop("thread")
@@ -44,7 +45,7 @@ def load(text: str) -> Answer:
             **{**record, "outcome": Outcome(record["outcome"])},
             thread=Thread(**thread) if thread else None,
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc
 
 
@@ -61,7 +62,7 @@ def load_exchange(text: str, answered_us: str) -> Exchange:
     What a newer version has added is left out.
     """
     try:
-        record: dict[str, Any] = json.loads(text)
+        record: dict[str, Any] = foreign.read_flat(text)
         if record.pop("schema") != SCHEMA:
             raise UnknownSchema("unknown schema")
         record = {name: value for name, value in record.items() if name in Exchange.__slots__}
@@ -69,5 +70,5 @@ def load_exchange(text: str, answered_us: str) -> Exchange:
         asked_at = answered_at - timedelta(seconds=record["seconds"] or 0)
         changed = {"key": ThreadKey(**record["key"]), "outcome": Outcome(record["outcome"])}
         return Exchange(**{**record, **changed}, asked_at=asked_at, answered_at=answered_at)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as exc:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc

@@ -4,6 +4,7 @@ import base64
 import json
 from datetime import UTC, datetime, timedelta
 
+from worker import foreign
 from worker.conversations import BadCursor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,8 +32,8 @@ def dump(number: int, name: str) -> str:
 def load(cursor: str) -> tuple[int, str]:
     """Read it back. Raises BadCursor."""
     try:
-        number, name = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError, RecursionError) as exc:
+        number, name = foreign.read(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, TypeError) as exc:
         raise BadCursor("this is no cursor of ours") from exc
     if type(number) is not int or type(name) is not str or abs(number) > _LARGEST:
         raise BadCursor("this is no cursor of ours")

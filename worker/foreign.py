@@ -1,0 +1,69 @@
+"""JSON that others wrote: variables, answers, replies, what stands in a store. Pure.
+
+No other module calls `json.loads`, but for the page, which keeps numbers as they were written: here is the one place
+that knows how such a text can go wrong.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+DEEPEST = 200
+"""Objects and lists within each other. What people and models write has ten; each level costs whoever walks it."""
+
+
+class TooDeep(ValueError):
+    """It may be JSON, but nested deeper than anybody is to follow it."""
+
+    def __init__(self) -> None:
+        super().__init__(f"it is nested deeper than {DEEPEST} levels")
+
+
+def read(
+    text: str | bytes,
+    *,
+    constant: Callable[[str], Any] | None = None,
+    pairs: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
+    """Read JSON of at most DEEPEST levels. Raises ValueError, whatever is wrong; its text quotes nothing.
+
+    `constant` and `pairs` are the hooks of `json.loads` for NaN and its like, and for objects.
+    """
+    value = read_flat(text, constant=constant, pairs=pairs)
+    extent(value)
+    return value
+
+
+def read_flat(
+    text: str | bytes,
+    *,
+    constant: Callable[[str], Any] | None = None,
+    pairs: Callable[[list[tuple[str, Any]]], Any] | None = None,
+) -> Any:
+    """Read JSON of which only parts at known places matter, so that its depth does not. Otherwise as `read`."""
+    try:
+        return json.loads(text, parse_constant=constant, object_pairs_hook=pairs)
+    except json.JSONDecodeError as exc:
+        raise ValueError(f"{exc.msg} at line {exc.lineno}, column {exc.colno}") from None
+    except UnicodeDecodeError:
+        raise ValueError("it is in no encoding of Unicode") from None
+    except RecursionError:
+        raise TooDeep from None
+
+
+def extent(value: Any, most: float = float("inf")) -> int:
+    """Count the values in a value, itself included, up to a few more than `most`. Raises TooDeep.
+
+    A value that is shared counts wherever it stands, as whoever walks it meets it there again.
+    """
+    count, waiting = 1, [(value, 1)]
+    while waiting and count <= most:
+        part, level = waiting.pop()
+        if not isinstance(part, dict | list):
+            continue
+        if level > DEEPEST:
+            raise TooDeep
+        count += len(part)
+        inside = part.values() if isinstance(part, dict) else part
+        waiting += [(each, level + 1) for each in inside if isinstance(each, dict | list)]
+    return count

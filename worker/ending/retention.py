@@ -310,7 +310,7 @@ class Retention:
                 turns = await self._outside.census.turns(kept[old.key]) if old.key in kept else ()
                 if old.subject in alive or old.subject.instance in running:
                     raise NotYet("an instance of it runs")
-                if any(turn.unrecorded for turn in turns):
+                if any(turn.unrecorded or turn.newer for turn in turns):
                     raise NotYet("the transcript does not have every exchange yet")
             except WorkerError as exc:
                 done.delay(old.subject, exc)

@@ -10,7 +10,6 @@ from worker.erasure import Receipt
 from worker.threads.connect import Client
 from worker.threads.keys import stem
 from worker.threads.receipts import dump_receipt, load_receipt
-from worker.threads.record import CorruptRecord
 from worker.threads.runner import Runner, ms
 
 RECEIPTS_FOR = timedelta(days=90)
@@ -30,7 +29,7 @@ class RedisLedger:
 
     async def keep(self, receipt: Receipt) -> None:
         """See `erasure.Ledger.keep`."""
-        text = dump_receipt(receipt)
+        text = dump_receipt(receipt, await self._runner.command(self._redis.hget(self._orders, receipt.id)))
         if receipt.completed_at is None:
             await self._runner.command(self._redis.hset(self._orders, receipt.id, text))
             return
@@ -52,7 +51,8 @@ class RedisLedger:
         """See `erasure.Ledger.watch`."""
         found = {_member(subject): at.timestamp() for subject in missing}
         known = cast("list[str]", await self._runner.command(self._redis.zrange(self._missing, 0, -1)))
-        if over := [member for member in known if member not in found]:
+        # What we cannot read is a newer worker's, who knows whether it is over.
+        if over := [member for member in known if member not in found and self._subject(member)]:
             await self._runner.command(self._redis.zrem(self._missing, *over))
         if found:
             await self._runner.command(self._redis.zadd(self._missing, found, nx=True))
@@ -61,7 +61,8 @@ class RedisLedger:
         """See `erasure.Ledger.missing`."""
         rows = await self._runner.command(self._redis.zrange(self._missing, 0, -1, withscores=True))
         scored = cast("list[tuple[str, float]]", rows)
-        return {self._subject(member): datetime.fromtimestamp(score, UTC) for member, score in scored}
+        read = [(self._subject(member), datetime.fromtimestamp(score, UTC)) for member, score in scored]
+        return {subject: since for subject, since in read if subject is not None}
 
     async def lock(self, token: str, lease: timedelta) -> bool:
         """See `erasure.Ledger.lock`."""
@@ -74,12 +75,13 @@ class RedisLedger:
     def _receipt(self, order: str) -> str:
         return f"{self._stem}:receipt:{order}"
 
-    def _subject(self, member: str) -> Subject:
+    def _subject(self, member: str) -> Subject | None:
+        """Read who is missing; None where that is not of this version. It holds up no other."""
         try:
             instance, business_key, tenants = json.loads(member)
             return Subject(self._engine, instance, business_key, None if tenants is None else frozenset(tenants))
-        except (ValueError, TypeError) as exc:
-            raise CorruptRecord("whom the engine does not know cannot be read") from exc
+        except (ValueError, TypeError, RecursionError):
+            return None
 
 
 def _member(subject: Subject) -> str:

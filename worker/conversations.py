@@ -110,13 +110,15 @@ class Exchange:
 class Pending:
     """A turn with exchanges that the transcript may not have, by attempt. The ticket tells one claim from another.
 
-    `unreadable` are attempts of which nobody can read what stands there.
+    `unreadable` are attempts of which nobody can read what stands there. `newer`: some of it only a newer worker can
+    read, to which it is left.
     """
 
     turn: str
     ticket: str
     exchanges: Mapping[int, Exchange]
     unreadable: frozenset[int] = frozenset()
+    newer: bool = False
 
 
 def session_id(key: ThreadKey) -> str:

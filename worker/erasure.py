@@ -121,7 +121,10 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class TurnKept:
-    """The journal of one turn. `overdue`: its call was to be over, and nobody has seen its end."""
+    """The journal of one turn. `overdue`: its call was to be over, and nobody has seen its end.
+
+    `newer`: a newer worker wrote some of it. Such a turn is left to it, whatever the other fields say.
+    """
 
     name: str
     task_id: str
@@ -130,6 +133,7 @@ class TurnKept:
     unrecorded: bool
     overdue: timedelta | None = None
     response_id: str | None = None
+    newer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,7 @@ class Census(Protocol):
         ...
 
     async def thread(self, key: ThreadKey) -> Thread | None:
-        """Read the map."""
+        """Read the map. Raises NewerRecord."""
         ...
 
     async def turns(self, kept: Kept) -> list[TurnKept]:
@@ -190,11 +194,14 @@ class Ledger(Protocol):
     """What is to be done about conversations later. Every method may raise StoreDown."""
 
     async def keep(self, receipt: Receipt) -> None:
-        """Keep an order, under its id: among the open ones, or for some months if it is complete."""
+        """Keep an order, under its id: among the open ones, or for some months if it is complete.
+
+        What a newer worker has added to the one that is kept stays. Raises NewerRecord.
+        """
         ...
 
     async def receipt(self, order: str) -> Receipt | None:
-        """Read an order, open or complete. Raises CorruptRecord, a StoreDown, for this one only."""
+        """Read an order, open or complete. Raises CorruptRecord, a StoreDown, or NewerRecord, for this one only."""
         ...
 
     async def open_orders(self) -> list[str]:
@@ -206,7 +213,7 @@ class Ledger(Protocol):
         ...
 
     async def missing(self) -> Mapping[Subject, datetime]:
-        """Whom the engine does not know, and since when."""
+        """Whom the engine does not know, and since when, as far as this version can read it."""
         ...
 
     async def lock(self, token: str, lease: timedelta) -> bool:

@@ -6,6 +6,7 @@ WorkerError
 │   │   └── EngineDenied    401, or 403 to the probe or a poll as well: our credentials or rights
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
+│   ├── NewerRecord         what stands in Redis is of a newer worker's making: nothing of it is touched
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
 │   │   ├── ProviderAway    nobody can be reached there
 │   │   ├── ProviderPaused  no repeat helps before a person acts: quota, key
@@ -56,6 +57,13 @@ class Conflict(Transient):
 
 class StoreDown(Transient):
     """Redis cannot be used now."""
+
+
+class NewerRecord(Transient):
+    """A newer worker wrote what stands in Redis; it can read it, and so can we once we are updated."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was written by a newer worker, and is left to it. Update this worker.")
 
 
 class ModelDown(Transient):

@@ -39,6 +39,7 @@ class Event(StrEnum):
     VERDICT_NOT_DELIVERED = "verdict_not_delivered"
     JOURNAL_NOT_WRITTEN = "journal_not_written"
     RECORD_CORRUPT = "record_corrupt"
+    RECORD_NEWER = "record_newer"
     TRANSCRIPT_DOWN = "transcript_down"
     TRANSCRIPT_DAMAGED = "transcript_damaged"
     TRANSCRIPT_UP = "transcript_up"

@@ -142,7 +142,7 @@ class Threads(Protocol):
         """Read journal, hold and map, and take the hold unless the task is answered or another task holds it.
 
         A task that comes again takes its own earlier hold over: the engine gave the task to us, so its earlier
-        worker has lost it.
+        worker has lost it. Raises NewerRecord, with nothing changed.
         """
         ...
 
@@ -174,7 +174,7 @@ class Threads(Protocol):
         """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
 
         Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the transcript is
-        to have of it; its times are set here.
+        to have of it; its times are set here. Raises NewerRecord: a newer worker has the task, and keeps its answer.
         """
         ...
 

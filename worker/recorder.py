@@ -21,6 +21,8 @@ ROUND_SECONDS = 5.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 UNSTORABLE_FOR = timedelta(hours=1)
 """An exchange that the store refuses may be taken by its next version; until then it is out of the way."""
+NEWER_FOR = timedelta(minutes=1)
+"""What only a newer worker can read is out of our way for so long, and soon due for that one."""
 LAST_SECONDS = 2.0
 KEPT = 1000
 """Exchanges in memory at most: those whose answers came while Redis was away."""
@@ -135,6 +137,8 @@ class Recorder:
         await self._outbox.settle(pending, frozenset(recorded))
         if len(recorded) < len(pending.exchanges):
             await self._outbox.postpone(pending, UNSTORABLE_FOR)
+        elif pending.newer:
+            await self._outbox.postpone(pending, NEWER_FOR)
 
     async def _write(self, exchange: Exchange) -> bool:
         """Record one; False if it will not be taken, which concerns no other."""

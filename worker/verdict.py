@@ -8,6 +8,7 @@ from worker.domain import Answer, Outcome, Variable
 from worker.errors import (
     AssistantPaused,
     EngineDown,
+    NewerRecord,
     Permanent,
     Poisonous,
     ProviderAway,
@@ -127,6 +128,8 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return Park(error.retry_after or PAUSED_FOR, "provider paused")
         case ThreadLocked():
             return Park(error.retry_after or PARKED_FOR, "thread locked")
+        case NewerRecord():
+            return Park(PARKED_FOR, "newer record")
         case Transient() | ThreadGone():
             return _later(error, case, trouble_limit)
         case UnknownAssistant():

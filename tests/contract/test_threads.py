@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 
 from tests.waiting import wait_until
-from worker.domain import Answer, Answered, Busy, Entered, Hold, Outcome, Thread, ThreadKey
+from worker.domain import Answer, Answered, Asked, Busy, Entered, Hold, Outcome, Thread, ThreadKey
 from worker.errors import StoreDown
 from worker.threads import RedisThreads, open_redis
 from worker.threads.connect import Client
@@ -357,11 +357,22 @@ async def test_enter_repeated_after_a_lost_reply_takes_the_same_hold(threads: Re
     assert await redis.hget(keys.hold, "token") == "token"
 
 
-@pytest.mark.parametrize("record", ["", "null", "[]", "{}", '{"schema":99}', "x" * 100_000, "[" * 100_000])
-async def test_an_answer_that_cannot_be_read_counts_as_absent(
+@pytest.mark.parametrize("record", ["", "null", "[]", "{}", '{"schema":1}', "x" * 100_000, "[" * 100_000])
+async def test_an_answer_that_cannot_be_read_counts_as_absent_and_is_looked_for_on_the_thread(
     threads: RedisThreads, redis: Redis, keys: Keys, record: str
 ) -> None:
-    await redis.hset(keys.turn("task-1"), mapping={"state": "answered", "attempt": "1", "answer": record})
+    await redis.hset(keys.turn("task-1"), mapping={"state": "answered", "attempt": "3", "answer": record})
+
+    entry = await entered(threads)
+
+    assert (entry.attempt, entry.asked) == (3, Asked(timedelta(0)))
+
+
+@pytest.mark.parametrize("attempt", ["", "many", "1.5", "-1"])
+async def test_an_attempt_that_is_no_number_is_the_first(
+    threads: RedisThreads, redis: Redis, keys: Keys, attempt: str
+) -> None:
+    await redis.hset(keys.turn("task-1"), mapping={"state": "open", "attempt": attempt})
 
     assert (await entered(threads)).attempt == 1
 

@@ -167,7 +167,7 @@ async def test_rubbish_under_our_keys_counts_as_absent_and_harms_nobody_else(wor
             case "corrupt":
                 await redis.hset(turn, mapping={"state": "answered", "attempt": "1", "answer": "{"})
             case "foreign":
-                await redis.hset(turn, mapping={"state": "answered", "attempt": "x", "answer": '{"schema": 99}'})
+                await redis.hset(turn, mapping={"state": "answered", "attempt": "x", "answer": '{"colour": "red"}'})
             case "wrong type":
                 await redis.delete(thread)
                 await redis.set(thread, "rubbish")

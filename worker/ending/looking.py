@@ -125,7 +125,8 @@ class Search:
         found = self._found
         found.kept[kept.key] = kept
         found.threads |= dict.fromkeys(kept.conversations, kept.key)
-        found.responses.update(turn.response_id for turn in await self._outside.census.turns(kept) if turn.response_id)
+        turns = [turn for turn in await self._outside.census.turns(kept) if not turn.newer]
+        found.responses.update(turn.response_id for turn in turns if turn.response_id)
 
     async def _read_variables(self, instance: str) -> None:
         traces = await self._outside.instances.traces(instance, results=self._results)

@@ -20,7 +20,7 @@ from worker.conversations import (
 )
 from worker.domain import Hold, ThreadKey
 from worker.erasure import Census, Instances, Kept, Ledger, Provider, TurnKept
-from worker.errors import StoreDown, ThreadLocked, WorkerError
+from worker.errors import NewerRecord, StoreDown, ThreadLocked, WorkerError
 from worker.logs import Event, trace
 
 PAGE = 200
@@ -85,8 +85,10 @@ async def runs(instances: Instances, subject: Subject) -> bool:
 
 
 async def cancel_runs(outside: Outside, kept: Kept) -> list[TurnKept]:
-    """End calls that run in the background; returns the thread's turns."""
+    """End calls that run in the background; returns the thread's turns. Raises NewerRecord, with nothing ended."""
     turns = await outside.census.turns(kept)
+    if any(turn.newer for turn in turns):
+        raise NewerRecord("a turn of this thread in the journal")
     for turn in turns:
         if turn.state == "intent" and turn.response_id:
             await outside.provider.cancel(turn.response_id)

@@ -27,6 +27,10 @@ async def overdue(outside: Outside, *, cancel: bool = False) -> list[Stuck]:
     found = []
     for kept in await outside.census.threads():
         for turn in await outside.census.turns(kept):
+            if turn.newer:
+                known = Stuck(kept.key.scope, kept.key.assistant, turn.task_id, turn.attempt, None, None)
+                found.append(replace(known, done="left to the newer worker that wrote it"))
+                continue
             if turn.state != "intent":
                 continue
             stuck = await _examined(outside, kept, turn)

@@ -9,9 +9,10 @@ from uuid import uuid4
 
 from worker.domain import Hold, Thread, ThreadKey
 from worker.erasure import Kept, TurnKept
-from worker.errors import StoreDown
+from worker.errors import NewerRecord, StoreDown
 from worker.threads.connect import Client
 from worker.threads.keys import Keys, read_name, stem, unrecorded
+from worker.threads.record import KNOWN, CorruptRecord, is_newer
 from worker.threads.runner import Runner, ms
 
 ENDING = "ending"
@@ -45,6 +46,8 @@ class RedisCensus:
     async def thread(self, key: ThreadKey) -> Thread | None:
         """See `erasure.Census.thread`."""
         [fields] = await self._hashes([self._keys(key).thread])
+        if fields.get("schema", KNOWN) != KNOWN:
+            raise NewerRecord("the thread in the map")
         return _kept(key, fields, ()).thread
 
     async def turns(self, kept: Kept) -> list[TurnKept]:
@@ -100,7 +103,10 @@ class RedisCensus:
         return found
 
     async def _hash(self, name: str) -> Mapping[str, str]:
-        return cast("Mapping[str, str]", await self._runner.command(self._redis.hgetall(name)))
+        try:
+            return cast("Mapping[str, str]", await self._runner.command(self._redis.hgetall(name)))
+        except CorruptRecord:  # nobody's: as if it were not there, and it goes with the thread
+            return {}
 
     async def _scan(self, pattern: str) -> AsyncIterator[str]:
         """Find names, each once, on all servers; one that comes or goes meanwhile may be among them or not."""
@@ -117,7 +123,9 @@ class RedisCensus:
 
 def _kept(key: ThreadKey, fields: Mapping[str, str], turns: Iterable[str]) -> Kept:
     generation = fields.get("generation", "")
-    thread = Thread(fields["id"], int(generation)) if fields.get("id") and generation.isdecimal() else None
+    # A generation that nobody can read makes the conversation no less one that is to end.
+    number = int(generation) if generation.isdecimal() else 0
+    thread = Thread(fields["id"], number) if fields.get("id") else None
     return Kept(key, thread, fields.get("instance") or None, tuple(sorted(turns)))
 
 
@@ -133,4 +141,5 @@ def _turn(name: str, fields: Mapping[str, Any], now_ms: int) -> TurnKept:
         unrecorded="unrecorded" in fields,
         overdue=timedelta(milliseconds=late) if late >= 0 else None,
         response_id=fields.get("response") or None,
+        newer=is_newer(fields),
     )

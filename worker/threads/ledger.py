@@ -35,7 +35,7 @@ class RedisLedger:
 
     async def keep(self, receipt: Receipt) -> None:
         """See `erasure.Ledger.keep`."""
-        text = dump_receipt(receipt)
+        text = dump_receipt(receipt, await self._runner.command(self._redis.hget(self._orders, receipt.id)))
         if receipt.completed_at is None:
             await self._runner.command(self._redis.hset(self._orders, receipt.id, text))
             return
@@ -57,7 +57,8 @@ class RedisLedger:
         """See `erasure.Ledger.watch`."""
         found = {_member(subject): at.timestamp() for subject in missing}
         known = cast("list[str]", await self._runner.command(self._redis.zrange(self._missing, 0, -1)))
-        if over := [member for member in known if member not in found]:
+        # What we cannot read is a newer worker's, who knows whether it is over.
+        if over := [member for member in known if member not in found and self._subject(member)]:
             await self._runner.command(self._redis.zrem(self._missing, *over))
         if found:
             await self._runner.command(self._redis.zadd(self._missing, found, nx=True))
@@ -81,7 +82,7 @@ class RedisLedger:
         return f"{self._stem}:receipt:{order}"
 
     def _subject(self, member: str) -> Subject | None:
-        """Read whom a member names; one that cannot be read is skipped, and taken away by the next `watch`."""
+        """Read whom a member names; None, and left alone, where that is not of this version. It holds up no other."""
         try:
             instance, business_key, tenants = foreign.read(member)
             subject = Subject(self._engine, instance, business_key, None if tenants is None else frozenset(tenants))

@@ -7,15 +7,18 @@ from typing import cast
 import structlog
 
 from worker.conversations import Pending
+from worker.errors import NewerRecord
 from worker.logs import Event
 from worker.threads.connect import Client
-from worker.threads.keys import unrecorded
-from worker.threads.record import CorruptRecord, UnknownSchema, load_exchange
+from worker.threads.keys import Keys, unrecorded
+from worker.threads.record import KNOWN, CorruptRecord, load_exchange
 from worker.threads.runner import Runner, ms
 from worker.threads.store import DONE_FOR
 
 CLAIMED_FOR = timedelta(seconds=30)
 """After this another worker may try what one has taken and not settled."""
+TOLD = 10_000
+"""Turns of a newer worker's that we remember to have spoken of."""
 
 log = structlog.get_logger()
 
@@ -27,12 +30,17 @@ class RedisOutbox:
         self._redis = redis
         self._runner = Runner(redis)
         self._list = unrecorded(prefix, engine)
+        self._told: set[str] = set()
 
     async def claim(self, most: int) -> list[Pending]:
-        """See `ports.Outbox.claim`. What nobody can read is dropped, with a line in the log."""
+        """See `ports.Outbox.claim`. What nobody can read is dropped, with a line in the log.
+
+        What a newer worker wrote is said once, and stays as it is.
+        """
         taken = await self._runner.run("claim", [self._list], most, ms(CLAIMED_FOR))
         pairs = zip(taken[::2], taken[1::2], strict=True)
-        return [await self._pending(turn, ticket) for turn, ticket in pairs]
+        found = [await self._pending(turn, ticket) for turn, ticket in pairs]
+        return [pending for pending in found if pending is not None]
 
     async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
         """See `ports.Outbox.settle`."""
@@ -49,18 +57,38 @@ class RedisOutbox:
         """See `ports.Outbox.backlog`."""
         return int(await self._runner.command(self._redis.zcard(self._list)))
 
-    async def _pending(self, turn: str, ticket: str) -> Pending:
-        fields = cast("Mapping[str, str]", await self._runner.command(self._redis.hgetall(turn)))
-        exchanges, unreadable = {}, set()
+    async def _pending(self, turn: str, ticket: str) -> Pending | None:
+        """Read a turn; one that is none is taken off the list, and no other waits for it."""
+        try:
+            fields = cast("Mapping[str, str]", await self._runner.command(self._redis.hgetall(turn)))
+        except CorruptRecord as exc:
+            log.error(Event.RECORD_CORRUPT, task_id=Keys.task_of(turn), reason=f"a turn for the transcript: {exc}")
+            await self._runner.run("settle", [self._list], turn, ticket, "")
+            return None
+        if fields.get("schema", KNOWN) != KNOWN:
+            self._tell_newer(turn, NewerRecord("a turn for the transcript"))
+            return Pending(turn, ticket, {}, newer=True)
+        return self._read(turn, ticket, fields)
+
+    def _read(self, turn: str, ticket: str, fields: Mapping[str, str]) -> Pending:
+        exchanges, unreadable, newer = {}, set(), False
         for name, text in fields.items():
             kind, _, attempt = name.partition(":")
-            if kind != "exchange" or not attempt.isdigit():
+            if kind != "exchange" or not attempt.isdecimal():
                 continue
             try:
                 exchanges[int(attempt)] = load_exchange(text, fields.get(f"at:{attempt}", ""))
-            except UnknownSchema:
-                log.warning(Event.RECORD_CORRUPT, reason="an exchange for the transcript is of a newer version")
+            except NewerRecord as exc:
+                newer = True
+                self._tell_newer(turn, exc)
             except CorruptRecord as exc:
                 log.error(Event.RECORD_CORRUPT, reason=f"an exchange for the transcript: {exc}")
                 unreadable.add(int(attempt))
-        return Pending(turn, ticket, exchanges, frozenset(unreadable))
+        return Pending(turn, ticket, exchanges, frozenset(unreadable), newer)
+
+    def _tell_newer(self, turn: str, exc: NewerRecord) -> None:
+        if turn not in self._told:
+            if len(self._told) == TOLD:
+                self._told.clear()
+            self._told.add(turn)
+            log.warning(Event.RECORD_NEWER, task_id=Keys.task_of(turn), reason=str(exc))

@@ -59,9 +59,13 @@ class Runner:
             raise down(exc) from exc
 
     async def command(self, command: Awaitable[T]) -> T:
-        """Return what a command of the driver returns. Raises StoreDown."""
+        """Return what a command of the driver returns. Raises StoreDown; CorruptRecord if a key has another type."""
         try:
             return await self.in_time(command)
+        except ResponseError as exc:
+            if spoils_a_script(exc):
+                raise CorruptRecord(f"what is there is of another type: {code_of(exc)}") from exc
+            raise down(exc) from exc
         except ERRORS as exc:
             raise down(exc) from exc
 

@@ -8,6 +8,7 @@ import structlog
 
 from worker.conversations import Exchange
 from worker.domain import Answer, Answered, Asked, Busy, Entered, Entry, Hold, Thread, ThreadKey
+from worker.errors import NewerRecord
 from worker.logs import Event
 from worker.threads.connect import Client
 from worker.threads.keys import Keys, unrecorded
@@ -32,12 +33,15 @@ class RedisThreads:
         self._keep = ms(keep)
 
     async def enter(self, key: ThreadKey, task_id: str) -> Entry:
-        """See `ports.Threads.enter`. A record that nobody can read counts as absent, with a line in the log."""
+        """See `ports.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
         keys = Keys.of(self._prefix, key)
         names = [keys.turn(task_id), keys.hold, keys.thread]
         hold = Hold(key, task_id, uuid4().hex)
         try:
             return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
+        except NewerRecord as exc:
+            log.warning(Event.RECORD_NEWER, task_id=task_id, reason=str(exc))
+            raise
         except CorruptRecord as exc:
             log.error(Event.RECORD_CORRUPT, task_id=task_id, reason=str(exc))
             await self._discard(names, names[2] if isinstance(exc, CorruptMap) else names[0])
@@ -77,6 +81,8 @@ class RedisThreads:
         if exchange is not None and exchange.recovered is not None:
             # It was listed while no call was noted: whoever drained the list then has taken it off.
             await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
+        if kept is None:
+            raise NewerRecord("this turn in the journal")
         try:
             return load(kept)
         except CorruptRecord:
@@ -109,9 +115,12 @@ class RedisThreads:
         return await self._runner.run(name, keys, *args)
 
     async def _discard(self, names: list[str], unreadable: str) -> None:
-        """Remove what is not a hash under our names; if all are, it is this one that cannot be read."""
+        """Remove what is not a hash under our names; if all are, the map or the turn's answer, which cannot be read."""
         kinds = {name: await self._runner.command(self._redis.type(name)) for name in names}
         spoilt = [name for name, kind in kinds.items() if kind not in {"hash", "none"}]
+        if not spoilt and unreadable == names[0]:
+            await self._run("discard", [unreadable])
+            return
         for name in spoilt or [unreadable]:
             await self._runner.command(self._redis.delete(name))
 
@@ -119,13 +128,15 @@ class RedisThreads:
 def _entry(hold: Hold, reply: list[Any]) -> Entry:
     match reply:
         case ["answered", attempt, answer, repair]:
-            return Answered(load(answer), int(attempt), repair)
+            return Answered(load(answer), _attempt(attempt), repair)
+        case ["newer"]:
+            raise NewerRecord("this turn in the journal, or the thread in the map,")
         case ["busy"]:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, response, repair]:
             return Entered(
                 hold=hold,
-                attempt=int(attempt),
+                attempt=_attempt(attempt),
                 thread=Thread(thread_id, _number(generation)) if thread_id else None,
                 published=published == "1",
                 asked=None if running < 0 else Asked(timedelta(milliseconds=running), response or None),
@@ -134,6 +145,12 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 repair=repair,
             )
     raise CorruptRecord("unknown reply")
+
+
+def _attempt(text: str) -> int:
+    if not text.isdecimal():
+        raise CorruptRecord("an attempt that is no number")
+    return int(text)
 
 
 def _number(text: str) -> int:

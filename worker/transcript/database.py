@@ -140,6 +140,8 @@ class Database:
         if self._damage:
             raise TranscriptDown(self._damage)
         if self._ready:
+            if self._file is not None:
+                self._file.check()
             return
         async with self._preparation:
             if not self._ready:

@@ -33,6 +33,7 @@ class File:
     def __init__(self, path: str) -> None:
         # A worker that changes its folder later still means the same file.
         self.path = Path(path).absolute()
+        self._identity: tuple[int, int] | None = None
 
     def make(self) -> None:
         """Have a file there that only its owner reads; SQLite's files beside it take over these rights."""
@@ -45,22 +46,31 @@ class File:
         except OSError as exc:
             what = f"The record's file {self.path} cannot be made: {exc.strerror}."
             raise TranscriptDown(f"{what} See TRANSCRIPT_URL, and the rights on that folder.") from exc
-        self.check()
+        self._identity = self.check()
 
-    def check(self) -> None:
-        """Refuse what is no file. By its name: to open it would cost our locks on it."""
+    def check(self) -> tuple[int, int]:
+        """Refuse what is no file, or another one than we made; returns which it is.
+
+        By its name: to open it would cost our locks on it.
+        """
         try:
-            mode = self.path.lstat().st_mode
+            found = self.path.lstat()
         except (FileNotFoundError, NotADirectoryError) as exc:
             where = "Is that the file of the worker's TRANSCRIPT_URL, seen from the folder that the worker runs in?"
             raise TranscriptDown(f"There is no record: the file {self.path} does not exist. {where}") from exc
         except OSError as exc:
             raise TranscriptDown(f"The record's file {self.path} cannot be seen: {exc.strerror}.") from exc
-        if stat.S_ISLNK(mode):
+        if stat.S_ISLNK(found.st_mode):
             why = "it is a symbolic link, and the record might be led elsewhere"
             raise TranscriptDown(f"{self.path} is not used: {why}. Name the file itself in TRANSCRIPT_URL.")
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(found.st_mode):
             raise TranscriptDown(f"{self.path} is no file. Name the record's file in TRANSCRIPT_URL.")
+        identity = found.st_dev, found.st_ino
+        if self._identity not in (None, identity):
+            # Our connections still write to what it was, where nobody would ever see it.
+            what = f"Another file was put in the place of the record's, {self.path}, while it was in use"
+            raise TranscriptDown(f"{what}. Nothing more is written to either; restart the worker.")
+        return identity
 
     def address(self, *, reads_only: bool) -> str:
         """Return SQLite's address of it, by which it never makes a file."""

@@ -61,6 +61,12 @@ def counted(path: Path) -> str:
     return sqlite_place(path).sql("SELECT count(*) FROM messages INDEXED BY messages_session")
 
 
+def take_away(path: Path, *, replaced: bool) -> None:
+    path.rename(path.with_name("old.db"))
+    if replaced:
+        path.touch()
+
+
 def plant(path: Path, target: Path) -> None:
     path.unlink(missing_ok=True)
     path.symlink_to(target)
@@ -147,6 +153,17 @@ async def test_a_link_at_the_files_place_is_not_followed(path: Path, tmp_path: P
         with pytest.raises(TranscriptDown, match="symbolic link"):
             await read(path)
     assert not (tmp_path / "elsewhere.db").exists()
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+async def test_a_file_that_is_taken_away_under_a_worker_is_said_and_not_written_to(path: Path, replaced: bool) -> None:
+    async with open_database(url(path)) as opened:
+        await SqlTranscript(opened).record(exchange(1))
+        take_away(path, replaced=replaced)
+        with pytest.raises(TranscriptDown, match="Another file" if replaced else "does not exist"):
+            await SqlTranscript(opened).record(exchange(2))
+
+    assert not replaced or content(path) == b""
 
 
 async def test_reading_makes_neither_file_nor_folder(path: Path) -> None:

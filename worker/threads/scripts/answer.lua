@@ -2,13 +2,17 @@
 -- KEYS    turn, hold, thread
 -- ARGV    token, attempt, answer, journal ttl ms, id of the thread whose variable was written ('': none),
 --         what the transcript is to have of it ('': nothing)
--- returns the answer that counts
+-- returns the answer that counts | false (a newer worker has the turn, and nothing was kept)
 -- repeat  finds the answer kept and returns it
 if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
 if ARGV[5] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[5] then
   redis.call('HSET', KEYS[3], 'published', '1')
+end
+local schema = redis.call('HGET', KEYS[1], 'schema')
+if schema and schema ~= '1' then
+  return false
 end
 local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer')
 if turn[2] == ARGV[2] and (turn[1] == 'answered' or turn[1] == 'done') then
@@ -22,7 +26,11 @@ redis.call('HDEL', KEYS[1], 'deadline', 'limit', 'response', 'trouble_since', 'o
 if ARGV[6] ~= '' then
   local time = redis.call('TIME')
   local microseconds = string.format('%.0f', time[1] * 1000000 + time[2])
-  redis.call('HSET', KEYS[1], 'unrecorded', '1', 'exchange:' .. ARGV[2], ARGV[6], 'at:' .. ARGV[2], microseconds)
+  redis.call('HSET', KEYS[1], 'unrecorded', '1')
+  -- One of this attempt is there if its answer could not be read any more; the transcript keeps the first as well.
+  if redis.call('HSETNX', KEYS[1], 'exchange:' .. ARGV[2], ARGV[6]) == 1 then
+    redis.call('HSET', KEYS[1], 'at:' .. ARGV[2], microseconds)
+  end
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return ARGV[3]

@@ -1,11 +1,15 @@
 -- Write the map, under the hold, if the thread there is still the one to be replaced.
 -- KEYS    hold, thread
 -- ARGV    token, thread id, generation, generation it replaces ('0': none), thread ttl ms, process instance that binds it
--- returns 1 | 0 (refused, nothing written)
+-- returns 1 | 0 (refused, nothing written: also where a newer worker wrote the map)
 -- repeat  finds its own thread bound and says 1, even if the hold is lost by then: the map does name it
 local bound = redis.call('HMGET', KEYS[2], 'id', 'generation')
 if bound[1] == ARGV[2] and bound[2] == ARGV[3] then
   return 1
+end
+local schema = redis.call('HGET', KEYS[2], 'schema')
+if schema and schema ~= '1' then
+  return 0
 end
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
   return 0

@@ -2,9 +2,13 @@
 -- transcript as long as that does not have it.
 -- KEYS    turn
 -- ARGV    ttl ms
--- returns 1 | 0 (no entry)
+-- returns 1 | 0 (no entry, or one that a newer worker wrote)
 -- repeat  starts the ttl anew
 if redis.call('EXISTS', KEYS[1]) == 0 then
+  return 0
+end
+local schema = redis.call('HGET', KEYS[1], 'schema')
+if schema and schema ~= '1' then
   return 0
 end
 redis.call('HSET', KEYS[1], 'state', 'done')

@@ -1,11 +1,18 @@
 -- Read journal, hold and map, and take the hold unless the task is answered or another task holds the thread.
 -- KEYS    turn, hold, thread
 -- ARGV    task id, token, lease ms, thread ttl ms
--- returns {'answered', attempt, answer, what this attempt had to put right ('': nothing)} | {'busy'} |
+-- returns {'newer'} (a newer worker wrote it: nothing was changed) |
+--         {'answered', attempt, answer, what this attempt had to put right ('': nothing)} | {'busy'} |
 --         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none),
 --          ms of trouble, deaths: how many workers in a row took this task and were not heard of again,
 --          id of the earlier call's response ('': not known), what to put right as above}
 -- repeat  the same token takes the same hold again
+for index = 1, #KEYS, 2 do -- a hold is the same in all versions: it keeps them out of each other's way
+  local schema = redis.call('HGET', KEYS[index], 'schema')
+  if schema and schema ~= '1' then
+    return {'newer'}
+  end
+end
 local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths', 'response', 'repair')
 local attempt = turn[2] or '1'
 if turn[1] == 'answered' or turn[1] == 'done' then

@@ -1,9 +1,13 @@
 -- Note that a call starts now, under the hold, and by when it has ended, by the clock of this server.
 -- KEYS    turn, hold
 -- ARGV    token, attempt, limit ms, journal ttl ms
--- returns 1 | 0 (the hold is lost, or an answer has come meanwhile: the call must not start)
+-- returns 1 | 0 (the hold is lost, an answer has come meanwhile, or a newer worker has the turn: no call must start)
 -- repeat  moves the deadline a little; the id of an earlier call is gone either way
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
+  return 0
+end
+local schema = redis.call('HGET', KEYS[1], 'schema')
+if schema and schema ~= '1' then
   return 0
 end
 local state = redis.call('HGET', KEYS[1], 'state')

@@ -3,6 +3,13 @@
 -- ARGV    token, '1' the call may have run | '0' it did not: withdraw the intent, '1' trouble | '0', journal ttl ms
 -- returns 1 | 0 (the hold was lost before)
 -- repeat  finds no hold and changes nothing more
+local schema = redis.call('HGET', KEYS[1], 'schema')
+if schema and schema ~= '1' then -- a newer worker has the turn: only the hold is ours
+  if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
+    return redis.call('DEL', KEYS[2])
+  end
+  return 0
+end
 if redis.call('HGET', KEYS[1], 'open') == ARGV[1] then -- heard of, even if the hold ran out meanwhile
   redis.call('HDEL', KEYS[1], 'open', 'deaths')
 end

@@ -1,8 +1,12 @@
 -- Forget exchanges that the transcript has.
 -- KEYS    turn
 -- ARGV    ttl ms of a turn that is over, then the attempts
--- returns 1 (nothing more will come of this turn as it stands) | 0
+-- returns 1 (nothing more will come of this turn as it stands) | 0 (or a newer worker wrote it, and it is as it was)
 -- repeat  finds them forgotten
+local schema = redis.call('HGET', KEYS[1], 'schema')
+if schema and schema ~= '1' then
+  return 0
+end
 for index = 2, #ARGV do
   redis.call('HDEL', KEYS[1], 'exchange:' .. ARGV[index], 'at:' .. ARGV[index])
 end

@@ -1,0 +1,374 @@
+"""What a newer worker wrote into Redis: fields that it added are left alone, and what it changed is left to it."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.records import KEY, exchange
+from worker.conversations import EVERYTHING, MessageFilter, Subject, session_id
+from worker.domain import Answer, Answered, Asked, Entered, Hold, Thread
+from worker.erasure import Kept, Receipt, Status, Step, Store
+from worker.errors import NewerRecord
+from worker.recorder import Recorder
+from worker.threads import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
+from worker.threads.connect import Client
+from worker.threads.keys import Keys
+from worker.transcript import SqlConversations, SqlTranscript, open_database
+
+MINUTE = timedelta(minutes=1)
+NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
+TURN = Keys.of("test", KEY).turn("task-1")
+MAP = Keys.of("test", KEY).thread
+LIST = "test:default:unrecorded"
+ORDERS = "test:default:erasures"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Client]:
+    async with open_redis(redis_url, connections=10) as client:
+        yield client
+
+
+@pytest.fixture
+def threads(redis: Client) -> RedisThreads:
+    return RedisThreads(redis, prefix="test", lease=MINUTE, keep=MINUTE)
+
+
+@pytest.fixture
+def census(redis: Client) -> RedisCensus:
+    return RedisCensus(redis, prefix="test", engine="default", lease=MINUTE, keep=MINUTE)
+
+
+@pytest.fixture
+def outbox(redis: Client) -> RedisOutbox:
+    return RedisOutbox(redis, prefix="test", engine="default")
+
+
+@pytest.fixture
+def ledger(redis: Client) -> RedisLedger:
+    return RedisLedger(redis, prefix="test", engine="default")
+
+
+async def everything(redis: Client) -> dict[str, Any]:
+    """What is kept, but for holds."""
+    names = sorted(map(str, await redis.keys("*")))
+    found: dict[str, Any] = {}
+    for name in names:
+        match await redis.type(name):
+            case "hash" if not name.endswith(":hold"):
+                found[name] = await redis.hgetall(name)
+            case "zset":
+                found[name] = await redis.zrange(name, 0, -1)
+    return found
+
+
+async def entered(threads: RedisThreads) -> Hold:
+    entry = await threads.enter(KEY, "task-1")
+    assert isinstance(entry, Entered)
+    return entry.hold
+
+
+async def answered(threads: RedisThreads, number: int = 1) -> None:
+    """A turn with an answer, and an exchange that the transcript lacks."""
+    hold = await entered(threads)
+    assert await threads.bind(hold, Thread("conv_1", 1), 0)
+    assert await threads.intend(hold, 1, MINUTE)
+    answer = Answer(f"Answer {number}.", thread=Thread("conv_1", 1))
+    await threads.answer(hold, 1, answer, published=True, exchange=exchange(number, task_id="task-1"))
+
+
+async def changed(redis: Client, field: str, change: dict[str, Any]) -> None:
+    """Write a record of the turn as a newer version might."""
+    record = json.loads(await redis.hget(TURN, field) or "")
+    await redis.hset(TURN, field, json.dumps(record | change))
+
+
+def newer(captured: Any) -> list[Any]:
+    return [line for line in captured if line["event"] == "record_newer"]
+
+
+async def test_a_field_more_in_an_answer_is_left_out(redis: Client, threads: RedisThreads) -> None:
+    await answered(threads)
+    await changed(redis, "answer", {"mood": "new", "thread": {"id": "conv_1", "generation": 1, "region": "eu"}})
+
+    assert await threads.enter(KEY, "task-1") == Answered(Answer("Answer 1.", thread=Thread("conv_1", 1)), 1)
+
+
+@pytest.mark.parametrize("change", [{"schema": 2}, {"schema": "1.1"}, {"outcome": "postponed"}])
+async def test_an_answer_that_only_a_newer_worker_can_read_is_left_to_it_with_all_that_belongs_to_it(
+    redis: Client, threads: RedisThreads, change: dict[str, Any]
+) -> None:
+    await answered(threads)
+    await changed(redis, "answer", change)
+    before = await everything(redis)
+
+    with structlog.testing.capture_logs() as captured, pytest.raises(NewerRecord, match="Update this worker"):
+        await threads.enter(KEY, "task-1")
+
+    assert await everything(redis) == before
+    assert [line["task_id"] for line in newer(captured)] == ["task-1"]
+    assert not await redis.exists(Keys.of("test", KEY).hold)
+
+
+@pytest.mark.parametrize("name", [TURN, MAP])
+async def test_a_hash_that_a_newer_worker_changed_is_left_to_it(
+    redis: Client, threads: RedisThreads, name: str
+) -> None:
+    await answered(threads)
+    await threads.again(KEY, "task-1", 1)
+    await redis.hset(name, mapping={"schema": "2", "where": "elsewhere"})
+    before = await everything(redis)
+
+    with pytest.raises(NewerRecord):
+        await threads.enter(KEY, "task-1")
+
+    assert await everything(redis) == before
+
+
+Step_ = Callable[[RedisThreads, Hold], Awaitable[Any]]
+STEPS: dict[str, Step_] = {
+    "bind": lambda threads, hold: threads.bind(hold, Thread("conv_2", 2), 1),
+    "intend": lambda threads, hold: threads.intend(hold, 1, MINUTE),
+    "note": lambda threads, hold: threads.note(hold, 1, "resp_2"),
+    "again": lambda threads, _: threads.again(KEY, "task-1", 1),
+    "done": lambda threads, _: threads.done(KEY, "task-1"),
+    "leave": lambda threads, hold: threads.leave(hold, asked=False, trouble=True),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_no_step_touches_what_a_newer_worker_took_over_meanwhile(
+    redis: Client, threads: RedisThreads, step: str
+) -> None:
+    hold = await entered(threads)
+    await threads.bind(hold, Thread("conv_1", 1), 0)
+    await threads.intend(hold, 1, MINUTE)
+    for name in (TURN, MAP):
+        await redis.hset(name, "schema", "2")
+    before = await everything(redis)
+
+    assert not await STEPS[step](threads, hold)
+
+    assert await everything(redis) == before
+
+
+async def test_an_answer_is_not_kept_in_a_turn_that_a_newer_worker_took_over(
+    redis: Client, threads: RedisThreads
+) -> None:
+    hold = await entered(threads)
+    await redis.hset(TURN, "schema", "2")
+    before = await everything(redis)
+
+    with pytest.raises(NewerRecord):
+        await threads.answer(hold, 1, Answer("Mine."), published=False)
+
+    assert await everything(redis) == before
+
+
+async def test_a_newer_workers_answer_counts_and_ours_does_not(redis: Client, threads: RedisThreads) -> None:
+    hold = await entered(threads)
+    await answered(threads)
+    await changed(redis, "answer", {"schema": 2})
+
+    with pytest.raises(NewerRecord):
+        await threads.answer(hold, 1, Answer("Mine."), published=False)
+
+
+async def test_hash_fields_that_a_newer_worker_added_outlive_a_whole_turn(redis: Client, threads: RedisThreads) -> None:
+    hold = await entered(threads)
+    await threads.bind(hold, Thread("conv_1", 1), 0)
+    for name in (TURN, MAP):
+        await redis.hset(name, "mood", "new")
+    await threads.intend(hold, 1, MINUTE)
+    await threads.answer(hold, 1, Answer("no"), published=True)
+    await threads.again(KEY, "task-1", 1)
+    hold = await entered(threads)
+    assert await threads.bind(hold, Thread("conv_2", 2), 1)
+    await threads.answer(hold, 2, Answer("yes"), published=True)
+    await threads.done(KEY, "task-1")
+
+    assert [await redis.hget(name, "mood") for name in (TURN, MAP)] == ["new", "new"]
+
+
+async def test_garbage_in_place_of_an_answer_takes_nothing_else_of_the_turn_along(
+    redis: Client, threads: RedisThreads, outbox: RedisOutbox, tmp_path: Path
+) -> None:
+    await answered(threads)
+    await redis.hset(TURN, mapping={"answer": "{broken", "mood": "new"})
+
+    entry = await threads.enter(KEY, "task-1")
+
+    assert isinstance(entry, Entered)
+    assert (entry.attempt, entry.asked) == (1, Asked(timedelta(0)))
+    assert await redis.hget(TURN, "mood") == "new"
+    other = exchange(2, task_id="task-1")
+    await threads.answer(entry.hold, 1, Answer("Another answer."), published=False, exchange=other)
+    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
+        assert await Recorder(outbox, SqlTranscript(database)).drain()
+        wanted = MessageFilter(session_id=session_id(KEY))
+        page = await SqlConversations(database).messages(wanted, within=EVERYTHING)
+    assert [each.content for each in page.items] == ["Question 1?", "Answer 1."]
+    assert await outbox.backlog() == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"schema": 2}, {"outcome": "postponed"}, {"key": {"shard": 1, "engine": "default"}}]
+)
+async def test_an_exchange_that_only_a_newer_worker_can_read_waits_for_it_and_is_said_once(
+    redis: Client, threads: RedisThreads, outbox: RedisOutbox, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    await answered(threads)
+    await changed(redis, "exchange:1", change)
+    before = await everything(redis)
+    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
+        recorder = Recorder(outbox, SqlTranscript(database))
+        with structlog.testing.capture_logs() as captured:
+            for _ in range(3):
+                assert await recorder.drain()
+                assert await outbox.claim(10) == [], "it is out of the way for a minute"
+                await redis.zadd(LIST, {TURN: 0})
+
+    assert await everything(redis) == before
+    assert len(newer(captured)) == 1
+
+
+async def test_a_turn_for_the_transcript_that_a_newer_worker_changed_waits_for_it(
+    redis: Client, threads: RedisThreads, outbox: RedisOutbox
+) -> None:
+    await answered(threads)
+    await redis.hset(TURN, "schema", "2")
+    before = await everything(redis)
+
+    [pending] = await outbox.claim(10)
+    await outbox.settle(pending, frozenset({1}))
+
+    assert (pending.exchanges, pending.newer) == ({}, True)
+    assert await everything(redis) == before
+
+
+async def test_what_is_no_turn_on_the_list_holds_up_no_other(
+    redis: Client, threads: RedisThreads, outbox: RedisOutbox
+) -> None:
+    await redis.rpush("test:default:{instance-1:analyst}:turn:other", "something else")
+    await redis.zadd(LIST, {"test:default:{instance-1:analyst}:turn:other": 0})
+    await answered(threads)
+
+    [pending] = await outbox.claim(10)
+
+    assert pending.turn == TURN
+    assert await outbox.backlog() == 1
+
+
+async def test_the_end_of_a_thread_leaves_turns_and_maps_of_a_newer_worker(
+    redis: Client, threads: RedisThreads, census: RedisCensus
+) -> None:
+    await answered(threads)
+    await redis.hset(TURN, "schema", "2")
+    await redis.hset(MAP, "schema", "2")
+    before = await everything(redis)
+    [kept] = await census.threads()
+    hold = await census.reserve(KEY)
+    assert hold is not None
+
+    with pytest.raises(NewerRecord):
+        await census.thread(KEY)
+    assert [turn.newer for turn in await census.turns(kept)] == [True]
+    assert await census.forget(hold, kept, unrecorded=False) == (0, 1)
+
+    assert {**await everything(redis), LIST: [TURN]} == before
+
+
+@pytest.mark.parametrize("field", ["answer", "exchange:1"])
+async def test_a_turn_with_a_record_of_a_newer_worker_is_known_as_such(
+    redis: Client, threads: RedisThreads, census: RedisCensus, field: str
+) -> None:
+    await answered(threads)
+    [kept] = await census.threads()
+    assert [turn.newer for turn in await census.turns(kept)] == [False]
+    await changed(redis, field, {"schema": 2})
+
+    assert [turn.newer for turn in await census.turns(kept)] == [True]
+
+
+async def test_what_is_no_hash_under_our_names_ends_with_the_thread(redis: Client, census: RedisCensus) -> None:
+    for name in (TURN, MAP):
+        await redis.rpush(name, "something else")
+    [kept] = await census.threads()
+    hold = await census.reserve(KEY)
+    assert hold is not None
+
+    assert await census.turns(kept) == []
+    assert await census.forget(hold, kept, unrecorded=False) == (2, 0)
+
+
+async def test_a_conversation_ends_whatever_its_generation_is(redis: Client, census: RedisCensus) -> None:
+    await redis.hset(MAP, mapping={"id": "conv_1", "generation": "many"})
+    [kept] = await census.threads()
+    assert kept == Kept(KEY, Thread("conv_1", 0))
+
+
+ORDER = Receipt(
+    "4711", "default", "instance-1", None, NOW, steps=(Step(Store.REDIS, "keys", KEY), Step(Store.TRANSCRIPT, "rows"))
+)
+
+
+async def test_what_a_newer_worker_added_to_an_order_stays_when_we_go_on_with_it(
+    redis: Client, ledger: RedisLedger
+) -> None:
+    await ledger.keep(ORDER)
+    record = json.loads(await redis.hget(ORDERS, "4711") or "")
+    record["asked_by"], record["steps"][1]["region"] = "maria", "eu"
+    await redis.hset(ORDERS, "4711", json.dumps(record))
+
+    assert await ledger.receipt("4711") == ORDER
+    done = [step.removed(1, NOW) for step in ORDER.steps]
+    await ledger.keep(ORDER.noting(done[1]))
+    await ledger.keep(replace(ORDER.noting(*done), completed_at=NOW))
+
+    kept = json.loads(await redis.get("test:default:receipt:4711") or "")
+    assert (kept["asked_by"], [step.get("region") for step in kept["steps"]]) == ("maria", [None, "eu"])
+    assert {step["status"] for step in kept["steps"]} == {Status.REMOVED}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": 2},
+        {"steps": [{"store": "archive", "what": "x", "status": "open", "key": None, "at": None}]},
+        {"steps": [{"store": "redis", "what": "x", "status": "frozen", "key": None, "at": None}]},
+        {"steps": [{"store": "redis", "what": "x", "status": "open", "key": {"shard": 1}, "at": None}]},
+    ],
+)
+async def test_an_order_of_a_newer_worker_is_left_to_it(
+    redis: Client, ledger: RedisLedger, change: dict[str, Any]
+) -> None:
+    await ledger.keep(ORDER)
+    record = json.loads(await redis.hget(ORDERS, "4711") or "")
+    await redis.hset(ORDERS, "4711", json.dumps(record | change))
+    before = await everything(redis)
+
+    with pytest.raises(NewerRecord):
+        await ledger.receipt("4711")
+    if "schema" in change:
+        with pytest.raises(NewerRecord):
+            await ledger.keep(ORDER)
+
+    assert await everything(redis) == before
+
+
+async def test_whom_a_newer_worker_watches_in_its_own_words_it_goes_on_watching(
+    redis: Client, ledger: RedisLedger
+) -> None:
+    newer_member, mine = json.dumps(["i", None, None, "region"]), Subject("default", instance="mine")
+    await redis.zadd("test:default:missing", {newer_member: NOW.timestamp(), "garbage": 1})
+    await ledger.watch([mine], NOW)
+
+    assert await ledger.missing() == {mine: NOW}
+    await ledger.watch([], NOW)
+    assert await redis.zscore("test:default:missing", newer_member) == NOW.timestamp()

@@ -25,7 +25,7 @@ from worker.errors import (
     ThreadLocked,
     WorkerError,
 )
-from worker.models import failures
+from worker.models import failures, reading
 from worker.models.failures import Call
 from worker.models.wire import Anything, Conversation, Items, Names, Response, Wire, answer_behind, answer_of
 
@@ -315,7 +315,7 @@ class OpenAIModel:
                     reply = await self._client.post(path, cast_to=httpx2.Response, body=body)
                 case "DELETE":
                     reply = await self._client.delete(path, cast_to=httpx2.Response)
-            return shape.model_validate_json(reply.content)
+            return reading.read(shape, reply.content)
         except failures.CAUGHT as exc:
             raise failures.translate(exc, call) from exc
 

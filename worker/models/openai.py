@@ -213,6 +213,10 @@ class OpenAIModel:
             async with _within(call):
                 return await self._request(call, Response, "POST", f"{_run_path(response_id)}/cancel")
         except (ModelDown, BadRequest, TurnedAway) as exc:
+            with suppress(ModelDown, BadRequest, TurnedAway):  # OGX says 409 of a run that is over
+                response = await self._retrieve(response_id, monotonic() + CANCEL_CALL.total_seconds())
+                if response.status not in _RUNNING:
+                    return response
             raise ModelUnknown(f"a run could not be cancelled: {exc}") from exc
 
     async def delete_thread(self, thread_id: str) -> None:

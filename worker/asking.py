@@ -24,6 +24,7 @@ from worker.errors import (
     Stopping,
     StoreDown,
     ThreadGone,
+    TurnedAway,
     WorkerError,
 )
 from worker.logs import Event
@@ -41,7 +42,7 @@ Less would cost a slow engine most: it carries a request out that we gave up, an
 T = TypeVar("T")
 log = structlog.get_logger()
 
-NOT_RUN = (ModelDown, BadRequest, ThreadGone, Stopping)
+NOT_RUN = (ModelDown, BadRequest, TurnedAway, ThreadGone, Stopping)
 """After these the call certainly did not run, so nobody has to look for it."""
 TROUBLE = (ModelDown, ModelUnknown, ThreadGone)
 """These start the clock after which trouble that is not the task's own costs a retry all the same."""

@@ -18,6 +18,7 @@ WorkerError
 │   ├── ReadRefused         the engine refuses what one task needs to read, though its probe succeeds: a right, a limit
 │   ├── UnknownAssistant    no spec of this name and version here
 │   └── BadRequest          the provider will never accept this call: model, parameter, context length
+├── TurnedAway              this one request was refused, by a gateway's page or for want of a right; others may pass
 ├── Poisonous               workers died under this task again and again
 ├── Refused                 the engine does not take the result
 │   ├── TooLong             … because a value does not fit its column (code 10002)
@@ -108,6 +109,10 @@ class UnknownAssistant(Permanent):
 
 class BadRequest(Permanent):
     """The provider rejects the call as such."""
+
+
+class TurnedAway(WorkerError):
+    """The provider, or something before it, refused this one request; a probe tells whether it refuses every one."""
 
 
 class Poisonous(WorkerError):

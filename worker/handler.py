@@ -12,7 +12,17 @@ from worker.clock import monotonic
 from worker.delivery import Delivery
 from worker.dependencies import Dependencies
 from worker.domain import Task
-from worker.errors import EngineDown, Permanent, ProviderAway, ProviderPaused, Stopping, StoreDown, TaskLost, Transient
+from worker.errors import (
+    EngineDown,
+    Permanent,
+    ProviderAway,
+    ProviderPaused,
+    Stopping,
+    StoreDown,
+    TaskLost,
+    Transient,
+    TurnedAway,
+)
 from worker.lease import Lease, Leases
 from worker.logs import Event, trace
 from worker.record import Record
@@ -152,7 +162,7 @@ def _tell(task: Task, record: Record, told: Verdict, seconds: float) -> None:
         "output_tokens": answer.output_tokens if answer else None,
         "verdict": verdict,
         "reason": getattr(told, "reason", None),
-        "error": str(record.error) if isinstance(record.error, Transient | Permanent) else None,
+        "error": str(record.error) if isinstance(record.error, Transient | Permanent | TurnedAway) else None,
         "retries": told.retries if isinstance(told, Fail) else None,
         "seconds": round(seconds, 3),
         **{f"{phase}_seconds": round(spent, 3) for phase, spent in record.seconds.items()},

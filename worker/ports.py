@@ -245,8 +245,8 @@ class Recording(Protocol):
 class Model(Protocol):
     """A provider's conversations and answers.
 
-    Every method may raise ModelDown, ProviderPaused, ModelUnknown; those with a thread also ThreadGone, only after a
-    positive answer that this thread does not exist.
+    Every method may raise ModelDown, ProviderPaused, ModelUnknown, and all but `ping` TurnedAway; those with a thread
+    also ThreadGone, only after a positive answer that this thread does not exist.
     """
 
     refuses_overlap: bool
@@ -302,7 +302,7 @@ class Model(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Return if the provider accepts our key."""
+        """Return if the provider accepts our key and has conversations. Raises ModelDown, ProviderPaused."""
         ...
 
 

@@ -24,7 +24,17 @@ from worker.domain import (
     ThreadKey,
     thread_variable_name,
 )
-from worker.errors import AssistantPaused, BadModel, Poisonous, StoreDown, WorkerError
+from worker.errors import (
+    AssistantPaused,
+    BadModel,
+    Poisonous,
+    ProviderAway,
+    ProviderPaused,
+    StoreDown,
+    Transient,
+    TurnedAway,
+    WorkerError,
+)
 from worker.inputs import gather
 from worker.logs import Event, trace
 from worker.pauses import Pauses
@@ -90,8 +100,6 @@ class Turn:
             return await self._take(task, record)
         except Exception as exc:  # noqa: BLE001 - every error becomes a verdict
             record.error = exc
-            if isinstance(exc, AssistantPaused):
-                self._pauses.begin(record.assistant, record.version, exc)
             if not isinstance(exc, WorkerError):
                 log.error(Event.TURN_CRASHED, trace=trace(exc))
             return verdict.on_error(exc, self.case(task, record), trouble_limit=self._rules.trouble_limit)
@@ -123,9 +131,7 @@ class Turn:
                     record.attempt, record.trouble_for = entry.attempt, entry.trouble_for
                     record.use, record.recovered = "reused", None
                     text = await self._text(errand, entry, record)
-                    answer = await self._asking(errand, text, entry, record).answer()
-                    if answer is not None:
-                        self._pauses.end(errand.assistant)
+                    answer = await self._answer(errand, text, entry, record)
             if answer is None:
                 return Held(errand.key)
             record.repaired = bool(entry.repair)
@@ -183,7 +189,7 @@ class Turn:
         """Put the question together; lets go of the hold if that cannot be."""
         try:
             _check_deaths(entry)
-            self._pauses.check(errand.assistant)
+            self._pauses.check(errand.assistant, errand.task.id)
             inputs = await gather(
                 errand.task, errand.activity, errand.wanted, entry.thread, self._engine, self._rules.input_tokens
             )
@@ -195,6 +201,30 @@ class Turn:
             with suppress(StoreDown):
                 await self._threads.leave(entry.hold, asked=True, trouble=False)
             raise
+
+    async def _answer(self, errand: Errand, text: str, entry: Entered, record: Record) -> Answer | None:
+        """Find the answer or ask for it; a refusal is weighed before it counts for more than this task."""
+        try:
+            answer = await self._asking(errand, text, entry, record).answer()
+        except (AssistantPaused, TurnedAway) as exc:
+            meant = await self._weighed(exc, errand)
+            if meant is exc:
+                raise
+            raise meant from exc
+        if answer is not None and not record.recovered:
+            self._pauses.answered(errand.assistant, errand.task.id)
+        return answer
+
+    async def _weighed(self, refusal: AssistantPaused | TurnedAway, errand: Errand) -> Exception:
+        """Say whose refusal this is: the provider's if a probe meets the same, else the assistant's or the task's."""
+        if isinstance(refusal, TurnedAway):
+            try:
+                await self._models[errand.assistant.provider].ping()
+            except (ProviderPaused, ProviderAway) as trouble:
+                return trouble
+            except Transient as trouble:
+                return ProviderAway(f"{refusal}; a probe fared no better: {trouble}")
+        return self._pauses.refused(errand.assistant, errand.task.id, refusal)
 
     def _asking(self, errand: Errand, text: str, entry: Entered, record: Record) -> Asking:
         return Asking(

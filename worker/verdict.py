@@ -20,6 +20,7 @@ from worker.errors import (
     ThreadGone,
     ThreadLocked,
     Transient,
+    TurnedAway,
     UnknownAssistant,
     WorkerError,
 )
@@ -136,6 +137,8 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             left = (LOOKUP_TRIES if case.first_attempt else min(case.retries, LOOKUP_TRIES)) - 1
             what = f"{error}. Add its spec to ASSISTANTS_DIR and restart the worker, or correct the model."
             return _fail(case, what, error, retries=left, delay=LOOKUP_DELAY)
+        case TurnedAway():
+            return _fail(case, f"{error}.", error, retries=case.retries - 1, delay=_wish(case))
         case Poisonous():
             return _fail(case, f"{error}.", error, retries=case.retries - 1, delay=LOOKUP_DELAY)
         case Permanent():

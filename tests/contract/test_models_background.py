@@ -153,6 +153,20 @@ async def test_answer_that_comes_with_the_reply_to_the_cancellation_counts(
     assert len(server.requests("responses.cancel")) == 1
 
 
+async def test_run_that_is_over_and_so_cannot_be_cancelled_is_over(
+    model: OpenAIModel, server: ModelServer, thread: str
+) -> None:
+    run = await model.start(thread, question(), assistant())
+    await wait_until(lambda: server.counts()["turns"][thread])
+    server.fault("responses.retrieve", reply={"status": 200, "json": {"id": run, "status": "in_progress"}})
+    server.fault("responses.cancel", times=None, reply={"status": 409, "json": {"detail": "It is completed."}})
+
+    answer = await model.follow(run, NO_TIME)
+
+    assert answer is not None
+    await model.cancel(run)
+
+
 @pytest.mark.parametrize("reply", ["server_error", "rate_limit", "unauthorized", "html_404", "not_json_200"])
 async def test_trouble_with_looking_at_a_run_is_not_the_end_of_the_run(
     model: OpenAIModel, server: ModelServer, thread: str, reply: str

@@ -5,7 +5,7 @@ import pytest
 from tests.contract.questions import assistant, question
 from worker.dev.model import ModelServer
 from worker.domain import Said
-from worker.errors import ModelDown, ModelUnknown, ProviderAway, ProviderPaused, WorkerError
+from worker.errors import ModelDown, ModelUnknown, ProviderAway, ProviderPaused, TurnedAway, WorkerError
 from worker.models import OpenAIModel
 
 
@@ -76,7 +76,7 @@ async def test_a_404_of_somebody_else_ends_nothing(model: OpenAIModel, server: M
     thread = await filled(model, 2)
     server.fault(times=None, reply=reply)
 
-    with pytest.raises((ModelDown, ProviderPaused)):
+    with pytest.raises((ModelDown, ProviderPaused, TurnedAway)):
         await model.erase_thread(thread)
 
     assert left(server, thread) == (2, False)

@@ -16,6 +16,7 @@ from worker.errors import (
     ProviderPaused,
     ThreadLocked,
     Transient,
+    TurnedAway,
     WorkerError,
 )
 from worker.models import OpenAIModel
@@ -40,14 +41,21 @@ def page(status: int) -> Fault:
 
 
 FORBIDDEN: Fault = {"reply": "forbidden"}
-"""For one assistant where a model was asked, for everything otherwise."""
+"""Of the assistant where a model was asked, of this one request otherwise, and of everything where a probe is told."""
 REFUSALS: list[tuple[Fault, type[WorkerError]]] = [
     ({"reply": "rate_limit"}, ModelDown),
     ({"reply": "quota"}, ProviderPaused),
     (replied(429, code="billing_not_active"), ProviderPaused),
     (replied(429, type="insufficient_quota"), ProviderPaused),
     ({"reply": "unauthorized"}, ProviderPaused),
-    (page(401), ProviderPaused),
+    (page(401), TurnedAway),
+    (page(402), TurnedAway),
+    (page(403), TurnedAway),
+    (page(451), TurnedAway),
+    ({"reply": {"status": 403, "json": {"message": "Forbidden"}}}, TurnedAway),
+    ({"reply": {"status": 403, "json": {"detail": "Blocked."}}}, TurnedAway),
+    ({"reply": {"status": 401, "json": {"error": "Unauthorized"}}}, TurnedAway),
+    ({"reply": {"status": 403, "text": ""}}, TurnedAway),
     (replied(402), ProviderPaused),
     (replied(409), ModelDown),
     (replied(425), ModelDown),
@@ -61,9 +69,13 @@ REFUSALS: list[tuple[Fault, type[WorkerError]]] = [
     ({"reply": "context_length"}, BadRequest),
     (replied(400, param="temperature", code="unsupported_value"), BadRequest),
     (replied(422), BadRequest),
-    (page(400), BadRequest),
+    (page(400), TurnedAway),
     (page(413), BadRequest),
-    ({"reply": "html_404"}, ModelDown),
+    ({"reply": "html_404"}, TurnedAway),
+    ({"reply": {"status": 404, "text": "404 page not found"}}, TurnedAway),
+    (page(429), ModelDown),
+    (page(409), ModelDown),
+    ({"reply": {"status": 405, "json": {"detail": "Method Not Allowed"}}}, ModelDown),
     ({"reply": "route_404"}, ModelDown),
     ({"reply": "detail_404"}, ModelDown),
     (replied(404), ModelDown),
@@ -121,7 +133,7 @@ async def test_failed_turn_is_one_request_and_one_error(
 
 @pytest.mark.parametrize(
     ("fault", "error"),
-    [*REFUSALS, (FORBIDDEN, ProviderPaused), *((fault, ModelDown) for fault in LOST)],
+    [*REFUSALS, (FORBIDDEN, TurnedAway), *((fault, ModelDown) for fault in LOST)],
     ids=lambda part: str(part)[:70],
 )
 @pytest.mark.parametrize("call", ["items.list", "conversations.retrieve"])
@@ -155,12 +167,13 @@ async def test_conversation_that_may_have_been_made_is_unknown(
         ("unauthorized", "check OPENAI_API_KEY.*status 401, code invalid_api_key"),
         ("model_404", "no model 'gpt-5-mini'.*correct `model` in the assistant's spec"),
         ("context_length", "longer than model 'gpt-5-mini' can read: shorten the inputs"),
-        ("html_404", "check OPENAI_BASE_URL.*status 404"),
+        ("html_404", "a page came, and not the provider's answer: check OPENAI_BASE_URL.*status 404"),
+        (page(403)["reply"], "a page came.*: look at what the question holds, and at .*firewall.*status 403"),
         ("rate_limit", "too many requests.*status 429, code rate_limit_exceeded, type requests, request req_"),
     ],
 )
 async def test_error_says_what_happened_and_what_to_do(
-    model: OpenAIModel, server: ModelServer, thread: str, reply: str, says: str
+    model: OpenAIModel, server: ModelServer, thread: str, reply: Any, says: str
 ) -> None:
     server.fault("responses.create", reply=reply)
 
@@ -211,13 +224,23 @@ async def test_other_server_needs_no_key() -> None:
         ("forbidden", ProviderPaused),
         ("html_404", ModelDown),
         ("route_404", ModelDown),
+        ("detail_404", ModelDown),
         ("server_error", ModelDown),
+        (page(401)["reply"], ModelDown),
+        (page(403)["reply"], ModelDown),
+        (page(400)["reply"], ModelDown),
+        ({"status": 401, "json": {"detail": "Not authenticated"}}, ProviderPaused),
+        ({"status": 405, "json": {"detail": "Method Not Allowed"}}, ModelDown),
+        ({"status": 200, "json": {"error": "Unexpected endpoint or method. (GET /v1/conversations/x)"}}, ModelDown),
+        ({"status": 200, "json": {"error": {"message": "no such thing"}, "id": "conv_1"}}, ModelDown),
+        ({"status": 200, "json": {"id": "conv_1", "object": "conversation"}}, ModelDown),
+        ({"status": 200, "json": {"status": "ok"}}, ModelDown),
     ],
 )
 async def test_ping_fails_where_a_turn_would(
-    model: OpenAIModel, server: ModelServer, reply: str, error: type[WorkerError]
+    model: OpenAIModel, server: ModelServer, reply: Any, error: type[WorkerError]
 ) -> None:
-    server.fault(reply=reply)
+    server.fault(reply=reply, times=2)  # aiohttp repeats a GET on a connection that it had used before
 
     with pytest.raises(WorkerError) as caught:
         await model.ping()
@@ -335,7 +358,7 @@ async def test_deleting_is_fine_with_what_is_gone_and_says_what_else_fails(
     server.fault("conversations.delete", reply="html_404")
     server.fault("conversations.delete", reply="server_error")
 
-    with pytest.raises(ModelDown):
+    with pytest.raises(TurnedAway):
         await model.delete_thread(thread)
     with pytest.raises(ModelUnknown):
         await model.delete_thread(thread)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.questions import assistant, question
 from worker.dev.model import ModelServer
-from worker.errors import BadRequest, ModelDown, ThreadGone, Transient
+from worker.errors import BadRequest, ModelDown, ThreadGone, Transient, TurnedAway
 from worker.models import OpenAIModel
 
 NOT_GONE = [
@@ -34,7 +34,7 @@ async def test_nothing_but_the_provider_naming_the_conversation_makes_it_gone(
         model.look(thread, "0123456789ab"),
         model.ask(thread, question(), assistant()),
     ):
-        with pytest.raises((Transient, BadRequest)):
+        with pytest.raises((Transient, BadRequest, TurnedAway)):
             await call
 
 
@@ -93,7 +93,7 @@ async def test_gone_needs_its_confirmation(model: OpenAIModel, server: ModelServ
     server.forget(thread)
     server.fault("conversations.retrieve", reply=reply)
 
-    with pytest.raises((Transient, BadRequest)):
+    with pytest.raises((Transient, BadRequest, TurnedAway)):
         await model.look(thread, "0123456789ab")
     with pytest.raises(ThreadGone):
         await model.look(thread, "0123456789ab")

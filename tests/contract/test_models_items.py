@@ -75,3 +75,81 @@ def test_items_of_unknown_kinds_and_shapes_do_no_harm() -> None:
 )
 def test_sparse_responses_are_read_for_what_they_have(body: dict[str, Any], outcome: Outcome) -> None:
     assert answer_of(Response.model_validate_json(json.dumps(body))).outcome is outcome
+
+
+def test_final_answer_is_the_answer_and_commentary_is_not() -> None:
+    said = [
+        message("assistant", "Let me look at the figures first.", phase="commentary"),
+        message("assistant", "Forty.", phase="final_answer"),
+        message("assistant", "I hope that helps.", phase="commentary"),
+    ]
+    answer = answer_of(Response.model_validate({"id": "resp_1", "status": "completed", "output": said}))
+    found = looked(MINE, *said)
+
+    assert (answer.text, answer.outcome) == ("Forty.", Outcome.OK)
+    assert found is not None
+    assert (found.text, found.outcome) == ("Forty.", Outcome.OK)
+
+
+def test_final_answer_in_two_messages_is_both_of_them() -> None:
+    said = [message("assistant", text, phase="final_answer") for text in ("One.", "Two.")]
+
+    assert answer_of(Response.model_validate({"id": "resp_1", "output": said})).text == "One.\n\nTwo."
+
+
+@pytest.mark.parametrize("phase", ["commentary", None, "something_new"])
+def test_without_a_final_answer_every_message_counts(phase: str | None) -> None:
+    said = [message("assistant", "One.", phase=phase), message("assistant", "Two.", phase=phase)]
+
+    assert answer_of(Response.model_validate({"id": "resp_1", "output": said})).text == "One.\n\nTwo."
+
+
+def test_refusal_counts_where_the_final_answer_is_one() -> None:
+    refusal = [{"type": "refusal", "refusal": "No."}]
+    thinking = message("assistant", "Hm.", phase="commentary")
+    final = message("assistant", "", phase="final_answer") | {"content": refusal}
+
+    refused = answer_of(Response.model_validate({"id": "resp_1", "output": [thinking, final]}))
+    withdrawn = answer_of(
+        Response.model_validate(
+            {
+                "id": "resp_1",
+                "output": [thinking | {"content": refusal}, message("assistant", "Yes.", phase="final_answer")],
+            }
+        )
+    )
+
+    assert (refused.text, refused.outcome) == ("No.", Outcome.REFUSED)
+    assert (withdrawn.text, withdrawn.outcome) == ("Yes.", Outcome.OK)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "What?\n\n(ref 0123456789ab)",
+        ["What?\n\n", "(ref 0123456789ab)"],
+        {"type": "input_text", "text": "What?\n\n(ref 0123456789ab)"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["message", None, ""])
+def test_question_is_found_however_the_server_lists_it(content: Any, kind: str | None) -> None:
+    question = {"role": "user", "content": content} | ({} if kind is None else {"type": kind})
+
+    found = looked(question, {"role": "assistant", "content": "Because."})
+
+    assert found is not None
+    assert (found.text, found.outcome) == ("Because.", Outcome.OK)
+
+
+@pytest.mark.parametrize("output", [{}, {"output": None}, {"output": []}, {"output": [{"type": "reasoning"}]}], ids=str)
+def test_response_with_its_text_at_the_top_only_is_an_answer(output: dict[str, Any]) -> None:
+    answer = answer_of(Response.model_validate({"id": "resp_1", "output_text": "Forty.", **output}))
+
+    assert (answer.text, answer.outcome) == ("Forty.", Outcome.OK)
+
+
+def test_text_at_the_top_that_repeats_the_message_is_not_read_twice() -> None:
+    said = {"id": "resp_1", "output": [message("assistant", "Forty.")], "output_text": "Forty."}
+
+    assert answer_of(Response.model_validate(said)).text == "Forty."

@@ -35,6 +35,7 @@ from worker.errors import (
     ThreadLocked,
     TooLong,
     Transient,
+    TurnedAway,
     UnknownAssistant,
     WorkerError,
 )
@@ -127,6 +128,15 @@ def test_an_outage_costs_no_retry(kind: type[Transient], retries: int) -> None:
 @pytest.mark.parametrize(("retries", "left"), [(3, 2), (1, 0), (0, 0)])
 def test_an_outage_that_lasts_costs_one(kind: type[Exception], retries: int, left: int) -> None:
     assert failure(kind("503"), replace(CASE, retries=retries, trouble_for=HOUR)).retries == left
+
+
+@pytest.mark.parametrize(("retries", "left"), [(3, 2), (1, 0), (0, 0)])
+def test_a_request_that_was_turned_away_costs_its_task_one_retry(retries: int, left: int) -> None:
+    outcome = failure(TurnedAway("a page came: look at the firewall"), replace(CASE, retries=retries))
+
+    assert outcome.retries == left
+    assert not outcome.drops_answer
+    assert "a page came: look at the firewall." in outcome.message
 
 
 def test_a_thread_that_is_gone_twice_in_one_turn_costs_no_retry() -> None:

@@ -4,14 +4,12 @@ Nothing of a provider's message goes into a text of ours, because it may quote t
 code, type, param and request id do.
 """
 
-import json
 import math
-import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import openai
@@ -27,8 +25,10 @@ from worker.errors import (
     ThreadGone,
     ThreadLocked,
     Transient,
+    TurnedAway,
     WorkerError,
 )
+from worker.models.refusals import Said, says_gone, says_no_model, word
 
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 _NO_SUCH_MODEL: Final = "no model {model!r} for this key: correct `model` in the assistant's spec"
@@ -39,6 +39,7 @@ class Call:
     """What was asked of the provider, as far as the meaning of a failure depends on it.
 
     `acts`: the call may have done its work although no reply came. `limit` is its time from first to last byte.
+    `probe`: it was made to see how the provider is, for no task.
     """
 
     name: str
@@ -46,22 +47,27 @@ class Call:
     acts: bool = False
     thread_id: str | None = None
     model: str | None = None
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What the provider said: the status and its error object's code words, empty where it has none.
+    """What the provider said: the status, and what its body makes of it.
 
-    `names_thread`: the message speaks of this call's conversation by its id, and not merely of an address with it.
-    `of_a_turn`: the call was to ask a model.
+    `gone`: this call's conversation, response or item does not exist; `no_model`: its model does not. `own`: the body
+    is an error object of the API; `page`: it is not even JSON. `of_a_turn`: the call was to ask a model.
     """
 
     status: int
     code: str = ""
     kind: str = ""
     param: str = ""
-    names_thread: bool = False
+    own: bool = True
+    page: bool = False
+    gone: bool = False
+    no_model: bool = False
     of_a_turn: bool = False
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,12 @@ class Row:
     statuses: Container[int] | None = None
     codes: Container[str] | None = None
     kinds: Container[str] | None = None
-    param: str | None = None
-    names_thread: bool = False
-    of_a_turn: bool = False
+    own: bool | None = None
+    page: bool | None = None
+    gone: bool | None = None
+    no_model: bool | None = None
+    of_a_turn: bool | None = None
+    probe: bool | None = None
 
     def fits(self, refusal: Refusal) -> bool:
         """Whether this line speaks of such a refusal."""
@@ -83,21 +92,26 @@ class Row:
             (self.statuses is None or refusal.status in self.statuses)
             and (self.codes is None or refusal.code in self.codes)
             and (self.kinds is None or refusal.kind in self.kinds)
-            and self.param in {None, refusal.param}
-            and (refusal.names_thread or not self.names_thread)
-            and (refusal.of_a_turn or not self.of_a_turn)
+            and self.own in {None, refusal.own}
+            and self.page in {None, refusal.page}
+            and self.gone in {None, refusal.gone}
+            and self.no_model in {None, refusal.no_model}
+            and self.of_a_turn in {None, refusal.of_a_turn}
+            and self.probe in {None, refusal.probe}
         )
 
 
+_PAGE: Final = "a page came, and not the provider's answer"
+_ON_THE_WAY: Final = "what stands before the provider (firewall, proxy, gateway)"
+_REFUSED: Final = frozenset(range(400, 500)) - {408, 409, 413, 425, 429}
+"""Statuses that refuse a request; the others say that it is too large, or that it may come again."""
 _QUOTA: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
 TABLE: Final = (
     Row(ThreadLocked, "another call runs on this conversation", codes={"conversation_locked"}),
     Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", codes=_QUOTA),
     Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", kinds=_QUOTA),
-    # Also with 403 and 400: a project without the right to a model is told that there is none.
-    Row(BadRequest, _NO_SUCH_MODEL, codes={"model_not_found"}),
-    Row(BadRequest, _NO_SUCH_MODEL, statuses={404}, param="model"),
+    Row(BadRequest, _NO_SUCH_MODEL, no_model=True),
     Row(
         BadRequest,
         "conversation and question together are longer than model {model!r} can read: "
@@ -105,13 +119,7 @@ TABLE: Final = (
         codes={"context_length_exceeded"},
     ),
     # Two calls must say so before anybody acts on it, see `OpenAIModel`.
-    Row(
-        ThreadGone,
-        "the conversation does not exist any more",
-        statuses={404},
-        kinds={"invalid_request_error"},
-        names_thread=True,
-    ),
+    Row(ThreadGone, "the conversation does not exist any more", gone=True),
     # A response that began and then failed, with HTTP 200. Codes that are not here are about the content: an answer.
     Row(
         ModelUnknown,
@@ -120,15 +128,28 @@ TABLE: Final = (
         codes={"", "server_error", "rate_limit_exceeded", "vector_store_timeout"},
     ),
     Row(ModelDown, "the address leads elsewhere: check OPENAI_BASE_URL", statuses=range(300, 400)),
-    Row(ProviderPaused, "the provider does not accept the key: check OPENAI_API_KEY", statuses={401}),
-    Row(ProviderPaused, "the provider wants to be paid", statuses={402}),
-    Row(AssistantPaused, "the key has no right to ask model {model!r}", statuses={403}, of_a_turn=True),
-    Row(ProviderPaused, "the key has no right to this, or not from here", statuses={403}),
-    Row(ModelDown, "nothing of this kind at this address: check OPENAI_BASE_URL", statuses={404}),
+    # A firewall's page for one question says nothing of the key, nor of the next question; a probe's page does.
+    Row(ModelDown, f"{_PAGE}: check OPENAI_BASE_URL, and {_ON_THE_WAY}", _REFUSED, page=True, probe=True),
+    Row(TurnedAway, f"{_PAGE}: check OPENAI_BASE_URL, and {_ON_THE_WAY}", {404, 405}, page=True),
+    Row(TurnedAway, f"{_PAGE}: look at what the question holds, and at {_ON_THE_WAY}", _REFUSED, page=True),
+    Row(
+        TurnedAway,
+        f"the refusal is no error of the provider's API: look at what the question holds, and at {_ON_THE_WAY}",
+        {401, 402, 403},
+        own=False,
+        probe=False,
+    ),
+    Row(ProviderPaused, "the provider does not accept the key: check OPENAI_API_KEY", {401}),
+    Row(ProviderPaused, "the provider wants to be paid", {402}),
+    Row(AssistantPaused, "the key has no right to ask model {model!r}", {403}, of_a_turn=True),
+    Row(ProviderPaused, "the key has no right to this, or not from here", {403}, probe=True),
+    Row(TurnedAway, "the key has no right to this: is it a key of the project that the conversation is in?", {403}),
+    Row(ModelDown, "nothing of this kind at this address: check OPENAI_BASE_URL", {404, 405}),
     Row(ModelUnknown, "the server ran out of time", statuses={408}),
     Row(ModelDown, "too many requests", statuses={429}),
     Row(ModelDown, "the provider cannot take the call now", statuses={409, 425, 503}),
-    Row(BadRequest, "the provider does not accept this call", statuses=range(400, 500)),
+    Row(BadRequest, "the provider, or a server before it, takes nothing so large: shorten the inputs", {413}),
+    Row(BadRequest, "the provider does not accept this call", range(400, 500)),
     Row(ModelUnknown, "the provider failed", statuses=range(500, 600)),
 )
 
@@ -146,8 +167,7 @@ _NEVER_SENT: Final = (
 def translate(exc: Exception, call: Call) -> WorkerError:
     """Say in our terms how a call ended that brought no usable reply."""
     if isinstance(exc, openai.APIStatusError):
-        error = _error_object(exc.response.content)
-        refusal = _refusal(exc.status_code, error, call)
+        refusal = _refusal(exc.status_code, Said.by(exc.response.content), call)
         row = next((row for row in TABLE if row.fits(refusal)), _ODD)
         headers = exc.response.headers
         return _error(row, call, _details(refusal, headers.get("x-request-id")), retry_after(headers))
@@ -165,7 +185,7 @@ def translate(exc: Exception, call: Call) -> WorkerError:
 
 def of_failed_response(code: str | None, call: Call) -> WorkerError | None:
     """Say what a response of the status `failed` means; None if its content is the reason, which makes it an answer."""
-    refusal = Refusal(200, code=_word(code))
+    refusal = Refusal(200, code=word(code))
     row = next((row for row in TABLE if row.fits(refusal)), None)
     return _error(row, call, _details(refusal, None)) if row else None
 
@@ -195,26 +215,18 @@ def _error(row: Row, call: Call, details: str = "", wait: timedelta | None = Non
     return kind(text, retry_after=wait) if issubclass(kind, Transient) else kind(text)
 
 
-def _error_object(body: bytes) -> Mapping[str, Any]:
-    """Return OpenAI's error object, empty if the body is anything else, such as a gateway's page."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    error = parsed.get("error") if isinstance(parsed, dict) else None
-    return error if isinstance(error, dict) else {}
-
-
-def _refusal(status: int, error: Mapping[str, Any], call: Call) -> Refusal:
-    # "Invalid URL (GET /v1/conversations/conv_1)" has the id too, but in an address: there the route is missing.
-    whole_word = rf"(?<![\w/-]){re.escape(call.thread_id or '')}(?![\w/-])"
+def _refusal(status: int, said: Said, call: Call) -> Refusal:
     return Refusal(
         status=status,
-        code=_word(error.get("code")),
-        kind=_word(error.get("type")),
-        param=_word(error.get("param")),
-        names_thread=bool(call.thread_id and re.search(whole_word, str(error.get("message")))),
+        code=said.code,
+        kind=said.kind,
+        param=said.param,
+        own=said.place == "error object",
+        page=said.place == "a page",
+        gone=says_gone(status, said, call.thread_id),
+        no_model=says_no_model(status, said, call.model),
         of_a_turn=call.acts and call.model is not None,
+        probe=call.probe,
     )
 
 
@@ -224,15 +236,9 @@ def _details(refusal: Refusal, request_id: str | None) -> str:
         "code": refusal.code,
         "type": refusal.kind,
         "param": refusal.param,
-        "request": _word(request_id),
+        "request": word(request_id),
     }
     return ", ".join(f"{name} {value}" for name, value in told.items() if value)
-
-
-def _word(value: object) -> str:
-    """Keep a code word; sentences are dropped, because they may be message text."""
-    text = "" if value is None else str(value)
-    return text if re.fullmatch(r"[\w.\[\]:-]{1,80}", text, re.ASCII) else ""
 
 
 def _innermost(exc: BaseException) -> BaseException:

@@ -23,9 +23,10 @@ from worker.errors import (
     ProviderPaused,
     ThreadGone,
     ThreadLocked,
+    TurnedAway,
     WorkerError,
 )
-from worker.models import failures
+from worker.models import failures, reading
 from worker.models.failures import Call
 from worker.models.wire import Anything, Conversation, Items, Names, Response, Wire, answer_behind, answer_of
 
@@ -53,6 +54,7 @@ _OUTCOMES: Final[Mapping[type[BaseException], str]] = {
     ModelUnknown: "unknown",
     ThreadLocked: "locked",
     ThreadGone: "gone",
+    TurnedAway: "turned_away",
     BadRequest: "rejected",
 }
 
@@ -189,6 +191,8 @@ class OpenAIModel:
                     return response
             except ModelDown as exc:
                 wait = max(wait, (exc.retry_after or timedelta(0)).total_seconds())
+            except TurnedAway:
+                pass  # the run goes on, whatever became of the look at it
             rest = ends_at - monotonic()
             if rest <= 0:
                 return None
@@ -208,7 +212,11 @@ class OpenAIModel:
         try:
             async with _within(call):
                 return await self._request(call, Response, "POST", f"{_run_path(response_id)}/cancel")
-        except (ModelDown, BadRequest) as exc:
+        except (ModelDown, BadRequest, TurnedAway) as exc:
+            with suppress(ModelDown, BadRequest, TurnedAway):  # OGX says 409 of a run that is over
+                response = await self._retrieve(response_id, monotonic() + CANCEL_CALL.total_seconds())
+                if response.status not in _RUNNING:
+                    return response
             raise ModelUnknown(f"a run could not be cancelled: {exc}") from exc
 
     async def delete_thread(self, thread_id: str) -> None:
@@ -266,20 +274,24 @@ class OpenAIModel:
         return True
 
     async def ping(self) -> None:
-        """Return if the provider accepts our key and has conversations.
+        """Return if the provider accepts our key and has conversations: it says of one that it does not exist.
 
         Not by listing the models: a key that is restricted to what a turn needs may not do that.
         """
-        call = Call("conversations.retrieve", SHORT_CALL, thread_id=NOBODY)
+        call = Call("conversations.retrieve", SHORT_CALL, thread_id=NOBODY, probe=True)
         try:
             async with _within(call):
-                await self._request(call, Anything, "GET", _path(NOBODY))
-        except (ThreadGone, BadRequest):
+                await self._request(call, Conversation, "GET", _path(NOBODY))
+        except (ThreadGone, BadRequest):  # the latter where the id has not even the form of one
             return
+        raise ModelDown(
+            f"{call.name}: the server shows a conversation that cannot exist, so it keeps none: "
+            "OPENAI_BASE_URL has to name one with Conversations and Responses"
+        )
 
     async def has_model(self, name: str) -> bool:
         """Whether this key can use the model. Raises ModelDown, ProviderPaused; a restricted key may not ask."""
-        call = Call("models.retrieve", SHORT_CALL, model=name)
+        call = Call("models.retrieve", SHORT_CALL, model=name, probe=True)
         try:
             async with _within(call):
                 await self._request(call, Anything, "GET", f"/models/{quote(name, safe='')}")
@@ -315,7 +327,7 @@ class OpenAIModel:
                     reply = await self._client.post(path, cast_to=httpx2.Response, body=body)
                 case "DELETE":
                     reply = await self._client.delete(path, cast_to=httpx2.Response)
-            return shape.model_validate_json(reply.content)
+            return reading.read(shape, reply.content)
         except failures.CAUGHT as exc:
             raise failures.translate(exc, call) from exc
 

@@ -1,12 +1,39 @@
 """The parts of OpenAI's JSON that we read, and what they say of an answer. Unknown fields and items are no trouble."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from worker.domain import Answer, Outcome
 from worker.refs import is_marked
+
+T = TypeVar("T")
+MOST_TOKENS: Final = 2**31 - 1
+"""No model bills more for one call; databases and metrics take less than JSON can say."""
+
+
+def _or_nothing(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Do without what cannot be read: an answer is not lost for what is said beside it."""
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+Maybe = Annotated[T | None, WrapValidator(_or_nothing)]
+Id = Annotated[str, Field(min_length=1, pattern=r"^[^\ufffd]+$")]
+"""Leads to something only if it is exactly what was sent: one that could not be read whole is none."""
+Tokens = Maybe[Annotated[int, Field(ge=0, le=MOST_TOKENS)]]
 
 
 class Wire(BaseModel):
@@ -18,28 +45,34 @@ class Wire(BaseModel):
 class Part(Wire):
     """A piece of a message. Only text (`input_text`, `output_text`, `text`) and `refusal` mean something to us."""
 
-    type: str = ""
-    text: str | None = None
-    refusal: str | None = None
+    type: Maybe[str] = None
+    text: Maybe[str] = None
+    refusal: Maybe[str] = None
 
 
 class Item(Wire):
-    """One entry of a conversation: a message, the model's reasoning, or a kind that we never asked for."""
+    """One entry of a conversation: a message, the model's reasoning, or a kind that we never asked for.
 
-    type: str = ""
-    role: str | None = None
-    status: str | None = None
+    `phase` is `commentary` or `final_answer` where the model tells the two apart.
+    """
+
+    type: Maybe[str] = None
+    role: Maybe[str] = None
+    status: Maybe[str] = None
+    phase: Maybe[str] = None
     content: list[Part] = []
 
     @field_validator("content", mode="before")
     @classmethod
     def _only_parts(cls, value: Any) -> list[Any]:
-        # Kinds other than messages keep null or something else there.
-        return [part for part in value if isinstance(part, dict)] if isinstance(value, list) else []
+        # OGX lists what a user said as a plain string. Kinds other than messages keep null or something else there.
+        parts = value if isinstance(value, list) else [value]
+        texts = ({"type": "text", "text": part} if isinstance(part, str) else part for part in parts)
+        return [part for part in texts if isinstance(part, dict)]
 
     def is_message_of(self, role: str) -> bool:
-        """Whether a user or the assistant said something here."""
-        return self.type == "message" and self.role == role
+        """Whether a user or the assistant said something here. What has a role and no type is a message too."""
+        return self.role == role and self.type in {None, "", "message"}
 
     @property
     def text(self) -> str:
@@ -53,10 +86,10 @@ class Item(Wire):
 
 
 class Usage(Wire):
-    """Tokens as billed."""
+    """Tokens as billed; none where the number is none."""
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Tokens = None
+    output_tokens: Tokens = None
 
 
 class Failure(Wire):
@@ -72,49 +105,79 @@ class Reason(Wire):
 
 
 class Response(Wire):
-    """What one call of the model came to. Bad outcomes come with HTTP 200 as well."""
+    """What one call of the model came to. Bad outcomes come with HTTP 200 as well.
 
-    id: str = Field(min_length=1)
+    `output_text` is all that some servers send in place of `output`.
+    """
+
+    id: Id
     status: str | None = None
-    model: str | None = None
+    model: Maybe[str] = None
     output: list[Item] | None = None
-    usage: Usage | None = None
-    error: Failure | None = None
-    incomplete_details: Reason | None = None
+    output_text: Maybe[str] = None
+    usage: Maybe[Usage] = None
+    error: Maybe[Failure] = None
+    incomplete_details: Maybe[Reason] = None
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _only_items(cls, value: Any) -> Any:
+        return _objects(value)
 
 
-class Items(Wire):
+class Plain(Wire):
+    """What is no report of an error: some servers send those with HTTP 200, LM Studio for any path it has not."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_error(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("error"):
+            raise ValueError("an error in place of what was asked for")
+        return value
+
+
+class Items(Plain):
     """A page of a conversation, newest item first."""
 
     data: list[Item]
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _only_items(cls, value: Any) -> Any:
+        return _objects(value)
 
 
 class Named(Wire):
     """An item by its id alone."""
 
-    id: str = Field(min_length=1)
+    id: Id
 
 
-class Names(Wire):
+class Names(Plain):
     """A page of a conversation of which only the ids matter."""
 
     data: list[Named]
 
 
-class Conversation(Wire):
+class Conversation(Plain):
     """A thread, without its items."""
 
-    id: str = Field(min_length=1)
+    id: Id
     metadata: Mapping[str, str] | None = None
 
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _only_pairs(cls, value: Any) -> Any:
+        return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value
 
-class Anything(Wire):
+
+class Anything(Plain):
     """A JSON object that only has to be one."""
 
 
 def answer_of(response: Response) -> Answer:
     """Read the answer of this one response. The statuses `queued`, `in_progress` and `cancelled` are the caller's."""
-    output = response.output or []
+    output = _with_told(response.output or [], response.output_text)
     usage = response.usage or Usage()
     text = "\n\n".join(_texts(output))
     outcome, detail = _outcome(response, output, text)
@@ -166,15 +229,32 @@ def _outcome(response: Response, output: Sequence[Item], text: str) -> tuple[Out
 
 def _judged(items: Sequence[Item], text: str) -> tuple[Outcome, str]:
     """Judge what came to its end."""
-    if any(item.is_message_of("assistant") and item.refuses for item in items):
+    said = _answering(items)
+    if any(item.refuses for item in said):
         return Outcome.REFUSED, ""
     if text.strip():
         return Outcome.OK, ""
     if not items:
         return Outcome.EMPTY, "no output"
-    has_message = any(item.is_message_of("assistant") for item in items)
-    return Outcome.EMPTY, "a message without text" if has_message else "no message"
+    return Outcome.EMPTY, "a message without text" if said else "no message"
 
 
 def _texts(items: Iterable[Item]) -> Iterator[str]:
-    return (item.text for item in items if item.is_message_of("assistant") and item.text)
+    return (item.text for item in _answering(items) if item.text)
+
+
+def _answering(items: Iterable[Item]) -> list[Item]:
+    """Pick the assistant's messages; where it marked its final answer, what it said on the way there is left out."""
+    said = [item for item in items if item.is_message_of("assistant")]
+    return [item for item in said if item.phase == "final_answer"] or said
+
+
+def _with_told(output: list[Item], output_text: str | None) -> list[Item]:
+    if not output_text or any(item.is_message_of("assistant") for item in output):
+        return output
+    return [*output, Item.model_validate({"role": "assistant", "content": output_text})]
+
+
+def _objects(value: Any) -> Any:
+    """Leave out of a list what is no object: it says nothing."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else value

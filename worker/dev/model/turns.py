@@ -60,8 +60,16 @@ def _failed(_text: str, options: Mapping[str, Any]) -> Result:
     return Result([], "failed", error={"code": code, "message": "The model failed to generate a response."})
 
 
+def _phased(text: str, options: Mapping[str, Any]) -> Result:
+    """Says something on the way to the answer, as newer models do."""
+    said = options.get("text", "Let me look at that first.")
+    phases = {"commentary": said, "final_answer": text}
+    return Result([message("assistant", [text]) | {"phase": phase} for phase, text in phases.items()])
+
+
 OUTCOMES: Final[Mapping[str, Callable[[str, Mapping[str, Any]], Result]]] = {
     "completed": lambda text, _: Result([message("assistant", [text])]),
+    "phased": _phased,
     "refused": _refused,
     "filtered": _incomplete("content_filter"),
     "incomplete": _incomplete("max_output_tokens"),

@@ -40,6 +40,7 @@ CORE = {
     "pauses",
     "handler",
     "poller",
+    "sieve",
     "recorder",
     "history",
 }

@@ -24,7 +24,7 @@ from worker.domain import (
     ThreadKey,
     thread_variable_name,
 )
-from worker.errors import AssistantPaused, BadModel, Poisonous, StoreDown, WorkerError
+from worker.errors import AssistantPaused, BadModel, Poisonous, StoreDown, Unanswered, WorkerError
 from worker.inputs import gather
 from worker.logs import Event, trace
 from worker.pauses import Pauses
@@ -191,9 +191,9 @@ class Turn:
             return prompt.text(
                 errand.task, errand.activity, inputs, json_wanted=errand.form.is_json, repair=entry.repair
             )
-        except BaseException:
+        except BaseException as exc:
             with suppress(StoreDown):
-                await self._threads.leave(entry.hold, asked=True, trouble=False)
+                await self._threads.leave(entry.hold, asked=True, trouble=isinstance(exc, Unanswered))
             raise
 
     def _asking(self, errand: Errand, text: str, entry: Entered, record: Record) -> Asking:

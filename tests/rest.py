@@ -113,7 +113,7 @@ class EngineRest:
         """Deletes what was deployed here, with instances and history, so that nobody else finds its topics."""
 
         async def deleted() -> bool:  # a transaction that still runs in the instance may win against the deletion
-            status, _ = await self.request("DELETE", f"deployment/{deployment}", cascade=True)
+            status, _ = await self.request("DELETE", f"deployment/{deployment}", cascade=True, skipIoMappings=True)
             return status in {204, 404}
 
         while self._deployments:

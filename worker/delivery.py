@@ -12,6 +12,7 @@ from worker.errors import (
     Conflict,
     EngineDenied,
     EngineDown,
+    Forbidden,
     Refused,
     StoreDown,
     TaskLost,
@@ -33,11 +34,12 @@ from worker.verdict import (
     Unlock,
     Verdict,
     on_refusal,
+    on_refused_error,
     on_too_long,
 )
 
 REFUSAL_PAUSES_SECONDS = (5.0, 20.0)
-"""Pauses before a refused result is sent again: the step behind the task may have failed by chance."""
+"""Pauses before a refused result or error is sent again: the step behind the task may have failed by chance."""
 LONGEST_PAUSE_SECONDS = 10.0
 REPORT_TRIES = 4
 """How often a failure, an error or an unlock is sent; a lock that nobody releases runs out by itself."""
@@ -48,26 +50,28 @@ log = structlog.get_logger()
 class Delivery:
     """Hands verdicts in. One completion at most is accepted per task: the engine checks our worker id."""
 
-    def __init__(
-        self, engine: Engine, threads: Threads, refusal_pauses: tuple[float, ...] = REFUSAL_PAUSES_SECONDS
-    ) -> None:
+    def __init__(self, engine: Engine, threads: Threads) -> None:
         self._engine = engine
         self._threads = threads
-        self._refusal_pauses = refusal_pauses
 
     async def __call__(self, task: Task, verdict: Verdict, record: Record, case: Case, lease: Lease) -> Verdict:
         """Tell the engine and return what it was told in the end. Raises TaskLost."""
         lease.telling = True
-        if isinstance(verdict, Complete):
-            verdict = await self._complete(task, verdict, case)
-        if isinstance(verdict, Complete):
-            await self._close_journal(task, verdict, record)
-            return verdict
-        await lease.end()
-        if await self._report(task, verdict, lease):
-            await self._close_journal(task, verdict, record)
-            return verdict
-        return Abandon(f"the engine did not take our {type(verdict).__name__}")
+        refused = f"the engine did not take our {type(verdict).__name__}"
+        match verdict:
+            case Complete():
+                told: Verdict | None = await self._complete(task, verdict, case)
+            case BpmnError():
+                told = await self._throw(task, verdict, case, lease)
+            case _:
+                told = verdict
+        if not isinstance(told, Complete | BpmnError | None):
+            await lease.end()
+            told = await self._report(task, told, lease)
+        if told is None:
+            return Abandon(refused)
+        await self._close_journal(task, told, record)
+        return told
 
     async def _complete(self, task: Task, verdict: Complete, case: Case) -> Verdict:  # noqa: C901 - a branch per answer
         """Complete until the engine has said yes or no, however long it is away: nothing else would keep the answer."""
@@ -87,9 +91,9 @@ class Delivery:
                     return on_too_long(exc, case)
                 verdict, pause, cause = verdict.wider(), 0.0, "too_long"
             except Refused as exc:
-                if refusals == len(self._refusal_pauses):
+                if refusals == len(REFUSAL_PAUSES_SECONDS):
                     return on_refusal(exc, case)
-                pause, cause = self._refusal_pauses[refusals], "refused"
+                pause, cause = REFUSAL_PAUSES_SECONDS[refusals], "refused"
                 refusals += 1
             except Conflict:
                 pause, cause = _growing(0.05, tries, 1.0), "conflict"
@@ -113,8 +117,36 @@ class Delivery:
             await asyncio.sleep(_growing(0.25, tries, LONGEST_PAUSE_SECONDS))
         return False
 
-    async def _report(self, task: Task, verdict: Verdict, lease: Lease) -> bool:
-        """Tell everything but a completion. False if the engine did not take it; the lock runs out by itself then."""
+    async def _throw(self, task: Task, verdict: BpmnError, case: Case, lease: Lease) -> Verdict | None:
+        """Throw until the engine has said yes, or no a few times, which is a failure then. None if nobody answers.
+
+        A throw that is refused for good and dropped would come again with each lock, and nobody would hear of it.
+        """
+        refusals = 0
+        while True:
+            try:
+                return verdict if await self._tell(task, verdict, lease) else None
+            except Refused as exc:
+                if refusals == len(REFUSAL_PAUSES_SECONDS):
+                    return on_refused_error(exc, verdict.code, case)
+            await asyncio.sleep(REFUSAL_PAUSES_SECONDS[refusals])
+            refusals += 1
+
+    async def _report(self, task: Task, verdict: Verdict, lease: Lease) -> Verdict | None:
+        """Tell anything that is no result; None if the engine did not take it: the lock runs out by itself then.
+
+        What a failure says may be why it is refused, such as a character that a database does not store.
+        """
+        try:
+            return verdict if await self._tell(task, verdict, lease) else None
+        except Refused as exc:
+            if isinstance(verdict, Fail) and not isinstance(exc, Forbidden) and verdict.plainer() != verdict:
+                return await self._report(task, verdict.plainer(), lease)
+            _not_delivered(verdict, str(exc))
+            return None
+
+    async def _tell(self, task: Task, verdict: Verdict, lease: Lease) -> bool:
+        """Tell everything but a completion, more than once if need be; False if nobody takes it. Raises Refused."""
         maybe_told = False
         for tries in range(REPORT_TRIES):
             try:
@@ -128,12 +160,14 @@ class Delivery:
                 reason = str(exc)
                 if tries + 1 < REPORT_TRIES:
                     await asyncio.sleep(_growing(0.25, tries, LONGEST_PAUSE_SECONDS))
+            except Refused:
+                raise
             except WorkerError as exc:
                 reason = str(exc)
                 break
             else:
                 return True
-        log.warning(Event.VERDICT_NOT_DELIVERED, verdict=type(verdict).__name__, reason=reason)
+        _not_delivered(verdict, reason)
         return False
 
     async def _send(self, task: Task, verdict: Verdict, lease: Lease) -> None:
@@ -165,6 +199,10 @@ class Delivery:
                     await self._threads.again(record.key, task.id, record.attempt)
                 case _:
                     pass
+
+
+def _not_delivered(verdict: Verdict, reason: str) -> None:
+    log.warning(Event.VERDICT_NOT_DELIVERED, verdict=type(verdict).__name__, reason=reason)
 
 
 def _growing(first: float, tries: int, longest: float) -> float:

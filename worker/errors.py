@@ -4,6 +4,7 @@ WorkerError
 ├── Transient               says nothing about this task: later, retries untouched; may know `retry_after`
 │   ├── EngineDown          not reachable, 5xx without an error of the engine's own, a gateway's page
 │   │   └── EngineDenied    401, or 403 to the probe or a poll as well: our credentials or rights
+│   ├── Unanswered          no answer to what one task needs to read, though the engine's probe succeeds
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
 │   ├── NewerRecord         what stands in Redis is of a newer worker's making: nothing of it is touched
@@ -50,6 +51,10 @@ class EngineDown(Transient):
 
 class EngineDenied(EngineDown):
     """The engine refuses our credentials or rights."""
+
+
+class Unanswered(Transient):
+    """The engine gave no answer of its own to a read for one task, and works otherwise."""
 
 
 class Conflict(Transient):

@@ -7,13 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import aiohttp
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from worker import foreign
 from worker.errors import Permanent
 from worker.metrics import LOOP_LAG
 
 TICK = timedelta(seconds=1)
+_PATIENCE = aiohttp.ClientTimeout(total=2)
+_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a worker may listen on, and this machine's own address
 
 
 @asynccontextmanager
@@ -47,6 +51,19 @@ async def serve(
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+async def left_out_at(host: str, port: int) -> list[str]:
+    """Ask the worker that listens there what it leaves out; nothing if nobody answers as a worker does."""
+    host = _HERE.get(host, host)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
+    try:
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as client, client.get(address) as reply:
+            said = foreign.read(await reply.text())
+    except (aiohttp.ClientError, OSError, ValueError):
+        return []
+    named = said.get("left_out") if isinstance(said, dict) else None
+    return [str(each) for each in named] if isinstance(named, list) else []
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:

@@ -171,8 +171,8 @@ class Poller:
     async def _locked(self) -> list[str]:
         try:
             return await self._engine.locked()
-        except WorkerError as exc:
-            self._dependencies.down("engine", exc)
+        except WorkerError as exc:  # an outage, if it is one, is the next poll's to find: locks run out by themselves
+            log.warning(Event.POLL_FAILED, reason=f"what is locked for us cannot be listed: {exc}")
             return []
 
     async def _unlock(self, task_ids: list[str]) -> None:

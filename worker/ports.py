@@ -27,7 +27,11 @@ from worker.domain import (
 
 
 class Engine(Protocol):
-    """A BPMN engine's REST API, seen by one worker id. All methods may raise EngineDown."""
+    """A BPMN engine's REST API, seen by one worker id. All methods may raise EngineDown.
+
+    Where a method concerns one task, the engine's own no is that task's: reads raise ReadRefused, and Unanswered or
+    Conflict where that may pass; what tells the engine something raises Forbidden where a right is missing.
+    """
 
     async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
         """Lock and return up to `max_tasks` tasks, oldest first; waits at the engine for the first one.

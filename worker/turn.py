@@ -33,6 +33,7 @@ from worker.errors import (
     StoreDown,
     Transient,
     TurnedAway,
+    Unanswered,
     WorkerError,
 )
 from worker.inputs import gather
@@ -197,9 +198,9 @@ class Turn:
             return prompt.text(
                 errand.task, errand.activity, inputs, json_wanted=errand.form.is_json, repair=entry.repair
             )
-        except BaseException:
+        except BaseException as exc:
             with suppress(StoreDown):
-                await self._threads.leave(entry.hold, asked=True, trouble=False)
+                await self._threads.leave(entry.hold, asked=True, trouble=isinstance(exc, Unanswered))
             raise
 
     async def _answer(self, errand: Errand, text: str, entry: Entered, record: Record) -> Answer | None:

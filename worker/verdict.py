@@ -1,13 +1,15 @@
 """What the engine is to be told about a task, and the one table that decides it. Pure."""
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from worker.domain import Answer, Outcome, Variable
 from worker.errors import (
     AssistantPaused,
     EngineDown,
+    Forbidden,
     NewerRecord,
     Permanent,
     Poisonous,
@@ -51,6 +53,10 @@ class Fail:
     delay: timedelta
     reason: str
     drops_answer: bool = False
+
+    def plainer(self) -> "Fail":
+        """Say it without details, in letters that every database takes."""
+        return replace(self, message=re.sub(r"[^ -~]", "?", self.message), details="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ LONGEST_MESSAGE = 666
 """Characters of a failure's message that engines keep."""
 
 
-def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdict:  # noqa: C901, PLR0911 - a table, one row per error
+def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdict:  # noqa: C901, PLR0911, PLR0912 - a table, one row per error
     """Decide what the engine is told when a turn ended in an error."""
     match error:
         case Stopping():
@@ -171,11 +177,27 @@ def on_too_long(error: Exception, case: Case) -> Fail:
 
 def on_refusal(error: Exception, case: Case) -> Fail:
     """Decide what the engine is told when it keeps refusing a result; the answer is kept."""
+    advice = "Look at the step after it (expressions, scripts, listeners) and at the type of the result; "
+    what = f"the engine refused the result: {error}. {_advice(error, advice)}Retry completes without asking again."
+    return _fail(case, what, error, retries=case.retries - 1, delay=_wish(case))
+
+
+def on_refused_error(error: Exception, code: str, case: Case) -> Fail:
+    """Decide what the engine is told when it keeps refusing a BPMN error; the answer is kept."""
+    advice = (
+        "Output mappings run on a BPMN error too, where there is no result: let them cope with that. Look also at the "
+        "step after the event that catches it; "
+    )
     what = (
-        f"the engine refused the result: {error}. Look at the step after it (expressions, scripts, listeners) and at "
-        "the type of the result; Retry completes without asking again."
+        f"the engine refused the BPMN error {_short(code, 100)}: {error}. {_advice(error, advice)}"
+        "Retry throws it again without asking."
     )
     return _fail(case, what, error, retries=case.retries - 1, delay=_wish(case))
+
+
+def _advice(error: Exception, advice: str) -> str:
+    """Leave the advice out where the error's own text says what to do."""
+    return "" if isinstance(error, Forbidden) else advice
 
 
 def _later(error: Transient | ThreadGone, case: Case, trouble_limit: timedelta) -> Fail:

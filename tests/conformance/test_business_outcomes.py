@@ -1,9 +1,16 @@
 """Answers that are none: each outcome is the model's own business where the task names a code for it."""
 
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.flow.rig import Rig
-from tests.models import ServiceTask, call, catch, element, ends, line, path, process, sub_process
+from tests.models import ServiceTask, bpmn, call, catch, element, ends, line, path, process, sub_process, unique
+from tests.waiting import wait_until
+from worker import delivery
 
 OUTCOMES: dict[str, dict[str, Any]] = {
     "refused": {"outcome": "refused"},
@@ -115,3 +122,77 @@ async def test_after_an_outcome_was_caught_the_thread_goes_on(rig: Rig) -> None:
     assert await ended(rig, instance) == {"over"}
     assert rig.calls("conversations.create") == 1
     assert (await rig.meta(instance, "caught_end"))["use"] == "reused"
+
+
+def local(rig: Rig, mapping: str) -> ServiceTask:
+    """A task with a local result, an output mapping and a code for a refusal, which its boundary event catches."""
+    step = advise(rig, error_refused="NO", data_output_scope="local")
+    return replace(step, outputs={"kept": mapping}, catches="NO")
+
+
+def guides_mapping() -> str:
+    """What the guide says to write into an output mapping, for a result called advise."""
+    text = (Path(__file__).parents[2] / "bpmn" / "README.md").read_text("utf-8")
+    found = re.search(r"`estimated_eur` = `(.+?)`", text)
+    assert found
+    return found[1].replace("eur", "advise")
+
+
+async def test_an_error_that_the_engine_refuses_becomes_an_incident_and_retry_throws_it_without_asking(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Output mappings run on errors too. Dropped, such an error came again with each lock, and nobody heard of it."""
+    monkeypatch.setattr(delivery, "REFUSAL_PAUSES_SECONDS", (0.1, 0.1))
+    step = local(rig, "${advise}")
+    model = bpmn(replace(step, properties={**step.properties, "service.retries": "1"}))
+    await rig.rest.deploy(model)
+    spoil(rig, "refused")
+    await rig.start_worker()
+    instance = await rig.rest.start(model, {"case": "case of refused"})
+    [incident] = await wait_until(lambda: rig.rest.incidents(instance), 15, "an incident")
+
+    said = incident["incidentMessage"]
+    for words in ("refused the BPMN error NO: 500 ", "Output mappings run on a BPMN error too", "without asking"):
+        assert words in said
+    [task] = await rig.rest.tasks(instance)
+    calls = rig.calls("responses.create")
+    await rig.rest.put(f"process-instance/{instance}/variables/advise", {"value": "a makeshift"})
+    await rig.rest.put(f"external-task/{task['id']}/retries", {"retries": 1})
+    await rig.rest.wait_for_end(instance)
+    assert await ended(rig, instance) == {"advise_caught"}
+    assert rig.calls("responses.create") == calls == 1
+
+
+async def test_the_output_mapping_of_the_guide_copes_with_an_error_and_keeps_a_result(rig: Rig) -> None:
+    model = bpmn(local(rig, guides_mapping()))
+    await rig.rest.deploy(model)
+    spoil(rig, "refused")
+    rig.provider.answer("case of luck", '"yes"')
+    await rig.start_worker()
+    refused = await rig.run(model, {"case": "case of refused"})
+    lucky = await rig.run(model, {"case": "case of luck"})
+
+    assert (await ended(rig, refused), await ended(rig, lucky)) == ({"advise_caught"}, {"end"})
+    assert (await rig.rest.variables(refused))["kept"] is None
+    assert (await rig.rest.variables(lucky))["kept"] == '"yes"'
+
+
+@pytest.mark.parametrize(("mapping", "works"), [(guides_mapping(), True), ("${advise}", False)])
+async def test_an_event_or_a_deletion_takes_the_task_away_with_the_output_mapping_of_the_guide_and_no_plain_one(
+    rig: Rig, mapping: str, works: bool
+) -> None:
+    message = unique("message")
+    event = (
+        '<bpmn:boundaryEvent id="late" attachedToRef="advise"><bpmn:messageEventDefinition messageRef="too_late"/>'
+        f"</bpmn:boundaryEvent>{ends('late_end')}{path('late', 'late_end')}"
+    )
+    model = process(line(element(replace(local(rig, mapping), catches=""))), event)
+    declared = f'<bpmn:message id="too_late" name="{message}"/><bpmn:process '
+    await rig.rest.deploy(replace(model, xml=model.xml.replace("<bpmn:process ", declared, 1)))
+    interrupted, deleted = await rig.rest.start(model), await rig.rest.start(model)
+    sent = {"messageName": message, "processInstanceId": interrupted}
+    statuses = [
+        (await rig.rest.request("POST", "message", sent))[0],
+        (await rig.rest.request("DELETE", f"process-instance/{deleted}"))[0],
+    ]
+    assert statuses == ([204, 204] if works else [500, 500])

@@ -21,6 +21,7 @@ from worker.errors import (
     TaskLost,
     TaskSuspended,
     TooLong,
+    Unanswered,
     WorkerError,
 )
 
@@ -266,6 +267,14 @@ async def test_a_fault_that_has_passed_when_the_probe_succeeds_is_none() -> None
     state = http(200, '{"workerId":"ours","suspended":false}')
     async with literal(NO, FINE, state) as server, open_engine(server.url) as engine:
         assert (await engine.state("task")).worker_id == "ours"
+
+
+@pytest.mark.parametrize("name", sorted(FOR_ONE_TASK.keys() - COMMANDS))
+@pytest.mark.parametrize("answer", ["page with 503", "cut body", "a gateway's own JSON"])
+async def test_a_read_without_an_answer_is_its_tasks_trouble_while_the_probe_succeeds(name: str, answer: str) -> None:
+    async with literal(NO_ANSWER_OF_AN_ENGINE[answer], FINE) as server, open_engine(server.url) as engine:
+        with pytest.raises(Unanswered, match="could not be read"):
+            await FOR_ONE_TASK[name](engine)
 
 
 async def test_a_read_that_collided_says_nothing_of_its_task() -> None:

@@ -17,8 +17,9 @@ from worker.logs import Event
 
 
 def with_nameless_properties(model: Model) -> Model:
-    """The model as a modeller leaves it who has added two properties and not named them."""
+    """The model as a modeller leaves it who has added two properties and not named them, and one without a value."""
     nameless = '<camunda:properties><camunda:property/><camunda:property value="x"/>'
+    nameless += '<camunda:property name="service.version"/>'
     return replace(model, xml=model.xml.replace("<camunda:properties>", nameless))
 
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from worker.errors import Permanent
-from worker.health import measure_lag, serve
+from worker.health import left_out_at, measure_lag, serve
 
 HOST = "127.0.0.1"
 
@@ -54,6 +54,13 @@ async def test_a_worker_that_leaves_something_out_is_ready_and_says_so() -> None
         200,
         {"ready": True, "reasons": [], "left_out": ["tasks on topic t are left out: no"]},
     )
+
+
+async def test_what_a_worker_leaves_out_can_be_asked_for_on_its_machine() -> None:
+    reasons = ["engine is down"]
+    async with serve("0.0.0.0", 0, lambda: reasons, lambda: ["t"]) as port:  # noqa: S104 - as in a container
+        assert await left_out_at("0.0.0.0", port) == ["t"]  # noqa: S104 - as above
+    assert await left_out_at(HOST, port) == []
 
 
 async def test_metrics_are_those_of_the_worker_in_prometheus_format() -> None:

@@ -20,12 +20,14 @@ from worker.errors import (
     Conflict,
     EngineDenied,
     EngineDown,
+    Forbidden,
     ModelDown,
     ModelUnknown,
     NewerRecord,
     Permanent,
     Poisonous,
     ProviderPaused,
+    ReadRefused,
     Refused,
     Stopping,
     StoreDown,
@@ -52,6 +54,7 @@ from worker.verdict import (
     on_answer,
     on_error,
     on_refusal,
+    on_refused_error,
     on_too_long,
 )
 
@@ -245,6 +248,38 @@ def test_a_result_that_the_engine_refuses_costs_a_retry_and_keeps_the_answer(ret
     assert "the engine refused the result: 500 ProcessEngineException" in said.message
     assert "the step after it" in said.message
     assert said.message.endswith("Retry completes without asking again.")
+
+
+@pytest.mark.parametrize(("retries", "left"), [(3, 2), (1, 0), (0, 0)])
+def test_a_bpmn_error_that_the_engine_refuses_costs_a_retry_and_keeps_the_answer(retries: int, left: int) -> None:
+    said = on_refused_error(Refused("500 ProcessEngineException"), "NO_REVIEW", replace(CASE, retries=retries))
+
+    assert (said.retries, said.drops_answer) == (left, False)
+    assert "the engine refused the BPMN error NO_REVIEW: 500 ProcessEngineException" in said.message
+    assert "Output mappings run on a BPMN error too" in said.message
+    assert said.message.endswith("Retry throws it again without asking.")
+
+
+def test_a_right_that_is_missing_says_itself_what_to_do() -> None:
+    denied = Forbidden("the engine denies us a right: 403; grant it to the worker's user")
+
+    for said in (on_refusal(denied, CASE), on_refused_error(denied, "NO", CASE)):
+        assert "grant it to the worker's user. Retry" in said.message
+
+
+def test_a_read_that_the_engine_refuses_is_an_incident_at_once_with_its_words() -> None:
+    said = on_error(ReadRefused("the variable 'plan' cannot be read: 403"), CASE, trouble_limit=HOUR)
+
+    assert isinstance(said, Fail)
+    assert said.retries == 0
+    assert "the variable 'plan' cannot be read: 403. Correct it, then set the retries again." in said.message
+
+
+def test_a_failure_can_be_said_in_plain_letters() -> None:
+    said = Fail("Prüfen\0\n", "details", 2, timedelta(seconds=5), "Refused", drops_answer=True)
+
+    assert said.plainer() == replace(said, message="Pr?fen??", details="")
+    assert said.plainer().plainer() == said.plainer()
 
 
 def test_a_result_that_fits_no_column_is_an_incident_that_keeps_the_answer() -> None:

@@ -14,7 +14,7 @@ from worker.domain import Definition
 from worker.engine import RestEngine, Survey
 from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, ReadRefused, TaskLost, WorkerError
+from worker.errors import BadModel, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
 from worker.settings import Settings
 
 AREA = "deployed models"
@@ -65,7 +65,7 @@ async def read(engine: RestEngine) -> Models:
         async with places:
             try:
                 models.definitions[id_] = await engine.definition(id_)
-            except (BadModel, ReadRefused) as exc:
+            except (BadModel, Conflict, ReadRefused, Unanswered) as exc:
                 models.unreadable[id_] = str(exc)
             except TaskLost:
                 return  # deleted meanwhile

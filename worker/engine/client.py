@@ -28,6 +28,7 @@ from worker.errors import (
     Refused,
     TaskLost,
     TaskSuspended,
+    Unanswered,
     WorkerError,
 )
 from worker.logs import Event
@@ -256,7 +257,7 @@ class RestEngine:
             return error
         try:
             state = await self.state(task_id)
-        except ReadRefused:
+        except (ReadRefused, Unanswered):
             return error
         if state.suspended:
             return TaskSuspended("the task is suspended")

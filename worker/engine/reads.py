@@ -9,7 +9,7 @@ from worker.domain import Variable
 from worker.engine import wire
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.transport import Transport
-from worker.errors import BadModel, Conflict, EngineDenied, EngineDown, ReadRefused, TaskLost
+from worker.errors import BadModel, Conflict, EngineDenied, EngineDown, ReadRefused, TaskLost, Unanswered
 
 LARGEST_RESOURCE = 1_000_000
 DEEPEST_CALL = 100
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class Reads:
     """Reads from one engine. `probe` returns if the engine works for us, and raises EngineDown if not.
 
-    All methods may raise ReadRefused and EngineDown.
+    All methods may raise ReadRefused, Unanswered, Conflict and EngineDown.
     """
 
     def __init__(self, transport: Transport, probe: Callable[[], Awaitable[None]]) -> None:
@@ -133,6 +133,9 @@ class Reads:
             await self._probe()
             said = str(exc).rstrip(".")
             raise ReadRefused(f"{what} cannot be read: {said}; grant it to the worker's user") from exc
+        except EngineDown as exc:  # a gateway that takes one answer for too large or too late
+            await self._probe()
+            raise Unanswered(f"{what} could not be read: {exc}", retry_after=exc.retry_after) from exc
         except _Refusal as refused:
             first = refused.reply
         await self._probe()

@@ -13,7 +13,7 @@ import structlog
 from worker.clock import monotonic
 from worker.domain import Definition, Task, Topic
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, ReadRefused, TaskLost, WorkerError
+from worker.errors import BadModel, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
 from worker.logs import Event, trace
 
 READS_AT_ONCE = 8
@@ -45,7 +45,7 @@ class Survey:
 class Usage:
     """Who uses which topics in one definition, and which variables our tasks need. `unreadable` says why nobody knows.
 
-    `passing`: the engine refused to tell, and is asked again. `activities` are the ids of our tasks. A topic of ours
+    `passing`: the engine did not tell, and is asked again. `activities` are the ids of our tasks. A topic of ours
     that is not in `needs` needs every variable.
     """
 
@@ -85,7 +85,7 @@ class Definitions(Protocol):
         ...
 
     async def definition(self, definition_id: str) -> Definition:
-        """Return its external tasks. Raises BadModel, ReadRefused, TaskLost."""
+        """Return its external tasks. Raises BadModel, TaskLost, and what `Reads` raises."""
         ...
 
 
@@ -168,7 +168,7 @@ class Discovery:
             return Usage.of(await self._engine.definition(definition_id))
         except BadModel as exc:
             return Usage(unreadable=str(exc))
-        except ReadRefused as exc:
+        except (ReadRefused, Unanswered, Conflict) as exc:
             return Usage(unreadable=str(exc), passing=True)
         except TaskLost:
             return None

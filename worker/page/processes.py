@@ -8,7 +8,7 @@ State = Literal["done", "running", "failed", "cancelled"]
 
 
 class Processes(Protocol):
-    """The engine, as the page sees it. Every method may raise EngineDown, ReadRefused."""
+    """The engine, as the page sees it. Every method may raise Transient errors, ReadRefused."""
 
     async def xml(self, definition_id: str) -> str:
         """A definition's BPMN. Raises TaskLost if the engine does not have it any more."""

@@ -14,7 +14,7 @@ from worker.api import problems
 from worker.api.access import Grant, Viewer
 from worker.api.routes import Id, Part, Text, found
 from worker.conversations import EVERYTHING, ActivityCounts, Conversations, Instance, MessageFilter, Page
-from worker.errors import EngineDenied, EngineDown, ReadRefused, TaskLost
+from worker.errors import EngineDenied, ReadRefused, TaskLost, Transient
 from worker.page.processes import Processes, State
 from worker.page.reading import Shown, shown
 
@@ -135,7 +135,7 @@ def _add_processes(router: APIRouter, conversations: Conversations, processes: P
             return Diagram(instance.definition_id, await processes.xml(instance.definition_id))
         except TaskLost:
             raise HTTPException(404, "The engine does not have this process definition any more.") from None
-        except (EngineDown, ReadRefused) as exc:
+        except (Transient, ReadRefused) as exc:
             raise HTTPException(503, _away(exc)) from None
 
     @router.get("/instances/{instance_id}/states")
@@ -144,11 +144,11 @@ def _add_processes(router: APIRouter, conversations: Conversations, processes: P
         instance = await ours(instance_id, grant)
         try:
             return States(await processes.activity_states(instance.id))
-        except (EngineDown, ReadRefused) as exc:
+        except (Transient, ReadRefused) as exc:
             raise HTTPException(503, _away(exc)) from None
 
 
-def _away(error: EngineDown | ReadRefused) -> str:
+def _away(error: Transient | ReadRefused) -> str:
     if isinstance(error, EngineDenied | ReadRefused):
         return "The engine does not let this worker see it: its user needs the right to read definitions and history."
     return "The engine cannot be asked now."

@@ -18,6 +18,7 @@ WORKER = ROOT / "worker"
 PURE = {
     "refs",
     "foreign",
+    "beside",
     "meta",
     "domain",
     "conversations",
@@ -50,6 +51,8 @@ DRIVERS: dict[str, set[str]] = {
     **{part: set() for part in PURE},
     **{part: {"structlog"} for part in CORE},
     "schema": {"jsonschema", "referencing"},
+    "keywords": {"attrs", "jsonschema", "referencing"},
+    "patterns": {"regex"},
     "logs": {"structlog"},
     "metrics": {"prometheus_client"},
     "settings": {"pydantic", "pydantic_core", "pydantic_settings"},

@@ -172,7 +172,7 @@ def _output_schema(path: Path, said: Any) -> Mapping[str, Any] | None:
             raise ValueError(f"{_quoted(said)} is no JSON: {exc}") from exc
     flaw = schema.flaw(value)
     if flaw:
-        raise ValueError(f"is no JSON Schema: {flaw}")
+        raise ValueError(f"is no usable JSON Schema: {flaw}")
     return cast("Mapping[str, Any]", value)
 
 

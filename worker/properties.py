@@ -214,17 +214,23 @@ def _schema(value: str) -> Mapping[str, Any] | str | None:
     return parsed_schema(value, "property data.output.schema")
 
 
-@lru_cache(maxsize=64)  # to check one takes 6 ms, and every task brings it
 def parsed_schema(text: str, place: str) -> Mapping[str, Any]:
-    """Read a JSON Schema, which nobody may change then. Raises BadModel, which names the place."""
+    """Read a JSON Schema, which nobody may change then. Raises BadModel, which names the place. Not for the loop."""
+    read, wrong = _schema_or_flaw(text)
+    if wrong:
+        raise BadModel(f"{place} {wrong}")
+    return read
+
+
+@lru_cache(maxsize=64)  # to check one takes 6 ms to some seconds, and every task brings it
+def _schema_or_flaw(text: str) -> tuple[Mapping[str, Any], str]:
     try:
         read = foreign.read(text)
     except ValueError as exc:
-        raise BadModel(f"{place} is no JSON: {exc}") from exc
-    flaw = schema.flaw(read)
-    if flaw:
-        raise BadModel(f"{place} is no JSON Schema: {flaw}")
-    return cast("Mapping[str, Any]", read)
+        return {}, f"is no JSON: {exc}"
+    if flaw := schema.flaw(read):
+        return {}, f"is no usable JSON Schema: {flaw}"
+    return read, ""
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -59,7 +59,8 @@ class Form:
 def checked(answer: Answer, form: Form) -> tuple[Answer, str]:
     """Call an answer invalid that is not what the task asked for: engines store broken JSON unchecked.
 
-    Returns what is wrong beside it, for the assistant: unlike the answer's detail it may quote the answer.
+    Returns what is wrong beside it, for the assistant: unlike the answer's detail it may quote the answer. Raises
+    schema.Unusable. Not for the loop: a schema may make this take seconds.
     """
     if answer.outcome is not Outcome.OK or not form.is_json:
         return answer, ""

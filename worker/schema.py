@@ -7,17 +7,24 @@ from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from referencing import Registry
+from jsonschema.exceptions import ValidationError
 from referencing.exceptions import Unresolvable
 
-from worker import foreign
+from worker import foreign, keywords
 
 MISTAKES_TOLD = 10
 LONGEST_MISTAKE = 300
 
-_NOWHERE: Registry[Any] = Registry()
-"""Resolves nothing but a schema's own parts: without it the library would fetch addresses."""
+MOST_PARTS = 20_000
+"""Of a schema. Those that people write have a hundredth of it."""
+MOST_VALUES = 250_000
+"""Of an answer that is compared: more than any model writes."""
+
+_SCHEMA_OF_SCHEMAS = Draft202012Validator.META_SCHEMA
+
+
+class Unusable(Exception):
+    """A schema that cannot be applied: its own fault, not the answer's. The text says why, and quotes no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +36,34 @@ class Mistake:
 
 
 def flaw(schema: Any) -> str:
-    """Say what makes this no schema that we can use; empty if nothing does."""
+    """Say what makes this no schema that we can use; empty if nothing does. Not for the loop, as `mistakes`."""
     if not isinstance(schema, dict):
         return "it is no JSON object"
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as exc:
-        return f"at {exc.json_path}: {exc.message[:LONGEST_MISTAKE]}"
-    except RecursionError:
+        if foreign.extent(schema, MOST_PARTS) > MOST_PARTS:
+            return f"it has more than {MOST_PARTS} parts"
+        return _misuse(schema) or _expense(schema)
+    except (foreign.TooDeep, RecursionError):
         return "it is nested too deep"
+    except (Unusable, keywords.TooExpensive) as exc:
+        return str(exc)
+
+
+def _misuse(schema: Mapping[str, Any]) -> str:
+    """Say what is wrong with its keywords."""
+    with keywords.bounded():
+        wrong = next(keywords.validator(_SCHEMA_OF_SCHEMAS, checks_formats=True).iter_errors(schema), None)
+    if wrong is not None:
+        return f"at {wrong.json_path}: {wrong.message}"
     outside = next((ref for ref in _references(schema) if not ref.startswith("#")), None)
     return f"it refers to {outside!r}, and only parts of its own (#/…) can be referred to" if outside else ""
+
+
+def _expense(schema: Mapping[str, Any]) -> str:
+    """Apply it to the smallest values there are: what costs too much then is better known before anything is asked."""
+    for each in ({}, [], "", 0, None):
+        mistakes(each, schema)
+    return ""
 
 
 def parse(text: str) -> Any:
@@ -57,12 +81,22 @@ def unfenced(text: str) -> str:
 
 
 def mistakes(value: Any, schema: Mapping[str, Any]) -> list[Mistake]:
-    """Compare a value with a schema; the first few mistakes."""
-    validator = Draft202012Validator(schema, registry=_NOWHERE)
+    """Compare a value with a schema; the first few mistakes. Raises Unusable.
+
+    May take some seconds of processor time: not for the loop.
+    """
+    if foreign.extent(value, MOST_VALUES) > MOST_VALUES:
+        return [Mistake("too large", f"it has more than {MOST_VALUES} values")]
     try:
-        return [_mistake(error) for error in islice(validator.iter_errors(value), MISTAKES_TOLD)]
-    except (RecursionError, Unresolvable) as exc:
-        return [Mistake(type(exc).__name__, "the schema cannot be applied")]
+        with keywords.bounded():
+            errors = keywords.validator(schema).iter_errors(value)
+            return [_mistake(error) for error in islice(errors, MISTAKES_TOLD)]
+    except RecursionError:  # a reference that leads to itself is known before that
+        return [Mistake("too deep", "it is nested deeper than the schema can be followed")]
+    except Unresolvable as exc:
+        raise Unusable(f"it refers to {str(exc.ref)[:LONGEST_MISTAKE]!r}, which it does not have") from exc
+    except keywords.TooExpensive as exc:
+        raise Unusable(str(exc)) from exc
 
 
 def at(value: Any, path: str) -> Any:

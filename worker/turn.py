@@ -8,8 +8,9 @@ from typing import Any
 
 import structlog
 
-from worker import metrics, prompt, properties, result, verdict
+from worker import metrics, prompt, properties, result, schema, verdict
 from worker.asking import Asking, Home
+from worker.beside import beside
 from worker.domain import (
     SHARED_SCOPE,
     TASK_SCOPE,
@@ -136,7 +137,7 @@ class Turn:
             if answer is None:
                 return Held(errand.key)
             record.repaired = bool(entry.repair)
-            answer, wrong = result.checked(answer, errand.form)
+            answer, wrong = await _checked(answer, errand.form)
             if not wrong or entry.repair:
                 return await self._judge(errand, record, answer)
             await self._threads.again(errand.key, task.id, entry.attempt, wrong)
@@ -149,7 +150,7 @@ class Turn:
             raise BadModel(f"definition {definition.id} has no external task {task.activity_id}")
         record.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
         record.assistant = activity.properties.get("service.name", "").strip() or record.assistant
-        wanted = properties.read(task, activity, definition)
+        wanted = await beside(properties.read, task, activity, definition)
         record.assistant, record.retries, record.retry_delay = wanted.assistant, wanted.retries, wanted.retry_delay
         assistant = self._assistants.find(wanted.assistant, wanted.version)
         record.version = assistant.version
@@ -164,7 +165,8 @@ class Turn:
         if not isinstance(wanted.schema, str):
             return wanted.schema
         text = await self._engine.resource(task.process_definition_id, wanted.schema)
-        return properties.parsed_schema(text, f"the resource {wanted.schema!r} in property data.output.schema")
+        place = f"the resource {wanted.schema!r} in property data.output.schema"
+        return await beside(properties.parsed_schema, text, place)
 
     async def _scope(self, task: Task, wanted: TaskProperties) -> tuple[str, Home | None]:
         """Return the thread's scope, and the variable that keeps the thread, None where nothing needs to."""
@@ -263,6 +265,16 @@ class Turn:
             return verdict.Complete({}, variables) if errand.form.local else verdict.Complete(variables)
 
         return replace(complete(wide=False), wider=lambda: complete(wide=True))
+
+
+async def _checked(answer: Answer, form: result.Form) -> tuple[Answer, str]:
+    """Compare an answer with the form it has to have. Raises BadModel where the schema does not let that be done."""
+    if not form.is_json:
+        return answer, ""
+    try:
+        return await beside(result.checked, answer, form)
+    except schema.Unusable as exc:
+        raise BadModel(f"the schema cannot be applied to the answer, which is kept: {exc}") from exc
 
 
 def _check_deaths(entry: Entered) -> None:

@@ -213,9 +213,13 @@ async def test_a_correction_whose_thread_is_gone_puts_the_whole_question_to_a_ne
     [
         ("missing.json", "{}", "has no resource 'missing.json'; deploy it with the model"),
         ("schema.json", "{", "the resource 'schema.json' in property data.output.schema is no JSON"),
-        ("schema.json", '{"type": 1}', "the resource 'schema.json' in property data.output.schema is no JSON Schema"),
+        (
+            "schema.json",
+            '{"type": 1}',
+            "the resource 'schema.json' in property data.output.schema is no usable JSON Schema",
+        ),
         ("{}}", "{}", "property data.output.schema is no JSON"),
-        ('{"$ref": "http://127.0.0.1/x"}', "{}", "property data.output.schema is no JSON Schema: it refers to"),
+        ('{"$ref": "http://127.0.0.1/x"}', "{}", "property data.output.schema is no usable JSON Schema: it refers to"),
     ],
 )
 async def test_a_schema_that_cannot_be_used_is_an_incident_without_a_call(

@@ -1,6 +1,7 @@
 """What somebody made huge, deep or slow is one instance's trouble: ten beside it finish, and it says what is wrong."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -38,3 +39,59 @@ async def test_a_definition_of_a_thousand_elements_within_each_other_is_named_an
 
     [said] = [each for each in lines if each["event"] == Event.TOPIC_NOT_SERVED and each["definition"] == definition]
     assert "too large to be served: it is nested deeper than 200 elements" in said["reason"]
+
+
+def applied_again_and_again(levels: int = 40) -> dict[str, Any]:
+    """A schema of some lines that is applied 2^40 times, to the property x."""
+    parts = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(levels)}
+    return {"$defs": parts | {f"a{levels}": {"type": "number"}}, "properties": {"x": {"$ref": "#/$defs/a0"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer", "said"),
+    [
+        (
+            {"properties": {"x": {"pattern": "^(a|a)*$"}}},
+            {"x": "a" * 60 + "b"},
+            "its pattern '^(a|a)*$' takes too long",
+        ),
+        (applied_again_and_again(), {"x": "no number"}, "it takes too many steps to compare with an answer"),
+    ],
+    ids=["pattern", "references"],
+)
+async def test_a_schema_that_would_be_applied_for_years_is_an_incident_that_keeps_the_answer(
+    rig: Rig, schema: dict[str, Any], answer: dict[str, Any], said: str
+) -> None:
+    rig.provider.answer("# Poisoned", json.dumps(answer))
+    sound = await rig.deploy(rig.step("one", data_input="-", data_output_schema='{"type": "object"}'))
+    poisoned = await rig.deploy(rig.step("poisoned", data_input="-", data_output_schema=json.dumps(schema)))
+    await rig.start_worker()
+    instance = await rig.rest.start(poisoned)
+    await healthy(rig, sound)
+    task = await rig.until_failed(instance, 60)
+    await rig.rest.put(f"external-task/{task['id']}/retries", {"retries": 1})
+
+    async def again() -> bool:
+        log = await rig.rest.get("history/external-task-log", processInstanceId=instance, failureLog=True)
+        return len(log) == 2
+
+    await wait_until(again, 60, "the second incident")
+    [incident] = await rig.rest.incidents(instance)
+    assert f"the schema cannot be applied to the answer, which is kept: {said}" in incident["incidentMessage"]
+    assert len([each for each in rig.questions() if each.startswith("# Poisoned")]) == 1, "it was paid for once"
+
+
+async def test_a_schema_that_costs_too_much_whatever_is_answered_is_known_before_anything_is_asked(rig: Rig) -> None:
+    schema = applied_again_and_again()
+    schema |= schema["properties"]["x"]
+    model = await rig.deploy(rig.step("poisoned", data_input="-", data_output_schema=json.dumps(schema)))
+    await rig.start_worker()
+    instance = await rig.rest.start(model)
+    await healthy(rig, await rig.deploy(rig.step("one", data_input="-")))
+    await rig.until_failed(instance, 60)
+
+    [incident] = await rig.rest.incidents(instance)
+    assert (
+        "property data.output.schema is no usable JSON Schema: it takes too many steps" in incident["incidentMessage"]
+    )
+    assert not [each for each in rig.questions() if each.startswith("# Poisoned")]

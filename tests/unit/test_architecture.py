@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "worker"
 
 PURE = {
+    "beside",
     "clock",
     "refs",
     "foreign",
@@ -52,6 +53,8 @@ DRIVERS: dict[str, set[str]] = {
     **{part: set() for part in PURE},
     **{part: {"structlog"} for part in CORE},
     "schema": {"jsonschema", "referencing"},
+    "keywords": {"attrs", "jsonschema", "referencing"},
+    "patterns": {"regex"},
     "logs": {"structlog"},
     "metrics": {"prometheus_client"},
     "settings": {"pydantic", "pydantic_core", "pydantic_settings"},

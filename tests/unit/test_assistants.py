@@ -217,9 +217,9 @@ def test_a_mistake_is_named_with_its_line(tmp_path: Path, front: str, said: str)
     [
         ("none.json", "'none.json' beside the spec cannot be read: No such file"),
         ("analyst.md", "'analyst.md' is no JSON: Expecting value"),
-        ("{type: text}", "is no JSON Schema: at $.type: 'text' is not valid"),
-        ("{$ref: 'http://localhost/y'}", "is no JSON Schema: it refers to 'http://localhost/y'"),
-        ("5", "is no JSON Schema: it is no JSON object"),
+        ("{type: text}", "is no usable JSON Schema: at $.type: 'text' is not valid"),
+        ("{$ref: 'http://localhost/y'}", "is no usable JSON Schema: it refers to 'http://localhost/y'"),
+        ("5", "is no usable JSON Schema: it is no JSON object"),
     ],
 )
 def test_a_schema_that_is_none_is_named_with_its_line(tmp_path: Path, schema: str, said: str) -> None:

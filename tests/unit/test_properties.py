@@ -188,7 +188,7 @@ def test_loop_counter_of_a_single_task_means_nothing() -> None:
         ("service.retries", "٣", "from 1 to 100"),
         ("service.retries.delay", "P2D", "up to 86400 s"),
         ("data.output.schema", '{"type": ', "is no JSON"),
-        ("data.output.schema", '{"type": "text"}', "is no JSON Schema"),
+        ("data.output.schema", '{"type": "text"}', "is no usable JSON Schema"),
         ("data.output.schema", '{"$ref": "http://localhost/x"}', "only parts of its own"),
         ("data.output.fields", "a=b=c", "choice or cost=budget.total"),
         ("data.output.fields", "1a", "choice or cost=budget.total"),

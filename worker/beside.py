@@ -1,0 +1,22 @@
+"""Work of more than a few milliseconds, done beside the loop, which goes on meanwhile."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREADS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="beside")
+"""Threads of their own: names of hosts are looked up in the loop's, and what is slow here must not hold that up."""
+
+
+async def beside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what the work returns, or raise what it raises.
+
+    A thread cannot be ended: whoever is cancelled waits no longer, but the work goes on. So it has to have bounds of
+    its own, and to change nothing.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, partial(work, *args, **kwargs))

@@ -19,6 +19,7 @@ PURE = {
     "beside",
     "clock",
     "refs",
+    "rendering",
     "foreign",
     "meta",
     "domain",

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := docker/requirements
 
-.PHONY: install demo test test-parts test-faults browser test-all conformance-camunda storm soak lint bench lock clean
+.PHONY: install demo test test-parts test-faults browser test-all conformance-camunda storm soak ogx lint bench lock clean
 
 install: $(VENV)/demo.stamp
 
@@ -63,6 +63,12 @@ storm: $(VENV)/dev.stamp
 soak: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.faults.soak $(ARGS)
 
+# The worker on OGX, a server of Conversations and Responses that others wrote. It wants Python 3.12 or newer: one in
+# PATH, or OGX_PYTHON; nothing else of the machine.
+ogx: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.ogx.install
+	WITH_OGX=1 $(BIN)/python -m pytest tests/ogx $(ARGS)
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -79,6 +85,8 @@ lock:
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links pyproject.toml $$@ -o $(PINS)/$$name.txt; \
 	done
+	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-find-links tests/ogx/requirements.in -o $(PINS)/ogx.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ogx .pytest_cache .mypy_cache .ruff_cache

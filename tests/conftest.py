@@ -10,6 +10,9 @@ from tests.rest import EngineRest, connect
 from worker.dev.engine import Engine
 from worker.dev.servers import Valkey
 
+collect_ignore = [] if "WITH_OGX" in os.environ else ["ogx"]
+"""`make ogx` installs what these tests need, and runs them."""
+
 _database_numbers = count()
 
 

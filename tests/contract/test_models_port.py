@@ -128,7 +128,8 @@ async def test_answer_that_reaches_its_token_limit_is_incomplete(model: OpenAIMo
 
     answer = await model.ask(thread, question("Explain the tides in ten long sentences."), spec)
 
-    assert (answer.outcome, answer.detail) == (Outcome.INCOMPLETE, "max_output_tokens")
+    assert answer.outcome is Outcome.INCOMPLETE
+    assert answer.detail in {"max_output_tokens", "length"}, "the latter is OGX's word"
 
 
 async def test_answer_with_a_schema_is_json_of_that_schema(model: OpenAIModel, spec: Assistant) -> None:

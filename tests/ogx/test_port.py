@@ -1,0 +1,35 @@
+"""What any server with Conversations and Responses has to do, on OGX: the suite that the scripted server passes."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from tests.contract.questions import assistant
+from tests.contract.test_models_port import (  # noqa: F401 - all of its tests, with other fixtures
+    test_answer_is_found_again_by_the_ref_of_its_question,
+    test_answer_is_found_behind_later_turns,
+    test_answer_that_reaches_its_token_limit_is_incomplete,
+    test_answer_with_a_schema_is_json_of_that_schema,
+    test_deleted_thread_is_gone_for_everything_but_deleting,
+    test_key_that_is_accepted_pings,
+    test_model_that_does_not_exist_is_named_and_leaves_the_thread_alone,
+    test_ref_that_was_never_asked_is_not_found,
+    test_thread_keeps_the_metadata_it_was_made_with,
+    test_turn_in_the_background_has_an_id_at_once_and_its_answer_later,
+)
+from tests.ogx.servers import MODEL, Ogx
+from worker.domain import Assistant
+from worker.models import OpenAIModel
+
+
+@pytest.fixture
+async def model(ogx: Ogx, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenAIModel]:
+    monkeypatch.setenv("OPENAI_TEST_MODEL", MODEL)
+    async with OpenAIModel.open(None, ogx.url) as model:
+        yield model
+
+
+@pytest.fixture
+def spec() -> Assistant:
+    return assistant(model=MODEL, timeout=timedelta(seconds=60))

@@ -11,7 +11,8 @@ install: $(VENV)/demo.stamp assets
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say PYTHON=python3.x")'
-	$(PYTHON) -m venv $(VENV)
+	@# Half an environment would be taken for one the next time.
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/demo.stamp: $(BIN)/python $(PINS)/demo.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/demo.txt

@@ -24,15 +24,13 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp $(PINS)/dev.txt
 	@touch $@
 
 # What draws the diagrams on the page comes from npm, and npm in a wheel where the machine has none. Without it all else
-# works, and a line says what is missing.
+# works, and a line says what is missing. So it is with the browser that the tests of the page run in.
 assets: $(VENV)/demo.stamp
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/node.txt || true
 	@$(BIN)/python -m worker.dev.page_assets >/dev/null || true
 
-# The tests of the page need Chromium; where it is missing and we may, it is installed.
-browser:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
-	  (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core)
+browser: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.browser || true
 
 demo: $(VENV)/demo.stamp assets
 	$(BIN)/assistant-worker demo $(ARGS)
@@ -40,7 +38,8 @@ demo: $(VENV)/demo.stamp assets
 # Most tests wait most of the time: two processes at once, each with an engine of its own. Those of tests/faults run side
 # by side by themselves. With ARGS, whatever they choose runs in one process.
 ifeq ($(strip $(ARGS)),)
-test: test-parts test-faults
+test:
+	@$(MAKE) --no-print-directory --keep-going test-parts test-faults
 else
 test: $(VENV)/dev.stamp assets browser
 	$(BIN)/python -m pytest $(ARGS)

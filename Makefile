@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := docker/requirements
 
-.PHONY: install demo assets browser test test-parts test-faults test-all conformance-camunda storm soak lint bench lock clean
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm soak lint bench lock clean
 
 install: $(VENV)/demo.stamp assets
 
@@ -75,6 +75,11 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+# The commands above on a Debian 12 that has nothing but Python, make and git: as root and as an ordinary user, from a clone
+# of what is committed here. ARGS="user" or "root" for one of them, "full" for all tests. Needs root and debootstrap.
+bare:
+	.ci/bare $(ARGS)
 
 # Needs uv. Writes hashes and no address of any package index.
 lock:

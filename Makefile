@@ -5,43 +5,48 @@ VENV := .venv
 BIN := $(VENV)/bin
 PINS := docker/requirements
 
-.PHONY: install demo test test-parts test-faults browser test-all conformance-camunda storm soak ogx lint bench lock clean
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm soak ogx lint bench
+.PHONY: lock clean
 
-install: $(VENV)/demo.stamp
+install: $(VENV)/demo.stamp assets
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say PYTHON=python3.x")'
-	$(PYTHON) -m venv $(VENV)
+	@# Half an environment would be taken for one the next time.
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/demo.stamp: $(BIN)/python $(PINS)/demo.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/demo.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	-$(BIN)/python -m worker.dev.page_assets
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/demo.stamp $(PINS)/dev.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/dev.txt
-	$(BIN)/python -m worker.dev.page_assets
 	@touch $@
 
-# The tests of the page need Chromium; where it is missing and we may, it is installed.
-browser:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
-	  (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core)
+# What draws the diagrams on the page comes from npm, and npm in a wheel where the machine has none. Without it all else
+# works, and a line says what is missing. So it is with the browser that the tests of the page run in.
+assets: $(VENV)/demo.stamp
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/node.txt || true
+	@$(BIN)/python -m worker.dev.page_assets >/dev/null || true
 
-demo: $(VENV)/demo.stamp
+browser: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.browser || true
+
+demo: $(VENV)/demo.stamp assets
 	$(BIN)/assistant-worker demo $(ARGS)
 
 # Most tests wait most of the time: two processes at once, each with an engine of its own. Those of tests/faults run side
 # by side by themselves. With ARGS, whatever they choose runs in one process.
 ifeq ($(strip $(ARGS)),)
-test: test-parts test-faults
+test:
+	@$(MAKE) --no-print-directory --keep-going test-parts test-faults
 else
-test: $(VENV)/dev.stamp browser
+test: $(VENV)/dev.stamp assets browser
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-test-parts: $(VENV)/dev.stamp browser
+test-parts: $(VENV)/dev.stamp assets browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
 
 test-faults: $(VENV)/dev.stamp
@@ -78,12 +83,18 @@ lint: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
+# The commands above on a Debian 12 that has nothing but Python, make and git: as root and as an ordinary user, from a clone
+# of what is committed here. ARGS="user" or "root" for one of them, "full" for all tests. Needs root and debootstrap.
+bare:
+	.ci/bare $(ARGS)
+
 # Needs uv. Writes hashes and no address of any package index.
 lock:
-	for set in "run" "demo --extra demo --group build" "dev --extra demo --group build --group test"; do \
+	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "node --group node" \
+	    "dev pyproject.toml --extra demo --group build --group node --group test"; do \
 	  set -- $$set; name=$$1; shift; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	    --no-emit-index-url --no-emit-find-links pyproject.toml $$@ -o $(PINS)/$$name.txt; \
+	    --no-emit-index-url --no-emit-find-links $$@ -o $(PINS)/$$name.txt; \
 	done
 	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links tests/ogx/requirements.in -o $(PINS)/ogx.txt

@@ -1,6 +1,6 @@
 """The page as people get it: the real API on a real SQLite file, in a real browser."""
 
-import shutil
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
+from tests.browser import BrowserError, browser
 from worker import page as pages
 from worker.api import Access, app, serve
 from worker.api.application import Extension
+from worker.dev import npm
 from worker.errors import EngineDenied, EngineDown, TaskLost
 from worker.page import Processes, State
 from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
@@ -136,12 +138,15 @@ class Watched:
         return [each for each in self.requests if not each.startswith((f"{url}/", f"blob:{url}"))]
 
 
-def chromium() -> str:
-    """Where the system's browser is; tests fail without one."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
-        if found := shutil.which(name):
-            return found
-    pytest.fail("no Chromium on this machine: apt-get install chromium")
+def chromium() -> Path:
+    """Where the browser is; tests fail without one."""
+    # Playwright's own Node.js wants a library that a bare system lacks.
+    if node := npm.node():
+        os.environ.setdefault("PLAYWRIGHT_NODEJS_PATH", str(node))
+    try:
+        return browser()
+    except BrowserError as exc:
+        raise pytest.fail.Exception(str(exc), pytrace=False) from None
 
 
 @asynccontextmanager
@@ -150,15 +155,15 @@ async def browsing(**options: object) -> AsyncIterator[BrowserContext]:
     path = chromium()
     expect.set_options(timeout=PATIENCE_MS)
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
+        chrome = await playwright.chromium.launch(
             executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
         try:
-            context = await browser.new_context(**options)  # type: ignore[arg-type] # a few of its many
+            context = await chrome.new_context(**options)  # type: ignore[arg-type] # a few of its many
             context.set_default_timeout(PATIENCE_MS)
             yield context
         finally:
-            await browser.close()
+            await chrome.close()
 
 
 async def watch(context: BrowserContext) -> Watched:

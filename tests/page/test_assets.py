@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.dev import page_assets
-from worker.dev.page_assets import AssetsError, install
+from worker.dev import npm, page_assets
+from worker.dev.npm import PackageError
+from worker.dev.page_assets import install
 
 
 def test_what_is_installed_is_complete_with_its_licence() -> None:
@@ -29,15 +30,15 @@ def test_another_package_under_the_name_is_refused_and_leaves_nothing(tmp_path: 
                 archive.addfile(tarfile.TarInfo(name), io.BytesIO())
         return path
 
-    with pytest.raises(AssetsError, match="sha512"):
+    with pytest.raises(PackageError, match="sha512"):
         install(tmp_path / "vendor" / "bpmn-js", pack)
     assert list((tmp_path / "vendor").iterdir()) == []
 
 
 def test_without_npm_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(page_assets, "WHEEL", "a_package_that_nobody_has")
-    with pytest.raises(AssetsError, match=r"install Node\.js"):
+    monkeypatch.setattr(npm, "WHEEL", "a_package_that_nobody_has")
+    with pytest.raises(PackageError, match=r"install Node\.js"):
         install(tmp_path / "bpmn-js")
 
 

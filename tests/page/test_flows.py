@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -219,7 +220,12 @@ async def test_the_diagram_is_moved_and_zoomed_by_keys(served: Site, browser: Wa
     moved = await viewport.get_attribute("transform")
     await page.keyboard.press("0")
     assert len({before, zoomed, moved}) == 3
-    assert await viewport.get_attribute("transform") == before
+    # Within a pixel: how wide a label is, and so the diagram, is measured again, and not all browsers find the same.
+    assert numbers(await viewport.get_attribute("transform")) == pytest.approx(numbers(before), abs=1)
+
+
+def numbers(transform: str | None) -> list[float]:
+    return [float(number) for number in re.findall(r"-?[\d.]+", transform or "")]
 
 
 @pytest.mark.parametrize("address", ["/instances", "/instances/instance-a", "/search?q=goal", "/conversations"])

@@ -183,3 +183,10 @@ def test_the_cache_is_below_the_users_cache_directory_otherwise(monkeypatch: pyt
 
     assert cache_directory({"XDG_CACHE_HOME": "/caches"}) == Path("/caches/assistant-worker")
     assert cache_directory({}) == Path.home() / ".cache" / "assistant-worker"
+
+
+def test_a_cache_that_cannot_be_made_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+
+    with pytest.raises(JarError, match=r"cache.*ASSISTANT_WORKER_CACHE"):
+        fetch([jar("a")], directory=tmp_path / "cache" / "jars")

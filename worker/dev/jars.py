@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 THREADS = 8
 ATTEMPTS = 3
+ELSEWHERE = "name a place for downloads in ASSISTANT_WORKER_CACHE"
 
 _LINE = re.compile(r"([^:\s]+):([^:\s]+):([^:\s]+)(?::([^:\s]+))? sha256:([0-9a-f]{64})")
 
@@ -93,13 +94,18 @@ def fetch(
     on stderr, or on the console given, when there is something to fetch. JarError: not to be had, or another sha256.
     """
     directory = directory or cache_directory() / "jars"
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise JarError(f"the engine's jars cannot be kept: {exc}; {ELSEWHERE}") from exc
     paths = [directory / jar.filename for jar in jars]
     # Hashing everything costs 0.1 s for 73 MB, and no marker can go stale.
     with ThreadPoolExecutor(THREADS, "verify-jars") as pool:
         good = list(pool.map(_is_good, paths, jars))
     missing = [jar for jar, is_good in zip(jars, good, strict=True) if not is_good]
     if missing:
+        if not os.access(directory, os.W_OK):
+            raise JarError(f"the engine's jars cannot be kept: {directory} is not writable; {ELSEWHERE}")
         _download(missing, directory, resolve or from_maven, console or Console(stderr=True))
     return paths
 

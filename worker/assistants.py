@@ -19,6 +19,7 @@ from worker.errors import Permanent, UnknownAssistant
 # An incident's text holds 666 characters.
 _LISTED = 10
 _QUOTED = 80
+MOST_ALIASES = 20
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 
@@ -121,6 +122,25 @@ def _offer(wrong: str, known: Sequence[str]) -> str:
     return f"{hint} Known: {', '.join(known[:_LISTED])}{more}"
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads front matter. A few aliases save typing; many within each other stand for more than any machine holds."""
+
+    def __init__(self, front: str) -> None:
+        super().__init__(front)
+        self._aliases = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            self._aliases += 1
+            if self._aliases > MOST_ALIASES:
+                line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]  # the stubs leave it out
+                raise _Wrong(
+                    [(line, f"has more than {MOST_ALIASES} aliases, such as *name; write out what they stand for")]
+                )
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+
 class _Wrong(Exception):
     """What is wrong with one file, as (line, text)."""
 
@@ -221,7 +241,7 @@ def _values(front: str) -> tuple[dict[str, Any], dict[str, yaml.Node], list[tupl
     nodes: dict[str, yaml.Node] = {}
     mistakes: list[tuple[int, str]] = []
     try:
-        loader = yaml.SafeLoader(front)
+        loader = _Loader(front)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise _Wrong([(2, "the front matter must be lines such as name: analyst")])
@@ -234,6 +254,8 @@ def _values(front: str) -> tuple[dict[str, Any], dict[str, yaml.Node], list[tupl
             values[key], nodes[key] = _value(loader, node), node
     except yaml.YAMLError as exc:
         raise _Wrong([_yaml_mistake(exc, front)]) from exc
+    except RecursionError as exc:
+        raise _Wrong([(1, "the front matter is nested too deep")]) from exc
     return values, nodes, mistakes
 
 

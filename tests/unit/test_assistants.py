@@ -226,6 +226,38 @@ def test_a_schema_that_is_none_is_named_with_its_line(tmp_path: Path, schema: st
     assert wrong(tmp_path, f"{NAMED}output_schema: {schema}")[0].startswith(f"5: output_schema: {said}")
 
 
+def aliases(count: int) -> str:
+    """An output_schema in which each line stands for the one before twice, so many aliases in all."""
+    lines = ["  a0: &a0 {type: string}"]
+    lines += [f"  a{n}: &a{n} {{anyOf: [*a{n - 1}, *a{n - 1}]}}" for n in range(1, count // 2 + 1)]
+    return "output_schema:\n" + "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("front", "said"),
+    [
+        (aliases(58), "17: has more than 20 aliases, such as *name; write out what they stand for"),
+        ("output_schema: " + "[" * 3000 + "]" * 3000, "1: the front matter is nested too deep"),
+        (
+            "output_schema: {not: &a {not: *a}}",
+            "5: is no YAML: found unconstructable recursive node; put texts that hold : or # in quotes",
+        ),
+    ],
+)
+def test_a_schema_that_stands_for_more_than_a_machine_holds_is_refused_soon(
+    tmp_path: Path, front: str, said: str
+) -> None:
+    assert wrong(tmp_path, NAMED + front) == [said]
+
+
+def test_a_few_aliases_save_typing(tmp_path: Path) -> None:
+    text = "{$defs: {t: &t {type: string}}, properties: {a: *t, b: *t}}"
+    (tmp_path / "analyst.md").write_text(f"---\n{NAMED}output_schema: {text}\n---\nYou advise.\n")
+    [found] = load(tmp_path).assistants
+    assert found.output_schema is not None
+    assert found.output_schema["properties"]["b"] == {"type": "string"}
+
+
 def test_a_schema_stands_in_the_spec_or_beside_it(tmp_path: Path) -> None:
     (tmp_path / "advice.schema.json").write_text('{"type": "object"}')
     for name, said in {"inside": "{type: object}", "beside": "advice.schema.json"}.items():

@@ -4,27 +4,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from worker import meta
+from worker.beside import beside
 from worker.domain import BYTES_PER_TOKEN, META_SUFFIX, THREAD_VARIABLE, Activity, Task, Thread, Variable
+from worker.errors import BadModel
 from worker.ports import Engine
 from worker.properties import TaskProperties
+from worker.rendering import TooLarge, is_text_file, section, size
 
-TEXT_TYPES = (
-    "text/",
-    "application/json",
-    "application/xml",
-    "application/yaml",
-    "application/x-yaml",
-    "application/csv",
-)
-TEXT_SUFFIXES = ("+json", "+xml", "+yaml")
 ENGINES_OWN = frozenset({"loopCounter", "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
+
+
+MOST_NAMED = 50
+"""Of the variables that there is no room for: anybody may start an instance with thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a question shows. None is a name that is not set. `left_out` names what there was no room for."""
+    """What a question shows, ready to be read, by name. `left_out` names what there was no room for."""
 
-    shown: Mapping[str, Variable | None]
+    shown: Mapping[str, str]
     left_out: tuple[str, ...] = ()
 
 
@@ -33,22 +31,21 @@ async def gather(
 ) -> Inputs:
     """Collect the inputs of a task; `budget` is in tokens. Files and bytes of a text type come with their content.
 
-    Names that the task declares are shown whatever they hold, but for files beyond the budget. Raises EngineDown.
+    Names that the task declares are shown whole. Raises BadModel where that is more than the budget, EngineDown.
     """
+    room = BYTES_PER_TOKEN * budget
     if wanted.inputs is None:
-        return _within(dict(sorted(readable(task, activity, thread).items())), budget)
-    shown: dict[str, Variable | None] = {}
-    left_out = []
+        return await beside(within, dict(sorted(readable(task, activity, thread).items())), room)
+    given: dict[str, Variable | None] = {}
     for name in wanted.inputs:
         variable = task.variables.get(name)
         if variable is not None and is_text_file(variable):
-            content = await engine.content(task.execution_id, name, BYTES_PER_TOKEN * budget)
+            content = await engine.content(task.execution_id, name, room)
             if content is None:
-                left_out.append(name)
-            else:
-                variable = replace(variable, value=_decoded(content, variable.info.get("encoding")))
-        shown[name] = variable
-    return Inputs(shown, tuple(left_out))
+                raise no_room(f"the file in input {name!r}", room + 1, room)
+            variable = replace(variable, value=_decoded(content, variable.info.get("encoding")))
+        given[name] = variable
+    return await beside(whole, given, room)
 
 
 def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[str, Variable]:
@@ -79,22 +76,39 @@ def _decoded(content: bytes, encoding: str | None) -> str:
         return content.decode("utf-8-sig", errors="replace")
 
 
-def is_text_file(variable: Variable) -> bool:
-    """Whether this is a file whose content can be shown."""
-    kind = variable.info.get("mimeType") or ""
-    return variable.type == "File" and (kind.startswith(TEXT_TYPES) or kind.endswith(TEXT_SUFFIXES))
+def whole(variables: Mapping[str, Variable | None], room: float = float("inf")) -> Inputs:
+    """Show all of these, None as not set. Raises BadModel, which names the first that does not fit, and its size."""
+    left = room
+    shown = {}
+    for name, variable in variables.items():
+        try:
+            shown[name] = section(name, variable, left)
+        except TooLarge as exc:
+            before = f", of which those before it take {room - left:,}" if left < room else ""
+            raise no_room(f"input {name!r}", exc.size, room, before) from exc
+        left -= size(shown[name])
+    return Inputs(shown)
 
 
-def _within(variables: Mapping[str, Variable], budget: int) -> Inputs:
-    """Take, in their order, each variable that still fits."""
-    left = BYTES_PER_TOKEN * budget
-    shown: dict[str, Variable | None] = {}
+def within(variables: Mapping[str, Variable], room: float) -> Inputs:
+    """Show, in their order, each that still fits."""
+    shown = {}
     left_out = []
     for name, variable in variables.items():
-        size = len(name.encode(errors="replace")) + len(str(variable.value).encode(errors="replace"))
-        if size > left:
+        try:
+            shown[name] = section(name, variable, room)
+        except TooLarge:
             left_out.append(name)
         else:
-            shown[name] = variable
-            left -= size
+            room -= size(shown[name])
+    if len(left_out) > MOST_NAMED:
+        left_out[MOST_NAMED:] = [f"and {len(left_out) - MOST_NAMED} more"]
     return Inputs(shown, tuple(left_out))
+
+
+def no_room(what: str, comes_to: int, room: float, before: str = "") -> BadModel:
+    """Say what is too large for a question, and what to do. Sizes are in bytes."""
+    return BadModel(
+        f"{what} comes to at least {comes_to:,} bytes in the question, and INPUT_TOKENS leaves room for {room:,.0f}"
+        f"{before}: hand over the part that is needed, name fewer inputs, or raise that setting of the worker"
+    )

@@ -17,7 +17,7 @@ class Rules:
     """The settings that a turn obeys. `lease` is how long a hold lives without renewal.
 
     `strict` validates every thread before its use; otherwise the use itself is the proof. `input_tokens` bounds what a
-    task is shown that does not say what it wants to see.
+    task asks, and again what it is shown.
     """
 
     engine_name: str

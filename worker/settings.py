@@ -93,7 +93,8 @@ class Settings(BaseSettings):
         20_000,
         ge=100,
         le=10_000_000,
-        description="Room for the variables of a task that does not say which it wants to see (4 bytes a token).",
+        description="Room for what a task asks, and again for its variables, 4 bytes a token; "
+        "declared ones beyond it are an incident.",
     )
     trouble_for_seconds: int = Field(
         3600,

@@ -12,6 +12,7 @@ from worker import metrics, prompt, properties, result, schema, verdict
 from worker.asking import Asking, Home
 from worker.beside import beside
 from worker.domain import (
+    BYTES_PER_TOKEN,
     SHARED_SCOPE,
     TASK_SCOPE,
     Activity,
@@ -190,8 +191,14 @@ class Turn:
                 errand.task, errand.activity, errand.wanted, entry.thread, self._engine, self._rules.input_tokens
             )
             record.left_out = inputs.left_out
-            return prompt.text(
-                errand.task, errand.activity, inputs, json_wanted=errand.form.is_json, repair=entry.repair
+            return await beside(
+                prompt.text,
+                errand.task,
+                errand.activity,
+                inputs,
+                room=BYTES_PER_TOKEN * self._rules.input_tokens,
+                json_wanted=errand.form.is_json,
+                repair=entry.repair,
             )
         except BaseException:
             with suppress(StoreDown):

@@ -1,9 +1,12 @@
 """What a task is shown: every type of variable, hostile text, and no more than it declares."""
 
 import base64
+import json
 import re
 from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from tests.conformance.questions import about, inputs
 from tests.flow.gateway import Passed, gateway
@@ -40,7 +43,6 @@ SHOWN: dict[str, tuple[Any, str]] = {
     "file": (file("Größe".encode()), "Größe"),
     "latin": (file("Größe".encode("latin-1"), "text/csv", "ISO-8859-1"), "Größe"),
     "picture": (file(b"\x89PNG", "image/png"), "(file paper.txt: content not included)"),
-    "large": (file(b"x" * 2001), "(file paper.txt: too large, content not included)"),
     "bytes": ({"value": encoded("Größe".encode()), "type": "Bytes"}, "Größe"),
     "binary": ({"value": encoded(b"\0\xff"), "type": "Bytes"}, "(bytes: content not included)"),
     "absent": (None, "(not set)"),
@@ -59,6 +61,29 @@ async def test_every_type_of_variable_is_shown_as_a_person_would_read_it(rig: Ri
     shown = dict(inputs(question))
     assert re.fullmatch(r"\(Java object [\w.$<>]+: content not included\)", shown.pop("java"))
     assert shown == {name: text for name, (_, text) in SHOWN.items()}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (file(b"x" * 2001), "the file in input 'large' comes to at least 2,001 bytes"),
+        ({"value": "x" * 1990, "type": "String"}, "input 'large' comes to at least 2,014 bytes"),
+        ({"value": json.dumps(["x" * 900] * 3), "type": "Json"}, "input 'large' comes to at least"),
+    ],
+    ids=["file", "text", "json"],
+)
+async def test_a_declared_input_that_is_too_large_is_an_incident_without_a_call(
+    rig: Rig, value: Any, said: str
+) -> None:
+    model = await rig.deploy(rig.step("frame", data_input="large"))
+    await rig.start_worker(input_tokens=500)
+    instance = await rig.rest.start(model, {"large": value})
+    await rig.until_failed(instance)
+
+    [incident] = await rig.rest.incidents(instance)
+    assert said in incident["incidentMessage"]
+    assert "INPUT_TOKENS leaves room for 2,000" in incident["incidentMessage"]
+    assert rig.calls("responses.create") == 0
 
 
 async def test_a_mapped_file_hides_the_instances_own(rig: Rig) -> None:

@@ -18,7 +18,7 @@ from worker import prompt
 from worker.dev.model import ModelServer
 from worker.domain import Activity, Question, Task, Variable, declared_inputs
 from worker.engine import definitions
-from worker.inputs import Inputs
+from worker.inputs import whole
 
 BPMN: Final = Path(__file__).parents[2] / "bpmn"
 STEPS: Final = ("frame", "alternatives", "evaluate", "recommend")
@@ -56,7 +56,7 @@ def asked(process: str, step: str, variables: Mapping[str, Variable]) -> str:
     )  # fmt: skip
     shown = {name: variables.get(name) for name in declared_inputs(activity.properties) or ()}
     is_json = activity.properties.get("data.output.type") == "Json"
-    return Question(prompt.text(task, activity, Inputs(shown), json_wanted=is_json), REF).with_ref
+    return Question(prompt.text(task, activity, whole(shown), json_wanted=is_json), REF).with_ref
 
 
 def question(step: str, **changed: Any) -> str:

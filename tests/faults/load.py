@@ -104,7 +104,7 @@ async def _each_once(world: World, model: Model, tasks: int) -> None:
 
 
 async def huge(ground: Ground) -> dict[str, Any]:
-    """A file of 50 MB is named and not read, a text of 15 MB is no model's; nobody else notices."""
+    """A file of 50 MB is named and not read, a text of 15 MB has no room in a question; nobody else notices."""
     world = ground.world
     model = await world.rig.deploy(world.rig.step("one", data_input="poison"))
     before = [await world.start(model, {"poison": "small"}) for _ in range(5)]

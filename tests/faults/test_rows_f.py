@@ -91,7 +91,7 @@ async def test_a_poisoned_variable_is_its_own_tasks_problem_at_most(world: World
 
     await wait_until(are_settled, 60, "all poisoned instances to end or fail")
     failed = {poisoned[each] for each in poisoned if await world.rest.incidents(each)}
-    assert failed == {"huge text"}, "only what no model can read"
+    assert failed == {"huge text", "deep JSON"}, "only what INPUT_TOKENS has no room for"
     assert await worker.is_ready()
     await world.stop()
 

@@ -95,3 +95,32 @@ async def test_a_schema_that_costs_too_much_whatever_is_answered_is_known_before
         "property data.output.schema is no usable JSON Schema: it takes too many steps" in incident["incidentMessage"]
     )
     assert not [each for each in rig.questions() if each.startswith("# Poisoned")]
+
+
+async def test_a_json_variable_that_its_layout_would_make_huge_is_asked_as_it_is(rig: Rig) -> None:
+    deep = "[" * 450 + ",".join(["1"] * 38_000) + "]" * 450
+    wide = "[" * 100 + ",".join(["1"] * 30_000) + "]" * 100
+    model = await rig.deploy(rig.step("poisoned", data_input="x"))
+    await rig.start_worker()
+    poisoned = [await rig.rest.start(model, {"x": {"type": "Json", "value": value}}) for value in (deep, wide)]
+    await healthy(rig, await rig.deploy(rig.step("one", data_input="-")))
+    await asyncio.gather(*(rig.rest.wait_for_end(each, 60) for each in poisoned))
+
+    assert all(len(each) < 100_000 for each in rig.questions())
+
+
+async def test_a_variable_of_three_hundred_kilobytes_nested_deep_is_an_incident_that_names_it(rig: Rig) -> None:
+    value = "[" * 450 + ",".join(["1"] * 150_000) + "]" * 450
+    model = await rig.deploy(rig.step("poisoned", data_input="x"))
+    unasked = await rig.deploy(rig.step("unasked"))
+    await rig.start_worker()
+    instance = await rig.rest.start(model, {"x": {"type": "Json", "value": value}})
+    await healthy(rig, await rig.deploy(rig.step("one", data_input="-")))
+    await rig.run(unasked, {"x": {"type": "Json", "value": value}})
+    await rig.until_failed(instance, 60)
+
+    [incident] = await rig.rest.incidents(instance)
+    assert "input 'x' comes to at least 300,9" in incident["incidentMessage"]
+    assert "INPUT_TOKENS leaves room for 80,000" in incident["incidentMessage"]
+    [question] = [each for each in rig.questions() if each.startswith("# Unasked")]
+    assert question.partition("\n\n(ref")[0].endswith("Not included, for lack of room: x.")

@@ -378,12 +378,16 @@ async def test_tenants_are_served_and_no_others(rig: Rig) -> None:
     assert waiting["workerId"] is None
 
 
-async def test_input_tokens_are_the_room_for_variables_that_nobody_declared(rig: Rig) -> None:
+async def test_input_tokens_are_the_room_for_variables_in_a_question(rig: Rig) -> None:
     await rig.start_worker(input_tokens=100)
-    await rig.run(await rig.deploy(rig.step("one")), {"long": "x" * 500, "short": "y"})
+    variables = {"long": "x" * 500, "short": "y"}
+    await rig.run(await rig.deploy(rig.step("one")), variables)
+    declared = await rig.rest.start(await rig.deploy(rig.step("two", data_input="long,short")), variables)
+    await rig.until_failed(declared)
 
     [question] = rig.questions()
     assert "Not included, for lack of room: long." in question
+    assert "INPUT_TOKENS leaves room for 400" in (await rig.rest.incidents(declared))[0]["incidentMessage"]
 
 
 async def test_seed_tokens_are_the_room_for_earlier_turns_on_a_recreated_thread(rig: Rig, tmp_path: Path) -> None:

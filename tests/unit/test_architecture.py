@@ -17,6 +17,7 @@ WORKER = ROOT / "worker"
 
 PURE = {
     "refs",
+    "rendering",
     "foreign",
     "beside",
     "meta",

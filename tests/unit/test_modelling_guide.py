@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from worker import assistants, inputs, prompt, properties, verdict
+from worker import assistants, inputs, prompt, properties, rendering, verdict
 from worker.domain import Activity, Answer, Outcome, Task, Variable
 from worker.engine import definitions
 from worker.errors import BadModel, WorkerError
@@ -113,7 +113,7 @@ def test_example_of_a_spec_can_be_loaded(tmp_path: Path) -> None:
 
 def test_every_text_type_is_listed() -> None:
     listed = {span.rstrip("…") for span in SPANS}
-    assert {*inputs.TEXT_TYPES, *inputs.TEXT_SUFFIXES} - listed == set()
+    assert {*rendering.TEXT_TYPES, *rendering.TEXT_SUFFIXES} - listed == set()
 
 
 def test_question_of_the_first_example_is_shown_as_it_is_asked() -> None:
@@ -123,7 +123,7 @@ def test_question_of_the_first_example_is_shown_as_it_is_asked() -> None:
         "requirements": Variable(json.dumps(["180 kW each"]), "Json"),
     }
     [shown] = blocks("text")
-    assert shown == prompt.text(task(activity), activity, inputs.Inputs(given)) + "\n"
+    assert shown == prompt.text(task(activity), activity, inputs.whole(given)) + "\n"
 
 
 def test_incident_texts_are_those_of_the_worker(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             self._aliases += 1
             if self._aliases > MOST_ALIASES:
-                line = self.peek_event().start_mark.line + 1
+                line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]  # the stubs leave it out
                 raise _Wrong(
                     [(line, f"has more than {MOST_ALIASES} aliases, such as *name; write out what they stand for")]
                 )

@@ -166,7 +166,8 @@ def _unevaluated_items(validator: Any, wanted: Any, value: Any, schema: Any) -> 
 
 def _names_known(validator: Any, value: Any, schema: Any) -> set[Any]:
     """Name the properties that one schema's own keywords look at."""
-    known = set(schema.get("properties", {})) & value.keys() | _matching(value, schema.get("patternProperties", {}))
+    known: set[Any] = set(schema.get("properties", {})) & set(value)
+    known |= _matching(value, schema.get("patternProperties", {}))
     for rest in (schema[word] for word in ("additionalProperties", "unevaluatedProperties") if word in schema):
         known |= {name for name in value if name not in known and _fits(validator, value[name], rest)}
     return known
@@ -315,5 +316,5 @@ _FIELDS = {
     "_resolver": "_resolver",
 }
 """Under which name a validator takes what it keeps."""
-_Bounded: Any = extend(Draft202012Validator, _keywords())
+_Bounded: Any = extend(Draft202012Validator, _keywords())  # type: ignore[no-untyped-call]  # the library has no types
 _Bounded.evolve = _evolved

@@ -61,7 +61,8 @@ def _misuse(schema: Mapping[str, Any]) -> str:
 
 def _expense(schema: Mapping[str, Any]) -> str:
     """Apply it to the smallest values there are: what costs too much then is better known before anything is asked."""
-    for each in ({}, [], "", 0, None):
+    smallest: list[Any] = [{}, [], "", 0, None]
+    for each in smallest:
         mistakes(each, schema)
     return ""
 

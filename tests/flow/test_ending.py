@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -876,8 +876,9 @@ async def test_an_order_that_ends_in_an_unforeseen_error_holds_up_no_other(
     await kept.start_worker()
     instance, thread = await ran(kept, await two_steps(kept))
     async with hands(kept) as hand:
-        order = Receipt(erasing.order_id(hand.of(instance)), "default", instance, None, ordered_at=erasing.now())
-        odd = replace(order, id="0" * 12, instance=[{}])  # type: ignore[arg-type] - what nobody foresaw
+        order = Receipt(erasing.order_id(hand.of(instance)), "default", instance, None, ordered_at=datetime.now(UTC))
+        unforeseen: Any = [{}]
+        odd = replace(order, id="0" * 12, instance=unforeseen)
         await hand.eraser.resume()
         for each in (odd, order):
             await bootstrap.outside(kept.build_settings(), hand.adapters).ledger.keep(each)

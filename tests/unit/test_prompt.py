@@ -245,12 +245,15 @@ def test_ref_that_somebody_quotes_marks_nothing(place: str) -> None:
 
 @pytest.mark.parametrize("place", ["documentation", "prompt", "title"])
 def test_what_is_asked_itself_has_no_more_room_than_the_inputs(place: str) -> None:
-    activity = replace(ACTIVITY, parameters=frozenset({"prompt"} if place == "prompt" else ()))
-    activity = replace(activity, **{{"documentation": "documentation", "title": "name"}.get(place, "id"): "x" * 1001})
-    asked = task(prompt="x" * 1001)
+    long = "x" * 1001
+    activity = {
+        "documentation": replace(ACTIVITY, documentation=long),
+        "prompt": replace(ACTIVITY, parameters=frozenset({"prompt"})),
+        "title": replace(ACTIVITY, name=long),
+    }[place]
 
     with pytest.raises(BadModel, match=r"documentation or its input parameter prompt, comes to at least 1,0\d\d bytes"):
-        prompt.text(asked, activity, Inputs({}), room=1000)
+        prompt.text(task(prompt=long), activity, Inputs({}), room=1000)
 
 
 def test_what_there_was_no_room_for_is_named() -> None:

@@ -94,7 +94,7 @@ async def _with_transcript(adapters: Adapters, settings: Settings, stack: AsyncE
     return replace(
         adapters,
         transcript=transcript.SqlTranscript(database),
-        conversations=transcript.SqlConversations(database),
+        conversations=transcript.SqlConversations(database, engine=settings.engine_name),
     )
 
 

@@ -354,7 +354,8 @@ class MessageFilter:
 class Subject:
     """Whose record ends: one process instance's, or a business key's. Exactly one of the two is set.
 
-    `tenants` says whose business key; None those of all, None among them the one of processes without tenant.
+    `tenants` says whose; None those of all, None among them the one of processes without tenant. With an instance it
+    leaves out what processes of other tenants said on threads that are named after this one.
     """
 
     engine: str
@@ -365,8 +366,6 @@ class Subject:
     def __post_init__(self) -> None:
         if (self.instance is None) == (self.business_key is None):
             raise ValueError("a subject is an instance or a business key")
-        if self.business_key is None and self.tenants is not None:
-            raise ValueError("tenants go with a business key")
 
     @property
     def limits(self) -> Limits:
@@ -437,7 +436,7 @@ class Transcript(Protocol):
 
 
 class Conversations(Protocol):
-    """The reading side. Every method may raise TranscriptDown; those with `after` also BadCursor.
+    """The reading side of one engine's record. Every method may raise TranscriptDown; those with `after` BadCursor.
 
     `within` is what the reader may see; anything else is as if it were not there. Cursors stay good while more is
     written.

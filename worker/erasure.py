@@ -277,6 +277,12 @@ class Provider(Protocol):
 
 def is_of(subject: Subject, key: ThreadKey, instances: Collection[str]) -> bool:
     """Whether a thread ends with this subject, which has these instances; of a single task's nobody can tell so."""
-    if subject.business_key is not None and key.scope == SHARED_SCOPE + subject.business_key:
-        return subject.tenants is None or key.tenant in subject.tenants
-    return key.scope in instances
+    if not may_be_of(subject, key):
+        return False
+    shared = subject.business_key is not None and key.scope == SHARED_SCOPE + subject.business_key
+    return shared or key.scope in instances
+
+
+def may_be_of(subject: Subject, key: ThreadKey) -> bool:
+    """Whether a thread is of the subject's engine, and of its tenants if it names some."""
+    return key.engine == subject.engine and (subject.tenants is None or key.tenant in subject.tenants)

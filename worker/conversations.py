@@ -65,7 +65,8 @@ class Exchange:
 
     `engine`, task id and attempt name it: what comes again under the same name is not written again. `asked_as` and
     `answered_as` are the provider's roles. `use` and `recovered` as in the turn's record. `seconds` is how long the
-    answer took. `user` is the person who asked, None where a process did.
+    answer took. `user` is the person who asked, None where a process did. `anchor` names the account that the thread is
+    in.
     """
 
     key: ThreadKey
@@ -85,6 +86,7 @@ class Exchange:
     assistant_version: str | None = None
     thread_id: str | None = None
     generation: int | None = None
+    anchor: str | None = None
     outcome: Outcome = Outcome.OK
     detail: str = ""
     response_id: str | None = None

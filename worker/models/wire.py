@@ -82,6 +82,18 @@ class Response(Wire):
     incomplete_details: Reason | None = None
 
 
+class Origin(Wire):
+    """A response, of which only its conversation matters: an object with an id, or the id alone."""
+
+    conversation: Any = None
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation's id."""
+        named = self.conversation.get("id") if isinstance(self.conversation, dict) else self.conversation
+        return named if isinstance(named, str) else None
+
+
 class Items(Wire):
     """A page of a conversation, newest item first."""
 

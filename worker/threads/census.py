@@ -83,6 +83,10 @@ class RedisCensus:
         """See `erasure.Census.remember`."""
         await self._runner.command(self._redis.pexpire(self._keys(key).thread, ms(self._keep)))
 
+    async def anchor(self, key: ThreadKey, thread: Thread) -> None:
+        """See `erasure.Census.anchor`."""
+        await self._runner.run("anchor_thread", [self._keys(key).thread], thread.id, thread.anchor or "")
+
     def _keys(self, key: ThreadKey) -> Keys:
         return Keys.of(self._prefix, key)
 
@@ -117,7 +121,8 @@ class RedisCensus:
 
 def _kept(key: ThreadKey, fields: Mapping[str, str], turns: Iterable[str]) -> Kept:
     generation = fields.get("generation", "")
-    thread = Thread(fields["id"], int(generation)) if fields.get("id") and generation.isdecimal() else None
+    known = bool(fields.get("id")) and generation.isdecimal()
+    thread = Thread(fields["id"], int(generation), fields.get("anchor") or None) if known else None
     return Kept(key, thread, fields.get("instance") or None, tuple(sorted(turns)))
 
 

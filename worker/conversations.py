@@ -65,7 +65,8 @@ class Exchange:
 
     `engine`, task id and attempt name it: what comes again under the same name is not written again. `asked_as` and
     `answered_as` are the provider's roles. `use` and `recovered` as in the turn's record. `seconds` is how long the
-    answer took. `user` is the person who asked, None where a process did.
+    answer took. `user` is the person who asked, None where a process did. `anchor` names the account that the thread is
+    in.
     """
 
     key: ThreadKey
@@ -85,6 +86,7 @@ class Exchange:
     assistant_version: str | None = None
     thread_id: str | None = None
     generation: int | None = None
+    anchor: str | None = None
     outcome: Outcome = Outcome.OK
     detail: str = ""
     response_id: str | None = None
@@ -252,10 +254,12 @@ class ActivityCounts:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What messages name that the provider may have: conversations, and stored responses."""
+    """What messages name that the provider may have: conversations, each with its anchor as far as that is known, and
+    stored responses, each with the conversation that it was given on.
+    """
 
-    threads: frozenset[str] = frozenset()
-    responses: frozenset[str] = frozenset()
+    threads: Mapping[str, str | None] = field(default_factory=dict)
+    responses: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +360,8 @@ class MessageFilter:
 class Subject:
     """Whose record ends: one process instance's, or a business key's. Exactly one of the two is set.
 
-    `tenants` says whose business key; None those of all, None among them the one of processes without tenant.
+    `tenants` says whose; None those of all, None among them the one of processes without tenant. With an instance it
+    leaves out what processes of other tenants said on threads that are named after this one.
     """
 
     engine: str
@@ -367,8 +372,6 @@ class Subject:
     def __post_init__(self) -> None:
         if (self.instance is None) == (self.business_key is None):
             raise ValueError("a subject is an instance or a business key")
-        if self.business_key is None and self.tenants is not None:
-            raise ValueError("tenants go with a business key")
 
     @property
     def limits(self) -> Limits:
@@ -439,7 +442,7 @@ class Transcript(Protocol):
 
 
 class Conversations(Protocol):
-    """The reading side. Every method may raise TranscriptDown; those with `after` also BadCursor.
+    """The reading side of one engine's record. Every method may raise TranscriptDown; those with `after` BadCursor.
 
     `within` is what the reader may see; anything else is as if it were not there. Cursors stay good while more is
     written.

@@ -216,10 +216,33 @@ def _short(value: str, limit: int = 512) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation at the provider. The generation counts how often it had to be made anew, from 1."""
+    """A conversation at the provider. The generation counts how often it had to be made anew, from 1.
+
+    `anchor` names the account that it is in, see `Anchor`; None where nobody noted that. It says nothing about which
+    conversation this is.
+    """
 
     id: str
     generation: int
+    anchor: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A small conversation that is never erased, by which an account at the provider is known again.
+
+    Providers answer 404 for what another account has as they do for what is gone. Only a key that reads the anchor
+    sees the account's threads, so only to it a 404 says that one of them is gone. `left`: a person has said that this
+    account is used no more.
+    """
+
+    id: str
+    made_at: datetime
+    left: bool = False
+
+
+BEFORE = "-"
+"""In the place of an anchor's id: the account of threads from before anchors were noted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ WorkerError
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
 │   │   ├── ProviderAway    nobody can be reached there
 │   │   ├── ProviderPaused  no repeat helps before a person acts: quota, key
+│   │   │   └── AnotherAccount  the key is of another account than the one that has the thread
+│   │   ├── ThreadUnseen    no such conversation for this key, and nobody can tell whether it ever could see it
 │   │   └── AssistantPaused the same for this assistant alone: no right to its model
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
 │   └── ThreadLocked        the provider works on this conversation already
@@ -26,7 +28,8 @@ WorkerError
 │   └── Forbidden           … because our user lacks a right, though the probe succeeds
 ├── TaskLost                the task is gone or another worker's: nothing may be told to the engine
 ├── TaskSuspended           the engine takes nothing for it until somebody resumes it
-├── ThreadGone              the conversation positively does not exist any more
+├── ThreadGone              the conversation positively does not exist any more, for this key
+│   └── ThreadObsolete      … and for no other key
 └── Stopping                the worker is asked to stop and this turn has not asked yet
 """
 
@@ -82,6 +85,14 @@ class ProviderAway(ModelDown):
 
 class ProviderPaused(ModelDown):
     """The provider will refuse every call until a person acts."""
+
+
+class AnotherAccount(ProviderPaused):
+    """The key in use cannot see the account that has the threads."""
+
+
+class ThreadUnseen(ModelDown):
+    """The key in use sees no such conversation, and that proves nothing."""
 
 
 class AssistantPaused(ModelDown):
@@ -145,7 +156,11 @@ class TaskSuspended(WorkerError):
 
 
 class ThreadGone(WorkerError):
-    """The provider says that the conversation does not exist."""
+    """The provider says that the conversation does not exist, which it also says of another account's."""
+
+
+class ThreadObsolete(ThreadGone):
+    """It is of a kind that the provider has for nobody any more."""
 
 
 class Stopping(WorkerError):

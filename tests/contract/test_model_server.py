@@ -418,3 +418,36 @@ async def test_a_background_turn_goes_on_after_a_restart_and_a_waiting_clients_t
         await wait_until(lambda: again.counts()["turns"][conversations[0]])
         assert (await client.responses.retrieve(queued.id)).status == "completed"
         assert await texts(client, conversations[1]) == []
+
+
+async def test_what_one_account_has_others_are_told_does_not_exist(server: ModelServer, openai: AsyncOpenAI) -> None:
+    server.accounts["another"] = "another"
+    thread = (await openai.conversations.create()).id
+    response = await ask(openai, "Hello?", conversation=thread)
+    async with client_of(server.base_url, key="another") as other:
+        for call in (
+            other.conversations.retrieve(thread),
+            other.conversations.delete(thread),
+            other.conversations.items.list(thread),
+            other.responses.retrieve(response.id),
+            other.responses.delete(response.id),
+            ask(other, "And me?", conversation=thread),
+        ):
+            with pytest.raises(NotFoundError) as caught:
+                await call
+            assert error_of(caught)["type"] == "invalid_request_error"
+            assert "not found" in error_of(caught)["message"]
+        own = (await other.conversations.create()).id
+    with pytest.raises(NotFoundError):
+        await openai.conversations.retrieve(own)
+    assert (await openai.responses.retrieve(response.id)).id == response.id
+
+
+async def test_anchors_are_counted_and_shown_apart_from_threads(server: ModelServer, openai: AsyncOpenAI) -> None:
+    anchor = (await openai.conversations.create(metadata={"purpose": "anchor"})).id
+    await openai.conversations.retrieve(anchor)
+
+    assert list(server.anchors()) == [anchor]
+    assert server.conversations() == {}
+    assert server.counts()["created"] == 0
+    assert server.counts()["calls"] == {"anchors.create": 1, "anchors.retrieve": 1}

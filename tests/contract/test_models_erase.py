@@ -1,11 +1,13 @@
 """Erasing a conversation at the provider: items first, and nothing counts as gone before the provider says so."""
 
+import json
+
 import pytest
 
 from tests.contract.questions import assistant, question
 from worker.dev.model import ModelServer
 from worker.domain import Said
-from worker.errors import ModelDown, ModelUnknown, ProviderAway, ProviderPaused, TurnedAway, WorkerError
+from worker.errors import ModelDown, ModelUnknown, ProviderAway, ProviderPaused, ThreadGone, TurnedAway, WorkerError
 from worker.models import OpenAIModel
 
 
@@ -107,3 +109,22 @@ async def test_a_stored_response_goes_once(model: OpenAIModel, server: ModelServ
     server.fault("responses.delete", reply="server_error")
     with pytest.raises(WorkerError):
         await model.erase_response("resp_1")
+
+
+async def test_a_stored_response_says_which_conversation_it_was_given_on(model: OpenAIModel, thread: str) -> None:
+    answer = await model.ask(thread, question(), assistant())
+
+    assert await model.conversation_of(str(answer.response_id)) == thread
+    with pytest.raises(ThreadGone):
+        await model.conversation_of("resp_nowhere")
+
+
+@pytest.mark.parametrize("named", ["null", "[]", "{}", '{"id": 7}'])
+async def test_a_response_whose_conversation_cannot_be_read_is_nobodys(
+    model: OpenAIModel, server: ModelServer, named: str
+) -> None:
+    server.fault(
+        "responses.retrieve", reply={"status": 200, "json": {"id": "resp_1", "conversation": json.loads(named)}}
+    )
+
+    assert await model.conversation_of("resp_1") is None

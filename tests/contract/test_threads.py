@@ -412,3 +412,33 @@ async def test_ping_and_scripts_say_store_down_when_nobody_listens(unused_tcp_po
             await threads.ping()
 
     assert "secret" not in str(caught.value)
+
+
+# Which account a thread is in
+
+
+async def test_the_map_knows_the_account_of_the_thread_it_names_and_of_no_other(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    assert await threads.bind(entry.hold, Thread("conv_1", 1, "conv_anchor"), 0)
+    assert await threads.bind(entry.hold, Thread("conv_1", 1, "conv_anchor"), 0), "a repeat"
+    assert (await known(threads)).anchor == "conv_anchor"
+
+    assert await threads.bind((await entered(threads)).hold, Thread("conv_2", 2), 1)
+    assert (await known(threads)).anchor is None
+
+
+@pytest.mark.parametrize(("thread", "noted"), [("conv_1", "conv_new"), ("conv_other", "conv_anchor")])
+async def test_an_answer_notes_the_account_of_the_thread_that_the_map_names(
+    threads: RedisThreads, thread: str, noted: str
+) -> None:
+    entry = await entered(threads)
+    assert await threads.bind(entry.hold, Thread("conv_1", 1, "conv_anchor"), 0)
+    answer = Answer("text", thread=Thread(thread, 1, "conv_new"))
+    assert await threads.answer(entry.hold, 1, answer, published=False) == answer
+    assert (await known(threads, "task-2")).anchor == noted
+
+
+async def known(threads: RedisThreads, task_id: str = "task-1") -> Thread:
+    thread = (await entered(threads, task_id)).thread
+    assert thread is not None
+    return thread

@@ -9,6 +9,8 @@ from datetime import timedelta
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.provider import FakeProvider
 from tests.fakes.redis import StrictRedis
+from worker.anchor import Account
+from worker.anchored import AnchoredModel
 from worker.conversations import Exchange
 from worker.delivery import Delivery
 from worker.dependencies import Dependencies
@@ -20,7 +22,7 @@ from worker.poller import Poller
 from worker.record import Rules
 from worker.sieve import Sieve
 from worker.slots import Slots
-from worker.threads import RedisThreads
+from worker.threads import RedisAnchors, RedisThreads
 from worker.turn import Turn
 from worker.waiting import WaitingRoom
 
@@ -70,6 +72,9 @@ class FakeHistory:
     async def seed(self, key: ThreadKey) -> Seed:
         self.asked.append(key)
         return self.told
+
+    async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:  # noqa: ARG002 - without a transcript
+        return None
 
 
 @dataclass(slots=True)
@@ -122,7 +127,10 @@ class Core:
         """Put a worker together; its dependencies have been probed."""
         engine = FakeEngine(self.world, f"worker-{len(self._workers) + 1}")
         stopping = asyncio.Event()
-        probes = {"engine": engine.ping, "redis": self.threads.ping, "provider": self.provider.ping}
+        account = Account(
+            self.provider, RedisAnchors(self.redis, prefix="aw", engine="default", provider="openai"), None, "default"
+        )
+        probes = {"engine": engine.ping, "redis": self.threads.ping, "provider": account.ping}
         dependencies = await self._stack.enter_async_context(Dependencies(probes))
         await dependencies.all_up()
         room = Slots(slots)
@@ -136,7 +144,7 @@ class Core:
         turn = Turn(
             engine,
             self.threads,
-            {"openai": self.provider},
+            {"openai": AnchoredModel(self.provider, account)},
             self.assistants,
             self.rules(strict=strict),
             stopping.is_set,

@@ -131,13 +131,39 @@ async def test_a_variable_that_names_somebody_elses_conversation_is_not_believed
 
 @pytest.mark.parametrize("trouble", [ThreadGone("gone"), BadRequest("no such id")])
 async def test_a_variable_that_names_nothing_leads_to_a_new_thread(core: Core, trouble: Exception) -> None:
+    await a_thread(core)  # so that it is known which account the key is of
     core.provider.script.next("metadata", trouble)
     async with core.working():
         job = core.world.start(instance="b", variables={NAME: Variable("conv_x#3", "String")})
         await core.until_over([job])
 
     gone = isinstance(trouble, ThreadGone)
-    assert core.world.variables["b"][NAME].value == f"conv_1#{4 if gone else 1}"
+    assert core.world.variables["b"][NAME].value == f"conv_2#{4 if gone else 1}"
+
+
+async def test_a_variables_thread_that_no_known_account_vouches_for_is_not_made_anew(core: Core) -> None:
+    async with core.working():
+        job = core.world.start(instance="b", variables={NAME: Variable("conv_x#3", "String")})
+        await core.until(lambda: job.message)
+
+    assert "threads repair --account-changed" in job.message
+    assert (job.retries, core.provider.asked) == (3, [])
+
+
+async def test_a_key_of_another_account_pauses_the_provider_and_makes_nothing_anew(core: Core) -> None:
+    thread = await a_thread(core)
+    hidden = core.provider.conversations, core.provider.anchors
+    core.provider.conversations, core.provider.anchors = {}, {}
+    async with core.working() as worker:
+        job = core.world.start("second", instance="a")
+        await core.until(worker.dependencies.reasons)
+        await asyncio.sleep(1800)
+        assert "another account" in worker.dependencies.reasons()[0]
+        assert (core.provider.asked[1:], job.retries) == ([], None)
+        core.provider.conversations, core.provider.anchors = hidden
+        await core.until_over([job])
+
+    assert core.provider.asked[-1][0] == thread.id
 
 
 async def test_a_task_that_waited_reads_the_variable_anew(core: Core) -> None:

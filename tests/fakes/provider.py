@@ -6,8 +6,10 @@ from datetime import timedelta
 from itertools import count, pairwise
 
 from tests.fakes.script import Script
-from worker.domain import Answer, Assistant, Question, Said, ref_line
+from worker.anchor import PURPOSE
+from worker.domain import Answer, Assistant, Question, Said
 from worker.errors import ThreadGone
+from worker.refs import ref_line
 
 
 @dataclass(slots=True)
@@ -26,6 +28,7 @@ class FakeProvider:
     def __init__(self) -> None:
         self.script = Script()
         self.conversations: dict[str, Conversation] = {}
+        self.anchors: dict[str, Conversation] = {}
         self.runs: dict[str, tuple[str, Question]] = {}
         self.erased: set[str] = set()
         self.answer: Callable[[Question], Answer] = lambda question: Answer(f"answer to {question.ref}")
@@ -37,13 +40,19 @@ class FakeProvider:
         return [(args[0], args[1]) for args in self.script.named("ask") + self.script.named("start")]
 
     async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
-        await self.script.reach("create_thread", metadata, said)
+        if metadata.get("purpose") != PURPOSE:
+            await self.script.reach("create_thread", metadata, said)
+        if metadata.get("purpose") == PURPOSE:
+            anchor = f"conv_anchor_{len(self.anchors) + 1}"
+            self.anchors[anchor] = Conversation(dict(metadata))
+            return anchor
         thread_id = f"conv_{next(self._numbers)}"
         self.conversations[thread_id] = Conversation(dict(metadata), [(each.role, each.text) for each in said])
         return thread_id
 
     async def metadata(self, thread_id: str) -> Mapping[str, str]:
-        await self.script.reach("metadata", thread_id)
+        if thread_id not in self.anchors:
+            await self.script.reach("metadata", thread_id)
         return self._there(thread_id).metadata
 
     async def look(self, thread_id: str, ref: str, *, deep: bool = False) -> Answer | None:
@@ -104,6 +113,7 @@ class FakeProvider:
         return answer
 
     def _there(self, thread_id: str) -> Conversation:
-        if thread_id not in self.conversations:
+        known = self.conversations | self.anchors
+        if thread_id not in known:
             raise ThreadGone("the conversation does not exist any more")
-        return self.conversations[thread_id]
+        return known[thread_id]

@@ -30,6 +30,7 @@ SLOW_SECONDS = 4.0
 FIRST_TURN = (
     "engine.definition",
     "threads.enter",
+    "account.current",
     "model.create_thread",
     "threads.bind",
     "threads.intend",

@@ -237,3 +237,23 @@ async def test_commands_beside_a_worker_cost_no_turn_and_leave_its_file_whole(ke
     for instance in instances:
         assert (await assistant_worker(kept, "threads", "show", instance)).code == 0
     assert (await assistant_worker(kept, "threads", "show", erased)).code == 2
+
+
+async def test_what_a_key_cannot_see_is_closed_or_made_anew_on_a_persons_word(kept: Rig) -> None:
+    kept.provider.accounts["another"] = "another"
+    await kept.start_worker()
+    over = await ran(kept, await kept.deploy(kept.step("frame", data_input="-")))
+    [anchor] = kept.provider.anchors()
+
+    tried = await assistant_worker(kept, "threads", "erase", over, openai_api_key="another")
+    assert tried.code == 3
+    assert "cannot be seen with this key" in " ".join(tried.out.split())
+    closed = await assistant_worker(kept, "threads", "erase", "--open", "--accept-absent", openai_api_key="another")
+    assert closed.code == 0
+    assert "accepted as gone" in " ".join(closed.out.split())
+
+    left = await assistant_worker(kept, "threads", "repair", "--account-changed", "--json", openai_api_key="another")
+    assert left.code == 0
+    assert [each["id"] for each in left.json["left"]] == [anchor]
+    again = await assistant_worker(kept, "threads", "repair", "--account-changed", openai_api_key="another")
+    assert (again.code, left.json["current"] in again.out) == (0, True)

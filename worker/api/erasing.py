@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.api import problems
 from worker.api.access import Grant, Operator
-from worker.conversations import EVERYTHING, Conversations, Subject
+from worker.conversations import EVERYTHING, Conversations, Filter, Subject
 from worker.ending import Eraser, StillRuns
 from worker.erasure import Receipt
 from worker.errors import Transient
@@ -49,7 +49,7 @@ def erasing(eraser: Eraser, conversations: Conversations, engine: str) -> Callab
         results: Annotated[bool, Query(description="Also the results, in the process variables they are in.")] = False,
     ) -> Receipt:
         """Erase one instance's conversations, or a business key's, in every store, and return the receipt."""
-        tenants = await _check(grant, wish, conversations)
+        tenants = await _check(grant, wish, conversations, engine)
         try:
             receipt = await eraser.erase(Subject(engine, wish.instance, wish.business_key, tenants), results=results)
         except StillRuns as exc:
@@ -66,12 +66,14 @@ def erasing(eraser: Eraser, conversations: Conversations, engine: str) -> Callab
     return extend
 
 
-async def _check(grant: Grant, wish: Wish, conversations: Conversations) -> frozenset[str | None] | None:
-    """Let a token with limits erase no more than it may see; returns whose business key it may."""
+async def _check(grant: Grant, wish: Wish, conversations: Conversations, engine: str) -> frozenset[str | None] | None:
+    """Let a token with limits erase no more than it may see of this engine; returns the tenants whose it may."""
     if wish.instance is None:
         if grant.limits.instances is not None:
             raise HTTPException(403, "A business key may reach beyond this token's instances.")
         return grant.limits.tenants
-    if grant.limits != EVERYTHING and await conversations.instance(wish.instance, within=grant.limits) is None:
-        raise HTTPException(404)
-    return None
+    if grant.limits != EVERYTHING:
+        wanted = Filter(engine=engine, instance=wish.instance)
+        if not (await conversations.instances(wanted, within=grant.limits, limit=1)).items:
+            raise HTTPException(404)
+    return grant.limits.tenants

@@ -23,12 +23,13 @@ from worker.errors import (
     ProviderPaused,
     ThreadGone,
     ThreadLocked,
+    ThreadObsolete,
     TurnedAway,
     WorkerError,
 )
 from worker.models import failures, reading
 from worker.models.failures import Call
-from worker.models.wire import Anything, Conversation, Items, Names, Response, Wire, answer_behind, answer_of
+from worker.models.wire import Anything, Conversation, Items, Names, Origin, Response, Wire, answer_behind, answer_of
 
 OPENAI: Final = "https://api.openai.com/v1"
 SHORT_CALL: Final = timedelta(seconds=15)
@@ -174,6 +175,12 @@ class OpenAIModel:
             return (await self._retrieve(response_id, monotonic() + SHORT_CALL.total_seconds())).status
         except ThreadGone:
             return None
+
+    async def conversation_of(self, response_id: str) -> str | None:
+        """The conversation that a stored response was given on; None if on none. Raises ThreadGone if there is none."""
+        call = Call("responses.retrieve", SHORT_CALL, thread_id=response_id)
+        async with _within(call):
+            return (await self._request(call, Origin, "GET", _run_path(response_id))).conversation_id
 
     async def _create(self, call: Call, body: Mapping[str, Any]) -> Response:
         _path(str(call.thread_id))  # refuses a thread that is gone by its form
@@ -333,9 +340,9 @@ class OpenAIModel:
 
 
 def _path(thread_id: str) -> str:
-    """Address a conversation. Raises ThreadGone for a thread of the Assistants API, shut down on 2026-08-26."""
+    """Address a conversation. Raises ThreadObsolete for a thread of the Assistants API, shut down on 2026-08-26."""
     if thread_id.startswith("thread_"):
-        raise ThreadGone("a thread of the Assistants API, which was shut down on 2026-08-26")
+        raise ThreadObsolete("a thread of the Assistants API, which was shut down on 2026-08-26")
     return f"/conversations/{quote(thread_id, safe='')}"
 
 

@@ -125,6 +125,18 @@ class Response(Wire):
         return _objects(value)
 
 
+class Origin(Wire):
+    """A response, of which only its conversation matters: an object with an id, or the id alone."""
+
+    conversation: Any = None
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation's id."""
+        named = self.conversation.get("id") if isinstance(self.conversation, dict) else self.conversation
+        return named if isinstance(named, str) else None
+
+
 class Plain(Wire):
     """What is no report of an error: some servers send those with HTTP 200, LM Studio for any path it has not."""
 

@@ -1,5 +1,6 @@
 """The map from process instances to threads, the right to use one, and the journal of turns, in Redis."""
 
+from worker.threads.anchors import RedisAnchors
 from worker.threads.census import RedisCensus
 from worker.threads.connect import open_redis
 from worker.threads.inspection import Inspection, RedisInfo, Unusable
@@ -9,6 +10,7 @@ from worker.threads.store import RedisThreads
 
 __all__ = [
     "Inspection",
+    "RedisAnchors",
     "RedisCensus",
     "RedisInfo",
     "RedisLedger",

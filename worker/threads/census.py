@@ -86,6 +86,10 @@ class RedisCensus:
         """See `erasure.Census.remember`."""
         await self._runner.command(self._redis.pexpire(self._keys(key).thread, ms(self._keep)))
 
+    async def anchor(self, key: ThreadKey, thread: Thread) -> None:
+        """See `erasure.Census.anchor`."""
+        await self._runner.run("anchor_thread", [self._keys(key).thread], thread.id, thread.anchor or "")
+
     def _keys(self, key: ThreadKey) -> Keys:
         return Keys.of(self._prefix, key)
 
@@ -125,7 +129,7 @@ def _kept(key: ThreadKey, fields: Mapping[str, str], turns: Iterable[str]) -> Ke
     generation = fields.get("generation", "")
     # A generation that nobody can read makes the conversation no less one that is to end.
     number = int(generation) if generation.isdecimal() else 0
-    thread = Thread(fields["id"], number) if fields.get("id") else None
+    thread = Thread(fields["id"], number, fields.get("anchor") or None) if fields.get("id") else None
     return Kept(key, thread, fields.get("instance") or None, tuple(sorted(turns)))
 
 

@@ -50,7 +50,7 @@ class RedisThreads:
     async def bind(self, hold: Hold, thread: Thread, replaces: int, instance: str = "") -> bool:
         """See `ports.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
-        args = (hold.token, thread.id, thread.generation, replaces, self._keep, instance)
+        args = (hold.token, thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "")
         return bool(await self._run("bind", [keys.hold, keys.thread], *args))
 
     async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
@@ -76,7 +76,8 @@ class RedisThreads:
             # First, and in a slot of its own: whoever drains the list finds no more than a turn without an answer yet.
             await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
             record = dump_exchange(exchange)
-        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record)
+        given_on, anchor = (answer.thread.id, answer.thread.anchor or "") if answer.thread else ("", "")
+        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, given_on, anchor)
         kept = await self._run("answer", [turn, keys.hold, keys.thread], *args)
         if exchange is not None and exchange.recovered is not None:
             # It was listed while no call was noted: whoever drained the list then has taken it off.
@@ -133,11 +134,11 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
             raise NewerRecord("this turn in the journal, or the thread in the map,")
         case ["busy"]:
             return Busy()
-        case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, response, repair]:
+        case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, response, repair, anchor]:
             return Entered(
                 hold=hold,
                 attempt=_attempt(attempt),
-                thread=Thread(thread_id, _number(generation)) if thread_id else None,
+                thread=Thread(thread_id, _number(generation), anchor or None) if thread_id else None,
                 published=published == "1",
                 asked=None if running < 0 else Asked(timedelta(milliseconds=running), response or None),
                 trouble_for=timedelta(milliseconds=trouble),

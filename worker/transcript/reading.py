@@ -1,6 +1,6 @@
 """The record's reading side."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, Select, func, select
@@ -71,16 +71,21 @@ LONGEST_PAGE = 4_000_000
 
 
 class SqlConversations:
-    """Implements `conversations.Conversations`."""
+    """Implements `conversations.Conversations` for one engine, or for all that write here if none is named.
 
-    def __init__(self, database: Database) -> None:
+    Ids of process instances are an engine's own: many count them from 1. A reader that is bound to one engine cannot
+    mistake another's instance for its own, whoever forgets to say which engine is meant.
+    """
+
+    def __init__(self, database: Database, *, engine: str | None = None) -> None:
         self._database = database
+        self._engine = engine
 
     async def sessions(
         self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
     ) -> Page[Session]:
         """See `conversations.Conversations.sessions`."""
-        query = select(sessions, _MESSAGE_COUNT).where(*conditions.wanted(wanted), *conditions.seen(within))
+        query = select(sessions, _MESSAGE_COUNT).where(*conditions.wanted(wanted), *self._seen(within))
         if after is not None:
             number, name = cursor.load(after)
             query = query.where(conditions.before(sessions.c.started_at, sessions.c.id, cursor.time_of(number), name))
@@ -90,14 +95,14 @@ class SqlConversations:
     async def session(self, session_id: str, *, within: Limits) -> Session | None:
         """See `conversations.Conversations.session`."""
         own = sessions.c.id == clean(session_id)
-        found = await self._rows(select(sessions, _MESSAGE_COUNT).where(own, *conditions.seen(within)))
+        found = await self._rows(select(sessions, _MESSAGE_COUNT).where(own, *self._seen(within)))
         return rows.session(found[0]) if found else None
 
     async def messages(
         self, wanted: MessageFilter, *, within: Limits, after: str | None = None, limit: int = 100, newest: bool = False
     ) -> Page[Message]:
         """See `conversations.Conversations.messages`."""
-        query = select(messages).join(sessions).where(*conditions.said(wanted), *conditions.seen(within))
+        query = select(messages).join(sessions).where(*conditions.said(wanted), *self._seen(within))
         position, name = messages.c.position, messages.c.id
         if after is not None:
             beyond = conditions.before if newest else conditions.behind
@@ -122,14 +127,19 @@ class SqlConversations:
 
     async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
         """See `conversations.Conversations.stored`."""
-        query = select(messages.c.thread_id, messages.c.response_id).join(sessions).distinct()
-        found = await self._rows(query.where(*conditions.said(wanted), *conditions.seen(within)))
-        threads, responses = ({row[name] for row in found} - {None} for name in ("thread_id", "response_id"))
-        return Stored(frozenset(threads), frozenset(responses))
+        thread, response, anchor = messages.c.thread_id, messages.c.response_id, messages.c.anchor
+        query = select(thread, response, anchor, func.max(messages.c.position).label("last")).join(sessions)
+        query = query.where(*conditions.said(wanted), *self._seen(within)).group_by(thread, response, anchor)
+        found = await self._rows(query.order_by("last"))
+        threads = dict.fromkeys([row["thread_id"] for row in found if row["thread_id"]])
+        # The newest that is known: an account may get another anchor when it has lost one.
+        threads |= {row["thread_id"]: row["anchor"] for row in found if row["thread_id"] and row["anchor"]}
+        responses = {row["response_id"]: row["thread_id"] for row in found if row["response_id"]}
+        return Stored(threads, responses)
 
     async def activities(self, instance_id: str, *, within: Limits) -> Sequence[ActivityCounts]:
         """See `conversations.Conversations.activities`."""
-        said = (*conditions.said(MessageFilter(instance=instance_id)), *conditions.seen(within))
+        said = (*conditions.said(MessageFilter(instance=instance_id)), *self._seen(within))
         sums = (
             select(messages.c.activity_id.label("id"), *_ACTIVITY_SUMS)
             .join_from(messages, sessions)
@@ -149,7 +159,7 @@ class SqlConversations:
         self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
     ) -> Page[Instance]:
         """See `conversations.Conversations.instances`."""
-        own = (*conditions.wanted(wanted), *conditions.seen(within))
+        own = (*conditions.wanted(wanted), *self._seen(within))
         name = messages.c.process_instance_id
         places = select(name.label("id"), _STARTED.label("position")).group_by(name)  # an index has all of it
         if own:
@@ -181,7 +191,7 @@ class SqlConversations:
         query = (
             select(messages, sessions.c.assistant, sessions.c.business_key)
             .join(sessions)
-            .where(found_by, *conditions.wanted(wanted), *conditions.seen(within))
+            .where(found_by, *conditions.wanted(wanted), *self._seen(within))
         )
         if place:
             query = query.where(conditions.before(messages.c.position, messages.c.id, *place))
@@ -190,7 +200,7 @@ class SqlConversations:
 
     async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
         """See `conversations.Conversations.counts`."""
-        own = (*conditions.wanted(wanted), *conditions.seen(within))
+        own = (*conditions.wanted(wanted), *self._seen(within))
         of_sessions = select(
             func.count().label("sessions"), func.count().filter(sessions.c.is_active).label("active_sessions")
         ).where(*own)
@@ -208,6 +218,12 @@ class SqlConversations:
             first = (await connection.execute(of_sessions)).mappings().one()
             second = (await connection.execute(of_messages)).mappings().one()
         return Counts(**{str(name): int(value) for name, value in (*first.items(), *second.items())})
+
+    def _seen(self, within: Limits) -> Iterator[conditions.Condition]:
+        """Keep to this reader's engine, and to what may be seen of it."""
+        if self._engine is not None:
+            yield sessions.c.engine == clean(self._engine)
+        yield from conditions.seen(within)
 
     async def _rows(self, query: Select[Any]) -> Sequence[RowMapping]:
         async with self._database.reading() as connection:

@@ -88,6 +88,7 @@ def _side(exchange: Exchange, role: Role, content: str) -> Values:
         "attempt": exchange.attempt,
         "thread_id": exchange.thread_id,
         "generation": exchange.generation,
+        "anchor": exchange.anchor,
     }
 
 

@@ -1,4 +1,4 @@
-"""The two tables, as both databases have them. The migrations make them; a test keeps the two alike."""
+"""The tables, as both databases have them. The migrations make them; a test keeps the two alike."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -96,6 +96,7 @@ sessions = Table(
     Index("sessions_instance", "process_instance_id"),
     Index("sessions_business_key", "business_key"),
     Index("sessions_started", "started_at", "id"),
+    Index("sessions_engine", "engine", "started_at", "id"),
     # Of many years' conversations the few that go on, and the few whose threads are left:
     Index(
         "sessions_going_on", "started_at", "id", sqlite_where=text("is_active = 1"), postgresql_where=text("is_active")
@@ -135,7 +136,18 @@ messages = Table(
     Column("processing_seconds", Double),
     Column("metadata", JSON, nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    Column("anchor", Text),  # the account that the thread is in
     CheckConstraint("role IN ('user', 'agent', 'system')", name="messages_role"),
     Index("messages_session", "session_id", "position", "id"),
     Index("messages_instance", "process_instance_id", "position", "id", "session_id"),
+)
+
+anchors = Table(
+    "anchors",
+    metadata,
+    Column("engine", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("made_at", UtcTime, nullable=False),
+    Column("is_left", Boolean(create_constraint=False), nullable=False),
 )

@@ -147,9 +147,10 @@ async def _scrub(connection: AsyncConnection) -> None:
 def _owned(subject: Subject) -> ColumnElement[bool]:
     own = sessions.c.engine == clean(subject.engine)
     if subject.instance is not None:
-        return own & (sessions.c.process_instance_id == clean(subject.instance))
-    key = clean(str(subject.business_key))
-    own &= or_(sessions.c.business_key == key, sessions.c.scope == SHARED_SCOPE + key)
+        own &= sessions.c.process_instance_id == clean(subject.instance)
+    else:
+        key = clean(str(subject.business_key))
+        own &= or_(sessions.c.business_key == key, sessions.c.scope == SHARED_SCOPE + key)
     return and_(own, *seen(subject.limits))
 
 
@@ -157,7 +158,7 @@ def _said(subject: Subject) -> ColumnElement[bool]:
     own = messages.c.session_id.in_(select(sessions.c.id).where(_owned(subject)))
     if subject.instance is None:
         return own
-    elsewhere = select(sessions.c.id).where(sessions.c.engine == clean(subject.engine))
+    elsewhere = select(sessions.c.id).where(sessions.c.engine == clean(subject.engine), *seen(subject.limits))
     shared = messages.c.session_id.in_(elsewhere) & (messages.c.process_instance_id == clean(subject.instance))
     return or_(own, shared)
 

@@ -234,3 +234,43 @@ async def test_a_place_that_was_emptied_is_used_on(place: Place, transcript: Sql
 def test_a_subject_is_one_thing(both: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="an instance or a business key"):
         Subject("default", **both)
+
+
+async def test_an_order_of_one_tenant_leaves_the_namesake_in_another_engine_and_other_tenants(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    """Engines count their instances from 1; and a called process of another tenant may speak on its caller's thread."""
+    threads = {
+        "ours": key("42", tenant="south"),
+        "another tenant's": key("42", tenant="north", assistant="critic"),
+        "another engine's": key("42", tenant="south", engine="other"),
+    }
+    for number, (whose, thread) in enumerate(threads.items()):
+        await transcript.record(exchange(number, thread, task_id=whose, question=whose))
+
+    await transcript.remove([Subject("default", "42", tenants=frozenset(["south"]))])
+    assert (await said(conversations))[::2] == ["another tenant's", "another engine's"]
+
+    await transcript.remove([Subject("default", "42")])
+    assert (await said(conversations))[::2] == ["another engine's"]
+
+
+async def test_a_reader_of_one_engine_knows_no_other(
+    transcript: SqlTranscript, conversations: SqlConversations
+) -> None:
+    for engine in ("default", "other"):
+        await transcript.record(
+            exchange(1, key("42", engine=engine), task_id=engine, question=engine, thread_id=engine)
+        )
+    bound = SqlConversations(conversations._database, engine="other")
+
+    assert [each.engine for each in (await bound.sessions(Filter(instance="42"), within=EVERYTHING)).items] == ["other"]
+    assert await bound.session(session_id(key("42")), within=EVERYTHING) is None
+    assert (await said(bound))[::2] == ["other"]
+    assert set((await bound.stored(MessageFilter(instance="42"), within=EVERYTHING)).threads) == {"other"}
+    [activity] = await bound.activities("42", within=EVERYTHING)
+    assert (activity.turns, activity.attempts) == (1, 1)
+    [instance] = (await bound.instances(Filter(), within=EVERYTHING)).items
+    assert (instance.engine, instance.messages) == ("other", 2)
+    assert (await bound.search("default", Filter(), within=EVERYTHING)).items == []
+    assert (await bound.counts(Filter(), within=EVERYTHING)).messages == 2

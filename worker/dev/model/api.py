@@ -61,13 +61,16 @@ PARAMETERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request: the names in its path, its query, its body as JSON, and the effects that its turn is to heed."""
+    """A request: the names in its path, its query, its body as JSON, the effects that its turn is to heed, and whose
+    key it came with.
+    """
 
     names: Mapping[str, str]
     query: Mapping[str, str]
     body: Any
     empty: bool
     effect: Mapping[str, Any]
+    account: str = ""
 
     def json(self) -> Json:
         """The body, which must be an object; none at all counts as an empty one."""
@@ -114,11 +117,12 @@ class Api:
         body = asked.json()
         items = wire.items(body.get("items") or [], "items", limit=wire.MAX_ITEMS)
         conversation = Conversation(wire.new_id("conv"), wire.metadata(body.get("metadata")), items)
+        conversation.account = asked.account
         self._store.keep(conversation)
         return web.json_response(conversation.shown())
 
     def _conversation(self, asked: Asked) -> Conversation:
-        return self._store.conversation(asked.names["conversation"])
+        return self._store.conversation(asked.names["conversation"], asked.account)
 
     async def _retrieve(self, asked: Asked) -> web.Response:
         return web.json_response(self._conversation(asked).shown())
@@ -163,8 +167,8 @@ class Api:
 
     async def _respond(self, asked: Asked) -> web.Response:
         body = asked.json()
-        conversation = self._checked(body)
-        turn = Turn(wire.response(body, conversation), wire.items(body.get("input") or [], "input"))
+        conversation = self._checked(body, asked.account)
+        turn = Turn(wire.response(body, conversation), wire.items(body.get("input") or [], "input"), asked.account)
         self._check_length(turn)
         task = self._turns.start(turn, asked.effect)
         if body.get("background"):
@@ -173,7 +177,7 @@ class Api:
             await asyncio.shield(task)  # it lands, whether or not anybody still waits for it
         return web.json_response(turn.response)
 
-    def _checked(self, body: Json) -> str | None:
+    def _checked(self, body: Json, account: str) -> str | None:
         """Refuses what OpenAI refuses before a turn begins; returns the conversation's id."""
         for name in body.keys() - PARAMETERS:
             raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
@@ -186,9 +190,9 @@ class Api:
             raise ApiError(400, "This server does not stream.", param="stream", code="unsupported_parameter")
         if body.get("background") and body.get("store") is False:
             raise ApiError(400, "Background responses need 'store' to be true.", param="background")
-        return self._context(body)
+        return self._context(body, account)
 
-    def _context(self, body: Json) -> str | None:
+    def _context(self, body: Json, account: str) -> str | None:
         """The conversation that a turn belongs to, if it exists; a previous response must exist too."""
         conversation, previous = body.get("conversation"), body.get("previous_response_id")
         if conversation and previous:
@@ -200,7 +204,7 @@ class Api:
         if not conversation:
             return None
         named = conversation.get("id") if isinstance(conversation, dict) else conversation
-        return self._store.conversation(str(named)).id
+        return self._store.conversation(str(named), account).id
 
     def _check_length(self, turn: Turn) -> None:
         if wire.tokens(*map(wire.text_of, [*self._store.history(turn), *turn.input])) > CONTEXT_TOKENS:
@@ -209,9 +213,10 @@ class Api:
 
     def _turn(self, asked: Asked) -> Turn:
         response = asked.names["response"]
-        if response not in self._store.turns:
+        turn = self._store.turns.get(response)
+        if turn is None or turn.account != asked.account:
             raise ApiError(404, f"Response with id '{response}' not found.")
-        return self._store.turns[response]
+        return turn
 
     async def _retrieve_response(self, asked: Asked) -> web.Response:
         return web.json_response(self._turn(asked).response)

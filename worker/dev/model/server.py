@@ -15,9 +15,9 @@ from aiohttp import web
 from worker.dev.model import faults
 from worker.dev.model.api import MODELS, Api, Asked, Handler
 from worker.dev.model.record import Record
-from worker.dev.model.store import Store
+from worker.dev.model.store import Conversation, Store, is_anchors
 from worker.dev.model.turns import Turns
-from worker.dev.model.wire import ApiError, Json
+from worker.dev.model.wire import ApiError, Json, parsed
 
 HOST: Final = "127.0.0.1"
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
@@ -26,7 +26,12 @@ MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 class ModelServer:
     """OpenAI's HTTP on 127.0.0.1, within one `async with`; `port` 0 takes a free one.
 
-    Without `key` every key is accepted, and none too. With `store` conversations and responses outlive the server.
+    Without `key` every key is accepted, and none too; `accounts`, a map to be changed, says of which account a key is,
+    if it is not of the same as all others: what one account has, others are told does not exist. With `store`
+    conversations and responses outlive the server.
+
+    Anchors, by which a client knows an account, are kept apart from threads here: calls about them count as
+    `anchors.create` and so on, and only `anchors` shows them.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class ModelServer:
     ) -> None:
         self.port = port
         self.models = set(MODELS)
+        self.accounts: dict[str, str] = {}
         self._key = key
         self._store = Store(store)
         self._turns = Turns(self._store)
@@ -94,7 +100,7 @@ class ModelServer:
 
     def counts(self) -> Json:
         """Calls by kind, refused and spoiled ones included; turns that landed; conversations made and locked now."""
-        conversations = self._store.conversations.values()
+        conversations = self._threads()
         return {
             "calls": dict(self._record.calls),
             "turns": {conversation.id: conversation.turns for conversation in conversations},
@@ -103,8 +109,17 @@ class ModelServer:
         }
 
     def conversations(self) -> dict[str, Json]:
-        """All conversations with their items, by id; the deleted ones too."""
-        return {name: asdict(conversation) for name, conversation in self._store.conversations.items()}
+        """All threads with their items, by id; the deleted ones too."""
+        return {each.id: asdict(each) for each in self._threads()}
+
+    def anchors(self) -> dict[str, Json]:
+        """All anchors, by id; the deleted ones too."""
+        every = self._store.conversations
+        return {name: asdict(each) for name, each in every.items() if self._store.is_anchor(name)}
+
+    def _threads(self) -> list[Conversation]:
+        every = self._store.conversations
+        return [each for name, each in every.items() if not self._store.is_anchor(name)]
 
     def forget(self, conversation_id: str) -> None:
         """Makes a conversation gone, as if somebody had deleted it. KeyError: there never was one."""
@@ -151,12 +166,12 @@ class ModelServer:
 
     async def _serve(self, name: str, handler: Handler | None, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        entry = self._record.add(name, request, raw)
+        entry = self._record.add(self._call(name, request, raw), request, raw)
         call = _seen(entry, raw)
         rule = next((rule for rule in self._rules if rule.takes(call)), None)
         effect = rule.effect if rule else {}
         entry["fault"] = dict(effect) or None
-        asked = Asked(request.match_info, request.query, entry["body"], not raw, effect)
+        asked = Asked(request.match_info, request.query, entry["body"], not raw, effect, self._account(request))
         response = await faults.apply(effect, call, request, partial(self._act, handler, asked, request))
         if not isinstance(response, faults.Lost):
             entry["status"] = response.status
@@ -173,6 +188,17 @@ class ModelServer:
             return await handler(asked)
         except ApiError as exc:
             return exc.response()
+
+    def _call(self, name: str, request: web.Request, raw: bytes) -> str:
+        """Name a call; one about an anchor goes by a name of its own."""
+        body = parsed(raw) if name == "conversations.create" else None
+        made = isinstance(body, dict) and is_anchors(body.get("metadata"))
+        if made or self._store.is_anchor(request.match_info.get("conversation")):
+            return name.replace("conversations.", "anchors.")
+        return name
+
+    def _account(self, request: web.Request) -> str:
+        return self.accounts.get(request.headers.get("Authorization", "").removeprefix("Bearer "), "")
 
     def _check_key(self, request: web.Request) -> None:
         if self._key is None:

@@ -22,6 +22,7 @@ class Conversation:
     created_at: int = field(default_factory=now)
     turns: int = 0
     deleted: bool = False
+    account: str = ""
 
     def shown(self) -> Json:
         """The object that clients see."""
@@ -39,6 +40,7 @@ class Turn:
 
     response: Json
     input: list[Json]
+    account: str = ""
 
     @property
     def id(self) -> str:
@@ -50,6 +52,11 @@ class Turn:
         """Where the turn lands; None for a turn outside of conversations."""
         conversation = self.response["conversation"]
         return conversation and str(conversation["id"])
+
+
+def is_anchors(metadata: object) -> bool:
+    """Whether a conversation with these metadata is an anchor."""
+    return isinstance(metadata, dict) and metadata.get("purpose") == "anchor"
 
 
 class Store:
@@ -73,12 +80,17 @@ class Store:
             turn = Turn(**body)
             self.turns[turn.id] = turn
 
-    def conversation(self, conversation_id: str) -> Conversation:
-        """The conversation of this id. ApiError 404 if there is none, or none any more."""
+    def conversation(self, conversation_id: str, account: str) -> Conversation:
+        """The account's conversation of this id. ApiError 404 if there is none, none any more, or another account's."""
         conversation = self.conversations.get(conversation_id)
-        if conversation is None or conversation.deleted:
+        if conversation is None or conversation.deleted or conversation.account != account:
             raise conversation_gone(conversation_id)
         return conversation
+
+    def is_anchor(self, conversation_id: str | None) -> bool:
+        """Whether this is no thread, but what a client knows an account by."""
+        conversation = self.conversations.get(conversation_id or "")
+        return conversation is not None and is_anchors(conversation.metadata)
 
     def keep(self, *changed: Conversation | Turn) -> None:
         """Remembers new and changed ones, all of them or none."""

@@ -1,7 +1,8 @@
 -- Keep an attempt's first answer, with or without the hold, and let go of the hold if it is ours.
 -- KEYS    turn, hold, thread
 -- ARGV    token, attempt, answer, journal ttl ms, id of the thread whose variable was written ('': none),
---         what the transcript is to have of it ('': nothing)
+--         what the transcript is to have of it ('': nothing), id of the thread that it was given on ('': none),
+--         anchor of the account that this is in ('': not known)
 -- returns the answer that counts | false (a newer worker has the turn, and nothing was kept)
 -- repeat  finds the answer kept and returns it
 if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
@@ -13,6 +14,9 @@ end
 local schema = redis.call('HGET', KEYS[1], 'schema')
 if schema and schema ~= '1' then
   return false
+end
+if ARGV[8] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[7] then
+  redis.call('HSET', KEYS[3], 'anchor', ARGV[8])
 end
 local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer')
 if turn[2] == ARGV[2] and (turn[1] == 'answered' or turn[1] == 'done') then

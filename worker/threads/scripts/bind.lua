@@ -1,6 +1,7 @@
 -- Write the map, under the hold, if the thread there is still the one to be replaced.
 -- KEYS    hold, thread
--- ARGV    token, thread id, generation, generation it replaces ('0': none), thread ttl ms, process instance that binds it
+-- ARGV    token, thread id, generation, generation it replaces ('0': none), thread ttl ms, process instance that binds it,
+--         anchor of the account that the thread is in ('': not known)
 -- returns 1 | 0 (refused, nothing written: also where a newer worker wrote the map)
 -- repeat  finds its own thread bound and says 1, even if the hold is lost by then: the map does name it
 local bound = redis.call('HMGET', KEYS[2], 'id', 'generation')
@@ -18,6 +19,9 @@ if (bound[2] or '0') ~= ARGV[4] then
   return 0
 end
 redis.call('HSET', KEYS[2], 'id', ARGV[2], 'generation', ARGV[3], 'instance', ARGV[6])
-redis.call('HDEL', KEYS[2], 'published')
+redis.call('HDEL', KEYS[2], 'published', 'anchor')
+if ARGV[7] ~= '' then
+  redis.call('HSET', KEYS[2], 'anchor', ARGV[7])
+end
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
 return 1

@@ -5,7 +5,8 @@
 --         {'answered', attempt, answer, what this attempt had to put right ('': nothing)} | {'busy'} |
 --         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none),
 --          ms of trouble, deaths: how many workers in a row took this task and were not heard of again,
---          id of the earlier call's response ('': not known), what to put right as above}
+--          id of the earlier call's response ('': not known), what to put right as above,
+--          anchor of the account that the thread is in ('': not known)}
 -- repeat  the same token takes the same hold again
 for index = 1, #KEYS, 2 do -- a hold is the same in all versions: it keeps them out of each other's way
   local schema = redis.call('HGET', KEYS[index], 'schema')
@@ -39,5 +40,5 @@ if turn[1] == 'intent' then -- never longer than the call's own limit, wherever 
   response = turn[9] or ''
 end
 local trouble = now - (tonumber(turn[6] or '') or now)
-local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published')
-return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or ''}
+local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published', 'anchor')
+return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or ''}

@@ -115,6 +115,8 @@ UNCLEAR: dict[str, dict[str, Any]] = {
     "reset": {"drop": True},
     "cut reply": {"broken": True},
 }
+THIS_ONE_ALONE = {"403", "HTML 404"}
+"""The probe, which asks of another conversation, gets through: so these are the task's trouble and cost it retries."""
 
 
 @pytest.mark.parametrize("fault", UNCLEAR)
@@ -135,7 +137,7 @@ async def test_a_validation_that_cannot_tell_makes_no_new_thread_and_leaves_the_
     if fault != "model 404":  # that one speaks of something only a person can put right
         assert await rig.rest.incidents(instance) == []
         [task] = await rig.rest.tasks(instance)
-        assert task["retries"] in {None, 3}
+        assert task["retries"] in ({None, 2} if fault in THIS_ONE_ALONE else {None, 3})
 
 
 async def hold_is_free(redis: Redis) -> bool:

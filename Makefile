@@ -28,7 +28,7 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp $(PINS)/dev.txt
 # works, and a line says what is missing. So it is with the browser that the tests of the page run in.
 assets: $(VENV)/demo.stamp
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/node.txt || true
-	@$(BIN)/python -m worker.dev.page_assets >/dev/null || true
+	@$(BIN)/python -m worker.demo.page_assets >/dev/null || true
 
 browser: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.browser || true

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Final, cast
 
-from worker.dev import npm
-from worker.dev.jars import ELSEWHERE, cache_directory
-from worker.dev.npm import Package, PackageError
+from worker.demo import npm
+from worker.demo.jars import ELSEWHERE, cache_directory
+from worker.demo.npm import Package, PackageError
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PACKAGE: Final = Package(

@@ -7,8 +7,8 @@ from itertools import count
 import pytest
 
 from tests.rest import EngineRest, connect
-from worker.dev.engine import Engine
-from worker.dev.servers import Valkey
+from worker.demo.engine import Engine
+from worker.demo.servers import Valkey
 
 collect_ignore = [] if "WITH_OGX" in os.environ else ["ogx"]
 """`make ogx` installs what these tests need, and runs them."""

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.conversations import Exchange
-from worker.domain import ThreadKey
+from worker.domain.conversations import Exchange
+from worker.domain.threads import ThreadKey
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 KEY = ThreadKey(engine="default", scope="instance-1", assistant="analyst")

@@ -10,7 +10,7 @@ import aiohttp
 
 from tests.models import Model, unique
 from tests.waiting import wait_until
-from worker.dev.engine import Engine
+from worker.demo.engine import Engine
 
 MOST = 2000
 """Rows of a list: some engines here are set up to refuse lists without a limit."""

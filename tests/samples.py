@@ -4,7 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.domain import Activity, Assistant, Task, Variable
+from worker.domain.tasks import Activity, Task, Variable
+from worker.domain.threads import Assistant
 
 TASK = Task(
     id="task-1",

@@ -12,9 +12,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from worker import foreign, schema
-from worker.domain import Assistant, thread_variable_name
+from worker.domain import foreign
+from worker.domain.tasks import thread_variable_name
+from worker.domain.threads import Assistant
 from worker.errors import Permanent, UnknownAssistant
+from worker.modelling import schema
 
 # An incident's text holds 666 characters.
 _LISTED = 10

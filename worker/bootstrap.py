@@ -12,31 +12,32 @@ from uuid import uuid4
 
 import structlog
 
-from worker import assistants, failpoints, health
-from worker.anchor import Account
-from worker.anchored import AnchoredModel, AnchoredProvider
-from worker.conversations import Conversations, Transcript
-from worker.delivery import Delivery
-from worker.dependencies import Dependencies
+from worker import assistants, failpoints
+from worker.accounts.account import Account
+from worker.accounts.anchored import AnchoredModel, AnchoredProvider
 from worker.ending import Eraser, Keeper, Outside, Policy
 from worker.engine import Access, Basic, Bearer, Discovery, FixedTopics, RestEngine, RestInstances
-from worker.erasure import Archive
 from worker.errors import Permanent
-from worker.handler import TaskHandler
-from worker.history import History
-from worker.lease import Leases
-from worker.logs import Event, trace
-from worker.models import OpenAIModel
-from worker.poller import Poller
-from worker.ports import Model, Topics
-from worker.record import Rules
-from worker.recorder import Recorder
+from worker.loop.delivery import Delivery
+from worker.loop.dependencies import Dependencies
+from worker.loop.handler import TaskHandler
+from worker.loop.lease import Leases
+from worker.loop.poller import Poller
+from worker.loop.sieve import Sieve
+from worker.loop.slots import Slots
+from worker.loop.waiting import WaitingRoom
+from worker.ports.ending import Archive
+from worker.ports.transcript import Conversations, Transcript
+from worker.ports.turn import Model, Topics
+from worker.providers import OpenAIModel
+from worker.redis import RedisAnchors, RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
 from worker.settings import Settings
-from worker.sieve import Sieve
-from worker.slots import Slots
-from worker.threads import RedisAnchors, RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
-from worker.turn import Turn
-from worker.waiting import WaitingRoom
+from worker.telemetry.logs import Event, trace
+from worker.turn.facts import Rules
+from worker.turn.recorder import Recorder
+from worker.turn.reseed import History
+from worker.turn.task_turn import Turn
+from worker.web import health
 
 WAITING_PLACES_PER_SLOT = 4
 PROVIDER = "openai"
@@ -118,7 +119,7 @@ def _serve_api(
     eraser: Eraser,
     left_out: Callable[[], list[str]],
 ) -> AbstractAsyncContextManager[int]:
-    from worker import api, page  # noqa: PLC0415 - as above
+    from worker.web import api, page  # noqa: PLC0415 - as above
 
     access = api.Access.of(settings.api_tokens.get_secret_value() if settings.api_tokens else "")
     access.check_host(settings.api_host)

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from worker import __doc__ as purpose
-from worker import commands as for_operators
-from worker import logs, settings
+from worker import settings
 from worker.errors import Permanent
+from worker.operate import commands as for_operators
+from worker.telemetry import logs
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +55,7 @@ def _run(_: argparse.Namespace) -> int:
 
 
 def _doctor(_: argparse.Namespace) -> int:
-    from worker import doctor  # noqa: PLC0415 - as above
+    from worker.operate import doctor  # noqa: PLC0415 - as above
 
     chosen = settings.read()
     logs.configure("console", "ERROR")
@@ -63,7 +64,7 @@ def _doctor(_: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     try:
-        from worker.dev import demo  # noqa: PLC0415 - the extra [demo] is not installed everywhere
+        from worker.demo import demo  # noqa: PLC0415 - the extra [demo] is not installed everywhere
     except ImportError as exc:
         raise Permanent(f"the demo needs more packages ({exc.name}): pip install 'assistant-worker[demo]'") from exc
     return demo.main(once=options.once, crash=options.crash, processes=options.process)

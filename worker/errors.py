@@ -7,6 +7,7 @@ WorkerError
 │   ├── Unanswered          no answer to what one task needs to read, though the engine's probe succeeds
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
+│   ├── TranscriptDown      the transcript's database cannot be used; the same may be written again
 │   ├── NewerRecord         what stands in Redis is of a newer worker's making: nothing of it is touched
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
 │   │   ├── ProviderAway    nobody can be reached there
@@ -20,7 +21,9 @@ WorkerError
 │   ├── BadModel            the BPMN model asks for something that cannot be
 │   ├── ReadRefused         the engine refuses what one task needs to read, though its probe succeeds: a right, a limit
 │   ├── UnknownAssistant    no spec of this name and version here
-│   └── BadRequest          the provider will never accept this call: model, parameter, context length
+│   ├── BadRequest          the provider will never accept this call: model, parameter, context length
+│   ├── Unstorable          the transcript will never take this one exchange
+│   └── BadCursor           no page of ours ended with this cursor
 ├── TurnedAway              this one request was refused, by a gateway's page or for want of a right; others may pass
 ├── Poisonous               workers died under this task again and again
 ├── Refused                 the engine does not take the result
@@ -165,3 +168,15 @@ class ThreadObsolete(ThreadGone):
 
 class Stopping(WorkerError):
     """Nothing new is started."""
+
+
+class TranscriptDown(Transient):
+    """The database cannot be used now; nothing was written, or the same may be written again."""
+
+
+class Unstorable(Permanent):
+    """This one exchange will never be taken; others are not concerned."""
+
+
+class BadCursor(Permanent):
+    """No page of ours ended with this cursor."""

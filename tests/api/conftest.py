@@ -9,8 +9,8 @@ import pytest
 
 from tests.api.client import OPERATOR, TOKENS, VIEWER, Api
 from tests.records import exchange, key
-from worker.api import Access, app, serve
 from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.web.api import Access, app, serve
 
 KEYS = {
     "a": key("instance-a"),

@@ -10,11 +10,11 @@ from fastapi import FastAPI
 from yarl import URL
 
 from tests.api.client import OPERATOR, TOKENS, VIEWER, Api
-from worker.api import Access, Operator, Viewer, app, serve
-from worker.api.gate import Buckets, Rate
-from worker.conversations import EVERYTHING, Limits
+from worker.domain.conversations import EVERYTHING, Limits
 from worker.errors import Permanent
 from worker.transcript import Database, SqlConversations
+from worker.web.api import Access, Operator, Viewer, app, serve
+from worker.web.api.gate import Buckets, Rate
 
 
 def scope(client: str = "127.0.0.1", **headers: str) -> dict[str, Any]:

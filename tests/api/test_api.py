@@ -11,10 +11,10 @@ import pytest
 from tests.api.client import GUEST, OPERATOR, VIEWER, Answer, Api
 from tests.api.conftest import KEYS
 from tests.records import exchange
-from worker.api import Access, app, serve
-from worker.api.gate import Rate
-from worker.conversations import session_id
+from worker.domain.conversations import session_id
 from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.web.api import Access, app, serve
+from worker.web.api.gate import Rate
 
 IDS = {name: session_id(thread) for name, thread in KEYS.items()}
 

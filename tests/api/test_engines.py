@@ -11,11 +11,11 @@ import pytest
 
 from tests.api.client import OPERATOR, Api
 from tests.records import exchange, key
-from worker.api import Access, app, erasing, serve
-from worker.conversations import Subject
-from worker.domain import ThreadKey
-from worker.erasure import Receipt
+from worker.domain.conversations import Subject
+from worker.domain.endings import Receipt
+from worker.domain.threads import ThreadKey
 from worker.transcript import Database, SqlConversations, SqlTranscript
+from worker.web.api import Access, app, erasing, serve
 
 SOUTH = "south-0123456789abcdef"
 TOKENS = json.dumps({OPERATOR: "operator", SOUTH: {"role": "operator", "tenants": ["south"]}})

@@ -10,12 +10,12 @@ import aiohttp
 import pytest
 
 from tests.api.client import OPERATOR, VIEWER, Answer, Api
-from worker.api import Access, app, erasing, serve
-from worker.conversations import Subject
+from worker.domain.conversations import Subject
+from worker.domain.endings import Receipt, Status, Step, Store
 from worker.ending import StillRuns
-from worker.erasure import Receipt, Status, Step, Store
 from worker.errors import EngineDown
 from worker.transcript import Database, SqlConversations, SqlTranscript
+from worker.web.api import Access, app, erasing, serve
 
 NORTH = "north-0123456789abcdef"
 ONE = "one-0123456789abcdef"

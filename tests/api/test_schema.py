@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from tests.api.client import OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
 from tests.records import exchange
-from worker.api import Access, app
-from worker.api.gate import Rate
-from worker.conversations import session_id
+from worker.domain.conversations import session_id
 from worker.transcript import SqlConversations, SqlTranscript, open_database
+from worker.web.api import Access, app
+from worker.web.api.gate import Rate
 
 errors: list[Exception] = []
 

@@ -10,8 +10,8 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from tests.waiting import wait_until
-from worker.api import serve
 from worker.errors import Permanent
+from worker.web.api import serve
 
 
 async def hello(scope: Scope, _: Receive, send: Send) -> None:

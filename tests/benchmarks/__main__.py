@@ -19,7 +19,7 @@ from tests.benchmarks.stage import TURNS, Stage
 from tests.benchmarks.subjects import Subject
 from tests.models import Model
 from tests.waiting import wait_until
-from worker.dev.processes import free_port, http_ok, running
+from worker.demo.processes import free_port, http_ok, running
 
 
 @dataclass(frozen=True, slots=True)

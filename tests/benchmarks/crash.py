@@ -13,8 +13,8 @@ from tests.benchmarks.subjects import LOCK_SECONDS, Place
 from tests.models import Model
 from tests.rest import EngineRest
 from tests.waiting import wait_until
-from worker.dev.processes import running
-from worker.dev.stage import Worker
+from worker.demo.processes import running
+from worker.demo.stage import Worker
 
 RENEWAL_SECONDS = LOCK_SECONDS / 3
 WORKERS = 2

@@ -18,11 +18,13 @@ import structlog
 
 from tests.benchmarks.answer import ANSWER
 from tests.benchmarks.meter import Meter, hand_over
-from worker import assistants, bootstrap, logs
-from worker.anchor import Account
+from worker import assistants, bootstrap
+from worker.accounts.account import Account
 from worker.bootstrap import Adapters
-from worker.domain import Answer, Assistant, Question, Said, Task
+from worker.domain.tasks import Task
+from worker.domain.threads import Answer, Assistant, Question, Said
 from worker.settings import Settings
+from worker.telemetry import logs
 
 PROVIDER_CALLS = ("create_thread", "metadata", "look", "ask", "start", "follow", "cancel", "delete_thread")
 

@@ -21,9 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.page.site import Deployed, browsing, site_on
 from tests.records import exchange, key
-from worker.conversations import Exchange
-from worker.dev.processes import HOST
-from worker.dev.servers import PostgreSQL
+from worker.demo.processes import HOST
+from worker.demo.servers import PostgreSQL
+from worker.domain.conversations import Exchange
 from worker.transcript import Database, SqlTranscript, open_database
 from worker.transcript.rows import message_rows, session_row
 from worker.transcript.tables import messages, sessions

@@ -13,9 +13,9 @@ from tests.benchmarks.provider import Provider, reach
 from tests.benchmarks.subjects import ROOT, Place
 from tests.models import Model, ServiceTask, bpmn
 from tests.rest import EngineRest, connect
-from worker.dev.engine import Engine
-from worker.dev.processes import HOST, Process, free_port, http_ok, running
-from worker.dev.servers import CLEAN_ENVIRONMENT, PostgreSQL, Valkey
+from worker.demo.engine import Engine
+from worker.demo.processes import HOST, Process, free_port, http_ok, running
+from worker.demo.servers import CLEAN_ENVIRONMENT, PostgreSQL, Valkey
 
 TOPIC = "bench-assistants"
 TURNS = 4
@@ -119,7 +119,7 @@ def _model_server() -> Process:
     port = free_port()
     return Process(
         "model-server",
-        [sys.executable, "-m", "worker.dev.model", "--port", str(port)],
+        [sys.executable, "-m", "worker.demo.model", "--port", str(port)],
         ready=lambda: http_ok(port, "/control/counts"),
         port=port,
         env={**CLEAN_ENVIRONMENT, "PYTHONPATH": str(ROOT)},

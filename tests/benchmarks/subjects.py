@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worker.dev.processes import Process, running
-from worker.dev.servers import CLEAN_ENVIRONMENT
-from worker.dev.stage import PYTHON_ENVIRONMENT, Worker
+from worker.demo.processes import Process, running
+from worker.demo.servers import CLEAN_ENVIRONMENT
+from worker.demo.stage import PYTHON_ENVIRONMENT, Worker
 
 ROOT = Path(__file__).parents[2]
 RESULT = "result.json"

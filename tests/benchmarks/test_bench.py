@@ -8,7 +8,7 @@ from tests.benchmarks.subjects import Place
 from tests.models import Model, unique
 from tests.rest import EngineRest
 from worker import assistants
-from worker.dev.model import ModelServer, faults
+from worker.demo.model import ModelServer, faults
 
 INSTANCES = 2
 TASKS = INSTANCES * stage.TURNS

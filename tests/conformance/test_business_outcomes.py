@@ -10,7 +10,7 @@ import pytest
 from tests.flow.rig import Rig
 from tests.models import ServiceTask, bpmn, call, catch, element, ends, line, path, process, sub_process, unique
 from tests.waiting import wait_until
-from worker import delivery
+from worker.loop import delivery
 
 OUTCOMES: dict[str, dict[str, Any]] = {
     "refused": {"outcome": "refused"},

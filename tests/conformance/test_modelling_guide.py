@@ -17,8 +17,8 @@ from tests.models import Model, ends, loop, path, process, unique
 from tests.rest import EngineRest
 from tests.waiting import wait_until
 from worker import assistants
-from worker.doctor import tasks
 from worker.engine import definitions
+from worker.operate.doctor import tasks
 
 FOLDER = Path(__file__).parents[2] / "bpmn"
 BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"

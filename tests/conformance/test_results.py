@@ -10,7 +10,7 @@ from tests.conformance.questions import about, inputs
 from tests.flow.rig import Rig
 from tests.models import Model, ServiceTask, call, choice, element, ends, expression, line, loop, path, process
 from tests.rest import connect
-from worker.dev.engine import Engine
+from worker.demo.engine import Engine
 
 LONG = "Größe 🙂,\n" * 900 + "ja"
 

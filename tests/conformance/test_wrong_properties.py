@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
-from worker import properties
+from worker.modelling import properties
 
 WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "no_assistant": ({"service.name": " "}, ("service.name", "input parameter assistant")),

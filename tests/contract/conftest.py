@@ -8,9 +8,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.contract.questions import KEY
-from worker.dev.model import ModelServer
-from worker.dev.redis_cluster import SentinelValkey, ValkeyCluster
-from worker.models import OpenAIModel
+from worker.demo.model import ModelServer
+from worker.demo.redis_cluster import SentinelValkey, ValkeyCluster
+from worker.providers import OpenAIModel
 
 
 @pytest.fixture(scope="session", autouse=True)

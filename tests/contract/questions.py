@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import count
 from typing import Any
 
-from worker.domain import Assistant, Question, ThreadKey, ref
+from worker.domain.threads import Assistant, Question, ThreadKey, ref
 
 KEY = "sk-secret-key"
 SECRET_WORD = "marzipan"

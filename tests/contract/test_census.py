@@ -11,13 +11,13 @@ import pytest
 
 from tests.records import exchange
 from tests.waiting import wait_until
-from worker.conversations import Subject
-from worker.domain import Answer, Busy, Entered, Thread, ThreadKey
-from worker.erasure import Kept, Receipt, Step, Store
+from worker.domain.conversations import Subject
+from worker.domain.endings import Kept, Receipt, Step, Store
+from worker.domain.threads import Answer, Busy, Entered, Thread, ThreadKey
 from worker.errors import StoreDown
-from worker.threads import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
-from worker.threads.connect import Client
-from worker.threads.record import CorruptRecord
+from worker.redis import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
+from worker.redis.connect import Client
+from worker.redis.record import CorruptRecord
 
 LEASE = timedelta(seconds=30)
 KEEP = timedelta(days=30)

@@ -14,9 +14,9 @@ import redis.asyncio as redis
 from tests.models import ServiceTask, bpmn, unique
 from tests.rest import EngineRest
 from tests.waiting import wait_until
-from worker.dev.engine import Engine
-from worker.dev.processes import Process, StartError, free_port, is_free, running
-from worker.dev.servers import PostgreSQL, Valkey
+from worker.demo.engine import Engine
+from worker.demo.processes import Process, StartError, free_port, is_free, running
+from worker.demo.servers import PostgreSQL, Valkey
 
 
 async def test_the_engine_answers_and_has_cockpit(engine: Engine, engine_rest: EngineRest) -> None:
@@ -209,7 +209,7 @@ async def test_a_cancelled_start_leaves_nothing_behind() -> None:
 async def test_a_program_dies_with_its_owner_even_when_that_is_killed() -> None:
     script = """
 import os, signal
-from worker.dev.servers import Valkey
+from worker.demo.servers import Valkey
 server = Valkey()
 server.start()
 print(server.port, server.directory, flush=True)

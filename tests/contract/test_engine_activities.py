@@ -8,8 +8,8 @@ import pytest
 from tests.engines import http, literal, open_engine, own_error
 from tests.models import ServiceTask, bpmn, unique
 from tests.rest import EngineRest
-from worker.dev.engine import Engine
-from worker.domain import Topic
+from worker.demo.engine import Engine
+from worker.domain.tasks import Topic
 from worker.engine import RestEngine
 from worker.errors import EngineDown, TaskLost
 

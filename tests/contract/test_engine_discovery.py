@@ -9,11 +9,11 @@ from structlog.testing import capture_logs
 from tests.engines import open_engine
 from tests.models import Model, ServiceTask, bpmn, unique
 from tests.rest import EngineRest
-from worker.dev.engine import Engine
-from worker.domain import Definition, Topic
+from worker.demo.engine import Engine
+from worker.domain.tasks import Definition, Topic
 from worker.engine import Discovery, NotServed, RestEngine
 from worker.engine.wire import Deployed
-from worker.logs import Event
+from worker.telemetry.logs import Event
 
 OURS = {"service.type": "assistant", "service.name": "analyst"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines import http, literal, open_engine, own_error
-from worker.domain import Topic, Variable
+from worker.domain.tasks import Topic, Variable
 from worker.engine import Basic, Bearer, RestEngine, transport
 from worker.errors import (
     Conflict,

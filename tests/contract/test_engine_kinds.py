@@ -9,8 +9,8 @@ import pytest
 from tests.engines import http, literal, open_engine, own_error
 from tests.models import ServiceTask, bpmn, unique
 from tests.rest import EngineRest, connect
-from worker.dev.engine import JAVA_OPTIONS, Engine
-from worker.domain import Topic, Variable
+from worker.demo.engine import JAVA_OPTIONS, Engine
+from worker.domain.tasks import Topic, Variable
 from worker.engine import Basic, Discovery
 from worker.engine.info import SPECIFIC
 from worker.errors import EngineDenied, EngineDown, Forbidden, ReadRefused, Refused

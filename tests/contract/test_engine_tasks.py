@@ -13,8 +13,8 @@ from tests.engines import open_engine
 from tests.models import Model, ServiceTask, bpmn, unique
 from tests.rest import EngineRest
 from tests.waiting import wait_until
-from worker.dev.engine import Engine
-from worker.domain import Task, TaskState, Topic, Variable
+from worker.demo.engine import Engine
+from worker.domain.tasks import Task, TaskState, Topic, Variable
 from worker.engine import RestEngine
 from worker.errors import Conflict, EngineDown, Refused, TaskLost, TaskSuspended, TooLong
 

@@ -19,7 +19,7 @@ from openai.types.conversations import Message
 
 from tests.contract.provider_client import MODEL, ask, client_of, texts
 from tests.waiting import wait_until
-from worker.dev.model import ModelServer
+from worker.demo.model import ModelServer
 
 REASONING_MODEL: Final = "gpt-5-mini"
 

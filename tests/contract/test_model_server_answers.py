@@ -14,11 +14,12 @@ from jsonschema import Draft202012Validator
 from openai import AsyncOpenAI
 
 from tests.contract.provider_client import ask, client_of
-from worker import prompt
-from worker.dev.model import ModelServer
-from worker.domain import Activity, Question, Task, Variable, declared_inputs
+from worker.demo.model import ModelServer
+from worker.domain.tasks import Activity, Task, Variable, declared_inputs
+from worker.domain.threads import Question
 from worker.engine import definitions
-from worker.inputs import whole
+from worker.modelling import prompt
+from worker.modelling.inputs import whole
 
 BPMN: Final = Path(__file__).parents[2] / "bpmn"
 STEPS: Final = ("frame", "alternatives", "evaluate", "recommend")

@@ -27,7 +27,7 @@ from openai import (
 
 from tests.contract.provider_client import ask, client_of
 from tests.waiting import wait_until
-from worker.dev.model import ModelServer
+from worker.demo.model import ModelServer
 
 SCHEMA: Final = {
     "type": "object",
@@ -376,7 +376,7 @@ async def test_orders_over_http_do_what_the_methods_do(openai: AsyncOpenAI, serv
 async def program(*options: str) -> AsyncIterator[tuple[Process, str]]:
     """The server as a process, with its URL; killed in the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "worker.dev.model", *options, stdout=PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        sys.executable, "-m", "worker.demo.model", *options, stdout=PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     )
     try:
         assert process.stdout

@@ -8,10 +8,10 @@ import pytest
 
 from tests.contract.questions import assistant, question
 from tests.waiting import wait_until
-from worker.dev.model import ModelServer
-from worker.domain import Answer, Outcome
+from worker.demo.model import ModelServer
+from worker.domain.threads import Answer, Outcome
 from worker.errors import ModelUnknown, ProviderPaused, ThreadGone, ThreadLocked
-from worker.models import OpenAIModel
+from worker.providers import OpenAIModel
 
 Counted = Callable[[str, str], float]
 

@@ -9,10 +9,10 @@ import pytest
 
 from tests.contract.questions import assistant, question
 from tests.waiting import wait_until
-from worker.dev.model import ModelServer
-from worker.domain import Outcome
+from worker.demo.model import ModelServer
+from worker.domain.threads import Outcome
 from worker.errors import ModelDown, ModelUnknown, ProviderPaused, ThreadGone, ThreadLocked
-from worker.models import OpenAIModel, openai
+from worker.providers import OpenAIModel, openai
 
 Counted = Callable[[str, str], float]
 NO_TIME = timedelta(0)
@@ -62,7 +62,7 @@ async def test_pauses_grow_to_a_limit(
     model: OpenAIModel, server: ModelServer, thread: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("worker.models.openai.random.uniform", lambda _low, high: high)
+    monkeypatch.setattr("worker.providers.openai.random.uniform", lambda _low, high: high)
     run = await begun(model, server, thread, hold="gate")
     sleep = asyncio.sleep
 
@@ -72,7 +72,7 @@ async def test_pauses_grow_to_a_limit(
             server.release("gate")
         await sleep(seconds)
 
-    monkeypatch.setattr("worker.models.openai.asyncio.sleep", noted)
+    monkeypatch.setattr("worker.providers.openai.asyncio.sleep", noted)
     await model.follow(run, LONG)
 
     assert [seconds for seconds in slept if seconds][:5] == [0.01, 0.02, 0.04, 0.05, 0.05]

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from tests.contract.questions import assistant, question
-from worker.dev.model import ModelServer
-from worker.domain import Said
+from worker.demo.model import ModelServer
+from worker.domain.threads import Said
 from worker.errors import ModelDown, ModelUnknown, ProviderAway, ProviderPaused, ThreadGone, TurnedAway, WorkerError
-from worker.models import OpenAIModel
+from worker.providers import OpenAIModel
 
 
 async def filled(model: OpenAIModel, items: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.contract.questions import KEY, SECRET_WORD, assistant, question
-from worker.dev.model import ModelServer
+from worker.demo.model import ModelServer
 from worker.errors import (
     AssistantPaused,
     BadRequest,
@@ -19,9 +19,9 @@ from worker.errors import (
     TurnedAway,
     WorkerError,
 )
-from worker.models import OpenAIModel
-from worker.models import openai as adapter
-from worker.models.failures import retry_after
+from worker.providers import OpenAIModel
+from worker.providers import openai as adapter
+from worker.providers.failures import retry_after
 
 Fault = dict[str, Any]
 PATIENCE_SECONDS = 10

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.contract.questions import assistant, question
-from worker.dev.model import ModelServer
+from worker.demo.model import ModelServer
 from worker.errors import BadRequest, ModelDown, ThreadGone, Transient, TurnedAway
-from worker.models import OpenAIModel
+from worker.providers import OpenAIModel
 
 NOT_GONE = [
     "html_404",

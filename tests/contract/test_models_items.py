@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from worker.domain import Answer, Outcome
-from worker.models.wire import Items, Response, answer_behind, answer_of
+from worker.domain.threads import Answer, Outcome
+from worker.providers.wire import Items, Response, answer_behind, answer_of
 
 
 def message(role: str, text: str, **more: Any) -> dict[str, Any]:

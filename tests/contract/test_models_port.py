@@ -12,10 +12,10 @@ from datetime import timedelta
 import pytest
 
 from tests.contract.questions import assistant, question
-from worker.dev.model import ModelServer
-from worker.domain import Assistant, Outcome
+from worker.demo.model import ModelServer
+from worker.domain.threads import Assistant, Outcome
 from worker.errors import BadRequest, ThreadGone
-from worker.models import OpenAIModel
+from worker.providers import OpenAIModel
 
 PAIRS = {"engine": "default", "tenant": "", "scope": "instance-1", "assistant": "analyst", "generation": "1"}
 

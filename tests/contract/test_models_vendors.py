@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from tests.contract.questions import assistant, question
-from worker.dev.model import ModelServer
+from worker.demo.model import ModelServer
 from worker.errors import BadRequest, ThreadGone, Transient, TurnedAway
-from worker.models import OpenAIModel
-from worker.models.openai import NOBODY
-from worker.models.refusals import GONE, NO_MODEL, Said, says_gone, says_no_model
+from worker.providers import OpenAIModel
+from worker.providers.openai import NOBODY
+from worker.providers.refusals import GONE, NO_MODEL, Said, says_gone, says_no_model
 
 THREAD = "conv_0123abcd"
 
@@ -144,12 +144,12 @@ async def test_refusal_that_only_mentions_the_model_is_no_missing_model(
     assert "no model" not in str(caught.value)
 
 
-@pytest.mark.parametrize("shape", GONE, ids=str)
+@pytest.mark.parametrize("shape", GONE, ids=lambda shape: shape.source)
 def test_every_row_of_the_gone_has_its_body(shape: Any) -> None:
     assert any(shape.fits(404, said(body), THREAD) for body in GONE_BODIES)
 
 
-@pytest.mark.parametrize("shape", NO_MODEL, ids=str)
+@pytest.mark.parametrize("shape", NO_MODEL, ids=lambda shape: shape.source)
 def test_every_row_of_the_missing_models_has_its_body(shape: Any) -> None:
     assert any(shape.fits(status, said(body, "m-1"), "m-1") for status, body in NO_MODEL_BODIES)
 

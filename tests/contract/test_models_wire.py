@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.contract.questions import KEY, assistant, question
-from worker.dev.model import ModelServer
-from worker.dev.processes import HOST, free_port
+from worker.demo.model import ModelServer
+from worker.demo.processes import HOST, free_port
 from worker.errors import ModelDown, ModelUnknown
-from worker.models import OpenAIModel
+from worker.providers import OpenAIModel
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

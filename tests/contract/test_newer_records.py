@@ -11,15 +11,15 @@ import pytest
 import structlog
 
 from tests.records import KEY, exchange
-from worker.conversations import EVERYTHING, MessageFilter, Subject, session_id
-from worker.domain import Answer, Answered, Asked, Entered, Hold, Thread
-from worker.erasure import Kept, Receipt, Status, Step, Store
+from worker.domain.conversations import EVERYTHING, MessageFilter, Subject, session_id
+from worker.domain.endings import Kept, Receipt, Status, Step, Store
+from worker.domain.threads import Answer, Answered, Asked, Entered, Hold, Thread
 from worker.errors import NewerRecord
-from worker.recorder import Recorder
-from worker.threads import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
-from worker.threads.connect import Client
-from worker.threads.keys import Keys
+from worker.redis import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
+from worker.redis.connect import Client
+from worker.redis.keys import Keys
 from worker.transcript import SqlConversations, SqlTranscript, open_database
+from worker.turn.recorder import Recorder
 
 MINUTE = timedelta(minutes=1)
 NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)

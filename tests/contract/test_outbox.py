@@ -11,11 +11,12 @@ import structlog
 
 from tests.records import exchange, key
 from tests.waiting import wait_until
-from worker.conversations import EVERYTHING, Exchange, Filter, MessageFilter, TranscriptDown, Unstorable, session_id
-from worker.domain import Answer, Entered, Hold
-from worker.recorder import Recorder
-from worker.threads import RedisOutbox, RedisThreads, open_redis
+from worker.domain.conversations import EVERYTHING, Exchange, Filter, MessageFilter, session_id
+from worker.domain.threads import Answer, Entered, Hold
+from worker.errors import TranscriptDown, Unstorable
+from worker.redis import RedisOutbox, RedisThreads, open_redis
 from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.turn.recorder import Recorder
 
 MINUTE = timedelta(minutes=1)
 

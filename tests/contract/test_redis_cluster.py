@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 
 from tests.waiting import wait_until
-from worker.dev.redis_cluster import ValkeyCluster
-from worker.domain import Entered, ThreadKey
+from worker.demo.redis_cluster import ValkeyCluster
+from worker.domain.threads import Entered, ThreadKey
 from worker.errors import StoreDown
-from worker.threads import Inspection, RedisThreads, open_redis
-from worker.threads.keys import Keys
+from worker.redis import Inspection, RedisThreads, open_redis
+from worker.redis.keys import Keys
 
 
 def many(count: int) -> list[ThreadKey]:

@@ -10,10 +10,10 @@ import pytest
 
 from tests.faults.cluster import ReplicatedCluster
 from tests.waiting import wait_until
-from worker.domain import Answer, Answered, Busy, Entered, Thread, ThreadKey
+from worker.domain.threads import Answer, Answered, Busy, Entered, Thread, ThreadKey
 from worker.errors import StoreDown
-from worker.threads import RedisThreads, open_redis
-from worker.threads.keys import Keys
+from worker.redis import RedisThreads, open_redis
+from worker.redis.keys import Keys
 
 MINUTE = timedelta(minutes=1)
 numbers = count()

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from tests.waiting import wait_until
-from worker.dev.redis_cluster import SentinelValkey
-from worker.domain import Answer, Answered, Busy, Entered, Thread, ThreadKey
+from worker.demo.redis_cluster import SentinelValkey
+from worker.domain.threads import Answer, Answered, Busy, Entered, Thread, ThreadKey
 from worker.errors import StoreDown
-from worker.threads import RedisThreads, open_redis
+from worker.redis import RedisThreads, open_redis
 
 KEY = ThreadKey("default", "instance-1", "analyst")
 MINUTE = timedelta(minutes=1)

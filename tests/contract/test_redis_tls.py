@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.contract.redis_wire import Wire, wire
-from worker.dev.redis_cluster import SentinelValkey, ValkeyCluster
-from worker.dev.servers import Valkey
-from worker.domain import Busy, ThreadKey
+from worker.demo.redis_cluster import SentinelValkey, ValkeyCluster
+from worker.demo.servers import Valkey
+from worker.domain.threads import Busy, ThreadKey
 from worker.errors import StoreDown
-from worker.threads import RedisThreads, open_redis
+from worker.redis import RedisThreads, open_redis
 
 # Self-signed for 127.0.0.1, for a hundred years, of no use to anybody.
 PAIR = """\

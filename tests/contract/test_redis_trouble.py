@@ -14,14 +14,14 @@ from redis.exceptions import ResponseError
 
 from tests.contract.redis_wire import wire
 from tests.waiting import wait_until
-from worker.dev.redis_cluster import Node, SentinelValkey, ValkeyCluster
-from worker.dev.servers import Valkey
-from worker.domain import Entered, ThreadKey
+from worker.demo.redis_cluster import Node, SentinelValkey, ValkeyCluster
+from worker.demo.servers import Valkey
+from worker.domain.threads import Entered, ThreadKey
 from worker.errors import StoreDown
-from worker.threads import Inspection, RedisThreads, Unusable, open_redis
-from worker.threads.failures import code_of, explain, spoils_a_script
-from worker.threads.keys import Keys
-from worker.threads.record import CorruptRecord
+from worker.redis import Inspection, RedisThreads, Unusable, open_redis
+from worker.redis.failures import code_of, explain, spoils_a_script
+from worker.redis.keys import Keys
+from worker.redis.record import CorruptRecord
 
 KEY = ThreadKey("default", "instance-1", "analyst")
 MINUTE = timedelta(minutes=1)

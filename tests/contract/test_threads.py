@@ -11,11 +11,11 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 
 from tests.waiting import wait_until
-from worker.domain import Answer, Answered, Asked, Busy, Entered, Hold, Outcome, Thread, ThreadKey
+from worker.domain.threads import Answer, Answered, Asked, Busy, Entered, Hold, Outcome, Thread, ThreadKey
 from worker.errors import StoreDown
-from worker.threads import RedisThreads, open_redis
-from worker.threads.connect import Client
-from worker.threads.keys import Keys
+from worker.redis import RedisThreads, open_redis
+from worker.redis.connect import Client
+from worker.redis.keys import Keys
 
 KEY = ThreadKey(engine="default", scope="instance-1", assistant="analyst")
 LEASE = timedelta(seconds=30)

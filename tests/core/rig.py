@@ -9,22 +9,22 @@ from datetime import timedelta
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.provider import FakeProvider
 from tests.fakes.redis import StrictRedis
-from worker.anchor import Account
-from worker.anchored import AnchoredModel
-from worker.conversations import Exchange
-from worker.delivery import Delivery
-from worker.dependencies import Dependencies
-from worker.domain import Assistant, Seed, ThreadKey
+from worker.accounts.account import Account
+from worker.accounts.anchored import AnchoredModel
+from worker.domain.conversations import Exchange
+from worker.domain.threads import Assistant, Seed, ThreadKey
 from worker.errors import UnknownAssistant
-from worker.handler import TaskHandler
-from worker.lease import Leases
-from worker.poller import Poller
-from worker.record import Rules
-from worker.sieve import Sieve
-from worker.slots import Slots
-from worker.threads import RedisAnchors, RedisThreads
-from worker.turn import Turn
-from worker.waiting import WaitingRoom
+from worker.loop.delivery import Delivery
+from worker.loop.dependencies import Dependencies
+from worker.loop.handler import TaskHandler
+from worker.loop.lease import Leases
+from worker.loop.poller import Poller
+from worker.loop.sieve import Sieve
+from worker.loop.slots import Slots
+from worker.loop.waiting import WaitingRoom
+from worker.redis import RedisAnchors, RedisThreads
+from worker.turn.facts import Rules
+from worker.turn.task_turn import Turn
 
 GRACE_SECONDS = 25.0
 KEEP = timedelta(days=30)

@@ -6,12 +6,12 @@ import pytest
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
-from worker.delivery import REPORT_TRIES, Delivery
-from worker.domain import Variable
+from worker.domain.tasks import Variable
 from worker.errors import Conflict, EngineDenied, EngineDown, Refused, TaskLost, TaskSuspended, TooLong
-from worker.lease import Lease
-from worker.record import Record
-from worker.verdict import Abandon, BpmnError, Case, Complete, Fail, Park, Unlock, Verdict
+from worker.loop.delivery import REPORT_TRIES, Delivery
+from worker.loop.lease import Lease
+from worker.turn.facts import Record
+from worker.turn.verdict import Abandon, BpmnError, Case, Complete, Fail, Park, Unlock, Verdict
 
 DONE = Complete({"frame": Variable("x", "String")})
 FAILED = Fail("it failed", "details", 2, timedelta(seconds=7), "Reason")

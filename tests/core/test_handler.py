@@ -6,9 +6,9 @@ import structlog
 from structlog.testing import capture_logs
 
 from tests.core.rig import Core
-from worker.domain import Answer, Outcome
+from worker.domain.threads import Answer, Outcome
 from worker.errors import EngineDown, ModelDown
-from worker.verdict import Abandon, Unlock
+from worker.turn.verdict import Abandon, Unlock
 
 
 async def test_one_line_tells_of_a_turn_without_what_was_said(core: Core) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from worker.conversations import Message, Page, Role, TranscriptDown, session_id
-from worker.domain import Said, Seed, ThreadKey
-from worker.history import PATIENCE_SECONDS, History
+from worker.domain.conversations import Message, Page, Role, session_id
+from worker.domain.threads import Said, Seed, ThreadKey
+from worker.errors import TranscriptDown
+from worker.turn.reseed import PATIENCE_SECONDS, History
 
 KEY = ThreadKey("default", "instance", "analyst")
 NOW = datetime(2027, 1, 1, tzinfo=UTC)

@@ -7,9 +7,9 @@ import pytest
 
 from tests.core.rig import Core
 from tests.fakes.engine import LOCK, FakeEngine
-from worker.domain import Task, Topic
+from worker.domain.tasks import Task, Topic
 from worker.errors import EngineDown, Refused, TaskLost, TaskSuspended
-from worker.lease import Lease, Leases
+from worker.loop.lease import Lease, Leases
 
 
 class Held:

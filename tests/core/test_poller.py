@@ -5,10 +5,11 @@ from datetime import timedelta
 
 from tests.core.rig import Core, Worker
 from tests.fakes.engine import LOCK, FakeTopics
-from worker.dependencies import Dependencies
-from worker.domain import Answer, Outcome, Topic
+from worker.domain.tasks import Topic
+from worker.domain.threads import Answer, Outcome
 from worker.errors import EngineDown, ProviderPaused
-from worker.poller import KNOWN, LAST_LOOK_SECONDS, LAST_POLL_SECONDS, Until
+from worker.loop.dependencies import Dependencies
+from worker.loop.poller import KNOWN, LAST_LOOK_SECONDS, LAST_POLL_SECONDS, Until
 
 
 def fetched(worker: Worker) -> list[int]:

@@ -9,11 +9,11 @@ from structlog.testing import capture_logs
 
 from tests.core.rig import Core
 from tests.fakes.script import Script
-from worker.conversations import Exchange, TranscriptDown, Unstorable
-from worker.domain import Answer, Entered, Hold, Thread, ThreadKey
-from worker.errors import StoreDown
-from worker.recorder import KEPT, LAST_SECONDS, UNSTORABLE_FOR, Recorder
-from worker.threads import RedisOutbox
+from worker.domain.conversations import Exchange
+from worker.domain.threads import Answer, Entered, Hold, Thread, ThreadKey
+from worker.errors import StoreDown, TranscriptDown, Unstorable
+from worker.redis import RedisOutbox
+from worker.turn.recorder import KEPT, LAST_SECONDS, UNSTORABLE_FOR, Recorder
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 

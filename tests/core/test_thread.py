@@ -7,11 +7,12 @@ import pytest
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
-from worker.asking import PUBLISH_PATIENCE_SECONDS
-from worker.calling import LANDING_TIME
-from worker.domain import Answer, Entered, Said, Seed, Thread, ThreadKey, Variable
+from worker.domain.tasks import Variable
+from worker.domain.threads import Answer, Entered, Said, Seed, Thread, ThreadKey
 from worker.errors import BadRequest, EngineDown, ModelDown, ModelUnknown, StoreDown, ThreadGone, ThreadLocked
-from worker.result import thread_variable
+from worker.modelling.result import thread_variable
+from worker.turn.call import LANDING_TIME
+from worker.turn.thread_turn import PUBLISH_PATIENCE_SECONDS
 
 NAME = "assistant_thread_analyst"
 

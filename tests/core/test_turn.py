@@ -8,7 +8,8 @@ import pytest
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
-from worker.domain import Answer, Outcome, ThreadKey, Variable, thread_variable_name
+from worker.domain.tasks import Variable, thread_variable_name
+from worker.domain.threads import Answer, Outcome, ThreadKey
 from worker.errors import (
     AssistantPaused,
     BadRequest,

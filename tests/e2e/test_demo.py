@@ -19,13 +19,13 @@ import pytest
 
 from tests.waiting import wait_until
 from worker.cli import _parser
-from worker.dev import stage
-from worker.dev.application import Application
-from worker.dev.engine import Engine
-from worker.dev.model import ModelServer
-from worker.dev.processes import HOST
-from worker.dev.proof import Proof
-from worker.dev.rest import EngineRest, Failed, connection
+from worker.demo import stage
+from worker.demo.application import Application
+from worker.demo.engine import Engine
+from worker.demo.model import ModelServer
+from worker.demo.processes import HOST
+from worker.demo.proof import Proof
+from worker.demo.rest import EngineRest, Failed, connection
 
 ROOT = Path(__file__).parents[2]
 APPLICATIONS = {

@@ -8,7 +8,7 @@ from itertools import count
 
 from tests.fakes.clock import EPOCH
 from tests.fakes.script import Script
-from worker.domain import Activity, Definition, Task, TaskState, Topic, Variable
+from worker.domain.tasks import Activity, Definition, Task, TaskState, Topic, Variable
 from worker.errors import BadModel, TaskLost, TaskSuspended
 
 LOCK = timedelta(seconds=30)

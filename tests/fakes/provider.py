@@ -6,10 +6,10 @@ from datetime import timedelta
 from itertools import count, pairwise
 
 from tests.fakes.script import Script
-from worker.anchor import PURPOSE
-from worker.domain import Answer, Assistant, Question, Said
+from worker.accounts.account import PURPOSE
+from worker.domain.refs import ref_line
+from worker.domain.threads import Answer, Assistant, Question, Said
 from worker.errors import ThreadGone
-from worker.refs import ref_line
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from worker.models import OpenAIModel
+from worker.providers import OpenAIModel
 
 
 def blind() -> None:

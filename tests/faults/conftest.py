@@ -9,8 +9,8 @@ from tests.faults.crowd import crowd  # noqa: F401 - a fixture of all tests here
 from tests.faults.nursery import Nursery
 from tests.faults.world import World, databases, open_world
 from tests.rest import EngineRest
-from worker.dev.processes import running
-from worker.dev.servers import Valkey
+from worker.demo.processes import running
+from worker.demo.servers import Valkey
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,9 @@ import pytest_asyncio
 from tests.faults.nursery import Nursery
 from tests.faults.world import databases, open_world
 from tests.rest import connect
-from worker.dev.engine import Engine
-from worker.dev.processes import running
-from worker.dev.servers import Valkey
+from worker.demo.engine import Engine
+from worker.demo.processes import running
+from worker.demo.servers import Valkey
 
 AT_ONCE = 16
 SECONDS = 150.0

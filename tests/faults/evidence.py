@@ -10,7 +10,7 @@ from typing import Any
 from tests.faults.history import History
 from tests.faults.http_proxy import worker_of
 from tests.faults.world import KEY, World
-from worker.domain import ThreadKey, ref
+from worker.domain.threads import ThreadKey, ref
 
 ATTEMPTS = 9
 """As many attempts of a task are looked for."""

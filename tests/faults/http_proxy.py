@@ -12,7 +12,7 @@ from yarl import URL
 
 from tests.faults.history import Exchange, History
 from tests.faults.proxy import Proxy, Rule, Said, left, reset
-from worker.dev.processes import HOST
+from worker.demo.processes import HOST
 
 HOP_BY_HOP = {"host", "connection", "keep-alive", "content-length", "transfer-encoding", "accept-encoding"}
 

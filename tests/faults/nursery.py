@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from worker.dev.processes import Process
-from worker.dev.stage import PYTHON_ENVIRONMENT
+from worker.demo.processes import Process
+from worker.demo.stage import PYTHON_ENVIRONMENT
 
 REAP_SECONDS = 0.02
 
@@ -111,7 +111,7 @@ async def read_authorities() -> None:
     """Read the trusted authorities, and import what reads them, once for all children: most of what a start costs."""
     import httpx2  # noqa: PLC0415 - needed in the server alone
 
-    from worker.models import OpenAIModel  # noqa: PLC0415 - as above
+    from worker.providers import OpenAIModel  # noqa: PLC0415 - as above
 
     httpx2.create_ssl_context = cache(httpx2.create_ssl_context)
     async with OpenAIModel.open("no key", "http://127.0.0.1/v1"):

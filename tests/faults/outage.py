@@ -11,7 +11,7 @@ from tests.faults.checkers import Explained, check
 from tests.faults.ground import Ground, peak_megabytes, say
 from tests.faults.world import World
 from tests.waiting import wait_until
-from worker.dev.processes import Process
+from worker.demo.processes import Process
 
 SLOTS = 6
 """Turns that a worker may run. There are two workers, so half of all turns end while the server is away."""

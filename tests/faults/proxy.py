@@ -9,7 +9,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 from tests.faults.history import History
-from worker.dev.processes import free_port
+from worker.demo.processes import free_port
 
 When = Literal["", "before", "after"]
 

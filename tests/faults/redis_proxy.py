@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from tests.faults.history import History
 from tests.faults.proxy import Proxy, Rule, reset
-from worker.dev.processes import HOST
+from worker.demo.processes import HOST
 
 
 def _digest(script: str) -> str:
@@ -18,7 +18,7 @@ def _digest(script: str) -> str:
 
 SCRIPTS = {
     _digest(file.read_text()): file.name.removesuffix(".lua")
-    for file in files("worker.threads").joinpath("scripts").iterdir()
+    for file in files("worker.redis").joinpath("scripts").iterdir()
 }
 BROKEN = (ConnectionError, asyncio.IncompleteReadError, OSError)
 

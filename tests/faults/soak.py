@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.faults import load, outage
 from tests.faults.ground import Ground, open_ground, say
-from worker.dev.processes import StartError
+from worker.demo.processes import StartError
 
 Part = Callable[[Ground, argparse.Namespace], Awaitable[dict[str, Any]]]
 PARTS: dict[str, Part] = {

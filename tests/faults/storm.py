@@ -30,9 +30,9 @@ from tests.faults.redis_proxy import RedisProxy
 from tests.faults.world import World, open_world
 from tests.models import Model
 from tests.rest import connect
-from worker.dev.engine import Engine
-from worker.dev.processes import running
-from worker.dev.servers import Valkey
+from worker.demo.engine import Engine
+from worker.demo.processes import running
+from worker.demo.servers import Valkey
 
 CLEARING_SECONDS = 150.0
 """How long everything may take to end afterwards: locks, pauses and parked tasks run out first."""

@@ -17,13 +17,15 @@ from tests.faults.evidence import Evidence, gather
 from tests.faults.history import History
 from tests.faults.world import World
 from tests.waiting import wait_until
-from worker import asking, turn, verdict
-from worker.domain import Answer, Hold, ThreadKey
+from worker.domain.threads import Answer, Hold, ThreadKey
 from worker.engine import RestEngine
 from worker.errors import ModelDown, ThreadGone
-from worker.models import OpenAIModel
-from worker.threads import RedisThreads
-from worker.threads.keys import Keys
+from worker.providers import OpenAIModel
+from worker.redis import RedisThreads
+from worker.redis.keys import Keys
+from worker.turn import task_turn as turn
+from worker.turn import thread_turn as asking
+from worker.turn import verdict
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +126,7 @@ def test_turns_side_by_side_are_seen_where_the_provider_refuses_none() -> None:
 
 async def test_a_client_that_repeats_by_itself_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "worker.models.openai.AsyncOpenAI", lambda **options: AsyncOpenAI(**options | {"max_retries": 2})
+        "worker.providers.openai.AsyncOpenAI", lambda **options: AsyncOpenAI(**options | {"max_retries": 2})
     )
     world.model.fault("responses.create", times=1, cut=True)
     await world.rig.start_worker()
@@ -203,7 +205,7 @@ async def test_a_thread_that_was_gone_may_be_recreated(world: World) -> None:
 
 
 async def test_a_thread_bound_by_a_lost_hold_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = files("worker.threads").joinpath("scripts", "bind.lua").read_text()
+    sound = files("worker.redis").joinpath("scripts", "bind.lua").read_text()
     broken = re.sub(r"if redis.call\('HGET', KEYS\[1\].*?\nend\n|if \(bound.*?\nend\n", "", sound, flags=re.DOTALL)
     assert broken.count("return 0") == 1, "it still refuses a newer worker's map"
     monkeypatch.setitem(redis_proxy.SCRIPTS, redis_proxy._digest(broken), "bind")

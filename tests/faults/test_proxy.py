@@ -15,8 +15,8 @@ from tests.faults.http_proxy import HttpProxy
 from tests.faults.proxy import Rule, Said
 from tests.faults.redis_proxy import RedisProxy
 from tests.faults.world import databases
-from worker.dev.model import ModelServer
-from worker.dev.servers import Valkey
+from worker.demo.model import ModelServer
+from worker.demo.servers import Valkey
 
 NO_REPLY = (aiohttp.ClientError, TimeoutError)
 CREATE = "POST /conversations$"

@@ -12,8 +12,8 @@ from tests.faults.checkers import Explained, check
 from tests.faults.crowd import together
 from tests.faults.world import KEY, World
 from tests.waiting import wait_until
-from worker.dev.processes import Process, running
-from worker.dev.stage import PYTHON_ENVIRONMENT
+from worker.demo.processes import Process, running
+from worker.demo.stage import PYTHON_ENVIRONMENT
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -17,9 +17,9 @@ from tests.faults.world import World, databases, open_world
 from tests.models import ServiceTask
 from tests.rest import connect
 from tests.waiting import wait_until
-from worker.dev.engine import Engine
-from worker.dev.processes import running
-from worker.dev.servers import PostgreSQL
+from worker.demo.engine import Engine
+from worker.demo.processes import running
+from worker.demo.servers import PostgreSQL
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -12,8 +12,8 @@ from tests.faults.cluster import ReplicatedCluster
 from tests.faults.crowd import together
 from tests.faults.world import World
 from tests.waiting import wait_until
-from worker.dev.processes import running
-from worker.dev.servers import Valkey
+from worker.demo.processes import running
+from worker.demo.servers import Valkey
 
 pytestmark = pytest.mark.timeout(600)
 

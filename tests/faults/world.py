@@ -19,10 +19,10 @@ from tests.faults.redis_proxy import RedisProxy
 from tests.flow.rig import Rig
 from tests.rest import EngineRest
 from tests.waiting import wait_until
-from worker.dev.model import ModelServer
-from worker.dev.processes import HOST
-from worker.dev.servers import Valkey
-from worker.dev.stage import PYTHON_ENVIRONMENT
+from worker.demo.model import ModelServer
+from worker.demo.processes import HOST
+from worker.demo.servers import Valkey
+from worker.demo.stage import PYTHON_ENVIRONMENT
 from worker.failpoints import VARIABLE
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
-from worker.dev.processes import HOST, Process, running
-from worker.dev.stage import PYTHON_ENVIRONMENT
+from worker.demo.processes import HOST, Process, running
+from worker.demo.stage import PYTHON_ENVIRONMENT
 
 COMMAND = (sys.executable, "-m", "worker", "run")
 

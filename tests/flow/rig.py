@@ -14,7 +14,7 @@ from tests.models import Model, ServiceTask, bpmn, unique
 from tests.rest import EngineRest
 from tests.waiting import wait_until
 from worker import assistants, bootstrap
-from worker.dev.model import ModelServer
+from worker.demo.model import ModelServer
 from worker.settings import Settings
 
 SPEC = """\

@@ -12,11 +12,12 @@ from structlog.testing import capture_logs
 from tests.flow.rig import Rig
 from tests.flow.test_ending import at_second_step, hands, ran, recorded, responses, two_steps
 from tests.waiting import wait_until
-from worker import bootstrap, verdict
-from worker.anchor import Account
-from worker.domain import Anchor
-from worker.erasure import Receipt, Status, Step, Store
-from worker.threads import RedisAnchors
+from worker import bootstrap
+from worker.accounts.account import Account
+from worker.domain.endings import Receipt, Status, Step, Store
+from worker.domain.threads import Anchor
+from worker.redis import RedisAnchors
+from worker.turn import verdict
 
 OTHER = "key-of-another-account"
 ANCHORS = "assistant-worker:default:anchors:openai"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
-from worker import logs
+from worker.telemetry import logs
 
 BPMN = Path(__file__).parents[2] / "bpmn"
 FOLDER = BPMN / "approval"

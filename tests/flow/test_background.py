@@ -12,8 +12,8 @@ import pytest
 from tests.flow.rig import SPEC, Rig
 from tests.waiting import wait_until
 from worker.errors import StoreDown
-from worker.models import openai
-from worker.threads import RedisThreads
+from worker.providers import openai
+from worker.redis import RedisThreads
 
 
 @pytest.fixture(autouse=True)
@@ -208,7 +208,7 @@ async def test_a_deleted_instance_ends_its_run_also_in_the_middle_of_a_look_at_i
 
 
 async def test_a_cancellation_that_is_not_answered_holds_nothing_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.calling.CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr("worker.turn.call.CANCEL_SECONDS", 0.2)
     background(rig)
     rig.provider.fault("responses.create", hold="gate")
     rig.provider.fault("responses.cancel", stall=True)

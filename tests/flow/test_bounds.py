@@ -11,7 +11,7 @@ from tests.flow.gateway import gateway
 from tests.flow.rig import Rig
 from tests.models import Model, element, line, process, sub_process, unique
 from tests.waiting import wait_until
-from worker.logs import Event
+from worker.telemetry.logs import Event
 
 pytestmark = pytest.mark.timeout(120)
 

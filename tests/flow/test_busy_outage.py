@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 from tests.flow.gateway import gateway
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
-from worker import metrics
-from worker.dev.servers import Valkey
+from worker.demo.servers import Valkey
+from worker.telemetry import metrics
 
 
 def paused(dependency: str) -> bool:

@@ -20,18 +20,19 @@ from tests.flow.rig import Rig
 from tests.models import bpmn
 from tests.rest import connect
 from tests.waiting import wait_until
-from worker import bootstrap, doctor
-from worker.dev.engine import JAVA_OPTIONS, Engine
-from worker.dev.model import ModelServer
-from worker.dev.processes import free_port
-from worker.dev.servers import Valkey
-from worker.doctor import Finding, Level, report
-from worker.doctor import engine as engine_checks
-from worker.doctor.checks import Check
-from worker.domain import Entered, Thread, ThreadKey
+from worker import bootstrap
+from worker.demo.engine import JAVA_OPTIONS, Engine
+from worker.demo.model import ModelServer
+from worker.demo.processes import free_port
+from worker.demo.servers import Valkey
+from worker.domain.threads import Entered, Thread, ThreadKey
 from worker.engine import EngineInfo
+from worker.operate import doctor
+from worker.operate.doctor import Finding, Level, report
+from worker.operate.doctor import engine as engine_checks
+from worker.operate.doctor.checks import Check
+from worker.redis import RedisThreads, open_redis
 from worker.settings import Settings
-from worker.threads import RedisThreads, open_redis
 
 SECRET = "doctor-secret-8e1f"
 
@@ -119,7 +120,7 @@ async def test_an_engine_that_is_away_hides_nothing_else(rig: Rig) -> None:
 
 
 async def test_silence_everywhere_is_told_of_each_part(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.doctor.checks.PATIENCE", timedelta(seconds=0.5))
+    monkeypatch.setattr("worker.operate.doctor.checks.PATIENCE", timedelta(seconds=0.5))
     async with literal(None) as nobody:
         port = nobody.url.split(":")[2].split("/")[0]
         rows = await seen(

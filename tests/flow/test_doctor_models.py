@@ -8,9 +8,9 @@ import pytest
 
 from tests.flow.rig import Rig
 from tests.models import Model, ServiceTask, bpmn, unique
-from worker import doctor
-from worker.doctor import Finding, Level
-from worker.doctor.deployed import AREA
+from worker.operate import doctor
+from worker.operate.doctor import Finding, Level
+from worker.operate.doctor.deployed import AREA
 
 
 async def seen(rig: Rig, topics: Iterable[str] = ()) -> list[Finding]:

@@ -16,14 +16,14 @@ from tests.models import Model, bpmn, call, element, line, process
 from tests.waiting import wait_until
 from worker import bootstrap
 from worker.bootstrap import Adapters
-from worker.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
+from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
+from worker.domain.endings import Kept, Receipt, Status, Store, TurnKept
 from worker.ending import Eraser, Keeper, Retention, StillRuns, erasing, keeper, looking, retention
 from worker.engine import RestInstances, instances
-from worker.erasure import Kept, Receipt, Status, Store, TurnKept
 from worker.errors import EngineDown, StoreDown
 from worker.failpoints import watched
-from worker.threads import RedisCensus
-from worker.threads.record import CorruptRecord
+from worker.redis import RedisCensus
+from worker.redis.record import CorruptRecord
 from worker.transcript import SqlConversations, open_database
 
 ALL = {Store.PROVIDER, Store.REDIS, Store.TRANSCRIPT, Store.ENGINE}

@@ -8,9 +8,10 @@ import pytest
 
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
-from worker import dependencies, poller, verdict
-from worker.dev.model import ModelServer
-from worker.models.openai import NOBODY
+from worker.demo.model import ModelServer
+from worker.loop import dependencies, poller
+from worker.providers.openai import NOBODY
+from worker.turn import verdict
 
 SLOTS = 5
 ASK = "responses.create"
@@ -20,7 +21,7 @@ ASK = "responses.create"
 def pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses, so that probes and parked tasks come back within the test."""
     monkeypatch.setattr(dependencies, "LONGEST_PAUSE_SECONDS", 0.6)
-    monkeypatch.setattr("worker.verdict.PAUSED_FOR", verdict.PAUSED_FOR / 60)
+    monkeypatch.setattr("worker.turn.verdict.PAUSED_FOR", verdict.PAUSED_FOR / 60)
 
 
 def probes(provider: ModelServer) -> int:

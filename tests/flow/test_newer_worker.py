@@ -10,11 +10,11 @@ from tests.flow.command import assistant_worker, environment
 from tests.flow.rig import Rig
 from tests.flow.test_ending import hands, ran, two_steps
 from tests.waiting import wait_until
-from worker import verdict
-from worker.domain import Answer, Thread, ThreadKey
-from worker.erasure import Store
-from worker.threads.keys import Keys
-from worker.threads.record import dump
+from worker.domain.endings import Store
+from worker.domain.threads import Answer, Thread, ThreadKey
+from worker.redis.keys import Keys
+from worker.redis.record import dump
+from worker.turn import verdict
 
 
 @pytest.mark.parametrize("validation", ["strict", "optimistic"])

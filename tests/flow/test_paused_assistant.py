@@ -9,7 +9,7 @@ import structlog
 
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
-from worker import verdict
+from worker.turn import verdict
 
 PAGE = {
     "status": 403,
@@ -23,7 +23,7 @@ PAGE = {
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of a second, and tasks that come back within another."""
     monkeypatch.setattr(verdict, "PAUSED_FOR", verdict.PAUSED_FOR / 60)
-    monkeypatch.setattr("worker.pauses.SPREAD_SECONDS", 1.0)
+    monkeypatch.setattr("worker.turn.pauses.SPREAD_SECONDS", 1.0)
 
 
 def lines(captured: list[Any], event: str) -> list[Any]:

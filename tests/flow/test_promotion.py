@@ -7,7 +7,7 @@ import pytest
 
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
-from worker.dev.redis_cluster import SentinelValkey
+from worker.demo.redis_cluster import SentinelValkey
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import json
 from tests.flow.command import started
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
-from worker.dev.model import ModelServer
-from worker.dev.processes import free_port
+from worker.demo.model import ModelServer
+from worker.demo.processes import free_port
 
 
 async def test_a_provider_that_goes_away_stops_the_fetching_and_leaves_no_trace_on_a_task(rig: Rig) -> None:

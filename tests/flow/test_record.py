@@ -11,8 +11,8 @@ from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.models import unique
 from tests.waiting import wait_until
-from worker.conversations import EVERYTHING, Filter, Message, MessageFilter
-from worker.domain import ThreadKey, ref
+from worker.domain.conversations import EVERYTHING, Filter, Message, MessageFilter
+from worker.domain.threads import ThreadKey, ref
 from worker.transcript import SqlConversations, open_database
 
 

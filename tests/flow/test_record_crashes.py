@@ -7,7 +7,7 @@ from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.flow.test_record import arrived
 from tests.waiting import wait_until
-from worker.dev.processes import running
+from worker.demo.processes import running
 
 POINTS = [
     "before:threads.answer:2",

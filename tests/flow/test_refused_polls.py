@@ -11,9 +11,10 @@ from tests.flow.gateway import gateway
 from tests.flow.rig import Rig
 from tests.models import Model, bpmn, unique
 from tests.waiting import wait_until
-from worker import doctor, sieve
-from worker.dev.processes import free_port
-from worker.logs import Event
+from worker.demo.processes import free_port
+from worker.loop import sieve
+from worker.operate import doctor
+from worker.telemetry.logs import Event
 
 
 def with_nameless_properties(model: Model) -> Model:

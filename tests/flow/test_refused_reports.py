@@ -10,7 +10,7 @@ from tests.faults.http_proxy import HttpProxy
 from tests.faults.proxy import Said
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
-from worker.logs import Event
+from worker.telemetry.logs import Event
 
 
 async def test_a_failure_whose_text_the_database_does_not_store_is_told_in_plain_letters(rig: Rig) -> None:

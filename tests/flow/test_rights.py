@@ -9,10 +9,11 @@ from tests.flow.rig import Rig
 from tests.models import ServiceTask, bpmn, line, process, unique
 from tests.rest import MOST, EngineRest, connect
 from tests.waiting import wait_until
-from worker import bootstrap, doctor
-from worker.dev.engine import JAVA_OPTIONS, Engine
-from worker.doctor import Level
+from worker import bootstrap
+from worker.demo.engine import JAVA_OPTIONS, Engine
 from worker.engine.info import DEFINITION, DEPLOYMENT, RIGHTS
+from worker.operate import doctor
+from worker.operate.doctor import Level
 
 SCHEMA = '{"type": "object", "required": ["choice"], "properties": {"choice": {"type": "string"}}}'
 FILE = {"value": "U2VjcmV0IHBsYW4u", "type": "File", "valueInfo": {"filename": "plan.txt", "mimeType": "text/plain"}}

@@ -20,9 +20,9 @@ from tests.models import Model, bpmn, unique
 from tests.rest import connect
 from tests.waiting import wait_until
 from worker import bootstrap
-from worker.conversations import EVERYTHING, Message, MessageFilter
-from worker.dev.engine import Engine
-from worker.dev.processes import HOST, Process, free_port, running
+from worker.demo.engine import Engine
+from worker.demo.processes import HOST, Process, free_port, running
+from worker.domain.conversations import EVERYTHING, Message, MessageFilter
 from worker.ending import Keeper
 from worker.settings import Settings
 from worker.transcript import SqlConversations, open_database

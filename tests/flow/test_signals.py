@@ -15,8 +15,8 @@ from tests.flow.gateway import gateway
 from tests.flow.rig import Rig
 from tests.rest import connect
 from tests.waiting import wait_until
-from worker.dev.engine import Engine
-from worker.dev.processes import HOST
+from worker.demo.engine import Engine
+from worker.demo.processes import HOST
 
 SECRET = "s3cret-never-shown"
 

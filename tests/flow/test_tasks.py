@@ -12,8 +12,9 @@ from tests.flow.rig import Rig
 from tests.models import unique
 from tests.rest import connect
 from tests.waiting import wait_until
-from worker import logs, verdict
-from worker.dev.engine import Engine
+from worker.demo.engine import Engine
+from worker.telemetry import logs
+from worker.turn import verdict
 
 
 async def test_prompt_has_title_documentation_inputs_and_ref(rig: Rig) -> None:

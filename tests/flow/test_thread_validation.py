@@ -7,8 +7,8 @@ import pytest
 
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
-from worker import logs
-from worker.models import openai
+from worker.providers import openai
+from worker.telemetry import logs
 
 
 async def at_step_two(rig: Rig) -> str:

@@ -9,7 +9,7 @@ from tests.faults.nursery import Nursery
 from tests.faults.world import World, databases, open_world
 from tests.ogx.servers import MODEL, Aimock, Ogx
 from tests.rest import EngineRest
-from worker.dev.servers import Valkey
+from worker.demo.servers import Valkey
 
 SPEC = """\
 ---

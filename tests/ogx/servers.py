@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.ogx.install import ENCODING, HOME, node
-from worker.dev.processes import HOST, Process, free_port, http_ok
+from worker.demo.processes import HOST, Process, free_port, http_ok
 
 FOLDER: Final = Path(__file__).parent
 MODEL: Final = "mock/gpt-4o"

@@ -17,8 +17,8 @@ from tests.faults.world import World
 from tests.models import unique
 from tests.ogx.servers import MODEL, Aimock, Ogx
 from tests.waiting import wait_until
-from worker.dev.stage import PYTHON_ENVIRONMENT
-from worker.models import OpenAIModel
+from worker.demo.stage import PYTHON_ENVIRONMENT
+from worker.providers import OpenAIModel
 
 BPMN: Final = Path(__file__).parents[2] / "bpmn" / "decision"
 LATER: Final = ("evaluate", "recommend")

@@ -19,8 +19,8 @@ from tests.contract.test_models_port import (  # noqa: F401 - all of its tests, 
     test_turn_in_the_background_has_an_id_at_once_and_its_answer_later,
 )
 from tests.ogx.servers import MODEL, Ogx
-from worker.domain import Assistant
-from worker.models import OpenAIModel
+from worker.domain.threads import Assistant
+from worker.providers import OpenAIModel
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import pytest
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
 from tests.browser import BrowserError, browser
-from worker import page as pages
-from worker.api import Access, app, serve
-from worker.api.application import Extension
-from worker.dev import npm
+from worker.demo import npm
 from worker.errors import EngineDenied, EngineDown, TaskLost
-from worker.page import Processes, State
 from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.web import page as pages
+from worker.web.api import Access, app, serve
+from worker.web.api.application import Extension
+from worker.web.page import Processes, State
 
 PATIENCE_MS = 20_000
 """For what a browser does in moments, on a machine that has much else to do."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.dev import npm, page_assets
-from worker.dev.npm import PackageError
-from worker.dev.page_assets import install
+from worker.demo import npm, page_assets
+from worker.demo.npm import PackageError
+from worker.demo.page_assets import install
 
 
 def test_what_is_installed_is_complete_with_its_licence() -> None:

@@ -9,8 +9,8 @@ from tests.engines import open_engine
 from tests.page.site import DECISION, browsing, site, watch
 from tests.records import exchange, key
 from tests.rest import connect
-from worker.dev.engine import Engine, Kind
-from worker.dev.processes import free_port, running
+from worker.demo.engine import Engine, Kind
+from worker.demo.processes import free_port, running
 
 WANTED = os.environ.get("TEST_ENGINE")
 KINDS: tuple[Kind, ...] = ("camunda",) if WANTED == "camunda" else ("operaton", "camunda")

@@ -11,8 +11,8 @@ import pytest
 from tests.api.client import GUEST, OPERATOR, TOKENS, VIEWER, Api
 from tests.page.site import Deployed, site
 from tests.records import exchange, key
-from worker.conversations import ActivityCounts
-from worker.page.routes import FILES
+from worker.domain.conversations import ActivityCounts
+from worker.web.page.routes import FILES
 
 ENGINE = Deployed("<definitions/>", {"frame": "done"})
 IDS = ("a", "b", "other")

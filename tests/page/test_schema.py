@@ -10,10 +10,10 @@ from tests.api.client import OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
 from tests.api.test_schema import FreshConversations, fill, validate
 from tests.page.site import Deployed
-from worker import page
-from worker.api import Access, app
-from worker.api.gate import Rate
-from worker.conversations import session_id
+from worker.domain.conversations import session_id
+from worker.web import page
+from worker.web.api import Access, app
+from worker.web.api.gate import Rate
 
 errors: list[Exception] = []
 WORKING = Deployed("<definitions/>", {"step_1": "failed"})

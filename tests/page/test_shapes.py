@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.page.shapes import DEEPEST_DATA, LONGEST_MARKDOWN, TAGS, Node, Tree, answer, plain
+from worker.web.page.shapes import DEEPEST_DATA, LONGEST_MARKDOWN, TAGS, Node, Tree, answer, plain
 
 
 def flat(tree: Tree) -> str:

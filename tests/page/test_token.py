@@ -9,8 +9,8 @@ from playwright.async_api import expect
 from tests.api.client import OPERATOR, TOKENS, VIEWER
 from tests.page.site import Deployed, browsing, site, watch
 from tests.records import START, exchange, key
-from worker.api import Operator
-from worker.erasure import Receipt, Step, Store
+from worker.domain.endings import Receipt, Step, Store
+from worker.web.api import Operator
 
 
 class Erasing:

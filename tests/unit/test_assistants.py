@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from worker.assistants import Specs, load
-from worker.domain import Assistant
+from worker.domain.threads import Assistant
 from worker.errors import Permanent, UnknownAssistant
-from worker.ports import Assistants
+from worker.ports.turn import Assistants
 
 GOOD = '---\nname: {name}\nversion: "{version}"\nmodel: gpt-test\n---\nYou analyse decisions.\n'
 

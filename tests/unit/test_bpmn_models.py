@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from defusedxml import ElementTree
 
-from worker import schema
+from worker.modelling import schema
 
 FOLDER = Path(__file__).parents[2] / "bpmn"
 APPLICATIONS = sorted(path for path in FOLDER.iterdir() if path.is_dir() and path.name != "assistants")

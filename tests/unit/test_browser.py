@@ -10,7 +10,7 @@ import pytest
 
 from tests import browser
 from tests.browser import BrowserError, find, install
-from worker.dev.npm import PackageError
+from worker.demo.npm import PackageError
 
 
 def program(path: Path, *, starts: bool = True) -> Path:

@@ -5,8 +5,9 @@ from itertools import product
 import pytest
 
 from tests.records import exchange, key
-from worker.conversations import Role, Unstorable, message_id, role_of, session_id
-from worker.domain import ThreadKey
+from worker.domain.conversations import Role, message_id, role_of, session_id
+from worker.domain.threads import ThreadKey
+from worker.errors import Unstorable
 
 
 def test_no_two_thread_keys_have_one_session() -> None:

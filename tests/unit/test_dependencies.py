@@ -11,10 +11,10 @@ from prometheus_client import REGISTRY
 from structlog.testing import LogCapture
 
 from tests.waiting import wait_until
-from worker import dependencies
-from worker.dependencies import Dependencies
 from worker.errors import EngineDenied, EngineDown, ProviderPaused, StoreDown
-from worker.logs import Event
+from worker.loop import dependencies
+from worker.loop.dependencies import Dependencies
+from worker.telemetry.logs import Event
 
 REAL_SLEEP = asyncio.sleep
 

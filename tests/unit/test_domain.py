@@ -3,15 +3,16 @@
 import dataclasses
 import inspect
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import ACTIVITY, LONE_SURROGATE
-from worker import domain
-from worker.domain import Question, ThreadKey, ref
-from worker.refs import ref_line
+from worker.domain import conversations, endings, tasks, threads
+from worker.domain.refs import ref_line
+from worker.domain.threads import Question, ThreadKey, ref
 
 ANY_TEXT = st.text(st.characters())
 """With lone surrogates, which JSON can carry and UTF-8 cannot."""
@@ -86,10 +87,16 @@ def test_only_activities_that_say_so_are_ours(kind: str | None, *, ours: bool) -
     assert dataclasses.replace(ACTIVITY, properties=properties).is_ours is ours
 
 
-@pytest.mark.parametrize("name", sorted(name for name, each in vars(domain).items() if dataclasses.is_dataclass(each)))
-def test_data_cannot_be_changed(name: str) -> None:
-    kind = getattr(domain, name)
+DATA = [
+    each
+    for module in (conversations, endings, tasks, threads)
+    for each in vars(module).values()
+    if isinstance(each, type) and dataclasses.is_dataclass(each) and each.__module__ == module.__name__
+]
 
+
+@pytest.mark.parametrize("kind", DATA, ids=lambda kind: kind.__name__)
+def test_data_cannot_be_changed(kind: Any) -> None:
     assert kind.__dataclass_params__.frozen
     assert "__slots__" in vars(kind)
     assert inspect.getdoc(kind), "and says what it is"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.models import ServiceTask, bpmn
-from worker.domain import Activity
+from worker.domain.tasks import Activity
 from worker.engine.definitions import BPMN, DEEPEST, EXTENSIONS, LONGEST, MOST_ELEMENTS, read
 from worker.errors import BadModel
 

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from worker.domain import Activity, Definition, Task, Topic
+from worker.domain.tasks import Activity, Definition, Task, Topic
 from worker.engine import Discovery, FixedTopics, topics
 from worker.engine.topics import Usage, relevant, survey
 from worker.engine.wire import Deployed
 from worker.errors import BadModel, EngineDenied, EngineDown, ReadRefused, TaskLost, WorkerError
-from worker.logs import Event
+from worker.telemetry.logs import Event
 
 
 def usage(*, ours: str = "", others: str = "") -> Usage:

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import ACTIVITY, task
-from worker import foreign, meta
-from worker.domain import META_SUFFIX, Thread, Variable
-from worker.inputs import readable
+from worker.domain import foreign, meta
+from worker.domain.tasks import META_SUFFIX, Variable
+from worker.domain.threads import Thread
+from worker.modelling.inputs import readable
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -21,9 +22,9 @@ JSON = st.recursive(
 )
 WORKER = Path(__file__).parents[2] / "worker"
 ELSEWHERE = {
-    "page/shapes.py": "keeps numbers as they were written",
-    "models/failures.py": "knows the same errors",
-    "dev": "is not the worker",
+    "web/page/shapes.py": "keeps numbers as they were written",
+    "providers/failures.py": "knows the same errors",
+    "demo": "is not the worker",
 }
 METAS = st.one_of(
     st.text(),
@@ -98,4 +99,4 @@ def test_others_json_is_read_in_one_place() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and (ast.unparse(node) in ("json.loads", "json.load"))
     }
-    assert {each for each in found if not each.startswith(tuple(ELSEWHERE))} == {"foreign.py"}
+    assert {each for each in found if not each.startswith(tuple(ELSEWHERE))} == {"domain/foreign.py"}

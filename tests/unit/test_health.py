@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from worker.errors import Permanent
-from worker.health import left_out_at, measure_lag, serve
+from worker.web.health import left_out_at, measure_lag, serve
 
 HOST = "127.0.0.1"
 

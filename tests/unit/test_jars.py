@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worker.dev.jars import ATTEMPTS, Jar, JarError, cache_directory, fetch, locked, parse_lock
+from worker.demo.jars import ATTEMPTS, Jar, JarError, cache_directory, fetch, locked, parse_lock
 
 SHA256 = "ab" * 32
 

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 import structlog
 
-from worker import logs
+from worker.telemetry import logs
 
 
 @pytest.fixture(autouse=True)

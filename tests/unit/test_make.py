@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.dev.stage import ROOT
+from worker.demo.stage import ROOT
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:

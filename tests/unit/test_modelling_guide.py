@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from worker import assistants, inputs, prompt, properties, rendering, verdict
-from worker.domain import Activity, Answer, Outcome, Task, Variable
+from worker import assistants
+from worker.domain.tasks import Activity, Task, Variable
+from worker.domain.threads import Answer, Outcome
 from worker.engine import definitions
 from worker.errors import BadModel, WorkerError
+from worker.modelling import inputs, prompt, properties, rendering
 from worker.settings import Settings
+from worker.turn import verdict
 
 FOLDER = Path(__file__).parents[2] / "bpmn"
 GUIDE = (FOLDER / "README.md").read_text("utf-8")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from worker import patterns
+from worker.modelling import patterns
 
 PIECES = [
     r"a",

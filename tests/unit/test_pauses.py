@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import structlog
 
-from worker import verdict
-from worker.domain import Assistant
+from worker.domain.threads import Assistant
 from worker.errors import AssistantPaused, TurnedAway
-from worker.pauses import KNOWN, SPREAD_SECONDS, Pauses
+from worker.turn import verdict
+from worker.turn.pauses import KNOWN, SPREAD_SECONDS, Pauses
 
 ANALYST = Assistant("analyst", "1.0", "gpt-5-mini", "openai", "Answer.", timedelta(seconds=10))
 BUYER = Assistant("buyer", "1.0", "gpt-5-mini", "openai", "Buy.", timedelta(seconds=10))

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import ACTIVITY, HOSTILE_TEXTS, LONE_SURROGATE, TASK, task
-from worker import prompt, rendering
-from worker.domain import Activity, Question, Task, Variable
+from worker.domain.refs import ref_line
+from worker.domain.tasks import Activity, Task, Variable
+from worker.domain.threads import Question
 from worker.errors import BadModel
-from worker.inputs import Inputs, whole
-from worker.refs import ref_line
+from worker.modelling import prompt, rendering
+from worker.modelling.inputs import Inputs, whole
 
 ANY_TEXT = st.text(st.characters())
 TYPES = st.none() | st.sampled_from(["String", "Json", "Object", "File", "Bytes", "Xml", "Null", "Double", "Custom"])

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import ACTIVITY, TASK, task
-from worker import properties
-from worker.domain import Activity, Outcome, Variable
+from worker.domain.tasks import Activity, Variable
+from worker.domain.threads import Outcome
 from worker.errors import BadModel
-from worker.properties import TaskProperties
+from worker.modelling import properties
+from worker.modelling.properties import TaskProperties
 
 MINIMAL = {"service.type": "assistant", "service.name": "analyst"}
 DECLARED = replace(ACTIVITY, parameters=frozenset({"assistant", "prompt"}))

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from worker.domain import Answer
-from worker.models.reading import loads, read
-from worker.models.wire import Anything, Conversation, Items, Names, Response, answer_behind, answer_of
+from worker.domain.threads import Answer
+from worker.providers.reading import loads, read
+from worker.providers.wire import Anything, Conversation, Items, Names, Response, answer_behind, answer_of
 
 EMOJI = r"\ud83d\ude00"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.refs import defused, is_marked, ref_line
+from worker.domain.refs import defused, is_marked, ref_line
 
 REF = "0123456789ab"
 MARK = ref_line(REF)

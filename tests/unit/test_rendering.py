@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import inputs
-from worker.domain import Variable
+from worker.domain.tasks import Variable
 from worker.errors import BadModel
-from worker.rendering import TooLarge, readable, section, size
+from worker.modelling import inputs
+from worker.modelling.rendering import TooLarge, readable, section, size
 
 ANY_TEXT = st.text(st.characters())
 VALUES = st.recursive(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from worker import metrics
-from worker.logs import Event
+from worker.telemetry import metrics
+from worker.telemetry.logs import Event
 
 ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "worker"

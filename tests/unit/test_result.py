@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import ASSISTANT, HOSTILE_TEXTS
-from worker import result
-from worker.domain import Answer, Outcome, Thread, Variable, thread_variable_name
-from worker.properties import ResultType
-from worker.result import Form, Story
+from worker.domain.tasks import Variable, thread_variable_name
+from worker.domain.threads import Answer, Outcome, Thread
+from worker.modelling import result
+from worker.modelling.properties import ResultType
+from worker.modelling.result import Form, Story
 
 ANY_TEXT = st.text(st.characters())
 ANSWER = Answer("Take the cheap one.", response_id="resp_1", model="gpt-5-mini-2026", input_tokens=7, output_tokens=5)

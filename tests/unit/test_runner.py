@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from worker.threads.runner import Runner
+from worker.redis.runner import Runner
 
 
 async def test_a_cancellation_that_the_driver_swallows_ends_the_caller_all_the_same() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from worker import keywords, schema
-from worker.schema import Unusable
+from worker.modelling import keywords, schema
+from worker.modelling.schema import Unusable
 
 NAMES = st.sampled_from(["a", "b", "ab", "c1"])
 VALUES = st.recursive(

@@ -8,11 +8,11 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from worker import sieve as module
-from worker.domain import LeftOut, Task, Topic
+from worker.domain.tasks import LeftOut, Task, Topic
 from worker.errors import EngineDenied, EngineDown, Refused, WorkerError
-from worker.logs import Event
-from worker.sieve import Sieve
+from worker.loop import sieve as module
+from worker.loop.sieve import Sieve
+from worker.telemetry.logs import Event
 
 MOST = 10
 

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.waiting import wait_until
-from worker.slots import Slots
+from worker.loop.slots import Slots
 
 
 def in_flight() -> float:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import TASK
-from worker import errors, verdict
-from worker.domain import Answer, Outcome
+from worker import errors
+from worker.domain.threads import Answer, Outcome
 from worker.errors import (
     AssistantPaused,
     BadModel,
@@ -41,9 +41,10 @@ from worker.errors import (
     UnknownAssistant,
     WorkerError,
 )
-from worker.record import Record, Rules
-from worker.turn import Turn
-from worker.verdict import (
+from worker.turn import verdict
+from worker.turn.facts import Record, Rules
+from worker.turn.task_turn import Turn
+from worker.turn.verdict import (
     Abandon,
     BpmnError,
     Case,

@@ -11,10 +11,10 @@ from prometheus_client import REGISTRY
 
 from tests.samples import TASK
 from tests.waiting import wait_until
-from worker import waiting
-from worker.domain import ThreadKey
+from worker.domain.threads import ThreadKey
 from worker.errors import Stopping
-from worker.waiting import WaitingRoom
+from worker.loop import waiting
+from worker.loop.waiting import WaitingRoom
 
 KEY = ThreadKey("default", "instance-1", "analyst")
 OTHER = ThreadKey("default", "instance-2", "analyst")

@@ -9,14 +9,15 @@ from functools import partial
 
 import structlog
 
-from worker import metrics
-from worker.conversations import Subject, Transcript
-from worker.domain import Hold
+from worker.domain.conversations import Subject
+from worker.domain.endings import Kept, Receipt, Status, Step, Store
+from worker.domain.threads import Hold
 from worker.ending.looking import CONVERSATION, LOOK, RESPONSE, Found, Search
 from worker.ending.outside import Outside, cancel_runs, holding, now, runs, why
-from worker.erasure import Kept, Receipt, Status, Step, Store
 from worker.errors import Permanent, StoreDown, ThreadUnseen
-from worker.logs import Event
+from worker.ports.transcript import Transcript
+from worker.telemetry import metrics
+from worker.telemetry.logs import Event
 
 LANDING_TIME = timedelta(minutes=1)
 """Within this an exchange that a worker had in hand is in the transcript, or is never going to be."""

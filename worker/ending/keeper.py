@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import structlog
 
-from worker.clock import monotonic
 from worker.ending.erasing import Eraser
 from worker.ending.outside import Outside, why
 from worker.ending.retention import Policy, Retention
-from worker.logs import Event
+from worker.runtime.clock import monotonic
+from worker.telemetry.logs import Event
 
 BETWEEN_ROUNDS = timedelta(hours=1)
 BETWEEN_LOOKS = timedelta(minutes=5)

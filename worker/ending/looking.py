@@ -4,13 +4,15 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import TypeGuard
 
-from worker import meta
-from worker.conversations import EVERYTHING, Conversations, Filter, MessageFilter, Session, Stored, Subject
-from worker.domain import SHARED_SCOPE, TASK_SCOPE, THREAD_VARIABLE, ThreadKey, Variable
+from worker.domain import meta
+from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Stored, Subject
+from worker.domain.endings import Kept, Status, Step, Store, Trace, is_of, may_be_of
+from worker.domain.tasks import THREAD_VARIABLE, Variable
+from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey
 from worker.ending.outside import Outside, now, sessions, why
-from worker.erasure import Kept, Status, Step, Store, Trace, is_of, may_be_of
 from worker.errors import BadRequest, ThreadGone, ThreadUnseen
-from worker.result import read_thread_variable
+from worker.modelling.result import read_thread_variable
+from worker.ports.transcript import Conversations
 
 CONVERSATION = "conversation "
 RESPONSE = "response "

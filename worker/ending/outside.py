@@ -8,20 +8,13 @@ from datetime import UTC, datetime
 
 import structlog
 
-from worker.conversations import (
-    EVERYTHING,
-    Conversations,
-    Filter,
-    Limits,
-    Session,
-    Subject,
-    Transcript,
-    every,
-)
-from worker.domain import Hold, ThreadKey
-from worker.erasure import Census, Instances, Kept, Ledger, Provider, TurnKept
+from worker.domain.conversations import EVERYTHING, Filter, Limits, Session, Subject, every
+from worker.domain.endings import Kept, TurnKept
+from worker.domain.threads import Hold, ThreadKey
 from worker.errors import NewerRecord, StoreDown, ThreadLocked, WorkerError
-from worker.logs import Event, trace
+from worker.ports.ending import Census, Instances, Ledger, Provider
+from worker.ports.transcript import Conversations, Transcript
+from worker.telemetry.logs import Event, trace
 
 PAGE = 200
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from worker.domain.endings import Kept, TurnKept
 from worker.ending.outside import Outside
-from worker.erasure import Kept, TurnKept
 from worker.errors import WorkerError
 
 

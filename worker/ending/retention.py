@@ -8,22 +8,13 @@ from typing import Literal
 
 import structlog
 
-from worker import metrics
-from worker.conversations import (
-    EVERYTHING,
-    Filter,
-    MessageFilter,
-    Session,
-    Stored,
-    Subject,
-    owner,
-    session_id,
-)
-from worker.domain import Thread, ThreadKey
+from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Stored, Subject, owner, session_id
+from worker.domain.endings import Kept, TurnKept
+from worker.domain.threads import Thread, ThreadKey
 from worker.ending.outside import Outside, cancel_runs, holding, now, runs, sessions, why
-from worker.erasure import Kept, TurnKept
 from worker.errors import EngineDown, ProviderAway, ProviderPaused, ThreadUnseen, Transient, WorkerError
-from worker.logs import Event
+from worker.telemetry import metrics
+from worker.telemetry.logs import Event
 
 MISSING_FOR = timedelta(days=1)
 """An instance that is in no history may be one that we may not see, or the engine was mixed up: time to notice that."""

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import aiohttp
 import structlog
 
-from worker.domain import Definition, Task, TaskState, Topic, Variable
+from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
 from worker.engine import activities, definitions, info, wire
 from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
@@ -31,7 +31,7 @@ from worker.errors import (
     Unanswered,
     WorkerError,
 )
-from worker.logs import Event
+from worker.telemetry.logs import Event
 
 DEFINITIONS_KEPT = 500
 ROOTS_KEPT = 10_000

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 
 from defusedxml.ElementTree import XMLParser
 
-from worker.domain import Activity, Definition
+from worker.domain.tasks import Activity, Definition
 from worker.errors import BadModel
 
 BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"

@@ -23,7 +23,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from worker import foreign
+from worker.domain import foreign
 from worker.errors import Conflict, EngineDenied, EngineDown, Refused, TooLong
 
 COLLISIONS = frozenset({1, 10000, 10001})

@@ -7,14 +7,14 @@ from urllib.parse import quote
 
 import structlog
 
-from worker import meta
-from worker.domain import META_SUFFIX, THREAD_VARIABLE
+from worker.domain import meta
+from worker.domain.endings import Trace
+from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE
 from worker.engine.failures import describe
 from worker.engine.lists import Lists
 from worker.engine.transport import Transport
-from worker.erasure import Trace
 from worker.errors import EngineDown
-from worker.logs import Event
+from worker.telemetry.logs import Event
 
 AT_ONCE = 200
 """Ids in one question."""

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import quote
 
-from worker.domain import Variable
+from worker.domain.tasks import Variable
 from worker.engine import wire
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.transport import Transport

@@ -10,11 +10,11 @@ from typing import Protocol
 
 import structlog
 
-from worker.clock import monotonic
-from worker.domain import Definition, Task, Topic
+from worker.domain.tasks import Definition, Task, Topic
 from worker.engine.wire import Deployed
 from worker.errors import BadModel, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
-from worker.logs import Event, trace
+from worker.runtime.clock import monotonic
+from worker.telemetry.logs import Event, trace
 
 READS_AT_ONCE = 8
 AFTER_FAILURE = timedelta(seconds=2)

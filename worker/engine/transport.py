@@ -15,9 +15,9 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from worker.clock import monotonic
 from worker.engine.failures import Reply, check, unreachable
 from worker.errors import Permanent
+from worker.runtime.clock import monotonic
 
 CONNECT_SECONDS = 5.0
 ORDINARY = aiohttp.ClientTimeout(total=10, sock_connect=CONNECT_SECONDS)

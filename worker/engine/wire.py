@@ -7,7 +7,7 @@ from typing import Any
 
 from camunda.external_task.external_task import ExternalTask
 
-from worker.domain import Task, Topic, Variable
+from worker.domain.tasks import Task, Topic, Variable
 
 LONGEST_MESSAGE = 666
 """Characters of an error message that engines keep; the column behind it has no more."""

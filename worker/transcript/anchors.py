@@ -6,7 +6,7 @@ from sqlalchemy import Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.domain import Anchor
+from worker.domain.threads import Anchor
 from worker.transcript.database import Database
 from worker.transcript.tables import anchors
 

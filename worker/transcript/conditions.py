@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, and_, column, func, literal_column, or_, select, table, union_all
 
-from worker.conversations import Filter, Limits, MessageFilter
+from worker.domain.conversations import Filter, Limits, MessageFilter
 from worker.transcript.tables import WORDS_INDEX, messages, sessions
 from worker.transcript.words import clean, fts5_query, ts_query
 

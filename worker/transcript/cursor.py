@@ -4,8 +4,8 @@ import base64
 import json
 from datetime import UTC, datetime, timedelta
 
-from worker import foreign
-from worker.conversations import BadCursor
+from worker.domain import foreign
+from worker.errors import BadCursor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = 2**62

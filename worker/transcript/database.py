@@ -12,9 +12,8 @@ from sqlalchemy import URL, Connection, event, make_url, text
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from worker.conversations import TranscriptDown, Unstorable
-from worker.errors import Permanent
-from worker.logs import Event
+from worker.errors import Permanent, TranscriptDown, Unstorable
+from worker.telemetry.logs import Event
 from worker.transcript import migrating
 from worker.transcript.failures import ERRORS, is_damage, translated
 from worker.transcript.file import SAVE, File

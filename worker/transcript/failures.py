@@ -7,7 +7,7 @@ from typing import Any
 from alembic.util import CommandError
 from sqlalchemy import exc as sql
 
-from worker.conversations import TranscriptDown, Unstorable
+from worker.errors import TranscriptDown, Unstorable
 
 ERRORS = (sql.SQLAlchemyError, CommandError, OSError, OverflowError, asyncio.TimeoutError)
 """Everything that a statement or a connection may raise."""

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from worker.conversations import TranscriptDown
+from worker.errors import TranscriptDown
 from worker.transcript.failures import is_damage
 
 DUMP = "sqlite3 COPY .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 NEW"

@@ -8,7 +8,7 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from worker.conversations import TranscriptDown
+from worker.errors import TranscriptDown
 from worker.transcript.failures import NEWER
 from worker.transcript.tables import VERSION_TABLE
 

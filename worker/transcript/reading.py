@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, Select, func, select
 
-from worker.conversations import (
+from worker.domain.conversations import (
     ActivityCounts,
     Counts,
     Filter,

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Table
 
-from worker.conversations import Exchange, Message, Role, Session, Unstorable, message_id, role_of, session_id
+from worker.domain.conversations import Exchange, Message, Role, Session, message_id, role_of, session_id
+from worker.errors import Unstorable
 from worker.transcript.cursor import micros
 from worker.transcript.tables import messages, sessions
 from worker.transcript.words import clean_all, words

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exis
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.conversations import Ended, Exchange, Subject
-from worker.domain import SHARED_SCOPE
+from worker.domain.conversations import Ended, Exchange, Subject
+from worker.domain.threads import SHARED_SCOPE
 from worker.transcript.conditions import seen
 from worker.transcript.database import Database
 from worker.transcript.rows import Values, ending, merged, message_rows, session_row

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.dev.processes import HOST
-from worker.dev.servers import PostgreSQL
+from worker.demo.processes import HOST
+from worker.demo.servers import PostgreSQL
 from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
 
 

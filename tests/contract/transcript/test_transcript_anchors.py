@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from worker.domain import Anchor
+from worker.domain.threads import Anchor
 from worker.transcript import Database, SqlAnchors
 
 AT = datetime(2026, 5, 4, 9, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.transcript.conftest import sqlite_place
 from tests.flow.command import assistant_worker
-from worker.dev.stage import PYTHON_ENVIRONMENT
+from worker.demo.stage import PYTHON_ENVIRONMENT
 
 
 class Writer:

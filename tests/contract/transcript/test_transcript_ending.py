@@ -9,15 +9,7 @@ import pytest
 
 from tests.contract.transcript.conftest import Place
 from tests.records import KEY, START, exchange, key
-from worker.conversations import (
-    EVERYTHING,
-    Ended,
-    Filter,
-    MessageFilter,
-    Session,
-    Subject,
-    session_id,
-)
+from worker.domain.conversations import EVERYTHING, Ended, Filter, MessageFilter, Session, Subject, session_id
 from worker.transcript import SqlConversations, SqlTranscript, open_database
 
 INSTANCE = Subject("default", instance="instance-1")

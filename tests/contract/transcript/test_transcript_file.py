@@ -11,7 +11,8 @@ import structlog
 
 from tests.contract.transcript.conftest import sqlite_place
 from tests.records import exchange
-from worker.conversations import EVERYTHING, Filter, TranscriptDown
+from worker.domain.conversations import EVERYTHING, Filter
+from worker.errors import TranscriptDown
 from worker.transcript import SqlConversations, SqlTranscript, open_database
 from worker.transcript import file as file_module
 from worker.transcript.file import DUMP, File

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from tests.records import KEY, START, exchange, key
-from worker.conversations import (
+from worker.domain.conversations import (
     EVERYTHING,
     ActivityCounts,
-    BadCursor,
     Filter,
     Limits,
     MessageFilter,
@@ -19,7 +18,8 @@ from worker.conversations import (
     Stored,
     session_id,
 )
-from worker.domain import Outcome
+from worker.domain.threads import Outcome
+from worker.errors import BadCursor
 from worker.transcript import SqlConversations, SqlTranscript, reading
 
 SESSION = MessageFilter(session_id=session_id(KEY))

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from tests.contract.transcript.conftest import Place, postgresql_place
 from tests.records import exchange
 from tests.waiting import wait_until
-from worker.conversations import EVERYTHING, Filter, TranscriptDown
-from worker.dev.servers import PostgreSQL
-from worker.errors import Permanent
+from worker.demo.servers import PostgreSQL
+from worker.domain.conversations import EVERYTHING, Filter
+from worker.errors import Permanent, TranscriptDown
 from worker.transcript import SqlConversations, SqlTranscript, address, database, open_database
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from tests.contract.transcript.conftest import Place
 from tests.records import KEY, START, exchange, key
-from worker.conversations import (
+from worker.domain.conversations import (
     EVERYTHING,
     PROVIDER_ROLES,
     Exchange,
@@ -25,11 +25,11 @@ from worker.conversations import (
     MessageFilter,
     Role,
     Session,
-    Unstorable,
     every,
     session_id,
 )
-from worker.domain import Outcome
+from worker.domain.threads import Outcome
+from worker.errors import Unstorable
 from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
 from worker.transcript.tables import VERSION_TABLE, metadata
 

@@ -6,7 +6,7 @@ import sys
 from sqlalchemy import text
 
 from tests.records import exchange, key
-from worker.conversations import Subject
+from worker.domain.conversations import Subject
 from worker.transcript import SqlTranscript, open_database
 
 

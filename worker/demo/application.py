@@ -1,0 +1,120 @@
+"""The process applications of a folder: what the demo deploys and starts, and what the models say of their steps."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+from xml.etree.ElementTree import Element
+
+from defusedxml import ElementTree
+
+from worker.demo.rest import Completed, Failed
+
+BPMN: Final = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
+CAMUNDA: Final = "{http://camunda.org/schema/1.0/bpmn}"
+
+Node = tuple[str, str]
+"""Key of a process and id of a node in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that an assistant answers. `sharing` says whose conversation it is, as `service.thread` does."""
+
+    assistant: str
+    output: str
+    sharing: str
+
+    def conversation(self, done: Completed, root: str) -> tuple[str, str]:
+        """What tells the conversation of this completed step from others, in an instance that `root` has called."""
+        scopes = {"root": root, "activity": done.task, "business-key": "business key"}
+        return scopes.get(self.sharing, done.instance), self.assistant
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One process with its sample, and whatever is deployed beside it.
+
+    `folders` are deployed one by one. Names, steps and forms are those of all models; a form is the defaults of its
+    fields. `is_plain`: one assistant answers in one process, so that nobody needs to be told which.
+    """
+
+    key: str
+    name: str
+    folders: Sequence[Sequence[Path]]
+    variables_file: Path
+    variables: Mapping[str, Any]
+    assistants: Path
+    names: Mapping[Node, str]
+    steps: Mapping[Node, Step]
+    forms: Mapping[Node, Mapping[str, str]]
+    is_plain: bool
+
+    @classmethod
+    def read(cls, folder: Path, key: str) -> Self:
+        """Read the application `key` of a folder that has one in each folder. Failed: there is none of that name."""
+        _known(folder, key)
+        nodes = [node for model in sorted(folder.glob("*/*.bpmn")) for node in _nodes(model)]
+        ours = [node for model in sorted(folder.glob(f"{key}/*.bpmn")) for node in _nodes(model)]
+        steps = {place: step for place, element in nodes if (step := _step(element))}
+        answering = {(steps[place].assistant, place[0]) for place, _ in ours if place in steps}
+        variables = folder / key / f"{key}.json"
+        return cls(
+            key=key,
+            name=_process(folder / key / f"{key}.bpmn").get("name") or key,
+            folders=[files for each in sorted(folder.iterdir()) if (files := _deployed(each))],
+            variables_file=variables,
+            variables=json.loads(variables.read_text("utf-8")),
+            assistants=folder / "assistants",
+            names={place: " ".join((element.get("name") or place[1]).split()) for place, element in nodes},
+            steps=steps,
+            forms={place: form for place, element in nodes if (form := _form(element))},
+            is_plain=len(answering) == 1,
+        )
+
+    @property
+    def subject(self) -> str:
+        """What the sample is about: its first variable that is a text."""
+        texts = (str(each["value"]) for each in self.variables.values() if each["type"] == "String")
+        return next(texts, self.name)
+
+
+def _known(folder: Path, key: str) -> None:
+    keys = sorted(path.stem for path in folder.glob("*/*.json") if path.stem == path.parent.name)
+    if not keys:
+        raise Failed(f"{folder} has no process applications: the demo runs from a checkout of the project")
+    if key not in keys:
+        raise Failed(f"there is no process {key!r} in {folder}; there are {', '.join(keys)}")
+
+
+def _deployed(folder: Path) -> list[Path]:
+    models = sorted(folder.glob("*.bpmn"))
+    return [*models, *sorted(folder.glob("*.schema.json"))] if models else []
+
+
+def _process(model: Path) -> Element:
+    process: Element | None = ElementTree.fromstring(model.read_text("utf-8")).find(f"{BPMN}process")
+    if process is None:
+        raise Failed(f"{model} has no process in it")
+    return process
+
+
+def _nodes(model: Path) -> Iterator[tuple[Node, Element]]:
+    process = _process(model)
+    key = process.get("id", "")
+    yield from (((key, element.get("id", "")), element) for element in process.iter() if element.get("id"))
+
+
+def _step(element: Element) -> Step | None:
+    pairs = element.iterfind(f"{BPMN}extensionElements/{CAMUNDA}properties/{CAMUNDA}property")
+    said: dict[str, str] = {pair.get("name", ""): pair.get("value", "") for pair in pairs}
+    if said.get("service.type") != "assistant":
+        return None
+    output = said.get("data.output") or str(element.get("id"))
+    return Step(said.get("service.name", ""), output, said.get("service.thread", "instance"))
+
+
+def _form(element: Element) -> dict[str, str]:
+    fields = element.iterfind(f"{BPMN}extensionElements/{CAMUNDA}formData/{CAMUNDA}formField")
+    return {field.get("id", ""): field.get("defaultValue", "") for field in fields}

@@ -1,0 +1,279 @@
+"""The calls that OpenAI offers: conversations, their items, responses, models. Nothing more, above all no list."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from worker.demo.model import wire
+from worker.demo.model.store import Conversation, Store, Turn
+from worker.demo.model.turns import Turns
+from worker.demo.model.wire import ApiError, Json, invalid, missing, model_not_found
+
+MODELS: Final = frozenset(
+    {"gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5-mini", "gpt-5-nano", "o4-mini", "scripted"}
+)
+CONTEXT_TOKENS: Final = 128_000
+MIN_OUTPUT_TOKENS: Final = 16
+MAX_TEMPERATURE: Final = 2
+PAGE, MAX_PAGE = 20, 100
+
+PARAMETERS: Final = frozenset(
+    {
+        "background",
+        "background_options",
+        "context_management",
+        "conversation",
+        "include",
+        "input",
+        "instructions",
+        "max_output_tokens",
+        "max_tool_calls",
+        "metadata",
+        "model",
+        "moderation",
+        "parallel_tool_calls",
+        "previous_response_id",
+        "prompt",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "reasoning",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "text",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "truncation",
+        "user",
+    }
+)
+"""What responses.create takes. Others are refused, as OpenAI does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request: the names in its path, its query, its body as JSON, the effects that its turn is to heed, and whose
+    key it came with.
+    """
+
+    names: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Any
+    empty: bool
+    effect: Mapping[str, Any]
+    account: str = ""
+
+    def json(self) -> Json:
+        """The body, which must be an object; none at all counts as an empty one."""
+        if self.body is None and self.empty:
+            return {}
+        if not isinstance(self.body, dict):
+            raise ApiError(400, "We could not parse the JSON body of your request.")
+        return self.body
+
+
+Handler = Callable[[Asked], Awaitable[web.Response]]
+
+
+class Api:
+    """The handlers under /v1. They raise ApiError for what OpenAI refuses."""
+
+    def __init__(self, store: Store, turns: Turns, models: set[str]) -> None:
+        self._store = store
+        self._turns = turns
+        self._models = models
+
+    def routes(self) -> list[tuple[str, str, str, Handler]]:
+        """Method, path, name of the call, handler."""
+        one, item = "/v1/conversations/{conversation}", "/v1/conversations/{conversation}/items/{item}"
+        response = "/v1/responses/{response}"
+        return [
+            ("POST", "/v1/conversations", "conversations.create", self._create),
+            ("GET", one, "conversations.retrieve", self._retrieve),
+            ("POST", one, "conversations.update", self._update),
+            ("DELETE", one, "conversations.delete", self._delete),
+            ("POST", f"{one}/items", "items.create", self._add_items),
+            ("GET", f"{one}/items", "items.list", self._list_items),
+            ("GET", item, "items.retrieve", self._retrieve_item),
+            ("DELETE", item, "items.delete", self._delete_item),
+            ("POST", "/v1/responses", "responses.create", self._respond),
+            ("GET", response, "responses.retrieve", self._retrieve_response),
+            ("DELETE", response, "responses.delete", self._delete_response),
+            ("POST", f"{response}/cancel", "responses.cancel", self._cancel_response),
+            ("GET", "/v1/models", "models.list", self._list_models),
+            ("GET", "/v1/models/{model}", "models.retrieve", self._retrieve_model),
+        ]
+
+    async def _create(self, asked: Asked) -> web.Response:
+        body = asked.json()
+        items = wire.items(body.get("items") or [], "items", limit=wire.MAX_ITEMS)
+        conversation = Conversation(wire.new_id("conv"), wire.metadata(body.get("metadata")), items)
+        conversation.account = asked.account
+        self._store.keep(conversation)
+        return web.json_response(conversation.shown())
+
+    def _conversation(self, asked: Asked) -> Conversation:
+        return self._store.conversation(asked.names["conversation"], asked.account)
+
+    async def _retrieve(self, asked: Asked) -> web.Response:
+        return web.json_response(self._conversation(asked).shown())
+
+    async def _update(self, asked: Asked) -> web.Response:
+        conversation = self._conversation(asked)
+        conversation.metadata = wire.metadata(asked.json().get("metadata"))
+        self._store.keep(conversation)
+        return web.json_response(conversation.shown())
+
+    async def _delete(self, asked: Asked) -> web.Response:
+        conversation = self._conversation(asked)
+        conversation.deleted = True
+        self._store.keep(conversation)
+        return _deleted(conversation.id, "conversation.deleted")
+
+    async def _add_items(self, asked: Asked) -> web.Response:
+        conversation = self._conversation(asked)
+        items = wire.items(asked.json().get("items"), "items", limit=wire.MAX_ITEMS)
+        conversation.items += items
+        self._store.keep(conversation)
+        return _page(items, more=False)
+
+    async def _list_items(self, asked: Asked) -> web.Response:
+        conversation = self._conversation(asked)
+        limit, order = _limit(asked), asked.query.get("order", "desc")
+        if order not in {"asc", "desc"}:
+            raise invalid("order", "expected one of 'asc' and 'desc'.")
+        items = conversation.items[::-1] if order == "desc" else conversation.items
+        if after := asked.query.get("after"):
+            items = items[items.index(_found(conversation, after)) + 1 :]
+        return _page(items[:limit], more=len(items) > limit)
+
+    async def _retrieve_item(self, asked: Asked) -> web.Response:
+        return web.json_response(_found(self._conversation(asked), asked.names["item"]))
+
+    async def _delete_item(self, asked: Asked) -> web.Response:
+        conversation = self._conversation(asked)
+        conversation.items.remove(_found(conversation, asked.names["item"]))
+        self._store.keep(conversation)
+        return web.json_response(conversation.shown())
+
+    async def _respond(self, asked: Asked) -> web.Response:
+        body = asked.json()
+        conversation = self._checked(body, asked.account)
+        turn = Turn(wire.response(body, conversation), wire.items(body.get("input") or [], "input"), asked.account)
+        self._check_length(turn)
+        task = self._turns.start(turn, asked.effect)
+        if body.get("background"):
+            self._store.keep(turn)
+        else:
+            await asyncio.shield(task)  # it lands, whether or not anybody still waits for it
+        return web.json_response(turn.response)
+
+    def _checked(self, body: Json, account: str) -> str | None:
+        """Refuses what OpenAI refuses before a turn begins; returns the conversation's id."""
+        for name in body.keys() - PARAMETERS:
+            raise ApiError(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+        if not isinstance(body.get("model"), str):
+            raise missing("model")
+        if body["model"] not in self._models:
+            raise model_not_found(body["model"])
+        _check_numbers(body)
+        if body.get("stream"):
+            raise ApiError(400, "This server does not stream.", param="stream", code="unsupported_parameter")
+        if body.get("background") and body.get("store") is False:
+            raise ApiError(400, "Background responses need 'store' to be true.", param="background")
+        return self._context(body, account)
+
+    def _context(self, body: Json, account: str) -> str | None:
+        """The conversation that a turn belongs to, if it exists; a previous response must exist too."""
+        conversation, previous = body.get("conversation"), body.get("previous_response_id")
+        if conversation and previous:
+            text = "Mutually exclusive parameters: provide only one of 'previous_response_id' and 'conversation'."
+            raise ApiError(400, text, param="previous_response_id", code="mutually_exclusive_parameters")
+        if previous and previous not in self._store.turns:
+            text = f"Previous response with id '{previous}' not found."
+            raise ApiError(400, text, param="previous_response_id", code="previous_response_not_found")
+        if not conversation:
+            return None
+        named = conversation.get("id") if isinstance(conversation, dict) else conversation
+        return self._store.conversation(str(named), account).id
+
+    def _check_length(self, turn: Turn) -> None:
+        if wire.tokens(*map(wire.text_of, [*self._store.history(turn), *turn.input])) > CONTEXT_TOKENS:
+            text = "Your input exceeds the context window of this model. Please adjust your input and try again."
+            raise ApiError(400, text, param="input", code="context_length_exceeded")
+
+    def _turn(self, asked: Asked) -> Turn:
+        response = asked.names["response"]
+        turn = self._store.turns.get(response)
+        if turn is None or turn.account != asked.account:
+            raise ApiError(404, f"Response with id '{response}' not found.")
+        return turn
+
+    async def _retrieve_response(self, asked: Asked) -> web.Response:
+        return web.json_response(self._turn(asked).response)
+
+    async def _delete_response(self, asked: Asked) -> web.Response:
+        turn = self._turn(asked)
+        self._store.drop(turn)
+        return _deleted(turn.id, "response.deleted")
+
+    async def _cancel_response(self, asked: Asked) -> web.Response:
+        turn = self._turn(asked)
+        if not turn.response["background"]:
+            raise ApiError(400, "Only responses created with 'background' set to true can be cancelled.")
+        await self._turns.cancel(turn)
+        return web.json_response(turn.response)
+
+    async def _list_models(self, _asked: Asked) -> web.Response:
+        return web.json_response({"object": "list", "data": [_model(name) for name in sorted(self._models)]})
+
+    async def _retrieve_model(self, asked: Asked) -> web.Response:
+        if (name := asked.names["model"]) not in self._models:
+            raise model_not_found(name)
+        return web.json_response(_model(name))
+
+
+def _check_numbers(body: Json) -> None:
+    temperature, tokens = body.get("temperature"), body.get("max_output_tokens")
+    if temperature is not None and not 0 <= temperature <= MAX_TEMPERATURE:
+        raise invalid("temperature", f"expected 0 to {MAX_TEMPERATURE}, got {temperature}.", "decimal_out_of_range")
+    if tokens is not None and tokens < MIN_OUTPUT_TOKENS:
+        text = f"expected at least {MIN_OUTPUT_TOKENS}, got {tokens}."
+        raise invalid("max_output_tokens", text, "integer_below_min_value")
+
+
+def _limit(asked: Asked) -> int:
+    text = asked.query.get("limit", str(PAGE))
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PAGE:
+        raise invalid("limit", f"expected 1 to {MAX_PAGE}, got {text}.")
+    return int(text)
+
+
+def _found(conversation: Conversation, item: str) -> Json:
+    """An item, or a 404 that names the conversation too, and still does not say that it is gone."""
+    for candidate in conversation.items:
+        if candidate["id"] == item:
+            return candidate
+    raise ApiError(404, f"Item with id '{item}' not found in conversation '{conversation.id}'.")
+
+
+def _page(items: list[Json], *, more: bool) -> web.Response:
+    first, last = (items[0]["id"], items[-1]["id"]) if items else (None, None)
+    return web.json_response({"object": "list", "data": items, "first_id": first, "last_id": last, "has_more": more})
+
+
+def _deleted(name: str, kind: str) -> web.Response:
+    return web.json_response({"id": name, "object": kind, "deleted": True})
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 1_750_000_000, "owned_by": "system"}

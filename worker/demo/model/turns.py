@@ -1,0 +1,206 @@
+"""How a response comes about: it locks its conversation, takes its time, and lands input and output at once."""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from worker.demo.model import answers
+from worker.demo.model.store import Store, Turn
+from worker.demo.model.wire import (
+    TOKEN_CHARACTERS,
+    ApiError,
+    Json,
+    message,
+    message_of,
+    new_id,
+    now,
+    text_of,
+    text_part,
+    tokens,
+    usage,
+)
+
+LANDING: Final = frozenset({"completed", "incomplete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a turn ends."""
+
+    output: list[Json]
+    status: str = "completed"
+    reason: str | None = None
+    error: Json | None = None
+
+
+def _parts(text: str, options: Mapping[str, Any]) -> list[str]:
+    """Cuts a text into pieces that give the text again when joined."""
+    count = int(options.get("count", 3))
+    size = -(-len(text) // count) or 1
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+def _incomplete(reason: str) -> Callable[[str, Mapping[str, Any]], Result]:
+    def outcome(text: str, _options: Mapping[str, Any]) -> Result:
+        return Result([message("assistant", [text[: len(text) // 2]], status="incomplete")], "incomplete", reason)
+
+    return outcome
+
+
+def _refused(_text: str, options: Mapping[str, Any]) -> Result:
+    refusal = options.get("text", "I'm sorry, but I can't help with that.")
+    return Result([message_of("assistant", [{"type": "refusal", "refusal": refusal}])])
+
+
+def _failed(_text: str, options: Mapping[str, Any]) -> Result:
+    code = options.get("code", "server_error")
+    return Result([], "failed", error={"code": code, "message": "The model failed to generate a response."})
+
+
+def _phased(text: str, options: Mapping[str, Any]) -> Result:
+    """Says something on the way to the answer, as newer models do."""
+    said = options.get("text", "Let me look at that first.")
+    phases = {"commentary": said, "final_answer": text}
+    return Result([message("assistant", [text]) | {"phase": phase} for phase, text in phases.items()])
+
+
+OUTCOMES: Final[Mapping[str, Callable[[str, Mapping[str, Any]], Result]]] = {
+    "completed": lambda text, _: Result([message("assistant", [text])]),
+    "phased": _phased,
+    "refused": _refused,
+    "filtered": _incomplete("content_filter"),
+    "incomplete": _incomplete("max_output_tokens"),
+    "failed": _failed,
+    "empty": lambda _text, _: Result([]),
+    "blank": lambda _text, _: Result([message("assistant", [""])]),
+    "reasoning_only": lambda _text, _: Result([_reasoning()]),
+    "parts": lambda text, options: Result(
+        [message_of("assistant", [text_part(part) for part in _parts(text, options)])]
+    ),
+    "messages": lambda text, options: Result([message("assistant", [part]) for part in _parts(text, options)]),
+}
+
+
+def _reasoning() -> Json:
+    return {"id": new_id("rs"), "type": "reasoning", "summary": []}
+
+
+@dataclass(slots=True)
+class Script:
+    """What is answered, and how fast: literal answers first, then the scripted ones."""
+
+    latency: timedelta = timedelta(0)
+    literal: list[tuple[re.Pattern[str], str]] = field(default_factory=list)
+
+    def text(self, question: str, history: Sequence[Json], wanted: Mapping[str, Any]) -> str:
+        """The answer, in the form that was wanted."""
+        for pattern, text in self.literal:
+            if pattern.search(question):
+                return text
+        earlier = [answers.Message(item["role"], text_of(item)) for item in history if item.get("type") == "message"]
+        return answers.formed(answers.answer(question, earlier), question, wanted)
+
+
+class Turns:
+    """The turns that run. Nothing of one is to be seen on its conversation before it lands."""
+
+    def __init__(self, store: Store) -> None:
+        self.script = Script()
+        self.locked: dict[str, str] = {}
+        self._store = store
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._gates: dict[str, asyncio.Event] = {}
+
+    def start(self, turn: Turn, effect: Mapping[str, Any]) -> asyncio.Task[None]:
+        """Locks the conversation and lets the turn run, whoever waits for it. ApiError 400 while another one runs."""
+        conversation = turn.conversation_id
+        if conversation in self.locked:
+            text = "Another process is currently operating on this conversation. Please retry in a few seconds."
+            raise ApiError(400, text, param="conversation", code="conversation_locked")
+        if conversation:
+            self.locked[conversation] = turn.id
+        task = asyncio.create_task(self._run(turn, effect), name=f"turn {turn.id}")
+        self._tasks[turn.id] = task
+        task.add_done_callback(lambda _: self._ended(turn))  # also runs for a task that is cancelled before its start
+        return task
+
+    def _ended(self, turn: Turn) -> None:
+        self._tasks.pop(turn.id, None)
+        if turn.conversation_id:
+            self.locked.pop(turn.conversation_id, None)
+
+    async def _run(self, turn: Turn, effect: Mapping[str, Any]) -> None:
+        if effect.get("queued"):
+            await asyncio.Event().wait()
+        turn.response["status"] = "in_progress"
+        seconds = self.script.latency.total_seconds() + effect.get("during", 0)
+        if seconds:
+            await asyncio.sleep(seconds)
+        if "hold" in effect:
+            await self._gate(effect["hold"]).wait()
+        self._finish(turn, effect)
+
+    def _finish(self, turn: Turn, effect: Mapping[str, Any]) -> None:
+        """Everything from the answer to the landing happens in one step of the event loop."""
+        history = self._store.history(turn)
+        result = self._result(turn, history, effect)
+        reasons = turn.response["model"].startswith(("gpt-5", "o")) and result.output
+        output = [_reasoning(), *result.output] if reasons else result.output
+        read = tokens(turn.response["instructions"] or "", *map(text_of, [*history, *turn.input]))
+        turn.response |= {
+            "status": result.status,
+            "completed_at": now() if result.status == "completed" else None,
+            "output": output,
+            "error": result.error,
+            "incomplete_details": {"reason": result.reason} if result.reason else None,
+            "usage": usage(read, tokens(*map(text_of, output))),
+        }
+        (self._store.land if result.status in LANDING else self._store.keep)(turn)
+
+    def _result(self, turn: Turn, history: Sequence[Json], effect: Mapping[str, Any]) -> Result:
+        question = next((text_of(item) for item in reversed(turn.input) if item.get("role") == "user"), "")
+        text = effect.get("answer")
+        if text is None:
+            text = self.script.text(question, history, turn.response["text"]["format"])
+        wanted = effect.get("outcome", "completed")
+        options = {"name": wanted} if isinstance(wanted, str) else wanted
+        limit = turn.response["max_output_tokens"]
+        if limit and tokens(text) > limit and options["name"] == "completed":
+            cut = message("assistant", [text[: limit * TOKEN_CHARACTERS]], status="incomplete")
+            return Result([cut], "incomplete", "max_output_tokens")
+        return OUTCOMES[options["name"]](text, options)
+
+    async def cancel(self, turn: Turn) -> None:
+        """Stops a running turn; nothing of it lands. One that has ended stays as it is."""
+        task = self._tasks.get(turn.id)
+        if task:
+            task.cancel()
+            await asyncio.wait([task])
+            if task.cancelled():
+                turn.response["status"] = "cancelled"
+                self._store.keep(turn)
+
+    def resume(self) -> None:
+        """Goes on with the background turns that the last server left running."""
+        for turn in list(self._store.turns.values()):
+            if turn.response["status"] in {"queued", "in_progress"}:
+                self.start(turn, {})
+
+    def release(self, gate: str) -> None:
+        """Lets the turns go that wait at this gate, and those that come to it later."""
+        self._gate(gate).set()
+
+    def _gate(self, name: str) -> asyncio.Event:
+        return self._gates.setdefault(name, asyncio.Event())
+
+    async def stop(self) -> None:
+        """Ends what runs, as the death of a server would: nothing lands."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._gates.clear()

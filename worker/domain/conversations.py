@@ -1,0 +1,389 @@
+"""What the transcript keeps of conversations, and how its readers ask for it.
+
+A session is everything that is said under one thread key; a recreated thread goes on in the same session. Ids of
+sessions and messages follow from what they are of, so whoever writes them again writes the same rows. Every time is
+aware and UTC.
+"""
+
+import hashlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, TypeVar
+
+from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, Outcome, ThreadKey
+from worker.errors import Unstorable
+
+T = TypeVar("T")
+
+
+class Role(StrEnum):
+    """Who speaks, in the words of the record."""
+
+    USER = "user"
+    AGENT = "agent"
+    SYSTEM = "system"
+
+
+PROVIDER_ROLES: Mapping[str, Role] = {
+    "user": Role.USER,
+    "human": Role.USER,
+    "assistant": Role.AGENT,
+    "agent": Role.AGENT,
+    "model": Role.AGENT,
+    "ai": Role.AGENT,
+    "system": Role.SYSTEM,
+    "developer": Role.SYSTEM,
+}
+"""Providers' words for who speaks. This is the one place where they become ours."""
+
+
+def role_of(provider_role: str) -> Role:
+    """Return the record's word for a provider's. Raises Unstorable, which names it."""
+    try:
+        return PROVIDER_ROLES[provider_role]
+    except KeyError:
+        raise Unstorable(f"no role of the record is known for the provider's {provider_role[:40]!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One question and its answer, as handed to the record.
+
+    `engine`, task id and attempt name it: what comes again under the same name is not written again. `asked_as` and
+    `answered_as` are the provider's roles. `use` and `recovered` as in the turn's record. `seconds` is how long the
+    answer took. `user` is the person who asked, None where a process did. `anchor` names the account that the thread is
+    in.
+    """
+
+    key: ThreadKey
+    task_id: str
+    attempt: int
+    process_instance_id: str
+    activity_id: str
+    definition_id: str
+    definition_key: str
+    question: str
+    answer: str
+    asked_at: datetime
+    answered_at: datetime
+    activity_name: str = ""
+    definition_version: int | None = None
+    business_key: str | None = None
+    assistant_version: str | None = None
+    thread_id: str | None = None
+    generation: int | None = None
+    anchor: str | None = None
+    outcome: Outcome = Outcome.OK
+    detail: str = ""
+    response_id: str | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    use: str = "reused"
+    recovered: str | None = None
+    repaired: bool = False
+    seconds: float | None = None
+    user: str | None = None
+    asked_as: str = "user"
+    answered_as: str = "assistant"
+
+    @property
+    def owner_id(self) -> str | None:
+        """The instance that the session belongs to and ends with; None if instances share it by business key."""
+        subject = owner(self.key, self.process_instance_id)
+        return subject.instance if subject else None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A turn with exchanges that the transcript may not have, by attempt. The ticket tells one claim from another.
+
+    `unreadable` are attempts of which nobody can read what stands there. `newer`: some of it only a newer worker can
+    read, to which it is left.
+    """
+
+    turn: str
+    ticket: str
+    exchanges: Mapping[int, Exchange]
+    unreadable: frozenset[int] = frozenset()
+    newer: bool = False
+
+
+def session_id(key: ThreadKey) -> str:
+    """Name the session of a thread key: 32 hex digits, no two keys alike."""
+    return _digest("session", key.engine, key.tenant, key.scope, key.assistant)
+
+
+def message_id(engine: str, task_id: str, attempt: int, role: Role) -> str:
+    """Name one side of an exchange: 32 hex digits."""
+    return _digest("message", engine, task_id, str(attempt), role)
+
+
+def _digest(*parts: str | None) -> str:
+    # Lengths keep parts apart, and None from the empty text.
+    named = b"".join(
+        b"-;" if part is None else b"%d:%b;" % (len(raw), raw)
+        for part in parts
+        for raw in [b"" if part is None else part.encode(errors="surrogatepass")]
+    )
+    return hashlib.sha256(named).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One conversation. Process facts are those of its earliest exchange, assistant and thread of its latest.
+
+    `process_instance_id` is None where instances share it by business key. `messages` is counted when it is read.
+    `duration_seconds` is set with `ended_at`. `thread_erased_at`: since then the provider has nothing of it any more.
+    """
+
+    id: str
+    kind: str
+    engine: str
+    scope: str
+    process_instance_id: str | None
+    definition_key: str
+    definition_version: int | None
+    business_key: str | None
+    tenant: str | None
+    assistant: str
+    assistant_version: str | None
+    thread_id: str | None
+    generation: int | None
+    user: str | None
+    started_at: datetime
+    last_at: datetime
+    ended_at: datetime | None
+    duration_seconds: float | None
+    is_active: bool
+    messages: int
+    thread_erased_at: datetime | None = None
+    anonymised_at: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> ThreadKey:
+        """The thread that it is of."""
+        return ThreadKey(self.engine, self.scope, self.assistant, self.tenant)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One side of an exchange. Positions grow with time within a session; a question stands right before its answer.
+
+    The answer carries response, model, tokens, `processing_seconds`, and in `metadata` outcome, detail, use,
+    recovered and repaired.
+    """
+
+    id: str
+    session_id: str
+    position: int
+    role: Role
+    content: str
+    attachment_url: str | None
+    process_instance_id: str
+    definition_id: str
+    task_id: str
+    activity_id: str
+    activity_name: str
+    attempt: int
+    thread_id: str | None
+    generation: int | None
+    response_id: str | None
+    model: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    processing_seconds: float | None
+    created_at: datetime
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A process instance that an assistant spoke in, by what the record knows of it.
+
+    `is_active`: one of its conversations has not ended. Shared conversations count with what was said in it.
+    """
+
+    id: str
+    engine: str
+    definition_id: str
+    definition_key: str
+    definition_version: int | None
+    business_key: str | None
+    tenant: str | None
+    started_at: datetime
+    last_at: datetime
+    is_active: bool
+    sessions: int
+    messages: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityCounts:
+    """What was said at one activity of an instance. A turn is one task; `attempts` counts its repetitions too.
+
+    `seconds` is the sum over all answers. `outcome` is that of the newest answer.
+    """
+
+    id: str
+    name: str
+    turns: int
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    seconds: float
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What messages name that the provider may have: conversations, each with its anchor as far as that is known, and
+    stored responses, each with the conversation that it was given on.
+    """
+
+    threads: Mapping[str, str | None] = field(default_factory=dict)
+    responses: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A message that a search found, with the place that shows why. `excerpt` is plain text."""
+
+    message_id: str
+    session_id: str
+    process_instance_id: str
+    activity_id: str
+    activity_name: str
+    assistant: str
+    business_key: str | None
+    role: Role
+    position: int
+    created_at: datetime
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much there is, counted when asked."""
+
+    sessions: int
+    active_sessions: int
+    instances: int
+    messages: int
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list. `next` is the cursor of the page behind it, None at the end."""
+
+    items: Sequence[T]
+    next: str | None
+
+
+async def every(read: Callable[[str | None], Awaitable[Page[T]]]) -> AsyncGenerator[T, None]:
+    """Yield each item of a list, page by page. `read` takes the cursor of a page, None for the first one."""
+    after = None
+    while True:
+        page = await read(after)
+        for item in page.items:
+            yield item
+        if (after := page.next) is None:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a reader may see; None sets no limit. None among the tenants stands for conversations without tenant.
+
+    A limit to instances hides conversations that instances share by business key.
+    """
+
+    tenants: frozenset[str | None] | None = None
+    instances: frozenset[str] | None = None
+
+
+EVERYTHING = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which sessions are wanted; None leaves a field open.
+
+    `instance` also finds shared sessions in which it spoke. The time span wants some of the session in it: `since`
+    belongs to it, `until` does not. `ended_until` is the latest end that is wanted.
+    """
+
+    engine: str | None = None
+    instance: str | None = None
+    business_key: str | None = None
+    definition_key: str | None = None
+    assistant: str | None = None
+    tenants: frozenset[str] | None = None
+    active: bool | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    ended_until: datetime | None = None
+    thread_erased: bool | None = None
+    anonymised: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFilter:
+    """Which messages are wanted: of a session, of an instance, of one of its activities, of an engine."""
+
+    session_id: str | None = None
+    instance: str | None = None
+    activity_id: str | None = None
+    engine: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose record ends: one process instance's, or a business key's. Exactly one of the two is set.
+
+    `tenants` says whose; None those of all, None among them the one of processes without tenant. With an instance it
+    leaves out what processes of other tenants said on threads that are named after this one.
+    """
+
+    engine: str
+    instance: str | None = None
+    business_key: str | None = None
+    tenants: frozenset[str | None] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.instance is None) == (self.business_key is None):
+            raise ValueError("a subject is an instance or a business key")
+
+    @property
+    def limits(self) -> Limits:
+        """What of the record may be its."""
+        return Limits(tenants=self.tenants)
+
+    @property
+    def ordered_tenants(self) -> tuple[str | None, ...] | None:
+        """The tenants in the same order always, to be written down."""
+        return None if self.tenants is None else tuple(sorted(self.tenants, key=lambda tenant: tenant or ""))
+
+
+def owner(key: ThreadKey, instance: str | None) -> Subject | None:
+    """Tell with whose end a thread ends; None where nobody can. `instance` is one that speaks, or spoke, on it."""
+    if key.scope.startswith(SHARED_SCOPE):
+        shared_by = key.scope.removeprefix(SHARED_SCOPE)
+        return Subject(key.engine, business_key=shared_by, tenants=frozenset([key.tenant]))
+    instance = instance if key.scope.startswith(TASK_SCOPE) else key.scope
+    return Subject(key.engine, instance=instance) if instance else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many rows a step of ending changed."""
+
+    sessions: int
+    messages: int

@@ -1,0 +1,170 @@
+"""What is left of conversations when processes are over, and the receipt of taking it away."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from worker.domain.conversations import Subject, owner
+from worker.domain.threads import SHARED_SCOPE, Thread, ThreadKey
+
+
+class Store(StrEnum):
+    """Where something of a conversation can lie."""
+
+    PROVIDER = "provider"
+    REDIS = "redis"
+    TRANSCRIPT = "transcript"
+    ENGINE = "engine"
+
+
+class Status(StrEnum):
+    """How it stands with one thing: gone, to be tried again, not to be removed, or gone on a person's word.
+
+    What is accepted was not to be seen with the key in use, and a person has said that it is gone.
+    """
+
+    REMOVED = "removed"
+    OPEN = "open"
+    STAYS = "stays"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to remove: a conversation, a thread's keys, messages, an instance's variables.
+
+    `count` is how much went: items, keys, messages, variables. `why` says what keeps it, without any message text.
+    `anchor` names the account that something at the provider is in, as far as anybody knows it.
+    """
+
+    store: Store
+    what: str
+    key: ThreadKey | None = None
+    status: Status = Status.OPEN
+    at: datetime | None = None
+    count: int = 0
+    why: str = ""
+    anchor: str | None = None
+
+    @property
+    def name(self) -> tuple[Store, str]:
+        """What tells it from other steps."""
+        return self.store, self.what
+
+    def removed(self, count: int, at: datetime, why: str = "") -> "Step":
+        """Say that it is done."""
+        return replace(self, status=Status.REMOVED, count=self.count + count, at=at, why=why)
+
+    def accepted(self, at: datetime) -> "Step":
+        """Say that a person takes it for gone."""
+        return replace(self, status=Status.ACCEPTED, at=at, why="not seen with this key; said to be gone by a person")
+
+    def kept(self, why: str, status: Status = Status.OPEN) -> "Step":
+        """Say what keeps it."""
+        return replace(self, status=status, why=why)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """An order to erase one instance or business key, and what became of it.
+
+    It is complete when every store was looked into and nothing is open. `forced`: also if an instance runs.
+    `look_again_at`: an exchange may have been on its way to the transcript, which is looked at once more from then on.
+    `tenants` as in `Subject`, in the order of their names. `results`: what assistants said is also taken from the
+    process variables that steps work with. `absent`: a person says that what the key cannot see is gone.
+    """
+
+    id: str
+    engine: str
+    instance: str | None
+    business_key: str | None
+    ordered_at: datetime
+    forced: bool = False
+    steps: tuple[Step, ...] = ()
+    look_again_at: datetime | None = None
+    completed_at: datetime | None = None
+    tenants: tuple[str | None, ...] | None = None
+    results: bool = False
+    absent: bool = False
+
+    @property
+    def subject(self) -> Subject:
+        """Whose conversations."""
+        tenants = None if self.tenants is None else frozenset(self.tenants)
+        return Subject(self.engine, self.instance, self.business_key, tenants)
+
+    @property
+    def open(self) -> tuple[Step, ...]:
+        """What could not be removed yet."""
+        return tuple(step for step in self.steps if step.status is Status.OPEN)
+
+    @property
+    def named(self) -> dict[tuple[Store, str], Step]:
+        """The steps by their names."""
+        return {step.name: step for step in self.steps}
+
+    def noting(self, *steps: Step) -> "Receipt":
+        """The same with steps added, each in the place of the one that has its name."""
+        return replace(self, steps=tuple((self.named | {step.name: step for step in steps}).values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What Redis keeps under one thread key. `turns` are names of keys; `instance` is who bound the thread last."""
+
+    key: ThreadKey
+    thread: Thread | None = None
+    instance: str | None = None
+    turns: tuple[str, ...] = ()
+
+    @property
+    def owner(self) -> Subject | None:
+        """Whose end is this thread's end; None where nobody can tell."""
+        return owner(self.key, self.instance)
+
+    @property
+    def conversations(self) -> frozenset[str]:
+        """The conversation that the map names, if it names one."""
+        return frozenset([self.thread.id] if self.thread else [])
+
+
+@dataclass(frozen=True, slots=True)
+class TurnKept:
+    """The journal of one turn. `overdue`: its call was to be over, and nobody has seen its end.
+
+    `newer`: a newer worker wrote some of it. Such a turn is left to it, whatever the other fields say.
+    """
+
+    name: str
+    task_id: str
+    state: str
+    attempt: int
+    unrecorded: bool
+    overdue: timedelta | None = None
+    response_id: str | None = None
+    newer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A process variable of ours. `past`: as the history has it; else in the execution that it lives in."""
+
+    id: str
+    name: str
+    value: str
+    execution: str | None
+    past: bool
+
+
+def is_of(subject: Subject, key: ThreadKey, instances: Collection[str]) -> bool:
+    """Whether a thread ends with this subject, which has these instances; of a single task's nobody can tell so."""
+    if not may_be_of(subject, key):
+        return False
+    shared = subject.business_key is not None and key.scope == SHARED_SCOPE + subject.business_key
+    return shared or key.scope in instances
+
+
+def may_be_of(subject: Subject, key: ThreadKey) -> bool:
+    """Whether a thread is of the subject's engine, and of its tenants if it names some."""
+    return key.engine == subject.engine and (subject.tenants is None or key.tenant in subject.tenants)

@@ -1,0 +1,155 @@
+"""What a process asks for: external tasks, the activities they are of, and process variables."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One process variable as the engine's REST API speaks it.
+
+    `type` is the engine's name (`String`, `Long`, `Json`, `Object`, `File` …); None lets the engine infer it.
+    `info` is REST's `valueInfo`. Values of `Json` and serialised `Object` variables are JSON text.
+    """
+
+    value: Any
+    type: str | None = None
+    info: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One entry of a poll; a topic name may appear only once.
+
+    `definitions` empty means every definition, `variables` None every variable of a task.
+    """
+
+    name: str
+    definitions: tuple[str, ...] = ()
+    variables: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A definition on a topic whose tasks are not fetched, because the engine refuses polls that would bring them.
+
+    `definition` is empty where that cannot be narrowed down.
+    """
+
+    topic: str
+    definition: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        whose = f"tasks of {self.definition} on topic" if self.definition else "tasks on topic"
+        return f"{whose} {self.topic} are left out: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One external task that we hold the lock of.
+
+    `id` stays the same over retries. `retries` is None on the first attempt. `fetched_at` is the local monotonic
+    clock in seconds; `created_at` is the engine's clock.
+    """
+
+    id: str
+    topic: str
+    activity_id: str
+    process_instance_id: str
+    process_definition_id: str
+    process_definition_key: str
+    execution_id: str
+    created_at: datetime
+    fetched_at: float
+    business_key: str | None = None
+    tenant_id: str | None = None
+    retries: int | None = None
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+
+    @property
+    def definition_version(self) -> int | None:
+        """The definition's version, as far as its id tells: `key:version:number`, a mere number where that is long."""
+        parts = self.process_definition_id.rsplit(":", 2)
+        return int(parts[1]) if len(parts) == 3 and parts[1].isdecimal() else None  # noqa: PLR2004 - the parts above
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """What the engine says of a task right now. `worker_id` is None for a task that nobody has locked."""
+
+    worker_id: str | None
+    suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """An external service task of a definition. `topic` may be an expression such as `${topic}`.
+
+    `properties` come from the model, never with the task: engines refuse a whole poll that asks for them and would
+    bring one without a name. One without a value is empty; `nameless` counts those without a name. `parameters` names
+    its input parameters, whose values come evaluated among the task's variables. `loops` counts the multi-instance
+    activities it runs in: itself and the sub-processes around it.
+    """
+
+    id: str
+    name: str
+    topic: str
+    documentation: str = ""
+    properties: Mapping[str, str] = field(default_factory=dict)
+    nameless: int = 0
+    parameters: frozenset[str] = frozenset()
+    async_after: bool = False
+    loops: int = 0
+
+    @property
+    def title(self) -> str:
+        """Its name on one line."""
+        return " ".join(self.name.split())
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the model asks for an assistant here."""
+        return self.properties.get("service.type") == "assistant"
+
+    @property
+    def needs(self) -> frozenset[str] | None:
+        """Names of the variables that its question and its thread need; None if that may be any."""
+        inputs = declared_inputs(self.properties)
+        if inputs is None or "assistant" in self.parameters:
+            return None
+        assistant = self.properties.get("service.name", "").strip()
+        own = {thread_variable_name(assistant), thread_variable_name(assistant, by_business_key=True), LOOP_COUNTER}
+        return frozenset(inputs) | own | (self.parameters & {"prompt"})
+
+
+LOOP_COUNTER = "loopCounter"
+"""The engine's variable with the number of an iteration, from 0; of loops within loops only the innermost is seen."""
+
+THREAD_VARIABLE = "assistant_thread_"
+
+META_SUFFIX = "_meta"
+"""Ends the name of the variable beside a result."""
+
+
+def declared_inputs(properties: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Read the names in `data.input`, none for a dash; None where the task does not say."""
+    names = tuple(filter(None, map(str.strip, properties.get("data.input", "").split(","))))
+    return () if names == ("-",) else names or None
+
+
+def thread_variable_name(assistant: str, *, by_business_key: bool = False) -> str:
+    """Name the process variable that keeps the thread's id for the day Redis has lost it."""
+    return THREAD_VARIABLE + re.sub(r"\W", "_", assistant) + ("_by_business_key" if by_business_key else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A deployed process definition's external tasks, by activity id. It never changes once deployed."""
+
+    id: str
+    activities: Mapping[str, Activity]

@@ -1,0 +1,226 @@
+"""Whose conversation, what is asked on it and what comes back."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Literal
+
+from worker.domain.refs import ref_line
+
+SHARED_SCOPE = "business-key:"
+"""Begins the scope of threads that instances share by business key."""
+
+TASK_SCOPE = "task:"
+"""Begins the scope of threads that one task has for itself."""
+
+BYTES_PER_TOKEN = 4
+"""What a token is taken for: about right for English, too little for most other languages, so budgets err high."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """A versioned spec: who answers, with which model, by which instructions.
+
+    `timeout` bounds one model call from the outside. `output_schema` is a JSON Schema or None. With `background` the
+    provider runs the call by itself and outlives us: whoever has its response id can fetch the answer.
+    """
+
+    name: str
+    version: str
+    model: str
+    provider: str
+    instructions: str
+    timeout: timedelta
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    output_schema: Mapping[str, Any] | None = None
+    background: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadKey:
+    """Whose conversation: what one scope and one assistant share, and nobody else.
+
+    The scope is the id of a process instance, the task's own or its root's; or `business-key:<key>`, or `task:<id>`.
+    """
+
+    engine: str
+    scope: str
+    assistant: str
+    tenant: str | None = None
+
+    def metadata(self) -> dict[str, str]:
+        """The same as conversation metadata: values of at most 512 characters, as OpenAI accepts them."""
+        values = {
+            "engine": self.engine,
+            "tenant": self.tenant or "",
+            "scope": self.scope,
+            "assistant": self.assistant,
+        }
+        return {name: _short(value) for name, value in values.items()}
+
+
+def _short(value: str, limit: int = 512) -> str:
+    """Keep a long value recognisable: its beginning and a digest of the whole."""
+    if len(value) <= limit:
+        return value
+    return value[: limit - 65] + "#" + hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A conversation at the provider. The generation counts how often it had to be made anew, from 1.
+
+    `anchor` names the account that it is in, see `Anchor`; None where nobody noted that. It says nothing about which
+    conversation this is.
+    """
+
+    id: str
+    generation: int
+    anchor: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A small conversation that is never erased, by which an account at the provider is known again.
+
+    Providers answer 404 for what another account has as they do for what is gone. Only a key that reads the anchor
+    sees the account's threads, so only to it a 404 says that one of them is gone. `left`: a person has said that this
+    account is used no more.
+    """
+
+    id: str
+    made_at: datetime
+    left: bool = False
+
+
+BEFORE = "-"
+"""In the place of an anchor's id: the account of threads from before anchors were noted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message that a thread is told when it is made, in the provider's words for who speaks."""
+
+    role: Literal["user", "assistant", "developer"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What a recreated thread is told of its forerunner: so many turns, and so many older ones left out."""
+
+    said: tuple[Said, ...] = ()
+    turns: int = 0
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a turn puts on the thread. The ref is its last line, so that it can be found there again."""
+
+    text: str
+    ref: str
+
+    @property
+    def with_ref(self) -> str:
+        """The text as sent."""
+        return f"{self.text}\n\n{ref_line(self.ref)}"
+
+
+def ref(key: ThreadKey, task_id: str, attempt: int) -> str:
+    """12 hex digits that name one attempt of one task on one thread.
+
+    The thread is part of it because ids of tasks may be mere numbers, which another engine has as well.
+    """
+    named = json.dumps([key.engine, key.tenant, key.scope, key.assistant, task_id, attempt])
+    return hashlib.sha256(named.encode()).hexdigest()[:12]
+
+
+class Outcome(StrEnum):
+    """What an answer is worth. The names are those of the `error.<outcome>` task properties."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    FILTERED = "filtered"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    EMPTY = "empty"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one question. An answer found on the thread knows no response id and no tokens.
+
+    `detail` says more about a bad outcome in the provider's code words, never in message text.
+    """
+
+    text: str
+    outcome: Outcome = Outcome.OK
+    detail: str = ""
+    response_id: str | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    recovered: bool = False
+    thread: Thread | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The right to start a turn on a thread, for one task. The token tells it from every other hold."""
+
+    key: ThreadKey
+    task_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An earlier attempt may have put this question; its call can run for `running_for` more at most.
+
+    `response_id` is where the answer of a background run can be fetched.
+    """
+
+    running_for: timedelta
+    response_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another task holds the thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """This task has an answer already; nothing is asked. `repair` as in Entered."""
+
+    answer: Answer
+    attempt: int
+    repair: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """We hold the thread. `thread` is what the map says; `published` whether the engine knows it too.
+
+    `trouble_for` is how long this task has been failing for reasons that are not its own, `deaths` how many workers in
+    a row took it and were not heard of again. `repair` is what was wrong with the attempt before, if this one is to
+    put it right.
+    """
+
+    hold: Hold
+    attempt: int
+    thread: Thread | None = None
+    published: bool = False
+    asked: Asked | None = None
+    trouble_for: timedelta = timedelta(0)
+    deaths: int = 0
+    repair: str = ""
+
+
+Entry = Busy | Answered | Entered

@@ -1,0 +1,144 @@
+"""What the worker cannot work without. While one is away nothing is fetched, and one probe decides when to go on."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Self
+
+import structlog
+
+from worker.errors import EngineDenied, WorkerError
+from worker.runtime.clock import monotonic
+from worker.telemetry import metrics
+from worker.telemetry.logs import Event, trace
+
+LONGEST_PAUSE_SECONDS = 30.0
+SHORTEST_PAUSE_SECONDS = 0.5
+DENIED_PAUSE_SECONDS = 300.0
+"""Pause after a refused password: engines slow an account down with every wrong one, and lock it after ten."""
+STEADY_SECONDS = 60.0
+"""How long a dependency must have been up for its next trouble to count as a new one."""
+
+log = structlog.get_logger()
+
+
+class NotProbedYet(WorkerError):
+    """How every dependency begins."""
+
+
+class Dependency:
+    """One of them. `probe` returns when it can be used, and raises a WorkerError when not.
+
+    `on_trial`: its probe works again after trouble, but no turn has shown yet that it does what the worker needs. A
+    provider, for one, answers the probe and refuses every call while the account's quota is used up.
+    """
+
+    def __init__(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
+        self.name = name
+        self.trouble: str | None = None
+        self.on_trial = False
+        self._probe = probe
+        self._failures = 0
+        self._up_since = 0.0
+        self._kind: type[Exception] | None = None
+
+    def note(self, error: Exception) -> bool:
+        """Note trouble; True if it is new. Neither flapping nor a failed trial starts the growing pauses over."""
+        if self.trouble is not None:
+            return False
+        if not self.on_trial and monotonic() - self._up_since > STEADY_SECONDS:
+            self._failures = 0
+        self.trouble, self._kind = str(error), type(error)
+        metrics.PAUSED.labels(self.name).set(1)
+        return True
+
+    async def recover(self) -> None:
+        """Probe with growing pauses until it works."""
+        while True:
+            pause = min(SHORTEST_PAUSE_SECONDS * 2**self._failures, LONGEST_PAUSE_SECONDS)
+            if self._kind is EngineDenied:
+                pause = DENIED_PAUSE_SECONDS
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads repeats
+            self._failures = min(self._failures + 1, 10)
+            error = await self._examine()
+            if error is not None:
+                if type(error) is not self._kind:  # another kind of trouble; texts carry request ids and always differ
+                    log.error(Event.DEPENDENCY_DOWN, dependency=self.name, reason=str(error))
+                self.trouble, self._kind = str(error), type(error)
+                continue
+            self.trouble = None
+            self.on_trial = self._kind is not NotProbedYet
+            self._up_since = monotonic()
+            metrics.PAUSED.labels(self.name).set(0)
+            return
+
+    def was_up(self, since: float) -> bool:
+        """Whether nothing was wrong with it from then, monotonic seconds, until now."""
+        return self.trouble is None and self._up_since <= since
+
+    async def _examine(self) -> Exception | None:
+        """Say what is wrong. A probe that breaks in an unforeseen way must not end the probing."""
+        try:
+            await self._probe()
+        except WorkerError as exc:
+            return exc
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is in the log, and the next probe may work
+            return RuntimeError(f"the probe failed: {trace(exc)}")
+        return None
+
+
+class Dependencies:
+    """All of them, by name. Use as an async context manager: it owns the probes."""
+
+    def __init__(self, probes: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
+        self._all = {name: Dependency(name, probe) for name, probe in probes.items()}
+        self._recoveries: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        """Take nothing for granted: each is probed before the first fetch."""
+        for dependency in self._all.values():
+            dependency.note(NotProbedYet("not probed yet"))
+            self._start(dependency)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End the probes."""
+        for recovery in self._recoveries.values():
+            recovery.cancel()
+        await asyncio.gather(*self._recoveries.values(), return_exceptions=True)
+
+    def down(self, name: str, error: Exception) -> None:
+        """Stop fetching until this dependency answers its probe."""
+        dependency = self._all[name]
+        if dependency.note(error):
+            log.error(Event.DEPENDENCY_DOWN, dependency=name, reason=str(error))
+            self._start(dependency)
+
+    def reasons(self) -> list[str]:
+        """Say for each dependency that is away what is wrong with it."""
+        return [f"{each.name}: {each.trouble}" for each in self._all.values() if each.trouble is not None]
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether a single task is to show first that what was away does its work again."""
+        return any(each.on_trial for each in self._all.values())
+
+    def passed(self, since: float) -> None:
+        """End the trial by a turn that began then (monotonic seconds), unless something has gone down meanwhile."""
+        if all(each.was_up(since) for each in self._all.values()):
+            for each in self._all.values():
+                each.on_trial = False
+
+    async def all_up(self) -> None:
+        """Return when everything works."""
+        while pending := [task for task in self._recoveries.values() if not task.done()]:
+            await asyncio.wait(pending)
+
+    def _start(self, dependency: Dependency) -> None:
+        self._recoveries[dependency.name] = asyncio.create_task(
+            self._recover(dependency), name=f"probe {dependency.name}"
+        )
+
+    async def _recover(self, dependency: Dependency) -> None:
+        await dependency.recover()
+        log.info(Event.DEPENDENCY_UP, dependency=dependency.name)

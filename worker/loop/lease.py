@@ -1,0 +1,109 @@
+"""Keeps the locks of tasks in hand alive, and cancels the work of a task that is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from worker.domain.tasks import Task
+from worker.errors import EngineDown, TaskLost, TaskSuspended, WorkerError
+from worker.ports.turn import Engine
+from worker.runtime.clock import monotonic
+from worker.telemetry import metrics
+from worker.telemetry.logs import Event
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Lease:
+    """The lock of one task. Monotonic time, so that a stepped clock changes nothing.
+
+    `telling` is true once a verdict is on its way: then the engine's answer to it says whether the task is ours, and
+    a renewal that finds the task gone, because the verdict arrived, cancels nothing.
+    """
+
+    lock: timedelta
+    renewed_at: float
+    lost: bool = False
+    telling: bool = False
+    _renewing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _ended: bool = False
+
+    @classmethod
+    def of(cls, task: Task, lock: timedelta) -> "Lease":
+        """Describe the lock that came with the task."""
+        return cls(lock, task.fetched_at)
+
+    async def end(self) -> None:
+        """Renew no more, and wait for a renewal under way: after an unlock it would take the lock back."""
+        self._ended = True
+        async with self._renewing:
+            pass
+
+    async def renew(self, extend: Callable[[], Awaitable[None]]) -> bool:
+        """Extend the lock unless that has ended; False then."""
+        async with self._renewing:
+            if self._ended:
+                return False
+            asked_at = monotonic()
+            await extend()
+            self.renewed_at = asked_at
+        return True
+
+    def is_live(self) -> bool:
+        """Whether the engine cannot have given the task to anybody else yet."""
+        return not self.lost and monotonic() - self.renewed_at < self.lock.total_seconds()
+
+
+class Leases:
+    """Renews each lock at a third of its length. `lock` is the length that `Engine.fetch` asks for.
+
+    `down` is told when the engine cannot be reached: with all slots taken nobody else would notice.
+    """
+
+    def __init__(self, engine: Engine, lock: timedelta, down: Callable[[Exception], None]) -> None:
+        self._engine = engine
+        self._down = down
+        self.lock = lock
+
+    @asynccontextmanager
+    async def keep(self, task: Task) -> AsyncIterator[Lease]:
+        """Hold the lock while the body runs. The body is cancelled, and TaskLost raised, when the task is lost."""
+        owner = asyncio.current_task()
+        assert owner is not None  # noqa: S101 - an async context manager always runs in a task
+        lease = Lease.of(task, self.lock)
+        renewal = asyncio.create_task(self._renew(task, lease, owner), name=f"lease {task.id}")
+        try:
+            yield lease
+        except asyncio.CancelledError:
+            if lease.lost and owner.uncancel() == 0:
+                raise TaskLost("the engine says that the task is not ours any more") from None
+            raise
+        finally:
+            renewal.cancel()
+
+    async def _renew(self, task: Task, lease: Lease, owner: asyncio.Task[object]) -> None:
+        third = self.lock.total_seconds() / 3
+        while True:
+            await asyncio.sleep(third if lease.is_live() else third / 3)
+            try:
+                if not await lease.renew(lambda: self._engine.extend(task.id)):
+                    return
+                metrics.LOCK_EXTENSIONS.labels("extended").inc()
+            except TaskSuspended:
+                metrics.LOCK_EXTENSIONS.labels("suspended").inc()
+            except TaskLost:
+                metrics.LOCK_EXTENSIONS.labels("lost").inc()
+                if not lease.telling:
+                    lease.lost = True
+                    owner.cancel(TaskLost())  # the work tells this from a stop by what it carries
+                return
+            except WorkerError as exc:
+                metrics.LOCK_EXTENSIONS.labels("failed").inc()
+                if isinstance(exc, EngineDown):
+                    self._down(exc)
+                log.warning(Event.LOCK_NOT_EXTENDED, task_id=task.id, reason=str(exc))

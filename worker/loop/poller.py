@@ -1,0 +1,227 @@
+"""Fetches as many tasks as slots are free, by one long poll for all topics, until told to stop; then drains.
+
+After an outage it fetches a single task first, and as many as it likes once that one has brought nothing down again.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from time import time
+from typing import Any
+
+import structlog
+
+from worker.domain.tasks import Task, Topic
+from worker.errors import WorkerError
+from worker.loop.dependencies import Dependencies
+from worker.loop.handler import TaskHandler
+from worker.loop.sieve import Sieve
+from worker.loop.slots import Slots
+from worker.ports.turn import Engine
+from worker.runtime.clock import monotonic
+from worker.telemetry import metrics
+from worker.telemetry.logs import Event
+from worker.turn.verdict import Abandon, Fail, Park, Verdict
+
+SHORTEST_POLL_SECONDS = 0.2
+"""At most five polls a second bring nothing: an engine that never parks a poll must not be hammered."""
+BATCH_SECONDS = 0.02
+"""In a backlog, how long to let more slots become free, so that one request fetches several tasks."""
+NO_TOPICS_PAUSE_SECONDS = 2.0
+TRIAL_SECONDS = 10.0
+"""How long the one task after an outage keeps the others waiting: who refuses a call does so at once, and an answer may
+take many minutes."""
+KNOWN = 1000
+"""From so many waiting tasks on, those whose time is over are forgotten with each new one."""
+GHOST_WATCH_SECONDS = 40.0
+"""How long after a failed poll to look for tasks it locked: it may still be parked at the engine, for 20 s at most."""
+LAST_POLL_SECONDS = 1.5
+"""What a poll that is parked when a second signal comes gets to return by itself."""
+LAST_LOOK_SECONDS = 2.0
+"""What the end of a stop may take to unlock what is left, such as parked tasks."""
+
+log = structlog.get_logger()
+
+
+class Until:
+    """Tasks that the engine lists as ours although they only wait: parked, or for their next try after a failure."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, float] = {}
+
+    def note(self, task_id: str, duration: timedelta) -> None:
+        """Remember one for so long."""
+        self._ends[task_id] = monotonic() + duration.total_seconds()
+        if len(self._ends) > KNOWN:
+            self.now()
+
+    def now(self) -> set[str]:
+        """Name those whose time is not over, and forget the others."""
+        now = monotonic()
+        self._ends = {task_id: ends_at for task_id, ends_at in self._ends.items() if ends_at > now}
+        return set(self._ends)
+
+
+class Poller:
+    """The worker's main loop. `grace_seconds` is what running turns get to finish after `stopping` is set."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        topics: Sieve,
+        slots: Slots,
+        handler: TaskHandler,
+        dependencies: Dependencies,
+        stopping: asyncio.Event,
+        grace_seconds: float,
+    ) -> None:
+        self._engine = engine
+        self._topics = topics
+        self._slots = slots
+        self._handler = handler
+        self._dependencies = dependencies
+        self._stopping = stopping
+        self._grace_seconds = grace_seconds
+        self._in_hand: dict[asyncio.Task[Verdict], str] = {}
+        self._parked = Until()
+        self._backing_off = Until()
+        self._backlog = False
+        self._ghosts_until = 0.0
+
+    async def run(self, hurry: asyncio.Event) -> None:
+        """Poll until `stopping`, then see to it that nothing of ours stays locked. `hurry` ends the grace at once."""
+        async with asyncio.TaskGroup() as self._group:
+            polling = self._group.create_task(self._poll(), name="poll")
+            await self._stopping.wait()
+            self._handler.close()
+            ends_at = monotonic() + self._grace_seconds
+            hurrying = self._group.create_task(hurry.wait(), name="hurry")
+            await asyncio.wait({polling, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+            while self._in_hand and not hurry.is_set() and monotonic() < ends_at:
+                rest = max(0.0, ends_at - monotonic())
+                await asyncio.wait({hurrying, *self._in_hand}, timeout=rest, return_when=asyncio.FIRST_COMPLETED)
+            hurrying.cancel()
+            for handling in self._in_hand:
+                handling.cancel()
+            # An unlock wakes the parked poll, even one whose client is gone: let it bring the task, and give that back.
+            await asyncio.wait({polling, *self._in_hand}, timeout=LAST_POLL_SECONDS)
+            polling.cancel()
+        if not hurry.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_LOOK_SECONDS):
+                    backing_off = self._backing_off.now()
+                    await self._unlock([each for each in await self._locked() if each not in backing_off])
+
+    async def _poll(self) -> None:
+        while not self._stopping.is_set():
+            await self._unless_stopping(self._dependencies.all_up())
+            await self._unless_stopping(self._slots.some_free())
+            if self._backlog and self._slots.free < self._slots.size / 4:
+                await asyncio.sleep(BATCH_SECONDS)
+            if monotonic() < self._ghosts_until:
+                await self._unlock_ghosts()
+            topics = await self._topics.current()
+            if self._stopping.is_set():
+                return
+            if not self._slots.free or self._dependencies.reasons():  # the slot may be free because of the trouble
+                continue
+            if not topics:
+                await self._unless_stopping(asyncio.sleep(NO_TOPICS_PAUSE_SECONDS))
+                continue
+            await self._poll_once(topics)
+
+    async def _poll_once(self, topics: tuple[Topic, ...]) -> None:
+        on_trial = self._dependencies.on_trial
+        wanted = 1 if on_trial else self._slots.free
+        started = monotonic()
+        try:
+            tasks = await self._engine.fetch(topics, wanted, self._topics.next_look())
+        except WorkerError as exc:
+            metrics.POLLS.labels("failed").inc()
+            self._ghosts_until = monotonic() + GHOST_WATCH_SECONDS
+            outage = await self._topics.judge(exc)
+            if outage is not None:
+                self._dependencies.down("engine", outage)
+            return
+        self._topics.passed(tasks)
+        metrics.POLLS.labels("tasks" if tasks else "empty").inc()
+        metrics.LAST_POLL.set(time())
+        metrics.TASKS_FETCHED.inc(len(tasks))
+        self._backlog = len(tasks) == wanted
+        served = [self._topics.serves(task) for task in tasks]
+        taken = [self._take(task, ours=ours) for task, ours in zip(tasks, served, strict=True)]
+        if on_trial and any(served):
+            await self._unless_stopping(self._try(taken, started))
+        if not any(served):
+            pause = SHORTEST_POLL_SECONDS - (monotonic() - started)
+            await self._unless_stopping(asyncio.sleep(max(0.0, pause)))
+
+    async def _try(self, taken: list[asyncio.Task[Verdict]], started: float) -> None:
+        """Fetch nothing else until this has gone well, or goes on for so long that nobody can have refused it."""
+        await asyncio.wait(taken, timeout=TRIAL_SECONDS)
+        self._dependencies.passed(started)
+
+    async def _unlock_ghosts(self) -> None:
+        """Give back what a poll locked whose reply never came: the engine answers a poll even if its client is gone."""
+        known = {*self._in_hand.values(), *self._parked.now(), *self._backing_off.now()}
+        await self._unlock([each for each in await self._locked() if each not in known])
+
+    async def _locked(self) -> list[str]:
+        try:
+            return await self._engine.locked()
+        except WorkerError as exc:  # an outage, if it is one, is the next poll's to find: locks run out by themselves
+            log.warning(Event.POLL_FAILED, reason=f"what is locked for us cannot be listed: {exc}")
+            return []
+
+    async def _unlock(self, task_ids: list[str]) -> None:
+        """Unlock what the engine has just said is ours; it would not check."""
+        for task_id in task_ids:
+            with suppress(WorkerError):
+                await self._engine.unlock(task_id)
+                log.info(Event.LEFTOVER_UNLOCKED, task_id=task_id)
+
+    def _take(self, task: Task, *, ours: bool) -> asyncio.Task[Verdict]:
+        if not ours:
+            log.warning(Event.TASK_NOT_OURS, task_id=task.id, topic=task.topic, definition=task.process_definition_id)
+            self._topics.suspect()
+        earlier = {handling for handling, task_id in self._in_hand.items() if task_id == task.id}
+        handling = self._group.create_task(self._handle(task, earlier, ours=ours), name=f"task {task.id}")
+        self._in_hand[handling] = task.id
+        handling.add_done_callback(self._in_hand.pop)
+        return handling
+
+    async def _handle(self, task: Task, earlier: set[asyncio.Task[Verdict]], *, ours: bool) -> Verdict:
+        """Handle the task, after its earlier delivery to this same process.
+
+        That comes when the engine was away for longer than the lock, or when an unlock woke our own poll.
+        """
+        if earlier:
+            await asyncio.wait(earlier)
+            try:
+                await self._engine.extend(task.id)
+            except WorkerError:  # completed, failed, or another worker's by now
+                return Abandon("handled by its earlier delivery")
+            task = replace(task, fetched_at=monotonic())
+        if not ours or self._stopping.is_set():
+            return await self._handler.give_back(task, "stopping" if ours else "not ours")
+        told = await self._handler(task)
+        match told:
+            case Park():
+                self._parked.note(task.id, told.duration)
+            case Fail():
+                self._backing_off.note(task.id, told.delay)
+        return told
+
+    async def _unless_stopping(self, work: Coroutine[Any, Any, None]) -> None:
+        """Wait for this or for the stop, whichever comes first."""
+        waiting = [
+            asyncio.create_task(work, name="wait for work"),
+            asyncio.create_task(self._stopping.wait(), name="wait for stop"),
+        ]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waiting:
+                each.cancel()

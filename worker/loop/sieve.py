@@ -1,0 +1,200 @@
+"""Leaves out of the polls what the engine refuses to hand over, so that one task never stops all others.
+
+A refusal does not say which task it is about, and that task is among the first in every poll from then on. While the
+probe succeeds it is no outage either. So what was asked for is asked for in halves, down to one definition on one
+topic, which is left out, named, and looked at again after a growing pause.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from worker.domain.tasks import LeftOut, Task, Topic
+from worker.errors import EngineDenied, Refused, WorkerError
+from worker.ports.turn import Engine, Topics
+from worker.runtime.clock import monotonic
+from worker.telemetry import metrics
+from worker.telemetry.logs import Event
+
+FIRST_PAUSE = timedelta(seconds=15)
+LONGEST_PAUSE = timedelta(minutes=5)
+"""Each new look costs the definition's other tasks a moment under a lock of ours."""
+FAILURES_IN_ROW = 3
+"""So many polls without an answer, with a probe that succeeds each time, count as refused: a task may be too large."""
+
+Portion = tuple[Topic, ...]
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Refusal:
+    """What is known of a definition on a topic that was refused. `looks` counts how often that was seen."""
+
+    reason: str
+    looks: int = 0
+    is_out: bool = False
+    next_look: float = 0.0
+
+    def leave_out(self, reason: str) -> timedelta:
+        """Leave it out, each time for longer; return for how long."""
+        pause = min(FIRST_PAUSE * 2.0 ** min(self.looks, 10), LONGEST_PAUSE)
+        self.reason, self.is_out = reason, True
+        self.looks += 1
+        self.next_look = monotonic() + pause.total_seconds()
+        return pause
+
+
+class Sieve:
+    """Implements `ports.Topics` by the topics of another, without those that are refused.
+
+    Tell it of each poll of what `current` said: by `passed`, or by `judge`. Between two polls, unlock what the refused
+    one has locked: the engine locks first and fails then, and a task under a lock is in nobody's way.
+    """
+
+    def __init__(self, engine: Engine, topics: Topics) -> None:
+        self._engine = engine
+        self._topics = topics
+        self._asked: Portion = ()
+        self._looking_at: tuple[str, str] | None = None
+        self._suspects: deque[Portion] = deque()
+        self._refusals: dict[tuple[str, str], Refusal] = {}
+        self._by_name: set[str] = set()
+        self._found_one = self._in_vain = False
+        self._failures = 0
+
+    async def current(self) -> tuple[Topic, ...]:
+        """See `ports.Topics.current`; during a search, the part that is looked at."""
+        topics = await self._topics.current()
+        self._looking_at = None
+        if self._suspects:
+            self._asked = self._suspects[0]
+        elif again := self._due(topics):
+            self._looking_at, self._asked = again
+        else:
+            self._asked = tuple([each for topic in topics if (each := await self._without(topic)) is not None])
+        return self._asked
+
+    def next_look(self) -> timedelta:
+        """See `ports.Topics.next_look`; during a search polls do not wait."""
+        return timedelta(0) if self._suspects or self._looking_at else self._topics.next_look()
+
+    def serves(self, task: Task) -> bool:
+        """See `ports.Topics.serves`."""
+        return self._topics.serves(task)
+
+    def suspect(self) -> None:
+        """See `ports.Topics.suspect`."""
+        self._topics.suspect()
+
+    async def definitions(self, topic: str) -> tuple[str, ...]:
+        """See `ports.Topics.definitions`."""
+        return await self._topics.definitions(topic)
+
+    def left_out(self) -> list[LeftOut]:
+        """Name what is not served for now, and why."""
+        return [LeftOut(*place, each.reason) for place, each in sorted(self._refusals.items()) if each.is_out]
+
+    def passed(self, tasks: Sequence[Task]) -> None:
+        """The poll went well and brought these tasks."""
+        if self._suspects:
+            self._suspects.popleft()
+            self._in_vain = not self._suspects and not self._found_one
+        elif self._looking_at:
+            self._readmit(self._looking_at, seen=bool(tasks))
+        else:
+            self._failures, self._in_vain = 0, False
+
+    async def judge(self, error: WorkerError) -> WorkerError | None:
+        """The poll failed: return what makes it an outage, None if it concerns but a part of what was asked for."""
+        self._failures += 1
+        if isinstance(error, EngineDenied) or (not isinstance(error, Refused) and self._failures < FAILURES_IN_ROW):
+            return error
+        try:
+            await self._engine.ping()
+        except WorkerError as outage:
+            return outage
+        if self._in_vain and not self._suspects and not self._looking_at:  # every part passed, and the whole does not
+            self._in_vain = False
+            return error
+        await self._narrow(str(error))
+        return None
+
+    async def _narrow(self, reason: str) -> None:
+        if self._looking_at:
+            self._leave_out(self._looking_at, reason)
+            return
+        if self._suspects:
+            self._suspects.popleft()
+        else:
+            self._found_one = False
+        halves = await self._halves(self._asked)
+        self._suspects.extendleft(reversed(halves))
+        if not halves:
+            [topic] = self._asked
+            self._found_one = True
+            self._leave_out((topic.name, topic.definitions[0] if topic.definitions else ""), reason)
+
+    async def _halves(self, asked: Portion) -> list[Portion]:
+        """Split by topics, then by definitions; nothing if there is no smaller part."""
+        if len(asked) > 1:
+            return [asked[: len(asked) // 2], asked[len(asked) // 2 :]]
+        [topic] = asked
+        if not topic.definitions:
+            # From now on by name: what is refused may be of a definition that nobody knows, and is gone by that.
+            self._by_name.add(topic.name)
+            named = replace(topic, definitions=await self._topics.definitions(topic.name))
+            return [(named,)] if named.definitions else []
+        middle = len(topic.definitions) // 2
+        parts = topic.definitions[:middle], topic.definitions[middle:]
+        return [(replace(topic, definitions=part),) for part in parts] if middle else []
+
+    async def _without(self, topic: Topic) -> Topic | None:
+        """Take from a topic what is left out; None if nothing stays."""
+        out = {definition for (name, definition), each in self._refusals.items() if name == topic.name and each.is_out}
+        if "" in out:
+            return None
+        definitions = topic.definitions
+        if not definitions and topic.name in self._by_name:
+            definitions = await self._topics.definitions(topic.name)
+        left = tuple(each for each in definitions if each not in out)
+        return replace(topic, definitions=left) if left or not out else None
+
+    def _due(self, topics: Portion) -> tuple[tuple[str, str], Portion] | None:
+        """Pick something left out that is to be looked at again; forget what is not polled for any more."""
+        entries = {topic.name: topic for topic in topics}
+        now = monotonic()
+        for place, refusal in list(self._refusals.items()):
+            name, definition = place
+            if name not in entries:
+                del self._refusals[place]
+                self._count()
+            elif refusal.is_out and refusal.next_look <= now:
+                return place, (replace(entries[name], definitions=(definition,) if definition else ()),)
+        return None
+
+    def _leave_out(self, place: tuple[str, str], reason: str) -> None:
+        pause = self._refusals.setdefault(place, Refusal(reason)).leave_out(reason)
+        topic, definition = place
+        log.error(
+            Event.LEFT_OUT,
+            topic=topic,
+            definition=definition or "all",
+            reason=reason,
+            again_in_seconds=pause.total_seconds(),
+        )
+        self._count()
+
+    def _readmit(self, place: tuple[str, str], *, seen: bool) -> None:
+        """Serve it again. Where no task came it may only have been another worker's for a moment: pauses stay long."""
+        self._refusals[place].is_out = False
+        if seen:
+            del self._refusals[place]
+        log.info(Event.SERVED_AGAIN, topic=place[0], definition=place[1] or "all")
+        self._count()
+
+    def _count(self) -> None:
+        metrics.LEFT_OUT.set(sum(each.is_out for each in self._refusals.values()))

@@ -1,0 +1,115 @@
+"""Which variables go into a question: those that the task declares, or every one that can be read, within a budget."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from worker.domain import meta
+from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE, Activity, Task, Variable
+from worker.domain.threads import BYTES_PER_TOKEN, Thread
+from worker.errors import BadModel
+from worker.modelling.properties import TaskProperties
+from worker.modelling.rendering import TooLarge, is_text_file, section, size
+from worker.ports.turn import Engine
+from worker.runtime.beside import beside
+
+ENGINES_OWN = frozenset({"loopCounter", "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
+
+
+MOST_NAMED = 50
+"""Of the variables that there is no room for: anybody may start an instance with thousands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a question shows, ready to be read, by name. `left_out` names what there was no room for."""
+
+    shown: Mapping[str, str]
+    left_out: tuple[str, ...] = ()
+
+
+async def gather(
+    task: Task, activity: Activity, wanted: TaskProperties, thread: Thread | None, engine: Engine, budget: int
+) -> Inputs:
+    """Collect the inputs of a task; `budget` is in tokens. Files and bytes of a text type come with their content.
+
+    Names that the task declares are shown whole. Raises BadModel where that is more than the budget, EngineDown.
+    """
+    room = BYTES_PER_TOKEN * budget
+    if wanted.inputs is None:
+        return await beside(within, dict(sorted(readable(task, activity, thread).items())), room)
+    given: dict[str, Variable | None] = {}
+    for name in wanted.inputs:
+        variable = task.variables.get(name)
+        if variable is not None and is_text_file(variable):
+            content = await engine.content(task.execution_id, name, room)
+            if content is None:
+                raise no_room(f"the file in input {name!r}", room + 1, room)
+            variable = replace(variable, value=_decoded(content, variable.info.get("encoding")))
+        given[name] = variable
+    return await beside(whole, given, room)
+
+
+def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[str, Variable]:
+    """Return what a task without `data.input` is shown: nothing of the engine's, of ours, or that its thread has said.
+
+    What a thread has said itself is told by the meta variable beside it, which names the thread.
+    """
+    metas = {name: known for name, each in task.variables.items() if (known := meta.read(name, each.value))}
+    said = {
+        known
+        for name, told in metas.items()
+        if thread is not None and told.thread == thread.id
+        for known in (name.removesuffix(META_SUFFIX), *told.fields)
+    }
+    left = said | metas.keys() | activity.parameters | ENGINES_OWN
+    return {
+        name: variable
+        for name, variable in task.variables.items()
+        if name not in left and not name.startswith(THREAD_VARIABLE)
+    }
+
+
+def _decoded(content: bytes, encoding: str | None) -> str:
+    """Read a file's text; what is none becomes replacement characters, which says more than nothing."""
+    try:
+        return content.decode(encoding or "utf-8-sig", errors="replace")
+    except LookupError:  # an encoding that nobody knows
+        return content.decode("utf-8-sig", errors="replace")
+
+
+def whole(variables: Mapping[str, Variable | None], room: float = float("inf")) -> Inputs:
+    """Show all of these, None as not set. Raises BadModel, which names the first that does not fit, and its size."""
+    left = room
+    shown = {}
+    for name, variable in variables.items():
+        try:
+            shown[name] = section(name, variable, left)
+        except TooLarge as exc:
+            before = f", of which those before it take {room - left:,}" if left < room else ""
+            raise no_room(f"input {name!r}", exc.size, room, before) from exc
+        left -= size(shown[name])
+    return Inputs(shown)
+
+
+def within(variables: Mapping[str, Variable], room: float) -> Inputs:
+    """Show, in their order, each that still fits."""
+    shown = {}
+    left_out = []
+    for name, variable in variables.items():
+        try:
+            shown[name] = section(name, variable, room)
+        except TooLarge:
+            left_out.append(name)
+        else:
+            room -= size(shown[name])
+    if len(left_out) > MOST_NAMED:
+        left_out[MOST_NAMED:] = [f"and {len(left_out) - MOST_NAMED} more"]
+    return Inputs(shown, tuple(left_out))
+
+
+def no_room(what: str, comes_to: int, room: float, before: str = "") -> BadModel:
+    """Say what is too large for a question, and what to do. Sizes are in bytes."""
+    return BadModel(
+        f"{what} comes to at least {comes_to:,} bytes in the question, and INPUT_TOKENS leaves room for {room:,.0f}"
+        f"{before}: hand over the part that is needed, name fewer inputs, or raise that setting of the worker"
+    )

@@ -1,0 +1,40 @@
+"""Task + documentation + inputs → the text of the question. Pure, and the same for the same task every time."""
+
+from worker.domain.refs import defused
+from worker.domain.tasks import Activity, Task
+from worker.errors import BadModel
+from worker.modelling.inputs import Inputs, no_room
+from worker.modelling.properties import prompt_parameter
+from worker.modelling.rendering import indented, one_line, size
+
+
+def text(
+    task: Task,
+    activity: Activity,
+    inputs: Inputs,
+    *,
+    room: float = float("inf"),
+    json_wanted: bool = False,
+    repair: str = "",
+) -> str:
+    """Put the question of this task together. Raises BadModel if the model gives nothing to ask, or more than `room`.
+
+    `room` is in bytes, for what is asked without the inputs. `repair` says what was wrong with the last answer to the
+    same question. Not for the loop: all of it may be large.
+    """
+    body = prompt_parameter(task, activity) or activity.documentation.strip()
+    if not body:
+        raise BadModel("the task says nothing to ask: fill in its documentation, or the input parameter prompt")
+    sections = [f"# {one_line(activity.name) or task.activity_id}", body]
+    if (asked := sum(map(size, sections))) > room:
+        raise no_room("what the task asks, its documentation or its input parameter prompt,", asked, room)
+    if inputs.shown or inputs.left_out:
+        sections += ["## Inputs", *inputs.shown.values()]
+        if inputs.left_out:
+            sections.append(f"Not included, for lack of room: {', '.join(map(one_line, inputs.left_out))}.")
+    if json_wanted:
+        sections += ["## Form", "Answer with one JSON value and nothing else: no fences, no text before or after it."]
+    if repair:
+        sections += ["## Correction", f"Your last answer to this could not be used:\n\n{indented(repair)}"]
+        sections.append("Give the whole answer again, corrected.")
+    return defused("\n\n".join(sections).encode(errors="replace").decode())  # half characters cannot be sent

@@ -1,0 +1,264 @@
+"""What a task says it wants: its extension properties, defined in one table and checked. Pure."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from hashlib import sha256
+from typing import Any, Literal, cast, get_args
+
+from worker.domain import foreign
+from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, Activity, Definition, Task, declared_inputs
+from worker.domain.threads import Outcome
+from worker.errors import BadModel
+from worker.modelling import schema
+
+ResultType = Literal["Text", "Json", "File"]
+Sharing = Literal["instance", "root", "business-key", "activity"]
+BAD_OUTCOMES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.OK)
+MOST_RETRIES = 100
+LONGEST_TIMEOUT = timedelta(hours=1)
+LONGEST_DELAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One extension property: what it may hold and what holds without it, in words for people."""
+
+    name: str
+    values: str
+    absent: str
+
+
+PROPERTIES = (
+    Property("service.type", "`assistant`: this task is for this worker", "the task is not this worker's"),
+    Property("service.name", "name of the assistant", "needed, unless the input parameter `assistant` is there"),
+    Property("service.version", "version of the assistant, such as `1.0`", "the highest there is"),
+    Property(
+        "service.thread",
+        "whose conversation it is: `instance`, `root` (shared with the calling processes), `business-key` (shared by "
+        "all instances with the same one) or `activity` (this task's alone: no memory)",
+        "`instance`",
+    ),
+    Property("service.timeout", "how long an answer may take, up to `PT1H`", "the assistant's `timeout_seconds`"),
+    Property("service.retries", "tries before the incident, 1 to 100", "the worker's setting `RETRIES`"),
+    Property("service.retries.delay", "pause between two tries, up to `P1D`", "5 seconds to 5 minutes, at random"),
+    Property(
+        "data.input", "names of process variables, separated by commas; `-` for none", "every variable that can be read"
+    ),
+    Property(
+        "data.output", "name of the result variable", "the activity's ID, `_` for all but letters, digits and `_`"
+    ),
+    Property("data.output.type", "`Text`, `Json` or `File`", "`Text`; `Json` where there is a schema or a field"),
+    Property("data.output.scope", "`local`: results belong to the activity", "they belong to the process instance"),
+    Property(
+        "data.output.schema",
+        "a JSON Schema that the answer has to fit: the name of a file in the same deployment, or the schema itself",
+        "the assistant's `output_schema`, if it has one",
+    ),
+    Property(
+        "data.output.fields",
+        "parts of a `Json` answer that become variables of their own, such as `choice, cost=budget.total`",
+        "none",
+    ),
+    Property(
+        "error.<outcome>", "code of the BPMN error to throw for this outcome", "a failure, and in the end an incident"
+    ),
+)
+"""Every property there is. Durations are written as in BPMN timers: `PT90S`, `PT5M`, `P1D`."""
+
+_ERROR = "error."
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProperties:
+    """The wishes of one task. None is what the task leaves to the assistant or the settings.
+
+    `schema` is a JSON Schema, or the name of a resource that holds one. `fields` maps names of variables to paths in
+    the answer; `errors` maps bad outcomes to BPMN error codes.
+    """
+
+    assistant: str
+    version: str | None
+    sharing: Sharing
+    timeout: timedelta | None
+    retries: int | None
+    retry_delay: timedelta | None
+    inputs: tuple[str, ...] | None
+    output: str
+    output_type: ResultType | None
+    local: bool
+    schema: Mapping[str, Any] | str | None
+    fields: Mapping[str, str]
+    errors: Mapping[Outcome, str]
+
+
+def read(task: Task, activity: Activity, definition: Definition | None = None) -> TaskProperties:
+    """Read the properties of the fetched task. Raises BadModel, which names property and allowed values.
+
+    The definition tells whether another activity would name its result alike.
+    """
+    said = {name: value.strip() for name, value in activity.properties.items()}
+    assistant = _parameter(task, activity, "assistant") or said.get("service.name", "")
+    if not assistant:
+        raise BadModel("the task names no assistant: set the property service.name, or the input parameter assistant")
+    local = _one_of(said, "data.output.scope", ("instance", "local")) == "local"
+    iteration = "" if local else _iteration(task, activity)
+    wanted = TaskProperties(
+        assistant=assistant,
+        version=said.get("service.version") or None,
+        sharing=cast("Sharing", _one_of(said, "service.thread", get_args(Sharing)) or "instance"),
+        timeout=_duration(said, "service.timeout", LONGEST_TIMEOUT),
+        retries=_number(said, "service.retries", MOST_RETRIES),
+        retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
+        inputs=declared_inputs(said),
+        output=(said.get("data.output") or _result_name(task.activity_id, definition)) + iteration,
+        output_type=cast("ResultType | None", _one_of(said, "data.output.type", get_args(ResultType))),
+        local=local,
+        schema=_schema(said.get("data.output.schema", "")),
+        fields={f"{name}{iteration}": path for name, path in _fields(said.get("data.output.fields", "")).items()},
+        errors=_errors(said),
+    )
+    _check(wanted, activity)
+    return wanted
+
+
+def prompt_parameter(task: Task, activity: Activity) -> str | None:
+    """Return the evaluated input parameter `prompt`, None if the task has none.
+
+    A process variable that happens to be called so does not count: the model has to declare the parameter.
+    """
+    return _parameter(task, activity, "prompt")
+
+
+def _result_name(activity_id: str, definition: Definition | None) -> str:
+    """Name the result after the activity. Of ids that would come to one name, the changed ones get a digest."""
+    name = _plain(activity_id)
+    ours = () if definition is None else (each.id for each in definition.activities.values() if each.is_ours)
+    others = {_plain(each) for each in ours if each != activity_id}
+    is_taken = name in others and name != activity_id
+    if is_taken or name.removesuffix(META_SUFFIX) in others - {name}:
+        return f"{name}_{sha256(activity_id.encode()).hexdigest()[:6]}"
+    return name
+
+
+def _plain(activity_id: str) -> str:
+    return re.sub(r"\W", "_", activity_id)
+
+
+def _check(wanted: TaskProperties, activity: Activity) -> None:
+    """Refuse what contradicts itself."""
+    if wanted.output_type == "Text" and wanted.schema is not None:
+        raise BadModel("property data.output.schema wants JSON, but data.output.type is 'Text'; make it Json or File")
+    if wanted.output_type not in {None, "Json"} and wanted.fields:
+        raise BadModel(f"property data.output.fields needs data.output.type Json; it is {wanted.output_type!r}")
+    taken = {wanted.output, f"{wanted.output}_meta"} & set(wanted.fields)
+    if taken:
+        raise BadModel(f"property data.output.fields: {min(taken)} is the name of the result itself; take another")
+    if activity.loops > 1 and not wanted.local:
+        raise BadModel(
+            "the task is in a loop within a loop, where results at the instance would overwrite each other: make the "
+            "inner loop a called process; or, unless the task itself is the inner loop, set the property "
+            "data.output.scope to local and take the result over by an output mapping of the task"
+        )
+
+
+def _parameter(task: Task, activity: Activity, name: str) -> str | None:
+    if name not in activity.parameters or name not in task.variables:
+        return None
+    value = task.variables[name].value
+    return None if value is None else str(value).strip()
+
+
+def _iteration(task: Task, activity: Activity) -> str:
+    """Return what keeps the results of a loop's iterations apart at the instance: each of them ends so."""
+    looped = activity.loops and LOOP_COUNTER in task.variables
+    return f"_{task.variables[LOOP_COUNTER].value}" if looped else ""
+
+
+def _one_of(said: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str | None:
+    value = said.get(name) or None
+    if value is not None and value not in allowed:
+        raise BadModel(f"property {name} is {value!r}; allowed are {', '.join(allowed)}")
+    return value
+
+
+def _number(said: Mapping[str, str], name: str, most: int) -> int | None:
+    value = said.get(name)
+    if not value:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not 1 <= int(value) <= most:
+        raise BadModel(f"property {name} is {value!r}; allowed are whole numbers from 1 to {most}")
+    return int(value)
+
+
+_DURATION = re.compile(r"P(?=.)(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})S)?)?", re.ASCII)
+
+
+def _duration(said: Mapping[str, str], name: str, longest: timedelta) -> timedelta | None:
+    """Read an ISO 8601 duration of days, hours, minutes and seconds; months and years have no fixed length."""
+    value = said.get(name)
+    if not value:
+        return None
+    match = _DURATION.fullmatch(value)
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
+    duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    if not timedelta(0) < duration <= longest:
+        most = int(longest / timedelta(seconds=1))
+        raise BadModel(f"property {name} is {value!r}; allowed are durations such as PT90S or PT5M, up to {most} s")
+    return duration
+
+
+def _schema(value: str) -> Mapping[str, Any] | str | None:
+    if not value.startswith("{"):
+        return value or None
+    return parsed_schema(value, "property data.output.schema")
+
+
+def parsed_schema(text: str, place: str) -> Mapping[str, Any]:
+    """Read a JSON Schema, which nobody may change then. Raises BadModel, which names the place. Not for the loop."""
+    read, wrong = _schema_or_flaw(text)
+    if wrong:
+        raise BadModel(f"{place} {wrong}")
+    return read
+
+
+@lru_cache(maxsize=64)  # to check one takes 6 ms to some seconds, and every task brings it
+def _schema_or_flaw(text: str) -> tuple[Mapping[str, Any], str]:
+    try:
+        read = foreign.read(text)
+    except ValueError as exc:
+        return {}, f"is no JSON: {exc}"
+    if flaw := schema.flaw(read):
+        return {}, f"is no usable JSON Schema: {flaw}"
+    return read, ""
+
+
+def _fields(text: str) -> dict[str, str]:
+    """Read `name` and `name=path` entries."""
+    fields: dict[str, str] = {}
+    for entry in filter(None, map(str.strip, text.split(","))):
+        name, _, path = (part.strip() for part in entry.partition("="))
+        path = path or name
+        if not re.fullmatch(r"[^\W\d]\w*", name) or not re.fullmatch(r"[^.=\s]+(\.[^.=\s]+)*", path) or name in fields:
+            raise BadModel(
+                f"property data.output.fields: {entry!r} is wrong; allowed are entries such as choice or "
+                "cost=budget.total, each name once"
+            )
+        fields[name] = path
+    return fields
+
+
+def _errors(said: Mapping[str, str]) -> dict[Outcome, str]:
+    """Read `error.<outcome>=<BPMN error code>`."""
+    codes: dict[Outcome, str] = {}
+    for name, code in said.items():
+        if not name.startswith(_ERROR):
+            continue
+        outcome = name.removeprefix(_ERROR)
+        if outcome not in BAD_OUTCOMES:
+            raise BadModel(f"property {name}: unknown outcome; allowed are {', '.join(BAD_OUTCOMES)}")
+        if code:
+            codes[Outcome(outcome)] = code
+    return codes

@@ -1,0 +1,141 @@
+"""One variable → what a question shows of it. Pure; the size of what it becomes is bounded, not that of what it is."""
+
+import base64
+import json
+from typing import Any
+
+from worker.domain import foreign
+from worker.domain.tasks import Variable
+
+TEXT_TYPES = (
+    "text/",
+    "application/json",
+    "application/xml",
+    "application/yaml",
+    "application/x-yaml",
+    "application/csv",
+)
+TEXT_SUFFIXES = ("+json", "+xml", "+yaml")
+INDENT = "    "
+"""Values stand indented, so that no line of a variable can look like a heading of ours."""
+JAVA = "application/x-java-serialized-object"
+"""Never deserialised: that runs code."""
+_SHRINKS = 8
+"""JSON may come to a shorter text than it has, by its escapes and blanks. What is longer than that is not looked at."""
+_SPREAD = 8
+"""Laid out, lists of digits come to six times their text; what comes to more is nested deeper than anybody reads."""
+_SMALL = 2000
+
+
+class TooLarge(Exception):
+    """A variable comes to so many bytes or more, and there is no room for them."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+def section(name: str, variable: Variable | None, room: float = float("inf")) -> str:
+    """Show a variable under a heading; None is one that is not set. Raises TooLarge beyond a room in bytes."""
+    kind = f" ({variable.type})" if variable is not None and variable.type else ""
+    shown = "(not set)" if variable is None else readable(variable, room)
+    text = f"### {one_line(name)}{kind}\n\n{indented(shown)}"
+    if size(text) > room:
+        raise TooLarge(size(text))
+    return text
+
+
+def readable(variable: Variable, room: float = float("inf")) -> str:
+    """Show a value as a person would read it: text as it is, JSON laid out, content that did not come named only.
+
+    JSON is compact where laid out it would not fit. Raises TooLarge for what cannot fit in any form.
+    """
+    if variable.type in {"File", "Bytes"} or variable.info.get("serializationDataFormat") == JAVA:
+        content = _content(variable)
+        return f"({_label(variable)}: content not included)" if content is None else content
+    value = variable.value
+    if value is None:
+        return "(empty)"
+    if isinstance(value, str) and len(value) > _SHRINKS * room:
+        raise TooLarge(len(value))
+    if variable.type in {"Json", "Object"} and isinstance(value, str):
+        return _laid_out(value, room, text=variable.info.get("objectTypeName") == "java.lang.String")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else _dumped(value, room)
+
+
+def is_text_file(variable: Variable) -> bool:
+    """Whether this is a file whose content can be shown."""
+    kind = variable.info.get("mimeType") or ""
+    return variable.type == "File" and (kind.startswith(TEXT_TYPES) or kind.endswith(TEXT_SUFFIXES))
+
+
+def one_line(text: str) -> str:
+    """Put a name on one line: whoever starts an instance may call a variable anything."""
+    return " ".join(text.split())
+
+
+def indented(value: str) -> str:
+    """Put every line of a value behind the indent."""
+    return "\n".join(INDENT + line for line in value.splitlines() or [""])
+
+
+def size(text: str) -> int:
+    """Count bytes as they are sent."""
+    return len(text.encode(errors="replace"))
+
+
+def _content(variable: Variable) -> str | None:
+    """Return the text in a file or in bytes, None if there is none, or it is no text."""
+    if not isinstance(variable.value, str):
+        return None
+    if variable.type == "Bytes":
+        return _text_of(variable.value)
+    return variable.value if is_text_file(variable) else None
+
+
+def _label(variable: Variable) -> str:
+    kind = {"File": "file", "Bytes": "bytes"}.get(str(variable.type), "Java object")
+    return " ".join(filter(None, [kind, variable.info.get("filename"), variable.info.get("objectTypeName")]))
+
+
+def _text_of(value: str) -> str | None:
+    """Read bytes, which the engine gives in base64, as text; None if they are none."""
+    try:
+        text = base64.b64decode(value, validate=True).decode()
+    except ValueError:  # no base64, or no UTF-8
+        return None
+    return None if "\0" in text else text
+
+
+def _laid_out(value: str, room: float, *, text: bool) -> str:
+    """Lay JSON out; engines store invalid JSON unchecked, which is shown as it is. A long `text` is one JSON string."""
+    try:
+        read = foreign.read(value)
+    except ValueError:  # or nested too deep
+        return value
+    return read if text and isinstance(read, str) else _dumped(read, room)
+
+
+def _dumped(value: Any, room: float) -> str:
+    try:
+        compact = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        more = _blanks(value)
+        if size(compact) + more > min(room, _SPREAD * size(compact) + _SMALL):
+            return compact
+        return json.dumps(value, ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):  # nested too deep, or a number of thousands of digits
+        return f"({type(value).__name__}: too large to show)"
+
+
+def _blanks(value: Any) -> int:
+    """Count the blanks and line ends that the layout adds, with our own indent: every line pays for its depth."""
+    count, waiting = 0, [(value, 0)]
+    while waiting:
+        part, level = waiting.pop()
+        if not isinstance(part, dict | list) or not part:
+            continue
+        count += len(part) * (2 * level + 2 + len(INDENT)) + 2 * level + len(INDENT)
+        waiting += [(each, level + 1) for each in (part.values() if isinstance(part, dict) else part)]
+    return count

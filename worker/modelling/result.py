@@ -1,0 +1,189 @@
+"""Answer → process variables: their names, types and the meta beside them. Pure."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from worker.domain import meta
+from worker.domain.tasks import META_SUFFIX, Variable
+from worker.domain.threads import Answer, Assistant, Outcome, Thread
+from worker.modelling import schema
+from worker.modelling.properties import ResultType, TaskProperties
+from worker.modelling.schema import Mistake
+
+LONGEST_STRING = 4000
+"""UTF-16 units that a String variable holds on every database but Oracle (2000 there); more is error code 10002."""
+LONGEST_DETAIL = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """How this turn went, for `<output>_meta`. `use` is created, reused, recreated or adopted.
+
+    `repaired`: the first answer did not have the form that the task asks for. `seeded` counts the turns that a
+    recreated thread was told.
+    """
+
+    thread: Thread | None
+    use: str
+    recovered: str | None
+    repaired: bool
+    seconds: Mapping[str, float]
+    seeded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an answer has to be, and where it goes."""
+
+    output: str
+    type: ResultType
+    local: bool = False
+    schema: Mapping[str, Any] | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, wanted: TaskProperties, schema: Mapping[str, Any] | None) -> "Form":
+        """Combine the task's wishes with the schema that holds for it, its own or its assistant's."""
+        structured = schema is not None or wanted.fields
+        kind = wanted.output_type or ("Json" if structured else "Text")
+        return cls(wanted.output, kind, wanted.local, schema, wanted.fields)
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the answer is read as JSON."""
+        return self.type == "Json" or self.schema is not None
+
+
+def checked(answer: Answer, form: Form) -> tuple[Answer, str]:
+    """Call an answer invalid that is not what the task asked for: engines store broken JSON unchecked.
+
+    Returns what is wrong beside it, for the assistant: unlike the answer's detail it may quote the answer. Raises
+    schema.Unusable. Not for the loop: a schema may make this take seconds.
+    """
+    if answer.outcome is not Outcome.OK or not form.is_json:
+        return answer, ""
+    text = schema.unfenced(answer.text)
+    try:
+        found = _mistakes(schema.parse(text), form)
+    except ValueError as exc:
+        found = [Mistake("not JSON", f"it is not JSON: {exc}")]
+    if not found:
+        return replace(answer, text=text), ""
+    rules = "; ".join(dict.fromkeys(mistake.rule for mistake in found))
+    invalid = replace(answer, outcome=Outcome.INVALID, detail=rules[:LONGEST_DETAIL])
+    return invalid, "\n".join(mistake.said for mistake in found)
+
+
+def _mistakes(value: Any, form: Form) -> list[Mistake]:
+    found = [] if form.schema is None else schema.mistakes(value, form.schema)
+    for name, path in form.fields.items():
+        try:
+            schema.at(value, path)
+        except LookupError:
+            found.append(Mistake(f"no {path} for the variable {name}", f"it has no {path}"))
+    return found
+
+
+def variables(
+    answer: Answer, form: Form, assistant: Assistant, story: Story, *, spin: bool, wide: bool = False
+) -> dict[str, Variable]:
+    """Return the result variable, its fields and its meta. Nothing is cut; a type the engine lacks is replaced.
+
+    `wide` takes a type without a limit where a String would do: for a database whose columns are shorter.
+    """
+    longest = 0 if wide else LONGEST_STRING
+    result, stored_as = _result(answer.text, form, spin=spin, longest=longest)
+    meta = _meta(answer, form, assistant, story, stored_as)
+    fields = {}
+    if form.fields:
+        value = schema.parse(answer.text)
+        fields = {
+            name: _field(schema.at(value, path), name, spin=spin, longest=longest) for name, path in form.fields.items()
+        }
+    return {**fields, form.output: result, form.output + META_SUFFIX: Variable(meta, "String")}
+
+
+def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
+    """Give a part of an answer the engine's own type, so that expressions compare it as what it is."""
+    match value:
+        case None:
+            return Variable(None, "Null")
+        case bool():
+            return Variable(value, "Boolean")
+        case int() if -(2**63) <= value < 2**63:
+            return Variable(value, "Long")
+        case int() | float():
+            return Variable(float(value), "Double")
+        case str():
+            return _result(value, Form(name, "Text"), spin=spin, longest=longest)[0]
+    return _result(json.dumps(value, ensure_ascii=False), Form(name, "Json"), spin=spin, longest=longest)[0]
+
+
+def thread_variable(thread: Thread) -> Variable:
+    """Write a thread as a process variable."""
+    return Variable(f"{thread.id}#{thread.generation}", "String")
+
+
+def read_thread_variable(variable: Variable | None) -> Thread | None:
+    """Read it back; None for anything that we did not write."""
+    text = variable.value if variable and isinstance(variable.value, str) else ""
+    match = re.fullmatch(r"([\w-]{1,200})#([1-9]\d{0,8})", text, re.ASCII)
+    return Thread(match[1], int(match[2])) if match else None
+
+
+def _result(text: str, form: Form, *, spin: bool, longest: int) -> tuple[Variable, str]:
+    match form.type:
+        case "File":
+            return _file(text, form), "File"
+        case "Json" if spin:
+            return Variable(text, "Json"), "Json"
+        case "Json" | "Text" if _utf16_length(text) <= longest and "\0" not in text:  # PostgreSQL stores no NUL
+            return Variable(text, "String"), "String"
+        case "Text" if spin:
+            return _long_string(text), "Object"
+        case "Json" | "Text":
+            return _file(text, form), "File"
+
+
+def _utf16_length(text: str) -> int:
+    """Count as Java and most databases do: an emoji is two."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _long_string(text: str) -> Variable:
+    """A String of any length: expressions read it as a string, but only engines with Spin can store it."""
+    info = {"objectTypeName": "java.lang.String", "serializationDataFormat": "application/json"}
+    return Variable(json.dumps(text), "Object", info)
+
+
+def _file(text: str, form: Form) -> Variable:
+    content = base64.b64encode(text.encode(errors="replace")).decode()
+    ending, kind = ("json", "application/json") if form.is_json else ("md", "text/markdown")
+    return Variable(content, "File", {"filename": f"{form.output}.{ending}", "mimeType": kind, "encoding": "UTF-8"})
+
+
+def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored_as: str) -> str:
+    told: dict[str, Any] = {
+        "assistant": assistant.name,
+        "version": assistant.version,
+        "model": answer.model or assistant.model,
+        "thread": story.thread.id if story.thread else None,
+        "generation": story.thread.generation if story.thread else None,
+        "use": story.use,
+        "recreated": story.use == "recreated",
+        "seeded": story.seeded,
+        "recovered": story.recovered,
+        "repaired": story.repaired,
+        "response": answer.response_id,
+        "tokens": {"input": answer.input_tokens, "output": answer.output_tokens},
+        "seconds": {phase: round(seconds, 3) for phase, seconds in story.seconds.items()},
+        "fields": list(form.fields),
+        "type": form.type,
+        "stored_as": stored_as,
+    }
+    text = json.dumps(told, separators=(",", ":"))
+    return text if len(text) < meta.LONGEST else json.dumps({"thread": str(told["thread"])[:100], "too_long": True})

@@ -1,0 +1,141 @@
+"""JSON text and JSON Schema: what is wrong with a schema, and with an answer that has to fit one. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from referencing.exceptions import Unresolvable
+
+from worker.domain import foreign
+from worker.modelling import keywords
+
+MISTAKES_TOLD = 10
+LONGEST_MISTAKE = 300
+
+MOST_PARTS = 20_000
+"""Of a schema. Those that people write have a hundredth of it."""
+MOST_VALUES = 250_000
+"""Of an answer that is compared: more than any model writes."""
+
+_SCHEMA_OF_SCHEMAS = Draft202012Validator.META_SCHEMA
+
+
+class Unusable(Exception):
+    """A schema that cannot be applied: its own fault, not the answer's. The text says why, and quotes no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """Where an answer does not fit. `rule` is the part of the schema that it breaks; only `said` quotes the answer."""
+
+    rule: str
+    said: str
+
+
+def flaw(schema: Any) -> str:
+    """Say what makes this no schema that we can use; empty if nothing does. Not for the loop, as `mistakes`."""
+    if not isinstance(schema, dict):
+        return "it is no JSON object"
+    try:
+        if foreign.extent(schema, MOST_PARTS) > MOST_PARTS:
+            return f"it has more than {MOST_PARTS} parts"
+        return _misuse(schema) or _expense(schema)
+    except (foreign.TooDeep, RecursionError):
+        return "it is nested too deep"
+    except (Unusable, keywords.TooExpensive) as exc:
+        return str(exc)
+
+
+def _misuse(schema: Mapping[str, Any]) -> str:
+    """Say what is wrong with its keywords."""
+    with keywords.bounded():
+        wrong = next(keywords.validator(_SCHEMA_OF_SCHEMAS, checks_formats=True).iter_errors(schema), None)
+    if wrong is not None:
+        return f"at {wrong.json_path}: {wrong.message}"
+    outside = next((ref for ref in _references(schema) if not ref.startswith("#")), None)
+    return f"it refers to {outside!r}, and only parts of its own (#/…) can be referred to" if outside else ""
+
+
+def _expense(schema: Mapping[str, Any]) -> str:
+    """Apply it to the smallest values there are: what costs too much then is better known before anything is asked."""
+    smallest: list[Any] = [{}, [], "", 0, None]
+    for each in smallest:
+        mistakes(each, schema)
+    return ""
+
+
+def parse(text: str) -> Any:
+    """Read an answer as JSON. Raises ValueError, whose text quotes nothing.
+
+    Refuses what Python reads and the engine's Jackson does not or reads otherwise: NaN, Infinity, a name said twice.
+    """
+    return foreign.read(text, constant=_no_constant, pairs=_no_twins)
+
+
+def unfenced(text: str) -> str:
+    """Take the one Markdown fence away that models like to put around JSON."""
+    match = re.fullmatch(r"\s*```(?:json)?[ \t]*\n(.*)\n[ \t]*```\s*", text, re.DOTALL)
+    return match[1] if match else text
+
+
+def mistakes(value: Any, schema: Mapping[str, Any]) -> list[Mistake]:
+    """Compare a value with a schema; the first few mistakes. Raises Unusable.
+
+    May take some seconds of processor time: not for the loop.
+    """
+    if foreign.extent(value, MOST_VALUES) > MOST_VALUES:
+        return [Mistake("too large", f"it has more than {MOST_VALUES} values")]
+    try:
+        with keywords.bounded():
+            errors = keywords.validator(schema).iter_errors(value)
+            return [_mistake(error) for error in islice(errors, MISTAKES_TOLD)]
+    except RecursionError:  # a reference that leads to itself is known before that
+        return [Mistake("too deep", "it is nested deeper than the schema can be followed")]
+    except Unresolvable as exc:
+        raise Unusable(f"it refers to {str(exc.ref)[:LONGEST_MISTAKE]!r}, which it does not have") from exc
+    except keywords.TooExpensive as exc:
+        raise Unusable(str(exc)) from exc
+
+
+def at(value: Any, path: str) -> Any:
+    """Follow a dotted path; numbers are places in lists, from 0. Raises LookupError."""
+    for part in path.split("."):
+        if isinstance(value, list) and part.isascii() and part.isdigit():
+            value = value[int(part)]
+        elif isinstance(value, dict):
+            value = value[part]
+        else:
+            raise LookupError(part)
+    return value
+
+
+def _mistake(error: ValidationError) -> Mistake:
+    rule = "/".join(map(str, error.absolute_schema_path))
+    return Mistake(rule, f"at {error.json_path}: {error.message}"[:LONGEST_MISTAKE])
+
+
+def _references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name in {"$ref", "$dynamicRef"} and isinstance(value, str):
+                yield value
+            yield from _references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _references(value)
+
+
+def _no_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _no_twins(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    pairs = list(pairs)
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        raise ValueError("an object says a name twice")
+    return names

@@ -1,5 +1,0 @@
-"""Providers of conversations and answers."""
-
-from worker.models.openai import OpenAIModel
-
-__all__ = ["OpenAIModel"]

@@ -1,0 +1,164 @@
+"""The commands' options, with an example each."""
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from worker import settings
+from worker.telemetry import logs
+
+if TYPE_CHECKING:  # the adapters behind it take a second, which --help need not pay
+    from worker.bootstrap import Adapters
+
+Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
+Work = Callable[["Desk", argparse.Namespace], Awaitable[int]]
+
+EXITS = "Exit codes: 0 done, 1 something cannot be reached, 2 not as it should be asked for, 3 some of it is left."
+
+
+class Desk:
+    """A command's settings and adapters."""
+
+    def __init__(self, chosen: settings.Settings, adapters: "Adapters") -> None:
+        self.settings = chosen
+        self.adapters = adapters
+
+
+def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
+    """Add `threads` and `transcript`."""
+    threads = commands.add_parser("threads", help="list, show, export, erase and repair conversations")
+    below = threads.add_subparsers(required=True, metavar="command")
+    _list(below)
+    _show(below)
+    _export(below)
+    _erase(below)
+    _repair(below)
+    transcript = commands.add_parser("transcript", help="search what was said")
+    _search(transcript.add_subparsers(required=True, metavar="command"))
+
+
+def _list(commands: "Commands[argparse.ArgumentParser]") -> None:
+    added = _add(commands, "threads", "list", "which threads there are, and whose; no message text", "threads list")
+    added.add_argument("--ended", action="store_true", help="only those whose process is over")
+
+
+def _show(commands: "Commands[argparse.ArgumentParser]") -> None:
+    added = _add(commands, "threads", "show", "what was said, as text", "threads show 8f14e45f-ceea-11f0-9d1c")
+    _subject(added)
+
+
+def _export(commands: "Commands[argparse.ArgumentParser]") -> None:
+    example = "threads export --business-key order-7 --format markdown --output order-7.md"
+    added = _add(commands, "threads", "export", "write conversations to a file, or to the output", example, json=False)
+    _subject(added)
+    added.add_argument("--format", choices=["json", "markdown"], default="json", help="json by default")
+    added.add_argument("--output", metavar="FILE", help="a file that does not exist yet")
+
+
+def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
+    what = "erase conversations at the provider, in Redis, in the transcript, and our variables in the engine"
+    added = _add(
+        commands, "threads", "erase", what, "threads erase --business-key order-7 --json > receipt.json", writes=True
+    )
+    whose = _subject(added)
+    whose.add_argument(
+        "--ended", action="store_true", help="do now what retention has to do: see RETENTION_THREADS_DAYS"
+    )
+    whose.add_argument("--open", action="store_true", help="go on with orders that are not complete")
+    whose.add_argument("--receipt", metavar="ORDER", help="show what became of an order")
+    added.add_argument("--dry-run", action="store_true", help="with --ended: list only")
+    added.add_argument("--force", action="store_true", help="even if the instance runs")
+    absent = (
+        "what this key cannot see is gone: take it for erased, and say so in the receipt; also with --ended, --open"
+    )
+    added.add_argument("--accept-absent", action="store_true", help=absent)
+    added.add_argument("--results", action="store_true", help="also the results, in the process variables they are in")
+    more = "with --business-key: only this tenant's; may be repeated"
+    added.add_argument("--tenant", metavar="TENANT", action="append", help=more)
+
+
+def _repair(commands: "Commands[argparse.ArgumentParser]") -> None:
+    what = "list turns that are stuck: calls past their deadline, runs that the provider queues"
+    added = _add(commands, "threads", "repair", what, "threads repair --cancel", writes=True)
+    added.add_argument("--cancel", action="store_true", help="cancel their runs at the provider; workers do the rest")
+    changed = (
+        "the provider's account was changed on purpose: threads that this key cannot see are made anew, with what was "
+        "said on them; nothing is erased"
+    )
+    added.add_argument("--account-changed", action="store_true", help=changed)
+
+
+def _search(commands: "Commands[argparse.ArgumentParser]") -> None:
+    added = _add(commands, "transcript", "search", "messages with all words", "transcript search drone battery")
+    added.add_argument("words", metavar="WORD", nargs="+")
+    added.add_argument("--instance", metavar="ID", help="only this process instance")
+    added.add_argument("--business-key", metavar="KEY", help="only this business key")
+    added.add_argument("--assistant", metavar="NAME", help="only this assistant")
+    added.add_argument("--limit", metavar="N", type=_count, default=50, help="at most so many, the newest (50)")
+
+
+def _subject(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveGroup":
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("instance", metavar="INSTANCE", nargs="?", help="id of a process instance")
+    whose.add_argument(
+        "--business-key", metavar="KEY", help="all instances with this business key, and what they share"
+    )
+    return whose
+
+
+def _add(
+    commands: "Commands[argparse.ArgumentParser]",
+    module: str,
+    name: str,
+    what: str,
+    example: str,
+    *,
+    json: bool = True,
+    writes: bool = False,
+) -> argparse.ArgumentParser:
+    added = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=f"Example:  assistant-worker {example}\n\n{EXITS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if json:
+        added.add_argument("--json", action="store_true", help="for programs")
+    added.set_defaults(command=lambda options: _run(module, name, options), writes=writes)
+    return added
+
+
+def _run(module: str, name: str, options: argparse.Namespace) -> int:
+    work: Work = getattr(import_module(f"worker.commands.{module}"), f"{name}_")
+    chosen = settings.read()
+    logs.configure("console", "CRITICAL")  # what happens is printed
+    return asyncio.run(_at_work(work, chosen, options))
+
+
+async def _at_work(work: Work, chosen: settings.Settings, options: argparse.Namespace) -> int:
+    from worker import bootstrap  # noqa: PLC0415 - see above
+    from worker.errors import Permanent, WorkerError  # noqa: PLC0415 - as above
+    from worker.operate.commands import tables  # noqa: PLC0415 - as above
+
+    try:
+        async with bootstrap.connect(chosen, reads_only=_only_reads(options)) as adapters:
+            return await work(Desk(chosen, adapters), options)
+    except Permanent:
+        raise
+    except WorkerError as exc:
+        tables.complain(str(exc))
+        return 1
+
+
+def _only_reads(options: argparse.Namespace) -> bool:
+    """Whether a command changes nothing: all but `erase` and `repair`, and of those what only looks."""
+    return not options.writes or bool(getattr(options, "dry_run", False) or getattr(options, "receipt", None))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:  # noqa: PLR2004 - said in the next line
+        raise argparse.ArgumentTypeError("must be a whole number from 1 to 1000")
+    return int(text)

@@ -1,0 +1,214 @@
+"""`assistant-worker threads …`."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from worker import bootstrap
+from worker.domain.conversations import EVERYTHING, Filter, Session, Subject
+from worker.domain.endings import Kept, Receipt, Status
+from worker.ending import Eraser, Retention, Round, overdue, runs, sessions
+from worker.errors import EngineDown, Permanent
+from worker.operate.commands import tables
+from worker.operate.commands.options import Desk
+from worker.ports.transcript import Conversations
+from worker.web.api import export
+
+LEFT = 3
+"""The exit code for work that is not all done, and goes on by itself."""
+
+
+async def list_(desk: Desk, options: Namespace) -> int:
+    """List threads."""
+    kept = await desk.adapters.census.threads()
+    states = await _states(desk, kept)
+    rows = [_row(each, states.get(each.owner) if each.owner else None) for each in kept]
+    rows = [row for row in rows if not options.ended or row["state"] == "ended"]
+    if options.json:
+        tables.as_json(rows)
+    else:
+        tables.show(
+            ["scope", "assistant", "tenant", "thread", "generation", "turns", "process"],
+            [tuple(row.values()) for row in rows],
+            "There are no threads.",
+        )
+    return 0
+
+
+async def _states(desk: Desk, kept: list[Kept]) -> dict[Subject, str]:
+    """Whether processes run or are over; nothing for those that nobody can tell of now."""
+    owners = {each.owner for each in kept if each.owner}
+    names = {owner.instance: owner for owner in owners if owner.instance is not None}
+    found: dict[Subject, str] = {}
+    with suppress(EngineDown):
+        running = await desk.adapters.instances.running(names.keys())
+        found |= {names[name]: "runs" for name in running if name in names}
+        over = await desk.adapters.instances.ended(names.keys() - running)
+        found |= {names[name]: "ended" for name, at in over.items() if name in names and at is not None}
+        for owner in owners:
+            if owner.business_key is not None:
+                found[owner] = "runs" if await runs(desk.adapters.instances, owner) else "ended"
+    return found
+
+
+def _row(kept: Kept, state: str | None) -> dict[str, Any]:
+    return {
+        "scope": kept.key.scope,
+        "assistant": kept.key.assistant,
+        "tenant": kept.key.tenant,
+        "thread": kept.thread.id if kept.thread else None,
+        "generation": kept.thread.generation if kept.thread else None,
+        "turns": len(kept.turns),
+        "state": state or "unknown",
+    }
+
+
+async def show_(desk: Desk, options: Namespace) -> int:
+    """Show what was said."""
+    reading, found = conversations(desk), await _sessions(desk, options)
+    write = export.as_json if options.json else export.as_markdown
+    async for part in write(reading, found, within=EVERYTHING):
+        tables.write(part.decode(), raw=options.json)
+    return 0
+
+
+async def export_(desk: Desk, options: Namespace) -> int:
+    """Write what was said."""
+    reading, found = conversations(desk), await _sessions(desk, options)
+    write = export.as_json if options.format == "json" else export.as_markdown
+    try:
+        with _open(options.output) as file:
+            async for part in write(reading, found, within=EVERYTHING):
+                file.write(part)
+    except OSError as exc:
+        raise Permanent(f"{options.output or 'the output'} cannot be written: {exc.strerror}") from exc
+    return 0
+
+
+@contextmanager
+def _open(path: str | None) -> Iterator[BinaryIO]:
+    """Open a file that does not exist yet, which stays only if all went well; or the standard output."""
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    with Path(path).open("xb") as file:
+        try:
+            yield file
+        except BaseException:
+            Path(path).unlink()
+            raise
+
+
+async def _sessions(desk: Desk, options: Namespace) -> list[Session]:
+    """Find every conversation, the earliest first."""
+    wanted = Filter(desk.settings.engine_name, instance=options.instance, business_key=options.business_key)
+    found = [session async for session in sessions(conversations(desk), wanted)]
+    if not found:
+        raise Permanent("the transcript has no conversation of it")
+    return found[::-1]
+
+
+def conversations(desk: Desk) -> Conversations:
+    """Open the transcript. Raises Permanent where there is none."""
+    if desk.adapters.conversations is None:
+        raise Permanent("TRANSCRIPT_URL=off: there is no transcript")
+    return desk.adapters.conversations
+
+
+async def erase_(desk: Desk, options: Namespace) -> int:
+    """Erase, or say what became of it."""
+    outside = bootstrap.outside(desk.settings, desk.adapters)
+    if options.dry_run and not options.ended:
+        raise Permanent("--dry-run goes with --ended only")
+    if options.tenant and options.business_key is None:
+        raise Permanent("--tenant goes with --business-key only")
+    if (options.force or options.results) and options.instance is None and options.business_key is None:
+        raise Permanent("--force and --results go with an instance or --business-key only")
+    if options.ended:
+        policy = bootstrap.policy(desk.settings)
+        swept = await Retention(outside, policy).sweep(dry_run=options.dry_run, absent=options.accept_absent)
+        return _told_round(swept, options)
+    if options.open:
+        return _told(await Eraser(outside).resume(absent=options.accept_absent), options)
+    if options.receipt:
+        known = await desk.adapters.ledger.receipt(options.receipt)
+        if known is None:
+            raise Permanent(f"there is no order {options.receipt}, or it was complete more than 90 days ago")
+        return _told([known], options)
+    tenants = frozenset(options.tenant) if options.tenant else None
+    subject = Subject(desk.settings.engine_name, options.instance, options.business_key, tenants)
+    wishes = {"force": options.force, "results": options.results, "absent": options.accept_absent}
+    return _told([await Eraser(outside).erase(subject, **wishes)], options)
+
+
+def _told(receipts: list[Receipt], options: Namespace) -> int:
+    if options.json:
+        tables.as_json(receipts if options.open else receipts[0])
+    else:
+        for receipt in receipts:
+            _show_receipt(receipt)
+        if not receipts:
+            tables.say("No order is open.")
+    return 0 if all(receipt.completed_at for receipt in receipts) else LEFT
+
+
+def _show_receipt(receipt: Receipt) -> None:
+    whose = f"instance {receipt.instance}" if receipt.instance else f"business key {receipt.business_key}"
+    whose += "" if receipt.tenants is None else f" of tenant {', '.join(each or '(none)' for each in receipt.tenants)}"
+    tables.say(f"Order {receipt.id}: {whose}, given {tables.cell(receipt.ordered_at)}")
+    words = {Status.REMOVED: "removed", Status.OPEN: "left, will be tried again", Status.STAYS: "stays"}
+    words[Status.ACCEPTED] = "not seen, accepted as gone"
+    rows = [
+        (each.store, each.what, words[each.status], each.count or None, each.at, each.why) for each in receipt.steps
+    ]
+    tables.show(["store", "what", "state", "count", "when", "why"], rows, "Nothing was found.")
+    if receipt.completed_at:
+        tables.say(f"Complete since {tables.cell(receipt.completed_at)}.")
+    elif receipt.look_again_at and not receipt.open:
+        tables.say(f"The transcript is looked at once more from {tables.cell(receipt.look_again_at)} on.")
+    else:
+        tables.say("Not complete: a worker tries again within the hour; --open does it now.")
+
+
+def _told_round(done: Round, options: Namespace) -> int:
+    if options.json:
+        tables.as_json(done.summary())
+        return LEFT if done.delayed else 0
+    rows: list[tuple[object, ...]] = [("thread", key.scope, key.assistant, name, "") for key, name in done.threads]
+    rows += [("record", each.instance or each.business_key, "", "", "") for each in done.records]
+    rows += [("delayed", each.instance or each.business_key, "", "", why) for each, why in done.delayed]
+    heads = ["would end" if options.dry_run else "ended", "scope", "assistant", "thread", "why not"]
+    tables.show(heads, rows, "Nothing is due.")
+    return LEFT if done.delayed else 0
+
+
+async def repair_(desk: Desk, options: Namespace) -> int:
+    """List turns that are stuck, and cancel their runs if asked to; or take the account for changed."""
+    if options.account_changed:
+        return await _leave(desk, options)
+    stuck = await overdue(bootstrap.outside(desk.settings, desk.adapters), cancel=options.cancel)
+    if options.json:
+        tables.as_json(stuck)
+    else:
+        heads = ["scope", "assistant", "task", "attempt", "overdue", "response", "provider says", "done"]
+        tables.show(heads, [astuple(each) for each in stuck], "No turn is stuck.")
+    return 0
+
+
+async def _leave(desk: Desk, options: Namespace) -> int:
+    """Have threads made anew that are in accounts which this key does not see."""
+    left = await desk.adapters.account.leave()
+    current = await desk.adapters.account.current()
+    if options.json:
+        tables.as_json({"current": current, "left": left})
+        return 0
+    tables.show(["anchor", "made"], [(each.id, each.made_at) for each in left], "This key sees every known account.")
+    tables.say(
+        f"Threads of these accounts, and those of unknown ones, are made anew when their next task comes; this key's "
+        f"anchor is {current}. What was said in a left account stays there: erase it with its own key."
+    )
+    return 0

@@ -1,0 +1,53 @@
+"""Looks at everything the worker needs, changes nothing, and says what to do about what it finds.
+
+Each check stands alone: one that fails takes nothing from the others. All run at once, each for a few seconds at most.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from worker import bootstrap
+from worker.operate.doctor import deployed, engine, neighbour, provider, redis, report, specs
+from worker.operate.doctor.checks import Check, Contact, Finding, Level, merged
+from worker.redis import Inspection
+from worker.settings import Settings
+
+__all__ = ["Finding", "Level", "examine", "findings"]
+
+
+async def examine(settings: Settings) -> int:
+    """Print what is found, and return the exit code: 1 if something would stop the work, otherwise 0."""
+    screen = report.console()
+    with screen.status("Looking …"):
+        rows = await findings(settings)
+    report.show(rows, screen)
+    return int(any(row.level is Level.PROBLEM for row in rows))
+
+
+async def findings(settings: Settings) -> list[Finding]:
+    """Look at everything. Raises Permanent where the settings do not even allow to begin."""
+    known, about_specs = await specs.load(settings)
+    async with AsyncExitStack() as stack:
+        adapters = await stack.enter_async_context(bootstrap.connect(settings, reads_only=True))
+        url = settings.redis_url.get_secret_value()
+        inspection = await stack.enter_async_context(
+            Inspection.open(url, settings.redis_prefix, settings.redis_ca_file)
+        )
+        to_engine = await stack.enter_async_context(Contact("engine", adapters.engine.ping))
+        to_redis = await stack.enter_async_context(Contact("redis", inspection.try_write))
+        to_provider = await stack.enter_async_context(Contact("provider", adapters.model.ping))
+
+        async def assistants() -> list[Finding]:
+            return about_specs
+
+        checks = [
+            *engine.checks(adapters.engine, to_engine, settings),
+            *redis.checks(inspection, adapters.threads, to_redis, settings),
+            *provider.checks(adapters.model, adapters.account, to_provider, known, settings),
+            Check(specs.AREA, "specs", assistants),
+            *deployed.checks(adapters.engine, to_engine, known, settings),
+            *neighbour.checks(settings),
+        ]
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(each.run(), name=f"check {each.area}: {each.subject}") for each in checks]
+    return merged(finding for each in running for finding in each.result())

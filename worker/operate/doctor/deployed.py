@@ -1,0 +1,162 @@
+"""The deployed models: which topics they come to, and whether each task for an assistant could be answered."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from worker.assistants import Specs
+from worker.domain.tasks import Definition
+from worker.engine import RestEngine, Survey
+from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
+from worker.engine.wire import Deployed
+from worker.errors import BadModel, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
+from worker.operate.doctor import tasks
+from worker.operate.doctor.checks import Check, Contact, Finding, Level
+from worker.operate.doctor.engine import reached
+from worker.operate.doctor.tasks import Fault
+from worker.settings import Settings
+
+AREA = "deployed models"
+_UNREAD = (
+    "Deploy it again as well-formed XML; where it is too large, make processes of their own of its sub-processes; "
+    "where the engine refuses it, do as its words say."
+)
+_NOTHING = "Deploy a model whose external tasks have the property service.type=assistant; see also the rights above."
+
+
+@dataclass(slots=True)
+class Models:
+    """What is deployed and counts: latest versions, and older ones with running instances."""
+
+    labels: Mapping[str, str]
+    definitions: dict[str, Definition] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def usages(self) -> dict[str, Usage]:
+        """Who uses which topics, by definition."""
+        usages = {id_: Usage.of(each) for id_, each in self.definitions.items()}
+        return usages | {id_: Usage(unreadable=reason) for id_, reason in self.unreadable.items()}
+
+
+def checks(engine: RestEngine, contact: Contact, specs: Specs | None, settings: Settings) -> list[Check]:
+    """Return the one check of the models."""
+
+    async def examined() -> list[Finding]:
+        await reached(contact)
+        models = await read(engine)
+        usages = models.usages
+        look = survey(usages)
+        about_topics = given(settings.topics, look, usages, models.labels) if settings.topics else found(look, models)
+        return [*about_topics, *_unread(models), *judged(models, specs)]
+
+    return [Check(AREA, "topics, tasks", examined)]
+
+
+async def read(engine: RestEngine) -> Models:
+    """Read every definition that counts, a few at a time. Raises EngineDown."""
+    deployed = {each.id: each for each in await engine.deployed()}
+    ids = relevant(deployed.values())
+    models = Models({id_: _label(deployed[id_]) for id_ in ids})
+    places = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def read_one(id_: str) -> None:
+        async with places:
+            try:
+                models.definitions[id_] = await engine.definition(id_)
+            except (BadModel, Conflict, ReadRefused, Unanswered) as exc:
+                models.unreadable[id_] = str(exc)
+            except TaskLost:
+                return  # deleted meanwhile
+            except WorkerError:
+                raise
+            except Exception as exc:  # noqa: BLE001 - the others are to be looked at all the same
+                models.unreadable[id_] = f"definition {id_} cannot be read: an unforeseen {type(exc).__name__}"
+
+    await asyncio.gather(*map(read_one, ids))
+    return models
+
+
+def _label(definition: Deployed) -> str:
+    tenant = f" of tenant {definition.tenant_id}" if definition.tenant_id else ""
+    return f"{definition.key} version {definition.version}{tenant}"
+
+
+def found(look: Survey, models: Models) -> Iterator[Finding]:
+    """Judge the topics that the worker finds by itself."""
+    for each in look.not_served:
+        if each.topic:
+            subject = f"{models.labels[each.definition_id]}, topic {each.topic}"
+            advice = "Correct the model and deploy it. The worker leaves these tasks alone."
+            yield _finding(subject, Level.PROBLEM, f"not served: {each.reason}", advice)
+    for topic in look.topics:
+        names = ", ".join(models.labels[id_] for id_ in topic.definitions)
+        shared = f"shared with other workers; polled for {names} only" if names else "polled for every definition"
+        yield _finding(f"topic {topic.name}", Level.OK, shared)
+    if not look.definitions:
+        yield _finding("topics", Level.WARNING, "no deployed task is for an assistant", _NOTHING)
+
+
+def given(
+    names: tuple[str, ...], look: Survey, usages: Mapping[str, Usage], labels: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Judge the topics that TOPICS names: every task on them is taken for ours."""
+    for name in names:
+        others = sorted(labels[id_] for id_, usage in usages.items() if name in usage.others)
+        if others:
+            said = f"in TOPICS, but tasks of {', '.join(others)} use it that are not for assistants: they would fail"
+            advice = (
+                "Leave TOPICS empty, so that the worker finds out what is its own, or give ours a topic of their own."
+            )
+            yield _finding(f"topic {name}", Level.PROBLEM, said, advice)
+        elif any(name in usage.ours for usage in usages.values()):
+            yield _finding(f"topic {name}", Level.OK, "in TOPICS; polled for every definition")
+        else:
+            yield _finding(
+                f"topic {name}", Level.WARNING, "in TOPICS, but no deployed task for an assistant uses it", _NOTHING
+            )
+    for id_ in look.definitions:
+        for topic in sorted(usages[id_].ours.difference(names)):
+            yield _left_out(labels[id_], topic)
+
+
+def _left_out(label: str, topic: str) -> Finding:
+    if "${" in topic or "#{" in topic:
+        said = "an expression: whether TOPICS names what comes of it shows only when the task is reached"
+        return _finding(f"{label}, topic {topic}", Level.UNKNOWN, said)
+    advice = "Add it to TOPICS, unless another worker serves it."
+    return _finding(f"{label}, topic {topic}", Level.WARNING, "has tasks for assistants, but is not in TOPICS", advice)
+
+
+def _unread(models: Models) -> Iterator[Finding]:
+    for id_, reason in sorted(models.unreadable.items()):
+        said = f"{reason}; its tasks for assistants, if any, are left alone"
+        yield _finding(
+            models.labels[id_],
+            Level.WARNING,
+            said,
+            _UNREAD,
+        )
+
+
+def judged(models: Models, specs: Specs | None) -> Iterator[Finding]:
+    """Judge each task; those of one definition with the same fault share a row."""
+    count = 0
+    rows: defaultdict[tuple[str, Fault], list[str]] = defaultdict(list)
+    for id_, definition in sorted(models.definitions.items()):
+        for activity in definition.activities.values():
+            count += activity.is_ours
+            look = tasks.faults if activity.is_ours else tasks.strange
+            for fault in (*look(activity, specs), *tasks.nameless(activity)):
+                rows[models.labels[id_], fault].append(activity.id)
+    for (label, fault), activities in rows.items():
+        yield _finding(f"{label}: {', '.join(activities)}", fault.level, fault.said, fault.advice)
+    if count and specs is None:
+        yield _finding("assistants of the tasks", Level.UNKNOWN, "the specs cannot be loaded")
+    if count and not rows:
+        yield _finding("tasks", Level.OK, f"{count} for assistants, each with all that it needs")
+
+
+def _finding(subject: str, level: Level, said: str, advice: str = "") -> Finding:
+    return Finding(AREA, subject, level, said, advice)

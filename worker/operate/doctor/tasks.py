@@ -1,0 +1,106 @@
+"""What is wrong with a deployed task for an assistant, as far as the model shows it. Pure."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from worker.assistants import Specs
+from worker.domain.tasks import Activity, Task, Variable
+from worker.errors import BadModel, UnknownAssistant
+from worker.modelling import properties
+from worker.operate.doctor.checks import Level
+
+_NAMES = [each.name for each in properties.PROPERTIES]
+_NAMESPACES = ("service.", "data.", "error.")
+_DEPLOY = "Correct the model and deploy it; migrate or restart the instances of this version that get there."
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something wrong with one task. Equal for every task that is wrong in the same way."""
+
+    level: Level
+    said: str
+    advice: str
+
+
+def faults(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
+    """Name everything that is wrong with a task of ours. Without specs, nothing is said of the assistant."""
+    if not activity.documentation and "prompt" not in activity.parameters:
+        said = "nothing to ask: neither documentation nor an input parameter prompt; an incident when it is reached"
+        yield Fault(Level.PROBLEM, said, _DEPLOY)
+    try:
+        wanted = properties.read(_as_fetched(activity), activity)
+    except BadModel as exc:
+        yield Fault(Level.PROBLEM, f"{exc}; an incident when it is reached", _DEPLOY)
+    else:
+        if specs is not None and "assistant" not in activity.parameters:
+            yield from _unknown(wanted.assistant, wanted.version, specs)
+    yield from _odd_properties(activity)
+    if not activity.async_after:
+        said = (
+            "no asyncAfter: if the step behind it is broken, completing this task fails, though its answer is fine; "
+            "and where branches join, completions collide and have to be repeated"
+        )
+        advice = 'Tick "Asynchronous continuations: After" in Camunda Modeler (camunda:asyncAfter="true") and deploy.'
+        yield Fault(Level.WARNING, said, advice)
+
+
+def strange(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
+    """Name what makes a task that is not ours look as if it was meant to be."""
+    name = activity.properties.get("service.name", "").strip()
+    if specs is None or name not in {each.name for each in specs.assistants}:
+        return
+    kind = activity.properties.get("service.type")
+    found = "no service.type" if kind is None else f"the service.type {kind!r}"
+    said = f"it names the assistant {name}, but has {found}: this worker leaves it to others"
+    yield Fault(Level.WARNING, said, f"If it is for the assistant, set service.type to assistant. {_DEPLOY}")
+
+
+def _as_fetched(activity: Activity) -> Task:
+    """Make the task as it would come, every input parameter with some value."""
+    return Task(
+        id="",
+        topic=activity.topic,
+        activity_id=activity.id,
+        process_instance_id="",
+        process_definition_id="",
+        process_definition_key="",
+        execution_id="",
+        created_at=datetime.fromtimestamp(0, UTC),
+        fetched_at=0.0,
+        variables={name: Variable("evaluated when the task is reached") for name in activity.parameters},
+    )
+
+
+def _unknown(name: str, version: str | None, specs: Specs) -> Iterator[Fault]:
+    try:
+        specs.find(name, version)
+    except UnknownAssistant as exc:
+        advice = f"Add its spec to ASSISTANTS_DIR and restart the worker; or: {_DEPLOY[0].lower()}{_DEPLOY[1:]}"
+        yield Fault(Level.PROBLEM, str(exc), advice)
+
+
+def nameless(activity: Activity) -> Iterator[Fault]:
+    """Name a property without a name, whosever task it is: it is an obstacle to other kinds of workers."""
+    if activity.nameless:
+        said = (
+            "a property without a name, which nobody can read. This worker does not mind; others that fetch extension "
+            "properties get no task at all while one of these waits on their topics"
+        )
+        yield Fault(Level.WARNING, said, f"Name the property, or take it out. {_DEPLOY}")
+
+
+def _odd_properties(activity: Activity) -> Iterator[Fault]:
+    for name, value in activity.properties.items():
+        if not name.startswith(_NAMESPACES):
+            continue
+        if not name.startswith("error.") and name not in _NAMES:
+            close = difflib.get_close_matches(name, _NAMES, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"those that are: {', '.join(_NAMES)}."
+            yield Fault(Level.WARNING, f"property {name} is not one that is read", f"Correct its name; {hint}")
+        elif "${" in value or "#{" in value:
+            said = f"property {name} holds an expression, which nobody evaluates"
+            advice = "Write fixed text; what is to be evaluated goes into the input parameters prompt and assistant."
+            yield Fault(Level.WARNING, said, advice)

@@ -1,0 +1,187 @@
+"""What the end of conversations needs from outside: where something of them lies, and who takes it away."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from worker.domain.conversations import Subject
+from worker.domain.endings import Kept, Receipt, Trace, TurnKept
+from worker.domain.threads import Hold, Thread, ThreadKey
+
+
+class Census(Protocol):
+    """What Redis keeps, thread by thread. Every method may raise StoreDown."""
+
+    lease: timedelta
+    """How long a hold lives without renewal."""
+
+    async def threads(self) -> list[Kept]:
+        """Look at everything of this engine's."""
+        ...
+
+    async def thread(self, key: ThreadKey) -> Thread | None:
+        """Read the map. Raises NewerRecord."""
+        ...
+
+    async def turns(self, kept: Kept) -> list[TurnKept]:
+        """Read a thread's turns."""
+        ...
+
+    async def reserve(self, key: ThreadKey) -> Hold | None:
+        """Take the hold for ourselves, so that no turn starts; None if one is on."""
+        ...
+
+    async def renew(self, hold: Hold) -> bool:
+        """Hold on for another lease. False if the hold is lost."""
+        ...
+
+    async def release(self, hold: Hold) -> None:
+        """Let go of the hold, with nothing changed."""
+        ...
+
+    async def forget(self, hold: Hold, kept: Kept, *, unrecorded: bool) -> tuple[int, int]:
+        """Remove the map if it names this thread, and the turns; how many keys went, and how many stay.
+
+        Turns that the transcript may not have yet stay, unless `unrecorded`. Lets go of the hold; raises StoreDown if
+        it is lost.
+        """
+        ...
+
+    async def remember(self, key: ThreadKey) -> None:
+        """Start the map's time anew: its instance still runs."""
+        ...
+
+    async def anchor(self, key: ThreadKey, thread: Thread) -> None:
+        """Note which account a thread is in, if the map names this thread."""
+        ...
+
+
+class Ledger(Protocol):
+    """What is to be done about conversations later. Every method may raise StoreDown."""
+
+    async def keep(self, receipt: Receipt) -> None:
+        """Keep an order, under its id: among the open ones, or for some months if it is complete.
+
+        What a newer worker has added to the one that is kept stays. Raises NewerRecord.
+        """
+        ...
+
+    async def receipt(self, order: str) -> Receipt | None:
+        """Read an order, open or complete. Raises CorruptRecord, a StoreDown, or NewerRecord, for this one only."""
+        ...
+
+    async def open_orders(self) -> list[str]:
+        """Ids of orders that are not complete."""
+        ...
+
+    async def watch(self, missing: Collection[Subject], at: datetime) -> None:
+        """Remember since when the engine does not know these. Others that were missing are forgotten."""
+        ...
+
+    async def missing(self) -> Mapping[Subject, datetime]:
+        """Whom the engine does not know, and since when, as far as this version can read it."""
+        ...
+
+    async def lock(self, token: str, lease: timedelta) -> bool:
+        """Be, or stay, the one who does the round. False if somebody else is."""
+        ...
+
+    async def unlock(self, token: str) -> None:
+        """Let others do the next round."""
+        ...
+
+
+class Instances(Protocol):
+    """Which process instances run, and what of ours they have. Every method may raise EngineDown."""
+
+    async def running(self, ids: Collection[str]) -> frozenset[str]:
+        """Which of these run, suspended ones included."""
+        ...
+
+    async def ended(self, ids: Collection[str]) -> Mapping[str, datetime | None]:
+        """When these ended, as far as the history knows them; None for one that has not."""
+        ...
+
+    async def runs_with(self, business_key: str, tenants: frozenset[str | None] | None = None) -> bool:
+        """Whether any instance with this business key runs. `tenants` as in `Subject`."""
+        ...
+
+    async def ran_with(
+        self, business_key: str, tenants: frozenset[str | None] | None = None
+    ) -> Mapping[str, datetime | None]:
+        """Instances with this business key that the history knows, and when they ended. `tenants` as above."""
+        ...
+
+    async def traces(self, instance: str, *, results: bool = False) -> list[Trace]:
+        """Variables that we wrote, history included: the threads' ids, the results' meta, and the results if wanted.
+
+        A result, which nobody can tell but by its meta, comes before it.
+        """
+        ...
+
+    async def wipe(self, trace: Trace) -> None:
+        """Delete a variable; one that is gone is fine."""
+        ...
+
+
+class Runs(Protocol):
+    """Turns in the background at a provider. May raise what `ports.Model` may; see there."""
+
+    async def run_status(self, response_id: str) -> str | None:
+        """How a turn in the background stands, in the provider's word; None if it is not known."""
+        ...
+
+    async def cancel(self, response_id: str) -> None:
+        """End a turn in the background; one that is over, or is not known, is fine."""
+        ...
+
+
+class Archive(Runs, Protocol):
+    """What a provider keeps, as its adapter sees it: not found is not found, whatever the reason."""
+
+    async def metadata(self, thread_id: str) -> Mapping[str, str]:
+        """What `create_thread` was given. Raises ThreadGone."""
+        ...
+
+    async def erase_thread(self, thread_id: str) -> int:
+        """Delete items, then the conversation, and see that it is gone; how many items went. May be repeated."""
+        ...
+
+    async def erase_response(self, response_id: str) -> bool:
+        """Delete a stored response; False if there is none."""
+        ...
+
+    async def conversation_of(self, response_id: str) -> str | None:
+        """The conversation that a stored response was given on, None if on none. Raises ThreadGone."""
+        ...
+
+
+class Provider(Runs, Protocol):
+    """The keeper of conversations, who knows whose account the key sees.
+
+    `anchor` names the account that something is in, see `domain.Anchor`. Where the key does not read it every method
+    raises ThreadUnseen instead of calling anything absent.
+    """
+
+    async def metadata(self, thread_id: str, anchor: str | None) -> Mapping[str, str]:
+        """What `create_thread` was given. Raises ThreadGone.
+
+        Without an anchor, of a conversation that nobody knows but a variable, every known one has to be read for that.
+        """
+        ...
+
+    async def see(self, thread_id: str) -> str:
+        """Read a conversation of which nobody noted the account, and return the anchor of that."""
+        ...
+
+    async def erase_thread(self, thread_id: str, anchor: str) -> int:
+        """Delete items, then the conversation, and see that it is gone; how many items went. May be repeated."""
+        ...
+
+    async def erase_response(self, response_id: str, anchor: str | None) -> bool:
+        """Delete a stored response; False if it is gone already."""
+        ...
+
+    async def conversation_of(self, response_id: str) -> str | None:
+        """The conversation that a stored response was given on, None if on none. Raises ThreadGone."""
+        ...

@@ -1,0 +1,150 @@
+"""The transcript of conversations: how exchanges come to it, and how it is written, ended and read."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from worker.domain.conversations import (
+    ActivityCounts,
+    Counts,
+    Ended,
+    Exchange,
+    Filter,
+    Hit,
+    Instance,
+    Limits,
+    Message,
+    MessageFilter,
+    Page,
+    Pending,
+    Session,
+    Stored,
+    Subject,
+)
+
+
+class Transcript(Protocol):
+    """The writing side. Every method may raise TranscriptDown, and may be repeated with the same effect."""
+
+    async def record(self, exchange: Exchange) -> None:
+        """Write both messages, and the session if it is new; returns when they are safe on disk.
+
+        Both or neither are written. What has been written under the same name stays as it is. Late and out of order
+        is fine: positions follow from `answered_at`. A session that had ended before this answer is active again, and
+        what was noted of its end is not true any more. Raises Unstorable.
+        """
+        ...
+
+    async def end(self, sessions: Collection[str], ended_at: datetime) -> int:
+        """Note that these are over; returns how many were active. One that was over before keeps its end."""
+        ...
+
+    async def note_erased(self, sessions: Collection[str], at: datetime) -> None:
+        """Note that the provider has nothing of these any more. Of those that are active nothing is noted."""
+        ...
+
+    async def anonymise(self, sessions: Collection[str], at: datetime) -> Ended:
+        """Replace contents and users of ended sessions by a mark; structure, times and numbers stay."""
+        ...
+
+    async def drop(self, sessions: Collection[str]) -> Ended:
+        """Delete ended sessions with their messages."""
+        ...
+
+    async def remove(self, subjects: Sequence[Subject]) -> Ended:
+        """Delete what subjects have, active or not. Of a shared session only what was said in the instance goes.
+
+        An exchange that is recorded afterwards is written again: empty what still holds it first.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return if the database can be used."""
+        ...
+
+
+class Conversations(Protocol):
+    """The reading side of one engine's record. Every method may raise TranscriptDown; those with `after` BadCursor.
+
+    `within` is what the reader may see; anything else is as if it were not there. Cursors stay good while more is
+    written.
+    """
+
+    async def sessions(
+        self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
+    ) -> Page[Session]:
+        """Sessions, the newest start first."""
+        ...
+
+    async def session(self, session_id: str, *, within: Limits) -> Session | None:
+        """One session."""
+        ...
+
+    async def messages(
+        self, wanted: MessageFilter, *, within: Limits, after: str | None = None, limit: int = 100, newest: bool = False
+    ) -> Page[Message]:
+        """Messages in order, or from the newest back. Long messages make for fewer on a page than the limit allows."""
+        ...
+
+    async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
+        """What messages name that the provider may have."""
+        ...
+
+    async def activities(self, instance_id: str, *, within: Limits) -> Sequence[ActivityCounts]:
+        """What was said at each activity of an instance, in the order in which they last spoke."""
+        ...
+
+    async def instances(
+        self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
+    ) -> Page[Instance]:
+        """Process instances, the newest start first."""
+        ...
+
+    async def instance(self, instance_id: str, *, within: Limits) -> Instance | None:
+        """One process instance."""
+        ...
+
+    async def search(
+        self, text: str, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
+    ) -> Page[Hit]:
+        """Messages with all words of the text, the newest first. Words of three letters and more find longer ones.
+
+        Case does not matter, and nothing in the text has a meaning of its own. A text without words finds nothing.
+        """
+        ...
+
+    async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
+        """Count what is wanted."""
+        ...
+
+
+class Outbox(Protocol):
+    """What the transcript has yet to get. Every method may raise StoreDown."""
+
+    async def claim(self, most: int) -> list[Pending]:
+        """Take turns that are due, the oldest first; unless they are settled they are due again half a minute later."""
+        ...
+
+    async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
+        """Forget the exchanges of these attempts, and the turn if nothing more can come of it."""
+        ...
+
+    async def postpone(self, pending: Pending, by: timedelta) -> None:
+        """Have the turn due again later."""
+        ...
+
+    async def backlog(self) -> int:
+        """How many turns wait to be settled."""
+        ...
+
+
+class Recording(Protocol):
+    """What a turn tells of its exchange, once Redis has it or cannot have it. Never waits, never raises."""
+
+    def wake(self) -> None:
+        """Look at the outbox: there is something."""
+        ...
+
+    def keep(self, exchange: Exchange) -> None:
+        """Take an exchange that Redis could not."""
+        ...

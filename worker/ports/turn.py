@@ -1,0 +1,287 @@
+"""What a turn needs from the outside: the architecture on one page.
+
+Every method raises only `worker.errors`; adapters translate their driver's errors once. Cancellation passes through.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from worker.domain.conversations import Exchange
+from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
+from worker.domain.threads import (
+    Answer,
+    Assistant,
+    Entry,
+    Hold,
+    Question,
+    Said,
+    Seed,
+    Thread,
+    ThreadKey,
+)
+
+
+class Engine(Protocol):
+    """A BPMN engine's REST API, seen by one worker id. All methods may raise EngineDown.
+
+    Where a method concerns one task, the engine's own no is that task's: reads raise ReadRefused, and Unanswered or
+    Conflict where that may pass; what tells the engine something raises Forbidden where a right is missing.
+    """
+
+    async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
+        """Lock and return up to `max_tasks` tasks, oldest first; waits at the engine for the first one.
+
+        Not longer than `wait`, nor than the worker's own time for a poll. Raises Refused where the engine itself says
+        no to this poll; tasks may be locked all the same.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return if the engine takes polls from us at all."""
+        ...
+
+    async def extend(self, task_id: str, duration: timedelta | None = None) -> None:
+        """Set the lock to now + duration (the worker's lock duration if None), longer or shorter.
+
+        A lock that ran out and was not taken by another worker is taken back. Raises TaskLost, TaskSuspended.
+        """
+        ...
+
+    async def complete(self, task_id: str, variables: Mapping[str, Variable], local: Mapping[str, Variable]) -> None:
+        """Hand in the result. Raises Conflict, TooLong, Refused, TaskLost, TaskSuspended.
+
+        After EngineDown the completion may have happened: ask `was_completed` when the repeat finds no task.
+        """
+        ...
+
+    async def was_completed(self, task_id: str) -> bool:
+        """Whether the engine's history has an accepted completion of this task."""
+        ...
+
+    async def fail(self, task_id: str, message: str, details: str, retries: int, delay: timedelta) -> None:
+        """Report a failure; `retries` 0 makes an incident. The message is cut at 666 characters by engines."""
+        ...
+
+    async def bpmn_error(self, task_id: str, code: str, message: str, variables: Mapping[str, Variable]) -> None:
+        """Throw a BPMN error that the model catches. Uncaught, it ends the path without an incident."""
+        ...
+
+    async def unlock(self, task_id: str) -> None:
+        """Give the task back at once. The engine does not check whose lock it is; only call it for a live lock."""
+        ...
+
+    async def state(self, task_id: str) -> TaskState:
+        """What the engine says of the task now. Raises TaskLost when it is gone."""
+        ...
+
+    async def locked(self) -> list[str]:
+        """Ids of all tasks that our worker id has locked, those we never heard of included."""
+        ...
+
+    async def definition(self, definition_id: str) -> Definition:
+        """The model's external tasks with documentation; one request per definition, then cached."""
+        ...
+
+    async def variable(self, process_instance_id: str, name: str) -> Variable | None:
+        """One variable of the instance as it is now, None if there is none. Raises TaskLost without instance."""
+        ...
+
+    async def set_variable(self, process_instance_id: str, name: str, variable: Variable) -> None:
+        """Write one variable of the instance. Raises TaskLost without instance."""
+        ...
+
+    async def content(self, execution_id: str, name: str, most: int) -> bytes | None:
+        """Content of a File variable that this execution sees; None if it has more than `most` bytes, or is gone."""
+        ...
+
+    async def root_instance(self, process_instance_id: str) -> str:
+        """The instance that no call activity started, at the top of this one's callers; it may be itself."""
+        ...
+
+    async def resource(self, definition_id: str, name: str) -> str:
+        """Text of a file that was deployed with the definition. Raises BadModel when there is none, TaskLost."""
+        ...
+
+    async def has_spin(self) -> bool:
+        """Whether the engine stores Json variables and JSON-serialised objects; asked once, then cached."""
+        ...
+
+
+class Topics(Protocol):
+    """What to poll for."""
+
+    async def current(self) -> tuple[Topic, ...]:
+        """Return the topics to poll for now; looks for new ones when the last look is old. Never raises."""
+        ...
+
+    def next_look(self) -> timedelta:
+        """Say in how long `current` looks again: a poll has to be over by then, as none is ever broken off."""
+        ...
+
+    def serves(self, task: Task) -> bool:
+        """Whether a fetched task is ours to answer."""
+        ...
+
+    def suspect(self) -> None:
+        """Look again before the next poll: a task came that is not ours."""
+        ...
+
+    async def definitions(self, topic: str) -> tuple[str, ...]:
+        """Ids of the definitions that may bring tasks of ours on this topic, as far as known. Never raises."""
+        ...
+
+
+class Threads(Protocol):
+    """Which thread belongs to whom, who may start a turn on it, and what is known of each turn.
+
+    Every method may raise StoreDown, and may be repeated after a lost reply with the same effect.
+    """
+
+    async def enter(self, key: ThreadKey, task_id: str) -> Entry:
+        """Read journal, hold and map, and take the hold unless the task is answered or another task holds it.
+
+        A task that comes again takes its own earlier hold over: the engine gave the task to us, so its earlier
+        worker has lost it. Raises NewerRecord, with nothing changed.
+        """
+        ...
+
+    async def bind(self, hold: Hold, thread: Thread, replaces: int, instance: str = "") -> bool:
+        """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
+
+        `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
+        a single task end.
+        """
+        ...
+
+    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
+        """Note that a call starts now and ends within `limit` by Redis' clock.
+
+        False if it must not start: the hold is lost, or another delivery of the task has brought the answer.
+        """
+        ...
+
+    async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
+        """Note where the answer of the intended call can be fetched. Needs no hold.
+
+        False, and nothing noted, if this attempt's call is not the one that runs: `Asked` brings the id back.
+        """
+        ...
+
+    async def answer(
+        self, hold: Hold, attempt: int, answer: Answer, *, published: bool, exchange: Exchange | None = None
+    ) -> Answer:
+        """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
+
+        Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the transcript is
+        to have of it; its times are set here. Raises NewerRecord: a newer worker has the task, and keeps its answer.
+        """
+        ...
+
+    async def again(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
+        """Drop this attempt's answer, so that the next one asks anew; `repair` tells it what was wrong with this."""
+        ...
+
+    async def done(self, key: ThreadKey, task_id: str) -> None:
+        """The engine accepted the completion; the journal entry may go after an hour."""
+        ...
+
+    async def renew(self, hold: Hold) -> bool:
+        """Hold on for another lease. False if the hold is lost."""
+        ...
+
+    async def leave(self, hold: Hold, *, asked: bool, trouble: bool) -> None:
+        """Let go without an answer. `asked` False withdraws the intent: the call certainly did not run.
+
+        `trouble` starts the clock of `Entered.trouble_for` if it does not run yet.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return if the store can be used."""
+        ...
+
+
+class History(Protocol):
+    """What was said on threads that are gone."""
+
+    async def seed(self, key: ThreadKey) -> Seed:
+        """Return what a recreated thread has to know. Never raises: without a transcript it knows nothing."""
+        ...
+
+    async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:
+        """Return which account a thread is in, as its anchor; None if that is not known. Never raises."""
+        ...
+
+
+class Model(Protocol):
+    """A provider's conversations and answers.
+
+    Every method may raise ModelDown, ProviderPaused, ModelUnknown, and all but `ping` TurnedAway; those with a thread
+    also ThreadGone, only after a positive answer that this thread does not exist, for this key at least: turns go
+    through `anchored.AnchoredModel`.
+    """
+
+    refuses_overlap: bool
+    """Whether the provider itself refuses a second turn on a busy conversation (ThreadLocked)."""
+
+    async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
+        """Create a conversation that begins with what was said, and return its id.
+
+        Metadata are at most 16 pairs, values of 512 characters.
+        """
+        ...
+
+    async def metadata(self, thread_id: str) -> Mapping[str, str]:
+        """What `create_thread` was given."""
+        ...
+
+    async def look(self, thread_id: str, ref: str, *, deep: bool = False) -> Answer | None:
+        """Find the answer to the question that ends with this ref among the newest items; None if there is none.
+
+        Validates the thread at the same price. `deep` reads 100 items instead of 20.
+        """
+        ...
+
+    async def ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
+        """One turn. Bad outcomes (refused, incomplete …) are answers too.
+
+        Raises ThreadLocked, BadRequest. Ends within `assistant.timeout`.
+        """
+        ...
+
+    async def start(self, thread_id: str, question: Question, assistant: Assistant) -> str:
+        """Begin a turn that goes on without us, and return its response id at once. Raises as `ask` does."""
+        ...
+
+    async def follow(self, response_id: str, within: timedelta) -> Answer | None:
+        """Wait for the end of a turn that was started; None if the provider does not know it (any more).
+
+        One that is not over in time is cancelled. ModelDown: it has ended without an answer, nothing of it runs or
+        comes any more. ModelUnknown: it may still run.
+        """
+        ...
+
+    async def cancel(self, response_id: str) -> None:
+        """End a turn that was started; one that is over, or is not known, is fine."""
+        ...
+
+    async def erase_thread(self, thread_id: str) -> int:
+        """Delete a conversation with all that was said on it; how many items went. May be repeated."""
+        ...
+
+    async def delete_thread(self, thread_id: str) -> None:
+        """Delete an empty conversation; one that is gone already is fine."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the provider accepts our key and has conversations. Raises ModelDown, ProviderPaused."""
+        ...
+
+
+class Assistants(Protocol):
+    """The specs of ASSISTANTS_DIR."""
+
+    def find(self, name: str, version: str | None) -> Assistant:
+        """Return the named version, the highest one if None. Raises UnknownAssistant, which lists what there is."""
+        ...

@@ -1,0 +1,264 @@
+"""What a provider's failures mean: one table, read from the top; the first row that fits counts.
+
+Nothing of a provider's message goes into a text of ours, because it may quote the question or the key: only status,
+code, type, param and request id do.
+"""
+
+import math
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import aiohttp
+import openai
+from pydantic import ValidationError
+
+from worker.errors import (
+    AssistantPaused,
+    BadRequest,
+    ModelDown,
+    ModelUnknown,
+    ProviderAway,
+    ProviderPaused,
+    ThreadGone,
+    ThreadLocked,
+    Transient,
+    TurnedAway,
+    WorkerError,
+)
+from worker.providers.refusals import Said, says_gone, says_no_model, word
+
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+_NO_SUCH_MODEL: Final = "no model {model!r} for this key: correct `model` in the assistant's spec"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What was asked of the provider, as far as the meaning of a failure depends on it.
+
+    `acts`: the call may have done its work although no reply came. `limit` is its time from first to last byte.
+    `probe`: it was made to see how the provider is, for no task.
+    """
+
+    name: str
+    limit: timedelta
+    acts: bool = False
+    thread_id: str | None = None
+    model: str | None = None
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What the provider said: the status, and what its body makes of it.
+
+    `gone`: this call's conversation, response or item does not exist; `no_model`: its model does not. `own`: the body
+    is an error object of the API; `page`: it is not even JSON. `of_a_turn`: the call was to ask a model.
+    """
+
+    status: int
+    code: str = ""
+    kind: str = ""
+    param: str = ""
+    own: bool = True
+    page: bool = False
+    gone: bool = False
+    no_model: bool = False
+    of_a_turn: bool = False
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. A condition that is None fits everything; the others must all fit."""
+
+    error: type[WorkerError]
+    meaning: str
+    statuses: Container[int] | None = None
+    codes: Container[str] | None = None
+    kinds: Container[str] | None = None
+    own: bool | None = None
+    page: bool | None = None
+    gone: bool | None = None
+    no_model: bool | None = None
+    of_a_turn: bool | None = None
+    probe: bool | None = None
+
+    def fits(self, refusal: Refusal) -> bool:
+        """Whether this line speaks of such a refusal."""
+        return (
+            (self.statuses is None or refusal.status in self.statuses)
+            and (self.codes is None or refusal.code in self.codes)
+            and (self.kinds is None or refusal.kind in self.kinds)
+            and self.own in {None, refusal.own}
+            and self.page in {None, refusal.page}
+            and self.gone in {None, refusal.gone}
+            and self.no_model in {None, refusal.no_model}
+            and self.of_a_turn in {None, refusal.of_a_turn}
+            and self.probe in {None, refusal.probe}
+        )
+
+
+_PAGE: Final = "a page came, and not the provider's answer"
+_ON_THE_WAY: Final = "what stands before the provider (firewall, proxy, gateway)"
+_REFUSED: Final = frozenset(range(400, 500)) - {408, 409, 413, 425, 429}
+"""Statuses that refuse a request; the others say that it is too large, or that it may come again."""
+_QUOTA: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+
+TABLE: Final = (
+    Row(ThreadLocked, "another call runs on this conversation", codes={"conversation_locked"}),
+    Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", codes=_QUOTA),
+    Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", kinds=_QUOTA),
+    Row(BadRequest, _NO_SUCH_MODEL, no_model=True),
+    Row(
+        BadRequest,
+        "conversation and question together are longer than model {model!r} can read: "
+        "shorten the inputs or name a model with a larger context in the assistant's spec",
+        codes={"context_length_exceeded"},
+    ),
+    # Two calls must say so before anybody acts on it, see `OpenAIModel`.
+    Row(ThreadGone, "the conversation does not exist any more", gone=True),
+    # A response that began and then failed, with HTTP 200. Codes that are not here are about the content: an answer.
+    Row(
+        ModelUnknown,
+        "the provider gave up on a response",
+        statuses={200},
+        codes={"", "server_error", "rate_limit_exceeded", "vector_store_timeout"},
+    ),
+    Row(ModelDown, "the address leads elsewhere: check OPENAI_BASE_URL", statuses=range(300, 400)),
+    # A firewall's page for one question says nothing of the key, nor of the next question; a probe's page does.
+    Row(ModelDown, f"{_PAGE}: check OPENAI_BASE_URL, and {_ON_THE_WAY}", _REFUSED, page=True, probe=True),
+    Row(TurnedAway, f"{_PAGE}: check OPENAI_BASE_URL, and {_ON_THE_WAY}", {404, 405}, page=True),
+    Row(TurnedAway, f"{_PAGE}: look at what the question holds, and at {_ON_THE_WAY}", _REFUSED, page=True),
+    Row(
+        TurnedAway,
+        f"the refusal is no error of the provider's API: look at what the question holds, and at {_ON_THE_WAY}",
+        {401, 402, 403},
+        own=False,
+        probe=False,
+    ),
+    Row(ProviderPaused, "the provider does not accept the key: check OPENAI_API_KEY", {401}),
+    Row(ProviderPaused, "the provider wants to be paid", {402}),
+    Row(AssistantPaused, "the key has no right to ask model {model!r}", {403}, of_a_turn=True),
+    Row(ProviderPaused, "the key has no right to this, or not from here", {403}, probe=True),
+    Row(TurnedAway, "the key has no right to this: is it a key of the project that the conversation is in?", {403}),
+    Row(ModelDown, "nothing of this kind at this address: check OPENAI_BASE_URL", {404, 405}),
+    Row(ModelUnknown, "the server ran out of time", statuses={408}),
+    Row(ModelDown, "too many requests", statuses={429}),
+    Row(ModelDown, "the provider cannot take the call now", statuses={409, 425, 503}),
+    Row(BadRequest, "the provider, or a server before it, takes nothing so large: shorten the inputs", {413}),
+    Row(BadRequest, "the provider does not accept this call", range(400, 500)),
+    Row(ModelUnknown, "the provider failed", statuses=range(500, 600)),
+)
+
+CAUGHT: Final = (openai.OpenAIError, aiohttp.ClientError, ValidationError, UnicodeError)
+"""What a call can end with besides a reply; aiohttp's are those that the SDK's transport forgets to wrap."""
+
+_NEVER_SENT: Final = (
+    aiohttp.ClientConnectorError,  # refused, DNS, TLS, proxy
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.InvalidURL,
+)
+
+
+def translate(exc: Exception, call: Call) -> WorkerError:
+    """Say in our terms how a call ended that brought no usable reply."""
+    if isinstance(exc, openai.APIStatusError):
+        refusal = _refusal(exc.status_code, Said.by(exc.response.content), call)
+        row = next((row for row in TABLE if row.fits(refusal)), _ODD)
+        headers = exc.response.headers
+        return _error(row, call, _details(refusal, headers.get("x-request-id")), retry_after(headers))
+    if isinstance(exc, UnicodeError):
+        return BadRequest(f"{call.name}: the question holds characters that cannot be sent")
+    if isinstance(exc, ValidationError):
+        return _error(Row(ModelUnknown, "the reply is not what the API promises"), call)
+    if isinstance(exc, TimeoutError):
+        return _error(Row(ModelUnknown, f"no whole reply within {call.limit.total_seconds():g} s"), call)
+    cause = _innermost(exc)
+    if isinstance(cause, _NEVER_SENT):
+        return _error(Row(ProviderAway, "no connection"), call, type(cause).__name__)
+    return _error(Row(ModelUnknown, "the connection broke"), call, type(cause).__name__)
+
+
+def of_failed_response(code: str | None, call: Call) -> WorkerError | None:
+    """Say what a response of the status `failed` means; None if its content is the reason, which makes it an answer."""
+    refusal = Refusal(200, code=word(code))
+    row = next((row for row in TABLE if row.fits(refusal)), None)
+    return _error(row, call, _details(refusal, None)) if row else None
+
+
+def retry_after(headers: Mapping[str, str]) -> timedelta | None:
+    """How long the provider asks us to wait, at most an hour; None if it does not say so in earnest.
+
+    A date counts from the reply's own Date, so that no clock of ours matters.
+    """
+    seconds = _number(headers.get("retry-after-ms")) / 1000
+    if math.isnan(seconds):
+        seconds = _number(headers.get("retry-after"))
+    if math.isnan(seconds) and (until := _date(headers.get("retry-after"))) is not None:
+        seconds = (until - (_date(headers.get("date")) or datetime.now(UTC))).total_seconds()
+    if not seconds >= 0:
+        return None
+    return timedelta(seconds=min(seconds, LONGEST_RETRY_AFTER.total_seconds()))
+
+
+_ODD: Final = Row(ModelUnknown, "a status that means nothing here")
+
+
+def _error(row: Row, call: Call, details: str = "", wait: timedelta | None = None) -> WorkerError:
+    # A call that only reads has nothing to be unknown about.
+    kind = ModelDown if row.error is ModelUnknown and not call.acts else row.error
+    text = f"{call.name}: {row.meaning.format(model=call.model)}{details and f' ({details})'}"
+    return kind(text, retry_after=wait) if issubclass(kind, Transient) else kind(text)
+
+
+def _refusal(status: int, said: Said, call: Call) -> Refusal:
+    return Refusal(
+        status=status,
+        code=said.code,
+        kind=said.kind,
+        param=said.param,
+        own=said.place == "error object",
+        page=said.place == "a page",
+        gone=says_gone(status, said, call.thread_id),
+        no_model=says_no_model(status, said, call.model),
+        of_a_turn=call.acts and call.model is not None,
+        probe=call.probe,
+    )
+
+
+def _details(refusal: Refusal, request_id: str | None) -> str:
+    told = {
+        "status": str(refusal.status),
+        "code": refusal.code,
+        "type": refusal.kind,
+        "param": refusal.param,
+        "request": word(request_id),
+    }
+    return ", ".join(f"{name} {value}" for name, value in told.items() if value)
+
+
+def _innermost(exc: BaseException) -> BaseException:
+    """Return the driver's own error: the SDK's transport calls a reset connection a connect timeout."""
+    while exc.__cause__ is not None and not isinstance(exc, aiohttp.ClientError):
+        exc = exc.__cause__
+    return exc
+
+
+def _number(text: str | None) -> float:
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

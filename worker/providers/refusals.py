@@ -1,0 +1,171 @@
+"""What a refusal's body says, whatever vendor wrote it, and by which words each says that something does not exist.
+
+A provider's message is looked at and never told further, because it may quote the question or the key.
+"""
+
+import re
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from worker.providers.reading import loads
+
+NOT_FOUND: Final = 404
+
+Place = Literal["error object", "error", "detail", "message", "no error", "a page"]
+"""Where a body has its words. Only an error object is the API's own for certain; `a page` is what is no JSON object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A body's words: the error's code, type and param as code words, empty where it has none, and its message."""
+
+    place: Place
+    code: str = ""
+    kind: str = ""
+    param: str = ""
+    message: str = ""
+    strings: frozenset[str] = frozenset()
+
+    @classmethod
+    def by(cls, body: bytes) -> "Said":
+        """Read a body of any shape."""
+        try:
+            value = loads(body)
+        except (ValueError, RecursionError):
+            return cls("a page")
+        if isinstance(value, list) and len(value) == 1:  # Gemini's compatible API wraps the object so
+            value = value[0]
+        if not isinstance(value, dict):
+            return cls("a page")
+        place, words = _words(value)
+        return cls(
+            place,
+            word(words.get("code")),
+            word(words.get("type")),
+            word(words.get("param")),
+            _text(words.get("message")) or _text(words.get("error")),
+            frozenset(each for each in words.values() if isinstance(each, str)),
+        )
+
+
+def _words(body: Mapping[str, Any]) -> tuple[Place, Mapping[str, Any]]:
+    """Find the object that has the words."""
+    for name in ("error", "detail"):
+        if isinstance(body.get(name), dict):
+            return "error object", body[name]
+    if body.get("object") == "error":  # vLLM before it had an `error` around it
+        return "error object", body
+    for place in ("error", "detail", "message"):
+        if isinstance(body.get(place), str):
+            return place, {**body, "message": body[place]}
+    return "no error", body
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a vendor says that something does not exist. A condition that is None fits everything; all must fit.
+
+    `source` is where it was seen. `words` is a pattern in which NAME stands for what was asked for, by its whole name;
+    without one the code alone says it.
+    """
+
+    source: str
+    statuses: Container[int] = frozenset({NOT_FOUND})
+    places: Container[Place] = frozenset({"error object"})
+    codes: Container[str] | None = None
+    kinds: Container[str] | None = None
+    words: re.Pattern[str] | None = None
+    names_it: bool = False
+
+    def fits(self, status: int, said: Said, name: str) -> bool:
+        """Whether the body says in this way that the thing of this name does not exist."""
+        return (
+            status in self.statuses
+            and said.place in self.places
+            and (self.codes is None or said.code in self.codes)
+            and (self.kinds is None or said.kind in self.kinds)
+            and (self.words is None or _says(self.words, said.message, name))
+            and (not self.names_it or any(_says(_NAME, each, name) for each in said.strings))
+        )
+
+
+_NAME: Final = re.compile(r"NAME")
+_MISSING: Final = re.compile(
+    r"NAME['\"`]?,? (was |is |could |can)?(not (be )?found|not exist|does not exist|no longer exists|(been )?deleted)"
+    r"|(no|unknown|missing)( such)? (conversation|response|item)( found)?( with)?( the)?( id)?:? ['\"`]?NAME"
+    r"|(conversation|response|item) (does not exist|not found):? ['\"`]?NAME",
+    re.IGNORECASE,
+)
+"""Not "item x not found in conversation NAME", and no path: there something else is missing."""
+
+GONE: Final = (
+    Shape("OpenAI, as reported", kinds={"invalid_request_error"}, codes={""}, words=_MISSING),
+    Shape("OGX 1.5.0, ogx_api/common/errors.py", kinds={""}, codes={""}, words=_MISSING),
+    Shape("OGX 1.5.0, seen", places={"detail"}, words=_MISSING),
+    Shape("Azure AI Foundry, as reported", codes={"not_found", "NotFound", "ResourceNotFound"}, words=_MISSING),
+    Shape("Azure AI Foundry, as reported", codes={"conversation_not_found"}, names_it=True),
+    Shape("gateways that write errors anew, as reported", places={"message"}, words=_MISSING),
+)
+"""How providers say that this very conversation, response or item is gone. Two calls must say so before anybody acts
+on it, see `OpenAIModel`."""
+
+NO_MODEL: Final = (
+    # Also with 403 and 400: a project without the right to a model is told that there is none.
+    Shape("OpenAI, its errors guide", statuses=range(400, 500), codes={"model_not_found"}),
+    Shape("Azure OpenAI, as reported", codes={"DeploymentNotFound"}),
+    Shape(
+        "vLLM, entrypoints/openai",
+        kinds={"NotFoundError"},
+        words=re.compile(r"model [`'\"]?NAME[`'\"]? does not exist"),
+    ),
+    Shape(
+        "OGX 1.5.0, ogx_api/common/errors.py",
+        statuses={400, 404},
+        places={"error object", "detail"},
+        words=re.compile(r"Model '?NAME'? not found"),
+    ),
+    Shape(
+        "Ollama, server/routes.go",
+        places={"error object", "error"},
+        words=re.compile(r"model ['\"]?NAME['\"]? not found"),
+    ),
+    Shape(
+        "LiteLLM, proxy/route_llm_request.py",
+        statuses={400, 404},
+        places={"error object", "detail", "error"},
+        words=re.compile(r"Invalid model name passed in model=NAME"),
+    ),
+    Shape("OpenRouter, as reported", statuses={400, 404}, words=re.compile(r"NAME is not a valid model ID")),
+)
+"""How providers say that they have no model of this name, or none for this key."""
+
+
+def says_gone(status: int, said: Said, name: str | None) -> bool:
+    """Whether the conversation, response or item of this id does not exist any more."""
+    return any(shape.fits(status, said, name or "") for shape in GONE)
+
+
+def says_no_model(status: int, said: Said, name: str | None) -> bool:
+    """Whether the model of this name does not exist. The name of the parameter says it, too."""
+    if said.param == "model" and status == NOT_FOUND:
+        return True
+    return any(shape.fits(status, said, name or "") for shape in NO_MODEL)
+
+
+def word(value: object) -> str:
+    """Keep a code word; sentences are dropped, because they may be message text."""
+    text = "" if value is None else str(value)
+    return text if re.fullmatch(r"[\w.\[\]:-]{1,80}", text, re.ASCII) else ""
+
+
+def _says(pattern: re.Pattern[str], text: str, name: str) -> bool:
+    # "Invalid URL (GET /v1/conversations/conv_1)" has the id too, but in an address: there the route is missing.
+    if not name:
+        return False
+    whole_name = rf"(?<![\w/-]){re.escape(name)}(?![\w/-])"
+    return re.search(pattern.pattern.replace("NAME", whole_name), text, pattern.flags) is not None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

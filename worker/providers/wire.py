@@ -1,0 +1,272 @@
+"""The parts of OpenAI's JSON that we read, and what they say of an answer. Unknown fields and items are no trouble."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+
+from worker.domain.refs import is_marked
+from worker.domain.threads import Answer, Outcome
+
+T = TypeVar("T")
+MOST_TOKENS: Final = 2**31 - 1
+"""No model bills more for one call; databases and metrics take less than JSON can say."""
+
+
+def _or_nothing(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Do without what cannot be read: an answer is not lost for what is said beside it."""
+    try:
+        return read(value)
+    except ValidationError:
+        return None
+
+
+Maybe = Annotated[T | None, WrapValidator(_or_nothing)]
+Id = Annotated[str, Field(min_length=1, pattern=r"^[^\ufffd]+$")]
+"""Leads to something only if it is exactly what was sent: one that could not be read whole is none."""
+Tokens = Maybe[Annotated[int, Field(ge=0, le=MOST_TOKENS)]]
+
+
+class Wire(BaseModel):
+    """Read-only. Its validation errors never quote what was sent: that may be message text."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+
+class Part(Wire):
+    """A piece of a message. Only text (`input_text`, `output_text`, `text`) and `refusal` mean something to us."""
+
+    type: Maybe[str] = None
+    text: Maybe[str] = None
+    refusal: Maybe[str] = None
+
+
+class Item(Wire):
+    """One entry of a conversation: a message, the model's reasoning, or a kind that we never asked for.
+
+    `phase` is `commentary` or `final_answer` where the model tells the two apart.
+    """
+
+    type: Maybe[str] = None
+    role: Maybe[str] = None
+    status: Maybe[str] = None
+    phase: Maybe[str] = None
+    content: list[Part] = []
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _only_parts(cls, value: Any) -> list[Any]:
+        # OGX lists what a user said as a plain string. Kinds other than messages keep null or something else there.
+        parts = value if isinstance(value, list) else [value]
+        texts = ({"type": "text", "text": part} if isinstance(part, str) else part for part in parts)
+        return [part for part in texts if isinstance(part, dict)]
+
+    def is_message_of(self, role: str) -> bool:
+        """Whether a user or the assistant said something here. What has a role and no type is a message too."""
+        return self.role == role and self.type in {None, "", "message"}
+
+    @property
+    def text(self) -> str:
+        """The parts in their order with nothing between; what a refusal says is part of it."""
+        return "".join(part.refusal or part.text or "" for part in self.content)
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the model declined to answer."""
+        return any(part.type == "refusal" for part in self.content)
+
+
+class Usage(Wire):
+    """Tokens as billed; none where the number is none."""
+
+    input_tokens: Tokens = None
+    output_tokens: Tokens = None
+
+
+class Failure(Wire):
+    """Why a response has the status `failed`. The message is left out: it may quote the question."""
+
+    code: str | None = None
+
+
+class Reason(Wire):
+    """Why a response has the status `incomplete`: `max_output_tokens` or `content_filter`."""
+
+    reason: str | None = None
+
+
+class Response(Wire):
+    """What one call of the model came to. Bad outcomes come with HTTP 200 as well.
+
+    `output_text` is all that some servers send in place of `output`.
+    """
+
+    id: Id
+    status: str | None = None
+    model: Maybe[str] = None
+    output: list[Item] | None = None
+    output_text: Maybe[str] = None
+    usage: Maybe[Usage] = None
+    error: Maybe[Failure] = None
+    incomplete_details: Maybe[Reason] = None
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _only_items(cls, value: Any) -> Any:
+        return _objects(value)
+
+
+class Origin(Wire):
+    """A response, of which only its conversation matters: an object with an id, or the id alone."""
+
+    conversation: Any = None
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation's id."""
+        named = self.conversation.get("id") if isinstance(self.conversation, dict) else self.conversation
+        return named if isinstance(named, str) else None
+
+
+class Plain(Wire):
+    """What is no report of an error: some servers send those with HTTP 200, LM Studio for any path it has not."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_error(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("error"):
+            raise ValueError("an error in place of what was asked for")
+        return value
+
+
+class Items(Plain):
+    """A page of a conversation, newest item first."""
+
+    data: list[Item]
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _only_items(cls, value: Any) -> Any:
+        return _objects(value)
+
+
+class Named(Wire):
+    """An item by its id alone."""
+
+    id: Id
+
+
+class Names(Plain):
+    """A page of a conversation of which only the ids matter."""
+
+    data: list[Named]
+
+
+class Conversation(Plain):
+    """A thread, without its items."""
+
+    id: Id
+    metadata: Mapping[str, str] | None = None
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _only_pairs(cls, value: Any) -> Any:
+        return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value
+
+
+class Anything(Plain):
+    """A JSON object that only has to be one."""
+
+
+def answer_of(response: Response) -> Answer:
+    """Read the answer of this one response. The statuses `queued`, `in_progress` and `cancelled` are the caller's."""
+    output = _with_told(response.output or [], response.output_text)
+    usage = response.usage or Usage()
+    text = "\n\n".join(_texts(output))
+    outcome, detail = _outcome(response, output, text)
+    return Answer(
+        text=text,
+        outcome=outcome,
+        detail=detail,
+        response_id=response.id,
+        model=response.model,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+    )
+
+
+def answer_behind(newest_first: Iterable[Item], ref: str) -> Answer | None:
+    """Find the newest question that ends with this ref and has something behind it: that is its answer.
+
+    What follows is everything up to the next question. A call that still writes has not answered yet.
+    """
+    behind: list[Item] = []
+    for item in newest_first:
+        if not item.is_message_of("user"):
+            behind.append(item)
+            continue
+        if behind and is_marked(item.text, ref):
+            return _found(behind[::-1])
+        behind.clear()
+    return None
+
+
+def _found(items: Sequence[Item]) -> Answer | None:
+    if any(item.status == "in_progress" for item in items):
+        return None
+    text = "\n\n".join(_texts(items))
+    outcome, detail = _judged(items, text)
+    if any(item.status == "incomplete" for item in items):
+        outcome, detail = Outcome.INCOMPLETE, ""
+    return Answer(text=text, outcome=outcome, detail=detail, recovered=True)
+
+
+def _outcome(response: Response, output: Sequence[Item], text: str) -> tuple[Outcome, str]:
+    if response.status == "failed":
+        return Outcome.FAILED, (response.error.code if response.error else None) or ""
+    if response.status == "incomplete":
+        reason = (response.incomplete_details.reason if response.incomplete_details else None) or ""
+        return Outcome.FILTERED if reason == "content_filter" else Outcome.INCOMPLETE, reason
+    return _judged(output, text)
+
+
+def _judged(items: Sequence[Item], text: str) -> tuple[Outcome, str]:
+    """Judge what came to its end."""
+    said = _answering(items)
+    if any(item.refuses for item in said):
+        return Outcome.REFUSED, ""
+    if text.strip():
+        return Outcome.OK, ""
+    if not items:
+        return Outcome.EMPTY, "no output"
+    return Outcome.EMPTY, "a message without text" if said else "no message"
+
+
+def _texts(items: Iterable[Item]) -> Iterator[str]:
+    return (item.text for item in _answering(items) if item.text)
+
+
+def _answering(items: Iterable[Item]) -> list[Item]:
+    """Pick the assistant's messages; where it marked its final answer, what it said on the way there is left out."""
+    said = [item for item in items if item.is_message_of("assistant")]
+    return [item for item in said if item.phase == "final_answer"] or said
+
+
+def _with_told(output: list[Item], output_text: str | None) -> list[Item]:
+    if not output_text or any(item.is_message_of("assistant") for item in output):
+        return output
+    return [*output, Item.model_validate({"role": "assistant", "content": output_text})]
+
+
+def _objects(value: Any) -> Any:
+    """Leave out of a list what is no object: it says nothing."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else value

@@ -1,0 +1,149 @@
+"""Everything that Redis keeps, thread by thread, and its end. Looks by SCAN, which holds nobody up."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, cast
+from uuid import uuid4
+
+from worker.domain.endings import Kept, TurnKept
+from worker.domain.threads import Hold, Thread, ThreadKey
+from worker.errors import NewerRecord, StoreDown
+from worker.redis.connect import Client
+from worker.redis.keys import Keys, read_name, stem, unrecorded
+from worker.redis.record import KNOWN, CorruptRecord, is_newer
+from worker.redis.runner import Runner, ms
+
+ENDING = "ending"
+"""Stands in a hold where otherwise the task does."""
+STEP = 1000
+"""Keys that the server looks at before it serves others."""
+AT_ONCE = 50
+
+
+class RedisCensus:
+    """Implements `erasure.Census` for one engine. `lease` and `keep` as for `RedisThreads`."""
+
+    def __init__(self, redis: Client, *, prefix: str, engine: str, lease: timedelta, keep: timedelta) -> None:
+        self._redis = redis
+        self._runner = Runner(redis)
+        self._prefix = prefix
+        self._engine = engine
+        self.lease = lease
+        self._keep = keep
+
+    async def threads(self) -> list[Kept]:
+        """See `erasure.Census.threads`."""
+        turns: defaultdict[ThreadKey, list[str]] = defaultdict(list)
+        async for name in self._scan(f"{stem(self._prefix, self._engine)}:{{*"):
+            if (found := read_name(name, self._prefix, self._engine)) is not None:
+                turns[found.key] += [name] if found.is_turn else []
+        keys = sorted(turns, key=lambda key: (key.tenant or "", key.scope, key.assistant))
+        hashes = await self._hashes([self._keys(key).thread for key in keys])
+        return [_kept(key, fields, turns[key]) for key, fields in zip(keys, hashes, strict=True)]
+
+    async def thread(self, key: ThreadKey) -> Thread | None:
+        """See `erasure.Census.thread`."""
+        [fields] = await self._hashes([self._keys(key).thread])
+        if fields.get("schema", KNOWN) != KNOWN:
+            raise NewerRecord("the thread in the map")
+        return _kept(key, fields, ()).thread
+
+    async def turns(self, kept: Kept) -> list[TurnKept]:
+        """See `erasure.Census.turns`."""
+        now = await self._runner.run("clock", [self._keys(kept.key).hold])
+        hashes = await self._hashes(kept.turns)
+        return [_turn(name, fields, int(now)) for name, fields in zip(kept.turns, hashes, strict=True) if fields]
+
+    async def reserve(self, key: ThreadKey) -> Hold | None:
+        """See `erasure.Census.reserve`."""
+        hold = Hold(key, ENDING, uuid4().hex)
+        args = (ENDING, hold.token, ms(self.lease))
+        return hold if await self._runner.run("reserve", [self._keys(key).hold], *args) else None
+
+    async def renew(self, hold: Hold) -> bool:
+        """See `erasure.Census.renew`."""
+        return bool(await self._runner.run("renew", [self._keys(hold.key).hold], hold.token, ms(self.lease)))
+
+    async def release(self, hold: Hold) -> None:
+        """See `erasure.Census.release`."""
+        await self._runner.run("renew", [self._keys(hold.key).hold], hold.token, 1)
+
+    async def forget(self, hold: Hold, kept: Kept, *, unrecorded: bool) -> tuple[int, int]:
+        """See `erasure.Census.forget`."""
+        keys = self._keys(kept.key)
+        if unrecorded:
+            await self._unlist(kept.turns)
+        thread_id = kept.thread.id if kept.thread else ""
+        names = [keys.hold, keys.thread, *kept.turns]
+        removed, left = await self._runner.run("forget", names, hold.token, thread_id, int(unrecorded))
+        if removed < 0:
+            raise StoreDown("the hold on a thread was lost while it was ended")
+        return int(removed), int(left)
+
+    async def remember(self, key: ThreadKey) -> None:
+        """See `erasure.Census.remember`."""
+        await self._runner.command(self._redis.pexpire(self._keys(key).thread, ms(self._keep)))
+
+    async def anchor(self, key: ThreadKey, thread: Thread) -> None:
+        """See `erasure.Census.anchor`."""
+        await self._runner.run("anchor_thread", [self._keys(key).thread], thread.id, thread.anchor or "")
+
+    def _keys(self, key: ThreadKey) -> Keys:
+        return Keys.of(self._prefix, key)
+
+    async def _unlist(self, turns: Iterable[str]) -> None:
+        """Take turns off the list of those that the transcript has yet to get."""
+        if names := list(turns):
+            await self._runner.command(self._redis.zrem(unrecorded(self._prefix, self._engine), *names))
+
+    async def _hashes(self, names: Iterable[str]) -> list[Mapping[str, str]]:
+        found: list[Mapping[str, str]] = []
+        waiting = list(names)
+        while waiting:
+            some, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+            found += await asyncio.gather(*(self._hash(name) for name in some))
+        return found
+
+    async def _hash(self, name: str) -> Mapping[str, str]:
+        try:
+            return cast("Mapping[str, str]", await self._runner.command(self._redis.hgetall(name)))
+        except CorruptRecord:  # nobody's: as if it were not there, and it goes with the thread
+            return {}
+
+    async def _scan(self, pattern: str) -> AsyncIterator[str]:
+        """Find names, each once, on all servers; one that comes or goes meanwhile may be among them or not."""
+        seen: set[str] = set()
+        names = self._redis.scan_iter(match=pattern, count=STEP)
+        while True:
+            name = await self._runner.command(anext(names, None))
+            if name is None:
+                return
+            if name not in seen:
+                seen.add(name)
+                yield name
+
+
+def _kept(key: ThreadKey, fields: Mapping[str, str], turns: Iterable[str]) -> Kept:
+    generation = fields.get("generation", "")
+    # A generation that nobody can read makes the conversation no less one that is to end.
+    number = int(generation) if generation.isdecimal() else 0
+    thread = Thread(fields["id"], number, fields.get("anchor") or None) if fields.get("id") else None
+    return Kept(key, thread, fields.get("instance") or None, tuple(sorted(turns)))
+
+
+def _turn(name: str, fields: Mapping[str, Any], now_ms: int) -> TurnKept:
+    state, deadline = fields.get("state", "open"), fields.get("deadline", "")
+    late = now_ms - int(deadline) if state == "intent" and deadline.isdecimal() else -1
+    attempt = fields.get("attempt", "1")
+    return TurnKept(
+        name=name,
+        task_id=Keys.task_of(name),
+        state=state,
+        attempt=int(attempt) if attempt.isdecimal() else 1,
+        unrecorded="unrecorded" in fields,
+        overdue=timedelta(milliseconds=late) if late >= 0 else None,
+        response_id=fields.get("response") or None,
+        newer=is_newer(fields),
+    )

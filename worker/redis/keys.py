@@ -1,0 +1,70 @@
+"""Names of what we keep in Redis. One hash tag per thread keeps every script inside one cluster slot."""
+
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from worker.domain.threads import ThreadKey
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one thread: `<prefix>:<engine>:{[<tenant>:]<scope>:<assistant>}:…`.
+
+    Parts are percent-encoded, so that no id can imitate another part, a brace or the separator.
+    """
+
+    thread: str
+    hold: str
+    _turns: str
+
+    @classmethod
+    def of(cls, prefix: str, key: ThreadKey) -> "Keys":
+        """Name the keys of this thread."""
+        parts = [key.scope, key.assistant] if key.tenant is None else [key.tenant, key.scope, key.assistant]
+        tagged = f"{stem(prefix, key.engine)}:{{{':'.join(map(_encode, parts))}}}"
+        return cls(thread=f"{tagged}:thread", hold=f"{tagged}:hold", _turns=f"{tagged}:turn")
+
+    def turn(self, task_id: str) -> str:
+        """Name the journal entry of one task."""
+        return f"{self._turns}:{_encode(task_id)}"
+
+    @staticmethod
+    def task_of(turn: str) -> str:
+        """Read a journal entry's task from its name."""
+        return _decode(turn.rpartition(":")[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a key's name says: of which thread it is, and whether it is a turn's."""
+
+    key: ThreadKey
+    is_turn: bool
+
+
+def stem(prefix: str, engine: str) -> str:
+    """Begin the name of every key of one engine."""
+    return f"{prefix}:{_encode(engine)}"
+
+
+def read_name(name: str, prefix: str, engine: str) -> Name | None:
+    """Read the name of a map, a hold or a turn; None for any other."""
+    tag, closed, rest = name.removeprefix(f"{stem(prefix, engine)}:{{").partition("}:")
+    *tenant, scope, assistant = [_decode(part) for part in tag.split(":")] if tag.count(":") in (1, 2) else ["", ""]
+    kind = rest.partition(":")[0]
+    if not closed or not scope or kind not in ("thread", "hold", "turn"):
+        return None
+    return Name(ThreadKey(engine, scope, assistant, tenant[0] if tenant else None), kind == "turn")
+
+
+def unrecorded(prefix: str, engine: str) -> str:
+    """Name the one list of turns that the transcript may not have yet."""
+    return f"{stem(prefix, engine)}:unrecorded"
+
+
+def _encode(part: str) -> str:
+    return quote(part, safe="", errors="surrogatepass")
+
+
+def _decode(part: str) -> str:
+    return unquote(part, errors="surrogatepass")

@@ -1,0 +1,94 @@
+"""Turns whose exchanges the transcript may not have yet: one list in Redis that any worker drains."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import cast
+
+import structlog
+
+from worker.domain.conversations import Pending
+from worker.errors import NewerRecord
+from worker.redis.connect import Client
+from worker.redis.keys import Keys, unrecorded
+from worker.redis.record import KNOWN, CorruptRecord, load_exchange
+from worker.redis.runner import Runner, ms
+from worker.redis.store import DONE_FOR
+from worker.telemetry.logs import Event
+
+CLAIMED_FOR = timedelta(seconds=30)
+"""After this another worker may try what one has taken and not settled."""
+TOLD = 10_000
+"""Turns of a newer worker's that we remember to have spoken of."""
+
+log = structlog.get_logger()
+
+
+class RedisOutbox:
+    """Implements `ports.Outbox` for one engine."""
+
+    def __init__(self, redis: Client, *, prefix: str, engine: str) -> None:
+        self._redis = redis
+        self._runner = Runner(redis)
+        self._list = unrecorded(prefix, engine)
+        self._told: set[str] = set()
+
+    async def claim(self, most: int) -> list[Pending]:
+        """See `ports.Outbox.claim`. What nobody can read is dropped, with a line in the log.
+
+        What a newer worker wrote is said once, and stays as it is.
+        """
+        taken = await self._runner.run("claim", [self._list], most, ms(CLAIMED_FOR))
+        pairs = zip(taken[::2], taken[1::2], strict=True)
+        found = [await self._pending(turn, ticket) for turn, ticket in pairs]
+        return [pending for pending in found if pending is not None]
+
+    async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
+        """See `ports.Outbox.settle`."""
+        attempts = sorted(recorded | pending.unreadable)
+        over = await self._runner.run("recorded", [pending.turn], ms(DONE_FOR), *attempts)
+        if over:
+            await self._runner.run("settle", [self._list], pending.turn, pending.ticket, "")
+
+    async def postpone(self, pending: Pending, by: timedelta) -> None:
+        """See `ports.Outbox.postpone`."""
+        await self._runner.run("settle", [self._list], pending.turn, pending.ticket, ms(by))
+
+    async def backlog(self) -> int:
+        """See `ports.Outbox.backlog`."""
+        return int(await self._runner.command(self._redis.zcard(self._list)))
+
+    async def _pending(self, turn: str, ticket: str) -> Pending | None:
+        """Read a turn; one that is none is taken off the list, and no other waits for it."""
+        try:
+            fields = cast("Mapping[str, str]", await self._runner.command(self._redis.hgetall(turn)))
+        except CorruptRecord as exc:
+            log.error(Event.RECORD_CORRUPT, task_id=Keys.task_of(turn), reason=f"a turn for the transcript: {exc}")
+            await self._runner.run("settle", [self._list], turn, ticket, "")
+            return None
+        if fields.get("schema", KNOWN) != KNOWN:
+            self._tell_newer(turn, NewerRecord("a turn for the transcript"))
+            return Pending(turn, ticket, {}, newer=True)
+        return self._read(turn, ticket, fields)
+
+    def _read(self, turn: str, ticket: str, fields: Mapping[str, str]) -> Pending:
+        exchanges, unreadable, newer = {}, set(), False
+        for name, text in fields.items():
+            kind, _, attempt = name.partition(":")
+            if kind != "exchange" or not attempt.isdecimal():
+                continue
+            try:
+                exchanges[int(attempt)] = load_exchange(text, fields.get(f"at:{attempt}", ""))
+            except NewerRecord as exc:
+                newer = True
+                self._tell_newer(turn, exc)
+            except CorruptRecord as exc:
+                log.error(Event.RECORD_CORRUPT, reason=f"an exchange for the transcript: {exc}")
+                unreadable.add(int(attempt))
+        return Pending(turn, ticket, exchanges, frozenset(unreadable), newer)
+
+    def _tell_newer(self, turn: str, exc: NewerRecord) -> None:
+        if turn not in self._told:
+            if len(self._told) == TOLD:
+                self._told.clear()
+            self._told.add(turn)
+            log.warning(Event.RECORD_NEWER, task_id=Keys.task_of(turn), reason=str(exc))

@@ -1,0 +1,118 @@
+"""How an answer is kept in the journal, and an exchange until the transcript has it: JSON with a schema number.
+
+Workers of several versions share one Redis. A version that adds a field keeps the number, and older ones leave the
+field alone. One that changes what is there counts the number up, also in the field `schema` of a hash that it changes;
+older ones then touch nothing of it, and say so (NewerRecord). Only what no version can have written is CorruptRecord.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from worker.domain import foreign
+from worker.domain.conversations import Exchange
+from worker.domain.threads import Answer, Outcome, Thread, ThreadKey
+from worker.errors import NewerRecord, StoreDown
+
+SCHEMA = 1
+KNOWN = str(SCHEMA)
+"""The same in a hash of Redis, where most have none: that is the first one. The scripts compare with it, too."""
+_TIMES = ("asked_at", "answered_at")
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+class CorruptRecord(StoreDown):
+    """What stands in Redis was not written by any version of ours."""
+
+
+class CorruptMap(CorruptRecord):
+    """The map names a thread that cannot be."""
+
+
+def dump(answer: Answer) -> str:
+    """Write an answer as text."""
+    thread = answer.thread and {"id": answer.thread.id, "generation": answer.thread.generation}
+    # dataclasses.asdict costs ten times that
+    fields = {name: getattr(answer, name) for name in answer.__slots__}
+    return json.dumps({"schema": SCHEMA, **fields, "thread": thread}, ensure_ascii=True, separators=(",", ":"))
+
+
+def opened(text: str | bytes, what: str) -> dict[str, Any]:
+    """Read a record as far as its schema number. Raises CorruptRecord, NewerRecord."""
+    try:
+        record = foreign.read_flat(text)
+    except (ValueError, TypeError) as exc:
+        raise CorruptRecord(f"{what}: {type(exc).__name__}") from exc
+    if not isinstance(record, dict) or "schema" not in record:
+        raise CorruptRecord(f"{what} has no schema number")
+    if record.pop("schema") != SCHEMA:
+        raise NewerRecord(what)
+    return record
+
+
+def load(text: str) -> Answer:
+    """Read it back, but for what a newer version has added. Raises CorruptRecord, NewerRecord."""
+    record = opened(text, "an answer in the journal")
+    try:
+        thread = record.pop("thread", None)
+        known = {name: value for name, value in record.items() if name in Answer.__slots__}
+        return Answer(
+            **{**known, "outcome": _outcome(record["outcome"])},
+            thread=Thread(thread["id"], thread["generation"]) if thread else None,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        raise CorruptRecord(type(exc).__name__) from exc
+
+
+def _outcome(word: str) -> Outcome:
+    try:
+        return Outcome(word)
+    except ValueError:
+        raise NewerRecord("an answer's outcome") from None
+
+
+def dump_exchange(exchange: Exchange) -> str:
+    """Write an exchange as text, without its times: those are Redis' own, by the clock that all workers share."""
+    fields = {name: getattr(exchange, name) for name in exchange.__slots__ if name not in _TIMES}
+    key = {name: getattr(exchange.key, name) for name in exchange.key.__slots__}
+    return json.dumps({"schema": SCHEMA, **fields, "key": key}, ensure_ascii=True, separators=(",", ":"))
+
+
+def load_exchange(text: str, answered_us: str) -> Exchange:
+    """Read it back, but for what a newer version has added; the time is in microseconds since the epoch.
+
+    Raises CorruptRecord, NewerRecord.
+    """
+    record = opened(text, "an exchange for the transcript")
+    try:
+        known = {name: value for name, value in record.items() if name in Exchange.__slots__}
+        answered_at = _EPOCH + timedelta(microseconds=int(answered_us))
+        asked_at = answered_at - timedelta(seconds=record.get("seconds") or 0)
+        changed = {"key": key(record["key"]), "outcome": _outcome(record["outcome"])}
+        return Exchange(**{**known, **changed}, asked_at=asked_at, answered_at=answered_at)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as exc:
+        raise CorruptRecord(type(exc).__name__) from exc
+
+
+def key(parts: Mapping[str, Any]) -> ThreadKey:
+    """Read a thread's key. One with a part more names another thread than the same without it."""
+    if parts.keys() - set(ThreadKey.__slots__):
+        raise NewerRecord("a thread's key")
+    return ThreadKey(**parts)
+
+
+def is_newer(turn: Mapping[str, str]) -> bool:
+    """Whether a newer version has changed what a turn is made of, or wrote an answer or an exchange of it."""
+    texts = [text for name, text in turn.items() if name == "answer" or name.startswith("exchange:")]
+    return turn.get("schema", KNOWN) != KNOWN or any(map(_is_newer_text, texts))
+
+
+def _is_newer_text(text: str) -> bool:
+    try:
+        opened(text, "")
+    except NewerRecord:
+        return True
+    except CorruptRecord:
+        return False
+    return False

@@ -1,0 +1,93 @@
+"""Runs the Lua scripts of this folder, each command within a bounded time, and translates what goes wrong."""
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from datetime import timedelta
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, TypeVar
+
+from redis.exceptions import NoScriptError, ResponseError
+
+from worker.redis.connect import Client
+from worker.redis.failures import ERRORS, code_of, down, spoils_a_script
+from worker.redis.record import CorruptRecord
+
+STALL = timedelta(seconds=3)
+"""The longest that a command may take. The driver's own steps (find the primary, connect, log in, ask) add up."""
+
+T = TypeVar("T")
+
+
+class Script:
+    """A script's text, and the digest that servers know it by."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+@cache
+def _scripts() -> Mapping[str, Script]:
+    """Every script of the folder `scripts` by its name."""
+    folder = files(__package__).joinpath("scripts")
+    return {file.name.removesuffix(".lua"): Script(file.read_text()) for file in folder.iterdir()}
+
+
+def ms(duration: timedelta) -> int:
+    """Milliseconds, as scripts take times."""
+    return int(duration.total_seconds() * 1000)
+
+
+class Runner:
+    """Runs scripts and commands on one connection pool."""
+
+    def __init__(self, redis: Client) -> None:
+        self._redis = redis
+        self._scripts = _scripts()
+
+    async def run(self, name: str, keys: Sequence[str], *args: str | int) -> Any:
+        """Return what the script returns. Raises StoreDown; CorruptRecord if it chokes on what stands there."""
+        try:
+            return await self.in_time(self._evaluate(self._scripts[name], keys, args))
+        except ResponseError as exc:
+            if spoils_a_script(exc):
+                raise CorruptRecord(f"{name} cannot work with what is there: {code_of(exc)}") from exc
+            raise down(exc) from exc
+        except ERRORS as exc:
+            raise down(exc) from exc
+
+    async def command(self, command: Awaitable[T]) -> T:
+        """Return what a command of the driver returns. Raises StoreDown; CorruptRecord if a key has another type."""
+        try:
+            return await self.in_time(command)
+        except ResponseError as exc:
+            if spoils_a_script(exc):
+                raise CorruptRecord(f"what is there is of another type: {code_of(exc)}") from exc
+            raise down(exc) from exc
+        except ERRORS as exc:
+            raise down(exc) from exc
+
+    async def in_time(self, command: Awaitable[T]) -> T:
+        """Bound a command of the driver; its own errors pass.
+
+        The driver waits by asyncio.wait_for, which on Python 3.11 swallows a cancellation that comes with the reply.
+        """
+        running = asyncio.current_task()
+        cancelled = running.cancelling() if running else 0
+        async with asyncio.timeout(STALL.total_seconds()):
+            done = await command
+        if running and running.cancelling() > cancelled:
+            raise asyncio.CancelledError
+        return done
+
+    async def _evaluate(self, script: Script, keys: Sequence[str], args: tuple[str | int, ...]) -> Any:
+        """Run it by its digest, and by its text where the server does not know it, which teaches it.
+
+        Not by register_script: on a cluster that loads it into every primary, and fails while one of them is down.
+        """
+        try:
+            return await self._redis.evalsha(script.digest, len(keys), *keys, *args)
+        except NoScriptError:
+            return await self._redis.eval(script.text, len(keys), *keys, *args)

@@ -1,0 +1,161 @@
+"""Threads in Redis: the map, the hold and the journal, changed by Lua scripts only."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import structlog
+
+from worker.domain.conversations import Exchange
+from worker.domain.threads import Answer, Answered, Asked, Busy, Entered, Entry, Hold, Thread, ThreadKey
+from worker.errors import NewerRecord
+from worker.redis.connect import Client
+from worker.redis.keys import Keys, unrecorded
+from worker.redis.record import CorruptMap, CorruptRecord, dump, dump_exchange, load
+from worker.redis.runner import Runner, ms
+from worker.telemetry.logs import Event
+
+ANSWERED_FOR = timedelta(days=7)
+"""How long an answer waits for its completion: longer than any weekend with a stopped engine."""
+DONE_FOR = timedelta(hours=1)
+"""How long an accepted completion is remembered for a second delivery of the same task."""
+log = structlog.get_logger()
+
+
+class RedisThreads:
+    """Implements `ports.Threads`. `lease` is how long a hold lives without renewal, `keep` the map's sliding expiry."""
+
+    def __init__(self, redis: Client, *, prefix: str, lease: timedelta, keep: timedelta) -> None:
+        self._redis = redis
+        self._runner = Runner(redis)
+        self._prefix = prefix
+        self._lease = ms(lease)
+        self._keep = ms(keep)
+
+    async def enter(self, key: ThreadKey, task_id: str) -> Entry:
+        """See `ports.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
+        keys = Keys.of(self._prefix, key)
+        names = [keys.turn(task_id), keys.hold, keys.thread]
+        hold = Hold(key, task_id, uuid4().hex)
+        try:
+            return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
+        except NewerRecord as exc:
+            log.warning(Event.RECORD_NEWER, task_id=task_id, reason=str(exc))
+            raise
+        except CorruptRecord as exc:
+            log.error(Event.RECORD_CORRUPT, task_id=task_id, reason=str(exc))
+            await self._discard(names, names[2] if isinstance(exc, CorruptMap) else names[0])
+            return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
+
+    async def bind(self, hold: Hold, thread: Thread, replaces: int, instance: str = "") -> bool:
+        """See `ports.Threads.bind`."""
+        keys = Keys.of(self._prefix, hold.key)
+        args = (hold.token, thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "")
+        return bool(await self._run("bind", [keys.hold, keys.thread], *args))
+
+    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
+        """See `ports.Threads.intend`."""
+        keys = Keys.of(self._prefix, hold.key)
+        names = [keys.turn(hold.task_id), keys.hold]
+        return bool(await self._run("intend", names, hold.token, attempt, ms(limit), self._keep))
+
+    async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
+        """See `ports.Threads.note`."""
+        names = [Keys.of(self._prefix, hold.key).turn(hold.task_id)]
+        return bool(await self._run("note", names, attempt, response_id, self._keep))
+
+    async def answer(
+        self, hold: Hold, attempt: int, answer: Answer, *, published: bool, exchange: Exchange | None = None
+    ) -> Answer:
+        """See `ports.Threads.answer`."""
+        keys = Keys.of(self._prefix, hold.key)
+        turn = keys.turn(hold.task_id)
+        written = answer.thread.id if published and answer.thread else ""
+        record = ""
+        if exchange is not None:
+            # First, and in a slot of its own: whoever drains the list finds no more than a turn without an answer yet.
+            await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
+            record = dump_exchange(exchange)
+        given_on, anchor = (answer.thread.id, answer.thread.anchor or "") if answer.thread else ("", "")
+        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, given_on, anchor)
+        kept = await self._run("answer", [turn, keys.hold, keys.thread], *args)
+        if exchange is not None and exchange.recovered is not None:
+            # It was listed while no call was noted: whoever drained the list then has taken it off.
+            await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
+        if kept is None:
+            raise NewerRecord("this turn in the journal")
+        try:
+            return load(kept)
+        except CorruptRecord:
+            return answer
+
+    async def again(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
+        """See `ports.Threads.again`."""
+        await self._run("again", [Keys.of(self._prefix, key).turn(task_id)], attempt, self._keep, repair)
+
+    async def done(self, key: ThreadKey, task_id: str) -> None:
+        """See `ports.Threads.done`."""
+        await self._run("done", [Keys.of(self._prefix, key).turn(task_id)], ms(DONE_FOR))
+
+    async def renew(self, hold: Hold) -> bool:
+        """See `ports.Threads.renew`."""
+        keys = Keys.of(self._prefix, hold.key)
+        return bool(await self._run("renew", [keys.hold], hold.token, self._lease))
+
+    async def leave(self, hold: Hold, *, asked: bool, trouble: bool) -> None:
+        """See `ports.Threads.leave`."""
+        keys = Keys.of(self._prefix, hold.key)
+        names = [keys.turn(hold.task_id), keys.hold]
+        await self._run("leave", names, hold.token, int(asked), int(trouble), self._keep)
+
+    async def ping(self) -> None:
+        """Return if Redis runs scripts that write: a replica or a full server answers PING, and scripts that read."""
+        await self._run("ping", [f"{self._prefix}:ping"])
+
+    async def _run(self, name: str, keys: list[str], *args: str | int) -> Any:
+        return await self._runner.run(name, keys, *args)
+
+    async def _discard(self, names: list[str], unreadable: str) -> None:
+        """Remove what is not a hash under our names; if all are, the map or the turn's answer, which cannot be read."""
+        kinds = {name: await self._runner.command(self._redis.type(name)) for name in names}
+        spoilt = [name for name, kind in kinds.items() if kind not in {"hash", "none"}]
+        if not spoilt and unreadable == names[0]:
+            await self._run("discard", [unreadable])
+            return
+        for name in spoilt or [unreadable]:
+            await self._runner.command(self._redis.delete(name))
+
+
+def _entry(hold: Hold, reply: list[Any]) -> Entry:
+    match reply:
+        case ["answered", attempt, answer, repair]:
+            return Answered(load(answer), _attempt(attempt), repair)
+        case ["newer"]:
+            raise NewerRecord("this turn in the journal, or the thread in the map,")
+        case ["busy"]:
+            return Busy()
+        case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, response, repair, anchor]:
+            return Entered(
+                hold=hold,
+                attempt=_attempt(attempt),
+                thread=Thread(thread_id, _number(generation), anchor or None) if thread_id else None,
+                published=published == "1",
+                asked=None if running < 0 else Asked(timedelta(milliseconds=running), response or None),
+                trouble_for=timedelta(milliseconds=trouble),
+                deaths=deaths,
+                repair=repair,
+            )
+    raise CorruptRecord("unknown reply")
+
+
+def _attempt(text: str) -> int:
+    if not text.isdecimal():
+        raise CorruptRecord("an attempt that is no number")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as exc:
+        raise CorruptMap("not a number") from exc

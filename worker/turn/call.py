@@ -1,0 +1,123 @@
+"""One attempt's call of the model: at once or in the background, and what may still run of it. Used by `asking.py`."""
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from worker.accounts.anchored import AnchoredModel
+from worker.domain.threads import Answer, Asked, Assistant, Hold, Question, Thread
+from worker.errors import ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLocked, WorkerError
+from worker.ports.turn import Threads
+from worker.runtime.clock import monotonic
+from worker.telemetry.logs import Event
+from worker.turn.facts import Record
+
+LOCKED_PAUSES_SECONDS = (1.0, 2.0, 4.0)
+"""Pauses before looks at a conversation on which, says the provider, a call still runs."""
+LANDING_TIME = timedelta(seconds=10)
+"""How long after its timeout a call's items may still appear on the thread."""
+CANCEL_SECONDS = 2.0
+"""What the end of a lost task's run at the provider may take."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Calling:
+    """The call of one attempt.
+
+    `earlier` is a call that an earlier delivery of the task may have left running; `run` the response id of one in the
+    background, as long as it may go on; `ends_at`, monotonic, when the call's time is over.
+    """
+
+    threads: Threads
+    model: AnchoredModel
+    hold: Hold
+    attempt: int
+    question: Question
+    assistant: Assistant
+    record: Record
+    earlier: Asked | None
+    run: str | None = None
+    ends_at: float = 0.0
+
+    async def call(self, thread: Thread) -> Answer:
+        """Ask; while the provider says that a call still runs there, wait, and look whether it was ours."""
+        self.ends_at = monotonic() + self.assistant.timeout.total_seconds()
+        with self.record.phase("model"):
+            for pause in LOCKED_PAUSES_SECONDS:
+                try:
+                    return await self._put(thread)
+                except ThreadLocked:
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads repeats
+                found = await self.model.look(thread, self.question.ref)
+                if found is not None:
+                    self.record.recovered = "thread"
+                    return replace(found, thread=thread)
+            return await self._put(thread)
+
+    async def resume(self, thread: Thread) -> Answer | None:
+        """Go on with the run that an earlier attempt began and noted; None if there is none, or none any more."""
+        if self.earlier is None or self.earlier.response_id is None:
+            return None
+        self.record.thread = thread
+        self.ends_at = monotonic() + (self.earlier.running_for - LANDING_TIME).total_seconds()
+        with self.record.phase("model"):
+            answer = await self._follow(self.earlier.response_id)
+        if answer is not None:
+            self.record.recovered = "journal"
+        return answer
+
+    def let_earlier_end(self) -> None:
+        """Where the provider does not refuse a second call, an earlier one must be over before we ask again."""
+        if self.earlier and not self.model.refuses_overlap and self.earlier.running_for > timedelta(0):
+            raise ThreadLocked("an earlier call for this task may still run", retry_after=self.earlier.running_for)
+
+    async def end(self, cause: BaseException) -> None:
+        """End a run in the background if its task is lost, unless another worker has the task, and the run, by now.
+
+        A stop of this worker leaves it: the next worker resumes it.
+        """
+        if self.run is None or not _is_of_lost_task(cause):
+            return
+        with suppress(WorkerError, TimeoutError):
+            async with asyncio.timeout(CANCEL_SECONDS):
+                if await self.threads.renew(self.hold):
+                    await self.model.cancel(self.run)
+
+    async def _put(self, thread: Thread) -> Answer:
+        """Put the question once and have its answer."""
+        if not self.assistant.background:
+            return replace(await self.model.ask(thread, self.question, self.assistant), thread=thread)
+        self.run = await self.model.start(thread, self.question, self.assistant)
+        try:
+            await self.threads.note(self.hold, self.attempt, self.run)
+        except StoreDown as exc:  # the ref on the thread leads to the answer, too
+            log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
+        answer = await self._follow(self.run)
+        if answer is None:
+            raise ModelUnknown("the provider does not know the run any more that it has begun")
+        return replace(answer, thread=thread)
+
+    async def _follow(self, run: str) -> Answer | None:
+        """Wait for a run to end. When it ended without an answer, no call for this task goes on anywhere."""
+        self.run = run
+        try:
+            answer = await self.model.follow(run, timedelta(seconds=self.ends_at - monotonic()))
+        except ModelDown:
+            self.run = self.earlier = None
+            raise
+        self.run = None
+        return answer
+
+
+def _is_of_lost_task(cause: BaseException) -> bool:
+    """Whether this is the lease's cancellation. One by a stop of the worker carries nothing."""
+    match cause:
+        case asyncio.CancelledError(args=(TaskLost(),)):
+            return True
+    return False

@@ -1,0 +1,65 @@
+"""What is known of a turn while it goes, and the rules it obeys."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from worker.domain.threads import Answer, Seed, Thread, ThreadKey
+from worker.runtime.clock import monotonic
+
+Use = Literal["created", "reused", "recreated", "adopted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that a turn obeys. `lease` is how long a hold lives without renewal.
+
+    `strict` validates every thread before its use; otherwise the use itself is the proof. `input_tokens` bounds what a
+    task asks, and again what it is shown.
+    """
+
+    engine_name: str
+    strict: bool
+    retries: int
+    trouble_limit: timedelta
+    lease: timedelta
+    input_tokens: int
+
+
+@dataclass(slots=True)
+class Record:
+    """One turn's facts, for its log line, its meta variable and its delivery. Filled as the turn goes.
+
+    `recovered` says where an answer was found instead of asked for: journal or thread. `repaired`: the answer before
+    it had the wrong form. `seed` is what a recreated thread was told. `left_out` names inputs that there was no room
+    for. `retries` and `retry_delay` are the task's own wishes.
+    """
+
+    activity: str
+    assistant: str = "?"
+    version: str | None = None
+    retries: int | None = None
+    retry_delay: timedelta | None = None
+    key: ThreadKey | None = None
+    attempt: int = 1
+    thread: Thread | None = None
+    use: Use = "reused"
+    seed: Seed = field(default_factory=Seed)
+    recovered: Literal["journal", "thread"] | None = None
+    repaired: bool = False
+    left_out: tuple[str, ...] = ()
+    answer: Answer | None = None
+    trouble_for: timedelta = timedelta(0)
+    error: Exception | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time inside to this phase."""
+        started = monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + monotonic() - started

@@ -1,0 +1,82 @@
+"""What a recreated thread is told of its forerunner, out of the transcript."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import structlog
+
+from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, session_id
+from worker.domain.refs import defused
+from worker.domain.threads import BYTES_PER_TOKEN, Said, Seed, ThreadKey
+from worker.errors import TranscriptDown
+from worker.ports.transcript import Conversations
+from worker.telemetry.logs import Event
+
+PAGE = 100
+PATIENCE_SECONDS = 5.0
+"""A turn waits no longer for what was said before it: the assistant then does without."""
+
+log = structlog.get_logger()
+
+
+class History:
+    """Implements `ports.History`. `tokens` is the room for earlier turns, taken for 4 bytes each."""
+
+    def __init__(self, conversations: Conversations, tokens: int) -> None:
+        self._conversations = conversations
+        self._room = BYTES_PER_TOKEN * tokens
+
+    async def seed(self, key: ThreadKey) -> Seed:
+        """See `ports.History.seed`."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._read(session_id(key))
+        except (TranscriptDown, TimeoutError) as exc:
+            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
+            return Seed()
+
+    async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:
+        """See `ports.History.anchor`."""
+        wanted = MessageFilter(session_id=session_id(key))
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return (await self._conversations.stored(wanted, within=EVERYTHING)).threads.get(thread_id)
+        except (TranscriptDown, TimeoutError):
+            return None
+
+    async def _read(self, session: str) -> Seed:
+        """Read from the newest turn back until the room is used up; a turn is taken whole or not at all."""
+        said: deque[Said] = deque()
+        room, turns = self._room, 0
+        async with aclosing(self._newest_first(session)) as newest_first:
+            async for turn in newest_first:
+                size = sum(len(each.text.encode(errors="replace")) for each in turn)
+                if size > room:
+                    break
+                said.extendleft(reversed(turn))
+                room, turns = room - size, turns + 1
+        known = await self._conversations.session(session, within=EVERYTHING)
+        left_out = max(0, (known.messages if known else 0) // 2 - turns)
+        if left_out:
+            plural = "" if left_out == 1 else "s"
+            note = f"{left_out} earlier turn{plural} of this conversation had to be left out."
+            said.appendleft(Said("developer", note))
+        return Seed(tuple(said), turns, left_out)
+
+    async def _newest_first(self, session: str) -> AsyncGenerator[list[Said], None]:
+        """Yield each turn: the question, and the answer unless it is empty."""
+        wanted = MessageFilter(session_id=session)
+        newest_first = every(
+            lambda after: self._conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE, newest=True)
+        )
+        answer: list[Said] = []
+        async with aclosing(newest_first):
+            async for message in newest_first:
+                if message.role is Role.USER:
+                    # As a message of a user it could be taken for a question of ours, should it end like one.
+                    yield [Said("user", defused(message.content)), *answer]
+                    answer = []
+                else:
+                    answer = [Said("assistant", message.content)] if message.content else []

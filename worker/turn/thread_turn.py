@@ -1,0 +1,349 @@
+"""What happens under the hold: find the thread, find the answer on it, or ask. Used by `worker/turn.py` only."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import structlog
+
+from worker.accounts.anchored import AnchoredModel
+from worker.domain.conversations import Exchange
+from worker.domain.tasks import Task, Variable
+from worker.domain.threads import Answer, Assistant, Entered, Question, Seed, Thread, ref
+from worker.errors import (
+    AssistantPaused,
+    BadRequest,
+    ModelDown,
+    ModelUnknown,
+    ProviderAway,
+    ProviderPaused,
+    Stopping,
+    StoreDown,
+    ThreadGone,
+    TurnedAway,
+    WorkerError,
+)
+from worker.modelling import result
+from worker.ports.transcript import Recording
+from worker.ports.turn import Engine, History, Threads
+from worker.runtime.clock import monotonic
+from worker.telemetry import metrics
+from worker.telemetry.logs import Event
+from worker.turn.call import LANDING_TIME, Calling
+from worker.turn.facts import Record, Rules
+
+SNAPSHOT_SECONDS = 2.0
+"""How long the variables that came with a task are trusted to know the instance's thread."""
+PUBLISH_PATIENCE_SECONDS = 5.0
+"""How long an answer in hand waits for the thread variable, which the next turn writes again otherwise.
+
+Less would cost a slow engine most: it carries a request out that we gave up, and gets the same one with each turn.
+"""
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+NOT_RUN = (ModelDown, BadRequest, TurnedAway, ThreadGone, Stopping)
+"""After these the call certainly did not run, so nobody has to look for it."""
+TROUBLE = (ModelDown, ModelUnknown, ThreadGone)
+"""These start the clock after which trouble that is not the task's own costs a retry all the same."""
+OUTAGE = (ProviderAway, ProviderPaused, AssistantPaused)
+"""But not these: while they last nothing is fetched, or nothing is asked of the assistant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The process variable that knows the thread should Redis forget it.
+
+    `one_of_many`: other instances share the thread, and each has a variable of its own.
+    """
+
+    process_instance_id: str
+    variable: str
+    one_of_many: bool = False
+
+
+@dataclass(slots=True)
+class Asking:
+    """One attempt's time under the hold. Without a home the thread is this task's alone, and nothing else keeps it."""
+
+    engine: Engine
+    threads: Threads
+    model: AnchoredModel
+    rules: Rules
+    stopping: Callable[[], bool]
+    task: Task
+    activity_name: str
+    text: str
+    assistant: Assistant
+    home: Home | None
+    entry: Entered
+    record: Record
+    store_down: Callable[[Exception], None]
+    recording: Recording | None
+    history: History | None
+    bound: Thread | None = field(init=False)
+    calling: Calling = field(init=False)
+    intended: bool = False
+
+    def __post_init__(self) -> None:
+        """Start from what the map says, and with the question that this attempt would put."""
+        self.bound = self.entry.thread
+        self.calling = Calling(
+            self.threads,
+            self.model,
+            self.entry.hold,
+            self.entry.attempt,
+            Question(self.text, ref(self.entry.hold.key, self.task.id, self.entry.attempt)),
+            self.assistant,
+            self.record,
+            self.entry.asked,
+        )
+
+    async def answer(self) -> Answer | None:
+        """Return the answer that counts, or None if the hold was lost before anything was asked.
+
+        Lets go of the hold on every way out; withdraws the intent if no call of this task can be running.
+        """
+        async with _beside(self._keep_hold(), f"hold for {self.task.id}"):
+            try:
+                answer = await self._find_or_ask()
+            except BaseException as exc:
+                await self.calling.end(exc)
+                await self._leave(exc)
+                raise
+            if answer is None:
+                await self._leave(None)
+            return answer
+
+    async def _leave(self, cause: BaseException | None) -> None:
+        ours_may_run = self.calling.run is not None or (self.intended and not isinstance(cause, NOT_RUN))
+        asked = ours_may_run or self.calling.earlier is not None
+        with suppress(StoreDown):  # then the hold runs out by itself
+            trouble = isinstance(cause, TROUBLE) and not isinstance(cause, OUTAGE)
+            await self.threads.leave(self.entry.hold, asked=asked, trouble=trouble)
+
+    async def _find_or_ask(self) -> Answer | None:
+        thread, gone = await self._known_thread()
+        if thread is not None and self._must_look():
+            try:
+                found = await self.calling.resume(thread) or await self._look(thread)
+            except ThreadGone:
+                thread, gone = None, thread
+            else:
+                if found is not None:
+                    self.record.recovered = self.record.recovered or "thread"
+                    return await self._keep(replace(found, thread=thread), published=self.entry.published)
+                self.calling.let_earlier_end()
+        if thread is not None:
+            if self.record.use == "adopted" and not await self._bind(thread):
+                return None
+            try:
+                return await self._ask(thread)
+            except ThreadGone:  # validation is optimistic, or the thread went between look and use
+                gone = thread
+        thread = await self._create(gone)
+        return None if thread is None else await self._ask(thread)
+
+    def _must_look(self) -> bool:
+        return self.rules.strict or self.entry.asked is not None or self.record.use == "adopted"
+
+    async def _known_thread(self) -> tuple[Thread | None, Thread | None]:
+        """Return the thread by the map or else by the process variable, and one that is known to be gone."""
+        if self.entry.thread is not None:
+            return self.entry.thread, None
+        thread = result.read_thread_variable(await self._variable())
+        if thread is None:
+            return None, None
+        if self.history is not None:
+            thread = replace(thread, anchor=await self.history.anchor(self.entry.hold.key, thread.id))
+        try:
+            owner = await self.model.metadata(thread)
+        except ThreadGone:
+            return None, thread
+        except BadRequest as exc:  # not even the form of an id of this provider's
+            log.warning(Event.THREAD_VARIABLE_REJECTED, reason=str(exc))
+            return None, None
+        expected = self.entry.hold.key.metadata()
+        if any(owner.get(name) != value for name, value in expected.items()):
+            log.warning(Event.THREAD_VARIABLE_REJECTED, reason="the conversation belongs to somebody else")
+            return None, None
+        self.record.use = "adopted"
+        return await self.model.seen(thread), None
+
+    async def _variable(self) -> Variable | None:
+        """Return the thread variable; anew if the task waited, as one beside it may have written it meanwhile."""
+        if self.home is None:
+            return None
+        fresh = monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS
+        if fresh and self.home.process_instance_id == self.task.process_instance_id:
+            return self.task.variables.get(self.home.variable)
+        return await self.engine.variable(self.home.process_instance_id, self.home.variable)
+
+    async def _look(self, thread: Thread) -> Answer | None:
+        self.record.thread = thread
+        with self.record.phase("look"):
+            return await self.model.look(thread, self.calling.question.ref, deep=self.entry.asked is not None)
+
+    async def _create(self, gone: Thread | None) -> Thread | None:
+        """Create and bind a thread; None if the hold was lost, and then the new conversation is deleted again."""
+        generation = max((known.generation for known in (self.bound, gone) if known), default=0) + 1
+        metadata = self.entry.hold.key.metadata() | {"generation": str(generation)}
+        if gone is not None:
+            metadata["replaces"] = gone.id
+        try:
+            with self.record.phase("create"):
+                seed = Seed() if gone is None or self.history is None else await self.history.seed(self.entry.hold.key)
+                thread, seed = await self._create_with(metadata, generation, seed)
+            bound = await self._bind(thread)
+        except (ModelUnknown, StoreDown, asyncio.CancelledError):
+            metrics.THREADS.labels("possibly_orphaned").inc()
+            raise
+        if not bound:
+            await self._discard(thread, seed)
+            return None
+        self.record.use = "created" if gone is None else "recreated"
+        self.record.seed = seed
+        return thread
+
+    async def _bind(self, thread: Thread) -> bool:
+        replaces = self.bound.generation if self.bound else 0
+        if await self.threads.bind(self.entry.hold, thread, replaces, self.task.process_instance_id):
+            self.bound = thread
+            return True
+        self._hold_lost()
+        return False
+
+    async def _create_with(self, metadata: Mapping[str, str], generation: int, seed: Seed) -> tuple[Thread, Seed]:
+        """Create a thread that knows the seed; one without it where the provider does not take that."""
+        try:
+            return await self.model.create_thread(metadata, generation, seed.said), seed
+        except BadRequest as exc:
+            if not seed.said:
+                raise
+            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
+        return await self.model.create_thread(metadata, generation), Seed()
+
+    async def _discard(self, thread: Thread, seed: Seed) -> None:
+        """Delete a conversation that lost against another; nothing was said on it but its seed."""
+        log.info(Event.THREAD_DISCARDED, thread_id=thread.id)
+        metrics.THREADS.labels("discarded").inc()
+        with suppress(WorkerError):
+            await self.model.discard(thread, seeded=bool(seed.said))
+
+    async def _ask(self, thread: Thread) -> Answer | None:
+        """Note the intent, ask, and keep the answer; the thread variable is written meanwhile."""
+        self.record.thread = thread
+        if self.stopping():
+            raise Stopping("the worker is stopping")
+        if not await self.threads.intend(self.entry.hold, self.entry.attempt, self.assistant.timeout + LANDING_TIME):
+            self._hold_lost()
+            return None
+        self.intended = True
+        metrics.THREADS.labels(self.record.use).inc()
+        if self.home is None or self._is_published(self.home, thread):
+            return await self._keep(await self.calling.call(thread), published=True)
+        async with _beside(self._publish(self.home, thread), f"publish for {self.task.id}") as publishing:
+            answer = await self.calling.call(thread)
+            await asyncio.wait({publishing}, timeout=PUBLISH_PATIENCE_SECONDS)
+            published = publishing.done() and publishing.exception() is None and publishing.result()
+            return await self._keep(answer, published=published)
+
+    async def _keep(self, answer: Answer, *, published: bool) -> Answer:
+        """Journal the answer. Without Redis it is completed all the same: the engine is the better journal."""
+        if answer.thread is not None:
+            answer = replace(answer, thread=await self.model.seen(answer.thread))
+        exchange = None if self.recording is None else self._exchange(answer)
+        try:
+            with self.record.phase("answer"):
+                kept = await self.threads.answer(
+                    self.entry.hold, self.entry.attempt, answer, published=published, exchange=exchange
+                )
+        except StoreDown as exc:
+            log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
+            if self.recording is not None and exchange is not None:
+                self.recording.keep(exchange)
+            return answer
+        if self.recording is not None:
+            self.recording.wake()
+        return kept
+
+    def _exchange(self, answer: Answer) -> Exchange:
+        """Say what the transcript is to have of this. The times are for the case that Redis does not set its own."""
+        task, now = self.task, datetime.now(UTC)
+        seconds = self.record.seconds.get("model")
+        return Exchange(
+            key=self.entry.hold.key,
+            task_id=task.id,
+            attempt=self.entry.attempt,
+            process_instance_id=task.process_instance_id,
+            activity_id=task.activity_id,
+            activity_name=self.activity_name,
+            definition_id=task.process_definition_id,
+            definition_key=task.process_definition_key,
+            definition_version=task.definition_version,
+            business_key=task.business_key,
+            assistant_version=self.assistant.version,
+            thread_id=answer.thread.id if answer.thread else None,
+            generation=answer.thread.generation if answer.thread else None,
+            anchor=answer.thread.anchor if answer.thread else None,
+            question=self.text,
+            answer=answer.text,
+            outcome=answer.outcome,
+            detail=answer.detail,
+            response_id=answer.response_id,
+            model=answer.model,
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+            use=self.record.use,
+            recovered=self.record.recovered,
+            repaired=bool(self.entry.repair),
+            seconds=seconds,
+            asked_at=now - timedelta(seconds=seconds or 0),
+            answered_at=now,
+        )
+
+    def _is_published(self, home: Home, thread: Thread) -> bool:
+        if self.record.use == "adopted":
+            return True
+        if home.one_of_many:
+            return result.read_thread_variable(self.task.variables.get(home.variable)) == thread
+        return self.record.use == "reused" and self.entry.published
+
+    async def _publish(self, home: Home, thread: Thread) -> bool:
+        """Write the thread variable; a failure costs nothing while Redis lives, and the next turn tries again."""
+        try:
+            await self.engine.set_variable(home.process_instance_id, home.variable, result.thread_variable(thread))
+        except WorkerError as exc:
+            log.warning(Event.THREAD_VARIABLE_NOT_WRITTEN, thread_id=thread.id, reason=str(exc))
+            return False
+        return True
+
+    async def _keep_hold(self) -> None:
+        """Renew the hold at a third of its lease. Losing it stops nothing: the answer still belongs to its task."""
+        while True:
+            await asyncio.sleep(self.rules.lease.total_seconds() / 3)
+            try:
+                if not await self.threads.renew(self.entry.hold):
+                    self._hold_lost()
+                    return
+            except StoreDown as exc:
+                self.store_down(exc)
+
+    def _hold_lost(self) -> None:
+        log.warning(Event.HOLD_LOST)
+        metrics.HOLDS_LOST.inc()
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, T], name: str) -> AsyncIterator[asyncio.Task[T]]:
+    """Run this beside the body, and have it over when the body ends."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})

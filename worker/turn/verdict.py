@@ -1,0 +1,246 @@
+"""What the engine is to be told about a task, and the one table that decides it. Pure."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from worker.domain.tasks import Variable
+from worker.domain.threads import Answer, Outcome
+from worker.errors import (
+    AssistantPaused,
+    EngineDown,
+    Forbidden,
+    NewerRecord,
+    Permanent,
+    Poisonous,
+    ProviderAway,
+    ProviderPaused,
+    Stopping,
+    StoreDown,
+    TaskLost,
+    TaskSuspended,
+    ThreadGone,
+    ThreadLocked,
+    Transient,
+    TurnedAway,
+    UnknownAssistant,
+    WorkerError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The answer is ready; `local` are variables of the activity only.
+
+    `wider` makes the same result in types without a length limit, for a database that does not take it otherwise.
+    """
+
+    variables: Mapping[str, Variable]
+    local: Mapping[str, Variable] = field(default_factory=dict)
+    wider: "Callable[[], Complete] | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """A failure report. `drops_answer`: it comes from the answer itself, so a Retry must ask anew.
+
+    `reason` is one word for the log: the message may quote what the engine said, and with it a variable.
+    """
+
+    message: str
+    details: str
+    retries: int
+    delay: timedelta
+    reason: str
+    drops_answer: bool = False
+
+    def plainer(self) -> "Fail":
+        """Say it without details, in letters that every database takes."""
+        return replace(self, message=re.sub(r"[^ -~]", "?", self.message), details="")
+
+
+@dataclass(frozen=True, slots=True)
+class BpmnError:
+    """A business outcome that the model catches."""
+
+    code: str
+    message: str
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """Give the task back at once, as if it had never been fetched."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Leave the task locked for a while and forget it: it comes back by itself, to anybody, without a trace."""
+
+    duration: timedelta
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """Tell the engine nothing."""
+
+    reason: str
+
+
+Verdict = Complete | Fail | BpmnError | Unlock | Park | Abandon
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known of a task when its turn ends without a usable answer.
+
+    `retries` is what the engine has left, `retry_delay` the task's own wish, `trouble_for` how long it has been failing
+    for reasons not its own, and `roll` a random number from 0 to 1 that spreads repeats.
+    """
+
+    activity: str
+    assistant: str
+    retries: int
+    first_attempt: bool
+    retry_delay: timedelta | None = None
+    trouble_for: timedelta = timedelta(0)
+    roll: float = 0.5
+
+
+PARKED_FOR = timedelta(seconds=30)
+PAUSED_FOR = timedelta(seconds=60)
+LOOKUP_TRIES = 3
+LOOKUP_DELAY = timedelta(seconds=30)
+SHORTEST_DELAY = timedelta(seconds=5)
+LONGEST_DELAY = timedelta(minutes=5)
+LONGEST_MESSAGE = 666
+"""Characters of a failure's message that engines keep."""
+
+
+def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdict:  # noqa: C901, PLR0911, PLR0912 - a table, one row per error
+    """Decide what the engine is told when a turn ended in an error."""
+    match error:
+        case Stopping():
+            return Unlock("stopping")
+        case TaskLost():
+            return Abandon("the task is not ours any more")
+        case TaskSuspended():
+            return Abandon("the task is suspended")
+        case EngineDown() | StoreDown() | ProviderAway():
+            return Unlock(str(error))
+        case ProviderPaused() | AssistantPaused():
+            return Park(error.retry_after or PAUSED_FOR, "provider paused")
+        case ThreadLocked():
+            return Park(error.retry_after or PARKED_FOR, "thread locked")
+        case NewerRecord():
+            return Park(PARKED_FOR, "newer record")
+        case Transient() | ThreadGone():
+            return _later(error, case, trouble_limit)
+        case UnknownAssistant():
+            left = (LOOKUP_TRIES if case.first_attempt else min(case.retries, LOOKUP_TRIES)) - 1
+            what = f"{error}. Add its spec to ASSISTANTS_DIR and restart the worker, or correct the model."
+            return _fail(case, what, error, retries=left, delay=LOOKUP_DELAY)
+        case TurnedAway():
+            return _fail(case, f"{error}.", error, retries=case.retries - 1, delay=_wish(case))
+        case Poisonous():
+            return _fail(case, f"{error}.", error, retries=case.retries - 1, delay=LOOKUP_DELAY)
+        case Permanent():
+            return _fail(case, f"{error}. Correct it, then set the retries again.", error, retries=0)
+        case _:
+            what = f"the worker met a {type(error).__name__}, which it should not. Its log has the trace."
+            return _fail(case, what, error, retries=case.retries - 1, delay=_wish(case))
+
+
+def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail | BpmnError:
+    """Decide what the engine is told when the answer is not usable."""
+    outcome = answer.outcome
+    detail = f" ({answer.detail})" if answer.detail else ""
+    what = f"the answer is {outcome.value}{detail}"
+    if outcome in codes:
+        return BpmnError(codes[outcome], _message(case, what))
+    advice = f"Retry asks anew; to handle it in the model, set the property error.{outcome.value}."
+    text = _message(case, f"{what}. {advice}")
+    return Fail(text, text, max(0, case.retries - 1), _wish(case), outcome.value, drops_answer=True)
+
+
+def on_too_long(error: Exception, case: Case) -> Fail:
+    """Decide what the engine is told when its database takes the result in no type; the answer is kept."""
+    what = (
+        f"the result is too long for the engine's database: {error}. Set data.output.type=File, or ask for a shorter "
+        "answer; Retry completes without asking again."
+    )
+    return _fail(case, what, error, retries=0)
+
+
+def on_refusal(error: Exception, case: Case) -> Fail:
+    """Decide what the engine is told when it keeps refusing a result; the answer is kept."""
+    advice = "Look at the step after it (expressions, scripts, listeners) and at the type of the result; "
+    what = f"the engine refused the result: {error}. {_advice(error, advice)}Retry completes without asking again."
+    return _fail(case, what, error, retries=case.retries - 1, delay=_wish(case))
+
+
+def on_refused_error(error: Exception, code: str, case: Case) -> Fail:
+    """Decide what the engine is told when it keeps refusing a BPMN error; the answer is kept."""
+    advice = (
+        "Output mappings run on a BPMN error too, where there is no result: let them cope with that. Look also at the "
+        "step after the event that catches it; "
+    )
+    what = (
+        f"the engine refused the BPMN error {_short(code, 100)}: {error}. {_advice(error, advice)}"
+        "Retry throws it again without asking."
+    )
+    return _fail(case, what, error, retries=case.retries - 1, delay=_wish(case))
+
+
+def _advice(error: Exception, advice: str) -> str:
+    """Leave the advice out where the error's own text says what to do."""
+    return "" if isinstance(error, Forbidden) else advice
+
+
+def _later(error: Transient | ThreadGone, case: Case, trouble_limit: timedelta) -> Fail:
+    spent = case.trouble_for >= trouble_limit
+    what = f"{error}. This says nothing about the task; it is tried again by itself."
+    wish = error.retry_after if isinstance(error, Transient) else None
+    return _fail(case, what, error, retries=case.retries - int(spent), delay=wish or _delay(case))
+
+
+def _wish(case: Case) -> timedelta:
+    """Wait as long as the task says before it is tried again for what is its own fault."""
+    return _delay(case) if case.retry_delay is None else case.retry_delay
+
+
+def _delay(case: Case) -> timedelta:
+    """Spread repeats: longer the longer the trouble lasts, never the same for two tasks."""
+    most = min(max(2 * SHORTEST_DELAY, case.trouble_for), LONGEST_DELAY)
+    return SHORTEST_DELAY + case.roll * (most - SHORTEST_DELAY)
+
+
+def _fail(case: Case, what: str, error: Exception, *, retries: int, delay: timedelta = timedelta(0)) -> Fail:
+    return Fail(_message(case, what), _chain(error), max(0, retries), delay, type(error).__name__)
+
+
+def _message(case: Case, what: str) -> str:
+    """Keep place, assistant, fault and advice inside what engines keep: the middle of each long part goes."""
+    return _short(f"{_short(case.activity, 150)}, assistant {_short(case.assistant, 100)}: {what}", LONGEST_MESSAGE)
+
+
+def _short(text: str, longest: int) -> str:
+    """Shorten, counting as Java does, where an emoji is two; half characters vanish."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    if len(units) <= 2 * longest:
+        return text
+    half = longest // 2 - 2
+    return f"{units[: 2 * half].decode('utf-16-le', 'ignore')} … {units[-2 * half :].decode('utf-16-le', 'ignore')}"
+
+
+def _chain(error: BaseException | None) -> str:
+    """Name every cause. Only our own errors say more than their type: a library's text may quote a message."""
+    lines = []
+    while error is not None:
+        lines.append(f"{type(error).__name__}: {error}" if isinstance(error, WorkerError) else type(error).__name__)
+        error = error.__cause__
+    return "\ncaused by ".join(lines)

@@ -1,0 +1,1 @@
+"""Everything that the worker serves over HTTP."""

@@ -1,0 +1,8 @@
+"""The record over HTTP, to be read by those who may."""
+
+from worker.web.api.access import Access, Grant, Operator, Viewer
+from worker.web.api.application import app
+from worker.web.api.erasing import erasing
+from worker.web.api.server import serve
+
+__all__ = ["Access", "Grant", "Operator", "Viewer", "app", "erasing", "serve"]

@@ -1,0 +1,80 @@
+"""The route that erases, for operators."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from worker.domain.conversations import EVERYTHING, Filter, Subject
+from worker.domain.endings import Receipt
+from worker.ending import Eraser, StillRuns
+from worker.errors import Transient
+from worker.ports.transcript import Conversations
+from worker.web.api import problems
+from worker.web.api.access import Grant, Operator
+
+LONGEST = 255
+
+Name = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
+
+
+class Wish(BaseModel):
+    """Whose conversations are to be erased: one of the two."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    instance: Name = None
+    business_key: Name = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Wish":
+        if (self.instance is None) == (self.business_key is None):
+            raise ValueError("say either instance or business_key")
+        return self
+
+
+def erasing(eraser: Eraser, conversations: Conversations, engine: str) -> Callable[[FastAPI], None]:
+    """Make the extension that adds the route. Running instances are refused: those end on the command line only."""
+    router = APIRouter()
+    answers = problems.documented(401, 403, 404, 409, 422, 429, 503)
+    answers[HTTPStatus.ACCEPTED] = {"model": Receipt, "description": "Some of it is left, and will be tried again"}
+
+    @router.post("/erase", responses=answers)
+    async def erase(
+        grant: Operator,
+        wish: Wish,
+        response: Response,
+        *,
+        results: Annotated[bool, Query(description="Also the results, in the process variables they are in.")] = False,
+    ) -> Receipt:
+        """Erase one instance's conversations, or a business key's, in every store, and return the receipt."""
+        tenants = await _check(grant, wish, conversations, engine)
+        try:
+            receipt = await eraser.erase(Subject(engine, wish.instance, wish.business_key, tenants), results=results)
+        except StillRuns as exc:
+            raise HTTPException(409, "An instance of it still runs, so that nothing was erased.") from exc
+        except Transient as exc:
+            raise HTTPException(503, f"Erasing is not possible now: {exc}") from exc
+        if receipt.completed_at is None:
+            response.status_code = HTTPStatus.ACCEPTED
+        return receipt
+
+    def extend(application: FastAPI) -> None:
+        application.include_router(router, prefix="/api")
+
+    return extend
+
+
+async def _check(grant: Grant, wish: Wish, conversations: Conversations, engine: str) -> frozenset[str | None] | None:
+    """Let a token with limits erase no more than it may see of this engine; returns the tenants whose it may."""
+    if wish.instance is None:
+        if grant.limits.instances is not None:
+            raise HTTPException(403, "A business key may reach beyond this token's instances.")
+        return grant.limits.tenants
+    if grant.limits != EVERYTHING:
+        wanted = Filter(engine=engine, instance=wish.instance)
+        if not (await conversations.instances(wanted, within=grant.limits, limit=1)).items:
+            raise HTTPException(404)
+    return grant.limits.tenants

@@ -1,0 +1,183 @@
+"""The reading side's routes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from pydantic import AfterValidator, AwareDatetime
+from starlette.responses import Response, StreamingResponse
+
+from worker.domain.conversations import Counts, Filter, Hit, Instance, Message, MessageFilter, Page, Session
+from worker.ports.transcript import Conversations
+from worker.web.api import export
+from worker.web.api.access import Grant, Viewer
+
+T = TypeVar("T")
+
+LONGEST = 255
+"""As long as engines let their ids and business keys be."""
+
+
+def _utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:  # in the first or last hours of the calendar
+        return time.replace(tzinfo=UTC)
+
+
+Text = Annotated[str | None, Query(max_length=LONGEST)]
+Time = Annotated[AwareDatetime | None, AfterValidator(lambda time: time and _utc(time)), Query()]
+Id = Annotated[str, Path(max_length=LONGEST)]
+After = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
+Size = Annotated[int, Query(ge=1, le=200)]
+Format = Literal["json", "markdown"]
+_WRITERS = {
+    "json": (export.as_json, "application/json", "json"),
+    "markdown": (export.as_markdown, "text/markdown", "md"),
+}
+
+
+def _filter(
+    engine: Text = None,
+    instance: Text = None,
+    business_key: Text = None,
+    definition_key: Text = None,
+    assistant: Text = None,
+    tenant: Annotated[list[str] | None, Query(max_length=100, description="Any of these.")] = None,
+    active: Annotated[bool | None, Query(description="Still going on, or ended.")] = None,
+    since: Time = None,
+    until: Time = None,
+) -> Filter:
+    tenants = None if tenant is None else frozenset(tenant)
+    return Filter(engine, instance, business_key, definition_key, assistant, tenants, active, since, until)
+
+
+Wanted = Annotated[Filter, Depends(_filter)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads a part of what was said: what a request asks for, within what its token may see."""
+
+    grant: Grant
+    after: str | None
+    limit: int
+    newest: bool
+
+    async def read(self, conversations: Conversations, wanted: MessageFilter) -> Page[Message]:
+        """Read messages."""
+        return await conversations.messages(
+            wanted, within=self.grant.limits, after=self.after, limit=self.limit, newest=self.newest
+        )
+
+
+def _reader(
+    grant: Viewer,
+    after: After = None,
+    limit: Size = 100,
+    *,
+    newest: Annotated[bool, Query(description="From the newest back.")] = False,
+) -> Reader:
+    return Reader(grant, after, limit, newest)
+
+
+Part = Annotated[Reader, Depends(_reader)]
+
+
+def reading(conversations: Conversations) -> APIRouter:
+    """Make the routes on one record. Whatever a token may not see is not found."""
+    router = APIRouter()
+    _add_sessions(router, conversations)
+    _add_instances(router, conversations)
+    _add_exports(router, conversations)
+
+    @router.get("/search")
+    async def search(
+        grant: Viewer,
+        wanted: Wanted,
+        q: Annotated[str, Query(max_length=500, description="All of these words.")],
+        after: After = None,
+        limit: Size = 50,
+    ) -> Page[Hit]:
+        """Messages with all words, the newest first."""
+        return await conversations.search(q, wanted, within=grant.limits, after=after, limit=limit)
+
+    @router.get("/counts")
+    async def counts(grant: Viewer, wanted: Wanted) -> Counts:
+        """How much there is."""
+        return await conversations.counts(wanted, within=grant.limits)
+
+    return router
+
+
+def _add_sessions(router: APIRouter, conversations: Conversations) -> None:
+    @router.get("/sessions")
+    async def sessions(grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50) -> Page[Session]:
+        """Conversations, the newest first."""
+        return await conversations.sessions(wanted, within=grant.limits, after=after, limit=limit)
+
+    @router.get("/sessions/{session_id}")
+    async def session(grant: Viewer, session_id: Id) -> Session:
+        """One conversation."""
+        return found(await conversations.session(session_id, within=grant.limits))
+
+    @router.get("/sessions/{session_id}/messages")
+    async def session_messages(part: Part, session_id: Id) -> Page[Message]:
+        """What was said in a conversation, in order."""
+        found(await conversations.session(session_id, within=part.grant.limits))
+        return await part.read(conversations, MessageFilter(session_id))
+
+
+def _add_instances(router: APIRouter, conversations: Conversations) -> None:
+    @router.get("/instances")
+    async def instances(grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50) -> Page[Instance]:
+        """Process instances in which assistants spoke, the newest first."""
+        return await conversations.instances(wanted, within=grant.limits, after=after, limit=limit)
+
+    @router.get("/instances/{instance_id}")
+    async def instance(grant: Viewer, instance_id: Id) -> Instance:
+        """One process instance."""
+        return found(await conversations.instance(instance_id, within=grant.limits))
+
+    @router.get("/instances/{instance_id}/messages")
+    async def instance_messages(part: Part, instance_id: Id, activity: Text = None) -> Page[Message]:
+        """What was said in a process instance, in any conversation, in the order of time."""
+        found(await conversations.instance(instance_id, within=part.grant.limits))
+        return await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity))
+
+
+def _add_exports(router: APIRouter, conversations: Conversations) -> None:
+    answers: dict[int | str, dict[str, Any]] = {
+        200: {"content": {"text/markdown": {"schema": {"type": "string"}}}, "model": list[export.Exported]},
+    }
+
+    @router.get("/sessions/{session_id}/export", responses=answers, response_class=Response)
+    async def session_export(grant: Viewer, session_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
+        """One conversation as a file."""
+        return _file(
+            conversations, await export.of_session(conversations, session_id, within=grant.limits), grant, format
+        )
+
+    @router.get("/instances/{instance_id}/export", responses=answers, response_class=Response)
+    async def instance_export(grant: Viewer, instance_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
+        """All conversations of a process instance as a file."""
+        return _file(
+            conversations, await export.of_instance(conversations, instance_id, within=grant.limits), grant, format
+        )
+
+
+def _file(conversations: Conversations, sessions: Sequence[Session], grant: Grant, format_: Format) -> Response:
+    if not sessions:
+        raise HTTPException(404)
+    write, kind, ending = _WRITERS[format_]
+    headers = {"Content-Disposition": f'attachment; filename="conversation-{sessions[0].id}.{ending}"'}
+    return StreamingResponse(write(conversations, sessions, within=grant.limits), media_type=kind, headers=headers)
+
+
+def found(value: T | None) -> T:
+    """Return what there is. Raises HTTPException for what is not there, or not to be seen."""
+    if value is None:
+        raise HTTPException(404)
+    return value

@@ -1,0 +1,174 @@
+"""The page's files, and the routes below /api that only it needs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fastapi import APIRouter, FastAPI, HTTPException
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from worker.domain.conversations import EVERYTHING, ActivityCounts, Instance, MessageFilter, Page
+from worker.errors import EngineDenied, ReadRefused, TaskLost, Transient
+from worker.ports.transcript import Conversations
+from worker.web.api import problems
+from worker.web.api.access import Grant, Viewer
+from worker.web.api.routes import Id, Part, Text, found
+from worker.web.page.processes import Processes, State
+from worker.web.page.reading import Shown, shown
+
+FILES = Path(__file__).with_name("static")
+VENDOR = Path(__file__).with_name("vendor")
+"""Where the installation puts the code of others that draws diagrams."""
+
+VIEWS = (
+    "/",
+    "/instances",
+    "/instances/{rest:path}",
+    "/conversations",
+    "/conversations/{rest:path}",
+    "/search",
+    "/embed/instances/{rest:path}",
+)
+"""Addresses that people see. All of them are the same file, which looks at the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Who asks, and what the page may offer. `diagrams`: the part that draws them is installed.
+
+    `left_out` says which tasks this worker does not serve, to those who may see every instance.
+    """
+
+    role: Literal["viewer", "operator"]
+    can_erase: bool
+    guarded: bool
+    diagrams: bool
+    left_out: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Diagram:
+    """A definition's BPMN."""
+
+    definition_id: str
+    xml: str
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """The state of each activity that was reached."""
+
+    states: Mapping[str, State]
+
+
+def routes(
+    conversations: Conversations,
+    processes: Processes,
+    *,
+    engine_name: str,
+    can_erase: bool = False,
+    left_out: Callable[[], Sequence[str]] = tuple,
+    vendor: Path = VENDOR,
+) -> Callable[[FastAPI], None]:
+    """Make the extension of the API's application that serves the page.
+
+    `engine_name` is the engine that `processes` asks: of instances of others nothing is asked, their ids may be taken
+    there. `can_erase`: there is a route that erases. `left_out` says what the worker does not serve.
+    """
+
+    def extend(application: FastAPI) -> None:
+        router = APIRouter()
+        _add_me(router, can_erase=can_erase, left_out=left_out, vendor=vendor)
+        _add_reading(router, conversations)
+        _add_processes(router, conversations, processes, engine_name)
+        documented = problems.documented(401, 403, 404, 422, 429, 503)
+        application.include_router(router, prefix="/api", responses=documented)
+        _add_files(application, vendor)
+
+    return extend
+
+
+def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequence[str]], vendor: Path) -> None:
+    @router.get("/me")
+    async def me(grant: Viewer) -> Me:
+        """What this token may do."""
+        diagrams = (vendor / "bpmn-js" / "viewer.js").is_file()
+        guarded = grant.id != "local"
+        named = left_out() if grant.limits == EVERYTHING else ()
+        return Me(grant.role, can_erase and grant.role == "operator", guarded, diagrams, named)
+
+
+def _add_reading(router: APIRouter, conversations: Conversations) -> None:
+    @router.get("/instances/{instance_id}/thread")
+    async def instance_thread(part: Part, instance_id: Id, activity: Text = None) -> Page[Shown]:
+        """What was said in a process instance, ready to be shown."""
+        found(await conversations.instance(instance_id, within=part.grant.limits))
+        return await shown(await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity)))
+
+    @router.get("/sessions/{session_id}/thread")
+    async def session_thread(part: Part, session_id: Id) -> Page[Shown]:
+        """What was said in a conversation, ready to be shown."""
+        found(await conversations.session(session_id, within=part.grant.limits))
+        return await shown(await part.read(conversations, MessageFilter(session_id)))
+
+    @router.get("/instances/{instance_id}/activities")
+    async def instance_activities(grant: Viewer, instance_id: Id) -> Sequence[ActivityCounts]:
+        """Activities of a process instance at which assistants spoke, with sums."""
+        found(await conversations.instance(instance_id, within=grant.limits))
+        return await conversations.activities(instance_id, within=grant.limits)
+
+
+def _add_processes(router: APIRouter, conversations: Conversations, processes: Processes, engine_name: str) -> None:
+    async def ours(instance_id: str, grant: Grant) -> Instance:
+        instance = found(await conversations.instance(instance_id, within=grant.limits))
+        if instance.engine != engine_name:
+            raise HTTPException(404, f"This instance is of another engine, {instance.engine}.")
+        return instance
+
+    @router.get("/instances/{instance_id}/diagram")
+    async def instance_diagram(grant: Viewer, instance_id: Id) -> Diagram:
+        """The BPMN of a process instance, from the engine."""
+        instance = await ours(instance_id, grant)
+        try:
+            return Diagram(instance.definition_id, await processes.xml(instance.definition_id))
+        except TaskLost:
+            raise HTTPException(404, "The engine does not have this process definition any more.") from None
+        except (Transient, ReadRefused) as exc:
+            raise HTTPException(503, _away(exc)) from None
+
+    @router.get("/instances/{instance_id}/states")
+    async def instance_states(grant: Viewer, instance_id: Id) -> States:
+        """The state of each activity of a process instance that was reached, from the engine."""
+        instance = await ours(instance_id, grant)
+        try:
+            return States(await processes.activity_states(instance.id))
+        except (Transient, ReadRefused) as exc:
+            raise HTTPException(503, _away(exc)) from None
+
+
+def _away(error: Transient | ReadRefused) -> str:
+    if isinstance(error, EngineDenied | ReadRefused):
+        return "The engine does not let this worker see it: its user needs the right to read definitions and history."
+    return "The engine cannot be asked now."
+
+
+class _Files(StaticFiles):
+    """Files that a browser asks for again each time, and mostly hears that they are the same."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def _add_files(application: FastAPI, vendor: Path) -> None:
+    async def page() -> Response:
+        return FileResponse(FILES / "index.html", media_type="text/html", headers={"Cache-Control": "no-cache"})
+
+    for path in VIEWS:
+        application.add_api_route(path, page, include_in_schema=False, response_class=Response)
+    application.mount("/static", _Files(directory=FILES))
+    application.mount("/vendor", _Files(directory=vendor, check_dir=False))

@@ -1,0 +1,181 @@
+"""Texts as trees of a few harmless elements. Texts of a model are text: there is no element that runs or loads."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from worker.modelling.schema import unfenced
+
+LONGEST_MARKDOWN = 30_000
+LONGEST_DATA = 200_000
+DEEPEST_DATA = 8
+COLUMNS = 12
+"""Lists of objects with more fields than this become one small table each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An element: its name, and texts and elements in it. `start` is the first number of a list."""
+
+    tag: str
+    children: "Sequence[Node | str]"
+    start: int | None = None
+
+
+Tree: TypeAlias = Sequence[Node | str]
+
+TAGS = frozenset(
+    "p h4 h5 h6 ul ol li blockquote pre code em strong s br hr table thead tbody tr th td".split()  # noqa: SIM905 - easier to read
+)
+"""All elements that there are. The page makes no others, whatever it is told."""
+
+# Without the rules for links and images their Markdown stays what it is: text that says where they would lead.
+_MARKDOWN = (
+    MarkdownIt("commonmark", {"html": False})
+    .enable(["table", "strikethrough"])
+    .disable(["link", "image", "autolink", "html_inline", "html_block", "reference"])
+)
+
+
+def answer(text: str) -> Tree:
+    """Show an answer: JSON as tables, anything else as Markdown, and what is too long or too odd as it is."""
+    data = _data(text)
+    if data is not None:
+        return data
+    return _markdown(text) if len(text) <= LONGEST_MARKDOWN else plain(text)
+
+
+def plain(text: str) -> Tree:
+    """Show a text as it is, with its lines."""
+    return [Node("pre", [text])]
+
+
+def _markdown(text: str) -> Tree:
+    root: list[Node | str] = []
+    tokens = _MARKDOWN.parse(text)
+    # A message stands under a heading of the third level, and below that no level may be left out.
+    levels = sorted({token.tag for token in tokens if token.type == "heading_open"})
+    _fill(root, tokens, {tag: f"h{min(4 + place, 6)}" for place, tag in enumerate(levels)})
+    return root
+
+
+def _fill(into: list[Node | str], tokens: Iterable[Token], headings: Mapping[str, str]) -> None:
+    open_: list[list[Node | str]] = [into]
+    for token in tokens:
+        if token.nesting < 0:
+            open_.pop()
+        elif token.type == "inline":
+            _fill(open_[-1], token.children or (), headings)
+        elif token.nesting > 0:
+            children: list[Node | str] = []
+            # In tight lists paragraphs are hidden: their text stands in the item.
+            if token.hidden:
+                children = open_[-1]
+            else:
+                open_[-1].append(Node(_tag(headings.get(token.tag, token.tag)), children, _start(token)))
+            open_.append(children)
+        else:
+            open_[-1].append(_leaf(token))
+
+
+def _leaf(token: Token) -> Node | str:
+    match token.type:
+        case "softbreak":
+            return "\n"
+        case "hardbreak" | "hr":
+            return Node(token.tag, [])
+        case "code_inline":
+            return Node("code", [token.content])
+        case "code_block" | "fence":
+            return Node("pre", [Node("code", [token.content])])
+    return token.content
+
+
+def _tag(tag: str) -> str:
+    return tag if tag in TAGS else "p"
+
+
+def _start(token: Token) -> int | None:
+    start = token.attrGet("start")
+    return int(start) if isinstance(start, int | str) and token.tag == "ol" else None
+
+
+class _Exact(str):
+    """A number as it was written: 1.10 and 2^64 stay what they are."""
+
+    __slots__ = ()
+
+
+def _data(text: str) -> Tree | None:
+    """Show JSON objects and lists; None if the text is neither, or too large for tables, or nested too deep."""
+    if len(text) > 2 * LONGEST_DATA:
+        return None
+    raw = unfenced(text).strip()
+    if raw[:1] not in ("{", "[") or len(raw) > LONGEST_DATA:
+        return None
+    try:
+        value = json.loads(raw, parse_int=_Exact, parse_float=_Exact, parse_constant=_Exact, object_pairs_hook=_Pairs)
+        return [_value(value, 0)]
+    except (ValueError, RecursionError):
+        return None
+
+
+class _Pairs(tuple[tuple[str, Any], ...]):
+    """An object with its fields as they came, also those that came twice."""
+
+    __slots__ = ()
+
+
+def _value(value: Any, depth: int) -> Node | str:
+    if isinstance(value, _Pairs):
+        return _text(value) if depth > DEEPEST_DATA else _object(value, depth)
+    if isinstance(value, list):
+        return _text(value) if depth > DEEPEST_DATA else _list(value, depth)
+    match value:
+        case None:
+            return "—"
+        case bool():
+            return "yes" if value else "no"
+    return str(value)
+
+
+def _object(pairs: _Pairs, depth: int) -> Node:
+    rows = [Node("tr", [Node("th", [name]), Node("td", [_value(value, depth + 1)])]) for name, value in pairs]
+    return Node("table", [Node("tbody", rows)])
+
+
+def _list(values: list[Any], depth: int) -> Node:
+    names = _columns(values)
+    if not names:
+        return Node("ul", [Node("li", [_value(value, depth + 1)]) for value in values])
+    head = Node("thead", [Node("tr", [Node("th", [name]) for name in names])])
+    rows = [
+        Node("tr", [Node("td", [_value(row[name], depth + 1)] if name in row else []) for name in names])
+        for row in map(dict, values)
+    ]
+    return Node("table", [head, Node("tbody", rows)])
+
+
+def _columns(values: list[Any]) -> list[str]:
+    """Find the fields of objects that make one table; nothing if these are no such objects."""
+    if not values or not all(isinstance(value, _Pairs) and value for value in values):
+        return []
+    if any(len({name for name, _ in value}) < len(value) for value in values):
+        return []
+    names = list(dict.fromkeys(name for value in values for name, _ in value))
+    return names if len(names) <= COLUMNS else []
+
+
+def _text(value: Any) -> str:
+    """Write what lies too deep as JSON again."""
+    return json.dumps(_plain(value), ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        return {name: _plain(each) for name, each in value}
+    return [_plain(each) for each in value] if isinstance(value, list) else value

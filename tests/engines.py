@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 from tests.models import unique
-from worker.engine import Access, RestEngine
+from worker.engine import Connection, RestEngine
 
 
 @asynccontextmanager
 async def open_engine(url: str, **changes: Any) -> AsyncIterator[RestEngine]:
-    """An adapter with a worker id of its own; `changes` are fields of Access."""
-    usual = Access(url, unique("worker"), lock=timedelta(seconds=30), poll=timedelta(seconds=3))
+    """An adapter with a worker id of its own; `changes` are fields of Connection."""
+    usual = Connection(url, unique("worker"), lock=timedelta(seconds=30), poll=timedelta(seconds=3))
     async with RestEngine.open(replace(usual, **changes)) as engine:
         yield engine
 

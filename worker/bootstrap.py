@@ -16,7 +16,7 @@ from worker import assistants, failpoints
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredModel, AnchoredProvider
 from worker.ending import Eraser, Keeper, Outside, Policy
-from worker.engine import Access, Basic, Bearer, Discovery, FixedTopics, RestEngine, RestInstances
+from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
 from worker.errors import Permanent
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import Dependencies
@@ -255,7 +255,7 @@ def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
         auth = Basic(settings.engine_user, settings.engine_password.get_secret_value())
     if settings.engine_token:
         auth = Bearer(settings.engine_token.get_secret_value())
-    access = Access(
+    connection = Connection(
         url=settings.engine_url,
         worker_id=worker_id(),
         lock=settings.lock,
@@ -264,7 +264,7 @@ def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
         auth=auth,
         ca_file=settings.engine_ca_file,
     )
-    return RestEngine.open(access)
+    return RestEngine.open(connection)
 
 
 def _open_model(settings: Settings) -> AbstractAsyncContextManager[OpenAIModel]:

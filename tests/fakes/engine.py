@@ -9,7 +9,7 @@ from itertools import count
 from tests.fakes.clock import EPOCH
 from tests.fakes.script import Script
 from worker.domain.tasks import Activity, Definition, Task, TaskState, Topic, Variable
-from worker.errors import BadModel, TaskLost, TaskSuspended
+from worker.errors import BadDefinition, TaskLost, TaskSuspended
 
 LOCK = timedelta(seconds=30)
 POLL = timedelta(seconds=10)
@@ -204,7 +204,7 @@ class FakeEngine:
     async def resource(self, definition_id: str, name: str) -> str:
         await self.script.reach("resource", definition_id, name)
         if (definition_id, name) not in self.world.resources:
-            raise BadModel(f"the deployment of {definition_id} has no resource {name!r}")
+            raise BadDefinition(f"the deployment of {definition_id} has no resource {name!r}")
         return self.world.resources[definition_id, name]
 
     async def has_spin(self) -> bool:

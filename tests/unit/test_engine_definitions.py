@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.models import ServiceTask, bpmn
 from worker.domain.tasks import Activity
 from worker.engine.definitions import BPMN, DEEPEST, EXTENSIONS, LONGEST, MOST_ELEMENTS, read
-from worker.errors import BadModel
+from worker.errors import BadDefinition
 
 
 def only(step: ServiceTask) -> Activity:
@@ -97,7 +97,7 @@ FILE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><x>&a;</x>'
 
 @pytest.mark.parametrize("xml", ["", "no XML", "<open>", BOMB, FILE, "\ud800", "<a>\0</a>"])
 def test_xml_that_is_none_or_hostile_is_a_bad_model(xml: Any) -> None:
-    with pytest.raises(BadModel, match="key:1:1"):
+    with pytest.raises(BadDefinition, match="key:1:1"):
         read("key:1:1", xml)
 
 
@@ -116,16 +116,16 @@ def test_a_task_is_read_at_any_depth_that_people_draw() -> None:
 
 @pytest.mark.parametrize("depth", [DEEPEST, 1000, 20_000])
 def test_what_is_nested_deeper_than_anybody_draws_is_a_bad_model_that_says_so(depth: int) -> None:
-    with pytest.raises(BadModel, match=f"key:1:1 is too large to be served: it is nested deeper than {DEEPEST}"):
+    with pytest.raises(BadDefinition, match=f"key:1:1 is too large to be served: it is nested deeper than {DEEPEST}"):
         read("key:1:1", nested(depth))
-    with pytest.raises(BadModel, match="nested deeper"):
+    with pytest.raises(BadDefinition, match="nested deeper"):
         read("key:1:1", "<a>" * depth + "<b/>" + "</a>" * depth)
 
 
 def test_what_is_larger_than_anybody_draws_is_a_bad_model_that_says_so() -> None:
-    with pytest.raises(BadModel, match=f"too large to be served: it has more than {LONGEST} characters"):
+    with pytest.raises(BadDefinition, match=f"too large to be served: it has more than {LONGEST} characters"):
         read("key:1:1", f"<a>{'x' * LONGEST}</a>")
-    with pytest.raises(BadModel, match=f"too large to be served: it has more than {MOST_ELEMENTS} elements"):
+    with pytest.raises(BadDefinition, match=f"too large to be served: it has more than {MOST_ELEMENTS} elements"):
         read("key:1:1", f"<a>{'<b/>' * MOST_ELEMENTS}</a>")
 
 
@@ -153,6 +153,6 @@ def elements(draw: st.DrawFn, depth: int = 4) -> Element:
 def test_elements_in_any_place_and_with_any_attributes_are_read_or_said_to_be_wrong(root: Element) -> None:
     try:
         found = read("key:1:1", tostring(root, "unicode"))
-    except BadModel:
+    except BadDefinition:
         return
     assert all(activity.id == id_ for id_, activity in found.activities.items())

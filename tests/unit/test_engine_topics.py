@@ -10,7 +10,7 @@ from worker.domain.tasks import Activity, Definition, Task, Topic
 from worker.engine import Discovery, FixedTopics, topics
 from worker.engine.topics import Usage, relevant, survey
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, EngineDenied, EngineDown, ReadRefused, TaskLost, WorkerError
+from worker.errors import BadDefinition, EngineDenied, EngineDown, ReadRefused, TaskLost, WorkerError
 from worker.telemetry.logs import Event
 
 
@@ -165,7 +165,7 @@ async def test_a_task_of_a_definition_that_nobody_looked_at_is_ours_after_the_lo
 async def test_activities_tell_ours_from_those_of_others_in_one_definition(
     discovery: Discovery, deployments: Deployments
 ) -> None:
-    deployments.definitions = {"d": {"t": True, "u": False}, "bad": BadModel("no XML")}
+    deployments.definitions = {"d": {"t": True, "u": False}, "bad": BadDefinition("no XML")}
     await discovery.current()
 
     assert [discovery.serves(each) for each in (task("t"), task("u"), task("t", "bad"))] == [True, False, False]
@@ -215,7 +215,7 @@ async def test_a_definition_that_may_not_be_read_hinders_no_other_and_is_asked_f
 async def test_an_unreadable_definition_is_told_once_and_a_deleted_one_never(
     discovery: Discovery, deployments: Deployments, clock: Clock
 ) -> None:
-    deployments.definitions = {"bad": BadModel("no XML"), "gone": TaskLost("gone"), "good": {"t": True}}
+    deployments.definitions = {"bad": BadDefinition("no XML"), "gone": TaskLost("gone"), "good": {"t": True}}
     with capture_logs() as lines:
         for _ in range(3):
             assert await discovery.current() == (Topic("t"),)

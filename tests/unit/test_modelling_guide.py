@@ -13,7 +13,7 @@ from worker import assistants
 from worker.domain.tasks import Activity, Task, Variable
 from worker.domain.threads import Answer, Outcome
 from worker.engine import definitions
-from worker.errors import BadModel, WorkerError
+from worker.errors import BadDefinition, WorkerError
 from worker.modelling import inputs, prompt, properties, rendering
 from worker.settings import Settings
 from worker.turn import verdict
@@ -148,9 +148,9 @@ def test_incident_texts_are_those_of_the_worker(tmp_path: Path) -> None:
         assert [text for text in told if text.endswith(quote)], quote
 
 
-def mistake(wrong: dict[str, str]) -> BadModel:
+def mistake(wrong: dict[str, str]) -> BadDefinition:
     activity = Activity("frame", "", "topic", properties={"service.name": "analyst", **wrong})
-    with pytest.raises(BadModel) as caught:
+    with pytest.raises(BadDefinition) as caught:
         properties.read(task(activity), activity)
     return caught.value
 

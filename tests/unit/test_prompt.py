@@ -12,7 +12,7 @@ from tests.samples import ACTIVITY, HOSTILE_TEXTS, LONE_SURROGATE, TASK, task
 from worker.domain.refs import ref_line
 from worker.domain.tasks import Activity, Task, Variable
 from worker.domain.threads import Question
-from worker.errors import BadModel
+from worker.errors import BadDefinition
 from worker.modelling import prompt, rendering
 from worker.modelling.inputs import Inputs, whole
 
@@ -118,7 +118,7 @@ def test_process_variable_named_prompt_is_no_prompt() -> None:
 
 @pytest.mark.parametrize("documentation", ["", " \n "])
 def test_task_that_asks_nothing_is_a_bad_model(documentation: str) -> None:
-    with pytest.raises(BadModel, match="fill in its documentation, or the input parameter prompt"):
+    with pytest.raises(BadDefinition, match="fill in its documentation, or the input parameter prompt"):
         question(TASK, replace(ACTIVITY, documentation=documentation))
 
 
@@ -253,7 +253,7 @@ def test_what_is_asked_itself_has_no_more_room_than_the_inputs(place: str) -> No
         "title": replace(ACTIVITY, name=long),
     }[place]
 
-    with pytest.raises(BadModel, match=r"documentation or its input parameter prompt, comes to at least 1,0\d\d bytes"):
+    with pytest.raises(BadDefinition, match=r"its input parameter prompt, comes to at least 1,0\d\d bytes"):
         prompt.text(task(prompt=long), activity, Inputs({}), room=1000)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.samples import ACTIVITY, TASK, task
 from worker.domain.tasks import Activity, Variable
 from worker.domain.threads import Outcome
-from worker.errors import BadModel
+from worker.errors import BadDefinition
 from worker.modelling import properties
 from worker.modelling.properties import TaskProperties
 
@@ -101,9 +101,9 @@ def test_parameter_that_is_declared_but_did_not_come_leaves_the_property() -> No
 
 @pytest.mark.parametrize("name", ["", "  "])
 def test_task_without_an_assistant_is_a_bad_model(name: str) -> None:
-    with pytest.raises(BadModel, match=r"service\.name"):
+    with pytest.raises(BadDefinition, match=r"service\.name"):
         read({"service.name": name})
-    with pytest.raises(BadModel, match="input parameter assistant"):
+    with pytest.raises(BadDefinition, match="input parameter assistant"):
         properties.read(TASK, ACTIVITY)
 
 
@@ -134,7 +134,7 @@ def test_local_results_of_a_multi_instance_need_no_number_and_can_be_named_by_a_
 def test_loop_within_a_loop_needs_local_results() -> None:
     nested = replace(ACTIVITY, loops=2)
 
-    with pytest.raises(BadModel, match=r"data\.output\.scope to local"):
+    with pytest.raises(BadDefinition, match=r"data\.output\.scope to local"):
         read({}, nested, loopCounter=1)
     assert read({"data.output.scope": "local"}, nested, loopCounter=1).local
 
@@ -148,7 +148,7 @@ def test_loop_within_a_loop_needs_local_results() -> None:
     ],
 )
 def test_properties_that_contradict_each_other_are_named(said: dict[str, str], property_name: str) -> None:
-    with pytest.raises(BadModel, match=r"data\.output\.type") as caught:
+    with pytest.raises(BadDefinition, match=r"data\.output\.type") as caught:
         read(said)
     assert property_name in str(caught.value)
 
@@ -199,7 +199,7 @@ def test_loop_counter_of_a_single_task_means_nothing() -> None:
     ],
 )
 def test_bad_property_is_named_with_what_is_allowed(name: str, value: str, allowed: str) -> None:
-    with pytest.raises(BadModel) as caught:
+    with pytest.raises(BadDefinition) as caught:
         read({name: value})
 
     assert name in str(caught.value)
@@ -210,7 +210,7 @@ def test_bad_property_is_named_with_what_is_allowed(name: str, value: str, allow
 def test_any_property_is_data_or_a_bad_model(others: dict[str, str], assistant: str) -> None:
     try:
         read(others | {"data.input": f"__class__,{{{{x}}}},${{x}},{assistant}"}, DECLARED, assistant=assistant)
-    except BadModel:
+    except BadDefinition:
         return
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.tasks import Variable
-from worker.errors import BadModel
+from worker.errors import BadDefinition
 from worker.modelling import inputs
 from worker.modelling.rendering import TooLarge, readable, section, size
 
@@ -46,7 +46,7 @@ def test_inputs_fit_their_room_together_or_are_named(given: dict[str, Variable],
         given, key=lambda name: (name not in chosen.shown, [*given].index(name))
     )
     if chosen.left_out:
-        with pytest.raises(BadModel):
+        with pytest.raises(BadDefinition):
             inputs.whole(given, room)
     else:
         assert inputs.whole(given, room) == chosen
@@ -82,7 +82,7 @@ def test_what_is_far_too_large_is_not_even_read() -> None:
 
 def test_an_input_that_is_too_large_is_named_with_what_it_comes_to_and_what_to_do() -> None:
     given: dict[str, Any] = {"first": Variable("x" * 500), "offer": Variable("y" * 900, "String")}
-    with pytest.raises(BadModel) as caught:
+    with pytest.raises(BadDefinition) as caught:
         inputs.whole(given, 1000)
 
     assert str(caught.value) == (

@@ -15,7 +15,7 @@ from worker import errors
 from worker.domain.threads import Answer, Outcome
 from worker.errors import (
     AssistantPaused,
-    BadModel,
+    BadDefinition,
     BadRequest,
     Conflict,
     EngineDenied,
@@ -192,7 +192,7 @@ def test_unknown_assistant_says_what_to_do() -> None:
     assert "Add its spec to ASSISTANTS_DIR" in message
 
 
-@pytest.mark.parametrize("kind", [Permanent, BadModel, BadRequest])
+@pytest.mark.parametrize("kind", [Permanent, BadDefinition, BadRequest])
 def test_what_a_person_must_correct_is_an_incident_at_once(kind: type[Permanent]) -> None:
     outcome = failure(kind("property data.output.type is 'Xml'"), replace(CASE, retries=9))
 
@@ -317,7 +317,7 @@ HUGE = "x" * 4000
 )
 def test_place_assistant_fault_and_advice_survive_a_huge_text(activity: str, assistant: str, text: str) -> None:
     case = replace(CASE, activity=f"A{activity}", assistant=f"B{assistant}")
-    message = failure(BadModel(f"C{text}"), case).message
+    message = failure(BadDefinition(f"C{text}"), case).message
 
     assert message.startswith(f"A{activity}"[:40])
     assert f"assistant B{assistant}"[:40] in message

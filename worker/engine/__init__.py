@@ -4,12 +4,12 @@ from worker.engine.client import RestEngine
 from worker.engine.info import EngineInfo
 from worker.engine.instances import RestInstances
 from worker.engine.topics import Discovery, FixedTopics, NotServed, Survey
-from worker.engine.transport import Access, Basic, Bearer
+from worker.engine.transport import Basic, Bearer, Connection
 
 __all__ = [
-    "Access",
     "Basic",
     "Bearer",
+    "Connection",
     "Discovery",
     "EngineInfo",
     "FixedTopics",

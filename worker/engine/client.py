@@ -18,7 +18,7 @@ from worker.engine.failures import Reply, describe, refusal
 from worker.engine.instances import RestInstances
 from worker.engine.lists import Lists
 from worker.engine.reads import Reads, variable_path
-from worker.engine.transport import COMPLETION, ORDINARY, Access, Transport, open_transport
+from worker.engine.transport import COMPLETION, ORDINARY, Connection, Transport, open_transport
 from worker.errors import (
     Conflict,
     EngineDenied,
@@ -46,15 +46,15 @@ log = structlog.get_logger()
 class RestEngine:
     """Implements `ports.Engine`; see there for what each method promises. Make it by `open`."""
 
-    def __init__(self, transport: Transport, access: Access) -> None:
-        self.worker_id = access.worker_id
+    def __init__(self, transport: Transport, connection: Connection) -> None:
+        self.worker_id = connection.worker_id
         self._lists = Lists(transport)
         self.instances = RestInstances(transport, self._lists)
         self._transport = transport
         self._reads = Reads(transport, self.ping)
-        self._lock = access.lock
-        self._poll = access.poll
-        self._tenants = access.tenants
+        self._lock = connection.lock
+        self._poll = connection.poll
+        self._tenants = connection.tenants
         self._definitions = Cache(self._load_definition, size=DEFINITIONS_KEPT)
         self._spin = Cache(self._detect_spin, size=1)
         self._roots = Cache(self._reads.root, size=ROOTS_KEPT)
@@ -62,10 +62,10 @@ class RestEngine:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, access: Access) -> AsyncIterator[Self]:
+    async def open(cls, connection: Connection) -> AsyncIterator[Self]:
         """Make the engine's client; nothing is reached yet. Raises Permanent when the CA file cannot be read."""
-        async with open_transport(access) as transport:
-            engine = cls(transport, access)
+        async with open_transport(connection) as transport:
+            engine = cls(transport, connection)
             try:
                 yield engine
             finally:
@@ -170,7 +170,7 @@ class RestEngine:
         return [str(row.get("id")) async for row in self._lists.rows("/external-task", wanted)]
 
     async def definition(self, definition_id: str) -> Definition:
-        """See `ports.Engine.definition`. Raises BadModel for XML that is none, TaskLost when it is deleted."""
+        """See `ports.Engine.definition`. Raises BadDefinition for XML that is none, TaskLost when it is deleted."""
         return await self._definitions.get(definition_id)
 
     async def deployed(self) -> list[wire.Deployed]:

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from defusedxml.ElementTree import XMLParser
 
 from worker.domain.tasks import Activity, Definition
-from worker.errors import BadModel
+from worker.errors import BadDefinition
 
 BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 EXTENSIONS = ("{http://camunda.org/schema/1.0/bpmn}", "{http://operaton.org/schema/1.0/bpmn}")
@@ -50,7 +50,7 @@ class _Bounded(TreeBuilder):
 
 
 def read(definition_id: str, xml: str) -> Definition:
-    """Read every external task of the definition, at whatever depth. Raises BadModel, whatever is wrong with it.
+    """Read every external task of the definition, at whatever depth. Raises BadDefinition, whatever is wrong with it.
 
     A definition is somebody's file: whatever nobody foresaw about it must be its own trouble, and nobody else's.
     """
@@ -62,9 +62,9 @@ def read(definition_id: str, xml: str) -> Definition:
         )
         return Definition(definition_id, {activity.id: activity for activity in activities})
     except _TooLarge as exc:
-        raise BadModel(f"the XML of definition {definition_id} is too large to be served: {exc}") from exc
+        raise BadDefinition(f"the XML of definition {definition_id} is too large to be served: {exc}") from exc
     except Exception as exc:
-        raise BadModel(f"the XML of definition {definition_id} cannot be read: {type(exc).__name__}") from exc
+        raise BadDefinition(f"the XML of definition {definition_id} cannot be read: {type(exc).__name__}") from exc
 
 
 def _root(xml: str) -> Element:

@@ -9,7 +9,7 @@ from worker.domain.tasks import Variable
 from worker.engine import wire
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.transport import Transport
-from worker.errors import BadModel, Conflict, EngineDenied, EngineDown, ReadRefused, TaskLost, Unanswered
+from worker.errors import BadDefinition, Conflict, EngineDenied, EngineDown, ReadRefused, TaskLost, Unanswered
 
 LARGEST_RESOURCE = 1_000_000
 DEEPEST_CALL = 100
@@ -91,7 +91,7 @@ class Reads:
                 await self._check_top(found)
                 return found
             found = str(callers[0].get("id"))
-        raise BadModel(f"the process is called through more than {DEEPEST_CALL} call activities")
+        raise BadDefinition(f"the process is called through more than {DEEPEST_CALL} call activities")
 
     async def _check_top(self, process_instance_id: str) -> None:
         """Raise ReadRefused where the history knows of a caller: engines hide those that we may not see."""
@@ -116,14 +116,14 @@ class Reads:
         found = next((str(row.get("id")) for row in rows if row.get("name") == name), None)
         if found is None:
             lack = f"the deployment of {definition_id} has no resource {name!r}; deploy it with the model"
-            raise BadModel(f"property data.output.schema: {lack}")
+            raise BadDefinition(f"property data.output.schema: {lack}")
         content = await self.download(f"{deployment}/{quote(found, safe='')}/data", LARGEST_RESOURCE, what)
         if content is None:
-            raise BadModel(f"property data.output.schema: {name!r} has more than {LARGEST_RESOURCE} bytes")
+            raise BadDefinition(f"property data.output.schema: {name!r} has more than {LARGEST_RESOURCE} bytes")
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as exc:
-            raise BadModel(f"property data.output.schema: {name!r} is not UTF-8 text") from exc
+            raise BadDefinition(f"property data.output.schema: {name!r} is not UTF-8 text") from exc
 
     async def _judged(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
         """Ask, and find out what a refusal means. A fault of the engine's is asked about twice: it may have passed."""

@@ -12,7 +12,7 @@ import structlog
 
 from worker.domain.tasks import Definition, Task, Topic
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
+from worker.errors import BadDefinition, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event, trace
 
@@ -85,7 +85,7 @@ class Definitions(Protocol):
         ...
 
     async def definition(self, definition_id: str) -> Definition:
-        """Return its external tasks. Raises BadModel, TaskLost, and what `Reads` raises."""
+        """Return its external tasks. Raises BadDefinition, TaskLost, and what `Reads` raises."""
         ...
 
 
@@ -166,7 +166,7 @@ class Discovery:
     async def _usage(self, definition_id: str) -> Usage | None:
         try:
             return Usage.of(await self._engine.definition(definition_id))
-        except BadModel as exc:
+        except BadDefinition as exc:
             return Usage(unreadable=str(exc))
         except (ReadRefused, Unanswered, Conflict) as exc:
             return Usage(unreadable=str(exc), passing=True)

@@ -60,7 +60,7 @@ class Bearer:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class Connection:
     """Where the engine is and who we are to it.
 
     `url` ends in `/engine-rest`, or `/engine-rest/engine/<name>`. `worker_id` must be new for each process start: the
@@ -81,12 +81,12 @@ class Access:
 class Transport:
     """Sends requests and returns what the engine itself said."""
 
-    def __init__(self, session: aiohttp.ClientSession, access: Access) -> None:
+    def __init__(self, session: aiohttp.ClientSession, connection: Connection) -> None:
         self._session = session
-        self._base = access.url.rstrip("/")
+        self._base = connection.url.rstrip("/")
         url = URL(self._base)
         self._host = f"{url.host}:{url.port}"
-        seconds = access.poll.total_seconds() + POLL_MARGIN_SECONDS
+        seconds = connection.poll.total_seconds() + POLL_MARGIN_SECONDS
         self.poll_limits = aiohttp.ClientTimeout(
             total=seconds + BODY_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=seconds
         )
@@ -145,17 +145,17 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
 
 
 @asynccontextmanager
-async def open_transport(access: Access) -> AsyncIterator[Transport]:
+async def open_transport(connection: Connection) -> AsyncIterator[Transport]:
     """Make the pool; nothing is reached yet. Raises Permanent when the CA file cannot be read."""
     headers = {"User-Agent": f"assistant-worker/{version('assistant-worker')}", "Accept": "application/json"}
-    if access.auth is not None:
-        headers["Authorization"] = access.auth.header
-    connector = aiohttp.TCPConnector(limit=0, ssl=_tls(access.ca_file), keepalive_timeout=IDLE_SECONDS)
+    if connection.auth is not None:
+        headers["Authorization"] = connection.auth.header
+    connector = aiohttp.TCPConnector(limit=0, ssl=_tls(connection.ca_file), keepalive_timeout=IDLE_SECONDS)
     # Without cookies: the engine would open an HTTP session, and with it a second identity beside our credentials.
     async with aiohttp.ClientSession(
         connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
-        yield Transport(session, access)
+        yield Transport(session, connection)
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from worker.domain import meta
 from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE, Activity, Task, Variable
 from worker.domain.threads import BYTES_PER_TOKEN, Thread
-from worker.errors import BadModel
+from worker.errors import BadDefinition
 from worker.modelling.properties import TaskProperties
 from worker.modelling.rendering import TooLarge, is_text_file, section, size
 from worker.ports.turn import Engine
@@ -32,7 +32,7 @@ async def gather(
 ) -> Inputs:
     """Collect the inputs of a task; `budget` is in tokens. Files and bytes of a text type come with their content.
 
-    Names that the task declares are shown whole. Raises BadModel where that is more than the budget, EngineDown.
+    Names that the task declares are shown whole. Raises BadDefinition where that is more than the budget, EngineDown.
     """
     room = BYTES_PER_TOKEN * budget
     if wanted.inputs is None:
@@ -78,7 +78,7 @@ def _decoded(content: bytes, encoding: str | None) -> str:
 
 
 def whole(variables: Mapping[str, Variable | None], room: float = float("inf")) -> Inputs:
-    """Show all of these, None as not set. Raises BadModel, which names the first that does not fit, and its size."""
+    """Show all of these, None as not set. Raises BadDefinition, which names the first without room, and its size."""
     left = room
     shown = {}
     for name, variable in variables.items():
@@ -107,9 +107,9 @@ def within(variables: Mapping[str, Variable], room: float) -> Inputs:
     return Inputs(shown, tuple(left_out))
 
 
-def no_room(what: str, comes_to: int, room: float, before: str = "") -> BadModel:
+def no_room(what: str, comes_to: int, room: float, before: str = "") -> BadDefinition:
     """Say what is too large for a question, and what to do. Sizes are in bytes."""
-    return BadModel(
+    return BadDefinition(
         f"{what} comes to at least {comes_to:,} bytes in the question, and INPUT_TOKENS leaves room for {room:,.0f}"
         f"{before}: hand over the part that is needed, name fewer inputs, or raise that setting of the worker"
     )

@@ -2,7 +2,7 @@
 
 from worker.domain.refs import defused
 from worker.domain.tasks import Activity, Task
-from worker.errors import BadModel
+from worker.errors import BadDefinition
 from worker.modelling.inputs import Inputs, no_room
 from worker.modelling.properties import prompt_parameter
 from worker.modelling.rendering import indented, one_line, size
@@ -17,14 +17,14 @@ def text(
     json_wanted: bool = False,
     repair: str = "",
 ) -> str:
-    """Put the question of this task together. Raises BadModel if the model gives nothing to ask, or more than `room`.
+    """Put the question of this task together. Raises BadDefinition if the task asks nothing, or more than `room`.
 
     `room` is in bytes, for what is asked without the inputs. `repair` says what was wrong with the last answer to the
     same question. Not for the loop: all of it may be large.
     """
     body = prompt_parameter(task, activity) or activity.documentation.strip()
     if not body:
-        raise BadModel("the task says nothing to ask: fill in its documentation, or the input parameter prompt")
+        raise BadDefinition("the task says nothing to ask: fill in its documentation, or the input parameter prompt")
     sections = [f"# {one_line(activity.name) or task.activity_id}", body]
     if (asked := sum(map(size, sections))) > room:
         raise no_room("what the task asks, its documentation or its input parameter prompt,", asked, room)

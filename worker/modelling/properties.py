@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 from worker.domain import foreign
 from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, Activity, Definition, Task, declared_inputs
 from worker.domain.threads import Outcome
-from worker.errors import BadModel
+from worker.errors import BadDefinition
 from worker.modelling import schema
 
 ResultType = Literal["Text", "Json", "File"]
@@ -95,14 +95,16 @@ class TaskProperties:
 
 
 def read(task: Task, activity: Activity, definition: Definition | None = None) -> TaskProperties:
-    """Read the properties of the fetched task. Raises BadModel, which names property and allowed values.
+    """Read the properties of the fetched task. Raises BadDefinition, which names property and allowed values.
 
     The definition tells whether another activity would name its result alike.
     """
     said = {name: value.strip() for name, value in activity.properties.items()}
     assistant = _parameter(task, activity, "assistant") or said.get("service.name", "")
     if not assistant:
-        raise BadModel("the task names no assistant: set the property service.name, or the input parameter assistant")
+        raise BadDefinition(
+            "the task names no assistant: set the property service.name, or the input parameter assistant"
+        )
     local = _one_of(said, "data.output.scope", ("instance", "local")) == "local"
     iteration = "" if local else _iteration(task, activity)
     wanted = TaskProperties(
@@ -150,14 +152,16 @@ def _plain(activity_id: str) -> str:
 def _check(wanted: TaskProperties, activity: Activity) -> None:
     """Refuse what contradicts itself."""
     if wanted.output_type == "Text" and wanted.schema is not None:
-        raise BadModel("property data.output.schema wants JSON, but data.output.type is 'Text'; make it Json or File")
+        raise BadDefinition(
+            "property data.output.schema wants JSON, but data.output.type is 'Text'; make it Json or File"
+        )
     if wanted.output_type not in {None, "Json"} and wanted.fields:
-        raise BadModel(f"property data.output.fields needs data.output.type Json; it is {wanted.output_type!r}")
+        raise BadDefinition(f"property data.output.fields needs data.output.type Json; it is {wanted.output_type!r}")
     taken = {wanted.output, f"{wanted.output}_meta"} & set(wanted.fields)
     if taken:
-        raise BadModel(f"property data.output.fields: {min(taken)} is the name of the result itself; take another")
+        raise BadDefinition(f"property data.output.fields: {min(taken)} is the name of the result itself; take another")
     if activity.loops > 1 and not wanted.local:
-        raise BadModel(
+        raise BadDefinition(
             "the task is in a loop within a loop, where results at the instance would overwrite each other: make the "
             "inner loop a called process; or, unless the task itself is the inner loop, set the property "
             "data.output.scope to local and take the result over by an output mapping of the task"
@@ -180,7 +184,7 @@ def _iteration(task: Task, activity: Activity) -> str:
 def _one_of(said: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str | None:
     value = said.get(name) or None
     if value is not None and value not in allowed:
-        raise BadModel(f"property {name} is {value!r}; allowed are {', '.join(allowed)}")
+        raise BadDefinition(f"property {name} is {value!r}; allowed are {', '.join(allowed)}")
     return value
 
 
@@ -189,7 +193,7 @@ def _number(said: Mapping[str, str], name: str, most: int) -> int | None:
     if not value:
         return None
     if not re.fullmatch(r"[0-9]{1,9}", value) or not 1 <= int(value) <= most:
-        raise BadModel(f"property {name} is {value!r}; allowed are whole numbers from 1 to {most}")
+        raise BadDefinition(f"property {name} is {value!r}; allowed are whole numbers from 1 to {most}")
     return int(value)
 
 
@@ -206,7 +210,9 @@ def _duration(said: Mapping[str, str], name: str, longest: timedelta) -> timedel
     duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
     if not timedelta(0) < duration <= longest:
         most = int(longest / timedelta(seconds=1))
-        raise BadModel(f"property {name} is {value!r}; allowed are durations such as PT90S or PT5M, up to {most} s")
+        raise BadDefinition(
+            f"property {name} is {value!r}; allowed are durations such as PT90S or PT5M, up to {most} s"
+        )
     return duration
 
 
@@ -217,10 +223,13 @@ def _schema(value: str) -> Mapping[str, Any] | str | None:
 
 
 def parsed_schema(text: str, place: str) -> Mapping[str, Any]:
-    """Read a JSON Schema, which nobody may change then. Raises BadModel, which names the place. Not for the loop."""
+    """Read a JSON Schema, which nobody may change then. Raises BadDefinition, which names the place.
+
+    Not for the loop.
+    """
     read, wrong = _schema_or_flaw(text)
     if wrong:
-        raise BadModel(f"{place} {wrong}")
+        raise BadDefinition(f"{place} {wrong}")
     return read
 
 
@@ -242,7 +251,7 @@ def _fields(text: str) -> dict[str, str]:
         name, _, path = (part.strip() for part in entry.partition("="))
         path = path or name
         if not re.fullmatch(r"[^\W\d]\w*", name) or not re.fullmatch(r"[^.=\s]+(\.[^.=\s]+)*", path) or name in fields:
-            raise BadModel(
+            raise BadDefinition(
                 f"property data.output.fields: {entry!r} is wrong; allowed are entries such as choice or "
                 "cost=budget.total, each name once"
             )
@@ -258,7 +267,7 @@ def _errors(said: Mapping[str, str]) -> dict[Outcome, str]:
             continue
         outcome = name.removeprefix(_ERROR)
         if outcome not in BAD_OUTCOMES:
-            raise BadModel(f"property {name}: unknown outcome; allowed are {', '.join(BAD_OUTCOMES)}")
+            raise BadDefinition(f"property {name}: unknown outcome; allowed are {', '.join(BAD_OUTCOMES)}")
         if code:
             codes[Outcome(outcome)] = code
     return codes

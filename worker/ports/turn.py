@@ -100,7 +100,7 @@ class Engine(Protocol):
         ...
 
     async def resource(self, definition_id: str, name: str) -> str:
-        """Text of a file that was deployed with the definition. Raises BadModel when there is none, TaskLost."""
+        """Text of a file that was deployed with the definition. Raises BadDefinition when there is none, TaskLost."""
         ...
 
     async def has_spin(self) -> bool:

@@ -24,7 +24,7 @@ from worker.domain.threads import (
 )
 from worker.errors import (
     AssistantPaused,
-    BadModel,
+    BadDefinition,
     Poisonous,
     ProviderAway,
     ProviderPaused,
@@ -150,7 +150,7 @@ class Turn:
         definition = await self._engine.definition(task.process_definition_id)
         activity = definition.activities.get(task.activity_id)
         if activity is None:
-            raise BadModel(f"definition {definition.id} has no external task {task.activity_id}")
+            raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
         record.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
         record.assistant = activity.properties.get("service.name", "").strip() or record.assistant
         wanted = await beside(properties.read, task, activity, definition)
@@ -184,7 +184,7 @@ class Turn:
                 name = thread_variable_name(wanted.assistant, by_business_key=True)
                 return SHARED_SCOPE + task.business_key, Home(instance, name, one_of_many=True)
             case "business-key":
-                raise BadModel(
+                raise BadDefinition(
                     "property service.thread is 'business-key', but this process instance has no business key; start "
                     "instances with one, or take instance"
                 )
@@ -277,13 +277,13 @@ class Turn:
 
 
 async def _checked(answer: Answer, form: result.Form) -> tuple[Answer, str]:
-    """Compare an answer with the form it has to have. Raises BadModel where the schema does not let that be done."""
+    """Compare an answer with the form it has to have. Raises BadDefinition where the schema forbids that."""
     if not form.is_json:
         return answer, ""
     try:
         return await beside(result.checked, answer, form)
     except schema.Unusable as exc:
-        raise BadModel(f"the schema cannot be applied to the answer, which is kept: {exc}") from exc
+        raise BadDefinition(f"the schema cannot be applied to the answer, which is kept: {exc}") from exc
 
 
 def _check_deaths(entry: Entered) -> None:

@@ -10,7 +10,7 @@ from worker.domain.tasks import Definition
 from worker.engine import RestEngine, Survey
 from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
 from worker.engine.wire import Deployed
-from worker.errors import BadModel, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
+from worker.errors import BadDefinition, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
 from worker.operate.doctor import tasks
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.operate.doctor.engine import reached
@@ -65,7 +65,7 @@ async def read(engine: RestEngine) -> Models:
         async with places:
             try:
                 models.definitions[id_] = await engine.definition(id_)
-            except (BadModel, Conflict, ReadRefused, Unanswered) as exc:
+            except (BadDefinition, Conflict, ReadRefused, Unanswered) as exc:
                 models.unreadable[id_] = str(exc)
             except TaskLost:
                 return  # deleted meanwhile

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from worker.assistants import Specs
 from worker.domain.tasks import Activity, Task, Variable
-from worker.errors import BadModel, UnknownAssistant
+from worker.errors import BadDefinition, UnknownAssistant
 from worker.modelling import properties
 from worker.operate.doctor.checks import Level
 
@@ -32,7 +32,7 @@ def faults(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
         yield Fault(Level.PROBLEM, said, _DEPLOY)
     try:
         wanted = properties.read(_as_fetched(activity), activity)
-    except BadModel as exc:
+    except BadDefinition as exc:
         yield Fault(Level.PROBLEM, f"{exc}; an incident when it is reached", _DEPLOY)
     else:
         if specs is not None and "assistant" not in activity.parameters:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import structlog
 
 from worker import metrics, result
+from worker.anchored import AnchoredModel
 from worker.calling import LANDING_TIME, Calling
 from worker.conversations import Exchange
 from worker.domain import Answer, Assistant, Entered, Question, Seed, Task, Thread, Variable, ref
@@ -27,7 +28,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.logs import Event
-from worker.ports import Engine, History, Model, Recording, Threads
+from worker.ports import Engine, History, Recording, Threads
 from worker.record import Record, Rules
 
 SNAPSHOT_SECONDS = 2.0
@@ -67,7 +68,7 @@ class Asking:
 
     engine: Engine
     threads: Threads
-    model: Model
+    model: AnchoredModel
     rules: Rules
     stopping: Callable[[], bool]
     task: Task
@@ -153,8 +154,10 @@ class Asking:
         thread = result.read_thread_variable(await self._variable())
         if thread is None:
             return None, None
+        if self.history is not None:
+            thread = replace(thread, anchor=await self.history.anchor(self.entry.hold.key, thread.id))
         try:
-            owner = await self.model.metadata(thread.id)
+            owner = await self.model.metadata(thread)
         except ThreadGone:
             return None, thread
         except BadRequest as exc:  # not even the form of an id of this provider's
@@ -165,7 +168,7 @@ class Asking:
             log.warning(Event.THREAD_VARIABLE_REJECTED, reason="the conversation belongs to somebody else")
             return None, None
         self.record.use = "adopted"
-        return thread, None
+        return await self.model.seen(thread), None
 
     async def _variable(self) -> Variable | None:
         """Return the thread variable; anew if the task waited, as one beside it may have written it meanwhile."""
@@ -179,7 +182,7 @@ class Asking:
     async def _look(self, thread: Thread) -> Answer | None:
         self.record.thread = thread
         with self.record.phase("look"):
-            return await self.model.look(thread.id, self.calling.question.ref, deep=self.entry.asked is not None)
+            return await self.model.look(thread, self.calling.question.ref, deep=self.entry.asked is not None)
 
     async def _create(self, gone: Thread | None) -> Thread | None:
         """Create and bind a thread; None if the hold was lost, and then the new conversation is deleted again."""
@@ -213,19 +216,19 @@ class Asking:
     async def _create_with(self, metadata: Mapping[str, str], generation: int, seed: Seed) -> tuple[Thread, Seed]:
         """Create a thread that knows the seed; one without it where the provider does not take that."""
         try:
-            return Thread(await self.model.create_thread(metadata, seed.said), generation), seed
+            return await self.model.create_thread(metadata, generation, seed.said), seed
         except BadRequest as exc:
             if not seed.said:
                 raise
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
-        return Thread(await self.model.create_thread(metadata), generation), Seed()
+        return await self.model.create_thread(metadata, generation), Seed()
 
     async def _discard(self, thread: Thread, seed: Seed) -> None:
         """Delete a conversation that lost against another; nothing was said on it but its seed."""
         log.info(Event.THREAD_DISCARDED, thread_id=thread.id)
         metrics.THREADS.labels("discarded").inc()
         with suppress(WorkerError):
-            await (self.model.erase_thread(thread.id) if seed.said else self.model.delete_thread(thread.id))
+            await self.model.discard(thread, seeded=bool(seed.said))
 
     async def _ask(self, thread: Thread) -> Answer | None:
         """Note the intent, ask, and keep the answer; the thread variable is written meanwhile."""
@@ -247,6 +250,8 @@ class Asking:
 
     async def _keep(self, answer: Answer, *, published: bool) -> Answer:
         """Journal the answer. Without Redis it is completed all the same: the engine is the better journal."""
+        if answer.thread is not None:
+            answer = replace(answer, thread=await self.model.seen(answer.thread))
         exchange = None if self.recording is None else self._exchange(answer)
         try:
             with self.record.phase("answer"):
@@ -280,6 +285,7 @@ class Asking:
             assistant_version=self.assistant.version,
             thread_id=answer.thread.id if answer.thread else None,
             generation=answer.thread.generation if answer.thread else None,
+            anchor=answer.thread.anchor if answer.thread else None,
             question=self.text,
             answer=answer.text,
             outcome=answer.outcome,

@@ -13,12 +13,14 @@ from uuid import uuid4
 import structlog
 
 from worker import assistants, failpoints, health
+from worker.anchor import Account
+from worker.anchored import AnchoredModel, AnchoredProvider
 from worker.conversations import Conversations, Transcript
 from worker.delivery import Delivery
 from worker.dependencies import Dependencies
 from worker.ending import Eraser, Keeper, Outside, Policy
 from worker.engine import Access, Basic, Bearer, Discovery, FixedTopics, RestEngine, RestInstances
-from worker.erasure import Provider
+from worker.erasure import Archive
 from worker.errors import Permanent
 from worker.handler import TaskHandler
 from worker.history import History
@@ -31,11 +33,13 @@ from worker.record import Rules
 from worker.recorder import Recorder
 from worker.settings import Settings
 from worker.slots import Slots
-from worker.threads import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
+from worker.threads import RedisAnchors, RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
 from worker.turn import Turn
 from worker.waiting import WaitingRoom
 
 WAITING_PLACES_PER_SLOT = 4
+PROVIDER = "openai"
+"""The name of the one provider that there is, as assistants' specs have it."""
 
 log = structlog.get_logger()
 
@@ -47,7 +51,8 @@ class Adapters:
     engine: RestEngine
     threads: RedisThreads
     model: Model
-    provider: Provider
+    provider: Archive
+    account: Account
     outbox: RedisOutbox
     instances: RestInstances
     census: RedisCensus
@@ -72,27 +77,33 @@ async def connect(settings: Settings) -> AsyncIterator[Adapters]:
         engine = await stack.enter_async_context(_open_engine(settings))
         model = await stack.enter_async_context(_open_model(settings))
         mine = {"prefix": settings.redis_prefix, "engine": settings.engine_name}
+        anchors = RedisAnchors(redis, **mine, provider=PROVIDER)
         adapters = Adapters(
             engine=engine,
             threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),
             model=model,
             provider=model,
+            account=Account(model, anchors, None, settings.engine_name),
             outbox=RedisOutbox(redis, **mine),
             instances=engine.instances,
             census=RedisCensus(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             ledger=RedisLedger(redis, **mine),
         )
         if settings.keeps_transcript:
-            adapters = await _with_transcript(adapters, settings, stack)
+            adapters = await _with_transcript(adapters, anchors, settings, stack)
         yield failpoints.armed(adapters)
 
 
-async def _with_transcript(adapters: Adapters, settings: Settings, stack: AsyncExitStack) -> Adapters:
+async def _with_transcript(
+    adapters: Adapters, anchors: RedisAnchors, settings: Settings, stack: AsyncExitStack
+) -> Adapters:
     from worker import transcript  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
     database = await stack.enter_async_context(transcript.open_database(settings.transcript_url.get_secret_value()))
+    copies = transcript.SqlAnchors(database, engine=settings.engine_name, provider=PROVIDER)
     return replace(
         adapters,
+        account=Account(adapters.model, anchors, copies, settings.engine_name),
         transcript=transcript.SqlTranscript(database),
         conversations=transcript.SqlConversations(database, engine=settings.engine_name),
     )
@@ -124,7 +135,7 @@ def outside(settings: Settings, adapters: Adapters) -> Outside:
         census=adapters.census,
         ledger=adapters.ledger,
         instances=adapters.instances,
-        provider=adapters.provider,
+        provider=AnchoredProvider(adapters.provider, adapters.account),
         transcript=adapters.transcript,
         conversations=adapters.conversations,
     )
@@ -160,7 +171,7 @@ async def work(
 ) -> None:
     """Wire the parts and poll until `stopping`."""
     engine, threads = adapters.engine, adapters.threads
-    probes = {"engine": engine.ping, "redis": threads.ping, "provider": adapters.model.ping}
+    probes = {"engine": engine.ping, "redis": threads.ping, "provider": adapters.account.ping}
     async with AsyncExitStack() as stack:
         dependencies = await stack.enter_async_context(Dependencies(probes))
         slots = Slots(settings.max_tasks)
@@ -179,7 +190,7 @@ async def work(
             Turn(
                 engine,
                 threads,
-                {"openai": adapters.model},
+                {PROVIDER: AnchoredModel(adapters.model, adapters.account)},
                 specs,
                 rules(settings),
                 stopping.is_set,

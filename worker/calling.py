@@ -9,10 +9,11 @@ from time import monotonic
 
 import structlog
 
+from worker.anchored import AnchoredModel
 from worker.domain import Answer, Asked, Assistant, Hold, Question, Thread
 from worker.errors import ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLocked, WorkerError
 from worker.logs import Event
-from worker.ports import Model, Threads
+from worker.ports import Threads
 from worker.record import Record
 
 LOCKED_PAUSES_SECONDS = (1.0, 2.0, 4.0)
@@ -34,7 +35,7 @@ class Calling:
     """
 
     threads: Threads
-    model: Model
+    model: AnchoredModel
     hold: Hold
     attempt: int
     question: Question
@@ -53,7 +54,7 @@ class Calling:
                     return await self._put(thread)
                 except ThreadLocked:
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads repeats
-                found = await self.model.look(thread.id, self.question.ref)
+                found = await self.model.look(thread, self.question.ref)
                 if found is not None:
                     self.record.recovered = "thread"
                     return replace(found, thread=thread)
@@ -91,8 +92,8 @@ class Calling:
     async def _put(self, thread: Thread) -> Answer:
         """Put the question once and have its answer."""
         if not self.assistant.background:
-            return replace(await self.model.ask(thread.id, self.question, self.assistant), thread=thread)
-        self.run = await self.model.start(thread.id, self.question, self.assistant)
+            return replace(await self.model.ask(thread, self.question, self.assistant), thread=thread)
+        self.run = await self.model.start(thread, self.question, self.assistant)
         try:
             await self.threads.note(self.hold, self.attempt, self.run)
         except StoreDown as exc:  # the ref on the thread leads to the answer, too

@@ -252,10 +252,12 @@ class ActivityCounts:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What messages name that the provider may have: conversations, and stored responses."""
+    """What messages name that the provider may have: conversations, each with its anchor as far as that is known, and
+    stored responses, each with the conversation that it was given on.
+    """
 
-    threads: frozenset[str] = frozenset()
-    responses: frozenset[str] = frozenset()
+    threads: Mapping[str, str | None] = field(default_factory=dict)
+    responses: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

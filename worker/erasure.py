@@ -20,11 +20,15 @@ class Store(StrEnum):
 
 
 class Status(StrEnum):
-    """How it stands with one thing: gone, to be tried again, or not to be removed."""
+    """How it stands with one thing: gone, to be tried again, not to be removed, or gone on a person's word.
+
+    What is accepted was not to be seen with the key in use, and a person has said that it is gone.
+    """
 
     REMOVED = "removed"
     OPEN = "open"
     STAYS = "stays"
+    ACCEPTED = "accepted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class Step:
     """One thing to remove: a conversation, a thread's keys, messages, an instance's variables.
 
     `count` is how much went: items, keys, messages, variables. `why` says what keeps it, without any message text.
+    `anchor` names the account that something at the provider is in, as far as anybody knows it.
     """
 
     store: Store
@@ -41,6 +46,7 @@ class Step:
     at: datetime | None = None
     count: int = 0
     why: str = ""
+    anchor: str | None = None
 
     @property
     def name(self) -> tuple[Store, str]:
@@ -50,6 +56,10 @@ class Step:
     def removed(self, count: int, at: datetime, why: str = "") -> "Step":
         """Say that it is done."""
         return replace(self, status=Status.REMOVED, count=self.count + count, at=at, why=why)
+
+    def accepted(self, at: datetime) -> "Step":
+        """Say that a person takes it for gone."""
+        return replace(self, status=Status.ACCEPTED, at=at, why="not seen with this key; said to be gone by a person")
 
     def kept(self, why: str, status: Status = Status.OPEN) -> "Step":
         """Say what keeps it."""
@@ -63,7 +73,7 @@ class Receipt:
     It is complete when every store was looked into and nothing is open. `forced`: also if an instance runs.
     `look_again_at`: an exchange may have been on its way to the transcript, which is looked at once more from then on.
     `tenants` as in `Subject`, in the order of their names. `results`: what assistants said is also taken from the
-    process variables that steps work with.
+    process variables that steps work with. `absent`: a person says that what the key cannot see is gone.
     """
 
     id: str
@@ -77,6 +87,7 @@ class Receipt:
     completed_at: datetime | None = None
     tenants: tuple[str | None, ...] | None = None
     results: bool = False
+    absent: bool = False
 
     @property
     def subject(self) -> Subject:
@@ -185,6 +196,10 @@ class Census(Protocol):
         """Start the map's time anew: its instance still runs."""
         ...
 
+    async def anchor(self, key: ThreadKey, thread: Thread) -> None:
+        """Note which account a thread is in, if the map names this thread."""
+        ...
+
 
 class Ledger(Protocol):
     """What is to be done about conversations later. Every method may raise StoreDown."""
@@ -251,20 +266,8 @@ class Instances(Protocol):
         ...
 
 
-class Provider(Protocol):
-    """The keeper of conversations. May raise what `ports.Model` may; see there."""
-
-    async def metadata(self, thread_id: str) -> Mapping[str, str]:
-        """What `create_thread` was given."""
-        ...
-
-    async def erase_thread(self, thread_id: str) -> int:
-        """Delete items, then the conversation, and see that it is gone; how many items went. May be repeated."""
-        ...
-
-    async def erase_response(self, response_id: str) -> bool:
-        """Delete a stored response; False if it is gone already."""
-        ...
+class Runs(Protocol):
+    """Turns in the background at a provider. May raise what `ports.Model` may; see there."""
 
     async def run_status(self, response_id: str) -> str | None:
         """How a turn in the background stands, in the provider's word; None if it is not known."""
@@ -272,6 +275,57 @@ class Provider(Protocol):
 
     async def cancel(self, response_id: str) -> None:
         """End a turn in the background; one that is over, or is not known, is fine."""
+        ...
+
+
+class Archive(Runs, Protocol):
+    """What a provider keeps, as its adapter sees it: not found is not found, whatever the reason."""
+
+    async def metadata(self, thread_id: str) -> Mapping[str, str]:
+        """What `create_thread` was given. Raises ThreadGone."""
+        ...
+
+    async def erase_thread(self, thread_id: str) -> int:
+        """Delete items, then the conversation, and see that it is gone; how many items went. May be repeated."""
+        ...
+
+    async def erase_response(self, response_id: str) -> bool:
+        """Delete a stored response; False if there is none."""
+        ...
+
+    async def conversation_of(self, response_id: str) -> str | None:
+        """The conversation that a stored response was given on, None if on none. Raises ThreadGone."""
+        ...
+
+
+class Provider(Runs, Protocol):
+    """The keeper of conversations, who knows whose account the key sees.
+
+    `anchor` names the account that something is in, see `domain.Anchor`. Where the key does not read it every method
+    raises ThreadUnseen instead of calling anything absent.
+    """
+
+    async def metadata(self, thread_id: str, anchor: str | None) -> Mapping[str, str]:
+        """What `create_thread` was given. Raises ThreadGone.
+
+        Without an anchor, of a conversation that nobody knows but a variable, every known one has to be read for that.
+        """
+        ...
+
+    async def see(self, thread_id: str) -> str:
+        """Read a conversation of which nobody noted the account, and return the anchor of that."""
+        ...
+
+    async def erase_thread(self, thread_id: str, anchor: str) -> int:
+        """Delete items, then the conversation, and see that it is gone; how many items went. May be repeated."""
+        ...
+
+    async def erase_response(self, response_id: str, anchor: str | None) -> bool:
+        """Delete a stored response; False if it is gone already."""
+        ...
+
+    async def conversation_of(self, response_id: str) -> str | None:
+        """The conversation that a stored response was given on, None if on none. Raises ThreadGone."""
         ...
 
 

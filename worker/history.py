@@ -34,6 +34,15 @@ class History:
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
             return Seed()
 
+    async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:
+        """See `ports.History.anchor`."""
+        wanted = MessageFilter(session_id=session_id(key))
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return (await self._conversations.stored(wanted, within=EVERYTHING)).threads.get(thread_id)
+        except (TranscriptDown, TimeoutError):
+            return None
+
     async def _read(self, session: str) -> Seed:
         """Read from the newest turn back until the room is used up; a turn is taken whole or not at all."""
         said: deque[Said] = deque()

@@ -42,6 +42,7 @@ class Event(StrEnum):
     RECORDER_CRASHED = "recorder_crashed"
     EXCHANGE_DROPPED = "exchange_dropped"
     EXCHANGE_UNSTORABLE = "exchange_unstorable"
+    ANCHOR_MADE = "anchor_made"
     ENDED = "conversations_ended"
     END_DELAYED = "end_delayed"
     INSTANCES_MISSING = "instances_missing"

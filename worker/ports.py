@@ -220,6 +220,10 @@ class History(Protocol):
         """Return what a recreated thread has to know. Never raises: without a transcript it knows nothing."""
         ...
 
+    async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:
+        """Return which account a thread is in, as its anchor; None if that is not known. Never raises."""
+        ...
+
 
 class Recording(Protocol):
     """What a turn tells of its exchange, once Redis has it or cannot have it. Never waits, never raises."""
@@ -237,7 +241,7 @@ class Model(Protocol):
     """A provider's conversations and answers.
 
     Every method may raise ModelDown, ProviderPaused, ModelUnknown; those with a thread also ThreadGone, only after a
-    positive answer that this thread does not exist.
+    positive answer that this thread does not exist, for this key at least: turns go through `anchored.AnchoredModel`.
     """
 
     refuses_overlap: bool

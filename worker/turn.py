@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from worker import metrics, prompt, properties, result, verdict
+from worker.anchored import AnchoredModel
 from worker.asking import Asking, Home
 from worker.domain import (
     SHARED_SCOPE,
@@ -28,7 +29,7 @@ from worker.errors import AssistantPaused, BadModel, Poisonous, StoreDown, Worke
 from worker.inputs import gather
 from worker.logs import Event, trace
 from worker.pauses import Pauses
-from worker.ports import Assistants, Engine, History, Model, Recording, Threads
+from worker.ports import Assistants, Engine, History, Recording, Threads
 from worker.properties import TaskProperties
 from worker.record import Record, Rules
 
@@ -65,7 +66,7 @@ class Turn:
         self,
         engine: Engine,
         threads: Threads,
-        models: Mapping[str, Model],
+        models: Mapping[str, AnchoredModel],
         assistants: Assistants,
         rules: Rules,
         stopping: Callable[[], bool],

@@ -85,6 +85,7 @@ async def test_an_operator_gets_a_receipt(erase: Any, eraser: Recorded) -> None:
         "at": "2026-05-04T00:00:00Z",
         "count": 3,
         "why": "",
+        "anchor": None,
     }
     assert (await erase(business_key="order-1")).status == 200
     assert eraser.orders == [Subject("default", "instance-a"), Subject("default", business_key="order-1")]

@@ -19,6 +19,7 @@ import structlog
 from tests.benchmarks.answer import ANSWER
 from tests.benchmarks.meter import Meter, hand_over
 from worker import assistants, bootstrap, logs
+from worker.anchor import Account
 from worker.bootstrap import Adapters
 from worker.domain import Answer, Assistant, Question, Said, Task
 from worker.settings import Settings
@@ -80,6 +81,12 @@ class InProcessModel:
         return
 
 
+def _with_model(adapters: Adapters, model: InProcessModel) -> Adapters:
+    """Put another provider in the place of the real one, whose account it has too."""
+    known = adapters.account
+    return replace(adapters, model=model, account=Account(model, known._first, known._second, known._engine))
+
+
 def watch(adapters: Adapters, meter: Meter) -> None:
     """Let the meter see every request to the engine, every fetched task and the time spent in the model."""
     engine, transport = adapters.engine, adapters.engine._transport
@@ -130,7 +137,7 @@ async def _run(options: argparse.Namespace) -> None:
     meter, stopping = Meter(options.expect), asyncio.Event()
     async with bootstrap.connect(settings) as connected:
         slow = options.model_seconds
-        adapters = connected if slow is None else replace(connected, model=InProcessModel(slow))
+        adapters = connected if slow is None else _with_model(connected, InProcessModel(slow))
         watch(adapters, meter)
         ending = asyncio.create_task(_until_over(options, meter, stopping), name="until over")
         try:

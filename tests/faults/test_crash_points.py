@@ -30,6 +30,7 @@ SLOW_SECONDS = 4.0
 FIRST_TURN = (
     "engine.definition",
     "threads.enter",
+    "account.current",
     "model.create_thread",
     "threads.bind",
     "threads.intend",
@@ -200,6 +201,6 @@ async def test_no_call_of_a_turn_is_left_out(world: World, monkeypatch: pytest.M
     await world.rig.run(model)
     await wait_until(lambda: calls.count("after:threads.done") == 2, what="the end of the second turn")
     made = Counter(call.removeprefix("after:") for call in calls if call.startswith("after:"))
-    around = {"engine.ping", "threads.ping", "model.ping", "engine.fetch"}
+    around = {"engine.ping", "threads.ping", "account.ping", "engine.fetch"}
 
     assert {call: times for call, times in made.items() if call not in around} == Counter(FIRST_TURN + SECOND_TURN)

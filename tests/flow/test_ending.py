@@ -1,5 +1,6 @@
 """The end of conversations, by order and by age: all that is theirs goes, nothing else does, whatever happens."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from tests.waiting import wait_until
 from worker import bootstrap
 from worker.bootstrap import Adapters
 from worker.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
-from worker.ending import Eraser, Keeper, Retention, StillRuns, erasing, keeper, retention
+from worker.ending import Eraser, Keeper, Retention, StillRuns, erasing, keeper, looking, retention
 from worker.engine import RestInstances, instances
 from worker.erasure import Kept, Receipt, Status, Store, TurnKept
 from worker.errors import EngineDown, StoreDown
@@ -946,3 +947,73 @@ async def test_a_round_without_redis_does_nothing_and_says_so(kept: Rig, unused_
         assert await hand.keeper.round() is False
         with pytest.raises(StoreDown):
             await hand.erase("instance")
+
+
+# What only a variable says
+
+
+@pytest.mark.parametrize("transcript", ["kept", "off"])
+async def test_a_forged_variable_leads_no_order_to_what_another_instance_has(kept: Rig, transcript: str) -> None:
+    kept.assistant("critic")
+    model = await kept.deploy(kept.step("frame", data_input="-"), kept.step("decide", topic=kept.topic + "_later"))
+    if transcript == "off":
+        kept.settings["transcript_url"] = "off"
+    await kept.start_worker()
+    victim, attacker = await kept.rest.start(model), await kept.rest.start(model)
+    for each in (victim, attacker):
+        await kept.until_open(each, "decide")
+        if transcript == "kept":
+            await recorded(kept, each, 1)
+    thread, response = await thread_of(kept, victim), (await kept.meta(victim, "frame"))["response"]
+    own = await thread_of(kept, attacker)
+    facts = {"assistant": "analyst", "version": "1.0", "thread": own, "response": response}
+    for name, value in (("x_meta", json.dumps(facts)), ("assistant_thread_critic", f"{thread}#1")):
+        await kept.rest.put(f"process-instance/{attacker}/variables/{name}", {"value": value, "type": "String"})
+    async with hands(kept) as hand:
+        receipt = await hand.erase(attacker, force=True)
+
+        assert receipt.open == ()
+        stays = [step for step in receipt.steps if step.status is Status.STAYS]
+        assert {step.what for step in stays} == {f"response {response}", f"conversation {thread}"}
+        assert {step.why for step in stays} == {looking.FOREIGN}
+        assert hand.has_thread(thread)
+        assert not hand.has_thread(own)
+    assert [each["id"] for each in await responses(kept)] == [response]
+
+
+async def test_what_a_called_process_copied_is_said_to_stay(kept: Rig) -> None:
+    kept.assistant("critic")
+    child = await kept.deploy(kept.step("inner", "critic", data_input="-"))
+    parent = process(line(step_xml(kept, "outer"), call("sub", child)))
+    await kept.rest.deploy(parent)
+    await kept.start_worker()
+    instance, thread = await ran(kept, parent, turns=1)
+    response = (await kept.meta(instance, "outer"))["response"]
+    [row] = await kept.rest.get("history/process-instance", superProcessInstanceId=instance)
+    await recorded(kept, row["id"], 1)
+    async with hands(kept) as hand:
+        receipt = await hand.erase(row["id"])
+
+        stays = {step.what for step in receipt.steps if step.status is Status.STAYS}
+        assert stays == {f"conversation {thread}", f"response {response}"}
+        assert hand.has_thread(thread)
+        assert response in [each["id"] for each in await responses(kept)]
+
+
+@BOTH_DATABASES
+async def test_two_engines_on_one_database_and_one_redis_end_only_what_is_theirs(kept: Rig) -> None:
+    model = await two_steps(kept)
+    await kept.start_worker(engine_name="north")
+    instance, thread = await ran(kept, model)
+    async with hands(kept, engine_name="south") as hand:
+        assert hand.adapters.conversations is not None
+        assert await hand.adapters.conversations.instance(instance, within=EVERYTHING) is None
+        assert await hand.texts(instance) == []
+        receipt = await hand.eraser.erase(Subject("south", instance=instance))
+        assert {step.status for step in receipt.steps if step.store is not Store.ENGINE} == {Status.STAYS}
+        assert (await hand.retention.sweep()).threads == []
+    async with hands(kept, engine_name="north") as hand:
+        assert hand.has_thread(thread)
+        assert len(await hand.texts(instance)) == 4
+        assert len(await responses(kept)) == 2
+        assert await hand.keys(instance) != []

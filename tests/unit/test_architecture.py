@@ -42,6 +42,8 @@ CORE = {
     "poller",
     "recorder",
     "history",
+    "anchor",
+    "anchored",
 }
 DRIVERS: dict[str, set[str]] = {
     **{part: set() for part in PURE},

@@ -15,12 +15,13 @@ from worker.domain import Hold
 from worker.ending.looking import CONVERSATION, LOOK, RESPONSE, Found, Search
 from worker.ending.outside import Outside, cancel_runs, holding, now, runs
 from worker.erasure import Kept, Receipt, Status, Step, Store
-from worker.errors import Permanent, StoreDown, WorkerError
+from worker.errors import Permanent, StoreDown, ThreadUnseen, WorkerError
 from worker.logs import Event
 
 LANDING_TIME = timedelta(minutes=1)
 """Within this an exchange that a worker had in hand is in the transcript, or is never going to be."""
 RESPONSES_AT_ONCE = 50
+NAMES = "names conversations that the provider still has, or may have"
 
 log = structlog.get_logger()
 
@@ -41,17 +42,22 @@ class _Order:
         await self.outside.ledger.keep(self.receipt)
 
     async def doing(self, step: Step, work: Callable[[], Awaitable[int]]) -> bool:
-        """Do an open step and note what came of it."""
-        tried = await _tried(step, work)
+        """Do an open step and note what came of it; False if it is still open."""
+        tried = await self.tried(step, work)
         await self.note(tried)
-        return tried.status is Status.REMOVED
+        return tried.status is not Status.OPEN
 
+    async def tried(self, step: Step, work: Callable[[], Awaitable[int]]) -> Step:
+        """Do an open step and say what came of it."""
+        try:
+            return step.removed(await work(), now())
+        except WorkerError as exc:
+            return self.failed(step, exc)
 
-async def _tried(step: Step, work: Callable[[], Awaitable[int]]) -> Step:
-    try:
-        return step.removed(await work(), now())
-    except WorkerError as exc:
-        return step.kept(str(exc))
+    def failed(self, step: Step, error: WorkerError) -> Step:
+        """Say why a step is open; what cannot be seen is not, where a person has said that it is gone."""
+        accepted = isinstance(error, ThreadUnseen) and self.receipt.absent
+        return step.accepted(now()) if accepted else step.kept(str(error))
 
 
 class Eraser:
@@ -60,11 +66,13 @@ class Eraser:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
-    async def erase(self, subject: Subject, *, force: bool = False, results: bool = False) -> Receipt:
+    async def erase(
+        self, subject: Subject, *, force: bool = False, results: bool = False, absent: bool = False
+    ) -> Receipt:
         """Erase, and return the receipt. Raises StillRuns, EngineDown, StoreDown: then nothing was begun.
 
         Given again it goes on with the order that is open. With `force` running instances lose what they have, too,
-        but for their `results`, which the next steps need.
+        but for their `results`, which the next steps need. `absent`: what the key cannot see is said to be gone.
         """
         if (results or not force) and await runs(self._outside.instances, subject):
             wanted = "needs its results" if force else "was not forced"
@@ -72,29 +80,35 @@ class Eraser:
         known = await self._outside.ledger.receipt(order_id(subject))
         if known is None or known.completed_at is not None or known.subject != subject:
             known = _receipt(subject)
-        known = replace(known, forced=known.forced or force, results=known.results or results)
+        known = replace(
+            known, forced=known.forced or force, results=known.results or results, absent=known.absent or absent
+        )
         await self._outside.ledger.keep(known)
         return await self._carry_out(known)
 
-    async def resume(self) -> list[Receipt]:
-        """Go on with every open order; one that cannot be carried out holds up no other. Raises StoreDown."""
+    async def resume(self, *, absent: bool = False) -> list[Receipt]:
+        """Go on with every open order; one that cannot be carried out holds up no other. Raises StoreDown.
+
+        `absent` as for `erase`.
+        """
         receipts = []
         for order in await self._outside.ledger.open_orders():
             try:
                 known = await self._outside.ledger.receipt(order)
-                receipts += [await self._carry_out(known)] if known else []
+                if known is not None:
+                    receipts.append(await self._carry_out(replace(known, absent=known.absent or absent)))
             except WorkerError as exc:
                 log.warning(Event.END_DELAYED, what=f"order {order}", reason=str(exc))
         metrics.ERASURES_OPEN.set(len(await self._outside.ledger.open_orders()))
         return receipts
 
     async def _carry_out(self, receipt: Receipt) -> Receipt:
-        found = await Search(self._outside, receipt.subject, results=receipt.results)()
+        found = await Search(self._outside, receipt.subject, results=receipt.results, absent=receipt.absent)()
         order = _Order(self._outside, _joined(receipt, found))
         if (receipt.forced and not receipt.results) or not await self._came_back(order):
             await order.note()
             await self._threads(order, found)
-            await self._responses(order)
+            await self._responses(order, found)
             await self._transcript(order, found)
             await self._variables(order, found)
         await self._close(order)
@@ -128,7 +142,7 @@ class Eraser:
             order.receipt = replace(order.receipt, look_again_at=now() + LANDING_TIME)
         keys = [step for step in mine if step.store is Store.REDIS]
         if not await self._conversations(order, mine, kept):
-            return await order.note(*(step.kept("it names conversations that the provider still has") for step in keys))
+            return await order.note(*(step.kept(NAMES) for step in keys))
         removed, _ = await self._outside.census.forget(hold, kept, unrecorded=True)
         return await order.note(*(step.removed(removed, now()) for step in keys))
 
@@ -137,21 +151,36 @@ class Eraser:
         names = {step.what: step for step in steps if step.store is Store.PROVIDER}
         if kept.thread is not None and CONVERSATION + kept.thread.id not in names:  # made since we looked
             what = CONVERSATION + kept.thread.id
-            names[what] = Step(Store.PROVIDER, what, kept.key)
+            names[what] = Step(Store.PROVIDER, what, kept.key, anchor=kept.thread.anchor)
         done = True
-        for what, step in names.items():
-            thread_id = what.removeprefix(CONVERSATION)
-            done &= await order.doing(step, partial(self._outside.provider.erase_thread, thread_id))
+        for each in names.values():
+            step = each if each.anchor else await self._seen(order, each)
+            if step.anchor is not None:
+                done &= await order.doing(step, partial(self._conversation, step))
+            else:
+                done &= step.status is not Status.OPEN
         return done
 
-    async def _responses(self, order: _Order) -> None:
+    async def _seen(self, order: _Order, step: Step) -> Step:
+        """Find out which account a conversation is in, and note that while there is something to be seen."""
+        try:
+            step = replace(step, anchor=await self._outside.provider.see(step.what.removeprefix(CONVERSATION)))
+        except WorkerError as exc:
+            step = order.failed(step, exc)
+        await order.note(step)
+        return step
+
+    async def _conversation(self, step: Step) -> int:
+        return await self._outside.provider.erase_thread(step.what.removeprefix(CONVERSATION), str(step.anchor))
+
+    async def _responses(self, order: _Order, found: Found) -> None:
         left = [step for step in order.receipt.open if step.what.startswith(RESPONSE)]
         for first in range(0, len(left), RESPONSES_AT_ONCE):  # to note each of thousands would take minutes
-            some = left[first : first + RESPONSES_AT_ONCE]
-            await order.note(*[await _tried(step, partial(self._response, step.what)) for step in some])
+            some = [_anchored(step, order.receipt, found) for step in left[first : first + RESPONSES_AT_ONCE]]
+            await order.note(*[await order.tried(step, partial(self._response, step)) for step in some])
 
-    async def _response(self, what: str) -> int:
-        return int(await self._outside.provider.erase_response(what.removeprefix(RESPONSE)))
+    async def _response(self, step: Step) -> int:
+        return int(await self._outside.provider.erase_response(step.what.removeprefix(RESPONSE), step.anchor))
 
     async def _transcript(self, order: _Order, found: Found) -> None:
         transcript = self._outside.transcript
@@ -162,9 +191,8 @@ class Eraser:
     async def _variables(self, order: _Order, found: Found) -> None:
         """Remove our variables, once nobody needs the threads' names any more that they hold."""
         if any(step.store is Store.PROVIDER for step in order.receipt.open):
-            why = "they name conversations that the provider still has"
             waiting = [s for s in order.receipt.open if s.store is Store.ENGINE and s.what != LOOK]
-            return await order.note(*(step.kept(why) for step in waiting))
+            return await order.note(*(step.kept(NAMES) for step in waiting))
         for instance, traces in found.traces.items():
             step = order.receipt.named.get((Store.ENGINE, f"variables of {instance}"))
             if step is None or step.status is not Status.OPEN:
@@ -189,7 +217,8 @@ class Eraser:
 
 
 async def _remove(transcript: Transcript, found: Found) -> int:
-    own = [Subject(found.subject.engine, instance=name) for name in sorted(found.instances)]
+    whose = found.subject
+    own = [Subject(whose.engine, instance=name, tenants=whose.tenants) for name in sorted(found.instances)]
     return (await transcript.remove([found.subject, *(each for each in own if each != found.subject)])).messages
 
 
@@ -204,10 +233,18 @@ def _joined(receipt: Receipt, found: Found) -> Receipt:
     for step in found.steps():
         before = named.get(step.name)
         if before is None or step.status is Status.STAYS or not before.at:
-            steps.append(replace(step, count=before.count if before else 0))
+            anchor = step.anchor or (before.anchor if before else None)
+            steps.append(replace(step, count=before.count if before else 0, anchor=anchor))
         elif step.store is not Store.PROVIDER:
             steps.append(replace(before, status=Status.OPEN, why=""))
     return joined.noting(*steps)
+
+
+def _anchored(step: Step, receipt: Receipt, found: Found) -> Step:
+    """Say in which account a response is: in the one of its conversation."""
+    conversation = found.responses.get(step.what.removeprefix(RESPONSE))
+    known = receipt.named.get((Store.PROVIDER, f"{CONVERSATION}{conversation}"))
+    return replace(step, anchor=step.anchor or (known.anchor if known else None))
 
 
 def _is_guess(step: Step) -> bool:

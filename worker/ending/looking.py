@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
-from worker.conversations import EVERYTHING, Conversations, Filter, MessageFilter, Session, Subject
+from worker.conversations import EVERYTHING, Conversations, Filter, MessageFilter, Session, Stored, Subject
 from worker.domain import SHARED_SCOPE, TASK_SCOPE, THREAD_VARIABLE, ThreadKey, Variable
-from worker.ending.outside import Outside, sessions
-from worker.erasure import Kept, Status, Step, Store, Trace, is_of
-from worker.errors import ThreadGone, WorkerError
+from worker.ending.outside import Outside, now, sessions
+from worker.erasure import Kept, Status, Step, Store, Trace, is_of, may_be_of
+from worker.errors import BadRequest, ThreadGone, ThreadUnseen, WorkerError
 from worker.inputs import read_meta
 from worker.result import read_thread_variable
 
@@ -15,37 +16,50 @@ CONVERSATION = "conversation "
 RESPONSE = "response "
 MESSAGES = "sessions and messages"
 LOOK = "what there is"
+LONGEST_ID = 500
+SHARED = "other instances share this conversation"
+FOREIGN = "only a process variable names it, and the provider says that it belongs elsewhere"
 
 
 @dataclass(slots=True)
 class Found:
     """What there is. `failed` are places that could not be looked into, each with the reason.
 
-    `guesses` are conversations that variables name, `told` the conversation of each response that they name.
+    `anchors` are those of conversations, `responses` each response's conversation, as far as they are known.
+    `guesses` are conversations that variables name, `told` responses that they name. Variables can be copied or forged:
+    what only they name, and the provider does not say to be the subject's, is `foreign` and stays.
     """
 
     subject: Subject
     instances: set[str] = field(default_factory=set)
     kept: dict[ThreadKey, Kept] = field(default_factory=dict)
     threads: dict[str, ThreadKey] = field(default_factory=dict)
+    anchors: dict[str, str | None] = field(default_factory=dict)
     guesses: set[str] = field(default_factory=set)
     shared: dict[str, ThreadKey] = field(default_factory=dict)
-    responses: set[str] = field(default_factory=set)
-    told: dict[str, str] = field(default_factory=dict)
+    responses: dict[str, str | None] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+    foreign: set[str] = field(default_factory=set)
     recorded: bool = False
     traces: dict[str, list[Trace]] = field(default_factory=dict)
     failed: list[Step] = field(default_factory=list)
 
     def steps(self) -> list[Step]:
         """Say what is to be done, in the order in which it is safe: what knows of others goes last."""
-        stays = "other instances share this conversation"
         return [
-            *(Step(Store.PROVIDER, CONVERSATION + name, key) for name, key in self.threads.items()),
             *(
-                Step(Store.PROVIDER, CONVERSATION + name, key, Status.STAYS, why=stays)
+                Step(Store.PROVIDER, CONVERSATION + name, key, anchor=self.anchors.get(name))
+                for name, key in self.threads.items()
+            ),
+            *(
+                Step(Store.PROVIDER, CONVERSATION + name, key, Status.STAYS, why=SHARED)
                 for name, key in self.shared.items()
             ),
-            *(Step(Store.PROVIDER, RESPONSE + name) for name in sorted(self.responses)),
+            *(
+                Step(Store.PROVIDER, RESPONSE + name, anchor=self.anchors.get(self.responses[name] or ""))
+                for name in sorted(self.responses)
+            ),
+            *(Step(Store.PROVIDER, name, status=Status.STAYS, why=FOREIGN) for name in sorted(self.foreign)),
             *(Step(Store.REDIS, f"{key.scope} {key.assistant}", key) for key in self.kept),
             *([Step(Store.TRANSCRIPT, MESSAGES)] if self.recorded else []),
             *(Step(Store.ENGINE, f"variables of {name}") for name, traces in self.traces.items() if traces),
@@ -56,8 +70,9 @@ class Found:
 class Search:
     """Looks for one subject."""
 
-    def __init__(self, outside: Outside, subject: Subject, *, results: bool = False) -> None:
+    def __init__(self, outside: Outside, subject: Subject, *, results: bool = False, absent: bool = False) -> None:
         self._outside = outside
+        self._absent = absent
         self._results = results
         self._found = Found(subject)
 
@@ -77,8 +92,8 @@ class Search:
             await self._trying(Store.ENGINE, self._read_variables(instance))
         for thread_id in sorted(found.guesses - found.threads.keys() - found.shared.keys()):
             await self._check(thread_id)
-        # A call activity copies variables: only the conversation tells whose response that is.
-        found.responses |= {response for response, thread_id in found.told.items() if thread_id in found.threads}
+        for response_id in sorted(found.told - found.responses.keys()):
+            await self._check_response(response_id)
         return found
 
     async def _trying(self, store: Store, looking: Awaitable[None]) -> None:
@@ -103,7 +118,7 @@ class Search:
                 found.shared[session.thread_id] = session.key
         if subject.instance is not None:  # what it said in conversations of others
             said = MessageFilter(instance=subject.instance, engine=subject.engine)
-            found.responses |= (await conversations.stored(said, within=EVERYTHING)).responses
+            self._note(await conversations.stored(said, within=subject.limits))
 
     async def _read_session(self, conversations: Conversations, session: Session) -> None:
         found, key = self._found, session.key
@@ -111,21 +126,31 @@ class Search:
         found.instances.update(filter(None, [session.process_instance_id]))
         stored = await conversations.stored(MessageFilter(session.id), within=EVERYTHING)
         found.threads |= dict.fromkeys(stored.threads, key) | {name: key for name in [session.thread_id] if name}
-        found.responses |= stored.responses
+        self._note(stored)
+
+    def _note(self, stored: Stored) -> None:
+        self._found.anchors |= stored.threads
+        self._found.responses |= stored.responses
 
     def _is_ours(self, kept: Kept) -> bool:
         """Whether a key is this subject's, or the transcript knows that it is."""
         found, whose = self._found, kept.owner
         instance = whose.instance if whose and kept.key.scope.startswith(TASK_SCOPE) else None
         own = is_of(found.subject, kept.key, found.instances)
-        return own or kept.key in found.kept or instance in found.instances
+        known = kept.key in found.kept or instance in found.instances
+        return own or (known and may_be_of(found.subject, kept.key))
 
     async def _take(self, kept: Kept) -> None:
         """Take what Redis has under a key."""
         found = self._found
         found.kept[kept.key] = kept
         found.threads |= dict.fromkeys(kept.conversations, kept.key)
-        found.responses.update(turn.response_id for turn in await self._outside.census.turns(kept) if turn.response_id)
+        thread = kept.thread
+        if thread is not None:
+            found.anchors[thread.id] = thread.anchor or found.anchors.get(thread.id)
+        for turn in await self._outside.census.turns(kept):
+            if turn.response_id:
+                found.responses[turn.response_id] = thread.id if thread else None
 
     async def _read_variables(self, instance: str) -> None:
         traces = await self._outside.instances.traces(instance, results=self._results)
@@ -134,26 +159,49 @@ class Search:
             thread = read_thread_variable(Variable(trace.value)) if trace.name.startswith(THREAD_VARIABLE) else None
             self._found.guesses.update([thread.id] if thread else [])
             meta = read_meta(trace.name, Variable(trace.value))
-            if meta.get("response") and meta.get("thread"):
-                self._found.told[str(meta["response"])] = str(meta["thread"])
-                self._found.guesses.add(str(meta["thread"]))
+            if _is_id(meta.get("thread")):
+                self._found.guesses.add(meta["thread"])
+            if _is_id(meta.get("response")):
+                self._found.told.add(meta["response"])
 
     async def _check(self, thread_id: str) -> None:
         """Take a thread that a variable names if its metadata say that it is ours: a call activity copies variables."""
         found = self._found
         try:
-            facts = await self._outside.provider.metadata(thread_id)
+            facts = await self._outside.provider.metadata(thread_id, found.anchors.get(thread_id))
         except ThreadGone:
             return
         except WorkerError as exc:
-            found.failed.append(Step(Store.PROVIDER, CONVERSATION + thread_id, why=str(exc)))
+            step = Step(Store.PROVIDER, CONVERSATION + thread_id, why=str(exc))
+            accepted = isinstance(exc, ThreadUnseen) and self._absent
+            found.failed.append(step.accepted(now()) if accepted else step)
             return
         scope, assistant = facts.get("scope", ""), facts.get("assistant", "")
-        if facts.get("engine") != found.subject.engine or not assistant:
-            return
-        key = ThreadKey(found.subject.engine, scope, assistant, facts.get("tenant") or None)
-        if is_of(found.subject, key, found.instances):
+        key = ThreadKey(facts.get("engine", ""), scope, assistant, facts.get("tenant") or None)
+        if assistant and is_of(found.subject, key, found.instances):
             found.threads[thread_id] = key
             found.kept.setdefault(key, Kept(key))
-        elif scope.startswith(SHARED_SCOPE):
+        elif key.engine == found.subject.engine and assistant and scope.startswith(SHARED_SCOPE):
             found.shared[thread_id] = key
+        else:
+            found.foreign.add(CONVERSATION + thread_id)
+
+    async def _check_response(self, response_id: str) -> None:
+        """Take a response that a variable names if it was given on a conversation that is ours."""
+        found = self._found
+        try:
+            conversation = await self._outside.provider.conversation_of(response_id)
+        except (ThreadGone, BadRequest):  # what the variable names is not there, whoever wrote it
+            return
+        except WorkerError as exc:
+            found.failed.append(Step(Store.PROVIDER, RESPONSE + response_id, why=str(exc)))
+            return
+        if conversation in found.threads:
+            found.responses[response_id] = conversation
+        else:
+            found.foreign.add(RESPONSE + response_id)
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    """Whether it can be an id of the provider's: a variable may hold anything."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID

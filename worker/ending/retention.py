@@ -19,10 +19,10 @@ from worker.conversations import (
     owner,
     session_id,
 )
-from worker.domain import ThreadKey
+from worker.domain import Thread, ThreadKey
 from worker.ending.outside import Outside, cancel_runs, holding, now, runs, sessions
-from worker.erasure import Kept
-from worker.errors import EngineDown, ProviderAway, ProviderPaused, Transient, WorkerError
+from worker.erasure import Kept, TurnKept
+from worker.errors import EngineDown, ProviderAway, ProviderPaused, ThreadUnseen, Transient, WorkerError
 from worker.logs import Event
 
 MISSING_FOR = timedelta(days=1)
@@ -54,12 +54,17 @@ class Policy:
 
 @dataclass(slots=True)
 class Round:
-    """What one round did, or would do. `records` says how many sessions of whom; `delayed` what keeps whom."""
+    """What one round did, or would do. `records` says how many sessions of whom; `delayed` what keeps whom.
+
+    `absent` as for `Retention.sweep`. `unseen` counts threads that the key cannot see.
+    """
 
     ended: Ends = field(default_factory=dict)
     threads: list[tuple[ThreadKey, str]] = field(default_factory=list)
     records: dict[Subject, int] = field(default_factory=dict)
     delayed: list[tuple[Subject, str]] = field(default_factory=list)
+    absent: bool = False
+    unseen: int = 0
 
     def summary(self) -> dict[str, list[dict[str, str | None]]]:
         """The same for programs."""
@@ -80,6 +85,9 @@ class Round:
     def delay(self, subject: Subject, reason: WorkerError) -> None:
         """Note that it could not be done."""
         self.delayed.append((subject, str(reason)))
+        self.unseen += (unseen := isinstance(reason, ThreadUnseen))
+        if unseen and self.unseen > 1:
+            return  # after a change of account these are many, and one line says all
         log.warning(Event.END_DELAYED, what=subject.instance or "a business key", reason=str(reason))
 
 
@@ -111,13 +119,16 @@ class Retention:
         await self._end(active, ended)
         return ended
 
-    async def sweep(self, *, dry_run: bool = False) -> Round:
-        """Do one round; what cannot be done is delayed. Raises EngineDown, StoreDown, TranscriptDown."""
+    async def sweep(self, *, dry_run: bool = False, absent: bool = False) -> Round:
+        """Do one round; what cannot be done is delayed. Raises EngineDown, StoreDown, TranscriptDown.
+
+        `absent`: a person says that threads that the key cannot see are gone.
+        """
         kept = {each.key: each for each in await self._outside.census.threads()}
         active = await self._active()
         owners = {each.owner for each in kept.values() if each.owner} | active.keys()
         ended = await self._ended(owners, dry_run=dry_run, strict=True)
-        done = Round(ended)
+        done = Round(ended, absent=absent)
         if dry_run:
             unnoted = {subject: active[subject] for subject in active.keys() & ended.keys()}
         else:
@@ -239,34 +250,60 @@ class Retention:
             try:
                 stored = await self._stored(kept.key)
                 if not dry_run:
-                    await self._end_thread(subject, kept, stored)
+                    await self._end_thread(subject, kept, stored, absent=done.absent)
             except WorkerError as exc:
                 done.delay(subject, exc)
                 if isinstance(exc, (ProviderAway, ProviderPaused, EngineDown)):
                     return  # it would be the same with all others
                 continue
-            done.threads += [(kept.key, thread_id) for thread_id in sorted(stored.threads | kept.conversations)]
+            done.threads += [(kept.key, thread_id) for thread_id in sorted(stored.threads.keys() | kept.conversations)]
 
     async def _stored(self, key: ThreadKey) -> Stored:
         if self._outside.conversations is None:
             return Stored()
         return await self._outside.conversations.stored(MessageFilter(session_id(key)), within=EVERYTHING)
 
-    async def _end_thread(self, subject: Subject, kept: Kept, stored: Stored) -> None:
+    async def _end_thread(self, subject: Subject, kept: Kept, stored: Stored, *, absent: bool) -> None:
         async with holding(self._outside.census, kept.key) as hold:
             if await runs(self._outside.instances, subject):
                 raise NotYet("an instance of it runs")
             kept = replace(kept, thread=await self._outside.census.thread(kept.key))
             turns = await cancel_runs(self._outside, kept)
-            for thread_id in stored.threads | kept.conversations:
-                items = await self._outside.provider.erase_thread(thread_id)
-                log.info(Event.ENDED, thread_id=thread_id, assistant=kept.key.assistant, items=items)
-                metrics.ENDED.labels("thread").inc()
-            for response_id in stored.responses | {turn.response_id for turn in turns if turn.response_id}:
-                await self._outside.provider.erase_response(response_id)
+            unseen = await self._erase(kept, stored, turns)
+            if unseen and not absent:
+                raise unseen[0]
             await self._outside.census.forget(hold, kept, unrecorded=False)
         if self._outside.transcript is not None:
             await self._outside.transcript.note_erased([session_id(kept.key)], now())
+
+    async def _erase(self, kept: Kept, stored: Stored, turns: Sequence[TurnKept]) -> list[ThreadUnseen]:
+        """Erase a thread's conversations and responses; what the key cannot see holds up no other."""
+        threads, responses, unseen = dict(stored.threads), dict(stored.responses), list[ThreadUnseen]()
+        if kept.thread is not None:
+            threads[kept.thread.id] = kept.thread.anchor or threads.get(kept.thread.id)
+            responses |= {turn.response_id: kept.thread.id for turn in turns if turn.response_id}
+        for thread_id, noted in threads.items():
+            try:
+                threads[thread_id] = await self._erase_thread(kept, thread_id, noted)
+            except ThreadUnseen as exc:
+                unseen.append(exc)
+        for response_id, given_on in responses.items():
+            try:
+                await self._outside.provider.erase_response(response_id, threads.get(given_on or ""))
+            except ThreadUnseen as exc:
+                unseen.append(exc)
+        return unseen
+
+    async def _erase_thread(self, kept: Kept, thread_id: str, noted: str | None) -> str:
+        """Erase one conversation; returns the anchor of the account that it was in."""
+        provider = self._outside.provider
+        anchor = noted or await provider.see(thread_id)
+        if noted is None and kept.thread is not None:  # after this there may be nothing left to be seen
+            await self._outside.census.anchor(kept.key, Thread(thread_id, kept.thread.generation, anchor))
+        items = await provider.erase_thread(thread_id, anchor)
+        log.info(Event.ENDED, thread_id=thread_id, assistant=kept.key.assistant, items=items)
+        metrics.ENDED.labels("thread").inc()
+        return anchor
 
     async def _end_records(
         self, due: AsyncIterator[Old], kept: Mapping[ThreadKey, Kept], done: Round, *, dry_run: bool

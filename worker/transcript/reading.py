@@ -127,10 +127,15 @@ class SqlConversations:
 
     async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
         """See `conversations.Conversations.stored`."""
-        query = select(messages.c.thread_id, messages.c.response_id).join(sessions).distinct()
-        found = await self._rows(query.where(*conditions.said(wanted), *self._seen(within)))
-        threads, responses = ({row[name] for row in found} - {None} for name in ("thread_id", "response_id"))
-        return Stored(frozenset(threads), frozenset(responses))
+        thread, response, anchor = messages.c.thread_id, messages.c.response_id, messages.c.anchor
+        query = select(thread, response, anchor, func.max(messages.c.position).label("last")).join(sessions)
+        query = query.where(*conditions.said(wanted), *self._seen(within)).group_by(thread, response, anchor)
+        found = await self._rows(query.order_by("last"))
+        threads = dict.fromkeys([row["thread_id"] for row in found if row["thread_id"]])
+        # The newest that is known: an account may get another anchor when it has lost one.
+        threads |= {row["thread_id"]: row["anchor"] for row in found if row["thread_id"] and row["anchor"]}
+        responses = {row["response_id"]: row["thread_id"] for row in found if row["response_id"]}
+        return Stored(threads, responses)
 
     async def activities(self, instance_id: str, *, within: Limits) -> Sequence[ActivityCounts]:
         """See `conversations.Conversations.activities`."""

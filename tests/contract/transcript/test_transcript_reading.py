@@ -350,13 +350,14 @@ async def test_what_the_provider_may_have_is_named_once(
     transcript: SqlTranscript, conversations: SqlConversations
 ) -> None:
     await transcript.record(exchange(1))
-    await transcript.record(exchange(2, thread_id="conv_2", response_id=None))
+    for number, anchor in ((2, "conv_anchor_of_before"), (4, "conv_anchor"), (5, None)):
+        await transcript.record(exchange(number, thread_id="conv_2", response_id=None, anchor=anchor))
     await transcript.record(exchange(3, key(engine="other"), thread_id="conv_3"))
 
     mine = await conversations.stored(MessageFilter(session_id(KEY)), within=EVERYTHING)
-    assert mine == Stored(frozenset(["conv_1", "conv_2"]), frozenset(["resp_1"]))
+    assert mine == Stored({"conv_1": None, "conv_2": "conv_anchor"}, {"resp_1": "conv_1"})
     of_instance = MessageFilter(instance="instance-1", engine="other")
-    assert (await conversations.stored(of_instance, within=EVERYTHING)).threads == {"conv_3"}
+    assert (await conversations.stored(of_instance, within=EVERYTHING)).threads == {"conv_3": None}
     assert await conversations.stored(MessageFilter("nobody's"), within=EVERYTHING) == Stored()
 
 

@@ -3,7 +3,7 @@
 import { post } from "./api.js";
 import { facts, h, name, number, time } from "./dom.js";
 
-const STATES = { removed: ["removed", "done"], open: ["open", "failed"], stays: ["stays", ""] };
+const STATES = { removed: ["removed", "done"], open: ["open", "failed"], stays: ["stays", ""], accepted: ["not seen, accepted as gone", ""] };
 
 export function eraseButton(instance, done) {
   return h("button", { type: "button", class: "danger", onclick: () => ask(instance, done) }, "Erase …");

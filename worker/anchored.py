@@ -1,0 +1,148 @@
+"""The provider's port with whose account it is: no 404 leaves here as gone before an anchor was read."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+from worker.anchor import Account, is_obsolete
+from worker.domain import Answer, Assistant, Question, Said, Thread
+from worker.erasure import Archive
+from worker.errors import ThreadGone, ThreadUnseen, WorkerError
+from worker.ports import Model
+
+
+class AnchoredModel:
+    """`ports.Model` for turns, with threads in place of their ids.
+
+    ThreadGone from here is safe to act on. Raises AnotherAccount and ThreadUnseen beside what the port raises.
+    """
+
+    def __init__(self, model: Model, account: Account) -> None:
+        self._model = model
+        self._account = account
+
+    @property
+    def refuses_overlap(self) -> bool:
+        """See `ports.Model.refuses_overlap`."""
+        return self._model.refuses_overlap
+
+    async def create_thread(self, metadata: Mapping[str, str], generation: int, said: Sequence[Said] = ()) -> Thread:
+        """Create a conversation in the account that the key sees."""
+        anchor = await self._account.current()
+        return Thread(await self._model.create_thread(metadata, said), generation, anchor)
+
+    async def metadata(self, thread: Thread) -> Mapping[str, str]:
+        """What `create_thread` was given, of a thread that a process variable names."""
+        async with self._checked(thread, nowhere=True):
+            return await self._model.metadata(thread.id)
+
+    async def look(self, thread: Thread, ref: str, *, deep: bool = False) -> Answer | None:
+        """See `ports.Model.look`."""
+        async with self._checked(thread):
+            return await self._model.look(thread.id, ref, deep=deep)
+
+    async def ask(self, thread: Thread, question: Question, assistant: Assistant) -> Answer:
+        """See `ports.Model.ask`."""
+        async with self._checked(thread):
+            return await self._model.ask(thread.id, question, assistant)
+
+    async def start(self, thread: Thread, question: Question, assistant: Assistant) -> str:
+        """See `ports.Model.start`."""
+        async with self._checked(thread):
+            return await self._model.start(thread.id, question, assistant)
+
+    async def follow(self, response_id: str, within: timedelta) -> Answer | None:
+        """See `ports.Model.follow`. What another account runs is not known here: the thread is looked at then."""
+        return await self._model.follow(response_id, within)
+
+    async def cancel(self, response_id: str) -> None:
+        """See `ports.Model.cancel`."""
+        await self._model.cancel(response_id)
+
+    async def discard(self, thread: Thread, *, seeded: bool) -> None:
+        """Delete a conversation that was just made, with what it was told."""
+        await (self._model.erase_thread(thread.id) if seeded else self._model.delete_thread(thread.id))
+
+    async def seen(self, thread: Thread) -> Thread:
+        """Say of a thread that the provider has just shown which account it is in. Never raises."""
+        if thread.anchor is not None and self._account.noted in (None, thread.anchor):
+            return thread
+        try:
+            return replace(thread, anchor=await self._account.current())
+        except WorkerError:  # then the next turn says it
+            return thread
+
+    @asynccontextmanager
+    async def _checked(self, thread: Thread, *, nowhere: bool = False) -> AsyncIterator[None]:
+        try:
+            yield
+        except ThreadGone as gone:
+            if is_obsolete(gone):
+                raise
+            await self._check(thread, nowhere=nowhere)
+            raise
+
+    async def _check(self, thread: Thread, *, nowhere: bool) -> None:
+        if nowhere and thread.anchor is None:
+            try:
+                return await self._account.check_nowhere(thread.id)
+            except ThreadUnseen:
+                pass  # unless a person has said that the account was changed
+        return await self._account.check_gone(thread.id, thread.anchor)
+
+
+class AnchoredProvider:
+    """Implements `erasure.Provider` on what a provider keeps."""
+
+    def __init__(self, archive: Archive, account: Account) -> None:
+        self._archive = archive
+        self._account = account
+
+    async def metadata(self, thread_id: str, anchor: str | None) -> Mapping[str, str]:
+        """See `erasure.Provider.metadata`."""
+        try:
+            return await self._archive.metadata(thread_id)
+        except ThreadGone as gone:
+            if not is_obsolete(gone):
+                await (
+                    self._account.check_nowhere(thread_id)
+                    if anchor is None
+                    else self._account.check_absent(thread_id, anchor)
+                )
+            raise
+
+    async def see(self, thread_id: str) -> str:
+        """See `erasure.Provider.see`."""
+        try:
+            await self._archive.metadata(thread_id)
+        except ThreadGone as gone:
+            if not is_obsolete(gone):
+                await self._account.check_absent(thread_id, None)
+        return await self._account.current()
+
+    async def erase_thread(self, thread_id: str, anchor: str) -> int:
+        """See `erasure.Provider.erase_thread`."""
+        items = await self._archive.erase_thread(thread_id)
+        if not items:  # nothing was there, or nothing could be seen
+            await self._account.check_absent(thread_id, anchor)
+        return items
+
+    async def erase_response(self, response_id: str, anchor: str | None) -> bool:
+        """See `erasure.Provider.erase_response`."""
+        erased = await self._archive.erase_response(response_id)
+        if not erased:
+            await self._account.check_absent(response_id, anchor)
+        return erased
+
+    async def conversation_of(self, response_id: str) -> str | None:
+        """See `erasure.Provider.conversation_of`."""
+        return await self._archive.conversation_of(response_id)
+
+    async def run_status(self, response_id: str) -> str | None:
+        """See `erasure.Provider.run_status`."""
+        return await self._archive.run_status(response_id)
+
+    async def cancel(self, response_id: str) -> None:
+        """See `erasure.Provider.cancel`."""
+        await self._archive.cancel(response_id)

@@ -20,7 +20,7 @@ from tests.flow.rig import Rig
 from tests.models import bpmn
 from tests.rest import connect
 from tests.waiting import wait_until
-from worker import doctor
+from worker import bootstrap, doctor
 from worker.dev.engine import JAVA_OPTIONS, Engine
 from worker.dev.model import ModelServer
 from worker.dev.processes import free_port
@@ -425,3 +425,23 @@ def test_nothing_of_the_advice_is_cut_and_texts_of_others_do_nothing(width: int)
     assert (printed.count("word"), printed.count("x" * 10) > 5, "LAST" in printed) == (20, True, True)
     assert "[red]a[/]" in printed
     assert "\x1b[2J" not in printed
+
+
+async def test_it_says_which_account_the_key_is_of(rig: Rig) -> None:
+    rig.provider.accounts["another"] = "another"
+    before = row(await seen(rig), "provider", "account")
+    async with bootstrap.connect(rig.build_settings()) as adapters:
+        anchor = await adapters.account.current()
+    ours = row(await seen(rig), "provider", "account")
+    theirs = row(await seen(rig, openai_api_key="another"), "provider", "account")
+
+    assert "no account is known yet" in before.said
+    assert (ours.level, anchor in ours.said) == (Level.OK, True)
+    assert (theirs.level, anchor in theirs.said) == (Level.PROBLEM, True)
+    assert "threads repair --account-changed" in theirs.advice
+    async with bootstrap.connect(rig.build_settings(openai_api_key="another")) as adapters:
+        other = await adapters.account.current()
+        both = row(await seen(rig, openai_api_key="another"), "provider", "account")
+        assert (both.level, anchor in both.said, other in both.said) == (Level.WARNING, True, True)
+        await adapters.account.leave()
+    assert row(await seen(rig, openai_api_key="another"), "provider", "account").level is Level.OK

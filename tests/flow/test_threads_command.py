@@ -215,3 +215,23 @@ async def test_help_has_an_example_and_the_exit_codes(kept: Rig) -> None:
         done = await assistant_worker(kept, *arguments, "--help")
         assert f"Example:  assistant-worker {' '.join(arguments)}" in done.out
         assert "Exit codes:" in done.out
+
+
+async def test_what_a_key_cannot_see_is_closed_or_made_anew_on_a_persons_word(kept: Rig) -> None:
+    kept.provider.accounts["another"] = "another"
+    await kept.start_worker()
+    over = await ran(kept, await kept.deploy(kept.step("frame", data_input="-")))
+    [anchor] = kept.provider.anchors()
+
+    tried = await assistant_worker(kept, "threads", "erase", over, openai_api_key="another")
+    assert tried.code == 3
+    assert "cannot be seen with this key" in " ".join(tried.out.split())
+    closed = await assistant_worker(kept, "threads", "erase", "--open", "--accept-absent", openai_api_key="another")
+    assert closed.code == 0
+    assert "accepted as gone" in " ".join(closed.out.split())
+
+    left = await assistant_worker(kept, "threads", "repair", "--account-changed", "--json", openai_api_key="another")
+    assert left.code == 0
+    assert [each["id"] for each in left.json["left"]] == [anchor]
+    again = await assistant_worker(kept, "threads", "repair", "--account-changed", openai_api_key="another")
+    assert (again.code, left.json["current"] in again.out) == (0, True)

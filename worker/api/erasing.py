@@ -66,9 +66,7 @@ def erasing(eraser: Eraser, conversations: Conversations, engine: str) -> Callab
     return extend
 
 
-async def _check(
-    grant: Grant, wish: Wish, conversations: Conversations, engine: str
-) -> frozenset[str | None] | None:
+async def _check(grant: Grant, wish: Wish, conversations: Conversations, engine: str) -> frozenset[str | None] | None:
     """Let a token with limits erase no more than it may see of this engine; returns the tenants whose it may."""
     if wish.instance is None:
         if grant.limits.instances is not None:

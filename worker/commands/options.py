@@ -67,6 +67,10 @@ def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
     whose.add_argument("--receipt", metavar="ORDER", help="show what became of an order")
     added.add_argument("--dry-run", action="store_true", help="with --ended: list only")
     added.add_argument("--force", action="store_true", help="even if the instance runs")
+    absent = (
+        "what this key cannot see is gone: take it for erased, and say so in the receipt; also with --ended, --open"
+    )
+    added.add_argument("--accept-absent", action="store_true", help=absent)
     added.add_argument("--results", action="store_true", help="also the results, in the process variables they are in")
     more = "with --business-key: only this tenant's; may be repeated"
     added.add_argument("--tenant", metavar="TENANT", action="append", help=more)
@@ -76,6 +80,11 @@ def _repair(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "list turns that are stuck: calls past their deadline, runs that the provider queues"
     added = _add(commands, "threads", "repair", what, "threads repair --cancel")
     added.add_argument("--cancel", action="store_true", help="cancel their runs at the provider; workers do the rest")
+    changed = (
+        "the provider's account was changed on purpose: threads that this key cannot see are made anew, with what was "
+        "said on them; nothing is erased"
+    )
+    added.add_argument("--account-changed", action="store_true", help=changed)
 
 
 def _search(commands: "Commands[argparse.ArgumentParser]") -> None:

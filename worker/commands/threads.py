@@ -129,9 +129,10 @@ async def erase_(desk: Desk, options: Namespace) -> int:
         raise Permanent("--force and --results go with an instance or --business-key only")
     if options.ended:
         policy = bootstrap.policy(desk.settings)
-        return _told_round(await Retention(outside, policy).sweep(dry_run=options.dry_run), options)
+        swept = await Retention(outside, policy).sweep(dry_run=options.dry_run, absent=options.accept_absent)
+        return _told_round(swept, options)
     if options.open:
-        return _told(await Eraser(outside).resume(), options)
+        return _told(await Eraser(outside).resume(absent=options.accept_absent), options)
     if options.receipt:
         known = await desk.adapters.ledger.receipt(options.receipt)
         if known is None:
@@ -139,7 +140,8 @@ async def erase_(desk: Desk, options: Namespace) -> int:
         return _told([known], options)
     tenants = frozenset(options.tenant) if options.tenant else None
     subject = Subject(desk.settings.engine_name, options.instance, options.business_key, tenants)
-    return _told([await Eraser(outside).erase(subject, force=options.force, results=options.results)], options)
+    wishes = {"force": options.force, "results": options.results, "absent": options.accept_absent}
+    return _told([await Eraser(outside).erase(subject, **wishes)], options)
 
 
 def _told(receipts: list[Receipt], options: Namespace) -> int:
@@ -158,6 +160,7 @@ def _show_receipt(receipt: Receipt) -> None:
     whose += "" if receipt.tenants is None else f" of tenant {', '.join(each or '(none)' for each in receipt.tenants)}"
     tables.say(f"Order {receipt.id}: {whose}, given {tables.cell(receipt.ordered_at)}")
     words = {Status.REMOVED: "removed", Status.OPEN: "left, will be tried again", Status.STAYS: "stays"}
+    words[Status.ACCEPTED] = "not seen, accepted as gone"
     rows = [
         (each.store, each.what, words[each.status], each.count or None, each.at, each.why) for each in receipt.steps
     ]
@@ -183,11 +186,28 @@ def _told_round(done: Round, options: Namespace) -> int:
 
 
 async def repair_(desk: Desk, options: Namespace) -> int:
-    """List turns that are stuck, and cancel their runs if asked to."""
+    """List turns that are stuck, and cancel their runs if asked to; or take the account for changed."""
+    if options.account_changed:
+        return await _leave(desk, options)
     stuck = await overdue(bootstrap.outside(desk.settings, desk.adapters), cancel=options.cancel)
     if options.json:
         tables.as_json(stuck)
     else:
         heads = ["scope", "assistant", "task", "attempt", "overdue", "response", "provider says", "done"]
         tables.show(heads, [astuple(each) for each in stuck], "No turn is stuck.")
+    return 0
+
+
+async def _leave(desk: Desk, options: Namespace) -> int:
+    """Have threads made anew that are in accounts which this key does not see."""
+    left = await desk.adapters.account.leave()
+    current = await desk.adapters.account.current()
+    if options.json:
+        tables.as_json({"current": current, "left": left})
+        return 0
+    tables.show(["anchor", "made"], [(each.id, each.made_at) for each in left], "This key sees every known account.")
+    tables.say(
+        f"Threads of these accounts, and those of unknown ones, are made anew when their next task comes; this key's "
+        f"anchor is {current}. What was said in a left account stays there: erase it with its own key."
+    )
     return 0

@@ -43,7 +43,7 @@ async def findings(settings: Settings) -> list[Finding]:
         checks = [
             *engine.checks(adapters.engine, to_engine, settings),
             *redis.checks(inspection, adapters.threads, to_redis, settings),
-            *provider.checks(adapters.model, to_provider, known, settings),
+            *provider.checks(adapters.model, adapters.account, to_provider, known, settings),
             Check(specs.AREA, "specs", assistants),
             *deployed.checks(adapters.engine, to_engine, known, settings),
         ]

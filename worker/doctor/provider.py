@@ -1,12 +1,14 @@
 """The provider: whether it accepts the key, and has the models that the assistants want."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
+from worker.anchor import Account
 from worker.assistants import Specs
 from worker.doctor.checks import Check, Contact, Finding, Level
+from worker.domain import Anchor
 from worker.errors import ProviderPaused
 from worker.ports import Model
 from worker.settings import Settings
@@ -23,7 +25,7 @@ class Catalogue(Protocol):
         ...
 
 
-def checks(model: Model, contact: Contact, specs: Specs | None, settings: Settings) -> list[Check]:
+def checks(model: Model, account: Account, contact: Contact, specs: Specs | None, settings: Settings) -> list[Check]:
     """Return the checks of the provider. The contact asks for a conversation that does not exist."""
     where = f"at {settings.openai_base_url}" if settings.openai_base_url else "OpenAI"
 
@@ -35,14 +37,39 @@ def checks(model: Model, contact: Contact, specs: Specs | None, settings: Settin
             return [Finding(AREA, "key", Level.PROBLEM, f"{exc} ({where})", advice)]
         return [Finding(AREA, "key", Level.OK, f"the provider ({where}) accepts it")]
 
+    async def whose() -> list[Finding]:
+        await contact.made()
+        return _account(await account.survey())
+
     way = f"Look at the way to the provider ({where}): OPENAI_BASE_URL, name resolution, proxy, firewall."
     return [
         Check(AREA, "key", key, Level.PROBLEM, way),
+        Check(AREA, "account", whose),
         *(
             Check(AREA, f"model {name}", partial(_look_up, name, users, model, contact))
             for name, users in _wanted(specs).items()
         ),
     ]
+
+
+def _account(seen: Sequence[tuple[Anchor, bool]]) -> list[Finding]:
+    """Say which of the known accounts the key is of, by their anchors."""
+    read = [anchor.id for anchor, reads in seen if reads]
+    missed = [anchor.id for anchor, reads in seen if not reads and not anchor.left]
+    if not seen:
+        said = "no account is known yet: the first thread that is made notes it"
+        return [Finding(AREA, "account", Level.OK, said)]
+    if not missed:
+        said = f"the key sees the account with the anchor {read[0]}" if read else "the account was changed on purpose"
+        return [Finding(AREA, "account", Level.OK, said)]
+    said = f"the key does not see the account with the anchor {', '.join(missed)}" + (
+        f"; it sees the one with {read[0]}" if read else ""
+    )
+    advice = (
+        "Threads of that account stop the work when their next task comes. Set OPENAI_API_KEY and OPENAI_BASE_URL to "
+        "it, or run: assistant-worker threads repair --account-changed"
+    )
+    return [Finding(AREA, "account", Level.WARNING if read else Level.PROBLEM, said, advice)]
 
 
 async def _look_up(name: str, users: str, model: Model, contact: Contact) -> list[Finding]:

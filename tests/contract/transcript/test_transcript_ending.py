@@ -259,16 +259,18 @@ async def test_a_reader_of_one_engine_knows_no_other(
     transcript: SqlTranscript, conversations: SqlConversations
 ) -> None:
     for engine in ("default", "other"):
-        await transcript.record(exchange(1, key("42", engine=engine), task_id=engine, question=engine, thread_id=engine))
-    bound, everything = SqlConversations(conversations._database, engine="other"), {"within": EVERYTHING}
+        await transcript.record(
+            exchange(1, key("42", engine=engine), task_id=engine, question=engine, thread_id=engine)
+        )
+    bound = SqlConversations(conversations._database, engine="other")
 
-    assert [each.engine for each in (await bound.sessions(Filter(instance="42"), **everything)).items] == ["other"]
-    assert await bound.session(session_id(key("42")), **everything) is None
+    assert [each.engine for each in (await bound.sessions(Filter(instance="42"), within=EVERYTHING)).items] == ["other"]
+    assert await bound.session(session_id(key("42")), within=EVERYTHING) is None
     assert (await said(bound))[::2] == ["other"]
-    assert set((await bound.stored(MessageFilter(instance="42"), **everything)).threads) == {"other"}
-    [activity] = await bound.activities("42", **everything)
+    assert set((await bound.stored(MessageFilter(instance="42"), within=EVERYTHING)).threads) == {"other"}
+    [activity] = await bound.activities("42", within=EVERYTHING)
     assert (activity.turns, activity.attempts) == (1, 1)
-    [instance] = (await bound.instances(Filter(), **everything)).items
+    [instance] = (await bound.instances(Filter(), within=EVERYTHING)).items
     assert (instance.engine, instance.messages) == ("other", 2)
-    assert (await bound.search("default", Filter(), **everything)).items == []
-    assert (await bound.counts(Filter(), **everything)).messages == 2
+    assert (await bound.search("default", Filter(), within=EVERYTHING)).items == []
+    assert (await bound.counts(Filter(), within=EVERYTHING)).messages == 2

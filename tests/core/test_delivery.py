@@ -10,7 +10,7 @@ from worker.domain.tasks import Variable
 from worker.errors import Conflict, EngineDenied, EngineDown, Refused, TaskLost, TaskSuspended, TooLong
 from worker.loop.delivery import REPORT_TRIES, Delivery
 from worker.loop.lease import Lease
-from worker.turn.facts import Record
+from worker.turn.facts import TurnFacts
 from worker.turn.verdict import Abandon, BpmnError, Case, Complete, Fail, Park, Unlock, Verdict
 
 DONE = Complete({"frame": Variable("x", "String")})
@@ -31,7 +31,7 @@ class Hand:
 
     async def tell(self, verdict: Verdict) -> Verdict:
         delivery = Delivery(self.worker.engine, self.core.threads)
-        return await delivery(self.task, verdict, Record("frame"), Case("frame", "analyst", 3, True), self.lease)
+        return await delivery(self.task, verdict, TurnFacts("frame"), Case("frame", "analyst", 3, True), self.lease)
 
     def calls(self, method: str) -> int:
         return len(self.worker.engine.script.named(method))

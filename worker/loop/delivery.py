@@ -23,7 +23,7 @@ from worker.loop.lease import Lease
 from worker.ports.turn import Engine, Threads
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
-from worker.turn.facts import Record
+from worker.turn.facts import TurnFacts
 from worker.turn.verdict import (
     Abandon,
     BpmnError,
@@ -54,7 +54,7 @@ class Delivery:
         self._engine = engine
         self._threads = threads
 
-    async def __call__(self, task: Task, verdict: Verdict, record: Record, case: Case, lease: Lease) -> Verdict:
+    async def __call__(self, task: Task, verdict: Verdict, facts: TurnFacts, case: Case, lease: Lease) -> Verdict:
         """Tell the engine and return what it was told in the end. Raises TaskLost."""
         lease.telling = True
         refused = f"the engine did not take our {type(verdict).__name__}"
@@ -70,7 +70,7 @@ class Delivery:
             told = await self._report(task, told, lease)
         if told is None:
             return Abandon(refused)
-        await self._close_journal(task, told, record)
+        await self._close_journal(task, told, facts)
         return told
 
     async def _complete(self, task: Task, verdict: Complete, case: Case) -> Verdict:  # noqa: C901 - a branch per answer
@@ -187,16 +187,16 @@ class Delivery:
             case Abandon() | Complete():
                 pass
 
-    async def _close_journal(self, task: Task, verdict: Verdict, record: Record) -> None:
+    async def _close_journal(self, task: Task, verdict: Verdict, facts: TurnFacts) -> None:
         """Note what the engine knows now; without Redis the entry runs out by itself."""
-        if record.key is None:
+        if facts.key is None:
             return
         with suppress(StoreDown):
             match verdict:
                 case Complete():
-                    await self._threads.done(record.key, task.id)
+                    await self._threads.done(facts.key, task.id)
                 case Fail(drops_answer=True) | BpmnError():
-                    await self._threads.again(record.key, task.id, record.attempt)
+                    await self._threads.again(facts.key, task.id, facts.attempt)
                 case _:
                     pass
 

@@ -27,7 +27,7 @@ from worker.loop.waiting import WaitingRoom
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
-from worker.turn.facts import Record
+from worker.turn.facts import TurnFacts
 from worker.turn.task_turn import Held, Turn
 from worker.turn.verdict import PARKED_FOR, Abandon, Fail, Park, Unlock, Verdict
 
@@ -61,14 +61,14 @@ class TaskHandler:
     async def __call__(self, task: Task) -> Verdict:
         """See the task through; return what the engine was told."""
         started = monotonic()
-        record = Record(activity=task.activity_id)
+        facts = TurnFacts(activity=task.activity_id)
         told: Verdict = Abandon("the worker met an error it does not know")
         with structlog.contextvars.bound_contextvars(
             task_id=task.id, process_instance_id=task.process_instance_id, activity=task.activity_id
         ):
             try:
                 async with self._leases.keep(task) as lease:
-                    told = await self._see_through(task, record, lease)
+                    told = await self._see_through(task, facts, lease)
             except TaskLost as exc:
                 metrics.TASKS_LOST.inc()
                 told = Abandon(str(exc))
@@ -78,36 +78,36 @@ class TaskHandler:
             except Exception as exc:  # noqa: BLE001 - one task's trouble must not end the worker; its lock runs out
                 log.error(Event.TURN_CRASHED, trace=trace(exc))
             finally:
-                _tell(task, record, told, monotonic() - started)
+                _tell(task, facts, told, monotonic() - started)
         return told
 
     async def give_back(self, task: Task, reason: str) -> Verdict:
         """Unlock a task that is not to be handled here."""
-        record = Record(activity=task.activity_id)
-        return await self._deliver(task, Unlock(reason), record, Lease.of(task, self._leases.lock))
+        facts = TurnFacts(activity=task.activity_id)
+        return await self._deliver(task, Unlock(reason), facts, Lease.of(task, self._leases.lock))
 
     def close(self) -> None:
         """Send the waiting away: nothing new is started."""
         self._waiting.close()
 
-    async def _see_through(self, task: Task, record: Record, lease: Lease) -> Verdict:
+    async def _see_through(self, task: Task, facts: TurnFacts, lease: Lease) -> Verdict:
         try:
-            verdict = await self._answered(task, record)
-            return await self._deliver(task, verdict, record, lease)
+            verdict = await self._answered(task, facts)
+            return await self._deliver(task, verdict, facts, lease)
         except asyncio.CancelledError:
             if not lease.lost:  # the grace period is over
                 with suppress(TimeoutError, TaskLost):
                     async with asyncio.timeout(LAST_WORD_SECONDS):
-                        await self._deliver(task, Unlock("out of time"), record, lease)
+                        await self._deliver(task, Unlock("out of time"), facts, lease)
             raise
 
-    async def _answered(self, task: Task, record: Record) -> Verdict:
+    async def _answered(self, task: Task, facts: TurnFacts) -> Verdict:
         """Take turns at the slot and at the thread until there is a verdict."""
         while True:
             async with self._slots.turn():
                 if self._stopping():
                     return Unlock("stopping")
-                outcome = await self._turn(task, record)
+                outcome = await self._turn(task, facts)
             if not isinstance(outcome, Held):
                 break
             try:
@@ -115,56 +115,56 @@ class TaskHandler:
                     return Park(PARKED_FOR, "thread busy")
             except Stopping:
                 return Unlock("stopping")
-        if record.key is not None:
-            self._waiting.wake(record.key)
-        self._note_trouble(record)
+        if facts.key is not None:
+            self._waiting.wake(facts.key)
+        self._note_trouble(facts)
         return outcome
 
-    def _note_trouble(self, record: Record) -> None:
-        match record.error:
+    def _note_trouble(self, facts: TurnFacts) -> None:
+        match facts.error:
             case EngineDown():
-                self._dependencies.down("engine", record.error)
+                self._dependencies.down("engine", facts.error)
             case StoreDown():
-                self._dependencies.down("redis", record.error)
+                self._dependencies.down("redis", facts.error)
             case ProviderPaused() | ProviderAway():
-                self._dependencies.down("provider", record.error)
+                self._dependencies.down("provider", facts.error)
             case _:
                 pass
 
-    async def _deliver(self, task: Task, verdict: Verdict, record: Record, lease: Lease) -> Verdict:
+    async def _deliver(self, task: Task, verdict: Verdict, facts: TurnFacts, lease: Lease) -> Verdict:
         async with self._slots.delivery():
-            with record.phase("deliver"):
-                return await self._delivery(task, verdict, record, self._turn.case(task, record), lease)
+            with facts.phase("deliver"):
+                return await self._delivery(task, verdict, facts, self._turn.case(task, facts), lease)
 
 
-def _tell(task: Task, record: Record, told: Verdict, seconds: float) -> None:
+def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
     """Write the one line of a turn, and count it."""
     verdict = type(told).__name__.lower()
     metrics.TURNS.labels(verdict).inc()
-    for phase, spent in record.seconds.items():
+    for phase, spent in facts.seconds.items():
         metrics.TURN_SECONDS.labels(phase).observe(spent)
-    answer = record.answer
+    answer = facts.answer
     line: dict[str, Any] = {
         "definition": task.process_definition_key,
-        "assistant": record.assistant,
-        "version": record.version,
-        "attempt": record.attempt,
-        "thread_id": record.thread.id if record.thread else None,
-        "generation": record.thread.generation if record.thread else None,
-        "use": record.use if record.thread else None,
-        "seeded": record.seed.turns or None,
-        "not_seeded": record.seed.left_out or None,
-        "recovered": record.recovered,
-        "repaired": record.repaired or None,
-        "left_out": record.left_out or None,
+        "assistant": facts.assistant,
+        "version": facts.version,
+        "attempt": facts.attempt,
+        "thread_id": facts.thread.id if facts.thread else None,
+        "generation": facts.thread.generation if facts.thread else None,
+        "use": facts.use if facts.thread else None,
+        "seeded": facts.seed.turns or None,
+        "not_seeded": facts.seed.left_out or None,
+        "recovered": facts.recovered,
+        "repaired": facts.repaired or None,
+        "left_out": facts.left_out or None,
         "outcome": answer.outcome.value if answer else None,
         "input_tokens": answer.input_tokens if answer else None,
         "output_tokens": answer.output_tokens if answer else None,
         "verdict": verdict,
         "reason": getattr(told, "reason", None),
-        "error": str(record.error) if isinstance(record.error, Transient | Permanent | TurnedAway) else None,
+        "error": str(facts.error) if isinstance(facts.error, Transient | Permanent | TurnedAway) else None,
         "retries": told.retries if isinstance(told, Fail) else None,
         "seconds": round(seconds, 3),
-        **{f"{phase}_seconds": round(spent, 3) for phase, spent in record.seconds.items()},
+        **{f"{phase}_seconds": round(spent, 3) for phase, spent in facts.seconds.items()},
     }
     log.info(Event.TURN, **{name: value for name, value in line.items() if value is not None})

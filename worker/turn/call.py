@@ -14,7 +14,7 @@ from worker.errors import ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLo
 from worker.ports.turn import Threads
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
-from worker.turn.facts import Record
+from worker.turn.facts import TurnFacts
 
 LOCKED_PAUSES_SECONDS = (1.0, 2.0, 4.0)
 """Pauses before looks at a conversation on which, says the provider, a call still runs."""
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 @dataclass(slots=True)
-class Calling:
+class Call:
     """The call of one attempt.
 
     `earlier` is a call that an earlier delivery of the task may have left running; `run` the response id of one in the
@@ -40,7 +40,7 @@ class Calling:
     attempt: int
     question: Question
     assistant: Assistant
-    record: Record
+    facts: TurnFacts
     earlier: Asked | None
     run: str | None = None
     ends_at: float = 0.0
@@ -48,7 +48,7 @@ class Calling:
     async def call(self, thread: Thread) -> Answer:
         """Ask; while the provider says that a call still runs there, wait, and look whether it was ours."""
         self.ends_at = monotonic() + self.assistant.timeout.total_seconds()
-        with self.record.phase("model"):
+        with self.facts.phase("model"):
             for pause in LOCKED_PAUSES_SECONDS:
                 try:
                     return await self._put(thread)
@@ -56,7 +56,7 @@ class Calling:
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads repeats
                 found = await self.model.look(thread, self.question.ref)
                 if found is not None:
-                    self.record.recovered = "thread"
+                    self.facts.recovered = "thread"
                     return replace(found, thread=thread)
             return await self._put(thread)
 
@@ -64,12 +64,12 @@ class Calling:
         """Go on with the run that an earlier attempt began and noted; None if there is none, or none any more."""
         if self.earlier is None or self.earlier.response_id is None:
             return None
-        self.record.thread = thread
+        self.facts.thread = thread
         self.ends_at = monotonic() + (self.earlier.running_for - LANDING_TIME).total_seconds()
-        with self.record.phase("model"):
+        with self.facts.phase("model"):
             answer = await self._follow(self.earlier.response_id)
         if answer is not None:
-            self.record.recovered = "journal"
+            self.facts.recovered = "journal"
         return answer
 
     def let_earlier_end(self) -> None:

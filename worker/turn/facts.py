@@ -29,7 +29,7 @@ class Rules:
 
 
 @dataclass(slots=True)
-class Record:
+class TurnFacts:
     """One turn's facts, for its log line, its meta variable and its delivery. Filled as the turn goes.
 
     `recovered` says where an answer was found instead of asked for: journal or thread. `repaired`: the answer before

@@ -119,7 +119,7 @@ class Recorder:
                 raise
 
     async def _record_all(self, claimed: deque[Pending]) -> None:
-        """Record in order; where the transcript goes away, what is left is due for anybody at once."""
+        """TurnFacts in order; where the transcript goes away, what is left is due for anybody at once."""
         try:
             while claimed:
                 await self._record(claimed[0])
@@ -141,7 +141,7 @@ class Recorder:
             await self._outbox.postpone(pending, NEWER_FOR)
 
     async def _write(self, exchange: Exchange) -> bool:
-        """Record one; False if it will not be taken, which concerns no other."""
+        """TurnFacts one; False if it will not be taken, which concerns no other."""
         try:
             await self._transcript.record(exchange)
         except TranscriptDown:

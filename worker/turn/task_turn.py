@@ -43,9 +43,9 @@ from worker.runtime.beside import beside
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
-from worker.turn.facts import Record, Rules
+from worker.turn.facts import Rules, TurnFacts
 from worker.turn.pauses import Pauses
-from worker.turn.thread_turn import Asking, Home
+from worker.turn.thread_turn import ThreadTurn, ThreadVariable
 
 DEADLY = 3
 """After so many workers that ended under a task it fails once before it runs again."""
@@ -61,7 +61,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class Request:
     """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here."""
 
     task: Task
@@ -70,7 +70,7 @@ class Errand:
     assistant: Assistant
     form: result.Form
     key: ThreadKey
-    home: Home | None
+    variable: ThreadVariable | None
 
 
 class Turn:
@@ -99,70 +99,70 @@ class Turn:
         self._recording = recording
         self._history = history
 
-    async def __call__(self, task: Task, record: Record) -> verdict.Verdict | Held:
-        """Take the turn and say what the engine is to be told. Errors become verdicts here; `record.error` has them."""
+    async def __call__(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
+        """Take the turn and say what the engine is to be told. Errors become verdicts here; `facts.error` has them."""
         try:
-            return await self._take(task, record)
+            return await self._take(task, facts)
         except Exception as exc:  # noqa: BLE001 - every error becomes a verdict
-            record.error = exc
+            facts.error = exc
             if not isinstance(exc, WorkerError):
                 log.error(Event.TURN_CRASHED, trace=trace(exc))
-            return verdict.on_error(exc, self.case(task, record), trouble_limit=self._rules.trouble_limit)
+            return verdict.on_error(exc, self.case(task, facts), trouble_limit=self._rules.trouble_limit)
 
-    def case(self, task: Task, record: Record) -> verdict.Case:
+    def case(self, task: Task, facts: TurnFacts) -> verdict.Case:
         """Say what is known of the task, for a verdict."""
         return verdict.Case(
-            activity=record.activity,
-            assistant=f"{record.assistant} {record.version}" if record.version else record.assistant,
-            retries=(record.retries or self._rules.retries) if task.retries is None else task.retries,
+            activity=facts.activity,
+            assistant=f"{facts.assistant} {facts.version}" if facts.version else facts.assistant,
+            retries=(facts.retries or self._rules.retries) if task.retries is None else task.retries,
             first_attempt=task.retries is None,
-            retry_delay=record.retry_delay,
-            trouble_for=record.trouble_for,
+            retry_delay=facts.retry_delay,
+            trouble_for=facts.trouble_for,
             roll=random.random(),  # noqa: S311 - spreads repeats, guards nothing
         )
 
-    async def _take(self, task: Task, record: Record) -> verdict.Verdict | Held:
-        errand = await self._errand(task, record)
+    async def _take(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
+        request = await self._request(task, facts)
         while True:
-            with record.phase("enter"):
-                entry = await self._threads.enter(errand.key, task.id)
+            with facts.phase("enter"):
+                entry = await self._threads.enter(request.key, task.id)
             match entry:
                 case Busy():
-                    return Held(errand.key)
+                    return Held(request.key)
                 case Answered():
-                    record.attempt, record.recovered, record.thread = entry.attempt, "journal", entry.answer.thread
+                    facts.attempt, facts.recovered, facts.thread = entry.attempt, "journal", entry.answer.thread
                     answer: Answer | None = entry.answer
                 case Entered():
-                    record.attempt, record.trouble_for = entry.attempt, entry.trouble_for
-                    record.use, record.recovered = "reused", None
-                    text = await self._text(errand, entry, record)
-                    answer = await self._answer(errand, text, entry, record)
+                    facts.attempt, facts.trouble_for = entry.attempt, entry.trouble_for
+                    facts.use, facts.recovered = "reused", None
+                    text = await self._text(request, entry, facts)
+                    answer = await self._answer(request, text, entry, facts)
             if answer is None:
-                return Held(errand.key)
-            record.repaired = bool(entry.repair)
-            answer, wrong = await _checked(answer, errand.form)
+                return Held(request.key)
+            facts.repaired = bool(entry.repair)
+            answer, wrong = await _checked(answer, request.form)
             if not wrong or entry.repair:
-                return await self._judge(errand, record, answer)
-            await self._threads.again(errand.key, task.id, entry.attempt, wrong)
+                return await self._judge(request, facts, answer)
+            await self._threads.again(request.key, task.id, entry.attempt, wrong)
 
-    async def _errand(self, task: Task, record: Record) -> Errand:
+    async def _request(self, task: Task, facts: TurnFacts) -> Request:
         """Find out what the task wants, from the model, its properties and its assistant's spec."""
         definition = await self._engine.definition(task.process_definition_id)
         activity = definition.activities.get(task.activity_id)
         if activity is None:
             raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
-        record.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
-        record.assistant = activity.properties.get("service.name", "").strip() or record.assistant
+        facts.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
+        facts.assistant = activity.properties.get("service.name", "").strip() or facts.assistant
         wanted = await beside(properties.read, task, activity, definition)
-        record.assistant, record.retries, record.retry_delay = wanted.assistant, wanted.retries, wanted.retry_delay
+        facts.assistant, facts.retries, facts.retry_delay = wanted.assistant, wanted.retries, wanted.retry_delay
         assistant = self._assistants.find(wanted.assistant, wanted.version)
-        record.version = assistant.version
+        facts.version = assistant.version
         schema = await self._schema(task, wanted) or assistant.output_schema
         assistant = replace(assistant, output_schema=schema, timeout=wanted.timeout or assistant.timeout)
-        scope, home = await self._scope(task, wanted)
+        scope, variable = await self._scope(task, wanted)
         key = ThreadKey(self._rules.engine_name, scope, assistant.name, task.tenant_id)
-        record.key = key
-        return Errand(task, activity, wanted, assistant, result.Form.of(wanted, schema), key, home)
+        facts.key = key
+        return Request(task, activity, wanted, assistant, result.Form.of(wanted, schema), key, variable)
 
     async def _schema(self, task: Task, wanted: TaskProperties) -> Mapping[str, Any] | None:
         if not isinstance(wanted.schema, str):
@@ -171,18 +171,18 @@ class Turn:
         place = f"the resource {wanted.schema!r} in property data.output.schema"
         return await beside(properties.parsed_schema, text, place)
 
-    async def _scope(self, task: Task, wanted: TaskProperties) -> tuple[str, Home | None]:
+    async def _scope(self, task: Task, wanted: TaskProperties) -> tuple[str, ThreadVariable | None]:
         """Return the thread's scope, and the variable that keeps the thread, None where nothing needs to."""
         instance = task.process_instance_id
         match wanted.sharing:
             case "instance":
-                return instance, Home(instance, thread_variable_name(wanted.assistant))
+                return instance, ThreadVariable(instance, thread_variable_name(wanted.assistant))
             case "root":
                 root = await self._engine.root_instance(instance)
-                return root, Home(root, thread_variable_name(wanted.assistant))
+                return root, ThreadVariable(root, thread_variable_name(wanted.assistant))
             case "business-key" if task.business_key:
                 name = thread_variable_name(wanted.assistant, by_business_key=True)
-                return SHARED_SCOPE + task.business_key, Home(instance, name, one_of_many=True)
+                return SHARED_SCOPE + task.business_key, ThreadVariable(instance, name, one_of_many=True)
             case "business-key":
                 raise BadDefinition(
                     "property service.thread is 'business-key', but this process instance has no business key; start "
@@ -191,22 +191,22 @@ class Turn:
             case "activity":
                 return TASK_SCOPE + task.id, None
 
-    async def _text(self, errand: Errand, entry: Entered, record: Record) -> str:
+    async def _text(self, request: Request, entry: Entered, facts: TurnFacts) -> str:
         """Put the question together; lets go of the hold if that cannot be."""
         try:
             _check_deaths(entry)
-            self._pauses.check(errand.assistant, errand.task.id)
+            self._pauses.check(request.assistant, request.task.id)
             inputs = await gather(
-                errand.task, errand.activity, errand.wanted, entry.thread, self._engine, self._rules.input_tokens
+                request.task, request.activity, request.wanted, entry.thread, self._engine, self._rules.input_tokens
             )
-            record.left_out = inputs.left_out
+            facts.left_out = inputs.left_out
             return await beside(
                 prompt.text,
-                errand.task,
-                errand.activity,
+                request.task,
+                request.activity,
                 inputs,
                 room=BYTES_PER_TOKEN * self._rules.input_tokens,
-                json_wanted=errand.form.is_json,
+                json_wanted=request.form.is_json,
                 repair=entry.repair,
             )
         except BaseException as exc:
@@ -214,64 +214,62 @@ class Turn:
                 await self._threads.leave(entry.hold, asked=True, trouble=isinstance(exc, Unanswered))
             raise
 
-    async def _answer(self, errand: Errand, text: str, entry: Entered, record: Record) -> Answer | None:
+    async def _answer(self, request: Request, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
         """Find the answer or ask for it; a refusal is weighed before it counts for more than this task."""
         try:
-            answer = await self._asking(errand, text, entry, record).answer()
+            answer = await self._asking(request, text, entry, facts).answer()
         except (AssistantPaused, TurnedAway) as exc:
-            meant = await self._weighed(exc, errand)
+            meant = await self._weighed(exc, request)
             if meant is exc:
                 raise
             raise meant from exc
-        if answer is not None and not record.recovered:
-            self._pauses.answered(errand.assistant, errand.task.id)
+        if answer is not None and not facts.recovered:
+            self._pauses.answered(request.assistant, request.task.id)
         return answer
 
-    async def _weighed(self, refusal: AssistantPaused | TurnedAway, errand: Errand) -> Exception:
+    async def _weighed(self, refusal: AssistantPaused | TurnedAway, request: Request) -> Exception:
         """Say whose refusal this is: the provider's if a probe meets the same, else the assistant's or the task's."""
         if isinstance(refusal, TurnedAway):
             try:
-                await self._models[errand.assistant.provider].ping()
+                await self._models[request.assistant.provider].ping()
             except (ProviderPaused, ProviderAway) as trouble:
                 return trouble
             except Transient as trouble:
                 return ProviderAway(f"{refusal}; a probe fared no better: {trouble}")
-        return self._pauses.refused(errand.assistant, errand.task.id, refusal)
+        return self._pauses.refused(request.assistant, request.task.id, refusal)
 
-    def _asking(self, errand: Errand, text: str, entry: Entered, record: Record) -> Asking:
-        return Asking(
+    def _asking(self, request: Request, text: str, entry: Entered, facts: TurnFacts) -> ThreadTurn:
+        return ThreadTurn(
             engine=self._engine,
             threads=self._threads,
-            model=self._models[errand.assistant.provider],
+            model=self._models[request.assistant.provider],
             rules=self._rules,
             stopping=self._stopping,
-            task=errand.task,
-            activity_name=errand.activity.title,
+            task=request.task,
+            activity_name=request.activity.title,
             text=text,
-            assistant=errand.assistant,
-            home=errand.home,
+            assistant=request.assistant,
+            variable=request.variable,
             entry=entry,
-            record=record,
+            facts=facts,
             store_down=self._store_down,
             recording=self._recording,
             history=self._history,
         )
 
-    async def _judge(self, errand: Errand, record: Record, answer: Answer) -> verdict.Verdict:
+    async def _judge(self, request: Request, facts: TurnFacts, answer: Answer) -> verdict.Verdict:
         """Turn the answer into the result, or into what the task wants for a bad one."""
-        record.answer = answer
-        if record.recovered:
-            metrics.RECOVERED.labels(record.recovered).inc()
+        facts.answer = answer
+        if facts.recovered:
+            metrics.RECOVERED.labels(facts.recovered).inc()
         if answer.outcome is not Outcome.OK:
-            return verdict.on_answer(answer, self.case(errand.task, record), errand.wanted.errors)
-        story = result.Story(
-            record.thread, record.use, record.recovered, record.repaired, record.seconds, record.seed.turns
-        )
+            return verdict.on_answer(answer, self.case(request.task, facts), request.wanted.errors)
+        story = result.Story(facts.thread, facts.use, facts.recovered, facts.repaired, facts.seconds, facts.seed.turns)
         spin = await self._engine.has_spin()
 
         def complete(*, wide: bool) -> verdict.Complete:
-            variables = result.variables(answer, errand.form, errand.assistant, story, spin=spin, wide=wide)
-            return verdict.Complete({}, variables) if errand.form.local else verdict.Complete(variables)
+            variables = result.variables(answer, request.form, request.assistant, story, spin=spin, wide=wide)
+            return verdict.Complete({}, variables) if request.form.local else verdict.Complete(variables)
 
         return replace(complete(wide=False), wider=lambda: complete(wide=True))
 

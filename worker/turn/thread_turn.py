@@ -32,8 +32,8 @@ from worker.ports.turn import Engine, History, Threads
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
-from worker.turn.call import LANDING_TIME, Calling
-from worker.turn.facts import Record, Rules
+from worker.turn.call import LANDING_TIME, Call
+from worker.turn.facts import Rules, TurnFacts
 
 SNAPSHOT_SECONDS = 2.0
 """How long the variables that came with a task are trusted to know the instance's thread."""
@@ -55,20 +55,20 @@ OUTAGE = (ProviderAway, ProviderPaused, AssistantPaused)
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class ThreadVariable:
     """The process variable that knows the thread should Redis forget it.
 
     `one_of_many`: other instances share the thread, and each has a variable of its own.
     """
 
     process_instance_id: str
-    variable: str
+    name: str
     one_of_many: bool = False
 
 
 @dataclass(slots=True)
-class Asking:
-    """One attempt's time under the hold. Without a home the thread is this task's alone, and nothing else keeps it."""
+class ThreadTurn:
+    """One attempt's time under the hold. Without a variable the thread is this task's alone."""
 
     engine: Engine
     threads: Threads
@@ -79,27 +79,27 @@ class Asking:
     activity_name: str
     text: str
     assistant: Assistant
-    home: Home | None
+    variable: ThreadVariable | None
     entry: Entered
-    record: Record
+    facts: TurnFacts
     store_down: Callable[[Exception], None]
     recording: Recording | None
     history: History | None
     bound: Thread | None = field(init=False)
-    calling: Calling = field(init=False)
+    call: Call = field(init=False)
     intended: bool = False
 
     def __post_init__(self) -> None:
         """Start from what the map says, and with the question that this attempt would put."""
         self.bound = self.entry.thread
-        self.calling = Calling(
+        self.call = Call(
             self.threads,
             self.model,
             self.entry.hold,
             self.entry.attempt,
             Question(self.text, ref(self.entry.hold.key, self.task.id, self.entry.attempt)),
             self.assistant,
-            self.record,
+            self.facts,
             self.entry.asked,
         )
 
@@ -112,7 +112,7 @@ class Asking:
             try:
                 answer = await self._find_or_ask()
             except BaseException as exc:
-                await self.calling.end(exc)
+                await self.call.end(exc)
                 await self._leave(exc)
                 raise
             if answer is None:
@@ -120,8 +120,8 @@ class Asking:
             return answer
 
     async def _leave(self, cause: BaseException | None) -> None:
-        ours_may_run = self.calling.run is not None or (self.intended and not isinstance(cause, NOT_RUN))
-        asked = ours_may_run or self.calling.earlier is not None
+        ours_may_run = self.call.run is not None or (self.intended and not isinstance(cause, NOT_RUN))
+        asked = ours_may_run or self.call.earlier is not None
         with suppress(StoreDown):  # then the hold runs out by itself
             trouble = isinstance(cause, TROUBLE) and not isinstance(cause, OUTAGE)
             await self.threads.leave(self.entry.hold, asked=asked, trouble=trouble)
@@ -130,16 +130,16 @@ class Asking:
         thread, gone = await self._known_thread()
         if thread is not None and self._must_look():
             try:
-                found = await self.calling.resume(thread) or await self._look(thread)
+                found = await self.call.resume(thread) or await self._look(thread)
             except ThreadGone:
                 thread, gone = None, thread
             else:
                 if found is not None:
-                    self.record.recovered = self.record.recovered or "thread"
+                    self.facts.recovered = self.facts.recovered or "thread"
                     return await self._keep(replace(found, thread=thread), published=self.entry.published)
-                self.calling.let_earlier_end()
+                self.call.let_earlier_end()
         if thread is not None:
-            if self.record.use == "adopted" and not await self._bind(thread):
+            if self.facts.use == "adopted" and not await self._bind(thread):
                 return None
             try:
                 return await self._ask(thread)
@@ -149,7 +149,7 @@ class Asking:
         return None if thread is None else await self._ask(thread)
 
     def _must_look(self) -> bool:
-        return self.rules.strict or self.entry.asked is not None or self.record.use == "adopted"
+        return self.rules.strict or self.entry.asked is not None or self.facts.use == "adopted"
 
     async def _known_thread(self) -> tuple[Thread | None, Thread | None]:
         """Return the thread by the map or else by the process variable, and one that is known to be gone."""
@@ -171,22 +171,22 @@ class Asking:
         if any(owner.get(name) != value for name, value in expected.items()):
             log.warning(Event.THREAD_VARIABLE_REJECTED, reason="the conversation belongs to somebody else")
             return None, None
-        self.record.use = "adopted"
+        self.facts.use = "adopted"
         return await self.model.seen(thread), None
 
     async def _variable(self) -> Variable | None:
         """Return the thread variable; anew if the task waited, as one beside it may have written it meanwhile."""
-        if self.home is None:
+        if self.variable is None:
             return None
         fresh = monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS
-        if fresh and self.home.process_instance_id == self.task.process_instance_id:
-            return self.task.variables.get(self.home.variable)
-        return await self.engine.variable(self.home.process_instance_id, self.home.variable)
+        if fresh and self.variable.process_instance_id == self.task.process_instance_id:
+            return self.task.variables.get(self.variable.name)
+        return await self.engine.variable(self.variable.process_instance_id, self.variable.name)
 
     async def _look(self, thread: Thread) -> Answer | None:
-        self.record.thread = thread
-        with self.record.phase("look"):
-            return await self.model.look(thread, self.calling.question.ref, deep=self.entry.asked is not None)
+        self.facts.thread = thread
+        with self.facts.phase("look"):
+            return await self.model.look(thread, self.call.question.ref, deep=self.entry.asked is not None)
 
     async def _create(self, gone: Thread | None) -> Thread | None:
         """Create and bind a thread; None if the hold was lost, and then the new conversation is deleted again."""
@@ -195,7 +195,7 @@ class Asking:
         if gone is not None:
             metadata["replaces"] = gone.id
         try:
-            with self.record.phase("create"):
+            with self.facts.phase("create"):
                 seed = Seed() if gone is None or self.history is None else await self.history.seed(self.entry.hold.key)
                 thread, seed = await self._create_with(metadata, generation, seed)
             bound = await self._bind(thread)
@@ -205,8 +205,8 @@ class Asking:
         if not bound:
             await self._discard(thread, seed)
             return None
-        self.record.use = "created" if gone is None else "recreated"
-        self.record.seed = seed
+        self.facts.use = "created" if gone is None else "recreated"
+        self.facts.seed = seed
         return thread
 
     async def _bind(self, thread: Thread) -> bool:
@@ -236,18 +236,18 @@ class Asking:
 
     async def _ask(self, thread: Thread) -> Answer | None:
         """Note the intent, ask, and keep the answer; the thread variable is written meanwhile."""
-        self.record.thread = thread
+        self.facts.thread = thread
         if self.stopping():
             raise Stopping("the worker is stopping")
         if not await self.threads.intend(self.entry.hold, self.entry.attempt, self.assistant.timeout + LANDING_TIME):
             self._hold_lost()
             return None
         self.intended = True
-        metrics.THREADS.labels(self.record.use).inc()
-        if self.home is None or self._is_published(self.home, thread):
-            return await self._keep(await self.calling.call(thread), published=True)
-        async with _beside(self._publish(self.home, thread), f"publish for {self.task.id}") as publishing:
-            answer = await self.calling.call(thread)
+        metrics.THREADS.labels(self.facts.use).inc()
+        if self.variable is None or self._is_published(self.variable, thread):
+            return await self._keep(await self.call.call(thread), published=True)
+        async with _beside(self._publish(self.variable, thread), f"publish for {self.task.id}") as publishing:
+            answer = await self.call.call(thread)
             await asyncio.wait({publishing}, timeout=PUBLISH_PATIENCE_SECONDS)
             published = publishing.done() and publishing.exception() is None and publishing.result()
             return await self._keep(answer, published=published)
@@ -258,7 +258,7 @@ class Asking:
             answer = replace(answer, thread=await self.model.seen(answer.thread))
         exchange = None if self.recording is None else self._exchange(answer)
         try:
-            with self.record.phase("answer"):
+            with self.facts.phase("answer"):
                 kept = await self.threads.answer(
                     self.entry.hold, self.entry.attempt, answer, published=published, exchange=exchange
                 )
@@ -274,7 +274,7 @@ class Asking:
     def _exchange(self, answer: Answer) -> Exchange:
         """Say what the transcript is to have of this. The times are for the case that Redis does not set its own."""
         task, now = self.task, datetime.now(UTC)
-        seconds = self.record.seconds.get("model")
+        seconds = self.facts.seconds.get("model")
         return Exchange(
             key=self.entry.hold.key,
             task_id=task.id,
@@ -298,25 +298,25 @@ class Asking:
             model=answer.model,
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
-            use=self.record.use,
-            recovered=self.record.recovered,
+            use=self.facts.use,
+            recovered=self.facts.recovered,
             repaired=bool(self.entry.repair),
             seconds=seconds,
             asked_at=now - timedelta(seconds=seconds or 0),
             answered_at=now,
         )
 
-    def _is_published(self, home: Home, thread: Thread) -> bool:
-        if self.record.use == "adopted":
+    def _is_published(self, variable: ThreadVariable, thread: Thread) -> bool:
+        if self.facts.use == "adopted":
             return True
-        if home.one_of_many:
-            return result.read_thread_variable(self.task.variables.get(home.variable)) == thread
-        return self.record.use == "reused" and self.entry.published
+        if variable.one_of_many:
+            return result.read_thread_variable(self.task.variables.get(variable.name)) == thread
+        return self.facts.use == "reused" and self.entry.published
 
-    async def _publish(self, home: Home, thread: Thread) -> bool:
+    async def _publish(self, variable: ThreadVariable, thread: Thread) -> bool:
         """Write the thread variable; a failure costs nothing while Redis lives, and the next turn tries again."""
         try:
-            await self.engine.set_variable(home.process_instance_id, home.variable, result.thread_variable(thread))
+            await self.engine.set_variable(variable.process_instance_id, variable.name, result.thread_variable(thread))
         except WorkerError as exc:
             log.warning(Event.THREAD_VARIABLE_NOT_WRITTEN, thread_id=thread.id, reason=str(exc))
             return False

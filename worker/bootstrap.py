@@ -14,8 +14,8 @@ import structlog
 
 from worker import assistants, failpoints
 from worker.accounts.account import Account
-from worker.accounts.anchored import AnchoredModel, AnchoredProvider
-from worker.ending import Eraser, Keeper, Outside, Policy
+from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
+from worker.ending import EndingPorts, Eraser, Keeper, Policy
 from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
 from worker.errors import Permanent
 from worker.loop.delivery import Delivery
@@ -27,10 +27,10 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.ending import Archive
-from worker.ports.transcript import Conversations, Transcript
-from worker.ports.turn import Model, Topics
-from worker.providers import OpenAIModel
-from worker.redis import RedisAnchors, RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
+from worker.ports.transcript import TranscriptReader, TranscriptWriter
+from worker.ports.turn import Provider, Topics
+from worker.providers import OpenAIProvider
+from worker.redis import RedisAnchors, RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
 from worker.settings import Settings
 from worker.telemetry.logs import Event, trace
 from worker.turn.facts import Rules
@@ -52,15 +52,15 @@ class Adapters:
 
     engine: RestEngine
     threads: RedisThreads
-    model: Model
-    provider: Archive
+    provider: Provider
+    archive: Archive
     account: Account
     outbox: RedisOutbox
     instances: RestInstances
-    census: RedisCensus
-    ledger: RedisLedger
-    transcript: Transcript | None = None
-    conversations: Conversations | None = None
+    index: RedisThreadIndex
+    orders: RedisOrders
+    transcript: TranscriptWriter | None = None
+    conversations: TranscriptReader | None = None
 
 
 def worker_id() -> str:
@@ -77,19 +77,19 @@ async def connect(settings: Settings, *, reads_only: bool = False) -> AsyncItera
             open_redis(url, connections=min(2 * settings.max_tasks + 2, 64), ca_file=settings.redis_ca_file)
         )
         engine = await stack.enter_async_context(_open_engine(settings))
-        model = await stack.enter_async_context(_open_model(settings))
+        provider = await stack.enter_async_context(_open_provider(settings))
         mine = {"prefix": settings.redis_prefix, "engine": settings.engine_name}
         anchors = RedisAnchors(redis, **mine, provider=PROVIDER)
         adapters = Adapters(
             engine=engine,
             threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),
-            model=model,
-            provider=model,
-            account=Account(model, anchors, None, settings.engine_name),
+            provider=provider,
+            archive=provider,
+            account=Account(provider, anchors, None, settings.engine_name),
             outbox=RedisOutbox(redis, **mine),
             instances=engine.instances,
-            census=RedisCensus(redis, **mine, lease=settings.lock, keep=settings.thread_life),
-            ledger=RedisLedger(redis, **mine),
+            index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
+            orders=RedisOrders(redis, **mine),
         )
         if settings.keeps_transcript:
             adapters = await _with_transcript(adapters, anchors, settings, stack, reads_only=reads_only)
@@ -106,15 +106,15 @@ async def _with_transcript(
     copies = transcript.SqlAnchors(database, engine=settings.engine_name, provider=PROVIDER)
     return replace(
         adapters,
-        account=Account(adapters.model, anchors, copies, settings.engine_name),
-        transcript=transcript.SqlTranscript(database),
-        conversations=transcript.SqlConversations(database, engine=settings.engine_name),
+        account=Account(adapters.provider, anchors, copies, settings.engine_name),
+        transcript=transcript.SqlTranscriptWriter(database),
+        conversations=transcript.SqlTranscriptReader(database, engine=settings.engine_name),
     )
 
 
 def _serve_api(
     settings: Settings,
-    conversations: Conversations,
+    conversations: TranscriptReader,
     engine: RestEngine,
     eraser: Eraser,
     left_out: Callable[[], list[str]],
@@ -135,14 +135,14 @@ def _serve_api(
     return api.serve(served, settings.api_host, settings.api_port)
 
 
-def outside(settings: Settings, adapters: Adapters) -> Outside:
+def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
     """Pick what the end of conversations needs."""
-    return Outside(
+    return EndingPorts(
         engine_name=settings.engine_name,
-        census=adapters.census,
-        ledger=adapters.ledger,
+        index=adapters.index,
+        orders=adapters.orders,
         instances=adapters.instances,
-        provider=AnchoredProvider(adapters.provider, adapters.account),
+        provider=AnchoredEnding(adapters.archive, adapters.account),
         transcript=adapters.transcript,
         conversations=adapters.conversations,
     )
@@ -193,16 +193,16 @@ async def work(
         if adapters.conversations is not None:
             history = History(adapters.conversations, settings.seed_tokens)
             api_port = await stack.enter_async_context(
-                _serve_api(settings, adapters.conversations, engine, Eraser(outside(settings, adapters)), left_out)
+                _serve_api(settings, adapters.conversations, engine, Eraser(ending_ports(settings, adapters)), left_out)
             )
-        await stack.enter_async_context(Keeper(outside(settings, adapters), policy(settings)))
+        await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
         handler = TaskHandler(
             Leases(engine, settings.lock, partial(dependencies.down, "engine")),
             slots,
             Turn(
                 engine,
                 threads,
-                {PROVIDER: AnchoredModel(adapters.model, adapters.account)},
+                {PROVIDER: AnchoredProvider(adapters.provider, adapters.account)},
                 specs,
                 rules(settings),
                 stopping.is_set,
@@ -267,9 +267,9 @@ def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
     return RestEngine.open(connection)
 
 
-def _open_model(settings: Settings) -> AbstractAsyncContextManager[OpenAIModel]:
+def _open_provider(settings: Settings) -> AbstractAsyncContextManager[OpenAIProvider]:
     key = settings.openai_api_key
-    return OpenAIModel.open(key.get_secret_value() if key else None, settings.openai_base_url)
+    return OpenAIProvider.open(key.get_secret_value() if key else None, settings.openai_base_url)
 
 
 def _topics(settings: Settings, engine: RestEngine) -> Topics:

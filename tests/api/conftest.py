@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.client import OPERATOR, TOKENS, VIEWER, Api
 from tests.records import exchange, key
-from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web.api import Access, app, serve
 
 KEYS = {
@@ -26,9 +26,9 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def transcript(database: Database) -> SqlTranscript:
+async def transcript(database: Database) -> SqlTranscriptWriter:
     """Three conversations of two exchanges each: an instance's, a tenant's, and one that is shared."""
-    transcript = SqlTranscript(database)
+    transcript = SqlTranscriptWriter(database)
     for place, (name, thread) in enumerate(KEYS.items()):
         for number in (1, 2):
             said = exchange(10 * place + number, thread, process_instance_id=f"instance-{name}")
@@ -43,10 +43,10 @@ def errors() -> list[Exception]:
 
 
 @pytest.fixture
-async def api(database: Database, transcript: SqlTranscript, errors: list[Exception]) -> AsyncIterator[Api]:
+async def api(database: Database, transcript: SqlTranscriptWriter, errors: list[Exception]) -> AsyncIterator[Api]:
     """The API, asked as an operator unless a test says otherwise."""
     await transcript.ping()
-    application = app(SqlConversations(database), Access.of(TOKENS), report=errors.append)
+    application = app(SqlTranscriptReader(database), Access.of(TOKENS), report=errors.append)
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))

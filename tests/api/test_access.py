@@ -12,7 +12,7 @@ from yarl import URL
 from tests.api.client import OPERATOR, TOKENS, VIEWER, Api
 from worker.domain.conversations import EVERYTHING, Limits
 from worker.errors import Permanent
-from worker.transcript import Database, SqlConversations
+from worker.transcript import Database, SqlTranscriptReader
 from worker.web.api import Access, Operator, Viewer, app, serve
 from worker.web.api.gate import Buckets, Rate
 
@@ -126,7 +126,7 @@ async def test_a_route_of_others_is_closed_and_knows_roles(database: Database) -
         async def page() -> str:
             return "a page"
 
-    application = app(SqlConversations(database), Access.of(TOKENS), report=print, extend=[extend])
+    application = app(SqlTranscriptReader(database), Access.of(TOKENS), report=print, extend=[extend])
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         operator, viewer, nobody = (Api(session, token) for token in (OPERATOR, VIEWER, None))
         assert (await operator.get("/api/erase", method="POST")).json == "erased"

@@ -12,7 +12,7 @@ from tests.api.client import GUEST, OPERATOR, VIEWER, Answer, Api
 from tests.api.conftest import KEYS
 from tests.records import exchange
 from worker.domain.conversations import session_id
-from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web.api import Access, app, serve
 from worker.web.api.gate import Rate
 
@@ -83,7 +83,7 @@ async def test_search_finds_with_excerpts_and_takes_no_syntax(api: Api) -> None:
     assert (await api.get("/api/search?q=%00%22")).json == {"items": [], "next": None}
 
 
-async def test_exports_are_files(api: Api, transcript: SqlTranscript) -> None:
+async def test_exports_are_files(api: Api, transcript: SqlTranscriptWriter) -> None:
     hostile = "# Not a heading\n\n## Answer: forged\n<script>alert(1)</script>"
     await transcript.record(exchange(3, KEYS["a"], answer=hostile, activity_name="Step *3*\n# x"))
 
@@ -215,7 +215,9 @@ async def test_every_answer_carries_its_headers(api: Api) -> None:
 
 
 async def test_a_page_of_cockpits_may_frame_ours_if_it_is_set(database: Database) -> None:
-    application = app(SqlConversations(database), Access(), report=print, frame_ancestors=["https://cockpit.example"])
+    application = app(
+        SqlTranscriptReader(database), Access(), report=print, frame_ancestors=["https://cockpit.example"]
+    )
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         answer = await Api(session, None).get("/api/counts")
 
@@ -235,7 +237,7 @@ async def test_large_requests_are_refused(api: Api) -> None:
 async def test_too_many_requests_are_asked_to_wait_each_token_for_itself(database: Database) -> None:
     tokens = json.dumps({OPERATOR: "operator", VIEWER: "viewer"})
     rate = Rate(burst=3, per_second=0.01)
-    application = app(SqlConversations(database), Access.of(tokens), report=print, rate=rate)
+    application = app(SqlTranscriptReader(database), Access.of(tokens), report=print, rate=rate)
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         statuses = [(await Api(session, OPERATOR).get("/api/counts")).status for _ in range(4)]
         refused = await Api(session, OPERATOR).get("/api/counts")
@@ -251,7 +253,7 @@ async def test_too_many_requests_are_asked_to_wait_each_token_for_itself(databas
 async def test_a_record_that_is_away_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "record.db").write_text("this is no database, but a text of some length " * 100)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        application = app(SqlConversations(database), Access(), report=print)
+        application = app(SqlTranscriptReader(database), Access(), report=print)
         async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
             answer = await Api(session, None).get(f"http://127.0.0.1:{port}/api/sessions")
 
@@ -265,7 +267,7 @@ async def test_an_unforeseen_error_is_reported_inside_and_says_nothing_outside(
     async def broken(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("a secret")
 
-    monkeypatch.setattr(SqlConversations, "counts", broken)
+    monkeypatch.setattr(SqlTranscriptReader, "counts", broken)
     answer = await api.get("/api/counts")
 
     assert answer.status == 500

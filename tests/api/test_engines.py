@@ -14,7 +14,7 @@ from tests.records import exchange, key
 from worker.domain.conversations import Subject
 from worker.domain.endings import Receipt
 from worker.domain.threads import ThreadKey
-from worker.transcript import Database, SqlConversations, SqlTranscript
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, app, erasing, serve
 
 SOUTH = "south-0123456789abcdef"
@@ -35,7 +35,7 @@ class Recorded:
         return Receipt("4711", subject.engine, subject.instance, subject.business_key, AT, completed_at=AT)
 
 
-async def spoken(transcript: SqlTranscript, thread: ThreadKey, number: int) -> None:
+async def spoken(transcript: SqlTranscriptWriter, thread: ThreadKey, number: int) -> None:
     """Say something with a word of its own: local1, elsewhere2 …"""
     where = "local" if thread.engine == "default" else "elsewhere"
     said = f"{where}{number}"
@@ -45,9 +45,9 @@ async def spoken(transcript: SqlTranscript, thread: ThreadKey, number: int) -> N
 
 
 @pytest.fixture
-async def two(database: Database) -> SqlTranscript:
+async def two(database: Database) -> SqlTranscriptWriter:
     """Instance 42 of each engine, each of a tenant of its own."""
-    transcript = SqlTranscript(database)
+    transcript = SqlTranscriptWriter(database)
     for number in (1, 2):
         await spoken(transcript, HERE, number)
         await spoken(transcript, ELSEWHERE, number)
@@ -60,10 +60,10 @@ def eraser() -> Recorded:
 
 
 @pytest.fixture
-async def worker(database: Database, two: SqlTranscript, eraser: Recorded) -> AsyncIterator[Api]:
+async def worker(database: Database, two: SqlTranscriptWriter, eraser: Recorded) -> AsyncIterator[Api]:
     """The API of the worker of the engine `default`."""
     await two.ping()
-    conversations, crashed = SqlConversations(database, engine="default"), list[Exception]()
+    conversations, crashed = SqlTranscriptReader(database, engine="default"), list[Exception]()
     route = erasing(eraser, conversations, "default")  # type: ignore[arg-type]  # the same method
     application = app(conversations, Access.of(TOKENS), report=crashed.append, extend=[route])
     async with AsyncExitStack() as stack:
@@ -118,10 +118,10 @@ async def test_a_tenants_token_does_not_erase_the_namesake_of_its_instance(worke
     assert eraser.orders == []
 
 
-async def test_an_unbound_reader_does_not_lead_an_order_astray(database: Database, two: SqlTranscript) -> None:
+async def test_an_unbound_reader_does_not_lead_an_order_astray(database: Database, two: SqlTranscriptWriter) -> None:
     eraser = Recorded()
     await two.ping()
-    conversations = SqlConversations(database)  # of all engines
+    conversations = SqlTranscriptReader(database)  # of all engines
     route = erasing(eraser, conversations, "default")  # type: ignore[arg-type]  # the same method
     application = app(conversations, Access.of(TOKENS), report=print, extend=[route])
     async with AsyncExitStack() as stack:
@@ -131,7 +131,7 @@ async def test_an_unbound_reader_does_not_lead_an_order_astray(database: Databas
     assert (answer.status, eraser.orders) == (404, [])
 
 
-async def test_an_order_of_a_tenants_token_says_whose(worker: Api, two: SqlTranscript, eraser: Recorded) -> None:
+async def test_an_order_of_a_tenants_token_says_whose(worker: Api, two: SqlTranscriptWriter, eraser: Recorded) -> None:
     """A process of another tenant may have spoken on a thread that is named after its caller."""
     await spoken(two, key("42", tenant="south", assistant="critic"), 3)
 

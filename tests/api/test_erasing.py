@@ -14,7 +14,7 @@ from worker.domain.conversations import Subject
 from worker.domain.endings import Receipt, Status, Step, Store
 from worker.ending import StillRuns
 from worker.errors import EngineDown
-from worker.transcript import Database, SqlConversations, SqlTranscript
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, app, erasing, serve
 
 NORTH = "north-0123456789abcdef"
@@ -56,9 +56,9 @@ def eraser() -> Recorded:
 
 
 @pytest.fixture
-async def erase(database: Database, transcript: SqlTranscript, eraser: Recorded) -> AsyncIterator[Any]:
+async def erase(database: Database, transcript: SqlTranscriptWriter, eraser: Recorded) -> AsyncIterator[Any]:
     await transcript.ping()
-    conversations, crashed = SqlConversations(database), list[Exception]()
+    conversations, crashed = SqlTranscriptReader(database), list[Exception]()
     route = erasing(eraser, conversations, "default")  # type: ignore[arg-type]  # the same method
     application = app(conversations, Access.of(TOKENS), report=crashed.append, extend=[route])
     async with AsyncExitStack() as stack:

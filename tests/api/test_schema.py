@@ -11,7 +11,7 @@ from tests.api.client import OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
 from tests.records import exchange
 from worker.domain.conversations import session_id
-from worker.transcript import SqlConversations, SqlTranscript, open_database
+from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web.api import Access, app
 from worker.web.api.gate import Rate
 
@@ -28,7 +28,7 @@ class FreshConversations:
         async def call(*arguments: Any, **options: Any) -> Any:
             async with open_database(self._url) as database:
                 database._ready = True  # when it was filled
-                return await getattr(SqlConversations(database), name)(*arguments, **options)
+                return await getattr(SqlTranscriptReader(database), name)(*arguments, **options)
 
         return call
 
@@ -36,7 +36,7 @@ class FreshConversations:
 async def fill(url: str) -> None:
     async with open_database(url) as database:
         for name, thread in KEYS.items():
-            await SqlTranscript(database).record(exchange(1, thread, process_instance_id=f"instance-{name}"))
+            await SqlTranscriptWriter(database).record(exchange(1, thread, process_instance_id=f"instance-{name}"))
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ PROVIDER_CALLS = ("create_thread", "metadata", "look", "ask", "start", "follow",
 
 
 class InProcessModel:
-    """Implements `ports.Model` without a server: every turn takes `seconds`, everything else no time."""
+    """Implements `ports.turn.Provider` without a server: every turn takes `seconds`, everything else no time."""
 
     refuses_overlap = True
 
@@ -86,7 +86,7 @@ class InProcessModel:
 def _with_model(adapters: Adapters, model: InProcessModel) -> Adapters:
     """Put another provider in the place of the real one, whose account it has too."""
     known = adapters.account
-    return replace(adapters, model=model, account=Account(model, known._first, known._second, known._engine))
+    return replace(adapters, provider=model, account=Account(model, known._first, known._second, known._engine))
 
 
 def watch(adapters: Adapters, meter: Meter) -> None:
@@ -110,7 +110,9 @@ def watch(adapters: Adapters, meter: Meter) -> None:
 
     _replace(transport, send=counted_send)
     _replace(engine, fetch=noted_fetch)
-    _replace(adapters.model, **{name: _timed(getattr(adapters.model, name), name, meter) for name in PROVIDER_CALLS})
+    _replace(
+        adapters.provider, **{name: _timed(getattr(adapters.provider, name), name, meter) for name in PROVIDER_CALLS}
+    )
 
 
 def _timed(call: Any, name: str, meter: Meter) -> Any:

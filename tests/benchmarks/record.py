@@ -24,7 +24,7 @@ from tests.records import exchange, key
 from worker.demo.processes import HOST
 from worker.demo.servers import PostgreSQL
 from worker.domain.conversations import Exchange
-from worker.transcript import Database, SqlTranscript, open_database
+from worker.transcript import Database, SqlTranscriptWriter, open_database
 from worker.transcript.rows import message_rows, session_row
 from worker.transcript.tables import messages, sessions
 
@@ -51,7 +51,7 @@ def exchanges(total: int) -> Iterator[Exchange]:
 
 async def fill(database: Database, total: int) -> None:
     """Write the rows that the recording writes, many in a transaction."""
-    await SqlTranscript(database).ping()
+    await SqlTranscriptWriter(database).ping()
     known = set[str]()
     batch: list[Exchange] = []
     for each in exchanges(total):

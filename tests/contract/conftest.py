@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from tests.contract.questions import KEY
 from worker.demo.model import ModelServer
 from worker.demo.redis_cluster import SentinelValkey, ValkeyCluster
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,14 +29,14 @@ async def server() -> AsyncIterator[ModelServer]:
 
 
 @pytest.fixture
-async def model(server: ModelServer) -> AsyncIterator[OpenAIModel]:
+async def model(server: ModelServer) -> AsyncIterator[OpenAIProvider]:
     """The port on it."""
-    async with OpenAIModel.open(KEY, server.base_url) as model:
+    async with OpenAIProvider.open(KEY, server.base_url) as model:
         yield model
 
 
 @pytest.fixture
-async def thread(model: OpenAIModel) -> str:
+async def thread(model: OpenAIProvider) -> str:
     """An empty conversation."""
     return await model.create_thread({})
 

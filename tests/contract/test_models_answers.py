@@ -11,19 +11,19 @@ from tests.waiting import wait_until
 from worker.demo.model import ModelServer
 from worker.domain.threads import Answer, Outcome
 from worker.errors import ModelUnknown, ProviderPaused, ThreadGone, ThreadLocked
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 
 Counted = Callable[[str, str], float]
 
 
-async def asked(model: OpenAIModel, thread: str) -> tuple[Answer, Answer | None]:
+async def asked(model: OpenAIProvider, thread: str) -> tuple[Answer, Answer | None]:
     """Ask, and look for the answer afterwards."""
     put = question()
     return await model.ask(thread, put, assistant()), await model.look(thread, put.ref)
 
 
 async def test_turn_sends_what_the_assistant_says_and_nothing_else(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     put = question("Why?")
     await model.ask(thread, put, assistant())
@@ -38,7 +38,7 @@ async def test_turn_sends_what_the_assistant_says_and_nothing_else(
 
 
 async def test_turn_sends_temperature_limit_and_schema_where_they_are_set(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     await model.ask(thread, question(), assistant(temperature=0.0, max_output_tokens=400, output_schema=schema))
@@ -48,7 +48,7 @@ async def test_turn_sends_temperature_limit_and_schema_where_they_are_set(
     assert body["text"] == {"format": {"type": "json_schema", "name": "answer", "schema": schema}}
 
 
-async def test_turn_sees_the_turns_before_it(model: OpenAIModel, server: ModelServer, thread: str) -> None:
+async def test_turn_sees_the_turns_before_it(model: OpenAIProvider, server: ModelServer, thread: str) -> None:
     for _ in range(3):
         await model.ask(thread, question(), assistant())
 
@@ -72,7 +72,7 @@ async def test_turn_sees_the_turns_before_it(model: OpenAIModel, server: ModelSe
     ],
 )
 async def test_every_kind_of_response_has_its_outcome(
-    model: OpenAIModel,
+    model: OpenAIProvider,
     server: ModelServer,
     thread: str,
     counted: Counted,
@@ -104,7 +104,7 @@ async def test_every_kind_of_response_has_its_outcome(
     ],
 )
 async def test_look_reads_the_same_text_as_the_response_brought(
-    model: OpenAIModel, server: ModelServer, thread: str, found_as: Outcome, fault: dict[str, Any]
+    model: OpenAIProvider, server: ModelServer, thread: str, found_as: Outcome, fault: dict[str, Any]
 ) -> None:
     server.fault("responses.create", answer="one two three four", **fault)
 
@@ -115,7 +115,7 @@ async def test_look_reads_the_same_text_as_the_response_brought(
 
 
 async def test_parts_of_a_message_join_with_nothing_between_and_messages_with_a_blank_line(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     server.answer(".", "abcdef")
     server.fault("responses.create", outcome={"name": "parts", "count": 3})
@@ -126,7 +126,7 @@ async def test_parts_of_a_message_join_with_nothing_between_and_messages_with_a_
 
 
 async def test_answer_holds_the_text_of_this_response_only(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     server.fault("responses.create", answer="first")
     server.fault("responses.create", answer="second")
@@ -135,7 +135,7 @@ async def test_answer_holds_the_text_of_this_response_only(
 
 
 async def test_tokens_are_counted_by_direction(
-    model: OpenAIModel, server: ModelServer, thread: str, counted: Counted
+    model: OpenAIProvider, server: ModelServer, thread: str, counted: Counted
 ) -> None:
     answer = await model.ask(thread, question(), assistant())
 
@@ -146,7 +146,7 @@ async def test_tokens_are_counted_by_direction(
 
 @pytest.mark.parametrize("code", ["server_error", "rate_limit_exceeded", "vector_store_timeout"])
 async def test_response_that_failed_by_the_server_is_no_answer(
-    model: OpenAIModel, server: ModelServer, thread: str, code: str
+    model: OpenAIProvider, server: ModelServer, thread: str, code: str
 ) -> None:
     server.fault("responses.create", outcome={"name": "failed", "code": code})
 
@@ -155,7 +155,7 @@ async def test_response_that_failed_by_the_server_is_no_answer(
 
 
 async def test_response_that_failed_for_want_of_quota_pauses(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     server.fault("responses.create", outcome={"name": "failed", "code": "insufficient_quota"})
 
@@ -165,7 +165,7 @@ async def test_response_that_failed_for_want_of_quota_pauses(
 
 @pytest.mark.parametrize("status", ["queued", "in_progress", "cancelled", "something_new"])
 async def test_response_that_is_not_complete_is_unknown(
-    model: OpenAIModel, server: ModelServer, thread: str, status: str
+    model: OpenAIProvider, server: ModelServer, thread: str, status: str
 ) -> None:
     server.fault("responses.create", reply={"status": 200, "json": {"id": "resp_1", "status": status, "output": []}})
 
@@ -174,7 +174,7 @@ async def test_response_that_is_not_complete_is_unknown(
 
 
 async def test_second_turn_at_the_same_time_is_refused_and_then_found(
-    model: OpenAIModel, server: ModelServer, thread: str, counted: Counted
+    model: OpenAIProvider, server: ModelServer, thread: str, counted: Counted
 ) -> None:
     server.fault("responses.create", hold="gate")
     first = question()
@@ -194,7 +194,7 @@ async def test_second_turn_at_the_same_time_is_refused_and_then_found(
 
 
 async def test_turn_whose_caller_left_is_found_on_the_thread_later(
-    model: OpenAIModel, server: ModelServer, thread: str, counted: Counted
+    model: OpenAIProvider, server: ModelServer, thread: str, counted: Counted
 ) -> None:
     server.fault("responses.create", hold="gate")
     put = question()
@@ -212,7 +212,7 @@ async def test_turn_whose_caller_left_is_found_on_the_thread_later(
 
 
 async def test_thread_of_the_assistants_api_is_gone_without_a_question(
-    model: OpenAIModel, server: ModelServer, counted: Counted
+    model: OpenAIProvider, server: ModelServer, counted: Counted
 ) -> None:
     with pytest.raises(ThreadGone, match="Assistants API"):
         await model.metadata("thread_abc")
@@ -227,7 +227,7 @@ async def test_thread_of_the_assistants_api_is_gone_without_a_question(
 
 
 async def test_look_reads_20_items_and_100_when_it_has_to_be_sure(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     first = question()
     answer = await model.ask(thread, first, assistant())

@@ -12,7 +12,7 @@ from tests.waiting import wait_until
 from worker.demo.model import ModelServer
 from worker.domain.threads import Outcome
 from worker.errors import ModelDown, ModelUnknown, ProviderPaused, ThreadGone, ThreadLocked
-from worker.providers import OpenAIModel, openai
+from worker.providers import OpenAIProvider, openai
 
 Counted = Callable[[str, str], float]
 NO_TIME = timedelta(0)
@@ -25,14 +25,14 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openai, "LONGEST_PAUSE_SECONDS", 0.05)
 
 
-async def begun(model: OpenAIModel, server: ModelServer, thread: str, **fault: Any) -> str:
+async def begun(model: OpenAIProvider, server: ModelServer, thread: str, **fault: Any) -> str:
     """Start a turn that this fault spoils and return its response id."""
     server.fault("responses.create", **fault)
     return await model.start(thread, question(), assistant())
 
 
 async def test_start_asks_for_a_stored_response_in_the_background_and_otherwise_as_ask_does(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     put = question()
     await model.follow(await model.start(thread, put, assistant()), LONG)
@@ -43,7 +43,7 @@ async def test_start_asks_for_a_stored_response_in_the_background_and_otherwise_
 
 
 async def test_answer_comes_when_the_run_has_ended(
-    model: OpenAIModel, server: ModelServer, thread: str, counted: Counted
+    model: OpenAIProvider, server: ModelServer, thread: str, counted: Counted
 ) -> None:
     run = await begun(model, server, thread, hold="gate", answer="At last.")
     following = asyncio.create_task(model.follow(run, LONG), name="follow")
@@ -59,7 +59,7 @@ async def test_answer_comes_when_the_run_has_ended(
 
 
 async def test_pauses_grow_to_a_limit(
-    model: OpenAIModel, server: ModelServer, thread: str, monkeypatch: pytest.MonkeyPatch
+    model: OpenAIProvider, server: ModelServer, thread: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
     monkeypatch.setattr("worker.providers.openai.random.uniform", lambda _low, high: high)
@@ -89,7 +89,7 @@ async def test_pauses_grow_to_a_limit(
     ],
 )
 async def test_bad_outcomes_are_those_of_the_foreground(
-    model: OpenAIModel, server: ModelServer, thread: str, fault: dict[str, Any], outcome: Outcome, detail: str
+    model: OpenAIProvider, server: ModelServer, thread: str, fault: dict[str, Any], outcome: Outcome, detail: str
 ) -> None:
     answer = await model.follow(await begun(model, server, thread, **fault), LONG)
 
@@ -99,7 +99,7 @@ async def test_bad_outcomes_are_those_of_the_foreground(
 
 @pytest.mark.parametrize(("code", "error"), [("server_error", ModelDown), ("insufficient_quota", ProviderPaused)])
 async def test_run_that_failed_by_the_server_is_over(
-    model: OpenAIModel, server: ModelServer, thread: str, code: str, error: type[ModelDown]
+    model: OpenAIProvider, server: ModelServer, thread: str, code: str, error: type[ModelDown]
 ) -> None:
     run = await begun(model, server, thread, outcome={"name": "failed", "code": code})
 
@@ -108,7 +108,7 @@ async def test_run_that_failed_by_the_server_is_over(
 
 
 async def test_run_that_is_still_queued_at_its_deadline_is_cancelled(
-    model: OpenAIModel, server: ModelServer, thread: str, counted: Counted
+    model: OpenAIProvider, server: ModelServer, thread: str, counted: Counted
 ) -> None:
     run = await begun(model, server, thread, queued=True)
 
@@ -120,7 +120,9 @@ async def test_run_that_is_still_queued_at_its_deadline_is_cancelled(
     assert counted("model_calls", "down") == 1
 
 
-async def test_run_that_somebody_else_cancelled_is_over(model: OpenAIModel, server: ModelServer, thread: str) -> None:
+async def test_run_that_somebody_else_cancelled_is_over(
+    model: OpenAIProvider, server: ModelServer, thread: str
+) -> None:
     run = await begun(model, server, thread, queued=True)
     await model.cancel(run)
 
@@ -129,7 +131,7 @@ async def test_run_that_somebody_else_cancelled_is_over(model: OpenAIModel, serv
 
 
 async def test_run_that_ended_after_its_deadline_but_before_anybody_looked_has_its_answer(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     run = await model.start(thread, question(), assistant())
     await wait_until(lambda: server.counts()["turns"][thread])
@@ -139,7 +141,7 @@ async def test_run_that_ended_after_its_deadline_but_before_anybody_looked_has_i
 
 
 async def test_answer_that_comes_with_the_reply_to_the_cancellation_counts(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     run = await begun(model, server, thread, hold="gate")
     server.fault("responses.retrieve", reply={"status": 200, "json": {"id": run, "status": "in_progress"}})
@@ -154,7 +156,7 @@ async def test_answer_that_comes_with_the_reply_to_the_cancellation_counts(
 
 
 async def test_run_that_is_over_and_so_cannot_be_cancelled_is_over(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     run = await model.start(thread, question(), assistant())
     await wait_until(lambda: server.counts()["turns"][thread])
@@ -169,7 +171,7 @@ async def test_run_that_is_over_and_so_cannot_be_cancelled_is_over(
 
 @pytest.mark.parametrize("reply", ["server_error", "rate_limit", "unauthorized", "html_404", "not_json_200"])
 async def test_trouble_with_looking_at_a_run_is_not_the_end_of_the_run(
-    model: OpenAIModel, server: ModelServer, thread: str, reply: str
+    model: OpenAIProvider, server: ModelServer, thread: str, reply: str
 ) -> None:
     run = await begun(model, server, thread, hold="gate")
     server.fault("responses.retrieve", times=3, reply=reply)
@@ -180,7 +182,7 @@ async def test_trouble_with_looking_at_a_run_is_not_the_end_of_the_run(
 
 @pytest.mark.parametrize("reply", ["server_error", "rate_limit", "unauthorized", "html_404"])
 async def test_run_that_cannot_be_cancelled_may_go_on(
-    model: OpenAIModel, server: ModelServer, thread: str, reply: str
+    model: OpenAIProvider, server: ModelServer, thread: str, reply: str
 ) -> None:
     run = await begun(model, server, thread, queued=True)
     server.fault("responses.cancel", reply=reply)
@@ -190,7 +192,7 @@ async def test_run_that_cannot_be_cancelled_may_go_on(
 
 
 async def test_run_that_goes_on_after_its_cancellation_is_unknown(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     run = await begun(model, server, thread, queued=True)
     server.fault("responses.cancel", reply={"status": 200, "json": {"id": run, "status": "in_progress"}})
@@ -200,7 +202,7 @@ async def test_run_that_goes_on_after_its_cancellation_is_unknown(
 
 
 @pytest.mark.parametrize("run", ["resp_never_was", "resp/../1?a=b", "ü"])
-async def test_run_that_the_provider_does_not_know_is_none(model: OpenAIModel, run: str) -> None:
+async def test_run_that_the_provider_does_not_know_is_none(model: OpenAIProvider, run: str) -> None:
     assert await model.follow(run, LONG) is None
     await model.cancel(run)
 
@@ -213,7 +215,7 @@ async def test_run_that_the_provider_does_not_know_is_none(model: OpenAIModel, r
     ],
 )
 async def test_run_that_has_no_answer_to_fetch_any_more_is_none(
-    model: OpenAIModel, server: ModelServer, thread: str, reply: dict[str, Any]
+    model: OpenAIProvider, server: ModelServer, thread: str, reply: dict[str, Any]
 ) -> None:
     run = await begun(model, server, thread)
     server.fault("responses.retrieve", reply=reply)
@@ -222,7 +224,7 @@ async def test_run_that_has_no_answer_to_fetch_any_more_is_none(
 
 
 async def test_start_on_a_busy_thread_is_locked_and_on_a_deleted_one_gone(
-    model: OpenAIModel, server: ModelServer, thread: str, counted: Counted
+    model: OpenAIProvider, server: ModelServer, thread: str, counted: Counted
 ) -> None:
     await begun(model, server, thread, queued=True)
 
@@ -235,7 +237,9 @@ async def test_start_on_a_busy_thread_is_locked_and_on_a_deleted_one_gone(
     assert (counted("model_calls", "locked"), counted("model_calls", "gone")) == (1, 2)
 
 
-async def test_start_whose_reply_is_lost_may_have_begun(model: OpenAIModel, server: ModelServer, thread: str) -> None:
+async def test_start_whose_reply_is_lost_may_have_begun(
+    model: OpenAIProvider, server: ModelServer, thread: str
+) -> None:
     server.fault("responses.create", cut=True)
     put = question()
 

@@ -19,7 +19,7 @@ from worker.errors import (
     TurnedAway,
     WorkerError,
 )
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 from worker.providers import openai as adapter
 from worker.providers.failures import retry_after
 
@@ -118,7 +118,7 @@ def text_of(error: BaseException) -> str:
     ids=lambda part: str(part)[:70],
 )
 async def test_failed_turn_is_one_request_and_one_error(
-    model: OpenAIModel, server: ModelServer, thread: str, fault: Fault, error: type[WorkerError]
+    model: OpenAIProvider, server: ModelServer, thread: str, fault: Fault, error: type[WorkerError]
 ) -> None:
     server.fault("responses.create", **fault)
 
@@ -138,7 +138,7 @@ async def test_failed_turn_is_one_request_and_one_error(
 )
 @pytest.mark.parametrize("call", ["items.list", "conversations.retrieve"])
 async def test_call_that_only_reads_has_nothing_to_be_unknown_about(
-    model: OpenAIModel, server: ModelServer, thread: str, call: str, fault: Fault, error: type[WorkerError]
+    model: OpenAIProvider, server: ModelServer, thread: str, call: str, fault: Fault, error: type[WorkerError]
 ) -> None:
     server.fault(call, times=2, **fault)  # aiohttp repeats a GET on a connection that it had used before
 
@@ -151,7 +151,7 @@ async def test_call_that_only_reads_has_nothing_to_be_unknown_about(
 
 @pytest.mark.parametrize("fault", LOST, ids=lambda fault: str(fault)[:70])
 async def test_conversation_that_may_have_been_made_is_unknown(
-    model: OpenAIModel, server: ModelServer, fault: Fault
+    model: OpenAIProvider, server: ModelServer, fault: Fault
 ) -> None:
     server.fault("conversations.create", **fault)
 
@@ -173,7 +173,7 @@ async def test_conversation_that_may_have_been_made_is_unknown(
     ],
 )
 async def test_error_says_what_happened_and_what_to_do(
-    model: OpenAIModel, server: ModelServer, thread: str, reply: Any, says: str
+    model: OpenAIProvider, server: ModelServer, thread: str, reply: Any, says: str
 ) -> None:
     server.fault("responses.create", reply=reply)
 
@@ -182,7 +182,7 @@ async def test_error_says_what_happened_and_what_to_do(
 
 
 async def test_sentence_in_place_of_a_code_is_not_told_further(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     server.fault("responses.create", **replied(400, code=f"bad word {SECRET_WORD}", param=f"input: {SECRET_WORD}"))
 
@@ -192,7 +192,7 @@ async def test_sentence_in_place_of_a_code_is_not_told_further(
 
 
 async def test_wrong_key_pauses_every_call(server: ModelServer, thread: str) -> None:
-    async with OpenAIModel.open("sk-wrong", server.base_url) as model:
+    async with OpenAIProvider.open("sk-wrong", server.base_url) as model:
         for call in (
             model.ping(),
             model.create_thread({}),
@@ -207,13 +207,13 @@ async def test_wrong_key_pauses_every_call(server: ModelServer, thread: str) -> 
 
 
 async def test_openai_without_a_key_is_not_even_asked() -> None:
-    async with OpenAIModel.open(None) as model:
+    async with OpenAIProvider.open(None) as model:
         with pytest.raises(ProviderPaused, match="OPENAI_API_KEY is not set"):
             await model.ping()
 
 
 async def test_other_server_needs_no_key() -> None:
-    async with ModelServer() as server, OpenAIModel.open(None, server.base_url) as model:
+    async with ModelServer() as server, OpenAIProvider.open(None, server.base_url) as model:
         await model.ping()
 
 
@@ -238,7 +238,7 @@ async def test_other_server_needs_no_key() -> None:
     ],
 )
 async def test_ping_fails_where_a_turn_would(
-    model: OpenAIModel, server: ModelServer, reply: Any, error: type[WorkerError]
+    model: OpenAIProvider, server: ModelServer, reply: Any, error: type[WorkerError]
 ) -> None:
     server.fault(reply=reply, times=2)  # aiohttp repeats a GET on a connection that it had used before
 
@@ -247,7 +247,7 @@ async def test_ping_fails_where_a_turn_would(
     assert type(caught.value) is error
 
 
-async def test_key_that_may_not_list_models_pings(model: OpenAIModel, server: ModelServer) -> None:
+async def test_key_that_may_not_list_models_pings(model: OpenAIProvider, server: ModelServer) -> None:
     server.fault("models.*", times=None, reply="forbidden")
 
     await model.ping()
@@ -257,7 +257,7 @@ async def test_key_that_may_not_list_models_pings(model: OpenAIModel, server: Mo
 
 @pytest.mark.parametrize("reply", ["html_404", "detail_404", "route_404"])
 async def test_model_is_not_missing_where_the_address_is_wrong(
-    model: OpenAIModel, server: ModelServer, reply: str
+    model: OpenAIProvider, server: ModelServer, reply: str
 ) -> None:
     server.fault("models.retrieve", reply=reply)
 
@@ -266,7 +266,7 @@ async def test_model_is_not_missing_where_the_address_is_wrong(
 
 
 async def test_characters_that_cannot_be_sent_are_a_bad_request(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     with pytest.raises(BadRequest, match="cannot be sent"):
         await model.ask(thread, question("half an emoji: \ud83d"), assistant())
@@ -275,7 +275,7 @@ async def test_characters_that_cannot_be_sent_are_a_bad_request(
 
 @pytest.mark.parametrize("fault", [{"drip": 1}, {"stall": True}, {"hold": "for ever"}, {"before": 60}], ids=str)
 async def test_turn_ends_at_its_limit_however_the_server_drags(
-    model: OpenAIModel, server: ModelServer, thread: str, fault: Fault
+    model: OpenAIProvider, server: ModelServer, thread: str, fault: Fault
 ) -> None:
     server.fault("responses.create", **fault)
 
@@ -287,7 +287,7 @@ async def test_turn_ends_at_its_limit_however_the_server_drags(
 
 
 async def test_limit_of_a_turn_includes_the_check_of_a_thread_that_seems_gone(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     server.forget(thread)
     server.fault("conversations.retrieve", stall=True)
@@ -299,7 +299,7 @@ async def test_limit_of_a_turn_includes_the_check_of_a_thread_that_seems_gone(
 
 @pytest.mark.parametrize("fault", [{"drip": 1}, {"stall": True}, {"before": 60}], ids=str)
 async def test_short_calls_end_at_their_limit(
-    model: OpenAIModel, server: ModelServer, thread: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
+    model: OpenAIProvider, server: ModelServer, thread: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter, "SHORT_CALL", timedelta(seconds=0.2))
     server.fault(times=None, **fault)
@@ -344,7 +344,7 @@ def test_wait_that_the_provider_asks_for_is_taken_where_it_makes_sense(
 
 
 @pytest.mark.parametrize("reply", ["rate_limit", "overloaded", "server_error", "quota"])
-async def test_wait_reaches_the_error(model: OpenAIModel, server: ModelServer, thread: str, reply: str) -> None:
+async def test_wait_reaches_the_error(model: OpenAIProvider, server: ModelServer, thread: str, reply: str) -> None:
     server.fault("responses.create", reply={"preset": reply, "headers": {"Retry-After": "30"}})
 
     with pytest.raises(Transient) as caught:
@@ -353,7 +353,7 @@ async def test_wait_reaches_the_error(model: OpenAIModel, server: ModelServer, t
 
 
 async def test_deleting_is_fine_with_what_is_gone_and_says_what_else_fails(
-    model: OpenAIModel, server: ModelServer, thread: str
+    model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:
     server.fault("conversations.delete", reply="html_404")
     server.fault("conversations.delete", reply="server_error")

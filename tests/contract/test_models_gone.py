@@ -9,7 +9,7 @@ import pytest
 from tests.contract.questions import assistant, question
 from worker.demo.model import ModelServer
 from worker.errors import BadRequest, ModelDown, ThreadGone, Transient, TurnedAway
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 
 NOT_GONE = [
     "html_404",
@@ -25,7 +25,7 @@ NOT_GONE = [
 
 @pytest.mark.parametrize("reply", NOT_GONE)
 async def test_nothing_but_the_provider_naming_the_conversation_makes_it_gone(
-    model: OpenAIModel, server: ModelServer, thread: str, reply: str
+    model: OpenAIProvider, server: ModelServer, thread: str, reply: str
 ) -> None:
     server.fault(times=None, reply=reply)
 
@@ -55,7 +55,7 @@ async def test_nothing_but_the_provider_naming_the_conversation_makes_it_gone(
     ids=str,
 )
 async def test_error_object_that_speaks_of_something_else_is_not_gone(
-    model: OpenAIModel, server: ModelServer, thread: str, error: Any
+    model: OpenAIProvider, server: ModelServer, thread: str, error: Any
 ) -> None:
     body = json.loads(json.dumps({"error": error}).replace("{thread}", thread))
     server.fault(times=None, reply={"status": 404, "json": body})
@@ -67,7 +67,7 @@ async def test_error_object_that_speaks_of_something_else_is_not_gone(
 
 @pytest.mark.parametrize("call", ["items.list", "responses.create", "conversations.retrieve"])
 async def test_conversation_that_only_one_call_calls_gone_is_not(
-    model: OpenAIModel, server: ModelServer, thread: str, call: str
+    model: OpenAIProvider, server: ModelServer, thread: str, call: str
 ) -> None:
     server.fault(call, reply="gone")
     calls: dict[str, Callable[[], Awaitable[object]]] = {
@@ -80,7 +80,9 @@ async def test_conversation_that_only_one_call_calls_gone_is_not(
         await calls[call]()
 
 
-async def test_missing_item_is_not_a_missing_conversation(model: OpenAIModel, server: ModelServer, thread: str) -> None:
+async def test_missing_item_is_not_a_missing_conversation(
+    model: OpenAIProvider, server: ModelServer, thread: str
+) -> None:
     message = f"Item with id 'msg_1' not found in conversation {thread}."
     server.fault("items.list", reply={"status": 404, "message": message, "type": "invalid_request_error"})
 
@@ -89,7 +91,7 @@ async def test_missing_item_is_not_a_missing_conversation(model: OpenAIModel, se
 
 
 @pytest.mark.parametrize("reply", NOT_GONE)
-async def test_gone_needs_its_confirmation(model: OpenAIModel, server: ModelServer, thread: str, reply: str) -> None:
+async def test_gone_needs_its_confirmation(model: OpenAIProvider, server: ModelServer, thread: str, reply: str) -> None:
     server.forget(thread)
     server.fault("conversations.retrieve", reply=reply)
 
@@ -99,7 +101,7 @@ async def test_gone_needs_its_confirmation(model: OpenAIModel, server: ModelServ
         await model.look(thread, "0123456789ab")
 
 
-async def test_gone_is_told_after_two_calls_said_so(model: OpenAIModel, server: ModelServer, thread: str) -> None:
+async def test_gone_is_told_after_two_calls_said_so(model: OpenAIProvider, server: ModelServer, thread: str) -> None:
     server.forget(thread)
     seen = server.requests()[-1]["seq"]
 

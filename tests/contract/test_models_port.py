@@ -15,18 +15,18 @@ from tests.contract.questions import assistant, question
 from worker.demo.model import ModelServer
 from worker.domain.threads import Assistant, Outcome
 from worker.errors import BadRequest, ThreadGone
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 
 PAIRS = {"engine": "default", "tenant": "", "scope": "instance-1", "assistant": "analyst", "generation": "1"}
 
 
 @pytest.fixture
-async def model() -> AsyncIterator[OpenAIModel]:
+async def model() -> AsyncIterator[OpenAIProvider]:
     if base_url := os.environ.get("OPENAI_BASE_URL"):
-        async with OpenAIModel.open(os.environ.get("OPENAI_API_KEY"), base_url) as model:
+        async with OpenAIProvider.open(os.environ.get("OPENAI_API_KEY"), base_url) as model:
             yield model
     else:
-        async with ModelServer() as server, OpenAIModel.open("any", server.base_url) as model:
+        async with ModelServer() as server, OpenAIProvider.open("any", server.base_url) as model:
             yield model
 
 
@@ -36,12 +36,12 @@ def spec() -> Assistant:
     return assistant(model=name, timeout=timedelta(seconds=60))
 
 
-async def test_thread_keeps_the_metadata_it_was_made_with(model: OpenAIModel) -> None:
+async def test_thread_keeps_the_metadata_it_was_made_with(model: OpenAIProvider) -> None:
     assert await model.metadata(await model.create_thread(PAIRS)) == PAIRS
     assert await model.metadata(await model.create_thread({})) == {}
 
 
-async def test_answer_is_found_again_by_the_ref_of_its_question(model: OpenAIModel, spec: Assistant) -> None:
+async def test_answer_is_found_again_by_the_ref_of_its_question(model: OpenAIProvider, spec: Assistant) -> None:
     thread, asked = await model.create_thread(PAIRS), question("Name a colour.")
 
     answer = await model.ask(thread, asked, spec)
@@ -57,7 +57,7 @@ async def test_answer_is_found_again_by_the_ref_of_its_question(model: OpenAIMod
     assert (found.text, found.outcome, found.recovered) == (answer.text, Outcome.OK, True)
 
 
-async def test_answer_is_found_behind_later_turns(model: OpenAIModel, spec: Assistant) -> None:
+async def test_answer_is_found_behind_later_turns(model: OpenAIProvider, spec: Assistant) -> None:
     thread, first = await model.create_thread(PAIRS), question("Name a town.")
 
     answer = await model.ask(thread, first, spec)
@@ -70,7 +70,7 @@ async def test_answer_is_found_behind_later_turns(model: OpenAIModel, spec: Assi
 
 
 async def test_turn_in_the_background_has_an_id_at_once_and_its_answer_later(
-    model: OpenAIModel, spec: Assistant
+    model: OpenAIProvider, spec: Assistant
 ) -> None:
     thread, asked = await model.create_thread(PAIRS), question("Name a sea.")
 
@@ -86,7 +86,7 @@ async def test_turn_in_the_background_has_an_id_at_once_and_its_answer_later(
     await model.cancel(run)
 
 
-async def test_ref_that_was_never_asked_is_not_found(model: OpenAIModel, spec: Assistant) -> None:
+async def test_ref_that_was_never_asked_is_not_found(model: OpenAIProvider, spec: Assistant) -> None:
     thread = await model.create_thread(PAIRS)
 
     assert await model.look(thread, question().ref) is None
@@ -94,7 +94,7 @@ async def test_ref_that_was_never_asked_is_not_found(model: OpenAIModel, spec: A
     assert await model.look(thread, question().ref, deep=True) is None
 
 
-async def test_deleted_thread_is_gone_for_everything_but_deleting(model: OpenAIModel, spec: Assistant) -> None:
+async def test_deleted_thread_is_gone_for_everything_but_deleting(model: OpenAIProvider, spec: Assistant) -> None:
     thread = await model.create_thread(PAIRS)
 
     await model.delete_thread(thread)
@@ -109,7 +109,7 @@ async def test_deleted_thread_is_gone_for_everything_but_deleting(model: OpenAIM
 
 
 async def test_model_that_does_not_exist_is_named_and_leaves_the_thread_alone(
-    model: OpenAIModel, spec: Assistant
+    model: OpenAIProvider, spec: Assistant
 ) -> None:
     thread = await model.create_thread(PAIRS)
 
@@ -121,7 +121,7 @@ async def test_model_that_does_not_exist_is_named_and_leaves_the_thread_alone(
     assert await model.has_model(spec.model)
 
 
-async def test_answer_that_reaches_its_token_limit_is_incomplete(model: OpenAIModel) -> None:
+async def test_answer_that_reaches_its_token_limit_is_incomplete(model: OpenAIProvider) -> None:
     name = os.environ.get("OPENAI_TEST_MODEL", "gpt-5-mini")
     spec = assistant(model=name, max_output_tokens=16, timeout=timedelta(seconds=60))
     thread = await model.create_thread(PAIRS)
@@ -132,7 +132,7 @@ async def test_answer_that_reaches_its_token_limit_is_incomplete(model: OpenAIMo
     assert answer.detail in {"max_output_tokens", "length"}, "the latter is OGX's word"
 
 
-async def test_answer_with_a_schema_is_json_of_that_schema(model: OpenAIModel, spec: Assistant) -> None:
+async def test_answer_with_a_schema_is_json_of_that_schema(model: OpenAIProvider, spec: Assistant) -> None:
     schema = {
         "type": "object",
         "properties": {"colour": {"type": "string"}},
@@ -148,5 +148,5 @@ async def test_answer_with_a_schema_is_json_of_that_schema(model: OpenAIModel, s
     assert set(json.loads(answer.text)) == {"colour"}
 
 
-async def test_key_that_is_accepted_pings(model: OpenAIModel) -> None:
+async def test_key_that_is_accepted_pings(model: OpenAIProvider) -> None:
     await model.ping()

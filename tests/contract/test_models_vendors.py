@@ -8,7 +8,7 @@ import pytest
 from tests.contract.questions import assistant, question
 from worker.demo.model import ModelServer
 from worker.errors import BadRequest, ThreadGone, Transient, TurnedAway
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 from worker.providers.openai import NOBODY
 from worker.providers.refusals import GONE, NO_MODEL, Said, says_gone, says_no_model
 
@@ -93,7 +93,7 @@ def said(body: Any, name: str = THREAD) -> Said:
 
 @pytest.mark.parametrize("body", GONE_BODIES, ids=json.dumps)
 async def test_conversation_that_its_vendor_calls_gone_is(
-    model: OpenAIModel, server: ModelServer, thread: str, body: Any
+    model: OpenAIProvider, server: ModelServer, thread: str, body: Any
 ) -> None:
     server.fault("items.list", reply={"status": 404, "json": of(body, thread)})
     server.fault("conversations.retrieve", reply={"status": 404, "json": of(body, thread)})
@@ -105,7 +105,7 @@ async def test_conversation_that_its_vendor_calls_gone_is(
 
 @pytest.mark.parametrize("body", GONE_BODIES, ids=json.dumps)
 async def test_provider_that_calls_a_conversation_missing_has_conversations(
-    model: OpenAIModel, server: ModelServer, body: Any
+    model: OpenAIProvider, server: ModelServer, body: Any
 ) -> None:
     server.fault("conversations.retrieve", reply={"status": 404, "json": of(body, NOBODY)})
 
@@ -114,7 +114,7 @@ async def test_provider_that_calls_a_conversation_missing_has_conversations(
 
 @pytest.mark.parametrize("body", NOT_GONE_BODIES, ids=json.dumps)
 async def test_body_that_does_not_name_the_conversation_as_missing_ends_nothing(
-    model: OpenAIModel, server: ModelServer, thread: str, body: Any
+    model: OpenAIProvider, server: ModelServer, thread: str, body: Any
 ) -> None:
     server.fault(times=None, reply={"status": 404, "json": of(body, thread)})
 
@@ -125,7 +125,7 @@ async def test_body_that_does_not_name_the_conversation_as_missing_ends_nothing(
 
 @pytest.mark.parametrize(("status", "body"), NO_MODEL_BODIES, ids=json.dumps)
 async def test_model_that_its_vendor_does_not_have_is_named(
-    model: OpenAIModel, server: ModelServer, thread: str, status: int, body: Any
+    model: OpenAIProvider, server: ModelServer, thread: str, status: int, body: Any
 ) -> None:
     server.fault("responses.create", reply={"status": status, "json": of(body, "gpt-5-mini")})
 
@@ -135,7 +135,7 @@ async def test_model_that_its_vendor_does_not_have_is_named(
 
 @pytest.mark.parametrize(("status", "body"), OTHER_REFUSALS, ids=json.dumps)
 async def test_refusal_that_only_mentions_the_model_is_no_missing_model(
-    model: OpenAIModel, server: ModelServer, thread: str, status: int, body: Any
+    model: OpenAIProvider, server: ModelServer, thread: str, status: int, body: Any
 ) -> None:
     server.fault("responses.create", reply={"status": status, "json": of(body, "gpt-5-mini")})
 

@@ -11,7 +11,7 @@ from tests.contract.questions import KEY, assistant, question
 from worker.demo.model import ModelServer
 from worker.demo.processes import HOST, free_port
 from worker.errors import ModelDown, ModelUnknown
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -68,7 +68,7 @@ def http(status: str, body: bytes, *headers: str) -> bytes:
 async def test_connection_that_never_came_about_asked_nothing(address: str) -> None:
     async with ModelServer() as plain:
         base_url = address.format(host=HOST, closed=free_port(), plain=plain.port)
-        async with OpenAIModel.open(KEY, base_url) as model:
+        async with OpenAIProvider.open(KEY, base_url) as model:
             with pytest.raises(ModelDown, match=r"no connection \(ClientConnector"):
                 await model.ask("conv_1", question(), assistant())
             with pytest.raises(ModelDown):
@@ -98,7 +98,7 @@ async def test_connection_that_never_came_about_asked_nothing(address: str) -> N
     ids=lambda reply: repr(reply[:60]),
 )
 async def test_turn_whose_reply_cannot_be_read_may_have_run(reply: bytes) -> None:
-    async with raw_server(reply) as raw, OpenAIModel.open(KEY, raw.base_url) as model:
+    async with raw_server(reply) as raw, OpenAIProvider.open(KEY, raw.base_url) as model:
         with pytest.raises(ModelUnknown):
             await model.ask("conv_1", question(), assistant())
         assert len(raw.heard) == 1
@@ -113,14 +113,14 @@ async def test_turn_whose_reply_cannot_be_read_may_have_run(reply: bytes) -> Non
 async def test_redirect_is_not_followed(status: str) -> None:
     async with raw_server(http("200 OK", b'{"id": "resp_1"}')) as elsewhere:
         redirect = http(status, b"", f"Location: {elsewhere.base_url}/responses")
-        async with raw_server(redirect) as raw, OpenAIModel.open(KEY, raw.base_url) as model:
+        async with raw_server(redirect) as raw, OpenAIProvider.open(KEY, raw.base_url) as model:
             with pytest.raises(ModelDown, match="leads elsewhere"):
                 await model.ask("conv_1", question(), assistant())
         assert elsewhere.heard == []
 
 
 async def test_key_goes_into_the_header_and_nowhere_else() -> None:
-    async with raw_server(http("200 OK", b'{"id": "conv_1"}')) as raw, OpenAIModel.open(KEY, raw.base_url) as model:
+    async with raw_server(http("200 OK", b'{"id": "conv_1"}')) as raw, OpenAIProvider.open(KEY, raw.base_url) as model:
         assert await model.create_thread({}) == "conv_1"
 
     (head,) = raw.heard

@@ -15,10 +15,10 @@ from worker.domain.conversations import EVERYTHING, MessageFilter, Subject, sess
 from worker.domain.endings import Kept, Receipt, Status, Step, Store
 from worker.domain.threads import Answer, Answered, Asked, Entered, Hold, Thread
 from worker.errors import NewerRecord
-from worker.redis import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
+from worker.redis import RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
 from worker.redis.connect import Client
 from worker.redis.keys import Keys
-from worker.transcript import SqlConversations, SqlTranscript, open_database
+from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.turn.recorder import Recorder
 
 MINUTE = timedelta(minutes=1)
@@ -41,8 +41,8 @@ def threads(redis: Client) -> RedisThreads:
 
 
 @pytest.fixture
-def census(redis: Client) -> RedisCensus:
-    return RedisCensus(redis, prefix="test", engine="default", lease=MINUTE, keep=MINUTE)
+def index(redis: Client) -> RedisThreadIndex:
+    return RedisThreadIndex(redis, prefix="test", engine="default", lease=MINUTE, keep=MINUTE)
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def outbox(redis: Client) -> RedisOutbox:
 
 
 @pytest.fixture
-def ledger(redis: Client) -> RedisLedger:
-    return RedisLedger(redis, prefix="test", engine="default")
+def orders(redis: Client) -> RedisOrders:
+    return RedisOrders(redis, prefix="test", engine="default")
 
 
 async def everything(redis: Client) -> dict[str, Any]:
@@ -210,9 +210,9 @@ async def test_garbage_in_place_of_an_answer_takes_nothing_else_of_the_turn_alon
     other = exchange(2, task_id="task-1")
     await threads.answer(entry.hold, 1, Answer("Another answer."), published=False, exchange=other)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        assert await Recorder(outbox, SqlTranscript(database)).drain()
+        assert await Recorder(outbox, SqlTranscriptWriter(database)).drain()
         wanted = MessageFilter(session_id=session_id(KEY))
-        page = await SqlConversations(database).messages(wanted, within=EVERYTHING)
+        page = await SqlTranscriptReader(database).messages(wanted, within=EVERYTHING)
     assert [each.content for each in page.items] == ["Question 1?", "Answer 1."]
     assert await outbox.backlog() == 0
 
@@ -227,7 +227,7 @@ async def test_an_exchange_that_only_a_newer_worker_can_read_waits_for_it_and_is
     await changed(redis, "exchange:1", change)
     before = await everything(redis)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        recorder = Recorder(outbox, SqlTranscript(database))
+        recorder = Recorder(outbox, SqlTranscriptWriter(database))
         with structlog.testing.capture_logs() as captured:
             for _ in range(3):
                 assert await recorder.drain()
@@ -266,50 +266,50 @@ async def test_what_is_no_turn_on_the_list_holds_up_no_other(
 
 
 async def test_the_end_of_a_thread_leaves_turns_and_maps_of_a_newer_worker(
-    redis: Client, threads: RedisThreads, census: RedisCensus
+    redis: Client, threads: RedisThreads, index: RedisThreadIndex
 ) -> None:
     await answered(threads)
     await redis.hset(TURN, "schema", "2")
     await redis.hset(MAP, "schema", "2")
     before = await everything(redis)
-    [kept] = await census.threads()
-    hold = await census.reserve(KEY)
+    [kept] = await index.threads()
+    hold = await index.reserve(KEY)
     assert hold is not None
 
     with pytest.raises(NewerRecord):
-        await census.thread(KEY)
-    assert [turn.newer for turn in await census.turns(kept)] == [True]
-    assert await census.forget(hold, kept, unrecorded=False) == (0, 1)
+        await index.thread(KEY)
+    assert [turn.newer for turn in await index.turns(kept)] == [True]
+    assert await index.forget(hold, kept, unrecorded=False) == (0, 1)
 
     assert {**await everything(redis), LIST: [TURN]} == before
 
 
 @pytest.mark.parametrize("field", ["answer", "exchange:1"])
 async def test_a_turn_with_a_record_of_a_newer_worker_is_known_as_such(
-    redis: Client, threads: RedisThreads, census: RedisCensus, field: str
+    redis: Client, threads: RedisThreads, index: RedisThreadIndex, field: str
 ) -> None:
     await answered(threads)
-    [kept] = await census.threads()
-    assert [turn.newer for turn in await census.turns(kept)] == [False]
+    [kept] = await index.threads()
+    assert [turn.newer for turn in await index.turns(kept)] == [False]
     await changed(redis, field, {"schema": 2})
 
-    assert [turn.newer for turn in await census.turns(kept)] == [True]
+    assert [turn.newer for turn in await index.turns(kept)] == [True]
 
 
-async def test_what_is_no_hash_under_our_names_ends_with_the_thread(redis: Client, census: RedisCensus) -> None:
+async def test_what_is_no_hash_under_our_names_ends_with_the_thread(redis: Client, index: RedisThreadIndex) -> None:
     for name in (TURN, MAP):
         await redis.rpush(name, "something else")
-    [kept] = await census.threads()
-    hold = await census.reserve(KEY)
+    [kept] = await index.threads()
+    hold = await index.reserve(KEY)
     assert hold is not None
 
-    assert await census.turns(kept) == []
-    assert await census.forget(hold, kept, unrecorded=False) == (2, 0)
+    assert await index.turns(kept) == []
+    assert await index.forget(hold, kept, unrecorded=False) == (2, 0)
 
 
-async def test_a_conversation_ends_whatever_its_generation_is(redis: Client, census: RedisCensus) -> None:
+async def test_a_conversation_ends_whatever_its_generation_is(redis: Client, index: RedisThreadIndex) -> None:
     await redis.hset(MAP, mapping={"id": "conv_1", "generation": "many"})
-    [kept] = await census.threads()
+    [kept] = await index.threads()
     assert kept == Kept(KEY, Thread("conv_1", 0))
 
 
@@ -319,17 +319,17 @@ ORDER = Receipt(
 
 
 async def test_what_a_newer_worker_added_to_an_order_stays_when_we_go_on_with_it(
-    redis: Client, ledger: RedisLedger
+    redis: Client, orders: RedisOrders
 ) -> None:
-    await ledger.keep(ORDER)
+    await orders.keep(ORDER)
     record = json.loads(await redis.hget(ORDERS, "4711") or "")
     record["asked_by"], record["steps"][1]["region"] = "maria", "eu"
     await redis.hset(ORDERS, "4711", json.dumps(record))
 
-    assert await ledger.receipt("4711") == ORDER
+    assert await orders.receipt("4711") == ORDER
     done = [step.removed(1, NOW) for step in ORDER.steps]
-    await ledger.keep(ORDER.noting(done[1]))
-    await ledger.keep(replace(ORDER.noting(*done), completed_at=NOW))
+    await orders.keep(ORDER.noting(done[1]))
+    await orders.keep(replace(ORDER.noting(*done), completed_at=NOW))
 
     kept = json.loads(await redis.get("test:default:receipt:4711") or "")
     assert (kept["asked_by"], [step.get("region") for step in kept["steps"]]) == ("maria", [None, "eu"])
@@ -346,29 +346,29 @@ async def test_what_a_newer_worker_added_to_an_order_stays_when_we_go_on_with_it
     ],
 )
 async def test_an_order_of_a_newer_worker_is_left_to_it(
-    redis: Client, ledger: RedisLedger, change: dict[str, Any]
+    redis: Client, orders: RedisOrders, change: dict[str, Any]
 ) -> None:
-    await ledger.keep(ORDER)
+    await orders.keep(ORDER)
     record = json.loads(await redis.hget(ORDERS, "4711") or "")
     await redis.hset(ORDERS, "4711", json.dumps(record | change))
     before = await everything(redis)
 
     with pytest.raises(NewerRecord):
-        await ledger.receipt("4711")
+        await orders.receipt("4711")
     if "schema" in change:
         with pytest.raises(NewerRecord):
-            await ledger.keep(ORDER)
+            await orders.keep(ORDER)
 
     assert await everything(redis) == before
 
 
 async def test_whom_a_newer_worker_watches_in_its_own_words_it_goes_on_watching(
-    redis: Client, ledger: RedisLedger
+    redis: Client, orders: RedisOrders
 ) -> None:
     newer_member, mine = json.dumps(["i", None, None, "region"]), Subject("default", instance="mine")
     await redis.zadd("test:default:missing", {newer_member: NOW.timestamp(), "garbage": 1})
-    await ledger.watch([mine], NOW)
+    await orders.watch([mine], NOW)
 
-    assert await ledger.missing() == {mine: NOW}
-    await ledger.watch([], NOW)
+    assert await orders.missing() == {mine: NOW}
+    await orders.watch([], NOW)
     assert await redis.zscore("test:default:missing", newer_member) == NOW.timestamp()

@@ -15,7 +15,7 @@ from worker.domain.conversations import EVERYTHING, Exchange, Filter, MessageFil
 from worker.domain.threads import Answer, Entered, Hold
 from worker.errors import TranscriptDown, Unstorable
 from worker.redis import RedisOutbox, RedisThreads, open_redis
-from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.turn.recorder import Recorder
 
 MINUTE = timedelta(minutes=1)
@@ -26,7 +26,7 @@ class Parts:
 
     def __init__(self, threads: RedisThreads, outbox: RedisOutbox, database: Database) -> None:
         self.threads, self.outbox = threads, outbox
-        self.transcript, self.conversations = SqlTranscript(database), SqlConversations(database)
+        self.transcript, self.conversations = SqlTranscriptWriter(database), SqlTranscriptReader(database)
 
     async def hold(self, given: Exchange) -> Hold:
         entry = await self.threads.enter(given.key, given.task_id)
@@ -59,7 +59,7 @@ async def parts(redis_url: str, tmp_path: Path) -> AsyncIterator[Parts]:
 class Moody:
     """A transcript that is away for the first calls, and never takes what it is told not to."""
 
-    def __init__(self, transcript: SqlTranscript, away: int = 0, refuses: str = "") -> None:
+    def __init__(self, transcript: SqlTranscriptWriter, away: int = 0, refuses: str = "") -> None:
         self._transcript = transcript
         self.away = away
         self._refuses = refuses

@@ -20,8 +20,8 @@ from worker.domain.threads import Entered, ThreadKey
 from worker.errors import StoreDown
 from worker.redis import Inspection, RedisThreads, Unusable, open_redis
 from worker.redis.failures import code_of, explain, spoils_a_script
+from worker.redis.formats import CorruptRecord
 from worker.redis.keys import Keys
-from worker.redis.record import CorruptRecord
 
 KEY = ThreadKey("default", "instance-1", "analyst")
 MINUTE = timedelta(minutes=1)

@@ -10,7 +10,7 @@ from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.provider import FakeProvider
 from tests.fakes.redis import StrictRedis
 from worker.accounts.account import Account
-from worker.accounts.anchored import AnchoredModel
+from worker.accounts.anchored import AnchoredProvider
 from worker.domain.conversations import Exchange
 from worker.domain.threads import Assistant, Seed, ThreadKey
 from worker.errors import UnknownAssistant
@@ -31,7 +31,7 @@ KEEP = timedelta(days=30)
 
 
 class FakeAssistants:
-    """`ports.Assistants` by name."""
+    """`ports.turn.Assistants` by name."""
 
     def __init__(self) -> None:
         self.known: dict[str, Assistant] = {}
@@ -50,7 +50,7 @@ class FakeAssistants:
 
 @dataclass(slots=True)
 class FakeRecording:
-    """`ports.Recording` that remembers."""
+    """`ports.transcript.Recording` that remembers."""
 
     kept: list[Exchange] = field(default_factory=list)
     woken: int = 0
@@ -64,7 +64,7 @@ class FakeRecording:
 
 @dataclass(slots=True)
 class FakeHistory:
-    """`ports.History` that tells what a test says."""
+    """`ports.turn.History` that tells what a test says."""
 
     told: Seed = field(default_factory=Seed)
     asked: list[ThreadKey] = field(default_factory=list)
@@ -144,7 +144,7 @@ class Core:
         turn = Turn(
             engine,
             self.threads,
-            {"openai": AnchoredModel(self.provider, account)},
+            {"openai": AnchoredProvider(self.provider, account)},
             self.assistants,
             self.rules(strict=strict),
             stopping.is_set,

@@ -31,7 +31,9 @@ class Hand:
 
     async def tell(self, verdict: Verdict) -> Verdict:
         delivery = Delivery(self.worker.engine, self.core.threads)
-        return await delivery(self.task, verdict, TurnFacts("frame"), Case("frame", "analyst", 3, True), self.lease)
+        return await delivery.deliver(
+            self.task, verdict, TurnFacts("frame"), Case("frame", "analyst", 3, True), self.lease
+        )
 
     def calls(self, method: str) -> int:
         return len(self.worker.engine.script.named(method))

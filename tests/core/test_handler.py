@@ -107,4 +107,4 @@ async def test_a_task_that_is_lost_while_it_is_told_is_abandoned(core: Core) -> 
 
     worker.engine.script.next("complete", go)
 
-    assert isinstance(await worker.handler(task), Abandon)
+    assert isinstance(await worker.handler.handle(task), Abandon)

@@ -93,7 +93,7 @@ class World:
 
 
 class FakeEngine:
-    """`ports.Engine` under one worker id."""
+    """`ports.turn.Engine` under one worker id."""
 
     def __init__(self, world: World, worker_id: str = "worker-1") -> None:
         self.world = world
@@ -238,7 +238,7 @@ class FakeEngine:
 
 
 class FakeTopics:
-    """`ports.Topics`: one topic, whatever comes on it, unless the test says otherwise."""
+    """`ports.turn.Topics`: one topic, whatever comes on it, unless the test says otherwise."""
 
     def __init__(self, *topics: Topic) -> None:
         self.topics = topics or (Topic("topic"),)

@@ -21,7 +21,7 @@ class Conversation:
 
 
 class FakeProvider:
-    """`ports.Model` and `erasure.Provider`. `answer` makes the answer of a question; `script` what comes beside."""
+    """`ports.turn.Provider` and `ports.ending.Archive`. `answer` answers a question; `script` is what comes beside."""
 
     refuses_overlap = True
 

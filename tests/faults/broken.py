@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 
 
 def blind() -> None:
     """Never find an answer on a thread."""
-    look = OpenAIModel.look
+    look = OpenAIProvider.look
 
-    async def look_in_vain(self: OpenAIModel, *args: Any, **kwargs: Any) -> None:
+    async def look_in_vain(self: OpenAIProvider, *args: Any, **kwargs: Any) -> None:
         await look(self, *args, **kwargs)
 
-    OpenAIModel.look = look_in_vain  # type: ignore[method-assign]  # in a process of its own
+    OpenAIProvider.look = look_in_vain  # type: ignore[method-assign]  # in a process of its own

@@ -111,10 +111,10 @@ async def read_authorities() -> None:
     """Read the trusted authorities, and import what reads them, once for all children: most of what a start costs."""
     import httpx2  # noqa: PLC0415 - needed in the server alone
 
-    from worker.providers import OpenAIModel  # noqa: PLC0415 - as above
+    from worker.providers import OpenAIProvider  # noqa: PLC0415 - as above
 
     httpx2.create_ssl_context = cache(httpx2.create_ssl_context)
-    async with OpenAIModel.open("no key", "http://127.0.0.1/v1"):
+    async with OpenAIProvider.open("no key", "http://127.0.0.1/v1"):
         pass
 
 

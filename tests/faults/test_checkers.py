@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 from worker.domain.threads import Answer, Hold, ThreadKey
 from worker.engine import RestEngine
 from worker.errors import ModelDown, ThreadGone
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 from worker.redis import RedisThreads
 from worker.redis.keys import Keys
 from worker.turn import task_turn as turn
@@ -168,15 +168,15 @@ async def test_a_worker_without_a_journal_is_seen(world: World, monkeypatch: pyt
 
 
 async def test_a_thread_recreated_on_a_mere_failure_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    look = OpenAIModel.look
+    look = OpenAIProvider.look
 
-    async def despair(self: OpenAIModel, *args: Any, **kwargs: Any) -> Answer | None:
+    async def despair(self: OpenAIProvider, *args: Any, **kwargs: Any) -> Answer | None:
         try:
             return await look(self, *args, **kwargs)
         except ModelDown as exc:
             raise ThreadGone("probably") from exc
 
-    monkeypatch.setattr(OpenAIModel, "look", despair)
+    monkeypatch.setattr(OpenAIProvider, "look", despair)
     world.model.fault("items.list", times=1, reply="server_error")
     await world.rig.start_worker()
     await run(world, "one", "two")

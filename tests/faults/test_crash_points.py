@@ -31,10 +31,10 @@ FIRST_TURN = (
     "engine.definition",
     "threads.enter",
     "account.current",
-    "model.create_thread",
+    "provider.create_thread",
     "threads.bind",
     "threads.intend",
-    "model.ask",
+    "provider.ask",
     "engine.set_variable",
     "threads.answer",
     "engine.has_spin",
@@ -45,9 +45,9 @@ FIRST_TURN = (
 SECOND_TURN = (
     "engine.definition",
     "threads.enter",
-    "model.look",
+    "provider.look",
     "threads.intend",
-    "model.ask",
+    "provider.ask",
     "threads.answer",
     "engine.has_spin",
     "engine.complete",
@@ -58,9 +58,9 @@ BESIDE = {
     "slow answer": ("engine.extend", "threads.renew"),
     "provider in trouble": ("threads.leave", "engine.fail"),
     "refused answer": ("threads.again",),
-    "map lost": ("model.metadata",),
+    "map lost": ("provider.metadata",),
     "reply of complete lost": ("engine.was_completed",),
-    "in the background": ("model.start", "threads.note", "model.follow"),
+    "in the background": ("provider.start", "threads.note", "provider.follow"),
 }
 """Calls that not every turn makes, by what makes it."""
 
@@ -87,7 +87,7 @@ def crashes() -> Iterator[Crash]:
 
 CRASHES = [*crashes()]
 
-ORPHANING = {"after:model.create_thread", "before:threads.bind"}
+ORPHANING = {"after:provider.create_thread", "before:threads.bind"}
 """After these nobody knows the conversation that was made; it stays empty."""
 EXPLAINED = {
     "refused answer": Explained(retries=1),  # the bad answer costs one, and once more if nobody noted that it did
@@ -201,6 +201,6 @@ async def test_no_call_of_a_turn_is_left_out(world: World, monkeypatch: pytest.M
     await world.rig.run(model)
     await wait_until(lambda: calls.count("after:threads.done") == 2, what="the end of the second turn")
     made = Counter(call.removeprefix("after:") for call in calls if call.startswith("after:"))
-    around = {"engine.ping", "threads.ping", "account.ping", "model.ping", "engine.fetch"}
+    around = {"engine.ping", "threads.ping", "account.ping", "provider.ping", "engine.fetch"}
 
     assert {call: times for call, times in made.items() if call not in around} == Counter(FIRST_TURN + SECOND_TURN)

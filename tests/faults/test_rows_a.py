@@ -1,4 +1,4 @@
-"""Deaths of the worker's process that come from outside; those at its own steps are in test_crash_points.py."""
+"""Deaths of the worker's process that come from ports; those at its own steps are in test_crash_points.py."""
 
 import asyncio
 import signal

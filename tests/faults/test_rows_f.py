@@ -143,7 +143,7 @@ async def test_an_assistant_with_a_hostile_name_is_a_failure_on_one_line_of_the_
 async def test_a_task_that_kills_its_workers_fails_once_before_it_runs_again(world: World) -> None:
     instance = await world.start(await world.rig.deploy(world.rig.step("one")))
     for _ in range(3):
-        dead = await world.spawn("before:model.ask")
+        dead = await world.spawn("before:provider.ask")
         await dead.ended()
         await world.locks_run_out()
     await world.start_worker()

@@ -130,7 +130,7 @@ async def test_a_person_may_say_that_what_cannot_be_seen_is_gone(kept: Rig) -> N
         assert (step.status, step.why) == (Status.ACCEPTED, "not seen with this key; said to be gone by a person")
         assert {each.status for each in receipt.steps} == {Status.REMOVED, Status.ACCEPTED}
         assert await hand.keys(instance) == []
-        again = await hand.adapters.ledger.receipt(receipt.id)
+        again = await hand.adapters.orders.receipt(receipt.id)
         assert again == receipt
     assert is_alive(kept, thread)
 
@@ -284,7 +284,7 @@ async def test_a_thread_of_before_gets_its_account_noted_by_the_next_turn(kept: 
     await recorded(kept, instance, 2)
 
     async with hands(kept) as hand:
-        [noted] = await hand.adapters.census.threads()
+        [noted] = await hand.adapters.index.threads()
         current = await hand.adapters.account.current()
         assert noted.thread is not None
         assert (noted.thread.id, noted.thread.anchor) == (thread, current)

@@ -133,7 +133,7 @@ async def test_a_crash_before_the_id_is_noted_leaves_the_ref_and_the_lock_of_the
     background(rig)
     rig.provider.fault("responses.create", hold="gate")
     instance = await start_instance(rig)
-    await kill_at(rig, "after:model.start", instance)
+    await kill_at(rig, "after:provider.start", instance)
     assert await noted(rig) is None
     await rig.start_worker()
     await wait_until(lambda: rig.calls("responses.create") == 2, what="the second call")
@@ -171,7 +171,7 @@ async def test_the_deadline_counts_from_the_question_also_over_a_crash(rig: Rig)
     background(rig, timeout=3600)
     rig.provider.fault("responses.create", queued=True)
     instance = await start_instance(rig)
-    await kill_at(rig, "before:model.follow", instance)
+    await kill_at(rig, "before:provider.follow", instance)
     async with rig.redis() as redis:
         [name] = await redis.keys("*:turn:*")
         await redis.hset(name, "deadline", "1")  # as if the hour had passed meanwhile
@@ -268,7 +268,7 @@ async def test_a_run_that_cannot_be_fetched_any_more_is_found_on_the_thread(rig:
     background(rig)
     rig.provider.fault("responses.create", answer="It stands there.")
     instance = await start_instance(rig)
-    await kill_at(rig, "before:model.follow", instance)
+    await kill_at(rig, "before:provider.follow", instance)
     await wait_until(lambda: status(rig) == "completed", what="the end of the run")
     rig.provider._store.turns.clear()
     await rig.start_worker()

@@ -22,9 +22,9 @@ from worker.ending import Eraser, Keeper, Retention, StillRuns, erasing, keeper,
 from worker.engine import RestInstances, instances
 from worker.errors import EngineDown, StoreDown
 from worker.failpoints import watched
-from worker.redis import RedisCensus
-from worker.redis.record import CorruptRecord
-from worker.transcript import SqlConversations, open_database
+from worker.redis import RedisThreadIndex
+from worker.redis.formats import CorruptRecord
+from worker.transcript import SqlTranscriptReader, open_database
 
 ALL = {Store.PROVIDER, Store.REDIS, Store.TRANSCRIPT, Store.ENGINE}
 
@@ -77,8 +77,8 @@ async def hands(rig: Rig, reached: Any = None, **settings: Any) -> AsyncIterator
     chosen = rig.build_settings(**settings)
     async with bootstrap.connect(chosen) as connected:
         adapters = watched(connected, reached) if reached else connected
-        outside, policy = bootstrap.outside(chosen, adapters), bootstrap.policy(chosen)
-        yield Hands(rig, adapters, Eraser(outside), Retention(outside, policy), Keeper(outside, policy))
+        ports, policy = bootstrap.ending_ports(chosen, adapters), bootstrap.policy(chosen)
+        yield Hands(rig, adapters, Eraser(ports), Retention(ports, policy), Keeper(ports, policy))
 
 
 async def ran(rig: Rig, model: Model, turns: int = 2, **options: Any) -> tuple[str, str]:
@@ -90,7 +90,7 @@ async def ran(rig: Rig, model: Model, turns: int = 2, **options: Any) -> tuple[s
 
 async def recorded(rig: Rig, instance: str, turns: int) -> None:
     async with open_database(str(rig.settings["transcript_url"])) as database:
-        reading = SqlConversations(database)
+        reading = SqlTranscriptReader(database)
 
         async def arrived() -> bool:
             page = await reading.messages(MessageFilter(instance=instance), within=EVERYTHING)
@@ -216,7 +216,7 @@ async def test_a_running_instance_is_refused_unless_it_is_forced(kept: Rig) -> N
             await hand.erase(instance)
         assert hand.has_thread(thread)
         assert len(await hand.keys(instance)) == 2
-        assert await hand.adapters.ledger.open_orders() == []
+        assert await hand.adapters.orders.open_orders() == []
 
         receipt = await hand.erase(instance, force=True)
 
@@ -258,16 +258,16 @@ async def test_a_provider_that_is_away_is_said_and_tried_again_until_all_is_gone
         assert hand.has_thread(thread)
         assert await hand.texts(instance) == [], "what can be removed is removed at once"
         assert await hand.keeper.round()
-        assert await hand.adapters.ledger.open_orders() == [receipt.id]
+        assert await hand.adapters.orders.open_orders() == [receipt.id]
 
         kept.provider.clear_faults()
         assert await hand.keeper.round()
 
-        assert await hand.adapters.ledger.open_orders() == []
+        assert await hand.adapters.orders.open_orders() == []
         assert not hand.has_thread(thread)
         assert await hand.keys(instance) == []
         assert (await kept.rest.variables(instance)).keys() == {"frame", "decide"}
-        final = await hand.adapters.ledger.receipt(receipt.id)
+        final = await hand.adapters.orders.receipt(receipt.id)
         assert final is not None
         assert final.completed_at is not None
         assert {step.status for step in final.steps} == {Status.REMOVED}
@@ -290,7 +290,7 @@ async def test_an_exchange_on_its_way_to_the_transcript_is_looked_for_once_more(
         assert receipt.completed_at is None
         assert await hand.keys(instance) == []
         monkeypatch.setattr(erasing, "LANDING_TIME", timedelta(0))
-        await hand.adapters.ledger.keep(replace(receipt, look_again_at=receipt.ordered_at))
+        await hand.adapters.orders.keep(replace(receipt, look_again_at=receipt.ordered_at))
         [final] = await hand.eraser.resume()
         assert final.completed_at is not None
 
@@ -467,7 +467,7 @@ async def test_killed_anywhere_it_goes_on_to_the_same_end(kept: Rig, way: str, m
             assert not hand.has_thread(thread), where
             assert await hand.keys(instance) == [], where
             assert await hand.texts(instance) == [], where
-            assert await hand.adapters.ledger.open_orders() == [], where
+            assert await hand.adapters.orders.open_orders() == [], where
     assert died == len(deaths) > 20
     async with hands(kept) as hand:
         assert hand.has_thread(its_thread)
@@ -695,7 +695,7 @@ async def test_tenants_with_the_same_business_key_end_each_for_itself(kept: Rig)
         south_only = Subject("default", business_key="order 7", tenants=frozenset(["south"]))
         receipt = await hand.eraser.erase(south_only)
         assert receipt.completed_at is not None
-        assert (receipt.tenants, await hand.adapters.ledger.receipt(receipt.id)) == (("south",), receipt)
+        assert (receipt.tenants, await hand.adapters.orders.receipt(receipt.id)) == (("south",), receipt)
         assert alive(kept) == []
 
 
@@ -751,14 +751,14 @@ async def test_one_record_that_cannot_end_holds_up_no_other(kept: Rig, monkeypat
     await kept.start_worker()
     bad, _ = await ran(kept, model)
     good, _ = await ran(kept, model)
-    turns = RedisCensus.turns
+    turns = RedisThreadIndex.turns
 
-    async def spoilt(self: RedisCensus, each: Kept) -> list[TurnKept]:
+    async def spoilt(self: RedisThreadIndex, each: Kept) -> list[TurnKept]:
         if each.key.scope == bad:
             raise CorruptRecord("what stands there")
         return await turns(self, each)
 
-    monkeypatch.setattr(RedisCensus, "turns", spoilt)
+    monkeypatch.setattr(RedisThreadIndex, "turns", spoilt)
     async with hands(kept) as hand:
         done = await hand.retention.sweep()
 
@@ -840,9 +840,9 @@ async def test_an_order_that_nobody_can_read_holds_up_no_other(kept: Rig) -> Non
 
         assert await hand.keeper.round()
 
-        assert await hand.adapters.ledger.open_orders() == ["000000000000"]
+        assert await hand.adapters.orders.open_orders() == ["000000000000"]
         assert not hand.has_thread(thread)
-        final = await hand.adapters.ledger.receipt(receipt.id)
+        final = await hand.adapters.orders.receipt(receipt.id)
         assert final is not None
         assert final.completed_at is not None
 
@@ -882,7 +882,7 @@ async def test_an_order_that_ends_in_an_unforeseen_error_holds_up_no_other(
         odd = replace(order, id="0" * 12, instance=unforeseen)
         await hand.eraser.resume()
         for each in (odd, order):
-            await bootstrap.outside(kept.build_settings(), hand.adapters).ledger.keep(each)
+            await bootstrap.ending_ports(kept.build_settings(), hand.adapters).orders.keep(each)
         done = [each.id for each in await hand.eraser.resume() if each.completed_at is not None]
 
         assert done == [order.id]

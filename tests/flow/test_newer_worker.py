@@ -12,8 +12,8 @@ from tests.flow.test_ending import hands, ran, two_steps
 from tests.waiting import wait_until
 from worker.domain.endings import Store
 from worker.domain.threads import Answer, Thread, ThreadKey
+from worker.redis.formats import dump
 from worker.redis.keys import Keys
-from worker.redis.record import dump
 from worker.turn import verdict
 
 

@@ -13,13 +13,13 @@ from tests.models import unique
 from tests.waiting import wait_until
 from worker.domain.conversations import EVERYTHING, Filter, Message, MessageFilter
 from worker.domain.threads import ThreadKey, ref
-from worker.transcript import SqlConversations, open_database
+from worker.transcript import SqlTranscriptReader, open_database
 
 
 @asynccontextmanager
-async def transcript(rig: Rig) -> AsyncIterator[SqlConversations]:
+async def transcript(rig: Rig) -> AsyncIterator[SqlTranscriptReader]:
     async with open_database(str(rig.settings["transcript_url"])) as database:
-        yield SqlConversations(database)
+        yield SqlTranscriptReader(database)
 
 
 async def arrived(rig: Rig, instance: str, count: int) -> list[Message]:

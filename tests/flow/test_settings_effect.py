@@ -25,7 +25,7 @@ from worker.demo.processes import HOST, Process, free_port, running
 from worker.domain.conversations import EVERYTHING, Message, MessageFilter
 from worker.ending import Keeper
 from worker.settings import Settings
-from worker.transcript import SqlConversations, open_database
+from worker.transcript import SqlTranscriptReader, open_database
 
 
 def test_every_setting_has_a_test_here() -> None:
@@ -275,7 +275,7 @@ async def test_retention_threads_days_are_how_long_a_thread_outlives_its_process
 
     settings = rig.build_settings(retention_threads_days=days)
     async with bootstrap.connect(settings) as adapters:
-        keeper = Keeper(bootstrap.outside(settings, adapters), bootstrap.policy(settings))
+        keeper = Keeper(bootstrap.ending_ports(settings, adapters), bootstrap.policy(settings))
         assert await keeper.round()
 
     [conversation] = rig.provider.conversations().values()
@@ -297,7 +297,7 @@ async def test_retention_transcript_days_and_retention_transcript_say_what_becom
     wanted = {"retention_transcript_days": days, "retention_transcript": kind, "retention_threads_days": 0}
     settings = rig.build_settings(**wanted)  # a record that is to go waits for its thread
     async with bootstrap.connect(settings) as adapters:
-        keeper = Keeper(bootstrap.outside(settings, adapters), bootstrap.policy(settings))
+        keeper = Keeper(bootstrap.ending_ports(settings, adapters), bootstrap.policy(settings))
         assert await keeper.round()
         assert adapters.conversations is not None
         page = await adapters.conversations.messages(MessageFilter(instance=instance), within=EVERYTHING)
@@ -455,7 +455,7 @@ async def arrived(url: str, instance: str, count: int) -> list[Message]:
     async with open_database(url) as database:
 
         async def enough() -> list[Message]:
-            page = await SqlConversations(database).messages(MessageFilter(instance=instance), within=EVERYTHING)
+            page = await SqlTranscriptReader(database).messages(MessageFilter(instance=instance), within=EVERYTHING)
             return list(page.items) if len(page.items) >= count else []
 
         return await wait_until(enough, 20, f"{count} messages")

@@ -14,7 +14,7 @@ from tests.flow.command import Ran, environment
 from tests.flow.rig import Rig
 from tests.models import Model
 from tests.waiting import wait_until
-from worker.transcript import SqlTranscript, open_database
+from worker.transcript import SqlTranscriptWriter, open_database
 
 
 async def assistant_worker(rig: Rig, *arguments: str, **settings: object) -> Ran:
@@ -189,7 +189,7 @@ async def test_what_cannot_be_done_is_said_with_an_exit_code(
     kept: Rig, arguments: list[str], settings: dict[str, object], code: int
 ) -> None:
     async with open_database(kept.settings["transcript_url"]) as database:
-        await SqlTranscript(database).ping()  # a record that has nothing
+        await SqlTranscriptWriter(database).ping()  # a record that has nothing
     done = await assistant_worker(kept, *arguments, **settings)
 
     assert done.code == code

@@ -18,7 +18,7 @@ from tests.models import unique
 from tests.ogx.servers import MODEL, Aimock, Ogx
 from tests.waiting import wait_until
 from worker.demo.stage import PYTHON_ENVIRONMENT
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 
 BPMN: Final = Path(__file__).parents[2] / "bpmn" / "decision"
 LATER: Final = ("evaluate", "recommend")
@@ -183,7 +183,7 @@ def tables_with(ogx: Ogx, text: str) -> set[str]:
 
 async def test_calls_that_overlap_are_not_refused(ogx: Ogx) -> None:
     """Weaker than OpenAI, which refuses the second: here both land, so only the worker's hold keeps them apart."""
-    async with OpenAIModel.open(None, ogx.url) as model:
+    async with OpenAIProvider.open(None, ogx.url) as model:
         thread = await model.create_thread({})
         slow, quick = question("Take your time."), question("Please do something.")
         spec = assistant(model=MODEL)

@@ -20,13 +20,13 @@ from tests.contract.test_models_port import (  # noqa: F401 - all of its tests, 
 )
 from tests.ogx.servers import MODEL, Ogx
 from worker.domain.threads import Assistant
-from worker.providers import OpenAIModel
+from worker.providers import OpenAIProvider
 
 
 @pytest.fixture
-async def model(ogx: Ogx, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenAIModel]:
+async def model(ogx: Ogx, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OpenAIProvider]:
     monkeypatch.setenv("OPENAI_TEST_MODEL", MODEL)
-    async with OpenAIModel.open(None, ogx.url) as model:
+    async with OpenAIProvider.open(None, ogx.url) as model:
         yield model
 
 

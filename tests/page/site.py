@@ -12,7 +12,7 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, 
 from tests.browser import BrowserError, browser
 from worker.demo import npm
 from worker.errors import EngineDenied, EngineDown, TaskLost
-from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web import page as pages
 from worker.web.api import Access, app, serve
 from worker.web.api.application import Extension
@@ -47,7 +47,7 @@ class Site:
     """Where the page is, and what fills its record."""
 
     url: str
-    transcript: SqlTranscript
+    transcript: SqlTranscriptWriter
     errors: list[Exception]
 
 
@@ -94,7 +94,7 @@ async def site_on(
 ) -> AsyncIterator[Site]:
     """Serve the page over a record."""
     errors: list[Exception] = []
-    conversations = SqlConversations(database)
+    conversations = SqlTranscriptReader(database)
     page = pages.routes(conversations, processes, engine_name="default", can_erase=can_erase, left_out=lambda: left_out)
     served = app(
         conversations,
@@ -104,7 +104,7 @@ async def site_on(
         frame_ancestors=frames,
     )
     async with serve(served, "127.0.0.1", port) as taken:
-        yield Site(f"http://127.0.0.1:{taken}", SqlTranscript(database), errors)
+        yield Site(f"http://127.0.0.1:{taken}", SqlTranscriptWriter(database), errors)
 
 
 @dataclass(slots=True)

@@ -9,22 +9,22 @@ from worker.accounts.account import Account, is_obsolete
 from worker.domain.threads import Answer, Assistant, Question, Said, Thread
 from worker.errors import ThreadGone, ThreadUnseen, WorkerError
 from worker.ports.ending import Archive
-from worker.ports.turn import Model
+from worker.ports.turn import Provider
 
 
-class AnchoredModel:
-    """`ports.Model` for turns, with threads in place of their ids.
+class AnchoredProvider:
+    """`ports.turn.Provider` for turns, with threads in place of their ids.
 
     ThreadGone from here is safe to act on. Raises AnotherAccount and ThreadUnseen beside what the port raises.
     """
 
-    def __init__(self, model: Model, account: Account) -> None:
+    def __init__(self, model: Provider, account: Account) -> None:
         self._model = model
         self._account = account
 
     @property
     def refuses_overlap(self) -> bool:
-        """See `ports.Model.refuses_overlap`."""
+        """See `ports.turn.Provider.refuses_overlap`."""
         return self._model.refuses_overlap
 
     async def create_thread(self, metadata: Mapping[str, str], generation: int, said: Sequence[Said] = ()) -> Thread:
@@ -38,17 +38,17 @@ class AnchoredModel:
             return await self._model.metadata(thread.id)
 
     async def look(self, thread: Thread, ref: str, *, deep: bool = False) -> Answer | None:
-        """See `ports.Model.look`."""
+        """See `ports.turn.Provider.look`."""
         async with self._checked(thread):
             return await self._model.look(thread.id, ref, deep=deep)
 
     async def ask(self, thread: Thread, question: Question, assistant: Assistant) -> Answer:
-        """See `ports.Model.ask`."""
+        """See `ports.turn.Provider.ask`."""
         async with self._checked(thread):
             return await self._model.ask(thread.id, question, assistant)
 
     async def start(self, thread: Thread, question: Question, assistant: Assistant) -> str:
-        """See `ports.Model.start`."""
+        """See `ports.turn.Provider.start`."""
         async with self._checked(thread):
             return await self._model.start(thread.id, question, assistant)
 
@@ -57,11 +57,11 @@ class AnchoredModel:
         await self._account.ping()
 
     async def follow(self, response_id: str, within: timedelta) -> Answer | None:
-        """See `ports.Model.follow`. What another account runs is not known here: the thread is looked at then."""
+        """See `ports.turn.Provider.follow`. What another account runs is not known: the thread is looked at."""
         return await self._model.follow(response_id, within)
 
     async def cancel(self, response_id: str) -> None:
-        """See `ports.Model.cancel`."""
+        """See `ports.turn.Provider.cancel`."""
         await self._model.cancel(response_id)
 
     async def discard(self, thread: Thread, *, seeded: bool) -> None:
@@ -96,15 +96,15 @@ class AnchoredModel:
         return await self._account.check_gone(thread.id, thread.anchor)
 
 
-class AnchoredProvider:
-    """Implements `erasure.Provider` on what a provider keeps."""
+class AnchoredEnding:
+    """Implements `ports.ending.EndingProvider` on what a provider keeps."""
 
     def __init__(self, archive: Archive, account: Account) -> None:
         self._archive = archive
         self._account = account
 
     async def metadata(self, thread_id: str, anchor: str | None) -> Mapping[str, str]:
-        """See `erasure.Provider.metadata`."""
+        """See `ports.ending.EndingProvider.metadata`."""
         try:
             return await self._archive.metadata(thread_id)
         except ThreadGone as gone:
@@ -117,7 +117,7 @@ class AnchoredProvider:
             raise
 
     async def see(self, thread_id: str) -> str:
-        """See `erasure.Provider.see`."""
+        """See `ports.ending.EndingProvider.see`."""
         try:
             await self._archive.metadata(thread_id)
         except ThreadGone as gone:
@@ -126,27 +126,27 @@ class AnchoredProvider:
         return await self._account.current()
 
     async def erase_thread(self, thread_id: str, anchor: str) -> int:
-        """See `erasure.Provider.erase_thread`."""
+        """See `ports.ending.EndingProvider.erase_thread`."""
         items = await self._archive.erase_thread(thread_id)
         if not items:  # nothing was there, or nothing could be seen
             await self._account.check_absent(thread_id, anchor)
         return items
 
     async def erase_response(self, response_id: str, anchor: str | None) -> bool:
-        """See `erasure.Provider.erase_response`."""
+        """See `ports.ending.EndingProvider.erase_response`."""
         erased = await self._archive.erase_response(response_id)
         if not erased:
             await self._account.check_absent(response_id, anchor)
         return erased
 
     async def conversation_of(self, response_id: str) -> str | None:
-        """See `erasure.Provider.conversation_of`."""
+        """See `ports.ending.EndingProvider.conversation_of`."""
         return await self._archive.conversation_of(response_id)
 
     async def run_status(self, response_id: str) -> str | None:
-        """See `erasure.Provider.run_status`."""
+        """See `ports.ending.EndingProvider.run_status`."""
         return await self._archive.run_status(response_id)
 
     async def cancel(self, response_id: str) -> None:
-        """See `erasure.Provider.cancel`."""
+        """See `ports.ending.EndingProvider.cancel`."""
         await self._archive.cancel(response_id)

@@ -2,14 +2,14 @@
 
 from worker.ending.erasing import Eraser, StillRuns
 from worker.ending.keeper import Keeper
-from worker.ending.outside import Outside, runs, sessions
 from worker.ending.repair import Stuck, overdue
 from worker.ending.retention import Policy, Retention, Round
+from worker.ending.stores import EndingPorts, runs, sessions
 
 __all__ = [
+    "EndingPorts",
     "Eraser",
     "Keeper",
-    "Outside",
     "Policy",
     "Retention",
     "Round",

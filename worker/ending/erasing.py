@@ -13,9 +13,9 @@ from worker.domain.conversations import Subject
 from worker.domain.endings import Kept, Receipt, Status, Step, Store
 from worker.domain.threads import Hold
 from worker.ending.looking import CONVERSATION, LOOK, RESPONSE, Found, Search
-from worker.ending.outside import Outside, cancel_runs, holding, now, runs, why
+from worker.ending.stores import EndingPorts, cancel_runs, holding, now, runs, why
 from worker.errors import Permanent, StoreDown, ThreadUnseen
-from worker.ports.transcript import Transcript
+from worker.ports.transcript import TranscriptWriter
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 
@@ -35,12 +35,12 @@ class StillRuns(Permanent):
 class _Order:
     """A receipt in the making. Every change is kept at once, so that whoever comes next goes on from here."""
 
-    outside: Outside
+    ports: EndingPorts
     receipt: Receipt
 
     async def note(self, *steps: Step) -> None:
         self.receipt = self.receipt.noting(*steps)
-        await self.outside.ledger.keep(self.receipt)
+        await self.ports.orders.keep(self.receipt)
 
     async def doing(self, step: Step, work: Callable[[], Awaitable[int]]) -> bool:
         """Do an open step and note what came of it; False if it is still open."""
@@ -64,8 +64,8 @@ class _Order:
 class Eraser:
     """Carries orders out: at once what can be, the rest whenever `resume` is called."""
 
-    def __init__(self, outside: Outside) -> None:
-        self._outside = outside
+    def __init__(self, ports: EndingPorts) -> None:
+        self._ports = ports
 
     async def erase(
         self, subject: Subject, *, force: bool = False, results: bool = False, absent: bool = False
@@ -75,16 +75,16 @@ class Eraser:
         Given again it goes on with the order that is open. With `force` running instances lose what they have, too,
         but for their `results`, which the next steps need. `absent`: what the key cannot see is said to be gone.
         """
-        if (results or not force) and await runs(self._outside.instances, subject):
+        if (results or not force) and await runs(self._ports.instances, subject):
             wanted = "needs its results" if force else "was not forced"
             raise StillRuns(f"an instance of it still runs and {wanted}; --force erases all but the results")
-        known = await self._outside.ledger.receipt(order_id(subject))
+        known = await self._ports.orders.receipt(order_id(subject))
         if known is None or known.completed_at is not None or known.subject != subject:
             known = _receipt(subject)
         known = replace(
             known, forced=known.forced or force, results=known.results or results, absent=known.absent or absent
         )
-        await self._outside.ledger.keep(known)
+        await self._ports.orders.keep(known)
         return await self._carry_out(known)
 
     async def resume(self, *, absent: bool = False) -> list[Receipt]:
@@ -93,19 +93,19 @@ class Eraser:
         `absent` as for `erase`.
         """
         receipts = []
-        for order in await self._outside.ledger.open_orders():
+        for order in await self._ports.orders.open_orders():
             try:
-                known = await self._outside.ledger.receipt(order)
+                known = await self._ports.orders.receipt(order)
                 if known is not None:
                     receipts.append(await self._carry_out(replace(known, absent=known.absent or absent)))
             except Exception as exc:  # noqa: BLE001 - nor does an order
                 log.warning(Event.END_DELAYED, what=f"order {order}", reason=why(exc))
-        metrics.ERASURES_OPEN.set(len(await self._outside.ledger.open_orders()))
+        metrics.ERASURES_OPEN.set(len(await self._ports.orders.open_orders()))
         return receipts
 
     async def _carry_out(self, receipt: Receipt) -> Receipt:
-        found = await Search(self._outside, receipt.subject, results=receipt.results, absent=receipt.absent)()
-        order = _Order(self._outside, _joined(receipt, found))
+        found = await Search(self._ports, receipt.subject, results=receipt.results, absent=receipt.absent).look()
+        order = _Order(self._ports, _joined(receipt, found))
         if (receipt.forced and not receipt.results) or not await self._came_back(order):
             await order.note()
             await self._threads(order, found)
@@ -118,7 +118,7 @@ class Eraser:
     async def _came_back(self, order: _Order) -> bool:
         """Whether an instance runs (again), or that cannot be told; then everything open stays open."""
         try:
-            reason = "an instance of it runs" if await runs(self._outside.instances, order.receipt.subject) else ""
+            reason = "an instance of it runs" if await runs(self._ports.instances, order.receipt.subject) else ""
         except Exception as exc:  # noqa: BLE001 - whatever it is, it cannot be told
             reason = why(exc)
         if reason:
@@ -130,7 +130,7 @@ class Eraser:
             mine = [step for step in order.receipt.open if step.key == key]
             kept = found.kept.get(key, Kept(key))
             try:
-                async with holding(self._outside.census, key) as hold:
+                async with holding(self._ports.index, key) as hold:
                     await self._thread(order, mine, hold, kept)
             except StoreDown:
                 raise
@@ -139,13 +139,13 @@ class Eraser:
                 await order.note(*(s.kept(reason) for s in mine if s in order.receipt.open))
 
     async def _thread(self, order: _Order, mine: list[Step], hold: Hold, kept: Kept) -> None:
-        kept = replace(kept, thread=await self._outside.census.thread(kept.key))
-        if any(turn.unrecorded for turn in await cancel_runs(self._outside, kept)):
+        kept = replace(kept, thread=await self._ports.index.thread(kept.key))
+        if any(turn.unrecorded for turn in await cancel_runs(self._ports, kept)):
             order.receipt = replace(order.receipt, look_again_at=now() + LANDING_TIME)
         keys = [step for step in mine if step.store is Store.REDIS]
         if not await self._conversations(order, mine, kept):
             return await order.note(*(step.kept(NAMES) for step in keys))
-        removed, _ = await self._outside.census.forget(hold, kept, unrecorded=True)
+        removed, _ = await self._ports.index.forget(hold, kept, unrecorded=True)
         return await order.note(*(step.removed(removed, now()) for step in keys))
 
     async def _conversations(self, order: _Order, steps: list[Step], kept: Kept) -> bool:
@@ -166,14 +166,14 @@ class Eraser:
     async def _seen(self, order: _Order, step: Step) -> Step:
         """Find out which account a conversation is in, and note that while there is something to be seen."""
         try:
-            step = replace(step, anchor=await self._outside.provider.see(step.what.removeprefix(CONVERSATION)))
+            step = replace(step, anchor=await self._ports.provider.see(step.what.removeprefix(CONVERSATION)))
         except Exception as exc:  # noqa: BLE001 - nor does a thread of before
             step = order.failed(step, exc)
         await order.note(step)
         return step
 
     async def _conversation(self, step: Step) -> int:
-        return await self._outside.provider.erase_thread(step.what.removeprefix(CONVERSATION), str(step.anchor))
+        return await self._ports.provider.erase_thread(step.what.removeprefix(CONVERSATION), str(step.anchor))
 
     async def _responses(self, order: _Order, found: Found) -> None:
         left = [step for step in order.receipt.open if step.what.startswith(RESPONSE)]
@@ -182,10 +182,10 @@ class Eraser:
             await order.note(*[await order.tried(step, partial(self._response, step)) for step in some])
 
     async def _response(self, step: Step) -> int:
-        return int(await self._outside.provider.erase_response(step.what.removeprefix(RESPONSE), step.anchor))
+        return int(await self._ports.provider.erase_response(step.what.removeprefix(RESPONSE), step.anchor))
 
     async def _transcript(self, order: _Order, found: Found) -> None:
-        transcript = self._outside.transcript
+        transcript = self._ports.transcript
         for step in order.receipt.open:
             if step.store is Store.TRANSCRIPT and step.what != LOOK and transcript is not None:
                 await order.doing(step, partial(_remove, transcript, found))
@@ -201,7 +201,7 @@ class Eraser:
                 continue
             try:
                 for trace in traces:
-                    await self._outside.instances.wipe(trace)
+                    await self._ports.instances.wipe(trace)
                     step = step.removed(1, now())
             except Exception as exc:  # noqa: BLE001 - nor does an instance
                 step = step.kept(why(exc))
@@ -218,7 +218,7 @@ class Eraser:
         await order.note()
 
 
-async def _remove(transcript: Transcript, found: Found) -> int:
+async def _remove(transcript: TranscriptWriter, found: Found) -> int:
     whose = found.subject
     own = [Subject(whose.engine, instance=name, tenants=whose.tenants) for name in sorted(found.instances)]
     return (await transcript.remove([found.subject, *(each for each in own if each != found.subject)])).messages

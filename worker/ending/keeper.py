@@ -10,8 +10,8 @@ from uuid import uuid4
 import structlog
 
 from worker.ending.erasing import Eraser
-from worker.ending.outside import Outside, why
 from worker.ending.retention import Policy, Retention
+from worker.ending.stores import EndingPorts, why
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 
@@ -26,10 +26,10 @@ log = structlog.get_logger()
 class Keeper:
     """As an async context manager it does rounds inside, the first one within an hour."""
 
-    def __init__(self, outside: Outside, policy: Policy) -> None:
-        self._outside = outside
-        self._eraser = Eraser(outside)
-        self._retention = Retention(outside, policy)
+    def __init__(self, ports: EndingPorts, policy: Policy) -> None:
+        self._ports = ports
+        self._eraser = Eraser(ports)
+        self._retention = Retention(ports, policy)
         self._token = uuid4().hex
         self._rounds: asyncio.Task[None]
 
@@ -65,7 +65,7 @@ class Keeper:
     async def _alone(self, *steps: Callable[[], Awaitable[object]]) -> bool:
         """Do these unless another worker is at it; one that fails holds up no other."""
         try:
-            if not await self._outside.ledger.lock(self._token, LEASE):
+            if not await self._ports.orders.lock(self._token, LEASE):
                 return False
             renewing = asyncio.create_task(self._stay(), name="lock of the round")
             try:
@@ -73,7 +73,7 @@ class Keeper:
             finally:
                 renewing.cancel()
                 await asyncio.wait({renewing})
-                await self._outside.ledger.unlock(self._token)
+                await self._ports.orders.unlock(self._token)
         except Exception as exc:  # noqa: BLE001 - as below
             log.warning(Event.END_DELAYED, what="round", reason=why(exc))
             return False
@@ -90,6 +90,6 @@ class Keeper:
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 3)
             try:
-                await self._outside.ledger.lock(self._token, LEASE)
+                await self._ports.orders.lock(self._token, LEASE)
             except Exception as exc:  # noqa: BLE001 - as above
                 log.warning(Event.END_DELAYED, what="lock of the round", reason=why(exc))

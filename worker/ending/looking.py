@@ -9,10 +9,10 @@ from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Sessi
 from worker.domain.endings import Kept, Status, Step, Store, Trace, is_of, may_be_of
 from worker.domain.tasks import THREAD_VARIABLE, Variable
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey
-from worker.ending.outside import Outside, now, sessions, why
+from worker.ending.stores import EndingPorts, now, sessions, why
 from worker.errors import BadRequest, ThreadGone, ThreadUnseen
 from worker.modelling.result import read_thread_variable
-from worker.ports.transcript import Conversations
+from worker.ports.transcript import TranscriptReader
 
 CONVERSATION = "conversation "
 RESPONSE = "response "
@@ -72,22 +72,22 @@ class Found:
 class Search:
     """Looks for one subject."""
 
-    def __init__(self, outside: Outside, subject: Subject, *, results: bool = False, absent: bool = False) -> None:
-        self._outside = outside
+    def __init__(self, ports: EndingPorts, subject: Subject, *, results: bool = False, absent: bool = False) -> None:
+        self._ports = ports
         self._absent = absent
         self._results = results
         self._found = Found(subject)
 
-    async def __call__(self) -> Found:
+    async def look(self) -> Found:
         """Look everywhere. Raises StoreDown: without Redis nothing is begun."""
         found = self._found
         if found.subject.instance is not None:
             found.instances.add(found.subject.instance)
         else:
             await self._trying(Store.ENGINE, self._find_instances())
-        if self._outside.conversations is not None:
-            await self._trying(Store.TRANSCRIPT, self._read_transcript(self._outside.conversations))
-        for kept in await self._outside.census.threads():
+        if self._ports.conversations is not None:
+            await self._trying(Store.TRANSCRIPT, self._read_transcript(self._ports.conversations))
+        for kept in await self._ports.index.threads():
             if self._is_ours(kept):
                 await self._take(kept)
         for instance in sorted(found.instances):
@@ -106,10 +106,10 @@ class Search:
 
     async def _find_instances(self) -> None:
         subject = self._found.subject
-        ran = await self._outside.instances.ran_with(str(subject.business_key), subject.tenants)
+        ran = await self._ports.instances.ran_with(str(subject.business_key), subject.tenants)
         self._found.instances.update(ran)
 
-    async def _read_transcript(self, conversations: Conversations) -> None:
+    async def _read_transcript(self, conversations: TranscriptReader) -> None:
         found, subject = self._found, self._found.subject
         wanted = Filter(engine=subject.engine, instance=subject.instance, business_key=subject.business_key)
         async for session in sessions(conversations, wanted, subject.limits):
@@ -122,7 +122,7 @@ class Search:
             said = MessageFilter(instance=subject.instance, engine=subject.engine)
             self._note(await conversations.stored(said, within=subject.limits))
 
-    async def _read_session(self, conversations: Conversations, session: Session) -> None:
+    async def _read_session(self, conversations: TranscriptReader, session: Session) -> None:
         found, key = self._found, session.key
         found.kept.setdefault(key, Kept(key))
         found.instances.update(filter(None, [session.process_instance_id]))
@@ -150,12 +150,12 @@ class Search:
         thread = kept.thread
         if thread is not None:
             found.anchors[thread.id] = thread.anchor or found.anchors.get(thread.id)
-        for turn in await self._outside.census.turns(kept):
+        for turn in await self._ports.index.turns(kept):
             if turn.response_id and not turn.newer:
                 found.responses[turn.response_id] = thread.id if thread else None
 
     async def _read_variables(self, instance: str) -> None:
-        traces = await self._outside.instances.traces(instance, results=self._results)
+        traces = await self._ports.instances.traces(instance, results=self._results)
         self._found.traces[instance] = traces
         for trace in traces:
             thread = read_thread_variable(Variable(trace.value)) if trace.name.startswith(THREAD_VARIABLE) else None
@@ -170,7 +170,7 @@ class Search:
         """Take a thread that a variable names if its metadata say that it is ours: a call activity copies variables."""
         found = self._found
         try:
-            facts = await self._outside.provider.metadata(thread_id, found.anchors.get(thread_id))
+            facts = await self._ports.provider.metadata(thread_id, found.anchors.get(thread_id))
         except ThreadGone:
             return
         except Exception as exc:  # noqa: BLE001 - as above
@@ -192,7 +192,7 @@ class Search:
         """Take a response that a variable names if it was given on a conversation that is ours."""
         found = self._found
         try:
-            conversation = await self._outside.provider.conversation_of(response_id)
+            conversation = await self._ports.provider.conversation_of(response_id)
         except (ThreadGone, BadRequest):  # what the variable names is not there, whoever wrote it
             return
         except Exception as exc:  # noqa: BLE001 - as above

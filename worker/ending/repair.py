@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from worker.domain.endings import Kept, TurnKept
-from worker.ending.outside import Outside
+from worker.ending.stores import EndingPorts
 from worker.errors import WorkerError
 
 
@@ -22,39 +22,39 @@ class Stuck:
     done: str = ""
 
 
-async def overdue(outside: Outside, *, cancel: bool = False) -> list[Stuck]:
+async def overdue(ports: EndingPorts, *, cancel: bool = False) -> list[Stuck]:
     """List them, and cancel their runs if wanted: whoever has the task next finds that out and asks anew."""
     found = []
-    for kept in await outside.census.threads():
-        for turn in await outside.census.turns(kept):
+    for kept in await ports.index.threads():
+        for turn in await ports.index.turns(kept):
             if turn.newer:
                 known = Stuck(kept.key.scope, kept.key.assistant, turn.task_id, turn.attempt, None, None)
                 found.append(replace(known, done="left to the newer worker that wrote it"))
                 continue
             if turn.state != "intent":
                 continue
-            stuck = await _examined(outside, kept, turn)
+            stuck = await _examined(ports, kept, turn)
             if stuck.overdue is not None or stuck.status == "queued":
-                found.append(await _cancelled(outside, stuck) if cancel else stuck)
+                found.append(await _cancelled(ports, stuck) if cancel else stuck)
     return found
 
 
-async def _examined(outside: Outside, kept: Kept, turn: TurnKept) -> Stuck:
+async def _examined(ports: EndingPorts, kept: Kept, turn: TurnKept) -> Stuck:
     key = kept.key
     stuck = Stuck(key.scope, key.assistant, turn.task_id, turn.attempt, turn.overdue, turn.response_id)
     if turn.response_id is None:
         return stuck
     try:
-        return replace(stuck, status=await outside.provider.run_status(turn.response_id) or "not known")
+        return replace(stuck, status=await ports.provider.run_status(turn.response_id) or "not known")
     except WorkerError as exc:
         return replace(stuck, status=f"cannot be asked: {exc}")
 
 
-async def _cancelled(outside: Outside, stuck: Stuck) -> Stuck:
+async def _cancelled(ports: EndingPorts, stuck: Stuck) -> Stuck:
     if stuck.response_id is None or stuck.status == "not known":
         return replace(stuck, done="nothing to cancel")
     try:
-        await outside.provider.cancel(stuck.response_id)
+        await ports.provider.cancel(stuck.response_id)
     except WorkerError as exc:
         return replace(stuck, done=f"not cancelled: {exc}")
     return replace(stuck, done="cancelled")

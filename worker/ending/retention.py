@@ -11,7 +11,7 @@ import structlog
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Stored, Subject, owner, session_id
 from worker.domain.endings import Kept, TurnKept
 from worker.domain.threads import Thread, ThreadKey
-from worker.ending.outside import Outside, cancel_runs, holding, now, runs, sessions, why
+from worker.ending.stores import EndingPorts, cancel_runs, holding, now, runs, sessions, why
 from worker.errors import EngineDown, ProviderAway, ProviderPaused, ThreadUnseen, Transient, WorkerError
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
@@ -100,8 +100,8 @@ class Retention:
     nothing else needs to be remembered, and a changed policy holds for all that ended before.
     """
 
-    def __init__(self, outside: Outside, policy: Policy) -> None:
-        self._outside = outside
+    def __init__(self, ports: EndingPorts, policy: Policy) -> None:
+        self._ports = ports
         self._policy = policy
 
     async def close(self) -> Ends:
@@ -116,7 +116,7 @@ class Retention:
 
         `absent`: a person says that threads that the key cannot see are gone.
         """
-        kept = {each.key: each for each in await self._outside.census.threads()}
+        kept = {each.key: each for each in await self._ports.index.threads()}
         active = await self._active()
         owners = {each.owner for each in kept.values() if each.owner} | active.keys()
         ended = await self._ended(owners, dry_run=dry_run, strict=True)
@@ -134,9 +134,9 @@ class Retention:
     async def _active(self) -> dict[Subject, list[ThreadKey]]:
         """Whose conversations go on, as far as the transcript knows."""
         found = defaultdict[Subject, list[ThreadKey]](list)
-        if self._outside.conversations is not None:
-            wanted = Filter(engine=self._outside.engine_name, active=True)
-            async for session in sessions(self._outside.conversations, wanted):
+        if self._ports.conversations is not None:
+            wanted = Filter(engine=self._ports.engine_name, active=True)
+            async for session in sessions(self._ports.conversations, wanted):
                 found[_owner(session)].append(session.key)
         return found
 
@@ -145,8 +145,8 @@ class Retention:
     ) -> dict[Subject, datetime]:
         """When those ended that have. The engine's word counts; `strict` watches for a day who is in no history."""
         instances = {each.instance: each for each in subjects if each.instance is not None}
-        running = await self._outside.instances.running(instances.keys())
-        known = await self._outside.instances.ended(instances.keys() - running)
+        running = await self._ports.instances.running(instances.keys())
+        known = await self._ports.instances.ended(instances.keys() - running)
         ended = {instances[name]: at for name, at in known.items() if name in instances and at is not None}
         missing = {each for name, each in instances.items() if name not in running and name not in known}
         for subject in {each for each in subjects if each.business_key is not None}:
@@ -159,9 +159,9 @@ class Retention:
 
     async def _shared_end(self, subject: Subject) -> datetime | Literal["runs", "unknown"]:
         """When the last instance with this key ended."""
-        if await runs(self._outside.instances, subject):
+        if await runs(self._ports.instances, subject):
             return "runs"
-        ends = (await self._outside.instances.ran_with(str(subject.business_key), subject.tenants)).values()
+        ends = (await self._ports.instances.ran_with(str(subject.business_key), subject.tenants)).values()
         known = [at for at in ends if at is not None]
         if len(known) < len(ends):
             return "runs"
@@ -172,24 +172,24 @@ class Retention:
             instances = sorted(each.instance for each in missing if each.instance)
             log.warning(Event.INSTANCES_MISSING, count=len(missing), instances=instances[:3])
         if not dry_run:
-            await self._outside.ledger.watch(missing, now())
-        known = await self._outside.ledger.missing()
+            await self._ports.orders.watch(missing, now())
+        known = await self._ports.orders.missing()
         return {subject: at for subject, at in known.items() if subject in missing and at <= now() - MISSING_FOR}
 
     async def _end(self, active: Active, ended: Ends) -> None:
-        if self._outside.transcript is None:
+        if self._ports.transcript is None:
             return
         for subject in active.keys() & ended.keys():
             names = list(map(session_id, active[subject]))
             for first in range(0, len(names), AT_ONCE):
-                await self._outside.transcript.end(names[first : first + AT_ONCE], ended[subject])
+                await self._ports.transcript.end(names[first : first + AT_ONCE], ended[subject])
 
     async def _remember(self, kept: Iterable[Kept]) -> None:
         """Keep the maps of all that wait: a thread that is forgotten before its time would stay at the provider."""
         if self._policy.threads is not None:
             for each in kept:
                 if each.owner and each.thread:
-                    await self._outside.census.remember(each.key)
+                    await self._ports.index.remember(each.key)
 
     async def _threads_due(self, kept: Mapping[ThreadKey, Kept], unnoted: Active, ended: Ends) -> AsyncIterator[Due]:
         """Threads whose time has come, by what Redis has and by what the transcript remembers."""
@@ -224,10 +224,10 @@ class Retention:
             if ended[subject] <= until:
                 for key in keys:
                     yield Old(subject, key)
-        if self._outside.conversations is None:
+        if self._ports.conversations is None:
             return
-        wanted = replace(wanted, engine=self._outside.engine_name, active=False, ended_until=until)
-        async for session in sessions(self._outside.conversations, wanted):
+        wanted = replace(wanted, engine=self._ports.engine_name, active=False, ended_until=until)
+        async for session in sessions(self._ports.conversations, wanted):
             subject = _owner(session)
             if subject.business_key is None or await self._is_past(subject, until):
                 yield Old(subject, session.key, session.messages)
@@ -251,22 +251,22 @@ class Retention:
             done.threads += [(kept.key, thread_id) for thread_id in sorted(stored.threads.keys() | kept.conversations)]
 
     async def _stored(self, key: ThreadKey) -> Stored:
-        if self._outside.conversations is None:
+        if self._ports.conversations is None:
             return Stored()
-        return await self._outside.conversations.stored(MessageFilter(session_id(key)), within=EVERYTHING)
+        return await self._ports.conversations.stored(MessageFilter(session_id(key)), within=EVERYTHING)
 
     async def _end_thread(self, subject: Subject, kept: Kept, stored: Stored, *, absent: bool) -> None:
-        async with holding(self._outside.census, kept.key) as hold:
-            if await runs(self._outside.instances, subject):
+        async with holding(self._ports.index, kept.key) as hold:
+            if await runs(self._ports.instances, subject):
                 raise NotYet("an instance of it runs")
-            kept = replace(kept, thread=await self._outside.census.thread(kept.key))
-            turns = await cancel_runs(self._outside, kept)
+            kept = replace(kept, thread=await self._ports.index.thread(kept.key))
+            turns = await cancel_runs(self._ports, kept)
             unseen = await self._erase(kept, stored, turns)
             if unseen and not absent:
                 raise unseen[0]
-            await self._outside.census.forget(hold, kept, unrecorded=False)
-        if self._outside.transcript is not None:
-            await self._outside.transcript.note_erased([session_id(kept.key)], now())
+            await self._ports.index.forget(hold, kept, unrecorded=False)
+        if self._ports.transcript is not None:
+            await self._ports.transcript.note_erased([session_id(kept.key)], now())
 
     async def _erase(self, kept: Kept, stored: Stored, turns: Sequence[TurnKept]) -> list[ThreadUnseen]:
         """Erase a thread's conversations and responses; what the key cannot see holds up no other."""
@@ -281,17 +281,17 @@ class Retention:
                 unseen.append(exc)
         for response_id, given_on in responses.items():
             try:
-                await self._outside.provider.erase_response(response_id, threads.get(given_on or ""))
+                await self._ports.provider.erase_response(response_id, threads.get(given_on or ""))
             except ThreadUnseen as exc:
                 unseen.append(exc)
         return unseen
 
     async def _erase_thread(self, kept: Kept, thread_id: str, noted: str | None) -> str:
         """Erase one conversation; returns the anchor of the account that it was in."""
-        provider = self._outside.provider
+        provider = self._ports.provider
         anchor = noted or await provider.see(thread_id)
         if noted is None and kept.thread is not None:  # after this there may be nothing left to be seen
-            await self._outside.census.anchor(kept.key, Thread(thread_id, kept.thread.generation, anchor))
+            await self._ports.index.anchor(kept.key, Thread(thread_id, kept.thread.generation, anchor))
         items = await provider.erase_thread(thread_id, anchor)
         log.info(Event.ENDED, thread_id=thread_id, assistant=kept.key.assistant, items=items)
         metrics.ENDED.labels("thread").inc()
@@ -334,13 +334,13 @@ class Retention:
     async def _ready(self, some: Sequence[Old], kept: Mapping[ThreadKey, Kept], done: Round) -> list[Old]:
         """Leave out what runs all the same, and what has an exchange on its way to the transcript."""
         subjects = {each.subject for each in some}
-        running = await self._outside.instances.running({each.instance for each in subjects if each.instance})
+        running = await self._ports.instances.running({each.instance for each in subjects if each.instance})
         shared = [each for each in subjects if each.business_key is not None]
-        alive = {each for each in shared if await runs(self._outside.instances, each)}
+        alive = {each for each in shared if await runs(self._ports.instances, each)}
         ready = list[Old]()
         for old in some:
             try:
-                turns = await self._outside.census.turns(kept[old.key]) if old.key in kept else ()
+                turns = await self._ports.index.turns(kept[old.key]) if old.key in kept else ()
                 _check(turns, runs=old.subject in alive or old.subject.instance in running)
             except Exception as exc:  # noqa: BLE001 - as above
                 done.delay(old.subject, exc)
@@ -349,7 +349,7 @@ class Retention:
         return ready
 
     async def _end_sessions(self, some: Sequence[Old]) -> None:
-        transcript = self._outside.transcript
+        transcript = self._ports.transcript
         if transcript is None:
             return
         stay = [session_id(old.key) for old in some if old.words_only]

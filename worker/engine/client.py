@@ -1,4 +1,4 @@
-"""The engine's REST API as `ports.Engine`, under one worker id."""
+"""The engine's REST API as `ports.turn.Engine`, under one worker id."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 class RestEngine:
-    """Implements `ports.Engine`; see there for what each method promises. Make it by `open`."""
+    """Implements `ports.turn.Engine`; see there for what each method promises. Make it by `open`."""
 
     def __init__(self, transport: Transport, connection: Connection) -> None:
         self.worker_id = connection.worker_id
@@ -73,7 +73,7 @@ class RestEngine:
                     await cache.close()
 
     async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
-        """See `ports.Engine.fetch`. A task that cannot be read is logged and left to its lock; the others come."""
+        """See `ports.turn.Engine.fetch`. A task that cannot be read is logged and left to its lock; the others come."""
         body = wire.poll(self.worker_id, topics, max_tasks, self._lock, min(self._poll, wait), self._tenants)
         reply = await self._transport.send(
             "POST", "/external-task/fetchAndLock", body, limits=self._transport.poll_limits
@@ -92,7 +92,7 @@ class RestEngine:
         (await self._transport.send("POST", "/external-task/fetchAndLock", body)).value(list)
 
     async def extend(self, task_id: str, duration: timedelta | None = None) -> None:
-        """See `ports.Engine.extend`."""
+        """See `ports.turn.Engine.extend`."""
         length = wire.milliseconds(self._lock if duration is None else duration)
         reply = await self._tell(task_id, "extendLock", {"newDuration": length})
         if reply.done:
@@ -110,7 +110,7 @@ class RestEngine:
         raise await self._gone_or_refused(reply)
 
     async def complete(self, task_id: str, variables: Mapping[str, Variable], local: Mapping[str, Variable]) -> None:
-        """See `ports.Engine.complete`."""
+        """See `ports.turn.Engine.complete`."""
         body: dict[str, Any] = {"variables": wire.variables(variables)}
         if local:
             body["localVariables"] = wire.variables(local)
@@ -119,13 +119,13 @@ class RestEngine:
             raise await self._why_not(task_id, reply)
 
     async def was_completed(self, task_id: str) -> bool:
-        """See `ports.Engine.was_completed`. Engines with a history level below `full` do not remember."""
+        """See `ports.turn.Engine.was_completed`. Engines with a history level below `full` do not remember."""
         wanted = {"externalTaskId": task_id, "successLog": "true"}
         rows = self._lists.rows("/history/external-task-log", wanted)
         return any([row.get("successLog") is True async for row in rows])
 
     async def fail(self, task_id: str, message: str, details: str, retries: int, delay: timedelta) -> None:
-        """See `ports.Engine.fail`. Raises what `complete` raises.
+        """See `ports.turn.Engine.fail`. Raises what `complete` raises.
 
         Without retries the delay would only keep a person waiting who sets them again.
         """
@@ -140,7 +140,7 @@ class RestEngine:
             raise await self._why_not(task_id, reply)
 
     async def bpmn_error(self, task_id: str, code: str, message: str, variables: Mapping[str, Variable]) -> None:
-        """See `ports.Engine.bpmn_error`. Raises what `complete` raises."""
+        """See `ports.turn.Engine.bpmn_error`. Raises what `complete` raises."""
         body = {
             "errorCode": code,
             "errorMessage": message[: wire.LONGEST_MESSAGE],
@@ -151,13 +151,13 @@ class RestEngine:
             raise await self._why_not(task_id, reply)
 
     async def unlock(self, task_id: str) -> None:
-        """See `ports.Engine.unlock`. Raises TaskLost when the task is gone."""
+        """See `ports.turn.Engine.unlock`. Raises TaskLost when the task is gone."""
         reply = await self._command("POST", _path(task_id, "unlock"))
         if not reply.done:
             raise await self._gone_or_refused(reply)
 
     async def state(self, task_id: str) -> TaskState:
-        """See `ports.Engine.state`."""
+        """See `ports.turn.Engine.state`."""
         reply = await self._reads.get(_path(task_id), "the task")
         if reply.missing:
             raise TaskLost("the engine has no such task")
@@ -165,12 +165,12 @@ class RestEngine:
         return TaskState(said.get("workerId"), said.get("suspended") is True)
 
     async def locked(self) -> list[str]:
-        """See `ports.Engine.locked`."""
+        """See `ports.turn.Engine.locked`."""
         wanted = {"locked": "true", "workerId": self.worker_id}
         return [str(row.get("id")) async for row in self._lists.rows("/external-task", wanted)]
 
     async def definition(self, definition_id: str) -> Definition:
-        """See `ports.Engine.definition`. Raises BadDefinition for XML that is none, TaskLost when it is deleted."""
+        """See `ports.turn.Engine.definition`. Raises BadDefinition for XML that is none, TaskLost if it is gone."""
         return await self._definitions.get(definition_id)
 
     async def deployed(self) -> list[wire.Deployed]:
@@ -182,11 +182,11 @@ class RestEngine:
             raise EngineDown(str(exc)) from exc
 
     async def variable(self, process_instance_id: str, name: str) -> Variable | None:
-        """See `ports.Engine.variable`."""
+        """See `ports.turn.Engine.variable`."""
         return await self._reads.variable(process_instance_id, name)
 
     async def set_variable(self, process_instance_id: str, name: str, variable: Variable) -> None:
-        """See `ports.Engine.set_variable`. Raises Conflict, TooLong, Refused as well."""
+        """See `ports.turn.Engine.set_variable`. Raises Conflict, TooLong, Refused as well."""
         reply = await self._command("PUT", variable_path(process_instance_id, name), wire.variable(variable))
         if reply.done:
             return
@@ -196,19 +196,19 @@ class RestEngine:
         raise error
 
     async def content(self, execution_id: str, name: str, most: int) -> bytes | None:
-        """See `ports.Engine.content`."""
+        """See `ports.turn.Engine.content`."""
         return await self._reads.content(execution_id, name, most)
 
     async def root_instance(self, process_instance_id: str) -> str:
-        """See `ports.Engine.root_instance`."""
+        """See `ports.turn.Engine.root_instance`."""
         return await self._roots.get(process_instance_id)
 
     async def resource(self, definition_id: str, name: str) -> str:
-        """See `ports.Engine.resource`."""
+        """See `ports.turn.Engine.resource`."""
         return await self._resources.get((definition_id, name))
 
     async def has_spin(self) -> bool:
-        """See `ports.Engine.has_spin`. Not to be told counts as no, with a line in the log."""
+        """See `ports.turn.Engine.has_spin`. Not to be told counts as no, with a line in the log."""
         return await self._spin.get("has Spin")
 
     async def xml(self, definition_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Process instances that run or ran, and variables that may be taken from them, over REST: `erasure.Instances`."""
+"""Process instances that run or ran, and variables that may be taken from them, over REST: `ports.ending.Instances`."""
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from datetime import datetime
@@ -23,14 +23,14 @@ log = structlog.get_logger()
 
 
 class RestInstances:
-    """Implements `erasure.Instances`. What the engine's user may not read is as if it were not there."""
+    """Implements `ports.ending.Instances`. What the engine's user may not read is as if it were not there."""
 
     def __init__(self, transport: Transport, lists: Lists) -> None:
         self._transport = transport
         self._lists = lists
 
     async def running(self, ids: Collection[str]) -> frozenset[str]:
-        """See `erasure.Instances.running`."""
+        """See `ports.ending.Instances.running`."""
         found: set[str] = set()
         for some in _portions(ids):
             async for row in self._rows("/process-instance", {"processInstanceIds": some}):
@@ -38,7 +38,7 @@ class RestInstances:
         return frozenset(found)
 
     async def ended(self, ids: Collection[str]) -> Mapping[str, datetime | None]:
-        """See `erasure.Instances.ended`."""
+        """See `ports.ending.Instances.ended`."""
         found: dict[str, datetime | None] = {}
         for some in _portions(ids):
             async for row in self._rows("/history/process-instance", {"processInstanceIds": some}):
@@ -46,7 +46,7 @@ class RestInstances:
         return found
 
     async def runs_with(self, business_key: str, tenants: frozenset[str | None] | None = None) -> bool:
-        """See `erasure.Instances.runs_with`."""
+        """See `ports.ending.Instances.runs_with`."""
         for whose in _of_tenants(tenants):
             async for _ in self._rows("/process-instance", {"businessKey": business_key, **whose}, most=1):
                 return True
@@ -55,7 +55,7 @@ class RestInstances:
     async def ran_with(
         self, business_key: str, tenants: frozenset[str | None] | None = None
     ) -> Mapping[str, datetime | None]:
-        """See `erasure.Instances.ran_with`."""
+        """See `ports.ending.Instances.ran_with`."""
         found: dict[str, datetime | None] = {}
         for whose in _of_tenants(tenants):
             wanted = {"processInstanceBusinessKey": business_key, **whose}
@@ -64,7 +64,7 @@ class RestInstances:
         return found
 
     async def traces(self, instance: str, *, results: bool = False) -> list[Trace]:
-        """See `erasure.Instances.traces`."""
+        """See `ports.ending.Instances.traces`."""
         found: dict[tuple[str, bool], Trace] = {}
         for pattern in (f"{THREAD_VARIABLE}%", f"%{META_SUFFIX}"):
             for past in (True, False):
@@ -86,7 +86,7 @@ class RestInstances:
                     yield row
 
     async def wipe(self, trace: Trace) -> None:
-        """See `erasure.Instances.wipe`."""
+        """See `ports.ending.Instances.wipe`."""
         if trace.past:
             reply = await self._transport.send("DELETE", f"/history/variable-instance/{quote(trace.id, safe='')}")
         else:

@@ -52,7 +52,7 @@ class Reads:
         return await self._judged(asked, what)
 
     async def variable(self, process_instance_id: str, name: str) -> Variable | None:
-        """See `ports.Engine.variable`."""
+        """See `ports.turn.Engine.variable`."""
         try:
             reply = await self.get(f"{variable_path(process_instance_id, name)}?deserializeValue=false", _called(name))
         except ReadRefused:
@@ -67,7 +67,7 @@ class Reads:
             raise TaskLost("the engine has no such process instance")
 
     async def content(self, execution_id: str, name: str, most: int) -> bytes | None:
-        """See `ports.Engine.content`. The path says instance, but finds what any execution sees."""
+        """See `ports.turn.Engine.content`. The path says instance, but finds what any execution sees."""
         return await self.download(f"{variable_path(execution_id, name)}/data", most, _called(name))
 
     async def xml(self, definition_id: str) -> str:
@@ -82,7 +82,7 @@ class Reads:
         return xml
 
     async def root(self, process_instance_id: str) -> str:
-        """See `ports.Engine.root_instance`. Climbs: only the history, which may be off, knows the root at once."""
+        """See `ports.turn.Engine.root_instance`. Climbs: only the history, which may be off, knows the root at once."""
         found = process_instance_id
         for _ in range(DEEPEST_CALL):
             path = f"/process-instance?subProcessInstance={quote(found, safe='')}&maxResults=1"
@@ -106,7 +106,7 @@ class Reads:
             )
 
     async def resource(self, definition_id: str, name: str) -> str:
-        """See `ports.Engine.resource`."""
+        """See `ports.turn.Engine.resource`."""
         what = f"the resource {name!r} of definition {definition_id}"
         reply = await self.get(f"/process-definition/{quote(definition_id, safe='')}", what)
         if reply.missing:

@@ -54,7 +54,7 @@ class Delivery:
         self._engine = engine
         self._threads = threads
 
-    async def __call__(self, task: Task, verdict: Verdict, facts: TurnFacts, case: Case, lease: Lease) -> Verdict:
+    async def deliver(self, task: Task, verdict: Verdict, facts: TurnFacts, case: Case, lease: Lease) -> Verdict:
         """Tell the engine and return what it was told in the end. Raises TaskLost."""
         lease.telling = True
         refused = f"the engine did not take our {type(verdict).__name__}"

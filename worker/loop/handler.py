@@ -58,7 +58,7 @@ class TaskHandler:
         self._dependencies = dependencies
         self._stopping = stopping
 
-    async def __call__(self, task: Task) -> Verdict:
+    async def handle(self, task: Task) -> Verdict:
         """See the task through; return what the engine was told."""
         started = monotonic()
         facts = TurnFacts(activity=task.activity_id)
@@ -107,7 +107,7 @@ class TaskHandler:
             async with self._slots.turn():
                 if self._stopping():
                     return Unlock("stopping")
-                outcome = await self._turn(task, facts)
+                outcome = await self._turn.take(task, facts)
             if not isinstance(outcome, Held):
                 break
             try:
@@ -134,7 +134,7 @@ class TaskHandler:
     async def _deliver(self, task: Task, verdict: Verdict, facts: TurnFacts, lease: Lease) -> Verdict:
         async with self._slots.delivery():
             with facts.phase("deliver"):
-                return await self._delivery(task, verdict, facts, self._turn.case(task, facts), lease)
+                return await self._delivery.deliver(task, verdict, facts, self._turn.case(task, facts), lease)
 
 
 def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:

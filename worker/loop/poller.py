@@ -206,7 +206,7 @@ class Poller:
             task = replace(task, fetched_at=monotonic())
         if not ours or self._stopping.is_set():
             return await self._handler.give_back(task, "stopping" if ours else "not ours")
-        told = await self._handler(task)
+        told = await self._handler.handle(task)
         match told:
             case Park():
                 self._parked.note(task.id, told.duration)

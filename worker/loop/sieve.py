@@ -49,7 +49,7 @@ class Refusal:
 
 
 class Sieve:
-    """Implements `ports.Topics` by the topics of another, without those that are refused.
+    """Implements `ports.turn.Topics` by the topics of another, without those that are refused.
 
     Tell it of each poll of what `current` said: by `passed`, or by `judge`. Between two polls, unlock what the refused
     one has locked: the engine locks first and fails then, and a task under a lock is in nobody's way.
@@ -67,7 +67,7 @@ class Sieve:
         self._failures = 0
 
     async def current(self) -> tuple[Topic, ...]:
-        """See `ports.Topics.current`; during a search, the part that is looked at."""
+        """See `ports.turn.Topics.current`; during a search, the part that is looked at."""
         topics = await self._topics.current()
         self._looking_at = None
         if self._suspects:
@@ -79,19 +79,19 @@ class Sieve:
         return self._asked
 
     def next_look(self) -> timedelta:
-        """See `ports.Topics.next_look`; during a search polls do not wait."""
+        """See `ports.turn.Topics.next_look`; during a search polls do not wait."""
         return timedelta(0) if self._suspects or self._looking_at else self._topics.next_look()
 
     def serves(self, task: Task) -> bool:
-        """See `ports.Topics.serves`."""
+        """See `ports.turn.Topics.serves`."""
         return self._topics.serves(task)
 
     def suspect(self) -> None:
-        """See `ports.Topics.suspect`."""
+        """See `ports.turn.Topics.suspect`."""
         self._topics.suspect()
 
     async def definitions(self, topic: str) -> tuple[str, ...]:
-        """See `ports.Topics.definitions`."""
+        """See `ports.turn.Topics.definitions`."""
         return await self._topics.definitions(topic)
 
     def left_out(self) -> list[LeftOut]:

@@ -25,6 +25,9 @@ MOST_SECONDS = 5.0
 """Of processor time, for what one step alone can cost."""
 PATTERN_SECONDS = 1.0
 """For all searches of one comparison together."""
+DEEPEST = 100
+"""Keywords within each other: each takes some five frames of Python's 1000. At Python's own limit a library in Rust
+ends with a panic, which is no Exception that anybody could handle."""
 ERROR_STEPS = 10
 LONGEST_MESSAGE = 300
 
@@ -40,11 +43,12 @@ class TooExpensive(Exception):
 
 @dataclass(slots=True)
 class _Budget:
-    """What is left of a comparison's bounds. `following` are the references that it is inside of."""
+    """What is left of a comparison's bounds, and where it is: within how many keywords, and which references."""
 
     steps: int = MOST_STEPS
     until: float = field(default_factory=lambda: time.thread_time() + MOST_SECONDS)
     search_seconds: float = PATTERN_SECONDS
+    depth: int = 0
     following: set[tuple[int, int]] = field(default_factory=set)
     canonical: dict[int, frozenset[str]] = field(default_factory=dict)
 
@@ -56,6 +60,17 @@ class _Budget:
                 "it takes too many steps to compare with an answer; parts that refer to each other multiply, and so do "
                 "anyOf, oneOf and not within each other: say each part once"
             )
+
+    @contextmanager
+    def deeper(self) -> Iterator[None]:
+        """Go into a keyword. Raises RecursionError before Python does."""
+        self.depth += 1
+        try:
+            if self.depth > DEEPEST:
+                raise RecursionError
+            yield
+        finally:
+            self.depth -= 1
 
     def search(self, pattern: str, text: str) -> bool:
         """Search for a pattern, or raise TooExpensive."""
@@ -253,10 +268,11 @@ def _counted(keyword: Keyword) -> Keyword:
     def evaluate(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
         budget = _budget.get()
         budget.spend(1 + _size(value))
-        for error in keyword(validator, wanted, value, schema) or ():
-            budget.spend(ERROR_STEPS)
-            error.message = error.message[:LONGEST_MESSAGE]
-            yield error
+        with budget.deeper():
+            for error in keyword(validator, wanted, value, schema) or ():
+                budget.spend(ERROR_STEPS)
+                error.message = error.message[:LONGEST_MESSAGE]
+                yield error
 
     return evaluate
 

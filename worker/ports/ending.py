@@ -9,7 +9,7 @@ from worker.domain.endings import Kept, Receipt, Trace, TurnKept
 from worker.domain.threads import Hold, Thread, ThreadKey
 
 
-class Census(Protocol):
+class ThreadIndex(Protocol):
     """What Redis keeps, thread by thread. Every method may raise StoreDown."""
 
     lease: timedelta
@@ -56,7 +56,7 @@ class Census(Protocol):
         ...
 
 
-class Ledger(Protocol):
+class Orders(Protocol):
     """What is to be done about conversations later. Every method may raise StoreDown."""
 
     async def keep(self, receipt: Receipt) -> None:
@@ -125,7 +125,7 @@ class Instances(Protocol):
 
 
 class Runs(Protocol):
-    """Turns in the background at a provider. May raise what `ports.Model` may; see there."""
+    """Turns in the background at a provider. May raise what `ports.turn.Provider` may; see there."""
 
     async def run_status(self, response_id: str) -> str | None:
         """How a turn in the background stands, in the provider's word; None if it is not known."""
@@ -156,7 +156,7 @@ class Archive(Runs, Protocol):
         ...
 
 
-class Provider(Runs, Protocol):
+class EndingProvider(Runs, Protocol):
     """The keeper of conversations, who knows whose account the key sees.
 
     `anchor` names the account that something is in, see `domain.Anchor`. Where the key does not read it every method

@@ -23,7 +23,7 @@ from worker.domain.conversations import (
 )
 
 
-class Transcript(Protocol):
+class TranscriptWriter(Protocol):
     """The writing side. Every method may raise TranscriptDown, and may be repeated with the same effect."""
 
     async def record(self, exchange: Exchange) -> None:
@@ -63,7 +63,7 @@ class Transcript(Protocol):
         ...
 
 
-class Conversations(Protocol):
+class TranscriptReader(Protocol):
     """The reading side of one engine's record. Every method may raise TranscriptDown; those with `after` BadCursor.
 
     `within` is what the reader may see; anything else is as if it were not there. Cursors stay good while more is

@@ -214,12 +214,12 @@ class History(Protocol):
         ...
 
 
-class Model(Protocol):
+class Provider(Protocol):
     """A provider's conversations and answers.
 
     Every method may raise ModelDown, ProviderPaused, ModelUnknown, and all but `ping` TurnedAway; those with a thread
     also ThreadGone, only after a positive answer that this thread does not exist, for this key at least: turns go
-    through `anchored.AnchoredModel`.
+    through `anchored.AnchoredProvider`.
     """
 
     refuses_overlap: bool

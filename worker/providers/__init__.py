@@ -1,5 +1,5 @@
 """Providers of conversations and answers."""
 
-from worker.providers.openai import OpenAIModel
+from worker.providers.openai import OpenAIProvider
 
-__all__ = ["OpenAIModel"]
+__all__ = ["OpenAIProvider"]

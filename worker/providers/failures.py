@@ -118,7 +118,7 @@ TABLE: Final = (
         "shorten the inputs or name a model with a larger context in the assistant's spec",
         codes={"context_length_exceeded"},
     ),
-    # Two calls must say so before anybody acts on it, see `OpenAIModel`.
+    # Two calls must say so before anybody acts on it, see `OpenAIProvider`.
     Row(ThreadGone, "the conversation does not exist any more", gone=True),
     # A response that began and then failed, with HTTP 200. Codes that are not here are about the content: an answer.
     Row(

@@ -1,4 +1,4 @@
-"""OpenAI's Conversations and Responses as a `ports.Model`: conversations stay on the server, a turn is one call."""
+"""OpenAI's Conversations and Responses: conversations stay on the server, a turn is one call."""
 
 import asyncio
 import random
@@ -64,8 +64,8 @@ _RUNNING: Final = frozenset({"queued", "in_progress"})
 W = TypeVar("W", bound=Wire)
 
 
-class OpenAIModel:
-    """Speaks to OpenAI, or to another server with the same two APIs. See `ports.Model` for the promises.
+class OpenAIProvider:
+    """Speaks to OpenAI, or to another server with the same two APIs. See `ports.turn.Provider` for the promises.
 
     One method call is one request, never repeated; the exception is a conversation that seems gone, which is asked
     for a second time.

@@ -108,7 +108,7 @@ GONE: Final = (
     Shape("gateways that write errors anew, as reported", places={"message"}, words=_MISSING),
 )
 """How providers say that this very conversation, response or item is gone. Two calls must say so before anybody acts
-on it, see `OpenAIModel`."""
+on it, see `OpenAIProvider`."""
 
 NO_MODEL: Final = (
     # Also with 403 and 400: a project without the right to a model is told that there is none.

@@ -6,15 +6,15 @@ from typing import cast
 
 from worker.domain.threads import Anchor
 from worker.redis.connect import Client
+from worker.redis.formats import CorruptRecord
 from worker.redis.keys import stem
-from worker.redis.record import CorruptRecord
 from worker.redis.runner import Runner
 
 LEFT = "left"
 
 
 class RedisAnchors:
-    """Implements `anchor.FirstBook` for one engine and one provider. Raises StoreDown."""
+    """Implements `ports.accounts.FirstBook` for one engine and one provider. Raises StoreDown."""
 
     def __init__(self, redis: Client, *, prefix: str, engine: str, provider: str) -> None:
         self._redis = redis
@@ -22,17 +22,17 @@ class RedisAnchors:
         self._name = f"{stem(prefix, engine)}:anchors:{provider}"
 
     async def anchors(self) -> Mapping[str, Anchor]:
-        """See `anchor.Book.anchors`."""
+        """See `ports.accounts.Book.anchors`."""
         fields = cast("Mapping[str, str]", await self._runner.command(self._redis.hgetall(self._name)))
         return {name: _read(name, text) for name, text in fields.items()}
 
     async def note(self, anchors: Sequence[Anchor]) -> None:
-        """See `anchor.Book.note`."""
+        """See `ports.accounts.Book.note`."""
         for each in anchors:
             await self._runner.run("anchor", [self._name], each.id, _written(each), int(each.left))
 
     async def claim(self, anchor: Anchor, unreadable: Sequence[str]) -> str:
-        """See `anchor.FirstBook.claim`."""
+        """See `ports.accounts.FirstBook.claim`."""
         return str(await self._runner.run("claim_anchor", [self._name], anchor.id, _written(anchor), *unreadable))
 
 

@@ -9,8 +9,8 @@ import structlog
 from worker.domain.conversations import Pending
 from worker.errors import NewerRecord
 from worker.redis.connect import Client
+from worker.redis.formats import KNOWN, CorruptRecord, load_exchange
 from worker.redis.keys import Keys, unrecorded
-from worker.redis.record import KNOWN, CorruptRecord, load_exchange
 from worker.redis.runner import Runner, ms
 from worker.redis.store import DONE_FOR
 from worker.telemetry.logs import Event
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class RedisOutbox:
-    """Implements `ports.Outbox` for one engine."""
+    """Implements `ports.transcript.Outbox` for one engine."""
 
     def __init__(self, redis: Client, *, prefix: str, engine: str) -> None:
         self._redis = redis
@@ -33,7 +33,7 @@ class RedisOutbox:
         self._told: set[str] = set()
 
     async def claim(self, most: int) -> list[Pending]:
-        """See `ports.Outbox.claim`. What nobody can read is dropped, with a line in the log.
+        """See `ports.transcript.Outbox.claim`. What nobody can read is dropped, with a line in the log.
 
         What a newer worker wrote is said once, and stays as it is.
         """
@@ -43,18 +43,18 @@ class RedisOutbox:
         return [pending for pending in found if pending is not None]
 
     async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
-        """See `ports.Outbox.settle`."""
+        """See `ports.transcript.Outbox.settle`."""
         attempts = sorted(recorded | pending.unreadable)
         over = await self._runner.run("recorded", [pending.turn], ms(DONE_FOR), *attempts)
         if over:
             await self._runner.run("settle", [self._list], pending.turn, pending.ticket, "")
 
     async def postpone(self, pending: Pending, by: timedelta) -> None:
-        """See `ports.Outbox.postpone`."""
+        """See `ports.transcript.Outbox.postpone`."""
         await self._runner.run("settle", [self._list], pending.turn, pending.ticket, ms(by))
 
     async def backlog(self) -> int:
-        """See `ports.Outbox.backlog`."""
+        """See `ports.transcript.Outbox.backlog`."""
         return int(await self._runner.command(self._redis.zcard(self._list)))
 
     async def _pending(self, turn: str, ticket: str) -> Pending | None:

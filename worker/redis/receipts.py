@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.domain.endings import Receipt, Status, Step, Store
 from worker.errors import NewerRecord
-from worker.redis.record import SCHEMA, CorruptRecord, key, opened
+from worker.redis.formats import SCHEMA, CorruptRecord, key, opened
 
 Record = dict[str, Any]
 

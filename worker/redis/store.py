@@ -10,8 +10,8 @@ from worker.domain.conversations import Exchange
 from worker.domain.threads import Answer, Answered, Asked, Busy, Entered, Entry, Hold, Thread, ThreadKey
 from worker.errors import NewerRecord
 from worker.redis.connect import Client
+from worker.redis.formats import CorruptMap, CorruptRecord, dump, dump_exchange, load
 from worker.redis.keys import Keys, unrecorded
-from worker.redis.record import CorruptMap, CorruptRecord, dump, dump_exchange, load
 from worker.redis.runner import Runner, ms
 from worker.telemetry.logs import Event
 
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class RedisThreads:
-    """Implements `ports.Threads`. `lease` is how long a hold lives without renewal, `keep` the map's sliding expiry."""
+    """Implements `ports.turn.Threads`. `lease` is a hold's life without renewal, `keep` the map's sliding expiry."""
 
     def __init__(self, redis: Client, *, prefix: str, lease: timedelta, keep: timedelta) -> None:
         self._redis = redis
@@ -33,7 +33,7 @@ class RedisThreads:
         self._keep = ms(keep)
 
     async def enter(self, key: ThreadKey, task_id: str) -> Entry:
-        """See `ports.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
+        """See `ports.turn.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
         keys = Keys.of(self._prefix, key)
         names = [keys.turn(task_id), keys.hold, keys.thread]
         hold = Hold(key, task_id, uuid4().hex)
@@ -48,26 +48,26 @@ class RedisThreads:
             return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
 
     async def bind(self, hold: Hold, thread: Thread, replaces: int, instance: str = "") -> bool:
-        """See `ports.Threads.bind`."""
+        """See `ports.turn.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
         args = (hold.token, thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "")
         return bool(await self._run("bind", [keys.hold, keys.thread], *args))
 
     async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
-        """See `ports.Threads.intend`."""
+        """See `ports.turn.Threads.intend`."""
         keys = Keys.of(self._prefix, hold.key)
         names = [keys.turn(hold.task_id), keys.hold]
         return bool(await self._run("intend", names, hold.token, attempt, ms(limit), self._keep))
 
     async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
-        """See `ports.Threads.note`."""
+        """See `ports.turn.Threads.note`."""
         names = [Keys.of(self._prefix, hold.key).turn(hold.task_id)]
         return bool(await self._run("note", names, attempt, response_id, self._keep))
 
     async def answer(
         self, hold: Hold, attempt: int, answer: Answer, *, published: bool, exchange: Exchange | None = None
     ) -> Answer:
-        """See `ports.Threads.answer`."""
+        """See `ports.turn.Threads.answer`."""
         keys = Keys.of(self._prefix, hold.key)
         turn = keys.turn(hold.task_id)
         written = answer.thread.id if published and answer.thread else ""
@@ -90,20 +90,20 @@ class RedisThreads:
             return answer
 
     async def again(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
-        """See `ports.Threads.again`."""
+        """See `ports.turn.Threads.again`."""
         await self._run("again", [Keys.of(self._prefix, key).turn(task_id)], attempt, self._keep, repair)
 
     async def done(self, key: ThreadKey, task_id: str) -> None:
-        """See `ports.Threads.done`."""
+        """See `ports.turn.Threads.done`."""
         await self._run("done", [Keys.of(self._prefix, key).turn(task_id)], ms(DONE_FOR))
 
     async def renew(self, hold: Hold) -> bool:
-        """See `ports.Threads.renew`."""
+        """See `ports.turn.Threads.renew`."""
         keys = Keys.of(self._prefix, hold.key)
         return bool(await self._run("renew", [keys.hold], hold.token, self._lease))
 
     async def leave(self, hold: Hold, *, asked: bool, trouble: bool) -> None:
-        """See `ports.Threads.leave`."""
+        """See `ports.turn.Threads.leave`."""
         keys = Keys.of(self._prefix, hold.key)
         names = [keys.turn(hold.task_id), keys.hold]
         await self._run("leave", names, hold.token, int(asked), int(trouble), self._keep)

@@ -2,7 +2,7 @@
 
 from worker.transcript.anchors import SqlAnchors
 from worker.transcript.database import Database, address, open_database
-from worker.transcript.reading import SqlConversations
-from worker.transcript.writing import SqlTranscript
+from worker.transcript.reading import SqlTranscriptReader
+from worker.transcript.writing import SqlTranscriptWriter
 
-__all__ = ["Database", "SqlAnchors", "SqlConversations", "SqlTranscript", "address", "open_database"]
+__all__ = ["Database", "SqlAnchors", "SqlTranscriptReader", "SqlTranscriptWriter", "address", "open_database"]

@@ -17,20 +17,20 @@ _INSERTS: Mapping[bool, Callable[[Table], sqlite.Insert | postgresql.Insert]] = 
 
 
 class SqlAnchors:
-    """Implements `anchor.Book` for one engine and one provider. Raises TranscriptDown."""
+    """Implements `ports.accounts.Book` for one engine and one provider. Raises TranscriptDown."""
 
     def __init__(self, database: Database, *, engine: str, provider: str) -> None:
         self._database = database
         self._whose = {"engine": engine, "provider": provider}
 
     async def anchors(self) -> Mapping[str, Anchor]:
-        """See `anchor.Book.anchors`."""
+        """See `ports.accounts.Book.anchors`."""
         query = select(anchors.c.id, anchors.c.made_at, anchors.c.is_left).filter_by(**self._whose)
         async with self._database.reading() as connection:
             return {row.id: Anchor(row.id, row.made_at, row.is_left) for row in await connection.execute(query)}
 
     async def note(self, noted: Sequence[Anchor]) -> None:
-        """See `anchor.Book.note`."""
+        """See `ports.accounts.Book.note`."""
         rows = [self._whose | {"id": each.id, "made_at": each.made_at, "is_left": each.left} for each in noted]
         insert = _INSERTS[self._database.is_sqlite](anchors)
         left = anchors.c.is_left | insert.excluded.is_left

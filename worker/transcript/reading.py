@@ -70,8 +70,8 @@ LONGEST_PAGE = 4_000_000
 """Characters: a page of more messages ends before its limit."""
 
 
-class SqlConversations:
-    """Implements `conversations.Conversations` for one engine, or for all that write here if none is named.
+class SqlTranscriptReader:
+    """Implements `ports.transcript.TranscriptReader` for one engine, or for all that write here if none is named.
 
     Ids of process instances are an engine's own: many count them from 1. A reader that is bound to one engine cannot
     mistake another's instance for its own, whoever forgets to say which engine is meant.
@@ -84,7 +84,7 @@ class SqlConversations:
     async def sessions(
         self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
     ) -> Page[Session]:
-        """See `conversations.Conversations.sessions`."""
+        """See `ports.transcript.TranscriptReader.sessions`."""
         query = select(sessions, _MESSAGE_COUNT).where(*conditions.wanted(wanted), *self._seen(within))
         if after is not None:
             number, name = cursor.load(after)
@@ -93,7 +93,7 @@ class SqlConversations:
         return _page(found, limit, rows.session, lambda last: (cursor.micros(last["started_at"]), last["id"]))
 
     async def session(self, session_id: str, *, within: Limits) -> Session | None:
-        """See `conversations.Conversations.session`."""
+        """See `ports.transcript.TranscriptReader.session`."""
         own = sessions.c.id == clean(session_id)
         found = await self._rows(select(sessions, _MESSAGE_COUNT).where(own, *self._seen(within)))
         return rows.session(found[0]) if found else None
@@ -101,7 +101,7 @@ class SqlConversations:
     async def messages(
         self, wanted: MessageFilter, *, within: Limits, after: str | None = None, limit: int = 100, newest: bool = False
     ) -> Page[Message]:
-        """See `conversations.Conversations.messages`."""
+        """See `ports.transcript.TranscriptReader.messages`."""
         query = select(messages).join(sessions).where(*conditions.said(wanted), *self._seen(within))
         position, name = messages.c.position, messages.c.id
         if after is not None:
@@ -126,7 +126,7 @@ class SqlConversations:
         return Page([rows.message(each) for each in found], None)
 
     async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
-        """See `conversations.Conversations.stored`."""
+        """See `ports.transcript.TranscriptReader.stored`."""
         thread, response, anchor = messages.c.thread_id, messages.c.response_id, messages.c.anchor
         query = select(thread, response, anchor, func.max(messages.c.position).label("last")).join(sessions)
         query = query.where(*conditions.said(wanted), *self._seen(within)).group_by(thread, response, anchor)
@@ -138,7 +138,7 @@ class SqlConversations:
         return Stored(threads, responses)
 
     async def activities(self, instance_id: str, *, within: Limits) -> Sequence[ActivityCounts]:
-        """See `conversations.Conversations.activities`."""
+        """See `ports.transcript.TranscriptReader.activities`."""
         said = (*conditions.said(MessageFilter(instance=instance_id)), *self._seen(within))
         sums = (
             select(messages.c.activity_id.label("id"), *_ACTIVITY_SUMS)
@@ -158,7 +158,7 @@ class SqlConversations:
     async def instances(
         self, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
     ) -> Page[Instance]:
-        """See `conversations.Conversations.instances`."""
+        """See `ports.transcript.TranscriptReader.instances`."""
         own = (*conditions.wanted(wanted), *self._seen(within))
         name = messages.c.process_instance_id
         places = select(name.label("id"), _STARTED.label("position")).group_by(name)  # an index has all of it
@@ -176,14 +176,14 @@ class SqlConversations:
         return Page([_instance(row) for row in found], page.next)
 
     async def instance(self, instance_id: str, *, within: Limits) -> Instance | None:
-        """See `conversations.Conversations.instance`."""
+        """See `ports.transcript.TranscriptReader.instance`."""
         page = await self.instances(Filter(instance=instance_id), within=within, limit=1)
         return page.items[0] if page.items else None
 
     async def search(
         self, text: str, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50
     ) -> Page[Hit]:
-        """See `conversations.Conversations.search`."""
+        """See `ports.transcript.TranscriptReader.search`."""
         place = () if after is None else cursor.load(after)
         found_by = conditions.found(text, sqlite=self._database.is_sqlite)
         if found_by is None:
@@ -199,7 +199,7 @@ class SqlConversations:
         return _page(await self._rows(query), limit, lambda row: _hit(row, text), _place)
 
     async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
-        """See `conversations.Conversations.counts`."""
+        """See `ports.transcript.TranscriptReader.counts`."""
         own = (*conditions.wanted(wanted), *self._seen(within))
         of_sessions = select(
             func.count().label("sessions"), func.count().filter(sessions.c.is_active).label("active_sessions")

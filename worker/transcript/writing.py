@@ -35,14 +35,14 @@ _SQLITE = _Statements(sqlite.insert)
 _POSTGRESQL = _Statements(postgresql.insert)
 
 
-class SqlTranscript:
-    """Implements `conversations.Transcript`."""
+class SqlTranscriptWriter:
+    """Implements `ports.transcript.TranscriptWriter`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def record(self, exchange: Exchange) -> None:
-        """See `conversations.Transcript.record`."""
+        """See `ports.transcript.TranscriptWriter.record`."""
         session, both = session_row(exchange), message_rows(exchange)
         statements = _SQLITE if self._database.is_sqlite else _POSTGRESQL
 
@@ -61,23 +61,23 @@ class SqlTranscript:
         await self._database.write(work)
 
     async def end(self, sessions: Collection[str], ended_at: datetime) -> int:
-        """See `conversations.Transcript.end`."""
+        """See `ports.transcript.TranscriptWriter.end`."""
         return await self._database.write(partial(_end, sessions, ended_at))
 
     async def note_erased(self, sessions: Collection[str], at: datetime) -> None:
-        """See `conversations.Transcript.note_erased`."""
+        """See `ports.transcript.TranscriptWriter.note_erased`."""
         await self._database.write(partial(_note_erased, sessions, at))
 
     async def anonymise(self, sessions: Collection[str], at: datetime) -> Ended:
-        """See `conversations.Transcript.anonymise`."""
+        """See `ports.transcript.TranscriptWriter.anonymise`."""
         return await self._without(partial(_anonymise, sessions, at))
 
     async def drop(self, sessions: Collection[str]) -> Ended:
-        """See `conversations.Transcript.drop`."""
+        """See `ports.transcript.TranscriptWriter.drop`."""
         return await self._without(partial(_drop, sessions))
 
     async def remove(self, subjects: Sequence[Subject]) -> Ended:
-        """See `conversations.Transcript.remove`."""
+        """See `ports.transcript.TranscriptWriter.remove`."""
         return await self._without(*(partial(_remove, subject) for subject in subjects))
 
     async def _without(self, *steps: Callable[[AsyncConnection], Awaitable[Ended]]) -> Ended:
@@ -90,7 +90,7 @@ class SqlTranscript:
         return ended
 
     async def ping(self) -> None:
-        """See `conversations.Transcript.ping`."""
+        """See `ports.transcript.TranscriptWriter.ping`."""
         async with self._database.reading() as connection:
             await connection.execute(select(sessions.c.id).limit(1))
 

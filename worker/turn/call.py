@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from worker.accounts.anchored import AnchoredModel
+from worker.accounts.anchored import AnchoredProvider
 from worker.domain.threads import Answer, Asked, Assistant, Hold, Question, Thread
 from worker.errors import ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLocked, WorkerError
 from worker.ports.turn import Threads
@@ -35,7 +35,7 @@ class Call:
     """
 
     threads: Threads
-    model: AnchoredModel
+    model: AnchoredProvider
     hold: Hold
     attempt: int
     question: Question

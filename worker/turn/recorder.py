@@ -11,7 +11,7 @@ import structlog
 
 from worker.domain.conversations import Exchange, Pending
 from worker.errors import StoreDown, TranscriptDown, Unstorable
-from worker.ports.transcript import Outbox, Transcript
+from worker.ports.transcript import Outbox, TranscriptWriter
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 
@@ -31,9 +31,9 @@ log = structlog.get_logger()
 
 
 class Recorder:
-    """Implements `ports.Recording`. As an async context manager it drains the outbox inside, and once at the end."""
+    """Implements `ports.transcript.Recording`. Inside of its block it drains the outbox, and once at the end."""
 
-    def __init__(self, outbox: Outbox, transcript: Transcript) -> None:
+    def __init__(self, outbox: Outbox, transcript: TranscriptWriter) -> None:
         self._outbox = outbox
         self._transcript = transcript
         self._woken = asyncio.Event()

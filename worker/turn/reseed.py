@@ -11,7 +11,7 @@ from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, 
 from worker.domain.refs import defused
 from worker.domain.threads import BYTES_PER_TOKEN, Said, Seed, ThreadKey
 from worker.errors import TranscriptDown
-from worker.ports.transcript import Conversations
+from worker.ports.transcript import TranscriptReader
 from worker.telemetry.logs import Event
 
 PAGE = 100
@@ -22,14 +22,14 @@ log = structlog.get_logger()
 
 
 class History:
-    """Implements `ports.History`. `tokens` is the room for earlier turns, taken for 4 bytes each."""
+    """Implements `ports.turn.History`. `tokens` is the room for earlier turns, taken for 4 bytes each."""
 
-    def __init__(self, conversations: Conversations, tokens: int) -> None:
+    def __init__(self, conversations: TranscriptReader, tokens: int) -> None:
         self._conversations = conversations
         self._room = BYTES_PER_TOKEN * tokens
 
     async def seed(self, key: ThreadKey) -> Seed:
-        """See `ports.History.seed`."""
+        """See `ports.turn.History.seed`."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return await self._read(session_id(key))
@@ -38,7 +38,7 @@ class History:
             return Seed()
 
     async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:
-        """See `ports.History.anchor`."""
+        """See `ports.turn.History.anchor`."""
         wanted = MessageFilter(session_id=session_id(key))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from worker.accounts.anchored import AnchoredModel
+from worker.accounts.anchored import AnchoredProvider
 from worker.domain.tasks import Activity, Task, thread_variable_name
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
@@ -80,7 +80,7 @@ class Turn:
         self,
         engine: Engine,
         threads: Threads,
-        models: Mapping[str, AnchoredModel],
+        models: Mapping[str, AnchoredProvider],
         assistants: Assistants,
         rules: Rules,
         stopping: Callable[[], bool],
@@ -99,10 +99,10 @@ class Turn:
         self._recording = recording
         self._history = history
 
-    async def __call__(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
+    async def take(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
         """Take the turn and say what the engine is to be told. Errors become verdicts here; `facts.error` has them."""
         try:
-            return await self._take(task, facts)
+            return await self._until_judged(task, facts)
         except Exception as exc:  # noqa: BLE001 - every error becomes a verdict
             facts.error = exc
             if not isinstance(exc, WorkerError):
@@ -121,7 +121,7 @@ class Turn:
             roll=random.random(),  # noqa: S311 - spreads repeats, guards nothing
         )
 
-    async def _take(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
+    async def _until_judged(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
         request = await self._request(task, facts)
         while True:
             with facts.phase("enter"):

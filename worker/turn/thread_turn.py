@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from worker.accounts.anchored import AnchoredModel
+from worker.accounts.anchored import AnchoredProvider
 from worker.domain.conversations import Exchange
 from worker.domain.tasks import Task, Variable
 from worker.domain.threads import Answer, Assistant, Entered, Question, Seed, Thread, ref
@@ -72,7 +72,7 @@ class ThreadTurn:
 
     engine: Engine
     threads: Threads
-    model: AnchoredModel
+    model: AnchoredProvider
     rules: Rules
     stopping: Callable[[], bool]
     task: Task

@@ -9,7 +9,7 @@ import pytest
 
 from worker.demo.processes import HOST
 from worker.demo.servers import PostgreSQL
-from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ async def database(place: Place) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-def transcript(database: Database) -> SqlTranscript:
-    return SqlTranscript(database)
+def transcript(database: Database) -> SqlTranscriptWriter:
+    return SqlTranscriptWriter(database)
 
 
 @pytest.fixture
-def conversations(database: Database) -> SqlConversations:
-    return SqlConversations(database)
+def conversations(database: Database) -> SqlTranscriptReader:
+    return SqlTranscriptReader(database)

@@ -10,25 +10,25 @@ import pytest
 from tests.contract.transcript.conftest import Place
 from tests.records import KEY, START, exchange, key
 from worker.domain.conversations import EVERYTHING, Ended, Filter, MessageFilter, Session, Subject, session_id
-from worker.transcript import SqlConversations, SqlTranscript, open_database
+from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 
 INSTANCE = Subject("default", instance="instance-1")
 ORDER = Subject("default", business_key="order-1")
 SHARED = key("business-key:order-1")
 
 
-async def session(conversations: SqlConversations) -> Session:
+async def session(conversations: SqlTranscriptReader) -> Session:
     found = await conversations.session(session_id(KEY), within=EVERYTHING)
     assert found
     return found
 
 
-async def said(conversations: SqlConversations) -> list[str]:
+async def said(conversations: SqlTranscriptReader) -> list[str]:
     return [each.content for each in (await conversations.messages(MessageFilter(), within=EVERYTHING)).items]
 
 
 async def test_sessions_end_once_and_no_others_with_them(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     for number, thread in enumerate((KEY, key(assistant="critic"), key("instance-2"), key(engine="other"), SHARED)):
         await transcript.record(exchange(number, thread, process_instance_id="instance-1", task_id=str(number)))
@@ -44,7 +44,7 @@ async def test_sessions_end_once_and_no_others_with_them(
 
 
 async def test_what_comes_late_does_not_open_an_ended_session_and_corrects_how_long_it_took(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(exchange(2))
     await transcript.end([session_id(KEY)], START + timedelta(minutes=10))
@@ -57,7 +57,7 @@ async def test_what_comes_late_does_not_open_an_ended_session_and_corrects_how_l
 
 
 async def test_a_session_that_goes_on_after_its_end_is_active_and_has_to_end_again(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(exchange(1))
     await transcript.end([session_id(KEY)], START + timedelta(minutes=10))
@@ -86,7 +86,7 @@ async def test_a_session_that_goes_on_after_its_end_is_active_and_has_to_end_aga
 
 
 async def test_an_end_before_the_start_takes_no_time(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(exchange(5))
     await transcript.end([session_id(KEY)], START)
@@ -94,7 +94,7 @@ async def test_an_end_before_the_start_takes_no_time(
 
 
 async def test_ended_sessions_are_found_by_their_end_and_by_what_was_done(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     keys = [key(f"instance-{number}") for number in range(4)]
     for number, thread in enumerate(keys):
@@ -117,7 +117,7 @@ async def test_ended_sessions_are_found_by_their_end_and_by_what_was_done(
 
 
 async def test_anonymising_leaves_structure_and_numbers_and_no_words(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(exchange(1, user="maria"))
     await transcript.record(exchange(2, key("instance-2")))
@@ -140,7 +140,7 @@ async def test_anonymising_leaves_structure_and_numbers_and_no_words(
 
 
 async def test_removing_an_instance_takes_its_part_of_a_shared_session(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(exchange(1))
     await transcript.record(exchange(2, SHARED, process_instance_id="instance-1"))
@@ -156,7 +156,7 @@ async def test_removing_an_instance_takes_its_part_of_a_shared_session(
 
 
 async def test_removing_a_business_key_takes_all_that_belongs_to_it(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(exchange(1))
     await transcript.record(exchange(2, SHARED, process_instance_id="instance-9", business_key=None))
@@ -167,7 +167,7 @@ async def test_removing_a_business_key_takes_all_that_belongs_to_it(
 
 
 async def test_a_business_key_of_one_tenant_is_not_anothers(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     for number, tenant in enumerate((None, "north", "south")):
         await transcript.record(exchange(number, key(f"instance-{number}", tenant=tenant)))
@@ -180,7 +180,9 @@ async def test_a_business_key_of_one_tenant_is_not_anothers(
     assert await transcript.remove([ORDER]) == Ended(sessions=2, messages=4)
 
 
-async def test_many_subjects_go_in_one_call(transcript: SqlTranscript, conversations: SqlConversations) -> None:
+async def test_many_subjects_go_in_one_call(
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
+) -> None:
     for number in (1, 2, 3):
         await transcript.record(exchange(number, key(f"instance-{number}")))
     gone = [Subject("default", instance=f"instance-{number}") for number in (1, 3, 8)]
@@ -195,13 +197,13 @@ def read_all(folder: Path) -> bytes:
 
 @pytest.mark.parametrize("step", ["remove", "anonymise", "drop"])
 async def test_nothing_of_what_is_erased_stays_in_the_file(tmp_path: Path, step: str) -> None:
-    steps: dict[str, Callable[[SqlTranscript], Awaitable[Ended]]] = {
+    steps: dict[str, Callable[[SqlTranscriptWriter], Awaitable[Ended]]] = {
         "remove": lambda transcript: transcript.remove([INSTANCE]),
         "anonymise": lambda transcript: transcript.anonymise([session_id(KEY)], START),
         "drop": lambda transcript: transcript.drop([session_id(KEY)]),
     }
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        transcript = SqlTranscript(database)
+        transcript = SqlTranscriptWriter(database)
         await transcript.record(exchange(1, question="xylophonist", answer="Xylophonist " * 2000))
         for number in range(2, 40):
             await transcript.record(exchange(number, key("instance-2"), question="kept " * 200))
@@ -214,7 +216,7 @@ async def test_nothing_of_what_is_erased_stays_in_the_file(tmp_path: Path, step:
     assert b"kept" in files
 
 
-async def test_a_place_that_was_emptied_is_used_on(place: Place, transcript: SqlTranscript) -> None:
+async def test_a_place_that_was_emptied_is_used_on(place: Place, transcript: SqlTranscriptWriter) -> None:
     await transcript.record(exchange(1))
     await transcript.remove([INSTANCE])
     await transcript.record(exchange(2))
@@ -229,7 +231,7 @@ def test_a_subject_is_one_thing(both: dict[str, Any]) -> None:
 
 
 async def test_an_order_of_one_tenant_leaves_the_namesake_in_another_engine_and_other_tenants(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     """Engines count their instances from 1; and a called process of another tenant may speak on its caller's thread."""
     threads = {
@@ -248,13 +250,13 @@ async def test_an_order_of_one_tenant_leaves_the_namesake_in_another_engine_and_
 
 
 async def test_a_reader_of_one_engine_knows_no_other(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     for engine in ("default", "other"):
         await transcript.record(
             exchange(1, key("42", engine=engine), task_id=engine, question=engine, thread_id=engine)
         )
-    bound = SqlConversations(conversations._database, engine="other")
+    bound = SqlTranscriptReader(conversations._database, engine="other")
 
     assert [each.engine for each in (await bound.sessions(Filter(instance="42"), within=EVERYTHING)).items] == ["other"]
     assert await bound.session(session_id(key("42")), within=EVERYTHING) is None

@@ -13,7 +13,7 @@ from tests.contract.transcript.conftest import sqlite_place
 from tests.records import exchange
 from worker.domain.conversations import EVERYTHING, Filter
 from worker.errors import TranscriptDown
-from worker.transcript import SqlConversations, SqlTranscript, open_database
+from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.transcript import file as file_module
 from worker.transcript.file import DUMP, File
 
@@ -35,7 +35,7 @@ async def written(path: Path, count: int = MANY) -> None:
     """A record, closed again."""
     async with open_database(url(path)) as opened:
         for number in range(count):
-            await SqlTranscript(opened).record(exchange(number))
+            await SqlTranscriptWriter(opened).record(exchange(number))
 
 
 async def damaged(path: Path) -> bytes:
@@ -76,7 +76,7 @@ def plant(path: Path, target: Path) -> None:
 async def read(path: Path) -> int:
     """How many messages are read by somebody who only reads."""
     async with open_database(url(path), reads_only=True) as opened:
-        return (await SqlConversations(opened).counts(Filter(), within=EVERYTHING)).messages
+        return (await SqlTranscriptReader(opened).counts(Filter(), within=EVERYTHING)).messages
 
 
 async def test_a_damaged_file_is_told_loudly_once_and_never_written_to(path: Path) -> None:
@@ -85,9 +85,9 @@ async def test_a_damaged_file_is_told_loudly_once_and_never_written_to(path: Pat
         async with open_database(url(path)) as opened:
             for number in range(2):
                 with pytest.raises(TranscriptDown, match=r"damaged.*copy it.*\.recover"):
-                    await SqlTranscript(opened).record(exchange(MANY + number))
+                    await SqlTranscriptWriter(opened).record(exchange(MANY + number))
             with pytest.raises(TranscriptDown, match="damaged"):
-                await SqlConversations(opened).counts(Filter(), within=EVERYTHING)
+                await SqlTranscriptReader(opened).counts(Filter(), within=EVERYTHING)
 
     assert content(path) == before
     [line] = [each for each in captured if each["event"] == "transcript_damaged"]
@@ -100,12 +100,12 @@ async def test_damage_that_shows_itself_in_use_ends_the_writing(path: Path, monk
     monkeypatch.setattr(File, "damage", lambda *_: None)  # no time to see it
     with structlog.testing.capture_logs() as captured:
         async with open_database(url(path)) as opened:
-            await SqlTranscript(opened).record(exchange(MANY))
+            await SqlTranscriptWriter(opened).record(exchange(MANY))
             with pytest.raises(TranscriptDown, match="damaged"):
-                await SqlConversations(opened).counts(Filter(), within=EVERYTHING)
+                await SqlTranscriptReader(opened).counts(Filter(), within=EVERYTHING)
             before = counted(path)
             with pytest.raises(TranscriptDown, match="damaged"):
-                await SqlTranscript(opened).record(exchange(MANY + 1))
+                await SqlTranscriptWriter(opened).record(exchange(MANY + 1))
 
     assert counted(path) == before
     assert len([each for each in captured if each["event"] == "transcript_damaged"]) == 1
@@ -138,8 +138,8 @@ async def test_what_is_advised_for_a_damaged_file_saves_what_can_be_read(path: P
 
     assert sqlite_place(new).sql("PRAGMA integrity_check") == "ok"
     async with open_database(url(new)) as opened:
-        await SqlTranscript(opened).record(exchange(MANY))
-        [session] = (await SqlConversations(opened).sessions(Filter(), within=EVERYTHING)).items
+        await SqlTranscriptWriter(opened).record(exchange(MANY))
+        [session] = (await SqlTranscriptReader(opened).sessions(Filter(), within=EVERYTHING)).items
     assert session.messages >= MANY
 
 
@@ -150,7 +150,7 @@ async def test_a_link_at_the_files_place_is_not_followed(path: Path, tmp_path: P
         plant(path, target)
         with pytest.raises(TranscriptDown, match="symbolic link"):
             async with open_database(url(path)) as opened:
-                await SqlTranscript(opened).record(exchange(1))
+                await SqlTranscriptWriter(opened).record(exchange(1))
         with pytest.raises(TranscriptDown, match="symbolic link"):
             await read(path)
     assert not (tmp_path / "elsewhere.db").exists()
@@ -159,10 +159,10 @@ async def test_a_link_at_the_files_place_is_not_followed(path: Path, tmp_path: P
 @pytest.mark.parametrize("replaced", [True, False])
 async def test_a_file_that_is_taken_away_under_a_worker_is_said_and_not_written_to(path: Path, replaced: bool) -> None:
     async with open_database(url(path)) as opened:
-        await SqlTranscript(opened).record(exchange(1))
+        await SqlTranscriptWriter(opened).record(exchange(1))
         take_away(path, replaced=replaced)
         with pytest.raises(TranscriptDown, match="Another file" if replaced else "does not exist"):
-            await SqlTranscript(opened).record(exchange(2))
+            await SqlTranscriptWriter(opened).record(exchange(2))
 
     assert not replaced or content(path) == b""
 
@@ -180,14 +180,14 @@ async def test_a_folder_in_the_files_place_is_said(path: Path) -> None:
         await read(folder)
     with pytest.raises(TranscriptDown, match="is no file"):
         async with open_database(url(folder)) as opened:
-            await SqlTranscript(opened).ping()
+            await SqlTranscriptWriter(opened).ping()
 
 
 async def test_reading_goes_beside_a_worker_and_without_one(path: Path) -> None:
     async with open_database(url(path)) as opened:
-        await SqlTranscript(opened).record(exchange(1))
+        await SqlTranscriptWriter(opened).record(exchange(1))
         assert await read(path) == 2
-        await SqlTranscript(opened).record(exchange(2))
+        await SqlTranscriptWriter(opened).record(exchange(2))
         assert await read(path) == 4
     assert await read(path) == 4
 
@@ -204,7 +204,7 @@ async def test_a_record_in_a_folder_that_takes_no_files_can_be_read(
 async def test_a_name_that_means_something_in_an_address_is_a_name(tmp_path: Path) -> None:
     path = tmp_path / "a%20b#c ü.db"
     async with open_database(f"sqlite:///{tmp_path}/a%20b#c ü.db") as opened:
-        await SqlTranscript(opened).record(exchange(1))
+        await SqlTranscriptWriter(opened).record(exchange(1))
     assert await read(path) == 2
 
 
@@ -212,4 +212,4 @@ async def test_a_reader_cannot_write(path: Path) -> None:
     await written(path, 1)
     async with open_database(url(path), reads_only=True) as opened:
         with pytest.raises(RuntimeError, match="to be read"):
-            await SqlTranscript(opened).record(exchange(2))
+            await SqlTranscriptWriter(opened).record(exchange(2))

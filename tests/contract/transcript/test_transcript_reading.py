@@ -20,7 +20,7 @@ from worker.domain.conversations import (
 )
 from worker.domain.threads import Outcome
 from worker.errors import BadCursor
-from worker.transcript import SqlConversations, SqlTranscript, reading
+from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, reading
 
 SESSION = MessageFilter(session_id=session_id(KEY))
 
@@ -39,7 +39,7 @@ async def all_pages(read: Any, *arguments: Any, **options: Any) -> list[Any]:
 
 
 async def test_a_session_and_its_messages_come_back_as_they_were_said(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     said = exchange(1, user="maria", detail="stop", use="created", recovered="thread", repaired=True)
     await transcript.record(said)
@@ -66,7 +66,7 @@ async def test_a_session_and_its_messages_come_back_as_they_were_said(
 
 
 async def test_times_come_back_aware_and_utc_whatever_zone_they_came_from(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     tokyo = timezone(timedelta(hours=9))
     await transcript.record(exchange(1, answered_at=(START + timedelta(minutes=2)).astimezone(tokyo)))
@@ -77,7 +77,7 @@ async def test_times_come_back_aware_and_utc_whatever_zone_they_came_from(
 
 
 async def test_pages_hold_everything_once_while_more_is_written(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     for number in range(1, 6):
         await transcript.record(exchange(number, key(f"instance-{number}")))
@@ -91,7 +91,7 @@ async def test_pages_hold_everything_once_while_more_is_written(
 
 @pytest.mark.parametrize("newest", [False, True])
 async def test_messages_are_paged_in_order_and_backwards(
-    transcript: SqlTranscript, conversations: SqlConversations, *, newest: bool
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader, *, newest: bool
 ) -> None:
     for number in range(1, 5):
         await transcript.record(exchange(number))
@@ -102,7 +102,7 @@ async def test_messages_are_paged_in_order_and_backwards(
 
 
 async def test_exchanges_of_the_same_moment_are_paged_once_each(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     for number in range(7):
         await transcript.record(exchange(1, task_id=f"task-{number}"))
@@ -112,7 +112,7 @@ async def test_exchanges_of_the_same_moment_are_paged_once_each(
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "é", "bnVsbA", "WzEsMl0", "WzFlOTk5LCJhIl0", "W3RydWUsImEiXQ", "a" * 5000])
-async def test_a_cursor_that_is_not_ours_is_refused(conversations: SqlConversations, cursor: str) -> None:
+async def test_a_cursor_that_is_not_ours_is_refused(conversations: SqlTranscriptReader, cursor: str) -> None:
     with pytest.raises(BadCursor):
         await conversations.messages(SESSION, within=EVERYTHING, after=cursor)
     with pytest.raises(BadCursor):
@@ -144,7 +144,7 @@ async def test_a_cursor_that_is_not_ours_is_refused(conversations: SqlConversati
     ],
 )
 async def test_filters_leave_what_is_wanted(
-    transcript: SqlTranscript, conversations: SqlConversations, wanted: Filter, found: str
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader, wanted: Filter, found: str
 ) -> None:
     north = key("b", tenant="north")
     shared = key("business-key:order-3", assistant="critic")
@@ -177,7 +177,7 @@ async def test_filters_leave_what_is_wanted(
     ],
 )
 async def test_nobody_sees_anything_beyond_the_limits_by_any_way(
-    transcript: SqlTranscript, conversations: SqlConversations, within: Limits, seen: str
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader, within: Limits, seen: str
 ) -> None:
     keys = {
         "a": key("a"),
@@ -210,7 +210,7 @@ async def test_nobody_sees_anything_beyond_the_limits_by_any_way(
 
 
 async def test_an_instance_is_what_was_said_in_it_shared_conversations_included(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     shared = key("business-key:order-1")
     await transcript.record(exchange(1, key("a")))
@@ -237,7 +237,7 @@ async def test_an_instance_is_what_was_said_in_it_shared_conversations_included(
 
 
 async def test_messages_of_one_activity_of_an_instance(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(exchange(1))
     await transcript.record(exchange(2))
@@ -296,7 +296,7 @@ ASKED = {
 
 
 async def test_a_search_finds_words_and_takes_nothing_for_syntax(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(exchange(1, question=SAID, answer="nothing of it"))
 
@@ -307,7 +307,7 @@ async def test_a_search_finds_words_and_takes_nothing_for_syntax(
 
 
 async def test_hits_come_newest_first_page_by_page_with_their_place(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     padding = "blah " * 200
     for number in range(1, 6):
@@ -320,7 +320,7 @@ async def test_hits_come_newest_first_page_by_page_with_their_place(
 
 
 async def test_the_newest_of_many_hits_is_found_by_its_own_words_only(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(replace(exchange(1), question="alpha beta", answer="gamma"))
 
@@ -328,7 +328,7 @@ async def test_the_newest_of_many_hits_is_found_by_its_own_words_only(
 
 
 async def test_a_page_of_long_messages_ends_before_its_limit(
-    transcript: SqlTranscript, conversations: SqlConversations, monkeypatch: pytest.MonkeyPatch
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "LONGEST_PAGE", 500)
     for number, length in enumerate((100, 600, 100, 100, 10)):
@@ -347,7 +347,7 @@ async def test_a_page_of_long_messages_ends_before_its_limit(
 
 
 async def test_what_the_provider_may_have_is_named_once(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(exchange(1))
     for number, anchor in ((2, "conv_anchor_of_before"), (4, "conv_anchor"), (5, None)):
@@ -362,7 +362,7 @@ async def test_what_the_provider_may_have_is_named_once(
 
 
 async def test_activities_are_summed_and_stand_in_the_order_in_which_they_last_spoke(
-    transcript: SqlTranscript, conversations: SqlConversations
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
     await transcript.record(exchange(1, task_id="one", activity_id="frame", outcome=Outcome.INVALID))
     await transcript.record(exchange(2, task_id="two", activity_id="decide", seconds=None, input_tokens=None))

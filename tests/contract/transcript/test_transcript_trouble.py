@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 from worker.demo.servers import PostgreSQL
 from worker.domain.conversations import EVERYTHING, Filter
 from worker.errors import Permanent, TranscriptDown
-from worker.transcript import SqlConversations, SqlTranscript, address, database, open_database
+from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, address, database, open_database
 
 
 async def test_a_server_that_is_away_is_said_so_and_used_again_when_it_is_back() -> None:
@@ -22,7 +22,7 @@ async def test_a_server_that_is_away_is_said_so_and_used_again_when_it_is_back()
         place = postgresql_place(server)
         await asyncio.to_thread(server.stop)
         async with open_database(place.url) as opened:
-            transcript, conversations = SqlTranscript(opened), SqlConversations(opened)
+            transcript, conversations = SqlTranscriptWriter(opened), SqlTranscriptReader(opened)
             with pytest.raises(TranscriptDown):
                 await transcript.record(exchange(1, question="my secret"))
             await asyncio.to_thread(server.start)
@@ -43,11 +43,11 @@ async def test_a_server_that_is_away_is_said_so_and_used_again_when_it_is_back()
 
 async def test_connections_that_the_server_cut_cost_nobody_an_error(postgresql: PostgreSQL) -> None:
     async with open_database(postgresql_place(postgresql).url) as opened:
-        await SqlTranscript(opened).record(exchange(1))
+        await SqlTranscriptWriter(opened).record(exchange(1))
         ours = "FROM pg_stat_activity WHERE application_name = 'assistant-worker'"
         postgresql.sql(f"SELECT pg_terminate_backend(pid) {ours}")
         await wait_until(lambda: postgresql.sql(f"SELECT count(*) {ours}") == "0")
-        await SqlTranscript(opened).record(exchange(2))
+        await SqlTranscriptWriter(opened).record(exchange(2))
 
 
 async def test_a_file_that_somebody_else_writes_to_for_long_is_down_until_they_are_done(
@@ -55,13 +55,13 @@ async def test_a_file_that_somebody_else_writes_to_for_long_is_down_until_they_a
 ) -> None:
     monkeypatch.setattr(database, "BUSY_MS", 20)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as opened:
-        transcript = SqlTranscript(opened)
+        transcript = SqlTranscriptWriter(opened)
         await transcript.record(exchange(1))
         other = sqlite3.connect(tmp_path / "record.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(TranscriptDown):
             await transcript.record(exchange(2))
-        assert (await SqlConversations(opened).counts(Filter(), within=EVERYTHING)).messages == 2, "reading goes on"
+        assert (await SqlTranscriptReader(opened).counts(Filter(), within=EVERYTHING)).messages == 2, "reading goes on"
         other.execute("ROLLBACK")
         other.close()
         await transcript.record(exchange(2))
@@ -73,7 +73,7 @@ async def test_writers_of_one_process_take_turns_instead_of_finding_the_file_bus
     monkeypatch.setattr(database, "BUSY_MS", 0)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as opened, asyncio.TaskGroup() as group:
         for number in range(20):
-            group.create_task(SqlTranscript(opened).record(exchange(number)), name="record")
+            group.create_task(SqlTranscriptWriter(opened).record(exchange(number)), name="record")
 
 
 async def test_what_is_no_database_is_down_and_stays_as_it_is(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ async def test_what_is_no_database_is_down_and_stays_as_it_is(tmp_path: Path) ->
     async with open_database(f"sqlite:///{file}") as opened:
         for _ in range(2):
             with pytest.raises(TranscriptDown):
-                await SqlTranscript(opened).record(exchange(1))
+                await SqlTranscriptWriter(opened).record(exchange(1))
 
     assert file.read_text() == "dear diary, " * 1000
 
@@ -91,16 +91,16 @@ async def test_a_folder_that_cannot_be_made_is_down(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with open_database(f"sqlite:///{tmp_path}/file/record.db") as opened:
         with pytest.raises(TranscriptDown):
-            await SqlTranscript(opened).ping()
+            await SqlTranscriptWriter(opened).ping()
 
 
 async def test_a_record_of_a_newer_worker_is_left_alone(place: Place) -> None:
     async with open_database(place.url) as opened:
-        await SqlTranscript(opened).record(exchange(1))
+        await SqlTranscriptWriter(opened).record(exchange(1))
     place.sql("UPDATE transcript_version SET version_num = '9999'")
     async with open_database(place.url) as opened:
         with pytest.raises(TranscriptDown, match="newer worker"):
-            await SqlTranscript(opened).record(exchange(2))
+            await SqlTranscriptWriter(opened).record(exchange(2))
 
     assert place.sql("SELECT count(*) FROM messages") == "2"
 
@@ -112,7 +112,7 @@ async def tables(place: Place) -> set[str]:
 
 async def read(place: Place) -> int:
     async with open_database(place.url, reads_only=True) as opened:
-        return (await SqlConversations(opened).counts(Filter(), within=EVERYTHING)).messages
+        return (await SqlTranscriptReader(opened).counts(Filter(), within=EVERYTHING)).messages
 
 
 async def test_reading_an_empty_database_says_so_and_makes_no_table(place: Place) -> None:
@@ -124,7 +124,7 @@ async def test_reading_an_empty_database_says_so_and_makes_no_table(place: Place
 
 async def test_reading_a_record_of_an_older_worker_says_so_and_does_not_migrate_it(place: Place) -> None:
     async with open_database(place.url) as opened:
-        await SqlTranscript(opened).record(exchange(1))
+        await SqlTranscriptWriter(opened).record(exchange(1))
     place.sql("UPDATE transcript_version SET version_num = '0001'")
 
     with pytest.raises(TranscriptDown, match=r"older version \(0001; this one is 0002\).*Start a worker"):
@@ -135,7 +135,7 @@ async def test_reading_a_record_of_an_older_worker_says_so_and_does_not_migrate_
 
 async def test_reading_a_record_of_a_newer_worker_says_so(place: Place) -> None:
     async with open_database(place.url) as opened:
-        await SqlTranscript(opened).record(exchange(1))
+        await SqlTranscriptWriter(opened).record(exchange(1))
     place.sql("UPDATE transcript_version SET version_num = '9999'")
     with pytest.raises(TranscriptDown, match="newer worker"):
         await read(place)
@@ -144,7 +144,7 @@ async def test_reading_a_record_of_a_newer_worker_says_so(place: Place) -> None:
 async def test_a_reader_is_refused_by_the_server_what_it_should_not_ask_for(postgresql: PostgreSQL) -> None:
     place = postgresql_place(postgresql)
     async with open_database(place.url) as opened:
-        await SqlTranscript(opened).record(exchange(1))
+        await SqlTranscriptWriter(opened).record(exchange(1))
     async with open_database(place.url, reads_only=True) as opened:
         with pytest.raises(TranscriptDown, match="25006"):
             async with opened.reading() as connection:
@@ -153,7 +153,7 @@ async def test_a_reader_is_refused_by_the_server_what_it_should_not_ask_for(post
 
 async def test_a_file_is_made_with_its_folder_for_its_owner_only(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path}/deep/down/record.db") as opened:
-        await SqlTranscript(opened).record(exchange(1))
+        await SqlTranscriptWriter(opened).record(exchange(1))
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "deep" / "down").iterdir()}
 
     assert modes == dict.fromkeys(("record.db", "record.db-wal", "record.db-shm"), 0o600)

@@ -30,7 +30,7 @@ from worker.domain.conversations import (
 )
 from worker.domain.threads import Outcome
 from worker.errors import Unstorable
-from worker.transcript import Database, SqlConversations, SqlTranscript, open_database
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.transcript.tables import VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[3]
@@ -42,7 +42,7 @@ NEWEST = "0003"
 async def everything(place: Place) -> tuple[list[Session], list[Message]]:
     """All sessions and messages, as somebody reads them who opens the database anew."""
     async with open_database(place.url) as database:
-        conversations = SqlConversations(database)
+        conversations = SqlTranscriptReader(database)
         sessions = await conversations.sessions(Filter(), within=EVERYTHING, limit=10_000)
         said = every(
             lambda after: conversations.messages(MessageFilter(), within=EVERYTHING, after=after, limit=10_000)
@@ -58,7 +58,7 @@ def contents(messages: list[Message]) -> list[str]:
 async def test_history_is_found_again_after_a_restart(place: Place) -> None:
     for number in (1, 2):
         async with open_database(place.url) as database:
-            await SqlTranscript(database).record(exchange(number))
+            await SqlTranscriptWriter(database).record(exchange(number))
 
     [session], messages = await everything(place)
     assert session.messages == 4
@@ -68,12 +68,12 @@ async def test_history_is_found_again_after_a_restart(place: Place) -> None:
 KILLED = """
 import asyncio, os, signal, sys
 from tests.records import exchange
-from worker.transcript import SqlTranscript, open_database
+from worker.transcript import SqlTranscriptWriter, open_database
 
 async def main():
     async with open_database(sys.argv[1]) as database:
         for number in range(1, 1000):
-            await SqlTranscript(database).record(exchange(number))
+            await SqlTranscriptWriter(database).record(exchange(number))
             print(number, flush=True)
             if number == int(sys.argv[2]):
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -112,7 +112,7 @@ async def test_a_death_in_the_middle_leaves_nothing_half_written(place: Place) -
 
 @pytest.mark.parametrize("order", ["forth", "back", "mixed"])
 async def test_late_repeated_and_mixed_up_writes_make_the_same_record(
-    place: Place, transcript: SqlTranscript, order: str
+    place: Place, transcript: SqlTranscriptWriter, order: str
 ) -> None:
     said = [
         exchange(1, business_key="early", user="maria", use="created"),
@@ -131,7 +131,7 @@ async def test_late_repeated_and_mixed_up_writes_make_the_same_record(
     assert [message.generation for message in messages] == [1, 1, 1, 1, 2, 2, 2, 2]
 
 
-async def test_what_was_written_first_under_a_name_stays(place: Place, transcript: SqlTranscript) -> None:
+async def test_what_was_written_first_under_a_name_stays(place: Place, transcript: SqlTranscriptWriter) -> None:
     await transcript.record(exchange(1))
     await transcript.record(exchange(1, answer="Another.", answered_at=START + timedelta(days=1), generation=9))
     await transcript.record(exchange(1, key(assistant="critic"), task_id=exchange(1).task_id))
@@ -147,7 +147,7 @@ async def test_two_that_write_the_same_and_different_exchanges_at_once_write_eac
         for writer_name, database in (("a", first), ("b", second)):
             own = [exchange(n + 20, task_id=f"{writer_name}-{n}", answer=writer_name) for n in range(5)]
             for each in (*same, *own):
-                group.create_task(SqlTranscript(database).record(each), name="record")
+                group.create_task(SqlTranscriptWriter(database).record(each), name="record")
 
     [session], messages = await everything(place)
     assert session.messages == len(messages) == 2 * (10 + 5 + 5)
@@ -157,7 +157,7 @@ async def test_two_that_write_the_same_and_different_exchanges_at_once_write_eac
 async def test_many_that_start_at_once_on_an_empty_database_make_its_tables_once(place: Place) -> None:
     async def start(number: int) -> None:
         async with open_database(place.url) as database:
-            await SqlTranscript(database).record(exchange(number))
+            await SqlTranscriptWriter(database).record(exchange(number))
 
     async with asyncio.TaskGroup() as group:
         for number in range(4):
@@ -169,7 +169,7 @@ async def test_many_that_start_at_once_on_an_empty_database_make_its_tables_once
 
 async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_in_it(place: Place) -> None:
     async with open_database(place.url) as database:
-        await SqlTranscript(database).record(exchange(1))
+        await SqlTranscriptWriter(database).record(exchange(1))
     for index in ("sessions_going_on", "sessions_with_threads", "sessions_engine"):
         place.sql(f"DROP INDEX {index}")
     place.sql("DROP TABLE anchors")
@@ -206,7 +206,9 @@ async def differences(database: Database) -> list[Any]:
     return await database.write(lambda connection: connection.run_sync(compared))
 
 
-async def test_an_instance_of_another_event_loop_is_refused_loudly(place: Place, transcript: SqlTranscript) -> None:
+async def test_an_instance_of_another_event_loop_is_refused_loudly(
+    place: Place, transcript: SqlTranscriptWriter
+) -> None:
     await transcript.record(exchange(1))
     with pytest.raises(RuntimeError, match="another event loop"):
         await asyncio.to_thread(asyncio.run, transcript.record(exchange(2)))
@@ -219,7 +221,7 @@ async def test_each_thread_with_a_record_of_its_own_writes_beside_others(place: 
     async def write(first: int) -> None:
         async with open_database(place.url) as database:
             for number in range(first, first + 5):
-                await SqlTranscript(database).record(exchange(number))
+                await SqlTranscriptWriter(database).record(exchange(number))
 
     await asyncio.gather(*(asyncio.to_thread(asyncio.run, write(first)) for first in (1, 11, 21)))
 
@@ -235,7 +237,9 @@ def refuse_sessions_of(place: Place, assistant: str) -> None:
     )
 
 
-async def test_a_session_that_is_refused_says_so_and_holds_up_no_other(place: Place, transcript: SqlTranscript) -> None:
+async def test_a_session_that_is_refused_says_so_and_holds_up_no_other(
+    place: Place, transcript: SqlTranscriptWriter
+) -> None:
     await transcript.ping()
     refuse_sessions_of(place, "cursed")
 
@@ -247,7 +251,7 @@ async def test_a_session_that_is_refused_says_so_and_holds_up_no_other(place: Pl
     assert contents((await everything(place))[1]) == ["Question 2?", "Answer 2."]
 
 
-async def test_messages_that_are_refused_leave_no_session_behind(place: Place, transcript: SqlTranscript) -> None:
+async def test_messages_that_are_refused_leave_no_session_behind(place: Place, transcript: SqlTranscriptWriter) -> None:
     await transcript.ping()
     place.sql(
         "CREATE TRIGGER refusal BEFORE INSERT ON messages WHEN new.role = 'agent' BEGIN SELECT RAISE(ABORT, 'no'); END"
@@ -264,13 +268,13 @@ async def test_messages_that_are_refused_leave_no_session_behind(place: Place, t
 @pytest.mark.parametrize("answered_as", [name for name, role in PROVIDER_ROLES.items() if role is Role.AGENT])
 async def test_providers_roles_become_ours(asked_as: str, answered_as: str, tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        await SqlTranscript(database).record(exchange(1, asked_as=asked_as, answered_as=answered_as))
-        page = await SqlConversations(database).messages(MessageFilter(), within=EVERYTHING)
+        await SqlTranscriptWriter(database).record(exchange(1, asked_as=asked_as, answered_as=answered_as))
+        page = await SqlTranscriptReader(database).messages(MessageFilter(), within=EVERYTHING)
 
     assert [message.role for message in page.items] == [PROVIDER_ROLES[asked_as], Role.AGENT]
 
 
-async def test_the_database_takes_no_role_but_ours(place: Place, transcript: SqlTranscript) -> None:
+async def test_the_database_takes_no_role_but_ours(place: Place, transcript: SqlTranscriptWriter) -> None:
     await transcript.record(exchange(1))
     with pytest.raises(Exception, match=r"messages_role|CHECK"):
         place.sql("UPDATE messages SET role = 'assistant'")
@@ -295,7 +299,7 @@ MANY = " ".join(map(str, range(100_000, 200_000)))
     ],
     ids=["nul", "only nul", "halves", "unicode", "empty", "sql", "long", "one long word", "many words"],
 )
-async def test_every_text_is_stored_whole(place: Place, transcript: SqlTranscript, given: str, kept: str) -> None:
+async def test_every_text_is_stored_whole(place: Place, transcript: SqlTranscriptWriter, given: str, kept: str) -> None:
     await transcript.record(exchange(1, question=given, detail=given[:100], user=given[:100]))
 
     [session], messages = await everything(place)
@@ -319,7 +323,7 @@ async def test_every_text_is_stored_whole(place: Place, transcript: SqlTranscrip
     ],
     ids=str,
 )
-async def test_what_can_never_be_stored_says_so(place: Place, transcript: SqlTranscript, broken: Any) -> None:
+async def test_what_can_never_be_stored_says_so(place: Place, transcript: SqlTranscriptWriter, broken: Any) -> None:
     with pytest.raises(Unstorable):
         await transcript.record(exchange(1, **broken))
     await transcript.record(exchange(2))
@@ -327,7 +331,7 @@ async def test_what_can_never_be_stored_says_so(place: Place, transcript: SqlTra
     assert len((await everything(place))[1]) == 2
 
 
-async def test_a_bad_answer_is_recorded_with_its_outcome(place: Place, transcript: SqlTranscript) -> None:
+async def test_a_bad_answer_is_recorded_with_its_outcome(place: Place, transcript: SqlTranscriptWriter) -> None:
     refused = exchange(1, answer="", outcome=Outcome.REFUSED, detail="content_filter", response_id=None, seconds=None)
     await transcript.record(refused)
 
@@ -336,7 +340,7 @@ async def test_a_bad_answer_is_recorded_with_its_outcome(place: Place, transcrip
 
 
 async def test_records_that_are_broken_off_are_whole_or_not_there_and_harm_no_other(
-    place: Place, transcript: SqlTranscript
+    place: Place, transcript: SqlTranscriptWriter
 ) -> None:
     await transcript.ping()
     for number in range(1, 21):
@@ -354,7 +358,7 @@ async def test_records_that_are_broken_off_are_whole_or_not_there_and_harm_no_ot
     assert contents(messages)[-1] == "Answer 50."
 
 
-async def test_sessions_are_one_for_each_thread_key(place: Place, transcript: SqlTranscript) -> None:
+async def test_sessions_are_one_for_each_thread_key(place: Place, transcript: SqlTranscriptWriter) -> None:
     keys = [
         KEY,
         key("instance-2"),
@@ -376,7 +380,7 @@ async def test_sessions_are_one_for_each_thread_key(place: Place, transcript: Sq
     assert owners[session_id(KEY)] == "instance-1"
 
 
-async def recorded(transcript: SqlTranscript, *exchanges: Exchange) -> None:
+async def recorded(transcript: SqlTranscriptWriter, *exchanges: Exchange) -> None:
     for each in exchanges:
         await transcript.record(each)
 
@@ -385,7 +389,7 @@ async def test_two_replicas_with_one_backlog_each_in_its_own_order(place: Place)
     backlog = [exchange(number, key(f"instance-{number % 3}")) for number in range(15)]
     async with open_database(place.url) as first, open_database(place.url) as second:
         await asyncio.gather(
-            recorded(SqlTranscript(first), *backlog), recorded(SqlTranscript(second), *reversed(backlog))
+            recorded(SqlTranscriptWriter(first), *backlog), recorded(SqlTranscriptWriter(second), *reversed(backlog))
         )
 
     sessions, messages = await everything(place)

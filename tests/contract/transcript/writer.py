@@ -7,13 +7,13 @@ from sqlalchemy import text
 
 from tests.records import exchange, key
 from worker.domain.conversations import Subject
-from worker.transcript import SqlTranscript, open_database
+from worker.transcript import SqlTranscriptWriter, open_database
 
 
 async def main(url: str) -> None:
     """`write 3` records the third exchange of an instance, `erase other` removes an instance; an empty line ends it."""
     async with open_database(url) as database:
-        transcript = SqlTranscript(database)
+        transcript = SqlTranscriptWriter(database)
         async with database.reading() as connection:  # the page reads while a turn is written
             await connection.execute(text("SELECT 1"))
             await transcript.record(exchange(0, key("other")))

@@ -15,7 +15,7 @@ from worker.ending import Eraser, Retention, Round, overdue, runs, sessions
 from worker.errors import EngineDown, Permanent
 from worker.operate.commands import tables
 from worker.operate.commands.options import Desk
-from worker.ports.transcript import Conversations
+from worker.ports.transcript import TranscriptReader
 from worker.web.api import export
 
 LEFT = 3
@@ -24,7 +24,7 @@ LEFT = 3
 
 async def list_(desk: Desk, options: Namespace) -> int:
     """List threads."""
-    kept = await desk.adapters.census.threads()
+    kept = await desk.adapters.index.threads()
     states = await _states(desk, kept)
     rows = [_row(each, states.get(each.owner) if each.owner else None) for each in kept]
     rows = [row for row in rows if not options.ended or row["state"] == "ended"]
@@ -112,7 +112,7 @@ async def _sessions(desk: Desk, options: Namespace) -> list[Session]:
     return found[::-1]
 
 
-def conversations(desk: Desk) -> Conversations:
+def conversations(desk: Desk) -> TranscriptReader:
     """Open the transcript. Raises Permanent where there is none."""
     if desk.adapters.conversations is None:
         raise Permanent("TRANSCRIPT_URL=off: there is no transcript")
@@ -121,7 +121,7 @@ def conversations(desk: Desk) -> Conversations:
 
 async def erase_(desk: Desk, options: Namespace) -> int:
     """Erase, or say what became of it."""
-    outside = bootstrap.outside(desk.settings, desk.adapters)
+    ports = bootstrap.ending_ports(desk.settings, desk.adapters)
     if options.dry_run and not options.ended:
         raise Permanent("--dry-run goes with --ended only")
     if options.tenant and options.business_key is None:
@@ -130,19 +130,19 @@ async def erase_(desk: Desk, options: Namespace) -> int:
         raise Permanent("--force and --results go with an instance or --business-key only")
     if options.ended:
         policy = bootstrap.policy(desk.settings)
-        swept = await Retention(outside, policy).sweep(dry_run=options.dry_run, absent=options.accept_absent)
+        swept = await Retention(ports, policy).sweep(dry_run=options.dry_run, absent=options.accept_absent)
         return _told_round(swept, options)
     if options.open:
-        return _told(await Eraser(outside).resume(absent=options.accept_absent), options)
+        return _told(await Eraser(ports).resume(absent=options.accept_absent), options)
     if options.receipt:
-        known = await desk.adapters.ledger.receipt(options.receipt)
+        known = await desk.adapters.orders.receipt(options.receipt)
         if known is None:
             raise Permanent(f"there is no order {options.receipt}, or it was complete more than 90 days ago")
         return _told([known], options)
     tenants = frozenset(options.tenant) if options.tenant else None
     subject = Subject(desk.settings.engine_name, options.instance, options.business_key, tenants)
     wishes = {"force": options.force, "results": options.results, "absent": options.accept_absent}
-    return _told([await Eraser(outside).erase(subject, **wishes)], options)
+    return _told([await Eraser(ports).erase(subject, **wishes)], options)
 
 
 def _told(receipts: list[Receipt], options: Namespace) -> int:
@@ -190,7 +190,7 @@ async def repair_(desk: Desk, options: Namespace) -> int:
     """List turns that are stuck, and cancel their runs if asked to; or take the account for changed."""
     if options.account_changed:
         return await _leave(desk, options)
-    stuck = await overdue(bootstrap.outside(desk.settings, desk.adapters), cancel=options.cancel)
+    stuck = await overdue(bootstrap.ending_ports(desk.settings, desk.adapters), cancel=options.cancel)
     if options.json:
         tables.as_json(stuck)
     else:

@@ -35,7 +35,7 @@ async def findings(settings: Settings) -> list[Finding]:
         )
         to_engine = await stack.enter_async_context(Contact("engine", adapters.engine.ping))
         to_redis = await stack.enter_async_context(Contact("redis", inspection.try_write))
-        to_provider = await stack.enter_async_context(Contact("provider", adapters.model.ping))
+        to_provider = await stack.enter_async_context(Contact("provider", adapters.provider.ping))
 
         async def assistants() -> list[Finding]:
             return about_specs
@@ -43,7 +43,7 @@ async def findings(settings: Settings) -> list[Finding]:
         checks = [
             *engine.checks(adapters.engine, to_engine, settings),
             *redis.checks(inspection, adapters.threads, to_redis, settings),
-            *provider.checks(adapters.model, adapters.account, to_provider, known, settings),
+            *provider.checks(adapters.provider, adapters.account, to_provider, known, settings),
             Check(specs.AREA, "specs", assistants),
             *deployed.checks(adapters.engine, to_engine, known, settings),
             *neighbour.checks(settings),

@@ -10,7 +10,7 @@ from worker.assistants import Specs
 from worker.domain.threads import Anchor
 from worker.errors import ProviderPaused
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
-from worker.ports.turn import Model
+from worker.ports.turn import Provider
 from worker.settings import Settings
 
 AREA = "provider"
@@ -18,14 +18,14 @@ AREA = "provider"
 
 @runtime_checkable
 class Catalogue(Protocol):
-    """What a model port offers beyond `ports.Model` if its provider can be asked for names of models."""
+    """What a model port offers beyond `ports.turn.Provider` if its provider can be asked for names of models."""
 
     async def has_model(self, name: str) -> bool:
         """Whether our key can use the model. Raises ProviderPaused if it may not ask, ModelDown."""
         ...
 
 
-def checks(model: Model, account: Account, contact: Contact, specs: Specs | None, settings: Settings) -> list[Check]:
+def checks(model: Provider, account: Account, contact: Contact, specs: Specs | None, settings: Settings) -> list[Check]:
     """Return the checks of the provider. The contact asks for a conversation that does not exist."""
     where = f"at {settings.openai_base_url}" if settings.openai_base_url else "OpenAI"
 
@@ -72,7 +72,7 @@ def _account(seen: Sequence[tuple[Anchor, bool]]) -> list[Finding]:
     return [Finding(AREA, "account", Level.WARNING if read else Level.PROBLEM, said, advice)]
 
 
-async def _look_up(name: str, users: str, model: Model, contact: Contact) -> list[Finding]:
+async def _look_up(name: str, users: str, model: Provider, contact: Contact) -> list[Finding]:
     await contact.made()
     subject = f"model {name}"
     if not isinstance(model, Catalogue):

@@ -6,13 +6,13 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from worker.ports.transcript import Conversations
+from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Access
 from worker.web.api.gate import Gate, Rate
 from worker.web.api.routes import reading
 
-TITLE = "Conversations of the assistant worker"
+TITLE = "TranscriptReader of the assistant worker"
 VERSION = "1"
 
 
@@ -21,7 +21,7 @@ Extension = Callable[[FastAPI], None]
 
 
 def app(
-    conversations: Conversations,
+    conversations: TranscriptReader,
     access: Access,
     *,
     report: Callable[[Exception], None],

@@ -11,7 +11,7 @@ from worker.domain.conversations import EVERYTHING, Filter, Subject
 from worker.domain.endings import Receipt
 from worker.ending import Eraser, StillRuns
 from worker.errors import Transient
-from worker.ports.transcript import Conversations
+from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Grant, Operator
 
@@ -35,7 +35,7 @@ class Wish(BaseModel):
         return self
 
 
-def erasing(eraser: Eraser, conversations: Conversations, engine: str) -> Callable[[FastAPI], None]:
+def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Callable[[FastAPI], None]:
     """Make the extension that adds the route. Running instances are refused: those end on the command line only."""
     router = APIRouter()
     answers = problems.documented(401, 403, 404, 409, 422, 429, 503)
@@ -67,7 +67,9 @@ def erasing(eraser: Eraser, conversations: Conversations, engine: str) -> Callab
     return extend
 
 
-async def _check(grant: Grant, wish: Wish, conversations: Conversations, engine: str) -> frozenset[str | None] | None:
+async def _check(
+    grant: Grant, wish: Wish, conversations: TranscriptReader, engine: str
+) -> frozenset[str | None] | None:
     """Let a token with limits erase no more than it may see of this engine; returns the tenants whose it may."""
     if wish.instance is None:
         if grant.limits.instances is not None:

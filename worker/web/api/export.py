@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from worker.domain.conversations import Filter, Limits, Message, MessageFilter, Role, Session, every
-from worker.ports.transcript import Conversations
+from worker.ports.transcript import TranscriptReader
 
 _PAGE = 100
 _SPEAKERS = {Role.USER: "Question", Role.AGENT: "Answer", Role.SYSTEM: "System"}
@@ -24,13 +24,13 @@ _SESSION = TypeAdapter(Session)
 _MESSAGE = TypeAdapter(Message)
 
 
-async def of_session(conversations: Conversations, session_id: str, *, within: Limits) -> list[Session]:
+async def of_session(conversations: TranscriptReader, session_id: str, *, within: Limits) -> list[Session]:
     """Find a session; nothing if there is none to be seen."""
     session = await conversations.session(session_id, within=within)
     return [] if session is None else [session]
 
 
-async def of_instance(conversations: Conversations, instance: str, *, within: Limits) -> list[Session]:
+async def of_instance(conversations: TranscriptReader, instance: str, *, within: Limits) -> list[Session]:
     """Find every session of an instance, the earliest first; nothing if there is none to be seen."""
     wanted = Filter(instance=instance)
     sessions = every(lambda after: conversations.sessions(wanted, within=within, after=after, limit=_PAGE))
@@ -38,7 +38,9 @@ async def of_instance(conversations: Conversations, instance: str, *, within: Li
     return newest_first[::-1]
 
 
-async def as_json(conversations: Conversations, sessions: Sequence[Session], *, within: Limits) -> AsyncIterator[bytes]:
+async def as_json(
+    conversations: TranscriptReader, sessions: Sequence[Session], *, within: Limits
+) -> AsyncIterator[bytes]:
     """Write conversations with everything that is known, as a list of `Exported`, part by part."""
     for number, session in enumerate(sessions):
         yield b",\n" if number else b"["
@@ -52,7 +54,7 @@ async def as_json(conversations: Conversations, sessions: Sequence[Session], *, 
 
 
 async def as_markdown(
-    conversations: Conversations, sessions: Sequence[Session], *, within: Limits
+    conversations: TranscriptReader, sessions: Sequence[Session], *, within: Limits
 ) -> AsyncIterator[bytes]:
     """Write conversations to be read. What was said is quoted, so that nothing in it passes for our own headings."""
     for session in sessions:
@@ -62,7 +64,7 @@ async def as_markdown(
         yield b"\n"
 
 
-def _messages(conversations: Conversations, session: Session, within: Limits) -> AsyncIterator[Message]:
+def _messages(conversations: TranscriptReader, session: Session, within: Limits) -> AsyncIterator[Message]:
     wanted = MessageFilter(session.id)
     return every(lambda after: conversations.messages(wanted, within=within, after=after, limit=_PAGE))
 

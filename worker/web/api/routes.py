@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime
 from starlette.responses import Response, StreamingResponse
 
 from worker.domain.conversations import Counts, Filter, Hit, Instance, Message, MessageFilter, Page, Session
-from worker.ports.transcript import Conversations
+from worker.ports.transcript import TranscriptReader
 from worker.web.api import export
 from worker.web.api.access import Grant, Viewer
 
@@ -66,7 +66,7 @@ class Reader:
     limit: int
     newest: bool
 
-    async def read(self, conversations: Conversations, wanted: MessageFilter) -> Page[Message]:
+    async def read(self, conversations: TranscriptReader, wanted: MessageFilter) -> Page[Message]:
         """Read messages."""
         return await conversations.messages(
             wanted, within=self.grant.limits, after=self.after, limit=self.limit, newest=self.newest
@@ -86,7 +86,7 @@ def _reader(
 Part = Annotated[Reader, Depends(_reader)]
 
 
-def reading(conversations: Conversations) -> APIRouter:
+def reading(conversations: TranscriptReader) -> APIRouter:
     """Make the routes on one record. Whatever a token may not see is not found."""
     router = APIRouter()
     _add_sessions(router, conversations)
@@ -112,7 +112,7 @@ def reading(conversations: Conversations) -> APIRouter:
     return router
 
 
-def _add_sessions(router: APIRouter, conversations: Conversations) -> None:
+def _add_sessions(router: APIRouter, conversations: TranscriptReader) -> None:
     @router.get("/sessions")
     async def sessions(grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50) -> Page[Session]:
         """Conversations, the newest first."""
@@ -130,7 +130,7 @@ def _add_sessions(router: APIRouter, conversations: Conversations) -> None:
         return await part.read(conversations, MessageFilter(session_id))
 
 
-def _add_instances(router: APIRouter, conversations: Conversations) -> None:
+def _add_instances(router: APIRouter, conversations: TranscriptReader) -> None:
     @router.get("/instances")
     async def instances(grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50) -> Page[Instance]:
         """Process instances in which assistants spoke, the newest first."""
@@ -148,7 +148,7 @@ def _add_instances(router: APIRouter, conversations: Conversations) -> None:
         return await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity))
 
 
-def _add_exports(router: APIRouter, conversations: Conversations) -> None:
+def _add_exports(router: APIRouter, conversations: TranscriptReader) -> None:
     answers: dict[int | str, dict[str, Any]] = {
         200: {"content": {"text/markdown": {"schema": {"type": "string"}}}, "model": list[export.Exported]},
     }
@@ -168,7 +168,7 @@ def _add_exports(router: APIRouter, conversations: Conversations) -> None:
         )
 
 
-def _file(conversations: Conversations, sessions: Sequence[Session], grant: Grant, format_: Format) -> Response:
+def _file(conversations: TranscriptReader, sessions: Sequence[Session], grant: Grant, format_: Format) -> Response:
     if not sessions:
         raise HTTPException(404)
     write, kind, ending = _WRITERS[format_]

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from worker.domain.conversations import EVERYTHING, ActivityCounts, Instance, MessageFilter, Page
 from worker.errors import EngineDenied, ReadRefused, TaskLost, Transient
-from worker.ports.transcript import Conversations
+from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Grant, Viewer
 from worker.web.api.routes import Id, Part, Text, found
@@ -65,7 +65,7 @@ class States:
 
 
 def routes(
-    conversations: Conversations,
+    conversations: TranscriptReader,
     processes: Processes,
     *,
     engine_name: str,
@@ -101,7 +101,7 @@ def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequen
         return Me(grant.role, can_erase and grant.role == "operator", guarded, diagrams, named)
 
 
-def _add_reading(router: APIRouter, conversations: Conversations) -> None:
+def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:
     @router.get("/instances/{instance_id}/thread")
     async def instance_thread(part: Part, instance_id: Id, activity: Text = None) -> Page[Shown]:
         """What was said in a process instance, ready to be shown."""
@@ -121,7 +121,7 @@ def _add_reading(router: APIRouter, conversations: Conversations) -> None:
         return await conversations.activities(instance_id, within=grant.limits)
 
 
-def _add_processes(router: APIRouter, conversations: Conversations, processes: Processes, engine_name: str) -> None:
+def _add_processes(router: APIRouter, conversations: TranscriptReader, processes: Processes, engine_name: str) -> None:
     async def ours(instance_id: str, grant: Grant) -> Instance:
         instance = found(await conversations.instance(instance_id, within=grant.limits))
         if instance.engine != engine_name:

@@ -11,8 +11,8 @@ from worker.domain.endings import Kept, TurnKept
 from worker.domain.threads import Hold, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 from worker.redis.connect import Client
+from worker.redis.formats import KNOWN, CorruptRecord, is_newer
 from worker.redis.keys import Keys, read_name, stem, unrecorded
-from worker.redis.record import KNOWN, CorruptRecord, is_newer
 from worker.redis.runner import Runner, ms
 
 ENDING = "ending"
@@ -22,8 +22,8 @@ STEP = 1000
 AT_ONCE = 50
 
 
-class RedisCensus:
-    """Implements `erasure.Census` for one engine. `lease` and `keep` as for `RedisThreads`."""
+class RedisThreadIndex:
+    """Implements `ports.ending.ThreadIndex` for one engine. `lease` and `keep` as for `RedisThreads`."""
 
     def __init__(self, redis: Client, *, prefix: str, engine: str, lease: timedelta, keep: timedelta) -> None:
         self._redis = redis
@@ -34,7 +34,7 @@ class RedisCensus:
         self._keep = keep
 
     async def threads(self) -> list[Kept]:
-        """See `erasure.Census.threads`."""
+        """See `ports.ending.ThreadIndex.threads`."""
         turns: defaultdict[ThreadKey, list[str]] = defaultdict(list)
         async for name in self._scan(f"{stem(self._prefix, self._engine)}:{{*"):
             if (found := read_name(name, self._prefix, self._engine)) is not None:
@@ -44,34 +44,34 @@ class RedisCensus:
         return [_kept(key, fields, turns[key]) for key, fields in zip(keys, hashes, strict=True)]
 
     async def thread(self, key: ThreadKey) -> Thread | None:
-        """See `erasure.Census.thread`."""
+        """See `ports.ending.ThreadIndex.thread`."""
         [fields] = await self._hashes([self._keys(key).thread])
         if fields.get("schema", KNOWN) != KNOWN:
             raise NewerRecord("the thread in the map")
         return _kept(key, fields, ()).thread
 
     async def turns(self, kept: Kept) -> list[TurnKept]:
-        """See `erasure.Census.turns`."""
+        """See `ports.ending.ThreadIndex.turns`."""
         now = await self._runner.run("clock", [self._keys(kept.key).hold])
         hashes = await self._hashes(kept.turns)
         return [_turn(name, fields, int(now)) for name, fields in zip(kept.turns, hashes, strict=True) if fields]
 
     async def reserve(self, key: ThreadKey) -> Hold | None:
-        """See `erasure.Census.reserve`."""
+        """See `ports.ending.ThreadIndex.reserve`."""
         hold = Hold(key, ENDING, uuid4().hex)
         args = (ENDING, hold.token, ms(self.lease))
         return hold if await self._runner.run("reserve", [self._keys(key).hold], *args) else None
 
     async def renew(self, hold: Hold) -> bool:
-        """See `erasure.Census.renew`."""
+        """See `ports.ending.ThreadIndex.renew`."""
         return bool(await self._runner.run("renew", [self._keys(hold.key).hold], hold.token, ms(self.lease)))
 
     async def release(self, hold: Hold) -> None:
-        """See `erasure.Census.release`."""
+        """See `ports.ending.ThreadIndex.release`."""
         await self._runner.run("renew", [self._keys(hold.key).hold], hold.token, 1)
 
     async def forget(self, hold: Hold, kept: Kept, *, unrecorded: bool) -> tuple[int, int]:
-        """See `erasure.Census.forget`."""
+        """See `ports.ending.ThreadIndex.forget`."""
         keys = self._keys(kept.key)
         if unrecorded:
             await self._unlist(kept.turns)
@@ -83,11 +83,11 @@ class RedisCensus:
         return int(removed), int(left)
 
     async def remember(self, key: ThreadKey) -> None:
-        """See `erasure.Census.remember`."""
+        """See `ports.ending.ThreadIndex.remember`."""
         await self._runner.command(self._redis.pexpire(self._keys(key).thread, ms(self._keep)))
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> None:
-        """See `erasure.Census.anchor`."""
+        """See `ports.ending.ThreadIndex.anchor`."""
         await self._runner.run("anchor_thread", [self._keys(key).thread], thread.id, thread.anchor or "")
 
     def _keys(self, key: ThreadKey) -> Keys:

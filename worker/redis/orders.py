@@ -22,8 +22,8 @@ RECEIPTS_FOR = timedelta(days=90)
 """How long a complete receipt can be asked for."""
 
 
-class RedisLedger:
-    """Implements `erasure.Ledger` for one engine."""
+class RedisOrders:
+    """Implements `ports.ending.Orders` for one engine."""
 
     def __init__(self, redis: Client, *, prefix: str, engine: str) -> None:
         self._redis = redis
@@ -34,7 +34,7 @@ class RedisLedger:
         self._missing = f"{self._stem}:missing"
 
     async def keep(self, receipt: Receipt) -> None:
-        """See `erasure.Ledger.keep`."""
+        """See `ports.ending.Orders.keep`."""
         text = dump_receipt(receipt, await self._runner.command(self._redis.hget(self._orders, receipt.id)))
         if receipt.completed_at is None:
             await self._runner.command(self._redis.hset(self._orders, receipt.id, text))
@@ -43,18 +43,18 @@ class RedisLedger:
         await self._runner.command(self._redis.hdel(self._orders, receipt.id))
 
     async def receipt(self, order: str) -> Receipt | None:
-        """See `erasure.Ledger.receipt`. The open order counts, if there is a complete one of the same id as well."""
+        """See `ports.ending.Orders.receipt`. The open order counts where there is a complete one as well."""
         text = await self._runner.command(self._redis.hget(self._orders, order))
         if text is None:
             text = await self._runner.command(self._redis.get(self._receipt(order)))
         return None if text is None else load_receipt(text)
 
     async def open_orders(self) -> list[str]:
-        """See `erasure.Ledger.open_orders`."""
+        """See `ports.ending.Orders.open_orders`."""
         return sorted(map(str, await self._runner.command(self._redis.hkeys(self._orders))))
 
     async def watch(self, missing: Collection[Subject], at: datetime) -> None:
-        """See `erasure.Ledger.watch`."""
+        """See `ports.ending.Orders.watch`."""
         found = {_member(subject): at.timestamp() for subject in missing}
         known = cast("list[str]", await self._runner.command(self._redis.zrange(self._missing, 0, -1)))
         # What we cannot read is a newer worker's, who knows whether it is over.
@@ -64,18 +64,18 @@ class RedisLedger:
             await self._runner.command(self._redis.zadd(self._missing, found, nx=True))
 
     async def missing(self) -> Mapping[Subject, datetime]:
-        """See `erasure.Ledger.missing`."""
+        """See `ports.ending.Orders.missing`."""
         rows = await self._runner.command(self._redis.zrange(self._missing, 0, -1, withscores=True))
         scored = cast("list[tuple[str, float]]", rows)
         times = {self._subject(member): datetime.fromtimestamp(score, UTC) for member, score in scored}
         return {subject: at for subject, at in times.items() if subject is not None}
 
     async def lock(self, token: str, lease: timedelta) -> bool:
-        """See `erasure.Ledger.lock`."""
+        """See `ports.ending.Orders.lock`."""
         return bool(await self._runner.run("reserve", [f"{self._stem}:round"], "round", token, ms(lease)))
 
     async def unlock(self, token: str) -> None:
-        """See `erasure.Ledger.unlock`."""
+        """See `ports.ending.Orders.unlock`."""
         await self._runner.run("renew", [f"{self._stem}:round"], token, 1)
 
     def _receipt(self, order: str) -> str:

@@ -1,4 +1,4 @@
-"""What the end of conversations needs from outside, and what both ways to it share."""
+"""What the end of conversations needs from ports, and what both ways to it share."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,8 +12,8 @@ from worker.domain.conversations import EVERYTHING, Filter, Limits, Session, Sub
 from worker.domain.endings import Kept, TurnKept
 from worker.domain.threads import Hold, ThreadKey
 from worker.errors import NewerRecord, StoreDown, ThreadLocked, WorkerError
-from worker.ports.ending import Census, Instances, Ledger, Provider
-from worker.ports.transcript import Conversations, Transcript
+from worker.ports.ending import EndingProvider, Instances, Orders, ThreadIndex
+from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.telemetry.logs import Event, trace
 
 PAGE = 200
@@ -22,16 +22,16 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class EndingPorts:
     """The stores. Without a transcript there is no reading side either."""
 
     engine_name: str
-    census: Census
-    ledger: Ledger
+    index: ThreadIndex
+    orders: Orders
     instances: Instances
-    provider: Provider
-    transcript: Transcript | None = None
-    conversations: Conversations | None = None
+    provider: EndingProvider
+    transcript: TranscriptWriter | None = None
+    conversations: TranscriptReader | None = None
 
 
 def now() -> datetime:
@@ -48,26 +48,26 @@ def why(error: Exception) -> str:
 
 
 @asynccontextmanager
-async def holding(census: Census, key: ThreadKey) -> AsyncIterator[Hold]:
+async def holding(index: ThreadIndex, key: ThreadKey) -> AsyncIterator[Hold]:
     """Keep turns away from a thread inside. Raises ThreadLocked if one is on."""
-    hold = await census.reserve(key)
+    hold = await index.reserve(key)
     if hold is None:
         raise ThreadLocked("a turn runs on this thread now")
-    renewing = asyncio.create_task(_renew(census, hold), name=f"hold to end {key.scope}")
+    renewing = asyncio.create_task(_renew(index, hold), name=f"hold to end {key.scope}")
     try:
         yield hold
     finally:
         renewing.cancel()
         await asyncio.wait({renewing})
         with suppress(StoreDown):  # then it runs out by itself
-            await census.release(hold)
+            await index.release(hold)
 
 
-async def _renew(census: Census, hold: Hold) -> None:
+async def _renew(index: ThreadIndex, hold: Hold) -> None:
     while True:
-        await asyncio.sleep(census.lease.total_seconds() / 3)
+        await asyncio.sleep(index.lease.total_seconds() / 3)
         with suppress(StoreDown):
-            await census.renew(hold)
+            await index.renew(hold)
 
 
 async def runs(instances: Instances, subject: Subject) -> bool:
@@ -77,17 +77,17 @@ async def runs(instances: Instances, subject: Subject) -> bool:
     return await instances.runs_with(str(subject.business_key), subject.tenants)
 
 
-async def cancel_runs(outside: Outside, kept: Kept) -> list[TurnKept]:
+async def cancel_runs(ports: EndingPorts, kept: Kept) -> list[TurnKept]:
     """End calls that run in the background; returns the thread's turns. Raises NewerRecord, with nothing ended."""
-    turns = await outside.census.turns(kept)
+    turns = await ports.index.turns(kept)
     if any(turn.newer for turn in turns):
         raise NewerRecord("a turn of this thread in the journal")
     for turn in turns:
         if turn.state == "intent" and turn.response_id:
-            await outside.provider.cancel(turn.response_id)
+            await ports.provider.cancel(turn.response_id)
     return turns
 
 
-def sessions(conversations: Conversations, wanted: Filter, within: Limits = EVERYTHING) -> AsyncIterator[Session]:
+def sessions(conversations: TranscriptReader, wanted: Filter, within: Limits = EVERYTHING) -> AsyncIterator[Session]:
     """All sessions."""
     return every(lambda after: conversations.sessions(wanted, within=within, after=after, limit=PAGE))

@@ -15,9 +15,9 @@ from worker.domain.conversations import Subject
 from worker.domain.endings import Kept, Receipt, Step, Store
 from worker.domain.threads import Answer, Busy, Entered, Thread, ThreadKey
 from worker.errors import StoreDown
-from worker.redis import RedisCensus, RedisLedger, RedisOutbox, RedisThreads, open_redis
+from worker.redis import RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
 from worker.redis.connect import Client
-from worker.redis.record import CorruptRecord
+from worker.redis.formats import CorruptRecord
 
 LEASE = timedelta(seconds=30)
 KEEP = timedelta(days=30)
@@ -44,13 +44,13 @@ def threads(redis: Client) -> RedisThreads:
 
 
 @pytest.fixture
-def census(redis: Client) -> RedisCensus:
-    return RedisCensus(redis, prefix="test", engine="default", lease=LEASE, keep=KEEP)
+def index(redis: Client) -> RedisThreadIndex:
+    return RedisThreadIndex(redis, prefix="test", engine="default", lease=LEASE, keep=KEEP)
 
 
 @pytest.fixture
-def ledger(redis: Client) -> RedisLedger:
-    return RedisLedger(redis, prefix="test", engine="default")
+def orders(redis: Client) -> RedisOrders:
+    return RedisOrders(redis, prefix="test", engine="default")
 
 
 async def turn(threads: RedisThreads, key: ThreadKey, task: str = "task-1", *, recorded: bool = True) -> None:
@@ -63,12 +63,12 @@ async def turn(threads: RedisThreads, key: ThreadKey, task: str = "task-1", *, r
     await threads.answer(entry.hold, 1, Answer("Yes."), published=True, exchange=kept)
 
 
-async def found(census: RedisCensus, key: ThreadKey = KEY) -> Kept:
-    return next(each for each in await census.threads() if each.key == key)
+async def found(index: RedisThreadIndex, key: ThreadKey = KEY) -> Kept:
+    return next(each for each in await index.threads() if each.key == key)
 
 
 async def test_every_thread_is_found_with_its_turns_whatever_its_name(
-    threads: RedisThreads, census: RedisCensus
+    threads: RedisThreads, index: RedisThreadIndex
 ) -> None:
     keys = [
         ThreadKey("default", "instance-1", "analyst"),
@@ -82,13 +82,13 @@ async def test_every_thread_is_found_with_its_turns_whatever_its_name(
         await turn(threads, key, STRANGE)
     await turn(threads, ThreadKey("default2", "instance-1", "analyst"))
 
-    kept = await census.threads()
+    kept = await index.threads()
 
     assert {each.key for each in kept} == set(keys)
     assert len(kept) == len(keys)
     assert {len(each.turns) for each in kept} == {2}
     assert {each.thread and each.thread.generation for each in kept} == {1}
-    assert {each.task_id for each in await census.turns(await found(census, keys[3]))} == {"task-1", STRANGE}
+    assert {each.task_id for each in await index.turns(await found(index, keys[3]))} == {"task-1", STRANGE}
 
 
 @pytest.mark.parametrize(
@@ -100,171 +100,175 @@ async def test_every_thread_is_found_with_its_turns_whatever_its_name(
     ],
 )
 async def test_whose_end_a_thread_shares(
-    threads: RedisThreads, census: RedisCensus, scope: str, owner: Subject
+    threads: RedisThreads, index: RedisThreadIndex, scope: str, owner: Subject
 ) -> None:
     await turn(threads, ThreadKey("default", scope, "analyst"))
 
-    [kept] = await census.threads()
+    [kept] = await index.threads()
     assert kept.owner == owner
 
 
 async def test_forgetting_takes_map_hold_and_turns_of_one_thread_only(
-    threads: RedisThreads, census: RedisCensus
+    threads: RedisThreads, index: RedisThreadIndex
 ) -> None:
     other = ThreadKey("default", "instance-10", "analyst")
     for key in (KEY, other):
         await turn(threads, key)
-    hold = await census.reserve(KEY)
+    hold = await index.reserve(KEY)
     assert hold is not None
 
-    assert await census.forget(hold, await found(census), unrecorded=False) == (2, 0)
+    assert await index.forget(hold, await found(index), unrecorded=False) == (2, 0)
 
-    assert [(each.key, len(each.turns)) for each in await census.threads()] == [(other, 1)]
+    assert [(each.key, len(each.turns)) for each in await index.threads()] == [(other, 1)]
     entry = await threads.enter(KEY, "task-9")
     assert isinstance(entry, Entered)
     assert entry.thread is None
 
 
 async def test_a_turn_that_the_transcript_lacks_stays_unless_it_is_to_go(
-    redis: Client, threads: RedisThreads, census: RedisCensus
+    redis: Client, threads: RedisThreads, index: RedisThreadIndex
 ) -> None:
     await turn(threads, KEY, "recorded")
     await turn(threads, KEY, "unrecorded", recorded=False)
     outbox = RedisOutbox(redis, prefix="test", engine="default")
-    hold = await census.reserve(KEY)
+    hold = await index.reserve(KEY)
     assert hold is not None
 
-    assert await census.forget(hold, await found(census), unrecorded=False) == (2, 1)
-    [left] = await census.turns(await found(census))
+    assert await index.forget(hold, await found(index), unrecorded=False) == (2, 1)
+    [left] = await index.turns(await found(index))
     assert (left.task_id, left.unrecorded) == ("unrecorded", True)
     assert await outbox.backlog() == 1
 
-    hold = await census.reserve(KEY)
+    hold = await index.reserve(KEY)
     assert hold is not None
-    assert await census.forget(hold, await found(census), unrecorded=True) == (1, 0)
+    assert await index.forget(hold, await found(index), unrecorded=True) == (1, 0)
     assert await outbox.backlog() == 0
-    assert await census.threads() == []
+    assert await index.threads() == []
 
 
 async def test_no_turn_starts_while_a_thread_is_ended_and_none_is_ended_under_a_turn(
-    threads: RedisThreads, census: RedisCensus
+    threads: RedisThreads, index: RedisThreadIndex
 ) -> None:
-    hold = await census.reserve(KEY)
+    hold = await index.reserve(KEY)
     assert hold is not None
     assert await threads.enter(KEY, "task-1") == Busy()
-    assert await census.renew(hold)
+    assert await index.renew(hold)
 
-    await census.release(hold)
+    await index.release(hold)
 
     async def free() -> bool:
         return isinstance(await threads.enter(KEY, "task-1"), Entered)
 
     await wait_until(free, what="the hold to be free")
-    assert await census.reserve(KEY) is None
+    assert await index.reserve(KEY) is None
 
 
-async def test_a_thread_that_was_bound_meanwhile_is_not_forgotten(threads: RedisThreads, census: RedisCensus) -> None:
+async def test_a_thread_that_was_bound_meanwhile_is_not_forgotten(
+    threads: RedisThreads, index: RedisThreadIndex
+) -> None:
     await turn(threads, KEY)
-    before = await found(census)
+    before = await found(index)
     entry = await threads.enter(KEY, "task-2")
     assert isinstance(entry, Entered)
     assert await threads.bind(entry.hold, Thread("conv_new", 2), 1)
     await threads.leave(entry.hold, asked=False, trouble=False)
-    hold = await census.reserve(KEY)
+    hold = await index.reserve(KEY)
     assert hold is not None
 
-    await census.forget(hold, before, unrecorded=False)
+    await index.forget(hold, before, unrecorded=False)
 
-    assert await census.thread(KEY) == Thread("conv_new", 2)
+    assert await index.thread(KEY) == Thread("conv_new", 2)
 
 
-async def test_without_the_hold_nothing_is_forgotten(redis: Client, threads: RedisThreads, census: RedisCensus) -> None:
+async def test_without_the_hold_nothing_is_forgotten(
+    redis: Client, threads: RedisThreads, index: RedisThreadIndex
+) -> None:
     await turn(threads, KEY)
-    hold = await census.reserve(KEY)
+    hold = await index.reserve(KEY)
     assert hold is not None
-    [name] = [each for each in [census._keys(KEY).hold] if await redis.delete(each)]
+    [name] = [each for each in [index._keys(KEY).hold] if await redis.delete(each)]
     assert name
 
     with pytest.raises(StoreDown):
-        await census.forget(hold, await found(census), unrecorded=True)
+        await index.forget(hold, await found(index), unrecorded=True)
 
-    assert (await found(census)).thread is not None
+    assert (await found(index)).thread is not None
 
 
-async def test_a_call_that_nobody_saw_ending_is_overdue(threads: RedisThreads, census: RedisCensus) -> None:
+async def test_a_call_that_nobody_saw_ending_is_overdue(threads: RedisThreads, index: RedisThreadIndex) -> None:
     entry = await threads.enter(KEY, "task-1")
     assert isinstance(entry, Entered)
     assert await threads.intend(entry.hold, 1, timedelta(0))
     assert await threads.note(entry.hold, 1, "resp_1")
 
-    [turn_kept] = await census.turns(await found(census))
+    [turn_kept] = await index.turns(await found(index))
 
     assert (turn_kept.state, turn_kept.response_id) == ("intent", "resp_1")
     assert turn_kept.overdue is not None
     assert await threads.intend(entry.hold, 1, timedelta(minutes=5))
-    [turn_kept] = await census.turns(await found(census))
+    [turn_kept] = await index.turns(await found(index))
     assert turn_kept.overdue is None
 
 
-async def test_a_map_is_remembered_from_now_on(redis: Client, threads: RedisThreads, census: RedisCensus) -> None:
+async def test_a_map_is_remembered_from_now_on(redis: Client, threads: RedisThreads, index: RedisThreadIndex) -> None:
     await turn(threads, KEY)
-    name = census._keys(KEY).thread
+    name = index._keys(KEY).thread
     await redis.pexpire(name, 5000)
 
-    await census.remember(KEY)
+    await index.remember(KEY)
 
     assert await redis.pttl(name) > 5000
-    await census.remember(ThreadKey("default", "nobody", "analyst"))
-    assert len(await census.threads()) == 1
+    await index.remember(ThreadKey("default", "nobody", "analyst"))
+    assert len(await index.threads()) == 1
 
 
-async def test_an_order_is_open_until_it_is_complete_and_can_be_read_then(ledger: RedisLedger) -> None:
-    assert await ledger.receipt("4711") is None
-    await ledger.keep(ORDER)
-    assert await ledger.open_orders() == ["4711"]
-    assert await ledger.receipt("4711") == ORDER
+async def test_an_order_is_open_until_it_is_complete_and_can_be_read_then(orders: RedisOrders) -> None:
+    assert await orders.receipt("4711") is None
+    await orders.keep(ORDER)
+    assert await orders.open_orders() == ["4711"]
+    assert await orders.receipt("4711") == ORDER
 
     complete = Receipt("4711", "default", None, "order 7", NOW, completed_at=NOW, tenants=(None, "north"))
-    await ledger.keep(complete)
+    await orders.keep(complete)
 
-    assert await ledger.open_orders() == []
-    assert await ledger.receipt("4711") == complete
-    await ledger.keep(replace(complete, completed_at=None, tenants=()))
-    assert (await ledger.receipt("4711")) == replace(complete, completed_at=None, tenants=())
+    assert await orders.open_orders() == []
+    assert await orders.receipt("4711") == complete
+    await orders.keep(replace(complete, completed_at=None, tenants=()))
+    assert (await orders.receipt("4711")) == replace(complete, completed_at=None, tenants=())
 
 
-async def test_an_order_that_nobody_can_read_is_said_to_be_so(redis: Client, ledger: RedisLedger) -> None:
+async def test_an_order_that_nobody_can_read_is_said_to_be_so(redis: Client, orders: RedisOrders) -> None:
     for text in ("", "[]", "{}", '{"schema": 1, "id": "4711"}'):
         await redis.hset("test:default:erasures", "4711", text)
         with pytest.raises(CorruptRecord):
-            await ledger.receipt("4711")
+            await orders.receipt("4711")
 
 
-async def test_who_is_missing_is_watched_from_the_first_time_on_until_found(ledger: RedisLedger) -> None:
+async def test_who_is_missing_is_watched_from_the_first_time_on_until_found(orders: RedisOrders) -> None:
     one = Subject("default", instance="i")
     two = Subject("default", business_key="i", tenants=frozenset([None, "north"]))
-    await ledger.watch([one], NOW)
-    await ledger.watch([one, two], NOW + timedelta(days=1))
-    assert await ledger.missing() == {one: NOW, two: NOW + timedelta(days=1)}
+    await orders.watch([one], NOW)
+    await orders.watch([one, two], NOW + timedelta(days=1))
+    assert await orders.missing() == {one: NOW, two: NOW + timedelta(days=1)}
 
-    await ledger.watch([two], NOW + timedelta(days=2))
-    assert await ledger.missing() == {two: NOW + timedelta(days=1)}
+    await orders.watch([two], NOW + timedelta(days=2))
+    assert await orders.missing() == {two: NOW + timedelta(days=1)}
 
-    await ledger.watch([], NOW)
-    assert await ledger.missing() == {}
+    await orders.watch([], NOW)
+    assert await orders.missing() == {}
 
 
-async def test_one_does_the_round_until_he_lets_go_or_is_not_heard_of(ledger: RedisLedger) -> None:
-    got = await asyncio.gather(*(ledger.lock(f"worker-{number}", LEASE) for number in range(5)))
+async def test_one_does_the_round_until_he_lets_go_or_is_not_heard_of(orders: RedisOrders) -> None:
+    got = await asyncio.gather(*(orders.lock(f"worker-{number}", LEASE) for number in range(5)))
     assert got.count(True) == 1
     mine = f"worker-{got.index(True)}"
-    assert await ledger.lock(mine, LEASE)
+    assert await orders.lock(mine, LEASE)
 
-    await ledger.unlock("worker-9")
-    assert not await ledger.lock("worker-9", LEASE)
-    await ledger.unlock(mine)
+    await orders.unlock("worker-9")
+    assert not await orders.lock("worker-9", LEASE)
+    await orders.unlock(mine)
 
     async def free() -> Any:
-        return await ledger.lock("worker-9", LEASE)
+        return await orders.lock("worker-9", LEASE)
 
     await wait_until(free, what="the round to be free")

@@ -20,6 +20,7 @@ from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, Res
 from worker.errors import Permanent
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import Dependencies
+from worker.loop.formats import Formats
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
 from worker.loop.poller import Poller
@@ -30,7 +31,7 @@ from worker.ports.ending import Archive
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.ports.turn import Provider, Topics
 from worker.providers import OpenAIProvider
-from worker.redis import RedisAnchors, RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
+from worker.redis import RedisAnchors, RedisFormat, RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
 from worker.settings import Settings
 from worker.telemetry.logs import Event, trace
 from worker.turn.facts import Rules
@@ -59,6 +60,7 @@ class Adapters:
     instances: RestInstances
     index: RedisThreadIndex
     orders: RedisOrders
+    formats: Formats
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
 
@@ -80,6 +82,7 @@ async def connect(settings: Settings, *, reads_only: bool = False) -> AsyncItera
         provider = await stack.enter_async_context(_open_provider(settings))
         mine = {"prefix": settings.redis_prefix, "engine": settings.engine_name}
         anchors = RedisAnchors(redis, **mine, provider=PROVIDER)
+        in_redis = RedisFormat(redis, prefix=settings.redis_prefix, engine=settings.engine_name)
         adapters = Adapters(
             engine=engine,
             threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),
@@ -90,14 +93,21 @@ async def connect(settings: Settings, *, reads_only: bool = False) -> AsyncItera
             instances=engine.instances,
             index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             orders=RedisOrders(redis, **mine),
+            formats=Formats([in_redis]),
         )
         if settings.keeps_transcript:
-            adapters = await _with_transcript(adapters, anchors, settings, stack, reads_only=reads_only)
+            adapters = await _with_transcript(adapters, anchors, in_redis, settings, stack, reads_only=reads_only)
         yield failpoints.armed(adapters)
 
 
 async def _with_transcript(
-    adapters: Adapters, anchors: RedisAnchors, settings: Settings, stack: AsyncExitStack, *, reads_only: bool
+    adapters: Adapters,
+    anchors: RedisAnchors,
+    in_redis: RedisFormat,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    reads_only: bool,
 ) -> Adapters:
     from worker import transcript  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
@@ -107,6 +117,7 @@ async def _with_transcript(
     return replace(
         adapters,
         account=Account(adapters.provider, anchors, copies, settings.engine_name),
+        formats=Formats([in_redis, transcript.SqlFormat(database, engine=settings.engine_name)]),
         transcript=transcript.SqlTranscriptWriter(database),
         conversations=transcript.SqlTranscriptReader(database, engine=settings.engine_name),
     )
@@ -178,7 +189,12 @@ async def work(
 ) -> None:
     """Wire the parts and poll until `stopping`."""
     engine, threads = adapters.engine, adapters.threads
-    probes = {"engine": engine.ping, "redis": threads.ping, "provider": adapters.account.ping}
+    probes = {
+        "engine": engine.ping,
+        "redis": threads.ping,
+        "provider": adapters.account.ping,
+        "format": adapters.formats.check,
+    }
     async with AsyncExitStack() as stack:
         dependencies = await stack.enter_async_context(Dependencies(probes))
         slots = Slots(settings.max_tasks)
@@ -223,8 +239,12 @@ async def work(
         port = await stack.enter_async_context(
             health.serve(settings.health_host, settings.health_port, not_ready, left_out)
         )
-        lag = asyncio.create_task(health.measure_lag(), name="loop lag")
-        stack.callback(lag.cancel)
+        beside = {
+            "loop lag": health.measure_lag(),
+            "format": adapters.formats.watch(partial(dependencies.down, "format")),
+        }
+        for name, work in beside.items():
+            stack.callback(asyncio.create_task(work, name=name).cancel)
         log.info(
             Event.STARTED,
             engine=settings.engine_url,

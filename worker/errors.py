@@ -8,6 +8,7 @@ WorkerError
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
 │   ├── TranscriptDown      the transcript's database cannot be used; the same may be written again
+│   ├── NewerFormat         a newer worker has changed what Redis or the transcript keeps: no task is taken
 │   ├── NewerRecord         what stands in Redis is of a newer worker's making: nothing of it is touched
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
 │   │   ├── ProviderAway    nobody can be reached there
@@ -69,6 +70,16 @@ class Conflict(Transient):
 
 class StoreDown(Transient):
     """Redis cannot be used now."""
+
+
+class NewerFormat(Transient):
+    """A newer worker has changed what a store keeps for our engine."""
+
+    def __init__(self, store: str, noted: int, known: int) -> None:
+        super().__init__(
+            f"{store} has format {noted} of a newer worker, and this one knows {known}: update this worker, or stop "
+            "the newer ones and restore what they changed from a copy"
+        )
 
 
 class NewerRecord(Transient):

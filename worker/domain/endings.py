@@ -111,12 +111,16 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What Redis keeps under one thread key. `turns` are names of keys; `instance` is who bound the thread last."""
+    """What Redis keeps under one thread key. `instance` is who bound the thread last.
+
+    `turns` are names of keys, `strange` those of kinds that only a newer worker knows.
+    """
 
     key: ThreadKey
     thread: Thread | None = None
     instance: str | None = None
     turns: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()
 
     @property
     def owner(self) -> Subject | None:

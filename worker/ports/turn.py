@@ -108,6 +108,14 @@ class Engine(Protocol):
         ...
 
 
+class Format(Protocol):
+    """The format of what one store keeps for our engine, see `domain.formats`."""
+
+    async def check(self) -> None:
+        """Return if it is ours, and note ours where it is lower. Raises NewerFormat."""
+        ...
+
+
 class Topics(Protocol):
     """What to poll for."""
 

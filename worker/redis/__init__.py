@@ -2,6 +2,7 @@
 
 from worker.redis.anchors import RedisAnchors
 from worker.redis.connect import open_redis
+from worker.redis.format import RedisFormat
 from worker.redis.index import RedisThreadIndex
 from worker.redis.inspection import Inspection, RedisInfo, Unusable
 from worker.redis.orders import RedisOrders
@@ -11,6 +12,7 @@ from worker.redis.store import RedisThreads
 __all__ = [
     "Inspection",
     "RedisAnchors",
+    "RedisFormat",
     "RedisInfo",
     "RedisOrders",
     "RedisOutbox",

@@ -20,6 +20,8 @@ ENDING = "ending"
 STEP = 1000
 """Keys that the server looks at before it serves others."""
 AT_ONCE = 50
+KINDS = frozenset({"thread", "hold", "turn"})
+"""What this version keeps under a thread's hash tag. A newer one may keep more there, which goes with the thread."""
 
 
 class RedisThreadIndex:
@@ -35,13 +37,13 @@ class RedisThreadIndex:
 
     async def threads(self) -> list[Kept]:
         """See `ports.ending.ThreadIndex.threads`."""
-        turns: defaultdict[ThreadKey, list[str]] = defaultdict(list)
+        names: defaultdict[ThreadKey, list[tuple[str, str]]] = defaultdict(list)
         async for name in self._scan(f"{stem(self._prefix, self._engine)}:{{*"):
             if (found := read_name(name, self._prefix, self._engine)) is not None:
-                turns[found.key] += [name] if found.is_turn else []
-        keys = sorted(turns, key=lambda key: (key.tenant or "", key.scope, key.assistant))
+                names[found.key].append((found.kind, name))
+        keys = sorted(names, key=lambda key: (key.tenant or "", key.scope, key.assistant))
         hashes = await self._hashes([self._keys(key).thread for key in keys])
-        return [_kept(key, fields, turns[key]) for key, fields in zip(keys, hashes, strict=True)]
+        return [_kept(key, fields, names[key]) for key, fields in zip(keys, hashes, strict=True)]
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         """See `ports.ending.ThreadIndex.thread`."""
@@ -76,8 +78,10 @@ class RedisThreadIndex:
         if unrecorded:
             await self._unlist(kept.turns)
         thread_id = kept.thread.id if kept.thread else ""
-        names = [keys.hold, keys.thread, *kept.turns]
-        removed, left = await self._runner.run("forget", names, hold.token, thread_id, int(unrecorded))
+        strange = kept.strange if unrecorded else ()  # a newer worker may have plans with it, unless all is to go
+        names = [keys.hold, keys.thread, *kept.turns, *strange]
+        args = (hold.token, thread_id, int(unrecorded), len(strange))
+        removed, left = await self._runner.run("forget", names, *args)
         if removed < 0:
             raise StoreDown("the hold on a thread was lost while it was ended")
         return int(removed), int(left)
@@ -125,12 +129,14 @@ class RedisThreadIndex:
                 yield name
 
 
-def _kept(key: ThreadKey, fields: Mapping[str, str], turns: Iterable[str]) -> Kept:
+def _kept(key: ThreadKey, fields: Mapping[str, str], names: Iterable[tuple[str, str]]) -> Kept:
     generation = fields.get("generation", "")
     # A generation that nobody can read makes the conversation no less one that is to end.
     number = int(generation) if generation.isdecimal() else 0
     thread = Thread(fields["id"], number, fields.get("anchor") or None) if fields.get("id") else None
-    return Kept(key, thread, fields.get("instance") or None, tuple(sorted(turns)))
+    turns = sorted(name for kind, name in names if kind == "turn")
+    strange = sorted(name for kind, name in names if kind not in KINDS)
+    return Kept(key, thread, fields.get("instance") or None, tuple(turns), tuple(strange))
 
 
 def _turn(name: str, fields: Mapping[str, Any], now_ms: int) -> TurnKept:

@@ -36,10 +36,10 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What a key's name says: of which thread it is, and whether it is a turn's."""
+    """What a key's name says: of which thread it is, and what of it: a map, a hold, a turn, or what we do not know."""
 
     key: ThreadKey
-    is_turn: bool
+    kind: str
 
 
 def stem(prefix: str, engine: str) -> str:
@@ -48,13 +48,13 @@ def stem(prefix: str, engine: str) -> str:
 
 
 def read_name(name: str, prefix: str, engine: str) -> Name | None:
-    """Read the name of a map, a hold or a turn; None for any other."""
+    """Read the name of anything that is kept under a thread's hash tag; None for any other."""
     tag, closed, rest = name.removeprefix(f"{stem(prefix, engine)}:{{").partition("}:")
     *tenant, scope, assistant = [_decode(part) for part in tag.split(":")] if tag.count(":") in (1, 2) else ["", ""]
     kind = rest.partition(":")[0]
-    if not closed or not scope or kind not in ("thread", "hold", "turn"):
+    if not closed or not scope or not kind:
         return None
-    return Name(ThreadKey(engine, scope, assistant, tenant[0] if tenant else None), kind == "turn")
+    return Name(ThreadKey(engine, scope, assistant, tenant[0] if tenant else None), kind)
 
 
 def unrecorded(prefix: str, engine: str) -> str:

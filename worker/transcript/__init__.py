@@ -2,7 +2,16 @@
 
 from worker.transcript.anchors import SqlAnchors
 from worker.transcript.database import Database, address, open_database
+from worker.transcript.format import SqlFormat
 from worker.transcript.reading import SqlTranscriptReader
 from worker.transcript.writing import SqlTranscriptWriter
 
-__all__ = ["Database", "SqlAnchors", "SqlTranscriptReader", "SqlTranscriptWriter", "address", "open_database"]
+__all__ = [
+    "Database",
+    "SqlAnchors",
+    "SqlFormat",
+    "SqlTranscriptReader",
+    "SqlTranscriptWriter",
+    "address",
+    "open_database",
+]

@@ -59,6 +59,10 @@ class Database:
         # SQLite has one writer; its own waiting is a sleep that may starve one of many.
         self._turn = asyncio.Lock() if file else None
 
+    def refuse(self, why: str) -> None:
+        """Let nothing be read or written any more, until the worker is started anew, and say why."""
+        self._damage = why
+
     @property
     def is_sqlite(self) -> bool:
         """Whether it is the embedded one."""

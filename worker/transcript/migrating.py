@@ -9,14 +9,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from worker.errors import TranscriptDown
-from worker.transcript.failures import NEWER
 from worker.transcript.tables import VERSION_TABLE
 
 _STEPS = ScriptDirectory(str(Path(__file__).with_name("migrations")))
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables up to date. Raises CommandError for those of a newer worker."""
+    """Bring the tables up to date; those of a newer worker are left as they are, as it has only added to them."""
+    if _is_newer(_context(connection).get_current_revision()):
+        return
     # Without Alembic's own environment, whose globals two that start at once in one process would mix up.
     context = _context(
         connection,
@@ -27,16 +28,19 @@ def upgrade(connection: Connection) -> None:
 
 
 def check(connection: Connection) -> None:
-    """Refuse tables that are not of this version, and change nothing. Raises TranscriptDown."""
+    """Refuse tables that are older than this version, and change nothing. Raises TranscriptDown."""
     found, wanted = _context(connection).get_current_revision(), _STEPS.get_current_head()
-    if found == wanted:
+    if found == wanted or _is_newer(found):
         return
     if found is None:
         raise TranscriptDown("The record is empty: no worker has written to this database yet. See TRANSCRIPT_URL.")
-    if found not in {step.revision for step in _STEPS.walk_revisions()}:
-        raise TranscriptDown(NEWER)
     what = f"The record is of an older version ({found}; this one is {wanted}), and reading does not change it."
     raise TranscriptDown(f"{what} Start a worker of this version once: it brings the record up to date.")
+
+
+def _is_newer(revision: str | None) -> bool:
+    """Whether this is none of our steps. A newer worker's format says whether we may go on, see `SqlFormat`."""
+    return revision is not None and revision not in {step.revision for step in _STEPS.walk_revisions()}
 
 
 def _context(connection: Connection, **options: Any) -> MigrationContext:

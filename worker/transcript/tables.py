@@ -151,3 +151,10 @@ anchors = Table(
     Column("made_at", UtcTime, nullable=False),
     Column("is_left", Boolean(create_constraint=False), nullable=False),
 )
+
+formats = Table(
+    "formats",
+    metadata,
+    Column("engine", Text, primary_key=True),
+    Column("number", Integer, nullable=False),
+)

@@ -13,8 +13,9 @@ from tests.records import exchange
 from tests.waiting import wait_until
 from worker.demo.servers import PostgreSQL
 from worker.domain.conversations import EVERYTHING, Filter
-from worker.errors import Permanent, TranscriptDown
-from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, address, database, open_database
+from worker.domain.formats import FORMAT
+from worker.errors import NewerFormat, Permanent, TranscriptDown
+from worker.transcript import SqlFormat, SqlTranscriptReader, SqlTranscriptWriter, address, database, open_database
 
 
 async def test_a_server_that_is_away_is_said_so_and_used_again_when_it_is_back() -> None:
@@ -94,15 +95,46 @@ async def test_a_folder_that_cannot_be_made_is_down(tmp_path: Path) -> None:
             await SqlTranscriptWriter(opened).ping()
 
 
-async def test_a_record_of_a_newer_worker_is_left_alone(place: Place) -> None:
+async def test_what_a_newer_worker_has_only_added_to_is_written_and_read(place: Place) -> None:
     async with open_database(place.url) as opened:
+        await SqlFormat(opened, engine="default").check()
         await SqlTranscriptWriter(opened).record(exchange(1))
+    place.sql("ALTER TABLE messages ADD COLUMN mood TEXT")
     place.sql("UPDATE transcript_version SET version_num = '9999'")
     async with open_database(place.url) as opened:
+        await SqlFormat(opened, engine="default").check()
+        await SqlTranscriptWriter(opened).record(exchange(2))
+    assert await read(place) == 4
+
+    assert place.sql("SELECT version_num FROM transcript_version") == "9999"
+
+
+async def test_what_a_newer_worker_has_changed_is_left_alone(place: Place) -> None:
+    async with open_database(place.url) as newer, open_database(place.url) as older:
+        await SqlFormat(older, engine="default").check()
+        await SqlTranscriptWriter(older).record(exchange(1))
+        await SqlFormat(newer, engine="default", format=FORMAT + 1).check()
+        await SqlFormat(newer, engine="another").check()
+
+        ours = SqlFormat(older, engine="default")
+        for _ in range(2):
+            with pytest.raises(NewerFormat, match="update this worker"):
+                await ours.check()
         with pytest.raises(TranscriptDown, match="newer worker"):
-            await SqlTranscriptWriter(opened).record(exchange(2))
+            await SqlTranscriptWriter(older).record(exchange(2))
 
     assert place.sql("SELECT count(*) FROM messages") == "2"
+    assert place.sql("SELECT number FROM formats WHERE engine = 'default'") == str(FORMAT + 1)
+
+
+async def test_of_two_that_note_a_format_at_once_the_higher_stays(place: Place) -> None:
+    async with open_database(place.url) as one, open_database(place.url) as other:
+        await SqlFormat(one, engine="default").check()
+        higher = SqlFormat(other, engine="default", format=FORMAT + 2)
+        lower = SqlFormat(one, engine="default", format=FORMAT + 1)
+        await asyncio.gather(higher.check(), lower.check(), return_exceptions=True)
+
+    assert place.sql("SELECT number FROM formats") == str(FORMAT + 2)
 
 
 async def tables(place: Place) -> set[str]:
@@ -127,18 +159,10 @@ async def test_reading_a_record_of_an_older_worker_says_so_and_does_not_migrate_
         await SqlTranscriptWriter(opened).record(exchange(1))
     place.sql("UPDATE transcript_version SET version_num = '0001'")
 
-    with pytest.raises(TranscriptDown, match=r"older version \(0001; this one is 0002\).*Start a worker"):
+    with pytest.raises(TranscriptDown, match=r"older version \(0001; this one is 0004\).*Start a worker"):
         await read(place)
 
     assert place.sql("SELECT version_num FROM transcript_version") == "0001"
-
-
-async def test_reading_a_record_of_a_newer_worker_says_so(place: Place) -> None:
-    async with open_database(place.url) as opened:
-        await SqlTranscriptWriter(opened).record(exchange(1))
-    place.sql("UPDATE transcript_version SET version_num = '9999'")
-    with pytest.raises(TranscriptDown, match="newer worker"):
-        await read(place)
 
 
 async def test_a_reader_is_refused_by_the_server_what_it_should_not_ask_for(postgresql: PostgreSQL) -> None:

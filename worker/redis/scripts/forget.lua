@@ -1,6 +1,7 @@
 -- Remove what is kept of a thread, under its hold, and let go of that.
--- KEYS    hold, thread, then turns
--- ARGV    token, id of the thread that is over, '1' turns too that the transcript may not have yet | '0'
+-- KEYS    hold, thread, turns, then keys of kinds that we do not know, which go whatever they are
+-- ARGV    token, id of the thread that is over, '1' turns too that the transcript may not have yet | '0',
+--         how many keys we do not know
 -- returns {how many are removed, how many turns are left, those included that a newer worker wrote} | {-1, 0} (the hold is lost: nothing was done)
 -- repeat  finds no hold and does nothing
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
@@ -9,7 +10,7 @@ end
 local removed, left = 0, 0
 for index = 2, #KEYS do
   local goes = true
-  if redis.call('TYPE', KEYS[index])['ok'] == 'hash' then -- anything else under our names is nobody's
+  if index <= #KEYS - tonumber(ARGV[4]) and redis.call('TYPE', KEYS[index])['ok'] == 'hash' then -- anything else under our names is nobody's
     local has = redis.call('HMGET', KEYS[index], 'schema', 'id', 'unrecorded')
     goes = (has[1] or '1') == '1'
     if index == 2 then

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 
 .PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm soak ogx lint bench
-.PHONY: lock clean
+.PHONY: lock baseline clean
 
 install: $(VENV)/demo.stamp assets
 
@@ -98,6 +98,11 @@ lock:
 	done
 	uv pip compile --quiet --universal --python-version 3.12 --generate-hashes --no-annotate --no-header \
 	  --no-emit-index-url --no-emit-find-links tests/ogx/requirements.in -o $(PINS)/ogx.txt
+
+# The source that the upgrade tests run beside the worker's, see tests/upgrade/baseline.py: of what is committed.
+baseline:
+	git archive HEAD worker ':!worker/demo' | xz -9e > tests/upgrade/baseline.tar.xz
+	cd tests/upgrade && sha256sum baseline.tar.xz > baseline.sha256
 
 clean:
 	rm -rf $(VENV) .ogx .pytest_cache .mypy_cache .ruff_cache

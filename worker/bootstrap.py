@@ -34,8 +34,8 @@ from worker.providers import OpenAIProvider
 from worker.redis import RedisAnchors, RedisFormat, RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
 from worker.settings import Settings
 from worker.telemetry.logs import Event, trace
-from worker.turn.facts import Rules
 from worker.turn.recorder import Recorder
+from worker.turn.request import Ground, Rules
 from worker.turn.reseed import History
 from worker.turn.task_turn import Turn
 from worker.web import health
@@ -217,14 +217,11 @@ async def work(
             slots,
             Turn(
                 engine,
-                threads,
                 {PROVIDER: AnchoredProvider(adapters.provider, adapters.account)},
                 specs,
-                rules(settings),
-                stopping.is_set,
-                partial(dependencies.down, "redis"),
-                recorder,
-                history,
+                Ground(
+                    threads, rules(settings), stopping.is_set, partial(dependencies.down, "redis"), recorder, history
+                ),
             ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
             Delivery(engine, threads),

@@ -75,12 +75,6 @@ class StoreDown(Transient):
 class NewerFormat(Transient):
     """A newer worker has changed what a store keeps for our engine."""
 
-    def __init__(self, store: str, noted: int, known: int) -> None:
-        super().__init__(
-            f"{store} has format {noted} of a newer worker, and this one knows {known}: update this worker, or stop "
-            "the newer ones and restore what they changed from a copy"
-        )
-
 
 class NewerRecord(Transient):
     """A newer worker wrote what stands in Redis; it can read it, and so can we once we are updated."""

@@ -23,7 +23,7 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.redis import RedisAnchors, RedisThreads
-from worker.turn.facts import Rules
+from worker.turn.request import Ground, Rules
 from worker.turn.task_turn import Turn
 
 GRACE_SECONDS = 25.0
@@ -141,17 +141,10 @@ class Core:
         def engine_down(error: Exception) -> None:
             dependencies.down("engine", error)
 
-        turn = Turn(
-            engine,
-            self.threads,
-            {"openai": AnchoredProvider(self.provider, account)},
-            self.assistants,
-            self.rules(strict=strict),
-            stopping.is_set,
-            redis_down,
-            self.recording,
-            self.history,
+        ground = Ground(
+            self.threads, self.rules(strict=strict), stopping.is_set, redis_down, self.recording, self.history
         )
+        turn = Turn(engine, {"openai": AnchoredProvider(self.provider, account)}, self.assistants, ground)
         handler = TaskHandler(
             Leases(engine, LOCK, engine_down),
             room,

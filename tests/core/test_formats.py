@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from worker.domain.formats import newer
 from worker.errors import NewerFormat, StoreDown
 from worker.loop.formats import BETWEEN_LOOKS, Formats
 
@@ -26,7 +27,7 @@ async def test_a_newer_format_is_told_of_within_a_look() -> None:
     await asyncio.sleep(10 * BETWEEN_LOOKS.total_seconds())
     assert told == []
 
-    second.trouble = NewerFormat("Redis", 2, 1)
+    second.trouble = newer("Redis", 2, 1)
     await asyncio.sleep(BETWEEN_LOOKS.total_seconds())
     assert told == [second.trouble]
     watching.cancel()
@@ -37,6 +38,6 @@ async def test_a_store_that_is_away_says_nothing_of_its_format() -> None:
     first.trouble = StoreDown("away")
     await Formats([first, second]).check()
 
-    second.trouble = NewerFormat("the transcript", 2, 1)
+    second.trouble = newer("the transcript", 2, 1)
     with pytest.raises(NewerFormat):
         await Formats([first, second]).check()

@@ -44,7 +44,7 @@ async def test_in_a_backlog_one_request_fetches_several_tasks(core: Core) -> Non
     async with core.working(slots=10) as worker:
         await core.until_over(jobs)
 
-    assert min(fetched(worker)[:4]) >= 2
+    assert len(fetched(worker)) <= 30
 
 
 async def test_without_topics_nothing_is_fetched_until_there_are_some(core: Core) -> None:

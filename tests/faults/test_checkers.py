@@ -23,8 +23,8 @@ from worker.errors import ModelDown, ThreadGone
 from worker.providers import OpenAIProvider
 from worker.redis import RedisThreads
 from worker.redis.keys import Keys
+from worker.turn import request as requests
 from worker.turn import task_turn as turn
-from worker.turn import thread_turn as asking
 from worker.turn import verdict
 
 
@@ -136,7 +136,7 @@ async def test_a_client_that_repeats_by_itself_is_seen(world: World, monkeypatch
 
 
 async def test_a_question_without_a_ref_to_find_it_by_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "ref", lambda *_: uuid4().hex[:12])
+    monkeypatch.setattr(requests, "ref", lambda *_: uuid4().hex[:12])
     world.model.fault("responses.create", times=1, cut=True)
     await world.rig.start_worker()
     await run(world, "one")

@@ -12,6 +12,7 @@ import structlog
 from worker.ending.erasing import Eraser
 from worker.ending.retention import Policy, Retention
 from worker.ending.stores import EndingPorts, why
+from worker.runtime import background
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 
@@ -67,12 +68,10 @@ class Keeper:
         try:
             if not await self._ports.orders.lock(self._token, LEASE):
                 return False
-            renewing = asyncio.create_task(self._stay(), name="lock of the round")
             try:
-                return all([await self._done(step) for step in steps])
+                async with background.running(background.renewing(LEASE, self._stay), "lock of the round"):
+                    return all([await self._done(step) for step in steps])
             finally:
-                renewing.cancel()
-                await asyncio.wait({renewing})
                 await self._ports.orders.unlock(self._token)
         except Exception as exc:  # noqa: BLE001 - as below
             log.warning(Event.END_DELAYED, what="round", reason=why(exc))
@@ -86,10 +85,9 @@ class Keeper:
             return False
         return True
 
-    async def _stay(self) -> None:
-        while True:
-            await asyncio.sleep(LEASE.total_seconds() / 3)
-            try:
-                await self._ports.orders.lock(self._token, LEASE)
-            except Exception as exc:  # noqa: BLE001 - as above
-                log.warning(Event.END_DELAYED, what="lock of the round", reason=why(exc))
+    async def _stay(self) -> bool:
+        try:
+            await self._ports.orders.lock(self._token, LEASE)
+        except Exception as exc:  # noqa: BLE001 - as above
+            log.warning(Event.END_DELAYED, what="lock of the round", reason=why(exc))
+        return True

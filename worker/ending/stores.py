@@ -1,6 +1,5 @@
 """What the end of conversations needs from ports, and what both ways to it share."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from worker.domain.threads import Hold, ThreadKey
 from worker.errors import NewerRecord, StoreDown, ThreadLocked, WorkerError
 from worker.ports.ending import EndingProvider, Instances, Orders, ThreadIndex
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
+from worker.runtime import background
 from worker.telemetry.logs import Event, trace
 
 PAGE = 200
@@ -53,21 +53,18 @@ async def holding(index: ThreadIndex, key: ThreadKey) -> AsyncIterator[Hold]:
     hold = await index.reserve(key)
     if hold is None:
         raise ThreadLocked("a turn runs on this thread now")
-    renewing = asyncio.create_task(_renew(index, hold), name=f"hold to end {key.scope}")
-    try:
-        yield hold
-    finally:
-        renewing.cancel()
-        await asyncio.wait({renewing})
-        with suppress(StoreDown):  # then it runs out by itself
-            await index.release(hold)
 
-
-async def _renew(index: ThreadIndex, hold: Hold) -> None:
-    while True:
-        await asyncio.sleep(index.lease.total_seconds() / 3)
+    async def renew() -> bool:
         with suppress(StoreDown):
             await index.renew(hold)
+        return True
+
+    try:
+        async with background.running(background.renewing(index.lease, renew), f"hold to end {key.scope}"):
+            yield hold
+    finally:
+        with suppress(StoreDown):  # then it runs out by itself
+            await index.release(hold)
 
 
 async def runs(instances: Instances, subject: Subject) -> bool:

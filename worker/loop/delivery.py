@@ -1,7 +1,6 @@
 """Tells the engine a verdict. Only the telling repeats, never the turn."""
 
 import asyncio
-import random
 from contextlib import suppress
 
 import structlog
@@ -21,6 +20,7 @@ from worker.errors import (
 )
 from worker.loop.lease import Lease
 from worker.ports.turn import Engine, Threads
+from worker.runtime.pauses import growing
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 from worker.turn.facts import TurnFacts
@@ -96,10 +96,10 @@ class Delivery:
                 pause, cause = REFUSAL_PAUSES_SECONDS[refusals], "refused"
                 refusals += 1
             except Conflict:
-                pause, cause = _growing(0.05, tries, 1.0), "conflict"
+                pause, cause = growing(0.05, tries, 1.0), "conflict"
             except EngineDown:
                 maybe_done = True
-                pause, cause = _growing(0.25, tries, LONGEST_PAUSE_SECONDS), "no_reply"
+                pause, cause = growing(0.25, tries, LONGEST_PAUSE_SECONDS), "no_reply"
             else:
                 return verdict
             tries += 1
@@ -114,7 +114,7 @@ class Delivery:
                     return await self._engine.was_completed(task.id)
                 except EngineDenied:
                     return False
-            await asyncio.sleep(_growing(0.25, tries, LONGEST_PAUSE_SECONDS))
+            await asyncio.sleep(growing(0.25, tries, LONGEST_PAUSE_SECONDS))
         return False
 
     async def _throw(self, task: Task, verdict: BpmnError, case: Case, lease: Lease) -> Verdict | None:
@@ -159,7 +159,7 @@ class Delivery:
                 maybe_told = maybe_told or isinstance(exc, EngineDown)
                 reason = str(exc)
                 if tries + 1 < REPORT_TRIES:
-                    await asyncio.sleep(_growing(0.25, tries, LONGEST_PAUSE_SECONDS))
+                    await asyncio.sleep(growing(0.25, tries, LONGEST_PAUSE_SECONDS))
             except Refused:
                 raise
             except WorkerError as exc:
@@ -203,9 +203,3 @@ class Delivery:
 
 def _not_delivered(verdict: Verdict, reason: str) -> None:
     log.warning(Event.VERDICT_NOT_DELIVERED, verdict=type(verdict).__name__, reason=reason)
-
-
-def _growing(first: float, tries: int, longest: float) -> float:
-    """Return the seconds to wait after so many tries, spread so that no two workers keep step."""
-    seconds: float = min(first * 2.0 ** min(tries, 10), longest)
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - guards nothing

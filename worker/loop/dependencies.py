@@ -1,7 +1,6 @@
 """What the worker cannot work without. While one is away nothing is fetched, and one probe decides when to go on."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Self
 
@@ -9,6 +8,7 @@ import structlog
 
 from worker.errors import EngineDenied, WorkerError
 from worker.runtime.clock import monotonic
+from worker.runtime.pauses import growing
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 
@@ -55,10 +55,10 @@ class Dependency:
     async def recover(self) -> None:
         """Probe with growing pauses until it works."""
         while True:
-            pause = min(SHORTEST_PAUSE_SECONDS * 2**self._failures, LONGEST_PAUSE_SECONDS)
+            first, longest = SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
             if self._kind is EngineDenied:
-                pause = DENIED_PAUSE_SECONDS
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads repeats
+                first = longest = DENIED_PAUSE_SECONDS
+            await asyncio.sleep(growing(first, self._failures, longest))
             self._failures = min(self._failures + 1, 10)
             error = await self._examine()
             if error is not None:

@@ -394,7 +394,8 @@ def _counting_failures() -> Iterator[None]:
     try:
         yield
     except BaseException as exc:
-        metrics.MODEL_CALLS.labels(_OUTCOMES.get(type(exc), "aborted")).inc()
+        outcome = next((_OUTCOMES[kind] for kind in type(exc).__mro__ if kind in _OUTCOMES), "aborted")
+        metrics.MODEL_CALLS.labels(outcome).inc()
         raise
 
 

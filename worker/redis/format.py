@@ -1,7 +1,6 @@
 """The format of what Redis keeps for one engine."""
 
-from worker.domain.formats import FORMAT
-from worker.errors import NewerFormat
+from worker.domain.formats import FORMAT, newer
 from worker.redis.connect import Client
 from worker.redis.keys import stem
 from worker.redis.runner import Runner
@@ -19,4 +18,4 @@ class RedisFormat:
         """See `ports.turn.Format.check`. Raises StoreDown as well."""
         noted = int(await self._runner.run("format", [self._name], self._format))
         if noted > self._format:
-            raise NewerFormat("Redis", noted, self._format)
+            raise newer("Redis", noted, self._format)

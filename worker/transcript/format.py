@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.domain.formats import FORMAT
+from worker.domain.formats import FORMAT, newer
 from worker.errors import NewerFormat
 from worker.transcript.database import Database
 from worker.transcript.failures import NEWER
@@ -34,7 +34,7 @@ class SqlFormat:
             await self._database.write(self._note)
         elif noted > self._format:
             self._database.refuse(NEWER)
-            self._newer = NewerFormat("the transcript", noted, self._format)
+            self._newer = newer("the transcript", noted, self._format)
             raise self._newer
 
     async def _note(self, connection: AsyncConnection) -> None:

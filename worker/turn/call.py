@@ -1,4 +1,4 @@
-"""One attempt's call of the model: at once or in the background, and what may still run of it. Used by `asking.py`."""
+"""One attempt's call of the model: at once or in the background, and what may still run of it."""
 
 import asyncio
 import random
@@ -35,7 +35,7 @@ class Call:
     """
 
     threads: Threads
-    model: AnchoredProvider
+    provider: AnchoredProvider
     hold: Hold
     attempt: int
     question: Question
@@ -54,7 +54,7 @@ class Call:
                     return await self._put(thread)
                 except ThreadLocked:
                     await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads repeats
-                found = await self.model.look(thread, self.question.ref)
+                found = await self.provider.look(thread, self.question.ref)
                 if found is not None:
                     self.facts.recovered = "thread"
                     return replace(found, thread=thread)
@@ -74,7 +74,7 @@ class Call:
 
     def let_earlier_end(self) -> None:
         """Where the provider does not refuse a second call, an earlier one must be over before we ask again."""
-        if self.earlier and not self.model.refuses_overlap and self.earlier.running_for > timedelta(0):
+        if self.earlier and not self.provider.refuses_overlap and self.earlier.running_for > timedelta(0):
             raise ThreadLocked("an earlier call for this task may still run", retry_after=self.earlier.running_for)
 
     async def end(self, cause: BaseException) -> None:
@@ -87,13 +87,13 @@ class Call:
         with suppress(WorkerError, TimeoutError):
             async with asyncio.timeout(CANCEL_SECONDS):
                 if await self.threads.renew(self.hold):
-                    await self.model.cancel(self.run)
+                    await self.provider.cancel(self.run)
 
     async def _put(self, thread: Thread) -> Answer:
         """Put the question once and have its answer."""
         if not self.assistant.background:
-            return replace(await self.model.ask(thread, self.question, self.assistant), thread=thread)
-        self.run = await self.model.start(thread, self.question, self.assistant)
+            return replace(await self.provider.ask(thread, self.question, self.assistant), thread=thread)
+        self.run = await self.provider.start(thread, self.question, self.assistant)
         try:
             await self.threads.note(self.hold, self.attempt, self.run)
         except StoreDown as exc:  # the ref on the thread leads to the answer, too
@@ -107,7 +107,7 @@ class Call:
         """Wait for a run to end. When it ended without an answer, no call for this task goes on anywhere."""
         self.run = run
         try:
-            answer = await self.model.follow(run, timedelta(seconds=self.ends_at - monotonic()))
+            answer = await self.provider.follow(run, timedelta(seconds=self.ends_at - monotonic()))
         except ModelDown:
             self.run = self.earlier = None
             raise

@@ -1,4 +1,4 @@
-"""What is known of a turn while it goes, and the rules it obeys."""
+"""What is known of a turn while it goes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,22 +10,6 @@ from worker.domain.threads import Answer, Seed, Thread, ThreadKey
 from worker.runtime.clock import monotonic
 
 Use = Literal["created", "reused", "recreated", "adopted"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """The settings that a turn obeys. `lease` is how long a hold lives without renewal.
-
-    `strict` validates every thread before its use; otherwise the use itself is the proof. `input_tokens` bounds what a
-    task asks, and again what it is shown.
-    """
-
-    engine_name: str
-    strict: bool
-    retries: int
-    trouble_limit: timedelta
-    lease: timedelta
-    input_tokens: int
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ import structlog
 from worker.domain.conversations import Exchange, Pending
 from worker.errors import StoreDown, TranscriptDown, Unstorable
 from worker.ports.transcript import Outbox, TranscriptWriter
+from worker.runtime.pauses import growing
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 
@@ -68,17 +69,17 @@ class Recorder:
         self.wake()
 
     async def _run(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
+        tries = 0
         while True:
             self._woken.clear()
             if await self._survives():
-                pause = FIRST_PAUSE_SECONDS
+                tries = 0
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ROUND_SECONDS * random.uniform(0.5, 1)):  # noqa: S311 - spreads looks
                         await self._woken.wait()
             else:
-                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads repeats
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+                await asyncio.sleep(growing(FIRST_PAUSE_SECONDS, tries, LONGEST_PAUSE_SECONDS))
+                tries += 1
 
     async def _survives(self) -> bool:
         """Drain, and take an error that nobody foresaw for one that may pass: nothing is lost meanwhile."""

@@ -1,7 +1,7 @@
-"""One turn: task → verdict. Read `worker/ports.py` first, then this, then `worker/asking.py`."""
+"""One task: what it wants → a request → an answer → a verdict. Read `ports/turn.py` first, then `thread_turn.py`."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,15 +37,16 @@ from worker.errors import (
 from worker.modelling import prompt, properties, result, schema
 from worker.modelling.inputs import gather
 from worker.modelling.properties import TaskProperties
-from worker.ports.transcript import Recording
-from worker.ports.turn import Assistants, Engine, History, Threads
+from worker.ports.turn import Assistants, Engine
 from worker.runtime.beside import beside
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
-from worker.turn.facts import Rules, TurnFacts
+from worker.turn.facts import TurnFacts
 from worker.turn.pauses import Pauses
-from worker.turn.thread_turn import ThreadTurn, ThreadVariable
+from worker.turn.request import Ground, Place, Request
+from worker.turn.thread_turn import ThreadTurn
+from worker.turn.thread_variable import ThreadVariable
 
 DEADLY = 3
 """After so many workers that ended under a task it fails once before it runs again."""
@@ -61,7 +62,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Assignment:
     """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here."""
 
     task: Task
@@ -72,32 +73,34 @@ class Request:
     key: ThreadKey
     variable: ThreadVariable | None
 
+    def request(self, text: str) -> Request:
+        """Ask this for it."""
+        task = self.task
+        place = Place(
+            process_instance_id=task.process_instance_id,
+            activity_id=task.activity_id,
+            activity_name=self.activity.title,
+            definition_id=task.process_definition_id,
+            definition_key=task.process_definition_key,
+            definition_version=task.definition_version,
+            business_key=task.business_key,
+        )
+        return Request(task.id, self.key, text, self.assistant, place)
+
 
 class Turn:
     """Asks the assistant that a task names, on the thread that the task's instance has with it."""
 
     def __init__(
-        self,
-        engine: Engine,
-        threads: Threads,
-        models: Mapping[str, AnchoredProvider],
-        assistants: Assistants,
-        rules: Rules,
-        stopping: Callable[[], bool],
-        store_down: Callable[[Exception], None] = lambda _: None,
-        recording: Recording | None = None,
-        history: History | None = None,
+        self, engine: Engine, providers: Mapping[str, AnchoredProvider], assistants: Assistants, ground: Ground
     ) -> None:
         self._engine = engine
-        self._threads = threads
-        self._models = models
+        self._providers = providers
         self._assistants = assistants
-        self._rules = rules
-        self._stopping = stopping
-        self._store_down = store_down
+        self._ground = ground
+        self._threads = ground.threads
+        self._rules = ground.rules
         self._pauses = Pauses()
-        self._recording = recording
-        self._history = history
 
     async def take(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
         """Take the turn and say what the engine is to be told. Errors become verdicts here; `facts.error` has them."""
@@ -122,30 +125,30 @@ class Turn:
         )
 
     async def _until_judged(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
-        request = await self._request(task, facts)
+        assignment = await self._assignment(task, facts)
         while True:
             with facts.phase("enter"):
-                entry = await self._threads.enter(request.key, task.id)
+                entry = await self._threads.enter(assignment.key, task.id)
             match entry:
                 case Busy():
-                    return Held(request.key)
+                    return Held(assignment.key)
                 case Answered():
                     facts.attempt, facts.recovered, facts.thread = entry.attempt, "journal", entry.answer.thread
                     answer: Answer | None = entry.answer
                 case Entered():
                     facts.attempt, facts.trouble_for = entry.attempt, entry.trouble_for
                     facts.use, facts.recovered = "reused", None
-                    text = await self._text(request, entry, facts)
-                    answer = await self._answer(request, text, entry, facts)
+                    text = await self._text(assignment, entry, facts)
+                    answer = await self._answer(assignment, text, entry, facts)
             if answer is None:
-                return Held(request.key)
+                return Held(assignment.key)
             facts.repaired = bool(entry.repair)
-            answer, wrong = await _checked(answer, request.form)
+            answer, wrong = await _checked(answer, assignment.form)
             if not wrong or entry.repair:
-                return await self._judge(request, facts, answer)
-            await self._threads.again(request.key, task.id, entry.attempt, wrong)
+                return await self._judge(assignment, facts, answer)
+            await self._threads.again(assignment.key, task.id, entry.attempt, wrong)
 
-    async def _request(self, task: Task, facts: TurnFacts) -> Request:
+    async def _assignment(self, task: Task, facts: TurnFacts) -> Assignment:
         """Find out what the task wants, from the model, its properties and its assistant's spec."""
         definition = await self._engine.definition(task.process_definition_id)
         activity = definition.activities.get(task.activity_id)
@@ -162,7 +165,7 @@ class Turn:
         scope, variable = await self._scope(task, wanted)
         key = ThreadKey(self._rules.engine_name, scope, assistant.name, task.tenant_id)
         facts.key = key
-        return Request(task, activity, wanted, assistant, result.Form.of(wanted, schema), key, variable)
+        return Assignment(task, activity, wanted, assistant, result.Form.of(wanted, schema), key, variable)
 
     async def _schema(self, task: Task, wanted: TaskProperties) -> Mapping[str, Any] | None:
         if not isinstance(wanted.schema, str):
@@ -176,13 +179,14 @@ class Turn:
         instance = task.process_instance_id
         match wanted.sharing:
             case "instance":
-                return instance, ThreadVariable(instance, thread_variable_name(wanted.assistant))
+                return instance, ThreadVariable(self._engine, task, instance, thread_variable_name(wanted.assistant))
             case "root":
                 root = await self._engine.root_instance(instance)
-                return root, ThreadVariable(root, thread_variable_name(wanted.assistant))
+                return root, ThreadVariable(self._engine, task, root, thread_variable_name(wanted.assistant))
             case "business-key" if task.business_key:
                 name = thread_variable_name(wanted.assistant, by_business_key=True)
-                return SHARED_SCOPE + task.business_key, ThreadVariable(instance, name, one_of_many=True)
+                variable = ThreadVariable(self._engine, task, instance, name, one_of_many=True)
+                return SHARED_SCOPE + task.business_key, variable
             case "business-key":
                 raise BadDefinition(
                     "property service.thread is 'business-key', but this process instance has no business key; start "
@@ -191,22 +195,23 @@ class Turn:
             case "activity":
                 return TASK_SCOPE + task.id, None
 
-    async def _text(self, request: Request, entry: Entered, facts: TurnFacts) -> str:
+    async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> str:
         """Put the question together; lets go of the hold if that cannot be."""
         try:
             _check_deaths(entry)
-            self._pauses.check(request.assistant, request.task.id)
+            self._pauses.check(assignment.assistant, assignment.task.id)
+            room = self._rules.input_tokens
             inputs = await gather(
-                request.task, request.activity, request.wanted, entry.thread, self._engine, self._rules.input_tokens
+                assignment.task, assignment.activity, assignment.wanted, entry.thread, self._engine, room
             )
             facts.left_out = inputs.left_out
             return await beside(
                 prompt.text,
-                request.task,
-                request.activity,
+                assignment.task,
+                assignment.activity,
                 inputs,
-                room=BYTES_PER_TOKEN * self._rules.input_tokens,
-                json_wanted=request.form.is_json,
+                room=BYTES_PER_TOKEN * room,
+                json_wanted=assignment.form.is_json,
                 repair=entry.repair,
             )
         except BaseException as exc:
@@ -214,62 +219,48 @@ class Turn:
                 await self._threads.leave(entry.hold, asked=True, trouble=isinstance(exc, Unanswered))
             raise
 
-    async def _answer(self, request: Request, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
+    async def _answer(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
         """Find the answer or ask for it; a refusal is weighed before it counts for more than this task."""
         try:
-            answer = await self._asking(request, text, entry, facts).answer()
+            answer = await self._on_thread(assignment, text, entry, facts)
         except (AssistantPaused, TurnedAway) as exc:
-            meant = await self._weighed(exc, request)
+            meant = await self._weighed(exc, assignment)
             if meant is exc:
                 raise
             raise meant from exc
         if answer is not None and not facts.recovered:
-            self._pauses.answered(request.assistant, request.task.id)
+            self._pauses.answered(assignment.assistant, assignment.task.id)
         return answer
 
-    async def _weighed(self, refusal: AssistantPaused | TurnedAway, request: Request) -> Exception:
+    async def _on_thread(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
+        provider = self._providers[assignment.assistant.provider]
+        turn = ThreadTurn(self._ground, provider, assignment.request(text), assignment.variable, entry, facts)
+        return await turn.answer()
+
+    async def _weighed(self, refusal: AssistantPaused | TurnedAway, assignment: Assignment) -> Exception:
         """Say whose refusal this is: the provider's if a probe meets the same, else the assistant's or the task's."""
         if isinstance(refusal, TurnedAway):
             try:
-                await self._models[request.assistant.provider].ping()
+                await self._providers[assignment.assistant.provider].ping()
             except (ProviderPaused, ProviderAway) as trouble:
                 return trouble
             except Transient as trouble:
                 return ProviderAway(f"{refusal}; a probe fared no better: {trouble}")
-        return self._pauses.refused(request.assistant, request.task.id, refusal)
+        return self._pauses.refused(assignment.assistant, assignment.task.id, refusal)
 
-    def _asking(self, request: Request, text: str, entry: Entered, facts: TurnFacts) -> ThreadTurn:
-        return ThreadTurn(
-            engine=self._engine,
-            threads=self._threads,
-            model=self._models[request.assistant.provider],
-            rules=self._rules,
-            stopping=self._stopping,
-            task=request.task,
-            activity_name=request.activity.title,
-            text=text,
-            assistant=request.assistant,
-            variable=request.variable,
-            entry=entry,
-            facts=facts,
-            store_down=self._store_down,
-            recording=self._recording,
-            history=self._history,
-        )
-
-    async def _judge(self, request: Request, facts: TurnFacts, answer: Answer) -> verdict.Verdict:
+    async def _judge(self, assignment: Assignment, facts: TurnFacts, answer: Answer) -> verdict.Verdict:
         """Turn the answer into the result, or into what the task wants for a bad one."""
         facts.answer = answer
         if facts.recovered:
             metrics.RECOVERED.labels(facts.recovered).inc()
         if answer.outcome is not Outcome.OK:
-            return verdict.on_answer(answer, self.case(request.task, facts), request.wanted.errors)
+            return verdict.on_answer(answer, self.case(assignment.task, facts), assignment.wanted.errors)
         story = result.Story(facts.thread, facts.use, facts.recovered, facts.repaired, facts.seconds, facts.seed.turns)
         spin = await self._engine.has_spin()
 
         def complete(*, wide: bool) -> verdict.Complete:
-            variables = result.variables(answer, request.form, request.assistant, story, spin=spin, wide=wide)
-            return verdict.Complete({}, variables) if request.form.local else verdict.Complete(variables)
+            variables = result.variables(answer, assignment.form, assignment.assistant, story, spin=spin, wide=wide)
+            return verdict.Complete({}, variables) if assignment.form.local else verdict.Complete(variables)
 
         return replace(complete(wide=False), wider=lambda: complete(wide=True))
 

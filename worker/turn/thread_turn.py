@@ -1,18 +1,16 @@
-"""What happens under the hold: find the thread, find the answer on it, or ask. Used by `worker/turn.py` only."""
+"""Request → answer, under the hold: find the thread, find the answer on it, or ask, and keep. Knows no BPMN."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
 
 import structlog
 
 from worker.accounts.anchored import AnchoredProvider
 from worker.domain.conversations import Exchange
-from worker.domain.tasks import Task, Variable
-from worker.domain.threads import Answer, Assistant, Entered, Question, Seed, Thread, ref
+from worker.domain.threads import Answer, Entered, Seed, Thread
 from worker.errors import (
     AssistantPaused,
     BadRequest,
@@ -26,24 +24,20 @@ from worker.errors import (
     TurnedAway,
     WorkerError,
 )
-from worker.modelling import result
-from worker.ports.transcript import Recording
-from worker.ports.turn import Engine, History, Threads
-from worker.runtime.clock import monotonic
+from worker.runtime import background
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 from worker.turn.call import LANDING_TIME, Call
-from worker.turn.facts import Rules, TurnFacts
+from worker.turn.facts import TurnFacts
+from worker.turn.request import Ground, Request
+from worker.turn.thread_variable import ThreadVariable
 
-SNAPSHOT_SECONDS = 2.0
-"""How long the variables that came with a task are trusted to know the instance's thread."""
 PUBLISH_PATIENCE_SECONDS = 5.0
 """How long an answer in hand waits for the thread variable, which the next turn writes again otherwise.
 
 Less would cost a slow engine most: it carries a request out that we gave up, and gets the same one with each turn.
 """
 
-T = TypeVar("T")
 log = structlog.get_logger()
 
 NOT_RUN = (ModelDown, BadRequest, TurnedAway, ThreadGone, Stopping)
@@ -54,37 +48,16 @@ OUTAGE = (ProviderAway, ProviderPaused, AssistantPaused)
 """But not these: while they last nothing is fetched, or nothing is asked of the assistant."""
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadVariable:
-    """The process variable that knows the thread should Redis forget it.
-
-    `one_of_many`: other instances share the thread, and each has a variable of its own.
-    """
-
-    process_instance_id: str
-    name: str
-    one_of_many: bool = False
-
-
 @dataclass(slots=True)
 class ThreadTurn:
-    """One attempt's time under the hold. Without a variable the thread is this task's alone."""
+    """One attempt's time under the hold. Without a variable the thread is this request's alone."""
 
-    engine: Engine
-    threads: Threads
-    model: AnchoredProvider
-    rules: Rules
-    stopping: Callable[[], bool]
-    task: Task
-    activity_name: str
-    text: str
-    assistant: Assistant
+    ground: Ground
+    provider: AnchoredProvider
+    request: Request
     variable: ThreadVariable | None
     entry: Entered
     facts: TurnFacts
-    store_down: Callable[[Exception], None]
-    recording: Recording | None
-    history: History | None
     bound: Thread | None = field(init=False)
     call: Call = field(init=False)
     intended: bool = False
@@ -93,12 +66,12 @@ class ThreadTurn:
         """Start from what the map says, and with the question that this attempt would put."""
         self.bound = self.entry.thread
         self.call = Call(
-            self.threads,
-            self.model,
+            self.ground.threads,
+            self.provider,
             self.entry.hold,
             self.entry.attempt,
-            Question(self.text, ref(self.entry.hold.key, self.task.id, self.entry.attempt)),
-            self.assistant,
+            self.request.question(self.entry.attempt),
+            self.request.assistant,
             self.facts,
             self.entry.asked,
         )
@@ -108,7 +81,7 @@ class ThreadTurn:
 
         Lets go of the hold on every way out; withdraws the intent if no call of this task can be running.
         """
-        async with _beside(self._keep_hold(), f"hold for {self.task.id}"):
+        async with background.running(self._keep_hold(), f"hold for {self.request.id}"):
             try:
                 answer = await self._find_or_ask()
             except BaseException as exc:
@@ -124,7 +97,7 @@ class ThreadTurn:
         asked = ours_may_run or self.call.earlier is not None
         with suppress(StoreDown):  # then the hold runs out by itself
             trouble = isinstance(cause, TROUBLE) and not isinstance(cause, OUTAGE)
-            await self.threads.leave(self.entry.hold, asked=asked, trouble=trouble)
+            await self.ground.threads.leave(self.entry.hold, asked=asked, trouble=trouble)
 
     async def _find_or_ask(self) -> Answer | None:
         thread, gone = await self._known_thread()
@@ -149,54 +122,49 @@ class ThreadTurn:
         return None if thread is None else await self._ask(thread)
 
     def _must_look(self) -> bool:
-        return self.rules.strict or self.entry.asked is not None or self.facts.use == "adopted"
+        return self.ground.rules.strict or self.entry.asked is not None or self.facts.use == "adopted"
 
     async def _known_thread(self) -> tuple[Thread | None, Thread | None]:
         """Return the thread by the map or else by the process variable, and one that is known to be gone."""
         if self.entry.thread is not None:
             return self.entry.thread, None
-        thread = result.read_thread_variable(await self._variable())
+        thread = None if self.variable is None else await self.variable.read()
         if thread is None:
             return None, None
-        if self.history is not None:
-            thread = replace(thread, anchor=await self.history.anchor(self.entry.hold.key, thread.id))
+        if self.ground.history is not None:
+            thread = replace(thread, anchor=await self.ground.history.anchor(self.request.key, thread.id))
         try:
-            owner = await self.model.metadata(thread)
+            owner = await self.provider.metadata(thread)
         except ThreadGone:
             return None, thread
         except BadRequest as exc:  # not even the form of an id of this provider's
             log.warning(Event.THREAD_VARIABLE_REJECTED, reason=str(exc))
             return None, None
-        expected = self.entry.hold.key.metadata()
+        expected = self.request.key.metadata()
         if any(owner.get(name) != value for name, value in expected.items()):
             log.warning(Event.THREAD_VARIABLE_REJECTED, reason="the conversation belongs to somebody else")
             return None, None
         self.facts.use = "adopted"
-        return await self.model.seen(thread), None
-
-    async def _variable(self) -> Variable | None:
-        """Return the thread variable; anew if the task waited, as one beside it may have written it meanwhile."""
-        if self.variable is None:
-            return None
-        fresh = monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS
-        if fresh and self.variable.process_instance_id == self.task.process_instance_id:
-            return self.task.variables.get(self.variable.name)
-        return await self.engine.variable(self.variable.process_instance_id, self.variable.name)
+        return await self.provider.seen(thread), None
 
     async def _look(self, thread: Thread) -> Answer | None:
         self.facts.thread = thread
         with self.facts.phase("look"):
-            return await self.model.look(thread, self.call.question.ref, deep=self.entry.asked is not None)
+            return await self.provider.look(thread, self.call.question.ref, deep=self.entry.asked is not None)
 
     async def _create(self, gone: Thread | None) -> Thread | None:
         """Create and bind a thread; None if the hold was lost, and then the new conversation is deleted again."""
         generation = max((known.generation for known in (self.bound, gone) if known), default=0) + 1
-        metadata = self.entry.hold.key.metadata() | {"generation": str(generation)}
+        metadata = self.request.key.metadata() | {"generation": str(generation)}
         if gone is not None:
             metadata["replaces"] = gone.id
         try:
             with self.facts.phase("create"):
-                seed = Seed() if gone is None or self.history is None else await self.history.seed(self.entry.hold.key)
+                seed = (
+                    Seed()
+                    if gone is None or self.ground.history is None
+                    else await self.ground.history.seed(self.request.key)
+                )
                 thread, seed = await self._create_with(metadata, generation, seed)
             bound = await self._bind(thread)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
@@ -209,9 +177,12 @@ class ThreadTurn:
         self.facts.seed = seed
         return thread
 
+    async def _seed(self) -> Seed:
+        return Seed() if self.ground.history is None else await self.ground.history.seed(self.request.key)
+
     async def _bind(self, thread: Thread) -> bool:
         replaces = self.bound.generation if self.bound else 0
-        if await self.threads.bind(self.entry.hold, thread, replaces, self.task.process_instance_id):
+        if await self.ground.threads.bind(self.entry.hold, thread, replaces, self.request.place.process_instance_id):
             self.bound = thread
             return True
         self._hold_lost()
@@ -220,33 +191,34 @@ class ThreadTurn:
     async def _create_with(self, metadata: Mapping[str, str], generation: int, seed: Seed) -> tuple[Thread, Seed]:
         """Create a thread that knows the seed; one without it where the provider does not take that."""
         try:
-            return await self.model.create_thread(metadata, generation, seed.said), seed
+            return await self.provider.create_thread(metadata, generation, seed.said), seed
         except BadRequest as exc:
             if not seed.said:
                 raise
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
-        return await self.model.create_thread(metadata, generation), Seed()
+        return await self.provider.create_thread(metadata, generation), Seed()
 
     async def _discard(self, thread: Thread, seed: Seed) -> None:
         """Delete a conversation that lost against another; nothing was said on it but its seed."""
         log.info(Event.THREAD_DISCARDED, thread_id=thread.id)
         metrics.THREADS.labels("discarded").inc()
         with suppress(WorkerError):
-            await self.model.discard(thread, seeded=bool(seed.said))
+            await self.provider.discard(thread, seeded=bool(seed.said))
 
     async def _ask(self, thread: Thread) -> Answer | None:
         """Note the intent, ask, and keep the answer; the thread variable is written meanwhile."""
         self.facts.thread = thread
-        if self.stopping():
+        if self.ground.stopping():
             raise Stopping("the worker is stopping")
-        if not await self.threads.intend(self.entry.hold, self.entry.attempt, self.assistant.timeout + LANDING_TIME):
+        limit = self.request.assistant.timeout + LANDING_TIME
+        if not await self.ground.threads.intend(self.entry.hold, self.entry.attempt, limit):
             self._hold_lost()
             return None
         self.intended = True
         metrics.THREADS.labels(self.facts.use).inc()
         if self.variable is None or self._is_published(self.variable, thread):
             return await self._keep(await self.call.call(thread), published=True)
-        async with _beside(self._publish(self.variable, thread), f"publish for {self.task.id}") as publishing:
+        async with background.running(self.variable.write(thread), f"publish for {self.request.id}") as publishing:
             answer = await self.call.call(thread)
             await asyncio.wait({publishing}, timeout=PUBLISH_PATIENCE_SECONDS)
             published = publishing.done() and publishing.exception() is None and publishing.result()
@@ -255,42 +227,35 @@ class ThreadTurn:
     async def _keep(self, answer: Answer, *, published: bool) -> Answer:
         """Journal the answer. Without Redis it is completed all the same: the engine is the better journal."""
         if answer.thread is not None:
-            answer = replace(answer, thread=await self.model.seen(answer.thread))
-        exchange = None if self.recording is None else self._exchange(answer)
+            answer = replace(answer, thread=await self.provider.seen(answer.thread))
+        exchange = None if self.ground.recording is None else self._exchange(answer)
         try:
             with self.facts.phase("answer"):
-                kept = await self.threads.answer(
+                kept = await self.ground.threads.answer(
                     self.entry.hold, self.entry.attempt, answer, published=published, exchange=exchange
                 )
         except StoreDown as exc:
             log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
-            if self.recording is not None and exchange is not None:
-                self.recording.keep(exchange)
+            if self.ground.recording is not None and exchange is not None:
+                self.ground.recording.keep(exchange)
             return answer
-        if self.recording is not None:
-            self.recording.wake()
+        if self.ground.recording is not None:
+            self.ground.recording.wake()
         return kept
 
     def _exchange(self, answer: Answer) -> Exchange:
         """Say what the transcript is to have of this. The times are for the case that Redis does not set its own."""
-        task, now = self.task, datetime.now(UTC)
-        seconds = self.facts.seconds.get("model")
+        now, seconds = datetime.now(UTC), self.facts.seconds.get("model")
         return Exchange(
-            key=self.entry.hold.key,
-            task_id=task.id,
+            **asdict(self.request.place),
+            key=self.request.key,
+            task_id=self.request.id,
             attempt=self.entry.attempt,
-            process_instance_id=task.process_instance_id,
-            activity_id=task.activity_id,
-            activity_name=self.activity_name,
-            definition_id=task.process_definition_id,
-            definition_key=task.process_definition_key,
-            definition_version=task.definition_version,
-            business_key=task.business_key,
-            assistant_version=self.assistant.version,
+            assistant_version=self.request.assistant.version,
             thread_id=answer.thread.id if answer.thread else None,
             generation=answer.thread.generation if answer.thread else None,
             anchor=answer.thread.anchor if answer.thread else None,
-            question=self.text,
+            question=self.request.text,
             answer=answer.text,
             outcome=answer.outcome,
             detail=answer.detail,
@@ -310,40 +275,23 @@ class ThreadTurn:
         if self.facts.use == "adopted":
             return True
         if variable.one_of_many:
-            return result.read_thread_variable(self.task.variables.get(variable.name)) == thread
+            return variable.came_with(thread)
         return self.facts.use == "reused" and self.entry.published
 
-    async def _publish(self, variable: ThreadVariable, thread: Thread) -> bool:
-        """Write the thread variable; a failure costs nothing while Redis lives, and the next turn tries again."""
-        try:
-            await self.engine.set_variable(variable.process_instance_id, variable.name, result.thread_variable(thread))
-        except WorkerError as exc:
-            log.warning(Event.THREAD_VARIABLE_NOT_WRITTEN, thread_id=thread.id, reason=str(exc))
-            return False
-        return True
-
     async def _keep_hold(self) -> None:
-        """Renew the hold at a third of its lease. Losing it stops nothing: the answer still belongs to its task."""
-        while True:
-            await asyncio.sleep(self.rules.lease.total_seconds() / 3)
-            try:
-                if not await self.threads.renew(self.entry.hold):
-                    self._hold_lost()
-                    return
-            except StoreDown as exc:
-                self.store_down(exc)
+        """Renew the hold at a third of its lease. Losing it stops nothing: the answer still belongs to its request."""
+        await background.renewing(self.ground.rules.lease, self._renew)
+
+    async def _renew(self) -> bool:
+        try:
+            held = await self.ground.threads.renew(self.entry.hold)
+        except StoreDown as exc:
+            self.ground.store_down(exc)
+            return True
+        if not held:
+            self._hold_lost()
+        return held
 
     def _hold_lost(self) -> None:
         log.warning(Event.HOLD_LOST)
         metrics.HOLDS_LOST.inc()
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, T], name: str) -> AsyncIterator[asyncio.Task[T]]:
-    """Run this beside the body, and have it over when the body ends."""
-    task = asyncio.create_task(work, name=name)
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait({task})

@@ -1,0 +1,72 @@
+"""What is asked of an assistant on a thread, whoever asks, and the ground on which every such turn stands."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from worker.domain.threads import Assistant, Question, ThreadKey, ref
+from worker.ports.transcript import Recording
+from worker.ports.turn import History, Threads
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a process a request comes from, in the words of the transcript."""
+
+    process_instance_id: str
+    activity_id: str
+    activity_name: str
+    definition_id: str
+    definition_key: str
+    definition_version: int | None = None
+    business_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One thing to be answered on one thread.
+
+    `id` names it for good: a request that comes again under its id, after a crash or a Retry, is the same one. The
+    assistant's schema and timeout are the ones that hold here.
+    """
+
+    id: str
+    key: ThreadKey
+    text: str
+    assistant: Assistant
+    place: Place
+
+    def question(self, attempt: int) -> Question:
+        """What this attempt puts on the thread."""
+        return Question(self.text, ref(self.key, self.id, attempt))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that a turn obeys. `lease` is how long a hold lives without renewal.
+
+    `strict` validates every thread before its use; otherwise the use itself is the proof. `input_tokens` bounds what a
+    task is shown that does not say what it wants to see.
+    """
+
+    engine_name: str
+    strict: bool
+    retries: int
+    trouble_limit: timedelta
+    lease: timedelta
+    input_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
+
+    Without `recording` there is no transcript to write, without `history` none to read.
+    """
+
+    threads: Threads
+    rules: Rules
+    stopping: Callable[[], bool]
+    store_down: Callable[[Exception], None]
+    recording: Recording | None = None
+    history: History | None = None

@@ -1,0 +1,53 @@
+"""The process variable that knows a thread for the day Redis has lost it."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from worker.domain.tasks import Task
+from worker.domain.threads import Thread
+from worker.errors import WorkerError
+from worker.modelling import result
+from worker.ports.turn import Engine
+from worker.runtime.clock import monotonic
+from worker.telemetry.logs import Event
+
+SNAPSHOT_SECONDS = 2.0
+"""How long the variables that came with a task are trusted to know the instance's thread."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadVariable:
+    """One variable of one process instance, as one task sees it.
+
+    `one_of_many`: other instances share the thread, and each has a variable of its own, so that Redis' word that the
+    thread is published says nothing about this one.
+    """
+
+    engine: Engine
+    task: Task
+    process_instance_id: str
+    name: str
+    one_of_many: bool = False
+
+    async def read(self) -> Thread | None:
+        """Return the thread; read anew if the task waited, as one beside it may have written the variable meanwhile."""
+        fresh = monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS
+        if fresh and self.process_instance_id == self.task.process_instance_id:
+            return result.read_thread_variable(self.task.variables.get(self.name))
+        return result.read_thread_variable(await self.engine.variable(self.process_instance_id, self.name))
+
+    def came_with(self, thread: Thread) -> bool:
+        """Whether the variable that came with the task names this thread."""
+        return result.read_thread_variable(self.task.variables.get(self.name)) == thread
+
+    async def write(self, thread: Thread) -> bool:
+        """Write it; a failure costs nothing while Redis lives, and the next turn tries again."""
+        try:
+            await self.engine.set_variable(self.process_instance_id, self.name, result.thread_variable(thread))
+        except WorkerError as exc:
+            log.warning(Event.THREAD_VARIABLE_NOT_WRITTEN, thread_id=thread.id, reason=str(exc))
+            return False
+        return True

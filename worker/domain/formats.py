@@ -14,6 +14,6 @@ meets a higher one takes no tasks.
 def newer(store: str, noted: int, known: int) -> NewerFormat:
     """Say that a store has a higher format than this version knows."""
     return NewerFormat(
-        f"{store} has format {noted} of a newer worker, and this one knows {known}: update this worker, or stop the newer "
-        "ones and restore what they changed from a copy"
+        f"{store} has format {noted} of a newer worker, and this one knows {known}: update this worker, or stop the "
+        "newer ones and restore what they changed from a copy"
     )

@@ -38,10 +38,20 @@ WorkerError
 """
 
 from datetime import timedelta
+from typing import ClassVar
 
 
 class WorkerError(Exception):
-    """Everything we raise on purpose."""
+    """Everything we raise on purpose.
+
+    What a class means stands on it. `dependency`: what is down with it, so that nothing is fetched until a probe
+    succeeds. `excludes_call`: the call of a model that ended so certainly did not run, and nobody has to look for its
+    answer. `is_trouble`: it starts the clock after which trouble that is not the task's own costs a retry all the same.
+    """
+
+    dependency: ClassVar[str | None] = None
+    excludes_call: ClassVar[bool] = False
+    is_trouble: ClassVar[bool] = False
 
 
 class Transient(WorkerError):
@@ -55,6 +65,8 @@ class Transient(WorkerError):
 class EngineDown(Transient):
     """The engine gave no answer of its own."""
 
+    dependency = "engine"
+
 
 class EngineDenied(EngineDown):
     """The engine refuses our credentials or rights."""
@@ -62,6 +74,8 @@ class EngineDenied(EngineDown):
 
 class Unanswered(Transient):
     """The engine gave no answer of its own to a read for one task, and works otherwise."""
+
+    is_trouble = True
 
 
 class Conflict(Transient):
@@ -71,9 +85,13 @@ class Conflict(Transient):
 class StoreDown(Transient):
     """Redis cannot be used now."""
 
+    dependency = "redis"
+
 
 class NewerFormat(Transient):
     """A newer worker has changed what a store keeps for our engine."""
+
+    dependency = "format"
 
 
 class NewerRecord(Transient):
@@ -86,13 +104,22 @@ class NewerRecord(Transient):
 class ModelDown(Transient):
     """The provider did not run this call."""
 
+    excludes_call = True
+    is_trouble = True
+
 
 class ProviderAway(ModelDown):
     """The provider cannot be reached at all."""
 
+    dependency = "provider"
+    is_trouble = False
+
 
 class ProviderPaused(ModelDown):
     """The provider will refuse every call until a person acts."""
+
+    dependency = "provider"
+    is_trouble = False
 
 
 class AnotherAccount(ProviderPaused):
@@ -106,9 +133,13 @@ class ThreadUnseen(ModelDown):
 class AssistantPaused(ModelDown):
     """The provider will refuse this assistant's calls until a person acts; others' may be fine."""
 
+    is_trouble = False
+
 
 class ModelUnknown(Transient):
     """The provider may or may not have run this call."""
+
+    is_trouble = True
 
 
 class ThreadLocked(Transient):
@@ -134,9 +165,13 @@ class UnknownAssistant(Permanent):
 class BadRequest(Permanent):
     """The provider rejects the call as such."""
 
+    excludes_call = True
+
 
 class TurnedAway(WorkerError):
     """The provider, or something before it, refused this one request; a probe tells whether it refuses every one."""
+
+    excludes_call = True
 
 
 class Poisonous(WorkerError):
@@ -166,6 +201,9 @@ class TaskSuspended(WorkerError):
 class ThreadGone(WorkerError):
     """The provider says that the conversation does not exist, which it also says of another account's."""
 
+    excludes_call = True
+    is_trouble = True
+
 
 class ThreadObsolete(ThreadGone):
     """It is of a kind that the provider has for nobody any more."""
@@ -173,6 +211,8 @@ class ThreadObsolete(ThreadGone):
 
 class Stopping(WorkerError):
     """Nothing new is started."""
+
+    excludes_call = True
 
 
 class TranscriptDown(Transient):

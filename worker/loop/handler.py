@@ -8,17 +8,7 @@ from typing import Any
 import structlog
 
 from worker.domain.tasks import Task
-from worker.errors import (
-    EngineDown,
-    Permanent,
-    ProviderAway,
-    ProviderPaused,
-    Stopping,
-    StoreDown,
-    TaskLost,
-    Transient,
-    TurnedAway,
-)
+from worker.errors import Permanent, Stopping, TaskLost, Transient, TurnedAway, WorkerError
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import Dependencies
 from worker.loop.lease import Lease, Leases
@@ -117,19 +107,9 @@ class TaskHandler:
                 return Unlock("stopping")
         if facts.key is not None:
             self._waiting.wake(facts.key)
-        self._note_trouble(facts)
+        if isinstance(facts.error, WorkerError) and facts.error.dependency is not None:
+            self._dependencies.down(facts.error.dependency, facts.error)
         return outcome
-
-    def _note_trouble(self, facts: TurnFacts) -> None:
-        match facts.error:
-            case EngineDown():
-                self._dependencies.down("engine", facts.error)
-            case StoreDown():
-                self._dependencies.down("redis", facts.error)
-            case ProviderPaused() | ProviderAway():
-                self._dependencies.down("provider", facts.error)
-            case _:
-                pass
 
     async def _deliver(self, task: Task, verdict: Verdict, facts: TurnFacts, lease: Lease) -> Verdict:
         async with self._slots.delivery():

@@ -31,7 +31,6 @@ from worker.errors import (
     StoreDown,
     Transient,
     TurnedAway,
-    Unanswered,
     WorkerError,
 )
 from worker.modelling import prompt, properties, result, schema
@@ -216,7 +215,9 @@ class Turn:
             )
         except BaseException as exc:
             with suppress(StoreDown):
-                await self._threads.leave(entry.hold, asked=True, trouble=isinstance(exc, Unanswered))
+                await self._threads.leave(
+                    entry.hold, asked=True, trouble=isinstance(exc, WorkerError) and exc.is_trouble
+                )
             raise
 
     async def _answer(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:

@@ -12,16 +12,11 @@ from worker.accounts.anchored import AnchoredProvider
 from worker.domain.conversations import Exchange
 from worker.domain.threads import Answer, Entered, Seed, Thread
 from worker.errors import (
-    AssistantPaused,
     BadRequest,
-    ModelDown,
     ModelUnknown,
-    ProviderAway,
-    ProviderPaused,
     Stopping,
     StoreDown,
     ThreadGone,
-    TurnedAway,
     WorkerError,
 )
 from worker.runtime import background
@@ -39,13 +34,6 @@ Less would cost a slow engine most: it carries a request out that we gave up, an
 """
 
 log = structlog.get_logger()
-
-NOT_RUN = (ModelDown, BadRequest, TurnedAway, ThreadGone, Stopping)
-"""After these the call certainly did not run, so nobody has to look for it."""
-TROUBLE = (ModelDown, ModelUnknown, ThreadGone)
-"""These start the clock after which trouble that is not the task's own costs a retry all the same."""
-OUTAGE = (ProviderAway, ProviderPaused, AssistantPaused)
-"""But not these: while they last nothing is fetched, or nothing is asked of the assistant."""
 
 
 @dataclass(slots=True)
@@ -93,10 +81,11 @@ class ThreadTurn:
             return answer
 
     async def _leave(self, cause: BaseException | None) -> None:
-        ours_may_run = self.call.run is not None or (self.intended and not isinstance(cause, NOT_RUN))
+        known = cause if isinstance(cause, WorkerError) else None
+        ours_may_run = self.call.run is not None or (self.intended and not (known and known.excludes_call))
         asked = ours_may_run or self.call.earlier is not None
         with suppress(StoreDown):  # then the hold runs out by itself
-            trouble = isinstance(cause, TROUBLE) and not isinstance(cause, OUTAGE)
+            trouble = known is not None and known.is_trouble
             await self.ground.threads.leave(self.entry.hold, asked=asked, trouble=trouble)
 
     async def _find_or_ask(self) -> Answer | None:

@@ -10,11 +10,13 @@ from worker.errors import BadDefinition
 from worker.modelling.properties import TaskProperties
 from worker.modelling.rendering import TooLarge, is_text_file, section, size
 from worker.ports.turn import Engine
-from worker.runtime.beside import beside
+from worker.runtime.beside import beside_if
 
 ENGINES_OWN = frozenset({"loopCounter", "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
 
 
+SMALL = 10_000
+"""Characters of all inputs together that are shown at once."""
 MOST_NAMED = 50
 """Of the variables that there is no room for: anybody may start an instance with thousands."""
 
@@ -36,7 +38,8 @@ async def gather(
     """
     room = BYTES_PER_TOKEN * budget
     if wanted.inputs is None:
-        return await beside(within, dict(sorted(readable(task, activity, thread).items())), room)
+        open_to_it = dict(sorted(readable(task, activity, thread).items()))
+        return await beside_if(_is_large(open_to_it), within, open_to_it, room)
     given: dict[str, Variable | None] = {}
     for name in wanted.inputs:
         variable = task.variables.get(name)
@@ -46,7 +49,13 @@ async def gather(
                 raise no_room(f"the file in input {name!r}", room + 1, room)
             variable = replace(variable, value=_decoded(content, variable.info.get("encoding")))
         given[name] = variable
-    return await beside(whole, given, room)
+    return await beside_if(_is_large(given), whole, given, room)
+
+
+def _is_large(variables: Mapping[str, Variable | None]) -> bool:
+    """Whether to show these may take more than a few milliseconds."""
+    values = (each.value for each in variables.values() if each is not None)
+    return sum(len(value) if isinstance(value, str) else 1 for value in values) > SMALL
 
 
 def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[str, Variable]:

@@ -20,3 +20,8 @@ async def beside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     its own, and to change nothing.
     """
     return await asyncio.get_running_loop().run_in_executor(_THREADS, partial(work, *args, **kwargs))
+
+
+async def beside_if(large: bool, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for what is only slow where it is large: to go to a thread and back costs more than small work."""
+    return await beside(work, *args, **kwargs) if large else work(*args, **kwargs)

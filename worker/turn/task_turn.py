@@ -34,10 +34,10 @@ from worker.errors import (
     WorkerError,
 )
 from worker.modelling import prompt, properties, result, schema
-from worker.modelling.inputs import gather
+from worker.modelling.inputs import SMALL, gather
 from worker.modelling.properties import TaskProperties
 from worker.ports.turn import Assistants, Engine
-from worker.runtime.beside import beside
+from worker.runtime.beside import beside, beside_if
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
@@ -155,7 +155,8 @@ class Turn:
             raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
         facts.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
         facts.assistant = activity.properties.get("service.name", "").strip() or facts.assistant
-        wanted = await beside(properties.read, task, activity, definition)
+        has_schema = "data.output.schema" in activity.properties
+        wanted = await beside_if(has_schema, properties.read, task, activity, definition)
         facts.assistant, facts.retries, facts.retry_delay = wanted.assistant, wanted.retries, wanted.retry_delay
         assistant = self._assistants.find(wanted.assistant, wanted.version)
         facts.version = assistant.version
@@ -204,7 +205,11 @@ class Turn:
                 assignment.task, assignment.activity, assignment.wanted, entry.thread, self._engine, room
             )
             facts.left_out = inputs.left_out
-            return await beside(
+            asked = (
+                properties.prompt_parameter(assignment.task, assignment.activity) or assignment.activity.documentation
+            )
+            return await beside_if(
+                sum(map(len, (asked, entry.repair, *inputs.shown.values()))) > SMALL,
                 prompt.text,
                 assignment.task,
                 assignment.activity,

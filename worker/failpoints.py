@@ -1,6 +1,6 @@
 """Deaths on purpose: a worker that kills itself at a named place, for tests of what such a death leaves behind.
 
-WORKER_FAIL_POINT=<before|after>:<port>.<method>[:<nth>], for example `after:model.ask:2`, ends the process by SIGKILL
+WORKER_FAIL_POINT=<before|after>:<port>.<method>[:<nth>], such as `after:provider.ask:2`, ends the process by SIGKILL
 right before its nth call (the first if not said) of this port method starts, or right after it ended, however it ended.
 Where the variable is not set nothing is wrapped and nothing is paid.
 """

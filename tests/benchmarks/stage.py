@@ -13,9 +13,10 @@ from tests.benchmarks.provider import Provider, reach
 from tests.benchmarks.subjects import ROOT, Place
 from tests.models import Model, ServiceTask, bpmn
 from tests.rest import EngineRest, connect
+from tests.servers.postgresql import PostgreSQL
 from worker.demo.engine import Engine
 from worker.demo.processes import HOST, Process, free_port, http_ok, running
-from worker.demo.servers import CLEAN_ENVIRONMENT, PostgreSQL, Valkey
+from worker.demo.servers import CLEAN_ENVIRONMENT, Valkey
 
 TOPIC = "bench-assistants"
 TURNS = 4

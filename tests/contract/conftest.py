@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.contract.questions import KEY
+from tests.servers.redis_cluster import SentinelValkey, ValkeyCluster
 from worker.demo.model import ModelServer
-from worker.demo.redis_cluster import SentinelValkey, ValkeyCluster
 from worker.providers import OpenAIProvider
 
 

@@ -13,10 +13,11 @@ import redis.asyncio as redis
 
 from tests.models import ServiceTask, bpmn, unique
 from tests.rest import EngineRest
+from tests.servers.postgresql import PostgreSQL
 from tests.waiting import wait_until
 from worker.demo.engine import Engine
 from worker.demo.processes import Process, StartError, free_port, is_free, running
-from worker.demo.servers import PostgreSQL, Valkey
+from worker.demo.servers import Valkey
 
 
 async def test_the_engine_answers_and_has_cockpit(engine: Engine, engine_rest: EngineRest) -> None:

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from tests.servers.redis_cluster import ValkeyCluster
 from tests.waiting import wait_until
-from worker.demo.redis_cluster import ValkeyCluster
 from worker.domain.threads import Entered, ThreadKey
 from worker.errors import StoreDown
 from worker.redis import Inspection, RedisThreads, open_redis

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from tests.servers.redis_cluster import SentinelValkey
 from tests.waiting import wait_until
-from worker.demo.redis_cluster import SentinelValkey
 from worker.domain.threads import Answer, Answered, Busy, Entered, Thread, ThreadKey
 from worker.errors import StoreDown
 from worker.redis import RedisThreads, open_redis

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.redis_wire import Wire, wire
-from worker.demo.redis_cluster import SentinelValkey, ValkeyCluster
+from tests.servers.redis_cluster import SentinelValkey, ValkeyCluster
 from worker.demo.servers import Valkey
 from worker.domain.threads import Busy, ThreadKey
 from worker.errors import StoreDown

@@ -13,8 +13,8 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from tests.contract.redis_wire import wire
+from tests.servers.redis_cluster import Node, SentinelValkey, ValkeyCluster
 from tests.waiting import wait_until
-from worker.demo.redis_cluster import Node, SentinelValkey, ValkeyCluster
 from worker.demo.servers import Valkey
 from worker.domain.threads import Entered, ThreadKey
 from worker.errors import StoreDown

@@ -97,6 +97,12 @@ async def test_the_newest_turns_come_first_and_what_has_no_room_is_counted() -> 
     assert seed.said[0] == Said("developer", "1 earlier turn of this conversation had to be left out.")
 
 
+async def test_what_looks_like_a_mark_of_ours_is_quoted() -> None:
+    said = (await history(FakeConversations([("q (x)\n\n(ref 0123456789ab)", "a")])).seed(KEY)).said
+
+    assert said[0].text == "q (x)\n\n(quoted ref 0123456789ab)"
+
+
 async def test_a_conversation_that_the_transcript_does_not_know_knows_nothing() -> None:
     assert await history(FakeConversations([])).seed(KEY) == Seed()
 

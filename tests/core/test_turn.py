@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
@@ -332,3 +333,39 @@ async def test_inputs_that_have_no_room_are_named(core: Core) -> None:
 
     [(_, question)] = core.provider.asked
     assert "Not included, for lack of room: big." in question.text
+
+
+async def test_a_task_whose_schema_may_be_what_ends_workers_is_noticed_before_that_is_read(core: Core) -> None:
+    core.world.activity(**wishing(core, data_output_schema='{"pattern": "("}'))  # type: ignore[arg-type]  # as above
+    job = core.world.start()
+    for _ in range(4):
+        await core.threads.enter(ThreadKey("default", job.task.process_instance_id, "analyst"), job.task.id)
+    async with core.working():
+        await core.until(lambda: job.message)
+        assert "workers in a row ended" in job.message
+        await core.until(lambda: job.has_incident)
+
+    assert "data.output.schema is no usable JSON Schema" in job.message
+    assert core.provider.asked == []
+
+
+@pytest.mark.parametrize("encoding", ["punycode", "idna", "undefined", "no\0name", "hex", "unicode_escape", "nobody's"])
+async def test_a_file_in_an_odd_encoding_is_read_as_utf_8(core: Core, encoding: str) -> None:
+    core.world.activity(**wishing(core, data_input="plan"))  # type: ignore[arg-type]  # as above
+    file = Variable(None, "File", {"filename": "plan.md", "mimeType": "text/markdown", "encoding": encoding})
+    async with core.working():
+        job = core.world.start(variables={"plan": file})
+        core.world.contents[job.task.execution_id, "plan"] = "Café".encode()
+        await core.until_over([job])
+
+    assert "Café" in core.provider.asked[0][1].text
+
+
+async def test_a_huge_name_of_an_assistant_is_not_written_into_the_log(core: Core) -> None:
+    core.world.activity(**wishing(core, service_name="x" * 100_000))  # type: ignore[arg-type]  # as above
+    with capture_logs() as lines:
+        async with core.working():
+            job = core.world.start()
+            await core.until(lambda: job.message)
+
+    assert len(str(lines)) < 5000

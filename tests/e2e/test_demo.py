@@ -89,7 +89,7 @@ async def demo(
     if bpmn is not None:
         flags = f"once={'--once' in options}, crash={'--crash' in options}"
         call = f"main({flags}, bpmn=Path({str(bpmn)!r}))"
-        command = ["-c", f"import sys; from pathlib import Path; from worker.dev.demo import main; sys.exit({call})"]
+        command = ["-c", f"import sys; from pathlib import Path; from worker.demo.demo import main; sys.exit({call})"]
     ours = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -1,7 +1,7 @@
 """An event loop whose time jumps to the next timer when there is nothing else to do: hours pass in no time.
 
-Code under test takes its time from the running loop (`worker.clock`), its pauses from `asyncio.sleep` and its limits
-from `asyncio.timeout`; so no pause has to be shortened, and the order of things is the same on a busy machine.
+Code under test takes its time from the running loop (`worker.runtime.clock`), its pauses from `asyncio.sleep` and its
+limits from `asyncio.timeout`; so no pause has to be shortened, and the order of things is the same on a busy machine.
 """
 
 import asyncio

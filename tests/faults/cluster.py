@@ -3,8 +3,8 @@
 import contextlib
 from functools import partial
 
+from tests.servers.redis_cluster import Node, ValkeyCluster, await_true, is_whole, stop_replicating
 from worker.demo.processes import HOST, free_port
-from worker.demo.redis_cluster import Node, ValkeyCluster, await_true, is_whole, stop_replicating
 
 CATCH_UP_MS = 30_000
 REPLICATION = {"cluster-replica-validity-factor": "0", "repl-diskless-sync-delay": "0"}

@@ -13,9 +13,10 @@ import aiohttp
 from tests.faults.nursery import Nursery
 from tests.faults.world import Worker, World, open_world
 from tests.rest import EngineRest
+from tests.servers.postgresql import PostgreSQL
 from worker.demo.engine import JAVA_OPTIONS, Engine
 from worker.demo.processes import running
-from worker.demo.servers import PostgreSQL, Valkey
+from worker.demo.servers import Valkey
 
 MORE_MEMORY = [*JAVA_OPTIONS, "-Xmx2g"]
 """The last -Xmx counts."""

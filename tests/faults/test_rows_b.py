@@ -16,10 +16,10 @@ from tests.faults.proxy import Said
 from tests.faults.world import World, databases, open_world
 from tests.models import ServiceTask
 from tests.rest import connect
+from tests.servers.postgresql import PostgreSQL
 from tests.waiting import wait_until
 from worker.demo.engine import Engine
 from worker.demo.processes import running
-from worker.demo.servers import PostgreSQL
 
 pytestmark = pytest.mark.timeout(600)
 

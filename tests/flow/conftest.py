@@ -9,9 +9,9 @@ import pytest
 from tests.flow.rig import Rig
 from tests.models import unique
 from tests.rest import EngineRest
+from tests.servers.postgresql import PostgreSQL
 from worker.demo.model import ModelServer
 from worker.demo.processes import HOST
-from worker.demo.servers import PostgreSQL
 
 BOTH_DATABASES = pytest.mark.parametrize("kept", ["sqlite", "postgresql"], indirect=True)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.flow.rig import Rig
+from tests.servers.redis_cluster import SentinelValkey
 from tests.waiting import wait_until
-from worker.demo.redis_cluster import SentinelValkey
 
 
 @pytest.fixture

@@ -130,7 +130,7 @@ async def test_a_worker_killed_after_the_answer_is_followed_by_one_that_finds_it
     task = unique("task")
     model = await world.rig.deploy(world.rig.step("one", documentation=f"Please do {task}.", data_output="found"))
     instance = await world.start(model)
-    dead = await world.spawn("after:model.ask")
+    dead = await world.spawn("after:provider.ask")
     await dead.ended()
     await world.locks_run_out()
     await world.start_worker()

@@ -196,3 +196,19 @@ def test_a_search_that_would_take_years_ends(pattern: str, text: str) -> None:
     with suppress(patterns.TooSlow):
         assert not patterns.is_in(pattern, text, 0.2)
     assert time.monotonic() - began < 20, "the clock is that of the processor, which others use too"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a{200000000}", "(a{2000}){2000}", "[a-z]{5000000}", "((x{100}){100}){100}", "a{,99999}"]
+)
+def test_counts_that_multiply_to_a_huge_pattern_are_a_flaw(pattern: str) -> None:
+    assert "multiply to more than" in patterns.flaw(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "size"),
+    [("^[A-Z]{1,2000}$", 2002), (r"\d{4}-\d{2}", 7), ("(ab|c){3}", 12), ("[{]{2}x{,5}", 7), ("a*b+", 4)],
+)
+def test_what_a_pattern_comes_to_is_counted_through_its_groups(pattern: str, size: int) -> None:
+    assert patterns.written_out(pattern) == size
+    assert patterns.flaw(pattern) == ""

@@ -10,7 +10,7 @@ import structlog
 from worker.domain.threads import Assistant
 from worker.errors import AssistantPaused, TurnedAway
 from worker.turn import verdict
-from worker.turn.pauses import KNOWN, SPREAD_SECONDS, Pauses
+from worker.turn.pauses import KNOWN, QUIET_SECONDS, SPREAD_SECONDS, Pauses
 
 ANALYST = Assistant("analyst", "1.0", "gpt-5-mini", "openai", "Answer.", timedelta(seconds=10))
 BUYER = Assistant("buyer", "1.0", "gpt-5-mini", "openai", "Buy.", timedelta(seconds=10))
@@ -182,8 +182,15 @@ def test_a_page_costs_its_task_a_retry_and_holds_up_nobody(scene: Scene) -> None
     assert scene.may_try("b")
 
 
+def test_pages_for_many_tasks_at_once_pause_nobody_while_others_have_just_been_answered(scene: Scene) -> None:
+    scene.answered("a")
+
+    assert {scene.refused(task, PAGE) for task in "bcdefgh"} == {TurnedAway}
+
+
 def test_pages_for_three_tasks_in_a_row_pause_the_assistant(scene: Scene) -> None:
     scene.answered("a")
+    scene.time += QUIET_SECONDS + 1
     assert scene.refused("b", PAGE) is TurnedAway
     assert scene.refused("c", PAGE) is TurnedAway
     assert scene.refused("d", PAGE) is AssistantPaused

@@ -200,3 +200,20 @@ def test_what_is_said_of_a_mistake_is_short_however_large_the_answer(wanted: Any
 
     assert found
     assert all(len(each.said) <= schema.LONGEST_MISTAKE for each in found)
+
+
+@pytest.mark.parametrize(
+    ("target", "place"),
+    [
+        ({"type": "banana"}, "#/default"),
+        ({"pattern": "("}, "#/default"),
+        ("text", "#/title"),
+        (7, "#/minimum"),
+        ([], "#/allOf"),
+    ],
+)
+def test_a_reference_to_what_is_no_schema_is_said(target: Any, place: str) -> None:
+    wanted = {place.removeprefix("#/"): target, "properties": {"a": {"$ref": place}}}
+
+    with pytest.raises(schema.Unusable):
+        schema.mistakes({"a": "x"}, wanted)

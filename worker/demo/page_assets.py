@@ -1,6 +1,6 @@
 """The page's code of others: bpmn-js, which draws diagrams, from npm's package with a fixed checksum.
 
-`python -m worker.dev.page_assets` puts it beside the page, where git ignores it. Nothing else is fetched: its bundle
+`python -m worker.demo.page_assets` puts it beside the page, where git ignores it. Nothing else is fetched: its bundle
 needs no other package.
 """
 

@@ -79,8 +79,9 @@ class Eraser:
             wanted = "needs its results" if force else "was not forced"
             raise StillRuns(f"an instance of it still runs and {wanted}; --force erases all but the results")
         known = await self._ports.orders.receipt(order_id(subject))
-        if known is None or known.completed_at is not None or known.subject != subject:
+        if known is None or known.subject != subject:
             known = _receipt(subject)
+        known = replace(known, completed_at=None)  # given again, an order keeps what it has noted of its first time
         known = replace(
             known, forced=known.forced or force, results=known.results or results, absent=known.absent or absent
         )

@@ -24,6 +24,9 @@ from worker.turn.verdict import PARKED_FOR, Abandon, Fail, Park, Unlock, Verdict
 LAST_WORD_SECONDS = 1.5
 """What the unlock of a cancelled turn may take: a second signal must end the worker even if the engine is dead."""
 
+LONGEST_ERROR = 1000
+"""Characters of an error's text in the line of its turn: it may name what a model calls for."""
+
 log = structlog.get_logger()
 
 
@@ -142,7 +145,9 @@ def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
         "output_tokens": answer.output_tokens if answer else None,
         "verdict": verdict,
         "reason": getattr(told, "reason", None),
-        "error": str(facts.error) if isinstance(facts.error, Transient | Permanent | TurnedAway) else None,
+        "error": str(facts.error)[:LONGEST_ERROR]
+        if isinstance(facts.error, Transient | Permanent | TurnedAway)
+        else None,
         "retries": told.retries if isinstance(told, Fail) else None,
         "seconds": round(seconds, 3),
         **{f"{phase}_seconds": round(spent, 3) for phase, spent in facts.seconds.items()},

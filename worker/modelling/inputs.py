@@ -1,5 +1,6 @@
 """Which variables go into a question: those that the task declares, or every one that can be read, within a budget."""
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from worker.runtime.beside import beside_if
 ENGINES_OWN = frozenset({"loopCounter", "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
 
 
+ODD_ENCODINGS = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7"})
 SMALL = 10_000
 """Characters of all inputs together that are shown at once."""
 MOST_NAMED = 50
@@ -79,10 +81,15 @@ def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[s
 
 
 def _decoded(content: bytes, encoding: str | None) -> str:
-    """Read a file's text; what is none becomes replacement characters, which says more than nothing."""
+    """Read a file's text; what is none becomes replacement characters, which says more than nothing.
+
+    Python knows encodings that are none of a text, or take a square of their length: those are read as UTF-8.
+    """
     try:
-        return content.decode(encoding or "utf-8-sig", errors="replace")
-    except LookupError:  # an encoding that nobody knows
+        name = codecs.lookup(encoding or "utf-8-sig").name
+        is_odd = name.replace("_", "-") in ODD_ENCODINGS
+        return content.decode("utf-8-sig" if is_odd else name, errors="replace")
+    except (LookupError, ValueError):  # nobody knows it, or it is no name at all
         return content.decode("utf-8-sig", errors="replace")
 
 

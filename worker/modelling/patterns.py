@@ -16,6 +16,9 @@ import regex
 LONGEST = 2000
 """Characters. To build a pattern takes time as well, and nobody can end that."""
 
+LARGEST = 10_000
+"""Characters that a pattern comes to with its counts written out, which `regex` does: `(a{2000}){2000}` takes 1 GB."""
+
 _TOKEN = re.compile(r"\\N\{[^}]*\}|\\.|\{\d+(?:,\d*)?\}|\{,\d*\}|.", re.DOTALL)
 _WORD, _SPACE = r"\p{L}\p{N}_", r"\s\x1c-\x1f"
 """What `re` takes for \\w and \\s: `regex` adds accents, and leaves superscript digits and four controls out."""
@@ -40,12 +43,36 @@ def flaw(pattern: str) -> str:
     if len(pattern) > LONGEST:
         return f"it has more than {LONGEST} characters"
     try:
+        re.compile(pattern)
+        if written_out(pattern) > LARGEST:
+            return f"its counts multiply to more than {LARGEST:,} characters"
         _compiled(pattern)
     except (re.error, regex.error, OverflowError) as exc:
         return str(exc)
     except RecursionError:
         return "it is nested too deep"
     return ""
+
+
+def written_out(pattern: str) -> int:
+    """Say how many characters a pattern of `re` comes to when its counts are written out, at most."""
+    sizes, last, place = [0], 0, 0
+    while match := _TOKEN.match(pattern, place):
+        piece, place = match[0], match.end()
+        if piece == "[":
+            _, place = _set(pattern, place, is_ascii=True)
+        if piece == "(":
+            sizes.append(0)
+        elif piece == ")":
+            last = max(sizes.pop(), 1)
+            sizes[-1] += last
+        elif counts := [int(count) for count in re.findall(r"\d+", piece)] if piece[0] == "{" else []:
+            sizes[-1] += last * (max(counts) - 1)
+            last *= max(counts)
+        else:
+            last = 1
+            sizes[-1] += 1
+    return sum(sizes)
 
 
 def is_in(pattern: str, text: str, seconds: float) -> bool:
@@ -56,7 +83,7 @@ def is_in(pattern: str, text: str, seconds: float) -> bool:
         raise TooSlow from exc
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def _compiled(pattern: str) -> "regex.Pattern[str]":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # what may mean something else in a later Python

@@ -94,10 +94,13 @@ class TaskProperties:
     errors: Mapping[Outcome, str]
 
 
-def read(task: Task, activity: Activity, definition: Definition | None = None) -> TaskProperties:
+def read(
+    task: Task, activity: Activity, definition: Definition | None = None, *, with_schema: bool = True
+) -> TaskProperties:
     """Read the properties of the fetched task. Raises BadDefinition, which names property and allowed values.
 
-    The definition tells whether another activity would name its result alike.
+    The definition tells whether another activity would name its result alike. `with_schema`: a schema that stands in
+    the property is read and checked, which may take seconds; otherwise it stays the text that it is.
     """
     said = {name: value.strip() for name, value in activity.properties.items()}
     assistant = _parameter(task, activity, "assistant") or said.get("service.name", "")
@@ -118,7 +121,7 @@ def read(task: Task, activity: Activity, definition: Definition | None = None) -
         output=(said.get("data.output") or _result_name(task.activity_id, definition)) + iteration,
         output_type=cast("ResultType | None", _one_of(said, "data.output.type", get_args(ResultType))),
         local=local,
-        schema=_schema(said.get("data.output.schema", "")),
+        schema=_schema(said.get("data.output.schema", ""), parsed=with_schema),
         fields={f"{name}{iteration}": path for name, path in _fields(said.get("data.output.fields", "")).items()},
         errors=_errors(said),
     )
@@ -216,10 +219,15 @@ def _duration(said: Mapping[str, str], name: str, longest: timedelta) -> timedel
     return duration
 
 
-def _schema(value: str) -> Mapping[str, Any] | str | None:
-    if not value.startswith("{"):
+def _schema(value: str, *, parsed: bool) -> Mapping[str, Any] | str | None:
+    if not (parsed and is_inline(value)):
         return value or None
     return parsed_schema(value, "property data.output.schema")
+
+
+def is_inline(schema: str) -> bool:
+    """Whether this is a schema itself, and not the name of a resource that holds one."""
+    return schema.startswith("{")
 
 
 def parsed_schema(text: str, place: str) -> Mapping[str, Any]:

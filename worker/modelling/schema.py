@@ -99,6 +99,8 @@ def mistakes(value: Any, schema: Mapping[str, Any]) -> list[Mistake]:
         raise Unusable(f"it refers to {str(exc.ref)[:LONGEST_MISTAKE]!r}, which it does not have") from exc
     except keywords.TooExpensive as exc:
         raise Unusable(str(exc)) from exc
+    except Exception as exc:  # a reference may lead to what is no schema, and the library finds that in its own ways
+        raise Unusable(f"a part that it refers to is no schema ({type(exc).__name__})") from exc
 
 
 def at(value: Any, path: str) -> Any:

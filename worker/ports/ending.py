@@ -159,8 +159,8 @@ class Archive(Runs, Protocol):
 class EndingProvider(Runs, Protocol):
     """The keeper of conversations, who knows whose account the key sees.
 
-    `anchor` names the account that something is in, see `domain.Anchor`. Where the key does not read it every method
-    raises ThreadUnseen instead of calling anything absent.
+    `anchor` names the account that something is in, see `domain.threads.Anchor`. Where the key does not read it every
+    method raises ThreadUnseen instead of calling anything absent.
     """
 
     async def metadata(self, thread_id: str, anchor: str | None) -> Mapping[str, str]:

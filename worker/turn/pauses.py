@@ -22,6 +22,8 @@ SPREAD_SECONDS = 15.0
 """Over how long the tasks of a paused assistant come back."""
 PAGES: Final = 3
 """So many tasks in a row that got a page, and none that got an answer, are no chance: the way to the model is shut."""
+QUIET_SECONDS: Final = 30.0
+"""And only if no task has been answered for so long: several poisoned questions at once are refused in a row, too."""
 REFUSALS: Final = 2
 """The same for the provider's own refusal, once the assistant has answered at all."""
 KNOWN: Final = 1000
@@ -38,13 +40,14 @@ class _Standing:
     """What is known of one assistant in one version.
 
     `refused`: tasks that were, with no answer since. `alone`: those that were, and others were answered after.
-    `waiting`: tasks that the pause has sent back. `until`: when it is over, monotonic seconds; None without one.
+    `waiting`: tasks that the pause has sent back. `answered_at`: when one was last answered, `until`: when the pause is
+    over, both in monotonic seconds; None for never.
     """
 
     refused: Names = field(default_factory=dict)
     alone: Names = field(default_factory=dict)
     waiting: Names = field(default_factory=dict)
-    answered: bool = False
+    answered_at: float | None = None
     until: float | None = None
 
 
@@ -91,7 +94,7 @@ class Pauses:
     def answered(self, assistant: Assistant, task_id: str) -> None:
         """Note that the model has answered this task: whoever was refused before was refused alone."""
         standing = self._standing(assistant)
-        standing.answered, standing.until = True, None
+        standing.answered_at, standing.until = self._now(), None
         standing.waiting.clear()
         for names in (standing.refused, standing.alone):
             names.pop(task_id, None)
@@ -105,9 +108,10 @@ class Pauses:
     def _concerns_all(self, standing: _Standing, reason: Exception, *, again: bool) -> bool:
         alike = sum(kind is type(reason) for kind in standing.refused.values())
         if isinstance(reason, TurnedAway):
-            return alike >= PAGES
+            quiet = standing.answered_at is None or self._now() - standing.answered_at > QUIET_SECONDS
+            return quiet and alike >= PAGES
         # Without an answer ever, the provider's own word is enough; and nobody else being there, a second one is.
-        return not standing.answered or again or alike >= REFUSALS
+        return standing.answered_at is None or again or alike >= REFUSALS
 
     def _pause(self, standing: _Standing) -> None:
         standing.until = self._now() + verdict.PAUSED_FOR.total_seconds()

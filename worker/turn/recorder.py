@@ -96,6 +96,7 @@ class Recorder:
         not with the first answer, and nothing is claimed meanwhile that could not be written.
         """
         try:
+            metrics.UNRECORDED.set(await self._outbox.backlog())  # also while the transcript is away
             if self._state != "up":
                 await self._transcript.ping()
             await self._kept_first()
@@ -120,7 +121,7 @@ class Recorder:
                 raise
 
     async def _record_all(self, claimed: deque[Pending]) -> None:
-        """TurnFacts in order; where the transcript goes away, what is left is due for anybody at once."""
+        """Record in order; where the transcript goes away, what is left is due for anybody at once."""
         try:
             while claimed:
                 await self._record(claimed[0])

@@ -50,6 +50,9 @@ from worker.turn.thread_variable import ThreadVariable
 DEADLY = 3
 """After so many workers that ended under a task it fails once before it runs again."""
 
+LONGEST_NAME = 200
+"""Characters of an assistant's name in log lines and incidents: a model may call for anything."""
+
 log = structlog.get_logger()
 
 
@@ -134,10 +137,11 @@ class Turn:
                 case Answered():
                     facts.attempt, facts.recovered, facts.thread = entry.attempt, "journal", entry.answer.thread
                     answer: Answer | None = entry.answer
+                    assignment = await self._with_schema(assignment)
                 case Entered():
                     facts.attempt, facts.trouble_for = entry.attempt, entry.trouble_for
                     facts.use, facts.recovered = "reused", None
-                    text = await self._text(assignment, entry, facts)
+                    assignment, text = await self._prepared(assignment, entry, facts)
                     answer = await self._answer(assignment, text, entry, facts)
             if answer is None:
                 return Held(assignment.key)
@@ -154,22 +158,32 @@ class Turn:
         if activity is None:
             raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
         facts.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
-        facts.assistant = activity.properties.get("service.name", "").strip() or facts.assistant
-        has_schema = "data.output.schema" in activity.properties
-        wanted = await beside_if(has_schema, properties.read, task, activity, definition)
-        facts.assistant, facts.retries, facts.retry_delay = wanted.assistant, wanted.retries, wanted.retry_delay
+        facts.assistant = activity.properties.get("service.name", "").strip()[:LONGEST_NAME] or facts.assistant
+        wanted = properties.read(task, activity, definition, with_schema=False)
+        facts.assistant = wanted.assistant[:LONGEST_NAME]
+        facts.retries, facts.retry_delay = wanted.retries, wanted.retry_delay
         assistant = self._assistants.find(wanted.assistant, wanted.version)
         facts.version = assistant.version
-        schema = await self._schema(task, wanted) or assistant.output_schema
-        assistant = replace(assistant, output_schema=schema, timeout=wanted.timeout or assistant.timeout)
+        assistant = replace(assistant, timeout=wanted.timeout or assistant.timeout)
         scope, variable = await self._scope(task, wanted)
         key = ThreadKey(self._rules.engine_name, scope, assistant.name, task.tenant_id)
         facts.key = key
-        return Assignment(task, activity, wanted, assistant, result.Form.of(wanted, schema), key, variable)
+        form = result.Form.of(wanted, assistant.output_schema)
+        return Assignment(task, activity, wanted, assistant, form, key, variable)
+
+    async def _with_schema(self, assignment: Assignment) -> Assignment:
+        """Have the schema that holds here; not before the journal knows that we have the task, as it may end us."""
+        schema = await self._schema(assignment.task, assignment.wanted)
+        if schema is None:
+            return assignment
+        assistant = replace(assignment.assistant, output_schema=schema)
+        return replace(assignment, assistant=assistant, form=result.Form.of(assignment.wanted, schema))
 
     async def _schema(self, task: Task, wanted: TaskProperties) -> Mapping[str, Any] | None:
         if not isinstance(wanted.schema, str):
             return wanted.schema
+        if properties.is_inline(wanted.schema):
+            return await beside(properties.parsed_schema, wanted.schema, "property data.output.schema")
         text = await self._engine.resource(task.process_definition_id, wanted.schema)
         place = f"the resource {wanted.schema!r} in property data.output.schema"
         return await beside(properties.parsed_schema, text, place)
@@ -195,35 +209,35 @@ class Turn:
             case "activity":
                 return TASK_SCOPE + task.id, None
 
-    async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> str:
-        """Put the question together; lets go of the hold if that cannot be."""
+    async def _prepared(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> tuple[Assignment, str]:
+        """Get ready to ask; lets go of the hold if that cannot be."""
         try:
             _check_deaths(entry)
             self._pauses.check(assignment.assistant, assignment.task.id)
-            room = self._rules.input_tokens
-            inputs = await gather(
-                assignment.task, assignment.activity, assignment.wanted, entry.thread, self._engine, room
-            )
-            facts.left_out = inputs.left_out
-            asked = (
-                properties.prompt_parameter(assignment.task, assignment.activity) or assignment.activity.documentation
-            )
-            return await beside_if(
-                sum(map(len, (asked, entry.repair, *inputs.shown.values()))) > SMALL,
-                prompt.text,
-                assignment.task,
-                assignment.activity,
-                inputs,
-                room=BYTES_PER_TOKEN * room,
-                json_wanted=assignment.form.is_json,
-                repair=entry.repair,
-            )
+            assignment = await self._with_schema(assignment)
+            return assignment, await self._text(assignment, entry, facts)
         except BaseException as exc:
+            trouble = isinstance(exc, WorkerError) and exc.is_trouble
             with suppress(StoreDown):
-                await self._threads.leave(
-                    entry.hold, asked=True, trouble=isinstance(exc, WorkerError) and exc.is_trouble
-                )
+                await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
+
+    async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> str:
+        """Put the question together."""
+        task, activity, room = assignment.task, assignment.activity, self._rules.input_tokens
+        inputs = await gather(task, activity, assignment.wanted, entry.thread, self._engine, room)
+        facts.left_out = inputs.left_out
+        asked = properties.prompt_parameter(task, activity) or activity.documentation
+        return await beside_if(
+            sum(map(len, (asked, entry.repair, *inputs.shown.values()))) > SMALL,
+            prompt.text,
+            task,
+            activity,
+            inputs,
+            room=BYTES_PER_TOKEN * room,
+            json_wanted=assignment.form.is_json,
+            repair=entry.repair,
+        )
 
     async def _answer(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
         """Find the answer or ask for it; a refusal is weighed before it counts for more than this task."""

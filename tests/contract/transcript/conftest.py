@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.postgresql import PostgreSQL
 from worker.demo.processes import HOST
-from worker.demo.servers import PostgreSQL
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 
 

@@ -107,6 +107,22 @@ async def test_a_command_that_erases_beside_a_worker_leaves_the_file_whole(file:
     assert place.sql("SELECT count(*) FROM messages") == "160"
 
 
+async def test_a_worker_killed_after_a_command_that_wrote_beside_it_has_lost_no_turn(file: Path) -> None:
+    async with writer(f"sqlite:///{file}") as worker:
+        for number in range(20):
+            await worker.told(f"write {number}")
+        async with writer(f"sqlite:///{file}") as command:
+            await command.told("erase other")
+            await command.stop()
+        for number in range(20, 40):
+            await worker.told(f"write {number}")
+        await worker.kill()
+
+    place = sqlite_place(file)
+    assert place.sql("PRAGMA integrity_check") == "ok"
+    assert place.sql("SELECT count(*) FROM messages") == "80"
+
+
 @pytest.mark.parametrize(
     "command", [["transcript", "search", "answer"], ["threads", "show", "instance-1"], ["threads", "export", "i"]]
 )

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from tests.contract.transcript.conftest import Place, postgresql_place
 from tests.records import exchange
+from tests.servers.postgresql import PostgreSQL
 from tests.waiting import wait_until
-from worker.demo.servers import PostgreSQL
 from worker.domain.conversations import EVERYTHING, Filter
 from worker.domain.formats import FORMAT
 from worker.errors import NewerFormat, Permanent, TranscriptDown

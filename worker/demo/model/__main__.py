@@ -1,4 +1,4 @@
-"""`python -m worker.dev.model`: the scripted model server as a program of its own; SIGTERM or SIGINT end it."""
+"""`python -m worker.demo.model`: the scripted model server as a program of its own; SIGTERM or SIGINT end it."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from worker.demo.model import ModelServer
 
 def main() -> None:
     """Reads the options and serves."""
-    parser = argparse.ArgumentParser(prog="python -m worker.dev.model", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m worker.demo.model", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--store", type=Path, help="keep conversations and responses in this file")
     parser.add_argument("--key", help="refuse every other API key")

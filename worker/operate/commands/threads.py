@@ -212,3 +212,6 @@ async def _leave(desk: Desk, options: Namespace) -> int:
         f"anchor is {current}. What was said in a left account stays there: erase it with its own key."
     )
     return 0
+
+
+COMMANDS = {"list": list_, "show": show_, "export": export_, "erase": erase_, "repair": repair_}

@@ -33,3 +33,6 @@ async def search_(desk: Desk, options: Namespace) -> int:
         rows = [(hit.created_at, hit.process_instance_id, hit.assistant, hit.role, hit.excerpt) for hit in found]
         tables.show(["time", "process instance", "assistant", "who", "text"], rows, "Nothing was found.")
     return 0
+
+
+COMMANDS = {"search": search_}

@@ -196,16 +196,17 @@ async def responses(rig: Rig) -> list[dict[str, Any]]:
     return [turn.response for turn in rig.provider._store.turns.values()]
 
 
-async def test_a_second_order_finds_nothing_more(kept: Rig) -> None:
+async def test_a_second_order_finds_nothing_more_and_keeps_the_receipt_of_the_first(kept: Rig) -> None:
     model = await two_steps(kept)
     await kept.start_worker()
     instance, _ = await ran(kept, model)
     async with hands(kept) as hand:
-        await hand.erase(instance)
+        first = await hand.erase(instance, force=True)
         again = await hand.erase(instance)
 
+    assert first.steps
+    assert (again.ordered_at, again.steps, again.forced) == (first.ordered_at, first.steps, False)
     assert again.completed_at is not None
-    assert again.steps == ()
 
 
 async def test_a_running_instance_is_refused_unless_it_is_forced(kept: Rig) -> None:

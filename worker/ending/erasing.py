@@ -81,7 +81,8 @@ class Eraser:
         known = await self._ports.orders.receipt(order_id(subject))
         if known is None or known.subject != subject:
             known = _receipt(subject)
-        known = replace(known, completed_at=None)  # given again, an order keeps what it has noted of its first time
+        if known.completed_at is not None:  # given again, it keeps what it has noted, and not what was wished for
+            known = replace(known, completed_at=None, forced=False, results=False, absent=False)
         known = replace(
             known, forced=known.forced or force, results=known.results or results, absent=known.absent or absent
         )

@@ -97,6 +97,19 @@ async def test_a_schema_that_costs_too_much_whatever_is_answered_is_known_before
     assert not [each for each in rig.questions() if each.startswith("# Poisoned")]
 
 
+@pytest.mark.parametrize("pattern", ["a{200000000}", "(a{2000}){2000}"])
+async def test_a_pattern_that_comes_to_a_huge_one_is_known_before_it_is_built(rig: Rig, pattern: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"pattern": pattern}}}
+    model = await rig.deploy(rig.step("poisoned", data_input="-", data_output_schema=json.dumps(schema)))
+    await rig.start_worker()
+    instance = await rig.rest.start(model)
+    await healthy(rig, await rig.deploy(rig.step("one", data_input="-")))
+    await rig.until_failed(instance, 60)
+
+    [incident] = await rig.rest.incidents(instance)
+    assert "its counts multiply to more than" in incident["incidentMessage"]
+
+
 async def test_a_json_variable_that_its_layout_would_make_huge_is_asked_as_it_is(rig: Rig) -> None:
     deep = "[" * 450 + ",".join(["1"] * 38_000) + "]" * 450
     wide = "[" * 100 + ",".join(["1"] * 30_000) + "]" * 100

@@ -8,6 +8,7 @@ WorkerError
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
 │   ├── TranscriptDown      the transcript's database cannot be used; the same may be written again
+│   │   └── NoTranscript    there is none yet at that address
 │   ├── NewerFormat         a newer worker has changed what Redis or the transcript keeps: no task is taken
 │   ├── NewerRecord         what stands in Redis is of a newer worker's making: nothing of it is touched
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
@@ -217,6 +218,10 @@ class Stopping(WorkerError):
 
 class TranscriptDown(Transient):
     """The database cannot be used now; nothing was written, or the same may be written again."""
+
+
+class NoTranscript(TranscriptDown):
+    """Nobody has written to this database yet, or it is another one than the worker's."""
 
 
 class Unstorable(Permanent):

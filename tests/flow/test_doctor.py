@@ -446,3 +446,20 @@ async def test_it_says_which_account_the_key_is_of(rig: Rig) -> None:
         assert (both.level, anchor in both.said, other in both.said) == (Level.WARNING, True, True)
         await adapters.account.leave()
     assert row(await seen(rig, openai_api_key="another"), "provider", "account").level is Level.OK
+
+
+async def test_the_transcript_is_looked_at_and_nothing_is_made(kept: Rig, tmp_path: Path) -> None:
+    file = tmp_path / "transcript.db"
+    url = kept.settings["transcript_url"]
+
+    assert "none yet" in row(await seen(kept), "transcript", "kept").said
+    assert not file.exists()
+    assert "off" in row(await seen(kept, transcript_url="off"), "transcript", "kept").said
+    worker = await kept.start_worker()
+    await kept.run(await kept.deploy(kept.step("frame", data_input="-")))
+    await worker.stop()
+    assert row(await seen(kept), "transcript", "kept").said == "1 conversations with 2 messages"
+    file.write_bytes(b"no database " * 1000)
+    damaged = row(await seen(kept, transcript_url=url), "transcript", "kept")
+    assert damaged.level is Level.WARNING
+    assert "waits in Redis" in damaged.advice

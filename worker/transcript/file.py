@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from worker.errors import TranscriptDown
+from worker.errors import NoTranscript, TranscriptDown
 from worker.transcript.failures import is_damage
 
 DUMP = "sqlite3 COPY .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 NEW"
@@ -57,7 +57,7 @@ class File:
             found = self.path.lstat()
         except (FileNotFoundError, NotADirectoryError) as exc:
             where = "Is that the file of the worker's TRANSCRIPT_URL, seen from the folder that the worker runs in?"
-            raise TranscriptDown(f"There is no record: the file {self.path} does not exist. {where}") from exc
+            raise NoTranscript(f"There is no record: the file {self.path} does not exist. {where}") from exc
         except OSError as exc:
             raise TranscriptDown(f"The record's file {self.path} cannot be seen: {exc.strerror}.") from exc
         if stat.S_ISLNK(found.st_mode):

@@ -8,7 +8,7 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from worker.errors import TranscriptDown
+from worker.errors import NoTranscript, TranscriptDown
 from worker.transcript.tables import VERSION_TABLE
 
 _STEPS = ScriptDirectory(str(Path(__file__).with_name("migrations")))
@@ -33,7 +33,7 @@ def check(connection: Connection) -> None:
     if found == wanted or _is_newer(found):
         return
     if found is None:
-        raise TranscriptDown("The record is empty: no worker has written to this database yet. See TRANSCRIPT_URL.")
+        raise NoTranscript("The record is empty: no worker has written to this database yet. See TRANSCRIPT_URL.")
     what = f"The record is of an older version ({found}; this one is {wanted}), and reading does not change it."
     raise TranscriptDown(f"{what} Start a worker of this version once: it brings the record up to date.")
 

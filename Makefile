@@ -4,6 +4,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := docker/requirements
+PYTEST ?= $(BIN)/python -m pytest
 
 .PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm soak ogx lint bench
 .PHONY: lock baseline clean
@@ -43,22 +44,22 @@ test:
 	@$(MAKE) --no-print-directory --keep-going test-parts test-faults
 else
 test: $(VENV)/dev.stamp assets browser
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 endif
 
 test-parts: $(VENV)/dev.stamp assets browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
+	$(PYTEST) -n 2 --dist loadfile --ignore tests/faults
 
 test-faults: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest tests/faults
+	$(PYTEST) tests/faults
 
 # What a modeller can say, on Camunda 7.24.
 conformance-camunda: $(VENV)/dev.stamp
-	TEST_ENGINE=camunda $(BIN)/python -m pytest -n 2 --dist loadfile tests/conformance $(ARGS)
+	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance $(ARGS)
 
 # Everything on Operaton, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
 test-all: test
-	TEST_ENGINE=camunda $(BIN)/python -m pytest -n 2 --dist loadfile tests/conformance tests/flow $(ARGS)
+	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow $(ARGS)
 
 # Random faults for minutes: ARGS="--seed 7 --seconds 300".
 storm: $(VENV)/dev.stamp

@@ -63,7 +63,6 @@ def _poll(topic: str) -> dict[str, Any]:
             {
                 "topicName": topic,
                 "lockDuration": 45_000,
-                "includeExtensionProperties": True,
                 "deserializeValues": False,
             }
         ],

@@ -24,12 +24,13 @@ def read(
     *,
     constant: Callable[[str], Any] | None = None,
     pairs: Callable[[list[tuple[str, Any]]], Any] | None = None,
+    number: Callable[[str], float] | None = None,
 ) -> Any:
     """Read JSON of at most DEEPEST levels. Raises ValueError, whatever is wrong; its text quotes nothing.
 
-    `constant` and `pairs` are the hooks of `json.loads` for NaN and its like, and for objects.
+    `constant`, `pairs` and `number` are the hooks of `json.loads` for NaN and its like, for objects and for numbers.
     """
-    value = read_flat(text, constant=constant, pairs=pairs)
+    value = read_flat(text, constant=constant, pairs=pairs, number=number)
     extent(value)
     return value
 
@@ -39,10 +40,11 @@ def read_flat(
     *,
     constant: Callable[[str], Any] | None = None,
     pairs: Callable[[list[tuple[str, Any]]], Any] | None = None,
+    number: Callable[[str], float] | None = None,
 ) -> Any:
     """Read JSON of which only parts at known places matter, so that its depth does not. Otherwise as `read`."""
     try:
-        return json.loads(text, parse_constant=constant, object_pairs_hook=pairs)
+        return json.loads(text, parse_constant=constant, object_pairs_hook=pairs, parse_float=number, parse_int=number)
     except json.JSONDecodeError as exc:
         raise ValueError(f"{exc.msg} at line {exc.lineno}, column {exc.colno}") from None
     except UnicodeDecodeError:

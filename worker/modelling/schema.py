@@ -1,5 +1,6 @@
 """JSON text and JSON Schema: what is wrong with a schema, and with an answer that has to fit one. Pure."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from worker.modelling import keywords
 
 MISTAKES_TOLD = 10
 LONGEST_MISTAKE = 300
+
+LONGEST_NUMBER = 300
+"""Digits; a Double has room for no larger number."""
 
 MOST_PARTS = 20_000
 """Of a schema. Those that people write have a hundredth of it."""
@@ -71,15 +75,21 @@ def _expense(schema: Mapping[str, Any]) -> str:
 def parse(text: str) -> Any:
     """Read an answer as JSON. Raises ValueError, whose text quotes nothing.
 
-    Refuses what Python reads and the engine's Jackson does not or reads otherwise: NaN, Infinity, a name said twice.
+    Refuses what Python reads and the engine's Jackson does not or reads otherwise: NaN, Infinity, a name said twice,
+    and numbers that nothing can compute with, such as 1e400.
     """
-    return foreign.read(text, constant=_no_constant, pairs=_no_twins)
+    return foreign.read(text, constant=_no_constant, pairs=_no_twins, number=_number)
 
 
 def unfenced(text: str) -> str:
-    """Take the one Markdown fence away that models like to put around JSON."""
-    match = re.fullmatch(r"\s*```(?:json)?[ \t]*\n(.*)\n[ \t]*```\s*", text, re.DOTALL)
-    return match[1] if match else text
+    """Take away what models like to put around JSON: their thinking, one Markdown fence, words before and after it."""
+    bare = re.sub(r"<think>.*?</think>", "", text.strip("\ufeff \t\r\n"), count=1, flags=re.DOTALL).strip()
+    if bare == text.strip():
+        bare = text  # as the model wrote it
+    if bare.lstrip().startswith(("{", "[")):
+        return bare
+    fenced = re.findall(r"^[ \t]*```[\w-]*[ \t]*\r?\n(.*?)\r?\n[ \t]*```[ \t]*\r?$", bare, re.DOTALL | re.MULTILINE)
+    return fenced[0].strip() if len(fenced) == 1 else bare
 
 
 def mistakes(value: Any, schema: Mapping[str, Any]) -> list[Mistake]:
@@ -129,6 +139,16 @@ def _references(part: Any) -> Iterator[str]:
     elif isinstance(part, list):
         for value in part:
             yield from _references(value)
+
+
+def _number(digits: str) -> float:
+    if len(digits) > LONGEST_NUMBER:
+        raise ValueError(f"a number has more than {LONGEST_NUMBER} digits")
+    if digits.lstrip("-").isdigit():
+        return int(digits)
+    if math.isinf(number := float(digits)):
+        raise ValueError("a number is too large to compute with")
+    return number
 
 
 def _no_constant(constant: str) -> None:

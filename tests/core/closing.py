@@ -83,6 +83,11 @@ class Closing:
         """Wait until holds that were let go of are no more: they live for a millisecond."""
         await asyncio.sleep(0.01)
 
+    async def resume(self, *, absent: bool = False) -> list[Receipt]:
+        """Go on with open orders."""
+        await self.rest()
+        return await self.eraser.resume(absent=absent)
+
     async def erase(
         self, instance: str, *, force: bool = False, results: bool = False, absent: bool = False
     ) -> Receipt:
@@ -166,6 +171,12 @@ class Closing:
             assert await self.core.threads.note(entry.hold, 1, response_id)
         await self.redis.delete(*await self.keys(f"{instance}:analyst}}:hold"))
         return key
+
+    async def land(self, instance: str, thread: Thread | None, *, scope: str = "") -> None:
+        """Have an exchange arrive in the transcript that a worker had in hand."""
+        key, task = ThreadKey("default", scope or instance, "analyst"), f"task-{next(self._tasks)}"
+        said = _exchange(key, task, instance, thread or Thread("", 1), None, None)
+        await self.transcript.record(said if thread else replace(said, thread_id=None, generation=None))
 
     # What is left
 

@@ -131,6 +131,22 @@ async def test_a_redis_that_goes_down_ends_the_order_for_now(closing: Closing, m
     assert (final.completed_at is not None, closing.provider.conversations) == (True, {})
 
 
+async def test_an_order_is_kept_before_anything_is_looked_for(
+    closing: Closing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await closing.ran("instance")
+
+    async def down() -> None:
+        raise StoreDown("a moment")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(closing.index, "threads", down)
+        with pytest.raises(StoreDown):
+            await closing.erase("instance")
+    [final] = await closing.resume()
+    assert (final.completed_at is not None, closing.provider.conversations) == (True, {})
+
+
 async def test_a_thread_that_was_made_since_we_looked_is_erased_as_well(closing: Closing) -> None:
     old = await closing.ran("instance")
     new = await closing.threads.create_thread({"scope": "instance"}, 2)
@@ -171,6 +187,22 @@ async def test_a_run_in_the_background_is_cancelled_with_its_thread(closing: Clo
     receipt = await closing.erase("instance")
     assert (receipt.completed_at is not None, await closing.keys()) == (True, [])
     assert closing.provider.script.named("cancel") == [("resp_run",)]
+
+
+async def test_two_who_carry_one_order_out_at_once_leave_nothing(closing: Closing) -> None:
+    thread = await closing.speak("instance", stored=True)
+    closing.finish("instance")
+    closing.provider.script.next("erase_thread", 5.0)
+    both = await asyncio.gather(closing.erase("instance"), closing.erase("instance"))
+    await closing.resume()
+
+    assert any("a turn runs" in step.why for receipt in both for step in receipt.open)
+    final = await closing.orders.receipt(both[0].id)
+    assert final is not None
+    assert (final.completed_at is not None, final.open, await closing.orders.open_orders()) == (True, (), [])
+    assert thread.id not in closing.provider.conversations
+    assert (closing.provider.responses, await closing.keys(), await closing.texts("instance")) == ({}, [], [])
+    assert set(closing.begin("instance").variables) == {"frame"}
 
 
 # Open orders

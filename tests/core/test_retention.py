@@ -119,6 +119,13 @@ async def test_who_is_in_no_history_counts_as_over_after_a_day(closing: Closing)
     assert thread.id not in closing.provider.conversations
 
 
+async def test_whom_nobody_can_read_among_the_missing_is_left_alone(closing: Closing) -> None:
+    await closing.redis.zadd("aw:default:missing", {"[": 0, '[["a"], null, null]': 0, '["a", null, null, 1]': 0})
+    await closing.sweep()
+    assert await closing.redis.zcard("aw:default:missing") == 3
+    assert await closing.orders.missing() == {}
+
+
 async def test_a_look_takes_nobody_for_over_who_is_in_no_history(closing: Closing) -> None:
     await closing.speak("instance")
     del closing.instances.processes["instance"]

@@ -92,9 +92,7 @@ async def test_a_record_waits_for_the_exchange_that_is_on_its_way(closing: Closi
     done = await closing.sweep(kind="remove")
 
     assert done.records == {}
-    assert done.delayed == [(closing.of("instance"), "the transcript does not have every exchange yet")] * len(
-        done.delayed
-    )
+    assert done.delayed == [(closing.of("instance"), "the transcript does not have every exchange yet")]
     assert await closing.texts("instance") == WORDS
 
 

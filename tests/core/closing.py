@@ -172,9 +172,9 @@ class Closing:
         await self.redis.delete(*await self.keys(f"{instance}:analyst}}:hold"))
         return key
 
-    async def land(self, instance: str, thread: Thread | None, *, scope: str = "") -> None:
+    async def land(self, instance: str, thread: Thread | None, *, scope: str = "", engine: str = "default") -> None:
         """Have an exchange arrive in the transcript that a worker had in hand."""
-        key, task = ThreadKey("default", scope or instance, "analyst"), f"task-{next(self._tasks)}"
+        key, task = ThreadKey(engine, scope or instance, "analyst"), f"task-{next(self._tasks)}"
         said = _exchange(key, task, instance, thread or Thread("", 1), None, None)
         await self.transcript.record(said if thread else replace(said, thread_id=None, generation=None))
 

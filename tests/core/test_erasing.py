@@ -139,6 +139,7 @@ async def test_orders_of_two_subjects_with_one_name_are_kept_apart(
         (replace(ORDER_7, tenants=frozenset([None])), replace(ORDER_7, tenants=frozenset([""]))),
         (replace(ORDER_7, tenants=frozenset(["a", "b"])), Subject("default", business_key="order 7\na")),
         (Subject("default", instance="order 7"), ORDER_7),
+        (Subject("default", instance="a"), Subject("default", instance="b")),
         (Subject("south", business_key="order 7"), ORDER_7),
     ],
 )

@@ -200,6 +200,19 @@ async def test_a_place_that_cannot_be_looked_into_is_open_and_the_others_go(
     assert closing.begin("instance").variables.keys() == {"frame"}
 
 
+async def test_what_only_the_transcript_knows_is_erased(closing: Closing) -> None:
+    first = await closing.speak("instance", stored=True)
+    await closing.redis.flushall()
+    second = await closing.speak("instance")
+    closing.finish("instance")
+    await closing.redis.flushall()
+    closing.begin("instance").variables.clear()
+    receipt = await closing.erase("instance")
+    assert (receipt.completed_at is not None, closing.provider.conversations) == (True, {})
+    assert closing.provider.responses == {}
+    assert first.id != second.id
+
+
 async def test_what_an_instance_said_on_a_thread_of_another_goes_and_the_thread_stays(closing: Closing) -> None:
     closing.begin("a", business_key="order 7")
     closing.begin("b", business_key="order 7")
@@ -251,6 +264,18 @@ async def test_what_nobody_can_read_goes_with_its_thread_as_does_what_a_newer_wo
     await closing.redis.set("aw:default:{:}:thread", "no name of ours")
     receipt = await closing.erase("instance")
     assert (receipt.completed_at is not None, await closing.keys()) == (True, ["aw:default:{:}:thread"])
+
+
+@pytest.mark.parametrize("by_key", [True, False])
+async def test_a_thread_of_one_task_that_the_transcript_lacks_is_found_by_who_bound_it(
+    closing: Closing, by_key: bool
+) -> None:
+    closing.begin("instance", business_key="order 7")
+    await closing.speak("instance")
+    await closing.speak("instance", scope=f"{TASK_SCOPE}task-1", recorded=False)
+    closing.instances.processes.clear()  # no history knows the instance any more
+    await closing.eraser.erase(Subject("default", business_key="order 7") if by_key else closing.of("instance"))
+    assert (closing.provider.conversations, await closing.keys()) == ({}, [])
 
 
 async def test_many_responses_are_noted_some_at_a_time(closing: Closing, monkeypatch: pytest.MonkeyPatch) -> None:

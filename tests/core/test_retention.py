@@ -10,6 +10,7 @@ from tests.core.closing import Closing
 from worker.domain.conversations import Subject
 from worker.domain.threads import TASK_SCOPE
 from worker.ending import retention
+from worker.ending.stores import now
 from worker.errors import ModelDown
 
 DAY = timedelta(days=1).total_seconds()
@@ -239,3 +240,17 @@ async def test_ends_are_noted_some_at_a_time(closing: Closing, monkeypatch: pyte
     closing.finish("instance")
     await closing.close()
     assert [each.is_active for each in await closing.sessions()] == [False] * 3
+
+
+async def test_two_engines_on_one_database_end_each_its_own(closing: Closing) -> None:
+    thread = await closing.threads.create_thread({}, 1)
+    for name in ("over", "runs"):
+        await closing.land(name, thread, engine="south")
+        closing.finish(name)
+    [over] = [each.id for each in await closing.sessions() if each.process_instance_id == "over"]
+    await closing.transcript.end([over], now())
+    await asyncio.sleep(1)
+    done = await closing.sweep(kind="remove")
+    assert (done.ended, done.threads, done.records, done.delayed) == ({}, [], {}, [])
+    assert sorted(each.is_active for each in await closing.sessions()) == [False, True]
+    assert thread.id in closing.provider.conversations

@@ -1,12 +1,18 @@
 """The core on fakes of its ports, in time that jumps."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
+from tests.core.closing import Closing
 from tests.core.rig import Core
-from tests.fakes.clock import JumpingLoop, wall_clock_of_the_loop
+from tests.fakes.clock import JumpingLoop, LoopsDatetime, wall_clock_of_the_loop
+from worker.transcript import SqlTranscriptWriter, open_database
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -21,3 +27,39 @@ async def core(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Core]:
     core = Core()
     yield core
     await core.end()
+
+
+class _Queue(SimpleQueue[Any]):
+    """What SQLite's driver hands to its thread; the loop's time stands still until that is done."""
+
+    def put_nowait(self, item: tuple[asyncio.Future[Any] | None, Callable[[], Any]]) -> None:
+        future, _ = item
+        if future is not None and isinstance(loop := future.get_loop(), JumpingLoop):
+            loop.waits_for(future)
+        super().put_nowait(item)
+
+
+@pytest.fixture(scope="session")
+def empty_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A record that nobody has written to; it is copied, as making its tables takes longer than any test."""
+    path = tmp_path_factory.mktemp("record") / "empty.db"
+
+    async def make() -> None:
+        async with open_database(f"sqlite:///{path}") as database:
+            await SqlTranscriptWriter(database).ping()
+
+    with asyncio.Runner() as runner:
+        runner.run(make())
+    return path
+
+
+@pytest.fixture
+async def closing(
+    core: Core, empty_record: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Closing]:
+    """What ends conversations, with a record in a file."""
+    monkeypatch.setattr("aiosqlite.core.SimpleQueue", _Queue)
+    monkeypatch.setattr("worker.ending.stores.datetime", LoopsDatetime)
+    shutil.copy(empty_record, tmp_path / "transcript.db")
+    async with open_database(f"sqlite:///{tmp_path}/transcript.db") as database:
+        yield Closing(core, database)

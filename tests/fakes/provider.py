@@ -1,6 +1,7 @@
 """A provider of conversations that says what a test tells it to, and keeps what was said as OpenAI does."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count, pairwise
@@ -30,9 +31,12 @@ class FakeProvider:
         self.conversations: dict[str, Conversation] = {}
         self.anchors: dict[str, Conversation] = {}
         self.runs: dict[str, tuple[str, Question]] = {}
+        self.queued: set[str] = set()
+        self.responses: dict[str, str | None] = {}
         self.erased: set[str] = set()
         self.answer: Callable[[Question], Answer] = lambda question: Answer(f"answer to {question.ref}")
         self._numbers = count(1)
+        self._anchors = count(1)
 
     @property
     def asked(self) -> list[tuple[str, Question]]:
@@ -43,7 +47,7 @@ class FakeProvider:
         if metadata.get("purpose") != PURPOSE:
             await self.script.reach("create_thread", metadata, said)
         if metadata.get("purpose") == PURPOSE:
-            anchor = f"conv_anchor_{len(self.anchors) + 1}"
+            anchor = f"conv_anchor_{next(self._anchors)}"
             self.anchors[anchor] = Conversation(dict(metadata))
             return anchor
         thread_id = f"conv_{next(self._numbers)}"
@@ -87,7 +91,9 @@ class FakeProvider:
 
     async def run_status(self, response_id: str) -> str | None:
         await self.script.reach("run_status", response_id)
-        return "in_progress" if response_id in self.runs else None
+        if response_id not in self.runs:
+            return None
+        return "queued" if response_id in self.queued else "in_progress"
 
     async def erase_thread(self, thread_id: str) -> int:
         await self.script.reach("erase_thread", thread_id)
@@ -97,7 +103,16 @@ class FakeProvider:
 
     async def erase_response(self, response_id: str) -> bool:
         await self.script.reach("erase_response", response_id)
-        return self.runs.pop(response_id, None) is not None
+        known = response_id in self.responses or response_id in self.runs
+        self.responses.pop(response_id, None)
+        self.runs.pop(response_id, None)
+        return known
+
+    async def conversation_of(self, response_id: str) -> str | None:
+        await self.script.reach("conversation_of", response_id)
+        if response_id not in self.responses:
+            raise ThreadGone("the response does not exist any more")
+        return self.responses[response_id]
 
     async def delete_thread(self, thread_id: str) -> None:
         await self.script.reach("delete_thread", thread_id)
@@ -105,6 +120,22 @@ class FakeProvider:
 
     async def ping(self) -> None:
         await self.script.reach("ping")
+
+    def store(self, thread_id: str | None) -> str:
+        """Keep a response that was given on this conversation; returns its id."""
+        response_id = f"resp_{next(self._numbers)}"
+        self.responses[response_id] = thread_id
+        return response_id
+
+    @contextmanager
+    def another_account(self) -> Iterator[None]:
+        """Show what another account has, which is nothing, until the block ends."""
+        hidden = self.conversations, self.anchors, self.responses
+        self.conversations, self.anchors, self.responses = {}, {}, {}
+        try:
+            yield
+        finally:
+            self.conversations, self.anchors, self.responses = hidden
 
     def _land(self, thread_id: str, question: Question) -> Answer:
         """Put question and answer on the thread together, as they appear at OpenAI."""

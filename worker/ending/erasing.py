@@ -14,7 +14,7 @@ from worker.domain.endings import Kept, Receipt, Status, Step, Store
 from worker.domain.threads import Hold
 from worker.ending.looking import CONVERSATION, LOOK, RESPONSE, Found, Search
 from worker.ending.stores import EndingPorts, cancel_runs, holding, now, runs, why
-from worker.errors import Permanent, StoreDown, ThreadUnseen
+from worker.errors import Permanent, ThreadUnseen
 from worker.ports.transcript import TranscriptWriter
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
@@ -134,9 +134,7 @@ class Eraser:
             try:
                 async with holding(self._ports.index, key) as hold:
                     await self._thread(order, mine, hold, kept)
-            except StoreDown:
-                raise
-            except Exception as exc:  # noqa: BLE001 - nor does a thread
+            except Exception as exc:  # noqa: BLE001 - nor does a thread; without Redis there is no noting either
                 reason = why(exc)
                 await order.note(*(s.kept(reason) for s in mine if s in order.receipt.open))
 

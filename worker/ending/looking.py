@@ -195,8 +195,8 @@ class Search:
             conversation = await self._ports.provider.conversation_of(response_id)
         except (ThreadGone, BadRequest):  # what the variable names is not there, whoever wrote it
             return
-        except Exception as exc:  # noqa: BLE001 - as above
-            found.failed.append(Step(Store.PROVIDER, RESPONSE + response_id, why=why(exc)))
+        except Exception as exc:  # noqa: BLE001 - as above; by its own name it would be one to erase, whosever it is
+            found.failed.append(Step(Store.PROVIDER, LOOK, why=f"{RESPONSE}{response_id}: {why(exc)}"))
             return
         if conversation in found.threads:
             found.responses[response_id] = conversation

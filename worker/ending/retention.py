@@ -215,7 +215,8 @@ class Retention:
                 yield old
             unnoted = {}
         if words_first:
-            async for old in self._past(until, unnoted, ended, Filter(anonymised=False)):
+            left = Filter(anonymised=False, thread_erased=False if self._policy.kind == "remove" else None)
+            async for old in self._past(until, unnoted, ended, left):
                 yield replace(old, words_only=True)
 
     async def _past(self, until: datetime, unnoted: Active, ended: Ends, wanted: Filter) -> AsyncIterator[Old]:

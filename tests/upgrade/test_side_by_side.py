@@ -52,13 +52,11 @@ async def test_instances_go_through_up_beside_and_back(kept: Rig, tmp_path: Path
         alone = [await kept.run(model) for _ in range(3)]
     async with before(kept, tmp_path / "again"):
         back = [await kept.run(model) for _ in range(3)]
-
-    asked = len(kept.questions())
-    assert asked == len(STEPS) * len([*first, *beside, *alone, *back])
-    async with bootstrap.connect(kept.build_settings()) as adapters:
-        assert adapters.conversations is not None
-        for instance in (*first, *beside, *alone, *back):
-            await wait_until_recorded(adapters, instance)
+        every = [*first, *beside, *alone, *back]
+        assert len(kept.questions()) == len(STEPS) * len(every)
+        async with bootstrap.connect(kept.build_settings()) as adapters:
+            for instance in every:
+                await wait_until_recorded(adapters, instance)
 
 
 async def wait_until_recorded(adapters: bootstrap.Adapters, instance: str) -> None:

@@ -35,7 +35,7 @@ from worker.transcript.tables import VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0003"
+NEWEST = "0004"
 """The version of the tables."""
 
 
@@ -173,6 +173,7 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
     for index in ("sessions_going_on", "sessions_with_threads", "sessions_engine"):
         place.sql(f"DROP INDEX {index}")
     place.sql("DROP TABLE anchors")
+    place.sql("DROP TABLE formats")
     place.sql("ALTER TABLE messages DROP COLUMN anchor")
     place.sql("ALTER TABLE sessions DROP COLUMN thread_erased_at")
     place.sql("ALTER TABLE sessions DROP COLUMN anonymised_at")

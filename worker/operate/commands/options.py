@@ -3,26 +3,15 @@
 import argparse
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING
 
 from worker import settings
+from worker.operate.commands.desk import Desk
 from worker.telemetry import logs
 
-if TYPE_CHECKING:  # the adapters behind it take a second, which --help need not pay
-    from worker.bootstrap import Adapters
-
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
-Work = Callable[["Desk", argparse.Namespace], Awaitable[int]]
+Work = Callable[[Desk, argparse.Namespace], Awaitable[int]]
 
 EXITS = "Exit codes: 0 done, 1 something cannot be reached, 2 not as it should be asked for, 3 some of it is left."
-
-
-class Desk:
-    """A command's settings and adapters."""
-
-    def __init__(self, chosen: settings.Settings, adapters: "Adapters") -> None:
-        self.settings = chosen
-        self.adapters = adapters
 
 
 def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:

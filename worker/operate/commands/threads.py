@@ -14,7 +14,7 @@ from worker.domain.endings import Kept, Receipt, Status
 from worker.ending import Eraser, Retention, Round, overdue, runs, sessions
 from worker.errors import EngineDown, Permanent
 from worker.operate.commands import tables
-from worker.operate.commands.options import Desk
+from worker.operate.commands.desk import Desk
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import export
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from worker.domain.conversations import EVERYTHING, Filter, Hit, every
 from worker.operate.commands import tables
-from worker.operate.commands.options import Desk
+from worker.operate.commands.desk import Desk
 from worker.operate.commands.threads import conversations
 
 PAGE = 200

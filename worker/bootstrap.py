@@ -32,7 +32,7 @@ from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.ports.turn import Provider, Topics
 from worker.providers import OpenAIProvider
 from worker.redis import RedisAnchors, RedisFormat, RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
-from worker.settings import Settings
+from worker.settings import Settings, misspelt
 from worker.telemetry.logs import Event, trace
 from worker.turn.recorder import Recorder
 from worker.turn.request import Ground, Rules
@@ -169,6 +169,8 @@ async def run(settings: Settings) -> bool:
 
     False after an error that nobody foresaw. Its text may quote a message, so that only its kind and place are shown.
     """
+    for name, meant in misspelt().items():
+        log.warning(Event.SETTING_UNKNOWN, name=name, did_you_mean=meant)
     specs = assistants.load(settings.assistants_dir)
     stopping, hurry = asyncio.Event(), asyncio.Event()
     _on_signals(stopping, hurry)

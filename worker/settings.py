@@ -1,9 +1,11 @@
 """Every setting: read once at the edge, checked as a whole, frozen."""
 
+import os
 import re
 import ssl
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -11,7 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from worker.errors import Permanent
 
@@ -397,9 +399,11 @@ def _mistake_in_redis_address(url: str) -> str | None:
         return f"must look like {form.example}; special characters of the password as %xx"
     if any(int(port) > MAX_PORT for port in re.findall(r":(\d+)", parts["hosts"] or "")):
         return f"must name ports up to {MAX_PORT}"
-    options = {name for name, _ in parse_qsl(parts["options"] or "", keep_blank_values=True)}
-    if not options <= form.options:
+    options = parse_qsl(parts["options"] or "", keep_blank_values=True)
+    if not {name for name, _ in options} <= form.options:
         return f"must have no options after ? but {', '.join(sorted(form.options))}"
+    if not all(re.fullmatch(r"[0-9]{1,5}", value) for name, value in options if name == "db"):
+        return "must name the database by its number, such as ?db=0"
     return None
 
 
@@ -423,6 +427,22 @@ def read() -> Settings:
         raise Permanent(".env: must be UTF-8 text") from None
     except OSError as exc:
         raise Permanent(f".env: cannot be read: {exc.strerror}") from exc
+
+
+NEAR = 0.88
+"""Share of letters from which on a name is taken for one of ours: ENGINE_ULR is, APP_PORT of another program is not."""
+
+
+def misspelt() -> dict[str, str]:
+    """Return names that are set and are none of ours, but nearly: each with the name that is probably meant.
+
+    They are no mistake that could stop a start, as the environment and `.env` are shared with other programs. To be
+    asked after `read`, which says what is wrong with a `.env` that cannot be read.
+    """
+    ours = Settings.model_fields.keys()
+    given = {name.lower() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
+    near = {name: get_close_matches(name, ours, n=1, cutoff=NEAR) for name in sorted(given - ours)}
+    return {name.upper(): names[0].upper() for name, names in near.items() if names}
 
 
 def explain(error: ValidationError) -> list[str]:

@@ -59,6 +59,8 @@ def test_roles_and_limits_come_from_the_setting() -> None:
         '{"secret-0123456789abcdef": {"role": "viewer", "tenants": [1]}}',
         '{"secret-0123456789abcdef": {"role": "viewer", "instances": [null]}}',
         '{"secret-0123456789abcdef": {"role": ["viewer"]}}',
+        '{"secret-0123456789abcdef": "viewer", "secret-0123456789abcdef": "operator"}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "role": "operator"}}',
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_without_its_tokens(setting: str) -> None:

@@ -92,6 +92,14 @@ async def test_where_all_is_fine_it_says_so_and_leaves_with_zero(rig: Rig, capsy
     assert "2 for assistants, each with all that it needs" in printed
 
 
+async def test_a_setting_whose_name_is_misspelt_is_named(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENGINE_ULR", "http://somewhere/engine-rest")
+
+    found = row(await seen(rig), "settings", "ENGINE_ULR")
+    assert found.level is Level.WARNING
+    assert "ENGINE_URL is meant" in found.advice
+
+
 async def test_it_changes_nothing_anywhere(rig: Rig) -> None:
     model = await rig.deploy(rig.step("frame"))
     instance = await rig.rest.start(model)

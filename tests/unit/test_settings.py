@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from worker.errors import Permanent
-from worker.settings import Settings, explain, read
+from worker.settings import Settings, explain, misspelt, read
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
@@ -357,6 +357,8 @@ def test_what_is_no_address_of_redis_is_refused(env: Any, url: str) -> None:
         ("redis+cluster://a?db=1", "must have no options after ? but client_name, ssl_certfile, "),
         ("rediss://a?ssl_cert_reqs=none", "must have no options after ? but client_name, db, "),
         ("rediss://a?ssl_check_hostname=false", "must have no options after ? but client_name, db, "),
+        ("redis://a?db=abc", "must name the database by its number, such as ?db=0"),
+        ("unix:///run/redis.sock?db=", "must name the database by its number, such as ?db=0"),
         ("redis://a?socket_timeout=60", "must have no options after ? but client_name, db, "),
     ],
 )
@@ -405,3 +407,20 @@ def test_a_ca_file_must_hold_certificates(env: Any, empty_place: Path, name: str
 def test_an_env_file_in_another_encoding_is_named(empty_place: Path) -> None:
     (empty_place / ".env").write_bytes("ENGINE_PASSWORD=schlüssel\n".encode("latin-1"))
     assert mistakes() == [".env: must be UTF-8 text"]
+
+
+def test_a_name_that_is_nearly_ours_is_named_with_the_one_that_is_meant(env: Any, empty_place: Path) -> None:
+    env(ENGINE_ULR="http://somewhere/engine-rest", api_token="{}", APP_PORT="80", LOG_LEVEL="INFO", PATH_INFO="/")
+    (empty_place / ".env").write_text("MAX_TASK=5\nTENANTS=a\nSOMETHING_ELSE=1\n")
+
+    assert read().max_tasks == 20
+    near = misspelt()
+    assert near["ENGINE_ULR"] == "ENGINE_URL"
+    assert near["API_TOKEN"] == "API_TOKENS"
+    assert near["MAX_TASK"] == "MAX_TASKS"
+    assert not near.keys() & {"APP_PORT", "LOG_LEVEL", "PATH_INFO", "TENANTS", "SOMETHING_ELSE"}
+
+
+def test_no_setting_is_taken_for_another(env: Any) -> None:
+    env(**{name.upper(): "1" for name in Settings.model_fields})
+    assert not misspelt().keys() & {name.upper() for name in Settings.model_fields}

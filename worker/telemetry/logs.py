@@ -16,6 +16,7 @@ class Event(StrEnum):
     STOPPING = "worker_stopping"
     STOPPED = "worker_stopped"
     WORKER_CRASHED = "worker_crashed"
+    SETTING_UNKNOWN = "setting_unknown"
     TOPICS = "topics_found"
     TOPIC_NOT_SERVED = "topic_not_served"
     POLL_FAILED = "poll_failed"

@@ -7,7 +7,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from worker import bootstrap
-from worker.operate.doctor import deployed, engine, neighbour, provider, redis, report, specs, transcript
+from worker.operate.doctor import deployed, engine, environment, neighbour, provider, redis, report, specs, transcript
 from worker.operate.doctor.checks import Check, Contact, Finding, Level, merged
 from worker.redis import Inspection
 from worker.settings import Settings
@@ -41,6 +41,7 @@ async def findings(settings: Settings) -> list[Finding]:
             return about_specs
 
         checks = [
+            *environment.checks(),
             *engine.checks(adapters.engine, to_engine, settings),
             *redis.checks(inspection, adapters.threads, to_redis, settings),
             *provider.checks(adapters.provider, adapters.account, to_provider, known, settings),

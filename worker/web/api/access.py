@@ -53,7 +53,7 @@ class Access:
         if not setting.strip():
             return cls()
         try:
-            tokens = foreign.read(setting)
+            tokens = foreign.read(setting, pairs=_without_twins)
         except ValueError:
             raise Permanent(_FORM) from None  # the cause quotes the tokens
         if not isinstance(tokens, dict) or not tokens:
@@ -100,6 +100,14 @@ def _grant(token: str, rights: Any) -> Grant:
     if instances is not None and None in instances:
         raise Permanent("API_TOKENS: instances must be a list of ids")
     return Grant(_digest(token), role, Limits(tenants, instances))  # type: ignore[arg-type] # no None, as just checked
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Of a name that stands twice the last one would count: a viewer's token could turn into an operator's unseen.
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        raise Permanent("API_TOKENS: a token or a name in its rights stands there twice; keep one of them")
+    return read
 
 
 def _names(rights: Mapping[str, Any], name: str) -> frozenset[str | None] | None:

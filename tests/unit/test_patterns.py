@@ -175,6 +175,11 @@ def test_what_is_too_long_or_too_deep_to_be_built_is_none(pattern: str) -> None:
     assert patterns.flaw(pattern) in (f"it has more than {patterns.LONGEST} characters", "it is nested too deep")
 
 
+def test_a_pattern_that_a_later_python_may_read_otherwise_is_one_without_a_word() -> None:
+    assert not patterns.flaw("[[a]")  # warnings are errors in these tests
+    assert patterns.is_in("[[a]", "[", 5)
+
+
 @given(st.text(st.sampled_from("()[]{}?*+|\\^$ab1,<=!:P-"), max_size=30), TEXTS)
 def test_any_text_is_a_pattern_or_said_to_be_none(pattern: str, text: str) -> None:
     if not patterns.flaw(pattern):

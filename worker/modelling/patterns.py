@@ -9,6 +9,8 @@ that is for ASCII alone, and capitals of the dotless i.
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import regex
@@ -43,7 +45,8 @@ def flaw(pattern: str) -> str:
     if len(pattern) > LONGEST:
         return f"it has more than {LONGEST} characters"
     try:
-        re.compile(pattern)
+        with _without_hints():
+            re.compile(pattern)
         if written_out(pattern) > LARGEST:
             return f"its counts multiply to more than {LARGEST:,} characters"
         _compiled(pattern)
@@ -83,10 +86,17 @@ def is_in(pattern: str, text: str, seconds: float) -> bool:
         raise TooSlow from exc
 
 
+@contextmanager
+def _without_hints() -> Iterator[None]:
+    """Leave out what Python says of patterns that may mean something else in a later version, such as `[[a]`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
 @lru_cache(maxsize=128)
 def _compiled(pattern: str) -> "regex.Pattern[str]":
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # what may mean something else in a later Python
+    with _without_hints():
         flags = re.compile(pattern).flags
         is_ascii = bool(flags & re.ASCII) or re.search(r"\(\?[a-zA-Z]*a", pattern) is not None
         return regex.compile(_translated(pattern, is_ascii=is_ascii), regex.V0, cache_pattern=False)

@@ -123,7 +123,11 @@ async def test_redis_away_stops_nothing_for_good(desk: Desk) -> None:
     async with desk.recorder:
         await desk.answer("t")
         desk.core.redis.trouble.extend([StoreDown("away")] * 4)
-        await desk.core.until(lambda: desk.transcript.rows)
+        with capture_logs() as lines:
+            await desk.core.until(lambda: desk.transcript.rows)
+
+    [down] = [line for line in lines if line["event"] == "transcript_down"]
+    assert down["reason"] == "what is to be written cannot be read: away"
 
 
 async def test_an_error_that_nobody_foresaw_ends_no_recording(desk: Desk) -> None:

@@ -103,8 +103,11 @@ class Recorder:
             while pending := deque(await self._outbox.claim(AT_ONCE)):
                 await self._record_all(pending)
             metrics.UNRECORDED.set(await self._outbox.backlog())
-        except (TranscriptDown, StoreDown) as exc:
-            self._tell_down(exc)
+        except TranscriptDown as exc:
+            self._tell_down(str(exc))
+            return False
+        except StoreDown as exc:
+            self._tell_down(f"what is to be written cannot be read: {exc}")
             return False
         if self._state == "down":
             log.info(Event.TRANSCRIPT_UP)
@@ -143,7 +146,7 @@ class Recorder:
             await self._outbox.postpone(pending, NEWER_FOR)
 
     async def _write(self, exchange: Exchange) -> bool:
-        """TurnFacts one; False if it will not be taken, which concerns no other."""
+        """Record one; False if it will not be taken, which concerns no other."""
         try:
             await self._transcript.record(exchange)
         except TranscriptDown:
@@ -156,8 +159,8 @@ class Recorder:
         metrics.EXCHANGES.labels("recorded").inc()
         return True
 
-    def _tell_down(self, exc: Exception) -> None:
+    def _tell_down(self, reason: str) -> None:
         metrics.EXCHANGES.labels("delayed").inc()
         if self._state != "down":
             self._state = "down"
-            log.warning(Event.TRANSCRIPT_DOWN, reason=str(exc))
+            log.warning(Event.TRANSCRIPT_DOWN, reason=reason)

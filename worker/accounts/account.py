@@ -7,7 +7,7 @@ follows from the 404.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -56,7 +56,8 @@ class Account:
         """Return the anchor of this account: of those in use the first that the key reads, or else a new one."""
         async with self._finding:
             if self._current is None:
-                self._current = await self._find() or await self._make()
+                known = await self.known()
+                self._current = await self._find(known) or await self._make([each.id for each in known])
             return self._current
 
     async def known(self, *, whole: bool = False) -> list[Anchor]:
@@ -142,16 +143,15 @@ class Account:
             await self._second.note(noted)
         return left
 
-    async def _find(self) -> str | None:
-        for anchor in await self.known():
+    async def _find(self, known: Sequence[Anchor]) -> str | None:
+        for anchor in known:
             # One that was left vouches for nothing any more: its account gets another if it is used again.
             if anchor.id != BEFORE and not anchor.left and await self._reads(anchor.id):
                 return anchor.id
         return None
 
-    async def _make(self) -> str:
+    async def _make(self, unreadable: list[str]) -> str:
         """Make an anchor, unless another worker was faster with one that this key reads too."""
-        unreadable = [each.id for each in await self.known()]
         metadata = {"made_by": "assistant-worker", "purpose": PURPOSE, "engine": self._engine[:512]}
         own = Anchor(await self._source.create_thread(metadata), datetime.now(UTC))
         try:

@@ -20,7 +20,7 @@ WorkerError
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
 │   └── ThreadLocked        the provider works on this conversation already
 ├── Permanent               a person has to change something
-│   ├── BadDefinition            the BPMN model asks for something that cannot be
+│   ├── BadDefinition       the BPMN model asks for something that cannot be
 │   ├── ReadRefused         the engine refuses what one task needs to read, though its probe succeeds: a right, a limit
 │   ├── UnknownAssistant    no spec of this name and version here
 │   ├── BadRequest          the provider will never accept this call: model, parameter, context length

@@ -18,39 +18,39 @@ class AnchoredProvider:
     ThreadGone from here is safe to act on. Raises AnotherAccount and ThreadUnseen beside what the port raises.
     """
 
-    def __init__(self, model: Provider, account: Account) -> None:
-        self._model = model
+    def __init__(self, provider: Provider, account: Account) -> None:
+        self._provider = provider
         self._account = account
 
     @property
     def refuses_overlap(self) -> bool:
         """See `ports.turn.Provider.refuses_overlap`."""
-        return self._model.refuses_overlap
+        return self._provider.refuses_overlap
 
     async def create_thread(self, metadata: Mapping[str, str], generation: int, said: Sequence[Said] = ()) -> Thread:
         """Create a conversation in the account that the key sees."""
         anchor = await self._account.current()
-        return Thread(await self._model.create_thread(metadata, said), generation, anchor)
+        return Thread(await self._provider.create_thread(metadata, said), generation, anchor)
 
     async def metadata(self, thread: Thread) -> Mapping[str, str]:
         """What `create_thread` was given, of a thread that a process variable names."""
         async with self._checked(thread, nowhere=True):
-            return await self._model.metadata(thread.id)
+            return await self._provider.metadata(thread.id)
 
     async def look(self, thread: Thread, ref: str, *, deep: bool = False) -> Answer | None:
         """See `ports.turn.Provider.look`."""
         async with self._checked(thread):
-            return await self._model.look(thread.id, ref, deep=deep)
+            return await self._provider.look(thread.id, ref, deep=deep)
 
     async def ask(self, thread: Thread, question: Question, assistant: Assistant) -> Answer:
         """See `ports.turn.Provider.ask`."""
         async with self._checked(thread):
-            return await self._model.ask(thread.id, question, assistant)
+            return await self._provider.ask(thread.id, question, assistant)
 
     async def start(self, thread: Thread, question: Question, assistant: Assistant) -> str:
         """See `ports.turn.Provider.start`."""
         async with self._checked(thread):
-            return await self._model.start(thread.id, question, assistant)
+            return await self._provider.start(thread.id, question, assistant)
 
     async def ping(self) -> None:
         """Return if the key is accepted, and is of the account that was used until now."""
@@ -58,15 +58,15 @@ class AnchoredProvider:
 
     async def follow(self, response_id: str, within: timedelta) -> Answer | None:
         """See `ports.turn.Provider.follow`. What another account runs is not known: the thread is looked at."""
-        return await self._model.follow(response_id, within)
+        return await self._provider.follow(response_id, within)
 
     async def cancel(self, response_id: str) -> None:
         """See `ports.turn.Provider.cancel`."""
-        await self._model.cancel(response_id)
+        await self._provider.cancel(response_id)
 
     async def discard(self, thread: Thread, *, seeded: bool) -> None:
         """Delete a conversation that was just made, with what it was told."""
-        await (self._model.erase_thread(thread.id) if seeded else self._model.delete_thread(thread.id))
+        await (self._provider.erase_thread(thread.id) if seeded else self._provider.delete_thread(thread.id))
 
     async def seen(self, thread: Thread) -> Thread:
         """Say of a thread that the provider has just shown which account it is in. Never raises."""

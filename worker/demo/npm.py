@@ -35,8 +35,8 @@ class Package:
 def pack(package: Package, directory: Path) -> Path:
     """Have npm download the package's archive into the directory, and tell where it is.
 
-    Nothing of the package is run, and what it depends on is not fetched. PackageError: npm cannot, or what it brought
-    has another checksum.
+    Nothing of the package is run, and what it depends on is not fetched. PackageError: npm cannot. What it
+    brought is for `verify` to look at.
     """
     # A cache of its own: the one in the home may not be writable, or belong to root after a sudo.
     options = ["--ignore-scripts", "--cache", str(directory / "npm"), "--pack-destination", str(directory)]

@@ -1,4 +1,4 @@
-"""What the end of conversations needs from ports, and what both ways to it share."""
+"""What the end of conversations needs from outside, and what both ways to it share."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress

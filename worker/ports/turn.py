@@ -227,7 +227,7 @@ class Provider(Protocol):
 
     Every method may raise ModelDown, ProviderPaused, ModelUnknown, and all but `ping` TurnedAway; those with a thread
     also ThreadGone, only after a positive answer that this thread does not exist, for this key at least: turns go
-    through `anchored.AnchoredProvider`.
+    through `accounts.anchored.AnchoredProvider`.
     """
 
     refuses_overlap: bool

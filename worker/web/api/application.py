@@ -12,7 +12,7 @@ from worker.web.api.access import Access
 from worker.web.api.gate import Gate, Rate
 from worker.web.api.routes import reading
 
-TITLE = "TranscriptReader of the assistant worker"
+TITLE = "Conversations of the assistant worker"
 VERSION = "1"
 
 

@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 
+from tests.faults.nursery import Nursery
 from tests.rest import EngineRest, connect
 from worker.demo.engine import Engine
 from worker.demo.servers import Valkey
@@ -21,6 +22,13 @@ def engine() -> Iterator[Engine]:
     """A real Operaton, or Camunda 7 where TEST_ENGINE says so; a test that stops an engine starts one of its own."""
     with Engine("camunda" if os.environ.get("TEST_ENGINE") == "camunda" else "operaton") as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Where workers come from that start in a moment."""
+    with Nursery() as nursery:
+        yield nursery
 
 
 @pytest.fixture(scope="session")

@@ -91,3 +91,13 @@ def wall_clock_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
             return real()
 
     monkeypatch.setattr(time, "time", now)
+
+
+class Clock:
+    """Monotonic time that passes when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now

@@ -1,6 +1,6 @@
 """The world of a fault test."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,6 @@ from tests.faults.world import World, databases, open_world
 from tests.rest import EngineRest
 from worker.demo.processes import running
 from worker.demo.servers import Valkey
-
-
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """Where workers come from."""
-    with Nursery() as nursery:
-        yield nursery
 
 
 @pytest.fixture

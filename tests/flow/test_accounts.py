@@ -55,6 +55,18 @@ async def forget_anchors(rig: Rig) -> None:
             await database._database.write(lambda connection, said=statement: connection.exec_driver_sql(said))
 
 
+async def of_before(kept: Rig) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Two instances with their threads, from before accounts were noted; the second thread is gone at the provider."""
+    model = await two_steps(kept)
+    worker = await kept.start_worker()
+    instance, thread = await ran(kept, model)
+    gone, gone_thread = await ran(kept, model)
+    await worker.stop()
+    kept.provider.forget(gone_thread)
+    await forget_anchors(kept)
+    return (instance, thread), (gone, gone_thread)
+
+
 # By order
 
 
@@ -136,13 +148,7 @@ async def test_a_person_may_say_that_what_cannot_be_seen_is_gone(kept: Rig) -> N
 
 
 async def test_a_thread_of_before_is_erased_when_it_is_seen_and_only_then(kept: Rig) -> None:
-    model = await two_steps(kept)
-    worker = await kept.start_worker()
-    instance, thread = await ran(kept, model)
-    gone, gone_thread = await ran(kept, model)
-    await worker.stop()
-    kept.provider.forget(gone_thread)
-    await forget_anchors(kept)
+    (instance, thread), (gone, gone_thread) = await of_before(kept)
     async with hands(kept, **other_key()) as hand:
         assert step_of(await hand.erase(instance), thread).status is Status.OPEN
     async with hands(kept) as hand:
@@ -180,13 +186,7 @@ async def test_retention_with_another_key_removes_nothing_and_goes_on_with_the_r
 
 
 async def test_retention_ends_threads_of_before_that_it_sees(kept: Rig) -> None:
-    model = await two_steps(kept)
-    worker = await kept.start_worker()
-    _, thread = await ran(kept, model)
-    _, gone = await ran(kept, model)
-    await worker.stop()
-    kept.provider.forget(gone)
-    await forget_anchors(kept)
+    (_, thread), (_, gone) = await of_before(kept)
     async with hands(kept) as hand:
         done = await hand.retention.sweep()
         assert [name for _, name in done.threads] == [thread]

@@ -22,6 +22,18 @@ async def healthy(rig: Rig, model: Model, **variables: Any) -> None:
     await asyncio.gather(*(rig.rest.wait_for_end(each, 60) for each in instances))
 
 
+async def incident_of(rig: Rig, schema: dict[str, Any]) -> dict[str, Any]:
+    """What a task with this schema ends in, beside a healthy one that finishes."""
+    model = await rig.deploy(rig.step("poisoned", data_input="-", data_output_schema=json.dumps(schema)))
+    await rig.start_worker()
+    instance = await rig.rest.start(model)
+    await healthy(rig, await rig.deploy(rig.step("one", data_input="-")))
+    await rig.until_failed(instance, 60)
+
+    [incident] = await rig.rest.incidents(instance)
+    return incident
+
+
 async def test_a_definition_of_a_thousand_elements_within_each_other_is_named_and_stops_nothing(rig: Rig) -> None:
     inside = line(element(rig.step("deep", topic=unique("deep"))))
     for number in range(1000):
@@ -84,13 +96,7 @@ async def test_a_schema_that_would_be_applied_for_years_is_an_incident_that_keep
 async def test_a_schema_that_costs_too_much_whatever_is_answered_is_known_before_anything_is_asked(rig: Rig) -> None:
     schema = applied_again_and_again()
     schema |= schema["properties"]["x"]
-    model = await rig.deploy(rig.step("poisoned", data_input="-", data_output_schema=json.dumps(schema)))
-    await rig.start_worker()
-    instance = await rig.rest.start(model)
-    await healthy(rig, await rig.deploy(rig.step("one", data_input="-")))
-    await rig.until_failed(instance, 60)
-
-    [incident] = await rig.rest.incidents(instance)
+    incident = await incident_of(rig, schema)
     assert (
         "property data.output.schema is no usable JSON Schema: it takes too many steps" in incident["incidentMessage"]
     )
@@ -100,13 +106,7 @@ async def test_a_schema_that_costs_too_much_whatever_is_answered_is_known_before
 @pytest.mark.parametrize("pattern", ["a{200000000}", "(a{2000}){2000}"])
 async def test_a_pattern_that_comes_to_a_huge_one_is_known_before_it_is_built(rig: Rig, pattern: str) -> None:
     schema = {"type": "object", "properties": {"a": {"pattern": pattern}}}
-    model = await rig.deploy(rig.step("poisoned", data_input="-", data_output_schema=json.dumps(schema)))
-    await rig.start_worker()
-    instance = await rig.rest.start(model)
-    await healthy(rig, await rig.deploy(rig.step("one", data_input="-")))
-    await rig.until_failed(instance, 60)
-
-    [incident] = await rig.rest.incidents(instance)
+    incident = await incident_of(rig, schema)
     assert "its counts multiply to more than" in incident["incidentMessage"]
 
 

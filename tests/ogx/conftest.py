@@ -36,13 +36,6 @@ def ogx(aimock: Aimock) -> Iterator[Ogx]:
         yield ogx
 
 
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """Where workers come from."""
-    with Nursery() as nursery:
-        yield nursery
-
-
 @pytest.fixture
 async def world(
     engine_rest: EngineRest, nursery: Nursery, valkey: Valkey, ogx: Ogx, tmp_path: Path

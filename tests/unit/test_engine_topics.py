@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from tests.fakes.clock import Clock
 from worker.domain.tasks import Activity, Definition, Task, Topic
 from worker.engine import Discovery, FixedTopics, topics
 from worker.engine.topics import Usage, relevant, survey
@@ -79,16 +80,6 @@ class Deployments:
         properties = {True: {"service.type": "assistant"}, False: {"service.type": "mail"}}
         activities = {topic: Activity(topic, "", topic, properties=properties[ours]) for topic, ours in said.items()}
         return Definition(definition_id, activities)
-
-
-class Clock:
-    """Monotonic time that passes when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

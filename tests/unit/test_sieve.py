@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from tests.fakes.clock import Clock
 from worker.domain.tasks import LeftOut, Task, Topic
 from worker.errors import EngineDenied, EngineDown, Refused, WorkerError
 from worker.loop import sieve as module
@@ -79,16 +80,6 @@ class GivenTopics:
 
     async def definitions(self, topic: str) -> tuple[str, ...]:
         return tuple(self.known.get(topic, ()))
-
-
-class Clock:
-    """Monotonic time that passes when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class World:

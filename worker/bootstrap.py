@@ -32,6 +32,7 @@ from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.ports.turn import Provider, Topics
 from worker.providers import OpenAIProvider
 from worker.redis import RedisAnchors, RedisFormat, RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
+from worker.runtime import background
 from worker.settings import Settings, misspelt
 from worker.telemetry.logs import Event, trace
 from worker.turn.recorder import Recorder
@@ -242,8 +243,8 @@ async def work(
             "loop lag": health.measure_lag(),
             "format": adapters.formats.watch(partial(dependencies.down, "format")),
         }
-        for name, work in beside.items():
-            stack.callback(asyncio.create_task(work, name=name).cancel)
+        for name, watching in beside.items():
+            await stack.enter_async_context(background.running(watching, name))
         log.info(
             Event.STARTED,
             engine=settings.engine_url,

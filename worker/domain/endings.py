@@ -52,17 +52,17 @@ class Step:
         """What tells it from other steps."""
         return self.store, self.what
 
-    def removed(self, count: int, at: datetime, why: str = "") -> "Step":
+    def removed(self, count: int, at: datetime) -> "Step":
         """Say that it is done."""
-        return replace(self, status=Status.REMOVED, count=self.count + count, at=at, why=why)
+        return replace(self, status=Status.REMOVED, count=self.count + count, at=at, why="")
 
     def accepted(self, at: datetime) -> "Step":
         """Say that a person takes it for gone."""
         return replace(self, status=Status.ACCEPTED, at=at, why="not seen with this key; said to be gone by a person")
 
-    def kept(self, why: str, status: Status = Status.OPEN) -> "Step":
+    def kept(self, why: str) -> "Step":
         """Say what keeps it."""
-        return replace(self, status=status, why=why)
+        return replace(self, status=Status.OPEN, why=why)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,9 +114,7 @@ class RestEngine:
         body: dict[str, Any] = {"variables": wire.variables(variables)}
         if local:
             body["localVariables"] = wire.variables(local)
-        reply = await self._tell(task_id, "complete", body, limits=COMPLETION)
-        if not reply.done:
-            raise await self._why_not(task_id, reply)
+        await self._conclude(task_id, "complete", body, limits=COMPLETION)
 
     async def was_completed(self, task_id: str) -> bool:
         """See `ports.turn.Engine.was_completed`. Engines with a history level below `full` do not remember."""
@@ -135,9 +133,7 @@ class RestEngine:
             "retries": retries,
             "retryTimeout": wire.milliseconds(delay if retries else timedelta(0)),
         }
-        reply = await self._tell(task_id, "failure", body)
-        if not reply.done:
-            raise await self._why_not(task_id, reply)
+        await self._conclude(task_id, "failure", body)
 
     async def bpmn_error(self, task_id: str, code: str, message: str, variables: Mapping[str, Variable]) -> None:
         """See `ports.turn.Engine.bpmn_error`. Raises what `complete` raises."""
@@ -146,9 +142,7 @@ class RestEngine:
             "errorMessage": message[: wire.LONGEST_MESSAGE],
             "variables": wire.variables(variables),
         }
-        reply = await self._tell(task_id, "bpmnError", body, limits=COMPLETION)
-        if not reply.done:
-            raise await self._why_not(task_id, reply)
+        await self._conclude(task_id, "bpmnError", body, limits=COMPLETION)
 
     async def unlock(self, task_id: str) -> None:
         """See `ports.turn.Engine.unlock`. Raises TaskLost when the task is gone."""
@@ -222,6 +216,14 @@ class RestEngine:
     async def info(self) -> info.EngineInfo:
         """Return version, clock and rights, for people."""
         return await info.examine(self._transport)
+
+    async def _conclude(
+        self, task_id: str, verb: str, body: dict[str, Any], limits: aiohttp.ClientTimeout = ORDINARY
+    ) -> None:
+        """Tell what ends our work on a task; raises why the engine does not take it."""
+        reply = await self._tell(task_id, verb, body, limits)
+        if not reply.done:
+            raise await self._why_not(task_id, reply)
 
     async def _tell(
         self, task_id: str, verb: str, body: dict[str, Any], limits: aiohttp.ClientTimeout = ORDINARY

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from worker.domain import meta
-from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE, Activity, Task, Variable
+from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, THREAD_VARIABLE, Activity, Task, Variable
 from worker.domain.threads import BYTES_PER_TOKEN, Thread
 from worker.errors import BadDefinition
 from worker.modelling.properties import TaskProperties
@@ -13,7 +13,7 @@ from worker.modelling.rendering import TooLarge, is_text_file, section, size
 from worker.ports.turn import Engine
 from worker.runtime.beside import beside_if
 
-ENGINES_OWN = frozenset({"loopCounter", "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
+ENGINES_OWN = frozenset({LOOP_COUNTER, "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
 
 
 ODD_ENCODINGS = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7"})

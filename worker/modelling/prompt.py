@@ -25,7 +25,7 @@ def text(
     body = prompt_parameter(task, activity) or activity.documentation.strip()
     if not body:
         raise BadDefinition("the task says nothing to ask: fill in its documentation, or the input parameter prompt")
-    sections = [f"# {one_line(activity.name) or task.activity_id}", body]
+    sections = [f"# {activity.title or task.activity_id}", body]
     if (asked := sum(map(size, sections))) > room:
         raise no_room("what the task asks, its documentation or its input parameter prompt,", asked, room)
     if inputs.shown or inputs.left_out:

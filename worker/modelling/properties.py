@@ -160,7 +160,7 @@ def _check(wanted: TaskProperties, activity: Activity) -> None:
         )
     if wanted.output_type not in {None, "Json"} and wanted.fields:
         raise BadDefinition(f"property data.output.fields needs data.output.type Json; it is {wanted.output_type!r}")
-    taken = {wanted.output, f"{wanted.output}_meta"} & set(wanted.fields)
+    taken = {wanted.output, wanted.output + META_SUFFIX} & set(wanted.fields)
     if taken:
         raise BadDefinition(f"property data.output.fields: {min(taken)} is the name of the result itself; take another")
     if activity.loops > 1 and not wanted.local:

@@ -47,11 +47,14 @@ def flaw(schema: Any) -> str:
     try:
         if foreign.extent(schema, MOST_PARTS) > MOST_PARTS:
             return f"it has more than {MOST_PARTS} parts"
-        return _misuse(schema) or _expense(schema)
+        if wrong := _misuse(schema):
+            return wrong
+        _apply_to_smallest(schema)
     except (foreign.TooDeep, RecursionError):
         return "it is nested too deep"
     except (Unusable, keywords.TooExpensive) as exc:
         return str(exc)
+    return ""
 
 
 def _misuse(schema: Mapping[str, Any]) -> str:
@@ -64,12 +67,11 @@ def _misuse(schema: Mapping[str, Any]) -> str:
     return f"it refers to {outside!r}, and only parts of its own (#/…) can be referred to" if outside else ""
 
 
-def _expense(schema: Mapping[str, Any]) -> str:
+def _apply_to_smallest(schema: Mapping[str, Any]) -> None:
     """Apply it to the smallest values there are: what costs too much then is better known before anything is asked."""
     smallest: list[Any] = [{}, [], "", 0, None]
     for each in smallest:
         mistakes(each, schema)
-    return ""
 
 
 def parse(text: str) -> Any:

@@ -229,11 +229,8 @@ class OpenAIProvider:
     async def delete_thread(self, thread_id: str) -> None:
         """Delete an empty conversation; one that is gone already is fine. OpenAI would keep the items of a full one."""
         call = Call("conversations.delete", SHORT_CALL, acts=True, thread_id=thread_id)
-        try:
-            async with _within(call):
-                await self._request(call, Anything, "DELETE", _path(thread_id))
-        except ThreadGone:
-            return
+        with suppress(ThreadGone):  # `_path` may raise it, too
+            await self._erase(call, _path(thread_id))
 
     async def erase_thread(self, thread_id: str) -> int:
         """Delete every item, then the conversation, and see that it is gone; returns how many items went.

@@ -49,22 +49,20 @@ class Runner:
 
     async def run(self, name: str, keys: Sequence[str], *args: str | int) -> Any:
         """Return what the script returns. Raises StoreDown; CorruptRecord if it chokes on what stands there."""
-        try:
-            return await self.in_time(self._evaluate(self._scripts[name], keys, args))
-        except ResponseError as exc:
-            if spoils_a_script(exc):
-                raise CorruptRecord(f"{name} cannot work with what is there: {code_of(exc)}") from exc
-            raise down(exc) from exc
-        except ERRORS as exc:
-            raise down(exc) from exc
+        return await self._answer(
+            self._evaluate(self._scripts[name], keys, args), f"{name} cannot work with what is there"
+        )
 
     async def command(self, command: Awaitable[T]) -> T:
         """Return what a command of the driver returns. Raises StoreDown; CorruptRecord if a key has another type."""
+        return await self._answer(command, "what is there is of another type")
+
+    async def _answer(self, command: Awaitable[T], spoilt: str) -> T:
         try:
             return await self.in_time(command)
         except ResponseError as exc:
             if spoils_a_script(exc):
-                raise CorruptRecord(f"what is there is of another type: {code_of(exc)}") from exc
+                raise CorruptRecord(f"{spoilt}: {code_of(exc)}") from exc
             raise down(exc) from exc
         except ERRORS as exc:
             raise down(exc) from exc

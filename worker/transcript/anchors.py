@@ -1,19 +1,13 @@
 """Anchors of accounts at a provider, as the transcript's database knows them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.threads import Anchor
 from worker.transcript.database import Database
 from worker.transcript.tables import anchors
-
-_INSERTS: Mapping[bool, Callable[[Table], sqlite.Insert | postgresql.Insert]] = {
-    True: sqlite.insert,
-    False: postgresql.insert,
-}
 
 
 class SqlAnchors:
@@ -32,7 +26,7 @@ class SqlAnchors:
     async def note(self, noted: Sequence[Anchor]) -> None:
         """See `ports.accounts.Book.note`."""
         rows = [self._whose | {"id": each.id, "made_at": each.made_at, "is_left": each.left} for each in noted]
-        insert = _INSERTS[self._database.is_sqlite](anchors)
+        insert = self._database.insert(anchors)
         left = anchors.c.is_left | insert.excluded.is_left
         statement = insert.on_conflict_do_update(index_elements=[*anchors.primary_key], set_={"is_left": left})
 

@@ -1,7 +1,6 @@
 """The format of what the transcript's database keeps for one engine."""
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.formats import FORMAT, newer
@@ -39,7 +38,7 @@ class SqlFormat:
 
     async def _note(self, connection: AsyncConnection) -> None:
         """Note ours, unless a newer worker has been faster."""
-        insert = (sqlite if self._database.is_sqlite else postgresql).insert(formats)
+        insert = self._database.insert(formats)
         row = {"engine": self._engine, "number": self._format}
         lower = formats.c.number < insert.excluded.number
         statement = insert.on_conflict_do_update(

@@ -69,7 +69,8 @@ class ThreadTurn:
 
         Lets go of the hold on every way out; withdraws the intent if no call of this task can be running.
         """
-        async with background.running(self._keep_hold(), f"hold for {self.request.id}"):
+        renewing = background.renewing(self.ground.rules.lease, self._renew)
+        async with background.running(renewing, f"hold for {self.request.id}"):
             try:
                 answer = await self._find_or_ask()
             except BaseException as exc:
@@ -149,11 +150,7 @@ class ThreadTurn:
             metadata["replaces"] = gone.id
         try:
             with self.facts.phase("create"):
-                seed = (
-                    Seed()
-                    if gone is None or self.ground.history is None
-                    else await self.ground.history.seed(self.request.key)
-                )
+                seed = Seed() if gone is None else await self._seed()
                 thread, seed = await self._create_with(metadata, generation, seed)
             bound = await self._bind(thread)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
@@ -267,11 +264,8 @@ class ThreadTurn:
             return variable.came_with(thread)
         return self.facts.use == "reused" and self.entry.published
 
-    async def _keep_hold(self) -> None:
-        """Renew the hold at a third of its lease. Losing it stops nothing: the answer still belongs to its request."""
-        await background.renewing(self.ground.rules.lease, self._renew)
-
     async def _renew(self) -> bool:
+        """Renew the hold. Losing it stops nothing: the answer still belongs to its request."""
         try:
             held = await self.ground.threads.renew(self.entry.hold)
         except StoreDown as exc:

@@ -36,12 +36,15 @@ class ThreadVariable:
         """Return the thread; read anew if the task waited, as one beside it may have written the variable meanwhile."""
         fresh = monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS
         if fresh and self.process_instance_id == self.task.process_instance_id:
-            return result.read_thread_variable(self.task.variables.get(self.name))
+            return self._that_came()
         return result.read_thread_variable(await self.engine.variable(self.process_instance_id, self.name))
 
     def came_with(self, thread: Thread) -> bool:
         """Whether the variable that came with the task names this thread."""
-        return result.read_thread_variable(self.task.variables.get(self.name)) == thread
+        return self._that_came() == thread
+
+    def _that_came(self) -> Thread | None:
+        return result.read_thread_variable(self.task.variables.get(self.name))
 
     async def write(self, thread: Thread) -> bool:
         """Write it; a failure costs nothing while Redis lives, and the next turn tries again."""

@@ -14,8 +14,7 @@ from worker.errors import Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Grant, Operator
-
-LONGEST = 255
+from worker.web.api.routes import LONGEST
 
 Name = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
 

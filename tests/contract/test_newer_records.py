@@ -80,7 +80,7 @@ async def answered(threads: RedisThreads, number: int = 1) -> None:
     assert await threads.bind(hold, Thread("conv_1", 1), 0)
     assert await threads.intend(hold, 1, MINUTE)
     answer = Answer(f"Answer {number}.", thread=Thread("conv_1", 1))
-    await threads.answer(hold, 1, answer, published=True, exchange=exchange(number, task_id="task-1"))
+    await threads.keep_answer(hold, 1, answer, published=True, exchange=exchange(number, task_id="task-1"))
 
 
 async def changed(redis: Client, field: str, change: dict[str, Any]) -> None:
@@ -121,7 +121,7 @@ async def test_a_hash_that_a_newer_worker_changed_is_left_to_it(
     redis: Client, threads: RedisThreads, name: str
 ) -> None:
     await answered(threads)
-    await threads.again(KEY, "task-1", 1)
+    await threads.drop_answer(KEY, "task-1", 1)
     await redis.hset(name, mapping={"schema": "2", "where": "elsewhere"})
     before = await everything(redis)
 
@@ -136,8 +136,8 @@ STEPS: dict[str, Step_] = {
     "bind": lambda threads, hold: threads.bind(hold, Thread("conv_2", 2), 1),
     "intend": lambda threads, hold: threads.intend(hold, 1, MINUTE),
     "note": lambda threads, hold: threads.note(hold, 1, "resp_2"),
-    "again": lambda threads, _: threads.again(KEY, "task-1", 1),
-    "done": lambda threads, _: threads.done(KEY, "task-1"),
+    "drop_answer": lambda threads, _: threads.drop_answer(KEY, "task-1", 1),
+    "close": lambda threads, _: threads.close(KEY, "task-1"),
     "leave": lambda threads, hold: threads.leave(hold, asked=False, trouble=True),
 }
 
@@ -166,7 +166,7 @@ async def test_an_answer_is_not_kept_in_a_turn_that_a_newer_worker_took_over(
     before = await everything(redis)
 
     with pytest.raises(NewerRecord):
-        await threads.answer(hold, 1, Answer("Mine."), published=False)
+        await threads.keep_answer(hold, 1, Answer("Mine."), published=False)
 
     assert await everything(redis) == before
 
@@ -177,7 +177,7 @@ async def test_a_newer_workers_answer_counts_and_ours_does_not(redis: Client, th
     await changed(redis, "answer", {"schema": 2})
 
     with pytest.raises(NewerRecord):
-        await threads.answer(hold, 1, Answer("Mine."), published=False)
+        await threads.keep_answer(hold, 1, Answer("Mine."), published=False)
 
 
 async def test_hash_fields_that_a_newer_worker_added_outlive_a_whole_turn(redis: Client, threads: RedisThreads) -> None:
@@ -186,12 +186,12 @@ async def test_hash_fields_that_a_newer_worker_added_outlive_a_whole_turn(redis:
     for name in (TURN, MAP):
         await redis.hset(name, "mood", "new")
     await threads.intend(hold, 1, MINUTE)
-    await threads.answer(hold, 1, Answer("no"), published=True)
-    await threads.again(KEY, "task-1", 1)
+    await threads.keep_answer(hold, 1, Answer("no"), published=True)
+    await threads.drop_answer(KEY, "task-1", 1)
     hold = await entered(threads)
     assert await threads.bind(hold, Thread("conv_2", 2), 1)
-    await threads.answer(hold, 2, Answer("yes"), published=True)
-    await threads.done(KEY, "task-1")
+    await threads.keep_answer(hold, 2, Answer("yes"), published=True)
+    await threads.close(KEY, "task-1")
 
     assert [await redis.hget(name, "mood") for name in (TURN, MAP)] == ["new", "new"]
 
@@ -208,7 +208,7 @@ async def test_garbage_in_place_of_an_answer_takes_nothing_else_of_the_turn_alon
     assert (entry.attempt, entry.asked) == (1, Asked(timedelta(0)))
     assert await redis.hget(TURN, "mood") == "new"
     other = exchange(2, task_id="task-1")
-    await threads.answer(entry.hold, 1, Answer("Another answer."), published=False, exchange=other)
+    await threads.keep_answer(entry.hold, 1, Answer("Another answer."), published=False, exchange=other)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
         assert await Recorder(outbox, SqlTranscriptWriter(database)).drain()
         wanted = MessageFilter(session_id=session_id(KEY))

@@ -36,7 +36,7 @@ class Parts:
 
     async def answer(self, given: Exchange) -> None:
         hold = await self.hold(given)
-        await self.threads.answer(hold, given.attempt, Answer(given.answer), published=False, exchange=given)
+        await self.threads.keep_answer(hold, given.attempt, Answer(given.answer), published=False, exchange=given)
 
     async def recorded(self, thread: str = "instance-1") -> list[str]:
         """What the agent said on a thread, in order."""
@@ -155,7 +155,7 @@ async def test_a_turn_without_an_answer_yet_stays_on_the_list(parts: Parts) -> N
     turn = exchange(1)
     await parts.answer(turn)
     await recorder(parts).drain()
-    await parts.threads.again(turn.key, turn.task_id, 1)
+    await parts.threads.drop_answer(turn.key, turn.task_id, 1)
     second = exchange(1, attempt=2, answer="Better.")
     hold = await parts.hold(second)
     await parts.threads._run(
@@ -164,7 +164,7 @@ async def test_a_turn_without_an_answer_yet_stays_on_the_list(parts: Parts) -> N
     await recorder(parts).drain()
     assert await parts.outbox.backlog() == 1, "a call runs"
 
-    await parts.threads.answer(hold, 2, Answer("Better."), published=False, exchange=second)
+    await parts.threads.keep_answer(hold, 2, Answer("Better."), published=False, exchange=second)
     await recorder(parts).drain()
     assert await parts.recorded() == ["Answer 1.", "Better."]
     assert await parts.outbox.backlog() == 0
@@ -175,7 +175,7 @@ async def test_a_turn_that_is_listed_anew_while_it_is_settled_is_not_forgotten(p
     await parts.answer(turn)
     [pending] = await parts.outbox.claim(10)
     await parts.transcript.record(pending.exchanges[1])
-    await parts.threads.again(turn.key, turn.task_id, 1)
+    await parts.threads.drop_answer(turn.key, turn.task_id, 1)
     await parts.answer(exchange(1, attempt=2, answer="Better."))
     await parts.outbox.settle(pending, frozenset({1}))
     await recorder(parts).drain()
@@ -188,7 +188,7 @@ async def test_the_journal_keeps_what_the_transcript_lacks_although_the_task_is_
 ) -> None:
     turn = exchange(1)
     await parts.answer(turn)
-    await parts.threads.done(turn.key, turn.task_id)
+    await parts.threads.close(turn.key, turn.task_id)
     name = "test:default:{instance-1:analyst}:turn:" + turn.task_id
     async with open_redis(redis_url, connections=1) as redis:
         assert await redis.pttl(name) > timedelta(days=6) / timedelta(milliseconds=1)
@@ -199,7 +199,7 @@ async def test_the_journal_keeps_what_the_transcript_lacks_although_the_task_is_
 async def test_a_turn_whose_answer_was_dropped_is_listed_no_longer_until_the_next_one(parts: Parts) -> None:
     turn = exchange(1)
     await parts.answer(turn)
-    await parts.threads.again(turn.key, turn.task_id, 1)
+    await parts.threads.drop_answer(turn.key, turn.task_id, 1)
     await recorder(parts).drain()
     assert await parts.outbox.backlog() == 0
 

@@ -103,7 +103,7 @@ async def test_a_hold_that_the_cluster_lost_binds_nothing_and_its_answer_is_kept
     assert await part.threads.bind(holder.hold, Thread("conv_2", 1), 0)
     assert not await part.threads.renew(stale.hold)
     answer = Answer("the one that was paid", thread=Thread("conv_1", 1))
-    assert await part.threads.answer(stale.hold, 1, answer, published=False) == answer
+    assert await part.threads.keep_answer(stale.hold, 1, answer, published=False) == answer
     assert await part.threads.enter(key, "task-1") == Answered(answer, 1)
     assert await part.threads.renew(holder.hold), "the stale one has taken nothing away"
 

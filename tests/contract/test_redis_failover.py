@@ -127,7 +127,7 @@ async def test_an_answer_that_comes_after_the_promotion_is_kept_without_its_hold
     await promote(servers, threads)
 
     answer = Answer("the one that was paid", thread=Thread("conv_1", 1))
-    assert await threads.answer(asking.hold, 1, answer, published=True) == answer
+    assert await threads.keep_answer(asking.hold, 1, answer, published=True) == answer
     assert await threads.enter(KEY, "task-1") == Answered(answer, 1)
 
 

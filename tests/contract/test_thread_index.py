@@ -60,7 +60,7 @@ async def turn(threads: RedisThreads, key: ThreadKey, task: str = "task-1", *, r
     if entry.thread is None:
         assert await threads.bind(entry.hold, Thread(f"conv_{key.scope}", 1), 0, "bound-by")
     kept = None if recorded else exchange(1, key, task_id=task)
-    await threads.answer(entry.hold, 1, Answer("Yes."), published=True, exchange=kept)
+    await threads.keep_answer(entry.hold, 1, Answer("Yes."), published=True, exchange=kept)
 
 
 async def found(index: RedisThreadIndex, key: ThreadKey = KEY) -> Kept:

@@ -168,7 +168,7 @@ async def test_response_of_a_call_that_is_not_the_one_that_runs_is_not_noted(
     await threads.intend(entry.hold, 2, MINUTE)
     assert not await threads.note(entry.hold, 1, "resp_1"), "another attempt is on"
     assert await threads.note(entry.hold, 2, "resp_2")
-    await threads.answer(entry.hold, 2, Answer("yes"), published=False)
+    await threads.keep_answer(entry.hold, 2, Answer("yes"), published=False)
     assert not await threads.note(entry.hold, 2, "resp_2"), "it is answered"
 
     assert await redis.hget(keys.turn("task-1"), "response") is None
@@ -209,7 +209,7 @@ async def test_workers_that_end_under_a_task_without_a_word_are_counted_until_on
 async def test_answer_is_returned_to_every_later_delivery_of_its_task_only(threads: RedisThreads) -> None:
     entry = await entered(threads)
     answer = Answer("Take the cheap one. ü\u2028", response_id="resp_1", input_tokens=3, thread=Thread("conv_1", 2))
-    assert await threads.answer(entry.hold, 1, answer, published=False) == answer
+    assert await threads.keep_answer(entry.hold, 1, answer, published=False) == answer
 
     assert await threads.enter(KEY, "task-1") == Answered(answer, 1)
     assert isinstance(await threads.enter(KEY, "task-2"), Entered), "the hold was let go"
@@ -218,8 +218,8 @@ async def test_answer_is_returned_to_every_later_delivery_of_its_task_only(threa
 async def test_first_answer_wins_even_against_the_holder(threads: RedisThreads) -> None:
     slow = await entered(threads)
     quick = await entered(threads)
-    first = await threads.answer(slow.hold, 1, Answer("first"), published=False)
-    second = await threads.answer(quick.hold, 1, Answer("second"), published=False)
+    first = await threads.keep_answer(slow.hold, 1, Answer("first"), published=False)
+    second = await threads.keep_answer(quick.hold, 1, Answer("second"), published=False)
 
     assert (first.text, second.text) == ("first", "first")
 
@@ -227,16 +227,16 @@ async def test_first_answer_wins_even_against_the_holder(threads: RedisThreads) 
 async def test_losers_answer_leaves_the_winners_hold_alone(threads: RedisThreads) -> None:
     loser = await entered(threads)
     holder = await entered(threads)
-    await threads.answer(loser.hold, 1, Answer("kept"), published=False)
+    await threads.keep_answer(loser.hold, 1, Answer("kept"), published=False)
 
     assert await threads.renew(holder.hold)
 
 
 async def test_again_drops_the_answer_and_a_straggler_of_the_old_attempt_is_not_kept(threads: RedisThreads) -> None:
     entry = await entered(threads)
-    await threads.answer(entry.hold, 1, Answer("no", outcome=Outcome.REFUSED), published=False)
-    await threads.again(KEY, "task-1", 1)
-    await threads.answer(entry.hold, 1, Answer("late"), published=False)
+    await threads.keep_answer(entry.hold, 1, Answer("no", outcome=Outcome.REFUSED), published=False)
+    await threads.drop_answer(KEY, "task-1", 1)
+    await threads.keep_answer(entry.hold, 1, Answer("late"), published=False)
 
     anew = await entered(threads)
     assert (anew.attempt, anew.asked) == (2, None)
@@ -244,26 +244,26 @@ async def test_again_drops_the_answer_and_a_straggler_of_the_old_attempt_is_not_
 
 async def test_done_keeps_the_answer_for_an_hour(threads: RedisThreads, redis: Redis, keys: Keys) -> None:
     entry = await entered(threads)
-    await threads.answer(entry.hold, 1, Answer("yes"), published=False)
+    await threads.keep_answer(entry.hold, 1, Answer("yes"), published=False)
     assert await redis.pttl(keys.turn("task-1")) > 6 * 86_400_000
-    await threads.done(KEY, "task-1")
+    await threads.close(KEY, "task-1")
 
     assert 3_500_000 < await redis.pttl(keys.turn("task-1")) <= 3_600_000
     assert isinstance(await threads.enter(KEY, "task-1"), Answered)
 
 
 async def test_done_without_an_entry_makes_none(threads: RedisThreads, redis: Redis) -> None:
-    await threads.done(KEY, "task-1")
+    await threads.close(KEY, "task-1")
     assert await names_in(redis) == []
 
 
 async def test_published_is_noted_for_the_bound_thread_only(threads: RedisThreads) -> None:
     entry = await entered(threads)
     await threads.bind(entry.hold, Thread("conv_2", 1), 0)
-    await threads.answer(entry.hold, 1, Answer("a", thread=Thread("conv_1", 1)), published=True)
+    await threads.keep_answer(entry.hold, 1, Answer("a", thread=Thread("conv_1", 1)), published=True)
     assert not (await entered(threads, "task-2")).published
     second = await entered(threads, "task-2")
-    await threads.answer(second.hold, 1, Answer("a", thread=Thread("conv_2", 1)), published=True)
+    await threads.keep_answer(second.hold, 1, Answer("a", thread=Thread("conv_2", 1)), published=True)
 
     assert (await entered(threads, "task-3")).published
 
@@ -306,9 +306,9 @@ STEPS: dict[str, Step] = {
     "bind": lambda threads, hold: threads.bind(hold, Thread("conv_1", 1), 0),
     "intend": lambda threads, hold: threads.intend(hold, 1, MINUTE),
     "note": lambda threads, hold: threads.note(hold, 1, "resp_1"),
-    "answer": lambda threads, hold: threads.answer(hold, 1, ANSWER, published=True),
-    "again": lambda threads, hold: threads.again(KEY, hold.task_id, 1),
-    "done": lambda threads, hold: threads.done(KEY, hold.task_id),
+    "keep_answer": lambda threads, hold: threads.keep_answer(hold, 1, ANSWER, published=True),
+    "drop_answer": lambda threads, hold: threads.drop_answer(KEY, hold.task_id, 1),
+    "close": lambda threads, hold: threads.close(KEY, hold.task_id),
     "renew": lambda threads, hold: threads.renew(hold),
     "leave": lambda threads, hold: threads.leave(hold, asked=False, trouble=True),
 }
@@ -316,9 +316,9 @@ BEFORE = {
     "bind": [],
     "intend": ["bind"],
     "note": ["bind", "intend"],
-    "answer": ["bind", "intend", "note"],
-    "again": ["bind", "intend", "answer"],
-    "done": ["bind", "intend", "answer"],
+    "keep_answer": ["bind", "intend", "note"],
+    "drop_answer": ["bind", "intend", "keep_answer"],
+    "close": ["bind", "intend", "keep_answer"],
     "renew": ["bind"],
     "leave": ["bind", "intend", "note"],
 }
@@ -400,7 +400,7 @@ async def test_foreign_types_under_our_names_count_as_absent(
 
 async def test_records_carry_a_schema_number(threads: RedisThreads, redis: Redis, keys: Keys) -> None:
     entry = await entered(threads)
-    await threads.answer(entry.hold, 1, Answer("yes"), published=False)
+    await threads.keep_answer(entry.hold, 1, Answer("yes"), published=False)
 
     assert json.loads(str(await redis.hget(keys.turn("task-1"), "answer")))["schema"] == 1
 
@@ -434,7 +434,7 @@ async def test_an_answer_notes_the_account_of_the_thread_that_the_map_names(
     entry = await entered(threads)
     assert await threads.bind(entry.hold, Thread("conv_1", 1, "conv_anchor"), 0)
     answer = Answer("text", thread=Thread(thread, 1, "conv_new"))
-    assert await threads.answer(entry.hold, 1, answer, published=False) == answer
+    assert await threads.keep_answer(entry.hold, 1, answer, published=False) == answer
     assert (await known(threads, "task-2")).anchor == noted
 
 

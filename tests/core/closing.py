@@ -140,7 +140,7 @@ class Closing:
         response_id = self.provider.store(thread.id) if stored else None
         answer = Answer("answer", response_id=response_id, thread=thread)
         said = _exchange(key, task, instance, thread, response_id, process.business_key)
-        await self.core.threads.answer(entry.hold, 1, answer, published=True, exchange=None if recorded else said)
+        await self.core.threads.keep_answer(entry.hold, 1, answer, published=True, exchange=None if recorded else said)
         if recorded:
             await self.transcript.record(said)
         facts = {"assistant": assistant, "version": "1.0", "thread": thread.id, "response": response_id}

@@ -216,7 +216,7 @@ async def test_an_answer_in_the_journal_is_completed_without_asking(core: Core) 
     job = core.world.start()
     entry = await earlier(core, job)
     await core.threads.intend(entry.hold, 1, timedelta(seconds=90))
-    await core.threads.answer(entry.hold, 1, Answer("kept", thread=Thread("conv_9", 1)), published=False)
+    await core.threads.keep_answer(entry.hold, 1, Answer("kept", thread=Thread("conv_9", 1)), published=False)
     async with core.working():
         await core.until_over([job])
 
@@ -230,7 +230,7 @@ async def test_of_two_answers_of_one_attempt_the_first_counts(core: Core) -> Non
     async def another_was_faster() -> None:
         entry = await earlier(core, job)
         await core.threads.intend(entry.hold, 1, timedelta(seconds=90))
-        await core.threads.answer(entry.hold, 1, Answer("first", thread=Thread("conv_1", 1)), published=False)
+        await core.threads.keep_answer(entry.hold, 1, Answer("first", thread=Thread("conv_1", 1)), published=False)
 
     core.provider.script.next("ask", another_was_faster)
     async with core.working():

@@ -36,10 +36,10 @@ FIRST_TURN = (
     "threads.intend",
     "provider.ask",
     "engine.set_variable",
-    "threads.answer",
+    "threads.keep_answer",
     "engine.has_spin",
     "engine.complete",
-    "threads.done",
+    "threads.close",
 )
 """The calls of a turn on a new thread, of two steps the first."""
 SECOND_TURN = (
@@ -48,16 +48,16 @@ SECOND_TURN = (
     "provider.look",
     "threads.intend",
     "provider.ask",
-    "threads.answer",
+    "threads.keep_answer",
     "engine.has_spin",
     "engine.complete",
-    "threads.done",
+    "threads.close",
 )
 """The calls of a turn on a thread that is known."""
 BESIDE = {
     "slow answer": ("engine.extend", "threads.renew"),
     "provider in trouble": ("threads.leave", "engine.fail"),
-    "refused answer": ("threads.again",),
+    "refused answer": ("threads.drop_answer",),
     "map lost": ("provider.metadata",),
     "reply of complete lost": ("engine.was_completed",),
     "in the background": ("provider.start", "threads.note", "provider.follow"),
@@ -199,7 +199,7 @@ async def test_no_call_of_a_turn_is_left_out(world: World, monkeypatch: pytest.M
     model = await world.rig.deploy(world.rig.step("one"), world.rig.step("two"))
     await world.rig.start_worker()
     await world.rig.run(model)
-    await wait_until(lambda: calls.count("after:threads.done") == 2, what="the end of the second turn")
+    await wait_until(lambda: calls.count("after:threads.close") == 2, what="the end of the second turn")
     made = Counter(call.removeprefix("after:") for call in calls if call.startswith("after:"))
     around = {"engine.ping", "threads.ping", "account.ping", "provider.ping", "formats.check", "engine.fetch"}
 

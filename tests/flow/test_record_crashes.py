@@ -10,8 +10,8 @@ from tests.waiting import wait_until
 from worker.demo.processes import running
 
 POINTS = [
-    "before:threads.answer:2",
-    "after:threads.answer:2",
+    "before:threads.keep_answer:2",
+    "after:threads.keep_answer:2",
     "before:outbox.claim:2",
     "after:outbox.claim:2",
     "before:transcript.record:2",

@@ -194,9 +194,9 @@ class Delivery:
         with suppress(StoreDown):
             match verdict:
                 case Complete():
-                    await self._threads.done(facts.key, task.id)
+                    await self._threads.close(facts.key, task.id)
                 case Fail(drops_answer=True) | BpmnError():
-                    await self._threads.again(facts.key, task.id, facts.attempt)
+                    await self._threads.drop_answer(facts.key, task.id, facts.attempt)
                 case _:
                     pass
 

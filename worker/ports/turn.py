@@ -176,7 +176,7 @@ class Threads(Protocol):
         """
         ...
 
-    async def answer(
+    async def keep_answer(
         self, hold: Hold, attempt: int, answer: Answer, *, published: bool, exchange: Exchange | None = None
     ) -> Answer:
         """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
@@ -186,11 +186,11 @@ class Threads(Protocol):
         """
         ...
 
-    async def again(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
+    async def drop_answer(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
         """Drop this attempt's answer, so that the next one asks anew; `repair` tells it what was wrong with this."""
         ...
 
-    async def done(self, key: ThreadKey, task_id: str) -> None:
+    async def close(self, key: ThreadKey, task_id: str) -> None:
         """The engine accepted the completion; the journal entry may go after an hour."""
         ...
 

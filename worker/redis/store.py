@@ -64,10 +64,10 @@ class RedisThreads:
         names = [Keys.of(self._prefix, hold.key).turn(hold.task_id)]
         return bool(await self._run("note", names, attempt, response_id, self._keep))
 
-    async def answer(
+    async def keep_answer(
         self, hold: Hold, attempt: int, answer: Answer, *, published: bool, exchange: Exchange | None = None
     ) -> Answer:
-        """See `ports.turn.Threads.answer`."""
+        """See `ports.turn.Threads.keep_answer`."""
         keys = Keys.of(self._prefix, hold.key)
         turn = keys.turn(hold.task_id)
         written = answer.thread.id if published and answer.thread else ""
@@ -78,7 +78,7 @@ class RedisThreads:
             record = dump_exchange(exchange)
         given_on, anchor = (answer.thread.id, answer.thread.anchor or "") if answer.thread else ("", "")
         args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, given_on, anchor)
-        kept = await self._run("answer", [turn, keys.hold, keys.thread], *args)
+        kept = await self._run("keep_answer", [turn, keys.hold, keys.thread], *args)
         if exchange is not None and exchange.recovered is not None:
             # It was listed while no call was noted: whoever drained the list then has taken it off.
             await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
@@ -89,13 +89,13 @@ class RedisThreads:
         except CorruptRecord:
             return answer
 
-    async def again(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
-        """See `ports.turn.Threads.again`."""
-        await self._run("again", [Keys.of(self._prefix, key).turn(task_id)], attempt, self._keep, repair)
+    async def drop_answer(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
+        """See `ports.turn.Threads.drop_answer`."""
+        await self._run("drop_answer", [Keys.of(self._prefix, key).turn(task_id)], attempt, self._keep, repair)
 
-    async def done(self, key: ThreadKey, task_id: str) -> None:
-        """See `ports.turn.Threads.done`."""
-        await self._run("done", [Keys.of(self._prefix, key).turn(task_id)], ms(DONE_FOR))
+    async def close(self, key: ThreadKey, task_id: str) -> None:
+        """See `ports.turn.Threads.close`."""
+        await self._run("close", [Keys.of(self._prefix, key).turn(task_id)], ms(DONE_FOR))
 
     async def renew(self, hold: Hold) -> bool:
         """See `ports.turn.Threads.renew`."""

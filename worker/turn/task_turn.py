@@ -149,7 +149,7 @@ class Turn:
             answer, wrong = await _checked(answer, assignment.form)
             if not wrong or entry.repair:
                 return await self._judge(assignment, facts, answer)
-            await self._threads.again(assignment.key, task.id, entry.attempt, wrong)
+            await self._threads.drop_answer(assignment.key, task.id, entry.attempt, wrong)
 
     async def _assignment(self, task: Task, facts: TurnFacts) -> Assignment:
         """Find out what the task wants, from the model, its properties and its assistant's spec."""

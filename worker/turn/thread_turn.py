@@ -217,7 +217,7 @@ class ThreadTurn:
         exchange = None if self.ground.recording is None else self._exchange(answer)
         try:
             with self.facts.phase("answer"):
-                kept = await self.ground.threads.answer(
+                kept = await self.ground.threads.keep_answer(
                     self.entry.hold, self.entry.attempt, answer, published=published, exchange=exchange
                 )
         except StoreDown as exc:

@@ -6,13 +6,14 @@ aware and UTC.
 """
 
 import hashlib
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, Outcome, ThreadKey
+from worker.domain.threads import OPENAI, SHARED_SCOPE, TASK_SCOPE, Outcome, ThreadKey
 from worker.errors import Unstorable
 
 T = TypeVar("T")
@@ -54,7 +55,8 @@ class Exchange:
     `engine`, task id and attempt name it: what comes again under the same name is not written again. `asked_as` and
     `answered_as` are the provider's roles. `use` and `recovered` as in the turn's record. `seconds` is how long the
     answer took. `user` is the person who asked, None where a process did. `anchor` names the account that the thread is
-    in.
+    in. What spoke: the assistant's version, digests of its instructions and of the schema that held, as `digest` makes
+    them, and the worker's version.
     """
 
     key: ThreadKey
@@ -88,6 +90,10 @@ class Exchange:
     user: str | None = None
     asked_as: str = "user"
     answered_as: str = "assistant"
+    provider: str = OPENAI
+    instructions: str | None = None
+    output_schema: str | None = None
+    worker: str | None = None
 
     @property
     def owner_id(self) -> str | None:
@@ -109,6 +115,12 @@ class Pending:
     exchanges: Mapping[int, Exchange]
     unreadable: frozenset[int] = frozenset()
     newer: bool = False
+
+
+def digest(content: str | Mapping[str, Any]) -> str:
+    """Tell one version of instructions or of a schema from another: 12 hex digits of SHA-256."""
+    text = content if isinstance(content, str) else json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def session_id(key: ThreadKey) -> str:
@@ -174,7 +186,7 @@ class Message:
     """One side of an exchange. Positions grow with time within a session; a question stands right before its answer.
 
     The answer carries response, model, tokens, `processing_seconds`, and in `metadata` outcome, detail, use,
-    recovered and repaired.
+    recovered, repaired, and what spoke, see `Exchange`.
     """
 
     id: str

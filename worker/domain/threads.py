@@ -16,6 +16,9 @@ SHARED_SCOPE = "business-key:"
 TASK_SCOPE = "task:"
 """Begins the scope of threads that one task has for itself."""
 
+OPENAI = "openai"
+"""The provider of threads that were made before others were known, and of assistants that name none."""
+
 BYTES_PER_TOKEN = 4
 """What a token is taken for: about right for English, too little for most other languages, so budgets err high."""
 
@@ -72,15 +75,16 @@ def _short(value: str, limit: int = 512) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation at the provider. The generation counts how often it had to be made anew, from 1.
+    """A conversation at a provider. The generation counts how often it had to be made anew, from 1.
 
-    `anchor` names the account that it is in, see `Anchor`; None where nobody noted that. It says nothing about which
-    conversation this is.
+    The id means something to its provider alone. `anchor` names the account that it is in, see `Anchor`; None where
+    nobody noted that. It says nothing about which conversation this is.
     """
 
     id: str
     generation: int
     anchor: str | None = field(default=None, compare=False)
+    provider: str = OPENAI
 
 
 @dataclass(frozen=True, slots=True)

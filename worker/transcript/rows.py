@@ -14,6 +14,7 @@ from worker.transcript.words import clean_all, words
 Values = dict[str, Any]
 
 _LARGEST = 2**63
+_SPOKE = ("assistant_version", "instructions", "output_schema", "worker")
 _OF_THE_EARLIEST = ("definition_key", "definition_version", "business_key", "user_id", "started_at")
 _OF_THE_LATEST = ("assistant_version", "thread_id", "generation", "last_at")
 
@@ -65,6 +66,7 @@ def message_rows(exchange: Exchange) -> list[Values]:
     }
     how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
     how["outcome"] = str(exchange.outcome)
+    how |= {name: getattr(exchange, name) for name in _SPOKE if getattr(exchange, name) is not None}
     question = _side(exchange, asked, exchange.question) | dict.fromkeys(said)
     answer = _side(exchange, answered, exchange.answer) | said
     rows = (
@@ -90,6 +92,7 @@ def _side(exchange: Exchange, role: Role, content: str) -> Values:
         "thread_id": exchange.thread_id,
         "generation": exchange.generation,
         "anchor": exchange.anchor,
+        "provider": exchange.provider,
     }
 
 

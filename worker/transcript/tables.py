@@ -137,6 +137,7 @@ messages = Table(
     Column("metadata", JSON, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("anchor", Text),  # the account that the thread is in
+    Column("provider", Text),
     CheckConstraint("role IN ('user', 'agent', 'system')", name="messages_role"),
     Index("messages_session", "session_id", "position", "id"),
     Index("messages_instance", "process_instance_id", "position", "id", "session_id"),

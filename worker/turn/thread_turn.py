@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from worker.accounts.anchored import AnchoredProvider
-from worker.domain.conversations import Exchange
+from worker.domain.conversations import Exchange, digest
 from worker.domain.threads import Answer, Entered, Seed, Thread
 from worker.errors import (
     BadRequest,
@@ -20,6 +20,7 @@ from worker.errors import (
     WorkerError,
 )
 from worker.runtime import background
+from worker.runtime.version import VERSION
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 from worker.turn.call import LANDING_TIME, Call
@@ -232,15 +233,20 @@ class ThreadTurn:
     def _exchange(self, answer: Answer) -> Exchange:
         """Say what the transcript is to have of this. The times are for the case that Redis does not set its own."""
         now, seconds = datetime.now(UTC), self.facts.seconds.get("model")
+        assistant = self.request.assistant
         return Exchange(
             **asdict(self.request.place),
             key=self.request.key,
             task_id=self.request.id,
             attempt=self.entry.attempt,
-            assistant_version=self.request.assistant.version,
+            assistant_version=assistant.version,
             thread_id=answer.thread.id if answer.thread else None,
             generation=answer.thread.generation if answer.thread else None,
             anchor=answer.thread.anchor if answer.thread else None,
+            provider=answer.thread.provider if answer.thread else assistant.provider,
+            instructions=digest(assistant.instructions),
+            output_schema=None if assistant.output_schema is None else digest(assistant.output_schema),
+            worker=VERSION,
             question=self.request.text,
             answer=answer.text,
             outcome=answer.outcome,

@@ -60,9 +60,18 @@ async def test_a_session_and_its_messages_come_back_as_they_were_said(
     assert (answer.response_id, answer.model, answer.processing_seconds) == ("resp_1", "gpt-5", 5.0)
     assert (answer.input_tokens, answer.output_tokens) == (100, 20)
     assert answer.metadata == {
-        "outcome": "ok", "detail": "stop", "use": "created", "recovered": "thread", "repaired": True
+        "outcome": "ok", "detail": "stop", "use": "created", "recovered": "thread", "repaired": True,
+        "assistant_version": "1.0",
     }  # fmt: skip
     assert await conversations.session(session.id, within=EVERYTHING) == session
+
+
+async def test_an_answer_says_what_spoke(transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader) -> None:
+    await transcript.record(exchange(1, instructions="a1", output_schema="b2", worker="0.9", assistant_version="1.1"))
+
+    _, answer = (await conversations.messages(SESSION, within=EVERYTHING)).items
+    spoke = {name: answer.metadata[name] for name in ("assistant_version", "instructions", "output_schema", "worker")}
+    assert spoke == {"assistant_version": "1.1", "instructions": "a1", "output_schema": "b2", "worker": "0.9"}
 
 
 async def test_times_come_back_aware_and_utc_whatever_zone_they_came_from(

@@ -35,7 +35,7 @@ from worker.transcript.tables import VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0004"
+NEWEST = "0005"
 """The version of the tables."""
 
 
@@ -175,6 +175,7 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
     place.sql("DROP TABLE anchors")
     place.sql("DROP TABLE formats")
     place.sql("ALTER TABLE messages DROP COLUMN anchor")
+    place.sql("ALTER TABLE messages DROP COLUMN provider")
     place.sql("ALTER TABLE sessions DROP COLUMN thread_erased_at")
     place.sql("ALTER TABLE sessions DROP COLUMN anonymised_at")
     place.sql("DROP INDEX messages_instance")

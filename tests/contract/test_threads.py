@@ -11,8 +11,8 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 
 from tests.waiting import wait_until
-from worker.domain.threads import Answer, Answered, Asked, Busy, Entered, Hold, Outcome, Thread, ThreadKey
-from worker.errors import StoreDown
+from worker.domain.threads import Answer, Answered, Asked, Busy, Entered, Hold, Outcome, Said, Thread, ThreadKey
+from worker.errors import StoreDown, ThreadGone
 from worker.redis import RedisThreads, open_redis
 from worker.redis.connect import Client
 from worker.redis.keys import Keys
@@ -268,6 +268,103 @@ async def test_published_is_noted_for_the_bound_thread_only(threads: RedisThread
     assert (await entered(threads, "task-3")).published
 
 
+LOCAL = Thread("own_1", 1, provider="local")
+
+
+def turn(text: str) -> list[Said]:
+    return [Said("user", f"{text}?"), Said("assistant", f"{text}.")]
+
+
+async def told(threads: RedisThreads, task_id: str, thread: Thread, text: str, attempt: int = 1) -> Entered:
+    """Answer a task on a thread whose history we keep."""
+    entry = await entered(threads, task_id)
+    await threads.keep_answer(entry.hold, attempt, Answer(text, thread=thread), published=False, said=turn(text))
+    return entry
+
+
+async def test_the_map_knows_the_provider_of_its_thread(threads: RedisThreads, redis: Redis, keys: Keys) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0)
+    assert (await entered(threads)).thread == LOCAL
+
+    await redis.hdel(keys.thread, "provider")  # as a worker wrote it that knew of one only
+    assert (await entered(threads)).thread == Thread("own_1", 1, provider="openai")
+
+
+async def test_a_history_has_what_was_told_at_first_and_each_answer_that_counts_once(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0, said=[turn("seed")])
+    await threads.leave(entry.hold, asked=False, trouble=False)
+    first = await told(threads, "task-1", LOCAL, "one")
+    await threads.keep_answer(first.hold, 1, Answer("late"), published=False, said=turn("late"))
+    await told(threads, "task-2", LOCAL, "two")
+
+    assert await threads.history(KEY, LOCAL, 10) == ([turn("seed"), turn("one"), turn("two")], 0)
+    assert await threads.history(KEY, LOCAL, 1) == ([turn("two")], 2)
+
+
+async def test_a_history_takes_nothing_that_was_said_on_another_thread_or_given_up(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0)
+    await threads.leave(entry.hold, asked=False, trouble=False)
+    await told(threads, "task-1", Thread("own_0", 1, provider="local"), "elsewhere")
+    await threads.drop_answer(KEY, "task-1", 1)
+    await threads.keep_answer(entry.hold, 1, Answer("given up", thread=LOCAL), published=False, said=turn("given up"))
+
+    assert await threads.history(KEY, LOCAL, 10) == ([], 0)
+
+
+@pytest.mark.parametrize("lost", ["map", "another thread", "all of it", "a turn", "unreadable"])
+async def test_a_history_that_is_not_whole_is_gone(threads: RedisThreads, redis: Redis, keys: Keys, lost: str) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0)
+    await threads.leave(entry.hold, asked=False, trouble=False)
+    await told(threads, "task-1", LOCAL, "one")
+    await told(threads, "task-2", LOCAL, "two")
+    match lost:
+        case "map":
+            await redis.delete(keys.thread)
+        case "another thread":
+            await redis.hset(keys.thread, "id", "own_2")
+        case "all of it":
+            await redis.delete(keys.said)
+        case "a turn":
+            await redis.lpop(keys.said)
+        case "unreadable":
+            await redis.lset(keys.said, 0, "[[[")
+
+    with pytest.raises(ThreadGone):
+        await threads.history(KEY, LOCAL, 10)
+
+
+async def test_a_new_thread_begins_its_own_history_and_remembers_the_one_that_is_still_there(
+    threads: RedisThreads, redis: Redis, keys: Keys
+) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0)
+    await threads.leave(entry.hold, asked=False, trouble=False)
+    await told(threads, "task-1", LOCAL, "one")
+    anew = await entered(threads, "task-2")
+    moved = Thread("own_2", 2, provider="other")
+    assert await threads.bind(anew.hold, moved, 1, former=LOCAL, said=[turn("seed")])
+    assert await threads.bind(anew.hold, moved, 1, former=LOCAL, said=[turn("seed")]), "the reply was lost"
+
+    assert await threads.history(KEY, moved, 10) == ([turn("seed")], 0)
+    assert json.loads(str(await redis.hget(keys.thread, "former:own_1")))["provider"] == "local"
+
+
+async def test_a_history_lives_as_long_as_its_thread(threads: RedisThreads, redis: Redis, keys: Keys) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0, said=[turn("seed")])
+    for use in ("enter", "keep_answer"):
+        await redis.pexpire(keys.said, 1000)
+        if use == "enter":
+            await entered(threads)
+        else:
+            await told(threads, "task-1", LOCAL, "one")
+        assert await redis.pttl(keys.said) > 29 * 86_400_000, use
+
+
 async def test_expiry_slides_with_every_use(threads: RedisThreads, redis: Redis, keys: Keys) -> None:
     entry = await entered(threads)
     await threads.bind(entry.hold, Thread("conv_1", 1), 0)
@@ -350,7 +447,7 @@ async def test_a_step_repeated_after_a_lost_reply_changes_nothing_more(
 
 async def test_enter_repeated_after_a_lost_reply_takes_the_same_hold(threads: RedisThreads, redis: Redis) -> None:
     keys = Keys.of("test", KEY)
-    names = [keys.turn("t"), keys.hold, keys.thread]
+    names = [keys.turn("t"), keys.hold, keys.thread, keys.said]
     args = ("t", "token", 1000, 1000)
 
     assert await threads._run("enter", names, *args) == await threads._run("enter", names, *args)

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.domain import meta
 from worker.domain.tasks import META_SUFFIX, Variable
-from worker.domain.threads import Answer, Assistant, Outcome, Thread
+from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
 from worker.modelling import schema
 from worker.modelling.properties import ResultType, TaskProperties
 from worker.modelling.schema import Mistake
@@ -124,15 +124,16 @@ def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
 
 
 def thread_variable(thread: Thread) -> Variable:
-    """Write a thread as a process variable."""
-    return Variable(f"{thread.id}#{thread.generation}", "String")
+    """Write a thread as a process variable. Its provider stands there unless it is the first that was known."""
+    provider = "" if thread.provider == OPENAI else f"@{thread.provider}"
+    return Variable(f"{thread.id}#{thread.generation}{provider}", "String")
 
 
 def read_thread_variable(variable: Variable | None) -> Thread | None:
     """Read it back; None for anything that we did not write."""
     text = variable.value if variable and isinstance(variable.value, str) else ""
-    match = re.fullmatch(r"([\w-]{1,200})#([1-9]\d{0,8})", text, re.ASCII)
-    return Thread(match[1], int(match[2])) if match else None
+    match = re.fullmatch(r"([\w-]{1,200})#([1-9]\d{0,8})(?:@([\w.-]{1,64}))?", text, re.ASCII)
+    return Thread(match[1], int(match[2]), provider=match[3] or OPENAI) if match else None
 
 
 def _result(text: str, form: Form, *, spin: bool, longest: int) -> tuple[Variable, str]:

@@ -154,11 +154,21 @@ class Threads(Protocol):
         """
         ...
 
-    async def bind(self, hold: Hold, thread: Thread, replaces: int, instance: str = "") -> bool:
+    async def bind(
+        self,
+        hold: Hold,
+        thread: Thread,
+        replaces: int,
+        instance: str = "",
+        *,
+        former: Thread | None = None,
+        said: Sequence[Sequence[Said]] = (),
+    ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
 
         `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
-        a single task end.
+        a single task end. `former` is the replaced thread if it is still there: it is remembered, to be erased with
+        this one. `said`: turns that the history begins with, where we keep it.
         """
         ...
 
@@ -177,12 +187,21 @@ class Threads(Protocol):
         ...
 
     async def keep_answer(
-        self, hold: Hold, attempt: int, answer: Answer, *, published: bool, exchange: Exchange | None = None
+        self,
+        hold: Hold,
+        attempt: int,
+        answer: Answer,
+        *,
+        published: bool,
+        exchange: Exchange | None = None,
+        said: Sequence[Said] = (),
     ) -> Answer:
         """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
 
         Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the transcript is
-        to have of it; its times are set here. Raises NewerRecord: a newer worker has the task, and keeps its answer.
+        to have of it; its times are set here. `said` is added to the history that we keep of the answer's thread, if
+        this answer counts and the map still names that. Raises NewerRecord: a newer worker has the task, and keeps its
+        answer.
         """
         ...
 
@@ -207,6 +226,17 @@ class Threads(Protocol):
 
     async def ping(self) -> None:
         """Return if the store can be used."""
+        ...
+
+
+class Histories(Protocol):
+    """What was said on threads of providers that remember nothing."""
+
+    async def history(self, key: ThreadKey, thread: Thread, most: int) -> tuple[list[list[Said]], int]:
+        """Return the newest turns of a thread, the oldest first, and how many there are before those.
+
+        Raises ThreadGone where the map does not name it or some of it is lost, NewerRecord, StoreDown.
+        """
         ...
 
 

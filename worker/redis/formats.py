@@ -6,13 +6,13 @@ older ones then touch nothing of it, and say so (NewerRecord). Only what no vers
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.domain import foreign
 from worker.domain.conversations import Exchange
-from worker.domain.threads import Answer, Outcome, Thread, ThreadKey
+from worker.domain.threads import OPENAI, Answer, Outcome, Said, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 
 SCHEMA = 1
@@ -32,7 +32,7 @@ class CorruptMap(CorruptRecord):
 
 def dump(answer: Answer) -> str:
     """Write an answer as text."""
-    thread = answer.thread and {"id": answer.thread.id, "generation": answer.thread.generation}
+    thread = answer.thread and {name: getattr(answer.thread, name) for name in ("id", "generation", "provider")}
     # dataclasses.asdict costs ten times that
     fields = {name: getattr(answer, name) for name in answer.__slots__}
     return json.dumps({"schema": SCHEMA, **fields, "thread": thread}, ensure_ascii=True, separators=(",", ":"))
@@ -59,9 +59,41 @@ def load(text: str) -> Answer:
         known = {name: value for name, value in record.items() if name in Answer.__slots__}
         return Answer(
             **{**known, "outcome": _outcome(record["outcome"])},
-            thread=Thread(thread["id"], thread["generation"]) if thread else None,
+            thread=_thread(thread) if thread else None,
         )
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        raise CorruptRecord(type(exc).__name__) from exc
+
+
+def _thread(parts: Mapping[str, Any]) -> Thread:
+    return Thread(parts["id"], parts["generation"], parts.get("anchor"), parts.get("provider") or OPENAI)
+
+
+def dump_former(thread: Thread) -> str:
+    """Write what has to be known of a thread that was replaced and is still there."""
+    return json.dumps({name: getattr(thread, name) for name in thread.__slots__}, separators=(",", ":"))
+
+
+def load_former(text: str) -> Thread | None:
+    """Read it back; None for what nobody can read."""
+    try:
+        return _thread(foreign.read_flat(text))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def dump_said(said: Sequence[Said]) -> str:
+    """Write one turn of a history."""
+    turn = [[each.role, each.text] for each in said]
+    return json.dumps({"schema": SCHEMA, "said": turn}, ensure_ascii=True, separators=(",", ":"))
+
+
+def load_said(text: str) -> list[Said]:
+    """Read it back. Raises CorruptRecord, NewerRecord."""
+    record = opened(text, "a turn in a thread's history")
+    try:
+        return [Said(role, said) for role, said in record["said"]]
+    except (ValueError, TypeError, KeyError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc
 
 

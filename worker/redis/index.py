@@ -8,7 +8,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from worker.domain.endings import Kept, TurnKept
-from worker.domain.threads import Hold, Thread, ThreadKey
+from worker.domain.threads import OPENAI, Hold, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 from worker.redis.connect import Client
 from worker.redis.formats import KNOWN, CorruptRecord, is_newer
@@ -20,7 +20,7 @@ ENDING = "ending"
 STEP = 1000
 """Keys that the server looks at before it serves others."""
 AT_ONCE = 50
-KINDS = frozenset({"thread", "hold", "turn"})
+KINDS = frozenset({"thread", "hold", "said", "turn"})
 """What this version keeps under a thread's hash tag. A newer one may keep more there, which goes with the thread."""
 
 
@@ -79,7 +79,7 @@ class RedisThreadIndex:
             await self._unlist(kept.turns)
         thread_id = kept.thread.id if kept.thread else ""
         strange = kept.strange if unrecorded else ()  # a newer worker may have plans with it, unless all is to go
-        names = [keys.hold, keys.thread, *kept.turns, *strange]
+        names = [keys.hold, keys.thread, keys.said, *kept.turns, *strange]
         args = (hold.token, thread_id, int(unrecorded), len(strange))
         removed, left = await self._runner.run("forget", names, *args)
         if removed < 0:
@@ -88,7 +88,9 @@ class RedisThreadIndex:
 
     async def remember(self, key: ThreadKey) -> None:
         """See `ports.ending.ThreadIndex.remember`."""
-        await self._runner.command(self._redis.pexpire(self._keys(key).thread, ms(self._keep)))
+        keys = self._keys(key)
+        for name in (keys.thread, keys.said):
+            await self._runner.command(self._redis.pexpire(name, ms(self._keep)))
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> None:
         """See `ports.ending.ThreadIndex.anchor`."""
@@ -133,7 +135,8 @@ def _kept(key: ThreadKey, fields: Mapping[str, str], names: Iterable[tuple[str, 
     generation = fields.get("generation", "")
     # A generation that nobody can read makes the conversation no less one that is to end.
     number = int(generation) if generation.isdecimal() else 0
-    thread = Thread(fields["id"], number, fields.get("anchor") or None) if fields.get("id") else None
+    anchor, provider = fields.get("anchor") or None, fields.get("provider") or OPENAI
+    thread = Thread(fields["id"], number, anchor, provider) if fields.get("id") else None
     turns = sorted(name for kind, name in names if kind == "turn")
     strange = sorted(name for kind, name in names if kind not in KINDS)
     return Kept(key, thread, fields.get("instance") or None, tuple(turns), tuple(strange))

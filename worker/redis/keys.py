@@ -15,6 +15,7 @@ class Keys:
 
     thread: str
     hold: str
+    said: str
     _turns: str
 
     @classmethod
@@ -22,7 +23,7 @@ class Keys:
         """Name the keys of this thread."""
         parts = [key.scope, key.assistant] if key.tenant is None else [key.tenant, key.scope, key.assistant]
         tagged = f"{stem(prefix, key.engine)}:{{{':'.join(map(_encode, parts))}}}"
-        return cls(thread=f"{tagged}:thread", hold=f"{tagged}:hold", _turns=f"{tagged}:turn")
+        return cls(thread=f"{tagged}:thread", hold=f"{tagged}:hold", said=f"{tagged}:said", _turns=f"{tagged}:turn")
 
     def turn(self, task_id: str) -> str:
         """Name the journal entry of one task."""
@@ -36,7 +37,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What a key's name says: of which thread it is, and what of it: a map, a hold, a turn, or what we do not know."""
+    """What a key's name says: of which thread it is, and what of it: map, hold, history, turn, or unknown."""
 
     key: ThreadKey
     kind: str

@@ -1,5 +1,6 @@
 """Threads in Redis: the map, the hold and the journal, changed by Lua scripts only."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -7,10 +8,10 @@ from uuid import uuid4
 import structlog
 
 from worker.domain.conversations import Exchange
-from worker.domain.threads import Answer, Answered, Asked, Busy, Entered, Entry, Hold, Thread, ThreadKey
-from worker.errors import NewerRecord
+from worker.domain.threads import OPENAI, Answer, Answered, Asked, Busy, Entered, Entry, Hold, Said, Thread, ThreadKey
+from worker.errors import NewerRecord, ThreadGone
 from worker.redis.connect import Client
-from worker.redis.formats import CorruptMap, CorruptRecord, dump, dump_exchange, load
+from worker.redis.formats import CorruptMap, CorruptRecord, dump, dump_exchange, dump_former, dump_said, load, load_said
 from worker.redis.keys import Keys, unrecorded
 from worker.redis.runner import Runner, ms
 from worker.telemetry.logs import Event
@@ -35,7 +36,7 @@ class RedisThreads:
     async def enter(self, key: ThreadKey, task_id: str) -> Entry:
         """See `ports.turn.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
         keys = Keys.of(self._prefix, key)
-        names = [keys.turn(task_id), keys.hold, keys.thread]
+        names = [keys.turn(task_id), keys.hold, keys.thread, keys.said]
         hold = Hold(key, task_id, uuid4().hex)
         try:
             return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
@@ -47,11 +48,34 @@ class RedisThreads:
             await self._discard(names, names[2] if isinstance(exc, CorruptMap) else names[0])
             return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
 
-    async def bind(self, hold: Hold, thread: Thread, replaces: int, instance: str = "") -> bool:
+    async def bind(
+        self,
+        hold: Hold,
+        thread: Thread,
+        replaces: int,
+        instance: str = "",
+        *,
+        former: Thread | None = None,
+        said: Sequence[Sequence[Said]] = (),
+    ) -> bool:
         """See `ports.turn.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
-        args = (hold.token, thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "")
-        return bool(await self._run("bind", [keys.hold, keys.thread], *args))
+        told = (dump_former(former) if former else "", *map(dump_said, said))
+        args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
+        return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
+
+    async def history(self, key: ThreadKey, thread: Thread, most: int) -> tuple[list[list[Said]], int]:
+        """See `ports.turn.Histories.history`."""
+        keys = Keys.of(self._prefix, key)
+        found, *rest = await self._run("history", [keys.thread, keys.said], thread.id, most)
+        if not found:
+            raise ThreadGone("the thread, or some of what was said on it, is not in Redis any more")
+        length, turns = rest
+        try:
+            said = [load_said(turn) for turn in turns]
+        except CorruptRecord as exc:
+            raise ThreadGone(f"what was said on the thread cannot be read: {exc}") from exc
+        return said, length - len(said)
 
     async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
         """See `ports.turn.Threads.intend`."""
@@ -65,7 +89,14 @@ class RedisThreads:
         return bool(await self._run("note", names, attempt, response_id, self._keep))
 
     async def keep_answer(
-        self, hold: Hold, attempt: int, answer: Answer, *, published: bool, exchange: Exchange | None = None
+        self,
+        hold: Hold,
+        attempt: int,
+        answer: Answer,
+        *,
+        published: bool,
+        exchange: Exchange | None = None,
+        said: Sequence[Said] = (),
     ) -> Answer:
         """See `ports.turn.Threads.keep_answer`."""
         keys = Keys.of(self._prefix, hold.key)
@@ -77,8 +108,9 @@ class RedisThreads:
             await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
             record = dump_exchange(exchange)
         given_on, anchor = (answer.thread.id, answer.thread.anchor or "") if answer.thread else ("", "")
-        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, given_on, anchor)
-        kept = await self._run("keep_answer", [turn, keys.hold, keys.thread], *args)
+        told = dump_said(said) if said else ""
+        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, given_on, anchor, told)
+        kept = await self._run("keep_answer", [turn, keys.hold, keys.thread, keys.said], *args)
         if exchange is not None and exchange.recovered is not None:
             # It was listed while no call was noted: whoever drained the list then has taken it off.
             await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
@@ -134,11 +166,13 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
             raise NewerRecord("this turn in the journal, or the thread in the map,")
         case ["busy"]:
             return Busy()
-        case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, response, repair, anchor]:
+        case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:
+            response, repair, anchor, provider = more
+            thread = Thread(thread_id, _number(generation), anchor or None, provider or OPENAI) if thread_id else None
             return Entered(
                 hold=hold,
                 attempt=_attempt(attempt),
-                thread=Thread(thread_id, _number(generation), anchor or None) if thread_id else None,
+                thread=thread,
                 published=published == "1",
                 asked=None if running < 0 else Asked(timedelta(milliseconds=running), response or None),
                 trouble_for=timedelta(milliseconds=trouble),

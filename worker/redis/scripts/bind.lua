@@ -1,7 +1,9 @@
 -- Write the map, under the hold, if the thread there is still the one to be replaced.
--- KEYS    hold, thread
+-- KEYS    hold, thread, history
 -- ARGV    token, thread id, generation, generation it replaces ('0': none), thread ttl ms, process instance that binds it,
---         anchor of the account that the thread is in ('': not known)
+--         anchor of the account that the thread is in ('': not known), its provider,
+--         what is to be known of the thread that it replaces and that is still there ('': nothing),
+--         then turns that the history begins with
 -- returns 1 | 0 (refused, nothing written: also where a newer worker wrote the map)
 -- repeat  finds its own thread bound and says 1, even if the hold is lost by then: the map does name it
 local bound = redis.call('HMGET', KEYS[2], 'id', 'generation')
@@ -18,8 +20,19 @@ end
 if (bound[2] or '0') ~= ARGV[4] then
   return 0
 end
-redis.call('HSET', KEYS[2], 'id', ARGV[2], 'generation', ARGV[3], 'instance', ARGV[6])
-redis.call('HDEL', KEYS[2], 'published', 'anchor')
+if ARGV[9] ~= '' and bound[1] then
+  redis.call('HSET', KEYS[2], 'former:' .. bound[1], ARGV[9])
+end
+redis.call('HSET', KEYS[2], 'id', ARGV[2], 'generation', ARGV[3], 'instance', ARGV[6], 'provider', ARGV[8])
+redis.call('HDEL', KEYS[2], 'published', 'anchor', 'turns')
+redis.call('DEL', KEYS[3])
+for index = 10, #ARGV do
+  redis.call('RPUSH', KEYS[3], ARGV[index])
+end
+if #ARGV >= 10 then
+  redis.call('HSET', KEYS[2], 'turns', #ARGV - 9)
+  redis.call('PEXPIRE', KEYS[3], ARGV[5])
+end
 if ARGV[7] ~= '' then
   redis.call('HSET', KEYS[2], 'anchor', ARGV[7])
 end

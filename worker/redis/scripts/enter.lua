@@ -1,12 +1,12 @@
 -- Read journal, hold and map, and take the hold unless the task is answered or another task holds the thread.
--- KEYS    turn, hold, thread
+-- KEYS    turn, hold, thread, history
 -- ARGV    task id, token, lease ms, thread ttl ms
 -- returns {'newer'} (a newer worker wrote it: nothing was changed) |
 --         {'answered', attempt, answer, what this attempt had to put right ('': nothing)} | {'busy'} |
 --         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none),
 --          ms of trouble, deaths: how many workers in a row took this task and were not heard of again,
 --          id of the earlier call's response ('': not known), what to put right as above,
---          anchor of the account that the thread is in ('': not known)}
+--          anchor of the account that the thread is in ('': not known), its provider ('': written before there were others)}
 -- repeat  the same token takes the same hold again
 for index = 1, #KEYS, 2 do -- a hold is the same in all versions: it keeps them out of each other's way
   local schema = redis.call('HGET', KEYS[index], 'schema')
@@ -26,6 +26,7 @@ end
 redis.call('HSET', KEYS[2], 'task', ARGV[1], 'token', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
+redis.call('PEXPIRE', KEYS[4], ARGV[4])
 local deaths = tonumber(turn[8] or '') or 0
 if turn[7] and turn[7] ~= ARGV[2] then
   deaths = deaths + 1
@@ -40,5 +41,5 @@ if turn[1] == 'intent' then -- never longer than the call's own limit, wherever 
   response = turn[9] or ''
 end
 local trouble = now - (tonumber(turn[6] or '') or now)
-local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published', 'anchor')
-return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or ''}
+local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published', 'anchor', 'provider')
+return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or ''}

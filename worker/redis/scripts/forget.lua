@@ -1,5 +1,5 @@
 -- Remove what is kept of a thread, under its hold, and let go of that.
--- KEYS    hold, thread, turns, then keys of kinds that we do not know, which go whatever they are
+-- KEYS    hold, thread, history, turns, then keys of kinds that we do not know, which go whatever they are
 -- ARGV    token, id of the thread that is over, '1' turns too that the transcript may not have yet | '0',
 --         how many keys we do not know
 -- returns {how many are removed, how many turns are left, those included that a newer worker wrote} | {-1, 0} (the hold is lost: nothing was done)
@@ -7,7 +7,7 @@
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
   return {-1, 0}
 end
-local removed, left = 0, 0
+local removed, left, map_goes = 0, 0, true
 for index = 2, #KEYS do
   local goes = true
   if index <= #KEYS - tonumber(ARGV[4]) and redis.call('TYPE', KEYS[index])['ok'] == 'hash' then -- anything else under our names is nobody's
@@ -15,13 +15,17 @@ for index = 2, #KEYS do
     goes = (has[1] or '1') == '1'
     if index == 2 then
       goes = goes and has[2] == ARGV[2]
+      map_goes = goes
     else
       goes = goes and (ARGV[3] == '1' or not has[3])
     end
   end
+  if index == 3 then -- is what the map's thread knows
+    goes = map_goes
+  end
   if goes then
     removed = removed + redis.call('DEL', KEYS[index])
-  elseif index > 2 then
+  elseif index > 3 then
     left = left + 1
   end
 end

@@ -1,8 +1,8 @@
 -- Keep an attempt's first answer, with or without the hold, and let go of the hold if it is ours.
--- KEYS    turn, hold, thread
+-- KEYS    turn, hold, thread, history
 -- ARGV    token, attempt, answer, journal ttl ms, id of the thread whose variable was written ('': none),
 --         what the transcript is to have of it ('': nothing), id of the thread that it was given on ('': none),
---         anchor of the account that this is in ('': not known)
+--         anchor of the account that this is in ('': not known), what that thread's history is to have of it ('': nothing)
 -- returns the answer that counts | false (a newer worker has the turn, and nothing was kept)
 -- repeat  finds the answer kept and returns it
 if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
@@ -37,4 +37,9 @@ if ARGV[6] ~= '' then
   end
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if ARGV[9] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[7] then
+  redis.call('RPUSH', KEYS[4], ARGV[9])
+  redis.call('HINCRBY', KEYS[3], 'turns', 1)
+  redis.call('PEXPIRE', KEYS[4], redis.call('PTTL', KEYS[3]))
+end
 return ARGV[3]

@@ -23,7 +23,8 @@ WorkerError
 │   ├── BadDefinition       the BPMN model asks for something that cannot be
 │   ├── ReadRefused         the engine refuses what one task needs to read, though its probe succeeds: a right, a limit
 │   ├── UnknownAssistant    no spec of this name and version here
-│   ├── BadRequest          the provider will never accept this call: model, parameter, context length
+│   ├── BadRequest          the provider will never accept this call: model, parameter
+│   │   └── ContextFull     … because it is longer than the model can read: a shorter history may help
 │   ├── Unstorable          the transcript will never take this one exchange
 │   └── BadCursor           no page of ours ended with this cursor
 ├── TurnedAway              this one request was refused, by a gateway's page or for want of a right; others may pass
@@ -167,6 +168,10 @@ class BadRequest(Permanent):
     """The provider rejects the call as such."""
 
     excludes_call = True
+
+
+class ContextFull(BadRequest):
+    """Conversation and question together are longer than the model can read."""
 
 
 class TurnedAway(WorkerError):

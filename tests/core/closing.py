@@ -132,7 +132,7 @@ class Closing:
         assert isinstance(entry, Entered)
         thread = entry.thread
         if thread is None:
-            thread = await self.threads.create_thread(key.metadata(), 1)
+            thread = await self.threads.create_thread(key, 1)
             thread = thread if noted else replace(thread, anchor=None)
             assert await self.core.threads.bind(entry.hold, thread, 0, instance)
         assert await self.core.threads.intend(entry.hold, 1, timedelta(seconds=60))
@@ -164,7 +164,7 @@ class Closing:
         key = ThreadKey("default", instance, "analyst")
         entry = await self.core.threads.enter(key, f"task of {instance}")
         assert isinstance(entry, Entered)
-        thread = await self.threads.create_thread(key.metadata(), 1)
+        thread = await self.threads.create_thread(key, 1)
         assert await self.core.threads.bind(entry.hold, thread, 0, instance)
         assert await self.core.threads.intend(entry.hold, 1, timedelta(seconds=limit))
         if response_id is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
-from tests.fakes.provider import FakeProvider
+from tests.fakes.provider import FakeModel, FakeProvider
 from tests.fakes.redis import StrictRedis
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
@@ -22,7 +22,9 @@ from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
+from worker.ports.turn import ThreadProvider
 from worker.redis import RedisAnchors, RedisThreads
+from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
 from worker.turn.task_turn import Turn
 
@@ -106,11 +108,16 @@ class Worker:
 
 
 class Core:
-    """The ground that all workers of a test stand on."""
+    """The ground that all workers of a test stand on.
+
+    `provider` has conversations; the provider `local` is a `model` without any, with a `window` of so many tokens.
+    """
 
     def __init__(self) -> None:
         self.world = World()
         self.provider = FakeProvider()
+        self.model = FakeModel()
+        self.window: int | None = None
         self.redis = StrictRedis()
         self.assistants = FakeAssistants()
         self.recording = FakeRecording()
@@ -144,7 +151,11 @@ class Core:
         ground = Ground(
             self.threads, self.rules(strict=strict), stopping.is_set, redis_down, self.recording, self.history
         )
-        turn = Turn(engine, {"openai": AnchoredProvider(self.provider, account)}, self.assistants, ground)
+        providers: dict[str, ThreadProvider] = {
+            "openai": AnchoredProvider(self.provider, account),
+            "local": RememberingProvider("local", self.model, self.threads, self.window),
+        }
+        turn = Turn(engine, providers, self.assistants, ground)
         handler = TaskHandler(
             Leases(engine, LOCK, engine_down),
             room,

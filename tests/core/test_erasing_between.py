@@ -149,7 +149,7 @@ async def test_an_order_is_kept_before_anything_is_looked_for(
 
 async def test_a_thread_that_was_made_since_we_looked_is_erased_as_well(closing: Closing) -> None:
     old = await closing.ran("instance")
-    new = await closing.threads.create_thread({"scope": "instance"}, 2)
+    new = await closing.threads.create_thread(ThreadKey("default", "instance", "analyst"), 2)
 
     async def remade() -> None:
         await closing.redis.hset("aw:default:{instance:analyst}:thread", "id", new.id)

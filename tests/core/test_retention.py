@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from tests.core.closing import Closing
 from worker.domain.conversations import Subject
-from worker.domain.threads import TASK_SCOPE
+from worker.domain.threads import TASK_SCOPE, ThreadKey
 from worker.ending import retention
 from worker.ending.stores import now
 from worker.errors import ModelDown
@@ -243,7 +243,7 @@ async def test_ends_are_noted_some_at_a_time(closing: Closing, monkeypatch: pyte
 
 
 async def test_two_engines_on_one_database_end_each_its_own(closing: Closing) -> None:
-    thread = await closing.threads.create_thread({}, 1)
+    thread = await closing.threads.create_thread(ThreadKey("south", "over", "analyst"), 1)
     for name in ("over", "runs"):
         await closing.land(name, thread, engine="south")
         closing.finish(name)

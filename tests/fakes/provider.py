@@ -21,6 +21,23 @@ class Conversation:
     items: list[tuple[str, str]] = field(default_factory=list)
 
 
+class FakeModel:
+    """`ports.turn.Model`: answers with the number of the question, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.script = Script()
+        self.answer: Callable[[str], Answer] = lambda question: Answer(f"answer {len(self.told)}: {question[-20:]}")
+        self.told: list[tuple[list[Said], str]] = []
+
+    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant) -> Answer:
+        self.told.append((list(said), question))
+        await self.script.reach("ask", said, question, assistant)
+        return self.answer(question)
+
+    async def ping(self) -> None:
+        await self.script.reach("ping")
+
+
 class FakeProvider:
     """`ports.turn.Provider` and `ports.ending.Archive`. `answer` answers a question; `script` is what comes beside."""
 

@@ -6,48 +6,54 @@ from dataclasses import replace
 from datetime import timedelta
 
 from worker.accounts.account import Account, is_obsolete
-from worker.domain.threads import Answer, Assistant, Question, Said, Thread
+from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said, Thread, ThreadKey
 from worker.errors import ThreadGone, ThreadUnseen, WorkerError
 from worker.ports.ending import Archive
 from worker.ports.turn import Provider
 
 
 class AnchoredProvider:
-    """`ports.turn.Provider` for turns, with threads in place of their ids.
+    """Implements `ports.turn.ThreadProvider` on a provider's own conversations."""
 
-    ThreadGone from here is safe to act on. Raises AnotherAccount and ThreadUnseen beside what the port raises.
-    """
+    remembers = True
 
-    def __init__(self, provider: Provider, account: Account) -> None:
+    def __init__(self, provider: Provider, account: Account, name: str = OPENAI) -> None:
+        self.name = name
         self._provider = provider
         self._account = account
 
     @property
-    def refuses_overlap(self) -> bool:
-        """See `ports.turn.Provider.refuses_overlap`."""
+    def overlaps(self) -> bool:
+        """Whether the provider refuses a second call on a busy conversation."""
         return self._provider.refuses_overlap
 
-    async def create_thread(self, metadata: Mapping[str, str], generation: int, said: Sequence[Said] = ()) -> Thread:
+    async def create_thread(
+        self, key: ThreadKey, generation: int, replaces: str | None = None, said: Sequence[Said] = ()
+    ) -> Thread:
         """Create a conversation in the account that the key sees."""
+        metadata = key.metadata() | {"generation": str(generation)}
+        if replaces is not None:
+            metadata["replaces"] = replaces
         anchor = await self._account.current()
-        return Thread(await self._provider.create_thread(metadata, said), generation, anchor)
+        return Thread(await self._provider.create_thread(metadata, said), generation, anchor, self.name)
 
-    async def metadata(self, thread: Thread) -> Mapping[str, str]:
-        """What `create_thread` was given, of a thread that a process variable names."""
+    async def belongs(self, key: ThreadKey, thread: Thread) -> bool:
+        """Compare with what the conversation was given when it was created."""
         async with self._checked(thread, nowhere=True):
-            return await self._provider.metadata(thread.id)
+            owner = await self._provider.metadata(thread.id)
+        return all(owner.get(name) == value for name, value in key.metadata().items())
 
     async def look(self, thread: Thread, ref: str, *, deep: bool = False) -> Answer | None:
         """See `ports.turn.Provider.look`."""
         async with self._checked(thread):
             return await self._provider.look(thread.id, ref, deep=deep)
 
-    async def ask(self, thread: Thread, question: Question, assistant: Assistant) -> Answer:
+    async def ask(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> Answer:  # noqa: ARG002 - of the port
         """See `ports.turn.Provider.ask`."""
         async with self._checked(thread):
             return await self._provider.ask(thread.id, question, assistant)
 
-    async def start(self, thread: Thread, question: Question, assistant: Assistant) -> str:
+    async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:  # noqa: ARG002 - of the port
         """See `ports.turn.Provider.start`."""
         async with self._checked(thread):
             return await self._provider.start(thread.id, question, assistant)

@@ -113,6 +113,12 @@ class Said:
     text: str
 
 
+def left_out_note(turns: int) -> Said:
+    """Tell a model what it is not told."""
+    plural = "" if turns == 1 else "s"
+    return Said("developer", f"{turns} earlier turn{plural} of this conversation had to be left out.")
+
+
 @dataclass(frozen=True, slots=True)
 class Seed:
     """What a recreated thread is told of its forerunner: so many turns, and so many older ones left out."""
@@ -120,6 +126,16 @@ class Seed:
     said: tuple[Said, ...] = ()
     turns: int = 0
     left_out: int = 0
+
+    @property
+    def by_turns(self) -> list[list[Said]]:
+        """What was said, question by question."""
+        turns: list[list[Said]] = []
+        for each in self.said:
+            if each.role == "user" or not turns:
+                turns.append([])
+            turns[-1].append(each)
+        return turns
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,6 +252,80 @@ class History(Protocol):
         ...
 
 
+class Model(Protocol):
+    """A provider that is told with each question what was said before, and keeps nothing of it.
+
+    Every method may raise ModelDown, ProviderPaused, ModelUnknown, TurnedAway.
+    """
+
+    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant) -> Answer:
+        """One turn. Bad outcomes are answers too. Raises BadRequest, ContextFull. Ends within `assistant.timeout`."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the provider accepts our key."""
+        ...
+
+
+class ThreadProvider(Protocol):
+    """A provider as turns see it, whoever keeps what was said on its threads.
+
+    Methods raise what `Provider` says, AnotherAccount and ThreadUnseen. ThreadGone from here is safe to act on.
+    """
+
+    name: str
+    """As the assistants' specs have it."""
+    remembers: bool
+    """Whether the provider keeps what was said. Otherwise each answer is kept by us, with its question."""
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether a call may start while an earlier one may still run: it is refused then, or leaves no trace."""
+        ...
+
+    async def create_thread(
+        self, key: ThreadKey, generation: int, replaces: str | None = None, said: Sequence[Said] = ()
+    ) -> Thread:
+        """Create a thread that begins with what was said. `replaces` is the id of the one before."""
+        ...
+
+    async def belongs(self, key: ThreadKey, thread: Thread) -> bool:
+        """Whether a thread that nobody knows but a process variable is this key's."""
+        ...
+
+    async def look(self, thread: Thread, ref: str, *, deep: bool = False) -> Answer | None:
+        """See `Provider.look`."""
+        ...
+
+    async def ask(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> Answer:
+        """See `Provider.ask`."""
+        ...
+
+    async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:
+        """See `Provider.start`."""
+        ...
+
+    async def follow(self, response_id: str, within: timedelta) -> Answer | None:
+        """See `Provider.follow`."""
+        ...
+
+    async def cancel(self, response_id: str) -> None:
+        """See `Provider.cancel`."""
+        ...
+
+    async def discard(self, thread: Thread, *, seeded: bool) -> None:
+        """Delete a thread that was just made, with what it was told if it is `seeded`."""
+        ...
+
+    async def seen(self, thread: Thread) -> Thread:
+        """Say of a thread that was just used which account it is in. Never raises."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if it can be used."""
+        ...
+
+
 class Provider(Protocol):
     """A provider's conversations and answers.
 

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from worker.errors import (
     AssistantPaused,
     BadRequest,
+    ContextFull,
     ModelDown,
     ModelUnknown,
     ProviderAway,
@@ -107,17 +108,20 @@ _REFUSED: Final = frozenset(range(400, 500)) - {408, 409, 413, 425, 429}
 """Statuses that refuse a request; the others say that it is too large, or that it may come again."""
 _QUOTA: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
+_TOO_LONG: Final = (
+    "conversation and question together are longer than model {model!r} can read: "
+    "shorten the inputs or name a model with a larger context in the assistant's spec"
+)
+_FULL: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+"""OpenAI's word, and llama.cpp's."""
+
 TABLE: Final = (
     Row(ThreadLocked, "another call runs on this conversation", codes={"conversation_locked"}),
     Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", codes=_QUOTA),
     Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", kinds=_QUOTA),
     Row(BadRequest, _NO_SUCH_MODEL, no_model=True),
-    Row(
-        BadRequest,
-        "conversation and question together are longer than model {model!r} can read: "
-        "shorten the inputs or name a model with a larger context in the assistant's spec",
-        codes={"context_length_exceeded"},
-    ),
+    Row(ContextFull, _TOO_LONG, codes=_FULL),
+    Row(ContextFull, _TOO_LONG, kinds=_FULL),
     # Two calls must say so before anybody acts on it, see `OpenAIProvider`.
     Row(ThreadGone, "the conversation does not exist any more", gone=True),
     # A response that began and then failed, with HTTP 200. Codes that are not here are about the content: an answer.

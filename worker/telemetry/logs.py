@@ -34,6 +34,8 @@ class Event(StrEnum):
     THREAD_VARIABLE_NOT_WRITTEN = "thread_variable_not_written"
     VARIABLE_SKIPPED = "variable_skipped"
     THREAD_NOT_SEEDED = "thread_not_seeded"
+    THREAD_MOVED = "thread_moved"
+    THREAD_FULL = "thread_full"
     THREAD_DISCARDED = "thread_discarded"
     HOLD_LOST = "hold_lost"
     LOCK_NOT_EXTENDED = "lock_not_extended"

@@ -8,10 +8,9 @@ from datetime import timedelta
 
 import structlog
 
-from worker.accounts.anchored import AnchoredProvider
 from worker.domain.threads import Answer, Asked, Assistant, Hold, Question, Thread
 from worker.errors import ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLocked, WorkerError
-from worker.ports.turn import Threads
+from worker.ports.turn import ThreadProvider, Threads
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 from worker.turn.facts import TurnFacts
@@ -35,7 +34,7 @@ class Call:
     """
 
     threads: Threads
-    provider: AnchoredProvider
+    provider: ThreadProvider
     hold: Hold
     attempt: int
     question: Question
@@ -73,8 +72,8 @@ class Call:
         return answer
 
     def let_earlier_end(self) -> None:
-        """Where the provider does not refuse a second call, an earlier one must be over before we ask again."""
-        if self.earlier and not self.provider.refuses_overlap and self.earlier.running_for > timedelta(0):
+        """Where calls must not overlap, an earlier one must be over before we ask again."""
+        if self.earlier and not self.provider.overlaps and self.earlier.running_for > timedelta(0):
             raise ThreadLocked("an earlier call for this task may still run", retry_after=self.earlier.running_for)
 
     async def end(self, cause: BaseException) -> None:
@@ -92,8 +91,8 @@ class Call:
     async def _put(self, thread: Thread) -> Answer:
         """Put the question once and have its answer."""
         if not self.assistant.background:
-            return replace(await self.provider.ask(thread, self.question, self.assistant), thread=thread)
-        self.run = await self.provider.start(thread, self.question, self.assistant)
+            return replace(await self.provider.ask(self.hold.key, thread, self.question, self.assistant), thread=thread)
+        self.run = await self.provider.start(self.hold.key, thread, self.question, self.assistant)
         try:
             await self.threads.note(self.hold, self.attempt, self.run)
         except StoreDown as exc:  # the ref on the thread leads to the answer, too

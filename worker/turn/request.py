@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from worker.domain.threads import Assistant, Question, ThreadKey, ref
+from worker.domain.threads import Answer, Assistant, Outcome, Question, Said, ThreadKey, ref
 from worker.ports.transcript import Recording
 from worker.ports.turn import History, Threads
 
@@ -35,6 +35,12 @@ class Request:
     text: str
     assistant: Assistant
     place: Place
+
+    def said(self, answer: Answer) -> tuple[Said, ...]:
+        """What a history that we keep is to have of this turn: what can be of use to later ones."""
+        if answer.outcome not in {Outcome.OK, Outcome.REFUSED}:
+            return ()
+        return Said("user", self.text), Said("assistant", answer.text)
 
     def question(self, attempt: int) -> Question:
         """What this attempt puts on the thread."""

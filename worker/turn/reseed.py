@@ -9,7 +9,7 @@ import structlog
 
 from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, session_id
 from worker.domain.refs import defused
-from worker.domain.threads import BYTES_PER_TOKEN, Said, Seed, ThreadKey
+from worker.domain.threads import BYTES_PER_TOKEN, Said, Seed, ThreadKey, left_out_note
 from worker.errors import TranscriptDown
 from worker.ports.transcript import TranscriptReader
 from worker.telemetry.logs import Event
@@ -60,9 +60,7 @@ class History:
         known = await self._conversations.session(session, within=EVERYTHING)
         left_out = max(0, (known.messages if known else 0) // 2 - turns)
         if left_out:
-            plural = "" if left_out == 1 else "s"
-            note = f"{left_out} earlier turn{plural} of this conversation had to be left out."
-            said.appendleft(Said("developer", note))
+            said.appendleft(left_out_note(left_out))
         return Seed(tuple(said), turns, left_out)
 
     async def _newest_first(self, session: str) -> AsyncGenerator[list[Said], None]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import structlog
 
-from worker.accounts.anchored import AnchoredProvider
 from worker.domain.tasks import Activity, Task, thread_variable_name
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
@@ -36,7 +35,7 @@ from worker.errors import (
 from worker.modelling import prompt, properties, result, schema
 from worker.modelling.inputs import SMALL, gather
 from worker.modelling.properties import TaskProperties
-from worker.ports.turn import Assistants, Engine
+from worker.ports.turn import Assistants, Engine, ThreadProvider
 from worker.runtime.beside import beside, beside_if
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
@@ -94,7 +93,7 @@ class Turn:
     """Asks the assistant that a task names, on the thread that the task's instance has with it."""
 
     def __init__(
-        self, engine: Engine, providers: Mapping[str, AnchoredProvider], assistants: Assistants, ground: Ground
+        self, engine: Engine, providers: Mapping[str, ThreadProvider], assistants: Assistants, ground: Ground
     ) -> None:
         self._engine = engine
         self._providers = providers

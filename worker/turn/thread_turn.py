@@ -1,25 +1,29 @@
 """Request → answer, under the hold: find the thread, find the answer on it, or ask, and keep. Knows no BPMN."""
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import structlog
 
-from worker.accounts.anchored import AnchoredProvider
 from worker.domain.conversations import Exchange, digest
-from worker.domain.threads import Answer, Entered, Seed, Thread
+from worker.domain.threads import Answer, Entered, Said, Seed, Thread
 from worker.errors import (
     BadRequest,
+    ContextFull,
     ModelUnknown,
     Stopping,
     StoreDown,
     ThreadGone,
+    ThreadLocked,
     WorkerError,
 )
+from worker.ports.turn import ThreadProvider
 from worker.runtime import background
+from worker.runtime.clock import monotonic
+from worker.runtime.pauses import growing
 from worker.runtime.version import VERSION
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
@@ -34,6 +38,9 @@ PUBLISH_PATIENCE_SECONDS = 5.0
 Less would cost a slow engine most: it carries a request out that we gave up, and gets the same one with each turn.
 """
 
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
+"""Between two tries to keep an answer that only Redis can make the thread know of."""
+
 log = structlog.get_logger()
 
 
@@ -42,7 +49,7 @@ class ThreadTurn:
     """One attempt's time under the hold. Without a variable the thread is this request's alone."""
 
     ground: Ground
-    provider: AnchoredProvider
+    provider: ThreadProvider
     request: Request
     variable: ThreadVariable | None
     entry: Entered
@@ -50,6 +57,8 @@ class ThreadTurn:
     bound: Thread | None = field(init=False)
     call: Call = field(init=False)
     intended: bool = False
+    former: Thread | None = None
+    """The thread that is to be left although it is still there."""
 
     def __post_init__(self) -> None:
         """Start from what the map says, and with the question that this attempt would put."""
@@ -109,6 +118,11 @@ class ThreadTurn:
                 return await self._ask(thread)
             except ThreadGone:  # validation is optimistic, or the thread went between look and use
                 gone = thread
+            except ContextFull as exc:  # of no use any more; the new one is told the newest of it
+                if not self.provider.remembers:
+                    raise
+                log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(exc))
+                self.former = gone = thread
         thread = await self._create(gone)
         return None if thread is None else await self._ask(thread)
 
@@ -118,25 +132,44 @@ class ThreadTurn:
     async def _known_thread(self) -> tuple[Thread | None, Thread | None]:
         """Return the thread by the map or else by the process variable, and one that is known to be gone."""
         if self.entry.thread is not None:
-            return self.entry.thread, None
+            return self._here(self.entry.thread)
         thread = None if self.variable is None else await self.variable.read()
         if thread is None:
             return None, None
+        if thread.provider != self.provider.name:
+            return None, self._moved(thread)
+        return await self._adopted(thread)
+
+    async def _adopted(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
+        """Take a thread that nobody knows but the process variable, if it is ours; as above."""
         if self.ground.history is not None:
             thread = replace(thread, anchor=await self.ground.history.anchor(self.request.key, thread.id))
+        reason = "the conversation belongs to somebody else"
         try:
-            owner = await self.provider.metadata(thread)
+            belongs = await self.provider.belongs(self.request.key, thread)
         except ThreadGone:
             return None, thread
         except BadRequest as exc:  # not even the form of an id of this provider's
-            log.warning(Event.THREAD_VARIABLE_REJECTED, reason=str(exc))
-            return None, None
-        expected = self.request.key.metadata()
-        if any(owner.get(name) != value for name, value in expected.items()):
-            log.warning(Event.THREAD_VARIABLE_REJECTED, reason="the conversation belongs to somebody else")
+            belongs, reason = False, str(exc)
+        if not belongs:
+            log.warning(Event.THREAD_VARIABLE_REJECTED, reason=reason)
             return None, None
         self.facts.use = "adopted"
         return await self.provider.seen(thread), None
+
+    def _here(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
+        """Leave a thread that is at another provider than the assistant now names; not while a call may run there."""
+        if thread.provider == self.provider.name:
+            return thread, None
+        earlier = self.entry.asked
+        if earlier is not None and earlier.running_for > timedelta(0):
+            raise ThreadLocked(f"a call at {thread.provider} may still run", retry_after=earlier.running_for)
+        self.former = self._moved(thread)
+        return None, thread
+
+    def _moved(self, thread: Thread) -> Thread:
+        log.warning(Event.THREAD_MOVED, thread_id=thread.id, provider=thread.provider, to=self.provider.name)
+        return thread
 
     async def _look(self, thread: Thread) -> Answer | None:
         self.facts.thread = thread
@@ -146,14 +179,11 @@ class ThreadTurn:
     async def _create(self, gone: Thread | None) -> Thread | None:
         """Create and bind a thread; None if the hold was lost, and then the new conversation is deleted again."""
         generation = max((known.generation for known in (self.bound, gone) if known), default=0) + 1
-        metadata = self.request.key.metadata() | {"generation": str(generation)}
-        if gone is not None:
-            metadata["replaces"] = gone.id
         try:
             with self.facts.phase("create"):
                 seed = Seed() if gone is None else await self._seed()
-                thread, seed = await self._create_with(metadata, generation, seed)
-            bound = await self._bind(thread)
+                thread, seed = await self._create_with(gone, generation, seed)
+            bound = await self._bind(thread, seed)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
             metrics.THREADS.labels("possibly_orphaned").inc()
             raise
@@ -167,23 +197,31 @@ class ThreadTurn:
     async def _seed(self) -> Seed:
         return Seed() if self.ground.history is None else await self.ground.history.seed(self.request.key)
 
-    async def _bind(self, thread: Thread) -> bool:
+    async def _bind(self, thread: Thread, seed: Seed | None = None) -> bool:
         replaces = self.bound.generation if self.bound else 0
-        if await self.ground.threads.bind(self.entry.hold, thread, replaces, self.request.place.process_instance_id):
+        if await self.ground.threads.bind(
+            self.entry.hold,
+            thread,
+            replaces,
+            self.request.place.process_instance_id,
+            former=self.former,
+            said=seed.by_turns if seed and not self.provider.remembers else (),
+        ):
             self.bound = thread
             return True
         self._hold_lost()
         return False
 
-    async def _create_with(self, metadata: Mapping[str, str], generation: int, seed: Seed) -> tuple[Thread, Seed]:
+    async def _create_with(self, gone: Thread | None, generation: int, seed: Seed) -> tuple[Thread, Seed]:
         """Create a thread that knows the seed; one without it where the provider does not take that."""
+        key, replaces = self.request.key, gone.id if gone else None
         try:
-            return await self.provider.create_thread(metadata, generation, seed.said), seed
+            return await self.provider.create_thread(key, generation, replaces, seed.said), seed
         except BadRequest as exc:
             if not seed.said:
                 raise
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
-        return await self.provider.create_thread(metadata, generation), Seed()
+        return await self.provider.create_thread(key, generation, replaces, ()), Seed()
 
     async def _discard(self, thread: Thread, seed: Seed) -> None:
         """Delete a conversation that lost against another; nothing was said on it but its seed."""
@@ -212,23 +250,45 @@ class ThreadTurn:
             return await self._keep(answer, published=published)
 
     async def _keep(self, answer: Answer, *, published: bool) -> Answer:
-        """Journal the answer. Without Redis it is completed all the same: the engine is the better journal."""
+        """Journal the answer. Without Redis it is completed all the same: the engine is the better journal.
+
+        Not where Redis is what the thread knows it by: nothing is completed that the next step has no idea of.
+        """
         if answer.thread is not None:
             answer = replace(answer, thread=await self.provider.seen(answer.thread))
         exchange = None if self.ground.recording is None else self._exchange(answer)
+        said = () if self.provider.remembers else self.request.said(answer)
         try:
             with self.facts.phase("answer"):
-                kept = await self.ground.threads.keep_answer(
-                    self.entry.hold, self.entry.attempt, answer, published=published, exchange=exchange
-                )
+                kept = await self._journalled(answer, exchange, said, published=published)
         except StoreDown as exc:
             log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
+            if said:
+                raise
             if self.ground.recording is not None and exchange is not None:
                 self.ground.recording.keep(exchange)
             return answer
         if self.ground.recording is not None:
             self.ground.recording.wake()
         return kept
+
+    async def _journalled(
+        self, answer: Answer, exchange: Exchange | None, said: tuple[Said, ...], *, published: bool
+    ) -> Answer:
+        """Keep the answer; where a history is to have it, try for as long as trouble may last. Raises StoreDown."""
+        hold, attempt, gives_up_at = self.entry.hold, self.entry.attempt, monotonic()
+        gives_up_at += self.ground.rules.trouble_limit.total_seconds() if said else 0.0
+        for tries in count():
+            try:
+                return await self.ground.threads.keep_answer(
+                    hold, attempt, answer, published=published, exchange=exchange, said=said
+                )
+            except StoreDown as exc:
+                if monotonic() >= gives_up_at:
+                    raise
+                self.ground.store_down(exc)
+                await asyncio.sleep(growing(FIRST_PAUSE_SECONDS, tries, LONGEST_PAUSE_SECONDS))
+        raise AssertionError("count() does not end")
 
     def _exchange(self, answer: Answer) -> Exchange:
         """Say what the transcript is to have of this. The times are for the case that Redis does not set its own."""

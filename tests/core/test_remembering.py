@@ -1,0 +1,304 @@
+"""Threads of a model that remembers nothing: what was said is ours to keep, with the promises of a conversation."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.core.rig import Core
+from tests.fakes.engine import Job
+from worker.domain.tasks import Variable
+from worker.domain.threads import Answer, Entered, Outcome, Said, Seed, Thread, ThreadKey
+from worker.errors import ContextFull, ModelUnknown
+from worker.redis.keys import Keys
+
+NAME = "assistant_thread_analyst"
+
+
+@pytest.fixture
+def local(core: Core) -> Core:
+    """The analyst is at a provider that remembers nothing."""
+    core.assistants.add("analyst", provider="local")
+    return core
+
+
+def keys(instance: str = "a") -> Keys:
+    return Keys.of("aw", ThreadKey("default", instance, "analyst"))
+
+
+async def step(core: Core, activity: str, instance: str = "a") -> Job:
+    job = core.world.start(activity, instance=instance)
+    await core.until_over([job])
+    return job
+
+
+def told(core: Core, call: int = -1) -> list[str]:
+    """What the model was told before its question."""
+    return [each.text for each in core.model.told[call][0]]
+
+
+async def test_a_step_knows_what_earlier_ones_said_and_another_instance_nothing_of_it(local: Core) -> None:
+    first, second = await local.worker(), await local.worker()
+    first.start()
+    await step(local, "first")
+    await first.stop()
+    second.start()
+    await step(local, "second", "b")
+    await step(local, "second")
+
+    assert told(local, 1) == []
+    [question, answer] = told(local)
+    assert "Please do first." in question
+    assert answer.startswith("answer 1")
+    assert [each.role for each in local.model.told[-1][0]] == ["user", "assistant"]
+    assert "ref" not in local.model.told[-1][1]
+
+
+async def test_the_process_variable_names_thread_and_provider(local: Core) -> None:
+    async with local.working():
+        await step(local, "first")
+
+    thread = str(local.world.variables["a"][NAME].value)
+    assert thread.endswith("#1@local")
+    assert await local.redis.hget(keys().thread, "id") == thread.partition("#")[0]
+
+
+@pytest.mark.parametrize("outcome", [each for each in Outcome if each not in {Outcome.OK, Outcome.INVALID}])
+async def test_only_what_can_be_of_use_is_told_later(local: Core, outcome: Outcome) -> None:
+    answers = iter([Answer("half an", outcome=outcome), Answer("whole"), Answer("third")])
+    local.model.answer = lambda _: next(answers)
+    async with local.working():
+        await step(local, "first")
+        await step(local, "second")
+
+    assert [text for text in told(local) if text in {"half an", "whole"}] == (
+        ["half an", "whole"] if outcome is Outcome.REFUSED else ["whole"]
+    )
+
+
+async def test_a_repair_knows_the_answer_that_it_puts_right(local: Core) -> None:
+    answers = iter(["no JSON", '{"choice": "a"}'])
+    local.model.answer = lambda _: Answer(next(answers))
+    properties = {"service.type": "assistant", "service.name": "analyst", "data.output.fields": "choice"}
+    local.world.activity("first", properties=properties)
+    async with local.working():
+        job = await step(local, "first")
+
+    assert job.results["choice"].value == "a"
+    assert told(local)[1] == "no JSON"
+
+
+async def lose_history(core: Core) -> None:
+    await core.redis.delete(keys().said)
+
+
+async def lose_a_turn(core: Core) -> None:
+    await core.redis.lpop(keys().said)
+
+
+async def lose_everything(core: Core) -> None:
+    await core.redis.flushall()
+
+
+@pytest.mark.parametrize("lose", [lose_history, lose_a_turn, lose_everything])
+async def test_what_redis_loses_comes_back_from_the_transcript(
+    local: Core, lose: Callable[[Core], Coroutine[Any, Any, None]]
+) -> None:
+    local.history.told = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
+    async with local.working():
+        await step(local, "first")
+        before = local.world.variables["a"][NAME].value
+        await lose(local)
+        await step(local, "second")
+        await step(local, "third")
+
+    after = str(local.world.variables["a"][NAME].value)
+    assert (before != after, after.endswith("#2@local")) == (True, True)
+    assert told(local, 1) == ["q1", "a1"]
+    assert told(local, 2)[:2] == ["q1", "a1"]
+    assert len(told(local, 2)) == 4
+
+
+async def test_a_variable_that_was_copied_from_another_instance_is_nobodys_thread_here(local: Core) -> None:
+    async with local.working():
+        await step(local, "first", "parent")
+        copied = local.world.variables["parent"][NAME]
+        local.world.variables["child"] = {NAME: copied}
+        job = local.world.start("first", instance="child", variables={NAME: copied})
+        await local.until_over([job])
+
+    assert str(local.world.variables["child"][NAME].value).endswith("#1@local")
+    assert told(local) == []
+    assert local.history.asked == []
+
+
+async def test_after_a_crash_in_a_call_it_is_asked_again_at_once(local: Core) -> None:
+    job = local.world.start("first", instance="a")
+    entry = await local.threads.enter(ThreadKey("default", "a", "analyst"), job.task.id)
+    assert isinstance(entry, Entered)
+    thread = Thread("own_x", 1, provider="local")
+    await local.threads.bind(entry.hold, thread, 0)
+    await local.threads.intend(entry.hold, 1, timedelta(hours=1))
+    began = asyncio.get_running_loop().time()
+    async with local.working():
+        await local.until_over([job])
+
+    assert asyncio.get_running_loop().time() - began < 60
+    assert len(local.model.told) == 1
+
+
+async def test_tasks_that_come_at_once_take_turns_and_each_knows_those_before(local: Core) -> None:
+    first, second = await local.worker(), await local.worker()
+    jobs = [local.world.start(f"branch_{number}", instance="a") for number in range(4)]
+    local.model.script.always("ask", 3.0)
+    first.start()
+    second.start()
+    await local.until_over(jobs)
+
+    assert [len(said) for said, _ in local.model.told] == [0, 2, 4, 6]
+
+
+async def test_nothing_is_completed_that_the_thread_does_not_know_of(local: Core) -> None:
+    def break_redis() -> None:
+        local.redis.trouble = [ConnectionError("gone")] * 6
+
+    local.model.script.next("ask", break_redis)
+    async with local.working():
+        await step(local, "first")
+        assert local.redis.trouble == []
+        await step(local, "second")
+
+    assert len(local.model.told) == 2
+    assert told(local)[1].startswith("answer 1")
+
+
+async def test_a_task_goes_back_if_redis_stays_away_for_good(local: Core) -> None:
+    def break_redis() -> None:
+        local.redis.trouble = [ConnectionError("gone")] * 100_000
+
+    local.model.script.next("ask", break_redis)
+    async with local.working() as worker:
+        job = local.world.start("first", instance="a")
+        await local.until(lambda: worker.engine.script.named("unlock"), timedelta(hours=3))
+        assert not job.gone
+        local.redis.trouble.clear()
+        await local.until_over([job])
+
+    assert len(local.model.told) == 2
+
+
+async def test_a_model_that_can_read_no_more_is_told_less(local: Core) -> None:
+    async with local.working():
+        for number in range(8):
+            await step(local, f"step_{number}")
+
+        def too_much() -> None:
+            if len(local.model.told[-1][0]) > 5:
+                raise ContextFull("too long")
+
+        local.model.script.always("ask", too_much)
+        job = await step(local, "last")
+
+    assert not job.message
+    note, *said = told(local)
+    assert note == "6 earlier turns of this conversation had to be left out."
+    assert len(said) == 4
+
+
+async def test_a_question_that_is_too_long_by_itself_is_an_incident(local: Core) -> None:
+    async with local.working():
+        await step(local, "first")
+        local.model.script.always("ask", ContextFull("longer than the model can read"))
+        job = local.world.start("second", instance="a")
+        await local.until(lambda: job.has_incident)
+
+    assert "longer than the model can read" in job.message
+
+
+async def test_a_known_window_is_kept_to_before_it_is_refused(local: Core) -> None:
+    local.window = 2000
+    local.model.answer = lambda _: Answer("x" * 1000)
+    async with local.working():
+        for number in range(8):
+            await step(local, f"step_{number}")
+
+    sizes = [sum(len(each.text) for each in said) for said, _ in local.model.told]
+    assert max(sizes) < 3 * 1500
+    assert told(local)[0].endswith("had to be left out.")
+    assert len(told(local)) > 4
+
+
+async def test_an_assistant_that_moves_to_another_provider_is_told_what_was_said(core: Core) -> None:
+    core.history.told = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
+    async with core.working():
+        await step(core, "first")
+        [conversation] = core.provider.conversations
+        core.assistants.add("analyst", provider="local")
+        await step(core, "second")
+        assert told(core) == ["q1", "a1"]
+        assert await core.redis.hget(keys().thread, f"former:{conversation}")
+
+        core.assistants.add("analyst", provider="openai")
+        await step(core, "third")
+
+    last = core.provider.asked[-1][0]
+    assert last != conversation, "never the old id"
+    assert core.provider.conversations[last].items[:2] == [("user", "q1"), ("assistant", "a1")]
+    assert core.world.variables["a"][NAME].value == f"{last}#3"
+
+
+async def test_an_assistant_does_not_move_while_a_call_may_run_at_the_old_provider(core: Core) -> None:
+    async with core.working():
+        await step(core, "first")
+        core.provider.script.next("ask", ModelUnknown("cut"))
+        second = core.world.start("second", instance="a")
+        await core.until(lambda: second.message)
+        core.assistants.add("analyst", provider="local")
+        moved_at = asyncio.get_running_loop().time()
+        await core.until_over([second])
+
+    assert asyncio.get_running_loop().time() - moved_at > 30
+    assert len(core.model.told) == 1
+
+
+async def test_a_variable_of_another_provider_leads_to_a_new_thread_that_says_so(local: Core) -> None:
+    local.history.told = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
+    variables = {NAME: Variable("conv_1#3", "String")}
+    async with local.working():
+        job = local.world.start("first", instance="a", variables=variables)
+        await local.until_over([job])
+
+    assert str(local.world.variables["a"][NAME].value).endswith("#4@local")
+    assert told(local) == ["q1", "a1"]
+
+
+async def test_a_full_conversation_is_left_for_one_that_is_told_the_newest_of_it(core: Core) -> None:
+    core.history.told = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
+    async with core.working():
+        await step(core, "first")
+        core.provider.script.next("ask", ContextFull("full"))
+        job = await step(core, "second")
+
+    assert not job.message
+    assert core.world.variables["a"][NAME].value == "conv_2#2"
+    assert core.provider.conversations["conv_2"].items[:2] == [("user", "q1"), ("assistant", "a1")]
+
+
+async def test_a_conversation_that_is_full_with_the_first_question_is_an_incident(core: Core) -> None:
+    core.provider.script.always("ask", ContextFull("full"))
+    async with core.working():
+        job = core.world.start("first", instance="a")
+        await core.until(lambda: job.has_incident)
+
+    assert len(core.provider.asked) == 1
+
+
+async def test_an_assistant_that_is_to_run_in_the_background_cannot_at_such_a_provider(core: Core) -> None:
+    core.assistants.add("analyst", provider="local", background=True)
+    async with core.working():
+        job = core.world.start("first", instance="a")
+        await core.until(lambda: job.has_incident)
+
+    assert "cannot run in the background" in job.message

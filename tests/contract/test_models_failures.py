@@ -11,6 +11,7 @@ from worker.demo.model import ModelServer
 from worker.errors import (
     AssistantPaused,
     BadRequest,
+    ContextFull,
     ModelDown,
     ModelUnknown,
     ProviderPaused,
@@ -66,7 +67,7 @@ REFUSALS: list[tuple[Fault, type[WorkerError]]] = [
     ({"reply": "model_404"}, BadRequest),
     (replied(403, code="model_not_found"), BadRequest),
     (replied(404, type="NotFoundError", param="model"), BadRequest),
-    ({"reply": "context_length"}, BadRequest),
+    ({"reply": "context_length"}, ContextFull),
     (replied(400, param="temperature", code="unsupported_value"), BadRequest),
     (replied(422), BadRequest),
     (page(400), TurnedAway),

@@ -15,6 +15,7 @@ import aiohttp
 import openai
 from pydantic import ValidationError
 
+from worker.domain.providers import Words
 from worker.errors import (
     AssistantPaused,
     BadRequest,
@@ -32,6 +33,7 @@ from worker.errors import (
 from worker.providers.refusals import Said, says_gone, says_no_model, word
 
 LONGEST_RETRY_AFTER = timedelta(hours=1)
+_WORDS: Final = Words()
 _NO_SUCH_MODEL: Final = "no model {model!r} for this key: correct `model` in the assistant's spec"
 
 
@@ -131,10 +133,10 @@ TABLE: Final = (
         statuses={200},
         codes={"", "server_error", "rate_limit_exceeded", "vector_store_timeout"},
     ),
-    Row(ModelDown, "the address leads elsewhere: check OPENAI_BASE_URL", statuses=range(300, 400)),
+    Row(ModelDown, "the address leads elsewhere: check {words.address}", statuses=range(300, 400)),
     # A firewall's page for one question says nothing of the key, nor of the next question; a probe's page does.
-    Row(ModelDown, f"{_PAGE}: check OPENAI_BASE_URL, and {_ON_THE_WAY}", _REFUSED, page=True, probe=True),
-    Row(TurnedAway, f"{_PAGE}: check OPENAI_BASE_URL, and {_ON_THE_WAY}", {404, 405}, page=True),
+    Row(ModelDown, f"{_PAGE}: check {{words.address}}, and {_ON_THE_WAY}", _REFUSED, page=True, probe=True),
+    Row(TurnedAway, f"{_PAGE}: check {{words.address}}, and {_ON_THE_WAY}", {404, 405}, page=True),
     Row(TurnedAway, f"{_PAGE}: look at what the question holds, and at {_ON_THE_WAY}", _REFUSED, page=True),
     Row(
         TurnedAway,
@@ -143,12 +145,12 @@ TABLE: Final = (
         own=False,
         probe=False,
     ),
-    Row(ProviderPaused, "the provider does not accept the key: check OPENAI_API_KEY", {401}),
+    Row(ProviderPaused, "the provider does not accept the key: check {words.key}", {401}),
     Row(ProviderPaused, "the provider wants to be paid", {402}),
     Row(AssistantPaused, "the key has no right to ask model {model!r}", {403}, of_a_turn=True),
     Row(ProviderPaused, "the key has no right to this, or not from here", {403}, probe=True),
     Row(TurnedAway, "the key has no right to this: is it a key of the project that the conversation is in?", {403}),
-    Row(ModelDown, "nothing of this kind at this address: check OPENAI_BASE_URL", {404, 405}),
+    Row(ModelDown, "nothing of this kind at this address: check {words.address}", {404, 405}),
     Row(ModelUnknown, "the server ran out of time", statuses={408}),
     Row(ModelDown, "too many requests", statuses={429}),
     Row(ModelDown, "the provider cannot take the call now", statuses={409, 425, 503}),
@@ -168,13 +170,14 @@ _NEVER_SENT: Final = (
 )
 
 
-def translate(exc: Exception, call: Call) -> WorkerError:
+def translate(exc: Exception, call: Call, words: Words = _WORDS) -> WorkerError:
     """Say in our terms how a call ended that brought no usable reply."""
     if isinstance(exc, openai.APIStatusError):
         refusal = _refusal(exc.status_code, Said.by(exc.response.content), call)
         row = next((row for row in TABLE if row.fits(refusal)), _ODD)
         headers = exc.response.headers
-        return _error(row, call, _details(refusal, headers.get("x-request-id")), retry_after(headers))
+        details = _details(refusal, headers.get("x-request-id"))
+        return _error(row, call, details, retry_after(headers), words)
     if isinstance(exc, UnicodeError):
         return BadRequest(f"{call.name}: the question holds characters that cannot be sent")
     if isinstance(exc, ValidationError):
@@ -212,10 +215,12 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
 _ODD: Final = Row(ModelUnknown, "a status that means nothing here")
 
 
-def _error(row: Row, call: Call, details: str = "", wait: timedelta | None = None) -> WorkerError:
+def _error(
+    row: Row, call: Call, details: str = "", wait: timedelta | None = None, words: Words = _WORDS
+) -> WorkerError:
     # A call that only reads has nothing to be unknown about.
     kind = ModelDown if row.error is ModelUnknown and not call.acts else row.error
-    text = f"{call.name}: {row.meaning.format(model=call.model)}{details and f' ({details})'}"
+    text = f"{call.name}: {row.meaning.format(model=call.model, words=words)}{details and f' ({details})'}"
     return kind(text, retry_after=wait) if issubclass(kind, Transient) else kind(text)
 
 

@@ -2,62 +2,33 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
-import httpx2
-from openai import AsyncOpenAI, DefaultAioHttpClient
-
+from worker.domain.providers import ProviderSpec, Schemas
 from worker.domain.threads import Answer, Assistant, Question, Said
-from worker.errors import (
-    AssistantPaused,
-    BadRequest,
-    ModelDown,
-    ModelUnknown,
-    ProviderAway,
-    ProviderPaused,
-    ThreadGone,
-    ThreadLocked,
-    ThreadObsolete,
-    TurnedAway,
-    WorkerError,
-)
-from worker.providers import failures, reading
+from worker.errors import BadRequest, ModelDown, ModelUnknown, ThreadGone, ThreadObsolete, TurnedAway, WorkerError
+from worker.providers import failures
+from worker.providers.client import SHORT_CALL, Client, counted, counting_failures
 from worker.providers.failures import Call
+from worker.providers.forms import first_taken, instructions, named
 from worker.providers.wire import Anything, Conversation, Items, Names, Origin, Response, Wire, answer_behind, answer_of
 from worker.runtime.clock import monotonic
-from worker.telemetry import metrics
 
-OPENAI: Final = "https://api.openai.com/v1"
-SHORT_CALL: Final = timedelta(seconds=15)
-"""The limit of every call that no model has to think for."""
 SHORTEST_CALL: Final = timedelta(seconds=2)
 """What a call may take although the time it belongs to is over: it tells whether there is an answer after all."""
 CANCEL_CALL: Final = timedelta(seconds=5)
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 """Between two looks at a run in the background."""
-CONNECT_SECONDS: Final = 5.0
 BATCH = 20
 """Items that one request may bring."""
 ITEMS, ITEMS_DEEP = 20, 100
 """How far a look reads; 100 is the most that one page holds."""
 NOBODY: Final = "conv_" + 48 * "0"
 """A conversation that does not exist: asking for it tells whether key and address are right."""
-
-_OUTCOMES: Final[Mapping[type[BaseException], str]] = {
-    ModelDown: "down",
-    ProviderAway: "away",
-    ProviderPaused: "paused",
-    AssistantPaused: "paused",
-    ModelUnknown: "unknown",
-    ThreadLocked: "locked",
-    ThreadGone: "gone",
-    TurnedAway: "turned_away",
-    BadRequest: "rejected",
-}
 
 _RUNNING: Final = frozenset({"queued", "in_progress"})
 
@@ -73,40 +44,28 @@ class OpenAIProvider:
 
     refuses_overlap = True
 
-    def __init__(self, client: AsyncOpenAI, *, keyless: bool = False) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._keyless = keyless
 
     @classmethod
     @asynccontextmanager
     async def open(cls, api_key: str | None, base_url: str | None = None) -> AsyncIterator[Self]:
         """Prepare the connections; nothing is reached yet. Without a base URL it is OpenAI, which wants a key."""
-        async with AsyncOpenAI(
-            api_key=api_key or "none",
-            base_url=base_url or OPENAI,
-            # The SDK would ask up to three times, and each one that timed out may leave a turn on the thread.
-            max_retries=0,
-            # Its timeouts are per read: a reply that drips never meets them. `_within` keeps the time.
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-            # A redirect would carry questions to a host that nobody configured.
-            http_client=DefaultAioHttpClient(follow_redirects=False),
-        ) as client:
-            yield cls(client, keyless=api_key is None and base_url is None)
+        async with Client.open(ProviderSpec(key=api_key, base_url=base_url)) as client:
+            yield cls(client)
 
     async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
         """Create a conversation, put what was said on it, 20 items with each request, and return its id."""
         call = Call("conversations.create", SHORT_CALL, acts=True)
-        batches = [[_item(each) for each in said[start : start + BATCH]] for start in range(0, len(said), BATCH)]
+        batches = [[item(each) for each in said[start : start + BATCH]] for start in range(0, len(said), BATCH)]
         body: dict[str, Any] = {"metadata": dict(metadata)}
         if batches:
             body["items"] = batches[0]
-        async with _within(call):
-            created = await self._request(call, Conversation, "POST", "/conversations", body)
+        created = await self._client.request(call, Conversation, "POST", "/conversations", body)
         try:
             for batch in batches[1:]:
                 more = Call("items.create", SHORT_CALL, acts=True, thread_id=created.id)
-                async with _within(more):
-                    await self._on_thread(more, Anything, "POST", f"{_path(created.id)}/items", {"items": batch})
+                await self._on_thread(more, Anything, "POST", f"{_path(created.id)}/items", {"items": batch})
         except WorkerError:
             with suppress(WorkerError):  # nobody else knows of it, and it holds what was said
                 await self.erase_thread(created.id)
@@ -116,37 +75,33 @@ class OpenAIProvider:
     async def metadata(self, thread_id: str) -> Mapping[str, str]:
         """What `create_thread` was given."""
         call = Call("conversations.retrieve", SHORT_CALL, thread_id=thread_id)
-        async with _within(call):
-            conversation = await self._on_thread(call, Conversation, "GET", _path(thread_id))
+        conversation = await self._on_thread(call, Conversation, "GET", _path(thread_id))
         return conversation.metadata or {}
 
     async def look(self, thread_id: str, ref: str, *, deep: bool = False) -> Answer | None:
         """Find the answer to the question with this ref among the newest items. Its response id is not known there."""
         call = Call("items.list", SHORT_CALL, thread_id=thread_id)
         path = f"{_path(thread_id)}/items?order=desc&limit={ITEMS_DEEP if deep else ITEMS}"
-        async with _within(call):
-            page = await self._on_thread(call, Items, "GET", path)
+        page = await self._on_thread(call, Items, "GET", path)
         return answer_behind(page.data, ref)
 
     async def ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
         """One turn: question and answer appear on the conversation together, when the response completes."""
-        with _counting_failures():
+        with counting_failures():
             call = Call("responses.create", assistant.timeout, acts=True, thread_id=thread_id, model=assistant.model)
-            response = await self._create(call, _turn(thread_id, question, assistant))
-            return _counted(_answer(response, call))
+            return counted(answer_in(await self._create(call, thread_id, question, assistant), call))
 
     async def start(self, thread_id: str, question: Question, assistant: Assistant) -> str:
         """Begin a turn in the background and return its response id. Only stored responses can be retrieved."""
         limit = min(SHORT_CALL, assistant.timeout)
-        with _counting_failures():
+        with counting_failures():
             call = Call("responses.create", limit, acts=True, thread_id=thread_id, model=assistant.model)
-            body = _turn(thread_id, question, assistant) | {"background": True, "store": True}
-            return (await self._create(call, body)).id
+            return (await self._create(call, thread_id, question, assistant, background=True, store=True)).id
 
     async def follow(self, response_id: str, within: timedelta) -> Answer | None:
         """Retrieve the response with growing pauses until it has ended. One that is queued may be so for ever."""
         ends_at = monotonic() + within.total_seconds()
-        with _counting_failures():
+        with counting_failures():
             try:
                 response, overdue = await self._ended(response_id, ends_at), ""
                 if response is None:
@@ -160,7 +115,7 @@ class OpenAIProvider:
                 case "cancelled":
                     raise ModelDown(f"{call.name}: the run was cancelled{overdue}")
                 case None | "completed" | "incomplete" | "failed":
-                    return _counted(_answer(response, call))
+                    return counted(answer_in(response, call))
                 case _:  # expired, or a word that is not known yet: what there is stands on the thread
                     return None
 
@@ -179,13 +134,21 @@ class OpenAIProvider:
     async def conversation_of(self, response_id: str) -> str | None:
         """The conversation that a stored response was given on; None if on none. Raises ThreadGone if there is none."""
         call = Call("responses.retrieve", SHORT_CALL, thread_id=response_id)
-        async with _within(call):
-            return (await self._request(call, Origin, "GET", _run_path(response_id))).conversation_id
+        return (await self._client.request(call, Origin, "GET", _run_path(response_id))).conversation_id
 
-    async def _create(self, call: Call, body: Mapping[str, Any]) -> Response:
-        _path(str(call.thread_id))  # refuses a thread that is gone by its form
-        async with _within(call):
+    async def _create(
+        self, call: Call, thread_id: str, question: Question, assistant: Assistant, **more: bool
+    ) -> Response:
+        _path(thread_id)  # refuses a thread that is gone by its form
+        said = [{"type": "message", "role": "user", "content": question.with_ref}]
+
+        def write(schemas: Schemas) -> Mapping[str, Any]:
+            return turn(assistant, said, schemas) | {"conversation": thread_id, **more}
+
+        async def send(body: Mapping[str, Any]) -> Response:
             return await self._on_thread(call, Response, "POST", "/responses", body)
+
+        return await first_taken(send, write, self._client.spec.schema)
 
     async def _ended(self, response_id: str, ends_at: float) -> Response | None:
         """Return the response when it has ended, None if it has not in time. Trouble on the way is not the run's."""
@@ -210,15 +173,13 @@ class OpenAIProvider:
         rest = timedelta(seconds=ends_at - monotonic())
         # By its id in the thread's place a response, too, is gone only when the provider says so of this one.
         call = Call("responses.retrieve", min(max(rest, SHORTEST_CALL), SHORT_CALL), thread_id=response_id)
-        async with _within(call):
-            return await self._request(call, Response, "GET", _run_path(response_id))
+        return await self._client.request(call, Response, "GET", _run_path(response_id))
 
     async def _cancel(self, response_id: str) -> Response:
         """Ask for the run's end and return how it stands then. Raises ModelUnknown (it may go on), ThreadGone."""
         call = Call("responses.cancel", CANCEL_CALL, acts=True, thread_id=response_id)
         try:
-            async with _within(call):
-                return await self._request(call, Response, "POST", f"{_run_path(response_id)}/cancel")
+            return await self._client.request(call, Response, "POST", f"{_run_path(response_id)}/cancel")
         except (ModelDown, BadRequest, TurnedAway) as exc:
             with suppress(ModelDown, BadRequest, TurnedAway):  # OGX says 409 of a run that is over
                 response = await self._retrieve(response_id, monotonic() + CANCEL_CALL.total_seconds())
@@ -265,14 +226,12 @@ class OpenAIProvider:
 
     async def _oldest(self, thread_id: str) -> list[str]:
         call = Call("items.list", SHORT_CALL, thread_id=thread_id)
-        async with _within(call):
-            page = await self._on_thread(call, Names, "GET", f"{_path(thread_id)}/items?order=asc&limit={ITEMS_DEEP}")
+        page = await self._on_thread(call, Names, "GET", f"{_path(thread_id)}/items?order=asc&limit={ITEMS_DEEP}")
         return [each.id for each in page.data]
 
     async def _erase(self, call: Call, path: str) -> bool:
         try:
-            async with _within(call):
-                await self._request(call, Anything, "DELETE", path)
+            await self._client.request(call, Anything, "DELETE", path)
         except ThreadGone:
             return False
         return True
@@ -284,56 +243,30 @@ class OpenAIProvider:
         """
         call = Call("conversations.retrieve", SHORT_CALL, thread_id=NOBODY, probe=True)
         try:
-            async with _within(call):
-                await self._request(call, Conversation, "GET", _path(NOBODY))
+            await self._client.request(call, Conversation, "GET", _path(NOBODY))
         except (ThreadGone, BadRequest):  # the latter where the id has not even the form of one
             return
         raise ModelDown(
             f"{call.name}: the server shows a conversation that cannot exist, so it keeps none: "
-            "OPENAI_BASE_URL has to name one with Conversations and Responses"
+            f"{self._client.spec.words.address} has to name one with Conversations and Responses"
         )
 
     async def has_model(self, name: str) -> bool:
         """Whether this key can use the model. Raises ModelDown, ProviderPaused; a restricted key may not ask."""
-        call = Call("models.retrieve", SHORT_CALL, model=name, probe=True)
-        try:
-            async with _within(call):
-                await self._request(call, Anything, "GET", f"/models/{quote(name, safe='')}")
-        except BadRequest:
-            return False
-        return True
+        return await model_exists(self._client, name)
 
     async def _on_thread(
         self, call: Call, shape: type[W], method: Literal["GET", "POST"], path: str, body: Any = None
     ) -> W:
         """Send a request that needs the conversation. Gone is what two calls call gone."""
+        ends_at = monotonic() + call.limit.total_seconds()
         try:
-            return await self._request(call, shape, method, path, body)
+            return await self._client.request(call, shape, method, path, body)
         except ThreadGone as gone:
-            check = Call("conversations.retrieve", call.limit, thread_id=call.thread_id)
-            await self._request(check, Anything, "GET", _path(str(call.thread_id)))
+            rest = timedelta(seconds=max(0.0, ends_at - monotonic()))
+            check = Call("conversations.retrieve", min(SHORT_CALL, rest), thread_id=call.thread_id)
+            await self._client.request(check, Anything, "GET", _path(str(call.thread_id)))
             raise ModelDown(f"{call.name}: the provider has no such conversation, and yet shows it") from gone
-
-    async def _request(
-        self, call: Call, shape: type[W], method: Literal["GET", "POST", "DELETE"], path: str, body: Any = None
-    ) -> W:
-        """Send one request and read what we need of the reply.
-
-        The SDK's own methods take twice the CPU (2 ms), most of it for looking through what is sent.
-        """
-        if self._keyless:
-            raise ProviderPaused(f"{call.name}: OPENAI_API_KEY is not set")
-        try:
-            match method:
-                case "GET":
-                    reply = await self._client.get(path, cast_to=httpx2.Response)
-                case "POST":
-                    reply = await self._client.post(path, cast_to=httpx2.Response, body=body)
-                case "DELETE":
-                    reply = await self._client.delete(path, cast_to=httpx2.Response)
-            return reading.read(shape, reply.content)
-        except failures.CAUGHT as exc:
-            raise failures.translate(exc, call) from exc
 
 
 def _path(thread_id: str) -> str:
@@ -351,30 +284,39 @@ def _run_path(response_id: str) -> str:
     return f"/responses/{quote(response_id, safe='')}"
 
 
-def _item(said: Said) -> dict[str, Any]:
+def item(said: Said) -> dict[str, Any]:
+    """Write a message as the API has it."""
     kind = "output_text" if said.role == "assistant" else "input_text"
     return {"type": "message", "role": said.role, "content": [{"type": kind, "text": said.text}]}
 
 
-def _turn(thread_id: str, question: Question, assistant: Assistant) -> dict[str, Any]:
-    """Write the body of a turn. Instructions are not kept on a conversation: every turn brings them."""
+def turn(assistant: Assistant, said: Sequence[Mapping[str, Any]], schemas: Schemas) -> dict[str, Any]:
+    """Write the body of a turn. Instructions are kept nowhere: every turn brings them."""
     body: dict[str, Any] = {
         "model": assistant.model,
-        "instructions": assistant.instructions,
-        "input": [{"type": "message", "role": "user", "content": question.with_ref}],
-        "conversation": thread_id,
+        "instructions": instructions(assistant, schemas),
+        "input": said,
     }
     if assistant.temperature is not None:
         body["temperature"] = assistant.temperature
     if assistant.max_output_tokens is not None:
         body["max_output_tokens"] = assistant.max_output_tokens
-    if assistant.output_schema is not None:
-        # Not strict: that accepts a subset of JSON Schema only, and refuses other schemas with a 400.
-        body["text"] = {"format": {"type": "json_schema", "name": "answer", "schema": dict(assistant.output_schema)}}
+    if assistant.output_schema is not None and schemas != "none":
+        body["text"] = {"format": {"type": "json_schema", **named(assistant, schemas)}}
     return body
 
 
-def _answer(response: Response, call: Call) -> Answer:
+async def model_exists(client: Client, name: str) -> bool:
+    """Whether this key can use the model. Raises ModelDown, ProviderPaused."""
+    call = Call("models.retrieve", SHORT_CALL, model=name, probe=True)
+    try:
+        await client.request(call, Anything, "GET", f"/models/{quote(name, safe='')}")
+    except BadRequest:
+        return False
+    return True
+
+
+def answer_in(response: Response, call: Call) -> Answer:
     """Read the answer; a response that has none in it yet, or failed for reasons of the server, is no answer."""
     if response.status not in {None, "completed", "incomplete", "failed"}:
         raise ModelUnknown(f"{call.name}: the reply came before the response was complete")
@@ -383,31 +325,3 @@ def _answer(response: Response, call: Call) -> Answer:
         if error is not None:
             raise error
     return answer_of(response)
-
-
-@contextmanager
-def _counting_failures() -> Iterator[None]:
-    """Count a call of the model that brings no answer."""
-    try:
-        yield
-    except BaseException as exc:
-        outcome = next((_OUTCOMES[kind] for kind in type(exc).__mro__ if kind in _OUTCOMES), "aborted")
-        metrics.MODEL_CALLS.labels(outcome).inc()
-        raise
-
-
-def _counted(answer: Answer) -> Answer:
-    metrics.MODEL_CALLS.labels(answer.outcome.value).inc()
-    metrics.TOKENS.labels("input").inc(answer.input_tokens or 0)
-    metrics.TOKENS.labels("output").inc(answer.output_tokens or 0)
-    return answer
-
-
-@asynccontextmanager
-async def _within(call: Call) -> AsyncIterator[None]:
-    """Hold the call to its limit, however slowly bytes come."""
-    try:
-        async with asyncio.timeout(call.limit.total_seconds()):
-            yield
-    except TimeoutError as exc:
-        raise failures.translate(exc, call) from exc

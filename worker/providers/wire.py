@@ -66,9 +66,7 @@ class Item(Wire):
     @classmethod
     def _only_parts(cls, value: Any) -> list[Any]:
         # OGX lists what a user said as a plain string. Kinds other than messages keep null or something else there.
-        parts = value if isinstance(value, list) else [value]
-        texts = ({"type": "text", "text": part} if isinstance(part, str) else part for part in parts)
-        return [part for part in texts if isinstance(part, dict)]
+        return parts_of(value)
 
     def is_message_of(self, role: str) -> bool:
         """Whether a user or the assistant said something here. What has a role and no type is a message too."""
@@ -122,7 +120,7 @@ class Response(Wire):
     @field_validator("output", mode="before")
     @classmethod
     def _only_items(cls, value: Any) -> Any:
-        return _objects(value)
+        return objects(value)
 
 
 class Origin(Wire):
@@ -156,7 +154,7 @@ class Items(Plain):
     @field_validator("data", mode="before")
     @classmethod
     def _only_items(cls, value: Any) -> Any:
-        return _objects(value)
+        return objects(value)
 
 
 class Named(Wire):
@@ -267,6 +265,13 @@ def _with_told(output: list[Item], output_text: str | None) -> list[Item]:
     return [*output, Item.model_validate({"role": "assistant", "content": output_text})]
 
 
-def _objects(value: Any) -> Any:
+def parts_of(content: Any) -> list[Any]:
+    """Read content in any of its forms: a list of parts, a text alone, nothing."""
+    parts = content if isinstance(content, list) else [content]
+    texts = ({"type": "text", "text": part} if isinstance(part, str) else part for part in parts)
+    return [part for part in texts if isinstance(part, dict)]
+
+
+def objects(value: Any) -> Any:
     """Leave out of a list what is no object: it says nothing."""
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else value

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from worker.demo.model import wire
+from worker.demo.model import chat, wire
 from worker.demo.model.store import Conversation, Store, Turn
 from worker.demo.model.turns import Turns
 from worker.demo.model.wire import ApiError, Json, invalid, missing, model_not_found
@@ -106,6 +106,7 @@ class Api:
             ("GET", item, "items.retrieve", self._retrieve_item),
             ("DELETE", item, "items.delete", self._delete_item),
             ("POST", "/v1/responses", "responses.create", self._respond),
+            ("POST", "/v1/chat/completions", "chat.completions.create", self._complete),
             ("GET", response, "responses.retrieve", self._retrieve_response),
             ("DELETE", response, "responses.delete", self._delete_response),
             ("POST", f"{response}/cancel", "responses.cancel", self._cancel_response),
@@ -176,6 +177,14 @@ class Api:
         else:
             await asyncio.shield(task)  # it lands, whether or not anybody still waits for it
         return web.json_response(turn.response)
+
+    async def _complete(self, asked: Asked) -> web.Response:
+        body = chat.as_response(asked.json())
+        self._checked({name: value for name, value in body.items() if value is not None}, asked.account)
+        turn = Turn(wire.response(body, None), wire.items(body["input"], "messages"), asked.account)
+        self._check_length(turn)
+        await asyncio.shield(self._turns.start(turn, asked.effect))
+        return web.json_response(chat.completion(turn.response))
 
     def _checked(self, body: Json, account: str) -> str | None:
         """Refuses what OpenAI refuses before a turn begins; returns the conversation's id."""

@@ -146,7 +146,7 @@ class Turns:
     def _finish(self, turn: Turn, effect: Mapping[str, Any]) -> None:
         """Everything from the answer to the landing happens in one step of the event loop."""
         history = self._store.history(turn)
-        result = self._result(turn, history, effect)
+        result = self._result(turn, [*history, *turn.input[:-1]], effect)
         reasons = turn.response["model"].startswith(("gpt-5", "o")) and result.output
         output = [_reasoning(), *result.output] if reasons else result.output
         read = tokens(turn.response["instructions"] or "", *map(text_of, [*history, *turn.input]))

@@ -1,0 +1,43 @@
+"""Where a provider is, how it is asked, and what is known of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from worker.domain.threads import OPENAI
+
+Api = Literal["conversations", "responses", "chat"]
+"""How it is spoken to: with conversations of its own, or with everything in each question, in one of two forms."""
+Schemas = Literal["strict", "loose", "none"]
+"""Whether it holds answers to a JSON Schema: as OpenAI's strict mode does, as well as it can, or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What people call the settings of a provider's address and key, for texts that say what to correct."""
+
+    address: str = "OPENAI_BASE_URL"
+    key: str = "OPENAI_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec:
+    """One provider. Without a `base_url` it is OpenAI, which wants a key.
+
+    The key goes into `key_header`, as a bearer token if that is Authorization. `context_tokens` is what its models can
+    read, None where nobody said so.
+    """
+
+    name: str = OPENAI
+    api: Api = "conversations"
+    base_url: str | None = None
+    key: str | None = field(default=None, repr=False)
+    key_header: str = "Authorization"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict)
+    ca_file: Path | None = None
+    proxy: str | None = None
+    schema: Schemas = "loose"
+    context_tokens: int | None = None
+    words: Words = Words()

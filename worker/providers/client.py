@@ -1,0 +1,128 @@
+"""One provider's HTTP: sends a request within its limit, reads what we need of the reply, and translates failures."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from typing import Any, Final, Literal, Self, TypeVar
+
+import httpx2
+from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
+
+from worker.domain.providers import ProviderSpec
+from worker.domain.threads import Answer
+from worker.errors import (
+    AssistantPaused,
+    BadRequest,
+    ModelDown,
+    ModelUnknown,
+    Permanent,
+    ProviderAway,
+    ProviderPaused,
+    ThreadGone,
+    ThreadLocked,
+    TurnedAway,
+)
+from worker.providers import failures, reading
+from worker.providers.failures import Call
+from worker.providers.wire import Wire
+from worker.telemetry import metrics
+
+OPENAI_URL: Final = "https://api.openai.com/v1"
+SHORT_CALL: Final = timedelta(seconds=15)
+"""The limit of every call that no model has to think for."""
+CONNECT_SECONDS: Final = 5.0
+
+_OUTCOMES: Final[dict[type[BaseException], str]] = {
+    ModelDown: "down",
+    ProviderAway: "away",
+    ProviderPaused: "paused",
+    AssistantPaused: "paused",
+    ModelUnknown: "unknown",
+    ThreadLocked: "locked",
+    ThreadGone: "gone",
+    TurnedAway: "turned_away",
+    BadRequest: "rejected",
+}
+
+W = TypeVar("W", bound=Wire)
+
+
+class Client:
+    """The connections to one provider. Every request is sent once."""
+
+    def __init__(self, sdk: AsyncOpenAI, spec: ProviderSpec) -> None:
+        self.spec = spec
+        self._sdk = sdk
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, spec: ProviderSpec) -> AsyncIterator[Self]:
+        """Prepare the connections; nothing is reached yet. Raises Permanent when the CA file cannot be read."""
+        headers: dict[str, Any] = {**spec.headers}
+        if spec.key_header.lower() != "authorization":
+            headers |= {"Authorization": Omit()} | ({spec.key_header: spec.key} if spec.key else {})
+        async with AsyncOpenAI(
+            api_key=spec.key or "none",
+            base_url=spec.base_url or OPENAI_URL,
+            # The SDK would ask up to three times, and each one that timed out may leave a turn on the thread.
+            max_retries=0,
+            # Its timeouts are per read: a reply that drips never meets them. `request` keeps the time.
+            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+            default_headers=headers,
+            default_query=dict(spec.query),
+            # A redirect would carry questions to a host that nobody configured.
+            http_client=DefaultAioHttpClient(follow_redirects=False, verify=_trust(spec), proxy=spec.proxy),
+        ) as sdk:
+            yield cls(sdk, spec)
+
+    async def request(
+        self, call: Call, shape: type[W], method: Literal["GET", "POST", "DELETE"], path: str, body: Any = None
+    ) -> W:
+        """Send one request and read what we need of the reply. Raises what `failures` makes of anything else.
+
+        The SDK's own methods take twice the CPU (2 ms), most of it for looking through what is sent.
+        """
+        if self.spec.key is None and self.spec.base_url is None:
+            raise ProviderPaused(f"{call.name}: {self.spec.words.key} is not set")
+        try:
+            async with asyncio.timeout(call.limit.total_seconds()):  # however slowly bytes come
+                match method:
+                    case "GET":
+                        reply = await self._sdk.get(path, cast_to=httpx2.Response)
+                    case "POST":
+                        reply = await self._sdk.post(path, cast_to=httpx2.Response, body=body)
+                    case "DELETE":
+                        reply = await self._sdk.delete(path, cast_to=httpx2.Response)
+            return reading.read(shape, reply.content)
+        except (*failures.CAUGHT, TimeoutError) as exc:
+            raise failures.translate(exc, call, self.spec.words) from exc
+
+
+def _trust(spec: ProviderSpec) -> ssl.SSLContext | bool:
+    if spec.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=spec.ca_file)
+    except (OSError, ssl.SSLError) as exc:
+        raise Permanent(f"ca_file of the provider {spec.name}: {spec.ca_file} cannot be used: {exc}") from exc
+
+
+@contextmanager
+def counting_failures() -> Iterator[None]:
+    """Count a call of the model that brings no answer."""
+    try:
+        yield
+    except BaseException as exc:
+        outcome = next((_OUTCOMES[kind] for kind in type(exc).__mro__ if kind in _OUTCOMES), "aborted")
+        metrics.MODEL_CALLS.labels(outcome).inc()
+        raise
+
+
+def counted(answer: Answer) -> Answer:
+    """Count a call that brought one."""
+    metrics.MODEL_CALLS.labels(answer.outcome.value).inc()
+    metrics.TOKENS.labels("input").inc(answer.input_tokens or 0)
+    metrics.TOKENS.labels("output").inc(answer.output_tokens or 0)
+    return answer

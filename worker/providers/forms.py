@@ -1,0 +1,46 @@
+"""How an answer in the form of a JSON Schema is asked for, and asked for without where a provider does not take it."""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+from worker.domain.providers import Schemas
+from worker.domain.threads import Assistant
+from worker.errors import BadRequest, ContextFull
+
+T = TypeVar("T")
+
+
+def named(assistant: Assistant, schemas: Schemas) -> dict[str, Any]:
+    """Write the schema as the APIs name it. Not strict by default: that takes a subset of JSON Schema only."""
+    wanted = {"name": "answer", "schema": dict(assistant.output_schema or {})}
+    return wanted | ({"strict": True} if schemas == "strict" else {})
+
+
+def instructions(assistant: Assistant, schemas: Schemas) -> str:
+    """What the model is told to be, with the schema in words where the provider is not to hold it to one."""
+    if assistant.output_schema is None or schemas != "none":
+        return assistant.instructions
+    wanted = json.dumps(assistant.output_schema, ensure_ascii=False)
+    return f"{assistant.instructions}\n\nYour answer has to fit this JSON Schema:\n\n{wanted}"
+
+
+async def first_taken(
+    send: Callable[[Mapping[str, Any]], Awaitable[T]], write: Callable[[Schemas], Mapping[str, Any]], schemas: Schemas
+) -> T:
+    """Send a body; once more without the schema if the provider refuses this one, which then certainly did not run.
+
+    What schema a provider takes only its refusal tells, and hardly any says that it is about the schema.
+    """
+    try:
+        return await send(write(schemas))
+    except ContextFull:
+        raise
+    except BadRequest as refused:
+        without = write("none")
+        if without == write(schemas):
+            raise
+        try:
+            return await send(without)
+        except BadRequest:
+            raise refused from None

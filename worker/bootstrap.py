@@ -4,17 +4,19 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 from uuid import uuid4
 
 import structlog
 
-from worker import assistants, failpoints
+from worker import failpoints
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
+from worker.domain.providers import ProviderSpec
 from worker.ending import EndingPorts, Eraser, Keeper, Policy
 from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
 from worker.errors import Permanent
@@ -27,36 +29,52 @@ from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
+from worker.ports.accounts import Book
 from worker.ports.ending import Archive
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
-from worker.ports.turn import Provider, Topics
-from worker.providers import OpenAIProvider
+from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics
+from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
 from worker.redis import RedisAnchors, RedisFormat, RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
 from worker.runtime import background
 from worker.settings import Settings, misspelt
+from worker.specs import assistants, providers
 from worker.telemetry.logs import Event, trace
 from worker.turn.recorder import Recorder
+from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
 from worker.turn.reseed import History
 from worker.turn.task_turn import Turn
 from worker.web import health
 
 WAITING_PLACES_PER_SLOT = 4
-PROVIDER = "openai"
-"""The name of the one provider that there is, as assistants' specs have it."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class Connected:
+    """One provider. Only one with conversations of its own has an archive, and accounts that are told apart."""
+
+    spec: ProviderSpec
+    provider: OpenAIProvider | ChatModel | ResponsesModel
+    archive: Archive | None = None
+    account: Account | None = None
+
+    def for_turns(self, threads: Histories) -> ThreadProvider:
+        """Have it as turns see it."""
+        if self.account is None:
+            model = cast("Model", self.provider)
+            return RememberingProvider(self.spec.name, model, threads, self.spec.context_tokens)
+        return AnchoredProvider(cast("Provider", self.provider), self.account, self.spec.name)
+
+
+@dataclass(frozen=True, slots=True)
 class Adapters:
-    """The outside, connected."""
+    """The outside, connected. Providers by their names."""
 
     engine: RestEngine
     threads: RedisThreads
-    provider: Provider
-    archive: Archive
-    account: Account
+    providers: Mapping[str, Connected]
     outbox: RedisOutbox
     instances: RestInstances
     index: RedisThreadIndex
@@ -64,6 +82,11 @@ class Adapters:
     formats: Formats
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """The accounts that are told apart, by their providers' names."""
+        return {name: each.account for name, each in self.providers.items() if each.account is not None}
 
 
 def worker_id() -> str:
@@ -80,48 +103,45 @@ async def connect(settings: Settings, *, reads_only: bool = False) -> AsyncItera
             open_redis(url, connections=min(2 * settings.max_tasks + 2, 64), ca_file=settings.redis_ca_file)
         )
         engine = await stack.enter_async_context(_open_engine(settings))
-        provider = await stack.enter_async_context(_open_provider(settings))
         mine = {"prefix": settings.redis_prefix, "engine": settings.engine_name}
-        anchors = RedisAnchors(redis, **mine, provider=PROVIDER)
         in_redis = RedisFormat(redis, prefix=settings.redis_prefix, engine=settings.engine_name)
         adapters = Adapters(
             engine=engine,
             threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),
-            provider=provider,
-            archive=provider,
-            account=Account(provider, anchors, None, settings.engine_name),
+            providers={},
             outbox=RedisOutbox(redis, **mine),
             instances=engine.instances,
             index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             orders=RedisOrders(redis, **mine),
             formats=Formats([in_redis]),
         )
+        copies: Callable[[str], Book] | None = None
         if settings.keeps_transcript:
-            adapters = await _with_transcript(adapters, anchors, in_redis, settings, stack, reads_only=reads_only)
-        yield failpoints.armed(adapters)
+            adapters, copies = await _with_transcript(adapters, in_redis, settings, stack, reads_only=reads_only)
+
+        def account(name: str, provider: OpenAIProvider) -> Account:
+            anchors = RedisAnchors(redis, **mine, provider=name)
+            return Account(provider, anchors, copies(name) if copies else None, settings.engine_name)
+
+        opened = {name: await _open_provider(spec, account, stack) for name, spec in provider_specs(settings).items()}
+        yield failpoints.armed(replace(adapters, providers=opened))
 
 
 async def _with_transcript(
-    adapters: Adapters,
-    anchors: RedisAnchors,
-    in_redis: RedisFormat,
-    settings: Settings,
-    stack: AsyncExitStack,
-    *,
-    reads_only: bool,
-) -> Adapters:
+    adapters: Adapters, in_redis: RedisFormat, settings: Settings, stack: AsyncExitStack, *, reads_only: bool
+) -> tuple[Adapters, Callable[[str], Book]]:
+    """Add the transcript; returns also where it keeps the anchors of a provider's accounts."""
     from worker import transcript  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
     url = settings.transcript_url.get_secret_value()
     database = await stack.enter_async_context(transcript.open_database(url, reads_only=reads_only))
-    copies = transcript.SqlAnchors(database, engine=settings.engine_name, provider=PROVIDER)
-    return replace(
+    connected = replace(
         adapters,
-        account=Account(adapters.provider, anchors, copies, settings.engine_name),
         formats=Formats([in_redis, transcript.SqlFormat(database, engine=settings.engine_name)]),
         transcript=transcript.SqlTranscriptWriter(database),
         conversations=transcript.SqlTranscriptReader(database, engine=settings.engine_name),
     )
+    return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 
 
 def _serve_api(
@@ -154,7 +174,11 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
         index=adapters.index,
         orders=adapters.orders,
         instances=adapters.instances,
-        provider=AnchoredEnding(adapters.archive, adapters.account),
+        provider=next(
+            AnchoredEnding(each.archive, each.account)
+            for each in adapters.providers.values()
+            if each.archive is not None and each.account is not None
+        ),
         transcript=adapters.transcript,
         conversations=adapters.conversations,
     )
@@ -172,7 +196,7 @@ async def run(settings: Settings) -> bool:
     """
     for name, meant in misspelt().items():
         log.warning(Event.SETTING_UNKNOWN, name=name, did_you_mean=meant)
-    specs = assistants.load(settings.assistants_dir)
+    specs = assistants.load(settings.assistants_dir, provider_specs(settings))
     stopping, hurry = asyncio.Event(), asyncio.Event()
     _on_signals(stopping, hurry)
     try:
@@ -195,16 +219,18 @@ async def work(
     probes = {
         "engine": engine.ping,
         "redis": threads.ping,
-        "provider": adapters.account.ping,
         "format": adapters.formats.check,
     }
+    threads_of = {name: each.for_turns(threads) for name, each in adapters.providers.items()}
     async with AsyncExitStack() as stack:
-        dependencies = await stack.enter_async_context(Dependencies(probes))
+        dependencies = await stack.enter_async_context(
+            Dependencies(probes, {name: each.ping for name, each in threads_of.items()})
+        )
         slots = Slots(settings.max_tasks)
         sieve = Sieve(engine, _topics(settings, engine))
 
         def left_out() -> list[str]:
-            return [str(each) for each in sieve.left_out()]
+            return [*map(str, sieve.left_out()), *dependencies.partly()]
 
         recorder, history, api_port = None, None, None
         if adapters.transcript is not None:
@@ -220,10 +246,16 @@ async def work(
             slots,
             Turn(
                 engine,
-                {PROVIDER: AnchoredProvider(adapters.provider, adapters.account)},
+                threads_of,
                 specs,
                 Ground(
-                    threads, rules(settings), stopping.is_set, partial(dependencies.down, "redis"), recorder, history
+                    threads,
+                    rules(settings),
+                    stopping.is_set,
+                    partial(dependencies.down, "redis"),
+                    dependencies.trouble_of,
+                    recorder,
+                    history,
                 ),
             ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
@@ -287,9 +319,27 @@ def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
     return RestEngine.open(connection)
 
 
-def _open_provider(settings: Settings) -> AbstractAsyncContextManager[OpenAIProvider]:
+def provider_specs(settings: Settings) -> Mapping[str, ProviderSpec]:
+    """Say which providers there are: those of the file, or the one of the settings. Raises Permanent."""
+    if settings.providers_file is not None:
+        return providers.load(settings.providers_file)
     key = settings.openai_api_key
-    return OpenAIProvider.open(key.get_secret_value() if key else None, settings.openai_base_url)
+    spec = ProviderSpec(key=key.get_secret_value() if key else None, base_url=settings.openai_base_url)
+    return {spec.name: spec}
+
+
+async def _open_provider(
+    spec: ProviderSpec, account: Callable[[str, OpenAIProvider], Account], stack: AsyncExitStack
+) -> Connected:
+    client = await stack.enter_async_context(Client.open(spec))
+    match spec.api:
+        case "conversations":
+            provider = OpenAIProvider(client)
+            return Connected(spec, provider, provider, account(spec.name, provider))
+        case "responses":
+            return Connected(spec, ResponsesModel(client))
+        case "chat":
+            return Connected(spec, ChatModel(client))
 
 
 def _topics(settings: Settings, engine: RestEngine) -> Topics:

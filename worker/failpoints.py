@@ -8,7 +8,7 @@ Where the variable is not set nothing is wrapped and nothing is paid.
 import os
 import re
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar
@@ -43,10 +43,26 @@ class Watched:
 
 
 def watched(ports: P, reached: Callable[[str], None]) -> P:
-    """Watch every port of a dataclass of ports."""
+    """Watch every port of a dataclass of ports, and of those that it names."""
     named = {each.name: getattr(ports, each.name) for each in fields(ports)}  # type: ignore[arg-type]  # Adapters is a dataclass
-    wrapped = {name: Watched(name, port, reached) for name, port in named.items() if port is not None}
+    wrapped: dict[str, object] = {
+        name: {each: watched(inner, reached) for each, inner in port.items()}
+        if isinstance(port, Mapping)
+        else Watched(name, port, reached)
+        for name, port in named.items()
+        if port is not None
+    }
     return replace(ports, **wrapped)  # type: ignore[type-var]  # as above
+
+
+def _named(ports: object, name: str) -> Iterator[object]:
+    """Find the ports of this name, wherever they are."""
+    if hasattr(ports, name):
+        yield getattr(ports, name)
+    for each in fields(ports):  # type: ignore[arg-type]  # Adapters is a dataclass
+        inner = getattr(ports, each.name)
+        if isinstance(inner, Mapping):
+            yield from (getattr(each, name, None) for each in inner.values())
 
 
 def armed(ports: P, environment: Mapping[str, str] = os.environ) -> P:
@@ -55,7 +71,7 @@ def armed(ports: P, environment: Mapping[str, str] = os.environ) -> P:
     if not point:
         return ports
     parts = re.fullmatch(r"((?:before|after):(\w+)\.(\w+))(?::(\d+))?", point)
-    if parts is None or not hasattr(getattr(ports, parts[2], None), parts[3]):
+    if parts is None or not any(hasattr(port, parts[3]) for port in _named(ports, parts[2])):
         raise ValueError(f"{VARIABLE}={point}: there is no such place")
     left = int(parts[4] or 1)
 

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         None, description="Another server that speaks OpenAI's Conversations and Responses."
     )
 
+    providers_file: Path | None = Field(
+        None,
+        description="YAML file of providers, in place of the one that OPENAI_API_KEY and OPENAI_BASE_URL name.",
+    )
+
     assistants_dir: Path = Field(Path("bpmn/assistants"), description="Folder with the assistants' specs.")
     topics: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Topics to serve, separated by commas; empty finds them in the deployed models."

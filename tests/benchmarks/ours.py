@@ -18,12 +18,13 @@ import structlog
 
 from tests.benchmarks.answer import ANSWER
 from tests.benchmarks.meter import Meter, hand_over
-from worker import assistants, bootstrap
+from worker import bootstrap
 from worker.accounts.account import Account
 from worker.bootstrap import Adapters
 from worker.domain.tasks import Task
-from worker.domain.threads import Answer, Assistant, Question, Said
+from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said
 from worker.settings import Settings
+from worker.specs import assistants
 from worker.telemetry import logs
 
 PROVIDER_CALLS = ("create_thread", "metadata", "look", "ask", "start", "follow", "cancel", "delete_thread")
@@ -85,8 +86,10 @@ class InProcessModel:
 
 def _with_model(adapters: Adapters, model: InProcessModel) -> Adapters:
     """Put another provider in the place of the real one, whose account it has too."""
-    known = adapters.account
-    return replace(adapters, provider=model, account=Account(model, known._first, known._second, known._engine))
+    known = adapters.accounts[OPENAI]
+    account = Account(model, known._first, known._second, known._engine)
+    connected = replace(adapters.providers[OPENAI], provider=model, account=account)  # type: ignore[arg-type]  # of its port
+    return replace(adapters, providers={OPENAI: connected})
 
 
 def watch(adapters: Adapters, meter: Meter) -> None:
@@ -110,9 +113,8 @@ def watch(adapters: Adapters, meter: Meter) -> None:
 
     _replace(transport, send=counted_send)
     _replace(engine, fetch=noted_fetch)
-    _replace(
-        adapters.provider, **{name: _timed(getattr(adapters.provider, name), name, meter) for name in PROVIDER_CALLS}
-    )
+    provider = adapters.providers[OPENAI].provider
+    _replace(provider, **{name: _timed(getattr(provider, name), name, meter) for name in PROVIDER_CALLS})
 
 
 def _timed(call: Any, name: str, meter: Meter) -> Any:

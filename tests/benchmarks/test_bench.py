@@ -7,8 +7,8 @@ from tests.benchmarks.provider import QUESTION, reach
 from tests.benchmarks.subjects import Place
 from tests.models import Model, unique
 from tests.rest import EngineRest
-from worker import assistants
 from worker.demo.model import ModelServer, faults
+from worker.specs import assistants
 
 INSTANCES = 2
 TASKS = INSTANCES * stage.TURNS

@@ -16,9 +16,9 @@ from tests.flow.rig import Rig
 from tests.models import Model, ends, loop, path, process, unique
 from tests.rest import EngineRest
 from tests.waiting import wait_until
-from worker import assistants
 from worker.engine import definitions
 from worker.operate.doctor import tasks
+from worker.specs import assistants
 
 FOLDER = Path(__file__).parents[2] / "bpmn"
 BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"

@@ -110,7 +110,8 @@ class Worker:
 class Core:
     """The ground that all workers of a test stand on.
 
-    `provider` has conversations; the provider `local` is a `model` without any, with a `window` of so many tokens.
+    `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any, with
+    a `window` of so many tokens.
     """
 
     def __init__(self) -> None:
@@ -118,6 +119,7 @@ class Core:
         self.provider = FakeProvider()
         self.model = FakeModel()
         self.window: int | None = None
+        self.several = False
         self.redis = StrictRedis()
         self.assistants = FakeAssistants()
         self.recording = FakeRecording()
@@ -137,8 +139,15 @@ class Core:
         account = Account(
             self.provider, RedisAnchors(self.redis, prefix="aw", engine="default", provider="openai"), None, "default"
         )
-        probes = {"engine": engine.ping, "redis": self.threads.ping, "provider": account.ping}
-        dependencies = await self._stack.enter_async_context(Dependencies(probes))
+        providers: dict[str, ThreadProvider] = {"openai": AnchoredProvider(self.provider, account)}
+        if self.several:
+            providers["local"] = RememberingProvider("local", self.model, self.threads, self.window)
+        dependencies = await self._stack.enter_async_context(
+            Dependencies(
+                {"engine": engine.ping, "redis": self.threads.ping},
+                {name: each.ping for name, each in providers.items()},
+            )
+        )
         await dependencies.all_up()
         room = Slots(slots)
 
@@ -149,12 +158,14 @@ class Core:
             dependencies.down("engine", error)
 
         ground = Ground(
-            self.threads, self.rules(strict=strict), stopping.is_set, redis_down, self.recording, self.history
+            self.threads,
+            self.rules(strict=strict),
+            stopping.is_set,
+            redis_down,
+            dependencies.trouble_of,
+            self.recording,
+            self.history,
         )
-        providers: dict[str, ThreadProvider] = {
-            "openai": AnchoredProvider(self.provider, account),
-            "local": RememberingProvider("local", self.model, self.threads, self.window),
-        }
         turn = Turn(engine, providers, self.assistants, ground)
         handler = TaskHandler(
             Leases(engine, LOCK, engine_down),

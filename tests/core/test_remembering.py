@@ -11,10 +11,15 @@ from tests.core.rig import Core
 from tests.fakes.engine import Job
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Entered, Outcome, Said, Seed, Thread, ThreadKey
-from worker.errors import ContextFull, ModelUnknown
+from worker.errors import ContextFull, ModelUnknown, ProviderAway
 from worker.redis.keys import Keys
 
 NAME = "assistant_thread_analyst"
+
+
+@pytest.fixture(autouse=True)
+def several(core: Core) -> None:
+    core.several = True
 
 
 @pytest.fixture
@@ -302,3 +307,42 @@ async def test_an_assistant_that_is_to_run_in_the_background_cannot_at_such_a_pr
         await core.until(lambda: job.has_incident)
 
     assert "cannot run in the background" in job.message
+
+
+async def test_one_providers_outage_stops_its_own_assistants_alone(core: Core) -> None:
+    core.assistants.add("local", provider="local")
+    core.world.activity("quick", properties={"service.type": "assistant", "service.name": "local"})
+    core.provider.script.always("ask", ProviderAway("no connection"))
+    core.provider.script.always("ping", ProviderAway("no connection"))
+    async with core.working() as worker:
+        away = core.world.start("first", instance="a")
+        await core.until(worker.dependencies.partly)
+        for number in range(5):
+            await core.until_over([core.world.start("quick", instance=f"b{number}")])
+        assert worker.dependencies.reasons() == []
+        assert (away.gone, away.retries, away.message) == (False, None, "")
+
+        core.provider.script.always("ask", None)
+        core.provider.script.always("ping", None)
+        await core.until_over([away])
+
+    assert worker.dependencies.partly() == []
+
+
+async def test_nothing_is_fetched_while_every_provider_is_away(core: Core) -> None:
+    core.assistants.add("local", provider="local")
+    core.world.activity("quick", properties={"service.type": "assistant", "service.name": "local"})
+    async with core.working() as worker:
+        for script in (core.provider.script, core.model.script):
+            script.always("ask", ProviderAway("no connection"))
+            script.always("ping", ProviderAway("no connection"))
+        jobs = [core.world.start("first", instance="a"), core.world.start("quick", instance="b")]
+        await core.until(lambda: len(worker.dependencies.reasons()) == 2)
+        polls = len(worker.engine.script.named("fetch"))
+        await asyncio.sleep(300)
+        assert len(worker.engine.script.named("fetch")) - polls <= 1
+
+        for script in (core.provider.script, core.model.script):
+            script.always("ask", None)
+            script.always("ping", None)
+        await core.until_over(jobs)

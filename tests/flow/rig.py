@@ -13,9 +13,10 @@ from redis.asyncio import Redis
 from tests.models import Model, ServiceTask, bpmn, unique
 from tests.rest import EngineRest
 from tests.waiting import wait_until
-from worker import assistants, bootstrap
+from worker import bootstrap
 from worker.demo.model import ModelServer
 from worker.settings import Settings
+from worker.specs import assistants
 
 SPEC = """\
 ---

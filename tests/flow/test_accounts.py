@@ -114,7 +114,7 @@ async def test_either_store_alone_knows_which_account_a_thread_is_in(kept: Rig, 
     async with hands(kept) as hand:
         [final] = await hand.eraser.resume()
         assert step_of(final, thread).status is Status.REMOVED
-        known = [anchor.id for anchor in await hand.adapters.account.known()]
+        known = [anchor.id for anchor in await hand.adapters.accounts["openai"].known()]
         assert known == [*kept.provider.anchors()], "what one store has lost it has back from the other"
 
 
@@ -241,7 +241,7 @@ async def test_an_account_changed_on_purpose_is_said_and_its_threads_are_made_an
         await kept.start_worker(**other_key(), topics=kept.topic + LATER)
         await wait_until(lambda: [line for line in lines if line["event"] == "dependency_down"], what="the alarm")
     async with bootstrap.connect(kept.build_settings(**other_key())) as adapters:
-        [left] = await adapters.account.leave()
+        [left] = await adapters.accounts["openai"].leave()
         assert left.id in kept.provider.anchors()
     await kept.rest.wait_for_end(instance, 30)
 
@@ -269,7 +269,7 @@ async def test_a_thread_of_before_that_is_not_found_is_its_own_tasks_trouble(kep
     await ran(kept, await two_steps(kept))  # others go on
 
     async with bootstrap.connect(kept.build_settings()) as adapters:
-        assert await adapters.account.leave() == []
+        assert await adapters.accounts["openai"].leave() == []
     await kept.rest.wait_for_end(instance, 90)
     assert (await kept.meta(instance, "decide"))["use"] == "recreated"
 
@@ -285,7 +285,7 @@ async def test_a_thread_of_before_gets_its_account_noted_by_the_next_turn(kept: 
 
     async with hands(kept) as hand:
         [noted] = await hand.adapters.index.threads()
-        current = await hand.adapters.account.current()
+        current = await hand.adapters.accounts["openai"].current()
         assert noted.thread is not None
         assert (noted.thread.id, noted.thread.anchor) == (thread, current)
     kept.provider.forget(thread)
@@ -319,9 +319,9 @@ async def test_an_anchor_that_was_deleted_by_hand_is_followed_by_another(kept: R
     assert (await kept.meta(instance, "decide"))["thread"] == thread, "the thread itself is there"
 
     async with hands(kept) as hand:
-        new = await hand.adapters.account.current()
+        new = await hand.adapters.accounts["openai"].current()
         assert new != first
-        assert [anchor.id for anchor in await hand.adapters.account.known()] == [new, first]
+        assert [anchor.id for anchor in await hand.adapters.accounts["openai"].known()] == [new, first]
         assert step_of(await hand.erase(instance), thread).status is Status.REMOVED, "what was seen is erased"
 
 
@@ -353,7 +353,7 @@ async def test_one_anchor_is_made_by_workers_that_start_together_and_one_call_a_
 @asynccontextmanager
 async def account(rig: Rig, **settings: Any) -> AsyncIterator[Account]:
     async with bootstrap.connect(rig.build_settings(**settings)) as adapters:
-        yield adapters.account
+        yield adapters.accounts["openai"]
 
 
 async def test_of_two_accounts_each_key_finds_its_own_anchor(kept: Rig) -> None:

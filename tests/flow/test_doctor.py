@@ -440,7 +440,7 @@ async def test_it_says_which_account_the_key_is_of(rig: Rig) -> None:
     rig.provider.accounts["another"] = "another"
     before = row(await seen(rig), "provider", "account")
     async with bootstrap.connect(rig.build_settings()) as adapters:
-        anchor = await adapters.account.current()
+        anchor = await adapters.accounts["openai"].current()
     ours = row(await seen(rig), "provider", "account")
     theirs = row(await seen(rig, openai_api_key="another"), "provider", "account")
 
@@ -449,10 +449,10 @@ async def test_it_says_which_account_the_key_is_of(rig: Rig) -> None:
     assert (theirs.level, anchor in theirs.said) == (Level.PROBLEM, True)
     assert "threads repair --account-changed" in theirs.advice
     async with bootstrap.connect(rig.build_settings(openai_api_key="another")) as adapters:
-        other = await adapters.account.current()
+        other = await adapters.accounts["openai"].current()
         both = row(await seen(rig, openai_api_key="another"), "provider", "account")
         assert (both.level, anchor in both.said, other in both.said) == (Level.WARNING, True, True)
-        await adapters.account.leave()
+        await adapters.accounts["openai"].leave()
     assert row(await seen(rig, openai_api_key="another"), "provider", "account").level is Level.OK
 
 

@@ -17,7 +17,6 @@ WORKER = ROOT / "worker"
 
 DRIVERS: dict[str, set[str]] = {
     "accounts": {"structlog"},
-    "assistants": {"pydantic", "pydantic_core", "yaml"},
     "bootstrap": {"structlog"},
     "cli": set(),
     "domain": set(),
@@ -33,6 +32,7 @@ DRIVERS: dict[str, set[str]] = {
     "redis": {"redis", "structlog"},
     "runtime": set(),
     "settings": {"pydantic", "pydantic_core", "pydantic_settings"},
+    "specs": {"pydantic", "pydantic_core", "yaml"},
     "telemetry": {"prometheus_client", "structlog"},
     "transcript": {"alembic", "asyncpg", "sqlalchemy", "structlog"},
     "turn": {"structlog"},
@@ -80,7 +80,7 @@ ADAPTERS = (
     "transcript.reading",
     "failpoints",
     "settings",
-    "assistants",
+    "specs.assistants",
 )
 CORE = ("turn.thread_turn", "loop.poller", "ending.keeper", "accounts.account", "modelling.result", "web.page.routes")
 WRONG = {

@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from worker.assistants import Specs, load
+from worker.domain.providers import ProviderSpec
 from worker.domain.threads import Assistant
 from worker.errors import Permanent, UnknownAssistant
 from worker.ports.turn import Assistants
+from worker.specs.assistants import Specs, load
 
 GOOD = '---\nname: {name}\nversion: "{version}"\nmodel: gpt-test\n---\nYou analyse decisions.\n'
 
@@ -330,5 +331,13 @@ def test_the_file_is_called_what_it_holds(tmp_path: Path, file: str, said: str) 
 def test_known_providers_are_what_the_caller_has(tmp_path: Path) -> None:
     put(tmp_path, "analyst")
     with pytest.raises(Permanent, match="provider: 'openai' is unknown"):
-        load(tmp_path, providers=("other",))
-    assert load(tmp_path, providers=("other", "openai")).assistants
+        load(tmp_path, providers={"other": ProviderSpec()})
+    assert load(tmp_path, providers={"other": ProviderSpec(), "openai": ProviderSpec()}).assistants
+
+
+def test_nothing_runs_in_the_background_where_nothing_is_kept(tmp_path: Path) -> None:
+    path = put(tmp_path, "analyst")
+    path.write_text(path.read_text().replace("model:", "background: true\nmodel:"))
+    with pytest.raises(Permanent, match="background: openai keeps nothing"):
+        load(tmp_path, providers={"openai": ProviderSpec(api="chat")})
+    assert load(tmp_path, providers={"openai": ProviderSpec()}).assistants

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from worker import assistants
 from worker.domain.tasks import Activity, Task, Variable
 from worker.domain.threads import Answer, Outcome
 from worker.engine import definitions
 from worker.errors import BadDefinition, WorkerError
 from worker.modelling import inputs, prompt, properties, rendering
 from worker.settings import Settings
+from worker.specs import assistants
 from worker.turn import verdict
 
 FOLDER = Path(__file__).parents[2] / "bpmn"

@@ -1,7 +1,7 @@
 """What the worker cannot work without. While one is away nothing is fetched, and one probe decides when to go on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Self
 
 import structlog
@@ -12,6 +12,7 @@ from worker.runtime.pauses import growing
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 
+PROVIDER = "provider"
 LONGEST_PAUSE_SECONDS = 30.0
 SHORTEST_PAUSE_SECONDS = 0.5
 DENIED_PAUSE_SECONDS = 300.0
@@ -87,11 +88,23 @@ class Dependency:
         return None
 
 
-class Dependencies:
-    """All of them, by name. Use as an async context manager: it owns the probes."""
+Probes = Mapping[str, Callable[[], Awaitable[None]]]
 
-    def __init__(self, probes: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
-        self._all = {name: Dependency(name, probe) for name, probe in probes.items()}
+
+class Dependencies:
+    """All of them, by name. Use as an async context manager: it owns the probes.
+
+    Of several `providers` one that is away stops its own assistants' tasks alone; the others go on.
+    """
+
+    def __init__(self, probes: Probes, providers: Probes | None = None) -> None:
+        self._providers = {
+            name: Dependency(PROVIDER if providers and len(providers) == 1 else f"{PROVIDER} {name}", probe)
+            for name, probe in (providers or {}).items()
+        }
+        vital = [Dependency(name, probe) for name, probe in probes.items()]
+        self._vital = vital + (list(self._providers.values()) if len(self._providers) == 1 else [])
+        self._all = {each.name: each for each in [*vital, *self._providers.values()]}
         self._recoveries: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -107,32 +120,47 @@ class Dependencies:
             recovery.cancel()
         await asyncio.gather(*self._recoveries.values(), return_exceptions=True)
 
-    def down(self, name: str, error: Exception) -> None:
-        """Stop fetching until this dependency answers its probe."""
-        dependency = self._all[name]
+    def down(self, name: str, error: Exception, provider: str | None = None) -> None:
+        """Stop fetching until this dependency answers its probe; of the dependency `provider` say which one."""
+        dependency = self._providers.get(provider or "") if name == PROVIDER else None
+        dependency = dependency or self._all[name]
         if dependency.note(error):
             log.error(Event.DEPENDENCY_DOWN, dependency=name, reason=str(error))
             self._start(dependency)
 
     def reasons(self) -> list[str]:
-        """Say for each dependency that is away what is wrong with it."""
-        return [f"{each.name}: {each.trouble}" for each in self._all.values() if each.trouble is not None]
+        """Say what is wrong with each dependency without which nothing goes on."""
+        return _troubles(self._stopping())
+
+    def partly(self) -> list[str]:
+        """Say what is wrong with each that is away while others of its kind go on."""
+        return _troubles(each for each in self._all.values() if each not in self._stopping())
+
+    def trouble_of(self, provider: str) -> str | None:
+        """Say what is wrong with one of several providers. Of a single one nothing: nothing is fetched then."""
+        return self._providers[provider].trouble if len(self._providers) > 1 else None
 
     @property
     def on_trial(self) -> bool:
         """Whether a single task is to show first that what was away does its work again."""
-        return any(each.on_trial for each in self._all.values())
+        return any(each.on_trial for each in self._vital)
 
     def passed(self, since: float) -> None:
         """End the trial by a turn that began then (monotonic seconds), unless something has gone down meanwhile."""
-        if all(each.was_up(since) for each in self._all.values()):
-            for each in self._all.values():
+        if all(each.was_up(since) for each in self._vital):
+            for each in self._vital:
                 each.on_trial = False
 
     async def all_up(self) -> None:
-        """Return when everything works."""
-        while pending := [task for task in self._recoveries.values() if not task.done()]:
-            await asyncio.wait(pending)
+        """Return when everything works that is needed: of several providers one."""
+        while stopping := self._stopping():
+            await asyncio.wait([self._recoveries[each.name] for each in stopping], return_when=asyncio.FIRST_COMPLETED)
+
+    def _stopping(self) -> list[Dependency]:
+        """Those that are away and stop everything."""
+        vital = [each for each in self._vital if each.trouble is not None]
+        away = [each for each in self._providers.values() if each.trouble is not None]
+        return vital + [each for each in away if len(away) == len(self._providers) and each not in vital]
 
     def _start(self, dependency: Dependency) -> None:
         self._recoveries[dependency.name] = asyncio.create_task(
@@ -142,3 +170,7 @@ class Dependencies:
     async def _recover(self, dependency: Dependency) -> None:
         await dependency.recover()
         log.info(Event.DEPENDENCY_UP, dependency=dependency.name)
+
+
+def _troubles(dependencies: Iterable[Dependency]) -> list[str]:
+    return [f"{each.name}: {each.trouble}" for each in dependencies if each.trouble is not None]

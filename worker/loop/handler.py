@@ -111,7 +111,7 @@ class TaskHandler:
         if facts.key is not None:
             self._waiting.wake(facts.key)
         if isinstance(facts.error, WorkerError) and facts.error.dependency is not None:
-            self._dependencies.down(facts.error.dependency, facts.error)
+            self._dependencies.down(facts.error.dependency, facts.error, facts.provider)
         return outcome
 
     async def _deliver(self, task: Task, verdict: Verdict, facts: TurnFacts, lease: Lease) -> Verdict:

@@ -1,5 +1,8 @@
 """Providers of conversations and answers."""
 
+from worker.providers.chat import ChatModel
+from worker.providers.client import Client
 from worker.providers.openai import OpenAIProvider
+from worker.providers.responses import ResponsesModel
 
-__all__ = ["OpenAIProvider"]
+__all__ = ["ChatModel", "Client", "OpenAIProvider", "ResponsesModel"]

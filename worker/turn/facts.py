@@ -24,6 +24,7 @@ class TurnFacts:
     activity: str
     assistant: str = "?"
     version: str | None = None
+    provider: str | None = None
     retries: int | None = None
     retry_delay: timedelta | None = None
     key: ThreadKey | None = None

@@ -67,6 +67,8 @@ class Rules:
 class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
+    `trouble_of` says why one of several providers cannot be asked now, None if it can.
+
     Without `recording` there is no transcript to write, without `history` none to read.
     """
 
@@ -74,5 +76,6 @@ class Ground:
     rules: Rules
     stopping: Callable[[], bool]
     store_down: Callable[[Exception], None]
+    trouble_of: Callable[[str], str | None]
     recording: Recording | None = None
     history: History | None = None

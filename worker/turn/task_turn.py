@@ -162,7 +162,7 @@ class Turn:
         facts.assistant = wanted.assistant[:LONGEST_NAME]
         facts.retries, facts.retry_delay = wanted.retries, wanted.retry_delay
         assistant = self._assistants.find(wanted.assistant, wanted.version)
-        facts.version = assistant.version
+        facts.version, facts.provider = assistant.version, assistant.provider
         assistant = replace(assistant, timeout=wanted.timeout or assistant.timeout)
         scope, variable = await self._scope(task, wanted)
         key = ThreadKey(self._rules.engine_name, scope, assistant.name, task.tenant_id)
@@ -212,6 +212,7 @@ class Turn:
         """Get ready to ask; lets go of the hold if that cannot be."""
         try:
             _check_deaths(entry)
+            self._check_away(assignment.assistant.provider)
             self._pauses.check(assignment.assistant, assignment.task.id)
             assignment = await self._with_schema(assignment)
             return assignment, await self._text(assignment, entry, facts)
@@ -220,6 +221,13 @@ class Turn:
             with suppress(StoreDown):
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
+
+    def _check_away(self, provider: str) -> None:
+        """Send a task back whose provider is away while others are asked. Raises AssistantPaused."""
+        trouble = self._ground.trouble_of(provider)
+        if trouble is not None:
+            wait = verdict.PARKED_FOR * random.uniform(0.5, 1.0)  # noqa: S311 - spreads repeats, guards nothing
+            raise AssistantPaused(f"the provider {provider} is away: {trouble}", retry_after=wait)
 
     async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> str:
         """Put the question together."""

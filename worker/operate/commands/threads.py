@@ -201,16 +201,18 @@ async def repair_(desk: Desk, options: Namespace) -> int:
 
 async def _leave(desk: Desk, options: Namespace) -> int:
     """Have threads made anew that are in accounts which this key does not see."""
-    left = await desk.adapters.account.leave()
-    current = await desk.adapters.account.current()
-    if options.json:
-        tables.as_json({"current": current, "left": left})
-        return 0
-    tables.show(["anchor", "made"], [(each.id, each.made_at) for each in left], "This key sees every known account.")
-    tables.say(
-        f"Threads of these accounts, and those of unknown ones, are made anew when their next task comes; this key's "
-        f"anchor is {current}. What was said in a left account stays there: erase it with its own key."
-    )
+    for name, account in desk.adapters.accounts.items():
+        left = await account.leave()
+        current = await account.current()
+        if options.json:
+            tables.as_json({"provider": name, "current": current, "left": left})
+            continue
+        known = f"The key of {name} sees every known account."
+        tables.show(["anchor", "made"], [(each.id, each.made_at) for each in left], known)
+        tables.say(
+            f"Threads of these accounts, and those of unknown ones, are made anew when their next task comes; this "
+            f"key's anchor is {current}. What was said in a left account stays there: erase it with its own key."
+        )
     return 0
 
 

@@ -35,7 +35,10 @@ async def findings(settings: Settings) -> list[Finding]:
         )
         to_engine = await stack.enter_async_context(Contact("engine", adapters.engine.ping))
         to_redis = await stack.enter_async_context(Contact("redis", inspection.try_write))
-        to_provider = await stack.enter_async_context(Contact("provider", adapters.provider.ping))
+        to_providers = [
+            (each, await stack.enter_async_context(Contact(f"provider {name}", each.provider.ping)))
+            for name, each in adapters.providers.items()
+        ]
 
         async def assistants() -> list[Finding]:
             return about_specs
@@ -44,7 +47,7 @@ async def findings(settings: Settings) -> list[Finding]:
             *environment.checks(),
             *engine.checks(adapters.engine, to_engine, settings),
             *redis.checks(inspection, adapters.threads, to_redis, settings),
-            *provider.checks(adapters.provider, adapters.account, to_provider, known, settings),
+            *(check for each, contact in to_providers for check in provider.checks(each, contact, known)),
             *transcript.checks(adapters.conversations, settings),
             Check(specs.AREA, "specs", assistants),
             *deployed.checks(adapters.engine, to_engine, known, settings),

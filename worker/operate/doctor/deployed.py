@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from worker.assistants import Specs
 from worker.domain.tasks import Definition
 from worker.engine import RestEngine, Survey
 from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
@@ -16,6 +15,7 @@ from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.operate.doctor.engine import reached
 from worker.operate.doctor.tasks import Fault
 from worker.settings import Settings
+from worker.specs.assistants import Specs
 
 AREA = "deployed models"
 _UNREAD = (

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-from worker.accounts.account import Account
-from worker.assistants import Specs
+from worker.bootstrap import Connected
+from worker.domain.providers import Words
 from worker.domain.threads import Anchor
 from worker.errors import ProviderPaused
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
-from worker.ports.turn import Provider
-from worker.settings import Settings
+from worker.specs.assistants import Specs
 
 AREA = "provider"
 
@@ -25,43 +24,46 @@ class Catalogue(Protocol):
         ...
 
 
-def checks(model: Provider, account: Account, contact: Contact, specs: Specs | None, settings: Settings) -> list[Check]:
-    """Return the checks of the provider. The contact asks for a conversation that does not exist."""
-    where = f"at {settings.openai_base_url}" if settings.openai_base_url else "OpenAI"
+def checks(connected: Connected, contact: Contact, specs: Specs | None) -> list[Check]:
+    """Return the checks of one provider. The contact asks for something that does not exist, or for its models."""
+    spec, account = connected.spec, connected.account
+    area = AREA if spec.words == Words() else f"{AREA} {spec.name}"
+    where = f"at {spec.base_url}" if spec.base_url else "OpenAI"
 
     async def key() -> list[Finding]:
         try:
             await contact.made()
         except ProviderPaused as exc:
-            advice = "Set OPENAI_API_KEY to a key that is valid there, has the right to conversations, and is paid for."
-            return [Finding(AREA, "key", Level.PROBLEM, f"{exc} ({where})", advice)]
-        return [Finding(AREA, "key", Level.OK, f"the provider ({where}) accepts it")]
+            rights = "has the right to conversations, and " if account else ""
+            advice = f"Set {spec.words.key} to a key that is valid there, {rights}is paid for."
+            return [Finding(area, "key", Level.PROBLEM, f"{exc} ({where})", advice)]
+        return [Finding(area, "key", Level.OK, f"the provider ({where}) accepts it")]
 
     async def whose() -> list[Finding]:
         await contact.made()
-        return _account(await account.survey())
+        return [] if account is None else _account(area, await account.survey())
 
-    way = f"Look at the way to the provider ({where}): OPENAI_BASE_URL, name resolution, proxy, firewall."
+    way = f"Look at the way to the provider ({where}): {spec.words.address}, name resolution, proxy, firewall."
     return [
-        Check(AREA, "key", key, Level.PROBLEM, way),
-        Check(AREA, "account", whose),
+        Check(area, "key", key, Level.PROBLEM, way),
+        *([Check(area, "account", whose)] if account else []),
         *(
-            Check(AREA, f"model {name}", partial(_look_up, name, users, model, contact))
-            for name, users in _wanted(specs).items()
+            Check(area, f"model {name}", partial(_look_up, area, name, users, connected.provider, contact))
+            for name, users in _wanted(specs, spec.name).items()
         ),
     ]
 
 
-def _account(seen: Sequence[tuple[Anchor, bool]]) -> list[Finding]:
+def _account(area: str, seen: Sequence[tuple[Anchor, bool]]) -> list[Finding]:
     """Say which of the known accounts the key is of, by their anchors."""
     read = [anchor.id for anchor, reads in seen if reads]
     missed = [anchor.id for anchor, reads in seen if not reads and not anchor.left]
     if not seen:
         said = "no account is known yet: the first thread that is made notes it"
-        return [Finding(AREA, "account", Level.OK, said)]
+        return [Finding(area, "account", Level.OK, said)]
     if not missed:
         said = f"the key sees the account with the anchor {read[0]}" if read else "the account was changed on purpose"
-        return [Finding(AREA, "account", Level.OK, said)]
+        return [Finding(area, "account", Level.OK, said)]
     said = f"the key does not see the account with the anchor {', '.join(missed)}" + (
         f"; it sees the one with {read[0]}" if read else ""
     )
@@ -69,29 +71,30 @@ def _account(seen: Sequence[tuple[Anchor, bool]]) -> list[Finding]:
         "Threads of that account stop the work when their next task comes. Set OPENAI_API_KEY and OPENAI_BASE_URL to "
         "it, or run: assistant-worker threads repair --account-changed"
     )
-    return [Finding(AREA, "account", Level.WARNING if read else Level.PROBLEM, said, advice)]
+    return [Finding(area, "account", Level.WARNING if read else Level.PROBLEM, said, advice)]
 
 
-async def _look_up(name: str, users: str, model: Provider, contact: Contact) -> list[Finding]:
+async def _look_up(area: str, name: str, users: str, model: object, contact: Contact) -> list[Finding]:
     await contact.made()
     subject = f"model {name}"
     if not isinstance(model, Catalogue):
-        return [Finding(AREA, subject, Level.UNKNOWN, "this provider cannot be asked for its models")]
+        return [Finding(area, subject, Level.UNKNOWN, "this provider cannot be asked for its models")]
     try:
         found = await model.has_model(name)
     except ProviderPaused:
         said = f"the key may not look models up, so it is not known whether {users} can answer"
-        return [Finding(AREA, subject, Level.WARNING, said, "Give the key the right to read models, or just try.")]
+        return [Finding(area, subject, Level.WARNING, said, "Give the key the right to read models, or just try.")]
     if found:
-        return [Finding(AREA, subject, Level.OK, f"there, for {users}")]
+        return [Finding(area, subject, Level.OK, f"there, for {users}")]
     said = f"not there for this key, but wanted by {users}"
     advice = "Correct `model` in the assistant's spec, or let the key's project use the model."
-    return [Finding(AREA, subject, Level.PROBLEM, said, advice)]
+    return [Finding(area, subject, Level.PROBLEM, said, advice)]
 
 
-def _wanted(specs: Specs | None) -> Mapping[str, str]:
+def _wanted(specs: Specs | None, provider: str) -> Mapping[str, str]:
     """Say for each model who wants it."""
     users: defaultdict[str, list[str]] = defaultdict(list)
     for each in specs.assistants if specs else ():
-        users[each.model].append(f"{each.name} {each.version}")
+        if each.provider == provider:
+            users[each.model].append(f"{each.name} {each.version}")
     return {name: ", ".join(users[name]) for name in sorted(users)}

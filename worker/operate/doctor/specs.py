@@ -2,11 +2,12 @@
 
 import asyncio
 
-from worker import assistants
-from worker.assistants import Specs
+from worker import bootstrap
 from worker.errors import Permanent
 from worker.operate.doctor.checks import Finding, Level
 from worker.settings import Settings
+from worker.specs import assistants
+from worker.specs.assistants import Specs
 
 AREA = "assistants"
 LISTED = 20
@@ -15,7 +16,7 @@ LISTED = 20
 async def load(settings: Settings) -> tuple[Specs | None, list[Finding]]:
     """Load them as the worker would. None where one of them is wrong: the worker would not start then."""
     try:
-        specs = await asyncio.to_thread(assistants.load, settings.assistants_dir)
+        specs = await asyncio.to_thread(assistants.load, settings.assistants_dir, bootstrap.provider_specs(settings))
     except Permanent as exc:
         advice = "Correct it: the worker does not start before."
         return None, [Finding(AREA, "specs", Level.PROBLEM, line, advice) for line in str(exc).splitlines()]

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.assistants import Specs
 from worker.domain.tasks import Activity, Task, Variable
 from worker.errors import BadDefinition, UnknownAssistant
 from worker.modelling import properties
 from worker.operate.doctor.checks import Level
+from worker.specs.assistants import Specs
 
 _NAMES = [each.name for each in properties.PROPERTIES]
 _NAMESPACES = ("service.", "data.", "error.")

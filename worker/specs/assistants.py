@@ -1,27 +1,23 @@
 """The specs of ASSISTANTS_DIR: Markdown files with YAML front matter, read and checked as a whole at start."""
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from worker.domain import foreign
+from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import thread_variable_name
-from worker.domain.threads import Assistant
+from worker.domain.threads import OPENAI, Assistant
 from worker.errors import Permanent, UnknownAssistant
 from worker.modelling import schema
+from worker.specs.yaml_text import Wrong, mapped, offer, quoted
 
-# An incident's text holds 666 characters.
-_LISTED = 10
-_QUOTED = 80
-MOST_ALIASES = 20
+_ALONE: Final = {OPENAI: ProviderSpec()}
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 
@@ -34,7 +30,7 @@ class FrontMatter(BaseModel):
     name: Label
     version: Label
     model: str = Field(min_length=1)
-    provider: str = "openai"
+    provider: str = OPENAI
     temperature: float | None = Field(None, ge=0, le=2)
     max_output_tokens: int | None = Field(None, ge=1)
     timeout_seconds: float = Field(120, gt=0, le=3600)
@@ -53,16 +49,16 @@ class Specs:
         versions = {spec.version: spec for spec in self.assistants if spec.name == name}
         if not versions:
             names = sorted({spec.name for spec in self.assistants})
-            raise UnknownAssistant(f"no assistant is called {_quoted(name)}{_offer(name, names)}")
+            raise UnknownAssistant(f"no assistant is called {quoted(name)}{offer(name, names)}")
         if version is None:
             return list(versions.values())[-1]
         if version not in versions:
-            known = _offer(version, list(versions))
-            raise UnknownAssistant(f"the assistant {name!r} has no version {_quoted(version)}{known}")
+            known = offer(version, list(versions))
+            raise UnknownAssistant(f"the assistant {name!r} has no version {quoted(version)}{known}")
         return versions[version]
 
 
-def load(directory: Path, providers: Sequence[str] = ("openai",)) -> Specs:
+def load(directory: Path, providers: Mapping[str, ProviderSpec] = _ALONE) -> Specs:
     """Read all specs of a folder, or raise one Permanent that names every mistake of every file, a line each.
 
     A spec is any `*.md` file that is not hidden, directly in the folder; symbolic links are followed, as a mounted
@@ -80,7 +76,7 @@ def load(directory: Path, providers: Sequence[str] = ("openai",)) -> Specs:
     for path in paths:
         try:
             spec, line = _read(path, providers)
-        except _Wrong as exc:
+        except Wrong as exc:
             mistakes += [f"{path}:{line}: {text}" for line, text in sorted(exc.mistakes)]
             continue
         _, first = specs.setdefault((spec.name, spec.version), (spec, path))
@@ -112,72 +108,37 @@ def _natural(version: str) -> tuple[Any, ...]:
     return parts(release), not draft, parts(draft), version
 
 
-def _quoted(text: str) -> str:
-    """Make somebody's text safe and short enough for a message."""
-    return repr(text if len(text) <= _QUOTED else text[:_QUOTED] + "…")
-
-
-def _offer(wrong: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(wrong, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
-    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    return f"{hint} Known: {', '.join(known[:_LISTED])}{more}"
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads front matter. A few aliases save typing; many within each other stand for more than any machine holds."""
-
-    def __init__(self, front: str) -> None:
-        super().__init__(front)
-        self._aliases = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            self._aliases += 1
-            if self._aliases > MOST_ALIASES:
-                line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]  # the stubs leave it out
-                raise _Wrong(
-                    [(line, f"has more than {MOST_ALIASES} aliases, such as *name; write out what they stand for")]
-                )
-        node: yaml.Node | None = super().compose_node(parent, index)
-        return node
-
-
-class _Wrong(Exception):
-    """What is wrong with one file, as (line, text)."""
-
-    def __init__(self, mistakes: list[tuple[int, str]]) -> None:
-        super().__init__(mistakes)
-        self.mistakes = mistakes
-
-
-def _read(path: Path, providers: Sequence[str]) -> tuple[Assistant, int]:
-    """Return the assistant of one file and the line of its version, or raise _Wrong with all that can be seen."""
+def _read(path: Path, providers: Mapping[str, ProviderSpec]) -> tuple[Assistant, int]:
+    """Return the assistant of one file and the line of its version, or raise Wrong with all that can be seen."""
     front, instructions = _parts(_text(path))
-    values, nodes, mistakes = _values(front)
-    lines = {key: node.start_mark.line + 1 for key, node in nodes.items()}
+    said = mapped(front, "the front matter")
+    values, mistakes = said.values, said.mistakes
     if not instructions:
         mistakes.append((front.count("\n") + 1, "has no instructions; write them below the front matter"))
-    mistakes += [(lines[key], f"{key}: {text}") for key, text in _disagreements(path, values)]
+    mistakes += [(said.line(key), f"{key}: {text}") for key, text in _disagreements(path, values)]
     provider = values.get("provider", FrontMatter.model_fields["provider"].default)
     if isinstance(provider, str) and provider not in providers:
-        text = f"provider: {_quoted(provider)} is unknown{_offer(provider, providers)}"
-        mistakes.append((lines.get("provider", 1), text))
+        mistakes.append(
+            (said.line("provider"), f"provider: {quoted(provider)} is unknown{offer(provider, list(providers))}")
+        )
+    elif isinstance(provider, str) and values.get("background") and providers[provider].api != "conversations":
+        text = (
+            f"background: {provider} keeps nothing that could be fetched; take this line out, or name another provider"
+        )
+        mistakes.append((said.line("background"), text))
     try:
         spec = FrontMatter.model_validate(values)
     except ValidationError as exc:
-        for detail in exc.errors(include_url=False):
-            key = str(detail["loc"][0])
-            mistakes.append((lines.get(key, 1), f"{key}: {_requirement(key, detail, nodes.get(key))}"))
+        mistakes += said.flaws(FrontMatter, exc)
     else:
         try:
             output_schema = _output_schema(path, spec.output_schema)
         except ValueError as exc:
-            mistakes.append((lines["output_schema"], f"output_schema: {exc}"))
+            mistakes.append((said.line("output_schema"), f"output_schema: {exc}"))
         else:
             if not mistakes:
-                return _assistant(spec, instructions, output_schema), lines["version"]
-    raise _Wrong(mistakes)
+                return _assistant(spec, instructions, output_schema), said.line("version")
+    raise Wrong(mistakes)
 
 
 def _output_schema(path: Path, said: Any) -> Mapping[str, Any] | None:
@@ -189,9 +150,9 @@ def _output_schema(path: Path, said: Any) -> Mapping[str, Any] | None:
         try:
             value = foreign.read((path.parent / said).read_text("utf-8-sig"))
         except OSError as exc:
-            raise ValueError(f"{_quoted(said)} beside the spec cannot be read: {exc.strerror}") from exc
+            raise ValueError(f"{quoted(said)} beside the spec cannot be read: {exc.strerror}") from exc
         except ValueError as exc:
-            raise ValueError(f"{_quoted(said)} is no JSON: {exc}") from exc
+            raise ValueError(f"{quoted(said)} is no JSON: {exc}") from exc
     flaw = schema.flaw(value)
     if flaw:
         raise ValueError(f"is no usable JSON Schema: {flaw}")
@@ -217,12 +178,12 @@ def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as exc:
-        raise _Wrong([(1, f"cannot be read: {exc.strerror}")]) from exc
+        raise Wrong([(1, f"cannot be read: {exc.strerror}")]) from exc
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")  # Windows editors write a byte order mark
     except UnicodeDecodeError as exc:
         line = content.count(b"\n", 0, exc.start) + 1
-        raise _Wrong([(line, "is not UTF-8 text; save it as UTF-8")]) from exc
+        raise Wrong([(line, "is not UTF-8 text; save it as UTF-8")]) from exc
 
 
 def _parts(text: str) -> tuple[str, str]:
@@ -230,52 +191,11 @@ def _parts(text: str) -> tuple[str, str]:
     lines = text.split("\n")
     fences = [index for index, line in enumerate(lines) if line.rstrip() == "---"]
     if not fences or fences[0] != 0:
-        raise _Wrong([(1, "has no front matter; begin with a line --- and close it with another")])
+        raise Wrong([(1, "has no front matter; begin with a line --- and close it with another")])
     if len(fences) == 1:
-        raise _Wrong([(1, "the front matter has no end; close it with a line ---")])
+        raise Wrong([(1, "the front matter has no end; close it with a line ---")])
     end = fences[1]
     return "\n".join(["", *lines[1:end], ""]), "\n".join(lines[end + 1 :]).strip()
-
-
-def _values(front: str) -> tuple[dict[str, Any], dict[str, yaml.Node], list[tuple[int, str]]]:
-    """Return what each key says, its node, and the keys that are said twice."""
-    values: dict[str, Any] = {}
-    nodes: dict[str, yaml.Node] = {}
-    mistakes: list[tuple[int, str]] = []
-    try:
-        loader = _Loader(front)
-        root = loader.get_single_node()
-        if not isinstance(root, yaml.MappingNode):
-            raise _Wrong([(2, "the front matter must be lines such as name: analyst")])
-        for name, node in root.value:
-            key = name.value if isinstance(name, yaml.ScalarNode) else "?"
-            if key in nodes:
-                first = nodes[key].start_mark.line + 1
-                mistakes.append((name.start_mark.line + 1, f"{key}: line {first} says it already; keep one"))
-                continue
-            values[key], nodes[key] = _value(loader, node), node
-    except yaml.YAMLError as exc:
-        raise _Wrong([_yaml_mistake(exc, front)]) from exc
-    except RecursionError as exc:
-        raise _Wrong([(1, "the front matter is nested too deep")]) from exc
-    return values, nodes, mistakes
-
-
-def _value(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    try:
-        return loader.construct_object(node, deep=True)
-    except ValueError:
-        return node  # looks like a date and is none: of no type that a spec takes
-
-
-def _yaml_mistake(exc: yaml.YAMLError, front: str) -> tuple[int, str]:
-    if isinstance(exc, yaml.MarkedYAMLError) and exc.problem_mark:
-        line, problem = exc.problem_mark.line + 1, exc.problem
-    elif isinstance(exc, yaml.reader.ReaderError):
-        line, problem = front.count("\n", 0, exc.position) + 1, f"character {exc.character!r}: {exc.reason}"
-    else:
-        line, problem = 1, str(exc)
-    return line, f"is no YAML: {problem}; put texts that hold : or # in quotes"
 
 
 def _disagreements(path: Path, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -284,18 +204,4 @@ def _disagreements(path: Path, values: Mapping[str, Any]) -> Iterator[tuple[str,
     for key, in_file_name in [("name", name), *([("version", version)] if at else [])]:
         said = values.get(key)
         if isinstance(said, str) and said != in_file_name:
-            yield key, f"is {_quoted(said)}, but {_quoted(in_file_name)} in the name of the file; make them agree"
-
-
-def _requirement(key: str, detail: ErrorDetails, node: yaml.Node | None) -> str:
-    match detail["type"]:
-        case "missing":
-            return f"is missing; add a line {key}: …"
-        case "extra_forbidden":
-            return f"is no part of a spec{_offer(key, list(FrontMatter.model_fields))}"
-        case "string_type" if isinstance(node, yaml.ScalarNode) and node.value:
-            return f'must be text; put it in quotes: {key}: "{node.value}"'
-        case "string_pattern_mismatch":
-            return "must be letters, digits, '.', '_' or '-', beginning with a letter or digit"
-        case _:
-            return re.sub("^(Input|String) should", "must", detail["msg"])
+            yield key, f"is {quoted(said)}, but {quoted(in_file_name)} in the name of the file; make them agree"

@@ -1,0 +1,113 @@
+"""The file of providers: what it says, and how its mistakes are told."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.domain.providers import ProviderSpec, Words
+from worker.errors import Permanent
+from worker.specs.providers import load
+
+SECRET = "sk-very-secret"
+ENVIRONMENT = {"OPENAI_API_KEY": SECRET, "GATEWAY_KEY": "gate-key", "EMPTY": " "}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "providers.yaml"
+    path.write_text(text)
+    return path
+
+
+def read(folder: Path, text: str) -> dict[str, ProviderSpec]:
+    return load(write(folder, text), ENVIRONMENT)
+
+
+def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
+    (tmp_path / "azure.key").write_text("azure-key\n")
+    found = read(
+        tmp_path,
+        """
+        providers:
+          openai: {api: conversations, key: env:OPENAI_API_KEY}
+          azure:
+            api: responses
+            base_url: https://name.openai.azure.com/openai/v1
+            key: file:azure.key
+            key_header: api-key
+            headers: {X-Team: analysts}
+            query: {api-version: "2026-09"}
+            ca_file: ca.pem
+            proxy: http://proxy:3128
+            schema: strict
+            context_tokens: 128000
+          local: {api: chat, base_url: "http://localhost:11434/v1", schema: none}
+        """,
+    )
+
+    assert list(found) == ["openai", "azure", "local"]
+    assert found["azure"] == ProviderSpec(
+        name="azure",
+        api="responses",
+        base_url="https://name.openai.azure.com/openai/v1",
+        key="azure-key",
+        key_header="api-key",
+        headers={"X-Team": "analysts"},
+        query={"api-version": "2026-09"},
+        ca_file=tmp_path / "ca.pem",
+        proxy="http://proxy:3128",
+        schema="strict",
+        context_tokens=128_000,
+        words=Words("base_url of the provider azure", "the key of the provider azure"),
+    )
+    assert (found["openai"].key, found["openai"].base_url) == (SECRET, None)
+    assert (found["local"].key, found["local"].schema) == (None, "none")
+    assert SECRET not in repr(found)
+
+
+AT = "base_url: 'http://h'"
+MISTAKES = {
+    "[]": "2: the file must be lines such as providers:",
+    "providers:": "1: providers: must be names",
+    "providers: {}": "1: providers: must name one provider at least",
+    "provider:\n  a: {api: chat}": "1: providers: is missing",
+    "providers:\n  a: chat": "2: a: must have lines of its own",
+    "providers:\n  a: {}": "2: api: is missing; add a line api: …",
+    "providers:\n  a:\n    api: telepathy": "3: api: ",
+    "providers:\n  a:\n    api: chat\n    base_ulr: x": "4: base_ulr: is no part of a spec; did you mean 'base_url'?",
+    "providers:\n  a: {api: chat, base_url: localhost}": "2: base_url: must be an address such as",
+    "providers:\n  a: {api: chat, base_url: 'http://u:p@h/v1'}": "2: base_url: must not carry a user",
+    f"providers:\n  a:\n    api: chat\n    key: {SECRET}": "4: key: must be a reference: env:NAME or file:PATH",
+    "providers:\n  a:\n    api: chat\n    key: env:NOWHERE": "4: key: NOWHERE is not set in the environment",
+    "providers:\n  a:\n    api: chat\n    key: env:EMPTY": "4: key: EMPTY is empty",
+    "providers:\n  a:\n    api: chat\n    key: file:nowhere": "4: key: nowhere cannot be read",
+    "providers:\n  a: {api: chat}": "2: a: without a base_url it is OpenAI, which wants a key",
+    f"providers:\n  'a b': {{api: chat, {AT}}}": "2: 'a b': a name is letters",
+    f"providers:\n  a: {{api: chat, {AT}, context_tokens: 7}}": "2: context_tokens: ",
+    f"providers:\n  a: {{api: chat, {AT}}}\n  a: {{api: chat, {AT}}}": "3: a: line 2 says it already",
+    f"providers:\n  a: {{api: chat, {AT}, headers: {{'X Y': z}}}}": "2: headers: ",
+}
+
+
+@pytest.mark.parametrize(("text", "mistake"), MISTAKES.items())
+def test_a_mistake_is_named_with_its_line_and_without_a_secret(tmp_path: Path, text: str, mistake: str) -> None:
+    with pytest.raises(Permanent) as caught:
+        read(tmp_path, text)
+
+    assert f"providers.yaml:{mistake}" in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_all_mistakes_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(Permanent) as caught:
+        read(tmp_path, "providers:\n  a: {api: x}\n  b: {api: chat, base_url: 'http://h', kee: 1}\nmore: 1")
+
+    assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["2", "3", "4"]
+
+
+@pytest.mark.parametrize(("content", "said"), [(None, "cannot be read"), (b"\xff\xfe", "is not UTF-8")])
+def test_a_file_that_cannot_be_read_is_said(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "providers.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(Permanent, match=f"PROVIDERS_FILE=.*{said}"):
+        load(path)

@@ -1,0 +1,153 @@
+"""YAML that people write: read with the lines of its mistakes, and with a bound on what it may stand for."""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+# An incident's text holds 666 characters.
+_LISTED = 10
+_QUOTED = 80
+MOST_ALIASES = 20
+
+
+class Wrong(Exception):
+    """What is wrong with one file, as (line, text)."""
+
+    def __init__(self, mistakes: list[tuple[int, str]]) -> None:
+        super().__init__(mistakes)
+        self.mistakes = mistakes
+
+
+def quoted(text: str) -> str:
+    """Make somebody's text safe and short enough for a message."""
+    return repr(text if len(text) <= _QUOTED else text[:_QUOTED] + "…")
+
+
+def offer(wrong: str, known: Sequence[str]) -> str:
+    """Name what is nearest to a wrong word, and what there is."""
+    close = difflib.get_close_matches(wrong, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    return f"{hint} Known: {', '.join(known[:_LISTED])}{more}"
+
+
+@dataclass(slots=True)
+class Mapped:
+    """A mapping that begins on the line `start`: what each key says, its node, and the keys that are said twice."""
+
+    start: int = 1
+    values: dict[str, Any] = field(default_factory=dict)
+    nodes: dict[str, yaml.Node] = field(default_factory=dict)
+    mistakes: list[tuple[int, str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, node: yaml.MappingNode, loader: yaml.SafeLoader) -> Self:
+        """Read a node."""
+        found = cls(node.start_mark.line + 1)
+        for name, value in node.value:
+            key = name.value if isinstance(name, yaml.ScalarNode) else "?"
+            if key in found.nodes:
+                text = f"{key}: line {found.line(key)} says it already; keep one"
+                found.mistakes.append((name.start_mark.line + 1, text))
+                continue
+            found.values[key], found.nodes[key] = _value(loader, value), value
+        return found
+
+    def line(self, key: str) -> int:
+        """The line on which a key's value begins; that of the mapping if there is no such key."""
+        return self.nodes[key].start_mark.line + 1 if key in self.nodes else self.start
+
+    def inner(self, key: str) -> dict[str, "Mapped"]:
+        """Read a mapping of mappings, by their names. Raises Wrong."""
+        outer = self.nodes.get(key)
+        if not isinstance(outer, yaml.MappingNode):
+            raise Wrong([(self.line(key), f"{key}: must be names, each with lines of its own below it")])
+        loader = _Loader("")
+        named = Mapped.of(outer, loader)
+        self.mistakes += named.mistakes
+        found = {}
+        for name, node in named.nodes.items():
+            if not isinstance(node, yaml.MappingNode):
+                self.mistakes.append((node.start_mark.line + 1, f"{name}: must have lines of its own below it"))
+                continue
+            found[name] = Mapped.of(node, loader)
+        return found
+
+    def flaws(self, shape: type[BaseModel], error: ValidationError) -> Iterator[tuple[int, str]]:
+        """Say what is wrong with the values, each with its line."""
+        known = [each.alias or name for name, each in shape.model_fields.items()]
+        for detail in error.errors(include_url=False):
+            key = str(detail["loc"][0]) if detail["loc"] else ""
+            yield self.line(key), f"{key}: {_requirement(key, detail, self.nodes.get(key), known)}"
+
+
+def mapped(text: str, what: str = "the file", example: str = "name: analyst") -> Mapped:
+    """Read a text that is one mapping; `what` it is, and an example line, are for people. Raises Wrong."""
+    try:
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        if not isinstance(root, yaml.MappingNode):
+            raise Wrong([(2, f"{what} must be lines such as {example}")])
+        found = Mapped.of(root, loader)
+        found.start = 1
+    except yaml.YAMLError as exc:
+        raise Wrong([_mistake(exc, text)]) from exc
+    except RecursionError as exc:
+        raise Wrong([(1, f"{what} is nested too deep")]) from exc
+    return found
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML. A few aliases save typing; many within each other stand for more than any machine holds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._aliases = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            self._aliases += 1
+            if self._aliases > MOST_ALIASES:
+                line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]  # the stubs leave it out
+                raise Wrong(
+                    [(line, f"has more than {MOST_ALIASES} aliases, such as *name; write out what they stand for")]
+                )
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+
+def _value(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    try:
+        return loader.construct_object(node, deep=True)
+    except ValueError:
+        return node  # looks like a date and is none: of no type that anybody takes
+
+
+def _mistake(exc: yaml.YAMLError, text: str) -> tuple[int, str]:
+    if isinstance(exc, yaml.MarkedYAMLError) and exc.problem_mark:
+        line, problem = exc.problem_mark.line + 1, exc.problem
+    elif isinstance(exc, yaml.reader.ReaderError):
+        line, problem = text.count("\n", 0, exc.position) + 1, f"character {exc.character!r}: {exc.reason}"
+    else:
+        line, problem = 1, str(exc)
+    return line, f"is no YAML: {problem}; put texts that hold : or # in quotes"
+
+
+def _requirement(key: str, detail: ErrorDetails, node: yaml.Node | None, known: Sequence[str]) -> str:
+    match detail["type"]:
+        case "missing":
+            return f"is missing; add a line {key}: …"
+        case "extra_forbidden":
+            return f"is no part of a spec{offer(key, known)}"
+        case "string_type" if isinstance(node, yaml.ScalarNode) and node.value:
+            return f'must be text; put it in quotes: {key}: "{node.value}"'
+        case "string_pattern_mismatch":
+            return "must be letters, digits, '.', '_' or '-', beginning with a letter or digit"
+        case _:
+            return re.sub("^(Input|String) should", "must", detail["msg"])

@@ -16,6 +16,7 @@ import structlog
 from worker import failpoints
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
+from worker.accounts.every import EveryProvider
 from worker.domain.providers import ProviderSpec
 from worker.ending import EndingPorts, Eraser, Keeper, Policy
 from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
@@ -174,10 +175,11 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
         index=adapters.index,
         orders=adapters.orders,
         instances=adapters.instances,
-        provider=next(
-            AnchoredEnding(each.archive, each.account)
-            for each in adapters.providers.values()
-            if each.archive is not None and each.account is not None
+        provider=EveryProvider(
+            {
+                name: AnchoredEnding(each.archive, each.account) if each.archive and each.account else None
+                for name, each in adapters.providers.items()
+            }
         ),
         transcript=adapters.transcript,
         conversations=adapters.conversations,

@@ -25,6 +25,7 @@ WorkerError
 │   ├── UnknownAssistant    no spec of this name and version here
 │   ├── BadRequest          the provider will never accept this call: model, parameter
 │   │   └── ContextFull     … because it is longer than the model can read: a shorter history may help
+│   ├── NoProvider          what a thread is at is not among the providers any more
 │   ├── Unstorable          the transcript will never take this one exchange
 │   └── BadCursor           no page of ours ended with this cursor
 ├── TurnedAway              this one request was refused, by a gateway's page or for want of a right; others may pass
@@ -158,6 +159,10 @@ class BadDefinition(Permanent):
 
 class ReadRefused(Permanent):
     """The engine refuses a read made for one task, and works otherwise; the text has its words."""
+
+
+class NoProvider(Permanent):
+    """The provider that has a thread is not named any more."""
 
 
 class UnknownAssistant(Permanent):

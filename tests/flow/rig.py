@@ -109,7 +109,8 @@ class Rig:
 
         async def work() -> None:
             async with bootstrap.connect(settings) as adapters:
-                await bootstrap.work(settings, assistants.load(self.folder), adapters, stopping, hurry)
+                specs = assistants.load(self.folder, bootstrap.provider_specs(settings))
+                await bootstrap.work(settings, specs, adapters, stopping, hurry)
 
         worker = RunningWorker(stopping, hurry, asyncio.create_task(work(), name=unique("worker")))
         self.workers.append(worker)

@@ -73,6 +73,17 @@ def _short(value: str, limit: int = 512) -> str:
     return value[: limit - 65] + "#" + hashlib.sha256(value.encode(errors="surrogatepass")).hexdigest()
 
 
+def address(provider: str, name: str) -> str:
+    """Say where a conversation or a response is, by one text: ids mean something to their provider alone."""
+    return name if provider == OPENAI else f"{provider}/{name}"
+
+
+def provider_of(address: str) -> tuple[str, str]:
+    """Read it back: the provider's name, and the id there. Neither names nor OpenAI's ids have a slash."""
+    provider, slash, name = address.partition("/")
+    return (provider, name) if slash else (OPENAI, address)
+
+
 @dataclass(frozen=True, slots=True)
 class Thread:
     """A conversation at a provider. The generation counts how often it had to be made anew, from 1.
@@ -85,6 +96,11 @@ class Thread:
     generation: int
     anchor: str | None = field(default=None, compare=False)
     provider: str = OPENAI
+
+    @property
+    def address(self) -> str:
+        """Where it is, whatever the provider."""
+        return address(self.provider, self.id)
 
 
 @dataclass(frozen=True, slots=True)

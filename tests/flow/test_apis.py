@@ -1,0 +1,171 @@
+"""The same conversation over every API that a provider can have: with its own memory, or with the one that we keep."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flow.rig import Rig
+from tests.waiting import wait_until
+from worker import bootstrap
+from worker.domain.conversations import EVERYTHING, Subject, session_id
+from worker.domain.endings import Store
+from worker.domain.threads import ThreadKey
+from worker.ending import Eraser
+from worker.redis.keys import stem
+
+API_CALLS = {
+    "conversations": "responses.create",
+    "responses": "responses.create",
+    "chat": "chat.completions.create",
+}
+
+
+@pytest.fixture(params=API_CALLS)
+def api(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One API, named in a file of providers, with a transcript."""
+    api: str = request.param
+    monkeypatch.setenv("FLOW_KEY", "test-key-never-logged")
+    file = tmp_path / "providers.yaml"
+    base_url = rig.provider.base_url
+    file.write_text(f"providers:\n  openai: {{api: {api}, base_url: '{base_url}', key: env:FLOW_KEY}}\n")
+    rig.settings |= {
+        "providers_file": file,
+        "openai_base_url": None,
+        "openai_api_key": None,
+        "api_port": 0,
+        "transcript_url": f"sqlite:///{tmp_path}/transcript.db",
+    }
+    return api
+
+
+def key(instance: str) -> ThreadKey:
+    return ThreadKey("default", instance, "analyst")
+
+
+def seen(rig: Rig, api: str) -> list[str]:
+    """All that the model saw with each question, in order."""
+    texts = []
+    for request in rig.provider.requests(API_CALLS[api]):
+        body = request["body"]
+        said: list[Any] = body.get("messages") or body["input"]
+        items = rig.provider.conversations().get(body.get("conversation") or "", {}).get("items", [])
+        texts.append(" ".join(str(each.get("content")) for each in [*items, *said]))
+    return texts
+
+
+async def test_a_later_step_knows_what_was_said_and_another_instance_nothing(rig: Rig, api: str) -> None:
+    rig.provider.answer("Please do one", "The cheap one is a pelican.")
+    rig.provider.answer("Please do two", "Settled.")
+    model = await rig.deploy(rig.step("one"), rig.step("two"))
+    await rig.start_worker()
+    await rig.run(model)
+    await rig.run(model)
+
+    first, second, third, fourth = seen(rig, api)
+    if api != "conversations":  # there the whole conversation is looked at, when all is over
+        assert "pelican" not in first
+        assert "pelican" not in third
+    assert "pelican" in second
+    assert "pelican" in fourth
+    assert rig.calls("conversations.create") == (2 if api == "conversations" else 0)
+
+
+async def test_the_meta_names_thread_and_use(rig: Rig, api: str) -> None:
+    model = await rig.deploy(rig.step("one"), rig.step("two"))
+    await rig.start_worker()
+    instance = await rig.run(model)
+    one, two = await rig.meta(instance, "one"), await rig.meta(instance, "two")
+
+    assert (one["use"], two["use"]) == ("created", "reused")
+    assert one["thread"] == two["thread"]
+    assert one["thread"].startswith("conv_" if api == "conversations" else "own_")
+    assert two["tokens"]["input"] > one["tokens"]["input"] > 0
+
+
+async def test_a_new_worker_without_redis_goes_on_from_the_transcript(rig: Rig, api: str) -> None:
+    rig.provider.answer("Please do one", "The cheap one is a pelican.")
+    model = await rig.deploy(rig.step("one"), rig.step("wait", topic="held"), rig.step("two"))
+    first = await rig.start_worker()
+    instance = await rig.rest.start(model)
+    await rig.until_open(instance, "wait")
+    await first.stop()
+    async with rig.redis() as redis:
+        async for name in redis.scan_iter(f"{stem('assistant-worker', 'default')}:{{*{instance}*"):
+            await redis.delete(name)
+    await rig.start_worker(topics=f"{rig.topic},held")
+    await rig.rest.wait_for_end(instance)
+
+    assert "pelican" in seen(rig, api)[-1]
+    used = (await rig.meta(instance, "wait"))["use"]
+    assert used == ("adopted" if api == "conversations" else "recreated")
+
+
+async def test_a_lost_worker_is_taken_over_and_its_step_is_said_once(rig: Rig, api: str) -> None:
+    rig.provider.fault(API_CALLS[api], text="Please do two", hold="gate")
+    model = await rig.deploy(rig.step("one"), rig.step("two"), rig.step("three"))
+    first = await rig.start_worker()
+    instance = await rig.rest.start(model)
+    await wait_until(lambda: rig.provider.counts()["calls"].get(API_CALLS[api]) == 2, what="the second call")
+    await first.kill()
+    rig.provider.release("gate")
+    await rig.start_worker()
+    await rig.rest.wait_for_end(instance, 40)
+
+    last = seen(rig, api)[-1]
+    assert last.count("# Two") == 1
+    assert last.index("# One") < last.index("# Two") < last.index("# Three")
+    assert rig.calls(API_CALLS[api]) == (3 if api == "conversations" else 4)
+
+
+async def test_steps_at_once_take_turns(rig: Rig, api: str) -> None:
+    model = await rig.deploy([rig.step(f"branch_{number}") for number in range(4)], rig.step("last"))
+    await asyncio.gather(*(rig.start_worker() for _ in range(2)))
+    await rig.run(model)
+
+    assert all(f"Please do branch_{number}" in seen(rig, api)[-1] for number in range(4))
+
+
+@pytest.mark.usefixtures("api")
+async def test_a_schema_holds_and_a_wrong_answer_is_put_right_once(rig: Rig) -> None:
+    schema = '{"type": "object", "required": ["score"], "properties": {"score": {"type": "integer"}}}'
+    rig.provider.answer("Correction", '{"score": 3}')
+    rig.provider.answer("Please do one", "well, three")
+    model = await rig.deploy(rig.step("one", data_output_schema=schema, data_output_fields="score"))
+    await rig.start_worker()
+    instance = await rig.run(model)
+
+    assert (await rig.rest.variables(instance))["score"] == 3
+    assert (await rig.meta(instance, "one"))["repaired"] is True
+
+
+@pytest.mark.parametrize("outcome", ["refused", "filtered", "incomplete", "empty"])
+async def test_bad_outcomes_fire_their_errors(rig: Rig, api: str, outcome: str) -> None:
+    rig.provider.fault(API_CALLS[api], outcome=outcome, times=None)
+    step = rig.step("one", **{f"error_{outcome}": "BAD"})
+    model = await rig.deploy(step)
+    await rig.start_worker()
+    instance = await rig.rest.start(model)
+    # Nothing catches it here, so that the path ends without an incident.
+    await rig.rest.wait_for_end(instance)
+
+    assert "one" not in await rig.rest.variables(instance)
+
+
+async def test_what_was_said_is_erased_everywhere(rig: Rig, api: str) -> None:
+    model = await rig.deploy(rig.step("one"), rig.step("two"))
+    worker = await rig.start_worker()
+    instance = await rig.run(model)
+    await worker.stop()
+    settings = rig.build_settings()
+    async with bootstrap.connect(settings) as adapters:
+        receipt = await Eraser(bootstrap.ending_ports(settings, adapters)).erase(Subject("default", instance))
+        found = await adapters.conversations.session(session_id(key(instance)), within=EVERYTHING)  # type: ignore[union-attr]  # there is a transcript
+
+    assert [step for step in receipt.open if step.store is not Store.TRANSCRIPT] == []
+    assert found is None
+    async with rig.redis() as redis:
+        assert [name async for name in redis.scan_iter(f"*{instance}*:said")] == []
+    assert all(each["deleted"] for each in rig.provider.conversations().values())
+    assert len(rig.provider.conversations()) == (api == "conversations")

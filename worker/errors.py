@@ -24,6 +24,7 @@ WorkerError
 │   ├── ReadRefused         the engine refuses what one task needs to read, though its probe succeeds: a right, a limit
 │   ├── UnknownAssistant    no spec of this name and version here
 │   ├── BadRequest          the provider will never accept this call: model, parameter, context length
+│   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
 │   ├── Unstorable          the transcript will never take this one exchange
 │   └── BadCursor           no page of ours ended with this cursor
 ├── TurnedAway              this one request was refused, by a gateway's page or for want of a right; others may pass
@@ -167,6 +168,10 @@ class BadRequest(Permanent):
     """The provider rejects the call as such."""
 
     excludes_call = True
+
+
+class CallsSpent(Permanent):
+    """No call is started for this task until a person sets its retries again; the text says what to change."""
 
 
 class TurnedAway(WorkerError):

@@ -220,12 +220,14 @@ async def test_no_thread_is_made_for_a_call_that_may_not_be_started(core: Core) 
 async def test_a_thread_that_goes_between_look_and_call_costs_no_call(core: Core, creation: Exception | None) -> None:
     allowing(core, service_calls="1")
     core.provider.script.next("create_thread", None, creation)
-    core.provider.script.next("ask", ThreadGone("gone"))
+    core.provider.script.next("ask", None, ThreadGone("gone"))
     async with core.working():
-        job = core.world.start()
+        await core.until_over([core.world.start(instance="a")])
+        job = core.world.start(instance="a")
         await core.until_over([job])
 
-    assert job.completed_by
+    assert len(core.provider.script.named("create_thread")) == 2
+    assert len(core.provider.asked) == 3
 
 
 async def test_what_the_engine_was_not_told_is_not_taken_for_a_persons_doing(core: Core) -> None:

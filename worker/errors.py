@@ -25,6 +25,7 @@ WorkerError
 │   ├── UnknownAssistant    no spec of this name and version here
 │   ├── BadRequest          the provider will never accept this call: model, parameter
 │   │   └── ContextFull     … because it is longer than the model can read: a shorter history may help
+│   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
 │   ├── NoProvider          what a thread is at is not among the providers any more
 │   ├── Unstorable          the transcript will never take this one exchange
 │   └── BadCursor           no page of ours ended with this cursor
@@ -177,6 +178,10 @@ class BadRequest(Permanent):
 
 class ContextFull(BadRequest):
     """Conversation and question together are longer than the model can read."""
+
+
+class CallsSpent(Permanent):
+    """No call is started for this task until a person sets its retries again; the text says what to change."""
 
 
 class TurnedAway(WorkerError):

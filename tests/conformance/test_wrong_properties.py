@@ -17,6 +17,7 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "timeout_long": ({"service.timeout": "PT2H"}, ("service.timeout", "up to 3600 s")),
     "retries": ({"service.retries": "0"}, ("service.retries", "whole numbers from 1 to 100")),
     "retries_word": ({"service.retries": "three"}, ("service.retries", "whole numbers from 1 to 100")),
+    "calls": ({"service.calls": "0"}, ("service.calls", "whole numbers from 1 to 100")),
     "delay": ({"service.retries.delay": "P1M"}, ("service.retries.delay", "PT5M", "up to 86400 s")),
     "type": ({"data.output.type": "json"}, ("data.output.type", "Text, Json, File")),
     "scope": ({"data.output.scope": "global"}, ("data.output.scope", "instance, local")),

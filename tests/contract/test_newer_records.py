@@ -97,7 +97,7 @@ async def test_a_field_more_in_an_answer_is_left_out(redis: Client, threads: Red
     await answered(threads)
     await changed(redis, "answer", {"mood": "new", "thread": {"id": "conv_1", "generation": 1, "region": "eu"}})
 
-    assert await threads.enter(KEY, "task-1") == Answered(Answer("Answer 1.", thread=Thread("conv_1", 1)), 1)
+    assert await threads.enter(KEY, "task-1") == Answered(Answer("Answer 1.", thread=Thread("conv_1", 1)), 1, calls=1)
 
 
 @pytest.mark.parametrize("change", [{"schema": 2}, {"schema": "1.1"}, {"outcome": "postponed"}])
@@ -138,7 +138,8 @@ STEPS: dict[str, Step_] = {
     "note": lambda threads, hold: threads.note(hold, 1, "resp_2"),
     "drop_answer": lambda threads, _: threads.drop_answer(KEY, "task-1", 1),
     "close": lambda threads, _: threads.close(KEY, "task-1"),
-    "leave": lambda threads, hold: threads.leave(hold, asked=False, trouble=True),
+    "note_retries": lambda threads, _: threads.note_retries(KEY, "task-1", 0),
+    "leave": lambda threads, hold: threads.leave(hold, asked=False, trouble=True, unpaid=True),
 }
 
 

@@ -406,8 +406,9 @@ STEPS: dict[str, Step] = {
     "keep_answer": lambda threads, hold: threads.keep_answer(hold, 1, ANSWER, published=True),
     "drop_answer": lambda threads, hold: threads.drop_answer(KEY, hold.task_id, 1),
     "close": lambda threads, hold: threads.close(KEY, hold.task_id),
+    "note_retries": lambda threads, hold: threads.note_retries(KEY, hold.task_id, 0),
     "renew": lambda threads, hold: threads.renew(hold),
-    "leave": lambda threads, hold: threads.leave(hold, asked=False, trouble=True),
+    "leave": lambda threads, hold: threads.leave(hold, asked=False, trouble=True, unpaid=True),
 }
 BEFORE = {
     "bind": [],
@@ -416,6 +417,7 @@ BEFORE = {
     "keep_answer": ["bind", "intend", "note"],
     "drop_answer": ["bind", "intend", "keep_answer"],
     "close": ["bind", "intend", "keep_answer"],
+    "note_retries": ["bind", "intend"],
     "renew": ["bind"],
     "leave": ["bind", "intend", "note"],
 }
@@ -509,6 +511,134 @@ async def test_ping_and_scripts_say_store_down_when_nobody_listens(unused_tcp_po
             await threads.ping()
 
     assert "secret" not in str(caught.value)
+
+
+# What a task may have cost
+
+
+async def entered_with(threads: RedisThreads, retries: int | None) -> Entered:
+    entry = await threads.enter(KEY, "task-1", retries)
+    assert isinstance(entry, Entered)
+    return entry
+
+
+async def called(threads: RedisThreads, attempt: int = 1, retries: int | None = None) -> Hold:
+    """A call that may have been paid, under a hold of its own."""
+    hold = (await entered_with(threads, retries)).hold
+    assert await threads.intend(hold, attempt, MINUTE)
+    return hold
+
+
+async def test_each_call_that_may_have_run_counts_whether_it_was_left_or_its_worker_died(threads: RedisThreads) -> None:
+    assert (await entered(threads)).calls == 0
+    await threads.leave(await called(threads), asked=True, trouble=True)
+    await called(threads)  # and its worker dies
+
+    assert (await entered(threads)).calls == 2
+    assert (await entered(threads, "task-2", ThreadKey("default", "instance-2", "analyst"))).calls == 0
+
+
+async def test_one_hold_counts_one_call_however_often_it_is_intended(threads: RedisThreads) -> None:
+    hold = await called(threads)
+    assert await threads.intend(hold, 1, MINUTE), "a repeat after a lost reply"
+
+    assert (await entered(threads)).calls == 1
+
+
+@pytest.mark.parametrize("asked", [False, True])
+async def test_a_call_that_certainly_did_not_run_does_not_count_whatever_became_of_an_earlier_one(
+    threads: RedisThreads, asked: bool
+) -> None:
+    await called(threads)
+    hold = await called(threads)
+    for _ in range(2):  # a repeat after a lost reply
+        await threads.leave(hold, asked=asked, trouble=True, unpaid=True)
+
+    assert (await entered(threads)).calls == 1
+
+
+async def test_a_hold_that_is_lost_takes_its_own_call_off_the_count_and_no_other(threads: RedisThreads) -> None:
+    lost, later = await called(threads), await entered(threads)
+    await threads.leave(lost, asked=False, trouble=True, unpaid=True)
+    assert (await entered(threads)).calls == 0
+
+    lost, later = await called(threads), await entered(threads)
+    assert await threads.intend(later.hold, 1, MINUTE)
+    await threads.leave(lost, asked=False, trouble=True, unpaid=True)
+    assert (await entered(threads)).calls == 2
+
+
+async def test_the_count_outlives_answers_that_are_dropped_and_knows_how_many(threads: RedisThreads) -> None:
+    hold = await called(threads)
+    await threads.keep_answer(hold, 1, Answer("no"), published=False)
+    assert await threads.enter(KEY, "task-1") == Answered(Answer("no"), 1, calls=1)
+    await threads.drop_answer(KEY, "task-1", 1, "what was wrong")
+    await called(threads, attempt=2)
+
+    entry = await entered(threads)
+    assert (entry.attempt, entry.calls, entry.dropped) == (2, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "delivered", "calls"),
+    [(0, 1, 0), (2, 3, 0), (2, 2, 1), (2, 1, 1), (None, 3, 1), (2, None, 1)],
+    ids=["an incident", "between tries", "as told", "less", "never told", "not known"],
+)
+async def test_more_retries_than_the_engine_was_told_are_a_persons_doing_and_count_anew(
+    threads: RedisThreads, told: int | None, delivered: int | None, calls: int
+) -> None:
+    await threads.leave(await called(threads), asked=True, trouble=True)
+    if told is not None:
+        await threads.note_retries(KEY, "task-1", told)
+    assert (await entered_with(threads, delivered)).calls == calls
+
+
+async def test_retries_that_a_person_set_count_anew_once_however_often_the_task_comes(threads: RedisThreads) -> None:
+    await called(threads)
+    await threads.note_retries(KEY, "task-1", 0)
+    await called(threads, retries=3)
+
+    assert (await entered_with(threads, 3)).calls == 1
+    await threads.note_retries(KEY, "task-1", 2)
+    assert (await entered_with(threads, 2)).calls == 1
+    assert (await entered_with(threads, 3)).calls == 0
+
+
+async def test_the_engine_has_what_it_delivers_where_nobody_noted_what_it_was_told(threads: RedisThreads) -> None:
+    await called(threads, retries=3)
+    await called(threads, retries=2)  # Redis was away when that was told
+
+    assert (await entered_with(threads, 3)).calls == 0
+
+
+async def test_a_person_who_sets_the_retries_gives_trouble_and_dropped_answers_a_new_start(
+    threads: RedisThreads,
+) -> None:
+    hold = await called(threads)
+    await threads.keep_answer(hold, 1, Answer("no"), published=False)
+    await threads.drop_answer(KEY, "task-1", 1)
+    await threads.leave(await called(threads, attempt=2), asked=True, trouble=True)
+    await threads.note_retries(KEY, "task-1", 0)
+    await asyncio.sleep(0.02)  # lets the server's clock move on: this is what must not be measured
+
+    entry = await entered_with(threads, 1)
+    assert (entry.attempt, entry.calls, entry.dropped, entry.trouble_for) == (2, 0, 0, timedelta(0))
+    assert entry.asked is not None, "the last call may still bring its answer"
+
+
+async def test_retries_of_a_turn_that_nobody_knows_are_not_noted(threads: RedisThreads, redis: Redis) -> None:
+    await threads.note_retries(KEY, "task-1", 0)
+    assert await names_in(redis) == []
+
+
+@pytest.mark.parametrize("value", ["", "many"])
+async def test_a_count_that_is_no_number_is_none(threads: RedisThreads, redis: Redis, keys: Keys, value: str) -> None:
+    names = ("calls", "dropped", "retries", "counted")
+    await redis.hset(keys.turn("task-1"), mapping=dict.fromkeys(names, value))
+    await called(threads, retries=1)
+
+    entry = await entered(threads)
+    assert (entry.calls, entry.dropped) == (1, 0)
 
 
 # Which account a thread is in

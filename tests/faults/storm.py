@@ -28,7 +28,7 @@ from tests.faults.nursery import Nursery
 from tests.faults.proxy import Proxy, Said
 from tests.faults.redis_proxy import RedisProxy
 from tests.faults.world import World, open_world
-from tests.models import Model
+from tests.models import Model, ServiceTask
 from tests.rest import connect
 from worker.demo.engine import Engine
 from worker.demo.processes import running
@@ -143,9 +143,13 @@ class Storm:
         for name in ("critic", "judge"):
             rig.assistant(name)
         names = ("analyst", "critic", "judge")
-        row = await rig.deploy(*(rig.step(f"step{number}") for number in range(3)))
-        fork = await rig.deploy(rig.step("before"), [rig.step(f"branch{number}") for number in range(3)])
-        join = await rig.deploy([replace(rig.step(f"by_{name}", name), async_after=False) for name in names])
+
+        def step(activity: str, assistant: str = "analyst") -> ServiceTask:
+            return rig.step(activity, assistant, service_calls="100")  # most of these are cut, and none is to be missed
+
+        row = await rig.deploy(*(step(f"step{number}") for number in range(3)))
+        fork = await rig.deploy(step("before"), [step(f"branch{number}") for number in range(3)])
+        join = await rig.deploy([replace(step(f"by_{name}", name), async_after=False) for name in names])
         return [row, fork, join]
 
     async def _feed(self, models: list[Model]) -> None:

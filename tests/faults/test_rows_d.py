@@ -17,8 +17,8 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.timeout(600)
 
 
-async def one_step(world: World) -> str:
-    return await world.start(await world.rig.deploy(world.rig.step("one")))
+async def one_step(world: World, **properties: str) -> str:
+    return await world.start(await world.rig.deploy(world.rig.step("one", **properties)))
 
 
 @together()
@@ -123,9 +123,9 @@ async def test_a_provider_that_does_not_want_us_is_paused_with_one_alarm(world: 
 
 @pytest.mark.parametrize("times", [1, 5])
 @together()
-async def test_a_provider_that_fails_is_asked_again_later_at_no_cost(world: World, times: int) -> None:
+async def test_a_provider_that_fails_is_asked_again_later_at_no_retry(world: World, times: int) -> None:
     world.model.fault("responses.create", times=times, reply="server_error")
-    await one_step(world)
+    await one_step(world, service_calls=f"{times + 1}")
     worker = await world.start_worker()
     while len(worker.lines("turn")) <= times:
         await asyncio.sleep(0.1)
@@ -140,7 +140,8 @@ async def test_a_provider_that_fails_is_asked_again_later_at_no_cost(world: Worl
 @together()
 async def test_a_fifth_of_all_calls_failing_costs_a_quarter_more_calls_and_not_one_retry(world: World) -> None:
     world.model.fault("responses.create", times=None, probability=0.2, seed=5, reply="server_error")
-    model = await world.rig.deploy(world.rig.step("one"), world.rig.step("two"))
+    steps = (world.rig.step(name, service_calls="10") for name in ("one", "two"))  # three in a row fail now and then
+    model = await world.rig.deploy(*steps)
     for _ in range(15):
         await world.start(model)
     await world.start_worker()

@@ -10,13 +10,15 @@ import pytest
 from markdown_it import MarkdownIt
 
 from worker.domain.tasks import Activity, Task, Variable
-from worker.domain.threads import Answer, Outcome
+from worker.domain.threads import Answer, Assistant, Entered, Hold, Outcome, ThreadKey
 from worker.engine import definitions
 from worker.errors import BadDefinition, WorkerError
 from worker.modelling import inputs, prompt, properties, rendering
 from worker.settings import Settings
 from worker.specs import assistants
 from worker.turn import verdict
+from worker.turn.calls import check
+from worker.turn.request import Place, Request
 
 FOLDER = Path(__file__).parents[2] / "bpmn"
 GUIDE = (FOLDER / "README.md").read_text("utf-8")
@@ -141,7 +143,7 @@ def test_incident_texts_are_those_of_the_worker(tmp_path: Path) -> None:
     told = [*map(text_of, errors), text_of(unknown.value, frame)]
     refused = verdict.on_answer(Answer("", Outcome.REFUSED), recommend, {})
     assert isinstance(refused, verdict.Fail)
-    told.append(refused.message)
+    told += [refused.message, text_of(spent(calls=3, timeout=timedelta(minutes=1)), recommend)]
 
     assert len(quotes()) == len(told)
     for quote in quotes():
@@ -152,6 +154,15 @@ def mistake(wrong: dict[str, str]) -> BadDefinition:
     activity = Activity("frame", "", "topic", properties={"service.name": "analyst", **wrong})
     with pytest.raises(BadDefinition) as caught:
         properties.read(task(activity), activity)
+    return caught.value
+
+
+def spent(*, calls: int, timeout: timedelta) -> WorkerError:
+    key = ThreadKey("default", "instance", "analyst")
+    assistant = Assistant("analyst", "1.0", "m", "openai", "Be brief.", timeout)
+    place = Place("instance", "recommend", "Recommend", "process:1:1", "process")
+    with pytest.raises(WorkerError) as caught:
+        check(Entered(Hold(key, "task", "token"), 1, calls=calls), Request("task", key, "?", assistant, place, calls))
     return caught.value
 
 

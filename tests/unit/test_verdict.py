@@ -17,6 +17,7 @@ from worker.errors import (
     AssistantPaused,
     BadDefinition,
     BadRequest,
+    CallsSpent,
     Conflict,
     EngineDenied,
     EngineDown,
@@ -193,7 +194,7 @@ def test_unknown_assistant_says_what_to_do() -> None:
     assert "Add its spec to ASSISTANTS_DIR" in message
 
 
-@pytest.mark.parametrize("kind", [Permanent, BadDefinition, BadRequest])
+@pytest.mark.parametrize("kind", [Permanent, BadDefinition, BadRequest, CallsSpent])
 def test_what_a_person_must_correct_is_an_incident_at_once(kind: type[Permanent]) -> None:
     outcome = failure(kind("property data.output.type is 'Xml'"), replace(CASE, retries=9))
 

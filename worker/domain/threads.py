@@ -233,11 +233,12 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """This task has an answer already; nothing is asked. `repair` as in Entered."""
+    """This task has an answer already; nothing is asked. `repair` and `calls` as in Entered."""
 
     answer: Answer
     attempt: int
     repair: str = ""
+    calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +247,8 @@ class Entered:
 
     `trouble_for` is how long this task has been failing for reasons that are not its own, `deaths` how many workers in
     a row took it and were not heard of again. `repair` is what was wrong with the attempt before, if this one is to
-    put it right.
+    put it right. `calls` counts the calls that may have been paid for this task since a person last set its retries,
+    `dropped` those whose answer came and was of no use.
     """
 
     hold: Hold
@@ -257,6 +259,8 @@ class Entered:
     trouble_for: timedelta = timedelta(0)
     deaths: int = 0
     repair: str = ""
+    calls: int = 0
+    dropped: int = 0
 
 
 Entry = Busy | Answered | Entered

@@ -195,7 +195,11 @@ class Delivery:
             match verdict:
                 case Complete():
                     await self._threads.close(facts.key, task.id)
-                case Fail(drops_answer=True) | BpmnError():
+                case Fail():
+                    await self._threads.note_retries(facts.key, task.id, verdict.retries)
+                    if verdict.drops_answer:
+                        await self._threads.drop_answer(facts.key, task.id, facts.attempt)
+                case BpmnError():
                     await self._threads.drop_answer(facts.key, task.id, facts.attempt)
                 case _:
                     pass

@@ -132,6 +132,7 @@ def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
         "assistant": facts.assistant,
         "version": facts.version,
         "attempt": facts.attempt,
+        "calls": facts.calls or None,
         "thread_id": facts.thread.id if facts.thread else None,
         "generation": facts.thread.generation if facts.thread else None,
         "use": facts.use if facts.thread else None,

@@ -18,6 +18,8 @@ ResultType = Literal["Text", "Json", "File"]
 Sharing = Literal["instance", "root", "business-key", "activity"]
 BAD_OUTCOMES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.OK)
 MOST_RETRIES = 100
+CALLS = 3
+MOST_CALLS = 100
 LONGEST_TIMEOUT = timedelta(hours=1)
 LONGEST_DELAY = timedelta(days=1)
 
@@ -44,6 +46,11 @@ PROPERTIES = (
     Property("service.timeout", "how long an answer may take, up to `PT1H`", "the assistant's `timeout_seconds`"),
     Property("service.retries", "tries before the incident, 1 to 100", "the worker's setting `RETRIES`"),
     Property("service.retries.delay", "pause between two tries, up to `P1D`", "5 seconds to 5 minutes, at random"),
+    Property(
+        "service.calls",
+        "calls of the model that may be paid for before the incident, repairs included, 1 to 100",
+        f"{CALLS}",
+    ),
     Property(
         "data.input", "names of process variables, separated by commas; `-` for none", "every variable that can be read"
     ),
@@ -85,6 +92,7 @@ class TaskProperties:
     timeout: timedelta | None
     retries: int | None
     retry_delay: timedelta | None
+    calls: int
     inputs: tuple[str, ...] | None
     output: str
     output_type: ResultType | None
@@ -117,6 +125,7 @@ def read(
         timeout=_duration(said, "service.timeout", LONGEST_TIMEOUT),
         retries=_number(said, "service.retries", MOST_RETRIES),
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
+        calls=_number(said, "service.calls", MOST_CALLS) or CALLS,
         inputs=declared_inputs(said),
         output=(said.get("data.output") or _result_name(task.activity_id, definition)) + iteration,
         output_type=cast("ResultType | None", _one_of(said, "data.output.type", get_args(ResultType))),

@@ -146,11 +146,13 @@ class Threads(Protocol):
     Every method may raise StoreDown, and may be repeated after a lost reply with the same effect.
     """
 
-    async def enter(self, key: ThreadKey, task_id: str) -> Entry:
+    async def enter(self, key: ThreadKey, task_id: str, retries: int | None = None) -> Entry:
         """Read journal, hold and map, and take the hold unless the task is answered or another task holds it.
 
         A task that comes again takes its own earlier hold over: the engine gave the task to us, so its earlier
-        worker has lost it. Raises NewerRecord, with nothing changed.
+        worker has lost it. `retries` are those that it came with, None before its first failure: more than were noted
+        are a person's doing, and its calls and its trouble count from 0 again. Raises NewerRecord, with nothing
+        changed.
         """
         ...
 
@@ -173,7 +175,7 @@ class Threads(Protocol):
         ...
 
     async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
-        """Note that a call starts now and ends within `limit` by Redis' clock.
+        """Note that a call starts now and ends within `limit` by Redis' clock; it counts as paid, once for each hold.
 
         False if it must not start: the hold is lost, or another delivery of the task has brought the answer.
         """
@@ -209,6 +211,10 @@ class Threads(Protocol):
         """Drop this attempt's answer, so that the next one asks anew; `repair` tells it what was wrong with this."""
         ...
 
+    async def note_retries(self, key: ThreadKey, task_id: str, retries: int) -> None:
+        """Note how many retries the engine has been told in a failure, if anything is known of this turn."""
+        ...
+
     async def close(self, key: ThreadKey, task_id: str) -> None:
         """The engine accepted the completion; the journal entry may go after an hour."""
         ...
@@ -217,10 +223,11 @@ class Threads(Protocol):
         """Hold on for another lease. False if the hold is lost."""
         ...
 
-    async def leave(self, hold: Hold, *, asked: bool, trouble: bool) -> None:
-        """Let go without an answer. `asked` False withdraws the intent: the call certainly did not run.
+    async def leave(self, hold: Hold, *, asked: bool, trouble: bool, unpaid: bool = False) -> None:
+        """Let go without an answer. `asked` False withdraws the intent: no call of this task can be running.
 
-        `trouble` starts the clock of `Entered.trouble_for` if it does not run yet.
+        `trouble` starts the clock of `Entered.trouble_for` if it does not run yet. `unpaid`: this hold's own call
+        certainly did not run, and does not count, whatever an earlier one does.
         """
         ...
 

@@ -33,20 +33,21 @@ class RedisThreads:
         self._lease = ms(lease)
         self._keep = ms(keep)
 
-    async def enter(self, key: ThreadKey, task_id: str) -> Entry:
+    async def enter(self, key: ThreadKey, task_id: str, retries: int | None = None) -> Entry:
         """See `ports.turn.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
         keys = Keys.of(self._prefix, key)
         names = [keys.turn(task_id), keys.hold, keys.thread, keys.said]
         hold = Hold(key, task_id, uuid4().hex)
+        args = (task_id, hold.token, self._lease, self._keep, "" if retries is None else retries)
         try:
-            return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
+            return _entry(hold, await self._run("enter", names, *args))
         except NewerRecord as exc:
             log.warning(Event.RECORD_NEWER, task_id=task_id, reason=str(exc))
             raise
         except CorruptRecord as exc:
             log.error(Event.RECORD_CORRUPT, task_id=task_id, reason=str(exc))
             await self._discard(names, names[2] if isinstance(exc, CorruptMap) else names[0])
-            return _entry(hold, await self._run("enter", names, task_id, hold.token, self._lease, self._keep))
+            return _entry(hold, await self._run("enter", names, *args))
 
     async def bind(
         self,
@@ -125,6 +126,10 @@ class RedisThreads:
         """See `ports.turn.Threads.drop_answer`."""
         await self._run("drop_answer", [Keys.of(self._prefix, key).turn(task_id)], attempt, self._keep, repair)
 
+    async def note_retries(self, key: ThreadKey, task_id: str, retries: int) -> None:
+        """See `ports.turn.Threads.note_retries`."""
+        await self._run("note_retries", [Keys.of(self._prefix, key).turn(task_id)], retries)
+
     async def close(self, key: ThreadKey, task_id: str) -> None:
         """See `ports.turn.Threads.close`."""
         await self._run("close", [Keys.of(self._prefix, key).turn(task_id)], ms(DONE_FOR))
@@ -134,11 +139,11 @@ class RedisThreads:
         keys = Keys.of(self._prefix, hold.key)
         return bool(await self._run("renew", [keys.hold], hold.token, self._lease))
 
-    async def leave(self, hold: Hold, *, asked: bool, trouble: bool) -> None:
+    async def leave(self, hold: Hold, *, asked: bool, trouble: bool, unpaid: bool = False) -> None:
         """See `ports.turn.Threads.leave`."""
         keys = Keys.of(self._prefix, hold.key)
         names = [keys.turn(hold.task_id), keys.hold]
-        await self._run("leave", names, hold.token, int(asked), int(trouble), self._keep)
+        await self._run("leave", names, hold.token, int(asked), int(trouble), self._keep, int(unpaid))
 
     async def ping(self) -> None:
         """Return if Redis runs scripts that write: a replica or a full server answers PING, and scripts that read."""
@@ -160,14 +165,14 @@ class RedisThreads:
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:
     match reply:
-        case ["answered", attempt, answer, repair]:
-            return Answered(load(answer), _attempt(attempt), repair)
+        case ["answered", attempt, answer, repair, calls]:
+            return Answered(load(answer), _attempt(attempt), repair, calls)
         case ["newer"]:
             raise NewerRecord("this turn in the journal, or the thread in the map,")
         case ["busy"]:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:
-            response, repair, anchor, provider = more
+            response, repair, anchor, provider, calls, dropped = more
             thread = Thread(thread_id, _number(generation), anchor or None, provider or OPENAI) if thread_id else None
             return Entered(
                 hold=hold,
@@ -178,6 +183,8 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 trouble_for=timedelta(milliseconds=trouble),
                 deaths=deaths,
                 repair=repair,
+                calls=calls,
+                dropped=dropped,
             )
     raise CorruptRecord("unknown reply")
 

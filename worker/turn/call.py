@@ -30,7 +30,8 @@ class Call:
     """The call of one attempt.
 
     `earlier` is a call that an earlier delivery of the task may have left running; `run` the response id of one in the
-    background, as long as it may go on; `ends_at`, monotonic, when the call's time is over.
+    background, as long as it may go on; `began` whether one was begun here, which costs even if it brings no answer;
+    `ends_at`, monotonic, when the call's time is over.
     """
 
     threads: Threads
@@ -42,6 +43,7 @@ class Call:
     facts: TurnFacts
     earlier: Asked | None
     run: str | None = None
+    began: bool = False
     ends_at: float = 0.0
 
     async def call(self, thread: Thread) -> Answer:
@@ -93,6 +95,7 @@ class Call:
         if not self.assistant.background:
             return replace(await self.provider.ask(self.hold.key, thread, self.question, self.assistant), thread=thread)
         self.run = await self.provider.start(self.hold.key, thread, self.question, self.assistant)
+        self.began = True
         try:
             await self.threads.note(self.hold, self.attempt, self.run)
         except StoreDown as exc:  # the ref on the thread leads to the answer, too

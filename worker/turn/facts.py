@@ -18,7 +18,8 @@ class TurnFacts:
 
     `recovered` says where an answer was found instead of asked for: journal or thread. `repaired`: the answer before
     it had the wrong form. `seed` is what a recreated thread was told. `left_out` names inputs that there was no room
-    for. `retries` and `retry_delay` are the task's own wishes.
+    for. `retries` and `retry_delay` are the task's own wishes. `calls` counts those that may have been paid, as in
+    `Entered`, with one of this turn.
     """
 
     activity: str
@@ -29,6 +30,7 @@ class TurnFacts:
     retry_delay: timedelta | None = None
     key: ThreadKey | None = None
     attempt: int = 1
+    calls: int = 0
     thread: Thread | None = None
     use: Use = "reused"
     seed: Seed = field(default_factory=Seed)

@@ -27,7 +27,7 @@ class Request:
     """One thing to be answered on one thread.
 
     `id` names it for good: a request that comes again under its id, after a crash or a Retry, is the same one. The
-    assistant's schema and timeout are the ones that hold here.
+    assistant's schema and timeout are the ones that hold here. `most_calls` bounds what it may cost.
     """
 
     id: str
@@ -35,6 +35,7 @@ class Request:
     text: str
     assistant: Assistant
     place: Place
+    most_calls: int
 
     def said(self, answer: Answer) -> tuple[Said, ...]:
         """What a history that we keep is to have of this turn: what can be of use to later ones."""

@@ -86,7 +86,7 @@ class Assignment:
             definition_version=task.definition_version,
             business_key=task.business_key,
         )
-        return Request(task.id, self.key, text, self.assistant, place)
+        return Request(task.id, self.key, text, self.assistant, place, self.wanted.calls)
 
 
 class Turn:
@@ -129,16 +129,17 @@ class Turn:
         assignment = await self._assignment(task, facts)
         while True:
             with facts.phase("enter"):
-                entry = await self._threads.enter(assignment.key, task.id)
+                entry = await self._threads.enter(assignment.key, task.id, task.retries)
             match entry:
                 case Busy():
                     return Held(assignment.key)
                 case Answered():
-                    facts.attempt, facts.recovered, facts.thread = entry.attempt, "journal", entry.answer.thread
+                    facts.attempt, facts.calls = entry.attempt, entry.calls
+                    facts.recovered, facts.thread = "journal", entry.answer.thread
                     answer: Answer | None = entry.answer
                     assignment = await self._with_schema(assignment)
                 case Entered():
-                    facts.attempt, facts.trouble_for = entry.attempt, entry.trouble_for
+                    facts.attempt, facts.calls, facts.trouble_for = entry.attempt, entry.calls, entry.trouble_for
                     facts.use, facts.recovered = "reused", None
                     assignment, text = await self._prepared(assignment, entry, facts)
                     answer = await self._answer(assignment, text, entry, facts)
@@ -146,7 +147,7 @@ class Turn:
                 return Held(assignment.key)
             facts.repaired = bool(entry.repair)
             answer, wrong = await _checked(answer, assignment.form)
-            if not wrong or entry.repair:
+            if not wrong or entry.repair or facts.calls >= assignment.wanted.calls:
                 return await self._judge(assignment, facts, answer)
             await self._threads.drop_answer(assignment.key, task.id, entry.attempt, wrong)
 

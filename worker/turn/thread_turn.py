@@ -27,6 +27,7 @@ from worker.runtime.pauses import growing
 from worker.runtime.version import VERSION
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
+from worker.turn import calls
 from worker.turn.call import LANDING_TIME, Call
 from worker.turn.facts import TurnFacts
 from worker.turn.request import Ground, Request
@@ -95,9 +96,11 @@ class ThreadTurn:
         known = cause if isinstance(cause, WorkerError) else None
         ours_may_run = self.call.run is not None or (self.intended and not (known and known.excludes_call))
         asked = ours_may_run or self.call.earlier is not None
+        refused = known is not None and (known.excludes_call or isinstance(known, ThreadLocked))
+        unpaid = not self.call.began and (refused or not self.intended)
         with suppress(StoreDown):  # then the hold runs out by itself
             trouble = known is not None and known.is_trouble
-            await self.ground.threads.leave(self.entry.hold, asked=asked, trouble=trouble)
+            await self.ground.threads.leave(self.entry.hold, asked=asked, trouble=trouble, unpaid=unpaid)
 
     async def _find_or_ask(self) -> Answer | None:
         thread, gone = await self._known_thread()
@@ -111,18 +114,20 @@ class ThreadTurn:
                     self.facts.recovered = self.facts.recovered or "thread"
                     return await self._keep(replace(found, thread=thread), published=self.entry.published)
                 self.call.let_earlier_end()
+        calls.check(self.entry, self.request)
         if thread is not None:
             if self.facts.use == "adopted" and not await self._bind(thread):
                 return None
             try:
                 return await self._ask(thread)
             except ThreadGone:  # validation is optimistic, or the thread went between look and use
-                gone = thread
+                gone, self.intended = thread, False
             except ContextFull as exc:  # of no use any more; the new one is told the newest of it
                 if not self.provider.remembers:
                     raise
                 log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(exc))
                 self.former = gone = thread
+                self.intended = False
         thread = await self._create(gone)
         return None if thread is None else await self._ask(thread)
 
@@ -240,6 +245,7 @@ class ThreadTurn:
             self._hold_lost()
             return None
         self.intended = True
+        self.facts.calls = self.entry.calls + 1
         metrics.THREADS.labels(self.facts.use).inc()
         if self.variable is None or self._is_published(self.variable, thread):
             return await self._keep(await self.call.call(thread), published=True)

@@ -10,7 +10,8 @@ end
 if (redis.call('HGET', KEYS[1], 'attempt') or '1') ~= ARGV[1] then
   return 0
 end
-redis.call('HSET', KEYS[1], 'state', 'open', 'attempt', ARGV[1] + 1, 'repair', ARGV[3])
+local dropped = tonumber(redis.call('HGET', KEYS[1], 'dropped') or '') or 0
+redis.call('HSET', KEYS[1], 'state', 'open', 'attempt', ARGV[1] + 1, 'repair', ARGV[3], 'dropped', dropped + 1)
 redis.call('HDEL', KEYS[1], 'answer', 'deadline', 'response', 'trouble_since')
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return 1

@@ -1,8 +1,9 @@
--- Note that a call starts now, under the hold, and by when it has ended, by the clock of this server.
+-- Note that a call starts now, under the hold, and by when it has ended, by the clock of this server. It counts until
+-- `leave` says that it costs nothing; under one hold one call counts at most, as whatever comes before it was refused.
 -- KEYS    turn, hold
 -- ARGV    token, attempt, limit ms, journal ttl ms
 -- returns 1 | 0 (the hold is lost, an answer has come meanwhile, or a newer worker has the turn: no call must start)
--- repeat  moves the deadline a little; the id of an earlier call is gone either way
+-- repeat  moves the deadline a little, and counts nothing more; the id of an earlier call is gone either way
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
   return 0
 end
@@ -19,5 +20,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline = string.format('%.0f', now + ARGV[3])
 redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', deadline, 'limit', ARGV[3])
 redis.call('HDEL', KEYS[1], 'response')
+local counted = redis.call('HMGET', KEYS[1], 'counted', 'calls')
+if counted[1] ~= ARGV[1] then
+  redis.call('HSET', KEYS[1], 'counted', ARGV[1], 'calls', (tonumber(counted[2] or '') or 0) + 1)
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1

@@ -1,6 +1,7 @@
 -- Let go of the hold without an answer.
 -- KEYS    turn, hold
--- ARGV    token, '1' the call may have run | '0' it did not: withdraw the intent, '1' trouble | '0', journal ttl ms
+-- ARGV    token, '1' the call may have run | '0' it did not: withdraw the intent, '1' trouble | '0', journal ttl ms,
+--         '1' the call of this hold certainly costs nothing: it does not count | '0'
 -- returns 1 | 0 (the hold was lost before)
 -- repeat  finds no hold and changes nothing more
 local schema = redis.call('HGET', KEYS[1], 'schema')
@@ -12,6 +13,10 @@ if schema and schema ~= '1' then -- a newer worker has the turn: only the hold i
 end
 if redis.call('HGET', KEYS[1], 'open') == ARGV[1] then -- heard of, even if the hold ran out meanwhile
   redis.call('HDEL', KEYS[1], 'open', 'deaths')
+end
+if ARGV[5] == '1' and redis.call('HGET', KEYS[1], 'counted') == ARGV[1] then -- as above
+  redis.call('HSET', KEYS[1], 'calls', math.max(0, (tonumber(redis.call('HGET', KEYS[1], 'calls') or '') or 0) - 1))
+  redis.call('HDEL', KEYS[1], 'counted')
 end
 if ARGV[3] == '1' then
   local time = redis.call('TIME')

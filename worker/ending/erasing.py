@@ -16,6 +16,7 @@ from worker.ending.looking import CONVERSATION, LOOK, RESPONSE, Found, Search
 from worker.ending.stores import EndingPorts, cancel_runs, holding, now, runs, why
 from worker.errors import Permanent, ThreadUnseen
 from worker.ports.transcript import TranscriptWriter
+from worker.runtime.portions import portions
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 
@@ -177,8 +178,8 @@ class Eraser:
 
     async def _responses(self, order: _Order, found: Found) -> None:
         left = [step for step in order.receipt.open if step.what.startswith(RESPONSE)]
-        for first in range(0, len(left), RESPONSES_AT_ONCE):  # to note each of thousands would take minutes
-            some = [_anchored(step, order.receipt, found) for step in left[first : first + RESPONSES_AT_ONCE]]
+        anchored = (_anchored(step, order.receipt, found) for step in left)
+        for some in portions(anchored, RESPONSES_AT_ONCE):  # to note each of thousands would take minutes
             await order.note(*[await order.tried(step, partial(self._response, step)) for step in some])
 
     async def _response(self, step: Step) -> int:

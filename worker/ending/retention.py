@@ -13,6 +13,7 @@ from worker.domain.endings import Kept, TurnKept
 from worker.domain.threads import Thread, ThreadKey
 from worker.ending.stores import EndingPorts, cancel_runs, holding, now, runs, sessions, why
 from worker.errors import EngineDown, ProviderAway, ProviderPaused, ThreadUnseen, Transient, WorkerError
+from worker.runtime.portions import portions
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 
@@ -180,9 +181,8 @@ class Retention:
         if self._ports.transcript is None:
             return
         for subject in active.keys() & ended.keys():
-            names = list(map(session_id, active[subject]))
-            for first in range(0, len(names), AT_ONCE):
-                await self._ports.transcript.end(names[first : first + AT_ONCE], ended[subject])
+            for names in portions(map(session_id, active[subject]), AT_ONCE):
+                await self._ports.transcript.end(names, ended[subject])
 
     async def _remember(self, kept: Iterable[Kept]) -> None:
         """Keep the maps of all that wait: a thread that is forgotten before its time would stay at the provider."""

@@ -29,6 +29,7 @@ from worker.providers import failures, reading
 from worker.providers.failures import Call
 from worker.providers.wire import Anything, Conversation, Items, Names, Origin, Response, Wire, answer_behind, answer_of
 from worker.runtime.clock import monotonic
+from worker.runtime.portions import portions
 from worker.telemetry import metrics
 
 OPENAI: Final = "https://api.openai.com/v1"
@@ -96,7 +97,7 @@ class OpenAIProvider:
     async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
         """Create a conversation, put what was said on it, 20 items with each request, and return its id."""
         call = Call("conversations.create", SHORT_CALL, acts=True)
-        batches = [[_item(each) for each in said[start : start + BATCH]] for start in range(0, len(said), BATCH)]
+        batches = list(portions(map(_item, said), BATCH))
         body: dict[str, Any] = {"metadata": dict(metadata)}
         if batches:
             body["items"] = batches[0]

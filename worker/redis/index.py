@@ -14,6 +14,7 @@ from worker.redis.connect import Client
 from worker.redis.formats import KNOWN, CorruptRecord, is_newer
 from worker.redis.keys import Keys, read_name, stem, unrecorded
 from worker.redis.runner import Runner, ms
+from worker.runtime.portions import portions
 
 ENDING = "ending"
 """Stands in a hold where otherwise the task does."""
@@ -104,9 +105,7 @@ class RedisThreadIndex:
 
     async def _hashes(self, names: Iterable[str]) -> list[Mapping[str, str]]:
         found: list[Mapping[str, str]] = []
-        waiting = list(names)
-        while waiting:
-            some, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+        for some in portions(names, AT_ONCE):
             found += await asyncio.gather(*(self._hash(name) for name in some))
         return found
 

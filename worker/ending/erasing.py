@@ -146,7 +146,7 @@ class Eraser:
         keys = [step for step in mine if step.store is Store.REDIS]
         if not await self._conversations(order, mine, kept):
             return await order.note(*(step.kept(NAMES) for step in keys))
-        removed, _ = await self._ports.index.forget(hold, kept, unrecorded=True)
+        removed = await self._ports.index.forget(hold, kept, unrecorded=True)
         return await order.note(*(step.removed(removed, now()) for step in keys))
 
     async def _conversations(self, order: _Order, steps: list[Step], kept: Kept) -> bool:

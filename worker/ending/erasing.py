@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -13,7 +13,7 @@ from worker.domain.conversations import Subject
 from worker.domain.endings import Kept, Receipt, Status, Step, Store
 from worker.domain.threads import Hold
 from worker.ending.looking import CONVERSATION, LOOK, RESPONSE, Found, Search
-from worker.ending.stores import EndingPorts, cancel_runs, holding, now, runs, why
+from worker.ending.stores import EndingPorts, cancel_runs, holding, runs, why
 from worker.errors import Permanent, ThreadUnseen
 from worker.ports.transcript import TranscriptWriter
 from worker.runtime.portions import portions
@@ -52,14 +52,14 @@ class _Order:
     async def tried(self, step: Step, work: Callable[[], Awaitable[int]]) -> Step:
         """Do an open step and say what came of it."""
         try:
-            return step.removed(await work(), now())
+            return step.removed(await work(), self.ports.now())
         except Exception as exc:  # noqa: BLE001 - one thing that cannot be removed keeps none of the others
             return self.failed(step, exc)
 
     def failed(self, step: Step, error: Exception) -> Step:
         """Say why a step is open; what cannot be seen is not, where a person has said that it is gone."""
         accepted = isinstance(error, ThreadUnseen) and self.receipt.absent
-        return step.accepted(now()) if accepted else step.kept(why(error))
+        return step.accepted(self.ports.now()) if accepted else step.kept(why(error))
 
 
 class Eraser:
@@ -81,7 +81,7 @@ class Eraser:
             raise StillRuns(f"an instance of it still runs and {wanted}; --force erases all but the results")
         known = await self._ports.orders.receipt(order_id(subject))
         if known is None or known.subject != subject:
-            known = _receipt(subject)
+            known = _receipt(subject, self._ports.now())
         if known.completed_at is not None:  # given again, it keeps what it has noted, and not what was wished for
             known = replace(known, completed_at=None, forced=False, results=False, absent=False)
         known = replace(
@@ -142,12 +142,12 @@ class Eraser:
     async def _thread(self, order: _Order, mine: list[Step], hold: Hold, kept: Kept) -> None:
         kept = replace(kept, thread=await self._ports.index.thread(kept.key))
         if any(turn.unrecorded for turn in await cancel_runs(self._ports, kept)):
-            order.receipt = replace(order.receipt, look_again_at=now() + LANDING_TIME)
+            order.receipt = replace(order.receipt, look_again_at=self._ports.now() + LANDING_TIME)
         keys = [step for step in mine if step.store is Store.REDIS]
         if not await self._conversations(order, mine, kept):
             return await order.note(*(step.kept(NAMES) for step in keys))
         removed = await self._ports.index.forget(hold, kept, unrecorded=True)
-        return await order.note(*(step.removed(removed, now()) for step in keys))
+        return await order.note(*(step.removed(removed, self._ports.now()) for step in keys))
 
     async def _conversations(self, order: _Order, steps: list[Step], kept: Kept) -> bool:
         """Erase a key's conversations. False, and the rest of the key waits, if one of them cannot be."""
@@ -203,16 +203,16 @@ class Eraser:
             try:
                 for trace in traces:
                     await self._ports.instances.wipe(trace)
-                    step = step.removed(1, now())
+                    step = step.removed(1, self._ports.now())
             except Exception as exc:  # noqa: BLE001 - nor does an instance
                 step = step.kept(why(exc))
-            await order.note(step if traces else step.removed(0, now()))
+            await order.note(step if traces else step.removed(0, self._ports.now()))
         return None
 
     async def _close(self, order: _Order) -> None:
         receipt, open_ = order.receipt, order.receipt.open
-        if not open_ and (receipt.look_again_at is None or receipt.look_again_at <= now()):
-            order.receipt = replace(receipt, completed_at=now(), look_again_at=None)
+        if not open_ and (receipt.look_again_at is None or receipt.look_again_at <= self._ports.now()):
+            order.receipt = replace(receipt, completed_at=self._ports.now(), look_again_at=None)
             log.info(Event.ERASED, order=receipt.id, steps=len(receipt.steps))
         else:
             log.warning(Event.ERASURE_OPEN, order=receipt.id, open=len(open_), stores=sorted({s.store for s in open_}))
@@ -261,6 +261,6 @@ def order_id(subject: Subject) -> str:
     return hashlib.sha256(json.dumps([kind, subject.engine, name, subject.ordered_tenants]).encode()).hexdigest()[:12]
 
 
-def _receipt(subject: Subject) -> Receipt:
+def _receipt(subject: Subject, at: datetime) -> Receipt:
     whose = (subject.engine, subject.instance, subject.business_key)
-    return Receipt(order_id(subject), *whose, ordered_at=now(), tenants=subject.ordered_tenants)
+    return Receipt(order_id(subject), *whose, ordered_at=at, tenants=subject.ordered_tenants)

@@ -9,7 +9,7 @@ from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Sessi
 from worker.domain.endings import Kept, Status, Step, Store, Trace, is_of, may_be_of
 from worker.domain.tasks import THREAD_VARIABLE, Variable
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey
-from worker.ending.stores import EndingPorts, now, sessions, why
+from worker.ending.stores import EndingPorts, sessions, why
 from worker.errors import BadRequest, ThreadGone, ThreadUnseen
 from worker.modelling.result import read_thread_variable
 from worker.ports.transcript import TranscriptReader
@@ -176,7 +176,7 @@ class Search:
         except Exception as exc:  # noqa: BLE001 - as above
             step = Step(Store.PROVIDER, CONVERSATION + thread_id, why=why(exc))
             accepted = isinstance(exc, ThreadUnseen) and self._absent
-            found.failed.append(step.accepted(now()) if accepted else step)
+            found.failed.append(step.accepted(self._ports.now()) if accepted else step)
             return
         scope, assistant = facts.get("scope", ""), facts.get("assistant", "")
         key = ThreadKey(facts.get("engine", ""), scope, assistant, facts.get("tenant") or None)

@@ -11,7 +11,7 @@ import structlog
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Stored, Subject, owner, session_id
 from worker.domain.endings import Kept, TurnKept
 from worker.domain.threads import Thread, ThreadKey
-from worker.ending.stores import EndingPorts, cancel_runs, holding, now, runs, sessions, why
+from worker.ending.stores import EndingPorts, cancel_runs, holding, runs, sessions, why
 from worker.errors import EngineDown, ProviderAway, ProviderPaused, ThreadUnseen, Transient, WorkerError
 from worker.runtime.portions import portions
 from worker.telemetry import metrics
@@ -173,9 +173,10 @@ class Retention:
             instances = sorted(each.instance for each in missing if each.instance)
             log.warning(Event.INSTANCES_MISSING, count=len(missing), instances=instances[:3])
         if not dry_run:
-            await self._ports.orders.watch(missing, now())
+            await self._ports.orders.watch(missing, self._ports.now())
         known = await self._ports.orders.missing()
-        return {subject: at for subject, at in known.items() if subject in missing and at <= now() - MISSING_FOR}
+        until = self._ports.now() - MISSING_FOR
+        return {subject: at for subject, at in known.items() if subject in missing and at <= until}
 
     async def _end(self, active: Active, ended: Ends) -> None:
         if self._ports.transcript is None:
@@ -195,7 +196,7 @@ class Retention:
         """Threads whose time has come, by what Redis has and by what the transcript remembers."""
         if self._policy.threads is None:
             return
-        until = now() - self._policy.threads
+        until = self._ports.now() - self._policy.threads
         over = {subject for subject, at in ended.items() if at <= until}
         for each in kept.values():
             if each.owner in over and each.owner:
@@ -208,7 +209,7 @@ class Retention:
         """Sessions whose record has had its time. Its words go then; the last to know a thread goes after that."""
         if self._policy.transcript is None or self._policy.kind == "keep":
             return
-        until = now() - self._policy.transcript
+        until = self._ports.now() - self._policy.transcript
         words_first = self._policy.kind == "anonymise" or self._policy.threads is not None
         if self._policy.kind == "remove":
             async for old in self._past(until, unnoted, ended, Filter(thread_erased=True if words_first else None)):
@@ -267,7 +268,7 @@ class Retention:
                 raise unseen[0]
             await self._ports.index.forget(hold, kept, unrecorded=False)
         if self._ports.transcript is not None:
-            await self._ports.transcript.note_erased([session_id(kept.key)], now())
+            await self._ports.transcript.note_erased([session_id(kept.key)], self._ports.now())
 
     async def _erase(self, kept: Kept, stored: Stored, turns: Sequence[TurnKept]) -> list[ThreadUnseen]:
         """Erase a thread's conversations and responses; what the key cannot see holds up no other."""
@@ -356,7 +357,7 @@ class Retention:
         stay = [session_id(old.key) for old in some if old.words_only]
         gone = [session_id(old.key) for old in some if not old.words_only]
         if stay:
-            metrics.ENDED.labels("anonymise").inc((await transcript.anonymise(stay, now())).sessions)
+            metrics.ENDED.labels("anonymise").inc((await transcript.anonymise(stay, self._ports.now())).sessions)
         if gone:
             metrics.ENDED.labels("remove").inc((await transcript.drop(gone)).sessions)
 

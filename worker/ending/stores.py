@@ -1,6 +1,6 @@
 """What the end of conversations needs from outside, and what both ways to it share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,9 +21,13 @@ PAGE = 200
 log = structlog.get_logger()
 
 
+def _utc() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class EndingPorts:
-    """The stores. Without a transcript there is no reading side either."""
+    """The stores, and the clock that receipts go by. Without a transcript there is no reading side either."""
 
     engine_name: str
     index: ThreadIndex
@@ -32,11 +36,7 @@ class EndingPorts:
     provider: EndingProvider
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
-
-
-def now() -> datetime:
-    """The time that receipts carry."""
-    return datetime.now(UTC)
+    now: Callable[[], datetime] = _utc
 
 
 def why(error: Exception) -> str:

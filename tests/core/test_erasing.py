@@ -10,7 +10,7 @@ from worker.domain.conversations import Subject
 from worker.domain.endings import Receipt, Status, Store
 from worker.ending import StillRuns
 from worker.ending.erasing import NAMES, order_id
-from worker.ending.looking import SHARED
+from worker.ending.stores import SHARED
 from worker.errors import EngineDown, ModelDown
 from worker.telemetry import metrics
 

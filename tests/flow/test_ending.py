@@ -19,7 +19,7 @@ from worker import bootstrap
 from worker.bootstrap import Adapters
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
 from worker.domain.endings import Kept, Receipt, Status, Store, TurnKept
-from worker.ending import Eraser, Keeper, Pace, Retention, StillRuns, erasing, looking
+from worker.ending import Eraser, Keeper, Pace, Retention, StillRuns, erasing, stores
 from worker.engine import RestInstances, instances
 from worker.errors import EngineDown, StoreDown
 from worker.failpoints import watched
@@ -1020,7 +1020,7 @@ async def test_a_forged_variable_leads_no_order_to_what_another_instance_has(kep
         assert receipt.open == ()
         stays = [step for step in receipt.steps if step.status is Status.STAYS]
         assert {step.what for step in stays} == {f"response {response}", f"conversation {thread}"}
-        assert {step.why for step in stays} == {looking.FOREIGN}
+        assert {step.why for step in stays} == {stores.FOREIGN}
         assert hand.has_thread(thread)
         assert not hand.has_thread(own)
     assert [each["id"] for each in await responses(kept)] == [response]

@@ -11,8 +11,8 @@ from uuid import uuid4
 import structlog
 
 from worker.ending.erasing import Eraser
+from worker.ending.ports import EndingPorts, why
 from worker.ending.retention import Policy, Retention
-from worker.ending.stores import EndingPorts, why
 from worker.runtime import background
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event

@@ -11,7 +11,7 @@ import structlog
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Stored, Subject, owner, session_id
 from worker.domain.endings import Kept, TurnKept
 from worker.domain.threads import Thread, ThreadKey
-from worker.ending.stores import EndingPorts, cancel_runs, holding, runs, sessions, why
+from worker.ending.ports import EndingPorts, cancel_runs, holding, runs, sessions, why
 from worker.errors import EngineDown, ProviderAway, ProviderPaused, ThreadUnseen, Transient, WorkerError
 from worker.runtime.portions import portions
 from worker.telemetry import metrics

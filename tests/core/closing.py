@@ -16,7 +16,8 @@ from worker.domain.conversations import EVERYTHING, Exchange, Filter, MessageFil
 from worker.domain.endings import Receipt, Step, Store
 from worker.domain.threads import Answer, Entered, Thread, ThreadKey
 from worker.ending import EndingPorts, Eraser, Keeper, Pace, Policy, Retention, Round
-from worker.ending.retention import Ends, Kind
+from worker.ending.ends import Ends
+from worker.ending.rounds import Kind
 from worker.redis import RedisAnchors, RedisOrders, RedisThreadIndex
 from worker.transcript import Database, SqlAnchors, SqlTranscriptReader, SqlTranscriptWriter
 

@@ -11,7 +11,8 @@ import pytest
 
 from tests.core.closing import Closing
 from worker.domain.conversations import Ended, Page, Session, Subject
-from worker.ending.retention import AT_ONCE, MESSAGES_AT_ONCE, Kind
+from worker.ending.retention import AT_ONCE, MESSAGES_AT_ONCE
+from worker.ending.rounds import Kind
 from worker.errors import EngineDown, ModelDown, TranscriptDown
 from worker.telemetry import metrics
 

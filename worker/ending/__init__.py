@@ -4,7 +4,8 @@ from worker.ending.erasing import Eraser, StillRuns
 from worker.ending.keeper import Keeper, Pace
 from worker.ending.ports import EndingPorts, runs, sessions
 from worker.ending.repair import Stuck, overdue
-from worker.ending.retention import Policy, Retention, Round
+from worker.ending.retention import Retention
+from worker.ending.rounds import Policy, Round
 
 __all__ = [
     "EndingPorts",

@@ -12,7 +12,8 @@ import structlog
 
 from worker.ending.erasing import Eraser
 from worker.ending.ports import EndingPorts, why
-from worker.ending.retention import Policy, Retention
+from worker.ending.retention import Retention
+from worker.ending.rounds import Policy
 from worker.runtime import background
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event

@@ -60,11 +60,12 @@ class _Order:
         """Erase what a store has of one thread, or what is of no thread; who names conversations waits for those."""
         self.learn(step for step in place.steps() if step.key == key)
         mine = [step for step in self.receipt.open if step.key == key and place.has(step)]
-        if place.waits and any(step.store is Store.PROVIDER and key in (None, step.key) for step in self.receipt.open):
-            return await self.note(*(step.kept(NAMES) for step in mine))
+        named = (step for step in self.receipt.open if step.store is Store.PROVIDER and key in (None, step.key))
+        if mine and place.waits and any(named):
+            await self.note(*(step.kept(NAMES) for step in mine))
+            return
         for some in portions(mine, place.at_once):
             await self.note(*[await self._tried(place, step) for step in some])
-        return None
 
     async def _tried(self, place: Place, step: Step) -> Step:
         """Erase something and say what came of it."""

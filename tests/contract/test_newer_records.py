@@ -280,7 +280,7 @@ async def test_the_end_of_a_thread_leaves_turns_and_maps_of_a_newer_worker(
     with pytest.raises(NewerRecord):
         await index.thread(KEY)
     assert [turn.newer for turn in await index.turns(kept)] == [True]
-    assert await index.forget(hold, kept, unrecorded=False) == (0, 1)
+    assert await index.forget(hold, kept, unrecorded=False) == 0
 
     assert {**await everything(redis), LIST: [TURN]} == before
 
@@ -305,7 +305,7 @@ async def test_what_is_no_hash_under_our_names_ends_with_the_thread(redis: Clien
     assert hold is not None
 
     assert await index.turns(kept) == []
-    assert await index.forget(hold, kept, unrecorded=False) == (2, 0)
+    assert await index.forget(hold, kept, unrecorded=False) == 2
 
 
 async def test_a_conversation_ends_whatever_its_generation_is(redis: Client, index: RedisThreadIndex) -> None:

@@ -117,7 +117,7 @@ async def test_forgetting_takes_map_hold_and_turns_of_one_thread_only(
     hold = await index.reserve(KEY)
     assert hold is not None
 
-    assert await index.forget(hold, await found(index), unrecorded=False) == (2, 0)
+    assert await index.forget(hold, await found(index), unrecorded=False) == 2
 
     assert [(each.key, len(each.turns)) for each in await index.threads()] == [(other, 1)]
     entry = await threads.enter(KEY, "task-9")
@@ -134,14 +134,14 @@ async def test_a_turn_that_the_transcript_lacks_stays_unless_it_is_to_go(
     hold = await index.reserve(KEY)
     assert hold is not None
 
-    assert await index.forget(hold, await found(index), unrecorded=False) == (2, 1)
+    assert await index.forget(hold, await found(index), unrecorded=False) == 2
     [left] = await index.turns(await found(index))
     assert (left.task_id, left.unrecorded) == ("unrecorded", True)
     assert await outbox.backlog() == 1
 
     hold = await index.reserve(KEY)
     assert hold is not None
-    assert await index.forget(hold, await found(index), unrecorded=True) == (1, 0)
+    assert await index.forget(hold, await found(index), unrecorded=True) == 1
     assert await outbox.backlog() == 0
     assert await index.threads() == []
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import count
 
 from tests.core.rig import KEEP, Core
+from tests.fakes.clock import now
 from tests.fakes.engine import LOCK
 from tests.fakes.instances import FakeInstances, Process
 from worker.accounts.account import Account
@@ -14,9 +15,9 @@ from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
 from worker.domain.conversations import EVERYTHING, Exchange, Filter, MessageFilter, Session, Subject
 from worker.domain.endings import Receipt, Step, Store
 from worker.domain.threads import Answer, Entered, Thread, ThreadKey
-from worker.ending import EndingPorts, Eraser, Keeper, Policy, Retention, Round
-from worker.ending.retention import Ends, Kind
-from worker.ending.stores import now
+from worker.ending import EndingPorts, Eraser, Keeper, Pace, Policy, Retention, Round
+from worker.ending.ends import Ends
+from worker.ending.rounds import Kind
 from worker.redis import RedisAnchors, RedisOrders, RedisThreadIndex
 from worker.transcript import Database, SqlAnchors, SqlTranscriptReader, SqlTranscriptWriter
 
@@ -48,6 +49,7 @@ class Closing:
             provider=AnchoredEnding(core.provider, self.account),
             transcript=self.transcript,
             conversations=self.conversations,
+            now=now,
         )
 
     def without_transcript(self) -> None:
@@ -76,8 +78,8 @@ class Closing:
         """Only note who is over."""
         return await Retention(self.ports, Policy(None, None, "keep")).close()
 
-    def keeper(self, kind: Kind = "keep") -> Keeper:
-        return Keeper(self.ports, Policy(_days(0), _days(0), kind))
+    def keeper(self, kind: Kind = "keep", pace: Pace | None = None) -> Keeper:
+        return Keeper(self.ports, Policy(_days(0), _days(0), kind), pace or Pace())
 
     async def rest(self) -> None:
         """Wait until holds that were let go of are no more: they live for a millisecond."""

@@ -11,7 +11,7 @@ import pytest
 
 from tests.core.closing import Closing
 from tests.core.rig import Core
-from tests.fakes.clock import JumpingLoop, LoopsDatetime, wall_clock_of_the_loop
+from tests.fakes.clock import JumpingLoop, wall_clock_of_the_loop
 from worker.transcript import SqlTranscriptWriter, open_database
 
 
@@ -59,7 +59,6 @@ async def closing(
 ) -> AsyncIterator[Closing]:
     """What ends conversations, with a record in a file."""
     monkeypatch.setattr("aiosqlite.core.SimpleQueue", _Queue)
-    monkeypatch.setattr("worker.ending.stores.datetime", LoopsDatetime)
     shutil.copy(empty_record, tmp_path / "transcript.db")
     async with open_database(f"sqlite:///{tmp_path}/transcript.db") as database:
         yield Closing(core, database)

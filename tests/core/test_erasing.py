@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from tests.core.closing import Closing, open_in
+from tests.fakes.clock import now
 from worker.domain.conversations import Subject
 from worker.domain.endings import Receipt, Status, Store
-from worker.ending import StillRuns, erasing
+from worker.ending import StillRuns
 from worker.ending.erasing import NAMES, order_id
-from worker.ending.looking import SHARED
-from worker.ending.stores import now
+from worker.ending.stores import SHARED
 from worker.errors import EngineDown, ModelDown
 from worker.telemetry import metrics
 
@@ -124,12 +124,10 @@ async def test_an_order_that_is_given_again_goes_on_with_the_one_that_is_open(cl
     assert closing.begin("instance").variables == {}
 
 
-async def test_orders_of_two_subjects_with_one_name_are_kept_apart(
-    closing: Closing, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_orders_of_two_subjects_with_one_name_are_kept_apart(closing: Closing) -> None:
     thread = await closing.ran("instance")
-    monkeypatch.setattr(erasing, "order_id", lambda _: "0" * 12)
-    await closing.orders.keep(Receipt("0" * 12, "default", "another", None, ordered_at=now()))
+    name = order_id(closing.of("instance"))
+    await closing.orders.keep(Receipt(name, "default", "another", None, ordered_at=now()))
     receipt = await closing.erase("instance")
     assert (receipt.instance, thread.id in closing.provider.conversations) == ("instance", False)
 

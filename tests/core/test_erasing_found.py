@@ -1,16 +1,17 @@
 """Where an order looks for what its subject has: in every place, whatever one of them lacks."""
 
 from collections.abc import Awaitable
+from itertools import groupby
 
 import pytest
 
 from tests.core.closing import Closing, open_in
 from worker.domain.conversations import Subject
-from worker.domain.endings import Status, Store
+from worker.domain.endings import Receipt, Status, Store
 from worker.domain.threads import TASK_SCOPE
-from worker.ending import erasing
+from worker.ending.case import LOOK
 from worker.ending.erasing import NAMES
-from worker.ending.looking import LOOK
+from worker.ending.stores import Responses
 from worker.errors import EngineDown, ModelDown, TranscriptDown
 
 
@@ -119,12 +120,19 @@ async def test_a_thread_of_one_task_that_the_transcript_lacks_is_found_by_who_bo
 
 
 async def test_many_responses_are_noted_some_at_a_time(closing: Closing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasing, "RESPONSES_AT_ONCE", 2)
-    for _ in range(5):
+    for _ in range(Responses.at_once + 1):
         await closing.speak("instance", stored=True)
     closing.finish("instance")
     closing.provider.script.next("erase_response", None, ModelDown("busy"))
+    keep, noted = closing.orders.keep, list[int]()
+
+    async def counted(receipt: Receipt) -> None:
+        noted.append(sum(step.what.startswith("response") for step in receipt.open))
+        await keep(receipt)
+
+    monkeypatch.setattr(closing.orders, "keep", counted)
     receipt = await closing.erase("instance")
+    assert [left for left, _ in groupby(noted)] == [0, Responses.at_once + 1, 2, 1]
     assert ([step.why for step in receipt.open], len(closing.provider.responses)) == (["busy", NAMES], 1)
     [final] = await closing.resume()
     assert (final.completed_at is not None, closing.provider.responses) == (True, {})

@@ -7,8 +7,9 @@ import pytest
 from tests.core.closing import Closing, open_in
 from worker.domain.conversations import Subject
 from worker.domain.endings import Status, Store
+from worker.ending.case import LOOK
 from worker.ending.erasing import NAMES
-from worker.ending.looking import FOREIGN, LONGEST_ID, LOOK, SHARED
+from worker.ending.stores import FOREIGN, LONGEST_ID, SHARED
 from worker.errors import BadRequest, EngineDown, ModelDown, ThreadGone
 
 VARIABLES = (Store.ENGINE, "variables of instance")

@@ -7,19 +7,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.core.closing import Closing
-from worker.ending.keeper import BETWEEN_LOOKS, BETWEEN_ROUNDS, LEASE
+from worker.ending.keeper import BETWEEN_LOOKS, BETWEEN_ROUNDS, LEASE, Pace
 from worker.errors import EngineDown, StoreDown
 
 ROUND = "aw:default:round"
 
 
-def spread(monkeypatch: pytest.MonkeyPatch, first: float, pause: float = 1.0) -> None:
+def spread(first: float, pause: float = 1.0) -> Pace:
     """Choose when the first round is due, as a part of an hour, and how long pauses are."""
-
-    def chosen(least: float, _: float) -> float:
-        return first if least == 0 else pause
-
-    monkeypatch.setattr("worker.ending.keeper.random.uniform", chosen)
+    return Pace(between=lambda least, _: first if least == 0 else pause)
 
 
 def times(closing: Closing, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[tuple[str, float]]]:
@@ -45,9 +41,8 @@ def times(closing: Closing, monkeypatch: pytest.MonkeyPatch) -> Callable[[], lis
 async def test_looks_come_every_five_minutes_and_a_round_every_hour(
     closing: Closing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spread(monkeypatch, first=0.5)
     done = times(closing, monkeypatch)
-    async with closing.keeper():
+    async with closing.keeper(pace=spread(first=0.5)):
         await asyncio.sleep(100 * 60 + 1)
 
     found = done()
@@ -59,9 +54,8 @@ async def test_looks_come_every_five_minutes_and_a_round_every_hour(
 async def test_workers_that_start_together_do_not_look_together(
     closing: Closing, monkeypatch: pytest.MonkeyPatch, pause: float, first: float
 ) -> None:
-    spread(monkeypatch, first=1.0, pause=pause)
     done = times(closing, monkeypatch)
-    async with closing.keeper():
+    async with closing.keeper(pace=spread(first=1.0, pause=pause)):
         await asyncio.sleep(7 * 60)
 
     assert done()[0] == ("look", first)
@@ -85,12 +79,11 @@ async def test_nothing_is_done_after_the_end(closing: Closing, monkeypatch: pyte
 
 
 async def test_a_stop_in_the_middle_of_a_round_leaves_the_rest_and_the_lock_to_the_next_worker(
-    closing: Closing, monkeypatch: pytest.MonkeyPatch
+    closing: Closing,
 ) -> None:
-    spread(monkeypatch, first=0.0)
     thread = await closing.ran("instance")
     closing.provider.script.next("erase_thread", 3600.0)
-    async with closing.keeper():
+    async with closing.keeper(pace=spread(first=0.0)):
         await asyncio.sleep(BETWEEN_LOOKS.total_seconds() + 60)
         assert closing.provider.script.named("erase_thread") == [(thread.id,)]
     assert thread.id in closing.provider.conversations

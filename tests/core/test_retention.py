@@ -1,16 +1,17 @@
 """Threads end when their process is over and their time has come; what runs is never touched."""
 
 import asyncio
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.core.closing import Closing
-from worker.domain.conversations import Subject
+from tests.fakes.clock import now
+from worker.domain.conversations import EVERYTHING, Filter, Subject
 from worker.domain.threads import TASK_SCOPE, ThreadKey
-from worker.ending import retention
-from worker.ending.stores import now
+from worker.ending.retention import AT_ONCE
 from worker.errors import ModelDown
 
 DAY = timedelta(days=1).total_seconds()
@@ -234,12 +235,19 @@ async def test_without_a_transcript_threads_end_by_what_redis_knows(closing: Clo
 
 
 async def test_ends_are_noted_some_at_a_time(closing: Closing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "AT_ONCE", 2)
-    for name in ("analyst", "critic", "editor"):
-        await closing.speak("instance", assistant=name)
+    for number in range(AT_ONCE + 1):
+        await closing.speak("instance", assistant=f"a{number}")
     closing.finish("instance")
+    end, noted = closing.transcript.end, list[int]()
+
+    async def counted(sessions: Sequence[str], at: datetime) -> None:
+        noted.append(len(sessions))
+        await end(sessions, at)
+
+    monkeypatch.setattr(closing.transcript, "end", counted)
     await closing.close()
-    assert [each.is_active for each in await closing.sessions()] == [False] * 3
+    assert noted == [AT_ONCE, 1]
+    assert (await closing.conversations.counts(Filter(active=True), within=EVERYTHING)).sessions == 0
 
 
 async def test_two_engines_on_one_database_end_each_its_own(closing: Closing) -> None:

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
 from tests.core.closing import Closing
-from worker.domain.conversations import Ended, Subject
-from worker.ending import retention
+from worker.domain.conversations import Ended, Page, Session, Subject
+from worker.ending.retention import AT_ONCE, MESSAGES_AT_ONCE
+from worker.ending.rounds import Kind
 from worker.errors import EngineDown, ModelDown, TranscriptDown
 from worker.telemetry import metrics
 
@@ -33,7 +36,7 @@ async def test_a_record_is_kept_unless_the_policy_says_otherwise(closing: Closin
 
 
 @pytest.mark.parametrize("kind", ["anonymise", "remove"])
-async def test_a_record_ends_by_its_own_age(closing: Closing, kind: retention.Kind) -> None:
+async def test_a_record_ends_by_its_own_age(closing: Closing, kind: Kind) -> None:
     await closing.ran("instance")
     await closing.speak("runs")
     sweep = partial(closing.sweep, threads=0, record=5, kind=kind)
@@ -176,6 +179,13 @@ async def test_records_end_in_portions(closing: Closing, monkeypatch: pytest.Mon
     for name in names:
         await closing.ran(name)
     portions = list[int]()
+    sessions = closing.conversations.sessions
+
+    async def long(*args: Any, **options: Any) -> Page[Session]:
+        page = await sessions(*args, **options)
+        return replace(page, items=[replace(each, messages=MESSAGES_AT_ONCE // 2) for each in page.items])
+
+    monkeypatch.setattr(closing.conversations, "sessions", long)
     anonymise = closing.transcript.anonymise
 
     async def counted(sessions: Sequence[str], *at: object) -> Ended:
@@ -183,18 +193,24 @@ async def test_records_end_in_portions(closing: Closing, monkeypatch: pytest.Mon
         return await anonymise(sessions, *at)  # type: ignore[arg-type]  # handed on
 
     monkeypatch.setattr(closing.transcript, "anonymise", counted)
-    monkeypatch.setattr(retention, "MESSAGES_AT_ONCE", 4)
     done = await closing.sweep(threads=None, kind="anonymise")
     assert (portions, done.records) == ([2, 2, 1], {closing.of(name): 1 for name in names})
 
 
 async def test_sessions_of_few_messages_end_in_portions_too(closing: Closing, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(3):
+    for number in range(AT_ONCE + 1):
         await closing.ran(f"i{number}")
-    monkeypatch.setattr(retention, "AT_ONCE", 1)
-    counted = ended("remove")
+    drop, portions = closing.transcript.drop, list[int]()
+
+    async def counted(sessions: Sequence[str]) -> Ended:
+        portions.append(len(sessions))
+        return await drop(sessions)
+
+    monkeypatch.setattr(closing.transcript, "drop", counted)
+    removed = ended("remove")
     done = await closing.sweep(threads=None, kind="remove")
-    assert (len(done.records), counted(), await closing.sessions()) == (3, 3, [])
+    assert portions == [AT_ONCE, 1]
+    assert (len(done.records), removed(), await closing.sessions()) == (AT_ONCE + 1, AT_ONCE + 1, [])
 
 
 async def test_one_odd_record_holds_up_no_other(closing: Closing, monkeypatch: pytest.MonkeyPatch) -> None:

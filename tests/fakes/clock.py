@@ -8,7 +8,7 @@ import asyncio
 import selectors
 import time
 from collections.abc import Callable
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -72,25 +72,22 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         self._jumping.threads -= 1
 
 
-class LoopsDatetime(datetime):
-    """`datetime` for modules that ask it what time it is; to be put there by name."""
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]  # a plain one, as others make them
-        return datetime.fromtimestamp(time.time(), tz)
+def now() -> datetime:
+    """Read the wall clock, which may be the loop's, for who takes a clock."""
+    return datetime.fromtimestamp(time.time(), UTC)
 
 
 def wall_clock_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the wall clock, which fakeredis goes by, move with the loop's."""
     real = time.time
 
-    def now() -> float:
+    def seconds() -> float:
         try:
             return EPOCH + asyncio.get_running_loop().time()
         except RuntimeError:  # nothing runs
             return real()
 
-    monkeypatch.setattr(time, "time", now)
+    monkeypatch.setattr(time, "time", seconds)
 
 
 class Clock:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from worker import bootstrap
 from worker.bootstrap import Adapters
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
 from worker.domain.endings import Kept, Receipt, Status, Store, TurnKept
-from worker.ending import Eraser, Keeper, Retention, StillRuns, erasing, keeper, looking, retention
+from worker.ending import Eraser, Keeper, Pace, Retention, StillRuns, erasing, stores
 from worker.engine import RestInstances, instances
 from worker.errors import EngineDown, StoreDown
 from worker.failpoints import watched
@@ -73,11 +74,15 @@ class Hands:
 
 
 @asynccontextmanager
-async def hands(rig: Rig, reached: Any = None, **settings: Any) -> AsyncIterator[Hands]:
+async def hands(
+    rig: Rig, reached: Any = None, ahead: timedelta = timedelta(0), **settings: Any
+) -> AsyncIterator[Hands]:
+    """Connect; the clock that ends and orders go by may be ahead."""
     chosen = rig.build_settings(**settings)
     async with bootstrap.connect(chosen) as connected:
         adapters = watched(connected, reached) if reached else connected
         ports, policy = bootstrap.ending_ports(chosen, adapters), bootstrap.policy(chosen)
+        ports = replace(ports, now=lambda: datetime.now(UTC) + ahead)
         yield Hands(rig, adapters, Eraser(ports), Retention(ports, policy), Keeper(ports, policy))
 
 
@@ -274,9 +279,7 @@ async def test_a_provider_that_is_away_is_said_and_tried_again_until_all_is_gone
         assert {step.status for step in final.steps} == {Status.REMOVED}
 
 
-async def test_an_exchange_on_its_way_to_the_transcript_is_looked_for_once_more(
-    kept: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_exchange_on_its_way_to_the_transcript_is_looked_for_once_more(kept: Rig, tmp_path: Path) -> None:
     (tmp_path / "away").write_text("a file where the store wants a folder")
     kept.settings["transcript_url"] = f"sqlite:///{tmp_path}/away/transcript.db"
     model = await kept.deploy(kept.step("frame", data_input="-"))
@@ -290,7 +293,6 @@ async def test_an_exchange_on_its_way_to_the_transcript_is_looked_for_once_more(
         assert receipt.open == ()
         assert receipt.completed_at is None
         assert await hand.keys(instance) == []
-        monkeypatch.setattr(erasing, "LANDING_TIME", timedelta(0))
         await hand.adapters.orders.keep(replace(receipt, look_again_at=receipt.ordered_at))
         [final] = await hand.eraser.resume()
         assert final.completed_at is not None
@@ -430,8 +432,7 @@ def dying(at: int) -> tuple[list[str], Any]:
 
 
 @pytest.mark.parametrize("way", ["erase", "sweep"])
-async def test_killed_anywhere_it_goes_on_to_the_same_end(kept: Rig, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(erasing, "LANDING_TIME", timedelta(0))
+async def test_killed_anywhere_it_goes_on_to_the_same_end(kept: Rig, way: str) -> None:
     kept.settings["retention_transcript"] = "remove"
     kept.settings["lock_seconds"] = 10
     model = await two_steps(kept)
@@ -562,9 +563,7 @@ async def test_a_deleted_instance_is_over_too(kept: Rig) -> None:
         assert not hand.has_thread(thread)
 
 
-async def test_an_instance_that_is_in_no_history_is_watched_for_a_day_first(
-    kept: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_instance_that_is_in_no_history_is_watched_for_a_day_first(kept: Rig) -> None:
     await kept.start_worker()
     _, instance, thread = await at_second_step(kept)
     await kept.rest.delete(f"process-instance/{instance}")
@@ -574,7 +573,7 @@ async def test_an_instance_that_is_in_no_history_is_watched_for_a_day_first(
         await hand.retention.sweep()
         assert hand.has_thread(thread)
 
-        monkeypatch.setattr(retention, "MISSING_FOR", timedelta(0))
+    async with hands(kept, ahead=timedelta(days=1)) as hand:
         await hand.retention.sweep()
         assert not hand.has_thread(thread)
 
@@ -974,7 +973,8 @@ async def test_a_thread_that_waits_for_its_end_is_not_forgotten_before(kept: Rig
 
 
 async def test_the_worker_does_it_by_itself(kept: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "BETWEEN_ROUNDS", timedelta(seconds=0.3))
+    often = partial(Keeper, pace=Pace(rounds=timedelta(seconds=0.3)))
+    monkeypatch.setattr(bootstrap, "Keeper", often)
     model = await two_steps(kept)
     await kept.start_worker()
     await kept.start_worker()
@@ -1020,7 +1020,7 @@ async def test_a_forged_variable_leads_no_order_to_what_another_instance_has(kep
         assert receipt.open == ()
         stays = [step for step in receipt.steps if step.status is Status.STAYS]
         assert {step.what for step in stays} == {f"response {response}", f"conversation {thread}"}
-        assert {step.why for step in stays} == {looking.FOREIGN}
+        assert {step.why for step in stays} == {stores.FOREIGN}
         assert hand.has_thread(thread)
         assert not hand.has_thread(own)
     assert [each["id"] for each in await responses(kept)] == [response]

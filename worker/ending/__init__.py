@@ -1,15 +1,17 @@
 """The end of conversations: by age when their process is over, or at once by order. Both may be killed and go on."""
 
 from worker.ending.erasing import Eraser, StillRuns
-from worker.ending.keeper import Keeper
+from worker.ending.keeper import Keeper, Pace
+from worker.ending.ports import EndingPorts, runs, sessions
 from worker.ending.repair import Stuck, overdue
-from worker.ending.retention import Policy, Retention, Round
-from worker.ending.stores import EndingPorts, runs, sessions
+from worker.ending.retention import Retention
+from worker.ending.rounds import Policy, Round
 
 __all__ = [
     "EndingPorts",
     "Eraser",
     "Keeper",
+    "Pace",
     "Policy",
     "Retention",
     "Round",

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 from uuid import uuid4
@@ -10,8 +11,9 @@ from uuid import uuid4
 import structlog
 
 from worker.ending.erasing import Eraser
-from worker.ending.retention import Policy, Retention
-from worker.ending.stores import EndingPorts, why
+from worker.ending.ports import EndingPorts, why
+from worker.ending.retention import Retention
+from worker.ending.rounds import Policy
 from worker.runtime import background
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
@@ -24,11 +26,21 @@ LEASE = timedelta(minutes=1)
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often. `between` chooses a number between two, so that workers that start together part."""
+
+    rounds: timedelta = BETWEEN_ROUNDS
+    looks: timedelta = BETWEEN_LOOKS
+    between: Callable[[float, float], float] = random.uniform
+
+
 class Keeper:
     """As an async context manager it does rounds inside, the first one within an hour."""
 
-    def __init__(self, ports: EndingPorts, policy: Policy) -> None:
+    def __init__(self, ports: EndingPorts, policy: Policy, pace: Pace = Pace()) -> None:
         self._ports = ports
+        self._pace = pace
         self._eraser = Eraser(ports)
         self._retention = Retention(ports, policy)
         self._token = uuid4().hex
@@ -45,15 +57,16 @@ class Keeper:
         await asyncio.wait({self._rounds})
 
     async def _run(self) -> None:
-        due = monotonic() + (BETWEEN_ROUNDS * random.uniform(0, 1)).total_seconds()  # noqa: S311 - spreads workers that start together
+        pace = self._pace
+        due = monotonic() + (pace.rounds * pace.between(0, 1)).total_seconds()
         while True:
-            wait = min(BETWEEN_LOOKS, BETWEEN_ROUNDS) * random.uniform(0.8, 1.2)  # noqa: S311 - as above
+            wait = min(pace.looks, pace.rounds) * pace.between(0.8, 1.2)
             await asyncio.sleep(wait.total_seconds())
             if monotonic() < due:
                 await self.look()
             else:
                 await self.round()
-                due = monotonic() + BETWEEN_ROUNDS.total_seconds()
+                due = monotonic() + pace.rounds.total_seconds()
 
     async def look(self) -> bool:
         """Only see who is over. False as for a round."""

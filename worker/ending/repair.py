@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from worker.domain.endings import Kept, TurnKept
-from worker.ending.stores import EndingPorts
+from worker.ending.ports import EndingPorts
 from worker.errors import WorkerError
 
 

@@ -1,30 +1,30 @@
 """Ends conversations when their process is over and their time has come. Whatever runs is never touched."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Literal
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
-from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Stored, Subject, owner, session_id
-from worker.domain.endings import Kept, TurnKept
-from worker.domain.threads import Thread, ThreadKey
-from worker.ending.stores import EndingPorts, cancel_runs, holding, now, runs, sessions, why
+from worker.domain.conversations import Filter, Session, Subject, owner, session_id
+from worker.domain.endings import Kept, Step, TurnKept
+from worker.domain.threads import ThreadKey
+from worker.ending.case import Case, Place
+from worker.ending.ends import Ends, EndTimes
+from worker.ending.ports import EndingPorts, holding, runs, sessions
+from worker.ending.rounds import Policy, Round
+from worker.ending.stores import Conversations, Record, places
 from worker.errors import EngineDown, ProviderAway, ProviderPaused, ThreadUnseen, Transient, WorkerError
+from worker.runtime.portions import portions
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 
-MISSING_FOR = timedelta(days=1)
-"""An instance that is in no history may be one that we may not see, or the engine was mixed up: time to notice that."""
 AT_ONCE = 100
 MESSAGES_AT_ONCE = 2000
 """Sessions and messages that end in one step: a database gives a step half a minute."""
 
-Kind = Literal["keep", "anonymise", "remove"]
 Active = Mapping[Subject, Sequence[ThreadKey]]
-Ends = Mapping[Subject, datetime]
 Due = tuple[Subject, Kept]
 
 log = structlog.get_logger()
@@ -32,55 +32,6 @@ log = structlog.get_logger()
 
 class NotYet(Transient):
     """The time has come, and yet it must not be done now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How long what is kept after the end of a process; None keeps it for ever."""
-
-    threads: timedelta | None
-    transcript: timedelta | None
-    kind: Kind
-
-
-@dataclass(slots=True)
-class Round:
-    """What one round did, or would do. `records` says how many sessions of whom; `delayed` what keeps whom.
-
-    `absent` as for `Retention.sweep`. `unseen` counts threads that the key cannot see.
-    """
-
-    ended: Ends = field(default_factory=dict)
-    threads: list[tuple[ThreadKey, str]] = field(default_factory=list)
-    records: dict[Subject, int] = field(default_factory=dict)
-    delayed: list[tuple[Subject, str]] = field(default_factory=list)
-    absent: bool = False
-    unseen: int = 0
-
-    def summary(self) -> dict[str, list[dict[str, str | None]]]:
-        """The same for programs."""
-
-        def whose(subject: Subject) -> dict[str, str | None]:
-            return {"instance": subject.instance, "business_key": subject.business_key}
-
-        return {
-            "ended": [whose(each) | {"ended_at": at.isoformat()} for each, at in self.ended.items()],
-            "threads": [
-                {"scope": key.scope, "assistant": key.assistant, "tenant": key.tenant, "thread": name}
-                for key, name in self.threads
-            ],
-            "records": [whose(each) for each in self.records],
-            "delayed": [whose(each) | {"why": why} for each, why in self.delayed],
-        }
-
-    def delay(self, subject: Subject, reason: Exception) -> None:
-        """Note that it could not be done."""
-        said = why(reason)
-        self.delayed.append((subject, said))
-        self.unseen += (unseen := isinstance(reason, ThreadUnseen))
-        if unseen and self.unseen > 1:
-            return  # after a change of account these are many, and one line says all
-        log.warning(Event.END_DELAYED, what=subject.instance or "a business key", reason=said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +54,12 @@ class Retention:
     def __init__(self, ports: EndingPorts, policy: Policy) -> None:
         self._ports = ports
         self._policy = policy
+        self._ends = EndTimes(ports)
 
     async def close(self) -> Ends:
         """Note in the transcript what is over. Raises EngineDown, TranscriptDown."""
         active = await self._active()
-        ended = await self._ended(active.keys())
+        ended = await self._ends.of(active.keys())
         await self._end(active, ended)
         return ended
 
@@ -119,7 +71,7 @@ class Retention:
         kept = {each.key: each for each in await self._ports.index.threads()}
         active = await self._active()
         owners = {each.owner for each in kept.values() if each.owner} | active.keys()
-        ended = await self._ended(owners, dry_run=dry_run, strict=True)
+        ended = await self._ends.of(owners, dry_run=dry_run, strict=True)
         done = Round(ended, absent=absent)
         if dry_run:
             unnoted = {subject: active[subject] for subject in active.keys() & ended.keys()}
@@ -140,49 +92,12 @@ class Retention:
                 found[_owner(session)].append(session.key)
         return found
 
-    async def _ended(
-        self, subjects: Collection[Subject], *, dry_run: bool = False, strict: bool = False
-    ) -> dict[Subject, datetime]:
-        """When those ended that have. The engine's word counts; `strict` watches for a day who is in no history."""
-        instances = {each.instance: each for each in subjects if each.instance is not None}
-        running = await self._ports.instances.running(instances.keys())
-        known = await self._ports.instances.ended(instances.keys() - running)
-        ended = {instances[name]: at for name, at in known.items() if name in instances and at is not None}
-        missing = {each for name, each in instances.items() if name not in running and name not in known}
-        for subject in {each for each in subjects if each.business_key is not None}:
-            match await self._shared_end(subject):
-                case datetime() as at:
-                    ended[subject] = at
-                case "unknown":
-                    missing.add(subject)
-        return ended | await self._long_missing(missing, dry_run=dry_run) if strict else ended
-
-    async def _shared_end(self, subject: Subject) -> datetime | Literal["runs", "unknown"]:
-        """When the last instance with this key ended."""
-        if await runs(self._ports.instances, subject):
-            return "runs"
-        ends = (await self._ports.instances.ran_with(str(subject.business_key), subject.tenants)).values()
-        known = [at for at in ends if at is not None]
-        if len(known) < len(ends):
-            return "runs"
-        return max(known, default="unknown")
-
-    async def _long_missing(self, missing: set[Subject], *, dry_run: bool) -> dict[Subject, datetime]:
-        if missing:
-            instances = sorted(each.instance for each in missing if each.instance)
-            log.warning(Event.INSTANCES_MISSING, count=len(missing), instances=instances[:3])
-        if not dry_run:
-            await self._ports.orders.watch(missing, now())
-        known = await self._ports.orders.missing()
-        return {subject: at for subject, at in known.items() if subject in missing and at <= now() - MISSING_FOR}
-
     async def _end(self, active: Active, ended: Ends) -> None:
         if self._ports.transcript is None:
             return
         for subject in active.keys() & ended.keys():
-            names = list(map(session_id, active[subject]))
-            for first in range(0, len(names), AT_ONCE):
-                await self._ports.transcript.end(names[first : first + AT_ONCE], ended[subject])
+            for names in portions(map(session_id, active[subject]), AT_ONCE):
+                await self._ports.transcript.end(names, ended[subject])
 
     async def _remember(self, kept: Iterable[Kept]) -> None:
         """Keep the maps of all that wait: a thread that is forgotten before its time would stay at the provider."""
@@ -195,7 +110,7 @@ class Retention:
         """Threads whose time has come, by what Redis has and by what the transcript remembers."""
         if self._policy.threads is None:
             return
-        until = now() - self._policy.threads
+        until = self._ports.now() - self._policy.threads
         over = {subject for subject, at in ended.items() if at <= until}
         for each in kept.values():
             if each.owner in over and each.owner:
@@ -208,7 +123,7 @@ class Retention:
         """Sessions whose record has had its time. Its words go then; the last to know a thread goes after that."""
         if self._policy.transcript is None or self._policy.kind == "keep":
             return
-        until = now() - self._policy.transcript
+        until = self._ports.now() - self._policy.transcript
         words_first = self._policy.kind == "anonymise" or self._policy.threads is not None
         if self._policy.kind == "remove":
             async for old in self._past(until, unnoted, ended, Filter(thread_erased=True if words_first else None)):
@@ -234,69 +149,47 @@ class Retention:
                 yield Old(subject, session.key, session.messages)
 
     async def _is_past(self, subject: Subject, until: datetime) -> bool:
-        end = await self._shared_end(subject)
+        end = await self._ends.shared(subject)
         return end == "unknown" or (isinstance(end, datetime) and end <= until)
 
     async def _end_threads(self, due: AsyncIterator[Due], done: Round, *, dry_run: bool) -> None:
-        """Erase threads at the provider and in Redis."""
+        """Erase threads, with what there is of them elsewhere."""
         async for subject, kept in due:
+            case = Case(self._ports, subject, absent=done.absent, kept={kept.key: kept})
             try:
-                stored = await self._stored(kept.key)
+                await Record(case).find_thread(kept.key)
                 if not dry_run:
-                    await self._end_thread(subject, kept, stored, absent=done.absent)
+                    await self._end_thread(case, kept.key)
             except Exception as exc:  # noqa: BLE001 - what is odd about one thread keeps none of the others
                 done.delay(subject, exc)
                 if isinstance(exc, (ProviderAway, ProviderPaused, EngineDown)):
                     return  # it would be the same with all others
                 continue
-            done.threads += [(kept.key, thread_id) for thread_id in sorted(stored.threads.keys() | kept.conversations)]
+            done.threads += [(kept.key, thread_id) for thread_id in sorted(case.threads.keys() | kept.conversations)]
 
-    async def _stored(self, key: ThreadKey) -> Stored:
-        if self._ports.conversations is None:
-            return Stored()
-        return await self._ports.conversations.stored(MessageFilter(session_id(key)), within=EVERYTHING)
-
-    async def _end_thread(self, subject: Subject, kept: Kept, stored: Stored, *, absent: bool) -> None:
-        async with holding(self._ports.index, kept.key) as hold:
-            if await runs(self._ports.instances, subject):
+    async def _end_thread(self, case: Case, key: ThreadKey) -> None:
+        async with holding(self._ports.index, key) as hold:
+            if await runs(self._ports.instances, case.subject):
                 raise NotYet("an instance of it runs")
-            kept = replace(kept, thread=await self._ports.index.thread(kept.key))
-            turns = await cancel_runs(self._ports, kept)
-            unseen = await self._erase(kept, stored, turns)
-            if unseen and not absent:
-                raise unseen[0]
-            await self._ports.index.forget(hold, kept, unrecorded=False)
+            await case.quiet(hold)
+            unseen = list[ThreadUnseen]()
+            for place in places(case):  # those that nobody has looked into for all of the subject have no steps
+                if place.waits and unseen and not case.absent:
+                    raise unseen[0]
+                for step in place.steps():
+                    try:
+                        await self._erase(place, step)
+                    except ThreadUnseen as exc:  # holds up no other
+                        unseen.append(exc)
         if self._ports.transcript is not None:
-            await self._ports.transcript.note_erased([session_id(kept.key)], now())
+            await self._ports.transcript.note_erased([session_id(key)], self._ports.now())
 
-    async def _erase(self, kept: Kept, stored: Stored, turns: Sequence[TurnKept]) -> list[ThreadUnseen]:
-        """Erase a thread's conversations and responses; what the key cannot see holds up no other."""
-        threads, responses, unseen = dict(stored.threads), dict(stored.responses), list[ThreadUnseen]()
-        if kept.thread is not None:
-            threads[kept.thread.id] = kept.thread.anchor or threads.get(kept.thread.id)
-            responses |= {turn.response_id: kept.thread.id for turn in turns if turn.response_id}
-        for thread_id, noted in threads.items():
-            try:
-                threads[thread_id] = await self._erase_thread(kept, thread_id, noted)
-            except ThreadUnseen as exc:
-                unseen.append(exc)
-        for response_id, given_on in responses.items():
-            try:
-                await self._ports.provider.erase_response(response_id, threads.get(given_on or ""))
-            except ThreadUnseen as exc:
-                unseen.append(exc)
-        return unseen
-
-    async def _erase_thread(self, kept: Kept, thread_id: str, noted: str | None) -> str:
-        """Erase one conversation; returns the anchor of the account that it was in."""
-        provider = self._ports.provider
-        anchor = noted or await provider.see(thread_id)
-        if noted is None and kept.thread is not None:  # after this there may be nothing left to be seen
-            await self._ports.index.anchor(kept.key, Thread(thread_id, kept.thread.generation, anchor))
-        items = await provider.erase_thread(thread_id, anchor)
-        log.info(Event.ENDED, thread_id=thread_id, assistant=kept.key.assistant, items=items)
-        metrics.ENDED.labels("thread").inc()
-        return anchor
+    async def _erase(self, place: Place, step: Step) -> None:
+        async for after in place.erase(step):
+            step = after
+        if isinstance(place, Conversations) and step.key is not None:
+            log.info(Event.ENDED, thread_id=place.name(step), assistant=step.key.assistant, items=step.count)
+            metrics.ENDED.labels("thread").inc()
 
     async def _end_records(
         self, due: AsyncIterator[Old], kept: Mapping[ThreadKey, Kept], done: Round, *, dry_run: bool
@@ -356,7 +249,7 @@ class Retention:
         stay = [session_id(old.key) for old in some if old.words_only]
         gone = [session_id(old.key) for old in some if not old.words_only]
         if stay:
-            metrics.ENDED.labels("anonymise").inc((await transcript.anonymise(stay, now())).sessions)
+            metrics.ENDED.labels("anonymise").inc((await transcript.anonymise(stay, self._ports.now())).sessions)
         if gone:
             metrics.ENDED.labels("remove").inc((await transcript.drop(gone)).sessions)
 

@@ -1,90 +1,269 @@
-"""What the end of conversations needs from outside, and what both ways to it share."""
+"""The stores of a conversation, one class each: how it finds what is a subject's, and erases it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
+from typing import TypeGuard
 
-import structlog
+from worker.domain import meta
+from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Subject, session_id
+from worker.domain.endings import Kept, Status, Step, Store, Trace, is_of, may_be_of
+from worker.domain.tasks import THREAD_VARIABLE, Variable
+from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey
+from worker.ending.case import CONVERSATION, LOOK, Case, Place
+from worker.ending.ports import sessions, why
+from worker.errors import BadRequest, ThreadGone
+from worker.modelling.result import read_thread_variable
 
-from worker.domain.conversations import EVERYTHING, Filter, Limits, Session, Subject, every
-from worker.domain.endings import Kept, TurnKept
-from worker.domain.threads import Hold, ThreadKey
-from worker.errors import NewerRecord, StoreDown, ThreadLocked, WorkerError
-from worker.ports.ending import EndingProvider, Instances, Orders, ThreadIndex
-from worker.ports.transcript import TranscriptReader, TranscriptWriter
-from worker.runtime import background
-from worker.telemetry.logs import Event, trace
-
-PAGE = 200
-
-log = structlog.get_logger()
+LONGEST_ID = 500
+SHARED = "other instances share this conversation"
+FOREIGN = "only a process variable names it, and the provider says that it belongs elsewhere"
 
 
-@dataclass(frozen=True, slots=True)
-class EndingPorts:
-    """The stores. Without a transcript there is no reading side either."""
+class Conversations(Place):
+    """Conversations at the provider. Only what it says to be the subject's goes, whatever variables name."""
 
-    engine_name: str
-    index: ThreadIndex
-    orders: Orders
-    instances: Instances
-    provider: EndingProvider
-    transcript: TranscriptWriter | None = None
-    conversations: TranscriptReader | None = None
+    store = Store.PROVIDER
+    kind = CONVERSATION
 
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self._foreign: list[str] = []
 
-def now() -> datetime:
-    """The time that receipts carry."""
-    return datetime.now(UTC)
+    async def find(self) -> None:
+        """See `Place.find`."""
+        case = self.case
+        for thread_id in sorted(case.guesses - case.threads.keys() - case.shared.keys()):
+            try:
+                await self._check(thread_id)
+            except ThreadGone:
+                continue
+            except Exception as exc:  # noqa: BLE001 - what is odd about one keeps no other
+                case.failed.append(case.left(Step(self.store, self.kind + thread_id), exc))
+        for step in filter(self.has, case.before):
+            case.see(self.name(step), step.anchor)
 
+    async def _check(self, thread_id: str) -> None:
+        """Take a thread that a variable names if its metadata say that it is ours: a call activity copies variables."""
+        case = self.case
+        facts = await case.ports.provider.metadata(thread_id, case.anchors.get(thread_id))
+        scope, assistant = facts.get("scope", ""), facts.get("assistant", "")
+        key = ThreadKey(facts.get("engine", ""), scope, assistant, facts.get("tenant") or None)
+        if assistant and is_of(case.subject, key, case.instances):
+            case.threads[thread_id] = key
+            case.kept.setdefault(key, Kept(key))
+        elif key.engine == case.subject.engine and assistant and scope.startswith(SHARED_SCOPE):
+            case.shared[thread_id] = key
+        else:
+            self._foreign.append(thread_id)
 
-def why(error: Exception) -> str:
-    """Say why something was not done. What nobody foresaw is named by its kind alone: its text may quote a message."""
-    if isinstance(error, WorkerError):
-        return str(error)
-    log.error(Event.ENDING_CRASHED, trace=trace(error))
-    return f"an unforeseen {type(error).__name__}; the worker's log says where"
+    def steps(self) -> list[Step]:
+        """See `Place.steps`."""
+        here, kind, case = self.store, self.kind, self.case
+        own = [Step(here, kind + name, key, anchor=case.anchors.get(name)) for name, key in case.threads.items()]
+        shared = [Step(here, kind + name, key, Status.STAYS, why=SHARED) for name, key in case.shared.items()]
+        foreign = [Step(here, kind + name, status=Status.STAYS, why=FOREIGN) for name in self._foreign]
+        return own + shared + foreign
 
-
-@asynccontextmanager
-async def holding(index: ThreadIndex, key: ThreadKey) -> AsyncIterator[Hold]:
-    """Keep turns away from a thread inside. Raises ThreadLocked if one is on."""
-    hold = await index.reserve(key)
-    if hold is None:
-        raise ThreadLocked("a turn runs on this thread now")
-
-    async def renew() -> bool:
-        with suppress(StoreDown):
-            await index.renew(hold)
-        return True
-
-    try:
-        async with background.running(background.renewing(index.lease, renew), f"hold to end {key.scope}"):
-            yield hold
-    finally:
-        with suppress(StoreDown):  # then it runs out by itself
-            await index.release(hold)
-
-
-async def runs(instances: Instances, subject: Subject) -> bool:
-    """Whether an instance of it runs."""
-    if subject.instance is not None:
-        return bool(await instances.running([subject.instance]))
-    return await instances.runs_with(str(subject.business_key), subject.tenants)
-
-
-async def cancel_runs(ports: EndingPorts, kept: Kept) -> list[TurnKept]:
-    """End calls that run in the background; returns the thread's turns. Raises NewerRecord, with nothing ended."""
-    turns = await ports.index.turns(kept)
-    if any(turn.newer for turn in turns):
-        raise NewerRecord("a turn of this thread in the journal")
-    for turn in turns:
-        if turn.state == "intent" and turn.response_id:
-            await ports.provider.cancel(turn.response_id)
-    return turns
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        case, thread_id = self.case, self.name(step)
+        anchor = step.anchor or await case.ports.provider.see(thread_id)
+        if step.anchor is None:
+            step = replace(step, anchor=anchor)
+            case.see(thread_id, anchor)
+            thread = case.kept[case.hold.key].thread
+            if thread is not None:
+                await case.ports.index.anchor(case.hold.key, replace(thread, id=thread_id, anchor=anchor))
+            yield step
+        yield self.done(step, await case.ports.provider.erase_thread(thread_id, anchor))
 
 
-def sessions(conversations: TranscriptReader, wanted: Filter, within: Limits = EVERYTHING) -> AsyncIterator[Session]:
-    """All sessions."""
-    return every(lambda after: conversations.sessions(wanted, within=within, after=after, limit=PAGE))
+class Responses(Place):
+    """Responses that the provider stores."""
+
+    store = Store.PROVIDER
+    kind = "response "
+    at_once = 50  # to note each of thousands would take minutes
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self._foreign: list[str] = []
+
+    async def find(self) -> None:
+        """See `Place.find`."""
+        case = self.case
+        for response_id in sorted(case.told - case.responses.keys()):
+            try:
+                conversation = await case.ports.provider.conversation_of(response_id)
+            except (ThreadGone, BadRequest):  # what the variable names is not there, whoever wrote it
+                continue
+            except Exception as exc:  # noqa: BLE001 - by its own name it would be one to erase, whosever it is
+                case.failed.append(Step(self.store, LOOK, why=f"{self.kind}{response_id}: {why(exc)}"))
+                continue
+            if conversation in case.threads:
+                case.responses[response_id] = conversation
+            else:
+                self._foreign.append(response_id)
+
+    def steps(self) -> list[Step]:
+        """See `Place.steps`."""
+        anchors = {name: self.case.anchors.get(given_on or "") for name, given_on in self.case.responses.items()}
+        own = [Step(self.store, self.kind + name, anchor=anchors[name]) for name in sorted(anchors)]
+        return own + [Step(self.store, self.kind + name, status=Status.STAYS, why=FOREIGN) for name in self._foreign]
+
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        yield self.done(step, await self.case.ports.provider.erase_response(self.name(step), step.anchor))
+
+
+class Record(Place):
+    """Sessions and messages of the transcript, which name conversations and responses."""
+
+    store = Store.TRANSCRIPT
+    kind = "sessions and messages"
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self._found = False
+
+    async def find(self) -> None:
+        """See `Place.find`."""
+        case, subject, conversations = self.case, self.case.subject, self.case.ports.conversations
+        if conversations is None:
+            return
+        wanted = Filter(engine=subject.engine, instance=subject.instance, business_key=subject.business_key)
+        async for session in sessions(conversations, wanted, subject.limits):
+            self._found = True
+            if subject.instance in (None, session.process_instance_id):
+                case.kept.setdefault(session.key, Kept(session.key))
+                case.instances.update(filter(None, [session.process_instance_id]))
+                await self.find_thread(session.key)
+                case.threads |= dict.fromkeys(filter(None, [session.thread_id]), session.key)
+            elif session.thread_id:
+                case.shared[session.thread_id] = session.key
+        if subject.instance is not None:  # what it said in conversations of others
+            said = MessageFilter(instance=subject.instance, engine=subject.engine)
+            case.note(await conversations.stored(said, within=subject.limits))
+
+    async def find_thread(self, key: ThreadKey) -> None:
+        """Look for what the messages of one thread name. Raises TranscriptDown."""
+        if self.case.ports.conversations is not None:
+            wanted = MessageFilter(session_id(key))
+            stored = await self.case.ports.conversations.stored(wanted, within=EVERYTHING)
+            self.case.threads |= dict.fromkeys(stored.threads, key)
+            self.case.note(stored)
+
+    def steps(self) -> list[Step]:
+        """See `Place.steps`."""
+        return [Step(self.store, self.kind)] if self._found else []
+
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        whose, transcript = self.case.subject, self.case.ports.transcript
+        own = [Subject(whose.engine, instance=name, tenants=whose.tenants) for name in sorted(self.case.instances)]
+        if transcript is not None:
+            removed = await transcript.remove([whose, *(each for each in own if each != whose)])
+            yield self.done(step, removed.messages)
+
+
+class Keys(Place):
+    """What Redis keeps under the keys of threads: the map, which names the conversation, and the turns."""
+
+    store = Store.REDIS
+    waits = True
+
+    async def find(self) -> None:
+        """See `Place.find`."""
+        index = self.case.ports.index
+        for kept in await index.threads():
+            if self._is_ours(kept):
+                self.case.take(kept, await index.turns(kept))
+
+    def _is_ours(self, kept: Kept) -> bool:
+        """Whether a key is this subject's, or the transcript knows that it is."""
+        case, whose = self.case, kept.owner
+        instance = whose.instance if whose and kept.key.scope.startswith(TASK_SCOPE) else None
+        known = kept.key in case.kept or instance in case.instances
+        return is_of(case.subject, kept.key, case.instances) or (known and may_be_of(case.subject, kept.key))
+
+    def steps(self) -> list[Step]:
+        """See `Place.steps`."""
+        return [Step(self.store, f"{key.scope} {key.assistant}", key) for key in self.case.kept]
+
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        case = self.case
+        kept = case.kept[case.hold.key]
+        yield self.done(step, await case.ports.index.forget(case.hold, kept, unrecorded=case.unrecorded))
+
+
+class Variables(Place):
+    """Process variables that we wrote. Anybody may write such ones, so that they name nothing but guesses."""
+
+    store = Store.ENGINE
+    kind = "variables of "
+    waits = True
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self._traces: dict[str, list[Trace]] = {}
+
+    async def find(self) -> None:
+        """See `Place.find`."""
+        for instance in sorted(self.case.instances):
+            await self.case.trying(self.store, self._read(instance))
+
+    async def _read(self, instance: str) -> None:
+        case = self.case
+        self._traces[instance] = await case.ports.instances.traces(instance, results=case.results)
+        for trace in self._traces[instance]:
+            thread = read_thread_variable(Variable(trace.value)) if trace.name.startswith(THREAD_VARIABLE) else None
+            case.guesses.update([thread.id] if thread else [])
+            told = meta.read(trace.name, trace.value)
+            case.guesses.update([told.thread] if told and _is_id(told.thread) else [])
+            case.told.update([told.response] if told and _is_id(told.response) else [])
+
+    def steps(self) -> list[Step]:
+        """See `Place.steps`."""
+        return [Step(self.store, self.kind + instance) for instance, traces in self._traces.items() if traces]
+
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        instance = self.name(step)
+        if instance not in self._traces:  # they could not be read, and may name what nobody has looked for
+            return
+        for trace in self._traces[instance]:
+            await self.case.ports.instances.wipe(trace)
+            step = self.done(step, 1)
+            yield step
+        yield self.done(step, 0)
+
+
+NAMED: tuple[type[Place], ...] = (Conversations, Responses)
+NAMING: tuple[type[Place], ...] = (Record, Keys, Variables)
+"""What names things of other stores is looked into before those, and erased after them."""
+
+
+def places(case: Case) -> list[Place]:
+    """All stores, in the order in which it is safe to erase."""
+    return [place(case) for place in (*NAMED, *NAMING)]
+
+
+async def search(case: Case) -> list[Place]:
+    """Look everywhere; returns the stores as `places` does. Raises StoreDown: without Redis nothing is begun."""
+    if case.subject.instance is not None:
+        case.instances.add(case.subject.instance)
+    else:
+        await case.trying(Store.ENGINE, case.find_instances())
+    found = places(case)
+    for place in sorted(found, key=lambda place: isinstance(place, NAMED)):
+        if place.store is Store.REDIS:
+            await place.find()
+        else:
+            await case.trying(place.store, place.find())
+    return found
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    """Whether it can be an id of the provider's: a variable may hold anything."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID

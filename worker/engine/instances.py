@@ -14,6 +14,7 @@ from worker.engine.failures import describe
 from worker.engine.lists import Lists
 from worker.engine.transport import Transport
 from worker.errors import EngineDown
+from worker.runtime.portions import portions
 from worker.telemetry.logs import Event
 
 AT_ONCE = 200
@@ -32,7 +33,7 @@ class RestInstances:
     async def running(self, ids: Collection[str]) -> frozenset[str]:
         """See `ports.ending.Instances.running`."""
         found: set[str] = set()
-        for some in _portions(ids):
+        for some in portions(sorted(ids), AT_ONCE):
             async for row in self._rows("/process-instance", {"processInstanceIds": some}):
                 found.add(str(row.get("id")))
         return frozenset(found)
@@ -40,7 +41,7 @@ class RestInstances:
     async def ended(self, ids: Collection[str]) -> Mapping[str, datetime | None]:
         """See `ports.ending.Instances.ended`."""
         found: dict[str, datetime | None] = {}
-        for some in _portions(ids):
+        for some in portions(sorted(ids), AT_ONCE):
             async for row in self._rows("/history/process-instance", {"processInstanceIds": some}):
                 found[str(row.get("id"))] = _end(row)
         return found
@@ -126,11 +127,6 @@ def _of_tenants(tenants: frozenset[str | None] | None) -> Iterator[dict[str, Any
 
 def _trace(row: Mapping[str, Any], value: str, *, past: bool) -> Trace:
     return Trace(str(row["id"]), str(row["name"]), value, row.get("executionId"), past)
-
-
-def _portions(ids: Collection[str]) -> list[list[str]]:
-    ordered = sorted(ids)
-    return [ordered[start : start + AT_ONCE] for start in range(0, len(ordered), AT_ONCE)]
 
 
 def _is_ours(row: Mapping[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from worker.domain.tasks import Definition, Task, Topic
 from worker.engine.wire import Deployed
 from worker.errors import BadDefinition, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
 from worker.runtime.clock import monotonic
+from worker.runtime.portions import portions
 from worker.telemetry.logs import Event, trace
 
 READS_AT_ONCE = 8
@@ -157,8 +158,7 @@ class Discovery:
     async def _read(self, ids: list[str]) -> dict[str, Usage]:
         """Read definitions, a few at a time; one that is deleted meanwhile is left out."""
         found: dict[str, Usage] = {}
-        for start in range(0, len(ids), READS_AT_ONCE):
-            some = ids[start : start + READS_AT_ONCE]
+        for some in portions(ids, READS_AT_ONCE):
             usages = await asyncio.gather(*map(self._usage, some))
             found |= {id_: usage for id_, usage in zip(some, usages, strict=True) if usage is not None}
         return found

@@ -39,8 +39,8 @@ class ThreadIndex(Protocol):
         """Let go of the hold, with nothing changed."""
         ...
 
-    async def forget(self, hold: Hold, kept: Kept, *, unrecorded: bool) -> tuple[int, int]:
-        """Remove the map if it names this thread, and the turns; how many keys went, and how many stay.
+    async def forget(self, hold: Hold, kept: Kept, *, unrecorded: bool) -> int:
+        """Remove the map if it names this thread, and the turns; how many keys went.
 
         Turns that the transcript may not have yet stay, unless `unrecorded`. Lets go of the hold; raises StoreDown if
         it is lost.

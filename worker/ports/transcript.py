@@ -35,8 +35,8 @@ class TranscriptWriter(Protocol):
         """
         ...
 
-    async def end(self, sessions: Collection[str], ended_at: datetime) -> int:
-        """Note that these are over; returns how many were active. One that was over before keeps its end."""
+    async def end(self, sessions: Collection[str], ended_at: datetime) -> None:
+        """Note that these are over. One that was over before keeps its end."""
         ...
 
     async def note_erased(self, sessions: Collection[str], at: datetime) -> None:

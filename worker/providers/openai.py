@@ -17,6 +17,7 @@ from worker.providers.failures import Call
 from worker.providers.forms import first_taken, instructions, named
 from worker.providers.wire import Anything, Conversation, Items, Names, Origin, Response, Wire, answer_behind, answer_of
 from worker.runtime.clock import monotonic
+from worker.runtime.portions import portions
 
 SHORTEST_CALL: Final = timedelta(seconds=2)
 """What a call may take although the time it belongs to is over: it tells whether there is an answer after all."""
@@ -57,7 +58,7 @@ class OpenAIProvider:
     async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
         """Create a conversation, put what was said on it, 20 items with each request, and return its id."""
         call = Call("conversations.create", SHORT_CALL, acts=True)
-        batches = [[item(each) for each in said[start : start + BATCH]] for start in range(0, len(said), BATCH)]
+        batches = list(portions(map(item, said), BATCH))
         body: dict[str, Any] = {"metadata": dict(metadata)}
         if batches:
             body["items"] = batches[0]

@@ -14,6 +14,7 @@ from worker.redis.connect import Client
 from worker.redis.formats import KNOWN, CorruptRecord, is_newer
 from worker.redis.keys import Keys, read_name, stem, unrecorded
 from worker.redis.runner import Runner, ms
+from worker.runtime.portions import portions
 
 ENDING = "ending"
 """Stands in a hold where otherwise the task does."""
@@ -72,7 +73,7 @@ class RedisThreadIndex:
         """See `ports.ending.ThreadIndex.release`."""
         await self._runner.run("renew", [self._keys(hold.key).hold], hold.token, 1)
 
-    async def forget(self, hold: Hold, kept: Kept, *, unrecorded: bool) -> tuple[int, int]:
+    async def forget(self, hold: Hold, kept: Kept, *, unrecorded: bool) -> int:
         """See `ports.ending.ThreadIndex.forget`."""
         keys = self._keys(kept.key)
         if unrecorded:
@@ -81,10 +82,10 @@ class RedisThreadIndex:
         strange = kept.strange if unrecorded else ()  # a newer worker may have plans with it, unless all is to go
         names = [keys.hold, keys.thread, keys.said, *kept.turns, *strange]
         args = (hold.token, thread_id, int(unrecorded), len(strange))
-        removed, left = await self._runner.run("forget", names, *args)
+        removed = int(await self._runner.run("forget", names, *args))
         if removed < 0:
             raise StoreDown("the hold on a thread was lost while it was ended")
-        return int(removed), int(left)
+        return removed
 
     async def remember(self, key: ThreadKey) -> None:
         """See `ports.ending.ThreadIndex.remember`."""
@@ -106,9 +107,7 @@ class RedisThreadIndex:
 
     async def _hashes(self, names: Iterable[str]) -> list[Mapping[str, str]]:
         found: list[Mapping[str, str]] = []
-        waiting = list(names)
-        while waiting:
-            some, waiting = waiting[:AT_ONCE], waiting[AT_ONCE:]
+        for some in portions(names, AT_ONCE):
             found += await asyncio.gather(*(self._hash(name) for name in some))
         return found
 

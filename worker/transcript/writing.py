@@ -60,9 +60,9 @@ class SqlTranscriptWriter:
 
         await self._database.write(work)
 
-    async def end(self, sessions: Collection[str], ended_at: datetime) -> int:
+    async def end(self, sessions: Collection[str], ended_at: datetime) -> None:
         """See `ports.transcript.TranscriptWriter.end`."""
-        return await self._database.write(partial(_end, sessions, ended_at))
+        await self._database.write(partial(_end, sessions, ended_at))
 
     async def note_erased(self, sessions: Collection[str], at: datetime) -> None:
         """See `ports.transcript.TranscriptWriter.note_erased`."""
@@ -99,13 +99,12 @@ def _over(names: Collection[str]) -> ColumnElement[bool]:
     return sessions.c.id.in_([*names]) & ~sessions.c.is_active
 
 
-async def _end(names: Collection[str], ended_at: datetime, connection: AsyncConnection) -> int:
+async def _end(names: Collection[str], ended_at: datetime, connection: AsyncConnection) -> None:
     own = sessions.c.id.in_([*names]) & sessions.c.is_active
     found = (await connection.execute(select(sessions.c.id, sessions.c.started_at).where(own).with_for_update())).all()
     for name, started_at in found:
         over = ending(started_at, ended_at)
         await connection.execute(update(sessions).where(sessions.c.id == name).values(over))
-    return len(found)
 
 
 async def _note_erased(names: Collection[str], at: datetime, connection: AsyncConnection) -> None:

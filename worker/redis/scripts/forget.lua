@@ -2,12 +2,12 @@
 -- KEYS    hold, thread, history, turns, then keys of kinds that we do not know, which go whatever they are
 -- ARGV    token, id of the thread that is over, '1' turns too that the transcript may not have yet | '0',
 --         how many keys we do not know
--- returns {how many are removed, how many turns are left, those included that a newer worker wrote} | {-1, 0} (the hold is lost: nothing was done)
+-- returns how many are removed | -1 (the hold is lost: nothing was done)
 -- repeat  finds no hold and does nothing
 if redis.call('HGET', KEYS[1], 'token') ~= ARGV[1] then
-  return {-1, 0}
+  return -1
 end
-local removed, left, map_goes = 0, 0, true
+local removed, map_goes = 0, true
 for index = 2, #KEYS do
   local goes = true
   if index <= #KEYS - tonumber(ARGV[4]) and redis.call('TYPE', KEYS[index])['ok'] == 'hash' then -- anything else under our names is nobody's
@@ -25,9 +25,7 @@ for index = 2, #KEYS do
   end
   if goes then
     removed = removed + redis.call('DEL', KEYS[index])
-  elseif index > 3 then
-    left = left + 1
   end
 end
 redis.call('DEL', KEYS[1])
-return {removed, left}
+return removed

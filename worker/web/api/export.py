@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from worker.domain.conversations import Filter, Limits, Message, MessageFilter, Role, Session, every
+from worker.ending import sessions as every_session
 from worker.ports.transcript import TranscriptReader
 
 _PAGE = 100
@@ -32,9 +33,7 @@ async def of_session(conversations: TranscriptReader, session_id: str, *, within
 
 async def of_instance(conversations: TranscriptReader, instance: str, *, within: Limits) -> list[Session]:
     """Find every session of an instance, the earliest first; nothing if there is none to be seen."""
-    wanted = Filter(instance=instance)
-    sessions = every(lambda after: conversations.sessions(wanted, within=within, after=after, limit=_PAGE))
-    newest_first = [session async for session in sessions]
+    newest_first = [session async for session in every_session(conversations, Filter(instance=instance), within)]
     return newest_first[::-1]
 
 

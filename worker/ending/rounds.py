@@ -1,0 +1,67 @@
+"""What a round of ending by age goes by, and what it did."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+import structlog
+
+from worker.domain.conversations import Subject
+from worker.domain.threads import ThreadKey
+from worker.ending.ends import Ends
+from worker.ending.ports import why
+from worker.errors import ThreadUnseen
+from worker.telemetry.logs import Event
+
+Kind = Literal["keep", "anonymise", "remove"]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How long what is kept after the end of a process; None keeps it for ever."""
+
+    threads: timedelta | None
+    transcript: timedelta | None
+    kind: Kind
+
+
+@dataclass(slots=True)
+class Round:
+    """What one round did, or would do. `records` says how many sessions of whom; `delayed` what keeps whom.
+
+    `absent` as for `Retention.sweep`. `unseen` counts threads that the key cannot see.
+    """
+
+    ended: Ends = field(default_factory=dict)
+    threads: list[tuple[ThreadKey, str]] = field(default_factory=list)
+    records: dict[Subject, int] = field(default_factory=dict)
+    delayed: list[tuple[Subject, str]] = field(default_factory=list)
+    absent: bool = False
+    unseen: int = 0
+
+    def summary(self) -> dict[str, list[dict[str, str | None]]]:
+        """The same for programs."""
+
+        def whose(subject: Subject) -> dict[str, str | None]:
+            return {"instance": subject.instance, "business_key": subject.business_key}
+
+        return {
+            "ended": [whose(each) | {"ended_at": at.isoformat()} for each, at in self.ended.items()],
+            "threads": [
+                {"scope": key.scope, "assistant": key.assistant, "tenant": key.tenant, "thread": name}
+                for key, name in self.threads
+            ],
+            "records": [whose(each) for each in self.records],
+            "delayed": [whose(each) | {"why": why} for each, why in self.delayed],
+        }
+
+    def delay(self, subject: Subject, reason: Exception) -> None:
+        """Note that it could not be done."""
+        said = why(reason)
+        self.delayed.append((subject, said))
+        self.unseen += (unseen := isinstance(reason, ThreadUnseen))
+        if unseen and self.unseen > 1:
+            return  # after a change of account these are many, and one line says all
+        log.warning(Event.END_DELAYED, what=subject.instance or "a business key", reason=said)

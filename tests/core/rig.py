@@ -12,7 +12,7 @@ from tests.fakes.redis import StrictRedis
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
 from worker.domain.conversations import Exchange
-from worker.domain.threads import Assistant, Seed, ThreadKey
+from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
 from worker.errors import UnknownAssistant
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import Dependencies
@@ -75,7 +75,7 @@ class FakeHistory:
         self.asked.append(key)
         return self.told
 
-    async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:  # noqa: ARG002 - without a transcript
+    async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:  # noqa: ARG002 - without a transcript
         return None
 
 

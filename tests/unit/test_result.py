@@ -258,6 +258,7 @@ def test_meta_tells_how_the_answer_came_about() -> None:
         "assistant": "analyst",
         "version": "1.0",
         "model": "gpt-5-mini-2026",
+        "provider": "openai",
         "thread": "conv_1",
         "generation": 2,
         "use": "recreated",

@@ -109,6 +109,10 @@ class AnchoredEnding:
         self._archive = archive
         self._account = account
 
+    def keeps(self, thread_id: str) -> bool:  # noqa: ARG002 - of the port
+        """See `ports.ending.EndingProvider.keeps`."""
+        return True
+
     async def metadata(self, thread_id: str, anchor: str | None) -> Mapping[str, str]:
         """See `ports.ending.EndingProvider.metadata`."""
         try:

@@ -6,62 +6,61 @@ from worker.domain.threads import provider_of
 from worker.errors import NoProvider, ThreadGone
 from worker.ports.ending import EndingProvider
 
-NOWHERE = "-"
-"""In the place of an anchor, for what is in nobody's account."""
-
 
 class EveryProvider:
     """Implements `ports.ending.EndingProvider` for several, by the addresses of threads and responses.
 
-    None stands for one that keeps nothing: whatever it is asked for is not there. Raises NoProvider for one that is
-    not named any more.
+    None stands for one that keeps nothing. Raises NoProvider for one that is not named any more.
     """
 
     def __init__(self, providers: Mapping[str, EndingProvider | None]) -> None:
         self._providers = providers
 
+    def keeps(self, thread_id: str) -> bool:
+        """See `ports.ending.EndingProvider.keeps`. One that nobody names any more may have something."""
+        name, _ = provider_of(thread_id)
+        return name not in self._providers or self._providers[name] is not None
+
     async def metadata(self, thread_id: str, anchor: str | None) -> Mapping[str, str]:
         """See `ports.ending.EndingProvider.metadata`."""
         provider, own = self._at(thread_id)
-        if provider is None:
-            raise ThreadGone("this provider keeps nothing")
         return await provider.metadata(own, anchor)
 
     async def see(self, thread_id: str) -> str:
         """See `ports.ending.EndingProvider.see`."""
         provider, own = self._at(thread_id)
-        return NOWHERE if provider is None else await provider.see(own)
+        return await provider.see(own)
 
     async def erase_thread(self, thread_id: str, anchor: str) -> int:
         """See `ports.ending.EndingProvider.erase_thread`."""
         provider, own = self._at(thread_id)
-        return 0 if provider is None else await provider.erase_thread(own, anchor)
+        return await provider.erase_thread(own, anchor)
 
     async def erase_response(self, response_id: str, anchor: str | None) -> bool:
         """See `ports.ending.EndingProvider.erase_response`."""
         provider, own = self._at(response_id)
-        return False if provider is None else await provider.erase_response(own, anchor)
+        return await provider.erase_response(own, anchor)
 
     async def conversation_of(self, response_id: str) -> str | None:
         """See `ports.ending.EndingProvider.conversation_of`."""
         provider, own = self._at(response_id)
-        if provider is None:
-            raise ThreadGone("this provider keeps nothing")
         return await provider.conversation_of(own)
 
     async def run_status(self, response_id: str) -> str | None:
         """See `ports.ending.EndingProvider.run_status`."""
         provider, own = self._at(response_id)
-        return None if provider is None else await provider.run_status(own)
+        return await provider.run_status(own)
 
     async def cancel(self, response_id: str) -> None:
         """See `ports.ending.EndingProvider.cancel`."""
         provider, own = self._at(response_id)
-        if provider is not None:
-            await provider.cancel(own)
+        await provider.cancel(own)
 
-    def _at(self, address: str) -> tuple[EndingProvider | None, str]:
+    def _at(self, address: str) -> tuple[EndingProvider, str]:
         name, own = provider_of(address)
         if name not in self._providers:
             raise NoProvider(f"no provider is called {name}, which has it: name it in PROVIDERS_FILE again")
-        return self._providers[name], own
+        provider = self._providers[name]
+        if provider is None:
+            raise ThreadGone(f"the provider {name} keeps nothing")
+        return provider, own

@@ -254,8 +254,8 @@ class ActivityCounts:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What messages name that the provider may have: conversations, each with its anchor as far as that is known, and
-    stored responses, each with the conversation that it was given on.
+    """What messages name that providers may have, by addresses: conversations, each with its anchor as far as that is
+    known, and stored responses, each with the conversation that it was given on.
     """
 
     threads: Mapping[str, str | None] = field(default_factory=dict)

@@ -113,12 +113,14 @@ class Receipt:
 class Kept:
     """What Redis keeps under one thread key. `instance` is who bound the thread last.
 
-    `turns` are names of keys, `strange` those of kinds that only a newer worker knows.
+    `former` are threads that were left for this one and are still there. `turns` are names of keys, `strange` those of
+    kinds that only a newer worker knows.
     """
 
     key: ThreadKey
     thread: Thread | None = None
     instance: str | None = None
+    former: tuple[Thread, ...] = ()
     turns: tuple[str, ...] = ()
     strange: tuple[str, ...] = ()
 
@@ -128,9 +130,9 @@ class Kept:
         return owner(self.key, self.instance)
 
     @property
-    def conversations(self) -> frozenset[str]:
-        """The conversation that the map names, if it names one."""
-        return frozenset([self.thread.id] if self.thread else [])
+    def named(self) -> tuple[Thread, ...]:
+        """The threads that the map names."""
+        return (*self.former, self.thread) if self.thread else self.former
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Any
 
 from worker.domain import foreign
 from worker.domain.tasks import META_SUFFIX
+from worker.domain.threads import OPENAI
 
 LONGEST = 2000
 """Characters; a text that has more was not written by us."""
@@ -19,6 +20,7 @@ class Meta:
     thread: str = ""
     response: str = ""
     fields: tuple[str, ...] = ()
+    provider: str = OPENAI
 
 
 def read(name: str, value: Any) -> Meta | None:
@@ -36,7 +38,8 @@ def read(name: str, value: Any) -> Meta | None:
         return None
     fields = said.get("fields")
     names = [each for each in fields if isinstance(each, str)] if isinstance(fields, list) else []
-    return Meta(_text(said, "thread"), _text(said, "response"), tuple(dict.fromkeys(names)))
+    provider = _text(said, "provider") or OPENAI
+    return Meta(_text(said, "thread"), _text(said, "response"), tuple(dict.fromkeys(names)), provider)
 
 
 def is_broken(name: str, value: Any) -> bool:

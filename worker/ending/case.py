@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from worker.domain.conversations import Stored, Subject
 from worker.domain.endings import Kept, Status, Step, Store, TurnKept
 from worker.domain.threads import Hold, ThreadKey
-from worker.ending.ports import EndingPorts, cancel_runs, why
+from worker.ending.ports import EndingPorts, cancel_runs, run_address, why
 from worker.errors import ThreadUnseen
 
 LOOK = "what there is"
@@ -19,10 +19,10 @@ class Case:
     """One subject that is erased, or one thread that ends by age.
 
     `results` and `absent` as in `Receipt`, `before` what its steps were. `unrecorded`: turns that the transcript may
-    not have go as well. `hold` is that of the thread which is being erased. `threads` are its conversations, `anchors`
-    those of conversations and `responses` each response's conversation, as far as they are known. `shared` stay.
-    `guesses` are conversations that variables name, `told` responses that they name. `failed` is what could not be
-    looked into.
+    not have go as well. `hold` is that of the thread which is being erased. Conversations and responses go by their
+    addresses: `threads` are its conversations, `anchors` those of conversations and `responses` each response's
+    conversation, as far as they are known. `shared` stay. `guesses` are conversations that variables name, `told`
+    responses that they name. `failed` is what could not be looked into.
     """
 
     ports: EndingPorts
@@ -69,12 +69,12 @@ class Case:
     def take(self, kept: Kept, turns: Iterable[TurnKept]) -> None:
         """Take what Redis has under a key."""
         self.kept[kept.key] = kept
-        if kept.thread is not None:
-            self.threads[kept.thread.id] = kept.key
-            self.see(kept.thread.id, kept.thread.anchor)
+        for thread in kept.named:
+            self.threads[thread.address] = kept.key
+            self.see(thread.address, thread.anchor)
         for turn in turns:
             if turn.response_id and not turn.newer:
-                self.responses[turn.response_id] = kept.thread.id if kept.thread else None
+                self.responses[run_address(kept, turn.response_id)] = kept.thread.address if kept.thread else None
 
     def note(self, stored: Stored) -> None:
         """Take what messages name."""

@@ -9,7 +9,7 @@ import structlog
 
 from worker.domain.conversations import EVERYTHING, Filter, Limits, Session, Subject, every
 from worker.domain.endings import Kept, TurnKept
-from worker.domain.threads import Hold, ThreadKey
+from worker.domain.threads import OPENAI, Hold, ThreadKey, address
 from worker.errors import NewerRecord, StoreDown, ThreadLocked, WorkerError
 from worker.ports.ending import EndingProvider, Instances, Orders, ThreadIndex
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
@@ -74,6 +74,11 @@ async def runs(instances: Instances, subject: Subject) -> bool:
     return await instances.runs_with(str(subject.business_key), subject.tenants)
 
 
+def run_address(kept: Kept, response_id: str) -> str:
+    """Say where a run in the background is: at the provider of its thread."""
+    return address(kept.thread.provider if kept.thread else OPENAI, response_id)
+
+
 async def cancel_runs(ports: EndingPorts, kept: Kept) -> list[TurnKept]:
     """End calls that run in the background; returns the thread's turns. Raises NewerRecord, with nothing ended."""
     turns = await ports.index.turns(kept)
@@ -81,7 +86,7 @@ async def cancel_runs(ports: EndingPorts, kept: Kept) -> list[TurnKept]:
         raise NewerRecord("a turn of this thread in the journal")
     for turn in turns:
         if turn.state == "intent" and turn.response_id:
-            await ports.provider.cancel(turn.response_id)
+            await ports.provider.cancel(run_address(kept, turn.response_id))
     return turns
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from worker.domain.endings import Kept, TurnKept
-from worker.ending.ports import EndingPorts
+from worker.ending.ports import EndingPorts, run_address
 from worker.errors import WorkerError
 
 
@@ -41,11 +41,12 @@ async def overdue(ports: EndingPorts, *, cancel: bool = False) -> list[Stuck]:
 
 async def _examined(ports: EndingPorts, kept: Kept, turn: TurnKept) -> Stuck:
     key = kept.key
-    stuck = Stuck(key.scope, key.assistant, turn.task_id, turn.attempt, turn.overdue, turn.response_id)
-    if turn.response_id is None:
+    run = turn.response_id and run_address(kept, turn.response_id)
+    stuck = Stuck(key.scope, key.assistant, turn.task_id, turn.attempt, turn.overdue, run)
+    if run is None:
         return stuck
     try:
-        return replace(stuck, status=await ports.provider.run_status(turn.response_id) or "not known")
+        return replace(stuck, status=await ports.provider.run_status(run) or "not known")
     except WorkerError as exc:
         return replace(stuck, status=f"cannot be asked: {exc}")
 

@@ -165,7 +165,8 @@ class Retention:
                 if isinstance(exc, (ProviderAway, ProviderPaused, EngineDown)):
                     return  # it would be the same with all others
                 continue
-            done.threads += [(kept.key, thread_id) for thread_id in sorted(case.threads.keys() | kept.conversations)]
+            named = case.threads.keys() | {each.address for each in kept.named}
+            done.threads += [(kept.key, each) for each in sorted(named)]
 
     async def _end_thread(self, case: Case, key: ThreadKey) -> None:
         async with holding(self._ports.index, key) as hold:

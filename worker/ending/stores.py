@@ -8,7 +8,7 @@ from worker.domain import meta
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Subject, session_id
 from worker.domain.endings import Kept, Status, Step, Store, Trace, is_of, may_be_of
 from worker.domain.tasks import THREAD_VARIABLE, Variable
-from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey
+from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey, address
 from worker.ending.case import CONVERSATION, LOOK, Case, Place
 from worker.ending.ports import sessions, why
 from worker.errors import BadRequest, ThreadGone
@@ -32,7 +32,8 @@ class Conversations(Place):
     async def find(self) -> None:
         """See `Place.find`."""
         case = self.case
-        for thread_id in sorted(case.guesses - case.threads.keys() - case.shared.keys()):
+        guesses = case.guesses - case.threads.keys() - case.shared.keys()
+        for thread_id in filter(case.ports.provider.keeps, sorted(guesses)):
             try:
                 await self._check(thread_id)
             except ThreadGone:
@@ -59,7 +60,11 @@ class Conversations(Place):
     def steps(self) -> list[Step]:
         """See `Place.steps`."""
         here, kind, case = self.store, self.kind, self.case
-        own = [Step(here, kind + name, key, anchor=case.anchors.get(name)) for name, key in case.threads.items()]
+        own = [
+            Step(here, kind + name, key, anchor=case.anchors.get(name))
+            for name, key in case.threads.items()
+            if case.ports.provider.keeps(name)
+        ]
         shared = [Step(here, kind + name, key, Status.STAYS, why=SHARED) for name, key in case.shared.items()]
         foreign = [Step(here, kind + name, status=Status.STAYS, why=FOREIGN) for name in self._foreign]
         return own + shared + foreign
@@ -72,8 +77,8 @@ class Conversations(Place):
             step = replace(step, anchor=anchor)
             case.see(thread_id, anchor)
             thread = case.kept[case.hold.key].thread
-            if thread is not None:
-                await case.ports.index.anchor(case.hold.key, replace(thread, id=thread_id, anchor=anchor))
+            if thread is not None and thread.address == thread_id:
+                await case.ports.index.anchor(case.hold.key, replace(thread, anchor=anchor))
             yield step
         yield self.done(step, await case.ports.provider.erase_thread(thread_id, anchor))
 
@@ -92,7 +97,7 @@ class Responses(Place):
     async def find(self) -> None:
         """See `Place.find`."""
         case = self.case
-        for response_id in sorted(case.told - case.responses.keys()):
+        for response_id in filter(case.ports.provider.keeps, sorted(case.told - case.responses.keys())):
             try:
                 conversation = await case.ports.provider.conversation_of(response_id)
             except (ThreadGone, BadRequest):  # what the variable names is not there, whoever wrote it
@@ -108,7 +113,11 @@ class Responses(Place):
     def steps(self) -> list[Step]:
         """See `Place.steps`."""
         anchors = {name: self.case.anchors.get(given_on or "") for name, given_on in self.case.responses.items()}
-        own = [Step(self.store, self.kind + name, anchor=anchors[name]) for name in sorted(anchors)]
+        own = [
+            Step(self.store, self.kind + name, anchor=anchors[name])
+            for name in sorted(anchors)
+            if self.case.ports.provider.keeps(name)
+        ]
         return own + [Step(self.store, self.kind + name, status=Status.STAYS, why=FOREIGN) for name in self._foreign]
 
     async def erase(self, step: Step) -> AsyncIterator[Step]:
@@ -138,9 +147,9 @@ class Record(Place):
                 case.kept.setdefault(session.key, Kept(session.key))
                 case.instances.update(filter(None, [session.process_instance_id]))
                 await self.find_thread(session.key)
-                case.threads |= dict.fromkeys(filter(None, [session.thread_id]), session.key)
-            elif session.thread_id:
-                case.shared[session.thread_id] = session.key
+            else:
+                stored = await conversations.stored(MessageFilter(session_id(session.key)), within=EVERYTHING)
+                case.shared |= dict.fromkeys(stored.threads, session.key)
         if subject.instance is not None:  # what it said in conversations of others
             said = MessageFilter(instance=subject.instance, engine=subject.engine)
             case.note(await conversations.stored(said, within=subject.limits))
@@ -218,10 +227,11 @@ class Variables(Place):
         self._traces[instance] = await case.ports.instances.traces(instance, results=case.results)
         for trace in self._traces[instance]:
             thread = read_thread_variable(Variable(trace.value)) if trace.name.startswith(THREAD_VARIABLE) else None
-            case.guesses.update([thread.id] if thread else [])
+            case.guesses.update([thread.address] if thread else [])
             told = meta.read(trace.name, trace.value)
-            case.guesses.update([told.thread] if told and _is_id(told.thread) else [])
-            case.told.update([told.response] if told and _is_id(told.response) else [])
+            if told is not None:
+                case.guesses.update(address(told.provider, name) for name in [told.thread] if _is_id(name))
+                case.told.update(address(told.provider, name) for name in [told.response] if _is_id(name))
 
     def steps(self) -> list[Step]:
         """See `Place.steps`."""

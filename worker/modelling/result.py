@@ -171,6 +171,7 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
     told: dict[str, Any] = {
         "assistant": assistant.name,
         "version": assistant.version,
+        "provider": assistant.provider,
         "model": answer.model or assistant.model,
         "thread": story.thread.id if story.thread else None,
         "generation": story.thread.generation if story.thread else None,
@@ -187,4 +188,8 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         "stored_as": stored_as,
     }
     text = json.dumps(told, separators=(",", ":"))
-    return text if len(text) < meta.LONGEST else json.dumps({"thread": str(told["thread"])[:100], "too_long": True})
+    return (
+        text
+        if len(text) < meta.LONGEST
+        else json.dumps({"thread": str(told["thread"])[:100], "provider": assistant.provider, "too_long": True})
+    )

@@ -163,6 +163,10 @@ class EndingProvider(Runs, Protocol):
     method raises ThreadUnseen instead of calling anything absent.
     """
 
+    def keeps(self, thread_id: str) -> bool:
+        """Whether there can be anything of this conversation or response at its provider."""
+        ...
+
     async def metadata(self, thread_id: str, anchor: str | None) -> Mapping[str, str]:
         """What `create_thread` was given. Raises ThreadGone.
 

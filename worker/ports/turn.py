@@ -254,7 +254,7 @@ class History(Protocol):
         """Return what a recreated thread has to know. Never raises: without a transcript it knows nothing."""
         ...
 
-    async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:
+    async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:
         """Return which account a thread is in, as its anchor; None if that is not known. Never raises."""
         ...
 

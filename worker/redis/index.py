@@ -11,7 +11,7 @@ from worker.domain.endings import Kept, TurnKept
 from worker.domain.threads import OPENAI, Hold, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 from worker.redis.connect import Client
-from worker.redis.formats import KNOWN, CorruptRecord, is_newer
+from worker.redis.formats import KNOWN, CorruptRecord, is_newer, load_former
 from worker.redis.keys import Keys, read_name, stem, unrecorded
 from worker.redis.runner import Runner, ms
 from worker.runtime.portions import portions
@@ -138,7 +138,9 @@ def _kept(key: ThreadKey, fields: Mapping[str, str], names: Iterable[tuple[str, 
     thread = Thread(fields["id"], number, anchor, provider) if fields.get("id") else None
     turns = sorted(name for kind, name in names if kind == "turn")
     strange = sorted(name for kind, name in names if kind not in KINDS)
-    return Kept(key, thread, fields.get("instance") or None, tuple(turns), tuple(strange))
+    former = [load_former(text) for name, text in fields.items() if name.startswith("former:")]
+    left = tuple(filter(None, former))
+    return Kept(key, thread, fields.get("instance") or None, left, tuple(turns), tuple(strange))
 
 
 def _turn(name: str, fields: Mapping[str, Any], now_ms: int) -> TurnKept:

@@ -19,6 +19,7 @@ from worker.domain.conversations import (
     Session,
     Stored,
 )
+from worker.domain.threads import OPENAI, address
 from worker.transcript import conditions, cursor, rows
 from worker.transcript.database import Database
 from worker.transcript.tables import messages, sessions
@@ -127,14 +128,18 @@ class SqlTranscriptReader:
 
     async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
         """See `ports.transcript.TranscriptReader.stored`."""
-        thread, response, anchor = messages.c.thread_id, messages.c.response_id, messages.c.anchor
-        query = select(thread, response, anchor, func.max(messages.c.position).label("last")).join(sessions)
-        query = query.where(*conditions.said(wanted), *self._seen(within)).group_by(thread, response, anchor)
-        found = await self._rows(query.order_by("last"))
-        threads = dict.fromkeys([row["thread_id"] for row in found if row["thread_id"]])
-        # The newest that is known: an account may get another anchor when it has lost one.
-        threads |= {row["thread_id"]: row["anchor"] for row in found if row["thread_id"] and row["anchor"]}
-        responses = {row["response_id"]: row["thread_id"] for row in found if row["response_id"]}
+        named = messages.c.thread_id, messages.c.response_id, messages.c.anchor, messages.c.provider
+        query = select(*named, func.max(messages.c.position).label("last")).join(sessions)
+        query = query.where(*conditions.said(wanted), *self._seen(within)).group_by(*named)
+        threads, responses = dict[str, str | None](), dict[str, str | None]()
+        for row in await self._rows(query.order_by("last")):
+            provider = row["provider"] or OPENAI
+            thread = address(provider, row["thread_id"]) if row["thread_id"] else None
+            if thread is not None:
+                # The newest that is known: an account may get another anchor when it has lost one.
+                threads[thread] = row["anchor"] or threads.get(thread)
+            if row["response_id"]:
+                responses[address(provider, row["response_id"])] = thread
         return Stored(threads, responses)
 
     async def activities(self, instance_id: str, *, within: Limits) -> Sequence[ActivityCounts]:

@@ -9,7 +9,7 @@ import structlog
 
 from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, session_id
 from worker.domain.refs import defused
-from worker.domain.threads import BYTES_PER_TOKEN, Said, Seed, ThreadKey, left_out_note
+from worker.domain.threads import BYTES_PER_TOKEN, Said, Seed, Thread, ThreadKey, left_out_note
 from worker.errors import TranscriptDown
 from worker.ports.transcript import TranscriptReader
 from worker.telemetry.logs import Event
@@ -37,12 +37,12 @@ class History:
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
             return Seed()
 
-    async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:
+    async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:
         """See `ports.turn.History.anchor`."""
         wanted = MessageFilter(session_id=session_id(key))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return (await self._conversations.stored(wanted, within=EVERYTHING)).threads.get(thread_id)
+                return (await self._conversations.stored(wanted, within=EVERYTHING)).threads.get(thread.address)
         except (TranscriptDown, TimeoutError):
             return None
 

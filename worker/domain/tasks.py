@@ -80,10 +80,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """What the engine says of a task right now. `worker_id` is None for a task that nobody has locked."""
+    """What the engine says of a task right now. `worker_id` is None for a task that nobody has locked.
+
+    `retries` is None as long as nobody has set them.
+    """
 
     worker_id: str | None
     suspended: bool
+    retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,7 @@ class RestEngine:
         if reply.missing:
             raise TaskLost("the engine has no such task")
         said = reply.value(dict)
-        return TaskState(said.get("workerId"), said.get("suspended") is True)
+        return TaskState(said.get("workerId"), said.get("suspended") is True, said.get("retries"))
 
     async def locked(self) -> list[str]:
         """See `ports.turn.Engine.locked`."""

@@ -1,11 +1,13 @@
 """A definition's XML → its external tasks, whoever wrote it. Pure; to be called beside the loop."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, TypeGuard
 from xml.etree.ElementTree import Element, TreeBuilder
 
 from defusedxml.ElementTree import XMLParser
 
+from worker.domain import foreign
 from worker.domain.tasks import Activity, Definition
 from worker.errors import BadDefinition
 
@@ -18,6 +20,9 @@ LONGEST = 10_000_000
 MOST_ELEMENTS = 250_000
 DEEPEST = 200
 """Elements within each other. A sub-process costs one, a task's extension property five."""
+
+_DECLARATION = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml[^>]*?\bencoding\s*=\s*["']([\w.:-]{1,40})["']""")
+_AS_UTF_8 = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
 
 _TASKS = frozenset(f"{BPMN}{name}" for name in ("serviceTask", "sendTask", "businessRuleTask"))
 _SCOPES = frozenset(f"{BPMN}{name}" for name in ("subProcess", "transaction", "adHocSubProcess"))
@@ -49,15 +54,32 @@ class _Bounded(TreeBuilder):
         return super().end(tag)
 
 
-def read(definition_id: str, xml: str) -> Definition:
+def decoded(content: bytes) -> str:
+    """Read a model's bytes as its XML declaration or its byte order mark says, in UTF-8 where neither does."""
+    if content.startswith((b"<\0", b"\0<")):
+        return foreign.text(content, "utf-16-le" if content[0] else "utf-16-be")
+    declared = _DECLARATION.match(content)
+    return foreign.text(content, declared[1].decode() if declared else None)
+
+
+def is_readable(xml: str) -> bool:
+    """Whether this text is the model's, though engines take the bytes for UTF-8 whatever they are."""
+    declared = _DECLARATION.match(xml[:200].encode(errors="replace"))
+    return "\0" not in xml[:200] and (declared is None or declared[1].lower() in _AS_UTF_8)
+
+
+def read(definition_id: str, xml: str, key: str = "") -> Definition:
     """Read every external task of the definition, at whatever depth. Raises BadDefinition, whatever is wrong with it.
+
+    `key` tells whose process of a file with several it is, where the id does not: it is `key:version:number`, and a
+    mere number where that would be too long.
 
     A definition is somebody's file: whatever nobody foresaw about it must be its own trouble, and nobody else's.
     """
     try:
         activities = (
             _activity(element, carrier, loops)
-            for process in _processes(_root(xml), definition_id)
+            for process in _processes(_root(xml), key or key_in(definition_id))
             for element, carrier, loops in _tasks(process)
         )
         return Definition(definition_id, {activity.id: activity for activity in activities})
@@ -76,13 +98,15 @@ def _root(xml: str) -> Element:
     return root
 
 
-def _processes(root: Element, definition_id: str) -> list[Element]:
-    """Pick the definition's own process: a file with several pools is deployed as several definitions.
+def key_in(definition_id: str) -> str:
+    """Read the key in a definition's id; empty where it has none."""
+    key, colon, _ = definition_id.partition(":")
+    return key if colon else ""
 
-    Ids are `key:version:number`, and a mere number where that would be too long.
-    """
+
+def _processes(root: Element, key: str) -> list[Element]:
+    """Pick the definition's own process: a file with several pools is deployed as several definitions."""
     processes = root.findall(f"{BPMN}process")
-    key = definition_id.partition(":")[0]
     return [process for process in processes if process.get("id") == key] or processes
 
 

@@ -47,12 +47,15 @@ def poll(
     wait: timedelta,
     tenants: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Build a fetchAndLock: all topics in one, oldest task first, values as they are stored. No tenants means any."""
+    """Build a fetchAndLock: all topics in one, by priority and then the oldest first, values as they are stored.
+
+    No tenants means any.
+    """
     limit = _tenants(tenants)
     return {
         "workerId": worker_id,
         "maxTasks": max_tasks,
-        "usePriority": False,  # it comes before every other order
+        "usePriority": True,
         "sorting": [{"sortBy": "createTime", "sortOrder": "asc"}],
         "asyncResponseTimeout": milliseconds(wait),
         "topics": [_topic(topic, milliseconds(lock)) | limit for topic in topics],

@@ -1,10 +1,9 @@
 """Which variables go into a question: those that the task declares, or every one that can be read, within a budget."""
 
-import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from worker.domain import meta
+from worker.domain import foreign, meta
 from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, THREAD_VARIABLE, Activity, Task, Variable
 from worker.domain.threads import BYTES_PER_TOKEN, Thread
 from worker.errors import BadDefinition
@@ -16,7 +15,6 @@ from worker.runtime.beside import beside_if
 ENGINES_OWN = frozenset({LOOP_COUNTER, "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
 
 
-ODD_ENCODINGS = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7"})
 SMALL = 10_000
 """Characters of all inputs together that are shown at once."""
 MOST_NAMED = 50
@@ -49,7 +47,7 @@ async def gather(
             content = await engine.content(task.execution_id, name, room)
             if content is None:
                 raise no_room(f"the file in input {name!r}", room + 1, room)
-            variable = replace(variable, value=_decoded(content, variable.info.get("encoding")))
+            variable = replace(variable, value=foreign.text(content, variable.info.get("encoding")))
         given[name] = variable
     return await beside_if(_is_large(given), whole, given, room)
 
@@ -78,19 +76,6 @@ def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[s
         for name, variable in task.variables.items()
         if name not in left and not name.startswith(THREAD_VARIABLE)
     }
-
-
-def _decoded(content: bytes, encoding: str | None) -> str:
-    """Read a file's text; what is none becomes replacement characters, which says more than nothing.
-
-    Python knows encodings that are none of a text, or take a square of their length: those are read as UTF-8.
-    """
-    try:
-        name = codecs.lookup(encoding or "utf-8-sig").name
-        is_odd = name.replace("_", "-") in ODD_ENCODINGS
-        return content.decode("utf-8-sig" if is_odd else name, errors="replace")
-    except (LookupError, ValueError):  # nobody knows it, or it is no name at all
-        return content.decode("utf-8-sig", errors="replace")
 
 
 def whole(variables: Mapping[str, Variable | None], room: float = float("inf")) -> Inputs:

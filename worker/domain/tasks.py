@@ -140,10 +140,19 @@ META_SUFFIX = "_meta"
 """Ends the name of the variable beside a result."""
 
 
-def declared_inputs(properties: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Read the names in `data.input`, none for a dash; None where the task does not say."""
-    names = tuple(filter(None, map(str.strip, properties.get("data.input", "").split(","))))
-    return () if names == ("-",) else names or None
+def declared_inputs(properties: Mapping[str, str]) -> Mapping[str, bool] | None:
+    """Read the names in `data.input`, none for a dash; None where the task does not say.
+
+    Each has to be there, unless it ends in a question mark.
+    """
+    said = [each.strip() for each in properties.get("data.input", "").split(",")]
+    if said == ["-"]:
+        return {}
+    needed: dict[str, bool] = {}
+    for each in said:
+        if name := each.removesuffix("?").rstrip():
+            needed[name] = needed.get(name, False) or name == each
+    return needed or None
 
 
 def thread_variable_name(assistant: str, *, by_business_key: bool = False) -> str:

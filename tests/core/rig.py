@@ -12,7 +12,7 @@ from tests.fakes.redis import StrictRedis
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
 from worker.domain.conversations import Exchange
-from worker.domain.threads import Assistant, Seed, ThreadKey
+from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
 from worker.errors import UnknownAssistant
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import Dependencies
@@ -67,11 +67,15 @@ class FakeHistory:
     """`ports.turn.History` that tells what a test says."""
 
     told: Seed = field(default_factory=Seed)
+    threads: dict[str, Thread] = field(default_factory=dict)
     asked: list[ThreadKey] = field(default_factory=list)
 
     async def seed(self, key: ThreadKey) -> Seed:
         self.asked.append(key)
         return self.told
+
+    async def thread(self, key: ThreadKey) -> Thread | None:
+        return self.threads.get(key.scope)
 
     async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:  # noqa: ARG002 - without a transcript
         return None

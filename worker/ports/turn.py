@@ -217,6 +217,10 @@ class History(Protocol):
         """Return what a recreated thread has to know. Never raises: without a transcript it knows nothing."""
         ...
 
+    async def thread(self, key: ThreadKey) -> Thread | None:
+        """Return the thread that was last spoken on under this key; None if that is not known. Never raises."""
+        ...
+
     async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:
         """Return which account a thread is in, as its anchor; None if that is not known. Never raises."""
         ...

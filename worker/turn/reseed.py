@@ -9,7 +9,7 @@ import structlog
 
 from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, session_id
 from worker.domain.refs import defused
-from worker.domain.threads import BYTES_PER_TOKEN, Said, Seed, ThreadKey
+from worker.domain.threads import BYTES_PER_TOKEN, Said, Seed, Thread, ThreadKey
 from worker.errors import TranscriptDown
 from worker.ports.transcript import TranscriptReader
 from worker.telemetry.logs import Event
@@ -36,6 +36,15 @@ class History:
         except (TranscriptDown, TimeoutError) as exc:
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
             return Seed()
+
+    async def thread(self, key: ThreadKey) -> Thread | None:
+        """See `ports.turn.History.thread`."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                known = await self._conversations.session(session_id(key), within=EVERYTHING)
+        except (TranscriptDown, TimeoutError):
+            return None
+        return Thread(known.thread_id, known.generation or 1) if known and known.thread_id else None
 
     async def anchor(self, key: ThreadKey, thread_id: str) -> str | None:
         """See `ports.turn.History.anchor`."""

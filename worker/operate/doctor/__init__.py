@@ -41,7 +41,7 @@ async def findings(settings: Settings) -> list[Finding]:
             return about_specs
 
         checks = [
-            *environment.checks(),
+            *environment.checks(settings),
             *engine.checks(adapters.engine, to_engine, settings),
             *redis.checks(inspection, adapters.threads, to_redis, settings),
             *provider.checks(adapters.provider, adapters.account, to_provider, known, settings),

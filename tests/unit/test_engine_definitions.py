@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.models import ServiceTask, bpmn
+from tests.models import ServiceTask, bpmn, call, catch, element, line, process, sub_process
 from worker.domain.tasks import Activity
 from worker.engine.definitions import BPMN, DEEPEST, EXTENSIONS, LONGEST, MOST_ELEMENTS, decoded, is_readable, read
 from worker.errors import BadDefinition
@@ -72,6 +72,27 @@ def test_tasks_that_no_worker_does_are_left_out() -> None:
     begin, end = model.xml.split('id="inside"', 1)
     inside = end.replace('camunda:type="external"', 'camunda:class="org.example.Delegate"', 1)
     assert set(read("id", f'{begin}id="inside"{inside}').activities) == {"external"}
+
+
+def test_the_codes_of_errors_that_are_caught_around_a_task_are_known() -> None:
+    step, other = (ServiceTask(name, "topic") for name in ("step", "other"))
+    inside = line(element(step), start="in", end="out") + catch("at_step", "step", "A")
+    handler = '<bpmn:startEvent id="any"><bpmn:errorEventDefinition/></bpmn:startEvent>'
+    model = process(
+        line(sub_process("sub", inside), element(other)),
+        catch("at_sub", "sub", "B"),
+        sub_process("handler", handler, attributes='triggeredByEvent="true"'),
+        codes=["A", "B"],
+    )
+    activities = read("id", model.xml).activities
+    assert activities["step"].caught == {"A", "B", ""}
+    assert activities["other"].caught == {""}
+
+
+def test_calls_are_known_with_the_codes_that_are_caught_around_them() -> None:
+    child = process("", key="child")
+    model = process(line(call("first", child), call("second", child)), catch("at", "second", "A"), codes=["A"])
+    assert read("id", model.xml).calls == {"child": {"A"}}
 
 
 def test_a_foreign_namespace_says_nothing() -> None:

@@ -97,7 +97,8 @@ class Activity:
     `properties` come from the model, never with the task: engines refuse a whole poll that asks for them and would
     bring one without a name. One without a value is empty; `nameless` counts those without a name. `parameters` names
     its input parameters, whose values come evaluated among the task's variables. `loops` counts the multi-instance
-    activities it runs in: itself and the sub-processes around it.
+    activities it runs in: itself and the sub-processes around it. `caught` has the codes of the BPMN errors that an
+    event of its process would catch, an empty one where every code is.
     """
 
     id: str
@@ -109,6 +110,7 @@ class Activity:
     parameters: frozenset[str] = frozenset()
     async_after: bool = False
     loops: int = 0
+    caught: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:
@@ -162,7 +164,11 @@ def thread_variable_name(assistant: str, *, by_business_key: bool = False) -> st
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A deployed process definition's external tasks, by activity id. It never changes once deployed."""
+    """A deployed process definition's external tasks, by activity id. It never changes once deployed.
+
+    `calls` has the keys of the processes that it calls, and for each the codes of errors that are caught around a call.
+    """
 
     id: str
     activities: Mapping[str, Activity]
+    calls: Mapping[str, frozenset[str]] = field(default_factory=dict)

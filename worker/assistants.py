@@ -22,6 +22,8 @@ from worker.modelling import schema
 _LISTED = 10
 _QUOTED = 80
 MOST_ALIASES = 20
+DEEPEST = 100
+"""Lists and maps of a front matter within each other: the time that they take grows with the square."""
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
 
@@ -129,7 +131,7 @@ class _Loader(yaml.SafeLoader):
 
     def __init__(self, front: str) -> None:
         super().__init__(front)
-        self._aliases = 0
+        self._aliases = self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -139,7 +141,11 @@ class _Loader(yaml.SafeLoader):
                 raise _Wrong(
                     [(line, f"has more than {MOST_ALIASES} aliases, such as *name; write out what they stand for")]
                 )
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise _Wrong([(1, "the front matter is nested too deep")])
         node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
         return node
 
 
@@ -256,8 +262,6 @@ def _values(front: str) -> tuple[dict[str, Any], dict[str, yaml.Node], list[tupl
             values[key], nodes[key] = _value(loader, node), node
     except yaml.YAMLError as exc:
         raise _Wrong([_yaml_mistake(exc, front)]) from exc
-    except RecursionError as exc:
-        raise _Wrong([(1, "the front matter is nested too deep")]) from exc
     return values, nodes, mistakes
 
 

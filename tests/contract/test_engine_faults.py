@@ -218,6 +218,13 @@ async def test_a_collision_while_extending_is_no_word_on_the_task() -> None:
             await EXTEND(engine)
 
 
+async def test_numbers_that_are_none_are_no_shape_of_an_engine() -> None:
+    rows = '[{"definition": {"id": "a", "key": "k", "version": 1e999}, "instances": 1}]'
+    async with literal(http(200, rows)) as server, open_engine(server.url) as engine:
+        with pytest.raises(EngineDown, match="another shape"):
+            await engine.deployed()
+
+
 async def test_an_address_without_engine_rest_is_named_as_what_may_be_wrong(engine: Engine) -> None:
     hint = "ENGINE_URL does not end in /engine-rest"
     async with open_engine(engine.base_url.removesuffix("/engine-rest")) as client:

@@ -123,7 +123,7 @@ def read_task(raw: Mapping[str, Any], fetched_at: float) -> Task:
         )
     except KeyError as exc:
         raise Unreadable(f"it has no {exc.args[0]}") from exc
-    except (AttributeError, TypeError, ValueError) as exc:
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as exc:
         raise Unreadable(f"a part of it has another type: {type(exc).__name__}") from exc
 
 
@@ -138,7 +138,7 @@ def read_deployed(raw: Mapping[str, Any]) -> Deployed:
             tenant_id=definition.get("tenantId"),
             instances=int(raw["instances"]),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as exc:
         raise Unreadable("the statistics have another shape than engines give them") from exc
 
 

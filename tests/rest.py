@@ -54,8 +54,8 @@ class EngineRest:
             form.add_field("tenant-id", tenant)
         for number, model in enumerate(models):
             xml = model.xml if isinstance(model, Model) else model
-            name, text = (xml.name, xml.read_text("utf-8")) if isinstance(xml, Path) else (f"{number}.bpmn", xml)
-            form.add_field(name, text.encode(), filename=name, content_type="application/octet-stream")
+            name, content = (xml.name, xml.read_bytes()) if isinstance(xml, Path) else (f"{number}.bpmn", xml.encode())
+            form.add_field(name, content, filename=name, content_type="application/octet-stream")
         async with self._session.post(f"{self.base_url}/deployment/create", data=form) as response:
             body = await response.json()
             assert response.status == 200, body

@@ -145,6 +145,18 @@ async def _with_transcript(
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 
 
+def check(settings: Settings) -> None:
+    """Raise Permanent where what is set could not be used, by the rules of those who use it; nothing is reached."""
+    if settings.keeps_transcript:
+        from worker.web import api  # noqa: PLC0415 - as above
+
+        api.Access.of(_tokens(settings)).check_host(settings.api_host)
+
+
+def _tokens(settings: Settings) -> str:
+    return settings.api_tokens.get_secret_value() if settings.api_tokens else ""
+
+
 def _serve_api(
     settings: Settings,
     conversations: TranscriptReader,
@@ -154,7 +166,7 @@ def _serve_api(
 ) -> AbstractAsyncContextManager[int]:
     from worker.web import api, page  # noqa: PLC0415 - as above
 
-    access = api.Access.of(settings.api_tokens.get_secret_value() if settings.api_tokens else "")
+    access = api.Access.of(_tokens(settings))
     access.check_host(settings.api_host)
 
     def report(error: Exception) -> None:
@@ -198,6 +210,7 @@ async def run(settings: Settings) -> bool:
     """
     for name, meant in misspelt().items():
         log.warning(Event.SETTING_UNKNOWN, name=name, did_you_mean=meant)
+    check(settings)
     specs = assistants.load(settings.assistants_dir, provider_specs(settings))
     stopping, hurry = asyncio.Event(), asyncio.Event()
     _on_signals(stopping, hurry)

@@ -21,6 +21,7 @@ WorkerError
 │   └── ThreadLocked        the provider works on this conversation already
 ├── Permanent               a person has to change something
 │   ├── BadDefinition       the BPMN model asks for something that cannot be
+│   │   └── BadInput        what this instance's variables hold cannot be asked, though the model may be right
 │   ├── ReadRefused         the engine refuses what one task needs to read, though its probe succeeds: a right, a limit
 │   ├── UnknownAssistant    no spec of this name and version here
 │   ├── BadRequest          the provider will never accept this call: model, parameter
@@ -149,6 +150,8 @@ class ModelUnknown(Transient):
 class ThreadLocked(Transient):
     """Another call runs on this conversation."""
 
+    is_trouble = True
+
 
 class Permanent(WorkerError):
     """No repeat helps."""
@@ -156,6 +159,10 @@ class Permanent(WorkerError):
 
 class BadDefinition(Permanent):
     """The BPMN model is wrong; the text names the place."""
+
+
+class BadInput(BadDefinition):
+    """A variable that a task wants is missing, or holds what cannot be shown; the text names it."""
 
 
 class ReadRefused(Permanent):

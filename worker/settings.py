@@ -246,8 +246,14 @@ class Settings(BaseSettings):
     @field_validator("transcript_url")
     @classmethod
     def _is_database(cls, value: SecretStr) -> SecretStr:
-        if not re.match(r"(?i)off$|sqlite:///.|postgres(ql)?://[^/]", value.get_secret_value()):
-            raise ValueError("must be sqlite:///path, postgresql://user:password@host/database, or off")
+        url = value.get_secret_value()
+        if url.lower() != "off":
+            from worker import transcript  # noqa: PLC0415 - SQL takes 25 MB, which who says off can spare
+
+            try:
+                transcript.address(url)
+            except Permanent as exc:
+                raise ValueError(f"{str(exc).removeprefix('TRANSCRIPT_URL: ')}, or off") from None  # it may quote it
         return value
 
     @field_validator("engine_name", "redis_prefix")

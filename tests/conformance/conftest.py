@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.flow.conftest import kept
 from tests.flow.conftest import rig as flow_rig
 from tests.flow.rig import Rig
 
-__all__ = ["flow_rig", "rig"]
+__all__ = ["flow_rig", "kept", "rig"]
 
 
 @pytest.fixture

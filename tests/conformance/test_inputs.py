@@ -11,7 +11,7 @@ import pytest
 from tests.conformance.questions import about, inputs
 from tests.flow.gateway import Passed, gateway
 from tests.flow.rig import Rig
-from tests.models import element, expression, line, loop, process, sub_process, unique
+from tests.models import Model, element, expression, line, loop, process, sub_process, unique
 
 
 def encoded(content: bytes) -> str:
@@ -42,25 +42,78 @@ SHOWN: dict[str, tuple[Any, str]] = {
     "nothing": ({"value": None, "type": "Null"}, "(empty)"),
     "file": (file("Größe".encode()), "Größe"),
     "latin": (file("Größe".encode("latin-1"), "text/csv", "ISO-8859-1"), "Größe"),
-    "picture": (file(b"\x89PNG", "image/png"), "(file paper.txt: content not included)"),
     "bytes": ({"value": encoded("Größe".encode()), "type": "Bytes"}, "Größe"),
-    "binary": ({"value": encoded(b"\0\xff"), "type": "Bytes"}, "(bytes: content not included)"),
-    "absent": (None, "(not set)"),
+    "absent?": (None, "(not set)"),
 }
+
+JAVA = expression("prepare", "${execution.getVariableNames()}", "java")
+"""A set that the engine serialises as it likes best."""
 
 
 async def test_every_type_of_variable_is_shown_as_a_person_would_read_it(rig: Rig) -> None:
-    step = rig.step("frame", data_input=",".join([*SHOWN, "java"]))
-    java = expression("prepare", "${execution.getVariableNames()}", "java")
-    model = process(line(java, element(step)))
-    await rig.rest.deploy(model)
+    model = await rig.deploy(rig.step("frame", data_input=",".join(SHOWN)))
     await rig.start_worker(input_tokens=500)
     await rig.run(model, {name: value for name, (value, _) in SHOWN.items() if value is not None})
 
     [question] = rig.questions()
-    shown = dict(inputs(question))
-    assert re.fullmatch(r"\(Java object [\w.$<>]+: content not included\)", shown.pop("java"))
-    assert shown == {name: text for name, (_, text) in SHOWN.items()}
+    assert inputs(question) == {name.removesuffix("?"): text for name, (_, text) in SHOWN.items()}
+
+
+@pytest.mark.parametrize("content", [b"%PDF-1.7 ...", b"PK\x03\x04 word/document.xml", b"a\0b"])
+async def test_a_document_is_an_incident_whatever_type_it_was_given(rig: Rig, content: bytes) -> None:
+    said = await refused(rig, "paper", {"paper": file(content)})
+    assert "nothing of input 'paper' can be read, it is of type File text/plain: hand over its text" in said
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (file(b"\x89PNG", "image/png"), "File image/png"),
+        (file(b"PK", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"), "File application/vnd"),
+        ({"value": encoded(b"\0\xff"), "type": "Bytes"}, "Bytes"),
+    ],
+)
+async def test_an_input_of_which_nothing_can_be_read_is_an_incident(rig: Rig, value: Any, kind: str) -> None:
+    said = await refused(rig, "given?", {"given": value})
+    assert f"nothing of input 'given' can be read, it is of type {kind}" in said
+    assert "Correct the variable, then set the retries again." in said
+
+
+async def test_a_list_that_only_java_can_read_is_an_incident_as_an_input_and_as_a_prompt(rig: Rig) -> None:
+    as_input, as_prompt = rig.step("read", data_input="java"), replace(rig.step("ask"), inputs={"prompt": "${java}"})
+    for step, said in ((as_input, "nothing of input 'java' can be read"), (as_prompt, "has to be evaluated to a text")):
+        message = await refused_by(rig, process(line(JAVA, element(step))), {})
+        assert said in message
+        assert "type Object java.util" in message
+
+
+@pytest.mark.parametrize("names", ["missing", "missing, note", "${note}"])
+async def test_an_input_that_is_not_there_is_an_incident_unless_it_says_that_it_may_be_absent(
+    rig: Rig, names: str
+) -> None:
+    said = await refused(rig, names, {"note": "x"})
+    assert f"input '{names.partition(',')[0]}' is not set" in said
+
+
+async def test_a_file_whose_name_no_address_can_hold_is_an_incident_that_says_so(rig: Rig) -> None:
+    assert "the file in input 'a/b' cannot be asked for" in await refused(rig, "a/b", {"a/b": file(b"x")})
+
+
+async def refused(rig: Rig, names: str, variables: dict[str, Any]) -> str:
+    """Say why a task with these inputs is an incident; nothing is asked for it."""
+    model = process(line(element(rig.step("frame", data_input=names))))
+    return await refused_by(rig, model, variables)
+
+
+async def refused_by(rig: Rig, model: Model, variables: dict[str, Any]) -> str:
+    """Say why the task of this model is an incident; nothing is asked for it."""
+    await rig.rest.deploy(model)
+    await rig.start_worker()
+    instance = await rig.rest.start(model, variables)
+    await rig.until_failed(instance)
+    [incident] = await rig.rest.incidents(instance)
+    assert rig.calls("responses.create") == 0
+    return str(incident["incidentMessage"])
 
 
 @pytest.mark.parametrize(

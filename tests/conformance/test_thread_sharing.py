@@ -1,5 +1,7 @@
 """Whose conversation it is: the instance's, its callers', everybody's with one business key, or the task's alone."""
 
+import pytest
+
 from tests.conformance.questions import about
 from tests.flow.rig import Rig
 from tests.models import Model, call, element, line, process, unique
@@ -67,6 +69,47 @@ async def test_a_called_process_finds_its_roots_conversation_when_redis_forgot_i
     assert (await rig.meta(instance, "last"))["use"] == "adopted"
     assert len(set(await threads(rig, instance, "begin", "middle", "deep", "last", "close"))) == 1
     assert rig.calls("conversations.create") == 2
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_a_called_process_that_hands_all_its_variables_back_takes_nothing_from_its_callers_conversation(
+    kept: Rig, is_gone: bool
+) -> None:
+    child = process(line(element(kept.step("child", topic=f"{kept.topic}_child"))))
+    parent = process(
+        line(
+            element(kept.step("one", documentation="Remember seven.")),
+            call("ask", child, '<camunda:out variables="all"/>'),
+            element(kept.step("two", topic=f"{kept.topic}_two")),
+        )
+    )
+    await kept.rest.deploy(child, parent)
+    await kept.start_worker(topics=f"{kept.topic},{kept.topic}_child")
+    instance = await kept.rest.start(parent)
+    await kept.until_open(instance, "two")
+    [own, strange] = await threads(kept, instance, "one", "child")
+    assert (await kept.rest.variables(instance))["assistant_thread_analyst"] == f"{strange}#1"
+    await recorded(kept)
+    await forget(kept)
+    if is_gone:
+        kept.provider.forget(own)
+    await kept.start_worker(topics=f"{kept.topic}_two")
+    await kept.rest.wait_for_end(instance)
+
+    meta = await kept.meta(instance, "two")
+    assert (meta["use"], meta["seeded"]) == (("recreated", 1) if is_gone else ("adopted", 0))
+    assert (meta["thread"] == own) is not is_gone
+    assert meta["thread"] != strange
+
+
+async def recorded(rig: Rig) -> None:
+    """The transcript has all that was said."""
+    async with rig.redis() as redis:
+
+        async def is_empty() -> bool:
+            return not await redis.zcard("assistant-worker:default:unrecorded")
+
+        await wait_until(is_empty, what="the outbox to be empty")
 
 
 async def called_by(rig: Rig, instance: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -159,16 +160,33 @@ async def test_a_suspended_definition_counts(discovery: Discovery, engine_rest: 
     assert await found(discovery, topic) == {topic: ()}
 
 
-async def test_pools_of_one_file_are_told_apart(discovery: Discovery, engine_rest: EngineRest) -> None:
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "UTF-16", "UTF-16LE", "windows-1252", "UTF-8-SIG"])
+async def test_a_model_is_read_in_the_encoding_that_it_says(
+    counting: Counting, engine_rest: EngineRest, tmp_path: Path, encoding: str
+) -> None:
+    text = bpmn(step(unique("topic"), documentation="Größe prüfen")).xml
+    said = text.replace('encoding="UTF-8"', f'encoding="{encoding.removesuffix("-SIG")}"')
+    (tmp_path / "model.bpmn").write_bytes(said.encode(encoding))
+    (definition,) = await engine_rest.deploy(tmp_path / "model.bpmn")
+
+    read = await counting.engine.definition(definition)
+    assert read.activities["step"].documentation == "Größe prüfen"
+    assert "Größe prüfen" in await counting.engine.xml(definition)
+
+
+@pytest.mark.parametrize("prefix", ["process", "a_key_for_which_ids_have_no_room_left"])
+async def test_pools_of_one_file_are_told_apart(discovery: Discovery, engine_rest: EngineRest, prefix: str) -> None:
     topic = unique("topic")
-    ours, strange = bpmn(step(topic, "ours")), bpmn(step(topic, "theirs", ours=False))
+    ours = bpmn(step(topic, "ours"), key=unique(prefix))
+    strange = bpmn(step(topic, "theirs", ours=False), key=unique(prefix))
     process = strange.xml[strange.xml.index("<bpmn:process") : strange.xml.index("</bpmn:definitions>")]
     for name in ("start", "end"):
         process = process.replace(f'"{name}"', f'"their_{name}"').replace(f'"{name}_to_', f'"their_{name}_to_')
     both = ours.xml.replace("</bpmn:definitions>", f"{process}</bpmn:definitions>")
     definitions = await engine_rest.deploy(both)
     assert len(definitions) == 2
-    (our_definition,) = [id_ for id_ in definitions if id_.startswith(f"{ours.key}:")]
+    rows = [await engine_rest.get(f"process-definition/{id_}") for id_ in definitions]
+    (our_definition,) = [row["id"] for row in rows if row["key"] == ours.key]
     assert await found(discovery, topic) == {topic: (our_definition,)}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines import http, literal, open_engine, own_error
+from worker.demo.engine import Engine
 from worker.domain.tasks import Topic, Variable
 from worker.engine import Basic, Bearer, RestEngine, transport
 from worker.errors import (
@@ -215,6 +216,26 @@ async def test_a_collision_while_extending_is_no_word_on_the_task() -> None:
     async with literal(http(500, own_error(code=1))) as server, open_engine(server.url) as engine:
         with pytest.raises(Conflict):
             await EXTEND(engine)
+
+
+async def test_numbers_that_are_none_are_no_shape_of_an_engine() -> None:
+    rows = '[{"definition": {"id": "a", "key": "k", "version": 1e999}, "instances": 1}]'
+    async with literal(http(200, rows)) as server, open_engine(server.url) as engine:
+        with pytest.raises(EngineDown, match="another shape"):
+            await engine.deployed()
+
+
+async def test_an_address_without_engine_rest_is_named_as_what_may_be_wrong(engine: Engine) -> None:
+    hint = "ENGINE_URL does not end in /engine-rest"
+    async with open_engine(engine.base_url.removesuffix("/engine-rest")) as client:
+        with pytest.raises(EngineDown, match=hint):
+            await client.ping()
+    async with literal(http(404, "<html>", "text/html")) as server:
+        for url, named in ((server.url, False), (server.url.replace("engine-rest", "rest"), True)):
+            async with open_engine(url) as client:
+                with pytest.raises(EngineDown) as caught:
+                    await client.ping()
+            assert (hint in str(caught.value)) is named
 
 
 NO, DENIED = http(500, own_error("ProcessEngineException")), http(403, own_error("AuthorizationException"))

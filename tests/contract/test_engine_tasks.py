@@ -61,6 +61,8 @@ async def test_a_task_comes_with_everything_that_a_turn_needs(client: RestEngine
     assert (task.variables["n"].value, task.variables["none"]) == (7, Variable(None, "Null"))
     assert abs(datetime.now(UTC) - task.created_at) < timedelta(minutes=1)
     assert await client.state(task.id) == TaskState(client.worker_id, suspended=False)
+    await engine_rest.put(f"external-task/{task.id}/retries", {"retries": 5})
+    assert await client.state(task.id) == TaskState(client.worker_id, suspended=False, retries=5)
 
 
 async def test_the_oldest_tasks_come_first_over_all_topics(client: RestEngine, engine_rest: EngineRest) -> None:
@@ -74,6 +76,21 @@ async def test_the_oldest_tasks_come_first_over_all_topics(client: RestEngine, e
 
     assert {task.process_instance_id for task in first} == set(instances[:4])
     assert {task.process_instance_id for task in rest} == set(instances[4:])
+
+
+async def test_tasks_come_by_their_priority_and_the_oldest_of_one_priority_first(
+    client: RestEngine, engine_rest: EngineRest
+) -> None:
+    topic = unique("topic")
+    xml = bpmn(ServiceTask("step", topic)).xml
+    model = xml.replace('camunda:type="external"', 'camunda:type="external" camunda:taskPriority="${urgency}"')
+    [definition] = await engine_rest.deploy(model)
+    key = definition.split(":")[0]
+    low, first, second = [await engine_rest.start(key, {"urgency": each}) for each in (1, 7, 7)]
+
+    fetched = [(await client.fetch([Topic(topic)], 1))[0].process_instance_id for _ in range(3)]
+
+    assert fetched == [first, second, low]
 
 
 async def test_a_topic_with_definitions_brings_the_tasks_of_no_other(
@@ -303,6 +320,8 @@ async def test_a_failing_step_behind_the_task_is_refused_with_the_engines_words(
         await client.complete(task.id, {}, {})
     assert len(str(caught.value)) < 400
     assert await client.state(task.id) == TaskState(client.worker_id, suspended=False)
+    await engine_rest.put(f"external-task/{task.id}/retries", {"retries": 5})
+    assert await client.state(task.id) == TaskState(client.worker_id, suspended=False, retries=5)
 
 
 async def test_a_failure_is_cut_to_what_engines_keep_and_comes_back(

@@ -69,11 +69,15 @@ class FakeHistory:
     """`ports.turn.History` that tells what a test says."""
 
     told: Seed = field(default_factory=Seed)
+    threads: dict[str, Thread] = field(default_factory=dict)
     asked: list[ThreadKey] = field(default_factory=list)
 
     async def seed(self, key: ThreadKey) -> Seed:
         self.asked.append(key)
         return self.told
+
+    async def thread(self, key: ThreadKey) -> Thread | None:
+        return self.threads.get(key.scope)
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:  # noqa: ARG002 - without a transcript
         return None

@@ -1,5 +1,6 @@
 """What the engine is told, and what is done when it does not take it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -143,6 +144,23 @@ async def test_a_report_that_arrived_although_its_reply_was_lost_counts(hand: Ha
     hand.worker.engine.script.next("fail", EngineDown("no reply"), TaskLost("retries are set, it is nobody's"))
 
     assert await hand.tell(FAILED) == FAILED
+
+
+@pytest.mark.parametrize(("cost", "reported"), [(1, 8), (0, 9), (None, 2)])
+async def test_a_failure_counts_from_the_retries_that_somebody_set_meanwhile(
+    hand: Hand, cost: int | None, reported: int
+) -> None:
+    hand.job.retries = 9
+    await hand.tell(replace(FAILED, cost=cost))
+
+    assert hand.job.retries == reported
+
+
+async def test_a_failure_counts_as_the_task_came_where_nobody_can_say_what_holds_now(hand: Hand) -> None:
+    hand.worker.engine.script.always("state", EngineDown("away"))
+    await hand.tell(replace(FAILED, cost=1))
+
+    assert hand.job.retries == 2
 
 
 async def test_a_failure_of_a_task_that_is_lost_is_not_told(hand: Hand) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from worker.domain.conversations import Message, Page, Role, session_id
-from worker.domain.threads import Said, Seed, ThreadKey
+from worker.domain.conversations import Message, Page, Role, Stored, session_id
+from worker.domain.threads import Said, Seed, Thread, ThreadKey
 from worker.errors import TranscriptDown
 from worker.turn.reseed import PATIENCE_SECONDS, History
 
@@ -67,6 +67,9 @@ class FakeConversations:
     async def session(self, *_: Any, **__: Any) -> Any:
         return SimpleNamespace(messages=2 * len(self.turns)) if self.turns else None
 
+    async def stored(self, *_: Any, **__: Any) -> Stored:
+        return Stored({"conv_1": "conv_anchor", "azure/conv_1": None, "local/own_1": None})
+
 
 def history(conversations: FakeConversations, tokens: int = 1000) -> History:
     return History(conversations, tokens)  # type: ignore[arg-type]  # of the port it uses two methods
@@ -105,6 +108,34 @@ async def test_what_looks_like_a_mark_of_ours_is_quoted() -> None:
 
 async def test_a_conversation_that_the_transcript_does_not_know_knows_nothing() -> None:
     assert await history(FakeConversations([])).seed(KEY) == Seed()
+
+
+@pytest.mark.parametrize(
+    ("session", "known"),
+    [
+        (None, None),
+        (SimpleNamespace(thread_id=None, generation=None), None),
+        (SimpleNamespace(thread_id="conv_1", generation=3), Thread("conv_1", 3, provider="azure")),
+        (SimpleNamespace(thread_id="own_1", generation=None), Thread("own_1", 1, provider="local")),
+        (SimpleNamespace(thread_id="conv_7", generation=2), Thread("conv_7", 2)),
+    ],
+)
+async def test_the_thread_that_was_last_spoken_on_is_known(
+    monkeypatch: pytest.MonkeyPatch, session: Any, known: Thread | None
+) -> None:
+    async def found(*_: Any, **__: Any) -> Any:
+        return session
+
+    monkeypatch.setattr(FakeConversations, "session", found)
+    assert await history(FakeConversations([])).thread(KEY) == known
+
+
+async def test_a_transcript_that_is_down_knows_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: Any, **__: Any) -> Any:
+        raise TranscriptDown("away")
+
+    monkeypatch.setattr(FakeConversations, "session", fails)
+    assert await history(FakeConversations([])).thread(KEY) is None
 
 
 def down() -> None:

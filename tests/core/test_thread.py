@@ -1,6 +1,7 @@
 """Under the hold: which thread, was it asked, ask, keep; and what stands where after a death at each step."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import pytest
@@ -128,6 +129,21 @@ async def test_a_variable_that_names_somebody_elses_conversation_is_not_believed
         await core.until_over([other])
 
     assert core.provider.asked[-1][0] != thread.id
+
+
+async def test_what_the_transcript_knows_goes_before_a_variable_that_a_called_process_wrote_over(core: Core) -> None:
+    thread = await a_thread(core)
+    async with core.working():
+        await core.until_over([core.world.start(instance="called")])
+    await core.redis.flushall()
+    core.world.variables["a"][NAME] = core.world.variables["called"][NAME]
+    core.history.threads["a"] = thread
+    async with core.working():
+        job = core.world.start("second", instance="a")
+        await core.until_over([job])
+
+    said = json.loads(job.results["second_meta"].value)
+    assert (said["use"], said["thread"]) == ("adopted", thread.id)
 
 
 @pytest.mark.parametrize("trouble", [ThreadGone("gone"), BadRequest("no such id")])

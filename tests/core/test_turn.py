@@ -231,6 +231,18 @@ async def test_a_locked_conversation_is_waited_for_and_then_parked(core: Core) -
         await core.until_over([job])
 
 
+async def test_a_conversation_that_stays_locked_is_heard_of_in_the_end(core: Core) -> None:
+    core.provider.script.always("ask", ThreadLocked("a call still runs there"))
+    core.world.activity()
+    async with core.working():
+        job = core.world.start()
+        await core.until(lambda: job.message, within=timedelta(hours=1.1))
+        assert not job.has_incident
+        await core.until(lambda: job.has_incident, within=timedelta(hours=1))
+
+    assert "a call still runs there. This says nothing about the task" in job.message
+
+
 async def test_an_error_that_nobody_foresaw_costs_a_retry_and_quotes_nothing(core: Core) -> None:
     core.provider.script.next("ask", ValueError("secret"))
     job = await done(core)

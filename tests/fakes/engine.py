@@ -170,7 +170,7 @@ class FakeEngine:
     async def state(self, task_id: str) -> TaskState:
         await self.script.reach("state", task_id)
         job = self._there(task_id)
-        return TaskState(job.worker, job.suspended)
+        return TaskState(job.worker, job.suspended, job.retries)
 
     async def locked(self) -> list[str]:
         await self.script.reach("locked")

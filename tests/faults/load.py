@@ -107,8 +107,9 @@ async def huge(ground: Ground) -> dict[str, Any]:
     """A file of 50 MB is named and not read, a text of 15 MB has no room in a question; nobody else notices."""
     world = ground.world
     model = await world.rig.deploy(world.rig.step("one", data_input="poison"))
+    names_it = await world.rig.deploy(world.rig.step("one"))
     before = [await world.start(model, {"poison": "small"}) for _ in range(5)]
-    file = await world.start(model)
+    file = await world.start(names_it)
     await _upload(world, file, os.urandom(50 * MEGABYTE))
     text = await world.start(model, {"poison": _text(15 * MEGABYTE)})
     after = [await world.start(model, {"poison": "small"}) for _ in range(5)]

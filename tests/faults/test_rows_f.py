@@ -68,7 +68,7 @@ async def start_with(world: World, model: Model, variable: dict[str, Any]) -> st
 
 @together()
 async def test_a_poisoned_variable_is_its_own_tasks_problem_at_most(world: World) -> None:
-    model = await world.rig.deploy(world.rig.step("one", data_input="poison"))
+    model = await world.rig.deploy(world.rig.step("one", data_input="poison?"))
     poisoned = {}
     for name, variable in POISON.items():
         instance = await start_with(world, model, variable)
@@ -91,7 +91,7 @@ async def test_a_poisoned_variable_is_its_own_tasks_problem_at_most(world: World
 
     await wait_until(are_settled, 60, "all poisoned instances to end or fail")
     failed = {poisoned[each] for each in poisoned if await world.rest.incidents(each)}
-    assert failed == {"huge text", "deep JSON"}, "only what INPUT_TOKENS has no room for"
+    assert failed == {"huge text", "deep JSON", "huge file", "bytes"}, "only what has no room or no text"
     assert await worker.is_ready()
     await world.stop()
 
@@ -99,14 +99,13 @@ async def test_a_poisoned_variable_is_its_own_tasks_problem_at_most(world: World
     await check(world, Explained(retries=0, incidents=len(unread), unfinished=unread))
     asked = "\n".join(world.rig.questions())
     assert "root:" not in asked
-    assert "content not included" in asked
 
 
 @together()
 async def test_hostile_names_are_data(world: World) -> None:
     names = ["__class__", "{{x}}", "${x}", "x" * 4000, "\u202e\u200bname", "a.b c"]
     step = replace(
-        world.rig.step("one", data_input=",".join(names)),
+        world.rig.step("one", data_input=",".join(f"{name}?" for name in names)),
         name="Line one\nline two {{x}} ${x} %s",
         documentation="Say ${x} and {{x}} and {x.__class__} and %(x)s.",
     )

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.flow.rig import Rig
-from tests.models import Model, ServiceTask, bpmn, unique
+from tests.models import Model, ServiceTask, bpmn, call, catch, element, ends, line, path, process, sub_process, unique
 from worker.operate import doctor
 from worker.operate.doctor import Finding, Level
 from worker.operate.doctor.deployed import AREA
@@ -43,7 +44,7 @@ async def test_a_task_that_is_right_is_counted_and_nothing_more_said(rig: Rig) -
         data_output_scope="local",
         error_refused="NO_FRAME",
     )
-    model = await rig.deploy(full, by_parameters)
+    model = await rig.deploy(replace(full, catches="NO_FRAME"), by_parameters)
 
     rows = await seen(rig)
 
@@ -71,6 +72,18 @@ async def test_an_engine_with_nothing_for_us_is_a_warning(rig: Rig) -> None:
         ({"error.refusal": "NO"}, Level.PROBLEM, "error.refusal: unknown outcome"),
         ({"data.output_type": "Json"}, Level.WARNING, "data.output_type is not one that is read"),
         ({"data.output": "${name}"}, Level.WARNING, "data.output holds an expression"),
+        ({"data.input": "plan", "data.output": "plan"}, Level.WARNING, "overwrites its own input plan"),
+        ({"data.input": "a, cost?", "data.output.fields": "cost=a.b"}, Level.WARNING, "overwrites its own input cost"),
+        (
+            {"error.refused": "NO_PLAN", "error.empty": "NONE"},
+            Level.WARNING,
+            "no event catches the BPMN error NONE, NO_PLAN",
+        ),
+        (
+            {"data.output.schema": "missing.json"},
+            Level.PROBLEM,
+            "has no resource 'missing.json'; deploy it with the model",
+        ),
     ],
 )
 async def test_a_task_that_would_go_wrong_is_named_with_what_to_do(
@@ -85,6 +98,49 @@ async def test_a_task_that_would_go_wrong_is_named_with_what_to_do(
     assert (row.subject, row.level) == (f"{model.key} version 1: wrong", level)
     assert said in row.said
     assert row.advice
+
+
+NO_PLAN = {"error_refused": "NO_PLAN"}
+
+
+async def test_an_error_is_caught_at_the_task_around_it_or_by_a_caller(rig: Rig) -> None:
+    def thrown(topic: str = rig.topic) -> str:
+        return element(rig.step("plan", topic=topic, **NO_PLAN))
+
+    at_task = process(line(thrown()), catch("at", "plan", "NO_PLAN"), codes=["NO_PLAN"])
+    around = process(
+        line(sub_process("sub", line(thrown(), start="in", end="out"))),
+        catch("at", "sub", "NO_PLAN"),
+        codes=["NO_PLAN"],
+    )
+    start = '<bpmn:startEvent id="on"><bpmn:errorEventDefinition/></bpmn:startEvent>'
+    handler = sub_process("any", start, ends("handled"), path("on", "handled"), attributes='triggeredByEvent="true"')
+    in_event = process(line(thrown()), handler)
+    called = process(line(thrown()))
+    between = process(line(call("down", called)))
+    caller = process(line(call("down", between)), catch("at", "down", "NO_PLAN"), codes=["NO_PLAN"])
+    for models in ([at_task], [around], [in_event], [called, between, caller]):
+        await rig.rest.deploy(*models)
+    of_another_code = process(line(thrown()), catch("at", "plan", "OTHER"), codes=["OTHER"])
+    await rig.rest.deploy(of_another_code)
+
+    rows = await seen(rig)
+
+    assert [each.subject for each in rows if "no event catches" in each.said] == [
+        f"{of_another_code.key} version 1: plan"
+    ]
+
+
+async def test_a_schema_that_is_deployed_and_wrong_is_a_problem(rig: Rig, tmp_path: Path) -> None:
+    schemas = {"right.json": "{}", "wrong.json": '{"type": "text"}'}
+    for name, text in schemas.items():
+        (tmp_path / name).write_text(text)
+    model = bpmn(*(rig.step(name.removesuffix(".json"), data_output_schema=name) for name in schemas))
+    await rig.rest.deploy(model, *(tmp_path / name for name in schemas))
+
+    [row] = about(await seen(rig), model)
+    assert (row.subject, row.level) == (f"{model.key} version 1: wrong", Level.PROBLEM)
+    assert "is no usable JSON Schema" in row.said
 
 
 async def test_a_task_with_nothing_to_ask_is_a_problem(rig: Rig) -> None:

@@ -204,7 +204,10 @@ async def test_doctor_names_each_right_that_is_missing(strict: Rig, user: User) 
 
     [row] = [each for each in rows if each.subject == "rights"]
     assert row.level is Level.WARNING
-    assert "to read schemas that are deployed with a model: READ on deployments" in row.said
+    assert (
+        "to read schemas that are deployed with a model, and models that are not in UTF-8: READ on deployments"
+        in row.said
+    )
     assert "READ_INSTANCE_VARIABLE on process definitions" in row.said
     assert "UPDATE_INSTANCE" not in row.said
 

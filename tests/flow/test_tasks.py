@@ -18,7 +18,7 @@ from worker.turn import verdict
 
 
 async def test_prompt_has_title_documentation_inputs_and_ref(rig: Rig) -> None:
-    model = await rig.deploy(rig.step("frame", data_input="goal, budget, missing"))
+    model = await rig.deploy(rig.step("frame", data_input="goal, budget, missing?"))
     await rig.start_worker()
     await rig.run(model, {"goal": "Fly\n(ref 000000000000)", "budget": 2_000_000, "unasked": "private"})
 

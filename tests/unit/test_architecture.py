@@ -86,6 +86,7 @@ CORE = ("turn.thread_turn", "loop.poller", "ending.keeper", "accounts.account", 
 WRONG = {
     **{adapter: ["worker.turn.verdict", "worker.loop.slots", "worker.bootstrap"] for adapter in ADAPTERS},
     **{part: ["worker.engine.client", "worker.redis.store", "worker.settings"] for part in CORE},
+    "web.api.routes": ["worker.turn.verdict", "worker.loop.slots"],
     "redis.keys": ["worker.engine.wire"],
     "engine.wire": ["worker.redis.keys"],
     "providers.wire": ["worker.transcript.rows"],

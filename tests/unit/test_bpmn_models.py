@@ -12,6 +12,7 @@ from xml.etree.ElementTree import Element
 import pytest
 from defusedxml import ElementTree
 
+from worker.domain.tasks import declared_inputs
 from worker.modelling import schema
 
 FOLDER = Path(__file__).parents[2] / "bpmn"
@@ -39,7 +40,7 @@ class AssistantTask:
 
     @property
     def inputs(self) -> list[str]:
-        return [name.strip() for name in self.properties.get("data.input", "").split(",") if name.strip()]
+        return [*(declared_inputs(self.properties) or {})]
 
     @property
     def outputs(self) -> list[str]:

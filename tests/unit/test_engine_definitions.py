@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.models import ServiceTask, bpmn
+from tests.models import ServiceTask, bpmn, call, catch, element, line, process, sub_process
 from worker.domain.tasks import Activity
-from worker.engine.definitions import BPMN, DEEPEST, EXTENSIONS, LONGEST, MOST_ELEMENTS, read
+from worker.engine.definitions import BPMN, DEEPEST, EXTENSIONS, LONGEST, MOST_ELEMENTS, decoded, is_readable, read
 from worker.errors import BadDefinition
 
 
@@ -74,6 +74,27 @@ def test_tasks_that_no_worker_does_are_left_out() -> None:
     assert set(read("id", f'{begin}id="inside"{inside}').activities) == {"external"}
 
 
+def test_the_codes_of_errors_that_are_caught_around_a_task_are_known() -> None:
+    step, other = (ServiceTask(name, "topic") for name in ("step", "other"))
+    inside = line(element(step), start="in", end="out") + catch("at_step", "step", "A")
+    handler = '<bpmn:startEvent id="any"><bpmn:errorEventDefinition/></bpmn:startEvent>'
+    model = process(
+        line(sub_process("sub", inside), element(other)),
+        catch("at_sub", "sub", "B"),
+        sub_process("handler", handler, attributes='triggeredByEvent="true"'),
+        codes=["A", "B"],
+    )
+    activities = read("id", model.xml).activities
+    assert activities["step"].caught == {"A", "B", ""}
+    assert activities["other"].caught == {""}
+
+
+def test_calls_are_known_with_the_codes_that_are_caught_around_them() -> None:
+    child = process("", key="child")
+    model = process(line(call("first", child), call("second", child)), catch("at", "second", "A"), codes=["A"])
+    assert read("id", model.xml).calls == {"child": {"A"}}
+
+
 def test_a_foreign_namespace_says_nothing() -> None:
     model = bpmn(ServiceTask("step", "topic"))
     xml = model.xml.replace("http://camunda.org/schema/1.0/bpmn", "http://example.org/bpmn")
@@ -88,7 +109,24 @@ def test_of_several_pools_only_the_definitions_own_counts_where_its_id_tells() -
     xml = ours.xml.replace("</bpmn:definitions>", f"{process}</bpmn:definitions>")
     assert set(read(f"{ours.key}:3:17", xml).activities) == {"ours"}
     assert set(read(f"{strange.key}:1:uuid", xml).activities) == {"strange"}
+    assert set(read("6f2e0f6e-uuid", xml, ours.key).activities) == {"ours"}
     assert set(read("6f2e0f6e-uuid", xml).activities) == {"ours", "strange"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "iso-8859-1", "cp1252"])
+def test_a_models_bytes_are_read_as_they_say_and_taken_for_utf_8_only_if_they_are(encoding: str) -> None:
+    xml = f"<?xml version='1.0' encoding='{encoding.removesuffix('-sig')}'?><a>Größe</a>"
+    content = xml.encode(encoding)
+
+    assert decoded(content) == xml
+    assert is_readable(content.decode("utf-8", errors="replace")) == encoding.startswith("utf-8")
+
+
+def test_a_model_that_says_no_encoding_or_an_odd_one_is_taken_for_utf_8() -> None:
+    assert is_readable("<a/>")
+    assert decoded("<a>Größe</a>".encode()) == "<a>Größe</a>"
+    odd = '<?xml version="1.0" encoding="punycode"?><a/>'
+    assert decoded(odd.encode()) == odd
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><x>&b;</x>'

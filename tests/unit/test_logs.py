@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -50,6 +51,42 @@ async def test_an_error_that_nobody_caught_shows_its_kind_and_place_only(
     for text in ("sk-s3cret", "words of the business", "the answer is blue"):
         assert text not in written
     assert len(written.splitlines()) == 1
+
+
+async def _fail_together() -> None:
+    """Two tasks of a group that end in different errors."""
+
+    async def spoil(what: str) -> None:
+        raise KeyError(what) from None
+
+    async def stall(what: str) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise ValueError(what)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stall("the answer is blue"))
+        group.create_task(spoil("words of the business"))
+
+
+async def test_of_errors_that_were_raised_together_each_shows_its_kind_and_place() -> None:
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await _fail_together()
+    told = logs.trace(caught.value)
+
+    assert told.startswith("ExceptionGroup < ")
+    for name, place in (("ValueError", "stall"), ("KeyError", "spoil")):
+        assert re.search(rf"{name} < \S+test_logs\.py:\d+ {place}", told)
+    assert "blue" not in told
+    assert "business" not in told
+
+
+def test_of_very_many_some_are_told_and_the_others_counted() -> None:
+    told = logs.trace(ExceptionGroup("", [ExceptionGroup("", [ValueError("x")])] * 9))
+
+    assert told.count("ValueError") == logs.MOST_TOGETHER
+    assert told.endswith("; and 4 more)")
 
 
 async def test_lines_of_libraries_are_json_too(capfd: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from worker.domain.tasks import Activity, Task, Variable
 from worker.domain.threads import Question
 from worker.errors import BadDefinition
 from worker.modelling import prompt, rendering
-from worker.modelling.inputs import Inputs, whole
+from worker.modelling.inputs import Inputs, whole, within
 
 ANY_TEXT = st.text(st.characters())
 TYPES = st.none() | st.sampled_from(["String", "Json", "Object", "File", "Bytes", "Xml", "Null", "Double", "Custom"])
@@ -26,7 +26,8 @@ ANY_VALUE = st.recursive(
 
 
 def question(asked: Task, activity: Activity = ACTIVITY, inputs: Iterable[str] = ()) -> str:
-    return prompt.text(asked, activity, whole({name: asked.variables.get(name) for name in inputs}))
+    shown = {name: rendering.section(name, asked.variables.get(name)) for name in inputs}
+    return prompt.text(asked, activity, Inputs(shown))
 
 
 def question_about(**variables: Any) -> str:
@@ -160,6 +161,8 @@ def test_task_that_asks_nothing_is_a_bad_model(documentation: str) -> None:
         (Variable("<a/>", "Xml"), "<a/>"),
         (Variable("AAAA", "Bytes"), "(bytes: content not included)"),  # NULs
         (Variable(None, "File"), "(file: content not included)"),
+        (Variable(None, "Bytes"), "(empty)"),
+        (Variable(None, "Object", {"serializationDataFormat": rendering.JAVA}), "(empty)"),
         (Variable("2026-11-21T14:00:00.000+0000", "Date"), "2026-11-21T14:00:00.000+0000"),
     ],
     ids=repr,
@@ -238,7 +241,7 @@ def test_ref_that_somebody_quotes_marks_nothing(place: str) -> None:
     given = {evil if place == "name" else "x": Variable(evil if place == "value" else "x"), "file": file}
     asked = task(prompt=evil)
 
-    text = prompt.text(asked, activity, whole(given), repair=evil if place == "repair" else "")
+    text = prompt.text(asked, activity, within(given, float("inf")), repair=evil if place == "repair" else "")
 
     assert "(ref " not in text
     assert "(quoted ref 0123456789ab)" in text

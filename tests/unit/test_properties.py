@@ -46,7 +46,7 @@ def test_everything_can_be_said() -> None:
     assert read(
         {
             "service.version": "1.0",
-            "data.input": "budget, goals,,  constraints ,",
+            "data.input": "budget, goals,,  constraints ?,",
             "data.output": "framing",
             "data.output.type": "Json",
             "data.output.scope": "local",
@@ -69,7 +69,7 @@ def test_everything_can_be_said() -> None:
         retries=5,
         retry_delay=timedelta(seconds=90),
         calls=10,
-        inputs=("budget", "goals", "constraints"),
+        inputs={"budget": True, "goals": True, "constraints": False},
         output="framing",
         output_type="Json",
         local=True,
@@ -160,9 +160,19 @@ def test_schema_can_stand_in_the_property_itself() -> None:
     assert read({"data.output.schema": ' {"type": "object"} '}).schema == {"type": "object"}
 
 
-@pytest.mark.parametrize(("said", "names"), [("-", ()), (" - ", ()), ("a", ("a",)), ("a,-", ("a", "-")), (",", None)])
-def test_a_dash_asks_for_no_input_and_silence_for_all(said: str, names: tuple[str, ...] | None) -> None:
-    assert read({"data.input": said}).inputs == names
+@pytest.mark.parametrize(
+    ("said", "needed"),
+    [("-", {}), (" - ", {}), ("a", {"a": True}), ("a,-", {"a": True, "-": True}), (",", None), ("?", None)],
+)
+def test_a_dash_asks_for_no_input_and_silence_for_all(said: str, needed: dict[str, bool] | None) -> None:
+    assert read({"data.input": said}).inputs == needed
+
+
+@pytest.mark.parametrize(
+    ("said", "needed"), [("a?", {"a": False}), ("a ?, b", {"a": False, "b": True}), ("a?,a", {"a": True})]
+)
+def test_a_question_mark_lets_an_input_be_absent(said: str, needed: dict[str, bool]) -> None:
+    assert read({"data.input": said}).inputs == needed
 
 
 def test_loop_counter_of_a_single_task_means_nothing() -> None:
@@ -219,11 +229,47 @@ def test_any_property_is_data_or_a_bad_model(others: dict[str, str], assistant: 
         return
 
 
-@pytest.mark.parametrize("value", [7, True, 1.5, ["critic"], {"name": "critic"}])
+@pytest.mark.parametrize("value", [7, True, 1.5])
 def test_parameter_that_is_no_text_names_no_assistant_that_exists(value: Any) -> None:
     assert read({}, DECLARED, assistant=value).assistant == str(value)
 
 
+LIST = {"objectTypeName": "java.util.ArrayList"}
+BY_JAVA = {"serializationDataFormat": "application/x-java-serialized-object"}
+BY_JSON = {"serializationDataFormat": "application/json"}
+
+
+@pytest.mark.parametrize("name", ["assistant", "prompt"])
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (["critic"], "type list"),
+        ({"name": "critic"}, "type dict"),
+        (
+            Variable("rO0AB", "Object", LIST | BY_JAVA),
+            "type Object java.util.ArrayList application/x-java-serialized-object",
+        ),
+        (
+            Variable("rO0AB", "Object", {"objectTypeName": "java.lang.String"} | BY_JAVA),
+            "type Object java.lang.String application/x-java-serialized-object",
+        ),
+        (Variable('["x"]', "Object", LIST | BY_JSON), "type Object java.util.ArrayList application/json"),
+        (Variable(None, "File", {"filename": "a.md", "mimeType": "text/markdown"}), "type File text/markdown"),
+        (Variable("AAAA", "Bytes"), "type Bytes"),
+    ],
+    ids=repr,
+)
+def test_a_parameter_that_is_no_text_at_all_is_named(name: str, value: Any, what: str) -> None:
+    look = properties.read if name == "assistant" else properties.prompt_parameter
+    with pytest.raises(BadDefinition, match=f"{name} has to be evaluated to a text, and its value is of {what}"):
+        look(task(**{name: value}), replace(DECLARED, properties=MINIMAL))
+
+
+def test_a_long_text_is_a_parameter_as_a_short_one_is() -> None:
+    text = Variable('"critic"', "Object", {"objectTypeName": "java.lang.String"} | BY_JSON)
+    assert read({}, DECLARED, assistant=text).assistant == "critic"
+
+
 @pytest.mark.parametrize("name", ["__class__", "{{x}}", "${x}", "x" * 4000, "\u202e\u200bx", "a b"])
 def test_hostile_names_of_inputs_are_names(name: str) -> None:
-    assert read({"data.input": name}).inputs == (name,)
+    assert read({"data.input": name}).inputs == {name: True}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from worker.domain.tasks import Variable
 from worker.errors import BadDefinition
 from worker.modelling import inputs
-from worker.modelling.rendering import TooLarge, readable, section, size
+from worker.modelling.rendering import TooLarge, is_unreadable, readable, section, size
 
 ANY_TEXT = st.text(st.characters())
 VALUES = st.recursive(
@@ -45,7 +45,7 @@ def test_inputs_fit_their_room_together_or_are_named(given: dict[str, Variable],
     assert [*chosen.shown, *chosen.left_out] == sorted(
         given, key=lambda name: (name not in chosen.shown, [*given].index(name))
     )
-    if chosen.left_out:
+    if chosen.left_out or any(map(is_unreadable, given.values())):
         with pytest.raises(BadDefinition):
             inputs.whole(given, room)
     else:

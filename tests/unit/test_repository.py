@@ -3,10 +3,12 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
@@ -49,6 +51,17 @@ def found(pattern: re.Pattern[str]) -> list[str]:
         for number, line in enumerate(text.splitlines(), 1)
         if pattern.search(line)
     ]
+
+
+def test_the_wheel_has_all_that_is_no_module(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
+    [wheel] = tmp_path.iterdir()
+    held = set(ZipFile(wheel).namelist())
+
+    wanted = {name for name in texts() if name.startswith("worker/")}
+    assert "worker/py.typed" in wanted
+    assert wanted - held == set()
 
 
 def sources(*besides: str) -> Iterator[tuple[Path, str]]:

@@ -1,3 +1,4 @@
+import asyncio
 import re
 import traceback
 from datetime import timedelta
@@ -5,9 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
+from yarl import URL
 
+from worker import bootstrap
 from worker.errors import Permanent
+from worker.operate.doctor import environment
+from worker.operate.doctor.checks import Level
+from worker.redis.connect import open_redis
 from worker.settings import Settings, explain, misspelt, read
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
@@ -49,6 +57,73 @@ def mistakes() -> list[str]:
     with pytest.raises(Permanent) as caught:
         read()
     return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///x.db?mode=ro",
+        "sqlite:///:memory:",
+        "postgres://u:s3cret@db/x",
+        "postgresql://u:s3cret@db:x/y",
+        "sqlite:x",
+    ],
+)
+def test_an_address_of_the_transcript_is_judged_by_who_opens_it(env: Any, url: str) -> None:
+    env(TRANSCRIPT_URL=url)
+    [said] = mistakes()
+    assert said.startswith("TRANSCRIPT_URL=***: must ")
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"api_tokens": '{"short": "viewer"}'}, "16 or more"),
+        ({"api_tokens": "{"}, "must be JSON"),
+        ({"api_host": "0.0.0.0"}, "needs API_TOKENS"),  # noqa: S104 - nothing is listened on
+    ],
+)
+async def test_what_the_api_could_not_use_is_said_before_anything_is_reached(given: dict[str, Any], said: str) -> None:
+    nowhere = Settings(_env_file=None, assistants_dir=Path("nowhere"), **given)
+    with pytest.raises(Permanent, match=said):
+        await bootstrap.run(nowhere)
+    rows = [row for each in environment.checks(nowhere) for row in await each.run()]
+    assert [row for row in rows if re.search(said, row.said) and row.level is Level.PROBLEM]
+    bootstrap.check(Settings(_env_file=None, transcript_url="off", **given))
+
+
+WORDS = st.text("abcXYZ019-_.%:@/?#[],+ ", max_size=12)
+ADDRESSES = st.one_of(
+    st.builds("{0}://{1}{2}/{3}{4}".format, st.sampled_from(["redis", "rediss", "unix"]), WORDS, WORDS, WORDS, WORDS),
+    st.builds(
+        "{0}://{1}host{2}/{3}{4}".format,
+        st.sampled_from(["redis", "rediss+sentinel", "redis+cluster", "unix", "http", "https"]),
+        st.sampled_from(["", "u:p@", "u@", ":p@"]),
+        st.sampled_from(["", ":6379", ":99999", ",other:1", ":x"]) | WORDS,
+        st.sampled_from(["", "0", "service/1", "service", "x"]) | WORDS,
+        st.sampled_from(["", "?db=1", "?db=x", "?client_name=a", "?username=u&password=p", "?sentinel_password=x"]),
+    ),
+)
+
+
+@given(ADDRESSES)
+def test_whatever_address_is_accepted_can_be_opened(address: str) -> None:
+    async def opened(chosen: Settings) -> None:
+        async with open_redis(chosen.redis_url.get_secret_value(), connections=1):
+            pass
+
+    if chosen := accepted(redis_url=address):
+        asyncio.run(opened(chosen))
+    if chosen := accepted(engine_url=address):
+        assert URL(chosen.engine_url).host
+
+
+def accepted(**given: str) -> Settings | None:
+    try:
+        return Settings(_env_file=None, **given)  # type: ignore[arg-type]  # fields by name
+    except ValidationError:
+        return None
 
 
 def plain(value: Any) -> str:

@@ -16,6 +16,7 @@ from worker.domain.threads import Answer, Outcome
 from worker.errors import (
     AssistantPaused,
     BadDefinition,
+    BadInput,
     BadRequest,
     CallsSpent,
     Conflict,
@@ -116,7 +117,8 @@ def utf16_units(text: str) -> int:
 )
 def test_what_is_not_the_tasks_fault_leaves_no_trace_on_it(error: Exception, expected: Verdict) -> None:
     assert told(error) == expected
-    assert told(error, replace(CASE, retries=0, trouble_for=30 * HOUR)) == expected
+    long = timedelta(seconds=-1) + HOUR if isinstance(error, ThreadLocked) else 30 * HOUR
+    assert told(error, replace(CASE, retries=0, trouble_for=long)) == expected
 
 
 @pytest.mark.parametrize("kind", OUTAGES)
@@ -130,7 +132,7 @@ def test_an_outage_costs_no_retry(kind: type[Transient], retries: int) -> None:
     assert "says nothing about the task" in outcome.message
 
 
-@pytest.mark.parametrize("kind", [*OUTAGES, ThreadGone])
+@pytest.mark.parametrize("kind", [*OUTAGES, ThreadGone, ThreadLocked])
 @pytest.mark.parametrize(("retries", "left"), [(3, 2), (1, 0), (0, 0)])
 def test_an_outage_that_lasts_costs_one(kind: type[Exception], retries: int, left: int) -> None:
     assert failure(kind("503"), replace(CASE, retries=retries, trouble_for=HOUR)).retries == left
@@ -192,14 +194,27 @@ def test_unknown_assistant_says_what_to_do() -> None:
 
     assert 'no assistant "analist"' in message
     assert "Add its spec to ASSISTANTS_DIR" in message
+    assert "or deploy a corrected model and migrate this instance to it" in message
 
 
-@pytest.mark.parametrize("kind", [Permanent, BadDefinition, BadRequest, CallsSpent])
-def test_what_a_person_must_correct_is_an_incident_at_once(kind: type[Permanent]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        (Permanent, "Correct it, then set the retries again."),
+        (CallsSpent, "Correct it, then set the retries again."),
+        (BadRequest, "Correct it, then set the retries again."),
+        (BadInput, "Correct the variable, then set the retries again."),
+        (
+            BadDefinition,
+            "This instance keeps its version of the model: deploy a corrected one and migrate it, then set the retries",
+        ),
+    ],
+)
+def test_what_a_person_must_correct_is_an_incident_at_once_that_says_where(kind: type[Permanent], advice: str) -> None:
     outcome = failure(kind("property data.output.type is 'Xml'"), replace(CASE, retries=9))
 
     assert outcome.retries == 0
-    assert "data.output.type is 'Xml'. Correct it, then set the retries again." in outcome.message
+    assert f"data.output.type is 'Xml'. {advice}" in outcome.message
 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), Refused("400"), TooLong("10002")], ids=repr)
@@ -324,7 +339,7 @@ def test_place_assistant_fault_and_advice_survive_a_huge_text(activity: str, ass
     assert message.startswith(f"A{activity}"[:40])
     assert f"assistant B{assistant}"[:40] in message
     assert f": C{text}"[:40] in message
-    assert message.endswith("Correct it, then set the retries again.")
+    assert message.endswith("migrate it, then set the retries again.")
 
 
 def chained(*links: Exception) -> Exception:

@@ -1,15 +1,17 @@
-"""JSON that others wrote: variables, answers, replies, what stands in a store. Pure.
+"""JSON and text that others wrote: variables, answers, replies, models, what stands in a store. Pure.
 
 No other module calls `json.loads`, but for the page, which keeps numbers as they were written: here is the one place
 that knows how such a text can go wrong.
 """
 
+import codecs
 import json
 from collections.abc import Callable
 from typing import Any
 
 DEEPEST = 200
 """Objects and lists within each other. What people and models write has ten; each level costs whoever walks it."""
+ODD_ENCODINGS = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7"})
 
 
 class TooDeep(ValueError):
@@ -51,6 +53,22 @@ def read_flat(
         raise ValueError("it is in no encoding of Unicode") from None
     except RecursionError:
         raise TooDeep from None
+
+
+def text(content: bytes, encoding: str | None) -> str:
+    """Read bytes in the encoding that somebody says; what is no text becomes replacement characters.
+
+    A byte order mark goes before what is said. Python knows encodings that are none of a text, or take a square of
+    their length: those are read as UTF-8, and so are those that nobody knows.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
+    try:
+        name = codecs.lookup(encoding or "utf-8").name
+        is_odd = name in {"utf-8", "ascii"} or name.replace("_", "-") in ODD_ENCODINGS
+        return content.decode("utf-8-sig" if is_odd else name, errors="replace")
+    except (LookupError, ValueError):  # nobody knows it, or it is no name at all
+        return content.decode("utf-8-sig", errors="replace")
 
 
 def extent(value: Any, most: float = float("inf")) -> int:

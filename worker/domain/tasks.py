@@ -80,10 +80,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskState:
-    """What the engine says of a task right now. `worker_id` is None for a task that nobody has locked."""
+    """What the engine says of a task right now. `worker_id` is None for a task that nobody has locked.
+
+    `retries` is None as long as nobody has set them.
+    """
 
     worker_id: str | None
     suspended: bool
+    retries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,8 @@ class Activity:
     `properties` come from the model, never with the task: engines refuse a whole poll that asks for them and would
     bring one without a name. One without a value is empty; `nameless` counts those without a name. `parameters` names
     its input parameters, whose values come evaluated among the task's variables. `loops` counts the multi-instance
-    activities it runs in: itself and the sub-processes around it.
+    activities it runs in: itself and the sub-processes around it. `caught` has the codes of the BPMN errors that an
+    event of its process would catch, an empty one where every code is.
     """
 
     id: str
@@ -105,6 +110,7 @@ class Activity:
     parameters: frozenset[str] = frozenset()
     async_after: bool = False
     loops: int = 0
+    caught: frozenset[str] = frozenset()
 
     @property
     def title(self) -> str:
@@ -136,10 +142,19 @@ META_SUFFIX = "_meta"
 """Ends the name of the variable beside a result."""
 
 
-def declared_inputs(properties: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Read the names in `data.input`, none for a dash; None where the task does not say."""
-    names = tuple(filter(None, map(str.strip, properties.get("data.input", "").split(","))))
-    return () if names == ("-",) else names or None
+def declared_inputs(properties: Mapping[str, str]) -> Mapping[str, bool] | None:
+    """Read the names in `data.input`, none for a dash; None where the task does not say.
+
+    Each has to be there, unless it ends in a question mark.
+    """
+    said = [each.strip() for each in properties.get("data.input", "").split(",")]
+    if said == ["-"]:
+        return {}
+    needed: dict[str, bool] = {}
+    for each in said:
+        if name := each.removesuffix("?").rstrip():
+            needed[name] = needed.get(name, False) or name == each
+    return needed or None
 
 
 def thread_variable_name(assistant: str, *, by_business_key: bool = False) -> str:
@@ -149,7 +164,11 @@ def thread_variable_name(assistant: str, *, by_business_key: bool = False) -> st
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A deployed process definition's external tasks, by activity id. It never changes once deployed."""
+    """A deployed process definition's external tasks, by activity id. It never changes once deployed.
+
+    `calls` has the keys of the processes that it calls, and for each the codes of errors that are caught around a call.
+    """
 
     id: str
     activities: Mapping[str, Activity]
+    calls: Mapping[str, frozenset[str]] = field(default_factory=dict)

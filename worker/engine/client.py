@@ -156,7 +156,7 @@ class RestEngine:
         if reply.missing:
             raise TaskLost("the engine has no such task")
         said = reply.value(dict)
-        return TaskState(said.get("workerId"), said.get("suspended") is True)
+        return TaskState(said.get("workerId"), said.get("suspended") is True, said.get("retries"))
 
     async def locked(self) -> list[str]:
         """See `ports.turn.Engine.locked`."""
@@ -266,8 +266,8 @@ class RestEngine:
         return error if state.worker_id == self.worker_id else TaskLost("another worker has the task, or nobody")
 
     async def _load_definition(self, definition_id: str) -> Definition:
-        xml = await self.xml(definition_id)
-        return await asyncio.to_thread(definitions.read, definition_id, xml)  # large ones would hold the loop up
+        xml, key = await self.xml(definition_id), await self._reads.key(definition_id)
+        return await asyncio.to_thread(definitions.read, definition_id, xml, key)  # large ones would hold the loop up
 
     async def _load_resource(self, place: tuple[str, str]) -> str:
         return await self._reads.resource(*place)

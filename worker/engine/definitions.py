@@ -1,11 +1,14 @@
 """A definition's XML → its external tasks, whoever wrote it. Pure; to be called beside the loop."""
 
-from collections.abc import Iterator
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeGuard
 from xml.etree.ElementTree import Element, TreeBuilder
 
 from defusedxml.ElementTree import XMLParser
 
+from worker.domain import foreign
 from worker.domain.tasks import Activity, Definition
 from worker.errors import BadDefinition
 
@@ -18,6 +21,9 @@ LONGEST = 10_000_000
 MOST_ELEMENTS = 250_000
 DEEPEST = 200
 """Elements within each other. A sub-process costs one, a task's extension property five."""
+
+_DECLARATION = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml[^>]*?\bencoding\s*=\s*["']([\w.:-]{1,40})["']""")
+_AS_UTF_8 = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
 
 _TASKS = frozenset(f"{BPMN}{name}" for name in ("serviceTask", "sendTask", "businessRuleTask"))
 _SCOPES = frozenset(f"{BPMN}{name}" for name in ("subProcess", "transaction", "adHocSubProcess"))
@@ -49,18 +55,41 @@ class _Bounded(TreeBuilder):
         return super().end(tag)
 
 
-def read(definition_id: str, xml: str) -> Definition:
+def decoded(content: bytes) -> str:
+    """Read a model's bytes as its XML declaration or its byte order mark says, in UTF-8 where neither does."""
+    if content.startswith((b"<\0", b"\0<")):
+        return foreign.text(content, "utf-16-le" if content[0] else "utf-16-be")
+    declared = _DECLARATION.match(content)
+    return foreign.text(content, declared[1].decode() if declared else None)
+
+
+def is_readable(xml: str) -> bool:
+    """Whether this text is the model's, though engines take the bytes for UTF-8 whatever they are."""
+    declared = _DECLARATION.match(xml[:200].encode(errors="replace"))
+    return "\0" not in xml[:200] and (declared is None or declared[1].lower() in _AS_UTF_8)
+
+
+def read(definition_id: str, xml: str, key: str = "") -> Definition:
     """Read every external task of the definition, at whatever depth. Raises BadDefinition, whatever is wrong with it.
+
+    `key` tells whose process of a file with several it is, where the id does not: it is `key:version:number`, and a
+    mere number where that would be too long.
 
     A definition is somebody's file: whatever nobody foresaw about it must be its own trouble, and nobody else's.
     """
     try:
-        activities = (
-            _activity(element, carrier, loops)
-            for process in _processes(_root(xml), definition_id)
-            for element, carrier, loops in _tasks(process)
-        )
-        return Definition(definition_id, {activity.id: activity for activity in activities})
+        root = _root(xml)
+        codes = {each.get("id"): each.get("errorCode", "") for each in root.iterfind(f"{BPMN}error")}
+        activities: dict[str, Activity] = {}
+        calls: dict[str, frozenset[str]] = {}
+        for process in _processes(root, key or key_in(definition_id)):
+            for element, loops, caught in _elements(process, codes):
+                if _is_external(carrier := _carrier(element)):
+                    activity = _activity(element, carrier, loops, caught)
+                    activities[activity.id] = activity
+                elif called := element.get("calledElement"):
+                    calls[called] = calls.get(called, frozenset()) | caught
+        return Definition(definition_id, activities, calls)
     except _TooLarge as exc:
         raise BadDefinition(f"the XML of definition {definition_id} is too large to be served: {exc}") from exc
     except Exception as exc:
@@ -76,26 +105,44 @@ def _root(xml: str) -> Element:
     return root
 
 
-def _processes(root: Element, definition_id: str) -> list[Element]:
-    """Pick the definition's own process: a file with several pools is deployed as several definitions.
+def key_in(definition_id: str) -> str:
+    """Read the key in a definition's id; empty where it has none."""
+    key, colon, _ = definition_id.partition(":")
+    return key if colon else ""
 
-    Ids are `key:version:number`, and a mere number where that would be too long.
-    """
+
+def _processes(root: Element, key: str) -> list[Element]:
+    """Pick the definition's own process: a file with several pools is deployed as several definitions."""
     processes = root.findall(f"{BPMN}process")
-    key = definition_id.partition(":")[0]
     return [process for process in processes if process.get("id") == key] or processes
 
 
-def _tasks(process: Element) -> Iterator[tuple[Element, Element, int]]:
-    """Yield each external task, the element that carries its topic, and how many multi-instance activities it is in."""
-    waiting = [(process, 0)]
+def _elements(process: Element, codes: Mapping[str | None, str]) -> Iterator[tuple[Element, int, frozenset[str]]]:
+    """Yield what is no scope of others, in how many multi-instance activities it is, and which error codes are caught.
+
+    `codes` are those of the file's errors by id.
+    """
+    waiting: list[tuple[Element, int, frozenset[str]]] = [(process, 0, frozenset())]
     while waiting:
-        scope, loops = waiting.pop()
+        scope, loops, around = waiting.pop()
+        starts = scope.iterfind(f"{BPMN}subProcess[@triggeredByEvent='true']/{BPMN}startEvent")
+        around |= _codes(starts, codes)
+        boundaries: defaultdict[str | None, list[Element]] = defaultdict(list)
+        for event in scope.iterfind(f"{BPMN}boundaryEvent"):
+            boundaries[event.get("attachedToRef")].append(event)
         for element in scope:
+            caught = around | _codes(boundaries.get(element.get("id"), ()), codes)
+            within = loops + _is_multi_instance(element)
             if element.tag in _SCOPES:
-                waiting.append((element, loops + _is_multi_instance(element)))
-            elif _is_external(carrier := _carrier(element)):
-                yield element, carrier, loops + _is_multi_instance(element)
+                waiting.append((element, within, caught))
+            else:
+                yield element, within, caught
+
+
+def _codes(events: Iterable[Element], codes: Mapping[str | None, str]) -> frozenset[str]:
+    """Return the error codes that these events catch; an empty one for every code."""
+    caught = (each for event in events for each in event.iterfind(f"{BPMN}errorEventDefinition"))
+    return frozenset(codes.get(each.get("errorRef"), "") for each in caught)
 
 
 def _carrier(element: Element) -> Element | None:
@@ -113,7 +160,7 @@ def _is_external(carrier: Element | None) -> TypeGuard[Element]:
     return carrier is not None and _attribute(carrier, "type") == "external"
 
 
-def _activity(element: Element, carrier: Element, loops: int) -> Activity:
+def _activity(element: Element, carrier: Element, loops: int, caught: frozenset[str]) -> Activity:
     said = [(each.get("name", ""), each.get("value", "")) for each in _extensions(element, "properties", "property")]
     parameters = (each.get("name") for each in _extensions(element, "inputOutput", "inputParameter"))
     texts = (_text(each) for each in element.findall(f"{BPMN}documentation"))
@@ -127,6 +174,7 @@ def _activity(element: Element, carrier: Element, loops: int) -> Activity:
         parameters=frozenset(name for name in parameters if name),
         async_after=_attribute(element, "asyncAfter").strip() == "true",
         loops=loops,
+        caught=caught,
     )
 
 

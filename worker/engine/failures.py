@@ -110,22 +110,25 @@ class Reply:
         return value
 
 
-def check(reply: Reply) -> None:
-    """Return if this is a success or the engine's own no to this request; raise EngineDown or EngineDenied if not."""
+def check(reply: Reply, hint: str = "") -> None:
+    """Return if this is a success or the engine's own no to this request; raise EngineDown or EngineDenied if not.
+
+    `hint` is said behind what may come of a wrong address.
+    """
     status = reply.status
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return
     if status < HTTPStatus.BAD_REQUEST:
-        raise EngineDown(f"the engine's address redirects to {_target(reply)}; redirects are not followed")
+        raise EngineDown(f"the engine's address redirects to {_target(reply)}; redirects are not followed{hint}")
     if status in _DENIED:
         raise EngineDenied(f"{_DENIED[HTTPStatus(status)]}: {describe(reply)}")
     if status in _PASSING:
         raise EngineDown(describe(reply), retry_after=_retry_after(reply))
     error = reply.own_error
     if status == HTTPStatus.NOT_FOUND and error is not None and error.type == NO_SUCH_PATH:
-        raise EngineDown("the engine has no such path; is its address right?")
+        raise EngineDown(f"the engine has no such path; is its address right?{hint}")
     if error is None and status not in _COMMON:
-        raise EngineDown(describe(reply))
+        raise EngineDown(describe(reply) + (hint if status < HTTPStatus.INTERNAL_SERVER_ERROR else ""))
 
 
 def refusal(reply: Reply) -> Conflict | TooLong | Refused:

@@ -1,12 +1,12 @@
 """Reads made for one task: what the engine refuses there is that task's trouble, unless the probe says otherwise."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from worker.domain.tasks import Variable
-from worker.engine import wire
+from worker.engine import definitions, wire
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.transport import Transport
 from worker.errors import BadDefinition, Conflict, EngineDenied, EngineDown, ReadRefused, TaskLost, Unanswered
@@ -39,14 +39,12 @@ class Reads:
         return await self._judged(asked, what)
 
     async def download(self, path: str, most: int, what: str) -> bytes | None:
-        """Return a content; None if there is none, or it has more than `most` bytes."""
+        """Return a content; None if it has more than `most` bytes."""
 
         async def asked() -> bytes | None:
             reply = await self._transport.download(path, most)
             if not isinstance(reply, Reply):
                 return reply
-            if reply.missing:
-                return None
             raise _Refusal(reply)
 
         return await self._judged(asked, what)
@@ -70,6 +68,10 @@ class Reads:
         """See `ports.turn.Engine.content`. The path says instance, but finds what any execution sees."""
         return await self.download(f"{variable_path(execution_id, name)}/data", most, _called(name))
 
+    async def key(self, definition_id: str) -> str:
+        """Return the id that the process has in its model. Raises TaskLost when the definition is deleted."""
+        return definitions.key_in(definition_id) or str((await self._definition(definition_id)).get("key"))
+
     async def xml(self, definition_id: str) -> str:
         """Return a definition's BPMN as it was deployed. Raises TaskLost when it is deleted."""
         path = f"/process-definition/{quote(definition_id, safe='')}/xml"
@@ -79,7 +81,14 @@ class Reads:
         xml = reply.value(dict).get("bpmn20Xml")
         if not isinstance(xml, str):
             raise EngineDown(f"the engine's answer has no XML of definition {definition_id}")
-        return xml
+        if definitions.is_readable(xml):
+            return xml
+        row = await self._definition(definition_id)
+        name = str(row.get("resource"))
+        content = await self._resource(row, name, definitions.LONGEST, f"the model {name!r}")
+        if isinstance(content, str):
+            raise ReadRefused(f"the XML of {definition_id} cannot be read: {content}")
+        return definitions.decoded(content)
 
     async def root(self, process_instance_id: str) -> str:
         """See `ports.turn.Engine.root_instance`. Climbs: only the history, which may be off, knows the root at once."""
@@ -107,23 +116,32 @@ class Reads:
 
     async def resource(self, definition_id: str, name: str) -> str:
         """See `ports.turn.Engine.resource`."""
+        row = await self._definition(definition_id)
         what = f"the resource {name!r} of definition {definition_id}"
-        reply = await self.get(f"/process-definition/{quote(definition_id, safe='')}", what)
-        if reply.missing:
-            raise TaskLost(f"the engine has no definition {definition_id}")
-        deployment = f"/deployment/{quote(str(reply.value(dict).get('deploymentId')), safe='')}/resources"
-        rows = (await self.get(deployment, what)).value(list)
-        found = next((str(row.get("id")) for row in rows if row.get("name") == name), None)
-        if found is None:
-            lack = f"the deployment of {definition_id} has no resource {name!r}; deploy it with the model"
-            raise BadDefinition(f"property data.output.schema: {lack}")
-        content = await self.download(f"{deployment}/{quote(found, safe='')}/data", LARGEST_RESOURCE, what)
-        if content is None:
-            raise BadDefinition(f"property data.output.schema: {name!r} has more than {LARGEST_RESOURCE} bytes")
+        content = await self._resource(row, name, LARGEST_RESOURCE, what)
+        if isinstance(content, str):
+            raise BadDefinition(f"property data.output.schema: {content}")
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as exc:
             raise BadDefinition(f"property data.output.schema: {name!r} is not UTF-8 text") from exc
+
+    async def _definition(self, definition_id: str) -> dict[str, Any]:
+        what = f"the definition {definition_id}"
+        reply = await self.get(f"/process-definition/{quote(definition_id, safe='')}", what)
+        if reply.missing:
+            raise TaskLost(f"the engine has no definition {definition_id}")
+        return reply.value(dict)
+
+    async def _resource(self, definition: Mapping[str, Any], name: str, most: int, what: str) -> bytes | str:
+        """Return a file of a definition's deployment as it is, or say why there is none that can be taken."""
+        deployment = f"/deployment/{quote(str(definition.get('deploymentId')), safe='')}/resources"
+        rows = (await self.get(deployment, what)).value(list)
+        found = next((str(row.get("id")) for row in rows if row.get("name") == name), None)
+        if found is None:
+            return f"the deployment of {definition.get('id')} has no resource {name!r}; deploy it with the model"
+        content = await self.download(f"{deployment}/{quote(found, safe='')}/data", most, what)
+        return f"{name!r} has more than {most} bytes" if content is None else content
 
     async def _judged(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
         """Ask, and find out what a refusal means. A fault of the engine's is asked about twice: it may have passed."""

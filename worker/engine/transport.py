@@ -31,6 +31,8 @@ LARGEST_ERROR = 100_000
 IDLE_SECONDS = 10.0
 """Unused connections are closed before the server does it, which Spring Boot's Tomcat does after 20 s."""
 
+NO_ENGINE_REST = ". ENGINE_URL does not end in /engine-rest, as the addresses of most engines do"
+
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -85,6 +87,7 @@ class Transport:
         self._session = session
         self._base = connection.url.rstrip("/")
         url = URL(self._base)
+        self._hint = "" if "engine-rest" in url.path else NO_ENGINE_REST
         self._host = f"{url.host}:{url.port}"
         seconds = connection.poll.total_seconds() + POLL_MARGIN_SECONDS
         self.poll_limits = aiohttp.ClientTimeout(
@@ -113,7 +116,7 @@ class Transport:
                 reply = Reply(response.status, await response.read(), response.headers, at)
         except (aiohttp.ClientError, OSError) as exc:
             raise unreachable(exc, self._host) from exc
-        check(reply)
+        check(reply, self._hint)
         return reply
 
     async def download(self, path: str, most: int) -> bytes | Reply | None:
@@ -131,7 +134,7 @@ class Transport:
             raise unreachable(exc, self._host) from exc
         if reply.status == HTTPStatus.OK:
             return content
-        check(reply)
+        check(reply, self._hint)
         return reply
 
 

@@ -47,12 +47,15 @@ def poll(
     wait: timedelta,
     tenants: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Build a fetchAndLock: all topics in one, oldest task first, values as they are stored. No tenants means any."""
+    """Build a fetchAndLock: all topics in one, by priority and then the oldest first, values as they are stored.
+
+    No tenants means any.
+    """
     limit = _tenants(tenants)
     return {
         "workerId": worker_id,
         "maxTasks": max_tasks,
-        "usePriority": False,  # it comes before every other order
+        "usePriority": True,
         "sorting": [{"sortBy": "createTime", "sortOrder": "asc"}],
         "asyncResponseTimeout": milliseconds(wait),
         "topics": [_topic(topic, milliseconds(lock)) | limit for topic in topics],
@@ -120,7 +123,7 @@ def read_task(raw: Mapping[str, Any], fetched_at: float) -> Task:
         )
     except KeyError as exc:
         raise Unreadable(f"it has no {exc.args[0]}") from exc
-    except (AttributeError, TypeError, ValueError) as exc:
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as exc:
         raise Unreadable(f"a part of it has another type: {type(exc).__name__}") from exc
 
 
@@ -135,7 +138,7 @@ def read_deployed(raw: Mapping[str, Any]) -> Deployed:
             tenant_id=definition.get("tenantId"),
             instances=int(raw["instances"]),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as exc:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as exc:
         raise Unreadable("the statistics have another shape than engines give them") from exc
 
 

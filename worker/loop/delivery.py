@@ -67,6 +67,8 @@ class Delivery:
                 told = verdict
         if not isinstance(told, Complete | BpmnError | None):
             await lease.end()
+            if isinstance(told, Fail):
+                told = await self._with_retries_of_now(task, told)
             told = await self._report(task, told, lease)
         if told is None:
             return Abandon(refused)
@@ -131,6 +133,21 @@ class Delivery:
                     return on_refused_error(exc, verdict.code, case)
             await asyncio.sleep(REFUSAL_PAUSES_SECONDS[refusals])
             refusals += 1
+
+    async def _with_retries_of_now(self, task: Task, failed: Fail) -> Fail:
+        """Count from the retries that somebody may have set while we had the task; who cannot know tells what it knows.
+
+        Raises TaskLost.
+        """
+        if failed.cost is None:
+            return failed
+        try:
+            now = (await self._engine.state(task.id)).retries
+        except TaskLost:
+            raise
+        except WorkerError:
+            return failed
+        return failed if now is None or now == task.retries else failed.after(now)
 
     async def _report(self, task: Task, verdict: Verdict, lease: Lease) -> Verdict | None:
         """Tell anything that is no result; None if the engine did not take it: the lock runs out by itself then.

@@ -1,24 +1,24 @@
 """Which variables go into a question: those that the task declares, or every one that can be read, within a budget."""
 
-import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from worker.domain import meta
+from worker.domain import foreign, meta
 from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, THREAD_VARIABLE, Activity, Task, Variable
 from worker.domain.threads import BYTES_PER_TOKEN, Thread
-from worker.errors import BadDefinition
+from worker.errors import BadInput
 from worker.modelling.properties import TaskProperties
-from worker.modelling.rendering import TooLarge, is_text_file, section, size
+from worker.modelling.rendering import TooLarge, is_text_file, is_unreadable, kind, section, size
 from worker.ports.turn import Engine
 from worker.runtime.beside import beside_if
 
 ENGINES_OWN = frozenset({LOOP_COUNTER, "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
 
 
-ODD_ENCODINGS = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape", "utf-7"})
 SMALL = 10_000
 """Characters of all inputs together that are shown at once."""
+NO_TEXTS = (b"%PDF-", b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How documents begin that are no text, whatever type they were given: PDF, the newer Office's and the older's."""
 MOST_NAMED = 50
 """Of the variables that there is no room for: anybody may start an instance with thousands."""
 
@@ -36,22 +36,50 @@ async def gather(
 ) -> Inputs:
     """Collect the inputs of a task; `budget` is in tokens. Files and bytes of a text type come with their content.
 
-    Names that the task declares are shown whole. Raises BadDefinition where that is more than the budget, EngineDown.
+    What the task declares is shown whole. Raises BadInput where that is more than the budget, or there is nothing that
+    could be shown; EngineDown, ReadRefused.
     """
     room = BYTES_PER_TOKEN * budget
     if wanted.inputs is None:
         open_to_it = dict(sorted(readable(task, activity, thread).items()))
         return await beside_if(_is_large(open_to_it), within, open_to_it, room)
     given: dict[str, Variable | None] = {}
-    for name in wanted.inputs:
+    for name, is_needed in wanted.inputs.items():
         variable = task.variables.get(name)
+        if variable is None and is_needed:
+            raise _absent(name)
         if variable is not None and is_text_file(variable):
-            content = await engine.content(task.execution_id, name, room)
-            if content is None:
-                raise no_room(f"the file in input {name!r}", room + 1, room)
-            variable = replace(variable, value=_decoded(content, variable.info.get("encoding")))
+            variable = await _with_content(task, name, variable, engine, room)
         given[name] = variable
     return await beside_if(_is_large(given), whole, given, room)
+
+
+def _absent(name: str) -> BadInput:
+    why = "no variable of this name is seen by the task"
+    if "${" in name or "#{" in name:
+        why = "data.input is fixed text, in which no expression is evaluated"
+    return BadInput(f"input {name!r} is not set: {why}. Where it may be absent, data.input says {name}?")
+
+
+async def _with_content(task: Task, name: str, file: Variable, engine: Engine, room: int) -> Variable:
+    if "/" in name or "\\" in name:
+        raise BadInput(
+            f"the file in input {name!r} cannot be asked for: engines refuse addresses with a slash in a name"
+        )
+    content = await engine.content(task.execution_id, name, room)
+    if content is None:
+        raise no_room(f"the file in input {name!r}", room + 1, room)
+    text = foreign.text(content, file.info.get("encoding"))
+    if content.startswith(NO_TEXTS) or "\0" in text:
+        raise _no_text(name, file)
+    return replace(file, value=text)
+
+
+def _no_text(name: str, variable: Variable) -> BadInput:
+    return BadInput(
+        f"nothing of input {name!r} can be read, it is of type {kind(variable)}: hand over its text, a list or a map "
+        "as JSON, or do not name it"
+    )
 
 
 def _is_large(variables: Mapping[str, Variable | None]) -> bool:
@@ -80,24 +108,13 @@ def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[s
     }
 
 
-def _decoded(content: bytes, encoding: str | None) -> str:
-    """Read a file's text; what is none becomes replacement characters, which says more than nothing.
-
-    Python knows encodings that are none of a text, or take a square of their length: those are read as UTF-8.
-    """
-    try:
-        name = codecs.lookup(encoding or "utf-8-sig").name
-        is_odd = name.replace("_", "-") in ODD_ENCODINGS
-        return content.decode("utf-8-sig" if is_odd else name, errors="replace")
-    except (LookupError, ValueError):  # nobody knows it, or it is no name at all
-        return content.decode("utf-8-sig", errors="replace")
-
-
 def whole(variables: Mapping[str, Variable | None], room: float = float("inf")) -> Inputs:
-    """Show all of these, None as not set. Raises BadDefinition, which names the first without room, and its size."""
+    """Show all of these, None as not set. Raises BadInput, which names the first that has no room or no text."""
     left = room
     shown = {}
     for name, variable in variables.items():
+        if variable is not None and is_unreadable(variable):
+            raise _no_text(name, variable)
         try:
             shown[name] = section(name, variable, left)
         except TooLarge as exc:
@@ -123,9 +140,9 @@ def within(variables: Mapping[str, Variable], room: float) -> Inputs:
     return Inputs(shown, tuple(left_out))
 
 
-def no_room(what: str, comes_to: int, room: float, before: str = "") -> BadDefinition:
+def no_room(what: str, comes_to: int, room: float, before: str = "") -> BadInput:
     """Say what is too large for a question, and what to do. Sizes are in bytes."""
-    return BadDefinition(
+    return BadInput(
         f"{what} comes to at least {comes_to:,} bytes in the question, and INPUT_TOKENS leaves room for {room:,.0f}"
         f"{before}: hand over the part that is needed, name fewer inputs, or raise that setting of the worker"
     )

@@ -12,7 +12,7 @@ from worker.domain import foreign
 from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, Activity, Definition, Task, declared_inputs
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
-from worker.modelling import schema
+from worker.modelling import rendering, schema
 
 ResultType = Literal["Text", "Json", "File"]
 Sharing = Literal["instance", "root", "business-key", "activity"]
@@ -52,7 +52,9 @@ PROPERTIES = (
         f"{CALLS}",
     ),
     Property(
-        "data.input", "names of process variables, separated by commas; `-` for none", "every variable that can be read"
+        "data.input",
+        "names of process variables, separated by commas; with `?` behind one that may be absent; `-` for none",
+        "every variable that can be read",
     ),
     Property(
         "data.output", "name of the result variable", "the activity's ID, `_` for all but letters, digits and `_`"
@@ -82,7 +84,8 @@ _ERROR = "error."
 class TaskProperties:
     """The wishes of one task. None is what the task leaves to the assistant or the settings.
 
-    `schema` is a JSON Schema, or the name of a resource that holds one. `fields` maps names of variables to paths in
+    `inputs` says by name whether a variable has to be there. `schema` is a JSON Schema, or the name of a resource that
+    holds one. `fields` maps names of variables to paths in
     the answer; `errors` maps bad outcomes to BPMN error codes.
     """
 
@@ -93,7 +96,7 @@ class TaskProperties:
     retries: int | None
     retry_delay: timedelta | None
     calls: int
-    inputs: tuple[str, ...] | None
+    inputs: Mapping[str, bool] | None
     output: str
     output_type: ResultType | None
     local: bool
@@ -183,8 +186,13 @@ def _check(wanted: TaskProperties, activity: Activity) -> None:
 def _parameter(task: Task, activity: Activity, name: str) -> str | None:
     if name not in activity.parameters or name not in task.variables:
         return None
-    value = task.variables[name].value
-    return None if value is None else str(value).strip()
+    text = rendering.plain(task.variables[name])
+    if text is None:
+        what = rendering.kind(task.variables[name])
+        raise BadDefinition(
+            f"the input parameter {name} has to be evaluated to a text, and its value is of type {what}"
+        )
+    return text.strip()
 
 
 def _iteration(task: Task, activity: Activity) -> str:

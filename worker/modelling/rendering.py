@@ -50,7 +50,7 @@ def readable(variable: Variable, room: float = float("inf")) -> str:
 
     JSON is compact where laid out it would not fit. Raises TooLarge for what cannot fit in any form.
     """
-    if variable.type in {"File", "Bytes"} or variable.info.get("serializationDataFormat") == JAVA:
+    if _is_sealed(variable):
         content = _content(variable)
         return f"({_label(variable)}: content not included)" if content is None else content
     value = variable.value
@@ -63,6 +63,28 @@ def readable(variable: Variable, room: float = float("inf")) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if isinstance(value, str) else _dumped(value, room)
+
+
+def plain(variable: Variable) -> str | None:
+    """Return what was meant as a text or a number, empty for null; None if this is something else."""
+    value = variable.value
+    if variable.type == "Object" and value is not None:
+        is_string = variable.info.get("objectTypeName") == "java.lang.String" and _format(variable) != JAVA
+        return _laid_out(str(value), float("inf"), text=True) if is_string else None
+    if variable.type in {"File", "Bytes"} or isinstance(value, dict | list):
+        return None
+    return "" if value is None else str(value)
+
+
+def is_unreadable(variable: Variable) -> bool:
+    """Whether nothing of what this holds can be shown."""
+    return _is_sealed(variable) and _content(variable) is None
+
+
+def kind(variable: Variable) -> str:
+    """Say of which type it is, with all that the engine tells."""
+    told = (variable.info.get(name) for name in ("objectTypeName", "serializationDataFormat", "mimeType"))
+    return " ".join(filter(None, [variable.type or type(variable.value).__name__, *told]))
 
 
 def is_text_file(variable: Variable) -> bool:
@@ -84,6 +106,17 @@ def indented(value: str) -> str:
 def size(text: str) -> int:
     """Count bytes as they are sent."""
     return len(text.encode(errors="replace"))
+
+
+def _format(variable: Variable) -> str | None:
+    return variable.info.get("serializationDataFormat")
+
+
+def _is_sealed(variable: Variable) -> bool:
+    """Whether its value is not what it says, or does not come at all."""
+    if variable.type == "File":
+        return True
+    return variable.value is not None and (variable.type == "Bytes" or _format(variable) == JAVA)
 
 
 def _content(variable: Variable) -> str | None:

@@ -30,10 +30,10 @@ class Engine(Protocol):
     """
 
     async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
-        """Lock and return up to `max_tasks` tasks, oldest first; waits at the engine for the first one.
+        """Lock and return up to `max_tasks` tasks, by priority and then the oldest first.
 
-        Not longer than `wait`, nor than the worker's own time for a poll. Raises Refused where the engine itself says
-        no to this poll; tasks may be locked all the same.
+        Waits at the engine for the first one, not longer than `wait`, nor than the worker's own time for a poll. Raises
+        Refused where the engine itself says no to this poll; tasks may be locked all the same.
         """
         ...
 
@@ -92,7 +92,7 @@ class Engine(Protocol):
         ...
 
     async def content(self, execution_id: str, name: str, most: int) -> bytes | None:
-        """Content of a File variable that this execution sees; None if it has more than `most` bytes, or is gone."""
+        """Content of a File variable that this execution sees; None if it has more than `most` bytes."""
         ...
 
     async def root_instance(self, process_instance_id: str) -> str:
@@ -252,6 +252,10 @@ class History(Protocol):
 
     async def seed(self, key: ThreadKey) -> Seed:
         """Return what a recreated thread has to know. Never raises: without a transcript it knows nothing."""
+        ...
+
+    async def thread(self, key: ThreadKey) -> Thread | None:
+        """Return the thread that was last spoken on under this key; None if that is not known. Never raises."""
         ...
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:

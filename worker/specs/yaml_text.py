@@ -14,6 +14,8 @@ from pydantic_core import ErrorDetails
 _LISTED = 10
 _QUOTED = 80
 MOST_ALIASES = 20
+DEEPEST = 100
+"""Lists and maps within each other: the time that they take grows with the square."""
 
 
 class Wrong(Exception):
@@ -68,7 +70,7 @@ class Mapped:
         outer = self.nodes.get(key)
         if not isinstance(outer, yaml.MappingNode):
             raise Wrong([(self.line(key), f"{key}: must be names, each with lines of its own below it")])
-        loader = _Loader("")
+        loader = _Loader("", key)
         named = Mapped.of(outer, loader)
         self.mistakes += named.mistakes
         found = {}
@@ -90,7 +92,7 @@ class Mapped:
 def mapped(text: str, what: str = "the file", example: str = "name: analyst") -> Mapped:
     """Read a text that is one mapping; `what` it is, and an example line, are for people. Raises Wrong."""
     try:
-        loader = _Loader(text)
+        loader = _Loader(text, what)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise Wrong([(2, f"{what} must be lines such as {example}")])
@@ -98,17 +100,16 @@ def mapped(text: str, what: str = "the file", example: str = "name: analyst") ->
         found.start = 1
     except yaml.YAMLError as exc:
         raise Wrong([_mistake(exc, text)]) from exc
-    except RecursionError as exc:
-        raise Wrong([(1, f"{what} is nested too deep")]) from exc
     return found
 
 
 class _Loader(yaml.SafeLoader):
     """Reads YAML. A few aliases save typing; many within each other stand for more than any machine holds."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, what: str) -> None:
         super().__init__(text)
-        self._aliases = 0
+        self._what = what
+        self._aliases = self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -118,7 +119,11 @@ class _Loader(yaml.SafeLoader):
                 raise Wrong(
                     [(line, f"has more than {MOST_ALIASES} aliases, such as *name; write out what they stand for")]
                 )
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise Wrong([(1, f"{self._what} is nested too deep")])
         node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
         return node
 
 

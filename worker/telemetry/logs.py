@@ -59,10 +59,22 @@ class Event(StrEnum):
     ERASURE_OPEN = "erasure_open"
 
 
+MOST_TOGETHER = 5
+"""Of errors that were raised together."""
+
+
 def trace(error: BaseException) -> str:
-    """Say where an unexpected error came from: types and places only, as its text may quote a message."""
+    """Say where an unexpected error came from: types and places only, as its text may quote a message.
+
+    Of several that were raised together, as out of a task group, each is told.
+    """
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    return " < ".join([type(error).__name__, *reversed(frames)])
+    told = " < ".join([type(error).__name__, *reversed(frames)])
+    if not isinstance(error, BaseExceptionGroup):
+        return told
+    parts = [trace(each) for each in error.exceptions[:MOST_TOGETHER]]
+    more = f"; and {len(error.exceptions) - MOST_TOGETHER} more" if len(error.exceptions) > MOST_TOGETHER else ""
+    return f"{told} of ({'; '.join(parts)}{more})"
 
 
 def _without_text(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:

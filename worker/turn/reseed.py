@@ -9,7 +9,7 @@ import structlog
 
 from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, session_id
 from worker.domain.refs import defused
-from worker.domain.threads import BYTES_PER_TOKEN, Said, Seed, Thread, ThreadKey, left_out_note
+from worker.domain.threads import BYTES_PER_TOKEN, OPENAI, Said, Seed, Thread, ThreadKey, left_out_note, provider_of
 from worker.errors import TranscriptDown
 from worker.ports.transcript import TranscriptReader
 from worker.telemetry.logs import Event
@@ -36,6 +36,21 @@ class History:
         except (TranscriptDown, TimeoutError) as exc:
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
             return Seed()
+
+    async def thread(self, key: ThreadKey) -> Thread | None:
+        """See `ports.turn.History.thread`."""
+        name = session_id(key)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                known = await self._conversations.session(name, within=EVERYTHING)
+                if known is None or known.thread_id is None:
+                    return None
+                stored = await self._conversations.stored(MessageFilter(session_id=name), within=EVERYTHING)
+        except (TranscriptDown, TimeoutError):
+            return None
+        places = [provider_of(each) for each in stored.threads]
+        provider = next((where for where, thread in reversed(places) if thread == known.thread_id), OPENAI)
+        return Thread(known.thread_id, known.generation or 1, provider=provider)
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:
         """See `ports.turn.History.anchor`."""

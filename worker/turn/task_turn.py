@@ -165,8 +165,7 @@ class Turn:
         assistant = self._assistants.find(wanted.assistant, wanted.version)
         facts.version, facts.provider = assistant.version, assistant.provider
         assistant = replace(assistant, timeout=wanted.timeout or assistant.timeout)
-        scope, variable = await self._scope(task, wanted)
-        key = ThreadKey(self._rules.engine_name, scope, assistant.name, task.tenant_id)
+        key, variable = await self._place(task, wanted)
         facts.key = key
         form = result.Form.of(wanted, assistant.output_schema)
         return Assignment(task, activity, wanted, assistant, form, key, variable)
@@ -188,26 +187,33 @@ class Turn:
         place = f"the resource {wanted.schema!r} in property data.output.schema"
         return await beside(properties.parsed_schema, text, place)
 
-    async def _scope(self, task: Task, wanted: TaskProperties) -> tuple[str, ThreadVariable | None]:
-        """Return the thread's scope, and the variable that keeps the thread, None where nothing needs to."""
+    async def _place(self, task: Task, wanted: TaskProperties) -> tuple[ThreadKey, ThreadVariable | None]:
+        """Return the thread's key, and the variable that keeps the thread, None where nothing needs to."""
+
+        def key(scope: str) -> ThreadKey:
+            return ThreadKey(self._rules.engine_name, scope, wanted.assistant, task.tenant_id)
+
+        def variable(instance: str, scope: str, *, shared: bool = False) -> ThreadVariable:
+            name = thread_variable_name(wanted.assistant, by_business_key=shared)
+            return ThreadVariable(self._engine, task, instance, name, key(scope), self._ground.history, shared)
+
         instance = task.process_instance_id
         match wanted.sharing:
             case "instance":
-                return instance, ThreadVariable(self._engine, task, instance, thread_variable_name(wanted.assistant))
+                return key(instance), variable(instance, instance)
             case "root":
                 root = await self._engine.root_instance(instance)
-                return root, ThreadVariable(self._engine, task, root, thread_variable_name(wanted.assistant))
+                return key(root), variable(root, root)
             case "business-key" if task.business_key:
-                name = thread_variable_name(wanted.assistant, by_business_key=True)
-                variable = ThreadVariable(self._engine, task, instance, name, one_of_many=True)
-                return SHARED_SCOPE + task.business_key, variable
+                scope = SHARED_SCOPE + task.business_key
+                return key(scope), variable(instance, scope, shared=True)
             case "business-key":
                 raise BadDefinition(
                     "property service.thread is 'business-key', but this process instance has no business key; start "
                     "instances with one, or take instance"
                 )
             case "activity":
-                return TASK_SCOPE + task.id, None
+                return key(TASK_SCOPE + task.id), None
 
     async def _prepared(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> tuple[Assignment, str]:
         """Get ready to ask; lets go of the hold if that cannot be."""

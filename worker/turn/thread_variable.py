@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import structlog
 
 from worker.domain.tasks import Task
-from worker.domain.threads import Thread
+from worker.domain.threads import Thread, ThreadKey
 from worker.errors import WorkerError
 from worker.modelling import result
-from worker.ports.turn import Engine
+from worker.ports.turn import Engine, History
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 
@@ -22,6 +22,8 @@ log = structlog.get_logger()
 class ThreadVariable:
     """One variable of one process instance, as one task sees it.
 
+    `key` is the thread's; `history` knows what was said under it, None where there is no transcript.
+
     `one_of_many`: other instances share the thread, and each has a variable of its own, so that Redis' word that the
     thread is published says nothing about this one.
     """
@@ -30,21 +32,29 @@ class ThreadVariable:
     task: Task
     process_instance_id: str
     name: str
+    key: ThreadKey
+    history: History | None
     one_of_many: bool = False
 
     async def read(self) -> Thread | None:
-        """Return the thread; read anew if the task waited, as one beside it may have written the variable meanwhile."""
+        """Return the thread; read anew if the task waited, as one beside it may have written the variable meanwhile.
+
+        Anybody may write the variable, and call activities copy it over the caller's. So where there is one, what the
+        transcript knows of the key goes before what it says.
+        """
         fresh = monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS
         if fresh and self.process_instance_id == self.task.process_instance_id:
-            return self._that_came()
-        return result.read_thread_variable(await self.engine.variable(self.process_instance_id, self.name))
+            variable = self.task.variables.get(self.name)
+        else:
+            variable = await self.engine.variable(self.process_instance_id, self.name)
+        if variable is None:
+            return None
+        known = None if self.history is None else await self.history.thread(self.key)
+        return known or result.read_thread_variable(variable)
 
     def came_with(self, thread: Thread) -> bool:
         """Whether the variable that came with the task names this thread."""
-        return self._that_came() == thread
-
-    def _that_came(self) -> Thread | None:
-        return result.read_thread_variable(self.task.variables.get(self.name))
+        return result.read_thread_variable(self.task.variables.get(self.name)) == thread
 
     async def write(self, thread: Thread) -> bool:
         """Write it; a failure costs nothing while Redis lives, and the next turn tries again."""

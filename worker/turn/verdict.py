@@ -9,6 +9,8 @@ from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Outcome
 from worker.errors import (
     AssistantPaused,
+    BadDefinition,
+    BadInput,
     EngineDown,
     Forbidden,
     NewerRecord,
@@ -45,6 +47,7 @@ class Complete:
 class Fail:
     """A failure report. `drops_answer`: it comes from the answer itself, so a Retry must ask anew.
 
+    `cost` is how many retries it takes from those that the engine has; None: there are to be `retries`, come what may.
     `reason` is one word for the log: the message may quote what the engine said, and with it a variable.
     """
 
@@ -54,6 +57,11 @@ class Fail:
     delay: timedelta
     reason: str
     drops_answer: bool = False
+    cost: int | None = None
+
+    def after(self, now: int) -> "Fail":
+        """Take what it costs from the retries that somebody has set meanwhile."""
+        return self if self.cost is None else replace(self, retries=max(0, now - self.cost))
 
     def plainer(self) -> "Fail":
         """Say it without details, in letters that every database takes."""
@@ -134,25 +142,33 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return Unlock(str(error))
         case ProviderPaused() | AssistantPaused():
             return Park(error.retry_after or PAUSED_FOR, "provider paused")
-        case ThreadLocked():
+        case ThreadLocked() if case.trouble_for < trouble_limit:
             return Park(error.retry_after or PARKED_FOR, "thread locked")
         case NewerRecord():
             return Park(PARKED_FOR, "newer record")
         case Transient() | ThreadGone():
             return _later(error, case, trouble_limit)
         case UnknownAssistant():
-            left = (LOOKUP_TRIES if case.first_attempt else min(case.retries, LOOKUP_TRIES)) - 1
-            what = f"{error}. Add its spec to ASSISTANTS_DIR and restart the worker, or correct the model."
-            return _fail(case, what, error, retries=left, delay=LOOKUP_DELAY)
+            what = (
+                f"{error}. Add its spec to ASSISTANTS_DIR and restart the worker, or deploy a corrected "
+                "model and migrate this instance to it."
+            )
+            tries = LOOKUP_TRIES if case.first_attempt else min(case.retries, LOOKUP_TRIES)
+            return _fail(replace(case, retries=tries), what, error, cost=1, delay=LOOKUP_DELAY)
         case TurnedAway():
-            return _fail(case, f"{error}.", error, retries=case.retries - 1, delay=_wish(case))
+            return _fail(case, f"{error}.", error, cost=1, delay=_wish(case))
         case Poisonous():
-            return _fail(case, f"{error}.", error, retries=case.retries - 1, delay=LOOKUP_DELAY)
+            return _fail(case, f"{error}.", error, cost=1, delay=LOOKUP_DELAY)
+        case BadInput():
+            return _fail(case, f"{error}. Correct the variable, then set the retries again.", error)
+        case BadDefinition():
+            advice = "deploy a corrected one and migrate it, then set the retries again."
+            return _fail(case, f"{error}. This instance keeps its version of the model: {advice}", error)
         case Permanent():
-            return _fail(case, f"{error}. Correct it, then set the retries again.", error, retries=0)
+            return _fail(case, f"{error}. Correct it, then set the retries again.", error)
         case _:
             what = f"the worker met a {type(error).__name__}, which it should not. Its log has the trace."
-            return _fail(case, what, error, retries=case.retries - 1, delay=_wish(case))
+            return _fail(case, what, error, cost=1, delay=_wish(case))
 
 
 def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail | BpmnError:
@@ -164,7 +180,7 @@ def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail 
         return BpmnError(codes[outcome], _message(case, what))
     advice = f"Retry asks anew; to handle it in the model, set the property error.{outcome.value}."
     text = _message(case, f"{what}. {advice}")
-    return Fail(text, text, max(0, case.retries - 1), _wish(case), outcome.value, drops_answer=True)
+    return Fail(text, text, max(0, case.retries - 1), _wish(case), outcome.value, drops_answer=True, cost=1)
 
 
 def on_too_long(error: Exception, case: Case) -> Fail:
@@ -173,14 +189,14 @@ def on_too_long(error: Exception, case: Case) -> Fail:
         f"the result is too long for the engine's database: {error}. Set data.output.type=File, or ask for a shorter "
         "answer; Retry completes without asking again."
     )
-    return _fail(case, what, error, retries=0)
+    return _fail(case, what, error)
 
 
 def on_refusal(error: Exception, case: Case) -> Fail:
     """Decide what the engine is told when it keeps refusing a result; the answer is kept."""
     advice = "Look at the step after it (expressions, scripts, listeners) and at the type of the result; "
     what = f"the engine refused the result: {error}. {_advice(error, advice)}Retry completes without asking again."
-    return _fail(case, what, error, retries=case.retries - 1, delay=_wish(case))
+    return _fail(case, what, error, cost=1, delay=_wish(case))
 
 
 def on_refused_error(error: Exception, code: str, case: Case) -> Fail:
@@ -193,7 +209,7 @@ def on_refused_error(error: Exception, code: str, case: Case) -> Fail:
         f"the engine refused the BPMN error {_short(code, 100)}: {error}. {_advice(error, advice)}"
         "Retry throws it again without asking."
     )
-    return _fail(case, what, error, retries=case.retries - 1, delay=_wish(case))
+    return _fail(case, what, error, cost=1, delay=_wish(case))
 
 
 def _advice(error: Exception, advice: str) -> str:
@@ -205,7 +221,7 @@ def _later(error: Transient | ThreadGone, case: Case, trouble_limit: timedelta) 
     spent = case.trouble_for >= trouble_limit
     what = f"{error}. This says nothing about the task; it is tried again by itself."
     wish = error.retry_after if isinstance(error, Transient) else None
-    return _fail(case, what, error, retries=case.retries - int(spent), delay=wish or _delay(case))
+    return _fail(case, what, error, cost=int(spent), delay=wish or _delay(case))
 
 
 def _wish(case: Case) -> timedelta:
@@ -219,8 +235,10 @@ def _delay(case: Case) -> timedelta:
     return SHORTEST_DELAY + case.roll * (most - SHORTEST_DELAY)
 
 
-def _fail(case: Case, what: str, error: Exception, *, retries: int, delay: timedelta = timedelta(0)) -> Fail:
-    return Fail(_message(case, what), _chain(error), max(0, retries), delay, type(error).__name__)
+def _fail(case: Case, what: str, error: Exception, *, cost: int | None = None, delay: timedelta = timedelta(0)) -> Fail:
+    """Fail at the cost of so many retries; of all of them where none is said."""
+    retries = 0 if cost is None else max(0, case.retries - cost)
+    return Fail(_message(case, what), _chain(error), retries, delay, type(error).__name__, cost=cost)
 
 
 def _message(case: Case, what: str) -> str:

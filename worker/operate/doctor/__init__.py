@@ -44,7 +44,7 @@ async def findings(settings: Settings) -> list[Finding]:
             return about_specs
 
         checks = [
-            *environment.checks(),
+            *environment.checks(settings),
             *engine.checks(adapters.engine, to_engine, settings),
             *redis.checks(inspection, adapters.threads, to_redis, settings),
             *(check for each, contact in to_providers for check in provider.checks(each, contact, known)),

@@ -5,11 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from worker.domain.tasks import Definition
+from worker.domain.tasks import Activity, Definition
 from worker.engine import RestEngine, Survey
 from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
 from worker.engine.wire import Deployed
 from worker.errors import BadDefinition, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
+from worker.modelling import properties
 from worker.operate.doctor import tasks
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.operate.doctor.engine import reached
@@ -27,11 +28,34 @@ _NOTHING = "Deploy a model whose external tasks have the property service.type=a
 
 @dataclass(slots=True)
 class Models:
-    """What is deployed and counts: latest versions, and older ones with running instances."""
+    """What is deployed and counts: latest versions, and older ones with running instances.
+
+    `schemas` are the faults of files that tasks name, by definition and name.
+    """
 
     labels: Mapping[str, str]
+    keys: Mapping[str, str]
     definitions: dict[str, Definition] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    schemas: dict[tuple[str, str], Fault] = field(default_factory=dict)
+
+    def caught_outside(self, key: str) -> frozenset[str]:
+        """Return the codes of BPMN errors that processes catch which call this one, at whatever distance."""
+        calls = [
+            (called, codes, self.keys[id_])
+            for id_, each in self.definitions.items()
+            for called, codes in each.calls.items()
+        ]
+        caught: frozenset[str] = frozenset()
+        known, waiting = {key}, [key]
+        while waiting:
+            process = waiting.pop()
+            for called, codes, caller in calls:
+                if called == process or "{" in called:  # an expression may call any
+                    caught |= codes
+                    waiting += {caller} - known
+                    known.add(caller)
+        return caught
 
     @property
     def usages(self) -> dict[str, Usage]:
@@ -58,13 +82,16 @@ async def read(engine: RestEngine) -> Models:
     """Read every definition that counts, a few at a time. Raises EngineDown."""
     deployed = {each.id: each for each in await engine.deployed()}
     ids = relevant(deployed.values())
-    models = Models({id_: _label(deployed[id_]) for id_ in ids})
+    models = Models({id_: _label(deployed[id_]) for id_ in ids}, {id_: deployed[id_].key for id_ in ids})
     places = asyncio.Semaphore(READS_AT_ONCE)
 
     async def read_one(id_: str) -> None:
         async with places:
             try:
-                models.definitions[id_] = await engine.definition(id_)
+                models.definitions[id_] = definition = await engine.definition(id_)
+                for name in _schema_files(definition):
+                    if (fault := await _fault_of_schema(engine, id_, name)) is not None:
+                        models.schemas[id_, name] = fault
             except (BadDefinition, Conflict, ReadRefused, Unanswered) as exc:
                 models.unreadable[id_] = str(exc)
             except TaskLost:
@@ -76,6 +103,27 @@ async def read(engine: RestEngine) -> Models:
 
     await asyncio.gather(*map(read_one, ids))
     return models
+
+
+def _schema_files(definition: Definition) -> set[str]:
+    ours = (each for each in definition.activities.values() if each.is_ours)
+    named = {_schema_named(each) for each in ours}
+    return {name for name in named if name and not properties.is_inline(name)}
+
+
+def _schema_named(activity: Activity) -> str:
+    return activity.properties.get("data.output.schema", "").strip()
+
+
+async def _fault_of_schema(engine: RestEngine, id_: str, name: str) -> Fault | None:
+    try:
+        text = await engine.resource(id_, name)
+        await asyncio.to_thread(properties.parsed_schema, text, f"the resource {name!r} in property data.output.schema")
+    except BadDefinition as exc:
+        return tasks.of_schema(str(exc), is_known=True)
+    except WorkerError as exc:
+        return tasks.of_schema(str(exc), is_known=False)
+    return None
 
 
 def _label(definition: Deployed) -> str:
@@ -145,10 +193,12 @@ def judged(models: Models, specs: Specs | None) -> Iterator[Finding]:
     count = 0
     rows: defaultdict[tuple[str, Fault], list[str]] = defaultdict(list)
     for id_, definition in sorted(models.definitions.items()):
+        outside = models.caught_outside(models.keys[id_])
         for activity in definition.activities.values():
             count += activity.is_ours
-            look = tasks.faults if activity.is_ours else tasks.strange
-            for fault in (*look(activity, specs), *tasks.nameless(activity)):
+            look = tasks.faults(activity, specs, outside) if activity.is_ours else tasks.strange(activity, specs)
+            schema = models.schemas.get((id_, _schema_named(activity))) if activity.is_ours else None
+            for fault in (*look, *tasks.nameless(activity), *filter(None, [schema])):
                 rows[models.labels[id_], fault].append(activity.id)
     for (label, fault), activities in rows.items():
         yield _finding(f"{label}: {', '.join(activities)}", fault.level, fault.said, fault.advice)

@@ -1,18 +1,27 @@
-"""The settings: what is set in vain."""
+"""The settings: what is set in vain, and what could not be used."""
 
-from worker import settings
+from worker import bootstrap, settings
+from worker.errors import Permanent
 from worker.operate.doctor.checks import Check, Finding, Level
+from worker.settings import Settings
 
 AREA = "settings"
 
 
-def checks() -> list[Check]:
-    """Return the one check; where every name is known there is nothing to say."""
+def checks(chosen: Settings) -> list[Check]:
+    """Return the checks; where there is nothing wrong there is nothing to say."""
 
     async def unknown() -> list[Finding]:
         return [_finding(name, meant) for name, meant in settings.misspelt().items()]
 
-    return [Check(AREA, "names", unknown)]
+    async def unusable() -> list[Finding]:
+        try:
+            bootstrap.check(chosen)
+        except Permanent as exc:
+            return [Finding(AREA, "API", Level.PROBLEM, str(exc), "Correct it: the worker does not start before.")]
+        return []
+
+    return [Check(AREA, "names", unknown), Check(AREA, "API", unusable)]
 
 
 def _finding(name: str, meant: str) -> Finding:

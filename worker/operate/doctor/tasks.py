@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.domain.tasks import Activity, Task, Variable
+from worker.domain.tasks import META_SUFFIX, Activity, Task, Variable
 from worker.errors import BadDefinition, UnknownAssistant
 from worker.modelling import properties
+from worker.modelling.properties import TaskProperties
 from worker.operate.doctor.checks import Level
 from worker.specs.assistants import Specs
 
@@ -25,8 +26,11 @@ class Fault:
     advice: str
 
 
-def faults(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
-    """Name everything that is wrong with a task of ours. Without specs, nothing is said of the assistant."""
+def faults(activity: Activity, specs: Specs | None, caught_outside: frozenset[str] = frozenset()) -> Iterator[Fault]:
+    """Name everything that is wrong with a task of ours. Without specs, nothing is said of the assistant.
+
+    `caught_outside` are the codes of errors that calling processes catch.
+    """
     if not activity.documentation and "prompt" not in activity.parameters:
         said = "nothing to ask: neither documentation nor an input parameter prompt; an incident when it is reached"
         yield Fault(Level.PROBLEM, said, _DEPLOY)
@@ -37,6 +41,9 @@ def faults(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
     else:
         if specs is not None and "assistant" not in activity.parameters:
             yield from _unknown(wanted.assistant, wanted.version, specs)
+        yield from _uncaught(wanted, activity.caught | caught_outside)
+        if not activity.loops and not wanted.local:  # loops number their results
+            yield from _overwritten(wanted)
     yield from _odd_properties(activity)
     if not activity.async_after:
         said = (
@@ -45,6 +52,29 @@ def faults(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
         )
         advice = 'Tick "Asynchronous continuations: After" in Camunda Modeler (camunda:asyncAfter="true") and deploy.'
         yield Fault(Level.WARNING, said, advice)
+
+
+def _uncaught(wanted: TaskProperties, caught: frozenset[str]) -> Iterator[Fault]:
+    codes = sorted(set(wanted.errors.values()) - caught)
+    if codes and "" not in caught:
+        said = (
+            f"no event catches the BPMN error {', '.join(codes)}: it would end its path silently, without an incident"
+        )
+        yield Fault(Level.WARNING, said, f"Catch it, here or in the process that calls this one. {_DEPLOY}")
+
+
+def _overwritten(wanted: TaskProperties) -> Iterator[Fault]:
+    results = {wanted.output, wanted.output + META_SUFFIX, *wanted.fields}
+    if names := sorted(results & set(wanted.inputs or ())):
+        said = f"its result overwrites its own input {', '.join(names)}, which nobody can look up then"
+        yield Fault(Level.WARNING, said, "Give the result a name of its own (data.output), unless this is meant.")
+
+
+def of_schema(said: str, *, is_known: bool) -> Fault:
+    """Name what is wrong with the deployed file that data.output.schema names, or why it cannot be looked at."""
+    if is_known:
+        return Fault(Level.PROBLEM, f"{said}; an incident when it is reached", _DEPLOY)
+    return Fault(Level.UNKNOWN, said, "")
 
 
 def strange(activity: Activity, specs: Specs | None) -> Iterator[Fault]:

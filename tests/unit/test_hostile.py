@@ -1,0 +1,334 @@
+"""What others wrote, by the ten thousand: models, tasks, variables, answers, replies, settings, specs.
+
+Every part that reads such things without reaching anything either copes or raises an error of ours, in few steps. What
+is made comes from plain random numbers by a seed, which is fast; a fault that is found becomes a test of its part.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from tests.samples import ASSISTANT, HOSTILE_TEXTS, TASK
+from worker import transcript  # noqa: F401 - the settings import it when they need it, which is no step of theirs
+from worker.domain import meta
+from worker.domain.tasks import Activity, Definition, Task, Variable
+from worker.domain.threads import Answer, Outcome, Thread
+from worker.engine import definitions, failures, topics, wire
+from worker.engine.failures import Reply
+from worker.errors import BadDefinition, BadInput, EngineDown, Permanent, UnknownAssistant
+from worker.modelling import inputs, prompt, properties, result, schema
+from worker.modelling.properties import PROPERTIES
+from worker.operate.doctor import tasks as doctor
+from worker.settings import Settings, read
+from worker.specs import assistants
+
+MOST_STEPS = 200_000
+"""Calls of functions that one thing may take; the largest of those below take some thousand."""
+
+by_seed = pytest.mark.parametrize("seed", range(10))
+
+
+class TooManySteps(AssertionError):
+    """Something small took what only something huge should."""
+
+
+@contextmanager
+def few_steps() -> Iterator[None]:
+    """Count the calls inside."""
+    count = 0
+
+    def called(_: FrameType, event: str, __: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+        if count > MOST_STEPS:
+            sys.setprofile(None)
+            raise TooManySteps
+
+    before = sys.getprofile()
+    sys.setprofile(called)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+def copes(do: Callable[..., Any], *given: Any, ours: type[Exception] | None = None) -> Any:
+    """Return what this comes to, None where it raises an error of ours."""
+    with few_steps(), suppress(*((ours,) if ours else ())):
+        return do(*given)
+    return None
+
+
+def quoted(text: str) -> str:
+    """An XML attribute's value."""
+    kept = "".join(each for each in text if each.isprintable() or each in "\n\t")
+    for letter, entity in (("&", "&amp;"), ("<", "&lt;"), ('"', "&quot;")):
+        kept = kept.replace(letter, entity)
+    return f'"{kept}"'
+
+
+WORDS = [
+    *(each[:3000] for each in HOSTILE_TEXTS.values()),
+    *("-", "?", "a?", "a,b?", "a/b", ",,,", "=", "a=b.c", "a=b=c", "x" * 3000, "P1D", "PT0S", "P1M", "-1", "1e400"),
+    *("assistant", "analyst", "1.0", "instance", "root", "local", "Json", "File", "Text", "NO", "{}", "[", '{"a":'),
+    *("${x}", "#{x}", "__class__", "_meta", "assistant_thread_analyst", "a_meta", "loopCounter", "prompt", "%s"),
+    *('{"type": "object"}', '{"$ref": "#"}', '{"pattern": "("}', '{"enum": 1}', '{"anyOf": [{"$ref": "#"}]}'),
+    *("java.lang.String", "application/json", "application/x-java-serialized-object", "text/x", "utf-16", "AAAA"),
+]
+NAMES = [each.name for each in PROPERTIES if "<" not in each.name] + ["error.refused", "error.empty", "error.x", ""]
+TYPES = [None, "String", "Json", "Object", "File", "Bytes", "Xml", "Null", "Long", "Double", "Date", "Custom"]
+INFOS = ["objectTypeName", "serializationDataFormat", "mimeType", "filename", "encoding"]
+TAGS = [
+    *("process", "subProcess", "transaction", "serviceTask", "sendTask", "endEvent", "boundaryEvent", "startEvent"),
+    *("callActivity", "error", "messageEventDefinition", "errorEventDefinition", "extensionElements"),
+    *("documentation", "multiInstanceLoopCharacteristics"),
+]
+ATTRIBUTES = [
+    *("id", "name", "value", "attachedToRef", "errorRef", "errorCode", "calledElement", "triggeredByEvent"),
+    *("c:type", "c:topic", "c:asyncAfter"),
+]
+IN_XML = ["", "x", "ü", "&amp;", "&#10;", "&#0;", "&x;", "<", "]]>", "external", "true", "${x}", "a", "b", "a", "b"]
+DOCTYPES = ["", "", '<!DOCTYPE x [<!ENTITY x "y">]>', "<!DOCTYPE x SYSTEM 'file:///etc/passwd'>"]
+ENCODINGS = ["UTF-8", "ISO-8859-1", "UTF-16", "utf-7", "punycode", "x", ""]
+FIELDS = [{}, {"a": "a"}, {"a": "a.0", "b": "a.b.c"}, {"a": "9" * 50}]
+KEYWORDS = ["type", "pattern", "enum", "const", "anyOf", "properties", "items", "$ref", "minimum", "required", "format"]
+RAW = [
+    *("id", "topicName", "activityId", "processInstanceId", "processDefinitionId", "processDefinitionKey"),
+    *("executionId", "createTime", "retries", "businessKey", "tenantId", "variables", "definition", "instances"),
+    *("version", "key"),
+]
+BODIES = [b"[" * 5000, b'{"type": "XException", "message": null, "code": "1"}', b'{"type": 1}', b"<html>", b"\xff{\0"]
+ADDRESSES = [
+    "redis://h",
+    "redis+cluster://[",
+    "http://[::1",
+    "http://a:b@c",
+    "sqlite:///x?y",
+    "postgresql://[",
+    "never",
+]
+FRONT = ["name", "version", "model", "timeout_seconds", "output_schema", "background", "x", "provider"]
+
+
+class Maker(Random):
+    """Makes what somebody might have written, the same for the same seed."""
+
+    def some(self, most: int) -> range:
+        """So many times, at most."""
+        return range(self.randint(0, most))
+
+    def text(self) -> str:
+        """A word that has a meaning somewhere, or letters of any kind."""
+        if self.random() < 0.7:
+            return self.choice(WORDS)
+        return "".join(chr(self.choice([self.randrange(0x110000), self.randrange(0x250)])) for _ in self.some(12))
+
+    def value(self, depth: int = 3) -> Any:
+        """Anything that JSON can hold, and floats that it cannot."""
+        simple = [None, True, 0, -1, 2**70, 1.5, float("nan"), float("inf"), self.text()]
+        if depth == 0 or self.random() < 0.6:
+            return self.choice(simple)
+        if self.random() < 0.5:
+            return [self.value(depth - 1) for _ in self.some(3)]
+        return {self.text(): self.value(depth - 1) for _ in self.some(3)}
+
+    def variable(self) -> Variable:
+        info = {self.choice(INFOS): self.text() for _ in self.some(3)}
+        return Variable(self.value(), self.choice(TYPES), info)
+
+    def variables(self) -> dict[str, Variable]:
+        names = ["a", "b", "a_meta", "prompt", "assistant", "loopCounter", self.text()]
+        return {self.choice(names): self.variable() for _ in self.some(5)}
+
+    def said(self) -> dict[str, str]:
+        """Extension properties."""
+        return {self.choice(NAMES): self.text() for _ in self.some(5)}
+
+    def element(self, depth: int = 3) -> str:
+        """One element of a model with others in it, often where none belongs."""
+        tag = self.choice(TAGS)
+        given = {self.choice(ATTRIBUTES): self.choice(IN_XML) for _ in self.some(3)}
+        inside = "".join(self.element(depth - 1) for _ in self.some(2)) if depth else self.choice(IN_XML)
+        return f"<b:{tag}{''.join(f' {name}={quoted(each)}' for name, each in given.items())}>{inside}</b:{tag}>"
+
+    def service_task(self) -> str:
+        """A task for an assistant whose properties say anything."""
+        said = (f"<c:property name={quoted(name)} value={quoted(each)}/>" for name, each in self.said().items())
+        odd = self.choice(["", "<c:property/>", "<c:property name='x'/>", "<c:property value='x'/>"])
+        parameter = self.choice(["prompt", "assistant", "x"])
+        return (
+            f'<b:serviceTask id={quoted(self.text())} name={quoted(self.text())} c:type="external" c:topic="t">'
+            f"<b:documentation>{quoted(self.text())}</b:documentation><b:extensionElements><c:properties>"
+            f'{"".join(said)}{odd}<c:property name="service.type" value="assistant"/></c:properties><c:inputOutput>'
+            f'<c:inputParameter name="{parameter}"/></c:inputOutput></b:extensionElements></b:serviceTask>'
+        )
+
+    def model(self) -> bytes:
+        """A file that may be a model."""
+        parts = "".join(self.choice([self.service_task, self.element])() for _ in self.some(4))
+        deep = self.choice([0] * 20 + [1, 190, 300, 1000])
+        encoding = self.choice(ENCODINGS)
+        text = (
+            f'<?xml version="1.0"{f" encoding={encoding!r}" if encoding else ""}?>{self.choice(DOCTYPES)}'
+            f'<b:definitions xmlns:b="{definitions.BPMN[1:-1]}" xmlns:c="{definitions.EXTENSIONS[0][1:-1]}">'
+            f'<b:process id="key">{"<b:subProcess>" * deep}{parts}{"</b:subProcess>" * deep}</b:process>'
+            "</b:definitions>"
+        )
+        content = text.encode(encoding if encoding in {"ISO-8859-1", "UTF-16"} else "utf-8", errors="replace")
+        if self.random() < 0.8:
+            return content
+        at = self.randrange(len(content))
+        return content[:at] + self.randbytes(3) + content[at + self.choice([0, 5]) :]
+
+    def raw(self) -> Any:
+        """A row of an engine's answer."""
+        if self.random() < 0.1:
+            return self.value()
+        whole = dict.fromkeys(RAW, "x") if self.random() < 0.5 else {}
+        return whole | {self.choice(RAW): self.value() for _ in self.some(4)}
+
+    def body(self) -> bytes:
+        return self.choice([*BODIES, self.randbytes(20), repr(self.value()).encode(errors="replace")])
+
+    def environment(self) -> dict[str, str]:
+        names = [name.upper() for name in Settings.model_fields if not name.endswith("_ca_file")]
+        told = {self.choice(names): self.choice([self.text(), self.choice(ADDRESSES)]) for _ in self.some(4)}
+        return {name: text for name, text in told.items() if text.isprintable()}
+
+    def spec(self) -> str:
+        """An assistant's file."""
+        lines = [f"{self.choice(FRONT)}: {self.value()!r}" for _ in self.some(5)]
+        lines += [f"{self.choice(FRONT)}: {self.text()}" for _ in self.some(2)]
+        aliases = f"a: &a [x]\nb: &b [{', '.join(['*a'] * self.randint(1, 30))}]"
+        fronts = ["\n".join(lines), "\n".join(lines), aliases, f"name: {'[' * self.randint(1, 150)}", self.text()]
+        return f"---\n{self.choice(fronts)}\n---\n{self.text()}"
+
+
+@by_seed
+def test_any_model_is_read_and_judged_or_a_bad_definition(seed: int) -> None:
+    make = Maker(seed)
+    served = 0
+    for _ in range(200):
+        content = make.model()
+        copes(definitions.is_readable, content.decode(errors="replace"))
+        definition = copes(read_model, content, ours=BadDefinition)
+        if definition is None:
+            continue
+        served += bool(definition.activities)
+        usage = copes(topics.Usage.of, definition)
+        copes(topics.survey, {"key:1:1": usage})
+        for activity in definition.activities.values():
+            copes(faults_of, activity)
+            ask(activity, make.variables(), definition)
+    assert served > 20, "it is not all refused at the door"
+
+
+@by_seed
+def test_any_properties_and_variables_come_to_a_question_or_an_error_of_ours(seed: int) -> None:
+    make = Maker(seed)
+    asked = 0
+    for _ in range(300):
+        said, variables = {"service.name": "analyst"} | make.said(), make.variables()
+        parameters = frozenset({"prompt", "assistant"} if make.random() < 0.3 else ())
+        activity = Activity("frame", "Frame", "t", "Ask.", said, parameters=parameters, loops=make.randint(0, 2))
+        asked += ask(activity, variables)
+        for name, each in variables.items():
+            copes(meta.read, name, each.value)
+            copes(result.read_thread_variable, each)
+            copes(wire.variable, each)
+    assert asked > 20
+
+
+def read_model(content: bytes) -> Definition:
+    return definitions.read("key:1:1", definitions.decoded(content))
+
+
+def faults_of(activity: Activity) -> list[doctor.Fault]:
+    return list(doctor.faults(activity, None))
+
+
+def ask(activity: Activity, variables: Mapping[str, Variable], definition: Definition | None = None) -> bool:
+    """Go the way of a task to its question, and from an answer to its results; whether it got so far."""
+    task = replace(TASK, activity_id=activity.id, variables=variables)
+    copes(getattr, activity, "needs")
+    wanted = copes(properties.read, task, activity, definition, ours=BadDefinition)
+    shown = copes(shown_of, task, activity, wanted, ours=BadInput)
+    text = shown and copes(partial(prompt.text, room=3000), task, activity, shown, ours=BadDefinition)
+    if wanted is not None:
+        form = result.Form.of(wanted, wanted.schema if isinstance(wanted.schema, dict) else None)
+        take(Answer('{"a": {"b": 1}}'), form)
+    return bool(text)
+
+
+def shown_of(task: Task, activity: Activity, wanted: properties.TaskProperties | None) -> inputs.Inputs:
+    """What the task is shown, but for the contents of files."""
+    if wanted is None or wanted.inputs is None:
+        return inputs.within(inputs.readable(task, activity, Thread("conv_1", 1)), 2000)
+    return inputs.whole({name: task.variables.get(name) for name in wanted.inputs}, 2000)
+
+
+@by_seed
+def test_any_answer_is_taken_or_of_the_wrong_form(seed: int) -> None:
+    make = Maker(seed)
+    for _ in range(300):
+        wanted = {make.choice(KEYWORDS): make.value() for _ in make.some(3)} or None
+        if wanted is not None and copes(schema.flaw, wanted):
+            wanted = None
+        kinds: list[properties.ResultType] = ["Text", "Json", "File"]
+        kind = make.choice(kinds)
+        fields = make.choice(FIELDS) if kind == "Json" else {}
+        answer = make.choice([make.text(), str(make.value()), '{"a": [1, {"b": null}]}'])
+        take(Answer(answer), result.Form("x", kind, schema=wanted, fields=fields))
+
+
+def take(answer: Answer, form: result.Form) -> None:
+    """Check an answer and make variables of it."""
+    checked = copes(result.checked, answer, form, ours=schema.Unusable)
+    if checked is not None and checked[0].outcome is Outcome.OK:
+        story = result.Story(None, "created", None, repaired=False, seconds={})
+        for spin in (True, False):
+            copes(partial(result.variables, spin=spin), checked[0], form, ASSISTANT, story)
+
+
+@by_seed
+def test_any_row_is_read_or_unreadable_and_any_reply_means_something(seed: int) -> None:
+    make = Maker(seed)
+    for _ in range(500):
+        raw = make.raw()
+        copes(wire.read_task, raw, 0.0, ours=wire.Unreadable)
+        copes(wire.read_deployed, {"definition": raw, "instances": 1}, ours=wire.Unreadable)
+        headers = {make.choice(["Retry-After", "Location"]): make.text()}
+        reply = Reply(make.randint(100, 599), make.body(), headers)
+        copes(failures.check, reply, ours=EngineDown)
+        copes(failures.refusal, reply)
+        copes(failures.describe, reply)
+        copes(reply.value, list, ours=EngineDown)
+
+
+@by_seed
+def test_any_environment_is_settings_or_mistakes_in_words(seed: int, tmp_path: Path) -> None:
+    make = Maker(seed)
+    for _ in range(100):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            for name, text in make.environment().items():
+                patch.setenv(name, text)
+            copes(read, ours=Permanent)
+
+
+@by_seed
+def test_any_spec_is_an_assistant_or_mistakes_by_line(seed: int, tmp_path: Path) -> None:
+    make = Maker(seed)
+    for _ in range(40):
+        (tmp_path / "analyst.md").write_bytes(make.spec().encode(errors="replace"))
+        specs = copes(assistants.load, tmp_path, ours=Permanent)
+        if specs is not None:
+            copes(specs.find, make.text(), None, ours=UnknownAssistant)

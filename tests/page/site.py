@@ -17,6 +17,7 @@ from worker.web import page as pages
 from worker.web.api import Access, app, serve
 from worker.web.api.application import Extension
 from worker.web.page import Processes, State
+from worker.web.page.routes import VENDOR
 
 PATIENCE_MS = 20_000
 """For what a browser does in moments, on a machine that has much else to do."""
@@ -62,6 +63,7 @@ async def site(
     extend: Sequence[Extension] = (),
     frames: Sequence[str] = (),
     port: int = 0,
+    vendor: Path = VENDOR,
 ) -> AsyncIterator[Site]:
     """Serve the page; the record is empty."""
     async with (
@@ -75,6 +77,7 @@ async def site(
             extend=extend,
             frames=frames,
             port=port,
+            vendor=vendor,
         ) as served,
     ):
         yield served
@@ -91,11 +94,19 @@ async def site_on(
     extend: Sequence[Extension] = (),
     frames: Sequence[str] = (),
     port: int = 0,
+    vendor: Path = VENDOR,
 ) -> AsyncIterator[Site]:
     """Serve the page over a record."""
     errors: list[Exception] = []
     conversations = SqlTranscriptReader(database)
-    page = pages.routes(conversations, processes, engine_name="default", can_erase=can_erase, left_out=lambda: left_out)
+    page = pages.routes(
+        conversations,
+        processes,
+        engine_name="default",
+        can_erase=can_erase,
+        left_out=lambda: left_out,
+        vendor=vendor,
+    )
     served = app(
         conversations,
         Access.of(tokens),

@@ -145,3 +145,9 @@ async def test_the_page_adds_its_routes_to_the_document(tmp_path: Path) -> None:
         document["paths"]
     )
     assert not [path for path in document["paths"] if not path.startswith("/api/")]
+
+
+async def test_without_the_part_that_draws_diagrams_its_files_are_not_found(tmp_path: Path) -> None:
+    async with asked(tmp_path, vendor=tmp_path / "none") as api:
+        assert (await api.get("/vendor/bpmn-js/viewer.js")).status == 404
+        assert (await api.get("/api/me")).json["diagrams"] is False

@@ -65,7 +65,8 @@ _ACTIVITY_SUMS = (
     func.max(messages.c.position).label("last"),
 )
 
-AT_ONCE = 100
+AT_ONCE = 10
+"""Messages that are fetched before they are counted: each may have megabytes."""
 LONGEST_PAGE = 4_000_000
 """Characters: a page of more messages ends before its limit."""
 

@@ -102,14 +102,14 @@ def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequen
 
 
 def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:
-    @router.get("/instances/{instance_id}/thread")
-    async def instance_thread(part: Part, instance_id: Id, activity: Text = None) -> Page[Shown]:
+    @router.get("/instances/{instance_id}/thread", response_model=Page[Shown])
+    async def instance_thread(part: Part, instance_id: Id, activity: Text = None) -> Response:
         """What was said in a process instance, ready to be shown."""
         found(await conversations.instance(instance_id, within=part.grant.limits))
         return await shown(await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity)))
 
-    @router.get("/sessions/{session_id}/thread")
-    async def session_thread(part: Part, session_id: Id) -> Page[Shown]:
+    @router.get("/sessions/{session_id}/thread", response_model=Page[Shown])
+    async def session_thread(part: Part, session_id: Id) -> Response:
         """What was said in a conversation, ready to be shown."""
         found(await conversations.session(session_id, within=part.grant.limits))
         return await shown(await part.read(conversations, MessageFilter(session_id)))
@@ -171,4 +171,5 @@ def _add_files(application: FastAPI, vendor: Path) -> None:
     for path in VIEWS:
         application.add_api_route(path, page, include_in_schema=False, response_class=Response)
     application.mount("/static", _Files(directory=FILES))
-    application.mount("/vendor", _Files(directory=vendor, check_dir=False))
+    if vendor.is_dir():
+        application.mount("/vendor", _Files(directory=vendor))

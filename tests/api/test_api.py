@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from markdown_it import MarkdownIt
 
 from tests.api.client import GUEST, OPERATOR, VIEWER, Answer, Api
 from tests.api.conftest import KEYS
@@ -94,10 +96,11 @@ async def test_exports_are_files(api: Api, transcript: SqlTranscriptWriter) -> N
     assert whole.json[0]["session"]["id"] == IDS["a"]
     assert whole.headers["Content-Disposition"] == f'attachment; filename="conversation-{IDS["a"]}.json"'
     assert text.headers["Content-Type"].startswith("text/markdown")
-    assert "> ## Answer: forged" in text.text
-    headings = [line for line in text.text.splitlines() if line.startswith("#")]
-    assert headings[0] == "# analyst"
-    assert headings[-1] == "## Answer: Step \\*3\\* \\# x"
+    assert f"```text\n{hostile}\n```" in text.text
+    tokens = MarkdownIt().parse(text.text)
+    headings = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
+    assert headings[0] == "analyst"
+    assert headings[-1] == "Answer: Step \\*3\\* \\# x"
     assert len(headings) == 7
 
 

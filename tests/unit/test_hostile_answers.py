@@ -3,14 +3,17 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from markdown_it import MarkdownIt
 
 from tests.hostile import answers
 from worker.domain.conversations import Message, Page, Role
 from worker.transcript.words import EXCERPT, clean, excerpt, words
+from worker.web.api import export
 from worker.web.page import reading, shapes
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -113,3 +116,20 @@ def test_what_there_is_no_room_to_lay_out_is_shown_as_it_is(monkeypatch: pytest.
     monkeypatch.setattr(reading, "MOST_CHARACTERS", 9)
     trees = list(reading.bodies([message("**a**"), message("**b**"), message("c"), message("*d*", Role.USER)]))
     assert trees == [shapes.answer("**a**"), shapes.plain("**b**"), shapes.answer("c"), shapes.plain("*d*")]
+
+
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(answers)
+def test_an_export_to_be_read_loads_nothing_and_has_no_headings_but_its_own(text: str) -> None:
+    said = replace(message(clean(text)), activity_name=clean(text), model=clean(text))
+    written = "\n".join(export._said(said))
+    tokens = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(written)
+    inline = [each for token in tokens for each in token.children or ()]
+
+    assert [token.type for token in tokens if token.level == 0 and token.nesting >= 0] == [
+        "heading_open",
+        "paragraph_open",
+        "fence",
+    ]
+    assert not {"image", "html_inline", "html_block", "link_open"} & {each.type for each in (*tokens, *inline)}
+    assert tokens[-1].content.splitlines() == [export._CONTROL.sub("\ufffd", line) for line in clean(text).splitlines()]

@@ -1,5 +1,6 @@
 """A conversation as a file: JSON with everything, Markdown to read."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from worker.domain.conversations import Filter, Limits, Message, MessageFilter, 
 from worker.ports.transcript import TranscriptReader
 
 _PAGE = 100
+_BACKTICKS = re.compile("`+")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _SPEAKERS = {Role.USER: "Question", Role.AGENT: "Answer", Role.SYSTEM: "System"}
 
 
@@ -56,7 +59,7 @@ async def as_json(
 async def as_markdown(
     conversations: TranscriptReader, sessions: Sequence[Session], *, within: Limits
 ) -> AsyncIterator[bytes]:
-    """Write conversations to be read. What was said is quoted, so that nothing in it passes for our own headings."""
+    """Write conversations to be read. What was said stands in fences: nothing in it is Markdown, HTML or loaded."""
     for session in sessions:
         yield _text(_head(session))
         async for message in _messages(conversations, session, within):
@@ -91,8 +94,12 @@ def _head(session: Session) -> list[str]:
 
 def _said(message: Message) -> list[str]:
     where = message.activity_name or message.activity_id
-    quoted = [f"> {line}".rstrip() for line in message.content.splitlines() or [""]]
-    return ["", f"## {_SPEAKERS[message.role]}: {_plain(where)}", "", _about(message), "", *quoted]
+    return ["", f"## {_SPEAKERS[message.role]}: {_plain(where)}", "", _about(message), "", *_fenced(message.content)]
+
+
+def _fenced(text: str) -> list[str]:
+    fence = "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(text)), default=0))
+    return [f"{fence}text", *(_CONTROL.sub("\ufffd", line) for line in text.splitlines()), fence]
 
 
 def _about(message: Message) -> str:
@@ -106,4 +113,5 @@ def _about(message: Message) -> str:
 
 def _plain(text: str) -> str:
     """Keep names on one line, and from being taken for Markdown."""
-    return "".join(f"\\{char}" if char in "\\`*_[]<>#!|" else char for char in " ".join(text.split()))
+    line = _CONTROL.sub("\ufffd", " ".join(text.split()))
+    return "".join(f"\\{char}" if char in "\\`*_[]<>#!|&~" else char for char in line)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from markdown_it import MarkdownIt
 
-from tests.api.client import GUEST, OPERATOR, VIEWER, Answer, Api
+from tests.api.client import GUEST, NO_CALLS, OPERATOR, VIEWER, Answer, Api
 from tests.api.conftest import KEYS
 from tests.records import exchange
 from worker.domain.conversations import session_id
@@ -219,7 +219,7 @@ async def test_every_answer_carries_its_headers(api: Api) -> None:
 
 async def test_a_page_of_cockpits_may_frame_ours_if_it_is_set(database: Database) -> None:
     application = app(
-        SqlTranscriptReader(database), Access(), report=print, frame_ancestors=["https://cockpit.example"]
+        SqlTranscriptReader(database), NO_CALLS, Access(), report=print, frame_ancestors=["https://cockpit.example"]
     )
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         answer = await Api(session, None).get("/api/counts")
@@ -240,7 +240,7 @@ async def test_large_requests_are_refused(api: Api) -> None:
 async def test_too_many_requests_are_asked_to_wait_each_token_for_itself(database: Database) -> None:
     tokens = json.dumps({OPERATOR: "operator", VIEWER: "viewer"})
     rate = Rate(burst=3, per_second=0.01)
-    application = app(SqlTranscriptReader(database), Access.of(tokens), report=print, rate=rate)
+    application = app(SqlTranscriptReader(database), NO_CALLS, Access.of(tokens), report=print, rate=rate)
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         statuses = [(await Api(session, OPERATOR).get("/api/counts")).status for _ in range(4)]
         refused = await Api(session, OPERATOR).get("/api/counts")
@@ -256,7 +256,7 @@ async def test_too_many_requests_are_asked_to_wait_each_token_for_itself(databas
 async def test_a_record_that_is_away_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "record.db").write_text("this is no database, but a text of some length " * 100)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        application = app(SqlTranscriptReader(database), Access(), report=print)
+        application = app(SqlTranscriptReader(database), NO_CALLS, Access(), report=print)
         async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
             answer = await Api(session, None).get(f"http://127.0.0.1:{port}/api/sessions")
 

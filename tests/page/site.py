@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
+from tests.api.client import NO_CALLS
 from tests.browser import BrowserError, browser
 from worker.demo import npm
 from worker.errors import EngineDenied, EngineDown, TaskLost
@@ -109,6 +110,7 @@ async def site_on(
     )
     served = app(
         conversations,
+        NO_CALLS,
         Access.of(tokens),
         report=errors.append,
         extend=[page, *extend],

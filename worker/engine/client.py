@@ -11,8 +11,9 @@ from urllib.parse import quote
 import aiohttp
 import structlog
 
+from worker.domain.processes import Calls
 from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
-from worker.engine import activities, definitions, info, wire
+from worker.engine import activities, calls, definitions, info, wire
 from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.instances import RestInstances
@@ -212,6 +213,10 @@ class RestEngine:
     async def activity_states(self, instance_id: str) -> dict[str, activities.State]:
         """Return the state of every activity that an instance reached; nothing if the engine does not know it."""
         return await activities.states(self._lists, instance_id)
+
+    async def called(self, instance_id: str) -> Calls:
+        """Return the instances that one called, at any depth."""
+        return await calls.below(self._lists, instance_id)
 
     async def info(self) -> info.EngineInfo:
         """Return version, clock and rights, for people."""

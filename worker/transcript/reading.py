@@ -21,6 +21,7 @@ from worker.domain.conversations import (
     Session,
     Stored,
 )
+from worker.domain.processes import definition
 from worker.transcript import conditions, cursor, rows
 from worker.transcript.database import Database
 from worker.transcript.tables import messages, sessions
@@ -265,7 +266,13 @@ def _place(row: RowMapping) -> tuple[int, str]:
 def _instance(row: RowMapping) -> Instance:
     known: dict[str, Any] = {name: row[name] for name in Instance.__slots__ if name != "is_active"}
     tokens = {name: int(row[name]) for name in ("input_tokens", "output_tokens")}  # PostgreSQL's sums are Decimal
-    return Instance(**known | tokens, is_active=row["active"] > 0)
+    return Instance(**known | _own_name(row) | tokens, is_active=row["active"] > 0)
+
+
+def _own_name(row: RowMapping) -> dict[str, Any]:
+    """Tell a process apart from the one on whose conversation it speaks, as far as its definition's id says it."""
+    named = definition(row["definition_id"])
+    return {} if named is None else {"definition_key": named[0], "definition_version": named[1]}
 
 
 def _activity(row: RowMapping, newest: RowMapping) -> ActivityCounts:

@@ -1,7 +1,7 @@
 """The page as people get it: the real API on a real SQLite file, in a real browser."""
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,8 @@ class Deployed:
     model: str | None = None
     states: Mapping[str, State] | None = None
     let: bool = True
+    runs: Mapping[str, bool] | None = field(default_factory=dict)
+    asked: int = 0
 
     async def xml(self, definition_id: str) -> str:
         if self.model is None:
@@ -42,6 +44,12 @@ class Deployed:
         if self.states is None:
             raise (EngineDown if self.let else EngineDenied)(instance_id)
         return self.states
+
+    async def running(self, ids: Collection[str]) -> Mapping[str, bool]:
+        self.asked += 1
+        if self.runs is None:
+            raise (EngineDown if self.let else EngineDenied)("running")
+        return {each: self.runs[each] for each in ids if each in self.runs}
 
 
 @dataclass(frozen=True, slots=True)

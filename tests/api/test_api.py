@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog
 from markdown_it import MarkdownIt
 
 from tests.api.client import GUEST, NO_CALLS, OPERATOR, VIEWER, Answer, Api
@@ -253,14 +254,18 @@ async def test_too_many_requests_are_asked_to_wait_each_token_for_itself(databas
     assert guesses == [401, 401, 401, 429], "guesses count by address"
 
 
-async def test_a_record_that_is_away_is_said_so(tmp_path: Path) -> None:
+async def test_a_record_that_cannot_be_read_is_said_so_and_once_in_the_log(tmp_path: Path) -> None:
     (tmp_path / "record.db").write_text("this is no database, but a text of some length " * 100)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
         application = app(SqlTranscriptReader(database), NO_CALLS, Access(), report=print)
-        async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
-            answer = await Api(session, None).get(f"http://127.0.0.1:{port}/api/sessions")
+        with structlog.testing.capture_logs() as lines:
+            async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
+                for _ in range(3):
+                    answer = await Api(session, None).get(f"http://127.0.0.1:{port}/api/sessions")
 
     assert (answer.status, answer.json["title"]) == (503, "Service Unavailable")
+    [line] = [line for line in lines if line["event"] == "transcript_not_read"]
+    assert "is damaged" in line["reason"]
     assert int(answer.headers["Retry-After"]) > 0
 
 

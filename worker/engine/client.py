@@ -13,7 +13,7 @@ import structlog
 
 from worker.domain.processes import Calls
 from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
-from worker.engine import activities, calls, definitions, info, wire
+from worker.engine import activities, calls, definitions, info, kept, wire
 from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.instances import RestInstances
@@ -223,6 +223,10 @@ class RestEngine:
     async def called(self, instance_id: str) -> Calls:
         """Return the instances that one called, at any depth."""
         return await calls.below(self._lists, instance_id)
+
+    async def history(self) -> kept.Kept:
+        """Tell what the history keeps, as far as what runs now shows it; for people."""
+        return await kept.kept(self._lists)
 
     async def info(self) -> info.EngineInfo:
         """Return version, clock and rights, for people."""

@@ -44,6 +44,7 @@ class Event(StrEnum):
     TRANSCRIPT_DOWN = "transcript_down"
     TRANSCRIPT_DAMAGED = "transcript_damaged"
     TRANSCRIPT_UP = "transcript_up"
+    TRANSCRIPT_NOT_READ = "transcript_not_read"
     API_CRASHED = "api_crashed"
     RECORDER_CRASHED = "recorder_crashed"
     EXCHANGE_DROPPED = "exchange_dropped"

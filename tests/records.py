@@ -25,7 +25,7 @@ def exchange(number: int = 1, thread: ThreadKey = KEY, **others: Any) -> Exchang
         "process_instance_id": thread.scope,
         "activity_id": f"step_{number}",
         "activity_name": f"Step {number}",
-        "definition_id": "drones:3:4711",
+        "definition_id": f"{others.get('definition_key', 'drones')}:3:4711",
         "definition_key": "drones",
         "definition_version": 3,
         "business_key": "order-1",

@@ -176,7 +176,7 @@ def _serve_api(
         api.erasing(eraser, conversations, settings.engine_name),
         page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
     ]
-    served = api.app(conversations, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
+    served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
     return api.serve(served, settings.api_host, settings.api_port)
 
 

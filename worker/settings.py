@@ -159,7 +159,8 @@ class Settings(BaseSettings):
         "json", description="Log lines for programs (json) or people (console)."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
-        "INFO", description="The least that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL."
+        "INFO",
+        description="The least that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL. Libraries only warn, always.",
     )
 
     @property

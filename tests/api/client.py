@@ -7,6 +7,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from worker.domain.processes import Calls
+
 OPERATOR = "operator-0123456789abcdef"
 VIEWER = "viewer-0123456789abcdef"
 GUEST = "guest-0123456789abcdef"
@@ -44,3 +46,13 @@ class Api:
         headers |= options.pop("headers", {})
         async with self.session.request(method, path, headers=headers, **options) as response:
             return Answer(response.status, response.headers, await response.text())
+
+
+class Nobody:
+    """An engine in which no process calls another."""
+
+    async def called(self, _: str) -> Calls:
+        return Calls([])
+
+
+NO_CALLS = Nobody()

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.api.client import OPERATOR, TOKENS, VIEWER, Api
+from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER, Api
 from tests.records import exchange, key
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web.api import Access, app, serve
@@ -46,7 +46,7 @@ def errors() -> list[Exception]:
 async def api(database: Database, transcript: SqlTranscriptWriter, errors: list[Exception]) -> AsyncIterator[Api]:
     """The API, asked as an operator unless a test says otherwise."""
     await transcript.ping()
-    application = app(SqlTranscriptReader(database), Access.of(TOKENS), report=errors.append)
+    application = app(SqlTranscriptReader(database), NO_CALLS, Access.of(TOKENS), report=errors.append)
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))

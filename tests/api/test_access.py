@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from yarl import URL
 
-from tests.api.client import OPERATOR, TOKENS, VIEWER, Api
+from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER, Api
 from worker.domain.conversations import EVERYTHING, Limits
 from worker.errors import Permanent
 from worker.transcript import Database, SqlTranscriptReader
@@ -87,10 +87,31 @@ def test_a_setting_that_cannot_be_is_refused_without_its_tokens(setting: str) ->
         (scope(sec_fetch_site="same-site"), False),
         (scope(sec_fetch_site="same-origin"), True),
         (scope(sec_fetch_site="none"), True),
+        (scope(origin="http://127.0.0.1:8091"), True),
+        (scope(origin="http://[::1]:8091", host="[::1]:8091"), True),
+        (scope(origin="https://evil.example"), False),
+        (scope(origin="http://127.0.0.1:9999"), False),  # another server here is somewhere else, too
+        (scope(origin="http://localhost:8091"), False),
+        (scope(origin="null"), False),
+        (scope(origin=""), False),
+        (scope(origin="https://evil.example", sec_fetch_site="same-origin"), False),
     ],
 )
 def test_without_tokens_only_this_machine_is_let_in(asked: dict[str, Any], *, let_in: bool) -> None:
     assert (Access().grant(asked) is not None) is let_in
+
+
+async def test_a_page_from_elsewhere_does_not_use_up_what_this_machine_may_ask(database: Database) -> None:
+    application = app(
+        SqlTranscriptReader(database), NO_CALLS, Access(), report=print, rate=Rate(burst=3, per_second=0.01)
+    )
+    async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        here = Api(session, None)
+        foreign = [(await here.get("/api/counts", headers={"Origin": "https://evil.example"})).status for _ in range(5)]
+        own = [(await here.get("/api/counts")).status for _ in range(4)]
+
+    assert foreign == [401, 401, 401, 429, 429]
+    assert own == [200, 200, 200, 429]
 
 
 def test_with_tokens_this_machine_needs_one_too() -> None:
@@ -128,7 +149,7 @@ async def test_a_route_of_others_is_closed_and_knows_roles(database: Database) -
         async def page() -> str:
             return "a page"
 
-    application = app(SqlTranscriptReader(database), Access.of(TOKENS), report=print, extend=[extend])
+    application = app(SqlTranscriptReader(database), NO_CALLS, Access.of(TOKENS), report=print, extend=[extend])
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         operator, viewer, nobody = (Api(session, token) for token in (OPERATOR, VIEWER, None))
         assert (await operator.get("/api/erase", method="POST")).json == "erased"

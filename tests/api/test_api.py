@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+import structlog
+from markdown_it import MarkdownIt
 
-from tests.api.client import GUEST, OPERATOR, VIEWER, Answer, Api
+from tests.api.client import GUEST, NO_CALLS, OPERATOR, VIEWER, Answer, Api
 from tests.api.conftest import KEYS
 from tests.records import exchange
 from worker.domain.conversations import session_id
@@ -94,10 +97,11 @@ async def test_exports_are_files(api: Api, transcript: SqlTranscriptWriter) -> N
     assert whole.json[0]["session"]["id"] == IDS["a"]
     assert whole.headers["Content-Disposition"] == f'attachment; filename="conversation-{IDS["a"]}.json"'
     assert text.headers["Content-Type"].startswith("text/markdown")
-    assert "> ## Answer: forged" in text.text
-    headings = [line for line in text.text.splitlines() if line.startswith("#")]
-    assert headings[0] == "# analyst"
-    assert headings[-1] == "## Answer: Step \\*3\\* \\# x"
+    assert f"```text\n{hostile}\n```" in text.text
+    tokens = MarkdownIt().parse(text.text)
+    headings = [after.content for token, after in pairwise(tokens) if token.type == "heading_open"]
+    assert headings[0] == "analyst"
+    assert headings[-1] == "Answer: Step \\*3\\* \\# x"
     assert len(headings) == 7
 
 
@@ -216,7 +220,7 @@ async def test_every_answer_carries_its_headers(api: Api) -> None:
 
 async def test_a_page_of_cockpits_may_frame_ours_if_it_is_set(database: Database) -> None:
     application = app(
-        SqlTranscriptReader(database), Access(), report=print, frame_ancestors=["https://cockpit.example"]
+        SqlTranscriptReader(database), NO_CALLS, Access(), report=print, frame_ancestors=["https://cockpit.example"]
     )
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         answer = await Api(session, None).get("/api/counts")
@@ -237,7 +241,7 @@ async def test_large_requests_are_refused(api: Api) -> None:
 async def test_too_many_requests_are_asked_to_wait_each_token_for_itself(database: Database) -> None:
     tokens = json.dumps({OPERATOR: "operator", VIEWER: "viewer"})
     rate = Rate(burst=3, per_second=0.01)
-    application = app(SqlTranscriptReader(database), Access.of(tokens), report=print, rate=rate)
+    application = app(SqlTranscriptReader(database), NO_CALLS, Access.of(tokens), report=print, rate=rate)
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         statuses = [(await Api(session, OPERATOR).get("/api/counts")).status for _ in range(4)]
         refused = await Api(session, OPERATOR).get("/api/counts")
@@ -250,14 +254,18 @@ async def test_too_many_requests_are_asked_to_wait_each_token_for_itself(databas
     assert guesses == [401, 401, 401, 429], "guesses count by address"
 
 
-async def test_a_record_that_is_away_is_said_so(tmp_path: Path) -> None:
+async def test_a_record_that_cannot_be_read_is_said_so_and_once_in_the_log(tmp_path: Path) -> None:
     (tmp_path / "record.db").write_text("this is no database, but a text of some length " * 100)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        application = app(SqlTranscriptReader(database), Access(), report=print)
-        async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
-            answer = await Api(session, None).get(f"http://127.0.0.1:{port}/api/sessions")
+        application = app(SqlTranscriptReader(database), NO_CALLS, Access(), report=print)
+        with structlog.testing.capture_logs() as lines:
+            async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
+                for _ in range(3):
+                    answer = await Api(session, None).get(f"http://127.0.0.1:{port}/api/sessions")
 
     assert (answer.status, answer.json["title"]) == (503, "Service Unavailable")
+    [line] = [line for line in lines if line["event"] == "transcript_not_read"]
+    assert "is damaged" in line["reason"]
     assert int(answer.headers["Retry-After"]) > 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.api.client import OPERATOR, Api
+from tests.api.client import NO_CALLS, OPERATOR, Api
 from tests.records import exchange, key
 from worker.domain.conversations import Subject
 from worker.domain.endings import Receipt
@@ -65,7 +65,7 @@ async def worker(database: Database, two: SqlTranscriptWriter, eraser: Recorded)
     await two.ping()
     conversations, crashed = SqlTranscriptReader(database, engine="default"), list[Exception]()
     route = erasing(eraser, conversations, "default")  # type: ignore[arg-type]  # the same method
-    application = app(conversations, Access.of(TOKENS), report=crashed.append, extend=[route])
+    application = app(conversations, NO_CALLS, Access.of(TOKENS), report=crashed.append, extend=[route])
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
@@ -123,7 +123,7 @@ async def test_an_unbound_reader_does_not_lead_an_order_astray(database: Databas
     await two.ping()
     conversations = SqlTranscriptReader(database)  # of all engines
     route = erasing(eraser, conversations, "default")  # type: ignore[arg-type]  # the same method
-    application = app(conversations, Access.of(TOKENS), report=print, extend=[route])
+    application = app(conversations, NO_CALLS, Access.of(TOKENS), report=print, extend=[route])
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.api.client import OPERATOR, VIEWER, Answer, Api
+from tests.api.client import NO_CALLS, OPERATOR, VIEWER, Answer, Api
 from worker.domain.conversations import Subject
 from worker.domain.endings import Receipt, Status, Step, Store
 from worker.ending import StillRuns
@@ -60,7 +60,7 @@ async def erase(database: Database, transcript: SqlTranscriptWriter, eraser: Rec
     await transcript.ping()
     conversations, crashed = SqlTranscriptReader(database), list[Exception]()
     route = erasing(eraser, conversations, "default")  # type: ignore[arg-type]  # the same method
-    application = app(conversations, Access.of(TOKENS), report=crashed.append, extend=[route])
+    application = app(conversations, NO_CALLS, Access.of(TOKENS), report=crashed.append, extend=[route])
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))

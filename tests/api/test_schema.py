@@ -7,7 +7,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 
-from tests.api.client import OPERATOR, TOKENS, VIEWER
+from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
 from tests.records import exchange
 from worker.domain.conversations import session_id
@@ -43,7 +43,9 @@ async def fill(url: str) -> None:
 def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
     url = f"sqlite:///{tmp_path_factory.mktemp('schema')}/record.db"
     asyncio.run(fill(url))
-    application = app(FreshConversations(url), Access.of(TOKENS), report=errors.append, rate=Rate(burst=100_000))
+    application = app(
+        FreshConversations(url), NO_CALLS, Access.of(TOKENS), report=errors.append, rate=Rate(burst=100_000)
+    )
     return schemathesis.openapi.from_asgi("/api/openapi.json", application)
 
 

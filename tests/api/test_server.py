@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import time
+from datetime import timedelta
 
 import aiohttp
 import pytest
@@ -11,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from tests.waiting import wait_until
 from worker.errors import Permanent
-from worker.web.api import serve
+from worker.web import connections
+from worker.web.api import serve, server
 
 
 async def hello(scope: Scope, _: Receive, send: Send) -> None:
@@ -71,3 +73,49 @@ async def test_what_goes_wrong_inside_of_the_block_comes_out_of_it() -> None:
     with pytest.raises(ZeroDivisionError):
         async with serve(hello, "127.0.0.1", 0):
             raise ZeroDivisionError
+
+
+async def test_requests_are_answered_beside_300_connections_that_say_nothing() -> None:
+    async with serve(hello, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+        for _ in range(3):
+            assert await (await session.get(f"http://127.0.0.1:{port}/")).text() == "hi"
+        closed = [reader for reader, _ in idle if reader.at_eof()]
+        for _, writer in idle:
+            writer.close()
+    assert len(closed) >= 300 - server.CONNECTIONS
+
+
+async def test_whoever_says_half_a_request_or_reads_no_answer_is_hung_up_on_and_a_slow_answer_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "PATIENCE", timedelta(seconds=0.2))
+    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.05)
+
+    async def application(scope: Scope, _: Receive, send: Send) -> None:
+        await asyncio.sleep(1 if scope["path"] == "/slow" else 0)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _part in range(200 if scope["path"] == "/endless" else 1):
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession() as session:
+        slow = asyncio.create_task(session.get(f"http://127.0.0.1:{port}/slow"), name="slow")
+        half, half_writer = await asyncio.open_connection("127.0.0.1", port)
+        half_writer.write(b"GET / HTTP/1.1\r\nHost: ")
+        with socket.create_connection(("127.0.0.1", port)) as deaf:
+            deaf.setblocking(False)
+            deaf.send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(20):
+                assert await half.read() == b""
+                assert len(await (await slow).read()) == 100_000
+                await wait_until(lambda: _is_reset(deaf))
+        half_writer.close()
+
+
+def _is_reset(connection: socket.socket) -> bool:
+    try:
+        connection.send(b"x")
+    except ConnectionResetError:
+        return True
+    return False

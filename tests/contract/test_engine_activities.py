@@ -86,3 +86,22 @@ async def test_an_engine_in_trouble_tells_nothing(answer: bytes) -> None:
             await client.activity_states("instance")
         with pytest.raises(EngineDown):
             await client.xml("definition")
+
+
+async def test_which_instances_run_and_which_are_over_is_told_at_once(
+    client: RestEngine, engine_rest: EngineRest
+) -> None:
+    topic = unique("topic")
+    model = bpmn(ServiceTask("step", topic, async_after=False))
+    await engine_rest.deploy(model)
+    over, runs = [await engine_rest.start(model) for _ in range(2)]
+    tasks = {task.process_instance_id: task.id for task in await client.fetch([Topic(topic)], 2)}
+    await client.complete(tasks[over], {}, {})
+
+    assert await client.running([over, runs, "nobody's"]) == {over: False, runs: True}
+    assert await client.running([]) == {}
+
+
+async def test_without_history_what_runs_is_told_and_nothing_of_the_others() -> None:
+    async with literal(http(200, "[]"), http(200, '[{"id": "runs"}]')) as server, open_engine(server.url) as client:
+        assert await client.running(["runs", "over"]) == {"runs": True}

@@ -1,6 +1,8 @@
 """What the adapter makes of an engine, or something in its place, that answers wrongly, late or not at all."""
 
+import json
 import ssl
+import traceback
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -403,3 +405,22 @@ BAMCA0kAMEYCIQDTmzwK1TpkCP4DB4QAIttMgKfCjmMLhHFblC5Oo0F8eQIhAJXv
 ivSOczfARh0A1J8v2UvGbGUJAUfwAPiuIDmgZ5Zr
 -----END CERTIFICATE-----
 """
+
+
+@pytest.mark.parametrize("call", ["complete", "set_variable", "bpmn_error"])
+async def test_what_the_engine_quotes_of_a_result_is_in_no_error_of_ours(call: str) -> None:
+    secret = Variable("Ms Miller owes us 31000 dollars.", "String")
+    calls: dict[str, Call] = {
+        "complete": lambda engine: engine.complete("task", {"x": secret}, {}),
+        "set_variable": lambda engine: engine.set_variable("instance", "x", secret),
+        "bpmn_error": lambda engine: engine.bpmn_error("task", "code", "message", {"x": secret}),
+    }
+    quoting = own_error("ProcessEngineException", None, f"Cannot resolve ${{x.y}} of '{secret.value}'")
+    async with literal() as server, open_engine(server.url) as engine:
+        server.answers = [http(500, quoting), http(200, json.dumps({"workerId": engine.worker_id}))]
+        with pytest.raises(Refused) as caught:
+            await calls[call](engine)
+
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "Miller" not in shown
+    assert "Cannot resolve ${x.y} of '[…]" in shown

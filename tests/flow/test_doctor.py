@@ -17,7 +17,7 @@ from rich.console import Console
 
 from tests.engines import http, literal, own_error
 from tests.flow.rig import Rig
-from tests.models import bpmn
+from tests.models import ServiceTask, bpmn, unique
 from tests.rest import connect
 from tests.waiting import wait_until
 from worker import bootstrap
@@ -471,3 +471,27 @@ async def test_the_transcript_is_looked_at_and_nothing_is_made(kept: Rig, tmp_pa
     damaged = row(await seen(kept, transcript_url=url), "transcript", "kept")
     assert damaged.level is Level.WARNING
     assert "waits in Redis" in damaged.advice
+
+
+@pytest.mark.parametrize(
+    ("level_", "expected", "said"),
+    [("none", Level.WARNING, "history level is none"), ("audit", Level.OK, "keeps instances")],
+)
+async def test_what_the_history_keeps_is_seen_by_what_runs(
+    rig: Rig, engine: Engine, level_: str, expected: Level, said: str
+) -> None:
+    options = (*JAVA_OPTIONS, f"-D{engine.kind}.bpm.history-level={level_}")
+    with Engine(engine.kind, java_options=options) as own:
+        async with connect(own) as rest:
+            before = row(await seen(rig, engine_url=own.base_url), "engine", "history")
+            model = bpmn(ServiceTask("step", unique("topic")))
+            await rest.deploy(model)
+            await rest.start(model)
+            found = row(await seen(rig, engine_url=own.base_url), "engine", "history")
+    assert (before.level, "when an instance runs" in before.said) == (Level.UNKNOWN, True)
+    assert (found.level, said in found.said) == (expected, True)
+
+
+async def test_a_history_that_keeps_everything_is_told_so(rig: Rig) -> None:
+    await rig.rest.start(await rig.deploy(rig.step("frame")))
+    assert "level full" in row(await seen(rig), "engine", "history").said

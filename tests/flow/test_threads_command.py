@@ -12,7 +12,7 @@ import pytest
 from tests.flow import command
 from tests.flow.command import Ran, environment
 from tests.flow.rig import Rig
-from tests.models import Model
+from tests.models import Model, call, line, process
 from tests.waiting import wait_until
 from worker.transcript import SqlTranscriptWriter, open_database
 
@@ -257,3 +257,17 @@ async def test_what_a_key_cannot_see_is_closed_or_made_anew_on_a_persons_word(ke
     assert [each["id"] for each in left.json["left"]] == [anchor]
     again = await assistant_worker(kept, "threads", "repair", "--account-changed", openai_api_key="another")
     assert (again.code, left.json["current"] in again.out) == (0, True)
+
+
+async def test_export_has_what_was_said_in_called_processes(kept: Rig) -> None:
+    child = await kept.deploy(kept.step("rate", data_input="-"))
+    parent = process(line(call("call_it", child)))
+    await kept.rest.deploy(parent)
+    await kept.start_worker()
+    instance = await ran(kept, parent, business_key="order 7")
+    exported = [
+        await assistant_worker(kept, "threads", "export", *whose)
+        for whose in ([instance], ["--business-key", "order 7"])
+    ]
+    assert [[part["process"] for part in each.json] for each in exported] == [[child.key], [child.key]]
+    assert exported[0].json[0]["called_by"] == instance

@@ -1,7 +1,7 @@
 """The page as people get it: the real API on a real SQLite file, in a real browser."""
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
+from tests.api.client import NO_CALLS
 from tests.browser import BrowserError, browser
 from worker.demo import npm
 from worker.errors import EngineDenied, EngineDown, TaskLost
@@ -17,6 +18,7 @@ from worker.web import page as pages
 from worker.web.api import Access, app, serve
 from worker.web.api.application import Extension
 from worker.web.page import Processes, State
+from worker.web.page.routes import VENDOR
 
 PATIENCE_MS = 20_000
 """For what a browser does in moments, on a machine that has much else to do."""
@@ -30,6 +32,8 @@ class Deployed:
     model: str | None = None
     states: Mapping[str, State] | None = None
     let: bool = True
+    runs: Mapping[str, bool] | None = field(default_factory=dict)
+    asked: int = 0
 
     async def xml(self, definition_id: str) -> str:
         if self.model is None:
@@ -40,6 +44,12 @@ class Deployed:
         if self.states is None:
             raise (EngineDown if self.let else EngineDenied)(instance_id)
         return self.states
+
+    async def running(self, ids: Collection[str]) -> Mapping[str, bool]:
+        self.asked += 1
+        if self.runs is None:
+            raise (EngineDown if self.let else EngineDenied)("running")
+        return {each: self.runs[each] for each in ids if each in self.runs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,7 @@ async def site(
     extend: Sequence[Extension] = (),
     frames: Sequence[str] = (),
     port: int = 0,
+    vendor: Path = VENDOR,
 ) -> AsyncIterator[Site]:
     """Serve the page; the record is empty."""
     async with (
@@ -75,6 +86,7 @@ async def site(
             extend=extend,
             frames=frames,
             port=port,
+            vendor=vendor,
         ) as served,
     ):
         yield served
@@ -91,13 +103,22 @@ async def site_on(
     extend: Sequence[Extension] = (),
     frames: Sequence[str] = (),
     port: int = 0,
+    vendor: Path = VENDOR,
 ) -> AsyncIterator[Site]:
     """Serve the page over a record."""
     errors: list[Exception] = []
     conversations = SqlTranscriptReader(database)
-    page = pages.routes(conversations, processes, engine_name="default", can_erase=can_erase, left_out=lambda: left_out)
+    page = pages.routes(
+        conversations,
+        processes,
+        engine_name="default",
+        can_erase=can_erase,
+        left_out=lambda: left_out,
+        vendor=vendor,
+    )
     served = app(
         conversations,
+        NO_CALLS,
         Access.of(tokens),
         report=errors.append,
         extend=[page, *extend],

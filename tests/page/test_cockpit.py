@@ -28,7 +28,8 @@ async def test_cockpit_shows_the_conversation_of_an_instance_in_a_tab(kind: Kind
     ):
         (definition,) = await rest.deploy(DECISION)
         instance = await rest.start("decision", business_key="order-1")
-        said = exchange(1, key(instance), activity_id="frame", definition_id=definition, answer="A **plain** answer.")
+        place = {"activity_id": "frame", "definition_id": definition, "definition_key": "decision"}
+        said = exchange(1, key(instance), **place, answer="A **plain** answer.")
         await served.transcript.record(said)
         watched = await watch(context)
         page = watched.page

@@ -11,6 +11,7 @@ from playwright.async_api import Download, Page, expect
 
 from tests.page.site import Deployed, Site, Watched, browsing, site, watch
 from tests.records import exchange, key
+from worker.domain.conversations import session_id
 
 
 async def shot(page: Page, folder: Path, name: str) -> None:
@@ -132,6 +133,34 @@ async def test_filters_narrow_the_list_and_stand_in_the_address(served: Site, br
     await expect(page.get_by_text("Nothing found")).to_be_visible()
 
 
+async def test_an_instance_that_is_over_is_shown_so_before_the_record_has_heard_of_it(
+    served: Site, browser: Watched, processes: Deployed, tmp_path: Path
+) -> None:
+    page = browser.page
+    processes.runs = {"instance-a": False, "instance-b": True}
+    for address, states in (("/instances", ["active", "ended"]), ("/conversations", ["active", "ended"])):
+        await page.goto(served.url + address)
+        await expect(page.locator("tbody .tag")).to_have_text(states)
+    for address in ("/instances/instance-a", "/conversations/" + session_id(key("instance-a"))):
+        await page.goto(served.url + address)
+        await expect(page.locator(".heading .tag").first).to_have_text("ended")
+    await shot(page, tmp_path, "ended")
+
+
+async def test_without_the_engine_the_recorded_state_is_shown_and_said(
+    served: Site, browser: Watched, processes: Deployed, tmp_path: Path
+) -> None:
+    page = browser.page
+    processes.runs = None
+    for address in ("/instances", "/conversations", "/instances/instance-a"):
+        await page.goto(served.url + address)
+        await expect(page.locator("main .tag").first).to_have_text("active")
+        await expect(page.get_by_text("Active or ended: as last recorded")).to_be_visible()
+    await page.goto(f"{served.url}/instances")
+    await expect(page.locator("tbody .tag").first).to_have_text("active")
+    await shot(page, tmp_path, "recorded")
+
+
 async def test_a_conversation_is_read_whole_and_saved(served: Site, browser: Watched) -> None:
     page = browser.page
     await page.goto(f"{served.url}/conversations")
@@ -144,7 +173,7 @@ async def test_a_conversation_is_read_whole_and_saved(served: Site, browser: Wat
     assert [message["role"] for message in told[0]["messages"]] == ["user", "agent"] * 2
     async with page.expect_download() as saved:
         await page.get_by_role("button", name="Export Markdown").click()
-    assert "> The **goal** of instance-a" in await read(await saved.value)
+    assert "\nThe **goal** of instance-a" in await read(await saved.value)
 
 
 async def read(download: Download) -> str:

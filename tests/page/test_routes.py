@@ -145,3 +145,38 @@ async def test_the_page_adds_its_routes_to_the_document(tmp_path: Path) -> None:
         document["paths"]
     )
     assert not [path for path in document["paths"] if not path.startswith("/api/")]
+
+
+async def test_without_the_part_that_draws_diagrams_its_files_are_not_found(tmp_path: Path) -> None:
+    async with asked(tmp_path, vendor=tmp_path / "none") as api:
+        assert (await api.get("/vendor/bpmn-js/viewer.js")).status == 404
+        assert (await api.get("/api/me")).json["diagrams"] is False
+
+
+async def test_whether_an_instance_runs_is_the_engines_word_within_a_tokens_limits(tmp_path: Path) -> None:
+    engine = Deployed(runs={"instance-a": False, "instance-b": True, "instance-other": False, "secret": True})
+    async with asked(tmp_path, engine) as api:
+        listed = (await api.get("/api/listed/instances")).json
+        sessions = (await api.get("/api/listed/sessions?limit=2")).json
+        one = (await api.get("/api/instances/instance-a/standing")).json
+        other = (await api.get("/api/instances/instance-other/standing")).json
+        limited = (await Api(api.session, VIEWER).get("/api/listed/instances")).json
+        hidden = [
+            (await Api(api.session, VIEWER).get(f"/api/instances/{name}/standing")).status
+            for name in ("instance-a", "secret")
+        ]
+    assert listed["standing"] == {"runs": {"instance-a": False, "instance-b": True}, "problem": ""}
+    assert [each["id"] for each in listed["page"]["items"]] == ["instance-other", "instance-b", "instance-a"]
+    assert (sessions["standing"]["runs"], sessions["page"]["next"] is None) == ({"instance-b": True}, False)
+    assert one["runs"] == {"instance-a": False}
+    assert other == {"runs": {}, "problem": ""}, "an id of another engine's is not asked about here"
+    assert limited["standing"]["runs"] == {"instance-b": True}
+    assert hidden == [404, 404]
+    assert engine.asked == 1, "what was told is good for seconds"
+
+
+async def test_lists_come_and_say_so_when_the_engine_is_away(tmp_path: Path) -> None:
+    async with asked(tmp_path, Deployed(runs=None)) as api:
+        listed = await api.get("/api/listed/instances")
+    assert (listed.status, len(listed.json["page"]["items"])) == (200, 3)
+    assert listed.json["standing"] == {"runs": {}, "problem": "The engine cannot be asked now."}

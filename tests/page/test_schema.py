@@ -6,7 +6,7 @@ from typing import Any
 
 import schemathesis
 
-from tests.api.client import OPERATOR, TOKENS, VIEWER
+from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
 from tests.api.test_schema import FreshConversations, fill, validate
 from tests.page.site import Deployed
@@ -22,7 +22,9 @@ WORKING = Deployed("<definitions/>", {"step_1": "failed"})
 def document(url: str) -> Any:
     conversations: Any = FreshConversations(url)
     extend = page.routes(conversations, WORKING, engine_name="default", can_erase=True)
-    application = app(conversations, Access.of(TOKENS), report=errors.append, rate=Rate(burst=100_000), extend=[extend])
+    application = app(
+        conversations, NO_CALLS, Access.of(TOKENS), report=errors.append, rate=Rate(burst=100_000), extend=[extend]
+    )
     return schemathesis.openapi.from_asgi("/api/openapi.json", application)
 
 

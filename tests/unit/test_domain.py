@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.samples import ACTIVITY, LONE_SURROGATE
 from worker.domain import conversations, endings, tasks, threads
+from worker.domain.processes import definition
 from worker.domain.refs import ref_line
 from worker.domain.threads import Question, ThreadKey, ref
 
@@ -100,3 +101,21 @@ def test_data_cannot_be_changed(kind: Any) -> None:
     assert kind.__dataclass_params__.frozen
     assert "__slots__" in vars(kind)
     assert inspect.getdoc(kind), "and says what it is"
+
+
+@pytest.mark.parametrize(
+    ("definition_id", "named"),
+    [
+        ("risk:7:4711", ("risk", 7)),
+        ("a0b1c2d3-0000-11f0-8c2e-0242ac120002", None),
+        ("risk:x:1", None),
+        (":1:2", None),
+        ("a:b:1:2", None),
+        (f"risk:{'9' * 5000}:1", None),
+        ("", None),
+    ],
+)
+def test_a_definitions_id_names_its_process_where_engines_write_it(
+    definition_id: str, named: tuple[str, int] | None
+) -> None:
+    assert definition(definition_id) == named

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from worker.errors import Permanent
+from worker.web import health
 from worker.web.health import left_out_at, measure_lag, serve
 
 HOST = "127.0.0.1"
@@ -99,6 +100,17 @@ async def test_an_open_connection_does_not_hold_up_the_end() -> None:
             await reply.read()
         with pytest.raises(aiohttp.ClientConnectionError):
             await client.get(f"http://{HOST}:{port}/livez")
+
+
+async def test_probes_are_answered_beside_300_connections_that_say_nothing() -> None:
+    async with serve(HOST, 0, list) as port:
+        idle = [await asyncio.open_connection(HOST, port) for _ in range(300)]
+        assert (await get(port, "/livez"))[0] == 200
+        assert (await get(port, "/metrics"))[0] == 200
+        closed = [reader for reader, _ in idle if reader.at_eof()]
+        for _, writer in idle:
+            writer.close()
+    assert len(closed) >= 300 - health.CONNECTIONS
 
 
 async def test_a_blocked_loop_shows_as_lag_and_passes() -> None:

@@ -5,13 +5,18 @@ import gc
 import json
 import logging
 import re
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import pytest
 import structlog
 
+from tests.records import exchange
+from worker.domain.conversations import EVERYTHING, Filter
 from worker.telemetry import logs
+from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +27,8 @@ def as_before() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    logging.getLogger("worker").setLevel(logging.NOTSET)
+    logging.captureWarnings(capture=False)
     structlog.reset_defaults()
 
 
@@ -94,3 +101,50 @@ async def test_lines_of_libraries_are_json_too(capfd: pytest.CaptureFixture[str]
     logging.getLogger("some.library").warning("it said %s", "no")
     line = json.loads(capfd.readouterr().err)
     assert (line["event"], line["level"]) == ("it said no", "warning")
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+async def test_no_level_shows_what_was_said(level: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    logs.configure("json", level)
+    structlog.get_logger("worker.turn").debug("turn", own="line")
+    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
+        await SqlTranscriptWriter(database).record(exchange(question="A secret question.", answer="A secret answer."))
+        found = await SqlTranscriptReader(database).search("secret", Filter(), within=EVERYTHING)
+    for name in ("sqlalchemy.engine.Engine", "aiosqlite", "openai", "httpx2", "redis", "asyncio", "any.other"):
+        logging.getLogger(name).log(
+            logging.DEBUG if name != "any.other" else logging.INFO, "%s", found.items[0].excerpt
+        )
+    written = capfd.readouterr().err
+
+    assert "secret" not in written
+    assert ("own" in written) is (level == "DEBUG")
+
+
+def test_a_warning_of_a_library_shows_its_kind_and_place_only(capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        logs.configure("json")
+        warnings.warn("input_value='the answer is blue'\nmore: of it", stacklevel=1)
+        logging.captureWarnings(capture=False)
+    line = json.loads(capfd.readouterr().err)
+
+    assert line["event"].endswith("UserWarning")
+    assert "test_logs.py:" in line["event"]
+    assert "blue" not in str(line)
+
+
+FORGED = "x\n2026-01-01T00:00:00Z [info     ] forged\r\x1b[2J\x1b]0;title\x07\x9b1m\u202e\u2028"
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_no_text_makes_a_line_of_its_own_or_steers_a_terminal(
+    style: Literal["json", "console"], capfd: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure(style)
+    structlog.get_logger("worker.turn").warning("turn", reason=FORGED, names=[FORGED], **{FORGED: "v"})
+    structlog.get_logger("worker.turn").warning(FORGED)
+    logging.getLogger("some.library").warning("it said %s", FORGED)
+    written = capfd.readouterr().err
+
+    assert len(written.splitlines()) == 3
+    assert all(char.isprintable() or char == "\n" for char in written)

@@ -3,6 +3,7 @@
 from worker.engine.client import RestEngine
 from worker.engine.info import EngineInfo
 from worker.engine.instances import RestInstances
+from worker.engine.kept import Kept
 from worker.engine.topics import Discovery, FixedTopics, NotServed, Survey
 from worker.engine.transport import Basic, Bearer, Connection
 
@@ -13,6 +14,7 @@ __all__ = [
     "Discovery",
     "EngineInfo",
     "FixedTopics",
+    "Kept",
     "NotServed",
     "RestEngine",
     "RestInstances",

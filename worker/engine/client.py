@@ -1,7 +1,7 @@
 """The engine's REST API as `ports.turn.Engine`, under one worker id."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from http import HTTPStatus
@@ -11,8 +11,9 @@ from urllib.parse import quote
 import aiohttp
 import structlog
 
+from worker.domain.processes import Calls
 from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
-from worker.engine import activities, definitions, info, wire
+from worker.engine import activities, calls, definitions, info, kept, wire
 from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.instances import RestInstances
@@ -212,6 +213,20 @@ class RestEngine:
     async def activity_states(self, instance_id: str) -> dict[str, activities.State]:
         """Return the state of every activity that an instance reached; nothing if the engine does not know it."""
         return await activities.states(self._lists, instance_id)
+
+    async def running(self, ids: Collection[str]) -> dict[str, bool]:
+        """Tell which of these instances run and which are over, as far as the history or what runs knows them."""
+        past = await self.instances.ended(ids)
+        found = {each: ended is None for each, ended in past.items()}
+        return found | dict.fromkeys(await self.instances.running(set(ids) - found.keys()), True)
+
+    async def called(self, instance_id: str) -> Calls:
+        """Return the instances that one called, at any depth."""
+        return await calls.below(self._lists, instance_id)
+
+    async def history(self) -> kept.Kept:
+        """Tell what the history keeps, as far as what runs now shows it; for people."""
+        return await kept.kept(self._lists)
 
     async def info(self) -> info.EngineInfo:
         """Return version, clock and rights, for people."""

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from worker.domain import foreign
+from worker.engine.quoting import unquoted
 from worker.errors import Conflict, EngineDenied, EngineDown, Refused, TooLong
 
 COLLISIONS = frozenset({1, 10000, 10001})
@@ -32,6 +33,8 @@ COLUMN_TOO_SMALL = 10002
 NO_SUCH_PATH = "NotFoundException"
 """The `type` of the 404 that JAX-RS gives for a path the engine does not have; tasks that are gone have others."""
 LONGEST_TEXT = 300
+LONGEST_MESSAGE = 2000
+"""Characters of an engine's error that are looked at."""
 
 _DENIED = {
     HTTPStatus.UNAUTHORIZED: "the engine does not accept our credentials",
@@ -63,12 +66,16 @@ class OwnError:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer, read to its end. `at` is the local monotonic clock when its head came."""
+    """One HTTP answer, read to its end. `at` is the local monotonic clock when its head came.
+
+    `sent` is what the request had as JSON.
+    """
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     at: float = 0.0
+    sent: Any = field(default=None, repr=False)
 
     @property
     def done(self) -> bool:
@@ -150,12 +157,16 @@ def unreachable(exc: Exception, host: str) -> EngineDown:
 
 
 def describe(reply: Reply) -> str:
-    """Sum a reply up in a line of at most 300 characters and a little. Of a page, only that it is one."""
+    """Sum a reply up in a line of at most 300 characters and a little. Of a page, only that it is one.
+
+    Logs and incidents have it, so nothing that the request carried is told.
+    """
     error = reply.own_error
     if error is None:
         return f"{reply.status} without an answer of the engine's own"
     code = f", code {error.code}" if error.code else ""
-    return f"{reply.status} {error.type}{code}: {' '.join(error.message.split())[:LONGEST_TEXT]}"
+    message = unquoted(" ".join(error.message[:LONGEST_MESSAGE].split()), reply.sent)
+    return f"{reply.status} {error.type}{code}: {message[:LONGEST_TEXT]}"
 
 
 def _target(reply: Reply) -> str:

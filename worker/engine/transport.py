@@ -113,7 +113,7 @@ class Transport:
                 allow_redirects=False,
             ) as response:
                 at = monotonic()
-                reply = Reply(response.status, await response.read(), response.headers, at)
+                reply = Reply(response.status, await response.read(), response.headers, at, body)
         except (aiohttp.ClientError, OSError) as exc:
             raise unreachable(exc, self._host) from exc
         check(reply, self._hint)

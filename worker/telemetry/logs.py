@@ -46,6 +46,7 @@ class Event(StrEnum):
     TRANSCRIPT_DOWN = "transcript_down"
     TRANSCRIPT_DAMAGED = "transcript_damaged"
     TRANSCRIPT_UP = "transcript_up"
+    TRANSCRIPT_NOT_READ = "transcript_not_read"
     API_CRASHED = "api_crashed"
     RECORDER_CRASHED = "recorder_crashed"
     EXCHANGE_DROPPED = "exchange_dropped"
@@ -86,6 +87,22 @@ def _without_text(_: Any, __: str, line: structlog.typing.EventDict) -> structlo
     return line
 
 
+def _warned(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Of Python's warnings keep place and kind: the text may quote a value, as pydantic's do."""
+    if line.get("logger") == "py.warnings":
+        line["event"] = ":".join(str(line["event"]).split(":")[:3])
+    return line
+
+
+def _on_one_line(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Show what a terminal or a reader of lines would obey as the sign that it is."""
+    return {_plain(name): _plain(value) if isinstance(value, str) else value for name, value in line.items()}
+
+
+def _plain(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def configure(style: Literal["json", "console"], level: str = "INFO", *, cached: bool = False) -> None:
     """Send structlog and the standard library's loggers to stderr in one style.
 
@@ -96,10 +113,10 @@ def configure(style: Literal["json", "console"], level: str = "INFO", *, cached:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
+    rendering: list[Any] = (
+        [structlog.processors.JSONRenderer()]
         if style == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [_on_one_line, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -110,11 +127,13 @@ def configure(style: Literal["json", "console"], level: str = "INFO", *, cached:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _without_text],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=[*shared, _without_text, structlog.stdlib.add_logger_name, _warned],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level, force=True)
-    # Libraries log request lines at INFO; ours says what matters once per turn.
-    for noisy in ("httpx2", "httpcore2", "openai", "aiohttp.access", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Libraries log requests, statements and rows, and with them what was said: only their warnings are for anybody.
+    logging.basicConfig(
+        handlers=[handler], level=max(logging.WARNING, logging.getLevelNamesMapping()[level]), force=True
+    )
+    logging.getLogger("worker").setLevel(level)
+    logging.captureWarnings(capture=True)

@@ -1,9 +1,11 @@
 """The record's reading side."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.conversations import (
     ActivityCounts,
@@ -19,11 +21,12 @@ from worker.domain.conversations import (
     Session,
     Stored,
 )
+from worker.domain.processes import definition
 from worker.domain.threads import OPENAI, address
 from worker.transcript import conditions, cursor, rows
 from worker.transcript.database import Database
 from worker.transcript.tables import messages, sessions
-from worker.transcript.words import clean, excerpt
+from worker.transcript.words import SEARCHABLE, clean, excerpt
 
 T = TypeVar("T")
 
@@ -66,7 +69,21 @@ _ACTIVITY_SUMS = (
     func.max(messages.c.position).label("last"),
 )
 
-AT_ONCE = 100
+_OF_A_HIT = (
+    messages.c.id,
+    messages.c.session_id,
+    messages.c.process_instance_id,
+    messages.c.activity_id,
+    messages.c.activity_name,
+    sessions.c.assistant,
+    sessions.c.business_key,
+    messages.c.role,
+    messages.c.position,
+    messages.c.created_at,
+)
+
+AT_ONCE = 10
+"""Messages that are fetched before they are counted: each may have megabytes."""
 LONGEST_PAGE = 4_000_000
 """Characters: a page of more messages ends before its limit."""
 
@@ -194,14 +211,17 @@ class SqlTranscriptReader:
         if found_by is None:
             return Page([], None)
         query = (
-            select(messages, sessions.c.assistant, sessions.c.business_key)
-            .join(sessions)
+            select(messages.c.number, *_OF_A_HIT)
+            .join_from(messages, sessions)
             .where(found_by, *conditions.wanted(wanted), *self._seen(within))
         )
         if place:
             query = query.where(conditions.before(messages.c.position, messages.c.id, *place))
         query = query.order_by(messages.c.position.desc(), messages.c.id.desc()).limit(limit + 1)
-        return _page(await self._rows(query), limit, lambda row: _hit(row, text), _place)
+        async with self._database.reading() as connection:
+            found = (await connection.execute(query)).mappings().all()
+            excerpts = {row["number"]: await _excerpt(connection, row["number"], text) for row in found[:limit]}
+        return _page(found, limit, lambda row: _hit(row, excerpts[row["number"]]), _place)
 
     async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
         """See `ports.transcript.TranscriptReader.counts`."""
@@ -251,7 +271,13 @@ def _place(row: RowMapping) -> tuple[int, str]:
 def _instance(row: RowMapping) -> Instance:
     known: dict[str, Any] = {name: row[name] for name in Instance.__slots__ if name != "is_active"}
     tokens = {name: int(row[name]) for name in ("input_tokens", "output_tokens")}  # PostgreSQL's sums are Decimal
-    return Instance(**known | tokens, is_active=row["active"] > 0)
+    return Instance(**known | _own_name(row) | tokens, is_active=row["active"] > 0)
+
+
+def _own_name(row: RowMapping) -> dict[str, Any]:
+    """Tell a process apart from the one on whose conversation it speaks, as far as its definition's id says it."""
+    named = definition(row["definition_id"])
+    return {} if named is None else {"definition_key": named[0], "definition_version": named[1]}
 
 
 def _activity(row: RowMapping, newest: RowMapping) -> ActivityCounts:
@@ -260,6 +286,13 @@ def _activity(row: RowMapping, newest: RowMapping) -> ActivityCounts:
     return ActivityCounts(row["id"], newest["activity_name"], **numbers, seconds=float(row["seconds"]), outcome=outcome)
 
 
-def _hit(row: RowMapping, text: str) -> Hit:
+async def _excerpt(connection: AsyncConnection, number: int, text: str) -> str:
+    """Cut an excerpt out of one message, beside the loop, with no more of it in memory than is looked through."""
+    query = select(func.substr(messages.c.content, 1, SEARCHABLE + 1)).where(messages.c.number == number)
+    content = (await connection.execute(query)).scalar() or ""
+    return await asyncio.to_thread(excerpt, content, text)
+
+
+def _hit(row: RowMapping, cut: str) -> Hit:
     same = {name: row[name] for name in Hit.__slots__ if name not in ("message_id", "role", "excerpt")}
-    return Hit(**same, message_id=row["id"], role=Role(row["role"]), excerpt=excerpt(row["content"], text))
+    return Hit(**same, message_id=row["id"], role=Role(row["role"]), excerpt=cut)

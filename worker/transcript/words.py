@@ -15,6 +15,8 @@ PostgreSQL indexes no more than a megabyte for each row, and nobody should wait 
 """
 SHORTEST_PREFIX = 3
 EXCERPT = 240
+MOST_INSIDE = 1000
+"""Places inside of other words at which a word is met before it is given up."""
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _WORD = re.compile(r"[^\W_]+")
@@ -74,9 +76,29 @@ def _is_prefix(word: str) -> bool:
 
 
 def excerpt(content: str, text: str) -> str:
-    """Cut out the place of the first word that a search for the text found, in one line."""
-    places = (re.search(rf"(?<![^\W_]){word}", content, re.IGNORECASE) for word in _asked(text))
-    found = [place.start() for place in places if place]
-    start = max(0, min(found, default=0) - EXCERPT // 4)
+    """Cut out the place of the first word that a search for the text found, in one line.
+
+    It is looked for in what of the content is SEARCHABLE.
+    """
+    start = max(0, _place(content[:SEARCHABLE].lower(), _asked(text)) - EXCERPT // 4)
     cut = " ".join(content[start : start + EXCERPT].split())
     return ("… " if start else "") + cut + (" …" if start + EXCERPT < len(content) else "")
+
+
+def _place(lowered: str, wanted: list[str]) -> int:
+    """Where the first of the words begins that is soon found; 0 if none is."""
+    first = len(lowered)
+    for word in wanted:
+        first = _begin(lowered, word, first)
+    return first if first < len(lowered) else 0
+
+
+def _begin(lowered: str, word: str, before: int) -> int:
+    at = -1
+    for _ in range(MOST_INSIDE):
+        at = lowered.find(word, at + 1, before + len(word) - 1)
+        if at < 0:
+            break
+        if at == 0 or not lowered[at - 1].isalnum():
+            return at
+    return before

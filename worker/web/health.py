@@ -14,8 +14,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from worker.domain import foreign
 from worker.errors import Permanent
 from worker.telemetry.metrics import LOOP_LAG
+from worker.web.connections import Connections
 
 TICK = timedelta(seconds=1)
+CONNECTIONS = 50
+LONGEST_CONNECTION = timedelta(seconds=30)
+"""Answers take no time, so a connection that lives longer only waits; Prometheus opens another."""
 _PATIENCE = aiohttp.ClientTimeout(total=2)
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a worker may listen on, and this machine's own address
 
@@ -47,8 +51,11 @@ async def serve(
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        await _listen(runner, host, port)
-        yield runner.addresses[0][1]
+        listening = await _listen(runner, host, port)
+        try:
+            yield listening.sockets[0].getsockname()[1]
+        finally:
+            listening.close()
     finally:
         await runner.cleanup()
 
@@ -66,9 +73,10 @@ async def left_out_at(host: str, port: int) -> list[str]:
     return [str(each) for each in named] if isinstance(named, list) else []
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+    make = Connections(CONNECTIONS, LONGEST_CONNECTION).guard(runner.server, lambda _: False)  # type: ignore[arg-type] # set up
     try:
-        await web.TCPSite(runner, host, port).start()
+        return await asyncio.get_running_loop().create_server(make, host, port)
     except socket.gaierror as exc:
         raise Permanent(f"HEALTH_HOST={host}: is no address of this machine: {exc.strerror}") from exc
     except OSError as exc:

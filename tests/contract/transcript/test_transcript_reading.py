@@ -1,5 +1,6 @@
 """What was recorded is found, in order, by those who may see it; the same on both databases."""
 
+import threading
 from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import Any
@@ -20,7 +21,7 @@ from worker.domain.conversations import (
 )
 from worker.domain.threads import Outcome
 from worker.errors import BadCursor
-from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, reading
+from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, reading, words
 
 SESSION = MessageFilter(session_id=session_id(KEY))
 
@@ -326,6 +327,25 @@ async def test_hits_come_newest_first_page_by_page_with_their_place(
     assert [hit.activity_id for hit in found] == [f"step_{n}" for n in (5, 4, 3, 2, 1)]
     assert "needle 5 lies here" in found[0].excerpt
     assert len(found[0].excerpt) < 300
+
+
+async def test_a_search_cuts_long_answers_beside_the_loop_one_at_a_time(
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cutting = list[tuple[bool, int]]()
+
+    def cut(content: str, text: str) -> str:
+        cutting.append((threading.current_thread() is threading.main_thread(), len(content)))
+        return words.excerpt(content, text)
+
+    monkeypatch.setattr(reading, "excerpt", cut)
+    for number in range(3):
+        await transcript.record(exchange(number, answer=f"the needle lies here {'blah ' * 200_000}"))
+    found = await conversations.search("needle", Filter(), within=EVERYTHING, limit=2)
+
+    assert [hit.excerpt[:21] for hit in found.items] == ["the needle lies here "] * 2
+    assert [hit.excerpt[-2:] for hit in found.items] == [" …"] * 2
+    assert cutting == [(False, words.SEARCHABLE + 1)] * 2
 
 
 async def test_the_newest_of_many_hits_is_found_by_its_own_words_only(

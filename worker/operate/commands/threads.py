@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from worker import bootstrap
-from worker.domain.conversations import EVERYTHING, Filter, Session, Subject
+from worker.domain.conversations import EVERYTHING, Subject
 from worker.domain.endings import Kept, Receipt, Status
-from worker.ending import Eraser, Retention, Round, overdue, runs, sessions
+from worker.ending import Eraser, Retention, Round, overdue, runs
 from worker.errors import EngineDown, Permanent
 from worker.operate.commands import tables
 from worker.operate.commands.desk import Desk
@@ -69,7 +69,7 @@ def _row(kept: Kept, state: str | None) -> dict[str, Any]:
 
 async def show_(desk: Desk, options: Namespace) -> int:
     """Show what was said."""
-    reading, found = conversations(desk), await _sessions(desk, options)
+    reading, found = conversations(desk), await _selected(desk, options)
     write = export.as_json if options.json else export.as_markdown
     async for part in write(reading, found, within=EVERYTHING):
         tables.write(part.decode(), raw=options.json)
@@ -78,7 +78,7 @@ async def show_(desk: Desk, options: Namespace) -> int:
 
 async def export_(desk: Desk, options: Namespace) -> int:
     """Write what was said."""
-    reading, found = conversations(desk), await _sessions(desk, options)
+    reading, found = conversations(desk), await _selected(desk, options)
     write = export.as_json if options.format == "json" else export.as_markdown
     try:
         with _open(options.output) as file:
@@ -103,13 +103,16 @@ def _open(path: str | None) -> Iterator[BinaryIO]:
             raise
 
 
-async def _sessions(desk: Desk, options: Namespace) -> list[Session]:
-    """Find every conversation, the earliest first."""
-    wanted = Filter(desk.settings.engine_name, instance=options.instance, business_key=options.business_key)
-    found = [session async for session in sessions(conversations(desk), wanted)]
-    if not found:
+async def _selected(desk: Desk, options: Namespace) -> export.Selection:
+    """Find every conversation, also those of called processes."""
+    reading, engine = conversations(desk), desk.adapters.engine
+    if options.instance is None:
+        found = await export.of_business_key(reading, engine, options.business_key, within=EVERYTHING)
+    else:
+        found = await export.of_instance(reading, engine, options.instance, within=EVERYTHING)
+    if not found.sessions:
         raise Permanent("the transcript has no conversation of it")
-    return found[::-1]
+    return found
 
 
 def conversations(desk: Desk) -> TranscriptReader:

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from worker.engine import EngineInfo, RestEngine
+from worker.engine import EngineInfo, Kept, RestEngine
 from worker.errors import EngineDenied, EngineDown
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.settings import Settings
@@ -38,7 +38,7 @@ def checks(engine: RestEngine, contact: Contact, settings: Settings) -> list[Che
         except EngineDenied as exc:
             advice = "Let the worker read the history: after a lost reply it looks there whether its result arrived."
             return [_finding("history", Level.WARNING, str(exc), advice)]
-        return [_finding("history", Level.OK, "answers")]
+        return [history_of(await engine.history())]
 
     async def spin() -> list[Finding]:
         await contact.made()  # refused credentials would look like an engine without Spin
@@ -97,6 +97,26 @@ def clock(info: EngineInfo) -> Finding:
     said = f"the engine's is {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} ours"
     advice = "Set the clock that is wrong. The worker does not mind, but its log and Cockpit will not match."
     return _finding("clock", Level.WARNING, said, advice)
+
+
+def history_of(kept: Kept) -> Finding:
+    """Judge what the history keeps; where it keeps nothing the worker looks into it in vain."""
+    match kept:
+        case Kept.ALL:
+            return _finding("history", Level.OK, "keeps instances and what became of external tasks (level full)")
+        case Kept.SOME:
+            return _finding(
+                "history", Level.OK, "keeps instances; whether also external tasks (level full) is not seen"
+            )
+        case Kept.NOTHING:
+            said = (
+                "does not know an instance that runs: the history level is none, or the worker's user may not read it. "
+                "That a process is over is then noticed a day later, exports lack called processes that ended, and a "
+                "completion whose reply was lost is done again"
+            )
+            advice = "Set the engine's history level to activity or higher, and grant READ_HISTORY."
+            return _finding("history", Level.WARNING, said, advice)
+    return _finding("history", Level.UNKNOWN, "answers; what it keeps is seen when an instance runs")
 
 
 def results(*, spin: bool) -> Finding:

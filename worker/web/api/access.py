@@ -129,8 +129,14 @@ def _is_local(scope: Scope, headers: Headers) -> bool:
     client = scope.get("client") or ("", 0)
     name = re.sub(r":\d+$", "", headers.get("host", "")).strip("[]")
     proxied = any(name.startswith(("x-forwarded", "forwarded", "x-real-ip", "via")) for name in headers)
-    foreign = headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
-    return _is_loopback(client[0]) and _is_loopback(name) and not proxied and not foreign
+    return _is_loopback(client[0]) and _is_loopback(name) and not proxied and _is_same_origin(headers)
+
+
+def _is_same_origin(headers: Headers) -> bool:
+    """Whether no page from elsewhere asks. Browsers that send no Sec-Fetch-Site still say Origin before they change."""
+    if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    return headers.get("origin") in (None, f"http://{headers.get('host')}")
 
 
 def _is_loopback(host: str) -> bool:

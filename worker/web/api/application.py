@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Access
+from worker.web.api.export import Processes
 from worker.web.api.gate import Gate, Rate
 from worker.web.api.routes import reading
 
@@ -22,6 +23,7 @@ Extension = Callable[[FastAPI], None]
 
 def app(
     conversations: TranscriptReader,
+    processes: Processes,
     access: Access,
     *,
     report: Callable[[Exception], None],
@@ -44,7 +46,7 @@ def app(
     )
     problems.add_to(application)
     answers = problems.documented(401, 403, 404, 422, 429, 503)
-    application.include_router(reading(conversations), prefix="/api", responses=answers)
+    application.include_router(reading(conversations, processes), prefix="/api", responses=answers)
     for extension in extend:
         extension(application)
     _publish(application)

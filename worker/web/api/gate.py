@@ -89,7 +89,8 @@ class Gate:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         grant = self._access.grant(scope)
         client = (scope.get("client") or ("?", 0))[0]
-        wait = self._buckets.take(grant.id if grant and self._access.is_guarded else client)
+        # The refused have buckets of their own: a page from elsewhere uses up nothing of the person's who opened it.
+        wait = self._buckets.take(grant.id if grant else client)
         if wait:
             seconds = str(int(wait.total_seconds()) + 1)
             return await problem(429, headers={"Retry-After": seconds})(scope, receive, send)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -13,9 +14,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from worker.errors import BadCursor, TranscriptDown
+from worker.runtime.clock import monotonic
+from worker.telemetry.logs import Event
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
+TOLD_AGAIN_SECONDS = 300
+"""The log hears of a record that cannot be read at once, and again while somebody goes on asking for it."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,15 @@ def add_to(app: FastAPI) -> None:
     async def lost(_: Request, exc: BadCursor) -> Response:
         return problem(404, f"after: {exc}")
 
+    told: dict[str, float] = {}
+
     @app.exception_handler(TranscriptDown)
-    async def down(_: Request, __: TranscriptDown) -> Response:
+    async def down(_: Request, exc: TranscriptDown) -> Response:
+        now = monotonic()
+        if now - told.get(str(exc), float("-inf")) >= TOLD_AGAIN_SECONDS:
+            told.clear()
+            told[str(exc)] = now
+            log.warning(Event.TRANSCRIPT_NOT_READ, reason=str(exc))
         return problem(503)
 
     @app.exception_handler(Exception)

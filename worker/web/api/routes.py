@@ -1,6 +1,5 @@
 """The reading side's routes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -86,12 +85,12 @@ def _reader(
 Part = Annotated[Reader, Depends(_reader)]
 
 
-def reading(conversations: TranscriptReader) -> APIRouter:
+def reading(conversations: TranscriptReader, processes: export.Processes) -> APIRouter:
     """Make the routes on one record. Whatever a token may not see is not found."""
     router = APIRouter()
     _add_sessions(router, conversations)
     _add_instances(router, conversations)
-    _add_exports(router, conversations)
+    _add_exports(router, conversations, processes)
 
     @router.get("/search")
     async def search(
@@ -148,7 +147,7 @@ def _add_instances(router: APIRouter, conversations: TranscriptReader) -> None:
         return await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity))
 
 
-def _add_exports(router: APIRouter, conversations: TranscriptReader) -> None:
+def _add_exports(router: APIRouter, conversations: TranscriptReader, processes: export.Processes) -> None:
     answers: dict[int | str, dict[str, Any]] = {
         200: {"content": {"text/markdown": {"schema": {"type": "string"}}}, "model": list[export.Exported]},
     }
@@ -162,18 +161,17 @@ def _add_exports(router: APIRouter, conversations: TranscriptReader) -> None:
 
     @router.get("/instances/{instance_id}/export", responses=answers, response_class=Response)
     async def instance_export(grant: Viewer, instance_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
-        """All conversations of a process instance as a file."""
-        return _file(
-            conversations, await export.of_instance(conversations, instance_id, within=grant.limits), grant, format
-        )
+        """All conversations of a process instance, and of those that it called, as a file."""
+        selected = await export.of_instance(conversations, processes, instance_id, within=grant.limits)
+        return _file(conversations, selected, grant, format)
 
 
-def _file(conversations: TranscriptReader, sessions: Sequence[Session], grant: Grant, format_: Format) -> Response:
-    if not sessions:
+def _file(conversations: TranscriptReader, selected: export.Selection, grant: Grant, format_: Format) -> Response:
+    if not selected.sessions:
         raise HTTPException(404)
     write, kind, ending = _WRITERS[format_]
-    headers = {"Content-Disposition": f'attachment; filename="conversation-{sessions[0].id}.{ending}"'}
-    return StreamingResponse(write(conversations, sessions, within=grant.limits), media_type=kind, headers=headers)
+    headers = {"Content-Disposition": f'attachment; filename="conversation-{selected.sessions[0].id}.{ending}"'}
+    return StreamingResponse(write(conversations, selected, within=grant.limits), media_type=kind, headers=headers)
 
 
 def found(value: T | None) -> T:

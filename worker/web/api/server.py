@@ -5,15 +5,20 @@ import errno
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from worker.errors import Permanent
+from worker.web.connections import Connections
 
 STOP_SECONDS = 2
 LONGEST_HEAD = 16 * 1024
-CONNECTIONS = 200
+CONNECTIONS = 100
+PATIENCE = timedelta(seconds=10)
+"""What a client may take to send a request's head, and to read each part of an answer."""
 
 
 class _Server(uvicorn.Server):
@@ -58,7 +63,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
 def _configured(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http=Connections(CONNECTIONS, PATIENCE).guard(H11Protocol, _is_busy),  # type: ignore[arg-type] # only called
         ws="none",
         lifespan="off",
         log_config=None,
@@ -66,10 +71,14 @@ def _configured(app: ASGIApp) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # who asks is who is connected
-        limit_concurrency=CONNECTIONS,
         h11_max_incomplete_event_size=LONGEST_HEAD,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
+
+
+def _is_busy(protocol: H11Protocol) -> bool:
+    # Mypy is not told that there is no cycle before the first request.
+    return bool(protocol.cycle) and not protocol.cycle.response_complete
 
 
 async def _ended(serving: asyncio.Task[None]) -> None:

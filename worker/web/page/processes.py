@@ -1,7 +1,9 @@
 """What the page wants to know of a process from its engine."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal, Protocol
+
+from worker.errors import EngineDenied, ReadRefused
 
 State = Literal["done", "running", "failed", "cancelled"]
 """Where an activity stands; one that was not reached has no state."""
@@ -21,3 +23,14 @@ class Processes(Protocol):
         the engine has forgotten the instance.
         """
         ...
+
+    async def running(self, ids: Collection[str]) -> Mapping[str, bool]:
+        """Which of these instances run, and which are over; those that the engine does not know are left out."""
+        ...
+
+
+def why_not(error: Exception) -> str:
+    """Say to people why the engine does not tell something."""
+    if isinstance(error, EngineDenied | ReadRefused):
+        return "The engine does not let this worker see it: its user needs the right to read definitions and history."
+    return "The engine cannot be asked now."

@@ -3,21 +3,24 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from fastapi import APIRouter, FastAPI, HTTPException
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from worker.domain.conversations import EVERYTHING, ActivityCounts, Instance, MessageFilter, Page
-from worker.errors import EngineDenied, ReadRefused, TaskLost, Transient
+from worker.domain.conversations import EVERYTHING, ActivityCounts, Instance, MessageFilter, Page, Session
+from worker.errors import ReadRefused, TaskLost, Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Grant, Viewer
-from worker.web.api.routes import Id, Part, Text, found
-from worker.web.page.processes import Processes, State
+from worker.web.api.routes import After, Id, Part, Size, Text, Wanted, found
+from worker.web.page.processes import Processes, State, why_not
 from worker.web.page.reading import Shown, shown
+from worker.web.page.standing import Standing, Told
+
+T = TypeVar("T")
 
 FILES = Path(__file__).with_name("static")
 VENDOR = Path(__file__).with_name("vendor")
@@ -47,6 +50,14 @@ class Me:
     guarded: bool
     diagrams: bool
     left_out: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """A part of a list, and which of the process instances in it run."""
+
+    page: Page[T]
+    standing: Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +94,7 @@ def routes(
         router = APIRouter()
         _add_me(router, can_erase=can_erase, left_out=left_out, vendor=vendor)
         _add_reading(router, conversations)
+        _add_standing(router, conversations, Standing(processes), engine_name)
         _add_processes(router, conversations, processes, engine_name)
         documented = problems.documented(401, 403, 404, 422, 429, 503)
         application.include_router(router, prefix="/api", responses=documented)
@@ -102,14 +114,14 @@ def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequen
 
 
 def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:
-    @router.get("/instances/{instance_id}/thread")
-    async def instance_thread(part: Part, instance_id: Id, activity: Text = None) -> Page[Shown]:
+    @router.get("/instances/{instance_id}/thread", response_model=Page[Shown])
+    async def instance_thread(part: Part, instance_id: Id, activity: Text = None) -> Response:
         """What was said in a process instance, ready to be shown."""
         found(await conversations.instance(instance_id, within=part.grant.limits))
         return await shown(await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity)))
 
-    @router.get("/sessions/{session_id}/thread")
-    async def session_thread(part: Part, session_id: Id) -> Page[Shown]:
+    @router.get("/sessions/{session_id}/thread", response_model=Page[Shown])
+    async def session_thread(part: Part, session_id: Id) -> Response:
         """What was said in a conversation, ready to be shown."""
         found(await conversations.session(session_id, within=part.grant.limits))
         return await shown(await part.read(conversations, MessageFilter(session_id)))
@@ -119,6 +131,39 @@ def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:
         """Activities of a process instance at which assistants spoke, with sums."""
         found(await conversations.instance(instance_id, within=grant.limits))
         return await conversations.activities(instance_id, within=grant.limits)
+
+
+def _add_standing(router: APIRouter, conversations: TranscriptReader, standing: Standing, engine_name: str) -> None:
+    async def of(*each: Instance | Session) -> Told:
+        ids = {one.id if isinstance(one, Instance) else one.process_instance_id for one in each if _is_of(one)}
+        return await standing.of([name for name in ids if name is not None])
+
+    def _is_of(one: Instance | Session) -> bool:
+        return one.engine == engine_name
+
+    @router.get("/listed/instances")
+    async def listed_instances(
+        grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50
+    ) -> Listing[Instance]:
+        """Process instances as `/instances` has them, and which of them run by the engine's word."""
+        page = await conversations.instances(wanted, within=grant.limits, after=after, limit=limit)
+        return Listing(page, await of(*page.items))
+
+    @router.get("/listed/sessions")
+    async def listed_sessions(grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50) -> Listing[Session]:
+        """Conversations as `/sessions` has them, and which of their instances run by the engine's word."""
+        page = await conversations.sessions(wanted, within=grant.limits, after=after, limit=limit)
+        return Listing(page, await of(*page.items))
+
+    @router.get("/instances/{instance_id}/standing")
+    async def instance_standing(grant: Viewer, instance_id: Id) -> Told:
+        """Whether a process instance runs, by the engine's word."""
+        return await of(found(await conversations.instance(instance_id, within=grant.limits)))
+
+    @router.get("/sessions/{session_id}/standing")
+    async def session_standing(grant: Viewer, session_id: Id) -> Told:
+        """Whether the process instance of a conversation runs, by the engine's word."""
+        return await of(found(await conversations.session(session_id, within=grant.limits)))
 
 
 def _add_processes(router: APIRouter, conversations: TranscriptReader, processes: Processes, engine_name: str) -> None:
@@ -137,7 +182,7 @@ def _add_processes(router: APIRouter, conversations: TranscriptReader, processes
         except TaskLost:
             raise HTTPException(404, "The engine does not have this process definition any more.") from None
         except (Transient, ReadRefused) as exc:
-            raise HTTPException(503, _away(exc)) from None
+            raise HTTPException(503, why_not(exc)) from None
 
     @router.get("/instances/{instance_id}/states")
     async def instance_states(grant: Viewer, instance_id: Id) -> States:
@@ -146,13 +191,7 @@ def _add_processes(router: APIRouter, conversations: TranscriptReader, processes
         try:
             return States(await processes.activity_states(instance.id))
         except (Transient, ReadRefused) as exc:
-            raise HTTPException(503, _away(exc)) from None
-
-
-def _away(error: Transient | ReadRefused) -> str:
-    if isinstance(error, EngineDenied | ReadRefused):
-        return "The engine does not let this worker see it: its user needs the right to read definitions and history."
-    return "The engine cannot be asked now."
+            raise HTTPException(503, why_not(exc)) from None
 
 
 class _Files(StaticFiles):
@@ -171,4 +210,5 @@ def _add_files(application: FastAPI, vendor: Path) -> None:
     for path in VIEWS:
         application.add_api_route(path, page, include_in_schema=False, response_class=Response)
     application.mount("/static", _Files(directory=FILES))
-    application.mount("/vendor", _Files(directory=vendor, check_dir=False))
+    if vendor.is_dir():
+        application.mount("/vendor", _Files(directory=vendor))

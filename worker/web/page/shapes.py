@@ -1,6 +1,7 @@
 """Texts as trees of a few harmless elements. Texts of a model are text: there is no element that runs or loads."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -15,6 +16,11 @@ LONGEST_DATA = 200_000
 DEEPEST_DATA = 8
 COLUMNS = 12
 """Lists of objects with more fields than this become one small table each."""
+DEEPEST_MARKDOWN = 20
+"""Quotes and lists within each other. The parser leaves out what stands deeper."""
+MOST_CELLS = 20_000
+LANGUAGE = re.compile(r"[\w+#.-]{0,30}")
+"""What may stand behind a fence without being shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ TAGS = frozenset(
 
 # Without the rules for links and images their Markdown stays what it is: text that says where they would lead.
 _MARKDOWN = (
-    MarkdownIt("commonmark", {"html": False})
+    MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST_MARKDOWN})
     .enable(["table", "strikethrough"])
     .disable(["link", "image", "autolink", "html_inline", "html_block", "reference"])
 )
@@ -43,10 +49,20 @@ _MARKDOWN = (
 
 def answer(text: str) -> Tree:
     """Show an answer: JSON as tables, anything else as Markdown, and what is too long or too odd as it is."""
-    data = _data(text)
-    if data is not None:
-        return data
-    return _markdown(text) if len(text) <= LONGEST_MARKDOWN else plain(text)
+    shown = _data(text)
+    if shown is None and len(text) <= LONGEST_MARKDOWN:
+        shown = _markdown(text)
+    return plain(text) if shown is None else shown
+
+
+def size(tree: Tree) -> int:
+    """Count the elements and texts of a tree."""
+    count, waiting = 0, [tree]
+    while waiting:
+        children = waiting.pop()
+        count += len(children)
+        waiting += [each.children for each in children if isinstance(each, Node)]
+    return count
 
 
 def plain(text: str) -> Tree:
@@ -54,9 +70,15 @@ def plain(text: str) -> Tree:
     return [Node("pre", [text])]
 
 
-def _markdown(text: str) -> Tree:
+def _markdown(text: str) -> Tree | None:
+    """Show Markdown; None if some of it would be left out, or if tables would be filled up with too many cells."""
+    lines = text.splitlines()
+    if max((line.count("|") for line in lines), default=0) * len(lines) > MOST_CELLS:
+        return None
     root: list[Node | str] = []
     tokens = _MARKDOWN.parse(text)
+    if any(token.level >= DEEPEST_MARKDOWN - 1 or not LANGUAGE.fullmatch(token.info.strip()) for token in tokens):
+        return None
     # A message stands under a heading of the third level, and below that no level may be left out.
     levels = sorted({token.tag for token in tokens if token.type == "heading_open"})
     _fill(root, tokens, {tag: f"h{min(4 + place, 6)}" for place, tag in enumerate(levels)})
@@ -140,11 +162,16 @@ def _value(value: Any, depth: int) -> Node | str:
             return "—"
         case bool():
             return "yes" if value else "no"
-    return str(value)
+    return _sound(str(value))
+
+
+def _sound(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON can name and nobody can send."""
+    return text.encode(errors="replace").decode()
 
 
 def _object(pairs: _Pairs, depth: int) -> Node:
-    rows = [Node("tr", [Node("th", [name]), Node("td", [_value(value, depth + 1)])]) for name, value in pairs]
+    rows = [Node("tr", [Node("th", [_sound(name)]), Node("td", [_value(value, depth + 1)])]) for name, value in pairs]
     return Node("table", [Node("tbody", rows)])
 
 
@@ -152,7 +179,7 @@ def _list(values: list[Any], depth: int) -> Node:
     names = _columns(values)
     if not names:
         return Node("ul", [Node("li", [_value(value, depth + 1)]) for value in values])
-    head = Node("thead", [Node("tr", [Node("th", [name]) for name in names])])
+    head = Node("thead", [Node("tr", [Node("th", [_sound(name)]) for name in names])])
     rows = [
         Node("tr", [Node("td", [_value(row[name], depth + 1)] if name in row else []) for name in names])
         for row in map(dict, values)
@@ -172,7 +199,7 @@ def _columns(values: list[Any]) -> list[str]:
 
 def _text(value: Any) -> str:
     """Write what lies too deep as JSON again."""
-    return json.dumps(_plain(value), ensure_ascii=False)
+    return _sound(json.dumps(_plain(value), ensure_ascii=False))
 
 
 def _plain(value: Any) -> Any:

@@ -1,19 +1,23 @@
 // One conversation: everything that was said with one assistant on one thread.
 
 import { get, id } from "./api.js";
-import { count, facts, h, name, number, seconds, time } from "./dom.js";
+import { count, facts, h, name, note, number, seconds, time } from "./dom.js";
 import { exports_ } from "./exports.js";
 import { order } from "./order.js";
 import { thread } from "./thread.js";
 
 export async function conversation({ parts: [own], signal, parameters }) {
   const newest = parameters.get("from") === "newest";
-  const session = await get(`/sessions/${id(own)}`, {}, signal);
+  const [session, standing] = await Promise.all([
+    get(`/sessions/${id(own)}`, {}, signal),
+    get(`/sessions/${id(own)}/standing`, {}, signal),
+  ]);
   const said = await thread(`/sessions/${id(own)}/thread`, {}, { signal, newest });
   return {
     title: session.assistant,
     content: [
-      h("div", { class: "heading" }, h("h1", {}, name(session.assistant)), state(session)),
+      h("div", { class: "heading" }, h("h1", {}, name(session.assistant)), state(session, session.process_instance_id, standing)),
+      ...[asRecorded(standing)].filter(Boolean),
       about(session),
       h("div", { class: "actions" }, exports_(`/sessions/${id(own)}/export`, `conversation-${own}`)),
       h("section", { "aria-labelledby": "said" }, h("div", { class: "heading" }, h("h2", { id: "said" }, count(session.messages, "message")), order(newest)), said),
@@ -40,6 +44,10 @@ function about(session) {
   ]);
 }
 
-export function state(each) {
-  return h("span", { class: `tag ${each.is_active ? "running" : "done"}` }, each.is_active ? "active" : "ended");
+// By the engine's word, or else as the record last heard it.
+export function state(each, instance, standing) {
+  const runs = Object.hasOwn(standing.runs, instance) ? standing.runs[instance] : each.is_active;
+  return h("span", { class: `tag ${runs ? "running" : "done"}` }, runs ? "active" : "ended");
 }
+
+export const asRecorded = (standing) => standing.problem && note("Active or ended: as last recorded", standing.problem);

@@ -3,7 +3,7 @@
 import { get, id, Problem } from "./api.js";
 import { count, facts, h, name, note, number, say, seconds, time } from "./dom.js";
 import { activitiesOf, diagram } from "./diagram.js";
-import { state } from "./conversation.js";
+import { asRecorded, state } from "./conversation.js";
 import { eraseButton, receipt } from "./erase.js";
 import { exports_ } from "./exports.js";
 import { order } from "./order.js";
@@ -14,8 +14,9 @@ export async function instance(page) {
   const [own] = page.parts;
   const root = `${page.embedded ? "/embed" : ""}/instances/${id(own)}`;
   const path = `/instances/${id(own)}`;
-  const [shown, sessions, spoken, states, model] = await Promise.all([
+  const [shown, standing, sessions, spoken, states, model] = await Promise.all([
     get(path, {}, page.signal),
+    get(`${path}/standing`, {}, page.signal),
     get("/sessions", { instance: own, limit: 200 }, page.signal),
     get(`${path}/activities`, {}, page.signal),
     fromEngine(get(`${path}/states`, {}, page.signal)),
@@ -23,7 +24,7 @@ export async function instance(page) {
   ]);
   const assistants = new Map(sessions.items.map((each) => [each.id, each.assistant]));
   const places = merged(spoken, model.value ? activitiesOf(model.value.xml) : [], states.value?.states);
-  const view = { page, own, root, path, shown, sessions: sessions.items, places, states, assistants };
+  const view = { page, own, root, path, shown, standing, sessions: sessions.items, places, states, assistants };
 
   const section = h("section", { "aria-labelledby": "said", class: "said" });
   const list = h("ol", { class: "activities" });
@@ -44,7 +45,8 @@ function layout(view, model, list, section) {
     section);
   if (page.embedded) return [h("h1", { class: "hidden" }, name(shown.definition_key)), columns];
   return [
-    h("div", { class: "heading" }, h("h1", {}, name(shown.definition_key)), state(shown)),
+    h("div", { class: "heading" }, h("h1", {}, name(shown.definition_key)), state(shown, shown.id, view.standing)),
+    ...[asRecorded(view.standing)].filter(Boolean),
     about(shown),
     h("div", { class: "actions" }, exports_(`${view.path}/export`, `instance-${shown.id}`), page.me.can_erase && erasing(page, shown)),
     process(view, model),

@@ -2,7 +2,7 @@
 
 import { get, id, query } from "./api.js";
 import { h, name, note, number, time } from "./dom.js";
-import { state } from "./conversation.js";
+import { asRecorded, state } from "./conversation.js";
 import { paged } from "./paged.js";
 
 const FIELDS = [
@@ -19,10 +19,10 @@ export async function instances(page) {
 }
 
 function instanceList(page) {
-  return list(page, "Instances", "/instances", ["Process", "Business key", "State", "Started", "Conversations", "Messages"], (each) => [
+  return list(page, "Instances", "/listed/instances", ["Process", "Business key", "State", "Started", "Conversations", "Messages"], (each, standing) => [
     h("a", { href: `/instances/${id(each.id)}` }, name(each.definition_key), version(each), hidden(each.business_key || each.id)),
     each.business_key ? name(each.business_key) : "—",
-    state(each),
+    state(each, each.id, standing),
     time(each.started_at),
     number(each.sessions),
     number(each.messages),
@@ -30,11 +30,11 @@ function instanceList(page) {
 }
 
 export async function conversations(page) {
-  return list(page, "Conversations", "/sessions", ["Assistant", "Process", "Business key", "State", "Started", "Messages"], (each) => [
+  return list(page, "Conversations", "/listed/sessions", ["Assistant", "Process", "Business key", "State", "Started", "Messages"], (each, standing) => [
     h("a", { href: `/conversations/${id(each.id)}` }, name(each.assistant), hidden(each.business_key || each.scope)),
     [name(each.definition_key), version(each)],
     each.business_key ? name(each.business_key) : "—",
-    state(each),
+    state(each, each.process_instance_id, standing),
     time(each.started_at),
     number(each.messages),
   ]);
@@ -45,9 +45,14 @@ async function list(page, title, path, columns, cells) {
   const asked = { ...wanted, since: instant(wanted.since), until: instant(wanted.until) };
   // Roles are said because narrow windows show rows as blocks, which browsers then take for no table.
   const body = h("tbody", { role: "rowgroup" });
+  const told = h("div", {});
   const more = await paged(
-    (after) => get(path, { ...asked, after, limit: 50 }, page.signal),
-    (items) => body.append(...items.map((each) => row(columns, cells(each)))),
+    async (after) => {
+      const listing = await get(path, { ...asked, after, limit: 50 }, page.signal);
+      told.replaceChildren(...[asRecorded(listing.standing)].filter(Boolean));
+      return { ...listing.page, items: listing.page.items.map((each) => [each, listing.standing]) };
+    },
+    (items) => body.append(...items.map(([each, standing]) => row(columns, cells(each, standing)))),
     "Show more",
   );
   const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) => h("th", { scope: "col", role: "columnheader" }, column))));
@@ -59,6 +64,7 @@ async function list(page, title, path, columns, cells) {
     content: [
       h("h1", {}, title),
       filters(path_, wanted, page.go),
+      told,
       ...(body.children.length ? [table, more] : [nothing]),
     ],
   };

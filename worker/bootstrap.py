@@ -241,6 +241,7 @@ async def work(
         dependencies = await stack.enter_async_context(
             Dependencies(probes, {name: each.ping for name, each in threads_of.items()})
         )
+        crew = await stack.enter_async_context(background.Crew(_say_crash))
         slots = Slots(settings.max_tasks)
         sieve = Sieve(engine, _topics(settings, engine))
 
@@ -269,6 +270,7 @@ async def work(
                     stopping.is_set,
                     partial(dependencies.down, "redis"),
                     dependencies.trouble_of,
+                    crew.start,
                     recorder,
                     history,
                 ),
@@ -302,6 +304,10 @@ async def work(
             assistants=[f"{each.name} {each.version}" for each in specs.assistants],
         )
         await poller.run(hurry)
+
+
+def _say_crash(error: Exception) -> None:
+    log.error(Event.TIDYING_CRASHED, trace=trace(error))
 
 
 def rules(settings: Settings) -> Rules:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,20 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 
 from tests.waiting import wait_until
-from worker.domain.threads import Answer, Answered, Asked, Busy, Entered, Hold, Outcome, Said, Thread, ThreadKey
+from worker.domain.threads import (
+    Answer,
+    Answered,
+    Asked,
+    Busy,
+    Entered,
+    Hold,
+    Outcome,
+    Past,
+    Remembered,
+    Said,
+    Thread,
+    ThreadKey,
+)
 from worker.errors import StoreDown, ThreadGone
 from worker.redis import RedisThreads, open_redis
 from worker.redis.connect import Client
@@ -271,14 +285,14 @@ async def test_published_is_noted_for_the_bound_thread_only(threads: RedisThread
 LOCAL = Thread("own_1", 1, provider="local")
 
 
-def turn(text: str) -> list[Said]:
-    return [Said("user", f"{text}?"), Said("assistant", f"{text}.")]
+def turn(text: str) -> Remembered:
+    return Remembered((Said("user", f"{text}?"), Said("assistant", f"{text}.")), fact=f"{text}: result")
 
 
 async def told(threads: RedisThreads, task_id: str, thread: Thread, text: str, attempt: int = 1) -> Entered:
     """Answer a task on a thread whose history we keep."""
     entry = await entered(threads, task_id)
-    await threads.keep_answer(entry.hold, attempt, Answer(text, thread=thread), published=False, said=turn(text))
+    await threads.keep_answer(entry.hold, attempt, Answer(text, thread=thread), published=False, remembered=turn(text))
     return entry
 
 
@@ -296,11 +310,10 @@ async def test_a_history_has_what_was_told_at_first_and_each_answer_that_counts_
     await threads.bind(entry.hold, LOCAL, 0, said=[turn("seed")])
     await threads.leave(entry.hold, asked=False, trouble=False)
     first = await told(threads, "task-1", LOCAL, "one")
-    await threads.keep_answer(first.hold, 1, Answer("late"), published=False, said=turn("late"))
+    await threads.keep_answer(first.hold, 1, Answer("late"), published=False, remembered=turn("late"))
     await told(threads, "task-2", LOCAL, "two")
 
-    assert await threads.history(KEY, LOCAL, 10) == ([turn("seed"), turn("one"), turn("two")], 0)
-    assert await threads.history(KEY, LOCAL, 1) == ([turn("two")], 2)
+    assert await threads.history(KEY, LOCAL) == Past((turn("seed"), turn("one"), turn("two")))
 
 
 async def test_a_history_takes_nothing_that_was_said_on_another_thread_or_given_up(threads: RedisThreads) -> None:
@@ -309,9 +322,11 @@ async def test_a_history_takes_nothing_that_was_said_on_another_thread_or_given_
     await threads.leave(entry.hold, asked=False, trouble=False)
     await told(threads, "task-1", Thread("own_0", 1, provider="local"), "elsewhere")
     await threads.drop_answer(KEY, "task-1", 1)
-    await threads.keep_answer(entry.hold, 1, Answer("given up", thread=LOCAL), published=False, said=turn("given up"))
+    await threads.keep_answer(
+        entry.hold, 1, Answer("given up", thread=LOCAL), published=False, remembered=turn("given up")
+    )
 
-    assert await threads.history(KEY, LOCAL, 10) == ([], 0)
+    assert await threads.history(KEY, LOCAL) == Past()
 
 
 @pytest.mark.parametrize("lost", ["map", "another thread", "all of it", "a turn", "unreadable"])
@@ -334,7 +349,7 @@ async def test_a_history_that_is_not_whole_is_gone(threads: RedisThreads, redis:
             await redis.lset(keys.said, 0, "[[[")
 
     with pytest.raises(ThreadGone):
-        await threads.history(KEY, LOCAL, 10)
+        await threads.history(KEY, LOCAL)
 
 
 async def test_a_new_thread_begins_its_own_history_and_remembers_the_one_that_is_still_there(
@@ -349,7 +364,7 @@ async def test_a_new_thread_begins_its_own_history_and_remembers_the_one_that_is
     assert await threads.bind(anew.hold, moved, 1, former=LOCAL, said=[turn("seed")])
     assert await threads.bind(anew.hold, moved, 1, former=LOCAL, said=[turn("seed")]), "the reply was lost"
 
-    assert await threads.history(KEY, moved, 10) == ([turn("seed")], 0)
+    assert await threads.history(KEY, moved) == Past((turn("seed"),))
     assert json.loads(str(await redis.hget(keys.thread, "former:own_1")))["provider"] == "local"
 
 
@@ -363,6 +378,54 @@ async def test_a_history_lives_as_long_as_its_thread(threads: RedisThreads, redi
         else:
             await told(threads, "task-1", LOCAL, "one")
         assert await redis.pttl(keys.said) > 29 * 86_400_000, use
+
+
+FOLD = Remembered((Said("user", "In short."),), facts={"one: result": "one."}, turns=3)
+
+
+async def a_history(threads: RedisThreads) -> Past:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0, said=[turn("seed")])
+    await threads.leave(entry.hold, asked=False, trouble=False)
+    for text in ("one", "two", "three"):
+        await told(threads, f"task-{text}", LOCAL, text)
+    return await threads.history(KEY, LOCAL)
+
+
+async def test_the_oldest_turns_become_one_entry(threads: RedisThreads) -> None:
+    past = await a_history(threads)
+    assert await threads.fold(KEY, LOCAL, past, 3, FOLD)
+    assert not await threads.fold(KEY, LOCAL, past, 3, FOLD), "the reply was lost"
+    assert await threads.history(KEY, LOCAL) == Past((FOLD, turn("three")), folded=3)
+
+    await told(threads, "task-four", LOCAL, "four")
+    past = await threads.history(KEY, LOCAL)
+    more = replace(FOLD, turns=4)
+    assert await threads.fold(KEY, LOCAL, past, 2, more)
+    assert await threads.history(KEY, LOCAL) == Past((more, turn("four")), folded=4)
+
+
+@pytest.mark.parametrize("meanwhile", ["folded", "another thread", "erased"])
+async def test_a_history_that_is_not_what_was_read_is_not_folded(
+    threads: RedisThreads, redis: Redis, keys: Keys, meanwhile: str
+) -> None:
+    past = await a_history(threads)
+    match meanwhile:
+        case "folded":
+            assert await threads.fold(KEY, LOCAL, past, 2, replace(FOLD, turns=2))
+        case "another thread":
+            await redis.hset(keys.thread, "id", "own_2")
+        case "erased":
+            await redis.delete(keys.thread, keys.said)
+    before = await redis.lrange(keys.said, 0, -1)
+    assert not await threads.fold(KEY, LOCAL, past, 3, FOLD)
+
+    assert await redis.lrange(keys.said, 0, -1) == before
+
+
+async def test_one_worker_folds_at_a_time(threads: RedisThreads) -> None:
+    assert await threads.may_fold(KEY, timedelta(seconds=30))
+    assert not await threads.may_fold(KEY, timedelta(seconds=30))
 
 
 async def test_expiry_slides_with_every_use(threads: RedisThreads, redis: Redis, keys: Keys) -> None:

@@ -24,6 +24,7 @@ from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.turn import ThreadProvider
 from worker.redis import RedisAnchors, RedisThreads
+from worker.runtime.background import Crew
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
 from worker.turn.task_turn import Turn
@@ -48,6 +49,10 @@ class FakeAssistants:
         if name not in self.known or version not in (None, self.known[name].version):
             raise UnknownAssistant(f"no assistant is called {name!r}")
         return self.known[name]
+
+
+def _no_crash(error: Exception) -> None:
+    raise AssertionError("nothing that nobody waits for may crash") from error
 
 
 @dataclass(slots=True)
@@ -153,6 +158,7 @@ class Core:
             )
         )
         await dependencies.all_up()
+        crew = await self._stack.enter_async_context(Crew(_no_crash))
         room = Slots(slots)
 
         def redis_down(error: Exception) -> None:
@@ -167,6 +173,7 @@ class Core:
             stopping.is_set,
             redis_down,
             dependencies.trouble_of,
+            crew.start,
             self.recording,
             self.history,
         )

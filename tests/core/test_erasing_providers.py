@@ -11,7 +11,7 @@ from worker.accounts.anchored import AnchoredEnding
 from worker.accounts.every import EveryProvider
 from worker.domain.conversations import Subject
 from worker.domain.endings import Status, Store
-from worker.domain.threads import Answer, Entered, Said, Thread, ThreadKey
+from worker.domain.threads import Answer, Entered, Remembered, Said, Thread, ThreadKey
 from worker.redis import RedisAnchors
 
 KEY = ThreadKey("default", "instance", "analyst")
@@ -34,8 +34,8 @@ async def move(closing: Closing, thread: Thread, former: Thread) -> None:
     entry = await closing.core.threads.enter(KEY, f"task on {thread.provider}")
     assert isinstance(entry, Entered)
     assert await closing.core.threads.bind(entry.hold, thread, former.generation, "instance", former=former)
-    said = (Said("user", "q"), Said("assistant", "a"))
-    await closing.core.threads.keep_answer(entry.hold, 1, Answer("a", thread=thread), published=False, said=said)
+    turn = Remembered((Said("user", "q"), Said("assistant", "a")))
+    await closing.core.threads.keep_answer(entry.hold, 1, Answer("a", thread=thread), published=False, remembered=turn)
 
 
 @pytest.mark.usefixtures("azure")

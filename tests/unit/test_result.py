@@ -263,6 +263,7 @@ def test_meta_tells_how_the_answer_came_about() -> None:
         "generation": 2,
         "use": "recreated",
         "recreated": True,
+        "untold": 0,
         "recovered": None,
         "repaired": False,
         "seeded": 0,

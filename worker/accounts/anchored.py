@@ -83,6 +83,9 @@ class AnchoredProvider:
         except WorkerError:  # then the next turn says it
             return thread
 
+    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant) -> None:
+        """Do nothing: a conversation that has grown too long is left for a new one when it is full."""
+
     @asynccontextmanager
     async def _checked(self, thread: Thread, *, nowhere: bool = False) -> AsyncIterator[None]:
         try:

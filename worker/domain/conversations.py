@@ -55,8 +55,8 @@ class Exchange:
     `engine`, task id and attempt name it: what comes again under the same name is not written again. `asked_as` and
     `answered_as` are the provider's roles. `use` and `recovered` as in the turn's record. `seconds` is how long the
     answer took. `user` is the person who asked, None where a process did. `anchor` names the account that the thread is
-    in. What spoke: the assistant's version, digests of its instructions and of the schema that held, as `digest` makes
-    them, and the worker's version.
+    in, and `untold` is as in `Answer`. What spoke: the assistant's version, digests of its instructions and of the
+    schema that held, as `digest` makes them, and the worker's version.
     """
 
     key: ThreadKey
@@ -91,6 +91,7 @@ class Exchange:
     asked_as: str = "user"
     answered_as: str = "assistant"
     provider: str = OPENAI
+    untold: int = 0
     instructions: str | None = None
     output_schema: str | None = None
     worker: str | None = None

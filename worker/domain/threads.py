@@ -144,14 +144,47 @@ class Seed:
     left_out: int = 0
 
     @property
-    def by_turns(self) -> list[list[Said]]:
+    def by_turns(self) -> "list[Remembered]":
         """What was said, question by question."""
         turns: list[list[Said]] = []
         for each in self.said:
             if each.role == "user" or not turns:
                 turns.append([])
             turns[-1].append(each)
-        return turns
+        return [Remembered(tuple(turn)) for turn in turns]
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A turn of a history that we keep, or what several turns became.
+
+    `fact` names what its answer settles, by activity and result; None where it is only said. `facts` is what the turns
+    that this one stands for had settled, word for word, the newest under each name. `turns`: for how many it stands.
+    """
+
+    said: tuple[Said, ...]
+    fact: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    turns: int = 1
+
+    @property
+    def settled(self) -> Mapping[str, str]:
+        """All that is settled here, by its name."""
+        return self.facts if self.fact is None else {**self.facts, self.fact: self.said[-1].text}
+
+    @property
+    def size(self) -> int:
+        """How long it is, in bytes."""
+        texts = (*(each.text for each in self.said), *self.facts, *self.facts.values())
+        return sum(len(each.encode(errors="replace")) for each in texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A history as it stands, the oldest turn first. The first one stands for `folded` ones, unless that is 0."""
+
+    turns: tuple[Remembered, ...] = ()
+    folded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +225,8 @@ class Outcome(StrEnum):
 class Answer:
     """What came back for one question. An answer found on the thread knows no response id and no tokens.
 
-    `detail` says more about a bad outcome in the provider's code words, never in message text.
+    `detail` says more about a bad outcome in the provider's code words, never in message text. `untold`: of so many
+    earlier turns of the thread the model was not told every word.
     """
 
     text: str
@@ -204,6 +238,7 @@ class Answer:
     output_tokens: int | None = None
     recovered: bool = False
     thread: Thread | None = None
+    untold: int = 0
 
 
 @dataclass(frozen=True, slots=True)

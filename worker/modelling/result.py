@@ -178,6 +178,7 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         "use": story.use,
         "recreated": story.use == "recreated",
         "seeded": story.seeded,
+        "untold": answer.untold,
         "recovered": story.recovered,
         "repaired": story.repaired,
         "response": answer.response_id,

@@ -14,7 +14,9 @@ from worker.domain.threads import (
     Assistant,
     Entry,
     Hold,
+    Past,
     Question,
+    Remembered,
     Said,
     Seed,
     Thread,
@@ -164,7 +166,7 @@ class Threads(Protocol):
         instance: str = "",
         *,
         former: Thread | None = None,
-        said: Sequence[Sequence[Said]] = (),
+        said: Sequence[Remembered] = (),
     ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
 
@@ -196,13 +198,13 @@ class Threads(Protocol):
         *,
         published: bool,
         exchange: Exchange | None = None,
-        said: Sequence[Said] = (),
+        remembered: Remembered | None = None,
     ) -> Answer:
         """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
 
         Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the transcript is
-        to have of it; its times are set here. `said` is added to the history that we keep of the answer's thread, if
-        this answer counts and the map still names that. Raises NewerRecord: a newer worker has the task, and keeps its
+        to have of it; its times are set here. `remembered` is added to the history that we keep of its thread, if this
+        answer counts and the map still names that. Raises NewerRecord: a newer worker has the task, and keeps its
         answer.
         """
         ...
@@ -239,10 +241,21 @@ class Threads(Protocol):
 class Histories(Protocol):
     """What was said on threads of providers that remember nothing."""
 
-    async def history(self, key: ThreadKey, thread: Thread, most: int) -> tuple[list[list[Said]], int]:
-        """Return the newest turns of a thread, the oldest first, and how many there are before those.
+    async def history(self, key: ThreadKey, thread: Thread) -> Past:
+        """Return what was said on a thread.
 
         Raises ThreadGone where the map does not name it or some of it is lost, NewerRecord, StoreDown.
+        """
+        ...
+
+    async def may_fold(self, key: ThreadKey, lease: timedelta) -> bool:
+        """Be the one who folds a thread's history, for so long. Needs no hold. Raises StoreDown."""
+        ...
+
+    async def fold(self, key: ThreadKey, thread: Thread, past: Past, count: int, entry: Remembered) -> bool:
+        """Put one entry in the place of the oldest `count` ones. Needs no hold. Raises StoreDown.
+
+        False, and nothing changed, if the thread is another one by now, or was folded since `past` was read.
         """
         ...
 
@@ -330,6 +343,10 @@ class ThreadProvider(Protocol):
 
     async def seen(self, thread: Thread) -> Thread:
         """Say of a thread that was just used which account it is in. Never raises."""
+        ...
+
+    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant) -> None:
+        """Make room on a thread for what comes next, once its answer is kept. Nobody waits for it. Never raises."""
         ...
 
     async def ping(self) -> None:

@@ -6,13 +6,13 @@ older ones then touch nothing of it, and say so (NewerRecord). Only what no vers
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.domain import foreign
 from worker.domain.conversations import Exchange
-from worker.domain.threads import OPENAI, Answer, Outcome, Said, Thread, ThreadKey
+from worker.domain.threads import OPENAI, Answer, Outcome, Remembered, Said, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 
 SCHEMA = 1
@@ -82,17 +82,19 @@ def load_former(text: str) -> Thread | None:
         return None
 
 
-def dump_said(said: Sequence[Said]) -> str:
+def dump_turn(turn: Remembered) -> str:
     """Write one turn of a history."""
-    turn = [[each.role, each.text] for each in said]
-    return json.dumps({"schema": SCHEMA, "said": turn}, ensure_ascii=True, separators=(",", ":"))
+    fields = {"fact": turn.fact, "facts": dict(turn.facts), "turns": turn.turns}
+    said = [[each.role, each.text] for each in turn.said]
+    return json.dumps({"schema": SCHEMA, "said": said, **fields}, ensure_ascii=True, separators=(",", ":"))
 
 
-def load_said(text: str) -> list[Said]:
+def load_turn(text: str) -> Remembered:
     """Read it back. Raises CorruptRecord, NewerRecord."""
     record = opened(text, "a turn in a thread's history")
     try:
-        return [Said(role, said) for role, said in record["said"]]
+        said = tuple(Said(role, said) for role, said in record["said"])
+        return Remembered(said, record.get("fact"), record.get("facts") or {}, record.get("turns", 1))
     except (ValueError, TypeError, KeyError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc
 

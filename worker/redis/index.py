@@ -21,7 +21,7 @@ ENDING = "ending"
 STEP = 1000
 """Keys that the server looks at before it serves others."""
 AT_ONCE = 50
-KINDS = frozenset({"thread", "hold", "said", "turn"})
+KINDS = frozenset({"thread", "hold", "said", "fold", "turn"})
 """What this version keeps under a thread's hash tag. A newer one may keep more there, which goes with the thread."""
 
 

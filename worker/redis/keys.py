@@ -16,6 +16,7 @@ class Keys:
     thread: str
     hold: str
     said: str
+    fold: str
     _turns: str
 
     @classmethod
@@ -23,7 +24,13 @@ class Keys:
         """Name the keys of this thread."""
         parts = [key.scope, key.assistant] if key.tenant is None else [key.tenant, key.scope, key.assistant]
         tagged = f"{stem(prefix, key.engine)}:{{{':'.join(map(_encode, parts))}}}"
-        return cls(thread=f"{tagged}:thread", hold=f"{tagged}:hold", said=f"{tagged}:said", _turns=f"{tagged}:turn")
+        return cls(
+            thread=f"{tagged}:thread",
+            hold=f"{tagged}:hold",
+            said=f"{tagged}:said",
+            fold=f"{tagged}:fold",
+            _turns=f"{tagged}:turn",
+        )
 
     def turn(self, task_id: str) -> str:
         """Name the journal entry of one task."""

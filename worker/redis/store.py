@@ -8,10 +8,23 @@ from uuid import uuid4
 import structlog
 
 from worker.domain.conversations import Exchange
-from worker.domain.threads import OPENAI, Answer, Answered, Asked, Busy, Entered, Entry, Hold, Said, Thread, ThreadKey
+from worker.domain.threads import (
+    OPENAI,
+    Answer,
+    Answered,
+    Asked,
+    Busy,
+    Entered,
+    Entry,
+    Hold,
+    Past,
+    Remembered,
+    Thread,
+    ThreadKey,
+)
 from worker.errors import NewerRecord, ThreadGone
 from worker.redis.connect import Client
-from worker.redis.formats import CorruptMap, CorruptRecord, dump, dump_exchange, dump_former, dump_said, load, load_said
+from worker.redis.formats import CorruptMap, CorruptRecord, dump, dump_exchange, dump_former, dump_turn, load, load_turn
 from worker.redis.keys import Keys, unrecorded
 from worker.redis.runner import Runner, ms
 from worker.telemetry.logs import Event
@@ -57,26 +70,35 @@ class RedisThreads:
         instance: str = "",
         *,
         former: Thread | None = None,
-        said: Sequence[Sequence[Said]] = (),
+        said: Sequence[Remembered] = (),
     ) -> bool:
         """See `ports.turn.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
-        told = (dump_former(former) if former else "", *map(dump_said, said))
+        told = (dump_former(former) if former else "", *map(dump_turn, said))
         args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
         return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
 
-    async def history(self, key: ThreadKey, thread: Thread, most: int) -> tuple[list[list[Said]], int]:
+    async def history(self, key: ThreadKey, thread: Thread) -> Past:
         """See `ports.turn.Histories.history`."""
         keys = Keys.of(self._prefix, key)
-        found, *rest = await self._run("history", [keys.thread, keys.said], thread.id, most)
+        found, *rest = await self._run("history", [keys.thread, keys.said], thread.id)
         if not found:
             raise ThreadGone("the thread, or some of what was said on it, is not in Redis any more")
-        length, turns = rest
+        folded, turns = rest
         try:
-            said = [load_said(turn) for turn in turns]
+            return Past(tuple(map(load_turn, turns)), _number(folded))
         except CorruptRecord as exc:
             raise ThreadGone(f"what was said on the thread cannot be read: {exc}") from exc
-        return said, length - len(said)
+
+    async def may_fold(self, key: ThreadKey, lease: timedelta) -> bool:
+        """See `ports.turn.Histories.may_fold`."""
+        return bool(await self._run("reserve", [Keys.of(self._prefix, key).fold], "fold", uuid4().hex, ms(lease)))
+
+    async def fold(self, key: ThreadKey, thread: Thread, past: Past, count: int, entry: Remembered) -> bool:
+        """See `ports.turn.Histories.fold`."""
+        keys = Keys.of(self._prefix, key)
+        args = (thread.id, past.folded, count, dump_turn(entry), entry.turns)
+        return bool(await self._run("fold", [keys.thread, keys.said], *args))
 
     async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
         """See `ports.turn.Threads.intend`."""
@@ -97,7 +119,7 @@ class RedisThreads:
         *,
         published: bool,
         exchange: Exchange | None = None,
-        said: Sequence[Said] = (),
+        remembered: Remembered | None = None,
     ) -> Answer:
         """See `ports.turn.Threads.keep_answer`."""
         keys = Keys.of(self._prefix, hold.key)
@@ -109,7 +131,7 @@ class RedisThreads:
             await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
             record = dump_exchange(exchange)
         given_on, anchor = (answer.thread.id, answer.thread.anchor or "") if answer.thread else ("", "")
-        told = dump_said(said) if said else ""
+        told = dump_turn(remembered) if remembered else ""
         args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, given_on, anchor, told)
         kept = await self._run("keep_answer", [turn, keys.hold, keys.thread, keys.said], *args)
         if exchange is not None and exchange.recovered is not None:

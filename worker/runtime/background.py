@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -26,3 +26,40 @@ async def renewing(lease: timedelta, renew: Callable[[], Awaitable[bool]]) -> No
         await asyncio.sleep(lease.total_seconds() / 3)
         if not await renew():
             return
+
+
+class Crew:
+    """Work that nobody waits for, some of it at once. What is not done when the block ends is given up.
+
+    `failed` is told of errors, which end nothing but the work that met them.
+    """
+
+    def __init__(self, failed: Callable[[Exception], None], at_once: int = 4) -> None:
+        self._failed = failed
+        self._room = asyncio.Semaphore(at_once)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Give up what is left."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Do this as soon as there is room."""
+        task = asyncio.create_task(self._done(work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _done(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            async with self._room:
+                await work
+        except Exception as exc:  # noqa: BLE001 - see above
+            self._failed(exc)
+        finally:
+            work.close()

@@ -66,6 +66,7 @@ def message_rows(exchange: Exchange) -> list[Values]:
     }
     how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
     how["outcome"] = str(exchange.outcome)
+    how |= {"untold": exchange.untold} if exchange.untold else {}
     how |= {name: getattr(exchange, name) for name in _SPOKE if getattr(exchange, name) is not None}
     question = _side(exchange, asked, exchange.question) | dict.fromkeys(said)
     answer = _side(exchange, answered, exchange.answer) | said

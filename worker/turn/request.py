@@ -1,10 +1,11 @@
 """What is asked of an assistant on a thread, whoever asks, and the ground on which every such turn stands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from worker.domain.threads import Answer, Assistant, Outcome, Question, Said, ThreadKey, ref
+from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
 from worker.ports.transcript import Recording
 from worker.ports.turn import History, Threads
 
@@ -27,7 +28,8 @@ class Request:
     """One thing to be answered on one thread.
 
     `id` names it for good: a request that comes again under its id, after a crash or a Retry, is the same one. The
-    assistant's schema and timeout are the ones that hold here. `most_calls` bounds what it may cost.
+    assistant's schema and timeout are the ones that hold here. `most_calls` bounds what it may cost. `fact` names what
+    the answer settles, None where it is only said.
     """
 
     id: str
@@ -36,12 +38,14 @@ class Request:
     assistant: Assistant
     place: Place
     most_calls: int
+    fact: str | None = None
 
-    def said(self, answer: Answer) -> tuple[Said, ...]:
-        """What a history that we keep is to have of this turn: what can be of use to later ones."""
+    def remembered(self, answer: Answer) -> Remembered | None:
+        """What a history that we keep is to have of this turn; None where it can be of no use to later ones."""
         if answer.outcome not in {Outcome.OK, Outcome.REFUSED}:
-            return ()
-        return Said("user", self.text), Said("assistant", answer.text)
+            return None
+        fact = self.fact if answer.outcome is Outcome.OK else None
+        return Remembered((Said("user", self.text), Said("assistant", answer.text)), fact)
 
     def question(self, attempt: int) -> Question:
         """What this attempt puts on the thread."""
@@ -64,11 +68,15 @@ class Rules:
     input_tokens: int
 
 
+Later = Callable[[Coroutine[Any, Any, None], str], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
-    `trouble_of` says why one of several providers cannot be asked now, None if it can.
+    `trouble_of` says why one of several providers cannot be asked now, None if it can. `later` takes work that nobody
+    waits for.
 
     Without `recording` there is no transcript to write, without `history` none to read.
     """
@@ -78,5 +86,6 @@ class Ground:
     stopping: Callable[[], bool]
     store_down: Callable[[Exception], None]
     trouble_of: Callable[[str], str | None]
+    later: Later
     recording: Recording | None = None
     history: History | None = None

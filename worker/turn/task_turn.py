@@ -86,7 +86,8 @@ class Assignment:
             definition_version=task.definition_version,
             business_key=task.business_key,
         )
-        return Request(task.id, self.key, text, self.assistant, place, self.wanted.calls)
+        fact = f"{self.activity.title or self.activity.id}: {self.form.output}" if self.form.is_json else None
+        return Request(task.id, self.key, text, self.assistant, place, self.wanted.calls, fact)
 
 
 class Turn:

@@ -9,7 +9,7 @@ from itertools import count
 import structlog
 
 from worker.domain.conversations import Exchange, digest
-from worker.domain.threads import Answer, Entered, Said, Seed, Thread
+from worker.domain.threads import Answer, Entered, Remembered, Seed, Thread
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -263,31 +263,34 @@ class ThreadTurn:
         if answer.thread is not None:
             answer = replace(answer, thread=await self.provider.seen(answer.thread))
         exchange = None if self.ground.recording is None else self._exchange(answer)
-        said = () if self.provider.remembers else self.request.said(answer)
+        remembered = None if self.provider.remembers else self.request.remembered(answer)
         try:
             with self.facts.phase("answer"):
-                kept = await self._journalled(answer, exchange, said, published=published)
+                kept = await self._journalled(answer, exchange, remembered, published=published)
         except StoreDown as exc:
             log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
-            if said:
+            if remembered is not None:
                 raise
             if self.ground.recording is not None and exchange is not None:
                 self.ground.recording.keep(exchange)
             return answer
         if self.ground.recording is not None:
             self.ground.recording.wake()
+        if answer.thread is not None:
+            tidying = self.provider.tidy(self.request.key, answer.thread, self.request.assistant)
+            self.ground.later(tidying, f"tidy {answer.thread.id}")
         return kept
 
     async def _journalled(
-        self, answer: Answer, exchange: Exchange | None, said: tuple[Said, ...], *, published: bool
+        self, answer: Answer, exchange: Exchange | None, remembered: Remembered | None, *, published: bool
     ) -> Answer:
         """Keep the answer; where a history is to have it, try for as long as trouble may last. Raises StoreDown."""
         hold, attempt, gives_up_at = self.entry.hold, self.entry.attempt, monotonic()
-        gives_up_at += self.ground.rules.trouble_limit.total_seconds() if said else 0.0
+        gives_up_at += self.ground.rules.trouble_limit.total_seconds() if remembered else 0.0
         for tries in count():
             try:
                 return await self.ground.threads.keep_answer(
-                    hold, attempt, answer, published=published, exchange=exchange, said=said
+                    hold, attempt, answer, published=published, exchange=exchange, remembered=remembered
                 )
             except StoreDown as exc:
                 if monotonic() >= gives_up_at:
@@ -310,6 +313,7 @@ class ThreadTurn:
             generation=answer.thread.generation if answer.thread else None,
             anchor=answer.thread.anchor if answer.thread else None,
             provider=answer.thread.provider if answer.thread else assistant.provider,
+            untold=answer.untold,
             instructions=digest(assistant.instructions),
             output_schema=None if assistant.output_schema is None else digest(assistant.output_schema),
             worker=VERSION,

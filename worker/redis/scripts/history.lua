@@ -1,14 +1,15 @@
 -- Read what was said on a thread whose history we keep.
 -- KEYS    thread, history
--- ARGV    thread id, how many of the newest turns at most
--- returns {1, how many there are, turns, the oldest first} | {0} (the map does not name this thread, or some of its history is lost)
+-- ARGV    thread id
+-- returns {1, how many turns are folded, entries, the oldest first} |
+--         {0} (the map does not name this thread, or some of its history is lost)
 -- repeat  the same
-local map = redis.call('HMGET', KEYS[1], 'id', 'turns')
+local map = redis.call('HMGET', KEYS[1], 'id', 'turns', 'base')
 if map[1] ~= ARGV[1] then
   return {0}
 end
-local length = redis.call('LLEN', KEYS[2])
-if length < (tonumber(map[2] or '') or 0) then
+local said = redis.call('LRANGE', KEYS[2], 0, -1)
+if #said < (tonumber(map[2] or '') or 0) then
   return {0}
 end
-return {1, length, redis.call('LRANGE', KEYS[2], -ARGV[2], -1)}
+return {1, map[3] or '0', said}

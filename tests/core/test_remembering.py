@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -499,3 +500,88 @@ async def test_nothing_is_fetched_while_every_provider_is_away(core: Core) -> No
             script.always("ask", None)
             script.always("ping", None)
         await core.until_over(jobs)
+
+
+FALLBACK = (("local", "small"),)
+
+
+def away(core: Core, *, ends: bool = False) -> None:
+    for call in ("ask", "ping", "look"):
+        core.provider.script.always(call, None if ends else ProviderAway("no connection"))
+
+
+async def test_a_fallback_answers_while_the_provider_is_away_and_knows_what_was_said(core: Core) -> None:
+    core.assistants.add("analyst", fallback=FALLBACK)
+    core.history.told = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
+    async with core.working() as worker:
+        await step(core, "first")
+        away(core)
+        second = await step(core, "second")
+        third = await step(core, "third")
+        assert told(core, 0) == ["q1", "a1"]
+        assert len(told(core, 1)) == 4
+        assert (second.message, third.message) == ("", "")
+
+        away(core, ends=True)
+        await core.until(lambda: not worker.dependencies.partly())
+        await step(core, "fourth")
+
+    assert len(core.model.told) == 2, "it has returned"
+    assert core.world.variables["a"][NAME].value == "conv_2#3"
+    assert core.provider.conversations["conv_2"].items[:2] == [("user", "q1"), ("assistant", "a1")]
+
+
+async def test_after_a_fallback_a_thread_can_stay(core: Core) -> None:
+    core.assistants.add("analyst", fallback=FALLBACK, stays=True)
+    async with core.working() as worker:
+        await step(core, "first")
+        away(core)
+        await step(core, "second")
+        away(core, ends=True)
+        await core.until(lambda: not worker.dependencies.partly())
+        await step(core, "third")
+        await step(core, "elsewhere", "b")
+
+    assert len(core.model.told) == 2
+    assert str(core.world.variables["a"][NAME].value).endswith("#2@local")
+    assert len(core.provider.asked) == 2, "the first, and the other instance's"
+
+
+async def test_without_a_transcript_nobody_falls_back_from_a_thread_that_has_begun(core: Core) -> None:
+    core.assistants.add("analyst", fallback=FALLBACK)
+    worker = await core.worker()
+    worker.turn._ground = replace(worker.turn._ground, history=None)
+    worker.start()
+    await step(core, "first")
+    away(core)
+    waiting = core.world.start("second", instance="a")
+    await core.until(worker.dependencies.partly)
+    await step(core, "fresh", "b")
+    assert (waiting.gone, waiting.message) == (False, "")
+    away(core, ends=True)
+    await core.until_over([waiting])
+
+    assert len(core.model.told) == 1
+
+
+async def test_a_call_that_may_have_run_is_looked_for_before_anybody_else_is_asked(core: Core) -> None:
+    core.assistants.add("analyst", fallback=FALLBACK)
+    async with core.working() as worker:
+        await step(core, "first")
+
+        def land_and_vanish() -> None:
+            thread, question = core.provider.asked[-1]
+            core.provider._land(thread, question)
+            away(core)
+            raise ModelUnknown("cut")
+
+        core.provider.script.next("ask", land_and_vanish)
+        second = core.world.start("second", instance="a")
+        await core.until(worker.dependencies.partly)
+        await asyncio.sleep(300)
+        assert core.model.told == []
+        away(core, ends=True)
+        await core.until_over([second])
+
+    assert second.results["second"].value == f"answer to {core.provider.asked[-1][1].ref}"
+    assert core.model.told == []

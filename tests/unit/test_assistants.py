@@ -117,7 +117,7 @@ def test_a_hostile_name_stays_short_and_on_one_line() -> None:
         Specs(tuple(many)).find("x\n" * 2000, None)
     text = str(caught.value)
     assert "\n" not in text
-    assert text.endswith("Known: a00, a01, a02, a03, a04, a05, a06, a07, a08, a09 and 20 more")
+    assert text.endswith("Known: a00, a01, a02, a03, a04, a05, a06, a07, a08, a09, a10, a11 and 18 more")
     assert len(text) < 400
 
 
@@ -155,7 +155,8 @@ def test_all_mistakes_of_all_files_are_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("---\nname: b\nversion: 1.10\ncolour: red\nname: a\n---\n\n")
     (tmp_path / "c.md").write_text("You are an analyst.\n")
     keys = ["name", "version", "model", "provider", "temperature", "max_output_tokens", "timeout_seconds", "background"]
-    known = f"Known: {', '.join([*keys, 'output_schema'])}"
+    keys += ["fallback", "after_fallback", "output_schema"]
+    known = f"Known: {', '.join(keys)}"
     assert mistakes(tmp_path) == [
         "a.md:1: model: is missing; add a line model: …",
         "a.md:2: name: is 'b', but 'a' in the name of the file; make them agree",
@@ -333,6 +334,34 @@ def test_known_providers_are_what_the_caller_has(tmp_path: Path) -> None:
     with pytest.raises(Permanent, match="provider: 'openai' is unknown"):
         load(tmp_path, providers={"other": ProviderSpec()})
     assert load(tmp_path, providers={"other": ProviderSpec(), "openai": ProviderSpec()}).assistants
+
+
+def test_a_fallback_names_providers_and_models(tmp_path: Path) -> None:
+    path = put(tmp_path, "analyst")
+    text = path.read_text()
+    path.write_text(text.replace("model:", "fallback: [local/a/b, openai/other]\nafter_fallback: stay\nmodel:"))
+    [assistant] = load(tmp_path, providers={"local": ProviderSpec(), "openai": ProviderSpec()}).assistants
+
+    assert assistant.fallback == (("local", "a/b"), ("openai", "other"))
+    assert assistant.stays
+
+
+@pytest.mark.parametrize(
+    ("fallback", "said"),
+    [
+        ("[locl/a]", "fallback: 'locl' is unknown; did you mean 'local'?"),
+        ("[local]", "fallback: 'local' names no model"),
+        ("local/a", "fallback: "),
+        ("[7]", "fallback: "),
+    ],
+)
+def test_a_fallback_that_cannot_be_is_named_with_its_line(tmp_path: Path, fallback: str, said: str) -> None:
+    path = put(tmp_path, "analyst")
+    path.write_text(path.read_text().replace("---\n", f"---\nfallback: {fallback}\n", 1))
+    with pytest.raises(Permanent) as caught:
+        load(tmp_path, providers={"local": ProviderSpec(), "openai": ProviderSpec()})
+
+    assert f":2: {said}" in str(caught.value)
 
 
 def test_nothing_runs_in_the_background_where_nothing_is_kept(tmp_path: Path) -> None:

@@ -28,7 +28,9 @@ class Assistant:
     """A versioned spec: who answers, with which model, by which instructions.
 
     `timeout` bounds one model call from the outside. `output_schema` is a JSON Schema or None. With `background` the
-    provider runs the call by itself and outlives us: whoever has its response id can fetch the answer.
+    provider runs the call by itself and outlives us: whoever has its response id can fetch the answer. `fallback` names
+    provider and model of who answers while the own provider is away, in order; with `stays` a thread that has moved to
+    one of them stays there.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Assistant:
     max_output_tokens: int | None = None
     output_schema: Mapping[str, Any] | None = None
     background: bool = False
+    fallback: tuple[tuple[str, str], ...] = ()
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)

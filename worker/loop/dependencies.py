@@ -125,7 +125,7 @@ class Dependencies:
         dependency = self._providers.get(provider or "") if name == PROVIDER else None
         dependency = dependency or self._all[name]
         if dependency.note(error):
-            log.error(Event.DEPENDENCY_DOWN, dependency=name, reason=str(error))
+            log.error(Event.DEPENDENCY_DOWN, dependency=dependency.name, reason=str(error))
             self._start(dependency)
 
     def reasons(self) -> list[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -35,6 +35,8 @@ class FrontMatter(BaseModel):
     max_output_tokens: int | None = Field(None, ge=1)
     timeout_seconds: float = Field(120, gt=0, le=3600)
     background: bool = False
+    fallback: list[str] = Field(default_factory=list)
+    after_fallback: Literal["return", "stay"] = "return"
     output_schema: Any = None  # a JSON Schema, or the name of a file with one
 
 
@@ -116,16 +118,7 @@ def _read(path: Path, providers: Mapping[str, ProviderSpec]) -> tuple[Assistant,
     if not instructions:
         mistakes.append((front.count("\n") + 1, "has no instructions; write them below the front matter"))
     mistakes += [(said.line(key), f"{key}: {text}") for key, text in _disagreements(path, values)]
-    provider = values.get("provider", FrontMatter.model_fields["provider"].default)
-    if isinstance(provider, str) and provider not in providers:
-        mistakes.append(
-            (said.line("provider"), f"provider: {quoted(provider)} is unknown{offer(provider, list(providers))}")
-        )
-    elif isinstance(provider, str) and values.get("background") and providers[provider].api != "conversations":
-        text = (
-            f"background: {provider} keeps nothing that could be fetched; take this line out, or name another provider"
-        )
-        mistakes.append((said.line("background"), text))
+    mistakes += [(said.line(key), f"{key}: {text}") for key, text in _unanswered(values, providers)]
     try:
         spec = FrontMatter.model_validate(values)
     except ValidationError as exc:
@@ -139,6 +132,24 @@ def _read(path: Path, providers: Mapping[str, ProviderSpec]) -> tuple[Assistant,
             if not mistakes:
                 return _assistant(spec, instructions, output_schema), said.line("version")
     raise Wrong(mistakes)
+
+
+def _unanswered(values: Mapping[str, Any], providers: Mapping[str, ProviderSpec]) -> Iterator[tuple[str, str]]:
+    """Say which providers there are not, or not for this."""
+    provider, fallback = values.get("provider", OPENAI), values.get("fallback")
+    if isinstance(provider, str) and provider not in providers:
+        yield "provider", f"{quoted(provider)} is unknown{offer(provider, list(providers))}"
+    elif isinstance(provider, str) and values.get("background") and providers[provider].api != "conversations":
+        yield (
+            "background",
+            f"{provider} keeps nothing that could be fetched; take this line out, or name another provider",
+        )
+    for each in fallback if isinstance(fallback, list) else ():
+        name, _, model = str(each).partition("/")
+        if name not in providers:
+            yield "fallback", f"{quoted(name)} is unknown{offer(name, list(providers))}"
+        elif not model:
+            yield "fallback", f"{quoted(str(each))} names no model; write provider/model"
 
 
 def _output_schema(path: Path, said: Any) -> Mapping[str, Any] | None:
@@ -170,6 +181,8 @@ def _assistant(spec: FrontMatter, instructions: str, output_schema: Mapping[str,
         temperature=spec.temperature,
         max_output_tokens=spec.max_output_tokens,
         background=spec.background,
+        fallback=tuple((provider, model) for provider, _, model in (each.partition("/") for each in spec.fallback)),
+        stays=spec.after_fallback == "stay",
         output_schema=output_schema,
     )
 

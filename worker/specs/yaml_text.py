@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 # An incident's text holds 666 characters.
-_LISTED = 10
+_LISTED = 12
 _QUOTED = 80
 MOST_ALIASES = 20
 DEEPEST = 100

@@ -35,6 +35,7 @@ class Event(StrEnum):
     VARIABLE_SKIPPED = "variable_skipped"
     THREAD_NOT_SEEDED = "thread_not_seeded"
     THREAD_MOVED = "thread_moved"
+    FALLBACK = "fallback"
     THREAD_FULL = "thread_full"
     THREAD_FOLDED = "thread_folded"
     THREAD_NOT_FOLDED = "thread_not_folded"

@@ -37,7 +37,7 @@ Names = dict[str, type[Exception]]
 
 @dataclass(slots=True)
 class _Standing:
-    """What is known of one assistant in one version.
+    """What is known of one assistant in one version at one provider.
 
     `refused`: tasks that were, with no answer since. `alone`: those that were, and others were answered after.
     `waiting`: tasks that the pause has sent back. `answered_at`: when one was last answered, `until`: when the pause is
@@ -56,7 +56,7 @@ class Pauses:
 
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
-        self._standings: dict[tuple[str, str | None], _Standing] = {}
+        self._standings: dict[tuple[str, str, str], _Standing] = {}
 
     def check(self, assistant: Assistant, task_id: str) -> None:
         """Let one task at a time try when a pause is over; the others wait for its answer. Raises AssistantPaused.
@@ -103,7 +103,7 @@ class Pauses:
         standing.refused.clear()
 
     def _standing(self, assistant: Assistant) -> _Standing:
-        return self._standings.setdefault((assistant.name, assistant.version), _Standing())
+        return self._standings.setdefault((assistant.name, assistant.version, assistant.provider), _Standing())
 
     def _concerns_all(self, standing: _Standing, reason: Exception, *, again: bool) -> bool:
         alike = sum(kind is type(reason) for kind in standing.refused.values())

@@ -220,7 +220,9 @@ class Turn:
         """Get ready to ask; lets go of the hold if that cannot be."""
         try:
             _check_deaths(entry)
-            self._check_away(assignment.assistant.provider)
+            assistant = self._who_answers(assignment.assistant, entry)
+            facts.provider = assistant.provider
+            assignment = replace(assignment, assistant=assistant)
             self._pauses.check(assignment.assistant, assignment.task.id)
             assignment = await self._with_schema(assignment)
             return assignment, await self._text(assignment, entry, facts)
@@ -230,12 +232,31 @@ class Turn:
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
 
-    def _check_away(self, provider: str) -> None:
-        """Send a task back whose provider is away while others are asked. Raises AssistantPaused."""
-        trouble = self._ground.trouble_of(provider)
-        if trouble is not None:
-            wait = verdict.PARKED_FOR * random.uniform(0.5, 1.0)  # noqa: S311 - spreads repeats, guards nothing
-            raise AssistantPaused(f"the provider {provider} is away: {trouble}", retry_after=wait)
+    def _who_answers(self, assistant: Assistant, entry: Entered) -> Assistant:
+        """Choose the assistant's own model, or of its fallback the first whose provider is not away.
+
+        What was said goes along, so that without a transcript a thread stays where it is. So does one on which a call
+        may have left its answer. Raises AssistantPaused: nobody can answer now.
+        """
+        here = entry.thread.provider if entry.thread else None
+        chain = [(assistant.provider, assistant.model), *assistant.fallback]
+        if assistant.stays:
+            chain.sort(key=lambda each: each[0] != here)
+        known = self._providers.get(here or "")
+        if known is not None and entry.asked is not None and known.remembers:
+            chain = [each for each in chain if each[0] == here] or chain
+        for provider, model in chain:
+            moves = here not in {None, provider} and provider != assistant.provider
+            if self._ground.trouble_of(provider) is not None or (moves and self._ground.history is None):
+                continue
+            if provider == assistant.provider:
+                return assistant
+            log.warning(Event.FALLBACK, provider=provider, model=model, instead_of=assistant.provider)
+            background = assistant.background and self._providers[provider].remembers
+            return replace(assistant, provider=provider, model=model, background=background)
+        wait = verdict.PARKED_FOR * random.uniform(0.5, 1.0)  # noqa: S311 - spreads repeats, guards nothing
+        trouble = self._ground.trouble_of(assistant.provider)
+        raise AssistantPaused(f"the provider {assistant.provider} is away: {trouble}", retry_after=wait)
 
     async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> str:
         """Put the question together."""

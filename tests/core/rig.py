@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
+from tests.fakes.life import Life
 from tests.fakes.provider import FakeModel, FakeProvider
 from tests.fakes.redis import StrictRedis
 from worker.accounts.account import Account
@@ -101,6 +102,7 @@ class Worker:
     poller: Poller
     stopping: asyncio.Event
     hurry: asyncio.Event
+    life: Life
     _running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -108,7 +110,12 @@ class Worker:
         self._running = asyncio.create_task(self.poller.run(self.hurry), name=self.engine.worker_id)
 
     async def stop(self, *, hurry: bool = False) -> None:
-        """Stop as a signal does; `hurry` as a second one does."""
+        """Stop as a signal does; `hurry` as a second one does. A dead one is buried."""
+        if self.life.is_over and self._running is not None:
+            self._running.cancel()
+            self.life.buried.set()
+            await asyncio.wait({self._running})
+            return
         self.stopping.set()
         if hurry:
             self.hurry.set()
@@ -141,16 +148,20 @@ class Core:
         """What turns obey."""
         return Rules("default", strict, 3, trouble_limit, LOCK, 20_000)
 
-    async def worker(self, *, slots: int = 4, strict: bool = True, topics: FakeTopics | None = None) -> Worker:
-        """Put a worker together; its dependencies have been probed."""
-        engine = FakeEngine(self.world, f"worker-{len(self._workers) + 1}")
+    async def worker(
+        self, *, slots: int = 4, strict: bool = True, topics: FakeTopics | None = None, life: Life | None = None
+    ) -> Worker:
+        """Put a worker together; its dependencies have been probed. `life` says when it dies."""
+        life = life or Life()
+        engine = life.lives("engine", FakeEngine(self.world, f"worker-{len(self._workers) + 1}"))
+        threads, model = life.lives("threads", self.threads), life.lives("model", self.model)
         stopping = asyncio.Event()
         account = Account(
             self.provider, RedisAnchors(self.redis, prefix="aw", engine="default", provider="openai"), None, "default"
         )
         providers: dict[str, ThreadProvider] = {"openai": AnchoredProvider(self.provider, account)}
         if self.several:
-            providers["local"] = RememberingProvider("local", self.model, self.threads, self.window)
+            providers["local"] = RememberingProvider("local", model, threads, self.window)
         dependencies = await self._stack.enter_async_context(
             Dependencies(
                 {"engine": engine.ping, "redis": self.threads.ping},
@@ -168,7 +179,7 @@ class Core:
             dependencies.down("engine", error)
 
         ground = Ground(
-            self.threads,
+            threads,
             self.rules(strict=strict),
             stopping.is_set,
             redis_down,
@@ -183,13 +194,13 @@ class Core:
             room,
             turn,
             WaitingRoom(4 * slots),
-            Delivery(engine, self.threads),
+            Delivery(engine, threads),
             dependencies,
             stopping.is_set,
         )
         topics = topics or FakeTopics()
         poller = Poller(engine, Sieve(engine, topics), room, handler, dependencies, stopping, GRACE_SECONDS)
-        worker = Worker(engine, topics, dependencies, room, turn, handler, poller, stopping, asyncio.Event())
+        worker = Worker(engine, topics, dependencies, room, turn, handler, poller, stopping, asyncio.Event(), life)
         self._workers.append(worker)
         return worker
 

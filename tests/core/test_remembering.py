@@ -11,6 +11,7 @@ import pytest
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
+from tests.fakes.life import Life
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Entered, Outcome, Said, Seed, Thread, ThreadKey
 from worker.errors import ContextFull, ModelDown, ModelUnknown, ProviderAway
@@ -483,6 +484,17 @@ async def test_one_providers_outage_stops_its_own_assistants_alone(core: Core) -
     assert worker.dependencies.partly() == []
 
 
+async def test_nothing_is_fetched_before_it_is_known_of_each_provider_how_it_is(core: Core) -> None:
+    core.assistants.add("local", provider="local")
+    core.world.activity("quick", properties={"service.type": "assistant", "service.name": "local"})
+    core.model.script.next("ping", 5.0)
+    job = core.world.start("quick", instance="a")
+    async with core.working() as worker:
+        await core.until_over([job])
+
+    assert len(worker.engine.script.named("fetch")) <= 2, "the first poll brought it, and it was not sent back"
+
+
 async def test_nothing_is_fetched_while_every_provider_is_away(core: Core) -> None:
     core.assistants.add("local", provider="local")
     core.world.activity("quick", properties={"service.type": "assistant", "service.name": "local"})
@@ -585,3 +597,37 @@ async def test_a_call_that_may_have_run_is_looked_for_before_anybody_else_is_ask
 
     assert second.results["second"].value == f"answer to {core.provider.asked[-1][1].ref}"
     assert core.model.told == []
+
+
+CALLS = (
+    "threads.enter",
+    "threads.history",
+    "threads.intend",
+    "model.ask",
+    "threads.keep_answer",
+    "engine.complete",
+    "threads.close",
+)
+
+
+@pytest.mark.parametrize("call", [*CALLS, "threads.bind", "engine.set_variable"])
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_death_at_any_call_loses_repeats_and_mixes_up_nothing(local: Core, when: str, call: str) -> None:
+    first_turn_alone = call in {"threads.bind", "engine.set_variable"}
+    doomed = await local.worker(life=Life(f"{when}:{call}", 1 if first_turn_alone else 2))
+    doomed.start()
+    first = local.world.start("first", instance="a")
+    if not first_turn_alone:
+        await local.until_over([first])
+    jobs = [first, local.world.start("second", instance="a")]
+    async with local.working():
+        await local.until_over(jobs)
+        await step(local, "third")
+    asked = [question for _, question in local.model.told]
+
+    assert [len(job.completed_by) for job in jobs] == [1, 1]
+    assert len(asked) <= 4
+    assert sorted(text for text in told(local) if text.startswith("# ")) == sorted(
+        f"# {name}\n\nPlease do {name.lower()}." for name in ("First", "Second")
+    )
+    assert [each.role for each in local.model.told[-1][0]] == ["user", "assistant", "user", "assistant"]

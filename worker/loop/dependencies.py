@@ -53,8 +53,13 @@ class Dependency:
         metrics.PAUSED.labels(self.name).set(1)
         return True
 
-    async def recover(self) -> None:
-        """Probe with growing pauses until it works."""
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it has not been probed since the worker began."""
+        return self._kind is NotProbedYet and self.trouble is not None
+
+    async def recover(self, probed: Callable[[], None]) -> None:
+        """Probe with growing pauses until it works; `probed` is told of every probe that fails."""
         while True:
             first, longest = SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
             if self._kind is EngineDenied:
@@ -66,6 +71,7 @@ class Dependency:
                 if type(error) is not self._kind:  # another kind of trouble; texts carry request ids and always differ
                     log.error(Event.DEPENDENCY_DOWN, dependency=self.name, reason=str(error))
                 self.trouble, self._kind = str(error), type(error)
+                probed()
                 continue
             self.trouble = None
             self.on_trial = self._kind is not NotProbedYet
@@ -106,6 +112,7 @@ class Dependencies:
         self._vital = vital + (list(self._providers.values()) if len(self._providers) == 1 else [])
         self._all = {each.name: each for each in [*vital, *self._providers.values()]}
         self._recoveries: dict[str, asyncio.Task[None]] = {}
+        self._news = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         """Take nothing for granted: each is probed before the first fetch."""
@@ -152,15 +159,17 @@ class Dependencies:
                 each.on_trial = False
 
     async def all_up(self) -> None:
-        """Return when everything works that is needed: of several providers one."""
-        while stopping := self._stopping():
-            await asyncio.wait([self._recoveries[each.name] for each in stopping], return_when=asyncio.FIRST_COMPLETED)
+        """Return when everything works that is needed: of several providers one, and it is known of all of them."""
+        while self._stopping():
+            self._news.clear()
+            await self._news.wait()
 
     def _stopping(self) -> list[Dependency]:
         """Those that are away and stop everything."""
         vital = [each for each in self._vital if each.trouble is not None]
         away = [each for each in self._providers.values() if each.trouble is not None]
-        return vital + [each for each in away if len(away) == len(self._providers) and each not in vital]
+        all_away = len(away) == len(self._providers)
+        return vital + [each for each in away if (all_away or each.is_unknown) and each not in vital]
 
     def _start(self, dependency: Dependency) -> None:
         self._recoveries[dependency.name] = asyncio.create_task(
@@ -168,7 +177,8 @@ class Dependencies:
         )
 
     async def _recover(self, dependency: Dependency) -> None:
-        await dependency.recover()
+        await dependency.recover(self._news.set)
+        self._news.set()
         log.info(Event.DEPENDENCY_UP, dependency=dependency.name)
 
 

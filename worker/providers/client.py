@@ -139,7 +139,8 @@ async def answered(asking: Awaitable[Answer]) -> Answer:
         try:
             return counted(await asking)
         except Filtered as exc:
-            return counted(Answer("", Outcome.FILTERED, exc.code))
+            detail = "content_filter" if exc.code.isdigit() else exc.code
+            return counted(Answer("", Outcome.FILTERED, detail))
 
 
 def counted(answer: Answer) -> Answer:

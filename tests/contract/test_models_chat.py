@@ -1,12 +1,10 @@
 """Chat completions as servers really send them, and what each is worth."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.contract.apis import Asking, asking
-from tests.contract.questions import KEY, assistant
 from tests.contract.test_models_wire import http, raw_server
 from worker.demo.model import ModelServer
 from worker.domain.providers import ProviderSpec
@@ -176,13 +174,3 @@ async def test_server_without_a_list_of_models_pings_if_it_has_completions(
     else:
         with pytest.raises(error):
             await turns.provider.ping()
-
-
-async def test_requests_of_one_turn_have_one_limit(server: ModelServer) -> None:
-    spec = assistant(timeout=timedelta(seconds=0.5), max_output_tokens=400, output_schema={"type": "object"})
-    server.fault("chat.completions.create", times=None, before=0.3)
-    async with asking(ProviderSpec(api="chat", key=KEY, base_url=server.base_url)) as turns:
-        with pytest.raises(ModelUnknown, match=r"no whole reply within 0.5 s"):
-            await turns.ask(spec=spec)
-
-    assert len(server.requests()) == 2, "the first was refused for its max_tokens"

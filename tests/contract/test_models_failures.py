@@ -183,6 +183,28 @@ async def test_error_says_what_happened_and_what_to_do(
         await turns.ask()
 
 
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        ("unauthorized", "check the key of the provider azure"),
+        ("html_404", "check base_url of the provider azure"),
+        ("route_404", "check base_url of the provider azure"),
+        ({"status": 302, "text": ""}, "check base_url of the provider azure"),
+    ],
+    ids=str,
+)
+async def test_settings_are_called_what_the_file_of_providers_calls_them(
+    server: ModelServer, api: Api, reply: Any, says: str
+) -> None:
+    words = Words("base_url of the provider azure", "the key of the provider azure")
+    server.fault(times=None, reply=reply)
+    async with asking(ProviderSpec(api=api, key=KEY, base_url=server.base_url, words=words)) as turns:
+        for call in (turns.ask(), turns.provider.ping()):
+            with pytest.raises(WorkerError, match=says) as caught:
+                await call
+            assert "OPENAI_" not in str(caught.value)
+
+
 async def test_sentence_in_place_of_a_code_is_not_told_further(turns: Asking, server: ModelServer) -> None:
     server.fault(turns.call, **replied(400, code=f"bad word {SECRET_WORD}", param=f"input: {SECRET_WORD}"))
 

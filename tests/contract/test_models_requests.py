@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from worker.demo.model import ModelServer
 from worker.demo.processes import HOST, free_port
 from worker.domain.providers import Api, ProviderSpec, Schemas
 from worker.domain.threads import Outcome, Said
-from worker.errors import Permanent, ProviderAway, WorkerError
+from worker.errors import ModelUnknown, Permanent, ProviderAway, WorkerError
+from worker.runtime.clock import monotonic
 
 REPLIES: Mapping[Api, Any] = {
     "conversations": {"id": "resp_1", "output_text": "Yes."},
@@ -138,6 +140,18 @@ async def test_schema_that_the_provider_does_not_take_is_put_into_words(
     assert not {"text", "response_format"} & second.keys()
 
 
+async def test_requests_of_one_turn_have_one_limit(turns: Asking, server: ModelServer) -> None:
+    server.fault(turns.call, before=0.6, reply={"status": 400, "message": "Invalid schema."})
+    server.fault(turns.call, stall=True)
+    began = monotonic()
+
+    with pytest.raises(ModelUnknown, match=r"no whole reply within 1.5 s"):
+        await turns.ask(spec=assistant(timeout=timedelta(seconds=1.5), output_schema=SCHEMA))
+
+    assert monotonic() - began < 0.6 + 1.5
+    assert len(server.requests(turns.call)) == 2
+
+
 @pytest.mark.parametrize("param", ["temperature", "model"])
 async def test_refusal_that_is_not_about_the_schema_is_not_tried_without_it(
     turns: Asking, server: ModelServer, param: str
@@ -161,7 +175,9 @@ async def test_reasoning_models_of_openai_are_told_the_limit_by_its_newer_name(s
 
 
 async def test_key_goes_into_the_header_and_nowhere_else(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
+    for library in ("openai", "httpx2", "asyncio"):  # as the worker sets the first two
+        caplog.set_level(logging.WARNING, library)
     async with heard(api, key=KEY) as raw:
         (head,) = raw.heard
 

@@ -182,10 +182,7 @@ OTHERS: Final[Mapping[Topic, tuple[Shape, ...]]] = {
         Shape(
             "OpenAI and, with 413, Groq, as reported",
             {413, 429},
-            words=re.compile(
-                r"Request too large for model|"
-                r"Request too large for \S+ in organization|Request too large for \S+ on tokens"
-            ),
+            words=re.compile(r"Request too large for (model )?\S+ (in organization|on tokens)"),
         ),
     ),
     "filtered": (

@@ -25,7 +25,8 @@ WorkerError
 │   ├── ReadRefused         the engine refuses what one task needs to read, though its probe succeeds: a right, a limit
 │   ├── UnknownAssistant    no spec of this name and version here
 │   ├── BadRequest          the provider will never accept this call: model, parameter
-│   │   └── ContextFull     … because it is longer than the model can read: a shorter history may help
+│   │   ├── ContextFull     … because it is longer than may be sent: a shorter history may help
+│   │   └── Filtered        … because of what it says: where a call has an answer, this is one
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
 │   ├── NoProvider          what a thread is at is not among the providers any more
 │   ├── Unstorable          the transcript will never take this one exchange
@@ -178,13 +179,22 @@ class UnknownAssistant(Permanent):
 
 
 class BadRequest(Permanent):
-    """The provider rejects the call as such."""
+    """The provider rejects the call as such. `code` is its word for why, `param` what it is about; empty if unsaid."""
 
     excludes_call = True
 
+    def __init__(self, message: str, *, code: str = "", param: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
 
 class ContextFull(BadRequest):
-    """Conversation and question together are longer than the model can read."""
+    """Conversation and question together are longer than the model can read, or than the account may send."""
+
+
+class Filtered(BadRequest):
+    """The provider's content filter stopped the question."""
 
 
 class CallsSpent(Permanent):

@@ -16,7 +16,7 @@ OUTCOMES: dict[str, dict[str, Any]] = {
     "refused": {"outcome": "refused"},
     "filtered": {"outcome": "filtered"},
     "incomplete": {"outcome": "incomplete"},
-    "failed": {"outcome": {"name": "failed", "code": "invalid_prompt"}},
+    "failed": {"outcome": {"name": "failed", "code": "data_residency_mismatch"}},
     "empty": {"outcome": "empty"},
     "invalid": {"answer": "no JSON"},
 }

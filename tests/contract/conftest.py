@@ -7,9 +7,11 @@ import httpx2
 import pytest
 from prometheus_client import REGISTRY
 
+from tests.contract.apis import CALLS, Asking, asking
 from tests.contract.questions import KEY
 from tests.servers.redis_cluster import SentinelValkey, ValkeyCluster
 from worker.demo.model import ModelServer
+from worker.domain.providers import Api, ProviderSpec
 from worker.providers import OpenAIProvider
 
 
@@ -39,6 +41,22 @@ async def model(server: ModelServer) -> AsyncIterator[OpenAIProvider]:
 async def thread(model: OpenAIProvider) -> str:
     """An empty conversation."""
     return await model.create_thread({})
+
+
+@pytest.fixture(params=CALLS)
+def api(request: pytest.FixtureRequest) -> Api:
+    """Each API that a provider can have."""
+    api: Api = request.param
+    return api
+
+
+@pytest.fixture
+async def turns(server: ModelServer, api: Api) -> AsyncIterator[Asking]:
+    """Turns over each API on the scripted server."""
+    async with asking(ProviderSpec(api=api, key=KEY, base_url=server.base_url)) as turns:
+        if isinstance(turns.provider, OpenAIProvider):
+            turns.thread = await turns.provider.create_thread({})
+        yield turns
 
 
 @pytest.fixture

@@ -67,8 +67,9 @@ async def test_turn_sees_the_turns_before_it(model: OpenAIProvider, server: Mode
         ({"outcome": "empty"}, Outcome.EMPTY, "no output"),
         ({"outcome": "blank"}, Outcome.EMPTY, "a message without text"),
         ({"outcome": "reasoning_only"}, Outcome.EMPTY, "no message"),
-        ({"outcome": {"name": "failed", "code": "invalid_prompt"}}, Outcome.FAILED, "invalid_prompt"),
-        ({"outcome": {"name": "failed", "code": "bio_policy"}}, Outcome.FAILED, "bio_policy"),
+        ({"outcome": {"name": "failed", "code": "invalid_prompt"}}, Outcome.FILTERED, "invalid_prompt"),
+        ({"outcome": {"name": "failed", "code": "bio_policy"}}, Outcome.FILTERED, "bio_policy"),
+        ({"outcome": {"name": "failed", "code": "data_residency_mismatch"}}, Outcome.FAILED, "data_residency_mismatch"),
     ],
 )
 async def test_every_kind_of_response_has_its_outcome(

@@ -84,7 +84,8 @@ async def test_pauses_grow_to_a_limit(
         ({"outcome": "refused"}, Outcome.REFUSED, ""),
         ({"outcome": "filtered"}, Outcome.FILTERED, "content_filter"),
         ({"outcome": "incomplete"}, Outcome.INCOMPLETE, "max_output_tokens"),
-        ({"outcome": {"name": "failed", "code": "invalid_prompt"}}, Outcome.FAILED, "invalid_prompt"),
+        ({"outcome": {"name": "failed", "code": "invalid_prompt"}}, Outcome.FILTERED, "invalid_prompt"),
+        ({"outcome": {"name": "failed", "code": "data_residency_mismatch"}}, Outcome.FAILED, "data_residency_mismatch"),
         ({"outcome": "reasoning_only"}, Outcome.EMPTY, "no message"),
     ],
 )

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.contract.apis import Asking, asking
 from tests.contract.questions import KEY, SECRET_WORD, assistant, question
 from worker.demo.model import ModelServer
+from worker.domain.providers import Api, ProviderSpec, Words
 from worker.errors import (
     AssistantPaused,
     BadRequest,
@@ -71,7 +73,6 @@ REFUSALS: list[tuple[Fault, type[WorkerError]]] = [
     (replied(400, param="temperature", code="unsupported_value"), BadRequest),
     (replied(422), BadRequest),
     (page(400), TurnedAway),
-    (page(413), BadRequest),
     ({"reply": "html_404"}, TurnedAway),
     ({"reply": {"status": 404, "text": "404 page not found"}}, TurnedAway),
     (page(429), ModelDown),
@@ -119,17 +120,17 @@ def text_of(error: BaseException) -> str:
     ids=lambda part: str(part)[:70],
 )
 async def test_failed_turn_is_one_request_and_one_error(
-    model: OpenAIProvider, server: ModelServer, thread: str, fault: Fault, error: type[WorkerError]
+    turns: Asking, server: ModelServer, fault: Fault, error: type[WorkerError]
 ) -> None:
-    server.fault("responses.create", **fault)
+    server.fault(turns.call, **fault)
 
     with pytest.raises(WorkerError) as caught:
-        await model.ask(thread, question(), assistant())
+        await turns.ask()
 
     assert type(caught.value) is error
     assert SECRET_WORD not in text_of(caught.value)
     assert KEY not in text_of(caught.value)
-    assert server.counts()["calls"]["responses.create"] == 1
+    assert server.counts()["calls"][turns.call] == 1
 
 
 @pytest.mark.parametrize(
@@ -174,21 +175,41 @@ async def test_conversation_that_may_have_been_made_is_unknown(
     ],
 )
 async def test_error_says_what_happened_and_what_to_do(
-    model: OpenAIProvider, server: ModelServer, thread: str, reply: Any, says: str
+    turns: Asking, server: ModelServer, reply: Any, says: str
 ) -> None:
-    server.fault("responses.create", reply=reply)
+    server.fault(turns.call, reply=reply)
 
-    with pytest.raises(WorkerError, match=f"responses.create: .*{says}"):
-        await model.ask(thread, question(), assistant())
+    with pytest.raises(WorkerError, match=f"{turns.call}: .*{says}"):
+        await turns.ask()
 
 
-async def test_sentence_in_place_of_a_code_is_not_told_further(
-    model: OpenAIProvider, server: ModelServer, thread: str
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        ("unauthorized", "check the key of the provider azure"),
+        ("html_404", "check base_url of the provider azure"),
+        ("route_404", "check base_url of the provider azure"),
+        ({"status": 302, "text": ""}, "check base_url of the provider azure"),
+    ],
+    ids=str,
+)
+async def test_settings_are_called_what_the_file_of_providers_calls_them(
+    server: ModelServer, api: Api, reply: Any, says: str
 ) -> None:
-    server.fault("responses.create", **replied(400, code=f"bad word {SECRET_WORD}", param=f"input: {SECRET_WORD}"))
+    words = Words("base_url of the provider azure", "the key of the provider azure")
+    server.fault(times=None, reply=reply)
+    async with asking(ProviderSpec(api=api, key=KEY, base_url=server.base_url, words=words)) as turns:
+        for call in (turns.ask(), turns.provider.ping()):
+            with pytest.raises(WorkerError, match=says) as caught:
+                await call
+            assert "OPENAI_" not in str(caught.value)
+
+
+async def test_sentence_in_place_of_a_code_is_not_told_further(turns: Asking, server: ModelServer) -> None:
+    server.fault(turns.call, **replied(400, code=f"bad word {SECRET_WORD}", param=f"input: {SECRET_WORD}"))
 
     with pytest.raises(BadRequest) as caught:
-        await model.ask(thread, question(), assistant())
+        await turns.ask()
     assert SECRET_WORD not in str(caught.value)
 
 
@@ -207,15 +228,19 @@ async def test_wrong_key_pauses_every_call(server: ModelServer, thread: str) -> 
                 await call
 
 
-async def test_openai_without_a_key_is_not_even_asked() -> None:
-    async with OpenAIProvider.open(None) as model:
-        with pytest.raises(ProviderPaused, match="OPENAI_API_KEY is not set"):
-            await model.ping()
+async def test_openai_without_a_key_is_not_even_asked(api: Api) -> None:
+    named = ProviderSpec(api=api, words=Words("base_url of the provider o", "the key of the provider o"))
+    for spec, says in [(ProviderSpec(api=api), "OPENAI_API_KEY"), (named, "the key of the provider o")]:
+        async with asking(spec) as turns:
+            with pytest.raises(ProviderPaused, match=f"{says} is not set"):
+                await turns.ask()
+            with pytest.raises(ProviderPaused, match=f"{says} is not set"):
+                await turns.provider.ping()
 
 
-async def test_other_server_needs_no_key() -> None:
-    async with ModelServer() as server, OpenAIProvider.open(None, server.base_url) as model:
-        await model.ping()
+async def test_other_server_needs_no_key(api: Api) -> None:
+    async with ModelServer() as server, asking(ProviderSpec(api=api, base_url=server.base_url)) as turns:
+        await turns.provider.ping()
 
 
 @pytest.mark.parametrize(
@@ -239,21 +264,21 @@ async def test_other_server_needs_no_key() -> None:
     ],
 )
 async def test_ping_fails_where_a_turn_would(
-    model: OpenAIProvider, server: ModelServer, reply: Any, error: type[WorkerError]
+    turns: Asking, server: ModelServer, reply: Any, error: type[WorkerError]
 ) -> None:
-    server.fault(reply=reply, times=2)  # aiohttp repeats a GET on a connection that it had used before
+    server.fault(reply=reply, times=None)
 
     with pytest.raises(WorkerError) as caught:
-        await model.ping()
+        await turns.provider.ping()
     assert type(caught.value) is error
 
 
-async def test_key_that_may_not_list_models_pings(model: OpenAIProvider, server: ModelServer) -> None:
+async def test_key_that_may_not_list_models_pings(turns: Asking, server: ModelServer) -> None:
     server.fault("models.*", times=None, reply="forbidden")
 
-    await model.ping()
+    await turns.provider.ping()
     with pytest.raises(ProviderPaused):
-        await model.has_model("gpt-5-mini")
+        await turns.provider.has_model("gpt-5-mini")
 
 
 @pytest.mark.parametrize("reply", ["html_404", "detail_404", "route_404"])
@@ -266,25 +291,23 @@ async def test_model_is_not_missing_where_the_address_is_wrong(
         await model.has_model("gpt-5-mini")
 
 
-async def test_characters_that_cannot_be_sent_are_a_bad_request(
-    model: OpenAIProvider, server: ModelServer, thread: str
-) -> None:
+async def test_characters_that_cannot_be_sent_are_a_bad_request(turns: Asking, server: ModelServer) -> None:
     with pytest.raises(BadRequest, match="cannot be sent"):
-        await model.ask(thread, question("half an emoji: \ud83d"), assistant())
-    assert server.requests("responses.create") == []
+        await turns.ask("half an emoji: \ud83d")
+    assert server.requests(turns.call) == []
 
 
 @pytest.mark.parametrize("fault", [{"drip": 1}, {"stall": True}, {"hold": "for ever"}, {"before": 60}], ids=str)
 async def test_turn_ends_at_its_limit_however_the_server_drags(
-    model: OpenAIProvider, server: ModelServer, thread: str, fault: Fault
+    turns: Asking, server: ModelServer, fault: Fault
 ) -> None:
-    server.fault("responses.create", **fault)
+    server.fault(turns.call, **fault)
 
     async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(ModelUnknown, match=r"no whole reply within 0.2 s"):
-            await model.ask(thread, question(), assistant(timeout=timedelta(seconds=0.2)))
+            await turns.ask(spec=assistant(timeout=timedelta(seconds=0.2)))
 
-    assert server.counts()["calls"]["responses.create"] == 1
+    assert server.counts()["calls"][turns.call] == 1
 
 
 async def test_limit_of_a_turn_includes_the_check_of_a_thread_that_seems_gone(
@@ -345,11 +368,11 @@ def test_wait_that_the_provider_asks_for_is_taken_where_it_makes_sense(
 
 
 @pytest.mark.parametrize("reply", ["rate_limit", "overloaded", "server_error", "quota"])
-async def test_wait_reaches_the_error(model: OpenAIProvider, server: ModelServer, thread: str, reply: str) -> None:
-    server.fault("responses.create", reply={"preset": reply, "headers": {"Retry-After": "30"}})
+async def test_wait_reaches_the_error(turns: Asking, server: ModelServer, reply: str) -> None:
+    server.fault(turns.call, reply={"preset": reply, "headers": {"Retry-After": "30"}})
 
     with pytest.raises(Transient) as caught:
-        await model.ask(thread, question(), assistant())
+        await turns.ask()
     assert caught.value.retry_after == timedelta(seconds=30)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.apis import Asking
 from tests.contract.questions import assistant, question
 from worker.demo.model import ModelServer
 from worker.errors import BadRequest, ThreadGone, Transient, TurnedAway
@@ -125,22 +126,22 @@ async def test_body_that_does_not_name_the_conversation_as_missing_ends_nothing(
 
 @pytest.mark.parametrize(("status", "body"), NO_MODEL_BODIES, ids=json.dumps)
 async def test_model_that_its_vendor_does_not_have_is_named(
-    model: OpenAIProvider, server: ModelServer, thread: str, status: int, body: Any
+    turns: Asking, server: ModelServer, status: int, body: Any
 ) -> None:
-    server.fault("responses.create", reply={"status": status, "json": of(body, "gpt-5-mini")})
+    server.fault(turns.call, reply={"status": status, "json": of(body, "gpt-5-mini")})
 
     with pytest.raises(BadRequest, match="no model 'gpt-5-mini' for this key: correct `model`"):
-        await model.ask(thread, question(), assistant())
+        await turns.ask()
 
 
 @pytest.mark.parametrize(("status", "body"), OTHER_REFUSALS, ids=json.dumps)
 async def test_refusal_that_only_mentions_the_model_is_no_missing_model(
-    model: OpenAIProvider, server: ModelServer, thread: str, status: int, body: Any
+    turns: Asking, server: ModelServer, status: int, body: Any
 ) -> None:
-    server.fault("responses.create", reply={"status": status, "json": of(body, "gpt-5-mini")})
+    server.fault(turns.call, reply={"status": status, "json": of(body, "gpt-5-mini")})
 
     with pytest.raises((BadRequest, Transient)) as caught:
-        await model.ask(thread, question(), assistant())
+        await turns.ask()
     assert "no model" not in str(caught.value)
 
 

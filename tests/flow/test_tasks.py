@@ -113,7 +113,7 @@ async def test_json_results_are_checked_before_they_are_stored(rig: Rig) -> None
 async def test_a_bad_outcome_that_the_model_names_is_caught_there(rig: Rig, outcome: str) -> None:
     step = rig.step("frame", **{f"error_{outcome}": "NO_ANSWER"})
     model = await rig.deploy(replace(step, catches="NO_ANSWER"))
-    fault: Any = {"name": "failed", "code": "invalid_prompt"} if outcome == "failed" else outcome
+    fault: Any = {"name": "failed", "code": "data_residency_mismatch"} if outcome == "failed" else outcome
     rig.provider.fault("responses.create", outcome=fault)
     await rig.start_worker()
     instance = await rig.run(model)

@@ -37,7 +37,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
             headers: {X-Team: analysts}
             query: {api-version: "2026-09"}
             ca_file: ca.pem
-            proxy: http://proxy:3128
+            proxy: http://user:very-secret@proxy:3128
             schema: strict
             context_tokens: 128000
           local: {api: chat, base_url: "http://localhost:11434/v1", schema: none}
@@ -54,14 +54,14 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
         headers={"X-Team": "analysts"},
         query={"api-version": "2026-09"},
         ca_file=tmp_path / "ca.pem",
-        proxy="http://proxy:3128",
+        proxy="http://user:very-secret@proxy:3128",
         schema="strict",
         context_tokens=128_000,
         words=Words("base_url of the provider azure", "the key of the provider azure"),
     )
     assert (found["openai"].key, found["openai"].base_url) == (SECRET, None)
     assert (found["local"].key, found["local"].schema) == (None, "none")
-    assert SECRET not in repr(found)
+    assert "very-secret" not in repr(found)
 
 
 AT = "base_url: 'http://h'"
@@ -81,6 +81,7 @@ MISTAKES = {
     "providers:\n  a:\n    api: chat\n    key: env:EMPTY": "4: key: EMPTY is empty",
     "providers:\n  a:\n    api: chat\n    key: file:nowhere": "4: key: nowhere cannot be read",
     "providers:\n  a: {api: chat}": "2: a: without a base_url it is OpenAI, which wants a key",
+    f"providers:\n  a: {{api: chat, {AT}, proxy: 'proxy:3128'}}": "2: proxy: must be an address such as",
     f"providers:\n  'a b': {{api: chat, {AT}}}": "2: 'a b': a name is letters",
     f"providers:\n  a: {{api: chat, {AT}, context_tokens: 7}}": "2: context_tokens: ",
     f"providers:\n  a: {{api: chat, {AT}}}\n  a: {{api: chat, {AT}}}": "3: a: line 2 says it already",

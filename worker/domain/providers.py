@@ -37,7 +37,7 @@ class ProviderSpec:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict)
     ca_file: Path | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
     schema: Schemas = "loose"
     context_tokens: int | None = None
     words: Words = Words()

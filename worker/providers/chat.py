@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any, Final
 
@@ -9,15 +10,19 @@ from pydantic import Field, field_validator
 
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Outcome, Said
-from worker.errors import BadRequest, ThreadGone
-from worker.providers.client import SHORT_CALL, Client, counted, counting_failures
+from worker.errors import BadRequest, ModelDown, ModelUnknown, ProviderAway
+from worker.providers.client import SHORT_CALL, Client, answered
 from worker.providers.failures import Call
 from worker.providers.forms import first_taken, instructions, named
 from worker.providers.openai import model_exists
 from worker.providers.wire import Anything, Maybe, Part, Plain, Tokens, Wire, objects, parts_of
 
-_THOUGHT: Final = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
-"""Reasoning that a server has left in the answer."""
+_THOUGHT: Final = re.compile(r"\A\s*<think>.*?(</think>\s*|\Z)", re.DOTALL)
+"""Reasoning that a server has left at the head of an answer, or in place of one that did not fit any more."""
+_NOT_SAID: Final = frozenset({"thinking", "reasoning", "reasoning_text"})
+"""Parts of a message that are no part of the answer, in servers that send lists of them."""
+_GAVE_UP: Final = frozenset({"error", "insufficient_system_resource"})
+"""Words of OpenRouter and DeepSeek for what others say with a 5xx."""
 
 
 class ChatMessage(Wire):
@@ -33,9 +38,9 @@ class ChatMessage(Wire):
 
 
 class Choice(Wire):
-    """One answer; we never ask for more."""
+    """One answer; we never ask for more. Azure leaves the message out where its filter stopped it."""
 
-    message: ChatMessage
+    message: Maybe[ChatMessage] = None
     finish_reason: Maybe[str] = None
 
 
@@ -57,7 +62,13 @@ class Completion(Plain):
     @field_validator("choices", mode="before")
     @classmethod
     def _only_choices(cls, value: Any) -> Any:
-        return objects(value)
+        return [] if value is None else objects(value)
+
+
+class Models(Plain):
+    """The list of models. It may be null in a server that has none loaded."""
+
+    data: Any
 
 
 class ChatModel:
@@ -65,6 +76,8 @@ class ChatModel:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._reasoning: set[str] = set()
+        """Models that have refused `max_tokens`."""
 
     async def ask(self, said: Sequence[Said], question: str, assistant: Assistant) -> Answer:
         """One turn, with everything that was said before it."""
@@ -73,19 +86,39 @@ class ChatModel:
         def write(schemas: Schemas) -> Mapping[str, Any]:
             return _turn(said, question, assistant, schemas)
 
-        async def send(body: Mapping[str, Any]) -> Completion:
-            return await self._client.request(call, Completion, "POST", "/chat/completions", body)
+        async def asked() -> Answer:
+            return _answer(await first_taken(partial(self._send, call), write, self._client.spec.schema), call)
 
-        with counting_failures():
-            return counted(_answer(await first_taken(send, write, self._client.spec.schema)))
+        return await answered(asked())
+
+    async def _send(self, call: Call, body: Mapping[str, Any]) -> Completion:
+        """Send a turn. OpenAI's reasoning models want its limit by another name, which few other servers know."""
+        if call.model in self._reasoning:
+            body = _renamed(body)
+        try:
+            return await self._client.request(call, Completion, "POST", "/chat/completions", body)
+        except BadRequest as exc:
+            if (exc.code, exc.param) != ("unsupported_parameter", "max_tokens"):
+                raise
+        self._reasoning.add(str(call.model))
+        return await self._client.request(call, Completion, "POST", "/chat/completions", _renamed(body))
 
     async def ping(self) -> None:
-        """Return if the provider accepts our key. A server without a list of models has said enough with its 404."""
-        call = Call("models.list", SHORT_CALL, probe=True)
+        """Return if the provider accepts our key and has chat completions.
+
+        Where there is no list of models, or the key may not read it, a turn without a question tells: it is refused.
+        """
         try:
-            await self._client.request(call, Anything, "GET", "/models")
-        except (ThreadGone, BadRequest):
-            return
+            await self._client.request(Call("models.list", SHORT_CALL, probe=True), Models, "GET", "/models")
+        except ProviderAway:
+            raise
+        except ModelDown:
+            call = Call("chat.completions.create", SHORT_CALL, probe=True)
+            try:
+                await self._client.request(call, Anything, "POST", "/chat/completions", {})
+            except BadRequest:
+                return
+            raise ModelDown(f"{call.name}: the server takes a turn without a question, so it is no model's") from None
 
     async def has_model(self, name: str) -> bool:
         """Whether this key can use the model. Raises ModelDown, ProviderPaused; a restricted key may not ask."""
@@ -108,23 +141,28 @@ def _turn(said: Sequence[Said], question: str, assistant: Assistant, schemas: Sc
     return body
 
 
+def _renamed(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Say how long an answer may be as OpenAI's reasoning models want it."""
+    return {"max_completion_tokens" if name == "max_tokens" else name: value for name, value in body.items()}
+
+
 def _messages(said: Iterable[Said]) -> Iterator[dict[str, str]]:
     """Say who said what. Templates of small models want the two to take turns, and nobody else to speak."""
     for role, spoken in groupby((each for each in said if each.role != "developer"), key=lambda each: each.role):
         yield {"role": role, "content": "\n\n".join(each.text for each in spoken)}
 
 
-def _answer(completion: Completion) -> Answer:
-    """Read the answer of the one choice."""
-    usage = completion.usage or Usage()
-    text, reason, refused = "", "", False
-    if completion.choices:
-        [choice, *_] = completion.choices
-        text = _THOUGHT.sub("", "".join(part.text or part.refusal or "" for part in choice.message.content), count=1)
-        reason, refusal = choice.finish_reason or "", choice.message.refusal or ""
-        refused = bool(refusal) or any(part.type == "refusal" for part in choice.message.content)
-        text = text or refusal
+def _answer(completion: Completion, call: Call) -> Answer:
+    """Read the answer of the one choice. Raises ModelUnknown where the server gave up on it."""
+    choice = completion.choices[0] if completion.choices else Choice()
+    message, reason = choice.message or ChatMessage(), choice.finish_reason or ""
+    if reason in _GAVE_UP:
+        raise ModelUnknown(f"{call.name}: the provider gave up on an answer (finish_reason {reason})")
+    said = [part for part in message.content if part.type not in _NOT_SAID]
+    refused = bool(message.refusal) or any(part.type == "refusal" for part in said)
+    text = _THOUGHT.sub("", "".join(part.text or part.refusal or "" for part in said)) or message.refusal or ""
     outcome, detail = _outcome(text, reason, refused=refused)
+    usage = completion.usage or Usage()
     return Answer(
         text=text,
         outcome=outcome,
@@ -137,13 +175,11 @@ def _answer(completion: Completion) -> Answer:
 
 
 def _outcome(text: str, reason: str, *, refused: bool) -> tuple[Outcome, str]:
-    match reason:
+    match reason.partition(":")[0]:  # Gemini says what the filter found
         case "content_filter":
-            return Outcome.FILTERED, reason
-        case "length":
+            return Outcome.FILTERED, "content_filter"
+        case "length" | "model_length":  # the latter is Mistral's for the end of the window
             return Outcome.INCOMPLETE, "max_output_tokens"
-        case "error":
-            return Outcome.FAILED, reason
     if refused:
         return Outcome.REFUSED, ""
     return (Outcome.OK, "") if text.strip() else (Outcome.EMPTY, "no text")

@@ -2,19 +2,21 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, Final, Literal, Self, TypeVar
 
 import httpx2
-from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
+from openai import AsyncOpenAI, DefaultAioHttpClient, Omit, RequestOptions
+from pydantic import ValidationError
 
 from worker.domain.providers import ProviderSpec
-from worker.domain.threads import Answer
+from worker.domain.threads import Answer, Outcome
 from worker.errors import (
     AssistantPaused,
     BadRequest,
+    Filtered,
     ModelDown,
     ModelUnknown,
     Permanent,
@@ -55,14 +57,12 @@ class Client:
     def __init__(self, sdk: AsyncOpenAI, spec: ProviderSpec) -> None:
         self.spec = spec
         self._sdk = sdk
+        self._headers = _headers(spec)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, spec: ProviderSpec) -> AsyncIterator[Self]:
         """Prepare the connections; nothing is reached yet. Raises Permanent when the CA file cannot be read."""
-        headers: dict[str, Any] = {**spec.headers}
-        if spec.key_header.lower() != "authorization":
-            headers |= {"Authorization": Omit()} | ({spec.key_header: spec.key} if spec.key else {})
         async with AsyncOpenAI(
             api_key=spec.key or "none",
             base_url=spec.base_url or OPENAI_URL,
@@ -70,7 +70,6 @@ class Client:
             max_retries=0,
             # Its timeouts are per read: a reply that drips never meets them. `request` keeps the time.
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-            default_headers=headers,
             default_query=dict(spec.query),
             # A redirect would carry questions to a host that nobody configured.
             http_client=DefaultAioHttpClient(follow_redirects=False, verify=_trust(spec), proxy=spec.proxy),
@@ -86,18 +85,32 @@ class Client:
         """
         if self.spec.key is None and self.spec.base_url is None:
             raise ProviderPaused(f"{call.name}: {self.spec.words.key} is not set")
+        options: RequestOptions = {"headers": self._headers}
         try:
-            async with asyncio.timeout(call.limit.total_seconds()):  # however slowly bytes come
+            async with asyncio.timeout(call.seconds_left):  # however slowly bytes come
                 match method:
                     case "GET":
-                        reply = await self._sdk.get(path, cast_to=httpx2.Response)
+                        reply = await self._sdk.get(path, cast_to=httpx2.Response, options=options)
                     case "POST":
-                        reply = await self._sdk.post(path, cast_to=httpx2.Response, body=body)
+                        reply = await self._sdk.post(path, cast_to=httpx2.Response, body=body, options=options)
                     case "DELETE":
-                        reply = await self._sdk.delete(path, cast_to=httpx2.Response)
-            return reading.read(shape, reply.content)
+                        reply = await self._sdk.delete(path, cast_to=httpx2.Response, options=options)
         except (*failures.CAUGHT, TimeoutError) as exc:
             raise failures.translate(exc, call, self.spec.words) from exc
+        try:
+            return reading.read(shape, reply.content)
+        except ValidationError as exc:
+            raise failures.of_reply(reply.content, call, self.spec.words) from exc
+
+
+def _headers(spec: ProviderSpec) -> dict[str, Any]:
+    """Write what goes along with every request; its key is a bearer token only where it has no other header."""
+    headers: dict[str, Any] = {**spec.headers}
+    if spec.key is not None and spec.key_header.lower() == "authorization":
+        return headers
+    if not any(name.lower() == "authorization" for name in headers):
+        headers["Authorization"] = Omit()  # the SDK looks for this among the headers of a request alone
+    return headers if spec.key is None else headers | {spec.key_header: spec.key}
 
 
 def _trust(spec: ProviderSpec) -> ssl.SSLContext | bool:
@@ -118,6 +131,16 @@ def counting_failures() -> Iterator[None]:
         outcome = next((_OUTCOMES[kind] for kind in type(exc).__mro__ if kind in _OUTCOMES), "aborted")
         metrics.MODEL_CALLS.labels(outcome).inc()
         raise
+
+
+async def answered(asking: Awaitable[Answer]) -> Answer:
+    """Count how a question ends. To one that the provider's filter stops, that is the answer."""
+    with counting_failures():
+        try:
+            return counted(await asking)
+        except Filtered as exc:
+            detail = "content_filter" if exc.code.isdigit() else exc.code
+            return counted(Answer("", Outcome.FILTERED, detail))
 
 
 def counted(answer: Answer) -> Answer:

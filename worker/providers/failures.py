@@ -5,21 +5,22 @@ code, type, param and request id do.
 """
 
 import math
+import re
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
 import openai
-from pydantic import ValidationError
 
 from worker.domain.providers import Words
 from worker.errors import (
     AssistantPaused,
     BadRequest,
     ContextFull,
+    Filtered,
     ModelDown,
     ModelUnknown,
     ProviderAway,
@@ -30,7 +31,8 @@ from worker.errors import (
     TurnedAway,
     WorkerError,
 )
-from worker.providers.refusals import Said, says_gone, says_no_model, word
+from worker.providers.refusals import Said, Topic, topic_of, word
+from worker.runtime.clock import monotonic
 
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 _WORDS: Final = Words()
@@ -41,8 +43,8 @@ _NO_SUCH_MODEL: Final = "no model {model!r} for this key: correct `model` in the
 class Call:
     """What was asked of the provider, as far as the meaning of a failure depends on it.
 
-    `acts`: the call may have done its work although no reply came. `limit` is its time from first to last byte.
-    `probe`: it was made to see how the provider is, for no task.
+    `acts`: the call may have done its work although no reply came. `limit` is its time until the last byte, from
+    `began`, all requests that are made for it together. `probe`: it was made to see how the provider is, for no task.
     """
 
     name: str
@@ -51,14 +53,20 @@ class Call:
     thread_id: str | None = None
     model: str | None = None
     probe: bool = False
+    began: float = field(default_factory=monotonic, compare=False)
+
+    @property
+    def seconds_left(self) -> float:
+        """What is left of its time."""
+        return self.began + self.limit.total_seconds() - monotonic()
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """What the provider said: the status, and what its body makes of it.
 
-    `gone`: this call's conversation, response or item does not exist; `no_model`: its model does not. `own`: the body
-    is an error object of the API; `page`: it is not even JSON. `of_a_turn`: the call was to ask a model.
+    `topic` is what its words mean, see `refusals.Topic`. `own`: the body is an error object of the API; `page`: it is
+    not even JSON. `of_a_turn`: the call was to ask a model; `whole`: with all that was said before.
     """
 
     status: int
@@ -67,9 +75,9 @@ class Refusal:
     param: str = ""
     own: bool = True
     page: bool = False
-    gone: bool = False
-    no_model: bool = False
+    topic: Topic = ""
     of_a_turn: bool = False
+    whole: bool = False
     probe: bool = False
 
 
@@ -82,11 +90,12 @@ class Row:
     statuses: Container[int] | None = None
     codes: Container[str] | None = None
     kinds: Container[str] | None = None
+    params: Container[str] | None = None
+    topic: Topic | None = None
     own: bool | None = None
     page: bool | None = None
-    gone: bool | None = None
-    no_model: bool | None = None
     of_a_turn: bool | None = None
+    whole: bool | None = None
     probe: bool | None = None
 
     def fits(self, refusal: Refusal) -> bool:
@@ -95,11 +104,12 @@ class Row:
             (self.statuses is None or refusal.status in self.statuses)
             and (self.codes is None or refusal.code in self.codes)
             and (self.kinds is None or refusal.kind in self.kinds)
+            and (self.params is None or refusal.param in self.params)
+            and self.topic in {None, refusal.topic}
             and self.own in {None, refusal.own}
             and self.page in {None, refusal.page}
-            and self.gone in {None, refusal.gone}
-            and self.no_model in {None, refusal.no_model}
             and self.of_a_turn in {None, refusal.of_a_turn}
+            and self.whole in {None, refusal.whole}
             and self.probe in {None, refusal.probe}
         )
 
@@ -108,24 +118,37 @@ _PAGE: Final = "a page came, and not the provider's answer"
 _ON_THE_WAY: Final = "what stands before the provider (firewall, proxy, gateway)"
 _REFUSED: Final = frozenset(range(400, 500)) - {408, 409, 413, 425, 429}
 """Statuses that refuse a request; the others say that it is too large, or that it may come again."""
+LENGTHS: Final = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
+"""What the APIs call the limit of an answer."""
+_LARGE: Final = "the provider, or a server before it, takes nothing so large: shorten the inputs"
 _QUOTA: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
 _TOO_LONG: Final = (
     "conversation and question together are longer than model {model!r} can read: "
     "shorten the inputs or name a model with a larger context in the assistant's spec"
 )
-_FULL: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
-"""OpenAI's word, and llama.cpp's."""
+_NOT_TAKEN: Final = "model {model!r} does not take this `NAME`: change or remove that line of the assistant's spec"
 
 TABLE: Final = (
     Row(ThreadLocked, "another call runs on this conversation", codes={"conversation_locked"}),
     Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", codes=_QUOTA),
     Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", kinds=_QUOTA),
-    Row(BadRequest, _NO_SUCH_MODEL, no_model=True),
-    Row(ContextFull, _TOO_LONG, codes=_FULL),
-    Row(ContextFull, _TOO_LONG, kinds=_FULL),
+    Row(BadRequest, _NO_SUCH_MODEL, topic="no_model"),
+    Row(ContextFull, _TOO_LONG, topic="full"),
+    Row(
+        ContextFull,
+        "this is more than the account may send in a minute: shorten the inputs or have its limit raised",
+        topic="too_large",
+    ),
+    Row(Filtered, "the provider's content filter stopped the question", topic="filtered"),
+    Row(
+        ProviderPaused,
+        "this organisation has nothing kept by its provider (zero data retention), and so no conversations: "
+        "name the provider in PROVIDERS_FILE with `api: responses`",
+        topic="keeps_nothing",
+    ),
     # Two calls must say so before anybody acts on it, see `OpenAIProvider`.
-    Row(ThreadGone, "the conversation does not exist any more", gone=True),
+    Row(ThreadGone, "the conversation does not exist any more", topic="gone"),
     # A response that began and then failed, with HTTP 200. Codes that are not here are about the content: an answer.
     Row(
         ModelUnknown,
@@ -154,12 +177,15 @@ TABLE: Final = (
     Row(ModelUnknown, "the server ran out of time", statuses={408}),
     Row(ModelDown, "too many requests", statuses={429}),
     Row(ModelDown, "the provider cannot take the call now", statuses={409, 425, 503}),
-    Row(BadRequest, "the provider, or a server before it, takes nothing so large: shorten the inputs", {413}),
+    Row(ContextFull, _LARGE, {413}, whole=True),
+    Row(BadRequest, _LARGE, {413}),
+    Row(BadRequest, _NOT_TAKEN.replace("NAME", "temperature"), {400, 422}, params={"temperature"}),
+    Row(BadRequest, _NOT_TAKEN.replace("NAME", "max_output_tokens"), {400, 422}, params=LENGTHS),
     Row(BadRequest, "the provider does not accept this call", range(400, 500)),
     Row(ModelUnknown, "the provider failed", statuses=range(500, 600)),
 )
 
-CAUGHT: Final = (openai.OpenAIError, aiohttp.ClientError, ValidationError, UnicodeError)
+CAUGHT: Final = (openai.OpenAIError, aiohttp.ClientError, UnicodeError)
 """What a call can end with besides a reply; aiohttp's are those that the SDK's transport forgets to wrap."""
 
 _NEVER_SENT: Final = (
@@ -173,28 +199,36 @@ _NEVER_SENT: Final = (
 def translate(exc: Exception, call: Call, words: Words = _WORDS) -> WorkerError:
     """Say in our terms how a call ended that brought no usable reply."""
     if isinstance(exc, openai.APIStatusError):
-        refusal = _refusal(exc.status_code, Said.by(exc.response.content), call)
+        said, headers = Said.by(exc.response.content), exc.response.headers
+        refusal = _refusal(exc.status_code, said, call)
         row = next((row for row in TABLE if row.fits(refusal)), _ODD)
-        headers = exc.response.headers
-        details = _details(refusal, headers.get("x-request-id"))
-        return _error(row, call, details, retry_after(headers), words)
+        wait = retry_after(headers)
+        if wait is None and exc.status_code == TOO_MANY:
+            wait = limit_reset(headers, said.message)
+        return _error(row, call, refusal, request_id=headers.get("x-request-id"), wait=wait, words=words)
     if isinstance(exc, UnicodeError):
         return BadRequest(f"{call.name}: the question holds characters that cannot be sent")
-    if isinstance(exc, ValidationError):
-        return _error(Row(ModelUnknown, "the reply is not what the API promises"), call)
     if isinstance(exc, TimeoutError):
         return _error(Row(ModelUnknown, f"no whole reply within {call.limit.total_seconds():g} s"), call)
     cause = _innermost(exc)
     if isinstance(cause, _NEVER_SENT):
-        return _error(Row(ProviderAway, "no connection"), call, type(cause).__name__)
-    return _error(Row(ModelUnknown, "the connection broke"), call, type(cause).__name__)
+        return _error(Row(ProviderAway, f"no connection ({type(cause).__name__})"), call)
+    return _error(Row(ModelUnknown, f"the connection broke ({type(cause).__name__})"), call)
+
+
+def of_reply(body: bytes, call: Call, words: Words = _WORDS) -> WorkerError:
+    """Say what a reply of success means that is not what was asked for: some servers report errors so."""
+    refusal = _refusal(200, Said.by(body), call)
+    by_words = (row for row in TABLE if row.statuses is None)
+    row = next((row for row in by_words if row.fits(refusal)), _UNREADABLE)
+    return _error(row, call, None if row is _UNREADABLE else refusal, words=words)
 
 
 def of_failed_response(code: str | None, call: Call) -> WorkerError | None:
     """Say what a response of the status `failed` means; None if its content is the reason, which makes it an answer."""
-    refusal = Refusal(200, code=word(code))
+    refusal = _refusal(200, Said("error object", code=word(code)), call)
     row = next((row for row in TABLE if row.fits(refusal)), None)
-    return _error(row, call, _details(refusal, None)) if row else None
+    return _error(row, call, refusal) if row else None
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
@@ -212,29 +246,59 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     return timedelta(seconds=min(seconds, LONGEST_RETRY_AFTER.total_seconds()))
 
 
+def limit_reset(headers: Mapping[str, str], message: str) -> timedelta | None:
+    """When a limit on requests or tokens lets one through again, where only its headers or the text of a 429 say so.
+
+    A limit that has something left was not the one, so it counts only if neither is used up; then the sooner.
+    """
+    resets = {kind: _duration(headers.get(f"x-ratelimit-reset-{kind}")) for kind in ("requests", "tokens")}
+    known = {kind: reset for kind, reset in resets.items() if reset is not None}
+    used_up = [known[kind] for kind in known if headers.get(f"x-ratelimit-remaining-{kind}") == "0"]
+    told = _AGAIN.search(message)
+    seconds = max(used_up, default=None) or (told and _duration(told[1])) or min(known.values(), default=None)
+    return None if seconds is None else timedelta(seconds=min(seconds, LONGEST_RETRY_AFTER.total_seconds()))
+
+
+TOO_MANY: Final = 429
+_AGAIN: Final = re.compile(r"(?:again|retry) (?:in|after) (\d[\d.hms ]*)")
+"""OpenAI: "Please try again in 6m0s.", Azure: "Please retry after 26 seconds."."""
+_DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?) ?(ms|s)?)?")
 _ODD: Final = Row(ModelUnknown, "a status that means nothing here")
+_UNREADABLE: Final = Row(ModelUnknown, "the reply is not what the API promises")
 
 
 def _error(
-    row: Row, call: Call, details: str = "", wait: timedelta | None = None, words: Words = _WORDS
+    row: Row,
+    call: Call,
+    refusal: Refusal | None = None,
+    *,
+    request_id: str | None = None,
+    wait: timedelta | None = None,
+    words: Words = _WORDS,
 ) -> WorkerError:
     # A call that only reads has nothing to be unknown about.
     kind = ModelDown if row.error is ModelUnknown and not call.acts else row.error
-    text = f"{call.name}: {row.meaning.format(model=call.model, words=words)}{details and f' ({details})'}"
-    return kind(text, retry_after=wait) if issubclass(kind, Transient) else kind(text)
+    details = f" ({_details(refusal, request_id)})" if refusal else ""
+    text = f"{call.name}: {row.meaning.format(model=call.model, words=words)}{details}"
+    if issubclass(kind, Transient):
+        return kind(text, retry_after=wait)
+    if issubclass(kind, BadRequest):
+        return kind(text, code=refusal.code if refusal else "", param=refusal.param if refusal else "")
+    return kind(text)
 
 
 def _refusal(status: int, said: Said, call: Call) -> Refusal:
+    topic = topic_of(status, said, call.thread_id, call.model)
     return Refusal(
         status=status,
         code=said.code,
         kind=said.kind,
-        param=said.param,
+        param="model" if topic == "no_model" else said.param,
         own=said.place == "error object",
         page=said.place == "a page",
-        gone=says_gone(status, said, call.thread_id),
-        no_model=says_no_model(status, said, call.model),
+        topic=topic,
         of_a_turn=call.acts and call.model is not None,
+        whole=call.acts and call.model is not None and call.thread_id is None,
         probe=call.probe,
     )
 
@@ -263,6 +327,15 @@ def _number(text: str | None) -> float:
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan
+
+
+def _duration(text: str | None) -> float | None:
+    """Read seconds out of `6m0s`, `1h2m`, `20ms`, `1.5` or `26 seconds`."""
+    found = _DURATION.match(text or "")
+    if not found or not any(found.groups()[:3]):
+        return None
+    hours, minutes, rest, unit = found.groups()
+    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(rest or 0) / (1000 if unit == "ms" else 1)
 
 
 def _date(text: str | None) -> datetime | None:

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from worker.domain.providers import Schemas
 from worker.domain.threads import Assistant
-from worker.errors import BadRequest, ContextFull
+from worker.errors import BadRequest, ContextFull, Filtered
+from worker.providers.failures import LENGTHS
 
 T = TypeVar("T")
+_NOT_THE_SCHEMA: Final = LENGTHS | {"model", "temperature"}
 
 
 def named(assistant: Assistant, schemas: Schemas) -> dict[str, Any]:
@@ -30,17 +32,20 @@ async def first_taken(
 ) -> T:
     """Send a body; once more without the schema if the provider refuses this one, which then certainly did not run.
 
-    What schema a provider takes only its refusal tells, and hardly any says that it is about the schema.
+    What schema a provider takes only its refusal tells, and hardly any says that it is about the schema; some say
+    that it is not.
     """
     try:
         return await send(write(schemas))
-    except ContextFull:
+    except (ContextFull, Filtered):
         raise
     except BadRequest as refused:
         without = write("none")
-        if without == write(schemas):
+        if without == write(schemas) or refused.param in _NOT_THE_SCHEMA:
             raise
         try:
             return await send(without)
+        except (ContextFull, Filtered):
+            raise
         except BadRequest:
             raise refused from None

@@ -4,15 +4,25 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from worker.domain.providers import ProviderSpec, Schemas
-from worker.domain.threads import Answer, Assistant, Question, Said
-from worker.errors import BadRequest, ModelDown, ModelUnknown, ThreadGone, ThreadObsolete, TurnedAway, WorkerError
+from worker.domain.threads import Answer, Assistant, Outcome, Question, Said
+from worker.errors import (
+    BadRequest,
+    Filtered,
+    ModelDown,
+    ModelUnknown,
+    ThreadGone,
+    ThreadObsolete,
+    TurnedAway,
+    WorkerError,
+)
 from worker.providers import failures
-from worker.providers.client import SHORT_CALL, Client, counted, counting_failures
+from worker.providers.client import SHORT_CALL, Client, answered, counted, counting_failures
 from worker.providers.failures import Call
 from worker.providers.forms import first_taken, instructions, named
 from worker.providers.wire import Anything, Conversation, Items, Names, Origin, Response, Wire, answer_behind, answer_of
@@ -88,9 +98,12 @@ class OpenAIProvider:
 
     async def ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
         """One turn: question and answer appear on the conversation together, when the response completes."""
-        with counting_failures():
-            call = Call("responses.create", assistant.timeout, acts=True, thread_id=thread_id, model=assistant.model)
-            return counted(answer_in(await self._create(call, thread_id, question, assistant), call))
+        call = Call("responses.create", assistant.timeout, acts=True, thread_id=thread_id, model=assistant.model)
+
+        async def asked() -> Answer:
+            return answer_in(await self._create(call, thread_id, question, assistant), call)
+
+        return await answered(asked())
 
     async def start(self, thread_id: str, question: Question, assistant: Assistant) -> str:
         """Begin a turn in the background and return its response id. Only stored responses can be retrieved."""
@@ -260,11 +273,10 @@ class OpenAIProvider:
         self, call: Call, shape: type[W], method: Literal["GET", "POST"], path: str, body: Any = None
     ) -> W:
         """Send a request that needs the conversation. Gone is what two calls call gone."""
-        ends_at = monotonic() + call.limit.total_seconds()
         try:
             return await self._client.request(call, shape, method, path, body)
         except ThreadGone as gone:
-            rest = timedelta(seconds=max(0.0, ends_at - monotonic()))
+            rest = timedelta(seconds=max(0.0, call.seconds_left))
             check = Call("conversations.retrieve", min(SHORT_CALL, rest), thread_id=call.thread_id)
             await self._client.request(check, Anything, "GET", _path(str(call.thread_id)))
             raise ModelDown(f"{call.name}: the provider has no such conversation, and yet shows it") from gone
@@ -321,8 +333,11 @@ def answer_in(response: Response, call: Call) -> Answer:
     """Read the answer; a response that has none in it yet, or failed for reasons of the server, is no answer."""
     if response.status not in {None, "completed", "incomplete", "failed"}:
         raise ModelUnknown(f"{call.name}: the reply came before the response was complete")
+    answer = answer_of(response)
     if response.status == "failed":
-        error = failures.of_failed_response(response.error.code if response.error else None, call)
-        if error is not None:
-            raise error
-    return answer_of(response)
+        match failures.of_failed_response(answer.detail, call):
+            case Filtered():
+                return replace(answer, outcome=Outcome.FILTERED)
+            case WorkerError() as error:
+                raise error
+    return answer

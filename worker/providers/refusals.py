@@ -11,6 +11,15 @@ from typing import Any, Final, Literal
 from worker.providers.reading import loads
 
 NOT_FOUND: Final = 404
+POLICIES: Final = frozenset(
+    {"bio_policy", "content_policy_violation", "image_content_policy_violation", "misalignment_policy_violation"}
+)
+"""Codes of content that a policy of the provider's does not allow."""
+
+Topic = Literal["", "no_model", "gone", "full", "too_large", "filtered", "keeps_nothing"]
+"""What a body says, by words that we know: the model or what was asked for does not exist, the model cannot read so
+much, the account may not send so much at once, the content filter stopped it, the organisation has nothing kept.
+"""
 
 Place = Literal["error object", "error", "detail", "message", "no error", "a page"]
 """Where a body has its words. Only an error object is the API's own for certain; `a page` is what is no JSON object."""
@@ -141,6 +150,62 @@ NO_MODEL: Final = (
 """How providers say that they have no model of this name, or none for this key."""
 
 
+_ANY: Final = range(200, 600)
+"""LM Studio reports errors with 200, Ollama some refusals with 500."""
+
+OTHERS: Final[Mapping[Topic, tuple[Shape, ...]]] = {
+    "full": (
+        Shape("OpenAI, its errors guide", _ANY, codes={"context_length_exceeded"}),
+        Shape("llama.cpp, tools/server", _ANY, kinds={"exceed_context_size_error"}),
+        Shape(
+            "vLLM, DeepSeek, OpenRouter, as reported",
+            _ANY,
+            words=re.compile(r"maximum context length (is|of) \d", re.IGNORECASE),
+        ),
+        Shape("SGLang, as reported", _ANY, words=re.compile(r"longer than the model's context length")),
+        Shape(
+            "Ollama 0.32, as reported",
+            _ANY,
+            places={"error object", "error"},
+            words=re.compile(r"(input|prompt) length exceeds (the|maximum) context length"),
+        ),
+        Shape(
+            "LM Studio 0.4, as reported",
+            _ANY,
+            places={"error object", "error"},
+            words=re.compile(r"context length of (only )?\d+ tokens|is greater than the context length"),
+        ),
+        Shape("LiteLLM, litellm/exceptions.py", _ANY, words=re.compile(r"ContextWindowExceededError")),
+        Shape("Anthropic's compatible API, as reported", _ANY, words=re.compile(r"prompt is too long: \d+ tokens")),
+    ),
+    "too_large": (
+        Shape(
+            "OpenAI and, with 413, Groq, as reported",
+            {413, 429},
+            words=re.compile(r"Request too large for (model )?\S+ (in organization|on tokens)"),
+        ),
+    ),
+    "filtered": (
+        Shape("OpenAI, its errors guide, and responses that failed", {200, 400}, codes={"invalid_prompt"}),
+        Shape("OpenAI, responses that failed", {200, 400}, codes=POLICIES),
+        Shape("Azure OpenAI, as reported", {200, 400}, codes={"content_filter"}),
+        Shape("LiteLLM, litellm/exceptions.py", {400}, words=re.compile(r"ContentPolicyViolationError")),
+        Shape("OpenRouter, its errors guide", {403}, words=re.compile(r"input was flagged")),
+    ),
+    "keeps_nothing": (Shape("OpenAI, as reported", range(400, 500), words=re.compile(r"Zero Data Retention")),),
+}
+"""How providers say the rest."""
+
+
+def topic_of(status: int, said: Said, thread_id: str | None, model: str | None) -> Topic:
+    """Find what a body says, if it is anything that we know."""
+    if says_no_model(status, said, model):
+        return "no_model"
+    if says_gone(status, said, thread_id):
+        return "gone"
+    return next((topic for topic, shapes in OTHERS.items() if any(each.fits(status, said, "") for each in shapes)), "")
+
+
 def says_gone(status: int, said: Said, name: str | None) -> bool:
     """Whether the conversation, response or item of this id does not exist any more."""
     return any(shape.fits(status, said, name or "") for shape in GONE)
@@ -161,7 +226,7 @@ def word(value: object) -> str:
 
 def _says(pattern: re.Pattern[str], text: str, name: str) -> bool:
     # "Invalid URL (GET /v1/conversations/conv_1)" has the id too, but in an address: there the route is missing.
-    if not name:
+    if not name and "NAME" in pattern.pattern:
         return False
     whole_name = rf"(?<![\w/-]){re.escape(name)}(?![\w/-])"
     return re.search(pattern.pattern.replace("NAME", whole_name), text, pattern.flags) is not None

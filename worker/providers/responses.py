@@ -6,7 +6,7 @@ from typing import Any, Final
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Said
 from worker.errors import BadRequest, ModelDown, ThreadGone
-from worker.providers.client import SHORT_CALL, Client, counted, counting_failures
+from worker.providers.client import SHORT_CALL, Client, answered
 from worker.providers.failures import Call
 from worker.providers.forms import first_taken
 from worker.providers.openai import answer_in, model_exists, turn
@@ -37,8 +37,10 @@ class ResponsesModel:
         async def send(body: Mapping[str, Any]) -> Response:
             return await self._client.request(call, Response, "POST", "/responses", body)
 
-        with counting_failures():
-            return counted(answer_in(await first_taken(send, write, self._client.spec.schema), call))
+        async def asked() -> Answer:
+            return answer_in(await first_taken(send, write, self._client.spec.schema), call)
+
+        return await answered(asked())
 
     async def ping(self) -> None:
         """Return if the provider accepts our key and has responses: it says of one that it does not exist."""

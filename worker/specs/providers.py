@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -80,6 +80,8 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
     mistakes = list(said.mistakes)
     if fields.base_url is not None and (flaw := _flaw(fields.base_url)):
         mistakes.append((said.line("base_url"), f"base_url: {flaw}"))
+    if fields.proxy is not None and _parts(fields.proxy) is None:
+        mistakes.append((said.line("proxy"), "proxy: must be an address such as http://proxy:3128"))
     secrets: dict[str, Any] = {}
     try:
         secrets["key"] = None if fields.key is None else _secret(fields.key, folder, environment)
@@ -128,13 +130,19 @@ def _secret(reference: str, folder: Path, environment: Mapping[str, str]) -> str
 
 
 def _flaw(address: str) -> str:
+    parts = _parts(address)
+    if parts is None:
+        return "must be an address such as http://localhost:11434/v1"
+    if parts.username or parts.password:
+        return "must not carry a user or a password: name a key by reference"
+    return ""
+
+
+def _parts(address: str) -> SplitResult | None:
+    """Split an address of HTTP; None if it is none."""
     try:
         parts = urlsplit(address)
         usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
     except ValueError:
         usable = False
-    if not usable:
-        return "must be an address such as http://localhost:11434/v1"
-    if parts.username or parts.password:
-        return "must not carry a user or a password: name a key by reference"
-    return ""
+    return parts if usable else None

@@ -57,6 +57,11 @@ def as_response(body: Json) -> Json:
             raise invalid(f"messages[{position}].role", f"expected one of {', '.join(_ROLES)}.")
         if not isinstance(message.get("content"), str | list):
             raise invalid(f"messages[{position}].content", "expected a string or an array.", "invalid_type")
+    if body.get("max_tokens") is not None and wire.reasons(str(body.get("model"))):
+        text = (
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        )
+        raise ApiError(400, text, param="max_tokens", code="unsupported_parameter")
     wanted = body.get("response_format") or {"type": "text"}
     if wanted.get("type") == "json_schema":
         wanted = {"type": "json_schema", **wanted["json_schema"]}

@@ -17,6 +17,7 @@ from worker.demo.model.wire import (
     message_of,
     new_id,
     now,
+    reasons,
     text_of,
     text_part,
     tokens,
@@ -147,8 +148,8 @@ class Turns:
         """Everything from the answer to the landing happens in one step of the event loop."""
         history = self._store.history(turn)
         result = self._result(turn, [*history, *turn.input[:-1]], effect)
-        reasons = turn.response["model"].startswith(("gpt-5", "o")) and result.output
-        output = [_reasoning(), *result.output] if reasons else result.output
+        thought = reasons(turn.response["model"]) and result.output
+        output = [_reasoning(), *result.output] if thought else result.output
         read = tokens(turn.response["instructions"] or "", *map(text_of, [*history, *turn.input]))
         turn.response |= {
             "status": result.status,

@@ -65,6 +65,11 @@ def new_id(kind: str) -> str:
     return f"{kind}_{secrets.token_hex(24)}"
 
 
+def reasons(model: str) -> bool:
+    """Whether a model thinks before it answers."""
+    return model.startswith(("gpt-5", "o"))
+
+
 def now() -> int:
     """Seconds since the epoch, as all of OpenAI's times."""
     return int(time.time())

@@ -1,0 +1,52 @@
+"""A question over each API that a provider can have, for the tests of what they have in common."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from tests.contract.questions import assistant, question
+from worker.domain.providers import Api, ProviderSpec
+from worker.domain.threads import Answer, Assistant, Said
+from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
+
+CALLS: Final[dict[Api, str]] = {
+    "conversations": "responses.create",
+    "responses": "responses.create",
+    "chat": "chat.completions.create",
+}
+"""What the scripted server calls a turn."""
+
+
+@dataclass(slots=True)
+class Asking:
+    """A provider that is asked over one API, on a thread of its own where it has threads."""
+
+    api: Api
+    provider: OpenAIProvider | ResponsesModel | ChatModel
+    thread: str = "conv_1"
+
+    @property
+    def call(self) -> str:
+        """What the scripted server, and an error's text, call a turn."""
+        return CALLS[self.api]
+
+    async def ask(self, text: str = "", spec: Assistant | None = None, said: Sequence[Said] = ()) -> Answer:
+        """One turn."""
+        put = question(text) if text else question()
+        if isinstance(self.provider, OpenAIProvider):
+            return await self.provider.ask(self.thread, put, spec or assistant())
+        return await self.provider.ask(said, put.text, spec or assistant())
+
+
+@asynccontextmanager
+async def asking(spec: ProviderSpec) -> AsyncIterator[Asking]:
+    """Open a provider as its spec has it."""
+    async with Client.open(spec) as client:
+        match spec.api:
+            case "conversations":
+                yield Asking(spec.api, OpenAIProvider(client))
+            case "responses":
+                yield Asking(spec.api, ResponsesModel(client))
+            case "chat":
+                yield Asking(spec.api, ChatModel(client))

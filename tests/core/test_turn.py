@@ -15,6 +15,7 @@ from worker.errors import (
     AssistantPaused,
     BadRequest,
     EngineDown,
+    Filtered,
     ModelDown,
     ModelUnknown,
     ProviderAway,
@@ -117,6 +118,14 @@ async def test_a_bad_outcome_costs_a_retry_and_is_asked_anew(core: Core, outcome
     assert job.retries == 2
     assert job.results["frame"].value == "fine"
     assert len({question.ref for _, question in core.provider.asked}) == 2
+
+
+async def test_a_question_that_is_filtered_before_it_runs_in_the_background_is_an_answer(core: Core) -> None:
+    core.assistants.add("analyst", background=True)
+    core.provider.script.next("start", Filtered("the provider's content filter stopped the question"))
+    job = await done(core, **wishing(core, error_filtered="NO"))
+
+    assert job.error_code == "NO"
 
 
 async def test_another_instances_business_key_brings_the_same_thread(core: Core) -> None:

@@ -86,14 +86,14 @@ async def test_two_completions_of_a_task_are_seen(world: World) -> None:
 async def test_a_worker_that_asks_without_the_hold_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     enter, bind = RedisThreads.enter, RedisThreads.bind
 
-    async def barge_in(self: RedisThreads, key: ThreadKey, task_id: str) -> Any:
+    async def barge_in(self: RedisThreads, key: ThreadKey, *args: Any) -> Any:
         await self._redis.delete(Keys.of(self._prefix, key).hold)
-        return await enter(self, key, task_id)
+        return await enter(self, key, *args)
 
-    async def bind_all_the_same(self: RedisThreads, hold: Hold, *args: Any) -> bool:
+    async def bind_all_the_same(self: RedisThreads, hold: Hold, *args: Any, **named: Any) -> bool:
         name = Keys.of(self._prefix, hold.key).hold
         await self._redis.hset(name, mapping={"task": hold.task_id, "token": hold.token})
-        return await bind(self, hold, *args)
+        return await bind(self, hold, *args, **named)
 
     async def intend_all_the_same(*_: Any) -> bool:
         return True
@@ -126,7 +126,7 @@ def test_turns_side_by_side_are_seen_where_the_provider_refuses_none() -> None:
 
 async def test_a_client_that_repeats_by_itself_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "worker.providers.openai.AsyncOpenAI", lambda **options: AsyncOpenAI(**options | {"max_retries": 2})
+        "worker.providers.client.AsyncOpenAI", lambda **options: AsyncOpenAI(**options | {"max_retries": 2})
     )
     world.model.fault("responses.create", times=1, cut=True)
     await world.rig.start_worker()
@@ -148,7 +148,7 @@ async def test_a_worker_without_a_journal_is_seen(world: World, monkeypatch: pyt
     async def forget(_: RedisThreads, __: Hold, ___: int, answer: Answer, **____: Any) -> Answer:
         return answer
 
-    monkeypatch.setattr(RedisThreads, "answer", forget)
+    monkeypatch.setattr(RedisThreads, "keep_answer", forget)
     monkeypatch.setattr(RedisThreads, "leave", forget)
     world.engine.spoil("/complete$", text="one", cut="before")
     world.rig.settings["thread_validation"] = "optimistic"  # otherwise the answer is found on the thread

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import structlog
 
-from worker.domain.threads import Answer, Asked, Assistant, Hold, Question, Thread
-from worker.errors import ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLocked, WorkerError
+from worker.domain.threads import Answer, Asked, Assistant, Hold, Outcome, Question, Thread
+from worker.errors import Filtered, ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLocked, WorkerError
 from worker.ports.turn import ThreadProvider, Threads
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
@@ -94,7 +94,10 @@ class Call:
         """Put the question once and have its answer."""
         if not self.assistant.background:
             return replace(await self.provider.ask(self.hold.key, thread, self.question, self.assistant), thread=thread)
-        self.run = await self.provider.start(self.hold.key, thread, self.question, self.assistant)
+        try:
+            self.run = await self.provider.start(self.hold.key, thread, self.question, self.assistant)
+        except Filtered:
+            return Answer("", Outcome.FILTERED, "content_filter", thread=thread)
         self.began = True
         try:
             await self.threads.note(self.hold, self.attempt, self.run)

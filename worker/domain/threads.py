@@ -192,7 +192,8 @@ class Outcome(StrEnum):
 class Answer:
     """What came back for one question. An answer found on the thread knows no response id and no tokens.
 
-    `detail` says more about a bad outcome in the provider's code words, never in message text.
+    `detail` says more about a bad outcome in the provider's code words, never in message text. Cached tokens and those
+    written to the cache are part of the input, reasoning of the output; None where the provider does not say.
     """
 
     text: str
@@ -202,6 +203,9 @@ class Answer:
     model: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
     recovered: bool = False
     thread: Thread | None = None
 

@@ -14,7 +14,7 @@ from worker.providers.client import SHORT_CALL, Client, counted, counting_failur
 from worker.providers.failures import Call
 from worker.providers.forms import first_taken, instructions, named
 from worker.providers.openai import model_exists
-from worker.providers.wire import Anything, Maybe, Part, Plain, Tokens, Wire, objects, parts_of
+from worker.providers.wire import Anything, Maybe, Part, Plain, Usage, Wire, objects, parts_of
 
 _THOUGHT: Final = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 """Reasoning that a server has left in the answer."""
@@ -37,13 +37,6 @@ class Choice(Wire):
 
     message: ChatMessage
     finish_reason: Maybe[str] = None
-
-
-class Usage(Wire):
-    """Tokens as billed."""
-
-    prompt_tokens: Tokens = None
-    completion_tokens: Tokens = None
 
 
 class Completion(Plain):
@@ -125,15 +118,8 @@ def _answer(completion: Completion) -> Answer:
         refused = bool(refusal) or any(part.type == "refusal" for part in choice.message.content)
         text = text or refusal
     outcome, detail = _outcome(text, reason, refused=refused)
-    return Answer(
-        text=text,
-        outcome=outcome,
-        detail=detail,
-        response_id=completion.id,
-        model=completion.model,
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-    )
+    answer = Answer(text=text, outcome=outcome, detail=detail, response_id=completion.id, model=completion.model)
+    return usage.on(answer)
 
 
 def _outcome(text: str, reason: str, *, refused: bool) -> tuple[Outcome, str]:

@@ -271,6 +271,7 @@ async def work(
                     dependencies.trouble_of,
                     recorder,
                     history,
+                    {name: each.spec.prices for name, each in adapters.providers.items()},
                 ),
             ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
+from worker.domain.money import Money
 from worker.domain.threads import OPENAI, SHARED_SCOPE, TASK_SCOPE, Outcome, ThreadKey
 from worker.errors import Unstorable
 
@@ -83,6 +84,10 @@ class Exchange:
     model: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost: Money | None = None
     use: str = "reused"
     recovered: str | None = None
     repaired: bool = False

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
+from worker.domain.money import Money
 from worker.domain.refs import ref_line
 
 SHARED_SCOPE = "business-key:"
@@ -193,7 +194,8 @@ class Answer:
     """What came back for one question. An answer found on the thread knows no response id and no tokens.
 
     `detail` says more about a bad outcome in the provider's code words, never in message text. Cached tokens and those
-    written to the cache are part of the input, reasoning of the output; None where the provider does not say.
+    written to the cache are part of the input, reasoning of the output; None where the provider does not say. `cost` is
+    by the price of its day, None where nobody knows it.
     """
 
     text: str
@@ -206,6 +208,7 @@ class Answer:
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
+    cost: Money | None = None
     recovered: bool = False
     thread: Thread | None = None
 

@@ -1,9 +1,10 @@
 """What is asked of an assistant on a thread, whoever asks, and the ground on which every such turn stands."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from worker.domain.prices import Prices
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Said, ThreadKey, ref
 from worker.ports.transcript import Recording
 from worker.ports.turn import History, Threads
@@ -68,7 +69,7 @@ class Rules:
 class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
-    `trouble_of` says why one of several providers cannot be asked now, None if it can.
+    `trouble_of` says why one of several providers cannot be asked now, None if it can. `prices` by provider.
 
     Without `recording` there is no transcript to write, without `history` none to read.
     """
@@ -80,3 +81,4 @@ class Ground:
     trouble_of: Callable[[str], str | None]
     recording: Recording | None = None
     history: History | None = None
+    prices: Mapping[str, Prices] = field(default_factory=dict)

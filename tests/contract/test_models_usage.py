@@ -2,18 +2,21 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 import pytest
 
 from tests.contract.questions import KEY, assistant, question
 from worker.demo.model import ModelServer
+from worker.domain.conversations import session_id
 from worker.domain.providers import Api, ProviderSpec
-from worker.domain.threads import Answer, Said
+from worker.domain.threads import Answer, Said, ThreadKey
 from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
 from worker.providers.wire import Usage
 
 APIS: Sequence[Api] = ("conversations", "responses", "chat")
+CACHE_KEY = session_id(ThreadKey("tests", "instance", "analyst"))
 LONG = "A long beginning. " * 400
 
 
@@ -33,8 +36,8 @@ async def asking(api: Api, server: ModelServer, **of_spec: Any) -> AsyncIterator
 
         async def ask(text: str, *said: Said) -> Answer:
             if api == "conversations":
-                return await provider.ask(thread, question(text), assistant())
-            return await model.ask(said, text, assistant())
+                return await provider.ask(thread, replace(question(text), cache_key=CACHE_KEY), assistant())
+            return await model.ask(said, text, assistant(), cache_key=CACHE_KEY)
 
         yield ask
 
@@ -50,6 +53,20 @@ async def test_cached_and_reasoning_tokens_are_told_with_the_answer(server: Mode
     assert second.cached_tokens is not None
     assert 1024 <= second.cached_tokens < second.input_tokens
     assert second.cached_tokens % 128 == 0
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("prompt_cache", [None, True, False])
+async def test_the_threads_cache_key_is_sent_only_where_the_provider_takes_it(
+    server: ModelServer, api: Api, *, prompt_cache: bool | None
+) -> None:
+    async with asking(api, server, prompt_cache=prompt_cache) as ask:
+        await ask("Why?")
+        await ask("Why not?")
+
+    calls = server.requests("chat.completions.create") + server.requests("responses.create")
+    keys = [each["body"].get("prompt_cache_key") for each in calls]
+    assert keys == [CACHE_KEY if prompt_cache else None] * 2, "a server with an address of its own may not know it"
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,16 @@ async def test_an_answer_whose_tokens_nobody_knows_has_an_unknown_cost(core: Cor
     assert told(await one(core))["cost"] is None
 
 
+async def test_questions_on_one_thread_have_one_cache_key_and_those_on_others_have_another(core: Core) -> None:
+    async with core.working():
+        jobs = [core.world.start(instance=name) for name in ("one", "one", "two")]
+        await core.until_over(jobs)
+
+    keys = [question.cache_key for _, question in core.provider.asked]
+    assert sorted(map(keys.count, keys)) == [1, 2, 2]
+    assert all(len(each) == 32 for each in keys)
+
+
 async def test_what_has_no_price_has_no_cost(core: Core) -> None:
     unpriced = counted("answers_unpriced")
     core.provider.answer = lambda _: ANSWER

@@ -42,6 +42,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
             proxy: http://proxy:3128
             schema: strict
             context_tokens: 128000
+            prompt_cache: true
             currency: EUR
             prices:
               some-model: {input: 0.4, cached: 0.1, cache_write: 0.5, output: 1.6}
@@ -63,6 +64,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
         proxy="http://proxy:3128",
         schema="strict",
         context_tokens=128_000,
+        prompt_cache=True,
         prices=Prices(
             {
                 "some-model": Price(Decimal("0.4"), Decimal("1.6"), Decimal("0.1"), Decimal("0.5")),
@@ -75,6 +77,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
     assert (found["openai"].key, found["openai"].base_url) == (SECRET, None)
     assert (found["local"].key, found["local"].schema) == (None, "none")
     assert found["local"].prices == Prices({}, "USD")
+    assert [each.takes_cache_key for each in found.values()] == [True, True, False]
     assert SECRET not in repr(found)
 
 
@@ -95,6 +98,7 @@ MISTAKES = {
     "providers:\n  a:\n    api: chat\n    key: env:NOWHERE": "4: key: NOWHERE is not set in the environment",
     "providers:\n  a:\n    api: chat\n    key: env:EMPTY": "4: key: EMPTY is empty",
     "providers:\n  a:\n    api: chat\n    key: file:nowhere": "4: key: nowhere cannot be read",
+    "providers:\n  a: {api: chat, prompt_cache: maybe}": "2: prompt_cache: must be a valid boolean",
     "providers:\n  a: {api: chat}": "2: a: without a base_url it is OpenAI, which wants a key",
     f"providers:\n  'a b': {{api: chat, {AT}}}": "2: 'a b': a name is letters",
     f"providers:\n  a: {{api: chat, {AT}, context_tokens: 7}}": "2: context_tokens: ",

@@ -42,4 +42,10 @@ class ProviderSpec:
     schema: Schemas = "loose"
     context_tokens: int | None = None
     prices: Prices = field(default_factory=Prices)
+    prompt_cache: bool | None = None
     words: Words = Words()
+
+    @property
+    def takes_cache_key(self) -> bool:
+        """Whether a call may say which ones it follows. Other servers than OpenAI may refuse what they do not know."""
+        return self.base_url is None if self.prompt_cache is None else self.prompt_cache

@@ -157,10 +157,14 @@ class Seed:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a turn puts on the thread. The ref is its last line, so that it can be found there again."""
+    """What a turn puts on the thread. The ref is its last line, so that it can be found there again.
+
+    Questions with one `cache_key` follow each other, and what was read for one need not be read again for the next.
+    """
 
     text: str
     ref: str
+    cache_key: str = ""
 
     @property
     def with_ref(self) -> str:

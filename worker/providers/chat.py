@@ -12,7 +12,7 @@ from worker.domain.threads import Answer, Assistant, Outcome, Said
 from worker.errors import BadRequest, ThreadGone
 from worker.providers.client import SHORT_CALL, Client, counted, counting_failures
 from worker.providers.failures import Call
-from worker.providers.forms import first_taken, instructions, named
+from worker.providers.forms import cached, first_taken, instructions, named
 from worker.providers.openai import model_exists
 from worker.providers.wire import Anything, Maybe, Part, Plain, Usage, Wire, objects, parts_of
 
@@ -59,12 +59,12 @@ class ChatModel:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant) -> Answer:
+    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:
         """One turn, with everything that was said before it."""
         call = Call("chat.completions.create", assistant.timeout, acts=True, model=assistant.model)
 
         def write(schemas: Schemas) -> Mapping[str, Any]:
-            return _turn(said, question, assistant, schemas)
+            return cached(_turn(said, question, assistant, schemas), self._client.spec, cache_key)
 
         async def send(body: Mapping[str, Any]) -> Completion:
             return await self._client.request(call, Completion, "POST", "/chat/completions", body)

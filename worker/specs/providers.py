@@ -57,6 +57,7 @@ class ProviderFields(BaseModel):
     proxy: Text | None = None
     schema_: Schemas = Field("loose", alias="schema")
     context_tokens: int | None = Field(None, ge=256, le=100_000_000)
+    prompt_cache: bool | None = None
     currency: Annotated[str, AfterValidator(_currency)] = CURRENCY
     prices: Any = None
     """By the model's name, see `PriceFields`."""
@@ -130,6 +131,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         proxy=fields.proxy,
         schema=fields.schema_,
         context_tokens=fields.context_tokens,
+        prompt_cache=fields.prompt_cache,
         prices=Prices(prices, fields.currency),
         words=Words(f"base_url of the provider {name}", f"the key of the provider {name}"),
         **secrets,

@@ -61,7 +61,8 @@ class RememberingProvider:
         while True:
             rest = replace(assistant, timeout=timedelta(seconds=max(ends_at - monotonic(), 0.001)))
             try:
-                return await self._model.ask(_flat(sent, before + len(turns) - len(sent)), question.text, rest)
+                said = _flat(sent, before + len(turns) - len(sent))
+                return await self._model.ask(said, question.text, rest, cache_key=question.cache_key)
             except ContextFull:
                 if not sent:
                     raise

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from worker.domain.conversations import session_id
 from worker.domain.prices import Prices
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Said, ThreadKey, ref
 from worker.ports.transcript import Recording
@@ -46,7 +47,7 @@ class Request:
 
     def question(self, attempt: int) -> Question:
         """What this attempt puts on the thread."""
-        return Question(self.text, ref(self.key, self.id, attempt))
+        return Question(self.text, ref(self.key, self.id, attempt), session_id(self.key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,6 +273,7 @@ async def work(
                     crew.start,
                     recorder,
                     history,
+                    {name: each.spec.prices for name, each in adapters.providers.items()},
                 ),
             ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),

@@ -15,6 +15,7 @@ from tests.api.client import GUEST, NO_CALLS, OPERATOR, VIEWER, Answer, Api
 from tests.api.conftest import KEYS
 from tests.records import exchange
 from worker.domain.conversations import session_id
+from worker.domain.money import Money
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web.api import Access, app, serve
 from worker.web.api.gate import Rate
@@ -80,6 +81,30 @@ async def test_instances_with_their_messages_by_activity(api: Api) -> None:
     assert [message["content"] for message in said] == ["Question 21?", "Answer 21."]
 
 
+async def test_answers_tell_their_cost_and_sums_what_is_not_known(api: Api, transcript: SqlTranscriptWriter) -> None:
+    priced = exchange(3, KEYS["a"], cached_tokens=60, reasoning_tokens=5, cost=Money("0.0123", "USD"))
+    await transcript.record(priced)
+    spent = {
+        "answers": 3,
+        "unpriced": 2,
+        "input_tokens": 300,
+        "cached_tokens": 60,
+        "cache_write_tokens": 0,
+        "output_tokens": 60,
+        "reasoning_tokens": 5,
+        "cost": [{"amount": "0.0123", "currency": "USD"}],
+    }
+
+    said = (await api.get(f"/api/sessions/{IDS['a']}/messages")).json["items"]
+    text = (await api.get(f"/api/sessions/{IDS['a']}/export?format=markdown")).text
+
+    assert [each["cost"] for each in said[-3:]] == [None, None, {"amount": "0.0123", "currency": "USD"}]
+    assert (said[-1]["cached_tokens"], said[-1]["reasoning_tokens"]) == (60, 5)
+    assert (await api.get(f"/api/sessions/{IDS['a']}/cost")).json == spent
+    assert (await api.get(f"/api/instances/{priced.process_instance_id}/cost")).json == spent
+    assert "100 + 20 tokens, 0.0123 USD*" in text
+
+
 async def test_search_finds_with_excerpts_and_takes_no_syntax(api: Api) -> None:
     hits = (await api.get("/api/search", params={"q": '"answer" 21'})).json["items"]
     assert [(hit["excerpt"], hit["session_id"]) for hit in hits] == [("Answer 21.", IDS["c"])]
@@ -108,10 +133,12 @@ async def test_exports_are_files(api: Api, transcript: SqlTranscriptWriter) -> N
 READS = [
     "/api/sessions",
     "/api/sessions/{session}",
+    "/api/sessions/{session}/cost",
     "/api/sessions/{session}/messages",
     "/api/sessions/{session}/export",
     "/api/instances",
     "/api/instances/{instance}",
+    "/api/instances/{instance}/cost",
     "/api/instances/{instance}/messages",
     "/api/instances/{instance}/export",
     "/api/search?q=question",

@@ -62,7 +62,7 @@ async def turns(server: ModelServer, api: Api) -> AsyncIterator[Asking]:
 @pytest.fixture
 def counted() -> Callable[[str, str], float]:
     """How much a metric's label has grown since the test began: `counted("model_calls", "ok")`."""
-    labels = {"model_calls": "outcome", "tokens": "direction"}
+    labels = {"model_calls": "outcome"}
 
     def value(metric: str, label: str) -> float:
         return REGISTRY.get_sample_value(f"worker_{metric}_total", {labels[metric]: label}) or 0

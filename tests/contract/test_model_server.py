@@ -235,6 +235,25 @@ async def test_tokens_count_instructions_history_and_question(openai: AsyncOpenA
     assert answer.usage.total_tokens == answer.usage.input_tokens + answer.usage.output_tokens
 
 
+async def test_what_a_prompt_begins_with_is_cached_once_it_was_read(openai: AsyncOpenAI) -> None:
+    conversation = (await openai.conversations.create(items=[user("x" * 8000)])).id
+    first = await ask(openai, "One", conversation=conversation, instructions="z" * 40)
+    second = await ask(openai, "Two", conversation=conversation, instructions="z" * 40)
+    other = await ask(openai, "Two", conversation=conversation, instructions="other")
+    assert first.usage
+    assert second.usage
+    assert other.usage
+    cached = [each.usage.input_tokens_details.cached_tokens for each in (first, second, other) if each.usage]
+    assert cached == [0, 1920, 0]  # 10 + 2000 + 1 tokens, in portions of 128
+    assert second.usage.input_tokens > 1920
+
+
+async def test_tokens_of_reasoning_are_part_of_the_output(openai: AsyncOpenAI) -> None:
+    usage = (await ask(openai, "Hm?", model=REASONING_MODEL)).usage
+    assert usage
+    assert usage.output_tokens > usage.output_tokens_details.reasoning_tokens == 64
+
+
 async def test_reasoning_models_put_a_reasoning_item_before_their_message(openai: AsyncOpenAI) -> None:
     conversation = (await openai.conversations.create()).id
     answer = await ask(openai, "Hm?", conversation=conversation, model=REASONING_MODEL)

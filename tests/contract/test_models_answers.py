@@ -135,16 +135,6 @@ async def test_answer_holds_the_text_of_this_response_only(
     assert [(await asked(model, thread))[0].text for _ in range(2)] == ["first", "second"]
 
 
-async def test_tokens_are_counted_by_direction(
-    model: OpenAIProvider, server: ModelServer, thread: str, counted: Counted
-) -> None:
-    answer = await model.ask(thread, question(), assistant())
-
-    assert counted("tokens", "input") == answer.input_tokens
-    assert counted("tokens", "output") == answer.output_tokens
-    assert len(server.requests()) == 2  # the conversation and the turn
-
-
 @pytest.mark.parametrize("code", ["server_error", "rate_limit_exceeded", "vector_store_timeout"])
 async def test_response_that_failed_by_the_server_is_no_answer(
     model: OpenAIProvider, server: ModelServer, thread: str, code: str

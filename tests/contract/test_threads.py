@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 
 from tests.waiting import wait_until
+from worker.domain.money import Money
 from worker.domain.threads import (
     Answer,
     Answered,
@@ -222,7 +223,14 @@ async def test_workers_that_end_under_a_task_without_a_word_are_counted_until_on
 
 async def test_answer_is_returned_to_every_later_delivery_of_its_task_only(threads: RedisThreads) -> None:
     entry = await entered(threads)
-    answer = Answer("Take the cheap one. ü\u2028", response_id="resp_1", input_tokens=3, thread=Thread("conv_1", 2))
+    answer = Answer(
+        "Take the cheap one. ü\u2028",
+        response_id="resp_1",
+        input_tokens=3,
+        cached_tokens=1,
+        cost=Money("0.0000012", "USD"),
+        thread=Thread("conv_1", 2),
+    )
     assert await threads.keep_answer(entry.hold, 1, answer, published=False) == answer
 
     assert await threads.enter(KEY, "task-1") == Answered(answer, 1)

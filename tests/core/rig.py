@@ -13,6 +13,7 @@ from tests.fakes.redis import StrictRedis
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
 from worker.domain.conversations import Exchange
+from worker.domain.prices import Prices
 from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
 from worker.errors import UnknownAssistant
 from worker.loop.delivery import Delivery
@@ -136,6 +137,7 @@ class Core:
         self.model = FakeModel()
         self.window: int | None = None
         self.several = False
+        self.prices: dict[str, Prices] = {}
         self.redis = StrictRedis()
         self.assistants = FakeAssistants()
         self.recording = FakeRecording()
@@ -187,6 +189,7 @@ class Core:
             crew.start,
             self.recording,
             self.history,
+            self.prices,
         )
         turn = Turn(engine, providers, self.assistants, ground)
         handler = TaskHandler(

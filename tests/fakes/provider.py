@@ -29,7 +29,7 @@ class FakeModel:
         self.answer: Callable[[str], Answer] = lambda question: Answer(f"answer {len(self.told)}: {question[-20:]}")
         self.told: list[tuple[list[Said], str]] = []
 
-    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant) -> Answer:
+    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:  # noqa: ARG002 - of the port
         self.told.append((list(said), question))
         await self.script.reach("ask", said, question, assistant)
         return self.answer(question)

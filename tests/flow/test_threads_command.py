@@ -198,7 +198,7 @@ async def test_what_cannot_be_done_is_said_with_an_exit_code(
 
 
 async def test_help_has_an_example_and_the_exit_codes(kept: Rig) -> None:
-    for arguments in (["threads", "list"], ["threads", "repair"], ["transcript", "search"]):
+    for arguments in (["threads", "list"], ["threads", "repair"], ["transcript", "search"], ["transcript", "cost"]):
         done = await assistant_worker(kept, *arguments, "--help")
         assert f"Example:  assistant-worker {' '.join(arguments)}" in done.out
         assert "Exit codes:" in done.out

@@ -12,6 +12,7 @@ from playwright.async_api import Download, Page, expect
 from tests.page.site import Deployed, Site, Watched, browsing, site, watch
 from tests.records import exchange, key
 from worker.domain.conversations import session_id
+from worker.domain.money import Money
 
 
 async def shot(page: Page, folder: Path, name: str) -> None:
@@ -346,3 +347,20 @@ PALE = """() => {
   }
   return pale;
 }"""
+
+
+async def test_what_answers_cost_is_told_one_by_one_and_as_a_sum_with_what_is_not_known(
+    served: Site, browser: Watched
+) -> None:
+    page, facts = browser.page, browser.page.locator(".facts")
+    took = {"cached_tokens": 60, "reasoning_tokens": 5, "cost": Money("0.0123", "USD")}
+    await served.transcript.record(exchange(9, key("instance-a"), **took))
+    await page.goto(f"{served.url}/instances/instance-a")
+
+    await expect(facts.first).to_contain_text("Tokens300 read (60 cached), 60 written (5 reasoning)")
+    await expect(facts.first).to_contain_text("Cost0.0123 USD + 2 answers of unknown cost")
+    await page.get_by_text("gpt-5 · 120 tokens · 5.0 s · 0.0123 USD").click()
+    await expect(page.get_by_role("article").last).to_contain_text("Cost0.0123 USD")
+
+    await page.get_by_role("link", name="analyst").first.click()
+    await expect(facts.first).to_contain_text("Cost0.0123 USD + 2 answers of unknown cost")

@@ -1,9 +1,11 @@
 """The file of providers: what it says, and how its mistakes are told."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from worker.domain.prices import Price, Prices
 from worker.domain.providers import ProviderSpec, Words
 from worker.errors import Permanent
 from worker.specs.providers import load
@@ -40,6 +42,11 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
             proxy: http://user:very-secret@proxy:3128
             schema: strict
             context_tokens: 128000
+            prompt_cache: true
+            currency: EUR
+            prices:
+              some-model: {input: 0.4, cached: 0.1, cache_write: 0.5, output: 1.6}
+              2027: {input: 1, output: 0.001}
           local: {api: chat, base_url: "http://localhost:11434/v1", schema: none}
         """,
     )
@@ -57,14 +64,25 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
         proxy="http://user:very-secret@proxy:3128",
         schema="strict",
         context_tokens=128_000,
+        prompt_cache=True,
+        prices=Prices(
+            {
+                "some-model": Price(Decimal("0.4"), Decimal("1.6"), Decimal("0.1"), Decimal("0.5")),
+                "2027": Price(Decimal(1), Decimal("0.001")),
+            },
+            "EUR",
+        ),
         words=Words("base_url of the provider azure", "the key of the provider azure"),
     )
     assert (found["openai"].key, found["openai"].base_url) == (SECRET, None)
     assert (found["local"].key, found["local"].schema) == (None, "none")
     assert "very-secret" not in repr(found)
+    assert found["local"].prices == Prices({}, "USD")
+    assert [each.takes_cache_key for each in found.values()] == [True, True, False]
 
 
 AT = "base_url: 'http://h'"
+PRICED = "providers:\n  a:\n    prices:"
 MISTAKES = {
     "[]": "2: the file must be lines such as providers:",
     "providers:": "1: providers: must be names",
@@ -80,10 +98,19 @@ MISTAKES = {
     "providers:\n  a:\n    api: chat\n    key: env:NOWHERE": "4: key: NOWHERE is not set in the environment",
     "providers:\n  a:\n    api: chat\n    key: env:EMPTY": "4: key: EMPTY is empty",
     "providers:\n  a:\n    api: chat\n    key: file:nowhere": "4: key: nowhere cannot be read",
+    "providers:\n  a: {api: chat, prompt_cache: maybe}": "2: prompt_cache: must be a valid boolean",
     "providers:\n  a: {api: chat}": "2: a: without a base_url it is OpenAI, which wants a key",
     f"providers:\n  a: {{api: chat, {AT}, proxy: 'proxy:3128'}}": "2: proxy: must be an address such as",
     f"providers:\n  'a b': {{api: chat, {AT}}}": "2: 'a b': a name is letters",
     f"providers:\n  a: {{api: chat, {AT}, context_tokens: 7}}": "2: context_tokens: ",
+    f"{PRICED}\n      m: {{input: 1}}": "4: output: is missing",
+    f"{PRICED}\n      m:\n        input: 1\n        output: cheap": "6: output: must be a valid number",
+    f"{PRICED}\n      m:\n        output: 1\n        input: -1": "6: input: must be greater than or equal to 0",
+    f"{PRICED}\n      m: {{input: .inf, output: 1}}": "4: input: must be ",
+    f"{PRICED}\n      m: {{input: 1, output: 1, kached: 1}}": "4: kached: is no part of a spec; did you mean 'cached'?",
+    f"{PRICED}\n      m: 7": "4: m: must have lines of its own",
+    f"{PRICED} 7": "3: prices: must be names",
+    f"providers:\n  a: {{api: chat, {AT}, currency: dollars}}": "2: currency: must be three capital letters",
     f"providers:\n  a: {{api: chat, {AT}}}\n  a: {{api: chat, {AT}}}": "3: a: line 2 says it already",
     f"providers:\n  a: {{api: chat, {AT}, headers: {{'X Y': z}}}}": "2: headers: ",
 }

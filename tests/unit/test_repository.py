@@ -141,6 +141,10 @@ def test_no_metric_has_an_id_for_a_label(name: str) -> None:
         "source",
         "outcome",
         "direction",
+        "detail",
+        "currency",
+        "assistant",
+        "model",
         "cause",
         "dependency",
     }

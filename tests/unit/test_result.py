@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import ASSISTANT, HOSTILE_TEXTS
+from worker.domain.money import Money
 from worker.domain.tasks import Variable, thread_variable_name
 from worker.domain.threads import Answer, Outcome, Thread
 from worker.modelling import result
@@ -17,7 +18,16 @@ from worker.modelling.properties import ResultType
 from worker.modelling.result import Form, Story
 
 ANY_TEXT = st.text(st.characters())
-ANSWER = Answer("Take the cheap one.", response_id="resp_1", model="gpt-5-mini-2026", input_tokens=7, output_tokens=5)
+ANSWER = Answer(
+    "Take the cheap one.",
+    response_id="resp_1",
+    model="gpt-5-mini-2026",
+    input_tokens=7,
+    output_tokens=5,
+    cached_tokens=4,
+    reasoning_tokens=2,
+    cost=Money("0.0123", "USD"),
+)
 STORY = Story(Thread("conv_1", 2), "recreated", None, repaired=False, seconds={"model": 1.23456, "look": 0.01})
 TYPES: tuple[ResultType, ...] = ("Text", "Json", "File")
 
@@ -269,7 +279,8 @@ def test_meta_tells_how_the_answer_came_about() -> None:
         "seeded": 0,
         "fields": [],
         "response": "resp_1",
-        "tokens": {"input": 7, "output": 5},
+        "tokens": {"input": 7, "cached": 4, "cache_write": None, "output": 5, "reasoning": 2},
+        "cost": {"amount": "0.0123", "currency": "USD"},
         "seconds": {"model": 1.235, "look": 0.01},
         "type": "Text",
         "stored_as": "String",

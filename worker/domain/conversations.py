@@ -11,8 +11,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
+from worker.domain.money import Money
 from worker.domain.threads import OPENAI, SHARED_SCOPE, TASK_SCOPE, Outcome, ThreadKey
 from worker.errors import Unstorable
 
@@ -83,6 +84,10 @@ class Exchange:
     model: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost: Money | None = None
     use: str = "reused"
     recovered: str | None = None
     repaired: bool = False
@@ -186,8 +191,8 @@ class Session:
 class Message:
     """One side of an exchange. Positions grow with time within a session; a question stands right before its answer.
 
-    The answer carries response, model, tokens, `processing_seconds`, and in `metadata` outcome, detail, use,
-    recovered, repaired, and what spoke, see `Exchange`.
+    The answer carries response, model, tokens and cost as `Answer` has them, `processing_seconds`, and in `metadata`
+    outcome, detail, use, recovered, repaired, and what spoke, see `Exchange`.
     """
 
     id: str
@@ -211,6 +216,10 @@ class Message:
     processing_seconds: float | None
     created_at: datetime
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +301,27 @@ class Counts:
     output_tokens: int
 
 
+By = Literal["all", "instance", "definition", "day", "assistant", "model"]
+"""What answers that are summed have in common. A day is one of UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What answers took and cost together, as far as that is known.
+
+    Each currency has its sum in `cost`. What the `unpriced` answers cost nobody knows: it comes on top.
+    """
+
+    answers: int = 0
+    unpriced: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Sequence[Money] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
     """A part of a list. `next` is the cursor of the page behind it, None at the end."""
@@ -349,12 +379,13 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages are wanted: of a session, of an instance, of one of its activities, of an engine."""
+    """Which messages are wanted: of a session, an instance, one of its activities, an engine; those from a time on."""
 
     session_id: str | None = None
     instance: str | None = None
     activity_id: str | None = None
     engine: str | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from worker.domain.prices import Prices
 from worker.domain.threads import OPENAI
 
 Api = Literal["conversations", "responses", "chat"]
@@ -26,7 +27,7 @@ class ProviderSpec:
     """One provider. Without a `base_url` it is OpenAI, which wants a key.
 
     The key goes into `key_header`, as a bearer token if that is Authorization. `context_tokens` is what its models can
-    read, None where nobody said so.
+    read, None where nobody said so. What a model costs that has no price is unknown.
     """
 
     name: str = OPENAI
@@ -40,4 +41,11 @@ class ProviderSpec:
     proxy: str | None = field(default=None, repr=False)
     schema: Schemas = "loose"
     context_tokens: int | None = None
+    prices: Prices = field(default_factory=Prices)
+    prompt_cache: bool | None = None
     words: Words = Words()
+
+    @property
+    def takes_cache_key(self) -> bool:
+        """Whether a call may say which ones it follows. Other servers than OpenAI may refuse what they do not know."""
+        return self.base_url is None if self.prompt_cache is None else self.prompt_cache

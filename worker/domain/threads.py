@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
+from worker.domain.money import Money
 from worker.domain.refs import ref_line
 
 SHARED_SCOPE = "business-key:"
@@ -193,10 +194,14 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a turn puts on the thread. The ref is its last line, so that it can be found there again."""
+    """What a turn puts on the thread. The ref is its last line, so that it can be found there again.
+
+    Questions with one `cache_key` follow each other, and what was read for one need not be read again for the next.
+    """
 
     text: str
     ref: str
+    cache_key: str = ""
 
     @property
     def with_ref(self) -> str:
@@ -229,8 +234,10 @@ class Outcome(StrEnum):
 class Answer:
     """What came back for one question. An answer found on the thread knows no response id and no tokens.
 
-    `detail` says more about a bad outcome in the provider's code words, never in message text. `untold`: of so many
-    earlier turns of the thread the model was not told every word.
+    `detail` says more about a bad outcome in the provider's code words, never in message text. Cached tokens and those
+    written to the cache are part of the input, reasoning of the output; None where the provider does not say. `cost` is
+    by the price of its day, None where nobody knows it. `untold`: of so many earlier turns of the thread the model was
+    not told every word.
     """
 
     text: str
@@ -240,6 +247,10 @@ class Answer:
     model: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost: Money | None = None
     recovered: bool = False
     thread: Thread | None = None
     untold: int = 0

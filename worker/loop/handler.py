@@ -144,7 +144,12 @@ def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
         "left_out": facts.left_out or None,
         "outcome": answer.outcome.value if answer else None,
         "input_tokens": answer.input_tokens if answer else None,
+        "cached_tokens": answer.cached_tokens if answer else None,
+        "cache_write_tokens": answer.cache_write_tokens if answer else None,
         "output_tokens": answer.output_tokens if answer else None,
+        "reasoning_tokens": answer.reasoning_tokens if answer else None,
+        "cost": answer.cost.amount if answer and answer.cost else None,
+        "currency": answer.cost.currency if answer and answer.cost else None,
         "verdict": verdict,
         "reason": getattr(told, "reason", None),
         "error": str(facts.error)[:LONGEST_ERROR]

@@ -1,11 +1,12 @@
 """The transcript of conversations: how exchanges come to it, and how it is written, ended and read."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.domain.conversations import (
     ActivityCounts,
+    By,
     Counts,
     Ended,
     Exchange,
@@ -18,6 +19,7 @@ from worker.domain.conversations import (
     Page,
     Pending,
     Session,
+    Spent,
     Stored,
     Subject,
 )
@@ -110,6 +112,14 @@ class TranscriptReader(Protocol):
         """Messages with all words of the text, the newest first. Words of three letters and more find longer ones.
 
         Case does not matter, and nothing in the text has a meaning of its own. A text without words finds nothing.
+        """
+        ...
+
+    async def spent(self, by: By, wanted: MessageFilter, *, within: Limits) -> Mapping[str, Spent]:
+        """Sum what answers took and cost, by what they have in common; nothing where there is none.
+
+        The costliest first, and days in their order. "all" has one sum, under the empty name; so have answers of an
+        unknown model.
         """
         ...
 

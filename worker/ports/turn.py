@@ -282,8 +282,11 @@ class Model(Protocol):
     Every method may raise ModelDown, ProviderPaused, ModelUnknown, TurnedAway.
     """
 
-    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant) -> Answer:
-        """One turn. Bad outcomes are answers too. Raises BadRequest, ContextFull. Ends within `assistant.timeout`."""
+    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:
+        """One turn. Bad outcomes are answers too. Raises BadRequest, ContextFull. Ends within `assistant.timeout`.
+
+        `cache_key` as in `Question`.
+        """
         ...
 
     async def ping(self) -> None:

@@ -13,9 +13,9 @@ from worker.domain.threads import Answer, Assistant, Outcome, Said
 from worker.errors import BadRequest, ModelDown, ModelUnknown, ProviderAway
 from worker.providers.client import SHORT_CALL, Client, answered
 from worker.providers.failures import Call
-from worker.providers.forms import first_taken, instructions, named
+from worker.providers.forms import cached, first_taken, instructions, named
 from worker.providers.openai import model_exists
-from worker.providers.wire import Anything, Maybe, Part, Plain, Tokens, Wire, objects, parts_of
+from worker.providers.wire import Anything, Maybe, Part, Plain, Usage, Wire, objects, parts_of
 
 _THOUGHT: Final = re.compile(r"\A\s*<think>.*?(</think>\s*|\Z)", re.DOTALL)
 """Reasoning that a server has left at the head of an answer, or in place of one that did not fit any more."""
@@ -42,13 +42,6 @@ class Choice(Wire):
 
     message: Maybe[ChatMessage] = None
     finish_reason: Maybe[str] = None
-
-
-class Usage(Wire):
-    """Tokens as billed."""
-
-    prompt_tokens: Tokens = None
-    completion_tokens: Tokens = None
 
 
 class Completion(Plain):
@@ -79,12 +72,12 @@ class ChatModel:
         self._reasoning: set[str] = set()
         """Models that have refused `max_tokens`."""
 
-    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant) -> Answer:
+    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:
         """One turn, with everything that was said before it."""
         call = Call("chat.completions.create", assistant.timeout, acts=True, model=assistant.model)
 
         def write(schemas: Schemas) -> Mapping[str, Any]:
-            return _turn(said, question, assistant, schemas)
+            return cached(_turn(said, question, assistant, schemas), self._client.spec, cache_key)
 
         async def asked() -> Answer:
             return _answer(await first_taken(partial(self._send, call), write, self._client.spec.schema), call)
@@ -163,15 +156,8 @@ def _answer(completion: Completion, call: Call) -> Answer:
     text = _THOUGHT.sub("", "".join(part.text or part.refusal or "" for part in said)) or message.refusal or ""
     outcome, detail = _outcome(text, reason, refused=refused)
     usage = completion.usage or Usage()
-    return Answer(
-        text=text,
-        outcome=outcome,
-        detail=detail,
-        response_id=completion.id,
-        model=completion.model,
-        input_tokens=usage.prompt_tokens,
-        output_tokens=usage.completion_tokens,
-    )
+    answer = Answer(text=text, outcome=outcome, detail=detail, response_id=completion.id, model=completion.model)
+    return usage.on(answer)
 
 
 def _outcome(text: str, reason: str, *, refused: bool) -> tuple[Outcome, str]:

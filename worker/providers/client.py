@@ -146,6 +146,4 @@ async def answered(asking: Awaitable[Answer]) -> Answer:
 def counted(answer: Answer) -> Answer:
     """Count a call that brought one."""
     metrics.MODEL_CALLS.labels(answer.outcome.value).inc()
-    metrics.TOKENS.labels("input").inc(answer.input_tokens or 0)
-    metrics.TOKENS.labels("output").inc(answer.output_tokens or 0)
     return answer

@@ -4,7 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from worker.domain.providers import Schemas
+from worker.domain.providers import ProviderSpec, Schemas
 from worker.domain.threads import Assistant
 from worker.errors import BadRequest, ContextFull, Filtered
 from worker.providers.failures import LENGTHS
@@ -17,6 +17,11 @@ def named(assistant: Assistant, schemas: Schemas) -> dict[str, Any]:
     """Write the schema as the APIs name it. Not strict by default: that takes a subset of JSON Schema only."""
     wanted = {"name": "answer", "schema": dict(assistant.output_schema or {})}
     return wanted | ({"strict": True} if schemas == "strict" else {})
+
+
+def cached(body: dict[str, Any], spec: ProviderSpec, cache_key: str) -> dict[str, Any]:
+    """Say in a body which calls follow each other, where the provider takes that."""
+    return body | {"prompt_cache_key": cache_key} if cache_key and spec.takes_cache_key else body
 
 
 def instructions(assistant: Assistant, schemas: Schemas) -> str:

@@ -24,7 +24,7 @@ from worker.errors import (
 from worker.providers import failures
 from worker.providers.client import SHORT_CALL, Client, answered, counted, counting_failures
 from worker.providers.failures import Call
-from worker.providers.forms import first_taken, instructions, named
+from worker.providers.forms import cached, first_taken, instructions, named
 from worker.providers.wire import Anything, Conversation, Items, Names, Origin, Response, Wire, answer_behind, answer_of
 from worker.runtime.clock import monotonic
 from worker.runtime.portions import portions
@@ -157,7 +157,8 @@ class OpenAIProvider:
         said = [{"type": "message", "role": "user", "content": question.with_ref}]
 
         def write(schemas: Schemas) -> Mapping[str, Any]:
-            return turn(assistant, said, schemas) | {"conversation": thread_id, **more}
+            body = turn(assistant, said, schemas) | {"conversation": thread_id, **more}
+            return cached(body, self._client.spec, question.cache_key)
 
         async def send(body: Mapping[str, Any]) -> Response:
             return await self._on_thread(call, Response, "POST", "/responses", body)

@@ -8,7 +8,7 @@ from worker.domain.threads import Answer, Assistant, Said
 from worker.errors import BadRequest, ModelDown, ThreadGone
 from worker.providers.client import SHORT_CALL, Client, answered
 from worker.providers.failures import Call
-from worker.providers.forms import first_taken
+from worker.providers.forms import cached, first_taken
 from worker.providers.openai import answer_in, model_exists, turn
 from worker.providers.wire import Origin, Response
 
@@ -22,7 +22,7 @@ class ResponsesModel:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant) -> Answer:
+    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:
         """One turn, with everything that was said before it."""
         call = Call("responses.create", assistant.timeout, acts=True, model=assistant.model)
         # The short form of a message: some servers miss something in the long one of an answer.
@@ -32,7 +32,7 @@ class ResponsesModel:
         ]
 
         def write(schemas: Schemas) -> Mapping[str, Any]:
-            return turn(assistant, spoken, schemas) | {"store": False}
+            return cached(turn(assistant, spoken, schemas) | {"store": False}, self._client.spec, cache_key)
 
         async def send(body: Mapping[str, Any]) -> Response:
             return await self._client.request(call, Response, "POST", "/responses", body)

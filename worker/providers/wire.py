@@ -1,9 +1,11 @@
 """The parts of OpenAI's JSON that we read, and what they say of an answer. Unknown fields and items are no trouble."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
+    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
@@ -83,11 +85,37 @@ class Item(Wire):
         return any(part.type == "refusal" for part in self.content)
 
 
-class Usage(Wire):
-    """Tokens as billed; none where the number is none."""
+class Details(Wire):
+    """What of the tokens was read from the provider's cache or written to it, or was the model's reasoning."""
 
-    input_tokens: Tokens = None
-    output_tokens: Tokens = None
+    cached_tokens: Tokens = None
+    cache_write_tokens: Tokens = None
+    reasoning_tokens: Tokens = None
+
+
+class Usage(Wire):
+    """Tokens as billed; none where the number is none. The one API has them by the one names, chat by the others."""
+
+    input_tokens: Tokens = Field(None, validation_alias=AliasChoices("input_tokens", "prompt_tokens"))
+    output_tokens: Tokens = Field(None, validation_alias=AliasChoices("output_tokens", "completion_tokens"))
+    input_details: Maybe[Details] = Field(
+        None, validation_alias=AliasChoices("input_tokens_details", "prompt_tokens_details")
+    )
+    output_details: Maybe[Details] = Field(
+        None, validation_alias=AliasChoices("output_tokens_details", "completion_tokens_details")
+    )
+
+    def on(self, answer: Answer) -> Answer:
+        """Note on an answer what it took."""
+        read, written = self.input_details or Details(), self.output_details or Details()
+        return replace(
+            answer,
+            input_tokens=self.input_tokens,
+            output_tokens=self.output_tokens,
+            cached_tokens=read.cached_tokens,
+            cache_write_tokens=read.cache_write_tokens,
+            reasoning_tokens=written.reasoning_tokens,
+        )
 
 
 class Failure(Wire):
@@ -191,15 +219,7 @@ def answer_of(response: Response) -> Answer:
     usage = response.usage or Usage()
     text = "\n\n".join(_texts(output))
     outcome, detail = _outcome(response, output, text)
-    return Answer(
-        text=text,
-        outcome=outcome,
-        detail=detail,
-        response_id=response.id,
-        model=response.model,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-    )
+    return usage.on(Answer(text=text, outcome=outcome, detail=detail, response_id=response.id, model=response.model))
 
 
 def answer_behind(newest_first: Iterable[Item], ref: str) -> Answer | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from worker.domain import foreign
 from worker.domain.conversations import Exchange
+from worker.domain.money import Money
 from worker.domain.threads import OPENAI, Answer, Outcome, Remembered, Said, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 
@@ -35,7 +36,8 @@ def dump(answer: Answer) -> str:
     thread = answer.thread and {name: getattr(answer.thread, name) for name in ("id", "generation", "provider")}
     # dataclasses.asdict costs ten times that
     fields = {name: getattr(answer, name) for name in answer.__slots__}
-    return json.dumps({"schema": SCHEMA, **fields, "thread": thread}, ensure_ascii=True, separators=(",", ":"))
+    apart = {"thread": thread, "cost": answer.cost and answer.cost.told}
+    return json.dumps({"schema": SCHEMA, **fields, **apart}, ensure_ascii=True, separators=(",", ":"))
 
 
 def opened(text: str | bytes, what: str) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def load(text: str) -> Answer:
         thread = record.pop("thread", None)
         known = {name: value for name, value in record.items() if name in Answer.__slots__}
         return Answer(
-            **{**known, "outcome": _outcome(record["outcome"])},
+            **{**known, "outcome": _outcome(record["outcome"]), "cost": Money.read(record.get("cost"))},
             thread=_thread(thread) if thread else None,
         )
     except (ValueError, TypeError, KeyError, AttributeError) as exc:
@@ -110,7 +112,8 @@ def dump_exchange(exchange: Exchange) -> str:
     """Write an exchange as text, without its times: those are Redis' own, by the clock that all workers share."""
     fields = {name: getattr(exchange, name) for name in exchange.__slots__ if name not in _TIMES}
     key = {name: getattr(exchange.key, name) for name in exchange.key.__slots__}
-    return json.dumps({"schema": SCHEMA, **fields, "key": key}, ensure_ascii=True, separators=(",", ":"))
+    apart = {"key": key, "cost": exchange.cost and exchange.cost.told}
+    return json.dumps({"schema": SCHEMA, **fields, **apart}, ensure_ascii=True, separators=(",", ":"))
 
 
 def load_exchange(text: str, answered_us: str) -> Exchange:
@@ -123,7 +126,11 @@ def load_exchange(text: str, answered_us: str) -> Exchange:
         known = {name: value for name, value in record.items() if name in Exchange.__slots__}
         answered_at = _EPOCH + timedelta(microseconds=int(answered_us))
         asked_at = answered_at - timedelta(seconds=record.get("seconds") or 0)
-        changed = {"key": key(record["key"]), "outcome": _outcome(record["outcome"])}
+        changed = {
+            "key": key(record["key"]),
+            "outcome": _outcome(record["outcome"]),
+            "cost": Money.read(record.get("cost")),
+        }
         return Exchange(**{**known, **changed}, asked_at=asked_at, answered_at=answered_at)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc

@@ -3,12 +3,16 @@
 import os
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
+from worker.domain.money import is_currency
+from worker.domain.prices import CURRENCY, MOST, Price, Prices
 from worker.domain.providers import Api, ProviderSpec, Schemas, Words
 from worker.errors import Permanent
 from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted
@@ -16,6 +20,26 @@ from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Text = Annotated[str, Field(min_length=1)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
+
+
+def _currency(text: str) -> str:
+    if not is_currency(text):
+        raise PydanticCustomError("currency", "must be three capital letters, such as EUR")
+    return text
+
+
+PerMillion = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+
+
+class PriceFields(BaseModel):
+    """What may be said of a model's price: for a million tokens of each kind."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    input: PerMillion
+    output: PerMillion
+    cached: PerMillion | None = None
+    cache_write: PerMillion | None = None
 
 
 class ProviderFields(BaseModel):
@@ -33,6 +57,10 @@ class ProviderFields(BaseModel):
     proxy: Text | None = None
     schema_: Schemas = Field("loose", alias="schema")
     context_tokens: int | None = Field(None, ge=256, le=100_000_000)
+    prompt_cache: bool | None = None
+    currency: Annotated[str, AfterValidator(_currency)] = CURRENCY
+    prices: Any = None
+    """By the model's name, see `PriceFields`."""
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, ProviderSpec]:
@@ -73,6 +101,7 @@ def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[st
 
 
 def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str]) -> ProviderSpec:
+    prices = _prices(said)
     try:
         fields = ProviderFields.model_validate(said.values)
     except ValidationError as exc:
@@ -104,9 +133,30 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         proxy=fields.proxy,
         schema=fields.schema_,
         context_tokens=fields.context_tokens,
+        prompt_cache=fields.prompt_cache,
+        prices=Prices(prices, fields.currency),
         words=Words(f"base_url of the provider {name}", f"the key of the provider {name}"),
         **secrets,
     )
+
+
+def _prices(said: Mapped) -> dict[str, Price]:
+    """Read the prices, and note what is wrong with them, each on its line."""
+    if "prices" not in said.values:
+        return {}
+    found: dict[str, Price] = {}
+    try:
+        for model, each in said.inner("prices").items():
+            try:
+                price = PriceFields.model_validate(each.values).model_dump(exclude_none=True)
+                # The shortest text of a float is what people wrote.
+                found[model] = Price(**{kind: Decimal(str(amount)) for kind, amount in price.items()})
+            except ValidationError as exc:
+                said.mistakes += each.flaws(PriceFields, exc)
+            said.mistakes += each.mistakes
+    except Wrong as exc:
+        said.mistakes += exc.mistakes
+    return found
 
 
 def _secret(reference: str, folder: Path, environment: Mapping[str, str]) -> str:

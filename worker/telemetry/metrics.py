@@ -23,7 +23,14 @@ TASKS_LOST = Counter("worker_tasks_lost", "Tasks that another worker or the engi
 THREADS = Counter("worker_threads", "Threads by use: created, reused, recreated, adopted, discarded.", ["use"])
 RECOVERED = Counter("worker_turns_recovered", "Answers found instead of asked for, by where.", ["source"])
 MODEL_CALLS = Counter("worker_model_calls", "Calls of a model by outcome.", ["outcome"])
-TOKENS = Counter("worker_tokens", "Tokens by direction.", ["direction"])
+TOKENS = Counter("worker_tokens", "Tokens by direction.", ["direction", "assistant", "model"])
+TOKEN_DETAILS = Counter(
+    "worker_token_details",
+    "Tokens of these: cached and cache_write of the input, reasoning of the output.",
+    ["detail", "assistant", "model"],
+)
+COST = Counter("worker_cost", "What answers cost, as far as that is known.", ["currency", "assistant", "model"])
+UNPRICED = Counter("worker_answers_unpriced", "Answers whose cost is not known.", ["assistant", "model"])
 COMPLETIONS_REPEATED = Counter("worker_completions_repeated", "Completions sent again, by cause.", ["cause"])
 PAUSED = Gauge("worker_dependency_paused", "1 while we wait for this dependency.", ["dependency"])
 LOOP_LAG = Gauge("worker_event_loop_lag_seconds", "How late the event loop's last tick was.")

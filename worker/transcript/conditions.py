@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, and_, column, func, literal_column, or_, select, table, union_all
 
 from worker.domain.conversations import Filter, Limits, MessageFilter
+from worker.transcript.cursor import micros
 from worker.transcript.tables import WORDS_INDEX, messages, sessions
 from worker.transcript.words import clean, fts5_query, ts_query
 
@@ -69,6 +70,9 @@ def said(filter_: MessageFilter) -> Iterator[Condition]:
             yield messages.c[name] == clean(value)
     if filter_.engine is not None:
         yield sessions.c.engine == clean(filter_.engine)
+    if filter_.since is not None:
+        yield sessions.c.last_at >= filter_.since
+        yield messages.c.position >= micros(filter_.since)
 
 
 def found(asked: str, *, sqlite: bool) -> Condition | None:

@@ -1,7 +1,7 @@
 """The record's reading side."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, Select, func, select
@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.conversations import (
     ActivityCounts,
+    By,
     Counts,
     Filter,
     Hit,
@@ -19,11 +20,12 @@ from worker.domain.conversations import (
     Page,
     Role,
     Session,
+    Spent,
     Stored,
 )
 from worker.domain.processes import definition
 from worker.domain.threads import OPENAI, address
-from worker.transcript import conditions, cursor, rows
+from worker.transcript import conditions, cursor, rows, sums
 from worker.transcript.database import Database
 from worker.transcript.tables import messages, sessions
 from worker.transcript.words import SEARCHABLE, clean, excerpt
@@ -162,14 +164,14 @@ class SqlTranscriptReader:
     async def activities(self, instance_id: str, *, within: Limits) -> Sequence[ActivityCounts]:
         """See `ports.transcript.TranscriptReader.activities`."""
         said = (*conditions.said(MessageFilter(instance=instance_id)), *self._seen(within))
-        sums = (
+        by_activity = (
             select(messages.c.activity_id.label("id"), *_ACTIVITY_SUMS)
             .join_from(messages, sessions)
             .where(*said, messages.c.role == Role.AGENT)
             .group_by(messages.c.activity_id)
             .order_by("last")
         )
-        found = await self._rows(sums)
+        found = await self._rows(by_activity)
         newest = select(messages.c.activity_id, messages.c.activity_name, messages.c.metadata).join(sessions)
         at_last = messages.c.position.in_([row["last"] for row in found]) & (messages.c.role == Role.AGENT)
         latest = {
@@ -222,6 +224,10 @@ class SqlTranscriptReader:
             found = (await connection.execute(query)).mappings().all()
             excerpts = {row["number"]: await _excerpt(connection, row["number"], text) for row in found[:limit]}
         return _page(found, limit, lambda row: _hit(row, excerpts[row["number"]]), _place)
+
+    async def spent(self, by: By, wanted: MessageFilter, *, within: Limits) -> Mapping[str, Spent]:
+        """See `ports.transcript.TranscriptReader.spent`."""
+        return sums.read(by, await self._rows(sums.query(by).where(*conditions.said(wanted), *self._seen(within))))
 
     async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
         """See `ports.transcript.TranscriptReader.counts`."""

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import RowMapping, Table
 
 from worker.domain.conversations import Exchange, Message, Role, Session, message_id, role_of, session_id
+from worker.domain.money import Money
 from worker.errors import Unstorable
 from worker.transcript.cursor import micros
 from worker.transcript.tables import messages, sessions
@@ -62,6 +63,11 @@ def message_rows(exchange: Exchange) -> list[Values]:
         "model": exchange.model,
         "input_tokens": exchange.input_tokens,
         "output_tokens": exchange.output_tokens,
+        "cached_tokens": exchange.cached_tokens,
+        "cache_write_tokens": exchange.cache_write_tokens,
+        "reasoning_tokens": exchange.reasoning_tokens,
+        "cost": exchange.cost and exchange.cost.billionths,
+        "currency": exchange.cost and exchange.cost.currency,
         "processing_seconds": exchange.seconds,
     }
     how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
@@ -145,5 +151,6 @@ def session(row: RowMapping) -> Session:
 
 def message(row: RowMapping) -> Message:
     """Read a message."""
-    fields = {name: row[name] for name in Message.__slots__ if name != "role"}
-    return Message(**fields, role=Role(row["role"]))
+    fields = {name: row[name] for name in Message.__slots__ if name not in ("role", "cost")}
+    cost = None if row["cost"] is None else Money.of(row["cost"], row["currency"])
+    return Message(**fields, role=Role(row["role"]), cost=cost)

@@ -138,9 +138,32 @@ messages = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("anchor", Text),  # the account that the thread is in
     Column("provider", Text),
+    Column("cached_tokens", BIG),
+    Column("cache_write_tokens", BIG),
+    Column("reasoning_tokens", BIG),
+    Column("cost", BIG),  # in billionths of the currency
+    Column("currency", Text),
     CheckConstraint("role IN ('user', 'agent', 'system')", name="messages_role"),
     Index("messages_session", "session_id", "position", "id"),
     Index("messages_instance", "process_instance_id", "position", "id", "session_id"),
+    # All that sums are made of, so that they need not read past what was said:
+    Index(
+        "messages_answers",
+        "session_id",
+        "position",
+        "process_instance_id",
+        "definition_id",
+        "input_tokens",
+        "output_tokens",
+        "cached_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "cost",
+        "currency",
+        "role",
+        sqlite_where=text("role = 'agent'"),
+        postgresql_where=text("role = 'agent'"),
+    ),
 )
 
 anchors = Table(

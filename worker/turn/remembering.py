@@ -96,7 +96,8 @@ class RememberingProvider:
         while True:
             rest = replace(assistant, timeout=timedelta(seconds=max(ends_at - monotonic(), 0.001)))
             try:
-                answer = await self._model.ask(story.told(first, window), question.text, rest)
+                said = story.told(first, window)
+                answer = await self._model.ask(said, question.text, rest, cache_key=question.cache_key)
             except ContextFull:
                 if first == len(story.turns):
                     raise

@@ -1,10 +1,12 @@
 """What is asked of an assistant on a thread, whoever asks, and the ground on which every such turn stands."""
 
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from worker.domain.conversations import session_id
+from worker.domain.prices import Prices
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
 from worker.ports.transcript import Recording
 from worker.ports.turn import History, Threads
@@ -49,7 +51,7 @@ class Request:
 
     def question(self, attempt: int) -> Question:
         """What this attempt puts on the thread."""
-        return Question(self.text, ref(self.key, self.id, attempt))
+        return Question(self.text, ref(self.key, self.id, attempt), session_id(self.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
     `trouble_of` says why one of several providers cannot be asked now, None if it can. `later` takes work that nobody
-    waits for.
+    waits for. `prices` by provider.
 
     Without `recording` there is no transcript to write, without `history` none to read.
     """
@@ -89,3 +91,4 @@ class Ground:
     later: Later
     recording: Recording | None = None
     history: History | None = None
+    prices: Mapping[str, Prices] = field(default_factory=dict)

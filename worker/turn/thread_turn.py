@@ -29,6 +29,7 @@ from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 from worker.turn import calls
 from worker.turn.call import LANDING_TIME, Call
+from worker.turn.cost import priced
 from worker.turn.facts import TurnFacts
 from worker.turn.request import Ground, Request
 from worker.turn.thread_variable import ThreadVariable
@@ -262,6 +263,7 @@ class ThreadTurn:
         """
         if answer.thread is not None:
             answer = replace(answer, thread=await self.provider.seen(answer.thread))
+        answer = priced(answer, self.request.assistant, self.ground.prices)
         exchange = None if self.ground.recording is None else self._exchange(answer)
         remembered = None if self.provider.remembers else self.request.remembered(answer)
         try:
@@ -325,6 +327,10 @@ class ThreadTurn:
             model=answer.model,
             input_tokens=answer.input_tokens,
             output_tokens=answer.output_tokens,
+            cached_tokens=answer.cached_tokens,
+            cache_write_tokens=answer.cache_write_tokens,
+            reasoning_tokens=answer.reasoning_tokens,
+            cost=answer.cost,
             use=self.facts.use,
             recovered=self.facts.recovered,
             repaired=bool(self.entry.repair),

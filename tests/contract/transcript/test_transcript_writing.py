@@ -35,7 +35,7 @@ from worker.transcript.tables import VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0005"
+NEWEST = "0006"
 """The version of the tables."""
 
 
@@ -170,12 +170,12 @@ async def test_many_that_start_at_once_on_an_empty_database_make_its_tables_once
 async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_in_it(place: Place) -> None:
     async with open_database(place.url) as database:
         await SqlTranscriptWriter(database).record(exchange(1))
-    for index in ("sessions_going_on", "sessions_with_threads", "sessions_engine"):
+    for index in ("sessions_going_on", "sessions_with_threads", "sessions_engine", "messages_answers"):
         place.sql(f"DROP INDEX {index}")
     place.sql("DROP TABLE anchors")
     place.sql("DROP TABLE formats")
-    place.sql("ALTER TABLE messages DROP COLUMN anchor")
-    place.sql("ALTER TABLE messages DROP COLUMN provider")
+    for name in ("anchor", "provider", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "cost", "currency"):
+        place.sql(f"ALTER TABLE messages DROP COLUMN {name}")
     place.sql("ALTER TABLE sessions DROP COLUMN thread_erased_at")
     place.sql("ALTER TABLE sessions DROP COLUMN anonymised_at")
     place.sql("DROP INDEX messages_instance")

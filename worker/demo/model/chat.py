@@ -109,7 +109,7 @@ def completion(response: Mapping[str, Any]) -> Json:
             "prompt_tokens": usage["input_tokens"],
             "completion_tokens": usage["output_tokens"],
             "total_tokens": usage["total_tokens"],
-            "prompt_tokens_details": {"cached_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0},
+            "prompt_tokens_details": usage["input_tokens_details"],
+            "completion_tokens_details": usage["output_tokens_details"],
         },
     }

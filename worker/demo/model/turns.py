@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, Final
 
 from worker.demo.model import answers
@@ -25,6 +26,10 @@ from worker.demo.model.wire import (
 )
 
 LANDING: Final = frozenset({"completed", "incomplete"})
+CACHED_FROM, CACHED_AT_ONCE = 1024, 128
+"""The shortest beginning that is cached, in tokens, and in which portions."""
+REASONING_TOKENS = 64
+"""What a model takes that thinks before it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,25 @@ class Script:
         return answers.formed(answers.answer(question, earlier), question, wanted)
 
 
+class PromptCache:
+    """Prompts that were read lately, by their beginnings: what begins alike is read from here, as OpenAI does it."""
+
+    def __init__(self) -> None:
+        self._beginnings = set[bytes]()
+
+    def read(self, model: str, texts: Sequence[str]) -> int:
+        """Read a prompt, text by text, and say how many of its tokens had been read before."""
+        digest, count, cached = sha256(model.encode()), 0, 0
+        for text in texts:
+            digest.update(b"%d:" % len(text) + text.encode(errors="replace"))
+            count += tokens(text)
+            beginning = digest.digest()
+            if beginning in self._beginnings:
+                cached = count
+            self._beginnings.add(beginning)
+        return cached - cached % CACHED_AT_ONCE if cached >= CACHED_FROM else 0
+
+
 class Turns:
     """The turns that run. Nothing of one is to be seen on its conversation before it lands."""
 
@@ -112,6 +136,7 @@ class Turns:
         self.script = Script()
         self.locked: dict[str, str] = {}
         self._store = store
+        self._cache = PromptCache()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._gates: dict[str, asyncio.Event] = {}
 
@@ -150,14 +175,19 @@ class Turns:
         result = self._result(turn, [*history, *turn.input[:-1]], effect)
         thought = reasons(turn.response["model"]) and result.output
         output = [_reasoning(), *result.output] if thought else result.output
-        read = tokens(turn.response["instructions"] or "", *map(text_of, [*history, *turn.input]))
+        prompt = [turn.response["instructions"] or "", *map(text_of, [*history, *turn.input])]
         turn.response |= {
             "status": result.status,
             "completed_at": now() if result.status == "completed" else None,
             "output": output,
             "error": result.error,
             "incomplete_details": {"reason": result.reason} if result.reason else None,
-            "usage": usage(read, tokens(*map(text_of, output))),
+            "usage": usage(
+                tokens(*prompt),
+                tokens(*map(text_of, output)),
+                cached=self._cache.read(turn.response["model"], prompt),
+                reasoning=REASONING_TOKENS if thought else 0,
+            ),
         }
         (self._store.land if result.status in LANDING else self._store.keep)(turn)
 

@@ -186,13 +186,14 @@ def response(request: Mapping[str, Any], conversation_id: str | None) -> Json:
     }
 
 
-def usage(read: int, written: int) -> Json:
-    """What a response cost."""
+def usage(read: int, written: int, *, cached: int = 0, reasoning: int = 0) -> Json:
+    """What a response cost. Reasoning comes on top of what was written for others."""
+    written += reasoning
     return {
         "input_tokens": read,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": 0},
         "output_tokens": written,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": reasoning},
         "total_tokens": read + written,
     }
 

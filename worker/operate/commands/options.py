@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 
 from worker import settings
 from worker.operate.commands.desk import Desk
@@ -23,8 +24,10 @@ def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     _export(below)
     _erase(below)
     _repair(below)
-    transcript = commands.add_parser("transcript", help="search what was said")
-    _search(transcript.add_subparsers(required=True, metavar="command"))
+    transcript = commands.add_parser("transcript", help="search what was said, and sum what it cost")
+    below = transcript.add_subparsers(required=True, metavar="command")
+    _search(below)
+    _cost(below)
 
 
 def _list(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -85,6 +88,15 @@ def _search(commands: "Commands[argparse.ArgumentParser]") -> None:
     added.add_argument("--business-key", metavar="KEY", help="only this business key")
     added.add_argument("--assistant", metavar="NAME", help="only this assistant")
     added.add_argument("--limit", metavar="N", type=_count, default=50, help="at most so many, the newest (50)")
+
+
+def _cost(commands: "Commands[argparse.ArgumentParser]") -> None:
+    example = "transcript cost --by day --since 2026-11-01"
+    added = _add(commands, "transcript", "cost", "what answers took and cost, as far as that is known", example)
+    added.add_argument("instance", metavar="INSTANCE", nargs="?", help="only this process instance")
+    common = ["instance", "definition", "day", "assistant", "model"]
+    added.add_argument("--by", choices=common, default="all", help="a sum for each; days are of UTC")
+    added.add_argument("--since", metavar="DATE", type=_time, help="only answers from then on, such as 2026-11-01; UTC")
 
 
 def _subject(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveGroup":
@@ -151,6 +163,16 @@ async def _at_work(work: Work, chosen: settings.Settings, options: argparse.Name
 def _only_reads(options: argparse.Namespace) -> bool:
     """Whether a command changes nothing: all but `erase` and `repair`, and of those what only looks."""
     return not options.writes or bool(getattr(options, "dry_run", False) or getattr(options, "receipt", None))
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            "must be a date such as 2026-11-01, or a time such as 2026-11-01T12:00"
+        ) from None
 
 
 def _count(text: str) -> int:

@@ -2,8 +2,9 @@
 
 from argparse import Namespace
 from contextlib import aclosing
+from dataclasses import asdict
 
-from worker.domain.conversations import EVERYTHING, Filter, Hit, every
+from worker.domain.conversations import EVERYTHING, Filter, Hit, MessageFilter, Spent, every
 from worker.operate.commands import tables
 from worker.operate.commands.desk import Desk
 from worker.operate.commands.threads import conversations
@@ -35,4 +36,27 @@ async def search_(desk: Desk, options: Namespace) -> int:
     return 0
 
 
-COMMANDS = {"search": search_}
+async def cost_(desk: Desk, options: Namespace) -> int:
+    """Sum what answers took and cost."""
+    wanted = MessageFilter(instance=options.instance, engine=desk.settings.engine_name, since=options.since)
+    found = await conversations(desk).spent(options.by, wanted, within=EVERYTHING)
+    if options.json:
+        tables.as_json([{"name": name, **asdict(spent)} for name, spent in found.items()])
+        return 0
+    rows = [(name, spent.answers, *_tokens(spent), _money(spent)) for name, spent in found.items()]
+    heads = [options.by, "answers", "input", "of it cached", "output", "of it reasoning", "cost"]
+    tables.show(heads, rows, "There are no answers.")
+    return 0
+
+
+def _tokens(spent: Spent) -> tuple[int, ...]:
+    return spent.input_tokens, spent.cached_tokens, spent.output_tokens, spent.reasoning_tokens
+
+
+def _money(spent: Spent) -> str:
+    """Say what is known, and of how many answers nothing is."""
+    unknown = [f"{spent.unpriced} of unknown cost"] if spent.unpriced else []
+    return " + ".join([*map(str, spent.cost), *unknown])
+
+
+COMMANDS = {"search": search_, "cost": cost_}

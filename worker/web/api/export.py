@@ -202,6 +202,8 @@ def _about(message: Message, elsewhere: str) -> str:
         parts.append(f"attempt {message.attempt}")
     if message.output_tokens is not None:
         parts.append(f"{message.input_tokens or 0} + {message.output_tokens} tokens")
+    if message.cost is not None:
+        parts.append(str(message.cost))
     return "*" + ", ".join(filter(None, parts)) + "*"
 
 

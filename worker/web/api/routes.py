@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import AfterValidator, AwareDatetime
 from starlette.responses import Response, StreamingResponse
 
-from worker.domain.conversations import Counts, Filter, Hit, Instance, Message, MessageFilter, Page, Session
+from worker.domain.conversations import Counts, Filter, Hit, Instance, Message, MessageFilter, Page, Session, Spent
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import export
 from worker.web.api.access import Grant, Viewer
@@ -122,6 +122,12 @@ def _add_sessions(router: APIRouter, conversations: TranscriptReader) -> None:
         """One conversation."""
         return found(await conversations.session(session_id, within=grant.limits))
 
+    @router.get("/sessions/{session_id}/cost")
+    async def session_cost(grant: Viewer, session_id: Id) -> Spent:
+        """What the answers of a conversation took and cost, as far as that is known."""
+        found(await conversations.session(session_id, within=grant.limits))
+        return await _spent(conversations, MessageFilter(session_id), grant)
+
     @router.get("/sessions/{session_id}/messages")
     async def session_messages(part: Part, session_id: Id) -> Page[Message]:
         """What was said in a conversation, in order."""
@@ -140,11 +146,21 @@ def _add_instances(router: APIRouter, conversations: TranscriptReader) -> None:
         """One process instance."""
         return found(await conversations.instance(instance_id, within=grant.limits))
 
+    @router.get("/instances/{instance_id}/cost")
+    async def instance_cost(grant: Viewer, instance_id: Id) -> Spent:
+        """What the answers in a process instance took and cost, as far as that is known."""
+        found(await conversations.instance(instance_id, within=grant.limits))
+        return await _spent(conversations, MessageFilter(instance=instance_id), grant)
+
     @router.get("/instances/{instance_id}/messages")
     async def instance_messages(part: Part, instance_id: Id, activity: Text = None) -> Page[Message]:
         """What was said in a process instance, in any conversation, in the order of time."""
         found(await conversations.instance(instance_id, within=part.grant.limits))
         return await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity))
+
+
+async def _spent(conversations: TranscriptReader, wanted: MessageFilter, grant: Grant) -> Spent:
+    return (await conversations.spent("all", wanted, within=grant.limits)).get("", Spent())
 
 
 def _add_exports(router: APIRouter, conversations: TranscriptReader, processes: export.Processes) -> None:

@@ -1,16 +1,17 @@
 // One conversation: everything that was said with one assistant on one thread.
 
 import { get, id } from "./api.js";
-import { count, facts, h, name, note, number, seconds, time } from "./dom.js";
+import { cost, count, facts, h, name, note, number, seconds, time, tokens } from "./dom.js";
 import { exports_ } from "./exports.js";
 import { order } from "./order.js";
 import { thread } from "./thread.js";
 
 export async function conversation({ parts: [own], signal, parameters }) {
   const newest = parameters.get("from") === "newest";
-  const [session, standing] = await Promise.all([
+  const [session, standing, spent] = await Promise.all([
     get(`/sessions/${id(own)}`, {}, signal),
     get(`/sessions/${id(own)}/standing`, {}, signal),
+    get(`/sessions/${id(own)}/cost`, {}, signal),
   ]);
   const said = await thread(`/sessions/${id(own)}/thread`, {}, { signal, newest });
   return {
@@ -18,14 +19,14 @@ export async function conversation({ parts: [own], signal, parameters }) {
     content: [
       h("div", { class: "heading" }, h("h1", {}, name(session.assistant)), state(session, session.process_instance_id, standing)),
       ...[asRecorded(standing)].filter(Boolean),
-      about(session),
+      about(session, spent),
       h("div", { class: "actions" }, exports_(`/sessions/${id(own)}/export`, `conversation-${own}`)),
       h("section", { "aria-labelledby": "said" }, h("div", { class: "heading" }, h("h2", { id: "said" }, count(session.messages, "message")), order(newest)), said),
     ],
   };
 }
 
-function about(session) {
+function about(session, spent) {
   const instance = session.process_instance_id;
   return facts([
     ["Process", [name(session.definition_key), session.definition_version ? ` v${session.definition_version}` : ""]],
@@ -36,6 +37,8 @@ function about(session) {
     ["Thread", session.thread_id && h("code", {}, session.thread_id)],
     ["Generation", session.generation > 1 ? number(session.generation) : null],
     ["Person", session.user && name(session.user)],
+    ["Tokens", tokens(spent)],
+    ["Cost", cost(spent)],
     ["Started", time(session.started_at)],
     ["Ended", session.ended_at && time(session.ended_at)],
     ["Erased at the provider", session.thread_erased_at && time(session.thread_erased_at)],

@@ -58,6 +58,21 @@ export function seconds(value) {
 export const number = (value) => new Intl.NumberFormat().format(value ?? 0);
 export const count = (value, one, many = `${one}s`) => `${number(value)} ${value === 1 ? one : many}`;
 
+// Tokens as a message or a sum has them, with what of them was cached and what was reasoning.
+export function tokens(said) {
+  const cached = said.cached_tokens ? ` (${number(said.cached_tokens)} cached)` : "";
+  const reasoning = said.reasoning_tokens ? ` (${number(said.reasoning_tokens)} reasoning)` : "";
+  return `${number(said.input_tokens)} read${cached}, ${number(said.output_tokens)} written${reasoning}`;
+}
+
+// An amount stays the text that it is: numbers of JavaScript would round it.
+export const money = ({ amount, currency }) => `${amount} ${currency}`;
+
+export function cost(spent) {
+  const unknown = spent.unpriced ? [`${count(spent.unpriced, "answer")} of unknown cost`] : [];
+  return [...spent.cost.map(money), ...unknown].join(" + ") || null;
+}
+
 export function facts(pairs) {
   const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
   return h("dl", { class: "facts" }, shown.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))));

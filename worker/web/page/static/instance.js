@@ -1,7 +1,7 @@
 // One process instance: its diagram, its activities, and what was said.
 
 import { get, id, Problem } from "./api.js";
-import { count, facts, h, name, note, number, say, seconds, time } from "./dom.js";
+import { cost, count, facts, h, name, note, number, say, seconds, time, tokens } from "./dom.js";
 import { activitiesOf, diagram } from "./diagram.js";
 import { asRecorded, state } from "./conversation.js";
 import { eraseButton, receipt } from "./erase.js";
@@ -14,9 +14,10 @@ export async function instance(page) {
   const [own] = page.parts;
   const root = `${page.embedded ? "/embed" : ""}/instances/${id(own)}`;
   const path = `/instances/${id(own)}`;
-  const [shown, standing, sessions, spoken, states, model] = await Promise.all([
+  const [shown, standing, spent, sessions, spoken, states, model] = await Promise.all([
     get(path, {}, page.signal),
     get(`${path}/standing`, {}, page.signal),
+    get(`${path}/cost`, {}, page.signal),
     get("/sessions", { instance: own, limit: 200 }, page.signal),
     get(`${path}/activities`, {}, page.signal),
     fromEngine(get(`${path}/states`, {}, page.signal)),
@@ -24,7 +25,7 @@ export async function instance(page) {
   ]);
   const assistants = new Map(sessions.items.map((each) => [each.id, each.assistant]));
   const places = merged(spoken, model.value ? activitiesOf(model.value.xml) : [], states.value?.states);
-  const view = { page, own, root, path, shown, standing, sessions: sessions.items, places, states, assistants };
+  const view = { page, own, root, path, shown, standing, spent, sessions: sessions.items, places, states, assistants };
 
   const section = h("section", { "aria-labelledby": "said", class: "said" });
   const list = h("ol", { class: "activities" });
@@ -47,7 +48,7 @@ function layout(view, model, list, section) {
   return [
     h("div", { class: "heading" }, h("h1", {}, name(shown.definition_key)), state(shown, shown.id, view.standing)),
     ...[asRecorded(view.standing)].filter(Boolean),
-    about(shown),
+    about(shown, view.spent),
     h("div", { class: "actions" }, exports_(`${view.path}/export`, `instance-${shown.id}`), page.me.can_erase && erasing(page, shown)),
     process(view, model),
     columns,
@@ -61,7 +62,7 @@ function process(view, model) {
     picture(view, model));
 }
 
-function about(shown) {
+function about(shown, spent) {
   return facts([
     ["Business key", shown.business_key && name(shown.business_key)],
     ["Version", shown.definition_version],
@@ -69,7 +70,8 @@ function about(shown) {
     ["Started", time(shown.started_at)],
     ["Last said", time(shown.last_at)],
     ["Messages", number(shown.messages)],
-    ["Tokens", `${number(shown.input_tokens)} read, ${number(shown.output_tokens)} written`],
+    ["Tokens", tokens(spent)],
+    ["Cost", cost(spent)],
     ["Instance", h("code", {}, shown.id)],
   ]);
 }

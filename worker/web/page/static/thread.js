@@ -1,7 +1,7 @@
 // A conversation as a readable thread, page by page.
 
 import { get } from "./api.js";
-import { count, facts, h, name, number, seconds, time, tree } from "./dom.js";
+import { count, facts, h, money, name, number, seconds, time, tokens, tree } from "./dom.js";
 import { paged } from "./paged.js";
 
 const SIZE = 100;
@@ -92,7 +92,8 @@ function about(said) {
     h("summary", {}, summary(said)),
     facts([
       ["Model", said.model && name(said.model)],
-      ["Tokens", said.output_tokens === null ? null : `${number(said.input_tokens)} read, ${number(said.output_tokens)} written`],
+      ["Tokens", said.output_tokens === null ? null : tokens(said)],
+      ["Cost", said.cost ? money(said.cost) : "not known"],
       ["Duration", seconds(said.processing_seconds)],
       ["Attempt", number(said.attempt)],
       ["Outcome", said.metadata.outcome],
@@ -109,5 +110,6 @@ function about(said) {
 function summary(said) {
   const parts = [said.model, said.output_tokens !== null && `${number(said.input_tokens + said.output_tokens)} tokens`];
   if (said.processing_seconds !== null) parts.push(seconds(said.processing_seconds));
+  if (said.cost) parts.push(money(said.cost));
   return parts.filter(Boolean).join(" · ") || "About this answer";
 }

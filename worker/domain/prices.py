@@ -1,0 +1,57 @@
+"""What models cost, and what an answer cost by that."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from worker.domain.money import PLACES, Money
+from worker.domain.threads import Answer
+
+CURRENCY: Final = "USD"
+MOST: Final = 1_000_000
+"""The highest price, which is one for each token: what any call comes to by it, databases can hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a million tokens of a model cost. Without prices of their own, tokens of the cache cost as others do."""
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal | None = None
+    cache_write: Decimal | None = None
+
+    def billionths(self, answer: Answer) -> int | None:
+        """Say what an answer cost, None if nobody knows what it took.
+
+        Where the provider says nothing of its cache, all input counts as read anew.
+        """
+        if answer.input_tokens is None or answer.output_tokens is None:
+            return None
+        cached = min(answer.cached_tokens or 0, answer.input_tokens)
+        kept = min(answer.cache_write_tokens or 0, answer.input_tokens - cached)
+        cost = (
+            (answer.input_tokens - cached - kept) * self.input
+            + cached * (self.input if self.cached is None else self.cached)
+            + kept * (self.input if self.cache_write is None else self.cache_write)
+            + answer.output_tokens * self.output
+        )
+        return round(cost.scaleb(PLACES - 6))
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """A provider's prices by model, all in one currency. What stands here not is unknown, not free."""
+
+    by_model: Mapping[str, Price] = field(default_factory=dict)
+    currency: str = CURRENCY
+
+    def cost(self, answer: Answer, model: str) -> Money | None:
+        """Say what an answer cost for which this model was asked; None if that is not known.
+
+        Providers name the model that answered more exactly, as `gpt-5-mini-2026-01-01`; its own price goes first.
+        """
+        price = self.by_model.get(answer.model or model) or self.by_model.get(model)
+        billionths = None if price is None else price.billionths(answer)
+        return None if billionths is None else Money.of(billionths, self.currency)

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from tests.hostile import answers
 from worker.engine.failures import Reply, describe
-from worker.engine.quoting import unquoted
+from worker.engine.quoting import CHARACTERS, unquoted
 
 ANSWER = 'The budget of "Drones & Co." is 31,000.50 dollars, as Ms Miller says.\nIt must not be told.'
 
@@ -57,7 +57,7 @@ def test_a_whole_answer_is_in_no_message(answer: str) -> None:
     answer = " ".join(answer.split())
     told = unquoted(f"before {answer} after", sent(answer))
     assert told.startswith("before")
-    assert len(answer) < 30 or not any(char.isalnum() for char in answer) or answer not in told
+    assert sum(char.isalnum() for char in answer) < 3 * CHARACTERS or answer not in told
 
 
 @pytest.mark.parametrize("answer", ["a b " * 1_000_000, "word " * 1_600_000, "x" * 8_000_000])

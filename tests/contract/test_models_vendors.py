@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from tests.contract.questions import assistant, question
+from tests.contract.test_models_stateless import FULL_BODIES
 from worker.demo.model import ModelServer
 from worker.errors import BadRequest, ThreadGone, Transient, TurnedAway
 from worker.providers import OpenAIProvider
 from worker.providers.openai import NOBODY
-from worker.providers.refusals import GONE, NO_MODEL, Said, says_gone, says_no_model
+from worker.providers.refusals import FULL, GONE, NO_MODEL, Said, says_gone, says_no_model
 
 THREAD = "conv_0123abcd"
 
@@ -64,6 +65,7 @@ NO_MODEL_BODIES: list[tuple[int, Any]] = [
     (404, error("The model `{id}` does not exist.", type="NotFoundError", param="model", code=404)),
     (404, {"detail": "Model '{id}' not found. Use 'client.models.list()' to list available Models."}),
     (400, error("Model '{id}' not found. Use 'client.models.list()' to list available Models.")),
+    (404, {"detail": "The model `{id}` does not exist or is not accessible"}),
     (404, {"error": "model '{id}' not found"}),
     (404, error('model "{id}" not found, try pulling it first', type="not_found_error")),
     (400, {"detail": {"error": "/responses: Invalid model name passed in model={id}"}}),
@@ -152,6 +154,11 @@ def test_every_row_of_the_gone_has_its_body(shape: Any) -> None:
 @pytest.mark.parametrize("shape", NO_MODEL, ids=lambda shape: shape.source)
 def test_every_row_of_the_missing_models_has_its_body(shape: Any) -> None:
     assert any(shape.fits(status, said(body, "m-1"), "m-1") for status, body in NO_MODEL_BODIES)
+
+
+@pytest.mark.parametrize("shape", FULL, ids=lambda shape: shape.source)
+def test_every_row_of_what_is_too_long_has_its_body(shape: Any) -> None:
+    assert any(shape.fits(400, said(body), "-") for body in FULL_BODIES)
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 409, 500, 503])

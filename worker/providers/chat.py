@@ -9,12 +9,11 @@ from pydantic import Field, field_validator
 
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Outcome, Said
-from worker.errors import BadRequest, ThreadGone
-from worker.providers.client import SHORT_CALL, Client, counted, counting_failures
+from worker.providers.client import Client, counted, counting_failures
 from worker.providers.failures import Call
 from worker.providers.forms import first_taken, instructions, named
 from worker.providers.openai import model_exists
-from worker.providers.wire import Anything, Maybe, Part, Plain, Tokens, Wire, objects, parts_of
+from worker.providers.wire import Maybe, Part, Plain, Tokens, Wire, objects, parts_of
 
 _THOUGHT: Final = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 """Reasoning that a server has left in the answer."""
@@ -80,12 +79,8 @@ class ChatModel:
             return counted(_answer(await first_taken(send, write, self._client.spec.schema)))
 
     async def ping(self) -> None:
-        """Return if the provider accepts our key. A server without a list of models has said enough with its 404."""
-        call = Call("models.list", SHORT_CALL, probe=True)
-        try:
-            await self._client.request(call, Anything, "GET", "/models")
-        except (ThreadGone, BadRequest):
-            return
+        """Return if the provider accepts our key and has chat completions."""
+        await self._client.takes("chat.completions.create", "/chat/completions")
 
     async def has_model(self, name: str) -> bool:
         """Whether this key can use the model. Raises ModelDown, ProviderPaused; a restricted key may not ask."""

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final, Literal, Self, TypeVar
 
@@ -26,7 +26,7 @@ from worker.errors import (
 )
 from worker.providers import failures, reading
 from worker.providers.failures import Call
-from worker.providers.wire import Wire
+from worker.providers.wire import Anything, Wire
 from worker.telemetry import metrics
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
@@ -98,6 +98,15 @@ class Client:
             return reading.read(shape, reply.content)
         except (*failures.CAUGHT, TimeoutError) as exc:
             raise failures.translate(exc, call, self.spec.words) from exc
+
+    async def takes(self, name: str, path: str) -> None:
+        """Return if the provider accepts our key and has this API: it refuses a call that asks for nothing.
+
+        No model runs for it, every server has it, and a key that is restricted to what a turn needs may do it.
+        Raises ModelDown, ProviderPaused.
+        """
+        with suppress(BadRequest):
+            await self.request(Call(name, SHORT_CALL, probe=True), Anything, "POST", path, {})
 
 
 def _trust(spec: ProviderSpec) -> ssl.SSLContext | bool:

@@ -30,7 +30,7 @@ from worker.errors import (
     TurnedAway,
     WorkerError,
 )
-from worker.providers.refusals import Said, says_gone, says_no_model, word
+from worker.providers.refusals import Said, says_full, says_gone, says_no_model, word
 
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 _WORDS: Final = Words()
@@ -57,8 +57,9 @@ class Call:
 class Refusal:
     """What the provider said: the status, and what its body makes of it.
 
-    `gone`: this call's conversation, response or item does not exist; `no_model`: its model does not. `own`: the body
-    is an error object of the API; `page`: it is not even JSON. `of_a_turn`: the call was to ask a model.
+    `gone`: this call's conversation, response or item does not exist; `no_model`: its model does not; `full`: it is
+    longer than the model can read. `own`: the body is an error object of the API; `page`: it is not even JSON.
+    `of_a_turn`: the call was to ask a model.
     """
 
     status: int
@@ -69,6 +70,7 @@ class Refusal:
     page: bool = False
     gone: bool = False
     no_model: bool = False
+    full: bool = False
     of_a_turn: bool = False
     probe: bool = False
 
@@ -86,6 +88,7 @@ class Row:
     page: bool | None = None
     gone: bool | None = None
     no_model: bool | None = None
+    full: bool | None = None
     of_a_turn: bool | None = None
     probe: bool | None = None
 
@@ -99,6 +102,7 @@ class Row:
             and self.page in {None, refusal.page}
             and self.gone in {None, refusal.gone}
             and self.no_model in {None, refusal.no_model}
+            and self.full in {None, refusal.full}
             and self.of_a_turn in {None, refusal.of_a_turn}
             and self.probe in {None, refusal.probe}
         )
@@ -108,22 +112,20 @@ _PAGE: Final = "a page came, and not the provider's answer"
 _ON_THE_WAY: Final = "what stands before the provider (firewall, proxy, gateway)"
 _REFUSED: Final = frozenset(range(400, 500)) - {408, 409, 413, 425, 429}
 """Statuses that refuse a request; the others say that it is too large, or that it may come again."""
+_NO_KEY: Final = "the provider does not accept the key: check {words.key}"
 _QUOTA: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
 _TOO_LONG: Final = (
     "conversation and question together are longer than model {model!r} can read: "
     "shorten the inputs or name a model with a larger context in the assistant's spec"
 )
-_FULL: Final = frozenset({"context_length_exceeded", "exceed_context_size_error"})
-"""OpenAI's word, and llama.cpp's."""
 
 TABLE: Final = (
     Row(ThreadLocked, "another call runs on this conversation", codes={"conversation_locked"}),
     Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", codes=_QUOTA),
     Row(ProviderPaused, "the account's quota is used up: raise its limit or pay", kinds=_QUOTA),
     Row(BadRequest, _NO_SUCH_MODEL, no_model=True),
-    Row(ContextFull, _TOO_LONG, codes=_FULL),
-    Row(ContextFull, _TOO_LONG, kinds=_FULL),
+    Row(ContextFull, _TOO_LONG, full=True),
     # Two calls must say so before anybody acts on it, see `OpenAIProvider`.
     Row(ThreadGone, "the conversation does not exist any more", gone=True),
     # A response that began and then failed, with HTTP 200. Codes that are not here are about the content: an answer.
@@ -145,7 +147,8 @@ TABLE: Final = (
         own=False,
         probe=False,
     ),
-    Row(ProviderPaused, "the provider does not accept the key: check {words.key}", {401}),
+    Row(ProviderPaused, _NO_KEY, {401}),
+    Row(ProviderPaused, _NO_KEY, kinds={"no_db_connection"}),  # LiteLLM's 400 where it has but one key
     Row(ProviderPaused, "the provider wants to be paid", {402}),
     Row(AssistantPaused, "the key has no right to ask model {model!r}", {403}, of_a_turn=True),
     Row(ProviderPaused, "the key has no right to this, or not from here", {403}, probe=True),
@@ -192,7 +195,8 @@ def translate(exc: Exception, call: Call, words: Words = _WORDS) -> WorkerError:
 
 def of_failed_response(code: str | None, call: Call) -> WorkerError | None:
     """Say what a response of the status `failed` means; None if its content is the reason, which makes it an answer."""
-    refusal = Refusal(200, code=word(code))
+    said = Said("error object", code=word(code))
+    refusal = Refusal(200, code=said.code, full=says_full(200, said))
     row = next((row for row in TABLE if row.fits(refusal)), None)
     return _error(row, call, _details(refusal, None)) if row else None
 
@@ -234,6 +238,7 @@ def _refusal(status: int, said: Said, call: Call) -> Refusal:
         page=said.place == "a page",
         gone=says_gone(status, said, call.thread_id),
         no_model=says_no_model(status, said, call.model),
+        full=says_full(status, said),
         of_a_turn=call.acts and call.model is not None,
         probe=call.probe,
     )

@@ -10,7 +10,17 @@ from urllib.parse import quote
 
 from worker.domain.providers import ProviderSpec, Schemas
 from worker.domain.threads import Answer, Assistant, Question, Said
-from worker.errors import BadRequest, ModelDown, ModelUnknown, ThreadGone, ThreadObsolete, TurnedAway, WorkerError
+from worker.errors import (
+    BadRequest,
+    ModelDown,
+    ModelUnknown,
+    ProviderAway,
+    ProviderPaused,
+    ThreadGone,
+    ThreadObsolete,
+    TurnedAway,
+    WorkerError,
+)
 from worker.providers import failures
 from worker.providers.client import SHORT_CALL, Client, counted, counting_failures
 from worker.providers.failures import Call
@@ -314,6 +324,11 @@ async def model_exists(client: Client, name: str) -> bool:
         await client.request(call, Anything, "GET", f"/models/{quote(name, safe='')}")
     except BadRequest:
         return False
+    except (ProviderAway, ProviderPaused):
+        raise
+    except ModelDown:  # llama.cpp shows all of its models, and none alone
+        listing = Call("models.list", SHORT_CALL, probe=True)
+        return any(each.id == name for each in (await client.request(listing, Names, "GET", "/models")).data)
     return True
 
 

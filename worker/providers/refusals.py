@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from worker.providers.reading import loads
 
+BAD_REQUEST: Final = 400
 NOT_FOUND: Final = 404
 
 Place = Literal["error object", "error", "detail", "message", "no error", "a page"]
@@ -136,9 +137,37 @@ NO_MODEL: Final = (
         places={"error object", "detail", "error"},
         words=re.compile(r"Invalid model name passed in model=NAME"),
     ),
+    Shape(
+        "LiteLLM 1.108.7, asked for one model",
+        places={"detail"},
+        words=re.compile(r"model `NAME` does not exist or is not accessible"),
+    ),
     Shape("OpenRouter, as reported", statuses={400, 404}, words=re.compile(r"NAME is not a valid model ID")),
 )
 """How providers say that they have no model of this name, or none for this key."""
+
+FULL: Final = (
+    # Also with 200: a response that began and then failed has a code.
+    Shape("OpenAI, its errors guide", statuses=range(200, 500), codes={"context_length_exceeded"}),
+    Shape("llama.cpp, seen", statuses={BAD_REQUEST}, kinds={"exceed_context_size_error"}),
+    Shape(
+        "LiteLLM 1.108.7, seen",
+        statuses={BAD_REQUEST},
+        words=re.compile(r"\Alitellm\.ContextWindowExceededError:"),
+    ),
+    Shape(
+        "llama.cpp's words, which OGX 1.5.0 passes on",
+        statuses={BAD_REQUEST},
+        places={"error object", "detail"},
+        words=re.compile(r"request \(\d+ tokens\) exceeds the available context size \(\d+ tokens\)"),
+    ),
+    Shape(
+        "vLLM, as reported",
+        statuses={BAD_REQUEST},
+        words=re.compile(r"\AThis model's maximum context length is \d+ tokens"),
+    ),
+)
+"""How providers say that a request is longer than the model can read. Nothing is asked for by a name there."""
 
 
 def says_gone(status: int, said: Said, name: str | None) -> bool:
@@ -151,6 +180,11 @@ def says_no_model(status: int, said: Said, name: str | None) -> bool:
     if said.param == "model" and status == NOT_FOUND:
         return True
     return any(shape.fits(status, said, name or "") for shape in NO_MODEL)
+
+
+def says_full(status: int, said: Said) -> bool:
+    """Whether the request is longer than the model can read."""
+    return any(shape.fits(status, said, "-") for shape in FULL)
 
 
 def word(value: object) -> str:

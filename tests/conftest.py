@@ -11,8 +11,10 @@ from tests.rest import EngineRest, connect
 from worker.demo.engine import Engine
 from worker.demo.servers import Valkey
 
-collect_ignore = [] if "WITH_OGX" in os.environ else ["ogx"]
-"""`make ogx` installs what these tests need, and runs them."""
+collect_ignore = [
+    name for name, wanted in {"ogx": "WITH_OGX", "small_model": "WITH_MODELS"}.items() if wanted not in os.environ
+]
+"""`make ogx` and `make models` install what these tests need, and run them."""
 
 _database_numbers = count()
 

@@ -42,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--once", action="store_true", help="end when the process instance has ended")
     demo.add_argument("--crash", action="store_true", help="kill the worker after step 2 and start another")
+    demo.add_argument(
+        "--model",
+        choices=["scripted", "local"],
+        default="scripted",
+        help="who answers: a script, unless the environment names a provider; or a small model that runs here",
+    )
     demo.set_defaults(command=_demo)
     return parser
 
@@ -67,4 +73,5 @@ def _demo(options: argparse.Namespace) -> int:
         from worker.demo import demo  # noqa: PLC0415 - the extra [demo] is not installed everywhere
     except ImportError as exc:
         raise Permanent(f"the demo needs more packages ({exc.name}): pip install 'assistant-worker[demo]'") from exc
-    return demo.main(once=options.once, crash=options.crash, processes=options.process)
+    local = options.model == "local"
+    return demo.main(once=options.once, crash=options.crash, local=local, processes=options.process)

@@ -149,28 +149,24 @@ async def test_what_is_no_completion_may_be_one_that_was_paid(turns: Asking, ser
 
 
 @pytest.mark.parametrize(
-    ("models", "turn", "error"),
+    ("reply", "error"),
     [
-        ({"status": 404, "json": {"error": {"code": "404", "message": "Resource not found"}}}, None, None),
-        ("html_404", None, None),
-        ("forbidden", None, None),
-        ({"status": 200, "json": {"object": "list", "data": None}}, "html_404", None),
-        ("route_404", "route_404", ModelDown),
-        ("html_404", "html_404", ModelDown),
-        ("unauthorized", "unauthorized", ProviderPaused),
-        ({"status": 200, "json": {"status": "ok"}}, {"status": 200, "json": {"status": "ok"}}, ModelDown),
+        (None, None),
+        ("route_404", ModelDown),
+        ("html_404", ModelDown),
+        ("unauthorized", ProviderPaused),
+        ({"status": 200, "json": {"status": "ok"}}, ModelDown),
     ],
     ids=str,
 )
-async def test_server_without_a_list_of_models_pings_if_it_has_completions(
-    turns: Asking, server: ModelServer, models: Any, turn: Any, error: type[WorkerError] | None
+async def test_a_turn_without_a_question_tells_whether_there_are_completions(
+    turns: Asking, server: ModelServer, reply: Any, error: type[WorkerError] | None
 ) -> None:
-    server.fault("models.list", reply=models, times=None)
-    if turn:
-        server.fault(turns.call, reply=turn, times=None)
-
+    if reply:
+        server.fault(turns.call, reply=reply, times=None)
     if error is None:
         await turns.provider.ping()
     else:
         with pytest.raises(error):
             await turns.provider.ping()
+    assert server.counts()["calls"] == {turns.call: 1}

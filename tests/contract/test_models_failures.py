@@ -285,7 +285,7 @@ async def test_key_that_may_not_list_models_pings(turns: Asking, server: ModelSe
 async def test_model_is_not_missing_where_the_address_is_wrong(
     model: OpenAIProvider, server: ModelServer, reply: str
 ) -> None:
-    server.fault("models.retrieve", reply=reply)
+    server.fault("models.*", times=None, reply=reply)
 
     with pytest.raises(ModelDown):
         await model.has_model("gpt-5-mini")

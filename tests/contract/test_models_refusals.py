@@ -53,6 +53,7 @@ FILTERED: list[tuple[int, Any, str]] = [
 ]
 
 FULL: list[tuple[int, Any]] = [
+    (400, {"detail": "Invalid value. request (5032 tokens) exceeds the available context size (2048 tokens)"}),
     (400, error("Your input exceeds the context window.", code="context_length_exceeded", param="input")),
     (
         400,

@@ -92,10 +92,14 @@ async def test_responses_are_told_everything_and_keep_nothing(server: ModelServe
         "model": "gpt-5-mini",
         "instructions": "Answer in one sentence.",
         "input": [
-            {"role": "system", "content": "2 earlier turns of this conversation had to be left out."},
-            {"role": "user", "content": "First?"},
-            {"role": "assistant", "content": "One."},
-            {"role": "user", "content": "Third?"},
+            {
+                "type": "message",
+                "role": "system",
+                "content": "2 earlier turns of this conversation had to be left out.",
+            },
+            {"type": "message", "role": "user", "content": "First?"},
+            {"type": "message", "role": "assistant", "content": "One."},
+            {"type": "message", "role": "user", "content": "Third?"},
         ],
         "store": False,
     }

@@ -65,6 +65,7 @@ NO_MODEL_BODIES: list[tuple[int, Any]] = [
     (404, error("The model `{id}` does not exist.", type="NotFoundError", param="model", code=404)),
     (404, {"detail": "Model '{id}' not found. Use 'client.models.list()' to list available Models."}),
     (400, error("Model '{id}' not found. Use 'client.models.list()' to list available Models.")),
+    (404, {"detail": "The model `{id}` does not exist or is not accessible"}),
     (404, {"error": "model '{id}' not found"}),
     (404, error('model "{id}" not found, try pulling it first', type="not_found_error")),
     (400, {"detail": {"error": "/responses: Invalid model name passed in model={id}"}}),

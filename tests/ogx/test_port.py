@@ -18,9 +18,10 @@ from tests.contract.test_models_port import (  # noqa: F401 - all of its tests, 
     test_thread_keeps_the_metadata_it_was_made_with,
     test_turn_in_the_background_has_an_id_at_once_and_its_answer_later,
 )
-from tests.ogx.servers import MODEL, Ogx
-from worker.domain.threads import Assistant
-from worker.providers import OpenAIProvider
+from tests.ogx.servers import MODEL, Aimock, Ogx
+from worker.domain.providers import Api, ProviderSpec
+from worker.domain.threads import Assistant, Said
+from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
 
 
 @pytest.fixture
@@ -33,3 +34,20 @@ async def model(ogx: Ogx, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Open
 @pytest.fixture
 def spec() -> Assistant:
     return assistant(model=MODEL, timeout=timedelta(seconds=60))
+
+
+@pytest.mark.parametrize("kind", [ResponsesModel, ChatModel])
+async def test_what_remembers_nothing_is_told_everything(
+    ogx: Ogx, aimock: Aimock, kind: type[ResponsesModel] | type[ChatModel]
+) -> None:
+    api: Api = "chat" if kind is ChatModel else "responses"
+    said = [Said("developer", "A note."), Said("user", "Please do one."), Said("assistant", "DONE: one.")]
+    async with Client.open(ProviderSpec(api=api, base_url=ogx.url)) as client:
+        model = kind(client)
+        await model.ping()
+        answer = await model.ask(said, "Name a town.", assistant(model=MODEL))
+        there = [await model.has_model(name) for name in (MODEL, "mock/nonesuch")]
+
+    assert (answer.text, there) == ("Lyss.", [True, False])
+    sent = str(aimock.asked("Name a town.")[-1])
+    assert all(text in sent for text in ("A note.", "Please do one.", "DONE: one."))

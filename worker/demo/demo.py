@@ -10,7 +10,7 @@ from typing import Final
 
 import aiohttp
 
-from worker.demo import jars, stage
+from worker.demo import jars, small_model, stage
 from worker.demo.application import Application
 from worker.demo.jars import JarError
 from worker.demo.processes import StartError
@@ -27,9 +27,12 @@ CRASH_PACE: Final = Pace(lock_seconds=10, latency_seconds=2.0)
 """Everybody has to wait until the dead worker's lock has run out; and it has to die in the middle of an answer."""
 
 
-def main(*, once: bool, crash: bool, processes: Sequence[str] = (PROCESS,), bpmn: Path = BPMN) -> int:
+def main(
+    *, once: bool, crash: bool, local: bool = False, processes: Sequence[str] = (PROCESS,), bpmn: Path = BPMN
+) -> int:
     """Run processes one after the other, then stay until Ctrl-C or, with `once`, end; leave nothing running.
 
+    `local`: a small model on this machine answers, whatever the environment names.
     `bpmn` is a folder with a folder for each process and one of assistants. 0: each process was completed with a turn
     for each step, on the threads that its models want. 1: one was not, and the reason stands on the screen. 128 +
     signal: interrupted before that was clear.
@@ -38,10 +41,14 @@ def main(*, once: bool, crash: bool, processes: Sequence[str] = (PROCESS,), bpmn
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         applications = [Application.read(bpmn.absolute(), process) for process in processes]
-        screen.title(_provider())
+        if local:
+            screen.local_title()
+            small_model.install()
+        else:
+            screen.title(_provider())
         # Now, and not when the engine starts: a thread that downloads could not be broken off.
         jars.fetch(jars.locked("operaton"), console=screen.console)
-        return asyncio.run(Demo(screen, applications, once=once, crash=crash).run())
+        return asyncio.run(Demo(screen, applications, once=once, crash=crash, local=local).run())
     except (Failed, StartError, JarError) as exc:
         screen.failure(str(exc))
         return 1
@@ -59,11 +66,14 @@ def _provider() -> str | None:
 class Demo:
     """One run of the demo."""
 
-    def __init__(self, screen: Screen, applications: Sequence[Application], *, once: bool, crash: bool) -> None:
+    def __init__(
+        self, screen: Screen, applications: Sequence[Application], *, once: bool, crash: bool, local: bool
+    ) -> None:
         self._screen = screen
         self._applications = applications
         self._once = once
         self._crash = crash
+        self._local = local
         self._code: int | None = None
         self._signal = 0
 
@@ -74,7 +84,7 @@ class Demo:
         self._screen.doing("starting Operaton, Valkey and what else it takes")
         try:
             async with (
-                stage.set_up(self._applications[0].assistants, pace, self._screen.ready) as parts,
+                stage.set_up(self._applications[0].assistants, pace, self._screen.ready, local=self._local) as parts,
                 connection() as session,
             ):
                 await self._perform(parts, session)
@@ -98,7 +108,8 @@ class Demo:
 
     async def _perform(self, parts: Stage, session: aiohttp.ClientSession) -> None:
         engine = EngineRest(parts.engine.base_url, session)
-        control = ModelControl(parts.model.control_url, session) if parts.model else None
+        model = parts.model
+        control = ModelControl(model.control_url, session) if isinstance(model, stage.ScriptedModel) else None
         await self._prepare(parts, engine)
         code = 0
         for number, application in enumerate(self._applications):

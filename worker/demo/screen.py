@@ -88,6 +88,15 @@ class Screen:
             self._say(f"[yellow]The real provider answers:[/] {escape(provider)}. It may charge for it.")
         self._say()
 
+    def local_title(self) -> None:
+        """Say that the small model answers, and what to expect of it."""
+        self._say("[yellow]A real model answers, on this machine:[/] SmolLM2 on llama.cpp. Nothing leaves it.")
+        self._say(
+            "It has 135 million parameters. It strings words together and [yellow]cannot reason[/]: look at what the"
+        )
+        self._say("worker does, and take no sentence of the answers for advice. A step takes a minute or so.")
+        self._say()
+
     def ready(self, name: str, seconds: float, where: str) -> None:
         """A part runs."""
         self._say(f"  [green]ready[/]  {name:<13} {seconds:4.1f} s   [dim]{where}[/]")

@@ -1,9 +1,10 @@
-"""The parts of the demo, each a process of its own: engine, Valkey, scripted model server, workers."""
+"""The parts of the demo, each a process of its own: engine, Valkey, a server of answers, workers."""
 
 import asyncio
 import fcntl
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -19,6 +20,7 @@ from worker.demo.jars import cache_directory
 from worker.demo.processes import HOST, Process, free_port, http_ok, running
 from worker.demo.rest import Failed
 from worker.demo.servers import CLEAN_ENVIRONMENT, Valkey
+from worker.demo.small_model import CONTEXT_TOKENS, MODEL, SmallModel
 from worker.telemetry.logs import Event
 
 ROOT: Final = Path(__file__).parents[2]
@@ -34,6 +36,16 @@ DISCOVERY_SECONDS: Final = 2
 
 PYTHON_ENVIRONMENT: Final = {**CLEAN_ENVIRONMENT, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 """For programs of this package: it need not be installed, and they work in directories of their own."""
+
+SMALL_MODEL: Final = {
+    "model": MODEL,
+    "provider": "local",
+    "timeout_seconds": "600",
+    # Held to it by a grammar: left to itself it often finds no end.
+    "max_output_tokens": "500\noutput_schema: {type: object, required: [answer], additionalProperties: false, "
+    "properties: {answer: {type: string, maxLength: 400}}}",
+}
+"""What the assistants' specs say where the small model answers: it is slow, and no example to anybody."""
 
 PROVIDER: Final = ("OPENAI_API_KEY", "OPENAI_BASE_URL")
 """Either of them in the environment means that the real provider answers."""
@@ -108,7 +120,7 @@ class Stage:
         self,
         stack: AsyncExitStack,
         ready: Ready,
-        servers: tuple[Engine, Valkey, ScriptedModel | None],
+        servers: tuple[Engine, Valkey, ScriptedModel | SmallModel | None],
         settings: Mapping[str, str],
     ) -> None:
         self.engine, self.valkey, self.model = servers
@@ -152,7 +164,9 @@ class Stage:
 
     def _environment(self) -> dict[str, str]:
         provider = {name: os.environ[name] for name in _WAY_TO_PROVIDER if os.environ.get(name)}
-        if self.model is not None:
+        if isinstance(self.model, SmallModel):
+            provider = {}  # it is in the settings, and nobody's key is for it
+        elif self.model is not None:
             provider = {"OPENAI_BASE_URL": self.model.base_url, "OPENAI_API_KEY": "scripted"}
         return {
             **PYTHON_ENVIRONMENT,
@@ -179,10 +193,10 @@ def is_scripted() -> bool:
 
 
 @asynccontextmanager
-async def set_up(assistants: Path, pace: Pace, ready: Ready) -> AsyncIterator[Stage]:
+async def set_up(assistants: Path, pace: Pace, ready: Ready, *, local: bool = False) -> AsyncIterator[Stage]:
     """Start everything but a worker; whatever was started is gone when the context ends. `assistants` is absolute.
 
-    StartError: a part did not get ready.
+    `local`: the small model answers, which is installed. StartError: a part did not get ready.
     """
     settings = {
         "ASSISTANTS_DIR": str(assistants),
@@ -205,13 +219,36 @@ async def set_up(assistants: Path, pace: Pace, ready: Ready) -> AsyncIterator[St
         }
         async with side_by_side() as group:
             valkey = group.create_task(_start(stack, ready, "Valkey", Valkey), name="start Valkey")
-            model = group.create_task(_model(stack, ready, pace.latency_seconds), name="start model server")
+            model = group.create_task(
+                _model(stack, ready, pace.latency_seconds, local=local), name="start model server"
+            )
             make_engine = partial(Engine, port=cockpit_port, conversations=f"http://{HOST}:{page_port}")
             engine = group.create_task(_start(stack, ready, "Operaton", make_engine), name="start Operaton")
-        yield Stage(stack, ready, (engine.result(), valkey.result(), model.result()), settings)
+        served = model.result()
+        if isinstance(served, SmallModel):
+            settings |= _for_small_model(served, assistants, Path(record))
+        yield Stage(stack, ready, (engine.result(), valkey.result(), served), settings)
 
 
-async def _model(stack: AsyncExitStack, ready: Ready, latency_seconds: float) -> ScriptedModel | None:
+def _for_small_model(served: SmallModel, assistants: Path, folder: Path) -> dict[str, str]:
+    """Name the small model as the provider, and make copies of the assistants that ask it."""
+    provider = f"api: chat, base_url: '{served.base_url}', context_tokens: {CONTEXT_TOKENS}"
+    (folder / "providers.yaml").write_text(f"providers:\n  local: {{{provider}}}\n", "utf-8")
+    copies = folder / "assistants"
+    copies.mkdir()
+    for spec in assistants.iterdir():
+        text = spec.read_text("utf-8")
+        for name, value in SMALL_MODEL.items():
+            text = re.sub(rf"^{name}: .*$", f"{name}: {value}", text, count=1, flags=re.MULTILINE)
+        (copies / spec.name).write_text(text, "utf-8")
+    return {"PROVIDERS_FILE": str(folder / "providers.yaml"), "ASSISTANTS_DIR": str(copies)}
+
+
+async def _model(
+    stack: AsyncExitStack, ready: Ready, latency_seconds: float, *, local: bool
+) -> ScriptedModel | SmallModel | None:
+    if local:
+        return await _start(stack, ready, "llama.cpp", SmallModel)
     if not is_scripted():
         return None
     return await _start(stack, ready, "model server", partial(ScriptedModel, latency_seconds))

@@ -10,12 +10,12 @@ from pydantic import Field, field_validator
 
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Outcome, Said
-from worker.errors import BadRequest, ModelDown, ModelUnknown, ProviderAway
-from worker.providers.client import SHORT_CALL, Client, answered
+from worker.errors import BadRequest, ModelUnknown
+from worker.providers.client import Client, answered
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken, instructions, named
 from worker.providers.openai import model_exists
-from worker.providers.wire import Anything, Maybe, Part, Plain, Usage, Wire, objects, parts_of
+from worker.providers.wire import Maybe, Part, Plain, Usage, Wire, objects, parts_of
 
 _THOUGHT: Final = re.compile(r"\A\s*<think>.*?(</think>\s*|\Z)", re.DOTALL)
 """Reasoning that a server has left at the head of an answer, or in place of one that did not fit any more."""
@@ -58,12 +58,6 @@ class Completion(Plain):
         return [] if value is None else objects(value)
 
 
-class Models(Plain):
-    """The list of models. It may be null in a server that has none loaded."""
-
-    data: Any
-
-
 class ChatModel:
     """Implements `ports.turn.Model`."""
 
@@ -97,21 +91,8 @@ class ChatModel:
         return await self._client.request(call, Completion, "POST", "/chat/completions", _renamed(body))
 
     async def ping(self) -> None:
-        """Return if the provider accepts our key and has chat completions.
-
-        Where there is no list of models, or the key may not read it, a turn without a question tells: it is refused.
-        """
-        try:
-            await self._client.request(Call("models.list", SHORT_CALL, probe=True), Models, "GET", "/models")
-        except ProviderAway:
-            raise
-        except ModelDown:
-            call = Call("chat.completions.create", SHORT_CALL, probe=True)
-            try:
-                await self._client.request(call, Anything, "POST", "/chat/completions", {})
-            except BadRequest:
-                return
-            raise ModelDown(f"{call.name}: the server takes a turn without a question, so it is no model's") from None
+        """Return if the provider accepts our key and has chat completions."""
+        await self._client.takes("chat.completions.create", "/chat/completions")
 
     async def has_model(self, name: str) -> bool:
         """Whether this key can use the model. Raises ModelDown, ProviderPaused; a restricted key may not ask."""

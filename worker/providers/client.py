@@ -28,7 +28,7 @@ from worker.errors import (
 )
 from worker.providers import failures, reading
 from worker.providers.failures import Call
-from worker.providers.wire import Wire
+from worker.providers.wire import Anything, Wire
 from worker.telemetry import metrics
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
@@ -101,6 +101,18 @@ class Client:
             return reading.read(shape, reply.content)
         except ValidationError as exc:
             raise failures.of_reply(reply.content, call, self.spec.words) from exc
+
+    async def takes(self, name: str, path: str) -> None:
+        """Return if the provider accepts our key and has this API: it refuses a call that asks for nothing.
+
+        No model runs for it, every server has it, and a key that is restricted to what a turn needs may do it.
+        Raises ModelDown, ProviderPaused.
+        """
+        try:
+            await self.request(Call(name, SHORT_CALL, probe=True), Anything, "POST", path, {})
+        except BadRequest:
+            return
+        raise ModelDown(f"{name}: the server takes a turn without a question, so it is no model's")
 
 
 def _headers(spec: ProviderSpec) -> dict[str, Any]:

@@ -121,6 +121,7 @@ _REFUSED: Final = frozenset(range(400, 500)) - {408, 409, 413, 425, 429}
 LENGTHS: Final = frozenset({"max_tokens", "max_completion_tokens", "max_output_tokens"})
 """What the APIs call the limit of an answer."""
 _LARGE: Final = "the provider, or a server before it, takes nothing so large: shorten the inputs"
+_NO_KEY: Final = "the provider does not accept the key: check {words.key}"
 _QUOTA: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
 _TOO_LONG: Final = (
@@ -168,7 +169,8 @@ TABLE: Final = (
         own=False,
         probe=False,
     ),
-    Row(ProviderPaused, "the provider does not accept the key: check {words.key}", {401}),
+    Row(ProviderPaused, _NO_KEY, {401}),
+    Row(ProviderPaused, _NO_KEY, kinds={"no_db_connection"}),  # LiteLLM's 400 where it has but one key
     Row(ProviderPaused, "the provider wants to be paid", {402}),
     Row(AssistantPaused, "the key has no right to ask model {model!r}", {403}, of_a_turn=True),
     Row(ProviderPaused, "the key has no right to this, or not from here", {403}, probe=True),

@@ -16,6 +16,8 @@ from worker.errors import (
     Filtered,
     ModelDown,
     ModelUnknown,
+    ProviderAway,
+    ProviderPaused,
     ThreadGone,
     ThreadObsolete,
     TurnedAway,
@@ -327,6 +329,11 @@ async def model_exists(client: Client, name: str) -> bool:
         await client.request(call, Anything, "GET", f"/models/{quote(name, safe='')}")
     except BadRequest:
         return False
+    except (ProviderAway, ProviderPaused):
+        raise
+    except ModelDown:  # llama.cpp shows all of its models, and none alone
+        listing = Call("models.list", SHORT_CALL, probe=True)
+        return any(each.id == name for each in (await client.request(listing, Names, "GET", "/models")).data)
     return True
 
 

@@ -145,10 +145,14 @@ NO_MODEL: Final = (
         places={"error object", "detail", "error"},
         words=re.compile(r"Invalid model name passed in model=NAME"),
     ),
+    Shape(
+        "LiteLLM 1.108.7, asked for one model",
+        places={"detail"},
+        words=re.compile(r"model `NAME` does not exist or is not accessible"),
+    ),
     Shape("OpenRouter, as reported", statuses={400, 404}, words=re.compile(r"NAME is not a valid model ID")),
 )
 """How providers say that they have no model of this name, or none for this key."""
-
 
 _ANY: Final = range(200, 600)
 """LM Studio reports errors with 200, Ollama some refusals with 500."""
@@ -160,7 +164,7 @@ OTHERS: Final[Mapping[Topic, tuple[Shape, ...]]] = {
         Shape(
             "vLLM, DeepSeek, OpenRouter, as reported",
             _ANY,
-            words=re.compile(r"maximum context length (is|of) \d", re.IGNORECASE),
+            words=re.compile(r"\A(This \w+'s )?maximum context length (is|of) \d", re.IGNORECASE),
         ),
         Shape("SGLang, as reported", _ANY, words=re.compile(r"longer than the model's context length")),
         Shape(
@@ -175,7 +179,13 @@ OTHERS: Final[Mapping[Topic, tuple[Shape, ...]]] = {
             places={"error object", "error"},
             words=re.compile(r"context length of (only )?\d+ tokens|is greater than the context length"),
         ),
-        Shape("LiteLLM, litellm/exceptions.py", _ANY, words=re.compile(r"ContextWindowExceededError")),
+        Shape("LiteLLM 1.108.7, seen", _ANY, words=re.compile(r"\A(litellm\.)?ContextWindowExceededError:")),
+        Shape(
+            "llama.cpp's words, which OGX 1.5.0 passes on",
+            _ANY,
+            places={"error object", "detail"},
+            words=re.compile(r"request \(\d+ tokens\) exceeds the available context size \(\d+ tokens\)"),
+        ),
         Shape("Anthropic's compatible API, as reported", _ANY, words=re.compile(r"prompt is too long: \d+ tokens")),
     ),
     "too_large": (

@@ -1,19 +1,15 @@
 """OpenAI's Responses without conversations: everything is in the question, and nothing is stored."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Said
-from worker.errors import BadRequest, ModelDown, ThreadGone
-from worker.providers.client import SHORT_CALL, Client, answered
+from worker.providers.client import Client, answered
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken
 from worker.providers.openai import answer_in, model_exists, turn
-from worker.providers.wire import Origin, Response
-
-NOBODY: Final = "resp_" + 48 * "0"
-"""A response that does not exist: asking for it tells whether key and address are right."""
+from worker.providers.wire import Response
 
 
 class ResponsesModel:
@@ -25,10 +21,11 @@ class ResponsesModel:
     async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:
         """One turn, with everything that was said before it."""
         call = Call("responses.create", assistant.timeout, acts=True, model=assistant.model)
-        # The short form of a message: some servers miss something in the long one of an answer.
+        # The short form of a message: some servers miss something in the long one of an answer; others want its type.
         roles = {"developer": "system"}
         spoken = [
-            {"role": roles.get(each.role, each.role), "content": each.text} for each in (*said, Said("user", question))
+            {"type": "message", "role": roles.get(each.role, each.role), "content": each.text}
+            for each in (*said, Said("user", question))
         ]
 
         def write(schemas: Schemas) -> Mapping[str, Any]:
@@ -43,13 +40,8 @@ class ResponsesModel:
         return await answered(asked())
 
     async def ping(self) -> None:
-        """Return if the provider accepts our key and has responses: it says of one that it does not exist."""
-        call = Call("responses.retrieve", SHORT_CALL, thread_id=NOBODY, probe=True)
-        try:
-            await self._client.request(call, Origin, "GET", f"/responses/{NOBODY}")
-        except (ThreadGone, BadRequest):
-            return
-        raise ModelDown(f"{call.name}: the server shows a response that cannot exist")
+        """Return if the provider accepts our key and has responses. Those that keep none have none to look for."""
+        await self._client.takes("responses.create", "/responses")
 
     async def has_model(self, name: str) -> bool:
         """Whether this key can use the model. Raises ModelDown, ProviderPaused; a restricted key may not ask."""

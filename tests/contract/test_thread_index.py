@@ -11,7 +11,7 @@ import pytest
 
 from tests.records import exchange
 from tests.waiting import wait_until
-from worker.domain.conversations import Subject
+from worker.domain.conversations import TRANSCRIPT, Subject
 from worker.domain.endings import Kept, Receipt, Step, Store
 from worker.domain.threads import Answer, Busy, Entered, Thread, ThreadKey
 from worker.errors import StoreDown
@@ -137,12 +137,12 @@ async def test_a_turn_that_the_transcript_lacks_stays_unless_it_is_to_go(
     assert await index.forget(hold, await found(index), unrecorded=False) == 2
     [left] = await index.turns(await found(index))
     assert (left.task_id, left.unrecorded) == ("unrecorded", True)
-    assert await outbox.backlog() == 1
+    assert await outbox.backlog(TRANSCRIPT) == 1
 
     hold = await index.reserve(KEY)
     assert hold is not None
     assert await index.forget(hold, await found(index), unrecorded=True) == 1
-    assert await outbox.backlog() == 0
+    assert await outbox.backlog(TRANSCRIPT) == 0
     assert await index.threads() == []
 
 

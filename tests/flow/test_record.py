@@ -215,13 +215,13 @@ async def test_a_database_that_is_dead_at_the_start_is_said_then_and_work_goes_o
         (tmp_path / "away").touch()
         url, advice = f"sqlite:///{tmp_path}/away/transcript.db", "TRANSCRIPT_URL, and the rights on that folder"
     async with started(kept, transcript_url=url) as worker:
-        await wait_until(lambda: worker.lines("transcript_down"), what="the line")
-        [line] = worker.lines("transcript_down")
+        await wait_until(lambda: worker.lines("sink_down"), what="the line")
+        [line] = worker.lines("sink_down")
         assert advice in line["reason"]
         assert "secret" not in line["reason"]
         await worker.until_ready()
         await kept.run(await kept.deploy(kept.step("frame", data_input="-")))
-        assert len(worker.lines("transcript_down")) == 1
+        assert len(worker.lines("sink_down")) == 1
 
 
 async def test_a_file_that_is_damaged_at_the_start_is_said_and_what_is_said_waits_in_redis(

@@ -18,6 +18,9 @@ from worker.errors import Unstorable
 
 T = TypeVar("T")
 
+TRANSCRIPT = "transcript"
+"""The name of the transcript among the places that exchanges go to."""
+
 
 class Role(StrEnum):
     """Who speaks, in the words of the record."""
@@ -104,12 +107,13 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A turn with exchanges that the transcript may not have, by attempt. The ticket tells one claim from another.
+    """A turn with exchanges that a sink may not have, by attempt. The ticket tells one claim from another.
 
     `unreadable` are attempts of which nobody can read what stands there. `newer`: some of it only a newer worker can
     read, to which it is left.
     """
 
+    sink: str
     turn: str
     ticket: str
     exchanges: Mapping[int, Exchange]

@@ -200,9 +200,9 @@ class Threads(Protocol):
     ) -> Answer:
         """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
 
-        Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the transcript is
-        to have of it; its times are set here. `said` is added to the history that we keep of the answer's thread, if
-        this answer counts and the map still names that. Raises NewerRecord: a newer worker has the task, and keeps its
+        Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the sinks are to
+        have of it; its times are set here. `said` is added to the history that we keep of the answer's thread, if this
+        answer counts and the map still names that. Raises NewerRecord: a newer worker has the task, and keeps its
         answer.
         """
         ...

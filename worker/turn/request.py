@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Said, ThreadKey, ref
-from worker.ports.transcript import Recording
+from worker.ports.sinks import Recording
 from worker.ports.turn import History, Threads
 
 
@@ -70,7 +70,7 @@ class Ground:
 
     `trouble_of` says why one of several providers cannot be asked now, None if it can.
 
-    Without `recording` there is no transcript to write, without `history` none to read.
+    Without `recording` exchanges go nowhere, without `history` no transcript can be read.
     """
 
     threads: Threads

@@ -13,9 +13,10 @@ from tests.records import exchange, key
 from tests.waiting import wait_until
 from worker.domain.conversations import EVERYTHING, TRANSCRIPT, Exchange, Filter, MessageFilter, session_id
 from worker.domain.threads import Answer, Entered, Hold
-from worker.errors import TranscriptDown, Unstorable
+from worker.errors import SinkDown, TranscriptDown, Unstorable
 from worker.ports.sinks import Sink
 from worker.redis import RedisOutbox, RedisThreads, open_redis
+from worker.redis.keys import Keys
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.turn.recorder import Carrier, Recorder
 
@@ -53,7 +54,7 @@ class Parts:
 @pytest.fixture
 async def parts(redis_url: str, tmp_path: Path) -> AsyncIterator[Parts]:
     async with open_redis(redis_url, connections=20) as redis, open_database(f"sqlite:///{tmp_path}/t.db") as database:
-        threads = RedisThreads(redis, prefix="test", lease=MINUTE, keep=MINUTE)
+        threads = RedisThreads(redis, prefix="test", lease=MINUTE, keep=MINUTE, sinks=(TRANSCRIPT, "memory"))
         yield Parts(threads, RedisOutbox(redis, prefix="test", engine="default"), database)
 
 
@@ -81,6 +82,24 @@ class Moody:
         await self._transcript.record(given)
 
 
+class Memory:
+    """A second sink, which is away until it is told to be there."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.away = True
+        self.taken: list[Exchange] = []
+
+    async def ping(self) -> None:
+        if self.away:
+            raise SinkDown("away")
+
+    async def record(self, given: Exchange) -> None:
+        await self.ping()
+        self.taken.append(given)
+
+
 def carrier(parts: Parts, sink: Sink | None = None) -> Carrier:
     return Carrier(parts.outbox, sink or parts.transcript)
 
@@ -103,6 +122,46 @@ async def test_a_thousand_turns_while_the_store_is_away_are_all_there_afterwards
     assert await parts.recorded() == [turn.answer for turn in turns]
     assert await parts.outbox.backlog(TRANSCRIPT) == 0
     assert moody.calls == 1003
+
+
+async def test_a_sink_that_is_away_for_a_thousand_turns_keeps_nothing_from_the_transcript_and_gets_all_in_order(
+    parts: Parts, redis_url: str
+) -> None:
+    turns, memory = [exchange(number) for number in range(1000)], Memory()
+    to_transcript, to_memory = carrier(parts), carrier(parts, memory)
+    for number, turn in enumerate(turns):
+        await parts.answer(turn)
+        await parts.threads.close(turn.key, turn.task_id)
+        if number % 250 == 249:
+            assert await to_transcript.drain()
+            assert not await to_memory.drain()
+    assert await parts.recorded() == [turn.answer for turn in turns]
+    assert [await parts.outbox.backlog(sink) for sink in (TRANSCRIPT, "memory")] == [0, 1000]
+    async with open_redis(redis_url, connections=1) as redis:
+        name = Keys.of("test", turns[0].key).turn(turns[0].task_id)
+        assert await redis.pttl(name) <= timedelta(hours=1) / timedelta(milliseconds=1), "the transcript has it"
+        assert await redis.pttl(Keys.exchanges(name, "memory")) > timedelta(days=6) / timedelta(milliseconds=1)
+
+        memory.away = False
+        assert await to_memory.drain()
+        assert [(each.task_id, each.answer) for each in memory.taken] == [(each.task_id, each.answer) for each in turns]
+        assert await parts.outbox.backlog("memory") == 0
+        assert [name for name in await redis.keys() if "memory" in name] == []
+
+
+async def test_two_workers_bring_each_sink_everything_once(parts: Parts) -> None:
+    turns, memory = [exchange(number) for number in range(50)], Memory()
+    memory.away = False
+    async with recorder(parts, parts.transcript, memory), recorder(parts, parts.transcript, memory):
+        for turn in turns:
+            await parts.answer(turn)
+
+        async def drained() -> bool:
+            return not any([await parts.outbox.backlog(sink) for sink in (TRANSCRIPT, "memory")])
+
+        await wait_until(drained, 30, "the outbox to be empty")
+    assert await parts.recorded() == [turn.answer for turn in turns]
+    assert sorted(each.task_id for each in memory.taken) == sorted(each.task_id for each in turns)
 
 
 async def test_a_store_that_is_dead_from_the_start_is_said_at_once_and_not_said_to_be_back_before_it_is(

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from worker import settings
+from worker.export import FORMATS
 from worker.operate.commands.desk import Desk
 from worker.telemetry import logs
 
@@ -41,7 +42,7 @@ def _export(commands: "Commands[argparse.ArgumentParser]") -> None:
     example = "threads export --business-key order-7 --format markdown --output order-7.md"
     added = _add(commands, "threads", "export", "write conversations to a file, or to the output", example, json=False)
     _subject(added)
-    added.add_argument("--format", choices=["json", "markdown"], default="json", help="json by default")
+    added.add_argument("--format", choices=[*FORMATS], default="json", help="json by default")
     added.add_argument("--output", metavar="FILE", help="a file that does not exist yet")
 
 

@@ -11,8 +11,9 @@ import pytest
 import structlog
 
 from tests.records import KEY, exchange
-from worker.domain.conversations import EVERYTHING, TRANSCRIPT, MessageFilter, Subject, session_id
+from worker.domain.conversations import EVERYTHING, MessageFilter, Subject, session_id
 from worker.domain.endings import Kept, Receipt, Status, Step, Store
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import Answer, Answered, Asked, Entered, Hold, Thread
 from worker.errors import NewerRecord
 from worker.redis import RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis

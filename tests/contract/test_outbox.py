@@ -11,7 +11,8 @@ import structlog
 
 from tests.records import exchange, key
 from tests.waiting import wait_until
-from worker.domain.conversations import EVERYTHING, TRANSCRIPT, Exchange, Filter, MessageFilter, session_id
+from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, session_id
+from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import Answer, Entered, Hold
 from worker.errors import SinkDown, TranscriptDown, Unstorable
 from worker.ports.sinks import Sink

@@ -11,8 +11,9 @@ import pytest
 
 from tests.records import exchange
 from tests.waiting import wait_until
-from worker.domain.conversations import TRANSCRIPT, Subject
+from worker.domain.conversations import Subject
 from worker.domain.endings import Kept, Receipt, Step, Store
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import Answer, Busy, Entered, Thread, ThreadKey
 from worker.errors import StoreDown
 from worker.redis import RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis

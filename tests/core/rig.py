@@ -11,7 +11,7 @@ from tests.fakes.provider import FakeModel, FakeProvider
 from tests.fakes.redis import StrictRedis
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
-from worker.domain.conversations import Exchange
+from worker.domain.exchanges import Exchange
 from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
 from worker.errors import UnknownAssistant
 from worker.loop.delivery import Delivery

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tests.core.rig import KEEP, Core
 from tests.fakes.engine import LOCK
 from tests.fakes.script import Script
-from worker.domain.conversations import TRANSCRIPT, Exchange
+from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import Answer, Entered, Hold, Thread, ThreadKey
 from worker.errors import SinkDown, StoreDown, TranscriptDown, Unstorable
 from worker.redis import RedisOutbox, RedisThreads

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Protocol
 
-from worker.domain.conversations import Exchange, Pending
+from worker.domain.exchanges import Exchange, Pending
 
 
 class Sink(Protocol):

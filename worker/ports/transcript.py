@@ -8,7 +8,6 @@ from worker.domain.conversations import (
     ActivityCounts,
     Counts,
     Ended,
-    Exchange,
     Filter,
     Hit,
     Instance,
@@ -20,6 +19,7 @@ from worker.domain.conversations import (
     Stored,
     Subject,
 )
+from worker.domain.exchanges import Exchange
 from worker.ports.sinks import Sink
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from worker.domain.conversations import Exchange
+from worker.domain.exchanges import Exchange
 from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
 from worker.domain.threads import (
     Answer,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.domain import foreign
-from worker.domain.conversations import Exchange
+from worker.domain.exchanges import Exchange
 from worker.domain.threads import OPENAI, Answer, Outcome, Said, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any, cast
 from uuid import uuid4
 
-from worker.domain.conversations import TRANSCRIPT
 from worker.domain.endings import Kept, TurnKept
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import OPENAI, Hold, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 from worker.redis.connect import Client

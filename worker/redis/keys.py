@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from worker.domain.conversations import TRANSCRIPT
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import ThreadKey
 
 

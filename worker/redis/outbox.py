@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 import structlog
 
-from worker.domain.conversations import Pending
+from worker.domain.exchanges import Pending
 from worker.errors import NewerRecord
 from worker.redis.connect import Client
 from worker.redis.formats import KNOWN, CorruptRecord, load_exchange

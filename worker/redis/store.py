@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import structlog
 
-from worker.domain.conversations import TRANSCRIPT, Exchange
+from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import OPENAI, Answer, Answered, Asked, Busy, Entered, Entry, Hold, Said, Thread, ThreadKey
 from worker.errors import NewerRecord, ThreadGone
 from worker.redis.connect import Client

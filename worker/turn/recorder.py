@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 import structlog
 
-from worker.domain.conversations import Exchange, Pending
+from worker.domain.exchanges import Exchange, Pending
 from worker.errors import SinkDown, StoreDown, Unstorable
 from worker.ports.sinks import Outbox, Sink
 from worker.runtime.pauses import growing

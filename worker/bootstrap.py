@@ -291,7 +291,7 @@ async def work(
             dependencies,
             stopping.is_set,
         )
-        poller = Poller(engine, sieve, slots, handler, dependencies, stopping, settings.grace.total_seconds())
+        poller = Poller(engine, sieve, slots, handler, dependencies, stopping)
 
         def not_ready() -> list[str]:
             return (["stopping"] if stopping.is_set() else []) + dependencies.reasons()
@@ -314,7 +314,7 @@ async def work(
             api_port=api_port,
             assistants=[f"{each.name} {each.version}" for each in specs.assistants],
         )
-        await poller.run(hurry)
+        await poller.run(settings.grace.total_seconds(), hurry)
 
 
 def rules(settings: Settings) -> Rules:

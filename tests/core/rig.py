@@ -100,7 +100,7 @@ class Worker:
 
     def start(self) -> None:
         """Poll, until `stop`."""
-        self._running = asyncio.create_task(self.poller.run(self.hurry), name=self.engine.worker_id)
+        self._running = asyncio.create_task(self.poller.run(GRACE_SECONDS, self.hurry), name=self.engine.worker_id)
 
     async def stop(self, *, hurry: bool = False) -> None:
         """Stop as a signal does; `hurry` as a second one does."""
@@ -181,7 +181,7 @@ class Core:
             stopping.is_set,
         )
         topics = topics or FakeTopics()
-        poller = Poller(engine, Sieve(engine, topics), room, handler, dependencies, stopping, GRACE_SECONDS)
+        poller = Poller(engine, Sieve(engine, topics), room, handler, dependencies, stopping)
         worker = Worker(engine, topics, dependencies, room, turn, handler, poller, stopping, asyncio.Event())
         self._workers.append(worker)
         return worker

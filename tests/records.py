@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.domain.conversations import Exchange
+from worker.domain.exchanges import Exchange
 from worker.domain.threads import ThreadKey
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)

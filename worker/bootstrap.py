@@ -17,6 +17,7 @@ from worker import failpoints
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
 from worker.accounts.every import EveryProvider
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.providers import ProviderSpec
 from worker.ending import EndingPorts, Eraser, Keeper, Policy
 from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
@@ -32,6 +33,7 @@ from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.accounts import Book
 from worker.ports.ending import Archive
+from worker.ports.sinks import Sink
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics
 from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
@@ -85,6 +87,11 @@ class Adapters:
     conversations: TranscriptReader | None = None
 
     @property
+    def sinks(self) -> list[Sink]:
+        """The places that exchanges go to; those that Redis keeps them for."""
+        return [self.transcript] if self.transcript is not None else []
+
+    @property
     def accounts(self) -> Mapping[str, Account]:
         """The accounts that are told apart, by their providers' names."""
         return {name: each.account for name, each in self.providers.items() if each.account is not None}
@@ -108,7 +115,13 @@ async def connect(settings: Settings, *, reads_only: bool = False) -> AsyncItera
         in_redis = RedisFormat(redis, prefix=settings.redis_prefix, engine=settings.engine_name)
         adapters = Adapters(
             engine=engine,
-            threads=RedisThreads(redis, prefix=settings.redis_prefix, lease=settings.lock, keep=settings.thread_life),
+            threads=RedisThreads(
+                redis,
+                prefix=settings.redis_prefix,
+                lease=settings.lock,
+                keep=settings.thread_life,
+                sinks=[TRANSCRIPT] if settings.keeps_transcript else [],
+            ),
             providers={},
             outbox=RedisOutbox(redis, **mine),
             instances=engine.instances,
@@ -249,8 +262,8 @@ async def work(
             return [*map(str, sieve.left_out()), *dependencies.partly()]
 
         recorder, history, api_port = None, None, None
-        if adapters.transcript is not None:
-            recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.transcript))
+        if adapters.sinks:
+            recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
         if adapters.conversations is not None:
             history = History(adapters.conversations, settings.seed_tokens)
             api_port = await stack.enter_async_context(
@@ -281,7 +294,7 @@ async def work(
             dependencies,
             stopping.is_set,
         )
-        poller = Poller(engine, sieve, slots, handler, dependencies, stopping, settings.grace.total_seconds())
+        poller = Poller(engine, sieve, slots, handler, dependencies, stopping)
 
         def not_ready() -> list[str]:
             return (["stopping"] if stopping.is_set() else []) + dependencies.reasons()
@@ -304,7 +317,7 @@ async def work(
             api_port=api_port,
             assistants=[f"{each.name} {each.version}" for each in specs.assistants],
         )
-        await poller.run(hurry)
+        await poller.run(settings.grace.total_seconds(), hurry)
 
 
 def _say_crash(error: Exception) -> None:

@@ -7,8 +7,9 @@ WorkerError
 │   ├── Unanswered          no answer to what one task needs to read, though the engine's probe succeeds
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
-│   ├── TranscriptDown      the transcript's database cannot be used; the same may be written again
-│   │   └── NoTranscript    there is none yet at that address
+│   ├── SinkDown            a place that exchanges go to cannot be used; the same may be written again
+│   │   └── TranscriptDown  the transcript's database
+│   │       └── NoTranscript  there is none yet at that address
 │   ├── NewerFormat         a newer worker has changed what Redis or the transcript keeps: no task is taken
 │   ├── NewerRecord         what stands in Redis is of a newer worker's making: nothing of it is touched
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
@@ -29,7 +30,7 @@ WorkerError
 │   │   └── Filtered        … because of what it says: where a call has an answer, this is one
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
 │   ├── NoProvider          what a thread is at is not among the providers any more
-│   ├── Unstorable          the transcript will never take this one exchange
+│   ├── Unstorable          a sink will never take this one exchange
 │   └── BadCursor           no page of ours ended with this cursor
 ├── TurnedAway              this one request was refused, by a gateway's page or for want of a right; others may pass
 ├── Poisonous               workers died under this task again and again
@@ -248,8 +249,12 @@ class Stopping(WorkerError):
     excludes_call = True
 
 
-class TranscriptDown(Transient):
-    """The database cannot be used now; nothing was written, or the same may be written again."""
+class SinkDown(Transient):
+    """A place that exchanges go to cannot be used now; nothing was written, or the same may be written again."""
+
+
+class TranscriptDown(SinkDown):
+    """The database of the transcript cannot be used now."""
 
 
 class NoTranscript(TranscriptDown):

@@ -16,6 +16,7 @@ from tests.api.conftest import KEYS
 from tests.records import exchange
 from worker.domain.conversations import session_id
 from worker.domain.money import Money
+from worker.export import FORMATS
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web.api import Access, app, serve
 from worker.web.api.gate import Rate
@@ -128,6 +129,21 @@ async def test_exports_are_files(api: Api, transcript: SqlTranscriptWriter) -> N
     assert headings[0] == "analyst"
     assert headings[-1] == "Answer: Step \\*3\\* \\# x"
     assert len(headings) == 7
+
+
+async def test_every_format_of_export_is_offered_and_no_other(api: Api) -> None:
+    path = f"/api/sessions/{IDS['a']}/export"
+    for each in FORMATS.values():
+        reply = await api.get(f"{path}?format={each.name}")
+        assert reply.headers["Content-Type"].startswith(each.media_type)
+        assert reply.headers["Content-Disposition"].endswith(f'.{each.ending}"')
+    refused = await api.get(f"{path}?format=pdf")
+
+    assert refused.status == 422
+    told = (await api.get("/api/openapi.json")).json["paths"]["/api/sessions/{session_id}/export"]["get"]
+    [named] = [each for each in told["parameters"] if each["name"] == "format"]
+    assert named["schema"]["enum"] == [*FORMATS]
+    assert {*told["responses"]["200"]["content"]} == {each.media_type for each in FORMATS.values()}
 
 
 READS = [

@@ -23,7 +23,7 @@ from tests.page.site import Deployed, browsing, site_on
 from tests.records import exchange, key
 from tests.servers.postgresql import PostgreSQL
 from worker.demo.processes import HOST
-from worker.domain.conversations import Exchange
+from worker.domain.exchanges import Exchange
 from worker.transcript import Database, SqlTranscriptWriter, open_database
 from worker.transcript.rows import message_rows, session_row
 from worker.transcript.tables import messages, sessions

@@ -13,13 +13,14 @@ import structlog
 from tests.records import KEY, exchange
 from worker.domain.conversations import EVERYTHING, MessageFilter, Subject, session_id
 from worker.domain.endings import Kept, Receipt, Status, Step, Store
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import Answer, Answered, Asked, Entered, Hold, Thread
 from worker.errors import NewerRecord
 from worker.redis import RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
 from worker.redis.connect import Client
 from worker.redis.keys import Keys
 from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
-from worker.turn.recorder import Recorder
+from worker.turn.recorder import Carrier
 
 MINUTE = timedelta(minutes=1)
 NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
@@ -211,11 +212,11 @@ async def test_garbage_in_place_of_an_answer_takes_nothing_else_of_the_turn_alon
     other = exchange(2, task_id="task-1")
     await threads.keep_answer(entry.hold, 1, Answer("Another answer."), published=False, exchange=other)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        assert await Recorder(outbox, SqlTranscriptWriter(database)).drain()
+        assert await Carrier(outbox, SqlTranscriptWriter(database)).drain()
         wanted = MessageFilter(session_id=session_id(KEY))
         page = await SqlTranscriptReader(database).messages(wanted, within=EVERYTHING)
     assert [each.content for each in page.items] == ["Question 1?", "Answer 1."]
-    assert await outbox.backlog() == 0
+    assert await outbox.backlog(TRANSCRIPT) == 0
 
 
 @pytest.mark.parametrize(
@@ -228,11 +229,11 @@ async def test_an_exchange_that_only_a_newer_worker_can_read_waits_for_it_and_is
     await changed(redis, "exchange:1", change)
     before = await everything(redis)
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        recorder = Recorder(outbox, SqlTranscriptWriter(database))
+        carrier = Carrier(outbox, SqlTranscriptWriter(database))
         with structlog.testing.capture_logs() as captured:
             for _ in range(3):
-                assert await recorder.drain()
-                assert await outbox.claim(10) == [], "it is out of the way for a minute"
+                assert await carrier.drain()
+                assert await outbox.claim(TRANSCRIPT, 10) == [], "it is out of the way for a minute"
                 await redis.zadd(LIST, {TURN: 0})
 
     assert await everything(redis) == before
@@ -246,7 +247,7 @@ async def test_a_turn_for_the_transcript_that_a_newer_worker_changed_waits_for_i
     await redis.hset(TURN, "schema", "2")
     before = await everything(redis)
 
-    [pending] = await outbox.claim(10)
+    [pending] = await outbox.claim(TRANSCRIPT, 10)
     await outbox.settle(pending, frozenset({1}))
 
     assert (pending.exchanges, pending.newer) == ({}, True)
@@ -260,10 +261,10 @@ async def test_what_is_no_turn_on_the_list_holds_up_no_other(
     await redis.zadd(LIST, {"test:default:{instance-1:analyst}:turn:other": 0})
     await answered(threads)
 
-    [pending] = await outbox.claim(10)
+    [pending] = await outbox.claim(TRANSCRIPT, 10)
 
     assert pending.turn == TURN
-    assert await outbox.backlog() == 1
+    assert await outbox.backlog(TRANSCRIPT) == 1
 
 
 async def test_the_end_of_a_thread_leaves_turns_and_maps_of_a_newer_worker(

@@ -11,12 +11,15 @@ import structlog
 
 from tests.records import exchange, key
 from tests.waiting import wait_until
-from worker.domain.conversations import EVERYTHING, Exchange, Filter, MessageFilter, session_id
+from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, session_id
+from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import Answer, Entered, Hold
-from worker.errors import TranscriptDown, Unstorable
+from worker.errors import SinkDown, TranscriptDown, Unstorable
+from worker.ports.sinks import Sink
 from worker.redis import RedisOutbox, RedisThreads, open_redis
+from worker.redis.keys import Keys
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
-from worker.turn.recorder import Recorder
+from worker.turn.recorder import Carrier, Recorder
 
 MINUTE = timedelta(minutes=1)
 
@@ -52,12 +55,14 @@ class Parts:
 @pytest.fixture
 async def parts(redis_url: str, tmp_path: Path) -> AsyncIterator[Parts]:
     async with open_redis(redis_url, connections=20) as redis, open_database(f"sqlite:///{tmp_path}/t.db") as database:
-        threads = RedisThreads(redis, prefix="test", lease=MINUTE, keep=MINUTE)
+        threads = RedisThreads(redis, prefix="test", lease=MINUTE, keep=MINUTE, sinks=(TRANSCRIPT, "memory"))
         yield Parts(threads, RedisOutbox(redis, prefix="test", engine="default"), database)
 
 
 class Moody:
     """A transcript that is away for the first calls, and never takes what it is told not to."""
+
+    name = TRANSCRIPT
 
     def __init__(self, transcript: SqlTranscriptWriter, away: int = 0, refuses: str = "") -> None:
         self._transcript = transcript
@@ -78,14 +83,36 @@ class Moody:
         await self._transcript.record(given)
 
 
-def recorder(parts: Parts, transcript: Moody | None = None) -> Recorder:
-    return Recorder(parts.outbox, transcript or parts.transcript)  # type: ignore[arg-type] # of a transcript only record is used
+class Memory:
+    """A second sink, which is away until it is told to be there."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.away = True
+        self.taken: list[Exchange] = []
+
+    async def ping(self) -> None:
+        if self.away:
+            raise SinkDown("away")
+
+    async def record(self, given: Exchange) -> None:
+        await self.ping()
+        self.taken.append(given)
+
+
+def carrier(parts: Parts, sink: Sink | None = None) -> Carrier:
+    return Carrier(parts.outbox, sink or parts.transcript)
+
+
+def recorder(parts: Parts, *sinks: Sink) -> Recorder:
+    return Recorder(parts.outbox, sinks or [parts.transcript])
 
 
 async def test_a_thousand_turns_while_the_store_is_away_are_all_there_afterwards_in_order(parts: Parts) -> None:
     turns = [exchange(number) for number in range(1000)]
     moody = Moody(parts.transcript, away=3)
-    busy = recorder(parts, moody)
+    busy = carrier(parts, moody)
     for number, turn in enumerate(turns):
         await parts.answer(turn)
         if number in {10, 500, 999}:
@@ -94,8 +121,48 @@ async def test_a_thousand_turns_while_the_store_is_away_are_all_there_afterwards
     assert await busy.drain()
 
     assert await parts.recorded() == [turn.answer for turn in turns]
-    assert await parts.outbox.backlog() == 0
+    assert await parts.outbox.backlog(TRANSCRIPT) == 0
     assert moody.calls == 1003
+
+
+async def test_a_sink_that_is_away_for_a_thousand_turns_keeps_nothing_from_the_transcript_and_gets_all_in_order(
+    parts: Parts, redis_url: str
+) -> None:
+    turns, memory = [exchange(number) for number in range(1000)], Memory()
+    to_transcript, to_memory = carrier(parts), carrier(parts, memory)
+    for number, turn in enumerate(turns):
+        await parts.answer(turn)
+        await parts.threads.close(turn.key, turn.task_id)
+        if number % 250 == 249:
+            assert await to_transcript.drain()
+            assert not await to_memory.drain()
+    assert await parts.recorded() == [turn.answer for turn in turns]
+    assert [await parts.outbox.backlog(sink) for sink in (TRANSCRIPT, "memory")] == [0, 1000]
+    async with open_redis(redis_url, connections=1) as redis:
+        name = Keys.of("test", turns[0].key).turn(turns[0].task_id)
+        assert await redis.pttl(name) <= timedelta(hours=1) / timedelta(milliseconds=1), "the transcript has it"
+        assert await redis.pttl(Keys.exchanges(name, "memory")) > timedelta(days=6) / timedelta(milliseconds=1)
+
+        memory.away = False
+        assert await to_memory.drain()
+        assert [(each.task_id, each.answer) for each in memory.taken] == [(each.task_id, each.answer) for each in turns]
+        assert await parts.outbox.backlog("memory") == 0
+        assert [name for name in await redis.keys() if "memory" in name] == []
+
+
+async def test_two_workers_bring_each_sink_everything_once(parts: Parts) -> None:
+    turns, memory = [exchange(number) for number in range(50)], Memory()
+    memory.away = False
+    async with recorder(parts, parts.transcript, memory), recorder(parts, parts.transcript, memory):
+        for turn in turns:
+            await parts.answer(turn)
+
+        async def drained() -> bool:
+            return not any([await parts.outbox.backlog(sink) for sink in (TRANSCRIPT, "memory")])
+
+        await wait_until(drained, 30, "the outbox to be empty")
+    assert await parts.recorded() == [turn.answer for turn in turns]
+    assert sorted(each.task_id for each in memory.taken) == sorted(each.task_id for each in turns)
 
 
 async def test_a_store_that_is_dead_from_the_start_is_said_at_once_and_not_said_to_be_back_before_it_is(
@@ -107,12 +174,12 @@ async def test_a_store_that_is_dead_from_the_start_is_said_at_once_and_not_said_
                 raise TranscriptDown("away. Mend it.")
 
     dead = Dead(parts.transcript, away=1)
-    busy = recorder(parts, dead)
+    busy = carrier(parts, dead)
     with structlog.testing.capture_logs() as captured:
         assert [await busy.drain() for _ in range(3)] == [False] * 3
         await parts.answer(exchange(1))
         assert not await busy.drain()
-        assert len(await parts.outbox.claim(10)) == 1, "nothing was claimed that could not be written"
+        assert len(await parts.outbox.claim(TRANSCRIPT, 10)) == 1, "nothing was claimed that could not be written"
         dead.away = 0
         assert await busy.drain()
 
@@ -126,11 +193,11 @@ async def test_one_row_that_is_never_taken_delays_no_other(parts: Parts) -> None
     turns = [exchange(number) for number in range(5)]
     for turn in turns:
         await parts.answer(turn)
-    assert await recorder(parts, Moody(parts.transcript, refuses=turns[1].task_id)).drain()
+    assert await carrier(parts, Moody(parts.transcript, refuses=turns[1].task_id)).drain()
 
     assert await parts.recorded() == [turn.answer for turn in turns if turn is not turns[1]]
-    assert await parts.outbox.backlog() == 1
-    assert await parts.outbox.claim(10) == []  # it is due again in an hour
+    assert await parts.outbox.backlog(TRANSCRIPT) == 1
+    assert await parts.outbox.claim(TRANSCRIPT, 10) == []  # it is due again in an hour
 
 
 async def test_two_workers_that_drain_one_outbox_write_everything_once(parts: Parts) -> None:
@@ -141,7 +208,7 @@ async def test_two_workers_that_drain_one_outbox_write_everything_once(parts: Pa
     async with recorder(parts), recorder(parts):
 
         async def drained() -> bool:
-            return await parts.outbox.backlog() == 0
+            return await parts.outbox.backlog(TRANSCRIPT) == 0
 
         await wait_until(drained, 30, "the outbox to be empty")
 
@@ -154,31 +221,31 @@ async def test_two_workers_that_drain_one_outbox_write_everything_once(parts: Pa
 async def test_a_turn_without_an_answer_yet_stays_on_the_list(parts: Parts) -> None:
     turn = exchange(1)
     await parts.answer(turn)
-    await recorder(parts).drain()
+    await carrier(parts).drain()
     await parts.threads.drop_answer(turn.key, turn.task_id, 1)
     second = exchange(1, attempt=2, answer="Better.")
     hold = await parts.hold(second)
     await parts.threads._run(
-        "list", ["test:default:unrecorded"], "test:default:{instance-1:analyst}:turn:" + turn.task_id
+        "list", ["test:default:unrecorded"], "test:default:{instance-1:analyst}:turn:" + turn.task_id, ""
     )
-    await recorder(parts).drain()
-    assert await parts.outbox.backlog() == 1, "a call runs"
+    await carrier(parts).drain()
+    assert await parts.outbox.backlog(TRANSCRIPT) == 1, "a call runs"
 
     await parts.threads.keep_answer(hold, 2, Answer("Better."), published=False, exchange=second)
-    await recorder(parts).drain()
+    await carrier(parts).drain()
     assert await parts.recorded() == ["Answer 1.", "Better."]
-    assert await parts.outbox.backlog() == 0
+    assert await parts.outbox.backlog(TRANSCRIPT) == 0
 
 
 async def test_a_turn_that_is_listed_anew_while_it_is_settled_is_not_forgotten(parts: Parts) -> None:
     turn = exchange(1)
     await parts.answer(turn)
-    [pending] = await parts.outbox.claim(10)
+    [pending] = await parts.outbox.claim(TRANSCRIPT, 10)
     await parts.transcript.record(pending.exchanges[1])
     await parts.threads.drop_answer(turn.key, turn.task_id, 1)
     await parts.answer(exchange(1, attempt=2, answer="Better."))
     await parts.outbox.settle(pending, frozenset({1}))
-    await recorder(parts).drain()
+    await carrier(parts).drain()
 
     assert await parts.recorded() == ["Answer 1.", "Better."]
 
@@ -192,7 +259,7 @@ async def test_the_journal_keeps_what_the_transcript_lacks_although_the_task_is_
     name = "test:default:{instance-1:analyst}:turn:" + turn.task_id
     async with open_redis(redis_url, connections=1) as redis:
         assert await redis.pttl(name) > timedelta(days=6) / timedelta(milliseconds=1)
-        await recorder(parts).drain()
+        await carrier(parts).drain()
         assert 0 < await redis.pttl(name) <= timedelta(hours=1) / timedelta(milliseconds=1)
 
 
@@ -200,11 +267,11 @@ async def test_a_turn_whose_answer_was_dropped_is_listed_no_longer_until_the_nex
     turn = exchange(1)
     await parts.answer(turn)
     await parts.threads.drop_answer(turn.key, turn.task_id, 1)
-    await recorder(parts).drain()
-    assert await parts.outbox.backlog() == 0
+    await carrier(parts).drain()
+    assert await parts.outbox.backlog(TRANSCRIPT) == 0
 
     await parts.answer(exchange(1, attempt=2, answer="Better."))
-    await recorder(parts).drain()
+    await carrier(parts).drain()
     assert await parts.recorded() == ["Answer 1.", "Better."]
 
 
@@ -217,11 +284,11 @@ async def test_what_a_newer_version_has_added_is_left_out_and_what_it_changed_is
             name = "test:default:{instance-1:analyst}:turn:" + exchange(number).task_id
             kept = json.loads(await redis.hget(name, "exchange:1") or "")
             await redis.hset(name, "exchange:1", json.dumps(kept | change))
-        await recorder(parts).drain()
+        await carrier(parts).drain()
         assert await redis.hexists(name, "exchange:1")
 
     assert await parts.recorded() == ["Answer 0."]
-    assert await parts.outbox.backlog() == 1
+    assert await parts.outbox.backlog(TRANSCRIPT) == 1
 
 
 async def test_an_error_that_nobody_foresaw_keeps_one_exchange_back_and_no_other(parts: Parts) -> None:
@@ -233,7 +300,7 @@ async def test_an_error_that_nobody_foresaw_keeps_one_exchange_back_and_no_other
 
     for number in range(3):
         await parts.answer(exchange(number))
-    await recorder(parts, Broken(parts.transcript)).drain()
+    await carrier(parts, Broken(parts.transcript)).drain()
 
     assert await parts.recorded() == ["Answer 1.", "Answer 2."]
 
@@ -255,8 +322,8 @@ async def test_an_exchange_that_nobody_can_read_is_dropped_and_said(parts: Parts
     async with open_redis(redis_url, connections=1) as redis:
         name = "test:default:{instance-1:analyst}:turn:" + exchange(1).task_id
         await redis.hset(name, "exchange:1", "{broken")
-    assert await recorder(parts).drain()
-    assert await parts.outbox.backlog() == 0
+    assert await carrier(parts).drain()
+    assert await parts.outbox.backlog(TRANSCRIPT) == 0
 
 
 async def test_end_of_the_recorder_carries_over_what_came_last(parts: Parts) -> None:

@@ -13,11 +13,13 @@ from tests.records import exchange
 from tests.waiting import wait_until
 from worker.domain.conversations import Subject
 from worker.domain.endings import Kept, Receipt, Step, Store
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import Answer, Busy, Entered, Thread, ThreadKey
 from worker.errors import StoreDown
 from worker.redis import RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
 from worker.redis.connect import Client
 from worker.redis.formats import CorruptRecord
+from worker.redis.keys import Keys
 
 LEASE = timedelta(seconds=30)
 KEEP = timedelta(days=30)
@@ -137,13 +139,25 @@ async def test_a_turn_that_the_transcript_lacks_stays_unless_it_is_to_go(
     assert await index.forget(hold, await found(index), unrecorded=False) == 2
     [left] = await index.turns(await found(index))
     assert (left.task_id, left.unrecorded) == ("unrecorded", True)
-    assert await outbox.backlog() == 1
+    assert await outbox.backlog(TRANSCRIPT) == 1
 
     hold = await index.reserve(KEY)
     assert hold is not None
     assert await index.forget(hold, await found(index), unrecorded=True) == 1
-    assert await outbox.backlog() == 0
+    assert await outbox.backlog(TRANSCRIPT) == 0
     assert await index.threads() == []
+
+
+async def test_what_a_sink_has_yet_to_get_goes_only_where_all_is_to_go(redis: Client, index: RedisThreadIndex) -> None:
+    threads = RedisThreads(redis, prefix="test", lease=LEASE, keep=KEEP, sinks=["memory"])
+    await turn(threads, KEY, recorded=False)
+    left = Keys.exchanges(Keys.of("test", KEY).turn("task-1"), "memory")
+
+    for everything, there in ((False, 1), (True, 0)):
+        hold = await index.reserve(KEY)
+        assert hold is not None
+        await index.forget(hold, await found(index), unrecorded=everything)
+        assert await redis.exists(left) == there
 
 
 async def test_no_turn_starts_while_a_thread_is_ended_and_none_is_ended_under_a_turn(

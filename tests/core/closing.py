@@ -12,8 +12,9 @@ from tests.fakes.engine import LOCK
 from tests.fakes.instances import FakeInstances, Process
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
-from worker.domain.conversations import EVERYTHING, Exchange, Filter, MessageFilter, Session, Subject
+from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
 from worker.domain.endings import Receipt, Step, Store
+from worker.domain.exchanges import Exchange
 from worker.domain.threads import Answer, Entered, Thread, ThreadKey
 from worker.ending import EndingPorts, Eraser, Keeper, Pace, Policy, Retention, Round
 from worker.ending.ends import Ends

@@ -12,7 +12,7 @@ from tests.fakes.provider import FakeModel, FakeProvider
 from tests.fakes.redis import StrictRedis
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
-from worker.domain.conversations import Exchange
+from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
 from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
 from worker.errors import UnknownAssistant
@@ -108,7 +108,7 @@ class Worker:
 
     def start(self) -> None:
         """Poll, until `stop`."""
-        self._running = asyncio.create_task(self.poller.run(self.hurry), name=self.engine.worker_id)
+        self._running = asyncio.create_task(self.poller.run(GRACE_SECONDS, self.hurry), name=self.engine.worker_id)
 
     async def stop(self, *, hurry: bool = False) -> None:
         """Stop as a signal does; `hurry` as a second one does. A dead one is buried."""
@@ -202,7 +202,7 @@ class Core:
             stopping.is_set,
         )
         topics = topics or FakeTopics()
-        poller = Poller(engine, Sieve(engine, topics), room, handler, dependencies, stopping, GRACE_SECONDS)
+        poller = Poller(engine, Sieve(engine, topics), room, handler, dependencies, stopping)
         worker = Worker(engine, topics, dependencies, room, turn, handler, poller, stopping, asyncio.Event(), life)
         self._workers.append(worker)
         return worker

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.money import Money
 from worker.domain.prices import Price, Prices
 from worker.domain.threads import Answer
@@ -57,7 +58,7 @@ async def test_meta_line_and_exchange_tell_what_an_answer_took_and_cost(core: Co
     [line] = [line for line in lines if line["event"] == "turn"]
     assert (line["cached_tokens"], line["reasoning_tokens"]) == (500, 64)
     assert (line["cost"], line["currency"]) == ("0.00041", "USD")
-    [pending] = await RedisOutbox(core.redis, prefix="aw", engine="default").claim(1)
+    [pending] = await RedisOutbox(core.redis, prefix="aw", engine="default").claim(TRANSCRIPT, 1)
     [exchange] = pending.exchanges.values()
     assert (exchange.cached_tokens, exchange.cache_write_tokens, exchange.reasoning_tokens) == (500, 0, 64)
     assert exchange.cost == COST

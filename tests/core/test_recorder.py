@@ -1,4 +1,4 @@
-"""Exchanges go from the journal to the transcript, once each, whatever is away meanwhile."""
+"""Exchanges go from the journal to every sink, once each, whatever is away meanwhile."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -7,21 +7,25 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from tests.core.rig import Core
+from tests.core.rig import KEEP, Core
+from tests.fakes.engine import LOCK
 from tests.fakes.script import Script
-from worker.domain.conversations import Exchange
+from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import Answer, Entered, Hold, Thread, ThreadKey
-from worker.errors import StoreDown, TranscriptDown, Unstorable
-from worker.redis import RedisOutbox
-from worker.turn.recorder import KEPT, LAST_SECONDS, UNSTORABLE_FOR, Recorder
+from worker.errors import SinkDown, StoreDown, TranscriptDown, Unstorable
+from worker.redis import RedisOutbox, RedisThreads
+from worker.redis.keys import Keys
+from worker.redis.store import ANSWERED_FOR
+from worker.turn.recorder import KEPT, LAST_SECONDS, UNSTORABLE_FOR, Carrier, Recorder
 
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
-class FakeTranscript:
-    """The writing side's methods that a recorder uses."""
+class FakeSink:
+    """`ports.sinks.Sink` that remembers."""
 
+    name: str = TRANSCRIPT
     script: Script = field(default_factory=Script)
     rows: dict[tuple[str, int], Exchange] = field(default_factory=dict)
 
@@ -39,22 +43,29 @@ def exchange(task_id: str = "t", attempt: int = 1) -> Exchange:
 
 
 class Desk:
-    """A recorder between Redis and a transcript."""
+    """A recorder between Redis and a transcript, or more sinks than that."""
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        self.threads = core.threads
         self.outbox = RedisOutbox(core.redis, prefix="aw", engine="default")
-        self.transcript = FakeTranscript()
-        self.recorder = Recorder(self.outbox, self.transcript)  # type: ignore[arg-type]  # of the port it uses two methods
+        self.transcript = FakeSink()
+        self.recorder = Recorder(self.outbox, [self.transcript])
+
+    def use(self, *sinks: FakeSink) -> None:
+        """Work with these sinks from now on."""
+        names = [sink.name for sink in sinks]
+        self.threads = RedisThreads(self.core.redis, prefix="aw", lease=LOCK, keep=KEEP, sinks=names)
+        self.recorder = Recorder(self.outbox, sinks)
 
     async def answer(self, task_id: str, attempt: int = 1) -> Hold:
         """Have an answer in the journal that the transcript lacks."""
         said = replace(exchange(task_id, attempt), key=ThreadKey("default", task_id, "analyst"))
-        entry = await self.core.threads.enter(said.key, task_id)
+        entry = await self.threads.enter(said.key, task_id)
         assert isinstance(entry, Entered)
-        await self.core.threads.intend(entry.hold, attempt, timedelta(seconds=60))
+        await self.threads.intend(entry.hold, attempt, timedelta(seconds=60))
         answer = Answer("a", thread=Thread("conv_1", 1))
-        await self.core.threads.keep_answer(entry.hold, attempt, answer, published=True, exchange=said)
+        await self.threads.keep_answer(entry.hold, attempt, answer, published=True, exchange=said)
         return entry.hold
 
 
@@ -72,7 +83,7 @@ async def test_what_was_answered_is_recorded_once_and_leaves_the_list(desk: Desk
         await asyncio.sleep(60)
 
     assert len(desk.transcript.script.named("record")) == 120
-    assert await desk.outbox.backlog() == 0
+    assert await desk.outbox.backlog(TRANSCRIPT) == 0
 
 
 async def test_what_another_worker_left_is_found_within_a_round(desk: Desk) -> None:
@@ -93,7 +104,7 @@ async def test_a_transcript_that_is_down_is_told_once_and_gets_everything_later(
 
     told = [line["event"] for line in lines if line["event"].startswith("transcript")]
     assert told == ["transcript_down", "transcript_up"]
-    assert await desk.outbox.backlog() == 0
+    assert await desk.outbox.backlog(TRANSCRIPT) == 0
 
 
 async def test_one_exchange_that_is_refused_is_out_of_the_others_way_and_tried_again(desk: Desk) -> None:
@@ -170,8 +181,99 @@ async def test_the_end_carries_over_what_came_last_and_waits_for_no_dead_store(d
 
     await desk.answer("u")
     desk.transcript.script.always("record", 600)
-    again = Recorder(desk.outbox, desk.transcript)  # type: ignore[arg-type]  # as above
+    again = Recorder(desk.outbox, [desk.transcript])
     began = asyncio.get_running_loop().time()
     async with again:
         pass
     assert asyncio.get_running_loop().time() - began <= LAST_SECONDS + 0.1
+
+
+async def test_a_sink_that_is_down_delays_no_other_and_gets_everything_later_in_order(desk: Desk) -> None:
+    memory = FakeSink("memory")
+    memory.script.always("record", SinkDown("away"))
+    desk.use(desk.transcript, memory)
+    with capture_logs() as lines:
+        async with desk.recorder:
+            for number in range(60):
+                await desk.answer(f"t{number:02}")
+            desk.recorder.wake()
+            await desk.core.until(lambda: len(desk.transcript.rows) == 60, within=timedelta(seconds=6))
+            assert memory.rows == {}
+            memory.script.always("record", None)
+            await desk.core.until(lambda: len(memory.rows) == 60)
+
+    assert [*memory.rows] == [*desk.transcript.rows]
+    assert len(desk.transcript.script.named("record")) == 60
+    told = [(line["event"], line["sink"]) for line in lines if line["event"].startswith("sink")]
+    assert told == [("sink_down", "memory"), ("sink_up", "memory")]
+    assert [await desk.outbox.backlog(sink) for sink in (TRANSCRIPT, "memory")] == [0, 0]
+
+
+async def test_what_one_sink_refuses_the_others_have_once(desk: Desk) -> None:
+    memory = FakeSink("memory")
+    memory.script.next("record", Unstorable("not this one"))
+    desk.use(desk.transcript, memory)
+    async with desk.recorder:
+        await desk.answer("t")
+        await desk.core.until(lambda: memory.rows, within=timedelta(hours=4))
+
+    assert len(desk.transcript.script.named("record")) == 1
+
+
+async def test_what_redis_could_not_keep_comes_to_every_sink_from_memory(desk: Desk) -> None:
+    memory = FakeSink("memory")
+    memory.script.next("record", SinkDown("away"))
+    desk.use(desk.transcript, memory)
+    async with desk.recorder:
+        desk.recorder.keep(exchange())
+        await desk.core.until(lambda: memory.rows)
+
+    assert desk.transcript.rows == memory.rows
+
+
+async def test_a_sink_that_comes_later_gets_what_is_answered_from_then_on(desk: Desk) -> None:
+    await desk.answer("before")
+    memory = FakeSink("memory")
+    desk.use(desk.transcript, memory)
+    async with desk.recorder:
+        await desk.answer("after")
+        await desk.core.until(lambda: len(desk.transcript.rows) == 2)
+        await desk.core.until(lambda: memory.rows)
+
+    assert [*memory.rows] == [("after", 1)]
+
+
+async def test_a_sink_that_nobody_knows_any_more_keeps_nothing_for_ever(desk: Desk) -> None:
+    memory = FakeSink("memory")
+    memory.script.always("ping", SinkDown("gone"))
+    desk.use(desk.transcript, memory)
+    await desk.answer("before")
+    desk.use(desk.transcript)
+    await desk.answer("after")
+    async with desk.recorder:
+        await desk.core.until(lambda: len(desk.transcript.rows) == 2)
+
+    left = [name for name in await desk.core.redis.keys() if "memory" in name]
+    lives = [await desk.core.redis.pttl(name) for name in left]
+    assert len(left) == 2
+    assert all(0 < life <= ANSWERED_FOR / timedelta(milliseconds=1) for life in lives)
+
+
+async def test_an_answer_that_comes_after_its_turn_was_looked_at_is_not_missed_by_a_sink(desk: Desk) -> None:
+    memory = FakeSink("memory")
+    desk.use(memory)
+    key = ThreadKey("default", "t", "analyst")
+    entry = await desk.threads.enter(key, "t")
+    assert isinstance(entry, Entered)
+    await desk.threads.intend(entry.hold, 1, timedelta(seconds=60))
+    await desk.threads._list("default", Keys.of("aw", key).turn("t"), ["memory"])
+    carrier = Carrier(desk.outbox, memory)
+
+    await carrier.drain()
+    assert await desk.outbox.backlog("memory") == 1, "a call runs"
+    said = replace(exchange("t"), key=key)
+    await desk.threads.keep_answer(entry.hold, 1, Answer("a"), published=True, exchange=said)
+    await carrier.drain()
+
+    assert memory.rows
+    assert await desk.outbox.backlog("memory") == 0

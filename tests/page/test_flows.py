@@ -13,6 +13,7 @@ from tests.page.site import Deployed, Site, Watched, browsing, site, watch
 from tests.records import exchange, key
 from worker.domain.conversations import session_id
 from worker.domain.money import Money
+from worker.export import FORMATS
 
 
 async def shot(page: Page, folder: Path, name: str) -> None:
@@ -168,6 +169,8 @@ async def test_a_conversation_is_read_whole_and_saved(served: Site, browser: Wat
     await page.get_by_role("link", name="order-a").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("analyst")
     await expect(page.get_by_role("article")).to_have_count(4)
+    buttons = await page.get_by_role("button", name="Export").all_text_contents()
+    assert buttons == [f"Export {each.label}" for each in FORMATS.values()]
     async with page.expect_download() as saved:
         await page.get_by_role("button", name="Export JSON").click()
     told = json.loads(await read(await saved.value))

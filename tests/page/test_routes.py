@@ -42,6 +42,10 @@ async def test_me_tells_what_the_page_may_offer(tmp_path: Path) -> None:
             "can_erase": True,
             "guarded": True,
             "diagrams": True,
+            "formats": [
+                {"name": "json", "label": "JSON", "ending": "json"},
+                {"name": "markdown", "label": "Markdown", "ending": "md"},
+            ],
             "left_out": [],
         }
         assert (viewer["role"], viewer["can_erase"]) == ("viewer", False)

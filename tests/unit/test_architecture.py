@@ -23,6 +23,7 @@ DRIVERS: dict[str, set[str]] = {
     "ending": {"structlog"},
     "engine": {"aiohttp", "camunda", "defusedxml", "structlog", "yarl"},
     "errors": set(),
+    "export": {"pydantic"},
     "failpoints": set(),
     "loop": {"structlog"},
     "modelling": {"jsonschema", "referencing", "regex"},
@@ -82,7 +83,15 @@ ADAPTERS = (
     "settings",
     "specs.assistants",
 )
-CORE = ("turn.thread_turn", "loop.poller", "ending.keeper", "accounts.account", "modelling.result", "web.page.routes")
+CORE = (
+    "turn.thread_turn",
+    "loop.poller",
+    "ending.keeper",
+    "export.source",
+    "accounts.account",
+    "modelling.result",
+    "web.page.routes",
+)
 WRONG = {
     **{adapter: ["worker.turn.verdict", "worker.loop.slots", "worker.bootstrap"] for adapter in ADAPTERS},
     **{part: ["worker.engine.client", "worker.redis.store", "worker.settings"] for part in CORE},

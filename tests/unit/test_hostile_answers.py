@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 
 from tests.hostile import answers
 from worker.domain.conversations import Message, Page, Role
+from worker.export import as_markdown
 from worker.transcript.words import EXCERPT, clean, excerpt, words
-from worker.web.api import export
 from worker.web.page import reading, shapes
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -122,7 +122,7 @@ def test_what_there_is_no_room_to_lay_out_is_shown_as_it_is(monkeypatch: pytest.
 @given(answers)
 def test_an_export_to_be_read_loads_nothing_and_has_no_headings_but_its_own(text: str) -> None:
     said = replace(message(clean(text)), activity_name=clean(text), model=clean(text))
-    written = "\n".join(export._said(said))
+    written = "\n".join(as_markdown._said(said))
     tokens = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(written)
     inline = [each for token in tokens for each in token.children or ()]
 
@@ -132,4 +132,6 @@ def test_an_export_to_be_read_loads_nothing_and_has_no_headings_but_its_own(text
         "fence",
     ]
     assert not {"image", "html_inline", "html_block", "link_open"} & {each.type for each in (*tokens, *inline)}
-    assert tokens[-1].content.splitlines() == [export._CONTROL.sub("\ufffd", line) for line in clean(text).splitlines()]
+    assert tokens[-1].content.splitlines() == [
+        as_markdown._CONTROL.sub("\ufffd", line) for line in clean(text).splitlines()
+    ]

@@ -501,3 +501,13 @@ def test_a_name_that_is_nearly_ours_is_named_with_the_one_that_is_meant(env: Any
 def test_no_setting_is_taken_for_another(env: Any) -> None:
     env(**{name.upper(): "1" for name in Settings.model_fields})
     assert not misspelt().keys() & {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("url", ["off", "sqlite:///transcript.db"])
+async def test_exchanges_are_kept_for_every_sink_that_is_connected(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    set_to = Settings(_env_file=None, openai_api_key=SecretStr("key"), transcript_url=SecretStr(url))
+    async with bootstrap.connect(set_to) as adapters:
+        assert list(adapters.threads._sinks) == [sink.name for sink in adapters.sinks]

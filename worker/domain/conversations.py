@@ -6,7 +6,6 @@ aware and UTC.
 """
 
 import hashlib
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
 from worker.domain.money import Money
-from worker.domain.threads import OPENAI, SHARED_SCOPE, TASK_SCOPE, Outcome, ThreadKey
+from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey
 from worker.errors import Unstorable
 
 T = TypeVar("T")
@@ -47,86 +46,6 @@ def role_of(provider_role: str) -> Role:
         return PROVIDER_ROLES[provider_role]
     except KeyError:
         raise Unstorable(f"no role of the record is known for the provider's {provider_role[:40]!r}") from None
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One question and its answer, as handed to the record.
-
-    `engine`, task id and attempt name it: what comes again under the same name is not written again. `asked_as` and
-    `answered_as` are the provider's roles. `use` and `recovered` as in the turn's record. `seconds` is how long the
-    answer took. `user` is the person who asked, None where a process did. `anchor` names the account that the thread is
-    in, and `untold` is as in `Answer`. What spoke: the assistant's version, digests of its instructions and of the
-    schema that held, as `digest` makes them, and the worker's version.
-    """
-
-    key: ThreadKey
-    task_id: str
-    attempt: int
-    process_instance_id: str
-    activity_id: str
-    definition_id: str
-    definition_key: str
-    question: str
-    answer: str
-    asked_at: datetime
-    answered_at: datetime
-    activity_name: str = ""
-    definition_version: int | None = None
-    business_key: str | None = None
-    assistant_version: str | None = None
-    thread_id: str | None = None
-    generation: int | None = None
-    anchor: str | None = None
-    outcome: Outcome = Outcome.OK
-    detail: str = ""
-    response_id: str | None = None
-    model: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cost: Money | None = None
-    use: str = "reused"
-    recovered: str | None = None
-    repaired: bool = False
-    seconds: float | None = None
-    user: str | None = None
-    asked_as: str = "user"
-    answered_as: str = "assistant"
-    provider: str = OPENAI
-    untold: int = 0
-    instructions: str | None = None
-    output_schema: str | None = None
-    worker: str | None = None
-
-    @property
-    def owner_id(self) -> str | None:
-        """The instance that the session belongs to and ends with; None if instances share it by business key."""
-        subject = owner(self.key, self.process_instance_id)
-        return subject.instance if subject else None
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A turn with exchanges that the transcript may not have, by attempt. The ticket tells one claim from another.
-
-    `unreadable` are attempts of which nobody can read what stands there. `newer`: some of it only a newer worker can
-    read, to which it is left.
-    """
-
-    turn: str
-    ticket: str
-    exchanges: Mapping[int, Exchange]
-    unreadable: frozenset[int] = frozenset()
-    newer: bool = False
-
-
-def digest(content: str | Mapping[str, Any]) -> str:
-    """Tell one version of instructions or of a schema from another: 12 hex digits of SHA-256."""
-    text = content if isinstance(content, str) else json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]
 
 
 def session_id(key: ThreadKey) -> str:

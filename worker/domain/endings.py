@@ -114,7 +114,7 @@ class Kept:
     """What Redis keeps under one thread key. `instance` is who bound the thread last.
 
     `former` are threads that were left for this one and are still there. `turns` are names of keys, `strange` those of
-    kinds that only a newer worker knows.
+    exchanges for sinks, and of kinds that only a newer worker knows.
     """
 
     key: ThreadKey

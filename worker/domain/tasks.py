@@ -136,6 +136,9 @@ class Activity:
 LOOP_COUNTER = "loopCounter"
 """The engine's variable with the number of an iteration, from 0; of loops within loops only the innermost is seen."""
 
+LONGEST_MESSAGE = 666
+"""Characters of an error's message that engines keep; the column behind it has no more."""
+
 THREAD_VARIABLE = "assistant_thread_"
 
 META_SUFFIX = "_meta"

@@ -12,7 +12,7 @@ import aiohttp
 import structlog
 
 from worker.domain.processes import Calls
-from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
+from worker.domain.tasks import LONGEST_MESSAGE, Definition, Task, TaskState, Topic, Variable
 from worker.engine import activities, calls, definitions, info, kept, wire
 from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
@@ -129,7 +129,7 @@ class RestEngine:
         Without retries the delay would only keep a person waiting who sets them again.
         """
         body = {
-            "errorMessage": message[: wire.LONGEST_MESSAGE],
+            "errorMessage": message[:LONGEST_MESSAGE],
             "errorDetails": details,
             "retries": retries,
             "retryTimeout": wire.milliseconds(delay if retries else timedelta(0)),
@@ -140,7 +140,7 @@ class RestEngine:
         """See `ports.turn.Engine.bpmn_error`. Raises what `complete` raises."""
         body = {
             "errorCode": code,
-            "errorMessage": message[: wire.LONGEST_MESSAGE],
+            "errorMessage": message[:LONGEST_MESSAGE],
             "variables": wire.variables(variables),
         }
         await self._conclude(task_id, "bpmnError", body, limits=COMPLETION)

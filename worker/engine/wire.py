@@ -9,9 +9,6 @@ from camunda.external_task.external_task import ExternalTask
 
 from worker.domain.tasks import Task, Topic, Variable
 
-LONGEST_MESSAGE = 666
-"""Characters of an error message that engines keep; the column behind it has no more."""
-
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 

@@ -65,7 +65,7 @@ class Until:
 
 
 class Poller:
-    """The worker's main loop. `grace_seconds` is what running turns get to finish after `stopping` is set."""
+    """The worker's main loop."""
 
     def __init__(
         self,
@@ -75,7 +75,6 @@ class Poller:
         handler: TaskHandler,
         dependencies: Dependencies,
         stopping: asyncio.Event,
-        grace_seconds: float,
     ) -> None:
         self._engine = engine
         self._topics = topics
@@ -83,20 +82,22 @@ class Poller:
         self._handler = handler
         self._dependencies = dependencies
         self._stopping = stopping
-        self._grace_seconds = grace_seconds
         self._in_hand: dict[asyncio.Task[Verdict], str] = {}
         self._parked = Until()
         self._backing_off = Until()
         self._backlog = False
         self._ghosts_until = 0.0
 
-    async def run(self, hurry: asyncio.Event) -> None:
-        """Poll until `stopping`, then see to it that nothing of ours stays locked. `hurry` ends the grace at once."""
+    async def run(self, grace_seconds: float, hurry: asyncio.Event) -> None:
+        """Poll until `stopping`, then see to it that nothing of ours stays locked.
+
+        Running turns get `grace_seconds` from then on to finish; `hurry` ends that at once.
+        """
         async with asyncio.TaskGroup() as self._group:
             polling = self._group.create_task(self._poll(), name="poll")
             await self._stopping.wait()
             self._handler.close()
-            ends_at = monotonic() + self._grace_seconds
+            ends_at = monotonic() + grace_seconds
             hurrying = self._group.create_task(hurry.wait(), name="hurry")
             await asyncio.wait({polling, hurrying}, return_when=asyncio.FIRST_COMPLETED)
             while self._in_hand and not hurry.is_set() and monotonic() < ends_at:

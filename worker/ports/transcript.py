@@ -1,7 +1,7 @@
-"""The transcript of conversations: how exchanges come to it, and how it is written, ended and read."""
+"""The transcript of conversations: how it is written, ended and read."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from worker.domain.conversations import (
@@ -9,7 +9,6 @@ from worker.domain.conversations import (
     By,
     Counts,
     Ended,
-    Exchange,
     Filter,
     Hit,
     Instance,
@@ -17,15 +16,16 @@ from worker.domain.conversations import (
     Message,
     MessageFilter,
     Page,
-    Pending,
     Session,
     Spent,
     Stored,
     Subject,
 )
+from worker.domain.exchanges import Exchange
+from worker.ports.sinks import Sink
 
 
-class TranscriptWriter(Protocol):
+class TranscriptWriter(Sink, Protocol):
     """The writing side. Every method may raise TranscriptDown, and may be repeated with the same effect."""
 
     async def record(self, exchange: Exchange) -> None:
@@ -58,10 +58,6 @@ class TranscriptWriter(Protocol):
 
         An exchange that is recorded afterwards is written again: empty what still holds it first.
         """
-        ...
-
-    async def ping(self) -> None:
-        """Return if the database can be used."""
         ...
 
 
@@ -125,36 +121,4 @@ class TranscriptReader(Protocol):
 
     async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
         """Count what is wanted."""
-        ...
-
-
-class Outbox(Protocol):
-    """What the transcript has yet to get. Every method may raise StoreDown."""
-
-    async def claim(self, most: int) -> list[Pending]:
-        """Take turns that are due, the oldest first; unless they are settled they are due again half a minute later."""
-        ...
-
-    async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
-        """Forget the exchanges of these attempts, and the turn if nothing more can come of it."""
-        ...
-
-    async def postpone(self, pending: Pending, by: timedelta) -> None:
-        """Have the turn due again later."""
-        ...
-
-    async def backlog(self) -> int:
-        """How many turns wait to be settled."""
-        ...
-
-
-class Recording(Protocol):
-    """What a turn tells of its exchange, once Redis has it or cannot have it. Never waits, never raises."""
-
-    def wake(self) -> None:
-        """Look at the outbox: there is something."""
-        ...
-
-    def keep(self, exchange: Exchange) -> None:
-        """Take an exchange that Redis could not."""
         ...

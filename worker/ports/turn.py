@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from worker.domain.conversations import Exchange
+from worker.domain.exchanges import Exchange
 from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
 from worker.domain.threads import (
     Answer,
@@ -202,8 +202,8 @@ class Threads(Protocol):
     ) -> Answer:
         """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
 
-        Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the transcript is
-        to have of it; its times are set here. `remembered` is added to the history that we keep of its thread, if this
+        Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the sinks are to
+        have of it; its times are set here. `remembered` is added to the history that we keep of its thread, if this
         answer counts and the map still names that. Raises NewerRecord: a newer worker has the task, and keeps its
         answer.
         """

@@ -1,4 +1,4 @@
-"""How an answer is kept in the journal, and an exchange until the transcript has it: JSON with a schema number.
+"""How an answer is kept in the journal, and an exchange until the sinks have it: JSON with a schema number.
 
 Workers of several versions share one Redis. A version that adds a field keeps the number, and older ones leave the
 field alone. One that changes what is there counts the number up, also in the field `schema` of a hash that it changes;
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.domain import foreign
-from worker.domain.conversations import Exchange
+from worker.domain.exchanges import Exchange
 from worker.domain.money import Money
 from worker.domain.threads import OPENAI, Answer, Outcome, Remembered, Said, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
@@ -121,7 +121,7 @@ def load_exchange(text: str, answered_us: str) -> Exchange:
 
     Raises CorruptRecord, NewerRecord.
     """
-    record = opened(text, "an exchange for the transcript")
+    record = opened(text, "an exchange on its way")
     try:
         known = {name: value for name, value in record.items() if name in Exchange.__slots__}
         answered_at = _EPOCH + timedelta(microseconds=int(answered_us))

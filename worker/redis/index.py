@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from worker.domain.endings import Kept, TurnKept
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import OPENAI, Hold, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 from worker.redis.connect import Client
@@ -22,7 +23,7 @@ STEP = 1000
 """Keys that the server looks at before it serves others."""
 AT_ONCE = 50
 KINDS = frozenset({"thread", "hold", "said", "fold", "turn"})
-"""What this version keeps under a thread's hash tag. A newer one may keep more there, which goes with the thread."""
+"""What is a thread's. Exchanges for sinks, and whatever a newer version keeps there, go where all is to go."""
 
 
 class RedisThreadIndex:
@@ -79,7 +80,7 @@ class RedisThreadIndex:
         if unrecorded:
             await self._unlist(kept.turns)
         thread_id = kept.thread.id if kept.thread else ""
-        strange = kept.strange if unrecorded else ()  # a newer worker may have plans with it, unless all is to go
+        strange = kept.strange if unrecorded else ()  # sinks or a newer worker may have plans with it
         names = [keys.hold, keys.thread, keys.said, *kept.turns, *strange]
         args = (hold.token, thread_id, int(unrecorded), len(strange))
         removed = int(await self._runner.run("forget", names, *args))
@@ -103,7 +104,7 @@ class RedisThreadIndex:
     async def _unlist(self, turns: Iterable[str]) -> None:
         """Take turns off the list of those that the transcript has yet to get."""
         if names := list(turns):
-            await self._runner.command(self._redis.zrem(unrecorded(self._prefix, self._engine), *names))
+            await self._runner.command(self._redis.zrem(unrecorded(self._prefix, self._engine, TRANSCRIPT), *names))
 
     async def _hashes(self, names: Iterable[str]) -> list[Mapping[str, str]]:
         found: list[Mapping[str, str]] = []

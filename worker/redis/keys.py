@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import ThreadKey
 
 
@@ -37,6 +38,12 @@ class Keys:
         return f"{self._turns}:{_encode(task_id)}"
 
     @staticmethod
+    def exchanges(turn: str, sink: str) -> str:
+        """Name the hash with what a sink has yet to get of a journal entry: the transcript's is the entry itself."""
+        thread, _, task = turn.rpartition(":turn:")
+        return turn if sink == TRANSCRIPT else f"{thread}:unrecorded:{sink}:{task}"
+
+    @staticmethod
     def task_of(turn: str) -> str:
         """Read a journal entry's task from its name."""
         return _decode(turn.rpartition(":")[2])
@@ -65,9 +72,9 @@ def read_name(name: str, prefix: str, engine: str) -> Name | None:
     return Name(ThreadKey(engine, scope, assistant, tenant[0] if tenant else None), kind)
 
 
-def unrecorded(prefix: str, engine: str) -> str:
-    """Name the one list of turns that the transcript may not have yet."""
-    return f"{stem(prefix, engine)}:unrecorded"
+def unrecorded(prefix: str, engine: str, sink: str) -> str:
+    """Name the list of turns that a sink may not have yet; the transcript's was there before there were others."""
+    return f"{stem(prefix, engine)}:unrecorded" + ("" if sink == TRANSCRIPT else f":{sink}")
 
 
 def _encode(part: str) -> str:

@@ -1,12 +1,13 @@
-"""Turns whose exchanges the transcript may not have yet: one list in Redis that any worker drains."""
+"""Turns whose exchanges a sink may not have yet: a list in Redis for each sink, which any worker drains."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import cast
+from typing import Literal, cast
 
 import structlog
 
-from worker.domain.conversations import Pending
+from worker.domain.exchanges import Pending
 from worker.errors import NewerRecord
 from worker.redis.connect import Client
 from worker.redis.formats import KNOWN, CorruptRecord, load_exchange
@@ -24,53 +25,62 @@ log = structlog.get_logger()
 
 
 class RedisOutbox:
-    """Implements `ports.transcript.Outbox` for one engine."""
+    """Implements `ports.sinks.Outbox` for one engine."""
 
     def __init__(self, redis: Client, *, prefix: str, engine: str) -> None:
         self._redis = redis
         self._runner = Runner(redis)
-        self._list = unrecorded(prefix, engine)
+        self._prefix = prefix
+        self._engine = engine
         self._told: set[str] = set()
 
-    async def claim(self, most: int) -> list[Pending]:
-        """See `ports.transcript.Outbox.claim`. What nobody can read is dropped, with a line in the log.
+    async def claim(self, sink: str, most: int) -> list[Pending]:
+        """See `ports.sinks.Outbox.claim`. What nobody can read is dropped, with a line in the log.
 
         What a newer worker wrote is said once, and stays as it is.
         """
-        taken = await self._runner.run("claim", [self._list], most, ms(CLAIMED_FOR))
+        taken = await self._runner.run("claim", [self._list(sink)], most, ms(CLAIMED_FOR))
         pairs = zip(taken[::2], taken[1::2], strict=True)
-        found = [await self._pending(turn, ticket) for turn, ticket in pairs]
+        found = [await self._pending(sink, turn, ticket) for turn, ticket in pairs]
         return [pending for pending in found if pending is not None]
 
     async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
-        """See `ports.transcript.Outbox.settle`."""
+        """See `ports.sinks.Outbox.settle`."""
         attempts = sorted(recorded | pending.unreadable)
-        over = await self._runner.run("recorded", [pending.turn], ms(DONE_FOR), *attempts)
-        if over:
-            await self._runner.run("settle", [self._list], pending.turn, pending.ticket, "")
+        names = [Keys.exchanges(pending.turn, pending.sink), pending.turn]
+        if await self._runner.run("recorded", names, ms(DONE_FOR), *attempts):
+            await self._due(pending, "")
 
     async def postpone(self, pending: Pending, by: timedelta) -> None:
-        """See `ports.transcript.Outbox.postpone`."""
-        await self._runner.run("settle", [self._list], pending.turn, pending.ticket, ms(by))
+        """See `ports.sinks.Outbox.postpone`."""
+        await self._due(pending, ms(by))
 
-    async def backlog(self) -> int:
-        """See `ports.transcript.Outbox.backlog`."""
-        return int(await self._runner.command(self._redis.zcard(self._list)))
+    async def backlog(self, sink: str) -> int:
+        """See `ports.sinks.Outbox.backlog`."""
+        return int(await self._runner.command(self._redis.zcard(self._list(sink))))
 
-    async def _pending(self, turn: str, ticket: str) -> Pending | None:
+    def _list(self, sink: str) -> str:
+        return unrecorded(self._prefix, self._engine, sink)
+
+    async def _due(self, pending: Pending, by: int | Literal[""]) -> None:
+        await self._runner.run("settle", [self._list(pending.sink)], pending.turn, pending.ticket, by)
+
+    async def _pending(self, sink: str, turn: str, ticket: str) -> Pending | None:
         """Read a turn; one that is none is taken off the list, and no other waits for it."""
+        empty = Pending(sink, turn, ticket, {})
         try:
-            fields = cast("Mapping[str, str]", await self._runner.command(self._redis.hgetall(turn)))
+            name = Keys.exchanges(turn, sink)
+            fields = cast("Mapping[str, str]", await self._runner.command(self._redis.hgetall(name)))
         except CorruptRecord as exc:
-            log.error(Event.RECORD_CORRUPT, task_id=Keys.task_of(turn), reason=f"a turn for the transcript: {exc}")
-            await self._runner.run("settle", [self._list], turn, ticket, "")
+            log.error(Event.RECORD_CORRUPT, task_id=Keys.task_of(turn), reason=f"a turn for the {sink}: {exc}")
+            await self._due(empty, "")
             return None
         if fields.get("schema", KNOWN) != KNOWN:
-            self._tell_newer(turn, NewerRecord("a turn for the transcript"))
-            return Pending(turn, ticket, {}, newer=True)
-        return self._read(turn, ticket, fields)
+            self._tell_newer(turn, NewerRecord(f"a turn for the {sink}"))
+            return replace(empty, newer=True)
+        return self._read(empty, fields)
 
-    def _read(self, turn: str, ticket: str, fields: Mapping[str, str]) -> Pending:
+    def _read(self, pending: Pending, fields: Mapping[str, str]) -> Pending:
         exchanges, unreadable, newer = {}, set(), False
         for name, text in fields.items():
             kind, _, attempt = name.partition(":")
@@ -80,11 +90,11 @@ class RedisOutbox:
                 exchanges[int(attempt)] = load_exchange(text, fields.get(f"at:{attempt}", ""))
             except NewerRecord as exc:
                 newer = True
-                self._tell_newer(turn, exc)
+                self._tell_newer(pending.turn, exc)
             except CorruptRecord as exc:
-                log.error(Event.RECORD_CORRUPT, reason=f"an exchange for the transcript: {exc}")
+                log.error(Event.RECORD_CORRUPT, reason=f"an exchange for the {pending.sink}: {exc}")
                 unreadable.add(int(attempt))
-        return Pending(turn, ticket, exchanges, frozenset(unreadable), newer)
+        return replace(pending, exchanges=exchanges, unreadable=frozenset(unreadable), newer=newer)
 
     def _tell_newer(self, turn: str, exc: NewerRecord) -> None:
         if turn not in self._told:

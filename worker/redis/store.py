@@ -1,13 +1,13 @@
 """Threads in Redis: the map, the hold and the journal, changed by Lua scripts only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import structlog
 
-from worker.domain.conversations import Exchange
+from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import (
     OPENAI,
     Answer,
@@ -37,14 +37,20 @@ log = structlog.get_logger()
 
 
 class RedisThreads:
-    """Implements `ports.turn.Threads`. `lease` is a hold's life without renewal, `keep` the map's sliding expiry."""
+    """Implements `ports.turn.Threads`. `lease` is a hold's life without renewal, `keep` the map's sliding expiry.
 
-    def __init__(self, redis: Client, *, prefix: str, lease: timedelta, keep: timedelta) -> None:
+    `sinks` are the names of those that exchanges are kept for.
+    """
+
+    def __init__(
+        self, redis: Client, *, prefix: str, lease: timedelta, keep: timedelta, sinks: Sequence[str] = (TRANSCRIPT,)
+    ) -> None:
         self._redis = redis
         self._runner = Runner(redis)
         self._prefix = prefix
         self._lease = ms(lease)
         self._keep = ms(keep)
+        self._sinks = tuple(sinks)
 
     async def enter(self, key: ThreadKey, task_id: str, retries: int | None = None) -> Entry:
         """See `ports.turn.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
@@ -125,18 +131,17 @@ class RedisThreads:
         keys = Keys.of(self._prefix, hold.key)
         turn = keys.turn(hold.task_id)
         written = answer.thread.id if published and answer.thread else ""
-        record = ""
-        if exchange is not None:
-            # First, and in a slot of its own: whoever drains the list finds no more than a turn without an answer yet.
-            await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
-            record = dump_exchange(exchange)
+        sinks, record = ((), "") if exchange is None else (self._sinks, dump_exchange(exchange))
+        # First, and in a slot of its own: whoever drains the list finds no more than a turn without an answer yet.
+        await self._list(hold.key.engine, turn, sinks)
         given_on, anchor = (answer.thread.id, answer.thread.anchor or "") if answer.thread else ("", "")
         told = dump_turn(remembered) if remembered else ""
         args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, given_on, anchor, told)
-        kept = await self._run("keep_answer", [turn, keys.hold, keys.thread, keys.said], *args)
+        names = [turn, keys.hold, keys.thread, keys.said, *(Keys.exchanges(turn, sink) for sink in sinks)]
+        kept = await self._run("keep_answer", names, *args)
         if exchange is not None and exchange.recovered is not None:
             # It was listed while no call was noted: whoever drained the list then has taken it off.
-            await self._run("list", [unrecorded(self._prefix, hold.key.engine)], turn)
+            await self._list(hold.key.engine, turn, sinks)
         if kept is None:
             raise NewerRecord("this turn in the journal")
         try:
@@ -170,6 +175,12 @@ class RedisThreads:
     async def ping(self) -> None:
         """Return if Redis runs scripts that write: a replica or a full server answers PING, and scripts that read."""
         await self._run("ping", [f"{self._prefix}:ping"])
+
+    async def _list(self, engine: str, turn: str, sinks: Iterable[str]) -> None:
+        """Put a turn on the lists of these. That of a sink which is never heard of again goes with what was for it."""
+        for sink in sinks:
+            life = "" if sink == TRANSCRIPT else ms(ANSWERED_FOR)  # older workers would not renew it
+            await self._run("list", [unrecorded(self._prefix, engine, sink)], turn, life)
 
     async def _run(self, name: str, keys: list[str], *args: str | int) -> Any:
         return await self._runner.run(name, keys, *args)

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Table
 
-from worker.domain.conversations import Exchange, Message, Role, Session, message_id, role_of, session_id
+from worker.domain.conversations import Message, Role, Session, message_id, role_of, session_id
+from worker.domain.exchanges import Exchange
 from worker.domain.money import Money
 from worker.errors import Unstorable
 from worker.transcript.cursor import micros

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exis
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.domain.conversations import Ended, Exchange, Subject
+from worker.domain.conversations import Ended, Subject
+from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import SHARED_SCOPE
 from worker.transcript.conditions import seen
 from worker.transcript.database import Database
@@ -37,6 +38,8 @@ _POSTGRESQL = _Statements(postgresql.insert)
 
 class SqlTranscriptWriter:
     """Implements `ports.transcript.TranscriptWriter`."""
+
+    name = TRANSCRIPT
 
     def __init__(self, database: Database) -> None:
         self._database = database

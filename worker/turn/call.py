@@ -50,16 +50,7 @@ class Call:
         """Ask; while the provider says that a call still runs there, wait, and look whether it was ours."""
         self.ends_at = monotonic() + self.assistant.timeout.total_seconds()
         with self.facts.phase("model"):
-            for pause in LOCKED_PAUSES_SECONDS:
-                try:
-                    return await self._put(thread)
-                except ThreadLocked:
-                    await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads repeats
-                found = await self.provider.look(thread, self.question.ref)
-                if found is not None:
-                    self.facts.recovered = "thread"
-                    return replace(found, thread=thread)
-            return await self._put(thread)
+            return replace(await self._answer(thread), thread=thread)
 
     async def resume(self, thread: Thread) -> Answer | None:
         """Go on with the run that an earlier attempt began and noted; None if there is none, or none any more."""
@@ -90,14 +81,26 @@ class Call:
                 if await self.threads.renew(self.hold):
                     await self.provider.cancel(self.run)
 
+    async def _answer(self, thread: Thread) -> Answer:
+        for pause in LOCKED_PAUSES_SECONDS:
+            try:
+                return await self._put(thread)
+            except ThreadLocked:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads repeats
+            found = await self.provider.look(thread, self.question.ref)
+            if found is not None:
+                self.facts.recovered = "thread"
+                return found
+        return await self._put(thread)
+
     async def _put(self, thread: Thread) -> Answer:
         """Put the question once and have its answer."""
         if not self.assistant.background:
-            return replace(await self.provider.ask(self.hold.key, thread, self.question, self.assistant), thread=thread)
+            return await self.provider.ask(self.hold.key, thread, self.question, self.assistant)
         try:
             self.run = await self.provider.start(self.hold.key, thread, self.question, self.assistant)
         except Filtered:
-            return Answer("", Outcome.FILTERED, "content_filter", thread=thread)
+            return Answer("", Outcome.FILTERED, "content_filter")
         self.began = True
         try:
             await self.threads.note(self.hold, self.attempt, self.run)
@@ -106,7 +109,7 @@ class Call:
         answer = await self._follow(self.run)
         if answer is None:
             raise ModelUnknown("the provider does not know the run any more that it has begun")
-        return replace(answer, thread=thread)
+        return answer
 
     async def _follow(self, run: str) -> Answer | None:
         """Wait for a run to end. When it ended without an answer, no call for this task goes on anywhere."""

@@ -1,17 +1,18 @@
-"""Carries exchanges from the outbox to the transcript, apart from all turns: a store that is down delays nobody."""
+"""Carries exchanges from the outbox to each sink, apart from all turns: one that is down delays nobody."""
 
 import asyncio
 import random
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Literal, Self
 
 import structlog
 
-from worker.domain.conversations import Exchange, Pending
-from worker.errors import StoreDown, TranscriptDown, Unstorable
-from worker.ports.transcript import Outbox, TranscriptWriter
+from worker.domain.exchanges import TRANSCRIPT, Exchange, Pending
+from worker.errors import SinkDown, StoreDown, Unstorable
+from worker.ports.sinks import Outbox, Sink
 from worker.runtime.pauses import growing
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
@@ -21,34 +22,60 @@ ROUND_SECONDS = 5.0
 """Between two looks at what other workers may have left."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 UNSTORABLE_FOR = timedelta(hours=1)
-"""An exchange that the store refuses may be taken by its next version; until then it is out of the way."""
+"""An exchange that a sink refuses may be taken by its next version; until then it is out of the way."""
 NEWER_FOR = timedelta(minutes=1)
 """What only a newer worker can read is out of our way for so long, and soon due for that one."""
 LAST_SECONDS = 2.0
 KEPT = 1000
-"""Exchanges in memory at most: those whose answers came while Redis was away."""
+"""Exchanges in memory at most, for each sink: those whose answers came while Redis was away."""
 
 log = structlog.get_logger()
 
 
 class Recorder:
-    """Implements `ports.transcript.Recording`. Inside of its block it drains the outbox, and once at the end."""
+    """Implements `ports.sinks.Recording`. Inside of its block each sink is supplied by itself, and once at the end."""
 
-    def __init__(self, outbox: Outbox, transcript: TranscriptWriter) -> None:
+    def __init__(self, outbox: Outbox, sinks: Sequence[Sink]) -> None:
+        self._carriers = [Carrier(outbox, sink) for sink in sinks]
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        for carrier in self._carriers:
+            carrier.begin()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End, and carry over what came last if that takes no time; otherwise another worker will."""
+        await asyncio.gather(*(carrier.end() for carrier in self._carriers))
+
+    def wake(self) -> None:
+        """See `ports.sinks.Recording.wake`."""
+        for carrier in self._carriers:
+            carrier.wake()
+
+    def keep(self, exchange: Exchange) -> None:
+        """See `ports.sinks.Recording.keep`. It lives in memory only until the sinks have it."""
+        for carrier in self._carriers:
+            carrier.keep(exchange)
+
+
+class Carrier:
+    """Supplies one sink."""
+
+    def __init__(self, outbox: Outbox, sink: Sink) -> None:
         self._outbox = outbox
-        self._transcript = transcript
+        self._sink = sink
         self._woken = asyncio.Event()
         self._kept: deque[Exchange] = deque()
         self._state: Literal["unknown", "up", "down"] = "unknown"
         self._draining: asyncio.Task[None]
 
-    async def __aenter__(self) -> Self:
-        """Begin."""
-        self._draining = asyncio.create_task(self._run(), name="record")
-        return self
+    def begin(self) -> None:
+        """Drain the outbox again and again."""
+        self._draining = asyncio.create_task(self._run(), name=f"record to the {self._sink.name}")
 
-    async def __aexit__(self, *_: object) -> None:
-        """End, and carry over what came last if that takes no time; otherwise another worker will."""
+    async def end(self) -> None:
+        """Drain it once more, for a moment at most."""
         self._draining.cancel()
         await asyncio.wait({self._draining})
         with suppress(TimeoutError):
@@ -60,11 +87,11 @@ class Recorder:
         self._woken.set()
 
     def keep(self, exchange: Exchange) -> None:
-        """Take an exchange that Redis could not. It lives in memory only until the transcript has it."""
+        """Take an exchange into memory."""
         if len(self._kept) == KEPT:
             dropped = self._kept.popleft()
-            metrics.EXCHANGES.labels("dropped").inc()
-            log.error(Event.EXCHANGE_DROPPED, task_id=dropped.task_id, attempt=dropped.attempt)
+            self._count("dropped")
+            log.error(Event.EXCHANGE_DROPPED, sink=self._sink.name, task_id=dropped.task_id, attempt=dropped.attempt)
         self._kept.append(exchange)
         self.wake()
 
@@ -86,50 +113,56 @@ class Recorder:
         try:
             return await self.drain()
         except Exception as exc:  # noqa: BLE001 - see above
-            log.error(Event.RECORDER_CRASHED, trace=trace(exc))
+            log.error(Event.RECORDER_CRASHED, sink=self._sink.name, trace=trace(exc))
             return False
 
     async def drain(self) -> bool:
-        """Carry over what is due now. False if the transcript or Redis cannot be used.
+        """Carry over what is due now. False if the sink or Redis cannot be used.
 
         One that was not used yet, or was down, is tried first: whoever runs the worker hears of trouble when it starts,
         not with the first answer, and nothing is claimed meanwhile that could not be written.
         """
         try:
-            metrics.UNRECORDED.set(await self._outbox.backlog())  # also while the transcript is away
+            await self._measure()  # also while the sink is away
             if self._state != "up":
-                await self._transcript.ping()
+                await self._sink.ping()
             await self._kept_first()
-            while pending := deque(await self._outbox.claim(AT_ONCE)):
+            while pending := deque(await self._outbox.claim(self._sink.name, AT_ONCE)):
                 await self._record_all(pending)
-            metrics.UNRECORDED.set(await self._outbox.backlog())
-        except TranscriptDown as exc:
+            await self._measure()
+        except SinkDown as exc:
             self._tell_down(str(exc))
             return False
         except StoreDown as exc:
             self._tell_down(f"what is to be written cannot be read: {exc}")
             return False
         if self._state == "down":
-            log.info(Event.TRANSCRIPT_UP)
+            if self._sink.name == TRANSCRIPT:
+                log.info(Event.TRANSCRIPT_UP)
+            else:
+                log.info(Event.SINK_UP, sink=self._sink.name)
         self._state = "up"
         return True
+
+    async def _measure(self) -> None:
+        metrics.UNRECORDED.labels(self._sink.name).set(await self._outbox.backlog(self._sink.name))
 
     async def _kept_first(self) -> None:
         while self._kept:
             exchange = self._kept.popleft()
             try:
                 await self._write(exchange)
-            except TranscriptDown:
+            except SinkDown:
                 self._kept.appendleft(exchange)
                 raise
 
     async def _record_all(self, claimed: deque[Pending]) -> None:
-        """Record in order; where the transcript goes away, what is left is due for anybody at once."""
+        """Record in order; where the sink goes away, what is left is due for anybody at once."""
         try:
             while claimed:
                 await self._record(claimed[0])
                 claimed.popleft()
-        except TranscriptDown:
+        except SinkDown:
             for each in claimed:
                 await self._outbox.postpone(each, timedelta(0))
             raise
@@ -148,19 +181,26 @@ class Recorder:
     async def _write(self, exchange: Exchange) -> bool:
         """Record one; False if it will not be taken, which concerns no other."""
         try:
-            await self._transcript.record(exchange)
-        except TranscriptDown:
+            await self._sink.record(exchange)
+        except SinkDown:
             raise
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is this exchange's trouble alone
             reason = str(exc) if isinstance(exc, Unstorable) else trace(exc)
-            metrics.EXCHANGES.labels("unstorable").inc()
-            log.error(Event.EXCHANGE_UNSTORABLE, task_id=exchange.task_id, attempt=exchange.attempt, reason=reason)
+            self._count("unstorable")
+            named = {"sink": self._sink.name, "task_id": exchange.task_id, "attempt": exchange.attempt}
+            log.error(Event.EXCHANGE_UNSTORABLE, **named, reason=reason)
             return False
-        metrics.EXCHANGES.labels("recorded").inc()
+        self._count("recorded")
         return True
 
     def _tell_down(self, reason: str) -> None:
-        metrics.EXCHANGES.labels("delayed").inc()
+        self._count("delayed")
         if self._state != "down":
             self._state = "down"
-            log.warning(Event.TRANSCRIPT_DOWN, reason=reason)
+            if self._sink.name == TRANSCRIPT:
+                log.warning(Event.TRANSCRIPT_DOWN, reason=reason)
+            else:
+                log.warning(Event.SINK_DOWN, sink=self._sink.name, reason=reason)
+
+    def _count(self, result: str) -> None:
+        metrics.EXCHANGES.labels(self._sink.name, result).inc()

@@ -8,7 +8,7 @@ from typing import Any
 from worker.domain.conversations import session_id
 from worker.domain.prices import Prices
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
-from worker.ports.transcript import Recording
+from worker.ports.sinks import Recording
 from worker.ports.turn import History, Threads
 
 
@@ -80,7 +80,7 @@ class Ground:
     `trouble_of` says why one of several providers cannot be asked now, None if it can. `later` takes work that nobody
     waits for. `prices` by provider.
 
-    Without `recording` there is no transcript to write, without `history` none to read.
+    Without `recording` exchanges go nowhere, without `history` no transcript can be read.
     """
 
     threads: Threads

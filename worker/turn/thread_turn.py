@@ -8,7 +8,7 @@ from itertools import count
 
 import structlog
 
-from worker.domain.conversations import Exchange, digest
+from worker.domain.exchanges import Exchange, digest
 from worker.domain.threads import Answer, Entered, Remembered, Seed, Thread
 from worker.errors import (
     BadRequest,

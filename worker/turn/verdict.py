@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from worker.domain.tasks import Variable
+from worker.domain.tasks import LONGEST_MESSAGE, Variable
 from worker.domain.threads import Answer, Outcome
 from worker.errors import (
     AssistantPaused,
@@ -125,8 +125,6 @@ LOOKUP_TRIES = 3
 LOOKUP_DELAY = timedelta(seconds=30)
 SHORTEST_DELAY = timedelta(seconds=5)
 LONGEST_DELAY = timedelta(minutes=5)
-LONGEST_MESSAGE = 666
-"""Characters of a failure's message that engines keep."""
 
 
 def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdict:  # noqa: C901, PLR0911, PLR0912 - a table, one row per error

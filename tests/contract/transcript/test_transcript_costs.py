@@ -7,7 +7,8 @@ import pytest
 
 from tests.contract.transcript.conftest import Place
 from tests.records import KEY, START, exchange, key
-from worker.domain.conversations import EVERYTHING, By, Exchange, Limits, MessageFilter, Spent, session_id
+from worker.domain.conversations import EVERYTHING, By, Limits, MessageFilter, Spent, session_id
+from worker.domain.exchanges import Exchange
 from worker.domain.money import Money
 from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter
 

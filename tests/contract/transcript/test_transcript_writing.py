@@ -19,7 +19,6 @@ from tests.records import KEY, START, exchange, key
 from worker.domain.conversations import (
     EVERYTHING,
     PROVIDER_ROLES,
-    Exchange,
     Filter,
     Message,
     MessageFilter,
@@ -28,6 +27,7 @@ from worker.domain.conversations import (
     every,
     session_id,
 )
+from worker.domain.exchanges import Exchange
 from worker.domain.threads import Outcome
 from worker.errors import Unstorable
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 from worker import settings
+from worker.export import FORMATS
 from worker.operate.commands.desk import Desk
 from worker.telemetry import logs
 
@@ -44,7 +45,7 @@ def _export(commands: "Commands[argparse.ArgumentParser]") -> None:
     example = "threads export --business-key order-7 --format markdown --output order-7.md"
     added = _add(commands, "threads", "export", "write conversations to a file, or to the output", example, json=False)
     _subject(added)
-    added.add_argument("--format", choices=["json", "markdown"], default="json", help="json by default")
+    added.add_argument("--format", choices=[*FORMATS], default="json", help="json by default")
     added.add_argument("--output", metavar="FILE", help="a file that does not exist yet")
 
 

@@ -7,19 +7,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-PIPED_COLUMNS = 160
-"""A pipe has no width; its reader has a pager or an editor."""
+from worker.operate.screen import console, line, plain
 
 _ANYTHING = TypeAdapter(Any)
-
-
-def console() -> Console:
-    """Open the standard output."""
-    return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False)
 
 
 def show(heads: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
@@ -34,8 +27,8 @@ def show(heads: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> 
 
 def say(text: str) -> None:
     """Print a text of several lines as it is."""
-    for line in text.split("\n"):
-        console().print(plain(line), soft_wrap=True)
+    for each in text.split("\n"):
+        console().print(plain(each), soft_wrap=True)
 
 
 def write(text: str, *, raw: bool) -> None:
@@ -60,9 +53,4 @@ def cell(value: object) -> Text:
     """Write a value into a table; times are UTC, to the second."""
     if isinstance(value, datetime):
         return Text(f"{value:%Y-%m-%d %H:%M:%SZ}")
-    return Text("-" if value in (None, "") else plain(" ".join(str(value).split())).plain)
-
-
-def plain(text: str) -> Text:
-    """Show texts of others as they are: neither markup nor control characters of theirs do anything."""
-    return Text("".join(char if char.isprintable() else "\ufffd" for char in text))
+    return Text("-") if value in (None, "") else line(str(value))

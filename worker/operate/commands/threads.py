@@ -8,7 +8,7 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from worker import bootstrap
+from worker import bootstrap, export
 from worker.domain.conversations import EVERYTHING, Subject
 from worker.domain.endings import Kept, Receipt, Status
 from worker.ending import Eraser, Retention, Round, overdue, runs
@@ -16,7 +16,6 @@ from worker.errors import EngineDown, Permanent
 from worker.operate.commands import tables
 from worker.operate.commands.desk import Desk
 from worker.ports.transcript import TranscriptReader
-from worker.web.api import export
 
 LEFT = 3
 """The exit code for work that is not all done, and goes on by itself."""
@@ -69,20 +68,18 @@ def _row(kept: Kept, state: str | None) -> dict[str, Any]:
 
 async def show_(desk: Desk, options: Namespace) -> int:
     """Show what was said."""
-    reading, found = conversations(desk), await _selected(desk, options)
-    write = export.as_json if options.json else export.as_markdown
-    async for part in write(reading, found, within=EVERYTHING):
+    chosen = export.JSON if options.json else export.MARKDOWN
+    async for part in chosen.write(await _selected(desk, options)):
         tables.write(part.decode(), raw=options.json)
     return 0
 
 
 async def export_(desk: Desk, options: Namespace) -> int:
     """Write what was said."""
-    reading, found = conversations(desk), await _selected(desk, options)
-    write = export.as_json if options.format == "json" else export.as_markdown
+    found = await _selected(desk, options)
     try:
         with _open(options.output) as file:
-            async for part in write(reading, found, within=EVERYTHING):
+            async for part in export.FORMATS[options.format].write(found):
                 file.write(part)
     except OSError as exc:
         raise Permanent(f"{options.output or 'the output'} cannot be written: {exc.strerror}") from exc
@@ -103,7 +100,7 @@ def _open(path: str | None) -> Iterator[BinaryIO]:
             raise
 
 
-async def _selected(desk: Desk, options: Namespace) -> export.Selection:
+async def _selected(desk: Desk, options: Namespace) -> export.Source:
     """Find every conversation, also those of called processes."""
     reading, engine = conversations(desk), desk.adapters.engine
     if options.instance is None:

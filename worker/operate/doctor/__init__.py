@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from worker import bootstrap
 from worker.operate.doctor import deployed, engine, environment, neighbour, provider, redis, report, specs, transcript
 from worker.operate.doctor.checks import Check, Contact, Finding, Level, merged
+from worker.operate.screen import console
 from worker.redis import Inspection
 from worker.settings import Settings
 
@@ -17,7 +18,7 @@ __all__ = ["Finding", "Level", "examine", "findings"]
 
 async def examine(settings: Settings) -> int:
     """Print what is found, and return the exit code: 1 if something would stop the work, otherwise 0."""
-    screen = report.console()
+    screen = console()
     with screen.status("Looking …"):
         rows = await findings(settings)
     report.show(rows, screen)

@@ -1,6 +1,5 @@
 """The findings as a table that fits terminals and pipes, with nothing cut off."""
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,16 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from worker.operate.doctor.checks import Finding, Level
-
-PIPED_COLUMNS = 140
-"""A pipe has no width; its reader has a pager or an editor."""
+from worker.operate.screen import line
 
 _STYLES = {Level.OK: "green", Level.UNKNOWN: "dim", Level.WARNING: "yellow", Level.PROBLEM: "bold red"}
-
-
-def console() -> Console:
-    """Open the standard output."""
-    return Console(width=None if sys.stdout.isatty() else PIPED_COLUMNS, highlight=False)
 
 
 def show(findings: Sequence[Finding], screen: Console) -> None:
@@ -29,7 +21,7 @@ def show(findings: Sequence[Finding], screen: Console) -> None:
     for name, most in (("Area", 16), ("Checked", 34), ("Result", 9), ("Finding, and what to do", None)):
         table.add_column(name, overflow="fold", max_width=most)
     for each in findings:
-        table.add_row(_plain(each.area), _plain(each.subject), _level(each), _words(each))
+        table.add_row(line(each.area), line(each.subject), _level(each), _words(each))
     screen.print(table)
     screen.print(summary(findings))
 
@@ -53,12 +45,7 @@ def _level(finding: Finding) -> Text:
 
 
 def _words(finding: Finding) -> Text:
-    words = _plain(finding.said)
+    words = line(finding.said)
     if finding.advice:
-        words.append("\n").append_text(Text.assemble(("To do: ", "bold"), _plain(finding.advice)))
+        words.append("\n").append_text(Text.assemble(("To do: ", "bold"), line(finding.advice)))
     return words
-
-
-def _plain(text: str) -> Text:
-    """Show texts of others as they are: neither markup nor control characters of theirs do anything."""
-    return Text("".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split())))

@@ -1,5 +1,5 @@
 -- Take turns that are due, the oldest first, and have them due again later, should nobody settle them.
--- KEYS    list of unrecorded turns, by when they are due
+-- KEYS    list of turns that a sink may not have yet, by when they are due
 -- ARGV    how many at most, ms until they are due again
 -- returns their names, each followed by its ticket: when it is due again
 -- repeat  takes others

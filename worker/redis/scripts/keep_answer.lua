@@ -1,7 +1,7 @@
 -- Keep an attempt's first answer, with or without the hold, and let go of the hold if it is ours.
--- KEYS    turn, hold, thread, history
+-- KEYS    turn, hold, thread, history, then of each sink the hash that has what it has yet to get
 -- ARGV    token, attempt, answer, journal ttl ms, id of the thread whose variable was written ('': none),
---         what the transcript is to have of it ('': nothing), id of the thread that it was given on ('': none),
+--         what the sinks are to have of it, id of the thread that it was given on ('': none),
 --         anchor of the account that this is in ('': not known), what that thread's history is to have of it ('': nothing)
 -- returns the answer that counts | false (a newer worker has the turn, and nothing was kept)
 -- repeat  finds the answer kept and returns it
@@ -27,14 +27,15 @@ if turn[2] and tonumber(turn[2]) > tonumber(ARGV[2]) then
 end
 redis.call('HSET', KEYS[1], 'state', 'answered', 'attempt', ARGV[2], 'answer', ARGV[3])
 redis.call('HDEL', KEYS[1], 'deadline', 'limit', 'response', 'trouble_since', 'open', 'deaths')
-if ARGV[6] ~= '' then
-  local time = redis.call('TIME')
-  local microseconds = string.format('%.0f', time[1] * 1000000 + time[2])
-  redis.call('HSET', KEYS[1], 'unrecorded', '1')
-  -- One of this attempt is there if its answer could not be read any more; the transcript keeps the first as well.
-  if redis.call('HSETNX', KEYS[1], 'exchange:' .. ARGV[2], ARGV[6]) == 1 then
-    redis.call('HSET', KEYS[1], 'at:' .. ARGV[2], microseconds)
+local time = redis.call('TIME')
+local microseconds = string.format('%.0f', time[1] * 1000000 + time[2])
+for index = 5, #KEYS do
+  redis.call('HSET', KEYS[index], 'unrecorded', '1')
+  -- One of this attempt is there if its answer could not be read any more; sinks keep the first as well.
+  if redis.call('HSETNX', KEYS[index], 'exchange:' .. ARGV[2], ARGV[6]) == 1 then
+    redis.call('HSET', KEYS[index], 'at:' .. ARGV[2], microseconds)
   end
+  redis.call('PEXPIRE', KEYS[index], ARGV[4])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 if ARGV[9] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[7] then

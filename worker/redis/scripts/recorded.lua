@@ -1,5 +1,5 @@
--- Forget exchanges that the transcript has.
--- KEYS    turn
+-- Forget exchanges that a sink has.
+-- KEYS    the hash that has what the sink has yet to get, turn (the same of the transcript)
 -- ARGV    ttl ms of a turn that is over, then the attempts
 -- returns 1 (nothing more will come of this turn as it stands) | 0 (or a newer worker wrote it, and it is as it was)
 -- repeat  finds them forgotten
@@ -10,16 +10,13 @@ end
 for index = 2, #ARGV do
   redis.call('HDEL', KEYS[1], 'exchange:' .. ARGV[index], 'at:' .. ARGV[index])
 end
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state then
-  return 1
-end
 for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
   if string.sub(name, 1, 9) == 'exchange:' then
     return 0
   end
 end
 redis.call('HDEL', KEYS[1], 'unrecorded')
+local state = redis.call('HGET', KEYS[2], 'state')
 if state == 'done' then
   redis.call('PEXPIRE', KEYS[1], ARGV[1])
 end

@@ -1,5 +1,5 @@
 -- Take a turn off the list, or have it due at another time, unless it was listed anew since it was taken.
--- KEYS    list of unrecorded turns, by when they are due
+-- KEYS    list of turns that a sink may not have yet, by when they are due
 -- ARGV    name of the turn's key, its ticket, ms until it is due again ('': never)
 -- returns 1 | 0 (listed anew)
 -- repeat  finds another ticket, or none, and does nothing

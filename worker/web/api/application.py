@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from worker.export import Processes
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Access
-from worker.web.api.export import Processes
 from worker.web.api.gate import Gate, Rate
 from worker.web.api.routes import reading
 

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from pydantic import AfterValidator, AwareDatetime
 from starlette.responses import Response, StreamingResponse
 
+from worker import export
 from worker.domain.conversations import Counts, Filter, Hit, Instance, Message, MessageFilter, Page, Session, Spent
 from worker.ports.transcript import TranscriptReader
-from worker.web.api import export
 from worker.web.api.access import Grant, Viewer
 
 T = TypeVar("T")
@@ -26,16 +26,18 @@ def _utc(time: datetime) -> datetime:
         return time.replace(tzinfo=UTC)
 
 
+def _known(name: str) -> str:
+    if name not in export.FORMATS:
+        raise ValueError(f"one of: {', '.join(export.FORMATS)}")
+    return name
+
+
 Text = Annotated[str | None, Query(max_length=LONGEST)]
 Time = Annotated[AwareDatetime | None, AfterValidator(lambda time: time and _utc(time)), Query()]
 Id = Annotated[str, Path(max_length=LONGEST)]
 After = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
 Size = Annotated[int, Query(ge=1, le=200)]
-Format = Literal["json", "markdown"]
-_WRITERS = {
-    "json": (export.as_json, "application/json", "json"),
-    "markdown": (export.as_markdown, "text/markdown", "md"),
-}
+Format = Annotated[str, AfterValidator(_known), Query(json_schema_extra={"enum": [*export.FORMATS]})]
 
 
 def _filter(
@@ -164,30 +166,27 @@ async def _spent(conversations: TranscriptReader, wanted: MessageFilter, grant: 
 
 
 def _add_exports(router: APIRouter, conversations: TranscriptReader, processes: export.Processes) -> None:
-    answers: dict[int | str, dict[str, Any]] = {
-        200: {"content": {"text/markdown": {"schema": {"type": "string"}}}, "model": list[export.Exported]},
-    }
+    texts = {each.media_type: {"schema": {"type": "string"}} for each in export.FORMATS.values()}
+    del texts[export.JSON.media_type]
+    answers: dict[int | str, dict[str, Any]] = {200: {"content": texts, "model": list[export.Exported]}}
 
     @router.get("/sessions/{session_id}/export", responses=answers, response_class=Response)
     async def session_export(grant: Viewer, session_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
         """One conversation as a file."""
-        return _file(
-            conversations, await export.of_session(conversations, session_id, within=grant.limits), grant, format
-        )
+        return _file(await export.of_session(conversations, session_id, within=grant.limits), format)
 
     @router.get("/instances/{instance_id}/export", responses=answers, response_class=Response)
     async def instance_export(grant: Viewer, instance_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
         """All conversations of a process instance, and of those that it called, as a file."""
-        selected = await export.of_instance(conversations, processes, instance_id, within=grant.limits)
-        return _file(conversations, selected, grant, format)
+        return _file(await export.of_instance(conversations, processes, instance_id, within=grant.limits), format)
 
 
-def _file(conversations: TranscriptReader, selected: export.Selection, grant: Grant, format_: Format) -> Response:
-    if not selected.sessions:
+def _file(source: export.Source, name: str) -> Response:
+    if not source.sessions:
         raise HTTPException(404)
-    write, kind, ending = _WRITERS[format_]
-    headers = {"Content-Disposition": f'attachment; filename="conversation-{selected.sessions[0].id}.{ending}"'}
-    return StreamingResponse(write(conversations, selected, within=grant.limits), media_type=kind, headers=headers)
+    chosen = export.FORMATS[name]
+    headers = {"Content-Disposition": f'attachment; filename="conversation-{source.sessions[0].id}.{chosen.ending}"'}
+    return StreamingResponse(chosen.write(source), media_type=chosen.media_type, headers=headers)
 
 
 def found(value: T | None) -> T:

@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from worker.domain.conversations import EVERYTHING, ActivityCounts, Instance, MessageFilter, Page, Session
 from worker.errors import ReadRefused, TaskLost, Transient
+from worker.export import FORMATS
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Grant, Viewer
@@ -39,6 +40,18 @@ VIEWS = (
 
 
 @dataclass(frozen=True, slots=True)
+class FileFormat:
+    """A format that conversations can be saved in, as `export.Format`."""
+
+    name: str
+    label: str
+    ending: str
+
+
+SAVED_AS = [FileFormat(each.name, each.label, each.ending) for each in FORMATS.values()]
+
+
+@dataclass(frozen=True, slots=True)
 class Me:
     """Who asks, and what the page may offer. `diagrams`: the part that draws them is installed.
 
@@ -49,6 +62,7 @@ class Me:
     can_erase: bool
     guarded: bool
     diagrams: bool
+    formats: Sequence[FileFormat]
     left_out: Sequence[str] = ()
 
 
@@ -110,7 +124,7 @@ def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequen
         diagrams = (vendor / "bpmn-js" / "viewer.js").is_file()
         guarded = grant.id != "local"
         named = left_out() if grant.limits == EVERYTHING else ()
-        return Me(grant.role, can_erase and grant.role == "operator", guarded, diagrams, named)
+        return Me(grant.role, can_erase and grant.role == "operator", guarded, diagrams, SAVED_AS, named)
 
 
 def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:

@@ -6,7 +6,7 @@ import { exports_ } from "./exports.js";
 import { order } from "./order.js";
 import { thread } from "./thread.js";
 
-export async function conversation({ parts: [own], signal, parameters }) {
+export async function conversation({ parts: [own], me, signal, parameters }) {
   const newest = parameters.get("from") === "newest";
   const [session, standing, spent] = await Promise.all([
     get(`/sessions/${id(own)}`, {}, signal),
@@ -20,7 +20,7 @@ export async function conversation({ parts: [own], signal, parameters }) {
       h("div", { class: "heading" }, h("h1", {}, name(session.assistant)), state(session, session.process_instance_id, standing)),
       ...[asRecorded(standing)].filter(Boolean),
       about(session, spent),
-      h("div", { class: "actions" }, exports_(`/sessions/${id(own)}/export`, `conversation-${own}`)),
+      h("div", { class: "actions" }, exports_(me.formats, `/sessions/${id(own)}/export`, `conversation-${own}`)),
       h("section", { "aria-labelledby": "said" }, h("div", { class: "heading" }, h("h2", { id: "said" }, count(session.messages, "message")), order(newest)), said),
     ],
   };

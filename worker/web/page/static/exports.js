@@ -3,13 +3,11 @@
 import { download } from "./api.js";
 import { h, say } from "./dom.js";
 
-const FORMATS = [["json", "json", "JSON"], ["markdown", "md", "Markdown"]];
-
-export function exports_(path, file) {
-  return FORMATS.map(([format, ending, label]) => {
+export function exports_(formats, path, file) {
+  return formats.map(({ name, ending, label }) => {
     const onclick = async () => {
       try {
-        await download(`${path}?format=${format}`, `${file}.${ending}`);
+        await download(`${path}?format=${name}`, `${file}.${ending}`);
         say(`Saved as ${file}.${ending}`);
       } catch (error) {
         say(error.message);

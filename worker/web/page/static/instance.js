@@ -49,7 +49,7 @@ function layout(view, model, list, section) {
     h("div", { class: "heading" }, h("h1", {}, name(shown.definition_key)), state(shown, shown.id, view.standing)),
     ...[asRecorded(view.standing)].filter(Boolean),
     about(shown, view.spent),
-    h("div", { class: "actions" }, exports_(`${view.path}/export`, `instance-${shown.id}`), page.me.can_erase && erasing(page, shown)),
+    h("div", { class: "actions" }, exports_(page.me.formats, `${view.path}/export`, `instance-${shown.id}`), page.me.can_erase && erasing(page, shown)),
     process(view, model),
     columns,
   ];

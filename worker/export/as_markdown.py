@@ -1,0 +1,89 @@
+"""Markdown, for people."""
+
+import re
+from collections.abc import AsyncIterator, Sequence
+
+from worker.domain.conversations import Message, Role, Session
+from worker.domain.processes import Called, definition
+from worker.export.source import Source
+
+_BACKTICKS = re.compile("`+")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_SPEAKERS = {Role.USER: "Question", Role.AGENT: "Answer", Role.SYSTEM: "System"}
+
+
+async def write(source: Source) -> AsyncIterator[bytes]:
+    """Write conversations to be read. What was said stands in fences: nothing in it is Markdown, HTML or loaded."""
+    if source.lacking:
+        yield _text(
+            [f"**Conversations of processes that were called may be missing here: {_plain(source.lacking)}.**", ""]
+        )
+    for session in source.sessions:
+        yield _text(_head(session, source.caller(session.process_instance_id)))
+        async for message in source.messages(session):
+            yield _text(_said(message, _elsewhere(message, session, source)))
+        yield b"\n"
+
+
+def _elsewhere(message: Message, session: Session, source: Source) -> str:
+    """Name the process in which something was said, where it is not the conversation's own."""
+    if message.process_instance_id == session.process_instance_id:
+        return ""
+    known, named = source.caller(message.process_instance_id), definition(message.definition_id)
+    name = known.name or known.definition_key if known else named and named[0]
+    return f"{name or 'process'} {message.process_instance_id}"
+
+
+def _text(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _head(session: Session, known: Called | None) -> list[str]:
+    facts = {
+        "Process instance": session.process_instance_id,
+        "Process": known.name or known.definition_key if known else session.definition_key,
+        "Called by": known and known.called_by,
+        "Business key": session.business_key,
+        "Tenant": session.tenant,
+        "Started": session.started_at.isoformat(),
+        "Ended": session.ended_at and session.ended_at.isoformat(),
+    }
+    return [
+        f"# {_plain(session.assistant)}",
+        "",
+        *(f"- {name}: {_plain(value)}" for name, value in facts.items() if value),
+    ]
+
+
+def _said(message: Message, elsewhere: str = "") -> list[str]:
+    where = message.activity_name or message.activity_id
+    return [
+        "",
+        f"## {_SPEAKERS[message.role]}: {_plain(where)}",
+        "",
+        _about(message, elsewhere),
+        "",
+        *_fenced(message.content),
+    ]
+
+
+def _fenced(text: str) -> list[str]:
+    fence = "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(text)), default=0))
+    return [f"{fence}text", *(_CONTROL.sub("\ufffd", line) for line in text.splitlines()), fence]
+
+
+def _about(message: Message, elsewhere: str) -> str:
+    parts = [elsewhere and f"in {_plain(elsewhere)}", message.created_at.isoformat(), _plain(message.model or "")]
+    if message.attempt > 1:
+        parts.append(f"attempt {message.attempt}")
+    if message.output_tokens is not None:
+        parts.append(f"{message.input_tokens or 0} + {message.output_tokens} tokens")
+    if message.cost is not None:
+        parts.append(str(message.cost))
+    return "*" + ", ".join(filter(None, parts)) + "*"
+
+
+def _plain(text: str) -> str:
+    """Keep names on one line, and from being taken for Markdown."""
+    line = _CONTROL.sub("\ufffd", " ".join(text.split()))
+    return "".join(f"\\{char}" if char in "\\`*_[]<>#!|&~" else char for char in line)

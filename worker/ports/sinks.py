@@ -1,0 +1,60 @@
+"""Where exchanges go to, and how they come there: from the journal, to each place by itself."""
+
+from datetime import timedelta
+from typing import Protocol
+
+from worker.domain.exchanges import Exchange, Pending
+
+
+class Sink(Protocol):
+    """A place that every exchange comes to, such as the transcript. Every method may raise SinkDown.
+
+    Its name is its address in Redis: one that comes later gets what is answered from then on, and what one has not got
+    is gone a week after the worker has stopped knowing of it.
+    """
+
+    name: str
+
+    async def record(self, exchange: Exchange) -> None:
+        """Take it; returns when it is safe. It may come more than once, late and out of order.
+
+        What has come under the same engine, task and attempt stays as it is. Raises Unstorable for what it will never
+        take.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return if it can be used."""
+        ...
+
+
+class Outbox(Protocol):
+    """What each sink has yet to get. Every method may raise StoreDown."""
+
+    async def claim(self, sink: str, most: int) -> list[Pending]:
+        """Take turns that are due, the oldest first; unless they are settled they are due again half a minute later."""
+        ...
+
+    async def settle(self, pending: Pending, recorded: frozenset[int]) -> None:
+        """Forget the exchanges of these attempts, and the turn if nothing more can come of it."""
+        ...
+
+    async def postpone(self, pending: Pending, by: timedelta) -> None:
+        """Have the turn due again later."""
+        ...
+
+    async def backlog(self, sink: str) -> int:
+        """How many turns wait to be settled."""
+        ...
+
+
+class Recording(Protocol):
+    """What a turn tells of its exchange, once Redis has it or cannot have it. Never waits, never raises."""
+
+    def wake(self) -> None:
+        """Look at the outbox: there is something."""
+        ...
+
+    def keep(self, exchange: Exchange) -> None:
+        """Take an exchange that Redis could not."""
+        ...

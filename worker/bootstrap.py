@@ -26,6 +26,7 @@ from worker.loop.dependencies import Dependencies
 from worker.loop.formats import Formats
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
+from worker.loop.open_topics import OpenTopics
 from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
@@ -35,7 +36,16 @@ from worker.ports.ending import Archive
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics
 from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
-from worker.redis import RedisAnchors, RedisFormat, RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
+from worker.redis import (
+    RedisAnchors,
+    RedisFormat,
+    RedisOrders,
+    RedisOutbox,
+    RedisStops,
+    RedisThreadIndex,
+    RedisThreads,
+    open_redis,
+)
 from worker.runtime import background
 from worker.settings import Settings, misspelt
 from worker.specs import assistants, providers
@@ -44,6 +54,7 @@ from worker.turn.recorder import Recorder
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
 from worker.turn.reseed import History
+from worker.turn.stops import Stopped
 from worker.turn.task_turn import Turn
 from worker.web import health
 
@@ -80,6 +91,7 @@ class Adapters:
     instances: RestInstances
     index: RedisThreadIndex
     orders: RedisOrders
+    stops: RedisStops
     formats: Formats
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
@@ -114,6 +126,7 @@ async def connect(settings: Settings, *, reads_only: bool = False) -> AsyncItera
             instances=engine.instances,
             index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             orders=RedisOrders(redis, **mine),
+            stops=RedisStops(redis, **mine),
             formats=Formats([in_redis]),
         )
         copies: Callable[[str], Book] | None = None
@@ -242,8 +255,8 @@ async def work(
             Dependencies(probes, {name: each.ping for name, each in threads_of.items()})
         )
         crew = await stack.enter_async_context(background.Crew(_say_crash))
-        slots = Slots(settings.max_tasks)
-        sieve = Sieve(engine, _topics(settings, engine))
+        slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
+        sieve = Sieve(engine, OpenTopics(_topics(settings, engine), stopped))
 
         def left_out() -> list[str]:
             return [*map(str, sieve.left_out()), *dependencies.partly()]
@@ -271,6 +284,7 @@ async def work(
                     partial(dependencies.down, "redis"),
                     dependencies.trouble_of,
                     crew.start,
+                    stopped,
                     recorder,
                     history,
                 ),
@@ -280,16 +294,17 @@ async def work(
             dependencies,
             stopping.is_set,
         )
-        poller = Poller(engine, sieve, slots, handler, dependencies, stopping, settings.grace.total_seconds())
+        poller = Poller(engine, sieve, slots, handler, dependencies, stopped, stopping, settings.grace.total_seconds())
 
         def not_ready() -> list[str]:
-            return (["stopping"] if stopping.is_set() else []) + dependencies.reasons()
+            return (["stopping"] if stopping.is_set() else []) + dependencies.reasons() + stopped.reasons()
 
         port = await stack.enter_async_context(
-            health.serve(settings.health_host, settings.health_port, not_ready, left_out)
+            health.serve(settings.health_host, settings.health_port, not_ready, left_out, stopped.lines)
         )
         beside = {
             "loop lag": health.measure_lag(),
+            "stops": stopped.watch(),
             "format": adapters.formats.watch(partial(dependencies.down, "format")),
         }
         for name, watching in beside.items():

@@ -18,15 +18,17 @@ from worker.loop.delivery import Delivery
 from worker.loop.dependencies import Dependencies
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
+from worker.loop.open_topics import OpenTopics
 from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.turn import ThreadProvider
-from worker.redis import RedisAnchors, RedisThreads
+from worker.redis import RedisAnchors, RedisStops, RedisThreads
 from worker.runtime.background import Crew
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
+from worker.turn.stops import Stopped
 from worker.turn.task_turn import Turn
 
 GRACE_SECONDS = 25.0
@@ -95,6 +97,7 @@ class Worker:
     engine: FakeEngine
     topics: FakeTopics
     dependencies: Dependencies
+    stopped: Stopped
     slots: Slots
     turn: Turn
     handler: TaskHandler
@@ -134,6 +137,7 @@ class Core:
         self.recording = FakeRecording()
         self.history = FakeHistory()
         self.threads = RedisThreads(self.redis, prefix="aw", lease=LOCK, keep=KEEP)
+        self.stops = RedisStops(self.redis, prefix="aw", engine="default")
         self._stack = AsyncExitStack()
         self._workers: list[Worker] = []
 
@@ -160,6 +164,8 @@ class Core:
         await dependencies.all_up()
         crew = await self._stack.enter_async_context(Crew(_no_crash))
         room = Slots(slots)
+        stopped = Stopped(self.stops)
+        await stopped.look()
 
         def redis_down(error: Exception) -> None:
             dependencies.down("redis", error)
@@ -174,6 +180,7 @@ class Core:
             redis_down,
             dependencies.trouble_of,
             crew.start,
+            stopped,
             self.recording,
             self.history,
         )
@@ -188,8 +195,9 @@ class Core:
             stopping.is_set,
         )
         topics = topics or FakeTopics()
-        poller = Poller(engine, Sieve(engine, topics), room, handler, dependencies, stopping, GRACE_SECONDS)
-        worker = Worker(engine, topics, dependencies, room, turn, handler, poller, stopping, asyncio.Event())
+        sieve = Sieve(engine, OpenTopics(topics, stopped))
+        poller = Poller(engine, sieve, room, handler, dependencies, stopped, stopping, GRACE_SECONDS)
+        worker = Worker(engine, topics, dependencies, stopped, room, turn, handler, poller, stopping, asyncio.Event())
         self._workers.append(worker)
         return worker
 

@@ -143,6 +143,7 @@ def test_no_metric_has_an_id_for_a_label(name: str) -> None:
         "direction",
         "cause",
         "dependency",
+        "kind",
     }
 
 

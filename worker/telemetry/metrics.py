@@ -26,6 +26,7 @@ MODEL_CALLS = Counter("worker_model_calls", "Calls of a model by outcome.", ["ou
 TOKENS = Counter("worker_tokens", "Tokens by direction.", ["direction"])
 COMPLETIONS_REPEATED = Counter("worker_completions_repeated", "Completions sent again, by cause.", ["cause"])
 PAUSED = Gauge("worker_dependency_paused", "1 while we wait for this dependency.", ["dependency"])
+STOPPED = Gauge("worker_stopped", "What operators have stopped, by what it is.", ["kind"])
 LOOP_LAG = Gauge("worker_event_loop_lag_seconds", "How late the event loop's last tick was.")
 LAST_POLL = Gauge("worker_last_poll_timestamp_seconds", "When a poll last succeeded, as Unix time.")
 EXCHANGES = Counter("worker_exchanges", "Exchanges for the transcript by result.", ["result"])

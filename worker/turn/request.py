@@ -8,6 +8,7 @@ from typing import Any
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
 from worker.ports.transcript import Recording
 from worker.ports.turn import History, Threads
+from worker.turn.stops import Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
     `trouble_of` says why one of several providers cannot be asked now, None if it can. `later` takes work that nobody
-    waits for.
+    waits for. `stopped` is what operators have stopped.
 
     Without `recording` there is no transcript to write, without `history` none to read.
     """
@@ -87,5 +88,6 @@ class Ground:
     store_down: Callable[[Exception], None]
     trouble_of: Callable[[str], str | None]
     later: Later
+    stopped: Stopped
     recording: Recording | None = None
     history: History | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Task, thread_variable_name
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
@@ -74,6 +75,11 @@ class Assignment:
     key: ThreadKey
     variable: ThreadVariable | None
 
+    @property
+    def work(self) -> Work:
+        """What its call is of."""
+        return Work(self.task.topic, self.task.tenant_id, self.assistant.name, self.assistant.provider)
+
     def request(self, text: str) -> Request:
         """Ask this for it."""
         task = self.task
@@ -133,6 +139,7 @@ class Turn:
                 entry = await self._threads.enter(assignment.key, task.id, task.retries)
             match entry:
                 case Busy():
+                    self._ground.stopped.check(assignment.work)
                     return Held(assignment.key)
                 case Answered():
                     facts.attempt, facts.calls = entry.attempt, entry.calls
@@ -219,6 +226,7 @@ class Turn:
     async def _prepared(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> tuple[Assignment, str]:
         """Get ready to ask; lets go of the hold if that cannot be."""
         try:
+            self._ground.stopped.check(assignment.work)
             _check_deaths(entry)
             self._check_away(assignment.assistant.provider)
             self._pauses.check(assignment.assistant, assignment.task.id)

@@ -44,6 +44,7 @@ from worker.turn import verdict
 from worker.turn.facts import TurnFacts
 from worker.turn.pauses import Pauses
 from worker.turn.request import Ground, Place, Request
+from worker.turn.stoppable import stoppable
 from worker.turn.thread_turn import ThreadTurn
 from worker.turn.thread_variable import ThreadVariable
 
@@ -276,7 +277,7 @@ class Turn:
         return answer
 
     async def _on_thread(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
-        provider = self._providers[assignment.assistant.provider]
+        provider = stoppable(self._providers[assignment.assistant.provider], self._ground.stopped, assignment.work)
         turn = ThreadTurn(self._ground, provider, assignment.request(text), assignment.variable, entry, facts)
         return await turn.answer()
 

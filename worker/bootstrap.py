@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,7 @@ from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
 from worker.accounts.every import EveryProvider
 from worker.domain.providers import ProviderSpec
+from worker.domain.stops import Kind
 from worker.ending import EndingPorts, Eraser, Keeper, Policy
 from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
 from worker.errors import Permanent
@@ -209,6 +210,11 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
         transcript=adapters.transcript,
         conversations=adapters.conversations,
     )
+
+
+def names(specs: assistants.Specs, providers: Mapping[str, ProviderSpec]) -> Mapping[Kind, Collection[str]]:
+    """List what can be stopped by a name that has to be known."""
+    return {"assistant": {each.name for each in specs.assistants}, "provider": providers.keys()}
 
 
 def policy(settings: Settings) -> Policy:

@@ -36,6 +36,11 @@ class Stop:
     now: bool = False
 
     @property
+    def words(self) -> str:
+        """Name it as the commands do."""
+        return f"{self.kind} {self.name}".rstrip()
+
+    @property
     def what(self) -> str:
         """Name what is stopped."""
         return described(self.kind, self.name)

@@ -177,6 +177,8 @@ def _serve_api(
     engine: RestEngine,
     eraser: Eraser,
     left_out: Callable[[], list[str]],
+    stopped: Stopped,
+    known: Mapping[Kind, Collection[str]],
 ) -> AbstractAsyncContextManager[int]:
     from worker.web import api, page  # noqa: PLC0415 - as above
 
@@ -188,6 +190,7 @@ def _serve_api(
 
     extend = [
         api.erasing(eraser, conversations, settings.engine_name),
+        api.stopping(stopped, known),
         page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
     ]
     served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
@@ -212,9 +215,9 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
     )
 
 
-def names(specs: assistants.Specs, providers: Mapping[str, ProviderSpec]) -> Mapping[Kind, Collection[str]]:
+def names(specs: assistants.Specs, providers: Collection[str]) -> Mapping[Kind, Collection[str]]:
     """List what can be stopped by a name that has to be known."""
-    return {"assistant": {each.name for each in specs.assistants}, "provider": providers.keys()}
+    return {"assistant": {each.name for each in specs.assistants}, "provider": set(providers)}
 
 
 def policy(settings: Settings) -> Policy:
@@ -273,7 +276,15 @@ async def work(
         if adapters.conversations is not None:
             history = History(adapters.conversations, settings.seed_tokens)
             api_port = await stack.enter_async_context(
-                _serve_api(settings, adapters.conversations, engine, Eraser(ending_ports(settings, adapters)), left_out)
+                _serve_api(
+                    settings,
+                    adapters.conversations,
+                    engine,
+                    Eraser(ending_ports(settings, adapters)),
+                    left_out,
+                    stopped,
+                    names(specs, adapters.providers),
+                )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
         handler = TaskHandler(

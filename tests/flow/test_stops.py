@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 from redis.asyncio import Redis
 
@@ -122,6 +123,24 @@ async def test_now_cancels_a_run_in_the_background_and_it_is_asked_again_when_li
     await operate("resume", "provider", "openai")
     await rig.rest.wait_for_end(instance, BACK_SECONDS)
     assert (rig.calls("responses.create"), statuses()) == (2, ["cancelled", "completed"])
+
+
+async def test_a_stop_over_the_api_is_one_for_all_workers_and_known_at_once_by_the_one_that_was_asked(
+    kept: Rig, operate: Operator
+) -> None:
+    async with started(kept) as worker:
+        url = f"http://127.0.0.1:{worker.lines('worker_started')[0]['api_port']}"
+        async with aiohttp.ClientSession(url) as api:
+            async with api.post("/api/stops", json={"kind": "assistant", "name": "analist"}) as refused:
+                assert (refused.status, "did you mean 'analyst'" in await refused.text()) == (404, True)
+            async with api.post("/api/stops", json={"kind": "provider", "name": "openai", "reason": "dear"}) as done:
+                assert done.status == 200
+            assert "provider openai is stopped" in (await readiness(worker))[1]["stopped"][0]
+            [listed] = (await operate("stops", "--json")).json["known"]
+            assert (listed["name"], listed["reason"]) == ("openai", "dear")
+            async with api.delete("/api/stops", params={"kind": "provider", "name": "openai"}) as lifted:
+                assert (lifted.status, await lifted.json()) == (200, [])
+        assert "stopped" not in (await readiness(worker))[1]
 
 
 async def test_a_stopped_topic_is_not_fetched(rig: Rig, operate: Operator) -> None:

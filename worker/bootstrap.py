@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +19,7 @@ from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
 from worker.accounts.every import EveryProvider
 from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.providers import ProviderSpec
+from worker.domain.stops import Kind
 from worker.ending import EndingPorts, Eraser, Keeper, Policy
 from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
 from worker.errors import Permanent
@@ -27,6 +28,7 @@ from worker.loop.dependencies import Dependencies
 from worker.loop.formats import Formats
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
+from worker.loop.open_topics import OpenTopics
 from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
@@ -37,7 +39,16 @@ from worker.ports.sinks import Sink
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics
 from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
-from worker.redis import RedisAnchors, RedisFormat, RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
+from worker.redis import (
+    RedisAnchors,
+    RedisFormat,
+    RedisOrders,
+    RedisOutbox,
+    RedisStops,
+    RedisThreadIndex,
+    RedisThreads,
+    open_redis,
+)
 from worker.runtime import background
 from worker.settings import Settings, misspelt
 from worker.specs import assistants, providers
@@ -46,6 +57,7 @@ from worker.turn.recorder import Recorder
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
 from worker.turn.reseed import History
+from worker.turn.stops import Stopped
 from worker.turn.task_turn import Turn
 from worker.web import health
 
@@ -82,6 +94,7 @@ class Adapters:
     instances: RestInstances
     index: RedisThreadIndex
     orders: RedisOrders
+    stops: RedisStops
     formats: Formats
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
@@ -127,6 +140,7 @@ async def connect(settings: Settings, *, reads_only: bool = False) -> AsyncItera
             instances=engine.instances,
             index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             orders=RedisOrders(redis, **mine),
+            stops=RedisStops(redis, **mine),
             formats=Formats([in_redis]),
         )
         copies: Callable[[str], Book] | None = None
@@ -176,6 +190,8 @@ def _serve_api(
     engine: RestEngine,
     eraser: Eraser,
     left_out: Callable[[], list[str]],
+    stopped: Stopped,
+    known: Mapping[Kind, Collection[str]],
 ) -> AbstractAsyncContextManager[int]:
     from worker.web import api, page  # noqa: PLC0415 - as above
 
@@ -187,6 +203,7 @@ def _serve_api(
 
     extend = [
         api.erasing(eraser, conversations, settings.engine_name),
+        api.stopping(stopped, known),
         page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
     ]
     served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
@@ -209,6 +226,11 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
         transcript=adapters.transcript,
         conversations=adapters.conversations,
     )
+
+
+def names(specs: assistants.Specs, providers: Collection[str]) -> Mapping[Kind, Collection[str]]:
+    """List what can be stopped by a name that has to be known."""
+    return {"assistant": {each.name for each in specs.assistants}, "provider": set(providers)}
 
 
 def policy(settings: Settings) -> Policy:
@@ -255,8 +277,8 @@ async def work(
             Dependencies(probes, {name: each.ping for name, each in threads_of.items()})
         )
         crew = await stack.enter_async_context(background.Crew(_say_crash))
-        slots = Slots(settings.max_tasks)
-        sieve = Sieve(engine, _topics(settings, engine))
+        slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
+        sieve = Sieve(engine, OpenTopics(_topics(settings, engine), stopped))
 
         def left_out() -> list[str]:
             return [*map(str, sieve.left_out()), *dependencies.partly()]
@@ -267,7 +289,15 @@ async def work(
         if adapters.conversations is not None:
             history = History(adapters.conversations, settings.seed_tokens)
             api_port = await stack.enter_async_context(
-                _serve_api(settings, adapters.conversations, engine, Eraser(ending_ports(settings, adapters)), left_out)
+                _serve_api(
+                    settings,
+                    adapters.conversations,
+                    engine,
+                    Eraser(ending_ports(settings, adapters)),
+                    left_out,
+                    stopped,
+                    names(specs, adapters.providers),
+                )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
         handler = TaskHandler(
@@ -284,6 +314,7 @@ async def work(
                     partial(dependencies.down, "redis"),
                     dependencies.trouble_of,
                     crew.start,
+                    stopped,
                     recorder,
                     history,
                     {name: each.spec.prices for name, each in adapters.providers.items()},
@@ -294,16 +325,17 @@ async def work(
             dependencies,
             stopping.is_set,
         )
-        poller = Poller(engine, sieve, slots, handler, dependencies, stopping)
+        poller = Poller(engine, sieve, slots, handler, dependencies, stopped, stopping)
 
         def not_ready() -> list[str]:
-            return (["stopping"] if stopping.is_set() else []) + dependencies.reasons()
+            return (["stopping"] if stopping.is_set() else []) + dependencies.reasons() + stopped.reasons()
 
         port = await stack.enter_async_context(
-            health.serve(settings.health_host, settings.health_port, not_ready, left_out)
+            health.serve(settings.health_host, settings.health_port, not_ready, left_out, stopped.lines)
         )
         beside = {
             "loop lag": health.measure_lag(),
+            "stops": stopped.watch(),
             "format": adapters.formats.watch(partial(dependencies.down, "format")),
         }
         for name, watching in beside.items():

@@ -1,4 +1,7 @@
-"""Command line: `assistant-worker run | doctor | threads | transcript | demo`, also as `python -m worker`."""
+"""Command line: `assistant-worker run | doctor | threads | transcript | stop | resume | stops | demo`.
+
+Also as `python -m worker`.
+"""
 
 import argparse
 import asyncio

@@ -17,8 +17,10 @@ WorkerError
 │   │   ├── ProviderPaused  no repeat helps before a person acts: quota, key
 │   │   │   └── AnotherAccount  the key is of another account than the one that has the thread
 │   │   ├── ThreadUnseen    no such conversation for this key, and nobody can tell whether it ever could see it
-│   │   └── AssistantPaused the same for this assistant alone: no right to its model
+│   │   ├── AssistantPaused the same for this assistant alone: no right to its model
+│   │   └── StoppedByOperator  an operator has stopped the assistant, or what else the call is of
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
+│   │   └── BrokenOff       … because an operator's stop broke it off
 │   └── ThreadLocked        the provider works on this conversation already
 ├── Permanent               a person has to change something
 │   ├── BadDefinition       the BPMN model asks for something that cannot be
@@ -143,10 +145,22 @@ class AssistantPaused(ModelDown):
     is_trouble = False
 
 
+class StoppedByOperator(ModelDown):
+    """No call may start until an operator lifts the stop; the text names it."""
+
+    is_trouble = False
+
+
 class ModelUnknown(Transient):
     """The provider may or may not have run this call."""
 
     is_trouble = True
+
+
+class BrokenOff(ModelUnknown):
+    """An operator's stop ended our wait for this call."""
+
+    is_trouble = False
 
 
 class ThreadLocked(Transient):

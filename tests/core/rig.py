@@ -20,15 +20,17 @@ from worker.loop.delivery import Delivery
 from worker.loop.dependencies import Dependencies
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
+from worker.loop.open_topics import OpenTopics
 from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.turn import ThreadProvider
-from worker.redis import RedisAnchors, RedisThreads
+from worker.redis import RedisAnchors, RedisStops, RedisThreads
 from worker.runtime.background import Crew
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
+from worker.turn.stops import Stopped
 from worker.turn.task_turn import Turn
 
 GRACE_SECONDS = 25.0
@@ -97,6 +99,7 @@ class Worker:
     engine: FakeEngine
     topics: FakeTopics
     dependencies: Dependencies
+    stopped: Stopped
     slots: Slots
     turn: Turn
     handler: TaskHandler
@@ -143,6 +146,7 @@ class Core:
         self.recording = FakeRecording()
         self.history = FakeHistory()
         self.threads = RedisThreads(self.redis, prefix="aw", lease=LOCK, keep=KEEP)
+        self.stops = RedisStops(self.redis, prefix="aw", engine="default")
         self._stack = AsyncExitStack()
         self._workers: list[Worker] = []
 
@@ -173,6 +177,8 @@ class Core:
         await dependencies.all_up()
         crew = await self._stack.enter_async_context(Crew(_no_crash))
         room = Slots(slots)
+        stopped = Stopped(self.stops)
+        await stopped.look()
 
         def redis_down(error: Exception) -> None:
             dependencies.down("redis", error)
@@ -187,6 +193,7 @@ class Core:
             redis_down,
             dependencies.trouble_of,
             crew.start,
+            stopped,
             self.recording,
             self.history,
             self.prices,
@@ -202,8 +209,10 @@ class Core:
             stopping.is_set,
         )
         topics = topics or FakeTopics()
-        poller = Poller(engine, Sieve(engine, topics), room, handler, dependencies, stopping)
-        worker = Worker(engine, topics, dependencies, room, turn, handler, poller, stopping, asyncio.Event(), life)
+        sieve = Sieve(engine, OpenTopics(topics, stopped))
+        poller = Poller(engine, sieve, room, handler, dependencies, stopped, stopping)
+        hurry = asyncio.Event()
+        worker = Worker(engine, topics, dependencies, stopped, room, turn, handler, poller, stopping, hurry, life)
         self._workers.append(worker)
         return worker
 

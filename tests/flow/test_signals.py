@@ -89,7 +89,8 @@ async def test_a_signal_while_nothing_can_be_reached_ends_it_with_0_too(rig: Rig
         async def all_down() -> bool:
             status, text = await worker.get("readyz")
             reasons = json.loads(text)["reasons"]
-            return status == 503 and len(reasons) == 3 and not any("not probed" in each for each in reasons)
+            down = {each.partition(":")[0] for each in reasons if "not probed" not in each}
+            return status == 503 and down >= {"engine", "redis", "provider"}
 
         await wait_until(all_down, 30, "three reasons")
         assert (await worker.get("livez"))[0] == 200

@@ -11,11 +11,12 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, 
 
 from tests.api.client import NO_CALLS
 from tests.browser import BrowserError, browser
+from tests.fakes.board import Board
 from worker.demo import npm
 from worker.errors import EngineDenied, EngineDown, TaskLost
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web import page as pages
-from worker.web.api import Access, app, serve
+from worker.web.api import Access, app, serve, stopping
 from worker.web.api.application import Extension
 from worker.web.page import Processes, State
 from worker.web.page.routes import VENDOR
@@ -59,6 +60,7 @@ class Site:
     url: str
     transcript: SqlTranscriptWriter
     errors: list[Exception]
+    board: Board
 
 
 @asynccontextmanager
@@ -107,6 +109,7 @@ async def site_on(
 ) -> AsyncIterator[Site]:
     """Serve the page over a record."""
     errors: list[Exception] = []
+    board = Board()
     conversations = SqlTranscriptReader(database)
     page = pages.routes(
         conversations,
@@ -121,11 +124,11 @@ async def site_on(
         NO_CALLS,
         Access.of(tokens),
         report=errors.append,
-        extend=[page, *extend],
+        extend=[page, stopping(board, {"assistant": ["analyst"]}), *extend],
         frame_ancestors=frames,
     )
     async with serve(served, "127.0.0.1", port) as taken:
-        yield Site(f"http://127.0.0.1:{taken}", SqlTranscriptWriter(database), errors)
+        yield Site(f"http://127.0.0.1:{taken}", SqlTranscriptWriter(database), errors, board)
 
 
 @dataclass(slots=True)

@@ -57,6 +57,12 @@ async def test_a_worker_that_leaves_something_out_is_ready_and_says_so() -> None
     )
 
 
+async def test_what_operators_have_stopped_is_said_by_a_ready_worker() -> None:
+    async with serve(HOST, 0, list, list, lambda: ["topic t is stopped by ann"]) as port:
+        status, _, body = await get(port, "/readyz")
+    assert (status, json.loads(body)["stopped"]) == (200, ["topic t is stopped by ann"])
+
+
 async def test_what_a_worker_leaves_out_can_be_asked_for_on_its_machine() -> None:
     reasons = ["engine is down"]
     async with serve("0.0.0.0", 0, lambda: reasons, lambda: ["t"]) as port:  # noqa: S104 - as in a container

@@ -148,6 +148,7 @@ def test_no_metric_has_an_id_for_a_label(name: str) -> None:
         "cause",
         "dependency",
         "sink",
+        "kind",
     }
 
 

@@ -18,6 +18,7 @@ from worker.errors import (
     BadDefinition,
     BadInput,
     BadRequest,
+    BrokenOff,
     CallsSpent,
     Conflict,
     EngineDenied,
@@ -31,6 +32,7 @@ from worker.errors import (
     ProviderPaused,
     ReadRefused,
     Refused,
+    StoppedByOperator,
     Stopping,
     StoreDown,
     TaskLost,
@@ -110,6 +112,8 @@ def utf16_units(text: str) -> int:
         (NewerRecord("this turn"), Park(timedelta(seconds=30), "newer record")),
         (ProviderPaused("no quota"), Park(timedelta(seconds=60), "provider paused")),
         (AssistantPaused("no right"), Park(timedelta(seconds=60), "provider paused")),
+        (StoppedByOperator("no"), Park(timedelta(seconds=15), "stopped")),
+        (BrokenOff("no"), Park(timedelta(seconds=15), "stopped")),
         (ThreadLocked("busy"), Park(timedelta(seconds=30), "thread locked")),
         (ThreadLocked("busy", retry_after=timedelta(seconds=7)), Park(timedelta(seconds=7), "thread locked")),
     ],
@@ -370,7 +374,7 @@ NOBODY = cast("Any", None)
 
 @pytest.mark.parametrize(("retries", "left", "first"), [(None, 5, True), (0, 0, False), (2, 2, False)])
 def test_a_task_that_never_failed_has_the_retries_of_the_settings(retries: int | None, left: int, first: bool) -> None:
-    turn = Turn(NOBODY, NOBODY, NOBODY, Ground(NOBODY, RULES, lambda: False, NOBODY, NOBODY, NOBODY))
+    turn = Turn(NOBODY, NOBODY, NOBODY, Ground(NOBODY, RULES, lambda: False, NOBODY, NOBODY, NOBODY, NOBODY))
     case = turn.case(replace(TASK, retries=retries), TurnFacts("frame", "analyst", "1.0"))
 
     assert (case.retries, case.first_attempt, case.assistant) == (left, first, "analyst 1.0")

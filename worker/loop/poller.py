@@ -23,6 +23,7 @@ from worker.ports.turn import Engine
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
+from worker.turn.stops import Stopped
 from worker.turn.verdict import Abandon, Fail, Park, Verdict
 
 SHORTEST_POLL_SECONDS = 0.2
@@ -74,6 +75,7 @@ class Poller:
         slots: Slots,
         handler: TaskHandler,
         dependencies: Dependencies,
+        stopped: Stopped,
         stopping: asyncio.Event,
     ) -> None:
         self._engine = engine
@@ -81,6 +83,7 @@ class Poller:
         self._slots = slots
         self._handler = handler
         self._dependencies = dependencies
+        self._stopped = stopped
         self._stopping = stopping
         self._in_hand: dict[asyncio.Task[Verdict], str] = {}
         self._parked = Until()
@@ -118,6 +121,7 @@ class Poller:
     async def _poll(self) -> None:
         while not self._stopping.is_set():
             await self._unless_stopping(self._dependencies.all_up())
+            await self._unless_stopping(self._stopped.until_open())
             await self._unless_stopping(self._slots.some_free())
             if self._backlog and self._slots.free < self._slots.size / 4:
                 await asyncio.sleep(BATCH_SECONDS)
@@ -126,12 +130,15 @@ class Poller:
             topics = await self._topics.current()
             if self._stopping.is_set():
                 return
-            if not self._slots.free or self._dependencies.reasons():  # the slot may be free because of the trouble
+            if not self._slots.free or self._why_not():  # the slot may be free because of the trouble
                 continue
             if not topics:
                 await self._unless_stopping(asyncio.sleep(NO_TOPICS_PAUSE_SECONDS))
                 continue
             await self._poll_once(topics)
+
+    def _why_not(self) -> list[str]:
+        return self._dependencies.reasons() + self._stopped.reasons()
 
     async def _poll_once(self, topics: tuple[Topic, ...]) -> None:
         on_trial = self._dependencies.on_trial

@@ -7,6 +7,7 @@ from worker.redis.index import RedisThreadIndex
 from worker.redis.inspection import Inspection, RedisInfo, Unusable
 from worker.redis.orders import RedisOrders
 from worker.redis.outbox import RedisOutbox
+from worker.redis.stops import RedisStops
 from worker.redis.store import RedisThreads
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "RedisInfo",
     "RedisOrders",
     "RedisOutbox",
+    "RedisStops",
     "RedisThreadIndex",
     "RedisThreads",
     "Unusable",

@@ -10,6 +10,7 @@ from worker.domain.prices import Prices
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
 from worker.ports.sinks import Recording
 from worker.ports.turn import History, Threads
+from worker.turn.stops import Stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
     `trouble_of` says why one of several providers cannot be asked now, None if it can. `later` takes work that nobody
-    waits for. `prices` by provider.
+    waits for. `stopped` is what operators have stopped. `prices` by provider.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read.
     """
@@ -89,6 +90,7 @@ class Ground:
     store_down: Callable[[Exception], None]
     trouble_of: Callable[[str], str | None]
     later: Later
+    stopped: Stopped
     recording: Recording | None = None
     history: History | None = None
     prices: Mapping[str, Prices] = field(default_factory=dict)

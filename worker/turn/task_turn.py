@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Task, thread_variable_name
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
@@ -43,6 +44,7 @@ from worker.turn import verdict
 from worker.turn.facts import TurnFacts
 from worker.turn.pauses import Pauses
 from worker.turn.request import Ground, Place, Request
+from worker.turn.stoppable import stoppable
 from worker.turn.thread_turn import ThreadTurn
 from worker.turn.thread_variable import ThreadVariable
 
@@ -73,6 +75,11 @@ class Assignment:
     form: result.Form
     key: ThreadKey
     variable: ThreadVariable | None
+
+    @property
+    def work(self) -> Work:
+        """What its call is of."""
+        return Work(self.task.topic, self.task.tenant_id, self.assistant.name, self.assistant.provider)
 
     def request(self, text: str) -> Request:
         """Ask this for it."""
@@ -133,6 +140,7 @@ class Turn:
                 entry = await self._threads.enter(assignment.key, task.id, task.retries)
             match entry:
                 case Busy():
+                    self._ground.stopped.check(assignment.work)
                     return Held(assignment.key)
                 case Answered():
                     facts.attempt, facts.calls = entry.attempt, entry.calls
@@ -219,6 +227,7 @@ class Turn:
     async def _prepared(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> tuple[Assignment, str]:
         """Get ready to ask; lets go of the hold if that cannot be."""
         try:
+            self._ground.stopped.check(assignment.work)
             _check_deaths(entry)
             assistant = self._who_answers(assignment.assistant, entry)
             facts.provider = assistant.provider
@@ -289,7 +298,7 @@ class Turn:
         return answer
 
     async def _on_thread(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
-        provider = self._providers[assignment.assistant.provider]
+        provider = stoppable(self._providers[assignment.assistant.provider], self._ground.stopped, assignment.work)
         turn = ThreadTurn(self._ground, provider, assignment.request(text), assignment.variable, entry, facts)
         return await turn.answer()
 

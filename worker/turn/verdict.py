@@ -11,6 +11,7 @@ from worker.errors import (
     AssistantPaused,
     BadDefinition,
     BadInput,
+    BrokenOff,
     EngineDown,
     Forbidden,
     NewerRecord,
@@ -18,6 +19,7 @@ from worker.errors import (
     Poisonous,
     ProviderAway,
     ProviderPaused,
+    StoppedByOperator,
     Stopping,
     StoreDown,
     TaskLost,
@@ -121,6 +123,8 @@ class Case:
 
 PARKED_FOR = timedelta(seconds=30)
 PAUSED_FOR = timedelta(seconds=60)
+STOPPED_FOR = timedelta(seconds=20)
+"""The longest that a task takes to be there again after the stop that it met."""
 LOOKUP_TRIES = 3
 LOOKUP_DELAY = timedelta(seconds=30)
 SHORTEST_DELAY = timedelta(seconds=5)
@@ -140,6 +144,8 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return Unlock(str(error))
         case ProviderPaused() | AssistantPaused():
             return Park(error.retry_after or PAUSED_FOR, "provider paused")
+        case StoppedByOperator() | BrokenOff():
+            return Park(STOPPED_FOR * (1 + case.roll) / 2, "stopped")
         case ThreadLocked() if case.trouble_for < trouble_limit:
             return Park(error.retry_after or PARKED_FOR, "thread locked")
         case NewerRecord():

@@ -1,4 +1,4 @@
-"""What operators do with conversations on the command line: `threads …` and `transcript …`.
+"""What operators do on the command line: `threads …`, `transcript …`, and `stop`, `resume`, `stops`.
 
 Importing this costs nothing: the adapters are imported when a command runs.
 """

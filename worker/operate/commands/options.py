@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 from worker import settings
+from worker.domain.stops import KINDS
 from worker.export import FORMATS
 from worker.operate.commands.desk import Desk
 from worker.telemetry import logs
@@ -17,7 +18,7 @@ EXITS = "Exit codes: 0 done, 1 something cannot be reached, 2 not as it should b
 
 
 def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
-    """Add `threads` and `transcript`."""
+    """Add `threads` and `transcript`, `stop`, `resume` and `stops`."""
     threads = commands.add_parser("threads", help="list, show, export, erase and repair conversations")
     below = threads.add_subparsers(required=True, metavar="command")
     _list(below)
@@ -29,6 +30,7 @@ def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     below = transcript.add_subparsers(required=True, metavar="command")
     _search(below)
     _cost(below)
+    _stop(commands)
 
 
 def _list(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -100,6 +102,22 @@ def _cost(commands: "Commands[argparse.ArgumentParser]") -> None:
     added.add_argument("--since", metavar="DATE", type=_time, help="only answers from then on, such as 2026-11-01; UTC")
 
 
+def _stop(commands: "Commands[argparse.ArgumentParser]") -> None:
+    what = "start no call of an assistant, a provider, a topic, a tenant, or at all, in any worker; no retry is spent"
+    example = 'stop assistant analyst --reason "answers nonsense" --now'
+    stop = _add(commands, "stops", "stop", what, example, json=False)
+    _stoppable(stop)
+    stop.add_argument("--reason", metavar="TEXT", default="", help="why, for those who see it")
+    stop.add_argument("--now", action="store_true", help="break off calls that run; they may be paid all the same")
+    _stoppable(_add(commands, "stops", "resume", "lift a stop", "resume assistant analyst", json=False))
+    _add(commands, "stops", "stops", "list what is stopped, by whom, since when and why", "stops --json")
+
+
+def _stoppable(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", metavar="WHAT", choices=KINDS, help=f"one of {', '.join(KINDS)}")
+    parser.add_argument("name", metavar="NAME", nargs="?", default="", help="which one; none for all")
+
+
 def _subject(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveGroup":
     whose = parser.add_mutually_exclusive_group(required=True)
     whose.add_argument("instance", metavar="INSTANCE", nargs="?", help="id of a process instance")
@@ -141,9 +159,9 @@ def _run(module: str, name: str, options: argparse.Namespace) -> int:
 
 def _commands(group: str) -> Mapping[str, Work]:
     """Return what the commands of a group do. They are imported when one is wanted: --help need not pay for it."""
-    from worker.operate.commands import threads, transcript  # noqa: PLC0415 - as the docstring says
+    from worker.operate.commands import stops, threads, transcript  # noqa: PLC0415 - as the docstring says
 
-    return {"threads": threads.COMMANDS, "transcript": transcript.COMMANDS}[group]
+    return {"threads": threads.COMMANDS, "transcript": transcript.COMMANDS, "stops": stops.COMMANDS}[group]
 
 
 async def _at_work(work: Work, chosen: settings.Settings, options: argparse.Namespace) -> int:
@@ -162,7 +180,7 @@ async def _at_work(work: Work, chosen: settings.Settings, options: argparse.Name
 
 
 def _only_reads(options: argparse.Namespace) -> bool:
-    """Whether a command changes nothing: all but `erase` and `repair`, and of those what only looks."""
+    """Whether a command leaves the transcript alone: all but `erase` and `repair`, and of those what only looks."""
     return not options.writes or bool(getattr(options, "dry_run", False) or getattr(options, "receipt", None))
 
 

@@ -47,7 +47,7 @@ async def findings(settings: Settings) -> list[Finding]:
         checks = [
             *environment.checks(settings),
             *engine.checks(adapters.engine, to_engine, settings),
-            *redis.checks(inspection, adapters.threads, to_redis, settings),
+            *redis.checks(inspection, adapters.threads, adapters.stops, to_redis, settings),
             *(check for each, contact in to_providers for check in provider.checks(each, contact, known)),
             *transcript.checks(adapters.conversations, settings),
             Check(specs.AREA, "specs", assistants),

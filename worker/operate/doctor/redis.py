@@ -2,9 +2,10 @@
 
 import re
 
+from worker.domain.stops import Stops
 from worker.errors import StoreDown
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
-from worker.redis import Inspection, RedisInfo, RedisThreads, Unusable
+from worker.redis import Inspection, RedisInfo, RedisStops, RedisThreads, Unusable
 from worker.settings import Settings
 
 AREA = "Redis"
@@ -12,7 +13,9 @@ OLDEST = 6
 """The scripts were seen to run from this version of Redis on."""
 
 
-def checks(inspection: Inspection, threads: RedisThreads, contact: Contact, settings: Settings) -> list[Check]:
+def checks(
+    inspection: Inspection, threads: RedisThreads, book: RedisStops, contact: Contact, settings: Settings
+) -> list[Check]:
     """Return the checks of Redis. The contact is a write that changes nothing."""
     address = settings.redis_address
 
@@ -31,6 +34,10 @@ def checks(inspection: Inspection, threads: RedisThreads, contact: Contact, sett
             return [_finding("scripts", Level.PROBLEM, str(exc), "Let the worker's user run EVALSHA and EVAL.")]
         return [_finding("scripts", Level.OK, "run")]
 
+    async def stops() -> list[Finding]:
+        await contact.made()
+        return stopped(await book.read())
+
     async def keeping() -> list[Finding]:
         info = await inspection.info()
         return [version(info), eviction(info), persistence(info)]
@@ -38,7 +45,17 @@ def checks(inspection: Inspection, threads: RedisThreads, contact: Contact, sett
     return [
         Check(AREA, "writes", writes, Level.PROBLEM, f"See whether Redis at {address} is overloaded or cut off."),
         Check(AREA, "scripts", scripts),
+        Check(AREA, "stops", stops),
         Check(AREA, "version, eviction, persistence", keeping),
+    ]
+
+
+def stopped(stops: Stops) -> list[Finding]:
+    """Say what operators have stopped; where nothing is, there is nothing to say."""
+    lift = "Its tasks wait with their retries unchanged. To lift it: assistant-worker resume"
+    known = [_finding(each.what, Level.WARNING, str(each), f"{lift} {each.words}") for each in stops.known]
+    return known + [
+        _finding("stops", Level.WARNING, line, "Look at it with the newest worker.") for line in stops.ignored
     ]
 
 

@@ -43,6 +43,11 @@ export async function post(path, body) {
   return response.json().catch(() => null);
 }
 
+export async function remove(path) {
+  const response = await send(`/api${path}`, { method: "DELETE" });
+  return response.json();
+}
+
 // A link could not send the token.
 export async function download(path, file) {
   const response = await send(`/api${path}`);

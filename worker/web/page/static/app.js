@@ -6,6 +6,7 @@ import { conversation } from "./conversation.js";
 import { instance } from "./instance.js";
 import { conversations, instances } from "./lists.js";
 import { search } from "./search.js";
+import { stops } from "./stops.js";
 import { askForToken } from "./token.js";
 
 const VIEWS = [
@@ -54,6 +55,7 @@ async function show({ focus = true } = {}) {
   try {
     me ??= await get("/me", {}, signal);
     const page = { parts, me, embedded, signal, go, parameters: new URLSearchParams(location.search) };
+    tellStopped(signal);
     const { title, content } = await view(page);
     if (signal.aborted) return;
     put(title, content, focus);
@@ -63,6 +65,21 @@ async function show({ focus = true } = {}) {
   } finally {
     if (!signal.aborted) main.removeAttribute("aria-busy");
   }
+}
+
+// No view waits for it. Where it cannot be known what is stopped, what was said last stays.
+async function tellStopped(signal) {
+  const known = await get("/stops", {}, signal).catch(() => null);
+  if (known && !signal.aborted) head(known);
+}
+
+function head(known) {
+  const lifted = (left) => {
+    head(left);
+    say("The stop is lifted");
+    main.focus();
+  };
+  document.getElementById("stops").replaceChildren(...stops(known, me, lifted));
 }
 
 function put(title, content, focus) {
@@ -83,6 +100,7 @@ function failed(error) {
     const refused = token.get() !== null;
     token.forget();
     me = null;
+    head([]);
     put("Token", [askForToken(refused, (value) => (token.set(value), show()))], false);
     main.querySelector("input").focus();
     return;

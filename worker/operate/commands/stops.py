@@ -1,0 +1,64 @@
+"""`assistant-worker stop`, `resume` and `stops`."""
+
+import getpass
+import socket
+from argparse import Namespace
+from collections.abc import Collection, Mapping
+
+from worker import bootstrap
+from worker.domain.stops import Kind, checked, described, order
+from worker.errors import Permanent
+from worker.operate.commands import tables
+from worker.operate.commands.desk import Desk
+from worker.specs import assistants
+
+
+async def stop_(desk: Desk, options: Namespace) -> int:
+    """Stop something, for all workers of this engine."""
+    known = _names(desk, options.what)
+    stop = order(options.what, options.name, _me(), known, reason=options.reason, now=options.now)
+    await desk.adapters.stops.stop(stop)
+    tables.say(f"{stop}\nEvery worker knows within 5 s. To lift it: assistant-worker resume {stop.words}")
+    return 0
+
+
+async def resume_(desk: Desk, options: Namespace) -> int:
+    """Lift a stop, for all workers of this engine."""
+    name = checked(options.what, options.name)
+    if not await desk.adapters.stops.lift(options.what, name):
+        lines = (await desk.adapters.stops.read()).lines
+        raise Permanent("\n".join([f"{described(options.what, name)} is not stopped.", *lines]))
+    tables.say(f"{described(options.what, name)} goes on. Tasks that met the stop are back within 30 s.")
+    return 0
+
+
+async def stops_(desk: Desk, options: Namespace) -> int:
+    """List what is stopped."""
+    stops = await desk.adapters.stops.read()
+    if options.json:
+        tables.as_json(stops)
+        return 0
+    rows = [(each.kind, each.name, each.by, each.since, "yes" if each.now else "", each.reason) for each in stops.known]
+    tables.show(["what", "name", "by", "since", "calls broken off", "reason"], rows, "Nothing is stopped.")
+    for line in stops.ignored:
+        tables.say(line)
+    return 0
+
+
+def _names(desk: Desk, kind: Kind) -> Mapping[Kind, Collection[str]]:
+    """All names of the kind, if there is a list of them. Specs are read only where one is to be stopped."""
+    providers = bootstrap.provider_specs(desk.settings)
+    if kind == "assistant":
+        return bootstrap.names(assistants.load(desk.settings.assistants_dir, providers), providers)
+    return {"provider": providers.keys()}
+
+
+def _me() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "somebody"
+    return f"{user} on {socket.gethostname()}"
+
+
+COMMANDS = {"stop": stop_, "resume": resume_, "stops": stops_}

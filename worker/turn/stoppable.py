@@ -1,0 +1,74 @@
+"""The provider's port for one task: no call of what is stopped starts, and one that runs can be broken off."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, cast
+
+from worker.domain.stops import Work
+from worker.domain.threads import Answer, Assistant, Question, Thread, ThreadKey
+from worker.errors import BrokenOff, ModelDown, StoppedByOperator, WorkerError
+from worker.ports.turn import ThreadProvider
+from worker.turn.stops import Stopped
+
+CANCEL_SECONDS = 5.0
+"""What the end of a run in the background that is broken off may take."""
+
+
+class Stoppable:
+    """A `ports.turn.ThreadProvider` by another. Get it by `stoppable`."""
+
+    def __init__(self, provider: ThreadProvider, stopped: Stopped, work: Work) -> None:
+        self._provider = provider
+        self._stopped = stopped
+        self._work = work
+
+    def __getattr__(self, name: str) -> Any:
+        """Hand on what starts no call."""
+        return getattr(self._provider, name)
+
+    async def ask(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> Answer:
+        """See `ports.turn.Provider.ask`. Raises StoppedByOperator, BrokenOff."""
+        self._stopped.check(self._work)
+        async with self._stopped.breaking_off(self._work):
+            return await self._provider.ask(key, thread, question, assistant)
+
+    async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:
+        """See `ports.turn.Provider.start`. Raises StoppedByOperator, BrokenOff."""
+        self._stopped.check(self._work)
+        async with self._stopped.breaking_off(self._work):
+            return await self._provider.start(key, thread, question, assistant)
+
+    async def follow(self, response_id: str, within: timedelta) -> Answer | None:
+        """See `ports.turn.Provider.follow`. A run that is broken off is cancelled: StoppedByOperator if it is over."""
+        try:
+            async with self._stopped.breaking_off(self._work):
+                return await self._provider.follow(response_id, within)
+        except BrokenOff as broken:
+            answer = await self._cancelled(response_id, broken)
+            if answer is None:
+                raise
+            return answer
+
+    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant) -> None:
+        """See `ports.turn.ThreadProvider.tidy`. It may be a call, which the next answer makes up for."""
+        with suppress(StoppedByOperator, BrokenOff):
+            self._stopped.check(self._work)
+            async with self._stopped.breaking_off(self._work):
+                await self._provider.tidy(key, thread, assistant)
+
+    async def _cancelled(self, response_id: str, broken: BrokenOff) -> Answer | None:
+        """Cancel a run; its answer if it had one by then, None where nobody can tell whether it goes on."""
+        try:
+            async with asyncio.timeout(CANCEL_SECONDS):
+                await self._provider.cancel(response_id)
+                return await self._provider.follow(response_id, timedelta(0))
+        except ModelDown as exc:
+            raise StoppedByOperator(f"{broken}; its run is over") from exc
+        except (WorkerError, TimeoutError):
+            return None
+
+
+def stoppable(provider: ThreadProvider, stopped: Stopped, work: Work) -> ThreadProvider:
+    """Have the provider as this work may use it."""
+    return cast("ThreadProvider", Stoppable(provider, stopped, work))  # the rest by __getattr__

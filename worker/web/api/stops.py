@@ -1,0 +1,108 @@
+"""The routes by which operators stop an assistant, a provider, a topic, a tenant or everything, and lift that again."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Annotated, Protocol
+
+from fastapi import APIRouter, FastAPI, HTTPException, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.domain.conversations import EVERYTHING, Limits
+from worker.domain.stops import LONGEST_NAME, LONGEST_REASON, Kind, Stop, described, order
+from worker.errors import Permanent, Transient
+from worker.web.api import problems
+from worker.web.api.access import Grant, Operator, Viewer
+
+SHOWN_OF_A_TOKEN = 8
+"""Characters of a token's digest by which people tell whose it is."""
+
+
+class Board(Protocol):
+    """What is stopped, as this worker knows it, and the way to change it for all workers, which may raise StoreDown."""
+
+    def known(self) -> Sequence[Stop]:
+        """Return all that is stopped."""
+        ...
+
+    async def stop(self, stop: Stop) -> None:
+        """Order a stop."""
+        ...
+
+    async def lift(self, kind: Kind, name: str) -> bool:
+        """Lift a stop; False if there was none."""
+        ...
+
+
+class Wish(BaseModel):
+    """What is to be stopped. `name` is empty for everything. `now`: calls that run are broken off, too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind
+    name: str = Field("", max_length=LONGEST_NAME)
+    reason: str = Field("", max_length=LONGEST_REASON)
+    now: bool = False
+
+
+def stopping(board: Board, names: Mapping[Kind, Collection[str]]) -> Callable[[FastAPI], None]:
+    """Make the extension that adds the routes. `names` has all names of the kinds in it."""
+    router = APIRouter()
+
+    @router.get("/stops")
+    async def stops(grant: Viewer) -> Sequence[Stop]:
+        """What is stopped, by whom, since when and why, as far as this token may see."""
+        return _seen(board, grant)
+
+    @router.post("/stops")
+    async def stop(grant: Operator, wish: Wish) -> Stop:
+        """Stop something for all workers, until it is lifted. An earlier stop of the same is replaced.
+
+        What there is not, or cannot be, is not found: the problem names what there is.
+        """
+        _check(grant, wish.kind, wish.name.strip())
+        try:
+            ordered = order(wish.kind, wish.name, _who(grant), names, reason=wish.reason, now=wish.now)
+            await board.stop(ordered)
+        except Permanent as exc:
+            raise HTTPException(404, str(exc)) from exc
+        except Transient as exc:
+            raise HTTPException(503, f"Nothing was stopped: {exc}") from exc
+        return ordered
+
+    @router.delete("/stops")
+    async def resume(
+        grant: Operator, kind: Kind, name: Annotated[str, Query(max_length=LONGEST_NAME)] = ""
+    ) -> Sequence[Stop]:
+        """Lift a stop for all workers; returns what is stopped still."""
+        _check(grant, kind, name.strip())
+        try:
+            lifted = await board.lift(kind, name.strip())
+        except Transient as exc:
+            raise HTTPException(503, f"Nothing was lifted: {exc}") from exc
+        if not lifted:
+            raise HTTPException(404, f"{described(kind, name.strip())} is not stopped.")
+        return _seen(board, grant)
+
+    def extend(application: FastAPI) -> None:
+        application.include_router(router, prefix="/api", responses=problems.documented(401, 403, 404, 422, 429, 503))
+
+    return extend
+
+
+def _seen(board: Board, grant: Grant) -> Sequence[Stop]:
+    return [each for each in board.known() if _is_within(grant.limits, each.kind, each.name)]
+
+
+def _check(grant: Grant, kind: Kind, name: str) -> None:
+    if not _is_within(grant.limits, kind, name):
+        raise HTTPException(403, "That reaches beyond what this token may see.")
+
+
+def _is_within(limits: Limits, kind: Kind, name: str) -> bool:
+    """Whether it concerns nobody else: a token with limits has its own tenants, if it has all of their instances."""
+    if limits == EVERYTHING:
+        return True
+    return kind == "tenant" and limits.instances is None and limits.tenants is not None and name in limits.tenants
+
+
+def _who(grant: Grant) -> str:
+    return "this machine, over the API" if grant.id == "local" else f"the token {grant.id[:SHOWN_OF_A_TOKEN]}…"

@@ -80,6 +80,11 @@ def test_no_word_of_an_answer_is_missing_where_it_is_shown(text: str) -> None:
     assert "last word" in "".join(texts(tree))
 
 
+@pytest.mark.parametrize("row", ["1 | 2 | last word", "| 1 | 2 | last word |", "1|2|3|last word"])
+def test_a_cell_without_a_column_is_shown(row: str) -> None:
+    assert "last word" in "".join(texts(shapes.answer(f"a | b\n- | -\n{row}")))
+
+
 @pytest.mark.parametrize("opening", ["> ", "- ", "1. ", "* > "])
 @pytest.mark.parametrize("depth", [1, 5, 9, 10, 18, 19, 20, 21, 60])
 def test_words_below_many_quotes_and_lists_are_shown(opening: str, depth: int) -> None:

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -47,6 +47,9 @@ _MARKDOWN = (
 )
 
 
+_BETWEEN_CELLS: Final = re.compile(r"(?<!\\)\|")
+
+
 def answer(text: str) -> Tree:
     """Show an answer: JSON as tables, anything else as Markdown, and what is too long or too odd as it is."""
     shown = _data(text)
@@ -79,10 +82,27 @@ def _markdown(text: str) -> Tree | None:
     tokens = _MARKDOWN.parse(text)
     if any(token.level >= DEEPEST_MARKDOWN - 1 or not LANGUAGE.fullmatch(token.info.strip()) for token in tokens):
         return None
+    if _has_cells_without_column(tokens, text.split("\n")):
+        return None
     # A message stands under a heading of the third level, and below that no level may be left out.
     levels = sorted({token.tag for token in tokens if token.type == "heading_open"})
     _fill(root, tokens, {tag: f"h{min(4 + place, 6)}" for place, tag in enumerate(levels)})
     return root
+
+
+def _has_cells_without_column(tokens: Iterable[Token], lines: Sequence[str]) -> bool:
+    """Whether a row of a table has more cells than its head, which Markdown leaves out."""
+    columns = 0
+    for token in tokens:
+        if token.type == "table_open":
+            columns = 0
+        elif token.type == "th_open":
+            columns += 1
+        elif token.type == "tr_open" and columns and token.map:
+            row = lines[token.map[0]].strip().strip("|")
+            if len(_BETWEEN_CELLS.findall(row)) >= columns:
+                return True
+    return False
 
 
 def _fill(into: list[Node | str], tokens: Iterable[Token], headings: Mapping[str, str]) -> None:

@@ -82,7 +82,7 @@ def _markdown(text: str) -> Tree | None:
     tokens = _MARKDOWN.parse(text)
     if any(token.level >= DEEPEST_MARKDOWN - 1 or not LANGUAGE.fullmatch(token.info.strip()) for token in tokens):
         return None
-    if _has_cells_without_column(tokens, text.split("\n")):
+    if _has_cells_without_column(tokens, re.split(r"\r\n?|\n", text)):
         return None
     # A message stands under a heading of the third level, and below that no level may be left out.
     levels = sorted({token.tag for token in tokens if token.type == "heading_open"})

@@ -137,6 +137,17 @@ async def test_openai_base_url_is_who_answers(rig: Rig) -> None:
     assert rig.calls("responses.create") == 1
 
 
+async def test_providers_file_names_who_answers(rig: Rig, tmp_path: Path) -> None:
+    file = tmp_path / "providers.yaml"
+    file.write_text(f"providers:\n  openai: {{api: chat, base_url: '{rig.provider.base_url}'}}\n")
+    model = await rig.deploy(rig.step("one"))
+    await rig.start_worker(providers_file=file, openai_base_url="http://127.0.0.1:9/v1")
+    instance = await rig.run(model)
+
+    assert rig.calls("responses.create") == 0
+    assert (await rig.meta(instance, "one"))["thread"].startswith("own_")
+
+
 async def test_assistants_dir_is_where_the_specs_are(rig: Rig, tmp_path: Path) -> None:
     rig.folder = tmp_path / "others"
     rig.folder.mkdir()

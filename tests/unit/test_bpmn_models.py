@@ -407,7 +407,7 @@ def test_model_that_is_no_xml_is_rejected() -> None:
 
 
 def test_input_may_come_from_an_earlier_task() -> None:
-    later = DECISION.replace('value="budget_usd"', 'value="budget_usd, decision_frame, evaluation"')
+    later = DECISION.replace('value="budget_usd?"', 'value="budget_usd?, decision_frame, evaluation"')
     assert later != DECISION
     assert faults(later, SAMPLE) == []
 

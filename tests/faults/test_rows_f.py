@@ -140,7 +140,8 @@ async def test_an_assistant_with_a_hostile_name_is_a_failure_on_one_line_of_the_
 
 @together(first=True)
 async def test_a_task_that_kills_its_workers_fails_once_before_it_runs_again(world: World) -> None:
-    instance = await world.start(await world.rig.deploy(world.rig.step("one")))
+    # Each of the deaths may have cost a call: more of them than the usual three are wanted here.
+    instance = await world.start(await world.rig.deploy(world.rig.step("one", service_calls="5")))
     for _ in range(3):
         dead = await world.spawn("before:provider.ask")
         await dead.ended()

@@ -124,3 +124,13 @@ async def test_redirect_is_not_followed(api: Api, status: str) -> None:
             with pytest.raises(ModelDown, match="leads elsewhere"):
                 await turns.ask()
         assert elsewhere.heard == []
+
+
+async def test_what_the_environment_says_of_openai_goes_to_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-mine")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-mine")
+    async with raw_server(http("200 OK", b'{"id": "conv_1"}')) as raw, OpenAIProvider.open(KEY, raw.base_url) as model:
+        await model.create_thread({})
+
+    assert b"org-mine" not in raw.heard[0]
+    assert b"proj-mine" not in raw.heard[0]

@@ -74,6 +74,9 @@ class Client:
             # A redirect would carry questions to a host that nobody configured.
             http_client=DefaultAioHttpClient(follow_redirects=False, verify=_trust(spec), proxy=spec.proxy),
         ) as sdk:
+            if spec.base_url is not None:
+                # The SDK takes them from the environment; they are OpenAI's, and nobody else's to know.
+                sdk.organization = sdk.project = None
             yield cls(sdk, spec)
 
     async def request(

@@ -116,8 +116,15 @@ def worker_id() -> str:
 
 
 @asynccontextmanager
-async def connect(settings: Settings, *, reads_only: bool = False) -> AsyncIterator[Adapters]:
-    """Open every adapter; nothing is reached yet. `reads_only`: the transcript is neither made nor changed."""
+async def connect(
+    settings: Settings, known: Mapping[str, ProviderSpec] | None = None, *, reads_only: bool = False
+) -> AsyncIterator[Adapters]:
+    """Open every adapter; nothing is reached yet.
+
+    `known` are the providers, read from the settings if they are not given. `reads_only`: the transcript is neither
+    made nor changed.
+    """
+    known = provider_specs(settings) if known is None else known
     async with AsyncExitStack() as stack:
         url = settings.redis_url.get_secret_value()
         redis = await stack.enter_async_context(
@@ -151,7 +158,7 @@ async def connect(settings: Settings, *, reads_only: bool = False) -> AsyncItera
             anchors = RedisAnchors(redis, **mine, provider=name)
             return Account(provider, anchors, copies(name) if copies else None, settings.engine_name)
 
-        opened = {name: await _open_provider(spec, account, stack) for name, spec in provider_specs(settings).items()}
+        opened = {name: await _open_provider(spec, account, stack) for name, spec in known.items()}
         yield failpoints.armed(replace(adapters, providers=opened))
 
 
@@ -246,11 +253,12 @@ async def run(settings: Settings) -> bool:
     for name, meant in misspelt().items():
         log.warning(Event.SETTING_UNKNOWN, name=name, did_you_mean=meant)
     check(settings)
-    specs = assistants.load(settings.assistants_dir, provider_specs(settings))
+    known = provider_specs(settings)
+    specs = assistants.load(settings.assistants_dir, known)
     stopping, hurry = asyncio.Event(), asyncio.Event()
     _on_signals(stopping, hurry)
     try:
-        async with connect(settings) as adapters:
+        async with connect(settings, known) as adapters:
             await work(settings, specs, adapters, stopping, hurry)
     except Permanent:
         raise

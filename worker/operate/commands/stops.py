@@ -47,7 +47,7 @@ async def stops_(desk: Desk, options: Namespace) -> int:
 
 def _names(desk: Desk, kind: Kind) -> Mapping[Kind, Collection[str]]:
     """All names of the kind, if there is a list of them. Specs are read only where one is to be stopped."""
-    providers = bootstrap.provider_specs(desk.settings)
+    providers = {name: each.spec for name, each in desk.adapters.providers.items()}
     if kind == "assistant":
         return bootstrap.names(assistants.load(desk.settings.assistants_dir, providers), providers)
     return {"provider": providers.keys()}

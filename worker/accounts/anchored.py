@@ -84,7 +84,7 @@ class AnchoredProvider:
             return thread
 
     async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant) -> None:
-        """Do nothing: a conversation that has grown too long is left for a new one when it is full."""
+        """Do nothing: the provider keeps what was said."""
 
     @asynccontextmanager
     async def _checked(self, thread: Thread, *, nowhere: bool = False) -> AsyncIterator[None]:

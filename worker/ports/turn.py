@@ -349,7 +349,7 @@ class ThreadProvider(Protocol):
         ...
 
     async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant) -> None:
-        """Make room on a thread for what comes next, once its answer is kept. Nobody waits for it. Never raises."""
+        """Make room in a history that we keep, once an answer is out. Nobody waits for it. Never raises."""
         ...
 
     async def ping(self) -> None:

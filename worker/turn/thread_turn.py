@@ -4,7 +4,6 @@ import asyncio
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import count
 
 import structlog
 
@@ -278,7 +277,7 @@ class ThreadTurn:
             return answer
         if self.ground.recording is not None:
             self.ground.recording.wake()
-        if answer.thread is not None:
+        if answer.thread is not None and not self.provider.remembers:
             tidying = self.provider.tidy(self.request.key, answer.thread, self.request.assistant)
             self.ground.later(tidying, f"tidy {answer.thread.id}")
         return kept
@@ -287,9 +286,10 @@ class ThreadTurn:
         self, answer: Answer, exchange: Exchange | None, remembered: Remembered | None, *, published: bool
     ) -> Answer:
         """Keep the answer; where a history is to have it, try for as long as trouble may last. Raises StoreDown."""
-        hold, attempt, gives_up_at = self.entry.hold, self.entry.attempt, monotonic()
-        gives_up_at += self.ground.rules.trouble_limit.total_seconds() if remembered else 0.0
-        for tries in count():
+        hold, attempt = self.entry.hold, self.entry.attempt
+        patience = self.ground.rules.trouble_limit.total_seconds() if remembered else 0.0
+        gives_up_at, tries = monotonic() + patience, 0
+        while True:
             try:
                 return await self.ground.threads.keep_answer(
                     hold, attempt, answer, published=published, exchange=exchange, remembered=remembered
@@ -299,7 +299,7 @@ class ThreadTurn:
                     raise
                 self.ground.store_down(exc)
                 await asyncio.sleep(growing(FIRST_PAUSE_SECONDS, tries, LONGEST_PAUSE_SECONDS))
-        raise AssertionError("count() does not end")
+                tries += 1
 
     def _exchange(self, answer: Answer) -> Exchange:
         """Say what the transcript is to have of this. The times are for the case that Redis does not set its own."""

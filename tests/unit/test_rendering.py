@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.tasks import Variable
+from worker.domain.threads import size
 from worker.errors import BadDefinition
 from worker.modelling import inputs
-from worker.modelling.rendering import TooLarge, is_unreadable, readable, section, size
+from worker.modelling.rendering import TooLarge, is_unreadable, readable, section
 
 ANY_TEXT = st.text(st.characters())
 VALUES = st.recursive(

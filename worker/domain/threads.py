@@ -24,6 +24,11 @@ BYTES_PER_TOKEN = 4
 """What a token is taken for: about right for English, too little for most other languages, so budgets err high."""
 
 
+def size(text: str) -> int:
+    """Count bytes as they are sent."""
+    return len(text.encode(errors="replace"))
+
+
 @dataclass(frozen=True, slots=True)
 class Assistant:
     """A versioned spec: who answers, with which model, by which instructions.
@@ -180,8 +185,7 @@ class Remembered:
     @property
     def size(self) -> int:
         """How long it is, in bytes."""
-        texts = (*(each.text for each in self.said), *self.facts, *self.facts.values())
-        return sum(len(each.encode(errors="replace")) for each in texts)
+        return sum(map(size, (*(each.text for each in self.said), *self.facts, *self.facts.values())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from worker.domain import foreign, meta
 from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, THREAD_VARIABLE, Activity, Task, Variable
-from worker.domain.threads import BYTES_PER_TOKEN, Thread
+from worker.domain.threads import BYTES_PER_TOKEN, Thread, size
 from worker.errors import BadInput
 from worker.modelling.properties import TaskProperties
-from worker.modelling.rendering import TooLarge, is_text_file, is_unreadable, kind, section, size
+from worker.modelling.rendering import TooLarge, is_text_file, is_unreadable, kind, section
 from worker.ports.turn import Engine
 from worker.runtime.beside import beside_if
 

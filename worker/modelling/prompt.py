@@ -2,10 +2,11 @@
 
 from worker.domain.refs import defused
 from worker.domain.tasks import Activity, Task
+from worker.domain.threads import size
 from worker.errors import BadDefinition
 from worker.modelling.inputs import Inputs, no_room
 from worker.modelling.properties import prompt_parameter
-from worker.modelling.rendering import indented, one_line, size
+from worker.modelling.rendering import indented, one_line
 
 
 def text(

@@ -6,6 +6,7 @@ from typing import Any
 
 from worker.domain import foreign
 from worker.domain.tasks import Variable
+from worker.domain.threads import size
 
 TEXT_TYPES = (
     "text/",
@@ -101,11 +102,6 @@ def one_line(text: str) -> str:
 def indented(value: str) -> str:
     """Put every line of a value behind the indent."""
     return "\n".join(INDENT + line for line in value.splitlines() or [""])
-
-
-def size(text: str) -> int:
-    """Count bytes as they are sent."""
-    return len(text.encode(errors="replace"))
 
 
 def _format(variable: Variable) -> str | None:

@@ -19,6 +19,7 @@ from worker.domain.threads import (
     ThreadKey,
     left_out_note,
     ref,
+    size,
 )
 from worker.errors import BadDefinition, ContextFull, ThreadGone, WorkerError
 from worker.ports.turn import Histories, Model
@@ -204,7 +205,7 @@ class _Story:
         """Say with which turn to begin, so that all fits into the room; None: everything does."""
         if room is None:
             return 0
-        summary = sum(map(_size_of, self.fold.said)) if self.fold else 0
+        summary = sum(size(each.text) for each in self.fold.said) if self.fold else 0
         # As if all of them had to be told as facts: which ones do follows from what is found here.
         facts = sum(map(_size, self.facts(len(self.turns), window).items()))
         return len(self.turns) - _that_fit(self.turns, room - summary - facts)
@@ -241,7 +242,7 @@ def _room(window: float | None, question: Question, assistant: Assistant) -> flo
     answer = (
         SAFE_BYTES_PER_TOKEN * assistant.max_output_tokens if assistant.max_output_tokens else ROOM_FOR_ANSWER * window
     )
-    return window - answer - len(question.text.encode(errors="replace")) - len(assistant.instructions.encode())
+    return window - answer - size(question.text) - size(assistant.instructions)
 
 
 def _beginning(key: ThreadKey) -> str:
@@ -272,8 +273,4 @@ def _quoted(summary: str, facts: Mapping[str, str], turns: int) -> str:
 
 
 def _size(fact: tuple[str, str]) -> int:
-    return sum(len(each.encode(errors="replace")) for each in fact)
-
-
-def _size_of(said: Said) -> int:
-    return len(said.text.encode(errors="replace"))
+    return sum(map(size, fact))

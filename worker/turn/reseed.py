@@ -9,7 +9,17 @@ import structlog
 
 from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, session_id
 from worker.domain.refs import defused
-from worker.domain.threads import BYTES_PER_TOKEN, OPENAI, Said, Seed, Thread, ThreadKey, left_out_note, provider_of
+from worker.domain.threads import (
+    BYTES_PER_TOKEN,
+    OPENAI,
+    Said,
+    Seed,
+    Thread,
+    ThreadKey,
+    left_out_note,
+    provider_of,
+    size,
+)
 from worker.errors import TranscriptDown
 from worker.ports.transcript import TranscriptReader
 from worker.telemetry.logs import Event
@@ -67,11 +77,11 @@ class History:
         room, turns = self._room, 0
         async with aclosing(self._newest_first(session)) as newest_first:
             async for turn in newest_first:
-                size = sum(len(each.text.encode(errors="replace")) for each in turn)
-                if size > room:
+                taken = sum(size(each.text) for each in turn)
+                if taken > room:
                     break
                 said.extendleft(reversed(turn))
-                room, turns = room - size, turns + 1
+                room, turns = room - taken, turns + 1
         known = await self._conversations.session(session, within=EVERYTHING)
         left_out = max(0, (known.messages if known else 0) // 2 - turns)
         if left_out:

@@ -68,7 +68,7 @@ class FakeConversations:
         return SimpleNamespace(messages=2 * len(self.turns)) if self.turns else None
 
     async def stored(self, *_: Any, **__: Any) -> Stored:
-        return Stored({"conv_1": "conv_anchor", "azure/conv_1": None, "local/own_1": None})
+        return Stored({"conv_1": "conv_anchor", "azure/conv_1": "azure_anchor", "local/own_1": None})
 
 
 def history(conversations: FakeConversations, tokens: int = 1000) -> History:
@@ -128,6 +128,16 @@ async def test_the_thread_that_was_last_spoken_on_is_known(
 
     monkeypatch.setattr(FakeConversations, "session", found)
     assert await history(FakeConversations([])).thread(KEY) == known
+
+
+async def test_a_known_thread_comes_with_its_anchor(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def found(*_: Any, **__: Any) -> Any:
+        return SimpleNamespace(thread_id="conv_1", generation=3)
+
+    monkeypatch.setattr(FakeConversations, "session", found)
+    thread = await history(FakeConversations([])).thread(KEY)
+    assert thread is not None
+    assert thread.anchor == "azure_anchor"
 
 
 async def test_a_transcript_that_is_down_knows_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,7 +268,7 @@ class History(Protocol):
         ...
 
     async def thread(self, key: ThreadKey) -> Thread | None:
-        """Return the thread that was last spoken on under this key; None if that is not known. Never raises."""
+        """Return the thread that was last spoken on under this key, with its anchor; None if unknown. Never raises."""
         ...
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:

@@ -16,6 +16,7 @@ from worker.domain.threads import (
     Seed,
     Thread,
     ThreadKey,
+    address,
     left_out_note,
     provider_of,
     size,
@@ -60,7 +61,8 @@ class History:
             return None
         places = [provider_of(each) for each in stored.threads]
         provider = next((where for where, thread in reversed(places) if thread == known.thread_id), OPENAI)
-        return Thread(known.thread_id, known.generation or 1, provider=provider)
+        anchor = stored.threads.get(address(provider, known.thread_id))
+        return Thread(known.thread_id, known.generation or 1, anchor, provider)
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:
         """See `ports.turn.History.anchor`."""

@@ -147,7 +147,7 @@ class ThreadTurn:
 
     async def _adopted(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
         """Take a thread that nobody knows but the process variable, if it is ours; as above."""
-        if self.ground.history is not None:
+        if thread.anchor is None and self.ground.history is not None:
             thread = replace(thread, anchor=await self.ground.history.anchor(self.request.key, thread))
         reason = "the conversation belongs to somebody else"
         try:

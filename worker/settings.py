@@ -8,13 +8,14 @@ from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
+from worker.domain.addresses import split_http
 from worker.errors import Permanent
 
 
@@ -226,11 +227,11 @@ class Settings(BaseSettings):
     def _is_http_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
-        parts = _split(value)
+        parts = split_http(value)
         if "@" in value:
             own = "OPENAI_API_KEY" if info.field_name == "openai_base_url" else "ENGINE_USER and ENGINE_PASSWORD"
             raise ValueError(f"must not carry credentials; set {own}")
-        if not parts or parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts is None:
             raise ValueError("must be an address that begins with http:// or https://")
         if parts.query or parts.fragment:
             raise ValueError("must end with its path, without ? or #")
@@ -417,16 +418,6 @@ def _mistake_in_redis_address(url: str) -> str | None:
     if not all(re.fullmatch(r"[0-9]{1,5}", value) for name, value in options if name == "db"):
         return "must name the database by its number, such as ?db=0"
     return None
-
-
-def _split(url: str) -> SplitResult | None:
-    """Take an address apart; None for one that cannot be, whose parts an error text of urllib would quote."""
-    try:
-        parts = urlsplit(url.strip())
-        parts.port  # noqa: B018 - it is parsed on access only
-    except ValueError:
-        return None
-    return None if re.search(r"\s", url.strip()) else parts
 
 
 def read() -> Settings:

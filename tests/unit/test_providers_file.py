@@ -93,6 +93,7 @@ MISTAKES = {
     "providers:\n  a:\n    api: telepathy": "3: api: ",
     "providers:\n  a:\n    api: chat\n    base_ulr: x": "4: base_ulr: is no part of a spec; did you mean 'base_url'?",
     "providers:\n  a: {api: chat, base_url: localhost}": "2: base_url: must be an address such as",
+    "providers:\n  a: {api: chat, base_url: 'http://h h/v1'}": "2: base_url: must be an address such as",
     "providers:\n  a: {api: chat, base_url: 'http://u:p@h/v1'}": "2: base_url: must not carry a user",
     f"providers:\n  a:\n    api: chat\n    key: {SECRET}": "4: key: must be a reference: env:NAME or file:PATH",
     "providers:\n  a:\n    api: chat\n    key: env:NOWHERE": "4: key: NOWHERE is not set in the environment",

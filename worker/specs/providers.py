@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import PydanticCustomError
 
+from worker.domain.addresses import split_http
 from worker.domain.money import is_currency
 from worker.domain.prices import CURRENCY, MOST, Price, Prices
 from worker.domain.providers import Api, ProviderSpec, Schemas, Words
@@ -18,7 +18,7 @@ from worker.errors import Permanent
 from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
 
 
@@ -109,7 +109,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
     mistakes = list(said.mistakes)
     if fields.base_url is not None and (flaw := _flaw(fields.base_url)):
         mistakes.append((said.line("base_url"), f"base_url: {flaw}"))
-    if fields.proxy is not None and _parts(fields.proxy) is None:
+    if fields.proxy is not None and split_http(fields.proxy) is None:
         mistakes.append((said.line("proxy"), "proxy: must be an address such as http://proxy:3128"))
     secrets: dict[str, Any] = {}
     try:
@@ -180,19 +180,9 @@ def _secret(reference: str, folder: Path, environment: Mapping[str, str]) -> str
 
 
 def _flaw(address: str) -> str:
-    parts = _parts(address)
+    parts = split_http(address)
     if parts is None:
         return "must be an address such as http://localhost:11434/v1"
     if parts.username or parts.password:
         return "must not carry a user or a password: name a key by reference"
     return ""
-
-
-def _parts(address: str) -> SplitResult | None:
-    """Split an address of HTTP; None if it is none."""
-    try:
-        parts = urlsplit(address)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
-    except ValueError:
-        usable = False
-    return parts if usable else None

@@ -154,9 +154,10 @@ async def connect(
         if settings.keeps_transcript:
             adapters, copies = await _with_transcript(adapters, in_redis, settings, stack, reads_only=reads_only)
 
-        def account(name: str, provider: OpenAIProvider) -> Account:
-            anchors = RedisAnchors(redis, **mine, provider=name)
-            return Account(provider, anchors, copies(name) if copies else None, settings.engine_name)
+        def account(spec: ProviderSpec, provider: OpenAIProvider) -> Account:
+            anchors = RedisAnchors(redis, **mine, provider=spec.name)
+            second = copies(spec.name) if copies else None
+            return Account(provider, anchors, second, settings.engine_name, spec.words)
 
         opened = {name: await _open_provider(spec, account, stack) for name, spec in known.items()}
         yield failpoints.armed(replace(adapters, providers=opened))
@@ -404,13 +405,13 @@ def provider_specs(settings: Settings) -> Mapping[str, ProviderSpec]:
 
 
 async def _open_provider(
-    spec: ProviderSpec, account: Callable[[str, OpenAIProvider], Account], stack: AsyncExitStack
+    spec: ProviderSpec, account: Callable[[ProviderSpec, OpenAIProvider], Account], stack: AsyncExitStack
 ) -> Connected:
     client = await stack.enter_async_context(Client.open(spec))
     match spec.api:
         case "conversations":
             provider = OpenAIProvider(client)
-            return Connected(spec, provider, provider, account(spec.name, provider))
+            return Connected(spec, provider, provider, account(spec, provider))
         case "responses":
             return Connected(spec, ResponsesModel(client))
         case "chat":

@@ -3,8 +3,11 @@
 import pytest
 
 from tests.core.closing import Closing
+from worker.accounts.account import Account
 from worker.domain.endings import Status, Store
-from worker.errors import ModelDown, ThreadObsolete
+from worker.domain.providers import Words
+from worker.errors import AnotherAccount, ModelDown, ThreadObsolete, ThreadUnseen
+from worker.redis import RedisAnchors
 
 
 async def test_what_this_key_cannot_see_is_not_called_erased_but_on_a_persons_word(closing: Closing) -> None:
@@ -21,6 +24,22 @@ async def test_what_this_key_cannot_see_is_not_called_erased_but_on_a_persons_wo
         assert (final.completed_at is not None, final.absent) == (True, True)
         assert {step.status for step in final.steps if step.store is Store.PROVIDER} == {Status.ACCEPTED}
     assert (thread.id in closing.provider.conversations, await closing.keys()) == (True, [])
+
+
+async def test_what_has_to_be_set_is_called_by_the_providers_own_names(closing: Closing) -> None:
+    words = Words("base_url of the provider azure", "the key of the provider azure")
+    book = RedisAnchors(closing.redis, prefix="aw", engine="default", provider="azure")
+    account = Account(closing.provider, book, None, "default", words)
+    anchor = await account.current()
+    with closing.provider.another_account():
+        with pytest.raises(AnotherAccount) as another:
+            await account.check_gone("conv_1", anchor)
+        with pytest.raises(ThreadUnseen) as unseen:
+            await account.check_gone("conv_1", None)
+
+    for caught in (another, unseen):
+        assert "et the key of the provider azure and base_url of the provider azure to" in str(caught.value)
+        assert "OPENAI" not in str(caught.value)
 
 
 async def test_a_person_may_say_it_with_the_order(closing: Closing) -> None:

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Final
 
 import structlog
 
+from worker.domain.providers import Words
 from worker.domain.threads import BEFORE, Anchor
 from worker.errors import (
     AnotherAccount,
@@ -28,6 +30,7 @@ from worker.ports.accounts import Book, FirstBook, Source
 from worker.telemetry.logs import Event
 
 PURPOSE = "anchor"
+_WORDS: Final = Words()
 
 log = structlog.get_logger()
 
@@ -38,11 +41,14 @@ class Account:
     Its own calls of the provider are few: one when a process first needs the anchor, and one for each 404.
     """
 
-    def __init__(self, source: Source, first: FirstBook, second: Book | None, engine: str) -> None:
+    def __init__(
+        self, source: Source, first: FirstBook, second: Book | None, engine: str, words: Words = _WORDS
+    ) -> None:
         self._source = source
         self._first = first
         self._second = second
         self._engine = engine
+        self._words = words
         self._current: str | None = None
         self._finding = asyncio.Lock()
         self._missed: set[str] = set()
@@ -90,9 +96,9 @@ class Account:
         if any(each.left for each in await self.known() if each.id == (anchor or BEFORE)):
             return
         if anchor is None:
-            raise ThreadUnseen(_unseen(thread_id))
+            raise ThreadUnseen(_unseen(thread_id, self._words))
         self._missed.add(anchor)
-        raise AnotherAccount(_another(thread_id, anchor))
+        raise AnotherAccount(_another(thread_id, anchor, self._words))
 
     async def check_absent(self, thread_id: str, anchor: str | None) -> None:
         """Return if a 404 says that nothing is left of this. Raises ThreadUnseen.
@@ -121,7 +127,7 @@ class Account:
         left = {each.id for each in await self.known() if each.left}
         for anchor in sorted(self._missed):
             if anchor not in left and not await self._reads(anchor):
-                raise AnotherAccount(_another("a thread", anchor))
+                raise AnotherAccount(_another("a thread", anchor, self._words))
             self._missed.discard(anchor)
 
     async def survey(self) -> list[tuple[Anchor, bool]]:
@@ -201,17 +207,17 @@ def _account(anchor: str | None) -> str:
     return f"the one with the anchor {anchor}" if anchor else "nobody noted which"
 
 
-def _another(what: str, anchor: str) -> str:
+def _another(what: str, anchor: str, words: Words) -> str:
     return (
         f"the key is of another account: it sees neither {what} nor the anchor {anchor} of the account that it is in. "
-        "Set OPENAI_API_KEY and OPENAI_BASE_URL to that account; if the account was changed on purpose, run "
+        f"Set {words.key} and {words.address} to that account; if the account was changed on purpose, run "
         "assistant-worker threads repair --account-changed, and its threads are made anew with what was said on them"
     )
 
 
-def _unseen(thread_id: str) -> str:
+def _unseen(thread_id: str, words: Words) -> str:
     return (
         f"the provider has no conversation {thread_id} for this key, and nobody noted which account it is in. If it is "
         "gone, or the account was changed on purpose, run assistant-worker threads repair --account-changed; otherwise "
-        "set OPENAI_API_KEY and OPENAI_BASE_URL to its account"
+        f"set {words.key} and {words.address} to its account"
     )

@@ -41,7 +41,7 @@ def checks(connected: Connected, contact: Contact, specs: Specs | None) -> list[
 
     async def whose() -> list[Finding]:
         await contact.made()
-        return [] if account is None else _account(area, await account.survey())
+        return [] if account is None else _account(area, spec.words, await account.survey())
 
     way = f"Look at the way to the provider ({where}): {spec.words.address}, name resolution, proxy, firewall."
     return [
@@ -54,7 +54,7 @@ def checks(connected: Connected, contact: Contact, specs: Specs | None) -> list[
     ]
 
 
-def _account(area: str, seen: Sequence[tuple[Anchor, bool]]) -> list[Finding]:
+def _account(area: str, words: Words, seen: Sequence[tuple[Anchor, bool]]) -> list[Finding]:
     """Say which of the known accounts the key is of, by their anchors."""
     read = [anchor.id for anchor, reads in seen if reads]
     missed = [anchor.id for anchor, reads in seen if not reads and not anchor.left]
@@ -68,7 +68,7 @@ def _account(area: str, seen: Sequence[tuple[Anchor, bool]]) -> list[Finding]:
         f"; it sees the one with {read[0]}" if read else ""
     )
     advice = (
-        "Threads of that account stop the work when their next task comes. Set OPENAI_API_KEY and OPENAI_BASE_URL to "
+        f"Threads of that account stop the work when their next task comes. Set {words.key} and {words.address} to "
         "it, or run: assistant-worker threads repair --account-changed"
     )
     return [Finding(area, "account", Level.WARNING if read else Level.PROBLEM, said, advice)]

@@ -230,16 +230,22 @@ TOKEN = 3
 """Bytes, as the fake model counts."""
 
 
-def reading(core: Core, tokens: int, summary: str = "Nothing comes to mind.") -> list[int]:
-    """Have a model with a real window, a summariser that says this, and answers of 200 bytes; returns what was read."""
+def reading(
+    core: Core, tokens: int, summary: str = "Nothing comes to mind.", meanwhile: Callable[[], object] = lambda: None
+) -> list[int]:
+    """Have a model with a real window, a summariser that says this, and answers of 200 bytes; returns what was read.
+
+    `meanwhile` is done while a summary is written.
+    """
     read: list[int] = []
 
-    def check() -> None:
+    def check() -> object:
         said, question = core.model.told[-1]
         size = sum(len(each.text) for each in said) + len(question)
         read.append(size // TOKEN)
         if size > TOKEN * tokens:
             raise ContextFull("too long")
+        return meanwhile() if question == SUMMARY_TASK else None
 
     def answer(question: str) -> Answer:
         if question == SUMMARY_TASK:
@@ -331,22 +337,20 @@ async def test_a_summary_is_quoted_and_no_instruction(local: Core) -> None:
 
 async def test_a_summariser_that_fails_delays_nobody_and_is_asked_again_after_the_next_answer(local: Core) -> None:
     local.window = 2000
-    read = reading(local, 2000)
-    check = local.model.script._always["ask"]
+    well = False
 
-    def no_summaries() -> None:
-        check()  # type: ignore[operator,misc]  # what `reading` has set
-        if local.model.told[-1][1] == SUMMARY_TASK:
+    def summarise() -> None:
+        if not well:
             raise ModelDown("no summaries today")
 
-    local.model.script.always("ask", no_summaries)
+    read = reading(local, 2000, meanwhile=summarise)
     async with local.working():
         for _ in range(30):
             job = await step(local, "talk")
             assert not job.message
         assert max(read) < 2000
         assert told(local)[0].endswith("had to be left out.")
-        local.model.script.always("ask", check)
+        well = True
         await asyncio.sleep(120)
         await step(local, "talk")
         await asyncio.sleep(1)
@@ -370,18 +374,7 @@ async def test_two_workers_fold_once(local: Core) -> None:
 
 async def test_a_history_that_was_erased_meanwhile_is_not_written_again(local: Core) -> None:
     local.window = 2000
-    reading(local, 2000)
-
-    def erase() -> object:
-        return local.redis.delete(keys().thread, keys().said) if local.model.told[-1][1] == SUMMARY_TASK else None
-
-    check = local.model.script._always["ask"]
-
-    def both() -> object:
-        check()  # type: ignore[operator,misc]  # as above
-        return erase()
-
-    local.model.script.always("ask", both)
+    reading(local, 2000, meanwhile=lambda: local.redis.delete(keys().thread, keys().said))
     async with local.working():
         while not any(question == SUMMARY_TASK for _, question in local.model.told):
             await step(local, "talk")

@@ -5,9 +5,11 @@ from functools import cache
 
 import httpx2
 import pytest
+from openai import AsyncOpenAI
 from prometheus_client import REGISTRY
 
 from tests.contract.apis import CALLS, Asking, asking
+from tests.contract.provider_client import client_of
 from tests.contract.questions import KEY
 from tests.servers.redis_cluster import SentinelValkey, ValkeyCluster
 from worker.demo.model import ModelServer
@@ -28,6 +30,13 @@ async def server() -> AsyncIterator[ModelServer]:
     """A scripted server that wants the key."""
     async with ModelServer(key=KEY) as server:
         yield server
+
+
+@pytest.fixture
+async def openai(server: ModelServer) -> AsyncIterator[AsyncOpenAI]:
+    """OpenAI's own client on the scripted server."""
+    async with client_of(server.base_url) as client:
+        yield client
 
 
 @pytest.fixture

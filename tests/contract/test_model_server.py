@@ -30,12 +30,6 @@ async def server() -> AsyncIterator[ModelServer]:
         yield server
 
 
-@pytest.fixture
-async def openai(server: ModelServer) -> AsyncIterator[AsyncOpenAI]:
-    async with client_of(server.base_url) as client:
-        yield client
-
-
 def error_of(caught: pytest.ExceptionInfo[APIStatusError]) -> Any:
     return caught.value.response.json()["error"]
 

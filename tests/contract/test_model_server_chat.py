@@ -8,7 +8,7 @@ import pytest
 from openai import APIStatusError, AsyncOpenAI, InternalServerError
 from openai.types.chat import ChatCompletion
 
-from tests.contract.provider_client import MODEL, client_of
+from tests.contract.provider_client import MODEL
 from worker.demo.model import ModelServer
 
 REASONING_MODEL: Final = "gpt-5-mini"
@@ -18,12 +18,6 @@ REASONING_MODEL: Final = "gpt-5-mini"
 async def server() -> AsyncIterator[ModelServer]:
     async with ModelServer() as server:
         yield server
-
-
-@pytest.fixture
-async def openai(server: ModelServer) -> AsyncIterator[AsyncOpenAI]:
-    async with client_of(server.base_url) as client:
-        yield client
 
 
 async def complete(client: AsyncOpenAI, *texts: str, **options: Any) -> ChatCompletion:

@@ -50,12 +50,6 @@ async def server() -> AsyncIterator[ModelServer]:
 
 
 @pytest.fixture
-async def openai(server: ModelServer) -> AsyncIterator[AsyncOpenAI]:
-    async with client_of(server.base_url) as client:
-        yield client
-
-
-@pytest.fixture
 async def conversation(openai: AsyncOpenAI) -> str:
     return (await openai.conversations.create()).id
 

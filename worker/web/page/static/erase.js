@@ -2,47 +2,31 @@
 
 import { post } from "./api.js";
 import { facts, h, name, number, time } from "./dom.js";
+import { ask } from "./question.js";
 
 const STATES = { removed: ["removed", "done"], open: ["open", "failed"], stays: ["stays", ""], accepted: ["not seen, accepted as gone", ""] };
 
 export function eraseButton(instance, done) {
-  return h("button", { type: "button", class: "danger", onclick: () => ask(instance, done) }, "Erase …");
+  return h("button", { type: "button", class: "danger", onclick: () => erase(instance, done) }, "Erase …");
 }
 
-function ask(instance, done) {
+function erase(instance, done) {
   const sure = h("input", { id: "sure", type: "checkbox", required: true });
   const results = h("input", { id: "results", type: "checkbox" });
-  const wrong = h("p", { class: "wrong", role: "alert" });
-  const erase = h("button", { class: "danger" }, "Erase for good");
-  const cancel = h("button", { type: "button", autofocus: true, onclick: () => dialog.close() }, "Cancel");
-  const form = h(
-    "form",
-    { method: "dialog" },
-    h("h2", { id: "erase-title" }, "Erase what assistants said here?"),
-    h("p", { id: "erase-about" }, "Conversations of this instance are removed at the provider, in the worker's memory, in the record and from the process variables of the worker: ",
-      name(instance.definition_key), instance.business_key ? [", ", name(instance.business_key)] : "", ", ", h("code", {}, instance.id), "."),
-    h("p", { class: "check" }, results, h("label", { for: "results" }, "Also the answers that the process keeps as its results.")),
-    h("p", { class: "check" }, sure, h("label", { for: "sure" }, "Yes. I know that nobody can bring it back.")),
-    wrong,
-    h("div", { class: "actions" }, cancel, erase),
-  );
-  const dialog = h("dialog", { "aria-labelledby": "erase-title", "aria-describedby": "erase-about" }, form);
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    erase.disabled = true;
-    wrong.textContent = "";
-    try {
-      const receipt = await post(`/erase?results=${results.checked}`, { instance: instance.id });
-      dialog.close();
-      done(receipt);
-    } catch (error) {
-      wrong.textContent = error.message;
-      erase.disabled = false;
-    }
+  ask({
+    id: "erase",
+    title: "Erase what assistants said here?",
+    about: ["Conversations of this instance are removed at the provider, in the worker's memory, in the record and from the process variables of the worker: ",
+      name(instance.definition_key), instance.business_key ? [", ", name(instance.business_key)] : "", ", ", h("code", {}, instance.id), "."],
+    more: [
+      h("p", { class: "check" }, results, h("label", { for: "results" }, "Also the answers that the process keeps as its results.")),
+      h("p", { class: "check" }, sure, h("label", { for: "sure" }, "Yes. I know that nobody can bring it back.")),
+    ],
+    label: "Erase for good",
+    kind: "danger",
+    act: () => post(`/erase?results=${results.checked}`, { instance: instance.id }),
+    done,
   });
-  dialog.addEventListener("close", () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
 }
 
 // What was removed where and when, and what could not be.

@@ -31,13 +31,22 @@ class Price:
             return None
         cached = min(answer.cached_tokens or 0, answer.input_tokens)
         kept = min(answer.cache_write_tokens or 0, answer.input_tokens - cached)
-        cost = (
+        return _billionths(
             (answer.input_tokens - cached - kept) * self.input
             + cached * (self.input if self.cached is None else self.cached)
             + kept * (self.input if self.cache_write is None else self.cache_write)
             + answer.output_tokens * self.output
         )
-        return round(cost.scaleb(PLACES - 6))
+
+    def most(self, input_tokens: int, output_tokens: int) -> int:
+        """Say what a call may cost that takes no more than this, in billionths."""
+        dearest = max(each for each in (self.input, self.cached, self.cache_write) if each is not None)
+        return _billionths(input_tokens * dearest + output_tokens * self.output)
+
+
+def _billionths(cost: Decimal) -> int:
+    """Take what tokens cost by prices of a million."""
+    return round(cost.scaleb(PLACES - 6))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The map from process instances to threads, the right to use one, and the journal of turns, in Redis."""
 
 from worker.redis.anchors import RedisAnchors
+from worker.redis.budgets import RedisBudgets
 from worker.redis.connect import open_redis
 from worker.redis.format import RedisFormat
 from worker.redis.index import RedisThreadIndex
@@ -13,6 +14,7 @@ from worker.redis.store import RedisThreads
 __all__ = [
     "Inspection",
     "RedisAnchors",
+    "RedisBudgets",
     "RedisFormat",
     "RedisInfo",
     "RedisOrders",

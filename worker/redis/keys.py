@@ -77,6 +77,17 @@ def unrecorded(prefix: str, engine: str, sink: str) -> str:
     return f"{stem(prefix, engine)}:unrecorded" + ("" if sink == TRANSCRIPT else f":{sink}")
 
 
+def budget(prefix: str, engine: str, *parts: str) -> str:
+    """Name what is used of a budget, in a slot of its own."""
+    return f"{stem(prefix, engine)}:budget:{{{':'.join(map(_encode, parts))}}}"
+
+
+def read_budget(name: str) -> tuple[str, str, str]:
+    """Read the name of what is used of a budget: its three parts."""
+    scope, named, day = map(_decode, name.rpartition("{")[2].removesuffix("}").split(":"))
+    return scope, named, day
+
+
 def _encode(part: str) -> str:
     return quote(part, safe="", errors="surrogatepass")
 

@@ -14,8 +14,7 @@ from worker.domain.addresses import split_http
 from worker.domain.money import is_currency
 from worker.domain.prices import CURRENCY, MOST, Price, Prices
 from worker.domain.providers import Api, ProviderSpec, Schemas, Words
-from worker.errors import Permanent
-from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted
+from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted, read_text
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -23,11 +22,13 @@ HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
 
 
 def _currency(text: str) -> str:
+    """Return it. Raises PydanticCustomError for what is none."""
     if not is_currency(text):
         raise PydanticCustomError("currency", "must be three capital letters, such as EUR")
     return text
 
 
+Currency = Annotated[str, AfterValidator(_currency)]
 PerMillion = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 
 
@@ -58,24 +59,14 @@ class ProviderFields(BaseModel):
     schema_: Schemas = Field("loose", alias="schema")
     context_tokens: int | None = Field(None, ge=256, le=100_000_000)
     prompt_cache: bool | None = None
-    currency: Annotated[str, AfterValidator(_currency)] = CURRENCY
+    currency: Currency = CURRENCY
     prices: Any = None
     """By the model's name, see `PriceFields`."""
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, ProviderSpec]:
     """Read all providers, or raise one Permanent that names every mistake with its line, and no secret."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
-    except OSError as exc:
-        raise Permanent(f"PROVIDERS_FILE={path}: cannot be read: {exc.strerror}") from exc
-    except UnicodeDecodeError as exc:
-        raise Permanent(f"PROVIDERS_FILE={path}: is not UTF-8 text; save it as UTF-8") from exc
-    try:
-        return _providers(text, path, environment)
-    except Wrong as exc:
-        lines = (f"{path}:{line}: {said}" for line, said in sorted(exc.mistakes))
-        raise Permanent("\n".join(lines)) from None
+    return read_text(path, "PROVIDERS_FILE", lambda text: _providers(text, path, environment))
 
 
 def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[str, ProviderSpec]:

@@ -2,13 +2,18 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+from worker.errors import Permanent
+
+T = TypeVar("T")
 
 # An incident's text holds 666 characters.
 _LISTED = 12
@@ -24,6 +29,21 @@ class Wrong(Exception):
     def __init__(self, mistakes: list[tuple[int, str]]) -> None:
         super().__init__(mistakes)
         self.mistakes = mistakes
+
+
+def read_text(path: Path, setting: str, read: Callable[[str], T]) -> T:
+    """Read a file that a setting names, or raise one Permanent that names every mistake with its line."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except OSError as exc:
+        raise Permanent(f"{setting}={path}: cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise Permanent(f"{setting}={path}: is not UTF-8 text; save it as UTF-8") from exc
+    try:
+        return read(text)
+    except Wrong as exc:
+        lines = (f"{path}:{line}: {said}" for line, said in sorted(exc.mistakes))
+        raise Permanent("\n".join(lines)) from None
 
 
 def quoted(text: str) -> str:

@@ -1,0 +1,62 @@
+"""What is used of budgets, as Redis knows it: a hash for each thing that is counted for, in a slot of its own."""
+
+from collections.abc import AsyncIterator
+from datetime import date, timedelta
+from typing import cast
+
+from worker.domain.budgets import Counter, Limit, Scope, Usage
+from worker.redis.connect import Client
+from worker.redis.keys import budget, read_budget
+from worker.redis.runner import Runner, ms
+
+DAY_FOR = timedelta(days=3)
+"""How long a day is remembered: a call may end long after midnight."""
+STEP = 1000
+"""Keys that the server looks at before it serves others."""
+
+
+class RedisBudgets:
+    """Implements `ports.budgets.BudgetBook` for one engine. `keep` is how long one is remembered that has no day."""
+
+    def __init__(self, redis: Client, *, prefix: str, engine: str, keep: timedelta) -> None:
+        self._redis = redis
+        self._runner = Runner(redis)
+        self._prefix = prefix
+        self._engine = engine
+        self._keep = keep
+
+    async def charge(self, counter: Counter, call: str, most: Usage) -> tuple[bool, Usage]:
+        """See `ports.budgets.BudgetBook.charge`."""
+        bounds = ("" if each is None else each for each in (counter.limit.tokens, counter.limit.billionths))
+        life = DAY_FOR if counter.day else self._keep
+        args = (call, most.tokens, most.billionths, *bounds, ms(life))
+        charged, tokens, billionths = await self._runner.run("charge", [self._name(counter)], *args)
+        return charged == "1", Usage(int(tokens), int(billionths))
+
+    async def correct(self, counter: Counter, call: str, tokens: int | None, billionths: int | None) -> None:
+        """See `ports.budgets.BudgetBook.correct`."""
+        took = ("" if each is None else each for each in (tokens, billionths))
+        await self._runner.run("correct", [self._name(counter)], call, *took)
+
+    async def used(self, counter: Counter) -> Usage:
+        """See `ports.budgets.BudgetBook.used`."""
+        found = await self._runner.command(self._redis.hmget(self._name(counter), ["tokens", "money"]))
+        return Usage(*(int(each or 0) for each in found))
+
+    async def counted(self, scope: Scope) -> AsyncIterator[tuple[Counter, Usage]]:
+        """See `ports.budgets.BudgetBook.counted`. Looks by SCAN, which holds nobody up."""
+        beginning = budget(self._prefix, self._engine, scope, "").removesuffix("}")
+        names = self._redis.scan_iter(match=f"{beginning}*", count=STEP)
+        while (name := await self._runner.command(anext(names, None))) is not None:
+            counter = _counter(name)
+            yield counter, await self.used(counter)
+
+    def _name(self, counter: Counter) -> str:
+        day = counter.day.isoformat() if counter.day else ""
+        return budget(self._prefix, self._engine, counter.scope, counter.name, day)
+
+
+def _counter(name: str) -> Counter:
+    """Read a name. What the limit is now the file says."""
+    scope, named, day = read_budget(name)
+    return Counter(cast("Scope", scope), named, Limit(), "", date.fromisoformat(day) if day else None)

@@ -1,0 +1,19 @@
+-- Charge a call that is about to start for all that it may take, unless that is more than is left.
+-- KEYS    budget
+-- ARGV    id of the call, tokens, money in billionths, the most of both ('': no bound), ttl ms
+-- returns {'1', tokens, money used by now} | {'0', the same} (more than is left: nothing was changed)
+-- repeat  finds the call charged, and changes nothing but the ttl
+local used = redis.call('HMGET', KEYS[1], 'tokens', 'money', 'call:' .. ARGV[1])
+local tokens, money = tonumber(used[1] or '') or 0, tonumber(used[2] or '') or 0
+if not used[3] then
+  local after, paid = tokens + ARGV[2], money + ARGV[3]
+  if (ARGV[4] ~= '' and after > tonumber(ARGV[4])) or (ARGV[5] ~= '' and paid > tonumber(ARGV[5])) then
+    return {'0', string.format('%.0f', tokens), string.format('%.0f', money)}
+  end
+  redis.call('HINCRBY', KEYS[1], 'tokens', ARGV[2])
+  redis.call('HINCRBY', KEYS[1], 'money', ARGV[3])
+  redis.call('HSET', KEYS[1], 'call:' .. ARGV[1], ARGV[2] .. ':' .. ARGV[3])
+  tokens, money = after, paid
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+return {'1', string.format('%.0f', tokens), string.format('%.0f', money)}

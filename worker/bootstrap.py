@@ -17,6 +17,7 @@ from worker import failpoints
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
 from worker.accounts.every import EveryProvider
+from worker.domain.budgets import Budgets
 from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.providers import ProviderSpec
 from worker.domain.stops import Kind
@@ -41,6 +42,7 @@ from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics
 from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
 from worker.redis import (
     RedisAnchors,
+    RedisBudgets,
     RedisFormat,
     RedisOrders,
     RedisOutbox,
@@ -51,8 +53,9 @@ from worker.redis import (
 )
 from worker.runtime import background
 from worker.settings import Settings, misspelt
-from worker.specs import assistants, providers
+from worker.specs import assistants, budgets, providers
 from worker.telemetry.logs import Event, trace
+from worker.turn.charging import Charging
 from worker.turn.recorder import Recorder
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
@@ -95,6 +98,7 @@ class Adapters:
     index: RedisThreadIndex
     orders: RedisOrders
     stops: RedisStops
+    budgets: RedisBudgets
     formats: Formats
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
@@ -148,6 +152,7 @@ async def connect(
             index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             orders=RedisOrders(redis, **mine),
             stops=RedisStops(redis, **mine),
+            budgets=RedisBudgets(redis, **mine, keep=settings.thread_life),
             formats=Formats([in_redis]),
         )
         copies: Callable[[str], Book] | None = None
@@ -275,6 +280,7 @@ async def work(
 ) -> None:
     """Wire the parts and poll until `stopping`."""
     engine, threads = adapters.engine, adapters.threads
+    limits = budget_limits(settings, specs, {name: each.spec for name, each in adapters.providers.items()})
     probes = {
         "engine": engine.ping,
         "redis": threads.ping,
@@ -309,6 +315,7 @@ async def work(
                 )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
+        prices = {name: each.spec.prices for name, each in adapters.providers.items()}
         handler = TaskHandler(
             Leases(engine, settings.lock, partial(dependencies.down, "engine")),
             slots,
@@ -326,7 +333,8 @@ async def work(
                     stopped,
                     recorder,
                     history,
-                    {name: each.spec.prices for name, each in adapters.providers.items()},
+                    prices,
+                    Charging(adapters.budgets, limits, prices) if limits else None,
                 ),
             ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
@@ -402,6 +410,15 @@ def provider_specs(settings: Settings) -> Mapping[str, ProviderSpec]:
     key = settings.openai_api_key
     spec = ProviderSpec(key=key.get_secret_value() if key else None, base_url=settings.openai_base_url)
     return {spec.name: spec}
+
+
+def budget_limits(settings: Settings, specs: assistants.Specs, known: Mapping[str, ProviderSpec]) -> Budgets | None:
+    """Read what calls may take; None without a file. Raises Permanent, also where a call has no bound."""
+    if settings.budgets_file is None:
+        return None
+    limits = budgets.load(settings.budgets_file)
+    budgets.check(limits, specs.assistants, known)
+    return limits
 
 
 async def _open_provider(

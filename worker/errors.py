@@ -30,6 +30,7 @@ WorkerError
 │   ├── BadRequest          the provider will never accept this call: model, parameter
 │   │   ├── ContextFull     … because it is longer than may be sent: a shorter history may help
 │   │   └── Filtered        … because of what it says: where a call has an answer, this is one
+│   ├── OverBudget          a budget does not allow the call: nothing was asked
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
 │   ├── NoProvider          what a thread is at is not among the providers any more
 │   ├── Unstorable          a sink will never take this one exchange
@@ -210,6 +211,12 @@ class ContextFull(BadRequest):
 
 class Filtered(BadRequest):
     """The provider's content filter stopped the question."""
+
+
+class OverBudget(Permanent):
+    """What this call may take is more than is left of a budget; the text says which, and who may raise it."""
+
+    excludes_call = True
 
 
 class CallsSpent(Permanent):

@@ -72,6 +72,8 @@ class Settings(BaseSettings):
         description="YAML file of providers, in place of the one that OPENAI_API_KEY and OPENAI_BASE_URL name.",
     )
 
+    budgets_file: Path | None = Field(None, description="YAML file of budgets: what calls of models may take at most.")
+
     assistants_dir: Path = Field(Path("bpmn/assistants"), description="Folder with the assistants' specs.")
     topics: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Topics to serve, separated by commas; empty finds them in the deployed models."

@@ -6,12 +6,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from tests.fakes.clock import now
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.life import Life
 from tests.fakes.provider import FakeModel, FakeProvider
 from tests.fakes.redis import StrictRedis
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
+from worker.domain.budgets import Budgets
 from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
 from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
@@ -26,8 +28,9 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.turn import ThreadProvider
-from worker.redis import RedisAnchors, RedisStops, RedisThreads
+from worker.redis import RedisAnchors, RedisBudgets, RedisStops, RedisThreads
 from worker.runtime.background import Crew
+from worker.turn.charging import Charging
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
 from worker.turn.stops import Stopped
@@ -141,12 +144,14 @@ class Core:
         self.window: int | None = None
         self.several = False
         self.prices: dict[str, Prices] = {}
+        self.budgets: Budgets | None = None
         self.redis = StrictRedis()
         self.assistants = FakeAssistants()
         self.recording = FakeRecording()
         self.history = FakeHistory()
         self.threads = RedisThreads(self.redis, prefix="aw", lease=LOCK, keep=KEEP)
         self.stops = RedisStops(self.redis, prefix="aw", engine="default")
+        self.book = RedisBudgets(self.redis, prefix="aw", engine="default", keep=KEEP)
         self._stack = AsyncExitStack()
         self._workers: list[Worker] = []
 
@@ -197,6 +202,7 @@ class Core:
             self.recording,
             self.history,
             self.prices,
+            Charging(life.lives("budgets", self.book), self.budgets, self.prices, now) if self.budgets else None,
         )
         turn = Turn(engine, providers, self.assistants, ground)
         handler = TaskHandler(

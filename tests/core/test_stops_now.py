@@ -12,6 +12,7 @@ from worker.domain.stops import Work
 from worker.domain.threads import Question, Thread, ThreadKey
 from worker.errors import ModelDown, ModelUnknown
 from worker.telemetry.logs import Event
+from worker.turn.charging import Bill
 from worker.turn.stoppable import stoppable
 
 
@@ -123,7 +124,7 @@ async def test_no_history_is_folded_under_a_stop_as_that_is_a_call_too(core: Cor
 
     work = Work("topic", None, "analyst", "local")
     provider = stoppable(Tidying(), worker.stopped, work)  # type: ignore[arg-type]  # as far as it is needed
-    tidying = key, Thread("own_1", 1, provider="local"), core.assistants.find("analyst", None)
+    tidying = key, Thread("own_1", 1, provider="local"), core.assistants.find("analyst", None), Bill(None, (), {})
     await worker.stopped.stop(stop())
     await provider.tidy(*tidying)
     assert not tidied.is_set()

@@ -281,6 +281,7 @@ def test_meta_tells_how_the_answer_came_about() -> None:
         "response": "resp_1",
         "tokens": {"input": 7, "cached": 4, "cache_write": None, "output": 5, "reasoning": 2},
         "cost": {"amount": "0.0123", "currency": "USD"},
+        "budgets": [],
         "seconds": {"model": 1.235, "look": 0.01},
         "type": "Text",
         "stored_as": "String",

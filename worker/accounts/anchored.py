@@ -9,7 +9,7 @@ from worker.accounts.account import Account, is_obsolete
 from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said, Thread, ThreadKey
 from worker.errors import ThreadGone, ThreadUnseen, WorkerError
 from worker.ports.ending import Archive
-from worker.ports.turn import Provider
+from worker.ports.turn import Payer, Provider
 
 
 class AnchoredProvider:
@@ -83,7 +83,7 @@ class AnchoredProvider:
         except WorkerError:  # then the next turn says it
             return thread
 
-    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant) -> None:
+    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:
         """Do nothing: the provider keeps what was said."""
 
     @asynccontextmanager

@@ -23,6 +23,9 @@ OPENAI = "openai"
 BYTES_PER_TOKEN = 4
 """What a token is taken for: about right for English, too little for most other languages, so budgets err high."""
 
+SAFE_BYTES_PER_TOKEN = 3
+"""What a token is taken for where it has to be enough: few texts need more tokens than that."""
+
 
 def size(text: str) -> int:
     """Count bytes as they are sent."""
@@ -223,7 +226,10 @@ def ref(key: ThreadKey, task_id: str, attempt: int) -> str:
 
 
 class Outcome(StrEnum):
-    """What an answer is worth. The names are those of the `error.<outcome>` task properties."""
+    """What an answer is worth. The names are those of the `error.<outcome>` task properties.
+
+    Over budget is no answer: nothing was asked.
+    """
 
     OK = "ok"
     REFUSED = "refused"
@@ -232,6 +238,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     EMPTY = "empty"
     INVALID = "invalid"
+    OVER_BUDGET = "over_budget"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,11 +280,13 @@ class Hold:
 class Asked:
     """An earlier attempt may have put this question; its call can run for `running_for` more at most.
 
-    `response_id` is where the answer of a background run can be fetched.
+    `response_id` is where the answer of a background run can be fetched, `call` the token of the hold under which the
+    call was made, if that is known.
     """
 
     running_for: timedelta
     response_id: str | None = None
+    call: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,12 +296,13 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """This task has an answer already; nothing is asked. `repair` and `calls` as in Entered."""
+    """This task has an answer already; nothing is asked. `repair` and `calls` as in Entered, `call` as in Asked."""
 
     answer: Answer
     attempt: int
     repair: str = ""
     calls: int = 0
+    call: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +312,7 @@ class Entered:
     `trouble_for` is how long this task has been failing for reasons that are not its own, `deaths` how many workers in
     a row took it and were not heard of again. `repair` is what was wrong with the attempt before, if this one is to
     put it right. `calls` counts the calls that may have been paid for this task since a person last set its retries,
-    `dropped` those whose answer came and was of no use.
+    `dropped` those whose answer came and was of no use. `tokens` is what the last turn on this thread read and wrote.
     """
 
     hold: Hold
@@ -315,6 +325,7 @@ class Entered:
     repair: str = ""
     calls: int = 0
     dropped: int = 0
+    tokens: int | None = None
 
 
 Entry = Busy | Answered | Entered

@@ -142,6 +142,7 @@ def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
         "recovered": facts.recovered,
         "repaired": facts.repaired or None,
         "left_out": facts.left_out or None,
+        "budgets": facts.budgets or None,
         "outcome": answer.outcome.value if answer else None,
         "input_tokens": answer.input_tokens if answer else None,
         "cached_tokens": answer.cached_tokens if answer else None,

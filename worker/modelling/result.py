@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ class Story:
     """How this turn went, for `<output>_meta`. `use` is created, reused, recreated or adopted.
 
     `repaired`: the first answer did not have the form that the task asks for. `seeded` counts the turns that a
-    recreated thread was told.
+    recreated thread was told. `budgets` says which are nearly used up.
     """
 
     thread: Thread | None
@@ -33,6 +33,7 @@ class Story:
     repaired: bool
     seconds: Mapping[str, float]
     seeded: int = 0
+    budgets: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,7 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
             "reasoning": answer.reasoning_tokens,
         },
         "cost": answer.cost and answer.cost.told,
+        "budgets": list(story.budgets),
         "seconds": {phase: round(seconds, 3) for phase, seconds in story.seconds.items()},
         "fields": list(form.fields),
         "type": form.type,

@@ -3,7 +3,7 @@
 Every method raises only `worker.errors`; adapters translate their driver's errors once. Cancellation passes through.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
@@ -294,6 +294,17 @@ class Model(Protocol):
         ...
 
 
+class Payer(Protocol):
+    """Who pays for a call that answers no request."""
+
+    async def pay(self, assistant: Assistant, input_tokens: int, call: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Make a call that reads so many tokens at most, under the budgets of whom it is made for.
+
+        Raises OverBudget, StoreDown, and whatever the call raises.
+        """
+        ...
+
+
 class ThreadProvider(Protocol):
     """A provider as turns see it, whoever keeps what was said on its threads.
 
@@ -348,7 +359,7 @@ class ThreadProvider(Protocol):
         """Say of a thread that was just used which account it is in. Never raises."""
         ...
 
-    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant) -> None:
+    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:
         """Make room in a history that we keep, once an answer is out. Nobody waits for it. Never raises."""
         ...
 

@@ -136,7 +136,9 @@ class RedisThreads:
         await self._list(hold.key.engine, turn, sinks)
         given_on, anchor = (answer.thread.id, answer.thread.anchor or "") if answer.thread else ("", "")
         told = dump_turn(remembered) if remembered else ""
-        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, given_on, anchor, told)
+        known = answer.input_tokens is not None and answer.output_tokens is not None
+        tokens = (answer.input_tokens or 0) + (answer.output_tokens or 0) if known else ""
+        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, given_on, anchor, told, tokens)
         names = [turn, keys.hold, keys.thread, keys.said, *(Keys.exchanges(turn, sink) for sink in sinks)]
         kept = await self._run("keep_answer", names, *args)
         if exchange is not None and exchange.recovered is not None:
@@ -198,26 +200,27 @@ class RedisThreads:
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:
     match reply:
-        case ["answered", attempt, answer, repair, calls]:
-            return Answered(load(answer), _attempt(attempt), repair, calls)
+        case ["answered", attempt, answer, repair, calls, call]:
+            return Answered(load(answer), _attempt(attempt), repair, calls, call)
         case ["newer"]:
             raise NewerRecord("this turn in the journal, or the thread in the map,")
         case ["busy"]:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:
-            response, repair, anchor, provider, calls, dropped = more
+            response, repair, anchor, provider, calls, dropped, call, tokens = more
             thread = Thread(thread_id, _number(generation), anchor or None, provider or OPENAI) if thread_id else None
             return Entered(
                 hold=hold,
                 attempt=_attempt(attempt),
                 thread=thread,
                 published=published == "1",
-                asked=None if running < 0 else Asked(timedelta(milliseconds=running), response or None),
+                asked=None if running < 0 else Asked(timedelta(milliseconds=running), response or None, call),
                 trouble_for=timedelta(milliseconds=trouble),
                 deaths=deaths,
                 repair=repair,
                 calls=calls,
                 dropped=dropped,
+                tokens=int(tokens) if tokens.isdecimal() else None,
             )
     raise CorruptRecord("unknown reply")
 

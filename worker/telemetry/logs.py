@@ -43,6 +43,7 @@ class Event(StrEnum):
     THREAD_FOLDED = "thread_folded"
     THREAD_NOT_FOLDED = "thread_not_folded"
     TIDYING_CRASHED = "tidying_crashed"
+    BUDGET_NOT_CORRECTED = "budget_not_corrected"
     THREAD_DISCARDED = "thread_discarded"
     HOLD_LOST = "hold_lost"
     LOCK_NOT_EXTENDED = "lock_not_extended"

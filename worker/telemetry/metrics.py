@@ -31,6 +31,11 @@ TOKEN_DETAILS = Counter(
 )
 COST = Counter("worker_cost", "What answers cost, as far as that is known.", ["currency", "assistant", "model"])
 UNPRICED = Counter("worker_answers_unpriced", "Answers whose cost is not known.", ["assistant", "model"])
+BUDGETS = Counter(
+    "worker_budgets",
+    "Calls that a budget did not allow (over), or that nearly used one up (nearly).",
+    ["kind", "result"],
+)
 COMPLETIONS_REPEATED = Counter("worker_completions_repeated", "Completions sent again, by cause.", ["cause"])
 PAUSED = Gauge("worker_dependency_paused", "1 while we wait for this dependency.", ["dependency"])
 STOPPED = Gauge("worker_stopped", "What operators have stopped, by what it is.", ["kind"])

@@ -19,7 +19,7 @@ class TurnFacts:
     `recovered` says where an answer was found instead of asked for: journal or thread. `repaired`: the answer before
     it had the wrong form. `seed` is what a recreated thread was told. `left_out` names inputs that there was no room
     for. `retries` and `retry_delay` are the task's own wishes. `calls` counts those that may have been paid, as in
-    `Entered`, with one of this turn.
+    `Entered`, with one of this turn. `budgets` says which are nearly used up.
     """
 
     activity: str
@@ -37,6 +37,7 @@ class TurnFacts:
     recovered: Literal["journal", "thread"] | None = None
     repaired: bool = False
     left_out: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
     answer: Answer | None = None
     trouble_for: timedelta = timedelta(0)
     error: Exception | None = None

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from uuid import uuid4
 
 import structlog
 
 from worker.domain.threads import (
+    SAFE_BYTES_PER_TOKEN,
     Answer,
     Assistant,
     Outcome,
@@ -22,13 +24,11 @@ from worker.domain.threads import (
     size,
 )
 from worker.errors import BadDefinition, ContextFull, ThreadGone, WorkerError
-from worker.ports.turn import Histories, Model
+from worker.ports.turn import Histories, Model, Payer
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 
-SAFE_BYTES_PER_TOKEN = 3
-"""For the model's window: few texts need more tokens. What does all the same is shortened when it is refused."""
 ROOM_FOR_ANSWER = 0.25
 """The part of the window that an answer may take if its assistant does not say how long it may be."""
 FULL, LEFT, FOR_FACTS = 0.6, 0.3, 0.25
@@ -109,7 +109,7 @@ class RememberingProvider:
                     self._full.add(thread.id)
                 return replace(answer, untold=story.untold(first))
 
-    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant) -> None:
+    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:
         """Fold the oldest turns into a summary, if the history has become too long to be told with the next question.
 
         No hold is needed: it is folded as it was read, or not at all, and then the next answer has it done.
@@ -119,7 +119,7 @@ class RememberingProvider:
         self._full.discard(thread.id)
         try:
             if await self._histories.may_fold(key, assistant.timeout):
-                await self._fold(key, thread, assistant)
+                await self._fold(key, thread, assistant, payer)
         except WorkerError as exc:
             log.warning(Event.THREAD_NOT_FOLDED, thread_id=thread.id, reason=str(exc))
 
@@ -145,7 +145,7 @@ class RememberingProvider:
         """Return if the provider can be asked. Raises as `ports.turn.Model.ping`."""
         await self._model.ping()
 
-    async def _fold(self, key: ThreadKey, thread: Thread, assistant: Assistant) -> None:
+    async def _fold(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:
         past = await self._histories.history(key, thread)
         story, window = _Story.of(past), self._window(assistant)
         room = float("inf") if window is None else LEFT * window
@@ -153,20 +153,21 @@ class RememberingProvider:
         if count < 1:
             return
         facts = story.facts(count, window)
-        summary = await self._summary(story, count, window, assistant)
+        summary = await self._summary(replace(story, turns=story.turns[:count]), window, assistant, payer)
         said = (Said("user", summary),) if summary else ()
         entry = Remembered(said, facts=facts, turns=story.untold(count))
         if await self._histories.fold(key, thread, past, count + bool(past.folded), entry):
             metrics.THREADS.labels("folded").inc()
             log.info(Event.THREAD_FOLDED, thread_id=thread.id, turns=entry.turns, facts=len(facts))
 
-    async def _summary(self, story: "_Story", count: int, window: float | None, assistant: Assistant) -> str:
+    async def _summary(self, old: "_Story", window: float | None, assistant: Assistant, payer: Payer) -> str:
         """Have the same model say what matters of the oldest turns. What it forgets is in the transcript alone."""
         words = replace(assistant, instructions=SUMMARISER, output_schema=None, temperature=None)
-        old = replace(story, turns=story.turns[:count])
-        for first in range(count):
+        for first in range(len(old.turns)):
+            told = old.told(first, window)
+            tokens = sum(size(each.text) for each in told) // SAFE_BYTES_PER_TOKEN + SUMMARY_WORDS
             try:
-                answer = await self._model.ask(old.told(first, window), SUMMARY_TASK, words)
+                answer = await payer.pay(words, tokens, partial(self._model.ask, told, SUMMARY_TASK, words))
             except ContextFull:
                 continue
             return answer.text if answer.outcome is Outcome.OK else ""

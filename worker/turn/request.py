@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from worker.domain.budgets import Counter
 from worker.domain.conversations import session_id
 from worker.domain.prices import Prices
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
 from worker.ports.sinks import Recording
 from worker.ports.turn import History, Threads
+from worker.turn.charging import Charging
 from worker.turn.stops import Stopped
 
 
@@ -31,8 +33,8 @@ class Request:
     """One thing to be answered on one thread.
 
     `id` names it for good: a request that comes again under its id, after a crash or a Retry, is the same one. The
-    assistant's schema and timeout are the ones that hold here. `most_calls` bounds what it may cost. `fact` names what
-    the answer settles, None where it is only said.
+    assistant's schema and timeout are the ones that hold here. `most_calls` bounds how often it may ask, `counters` are
+    the budgets that its calls count for. `fact` names what the answer settles, None where it is only said.
     """
 
     id: str
@@ -42,6 +44,7 @@ class Request:
     place: Place
     most_calls: int
     fact: str | None = None
+    counters: tuple[Counter, ...] = ()
 
     def remembered(self, answer: Answer) -> Remembered | None:
         """What a history that we keep is to have of this turn; None where it can be of no use to later ones."""
@@ -81,7 +84,8 @@ class Ground:
     `trouble_of` says why one of several providers cannot be asked now, None if it can. `later` takes work that nobody
     waits for. `stopped` is what operators have stopped. `prices` by provider.
 
-    Without `recording` exchanges go nowhere, without `history` no transcript can be read.
+    Without `recording` exchanges go nowhere, without `history` no transcript can be read, without `charging` there are
+    no budgets.
     """
 
     threads: Threads
@@ -94,3 +98,4 @@ class Ground:
     recording: Recording | None = None
     history: History | None = None
     prices: Mapping[str, Prices] = field(default_factory=dict)
+    charging: Charging | None = None

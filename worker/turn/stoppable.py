@@ -8,7 +8,7 @@ from typing import Any, cast
 from worker.domain.stops import Work
 from worker.domain.threads import Answer, Assistant, Question, Thread, ThreadKey
 from worker.errors import BrokenOff, ModelDown, StoppedByOperator, WorkerError
-from worker.ports.turn import ThreadProvider
+from worker.ports.turn import Payer, ThreadProvider
 from worker.turn.stops import Stopped
 
 CANCEL_SECONDS = 5.0
@@ -50,12 +50,12 @@ class Stoppable:
                 raise
             return answer
 
-    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant) -> None:
+    async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:
         """See `ports.turn.ThreadProvider.tidy`. It may be a call, which the next answer makes up for."""
         with suppress(StoppedByOperator, BrokenOff):
             self._stopped.check(self._work)
             async with self._stopped.breaking_off(self._work):
-                await self._provider.tidy(key, thread, assistant)
+                await self._provider.tidy(key, thread, assistant, payer)
 
     async def _cancelled(self, response_id: str, broken: BrokenOff) -> Answer | None:
         """Cancel a run; its answer if it had one by then, None where nobody can tell whether it goes on."""

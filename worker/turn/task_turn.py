@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from worker.domain.budgets import Counter, Scope
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Task, thread_variable_name
 from worker.domain.threads import (
@@ -25,6 +26,7 @@ from worker.domain.threads import (
 from worker.errors import (
     AssistantPaused,
     BadDefinition,
+    OverBudget,
     Poisonous,
     ProviderAway,
     ProviderPaused,
@@ -41,6 +43,7 @@ from worker.runtime.beside import beside, beside_if
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
+from worker.turn.charging import Bill
 from worker.turn.facts import TurnFacts
 from worker.turn.pauses import Pauses
 from worker.turn.request import Ground, Place, Request
@@ -75,6 +78,7 @@ class Assignment:
     form: result.Form
     key: ThreadKey
     variable: ThreadVariable | None
+    counters: tuple[Counter, ...] = ()
 
     @property
     def work(self) -> Work:
@@ -94,7 +98,7 @@ class Assignment:
             business_key=task.business_key,
         )
         fact = f"{self.activity.title or self.activity.id}: {self.form.output}" if self.form.is_json else None
-        return Request(task.id, self.key, text, self.assistant, place, self.wanted.calls, fact)
+        return Request(task.id, self.key, text, self.assistant, place, self.wanted.calls, fact, self.counters)
 
 
 class Turn:
@@ -146,12 +150,18 @@ class Turn:
                     facts.attempt, facts.calls = entry.attempt, entry.calls
                     facts.recovered, facts.thread = "journal", entry.answer.thread
                     answer: Answer | None = entry.answer
+                    bill = Bill(self._ground.charging, assignment.counters, self._ground.prices)
+                    await bill.correct(entry.call, entry.answer)
                     assignment = await self._with_schema(assignment)
                 case Entered():
                     facts.attempt, facts.calls, facts.trouble_for = entry.attempt, entry.calls, entry.trouble_for
                     facts.use, facts.recovered = "reused", None
                     assignment, text = await self._prepared(assignment, entry, facts)
-                    answer = await self._answer(assignment, text, entry, facts)
+                    try:
+                        answer = await self._answer(assignment, text, entry, facts)
+                    except OverBudget as exc:
+                        facts.error = exc
+                        return verdict.on_over_budget(exc, self.case(task, facts), assignment.wanted.errors)
             if answer is None:
                 return Held(assignment.key)
             facts.repaired = bool(entry.repair)
@@ -177,7 +187,23 @@ class Turn:
         key, variable = await self._place(task, wanted)
         facts.key = key
         form = result.Form.of(wanted, assistant.output_schema)
-        return Assignment(task, activity, wanted, assistant, form, key, variable)
+        return Assignment(task, activity, wanted, assistant, form, key, variable, await self._counters(task, assistant))
+
+    async def _counters(self, task: Task, assistant: Assistant) -> tuple[Counter, ...]:
+        """Say which budgets its calls count for."""
+        charging = self._ground.charging
+        if charging is None:
+            return ()
+        instance = task.process_instance_id
+        root = await self._engine.root_instance(instance) if charging.wants_root else instance
+        names: dict[Scope, str] = {
+            "tenant": task.tenant_id or "",
+            "assistant": assistant.name,
+            "root": root,
+            "instance": instance,
+            "task": task.id,
+        }
+        return charging.counters(names)
 
     async def _with_schema(self, assignment: Assignment) -> Assignment:
         """Have the schema that holds here; not before the journal knows that we have the task, as it may end us."""
@@ -320,7 +346,15 @@ class Turn:
             metrics.RECOVERED.labels(facts.recovered).inc()
         if answer.outcome is not Outcome.OK:
             return verdict.on_answer(answer, self.case(assignment.task, facts), assignment.wanted.errors)
-        story = result.Story(facts.thread, facts.use, facts.recovered, facts.repaired, facts.seconds, facts.seed.turns)
+        story = result.Story(
+            facts.thread,
+            facts.use,
+            facts.recovered,
+            facts.repaired,
+            facts.seconds,
+            facts.seed.turns,
+            facts.budgets,
+        )
         spin = await self._engine.has_spin()
 
         def complete(*, wide: bool) -> verdict.Complete:

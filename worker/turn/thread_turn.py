@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from worker.domain.exchanges import Exchange, digest
-from worker.domain.threads import Answer, Entered, Remembered, Seed, Thread
+from worker.domain.threads import SAFE_BYTES_PER_TOKEN, Answer, Entered, Remembered, Seed, Thread, size
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -28,6 +28,7 @@ from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 from worker.turn import calls
 from worker.turn.call import LANDING_TIME, Call
+from worker.turn.charging import Bill
 from worker.turn.cost import priced
 from worker.turn.facts import TurnFacts
 from worker.turn.request import Ground, Request
@@ -57,6 +58,7 @@ class ThreadTurn:
     facts: TurnFacts
     bound: Thread | None = field(init=False)
     call: Call = field(init=False)
+    bill: Bill = field(init=False)
     intended: bool = False
     former: Thread | None = None
     """The thread that is to be left although it is still there."""
@@ -64,6 +66,7 @@ class ThreadTurn:
     def __post_init__(self) -> None:
         """Start from what the map says, and with the question that this attempt would put."""
         self.bound = self.entry.thread
+        self.bill = Bill(self.ground.charging, self.request.counters, self.ground.prices)
         self.call = Call(
             self.ground.threads,
             self.provider,
@@ -101,6 +104,8 @@ class ThreadTurn:
         with suppress(StoreDown):  # then the hold runs out by itself
             trouble = known is not None and known.is_trouble
             await self.ground.threads.leave(self.entry.hold, asked=asked, trouble=trouble, unpaid=unpaid)
+        if unpaid:
+            await self.bill.release()
 
     async def _find_or_ask(self) -> Answer | None:
         thread, gone = await self._known_thread()
@@ -240,6 +245,7 @@ class ThreadTurn:
         self.facts.thread = thread
         if self.ground.stopping():
             raise Stopping("the worker is stopping")
+        self.facts.budgets = await self.bill.charge(self.entry.hold.token, self.request.assistant, self._tokens())
         limit = self.request.assistant.timeout + LANDING_TIME
         if not await self.ground.threads.intend(self.entry.hold, self.entry.attempt, limit):
             self._hold_lost()
@@ -267,7 +273,10 @@ class ThreadTurn:
         remembered = None if self.provider.remembers else self.request.remembered(answer)
         try:
             with self.facts.phase("answer"):
-                kept = await self._journalled(answer, exchange, remembered, published=published)
+                correcting = self.bill.correct(self._charged_call(), answer)
+                async with background.running(correcting, f"budgets for {self.request.id}") as corrected:
+                    kept = await self._journalled(answer, exchange, remembered, published=published)
+                    await corrected
         except StoreDown as exc:
             log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
             if remembered is not None:
@@ -278,9 +287,22 @@ class ThreadTurn:
         if self.ground.recording is not None:
             self.ground.recording.wake()
         if answer.thread is not None and not self.provider.remembers:
-            tidying = self.provider.tidy(self.request.key, answer.thread, self.request.assistant)
+            tidying = self.provider.tidy(self.request.key, answer.thread, self.request.assistant, self.bill)
             self.ground.later(tidying, f"tidy {answer.thread.id}")
         return kept
+
+    def _tokens(self) -> int:
+        """Say how many tokens this call will read: all that was said on the thread, and what is said now."""
+        told = self.facts.seed.said if self.facts.use == "recreated" else ()
+        said = self.request.text, self.request.assistant.instructions, *(each.text for each in told)
+        known = self.entry.tokens if self.facts.use == "reused" and self.entry.tokens else 0
+        return known + sum(map(size, said)) // SAFE_BYTES_PER_TOKEN + 1
+
+    def _charged_call(self) -> str:
+        """Name the call that brought the answer: ours, or an earlier one that this turn has found."""
+        if not self.facts.recovered:
+            return self.entry.hold.token
+        return self.entry.asked.call if self.entry.asked else ""
 
     async def _journalled(
         self, answer: Answer, exchange: Exchange | None, remembered: Remembered | None, *, published: bool

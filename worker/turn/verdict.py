@@ -15,6 +15,7 @@ from worker.errors import (
     EngineDown,
     Forbidden,
     NewerRecord,
+    OverBudget,
     Permanent,
     Poisonous,
     ProviderAway,
@@ -185,6 +186,13 @@ def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail 
     advice = f"Retry asks anew; to handle it in the model, set the property error.{outcome.value}."
     text = _message(case, f"{what}. {advice}")
     return Fail(text, text, max(0, case.retries - 1), _wish(case), outcome.value, drops_answer=True, cost=1)
+
+
+def on_over_budget(error: OverBudget, case: Case, codes: Mapping[Outcome, str]) -> Fail | BpmnError:
+    """Decide what the engine is told when a budget does not allow the call."""
+    if Outcome.OVER_BUDGET in codes:
+        return BpmnError(codes[Outcome.OVER_BUDGET], _message(case, str(error)))
+    return _fail(case, f"{error}. To handle it in the model, set the property error.over_budget.", error)
 
 
 def on_too_long(error: Exception, case: Case) -> Fail:

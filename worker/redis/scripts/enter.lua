@@ -2,12 +2,14 @@
 -- KEYS    turn, hold, thread, history
 -- ARGV    task id, token, lease ms, thread ttl ms, retries that the engine has left for the task ('': it has not failed)
 -- returns {'newer'} (a newer worker wrote it: nothing was changed) |
---         {'answered', attempt, answer, what this attempt had to put right ('': nothing), calls} | {'busy'} |
+--         {'answered', attempt, answer, what this attempt had to put right ('': nothing), calls,
+--          token of the hold under which the last call was made ('': not known)} | {'busy'} |
 --         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none),
 --          ms of trouble, deaths: how many workers in a row took this task and were not heard of again,
 --          id of the earlier call's response ('': not known), what to put right as above,
 --          anchor of the account that the thread is in ('': not known), its provider ('': written before there were others),
---          calls that may have been paid, how many of their answers were dropped: both since a person set the retries}
+--          calls that may have been paid, how many of their answers were dropped: both since a person set the retries,
+--          token as above, tokens that the thread's last turn read and wrote ('': not known)}
 -- repeat  the same token takes the same hold again
 for index = 1, #KEYS, 2 do -- a hold is the same in all versions: it keeps them out of each other's way
   local schema = redis.call('HGET', KEYS[index], 'schema')
@@ -15,7 +17,7 @@ for index = 1, #KEYS, 2 do -- a hold is the same in all versions: it keeps them 
     return {'newer'}
   end
 end
-local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths', 'response', 'repair', 'retries', 'calls', 'dropped')
+local turn = redis.call('HMGET', KEYS[1], 'state', 'attempt', 'answer', 'deadline', 'limit', 'trouble_since', 'open', 'deaths', 'response', 'repair', 'retries', 'calls', 'dropped', 'counted')
 local attempt = turn[2] or '1'
 local retries, known = tonumber(ARGV[5]), tonumber(turn[11] or '')
 local calls, dropped = tonumber(turn[12] or '') or 0, tonumber(turn[13] or '') or 0
@@ -24,7 +26,7 @@ if anew then
   calls, dropped, turn[6] = 0, 0, false
 end
 if turn[1] == 'answered' or turn[1] == 'done' then
-  return {'answered', attempt, turn[3], turn[10] or '', calls}
+  return {'answered', attempt, turn[3], turn[10] or '', calls, turn[14] or ''}
 end
 local holder = redis.call('HGET', KEYS[2], 'task')
 if holder and holder ~= ARGV[1] then
@@ -54,5 +56,5 @@ if turn[1] == 'intent' then -- never longer than the call's own limit, wherever 
   response = turn[9] or ''
 end
 local trouble = now - (tonumber(turn[6] or '') or now)
-local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published', 'anchor', 'provider')
-return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped}
+local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published', 'anchor', 'provider', 'tokens')
+return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or ''}

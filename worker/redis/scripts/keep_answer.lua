@@ -2,7 +2,8 @@
 -- KEYS    turn, hold, thread, history, then of each sink the hash that has what it has yet to get
 -- ARGV    token, attempt, answer, journal ttl ms, id of the thread whose variable was written ('': none),
 --         what the sinks are to have of it, id of the thread that it was given on ('': none),
---         anchor of the account that this is in ('': not known), what that thread's history is to have of it ('': nothing)
+--         anchor of the account that this is in ('': not known), what that thread's history is to have of it ('': nothing),
+--         tokens that it read and wrote ('': not known)
 -- returns the answer that counts | false (a newer worker has the turn, and nothing was kept)
 -- repeat  finds the answer kept and returns it
 if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
@@ -38,6 +39,9 @@ for index = 5, #KEYS do
   redis.call('PEXPIRE', KEYS[index], ARGV[4])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if ARGV[10] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[7] then
+  redis.call('HSET', KEYS[3], 'tokens', ARGV[10])
+end
 if ARGV[9] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[7] then
   redis.call('RPUSH', KEYS[4], ARGV[9])
   redis.call('HINCRBY', KEYS[3], 'turns', 1)

@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | doctor | threads | transcript | stop | resume | stops | demo`.
+"""Command line: `assistant-worker run | doctor | threads | transcript | stop | resume | stops | budgets | demo`.
 
 Also as `python -m worker`.
 """

@@ -60,9 +60,10 @@ class Rig:
     settings: dict[str, Any] = field(default_factory=dict)
     workers: list[RunningWorker] = field(default_factory=list)
 
-    def assistant(self, name: str = "analyst", version: str = "1.0", timeout: int = 20) -> None:
-        """Write a spec."""
+    def assistant(self, name: str = "analyst", version: str = "1.0", timeout: int = 20, more: str = "") -> None:
+        """Write a spec; `more` are lines of its front matter."""
         text = SPEC.format(name=name, version=version, timeout=timeout)
+        text = text.replace("---\nYou", f"{more}\n---\nYou")
         (self.folder / f"{name}@{version}.md").write_text(text)
 
     def step(

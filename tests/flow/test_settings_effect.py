@@ -148,6 +148,20 @@ async def test_providers_file_names_who_answers(rig: Rig, tmp_path: Path) -> Non
     assert (await rig.meta(instance, "one"))["thread"].startswith("own_")
 
 
+async def test_budgets_file_says_what_calls_may_take(rig: Rig, tmp_path: Path) -> None:
+    file = tmp_path / "budgets.yaml"
+    file.write_text("budgets:\n  task: {tokens: 10}\n")
+    rig.assistant(more="max_output_tokens: 100")
+    model = await rig.deploy(rig.step("one"))
+    await rig.start_worker(budgets_file=file)
+    instance = await rig.rest.start(model)
+    await rig.until_failed(instance)
+
+    [incident] = await rig.rest.incidents(instance)
+    assert "is 10 tokens; 0 tokens are used or may still be" in incident["incidentMessage"]
+    assert rig.calls("responses.create") == 0
+
+
 async def test_assistants_dir_is_where_the_specs_are(rig: Rig, tmp_path: Path) -> None:
     rig.folder = tmp_path / "others"
     rig.folder.mkdir()

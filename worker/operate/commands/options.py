@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 
 from worker import settings
+from worker.domain.budgets import SCOPES
 from worker.domain.stops import KINDS
 from worker.export import FORMATS
 from worker.operate.commands.desk import Desk
@@ -31,6 +32,7 @@ def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     _search(below)
     _cost(below)
     _stop(commands)
+    _budgets(commands)
 
 
 def _list(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -113,6 +115,13 @@ def _stop(commands: "Commands[argparse.ArgumentParser]") -> None:
     _add(commands, "stops", "stops", "list what is stopped, by whom, since when and why", "stops --json")
 
 
+def _budgets(commands: "Commands[argparse.ArgumentParser]") -> None:
+    what = "list what is used of budgets, the most used first"
+    added = _add(commands, "budgets", "budgets", what, "budgets instance --json")
+    scopes = f"all of one kind, of {', '.join(SCOPES)}; without it today's of tenants and assistants"
+    added.add_argument("scope", metavar="KIND", nargs="?", choices=SCOPES, help=scopes)
+
+
 def _stoppable(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", choices=KINDS, help=f"one of {', '.join(KINDS)}")
     parser.add_argument("name", metavar="NAME", nargs="?", default="", help="which one; none for all")
@@ -159,9 +168,14 @@ def _run(module: str, name: str, options: argparse.Namespace) -> int:
 
 def _commands(group: str) -> Mapping[str, Work]:
     """Return what the commands of a group do. They are imported when one is wanted: --help need not pay for it."""
-    from worker.operate.commands import stops, threads, transcript  # noqa: PLC0415 - as the docstring says
+    from worker.operate.commands import budgets, stops, threads, transcript  # noqa: PLC0415 - as the docstring says
 
-    return {"threads": threads.COMMANDS, "transcript": transcript.COMMANDS, "stops": stops.COMMANDS}[group]
+    return {
+        "threads": threads.COMMANDS,
+        "transcript": transcript.COMMANDS,
+        "stops": stops.COMMANDS,
+        "budgets": budgets.COMMANDS,
+    }[group]
 
 
 async def _at_work(work: Work, chosen: settings.Settings, options: argparse.Namespace) -> int:

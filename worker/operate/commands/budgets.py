@@ -1,0 +1,61 @@
+"""`assistant-worker budgets`."""
+
+from argparse import Namespace
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from worker.domain.budgets import DAILY, Budgets, Counter, Usage
+from worker.domain.money import Money
+from worker.errors import Permanent
+from worker.operate.commands import tables
+from worker.operate.commands.desk import Desk
+from worker.specs import budgets
+
+
+async def budgets_(desk: Desk, options: Namespace) -> int:
+    """List what is used of budgets, the most used first: today's, or all of one kind."""
+    if desk.settings.budgets_file is None:
+        raise Permanent("there are no budgets: BUDGETS_FILE is not set")
+    limits = budgets.load(desk.settings.budgets_file)
+    today = datetime.now(UTC).date()
+    scopes = [options.scope] if options.scope else sorted(DAILY)
+    counted = []
+    for scope in scopes:
+        counted += [each async for each in desk.adapters.budgets.counted(scope)]
+    found = sorted(
+        _of(limits, [each for each in counted if each[0].day in {None, today}]),
+        key=lambda each: each[0].limit.nearly(each[1]),
+        reverse=True,
+    )
+    if options.json:
+        tables.as_json([_told(counter, used, limits.currency) for counter, used in found])
+        return 0
+    rows = [tuple(_told(counter, used, limits.currency).values()) for counter, used in found]
+    tables.show(["what", "used", "tokens", "of", "money", "of", "setting"], rows, "Nothing is used.")
+    return 0
+
+
+def _of(limits: Budgets, counted: Iterable[tuple[Counter, Usage]]) -> Iterable[tuple[Counter, Usage]]:
+    """Those that the file still has a limit for, with that."""
+    for counter, used in counted:
+        named = f"{counter.scope} {counter.name}"
+        setting = named if named in limits.limits else counter.scope
+        if setting in limits.limits:
+            yield replace(counter, limit=limits.limits[setting], setting=setting), used
+
+
+def _told(counter: Counter, used: Usage, currency: str) -> dict[str, str | int | None]:
+    limit = counter.limit
+    return {
+        "what": str(counter),
+        "used": f"{limit.nearly(used):.0%}",
+        "tokens": used.tokens,
+        "most_tokens": limit.tokens,
+        "money": str(Money.of(used.billionths, currency)),
+        "most_money": None if limit.billionths is None else str(Money.of(limit.billionths, currency)),
+        "setting": counter.setting,
+    }
+
+
+COMMANDS = {"budgets": budgets_}

@@ -9,6 +9,7 @@ from uuid import uuid4
 import structlog
 
 from worker.domain.threads import (
+    OWN,
     SAFE_BYTES_PER_TOKEN,
     Answer,
     Assistant,
@@ -24,6 +25,7 @@ from worker.domain.threads import (
     size,
 )
 from worker.errors import BadDefinition, ContextFull, ThreadGone, WorkerError
+from worker.modelling.schema import unfenced
 from worker.ports.turn import Histories, Model, Payer
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
@@ -35,7 +37,14 @@ FULL, LEFT, FOR_FACTS = 0.6, 0.3, 0.25
 """Parts of the window: from which on a history is folded, what of it stays as it is, and what facts may take."""
 MOST_TURNS = 200
 """Turns after which a history is folded in any case: all of it is read for each question."""
+MOST_UNFOLDED = 2 * MOST_TURNS
+"""Turns after which it is folded without a summary, if its model does not write any."""
 SUMMARY_WORDS = 400
+SUMMARY_TOKENS = 4000
+"""What a summary may take where answers have a bound: a model that thinks first needs more than its words."""
+NOT_SUMMARISED = "These turns could not be summarised."
+KNOWN_THREADS = 10_000
+"""Threads of which it is remembered how much of them was refused."""
 SUMMARY_TASK = (
     "Write down what whoever goes on with this conversation has to know: what was decided and why, numbers, names, "
     f"open questions. At most {SUMMARY_WORDS} words, nothing else."
@@ -65,8 +74,12 @@ class RememberingProvider:
         self._model = model
         self._histories = histories
         self._context_tokens = context_tokens
-        self._refused: dict[str, int] = {}  # by model: bytes of a history that it could not read
+        self._refused: dict[str, int] = {}  # by thread: bytes that its model could not read, all in all
         self._full: set[str] = set()  # threads to be folded after their answer
+
+    def holds(self, thread: Thread) -> bool:
+        """See `ports.turn.ThreadProvider.holds`."""
+        return thread.provider == self.name and thread.is_ours
 
     async def create_thread(
         self,
@@ -92,7 +105,7 @@ class RememberingProvider:
         """Ask with as much of the history as the model can read, newest first, whole turns only."""
         ends_at = monotonic() + assistant.timeout.total_seconds()
         story = _Story.of(await self._histories.history(key, thread))
-        window = self._window(assistant)
+        window = self._window(thread)
         first = story.first_that_fits(_room(window, question, assistant), window)
         while True:
             rest = replace(assistant, timeout=timedelta(seconds=max(ends_at - monotonic(), 0.001)))
@@ -102,7 +115,7 @@ class RememberingProvider:
             except ContextFull:
                 if first == len(story.turns):
                     raise
-                window = self._refused[assistant.model] = sum(turn.size for turn in story.turns[first:])
+                window = self._learn(thread, sum(size(each.text) for each in said) + _asked(question, assistant))
                 first += (len(story.turns) - first + 1) // 2
             else:
                 if first or self._is_full(story, answer):
@@ -118,8 +131,7 @@ class RememberingProvider:
             return
         self._full.discard(thread.id)
         try:
-            if await self._histories.may_fold(key, assistant.timeout):
-                await self._fold(key, thread, assistant, payer)
+            await self._fold(key, thread, assistant, payer)
         except WorkerError as exc:
             log.warning(Event.THREAD_NOT_FOLDED, thread_id=thread.id, reason=str(exc))
 
@@ -147,22 +159,30 @@ class RememberingProvider:
 
     async def _fold(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:
         past = await self._histories.history(key, thread)
-        story, window = _Story.of(past), self._window(assistant)
+        story, window = _Story.of(past), self._window(thread)
         room = float("inf") if window is None else LEFT * window
         count = len(story.turns) - min(MOST_TURNS // 2, _that_fit(story.turns, room))
-        if count < 1:
+        if count < 1 or not await self._histories.may_fold(key, assistant.timeout):
             return
         facts = story.facts(count, window)
         summary = await self._summary(replace(story, turns=story.turns[:count]), window, assistant, payer)
-        said = (Said("user", summary),) if summary else ()
+        if summary is None and len(story.turns) < MOST_UNFOLDED:
+            return
+        said = (Said("user", summary or NOT_SUMMARISED),)
         entry = Remembered(said, facts=facts, turns=story.untold(count))
         if await self._histories.fold(key, thread, past, count + bool(past.folded), entry):
             metrics.THREADS.labels("folded").inc()
             log.info(Event.THREAD_FOLDED, thread_id=thread.id, turns=entry.turns, facts=len(facts))
 
-    async def _summary(self, old: "_Story", window: float | None, assistant: Assistant, payer: Payer) -> str:
-        """Have the same model say what matters of the oldest turns. What it forgets is in the transcript alone."""
-        words = replace(assistant, instructions=SUMMARISER, output_schema=None, temperature=None)
+    async def _summary(self, old: "_Story", window: float | None, assistant: Assistant, payer: Payer) -> str | None:
+        """Have the same model say what matters of the oldest turns. What it forgets is in the transcript alone.
+
+        None if it does not say it.
+        """
+        most = None if assistant.max_output_tokens is None else SUMMARY_TOKENS
+        words = replace(
+            assistant, instructions=SUMMARISER, output_schema=None, temperature=None, max_output_tokens=most
+        )
         for first in range(len(old.turns)):
             told = old.told(first, window)
             tokens = sum(size(each.text) for each in told) // SAFE_BYTES_PER_TOKEN + SUMMARY_WORDS
@@ -170,14 +190,24 @@ class RememberingProvider:
                 answer = await payer.pay(words, tokens, partial(self._model.ask, told, SUMMARY_TASK, words))
             except ContextFull:
                 continue
-            return answer.text if answer.outcome is Outcome.OK else ""
-        return ""
+            if answer.outcome is Outcome.OK:
+                return answer.text
+            log.warning(Event.THREAD_NOT_FOLDED, reason=f"the summary is {answer.outcome.value}")
+            return None
+        return None
 
-    def _window(self, assistant: Assistant) -> float | None:
-        """How much the model can read, in bytes, as far as that is known."""
+    def _window(self, thread: Thread) -> float | None:
+        """How much the model can read of this thread, in bytes, as far as that is known."""
         said = None if self._context_tokens is None else float(SAFE_BYTES_PER_TOKEN * self._context_tokens)
-        known = [each for each in (said, self._refused.get(assistant.model)) if each is not None]
+        known = [each for each in (said, self._refused.get(thread.id)) if each is not None]
         return min(known, default=None)
+
+    def _learn(self, thread: Thread, refused: int) -> int:
+        """Note what was refused. It holds for this thread alone: what others hold may be of fewer tokens a byte."""
+        self._refused[thread.id] = refused
+        if len(self._refused) > KNOWN_THREADS:
+            del self._refused[next(iter(self._refused))]
+        return refused
 
     def _is_full(self, story: "_Story", answer: Answer) -> bool:
         if len(story.turns) >= MOST_TURNS:
@@ -217,7 +247,7 @@ class _Story:
         for turn in self.turns[:first]:
             for name, fact in turn.settled.items():
                 facts.pop(name, None)
-                facts[name] = fact
+                facts[name] = unfenced(fact)
         room = float("inf") if window is None else FOR_FACTS * window
         kept: list[tuple[str, str]] = []
         for each in reversed(facts.items()):
@@ -243,12 +273,17 @@ def _room(window: float | None, question: Question, assistant: Assistant) -> flo
     answer = (
         SAFE_BYTES_PER_TOKEN * assistant.max_output_tokens if assistant.max_output_tokens else ROOM_FOR_ANSWER * window
     )
-    return window - answer - size(question.text) - size(assistant.instructions)
+    return window - answer - _asked(question, assistant)
+
+
+def _asked(question: Question, assistant: Assistant) -> int:
+    """Count what is sent beside the history, in bytes."""
+    return size(question.text) + size(assistant.instructions)
 
 
 def _beginning(key: ThreadKey) -> str:
     """Begin the ids of a key's threads: a variable that was copied from another instance is told by it."""
-    return f"own_{ref(key, '', 0)}_"
+    return f"{OWN}{ref(key, '', 0)}_"
 
 
 def _that_fit(turns: Sequence[Remembered], room: float) -> int:

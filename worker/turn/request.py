@@ -9,10 +9,14 @@ from worker.domain.budgets import Counter
 from worker.domain.conversations import session_id
 from worker.domain.prices import Prices
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
+from worker.modelling import schema
 from worker.ports.sinks import Recording
 from worker.ports.turn import History, Threads
 from worker.turn.charging import Charging
 from worker.turn.stops import Stopped
+
+LONGEST_FACT = 100_000
+"""Characters; a longer one would hardly have room in a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Request:
         """What a history that we keep is to have of this turn; None where it can be of no use to later ones."""
         if answer.outcome not in {Outcome.OK, Outcome.REFUSED}:
             return None
-        fact = self.fact if answer.outcome is Outcome.OK else None
+        fact = self.fact if answer.outcome is Outcome.OK and _is_json(answer.text) else None
         return Remembered((Said("user", self.text), Said("assistant", answer.text)), fact)
 
     def question(self, attempt: int) -> Question:
@@ -74,6 +78,17 @@ class Rules:
     input_tokens: int
 
 
+def _is_json(text: str) -> bool:
+    """Whether it can be told later as what it is: other text could imitate what stands around it."""
+    if len(text) > LONGEST_FACT:
+        return False
+    try:
+        schema.parse(schema.unfenced(text))
+    except ValueError:
+        return False
+    return True
+
+
 Later = Callable[[Coroutine[Any, Any, None], str], None]
 
 
@@ -81,7 +96,8 @@ Later = Callable[[Coroutine[Any, Any, None], str], None]
 class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
-    `trouble_of` says why one of several providers cannot be asked now, None if it can. `later` takes work that nobody
+    `provider_down` is told when a provider cannot be asked, by its name. `trouble_of` says why one of several
+    providers cannot be asked now, None if it can. `later` takes work that nobody
     waits for. `stopped` is what operators have stopped. `prices` by provider.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read, without `charging` there are
@@ -92,6 +108,7 @@ class Ground:
     rules: Rules
     stopping: Callable[[], bool]
     store_down: Callable[[Exception], None]
+    provider_down: Callable[[Exception, str], None]
     trouble_of: Callable[[str], str | None]
     later: Later
     stopped: Stopped

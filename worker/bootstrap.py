@@ -25,7 +25,7 @@ from worker.ending import EndingPorts, Eraser, Keeper, Policy
 from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
 from worker.errors import Permanent
 from worker.loop.delivery import Delivery
-from worker.loop.dependencies import Dependencies
+from worker.loop.dependencies import PROVIDER, Dependencies
 from worker.loop.formats import Formats
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
@@ -328,6 +328,7 @@ async def work(
                     rules(settings),
                     stopping.is_set,
                     partial(dependencies.down, "redis"),
+                    partial(dependencies.down, PROVIDER),
                     dependencies.trouble_of,
                     crew.start,
                     stopped,

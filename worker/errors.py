@@ -19,6 +19,7 @@ WorkerError
 │   │   ├── ThreadUnseen    no such conversation for this key, and nobody can tell whether it ever could see it
 │   │   ├── AssistantPaused the same for this assistant alone: no right to its model
 │   │   └── StoppedByOperator  an operator has stopped the assistant, or what else the call is of
+│   ├── HistoryUnread       what was said on a thread that is to be left cannot be read now
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
 │   │   └── BrokenOff       … because an operator's stop broke it off
 │   └── ThreadLocked        the provider works on this conversation already
@@ -32,6 +33,7 @@ WorkerError
 │   │   └── Filtered        … because of what it says: where a call has an answer, this is one
 │   ├── OverBudget          a budget does not allow the call: nothing was asked
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
+│   ├── HistoryMissing      a thread would have to be left, and what was said on it is nowhere
 │   ├── NoProvider          what a thread is at is not among the providers any more
 │   ├── Unstorable          a sink will never take this one exchange
 │   └── BadCursor           no page of ours ended with this cursor
@@ -164,6 +166,13 @@ class BrokenOff(ModelUnknown):
     is_trouble = False
 
 
+class HistoryUnread(Transient):
+    """A thread that is still there is not left for one that would know nothing: later, when the transcript answers."""
+
+    excludes_call = True
+    is_trouble = True
+
+
 class ThreadLocked(Transient):
     """Another call runs on this conversation."""
 
@@ -184,6 +193,12 @@ class BadInput(BadDefinition):
 
 class ReadRefused(Permanent):
     """The engine refuses a read made for one task, and works otherwise; the text has its words."""
+
+
+class HistoryMissing(Permanent):
+    """A thread that is still there is not left for one that would know nothing; the text says what can be done."""
+
+    excludes_call = True
 
 
 class NoProvider(Permanent):

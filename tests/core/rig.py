@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from tests.fakes.clock import now
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
@@ -19,7 +20,7 @@ from worker.domain.prices import Prices
 from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
 from worker.errors import UnknownAssistant
 from worker.loop.delivery import Delivery
-from worker.loop.dependencies import Dependencies
+from worker.loop.dependencies import PROVIDER, Dependencies
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
 from worker.loop.open_topics import OpenTopics
@@ -83,9 +84,12 @@ class FakeHistory:
     told: Seed = field(default_factory=Seed)
     threads: dict[str, Thread] = field(default_factory=dict)
     asked: list[ThreadKey] = field(default_factory=list)
+    trouble: Exception | None = None
 
     async def seed(self, key: ThreadKey) -> Seed:
         self.asked.append(key)
+        if self.trouble:
+            raise self.trouble
         return self.told
 
     async def thread(self, key: ThreadKey) -> Thread | None:
@@ -134,7 +138,7 @@ class Core:
     """The ground that all workers of a test stand on.
 
     `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any, with
-    a `window` of so many tokens.
+    a `window` of so many tokens. Without `records` there is no transcript.
     """
 
     def __init__(self) -> None:
@@ -149,6 +153,7 @@ class Core:
         self.assistants = FakeAssistants()
         self.recording = FakeRecording()
         self.history = FakeHistory()
+        self.records = True
         self.threads = RedisThreads(self.redis, prefix="aw", lease=LOCK, keep=KEEP)
         self.stops = RedisStops(self.redis, prefix="aw", engine="default")
         self.book = RedisBudgets(self.redis, prefix="aw", engine="default", keep=KEEP)
@@ -196,11 +201,12 @@ class Core:
             self.rules(strict=strict),
             stopping.is_set,
             redis_down,
+            partial(dependencies.down, PROVIDER),
             dependencies.trouble_of,
             crew.start,
             stopped,
-            self.recording,
-            self.history,
+            self.recording if self.records else None,
+            self.history if self.records else None,
             self.prices,
             Charging(life.lives("budgets", self.book), self.budgets, self.prices, now) if self.budgets else None,
         )

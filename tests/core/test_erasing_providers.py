@@ -1,5 +1,6 @@
 """Erasing what several providers have: each thread at its own, and nothing where nothing is kept."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -97,3 +98,21 @@ async def test_threads_end_by_age_at_their_own_providers(closing: Closing, azure
 async def anchor(closing: Closing, azure: FakeProvider) -> str:
     book = RedisAnchors(closing.redis, prefix="aw", engine="default", provider="azure")
     return await Account(azure, book, None, "default").current()
+
+
+async def test_what_a_provider_has_that_is_asked_over_another_api_by_now_is_not_called_removed(
+    closing: Closing,
+) -> None:
+    old = await closing.ran("instance")
+    closing.finish("instance")
+    asked_otherwise = EveryProvider({"openai": None})
+    kept, closing.ports = closing.ports, replace(closing.ports, provider=asked_otherwise)
+    receipt = await closing.eraser.erase(Subject("default", "instance"))
+
+    [step] = [step for step in receipt.open if step.what == f"conversation {old.id}"]
+    assert "is not asked over conversations any more" in step.why
+    assert closing.provider.conversations
+    closing.ports = kept
+    await asyncio.sleep(60)  # its hold runs out
+    again = await closing.eraser.erase(Subject("default", "instance"))
+    assert (again.open, closing.provider.conversations) == ((), {})

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from worker.domain.conversations import Message, Page, Role, Stored, session_id
 from worker.domain.threads import Said, Seed, Thread, ThreadKey
@@ -153,11 +152,9 @@ def down() -> None:
 
 
 @pytest.mark.parametrize("trouble", [down, lambda: asyncio.sleep(60)])
-async def test_a_transcript_that_cannot_be_read_in_time_is_done_without(trouble: Callable[[], Any]) -> None:
+async def test_a_transcript_that_cannot_be_read_in_time_is_an_error_of_its_own(trouble: Callable[[], Any]) -> None:
     began = asyncio.get_running_loop().time()
-    with capture_logs() as lines:
-        seed = await history(FakeConversations([("q", "a")], trouble)).seed(KEY)
+    with pytest.raises(TranscriptDown):
+        await history(FakeConversations([("q", "a")], trouble)).seed(KEY)
 
-    assert seed == Seed()
     assert asyncio.get_running_loop().time() - began <= PATIENCE_SECONDS
-    assert [line["event"] for line in lines] == ["thread_not_seeded"]

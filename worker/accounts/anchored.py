@@ -22,6 +22,10 @@ class AnchoredProvider:
         self._provider = provider
         self._account = account
 
+    def holds(self, thread: Thread) -> bool:
+        """See `ports.turn.ThreadProvider.holds`."""
+        return thread.provider == self.name and not thread.is_ours
+
     @property
     def overlaps(self) -> bool:
         """Whether the provider refuses a second call on a busy conversation."""

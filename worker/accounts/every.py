@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from worker.domain.threads import provider_of
+from worker.domain.threads import OWN, provider_of
 from worker.errors import NoProvider, ThreadGone
 from worker.ports.ending import EndingProvider
 
@@ -10,7 +10,8 @@ from worker.ports.ending import EndingProvider
 class EveryProvider:
     """Implements `ports.ending.EndingProvider` for several, by the addresses of threads and responses.
 
-    None stands for one that keeps nothing. Raises NoProvider for one that is not named any more.
+    None stands for one that keeps nothing by the API that it is asked over. Raises NoProvider for one that is not named
+    any more, or no more over the API that something is from.
     """
 
     def __init__(self, providers: Mapping[str, EndingProvider | None]) -> None:
@@ -18,8 +19,8 @@ class EveryProvider:
 
     def keeps(self, thread_id: str) -> bool:
         """See `ports.ending.EndingProvider.keeps`. One that nobody names any more may have something."""
-        name, _ = provider_of(thread_id)
-        return name not in self._providers or self._providers[name] is not None
+        _, own = provider_of(thread_id)
+        return not own.startswith(OWN)
 
     async def metadata(self, thread_id: str, anchor: str | None) -> Mapping[str, str]:
         """See `ports.ending.EndingProvider.metadata`."""
@@ -43,6 +44,9 @@ class EveryProvider:
 
     async def conversation_of(self, response_id: str) -> str | None:
         """See `ports.ending.EndingProvider.conversation_of`."""
+        name, _ = provider_of(response_id)
+        if self._providers.get(name, True) is None:  # only what is known to have been given on a conversation is there
+            raise ThreadGone(f"the provider {name} keeps nothing")
         provider, own = self._at(response_id)
         return await provider.conversation_of(own)
 
@@ -62,5 +66,8 @@ class EveryProvider:
             raise NoProvider(f"no provider is called {name}, which has it: name it in PROVIDERS_FILE again")
         provider = self._providers[name]
         if provider is None:
-            raise ThreadGone(f"the provider {name} keeps nothing")
+            raise NoProvider(
+                f"the provider {name} is not asked over conversations any more, which this is from: name it with that "
+                "api in PROVIDERS_FILE until it is erased"
+            )
         return provider, own

@@ -55,6 +55,11 @@ class Assistant:
     fallback: tuple[tuple[str, str], ...] = ()
     stays: bool = False
 
+    @property
+    def chain(self) -> tuple[tuple[str, str], ...]:
+        """Provider and model of everybody who may answer, in order."""
+        return ((self.provider, self.model), *self.fallback)
+
 
 @dataclass(frozen=True, slots=True)
 class ThreadKey:
@@ -115,6 +120,11 @@ class Thread:
         """Where it is, whatever the provider."""
         return address(self.provider, self.id)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether we keep what is said on it. A provider that is asked over another API by now may have had both."""
+        return self.id.startswith(OWN)
+
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
@@ -129,6 +139,9 @@ class Anchor:
     made_at: datetime
     left: bool = False
 
+
+OWN = "own_"
+"""Begins the ids of threads whose history we keep."""
 
 BEFORE = "-"
 """In the place of an anchor's id: the account of threads from before anchors were noted."""

@@ -116,7 +116,7 @@ class Responses(Place):
         own = [
             Step(self.store, self.kind + name, anchor=anchors[name])
             for name in sorted(anchors)
-            if self.case.ports.provider.keeps(name)
+            if self.case.ports.provider.keeps(self.case.responses[name] or name)
         ]
         return own + [Step(self.store, self.kind + name, status=Status.STAYS, why=FOREIGN) for name in self._foreign]
 

@@ -264,7 +264,7 @@ class History(Protocol):
     """What was said on threads that are gone."""
 
     async def seed(self, key: ThreadKey) -> Seed:
-        """Return what a recreated thread has to know. Never raises: without a transcript it knows nothing."""
+        """Return what a recreated thread has to know. Raises TranscriptDown."""
         ...
 
     async def thread(self, key: ThreadKey) -> Thread | None:
@@ -315,6 +315,10 @@ class ThreadProvider(Protocol):
     """As the assistants' specs have it."""
     remembers: bool
     """Whether the provider keeps what was said. Otherwise each answer is kept by us, with its question."""
+
+    def holds(self, thread: Thread) -> bool:
+        """Whether this is a thread of the API that the provider is asked over by now."""
+        ...
 
     @property
     def overlaps(self) -> bool:

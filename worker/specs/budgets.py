@@ -110,7 +110,7 @@ def check(budgets: Budgets, assistants: tuple[Assistant, ...], providers: Mappin
 
 
 def _without_price(budgets: Budgets, assistant: Assistant, providers: Mapping[str, ProviderSpec]) -> Iterator[str]:
-    for name, model in ((assistant.provider, assistant.model), *assistant.fallback):
+    for name, model in assistant.chain:
         prices = providers[name].prices
         if model not in prices.by_model:
             yield f"the model {model} of the provider {name} needs its price in PROVIDERS_FILE"

@@ -5,8 +5,6 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import structlog
-
 from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, session_id
 from worker.domain.refs import defused
 from worker.domain.threads import (
@@ -23,13 +21,10 @@ from worker.domain.threads import (
 )
 from worker.errors import TranscriptDown
 from worker.ports.transcript import TranscriptReader
-from worker.telemetry.logs import Event
 
 PAGE = 100
 PATIENCE_SECONDS = 5.0
 """A turn waits no longer for what was said before it: the assistant then does without."""
-
-log = structlog.get_logger()
 
 
 class History:
@@ -44,9 +39,8 @@ class History:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return await self._read(session_id(key))
-        except (TranscriptDown, TimeoutError) as exc:
-            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
-            return Seed()
+        except TimeoutError as exc:
+            raise TranscriptDown("the transcript takes too long") from exc
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         """See `ports.turn.History.thread`."""

@@ -1,12 +1,13 @@
 """The provider's port for one task: no call of what is stopped starts, and one that runs can be broken off."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
 
 from worker.domain.stops import Work
-from worker.domain.threads import Answer, Assistant, Question, Thread, ThreadKey
+from worker.domain.threads import Answer, Assistant, Question, Said, Thread, ThreadKey
 from worker.errors import BrokenOff, ModelDown, StoppedByOperator, WorkerError
 from worker.ports.turn import Payer, ThreadProvider
 from worker.turn.stops import Stopped
@@ -26,6 +27,13 @@ class Stoppable:
     def __getattr__(self, name: str) -> Any:
         """Hand on what starts no call."""
         return getattr(self._provider, name)
+
+    async def create_thread(
+        self, key: ThreadKey, generation: int, replaces: str | None = None, said: Sequence[Said] = ()
+    ) -> Thread:
+        """See `ports.turn.ThreadProvider.create_thread`. Raises StoppedByOperator: it may be told what was said."""
+        self._stopped.check(self._work)
+        return await self._provider.create_thread(key, generation, replaces, said)
 
     async def ask(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> Answer:
         """See `ports.turn.Provider.ask`. Raises StoppedByOperator, BrokenOff."""

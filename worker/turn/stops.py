@@ -82,6 +82,10 @@ class Stopped:
         """Whether this topic is stopped."""
         return any(each.kind == "topic" and each.name == name for each in self.known())
 
+    def provider(self, name: str) -> Stop | None:
+        """Return what has stopped this provider, None if nothing has."""
+        return next((each for each in self.known() if each.kind == "provider" and each.name == name), None)
+
     def check(self, work: Work) -> None:
         """Return if a call may start for this work. Raises StoppedByOperator."""
         for each in self.known():

@@ -1,7 +1,7 @@
 """One task: what it wants → a request → an answer → a verdict. Read `ports/turn.py` first, then `thread_turn.py`."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +30,7 @@ from worker.errors import (
     Poisonous,
     ProviderAway,
     ProviderPaused,
+    StoppedByOperator,
     StoreDown,
     Transient,
     TurnedAway,
@@ -139,6 +140,7 @@ class Turn:
 
     async def _until_judged(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
         assignment = await self._assignment(task, facts)
+        closed: set[str] = set()
         while True:
             with facts.phase("enter"):
                 entry = await self._threads.enter(assignment.key, task.id, task.retries)
@@ -156,12 +158,19 @@ class Turn:
                 case Entered():
                     facts.attempt, facts.calls, facts.trouble_for = entry.attempt, entry.calls, entry.trouble_for
                     facts.use, facts.recovered = "reused", None
-                    assignment, text = await self._prepared(assignment, entry, facts)
+                    ready, text = await self._prepared(assignment, entry, facts, closed)
                     try:
-                        answer = await self._answer(assignment, text, entry, facts)
+                        answer = await self._answer(ready, text, entry, facts)
                     except OverBudget as exc:
                         facts.error = exc
-                        return verdict.on_over_budget(exc, self.case(task, facts), assignment.wanted.errors)
+                        return verdict.on_over_budget(exc, self.case(task, facts), ready.wanted.errors)
+                    except (ProviderAway, ProviderPaused) as exc:
+                        closed.add(ready.assistant.provider)
+                        if not closed.issuperset(dict(assignment.assistant.chain)):
+                            self._ground.provider_down(exc, ready.assistant.provider)
+                            continue
+                        raise
+                    assignment = ready
             if answer is None:
                 return Held(assignment.key)
             facts.repaired = bool(entry.repair)
@@ -250,12 +259,14 @@ class Turn:
             case "activity":
                 return key(TASK_SCOPE + task.id), None
 
-    async def _prepared(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> tuple[Assignment, str]:
-        """Get ready to ask; lets go of the hold if that cannot be."""
+    async def _prepared(
+        self, assignment: Assignment, entry: Entered, facts: TurnFacts, closed: Collection[str]
+    ) -> tuple[Assignment, str]:
+        """Get ready to ask, nobody who is `closed`; lets go of the hold if that cannot be."""
         try:
-            self._ground.stopped.check(assignment.work)
+            self._ground.stopped.check(replace(assignment.work, provider=""))
             _check_deaths(entry)
-            assistant = self._who_answers(assignment.assistant, entry)
+            assistant = self._who_answers(assignment.assistant, entry, closed)
             facts.provider = assistant.provider
             assignment = replace(assignment, assistant=assistant)
             self._pauses.check(assignment.assistant, assignment.task.id)
@@ -267,31 +278,33 @@ class Turn:
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
 
-    def _who_answers(self, assistant: Assistant, entry: Entered) -> Assistant:
-        """Choose the assistant's own model, or of its fallback the first whose provider is not away.
+    def _who_answers(self, assistant: Assistant, entry: Entered, closed: Collection[str]) -> Assistant:
+        """Choose the assistant's own model, or the first of its fallback whose provider can be asked.
 
-        What was said goes along, so that without a transcript a thread stays where it is. So does one on which a call
-        may have left its answer. Raises AssistantPaused: nobody can answer now.
+        A thread stays where it is without a transcript that what was said could be told from, and where a call may have
+        left its answer. Raises AssistantPaused, or StoppedByOperator: nobody can answer now.
         """
         here = entry.thread.provider if entry.thread else None
-        chain = [(assistant.provider, assistant.model), *assistant.fallback]
+        chain = list(assistant.chain)
         if assistant.stays:
             chain.sort(key=lambda each: each[0] != here)
         known = self._providers.get(here or "")
-        if known is not None and entry.asked is not None and known.remembers:
-            chain = [each for each in chain if each[0] == here] or chain
+        may_be_there = entry.asked is not None and known is not None and known.remembers
+        if may_be_there or (here is not None and self._ground.history is None):
+            chain = [each for each in chain if each[0] == here] or chain[:1]
         for provider, model in chain:
-            moves = here not in {None, provider} and provider != assistant.provider
-            if self._ground.trouble_of(provider) is not None or (moves and self._ground.history is None):
+            if provider in closed or self._ground.trouble_of(provider) or self._ground.stopped.provider(provider):
                 continue
             if provider == assistant.provider:
                 return assistant
             log.warning(Event.FALLBACK, provider=provider, model=model, instead_of=assistant.provider)
             background = assistant.background and self._providers[provider].remembers
             return replace(assistant, provider=provider, model=model, background=background)
+        first, _ = chain[0]
+        if (stop := self._ground.stopped.provider(first)) is not None:
+            raise StoppedByOperator(str(stop))
         wait = verdict.PARKED_FOR * random.uniform(0.5, 1.0)  # noqa: S311 - spreads repeats, guards nothing
-        trouble = self._ground.trouble_of(assistant.provider)
-        raise AssistantPaused(f"the provider {assistant.provider} is away: {trouble}", retry_after=wait)
+        raise AssistantPaused(f"the provider {first} is away: {self._ground.trouble_of(first)}", retry_after=wait)
 
     async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> str:
         """Put the question together."""

@@ -12,11 +12,14 @@ from worker.domain.threads import SAFE_BYTES_PER_TOKEN, Answer, Entered, Remembe
 from worker.errors import (
     BadRequest,
     ContextFull,
+    HistoryMissing,
+    HistoryUnread,
     ModelUnknown,
     Stopping,
     StoreDown,
     ThreadGone,
     ThreadLocked,
+    TranscriptDown,
     WorkerError,
 )
 from worker.ports.turn import ThreadProvider
@@ -146,9 +149,7 @@ class ThreadTurn:
         thread = None if self.variable is None else await self.variable.read()
         if thread is None:
             return None, None
-        if thread.provider != self.provider.name:
-            return None, self._moved(thread)
-        return await self._adopted(thread)
+        return await self._adopted(thread) if self.provider.holds(thread) else (None, self._moved(thread))
 
     async def _adopted(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
         """Take a thread that nobody knows but the process variable, if it is ours; as above."""
@@ -168,8 +169,8 @@ class ThreadTurn:
         return await self.provider.seen(thread), None
 
     def _here(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
-        """Leave a thread that is at another provider than the assistant now names; not while a call may run there."""
-        if thread.provider == self.provider.name:
+        """Leave a thread that is not where the assistant is asked now; not while a call may run there."""
+        if self.provider.holds(thread):
             return thread, None
         earlier = self.entry.asked
         if earlier is not None and earlier.running_for > timedelta(0):
@@ -205,7 +206,25 @@ class ThreadTurn:
         return thread
 
     async def _seed(self) -> Seed:
-        return Seed() if self.ground.history is None else await self.ground.history.seed(self.request.key)
+        """Say what the new thread is told. One that is still there is left only if that is known.
+
+        Raises HistoryUnread, HistoryMissing.
+        """
+        history, left = self.ground.history, self.former
+        try:
+            seed = Seed() if history is None else await history.seed(self.request.key)
+        except TranscriptDown as exc:
+            if left is not None:
+                raise HistoryUnread(f"the thread at {left.provider} waits to be left: {exc}") from exc
+            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
+            return Seed()
+        if left is not None and not seed.said and (history is None or self.entry.tokens):
+            raise HistoryMissing(
+                f"the thread {left.id} at {left.provider} would have to be left for one at {self.provider.name} that "
+                "knows nothing, as what was said on it is in no transcript: keep TRANSCRIPT_URL set, and let the "
+                f"assistant name {left.provider} and its model again, as it did before"
+            )
+        return seed
 
     async def _bind(self, thread: Thread, seed: Seed | None = None) -> bool:
         replaces = self.bound.generation if self.bound else 0
@@ -228,7 +247,7 @@ class ThreadTurn:
         try:
             return await self.provider.create_thread(key, generation, replaces, seed.said), seed
         except BadRequest as exc:
-            if not seed.said:
+            if not seed.said or self.former is not None:
                 raise
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
         return await self.provider.create_thread(key, generation, replaces, ()), Seed()

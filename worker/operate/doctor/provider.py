@@ -95,7 +95,7 @@ def _wanted(specs: Specs | None, provider: str) -> Mapping[str, str]:
     """Say for each model who wants it."""
     users: defaultdict[str, list[str]] = defaultdict(list)
     for each in specs.assistants if specs else ():
-        for where, model in ((each.provider, each.model), *each.fallback):
+        for where, model in each.chain:
             if where == provider:
                 users[model].append(f"{each.name} {each.version}")
     return {name: ", ".join(users[name]) for name in sorted(users)}

@@ -14,7 +14,7 @@ from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
 from worker.domain.endings import Receipt, Step, Store
-from worker.domain.exchanges import Exchange
+from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.threads import Answer, Entered, Thread, ThreadKey
 from worker.ending import EndingPorts, Eraser, Keeper, Pace, Policy, Retention, Round
 from worker.ending.ends import Ends
@@ -208,7 +208,8 @@ def _exchange(
     key: ThreadKey, task: str, instance: str, thread: Thread, response_id: str | None, business_key: str | None
 ) -> Exchange:
     at = now()
-    usual = Exchange(key, task, 1, instance, "frame", "d:1:d", "d", "question", "answer", at, at)
+    messages = (Utterance("question", "user"), Utterance("answer", "assistant"))
+    usual = Exchange(key, task, 1, instance, "frame", "d:1:d", "d", messages, at, at)
     return replace(
         usual,
         business_key=business_key,

@@ -53,9 +53,9 @@ def session_id(key: ThreadKey) -> str:
     return _digest("session", key.engine, key.tenant, key.scope, key.assistant)
 
 
-def message_id(engine: str, task_id: str, attempt: int, role: Role) -> str:
-    """Name one side of an exchange: 32 hex digits."""
-    return _digest("message", engine, task_id, str(attempt), role)
+def message_id(engine: str, task_id: str, attempt: int, role: Role, number: int = 0) -> str:
+    """Name one message of an exchange: 32 hex digits. Question and answer have number 0, the others count from 1."""
+    return _digest("message", engine, task_id, str(attempt), role, *([str(number)] if number else []))
 
 
 def _digest(*parts: str | None) -> str:

@@ -46,7 +46,7 @@ class SqlTranscriptWriter:
 
     async def record(self, exchange: Exchange) -> None:
         """See `ports.transcript.TranscriptWriter.record`."""
-        session, both = session_row(exchange), message_rows(exchange)
+        session, said = session_row(exchange), message_rows(exchange)
         statements = _SQLITE if self._database.is_sqlite else _POSTGRESQL
 
         async def work(connection: AsyncConnection) -> None:
@@ -56,7 +56,7 @@ class SqlTranscriptWriter:
                 # The lock keeps others of this session waiting until all is written.
                 found = await connection.execute(statements.lock_session, {"session": session["id"]})
                 known = found.mappings().one_or_none()
-            if not (await connection.execute(statements.add_messages, both)).all():
+            if len((await connection.execute(statements.add_messages, said)).all()) < len(said):
                 await connection.rollback()  # it is there already, perhaps in another session
             elif changes := merged(known, session):
                 await connection.execute(statements.change_session, {"session": session["id"], **changes})

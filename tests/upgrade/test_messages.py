@@ -76,3 +76,5 @@ async def test_a_worker_of_before_records_what_it_knows_and_leaves_the_rest_to_t
         assert await Carrier(outbox, SqlTranscriptWriter(database)).drain()
         assert await contents(database) == [(each.text, each.role) for each in (*plain.messages, *longer.messages)]
         assert await outbox.backlog(TRANSCRIPT) == 0
+        spent = await SqlTranscriptReader(database).spent("all", MessageFilter(), within=EVERYTHING)
+        assert (spent[""].answers, spent[""].input_tokens) == (2, 200)

@@ -99,6 +99,8 @@ def _row(exchange: Exchange, message: Utterance, number: int = 0) -> Values:
         "id": message_id(exchange.key.engine, exchange.task_id, exchange.attempt, message.role, number),
         "session_id": session_id(exchange.key),
         "role": str(message.role),
+        "is_between": number > 0,
+        "user_id": message.user,
         "content": message.text,
         "attachment_url": None,
         "process_instance_id": exchange.process_instance_id,
@@ -162,6 +164,6 @@ def session(row: RowMapping) -> Session:
 
 def message(row: RowMapping) -> Message:
     """Read a message."""
-    fields = {name: row[name] for name in Message.__slots__ if name not in ("role", "cost")}
+    fields = {name: row[name] for name in Message.__slots__ if name not in ("role", "cost", "user")}
     cost = None if row["cost"] is None else Money.of(row["cost"], row["currency"])
-    return Message(**fields, role=Role(row["role"]), cost=cost)
+    return Message(**fields, role=Role(row["role"]), cost=cost, user=row["user_id"])

@@ -36,7 +36,7 @@ from worker.transcript.tables import VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0006"
+NEWEST = "0007"
 """The version of the tables."""
 
 
@@ -221,7 +221,17 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
         place.sql(f"DROP INDEX {index}")
     place.sql("DROP TABLE anchors")
     place.sql("DROP TABLE formats")
-    for name in ("anchor", "provider", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "cost", "currency"):
+    for name in (
+        "anchor",
+        "provider",
+        "cached_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "cost",
+        "currency",
+        "is_between",
+        "user_id",
+    ):
         place.sql(f"ALTER TABLE messages DROP COLUMN {name}")
     place.sql("ALTER TABLE sessions DROP COLUMN thread_erased_at")
     place.sql("ALTER TABLE sessions DROP COLUMN anonymised_at")

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from worker.domain.exchanges import Exchange
+from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.threads import ThreadKey
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
@@ -15,8 +15,24 @@ def key(instance: str = "instance-1", **others: Any) -> ThreadKey:
     return ThreadKey(**{"engine": "default", "scope": instance, "assistant": "analyst"} | others)
 
 
+BETWEEN = (
+    Utterance("Looked into the register.", "assistant"),
+    Utterance("Mind the budget.", "user", "maria"),
+    Utterance("The register was closed.", "developer"),
+    Utterance("Looked into the archive.", "assistant"),
+)
+"""What may be said between question and answer: by whoever speaks, and by some of them more than once."""
+
+
 def exchange(number: int = 1, thread: ThreadKey = KEY, **others: Any) -> Exchange:
-    """The so-manieth exchange of a thread: asked a minute after the one before, answered five seconds later."""
+    """The so-manieth exchange of a thread: asked a minute after the one before, answered five seconds later.
+
+    `between` is what was said before the answer, `user` who asked.
+    """
+    question = Utterance(
+        others.pop("question", f"Question {number}?"), others.pop("asked_as", "user"), others.pop("user", None)
+    )
+    answer = Utterance(others.pop("answer", f"Answer {number}."), others.pop("answered_as", "assistant"))
     asked_at = START + timedelta(minutes=number)
     facts: dict[str, Any] = {
         "key": thread,
@@ -32,8 +48,7 @@ def exchange(number: int = 1, thread: ThreadKey = KEY, **others: Any) -> Exchang
         "assistant_version": "1.0",
         "thread_id": "conv_1",
         "generation": 1,
-        "question": f"Question {number}?",
-        "answer": f"Answer {number}.",
+        "messages": (question, *others.pop("between", ()), answer),
         "asked_at": asked_at,
         "answered_at": asked_at + timedelta(seconds=5),
         "response_id": f"resp_{number}",

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from tests.api.client import GUEST, NO_CALLS, OPERATOR, VIEWER, Answer, Api
 from tests.api.conftest import KEYS
-from tests.records import exchange
+from tests.records import BETWEEN, exchange
 from worker.domain.conversations import session_id
 from worker.domain.money import Money
 from worker.export import FORMATS
@@ -104,6 +104,33 @@ async def test_answers_tell_their_cost_and_sums_what_is_not_known(api: Api, tran
     assert (await api.get(f"/api/sessions/{IDS['a']}/cost")).json == spent
     assert (await api.get(f"/api/instances/{priced.process_instance_id}/cost")).json == spent
     assert "100 + 20 tokens, 0.0123 USD*" in text
+
+
+async def test_what_stands_between_question_and_answer_is_told_in_its_place_and_as_what_it_is(
+    api: Api, transcript: SqlTranscriptWriter
+) -> None:
+    longer = exchange(3, KEYS["a"], between=BETWEEN, user="paul")
+    await transcript.record(longer)
+    texts = [each.text for each in longer.messages]
+
+    said = (await api.get(f"/api/sessions/{IDS['a']}/messages")).json["items"][-6:]
+    [exported] = (await api.get(f"/api/sessions/{IDS['a']}/export")).json
+    text = (await api.get(f"/api/sessions/{IDS['a']}/export?format=markdown")).text
+    hit = (await api.get("/api/search?q=archive")).json["items"][0]
+
+    for found in (said, exported["messages"][-6:]):
+        assert [each["content"] for each in found] == texts
+        assert [each["is_between"] for each in found] == [False, True, True, True, True, False]
+        assert [each["user"] for each in found] == ["paul", None, "maria", None, None, None]
+        assert [each["output_tokens"] for each in found] == [None] * 5 + [20]
+    assert (hit["role"], hit["is_between"]) == ("agent", True)
+    last = text[text.index("## Question: Step 3") :]
+    assert [line.split(":")[0] for line in last.splitlines() if line.startswith("## ")] == [
+        "## Question", "## Step", "## Message", "## System", "## Step", "## Answer",
+    ]  # fmt: skip
+    assert [last.index(each) for each in texts] == sorted(last.index(each) for each in texts)
+    assert last.count("*maria, 2026-") == 1
+    assert last.count(" tokens") == 1
 
 
 async def test_search_finds_with_excerpts_and_takes_no_syntax(api: Api) -> None:

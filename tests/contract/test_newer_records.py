@@ -1,7 +1,7 @@
 """What a newer worker wrote into Redis: fields that it added are left alone, and what it changed is left to it."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import structlog
 
-from tests.records import KEY, exchange
+from tests.records import BETWEEN, KEY, exchange
 from worker.domain.conversations import EVERYTHING, MessageFilter, Subject, session_id
 from worker.domain.endings import Kept, Receipt, Status, Step, Store
-from worker.domain.exchanges import TRANSCRIPT
+from worker.domain.exchanges import TRANSCRIPT, Utterance
 from worker.domain.threads import Answer, Answered, Asked, Entered, Hold, Thread
 from worker.errors import NewerRecord
 from worker.redis import RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
@@ -75,13 +75,14 @@ async def entered(threads: RedisThreads) -> Hold:
     return entry.hold
 
 
-async def answered(threads: RedisThreads, number: int = 1) -> None:
+async def answered(threads: RedisThreads, number: int = 1, between: Sequence[Utterance] = ()) -> None:
     """A turn with an answer, and an exchange that the transcript lacks."""
     hold = await entered(threads)
     assert await threads.bind(hold, Thread("conv_1", 1), 0)
     assert await threads.intend(hold, 1, MINUTE)
     answer = Answer(f"Answer {number}.", thread=Thread("conv_1", 1))
-    await threads.keep_answer(hold, 1, answer, published=True, exchange=exchange(number, task_id="task-1"))
+    said = exchange(number, task_id="task-1", between=between)
+    await threads.keep_answer(hold, 1, answer, published=True, exchange=said)
 
 
 async def changed(redis: Client, field: str, change: dict[str, Any]) -> None:
@@ -220,7 +221,7 @@ async def test_garbage_in_place_of_an_answer_takes_nothing_else_of_the_turn_alon
 
 
 @pytest.mark.parametrize(
-    "change", [{"schema": 2}, {"outcome": "postponed"}, {"key": {"shard": 1, "engine": "default"}}]
+    "change", [{"schema": 3}, {"outcome": "postponed"}, {"key": {"shard": 1, "engine": "default"}}]
 )
 async def test_an_exchange_that_only_a_newer_worker_can_read_waits_for_it_and_is_said_once(
     redis: Client, threads: RedisThreads, outbox: RedisOutbox, tmp_path: Path, change: dict[str, Any]
@@ -286,14 +287,14 @@ async def test_the_end_of_a_thread_leaves_turns_and_maps_of_a_newer_worker(
     assert {**await everything(redis), LIST: [TURN]} == before
 
 
-@pytest.mark.parametrize("field", ["answer", "exchange:1"])
+@pytest.mark.parametrize(("field", "schema"), [("answer", 2), ("exchange:1", 3)])
 async def test_a_turn_with_a_record_of_a_newer_worker_is_known_as_such(
-    redis: Client, threads: RedisThreads, index: RedisThreadIndex, field: str
+    redis: Client, threads: RedisThreads, index: RedisThreadIndex, field: str, schema: int
 ) -> None:
-    await answered(threads)
+    await answered(threads, between=BETWEEN)
     [kept] = await index.threads()
     assert [turn.newer for turn in await index.turns(kept)] == [False]
-    await changed(redis, field, {"schema": 2})
+    await changed(redis, field, {"schema": schema})
 
     assert [turn.newer for turn in await index.turns(kept)] == [True]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from tests.records import exchange, key
+from tests.records import BETWEEN, exchange, key
 from tests.waiting import wait_until
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, session_id
 from worker.domain.exchanges import TRANSCRIPT, Exchange
@@ -39,7 +39,7 @@ class Parts:
 
     async def answer(self, given: Exchange) -> None:
         hold = await self.hold(given)
-        await self.threads.keep_answer(hold, given.attempt, Answer(given.answer), published=False, exchange=given)
+        await self.threads.keep_answer(hold, given.attempt, Answer(given.answer.text), published=False, exchange=given)
 
     async def recorded(self, thread: str = "instance-1") -> list[str]:
         """What the agent said on a thread, in order."""
@@ -120,7 +120,7 @@ async def test_a_thousand_turns_while_the_store_is_away_are_all_there_afterwards
     assert await parts.recorded() == []
     assert await busy.drain()
 
-    assert await parts.recorded() == [turn.answer for turn in turns]
+    assert await parts.recorded() == [turn.answer.text for turn in turns]
     assert await parts.outbox.backlog(TRANSCRIPT) == 0
     assert moody.calls == 1003
 
@@ -136,7 +136,7 @@ async def test_a_sink_that_is_away_for_a_thousand_turns_keeps_nothing_from_the_t
         if number % 250 == 249:
             assert await to_transcript.drain()
             assert not await to_memory.drain()
-    assert await parts.recorded() == [turn.answer for turn in turns]
+    assert await parts.recorded() == [turn.answer.text for turn in turns]
     assert [await parts.outbox.backlog(sink) for sink in (TRANSCRIPT, "memory")] == [0, 1000]
     async with open_redis(redis_url, connections=1) as redis:
         name = Keys.of("test", turns[0].key).turn(turns[0].task_id)
@@ -145,7 +145,9 @@ async def test_a_sink_that_is_away_for_a_thousand_turns_keeps_nothing_from_the_t
 
         memory.away = False
         assert await to_memory.drain()
-        assert [(each.task_id, each.answer) for each in memory.taken] == [(each.task_id, each.answer) for each in turns]
+        assert [(each.task_id, each.messages) for each in memory.taken] == [
+            (each.task_id, each.messages) for each in turns
+        ]
         assert await parts.outbox.backlog("memory") == 0
         assert [name for name in await redis.keys() if "memory" in name] == []
 
@@ -161,7 +163,7 @@ async def test_two_workers_bring_each_sink_everything_once(parts: Parts) -> None
             return not any([await parts.outbox.backlog(sink) for sink in (TRANSCRIPT, "memory")])
 
         await wait_until(drained, 30, "the outbox to be empty")
-    assert await parts.recorded() == [turn.answer for turn in turns]
+    assert await parts.recorded() == [turn.answer.text for turn in turns]
     assert sorted(each.task_id for each in memory.taken) == sorted(each.task_id for each in turns)
 
 
@@ -195,7 +197,7 @@ async def test_one_row_that_is_never_taken_delays_no_other(parts: Parts) -> None
         await parts.answer(turn)
     assert await carrier(parts, Moody(parts.transcript, refuses=turns[1].task_id)).drain()
 
-    assert await parts.recorded() == [turn.answer for turn in turns if turn is not turns[1]]
+    assert await parts.recorded() == [turn.answer.text for turn in turns if turn is not turns[1]]
     assert await parts.outbox.backlog(TRANSCRIPT) == 1
     assert await parts.outbox.claim(TRANSCRIPT, 10) == []  # it is due again in an hour
 
@@ -279,7 +281,7 @@ async def test_what_a_newer_version_has_added_is_left_out_and_what_it_changed_is
     parts: Parts, redis_url: str
 ) -> None:
     async with open_redis(redis_url, connections=1) as redis:
-        for number, change in enumerate([{"mood": "new"}, {"schema": 2}]):
+        for number, change in enumerate([{"mood": "new"}, {"schema": 3}]):
             await parts.answer(exchange(number))
             name = "test:default:{instance-1:analyst}:turn:" + exchange(number).task_id
             kept = json.loads(await redis.hget(name, "exchange:1") or "")
@@ -315,6 +317,22 @@ async def test_what_redis_could_not_take_goes_from_memory(parts: Parts) -> None:
 
         await wait_until(there, 30, "the exchange from memory")
     assert moody.calls == 2
+
+
+async def test_messages_between_question_and_answer_come_to_every_sink_in_their_place(parts: Parts) -> None:
+    turns, memory = [exchange(number, between=BETWEEN[:number]) for number in range(5)], Memory()
+    memory.away = False
+    for turn in turns:
+        await parts.answer(turn)
+    for sink in (parts.transcript, memory):
+        assert await carrier(parts, sink).drain()
+    for turn in (turns[3], turns[1]):  # both were recorded, and nobody was told
+        await parts.transcript.record(turn)
+
+    wanted = MessageFilter(session_id=session_id(turns[0].key))
+    page = await parts.conversations.messages(wanted, within=EVERYTHING)
+    assert [each.content for each in page.items] == [each.text for turn in turns for each in turn.messages]
+    assert [each.messages for each in memory.taken] == [turn.messages for turn in turns]
 
 
 async def test_an_exchange_that_nobody_can_read_is_dropped_and_said(parts: Parts, redis_url: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -14,7 +15,7 @@ from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
 from worker.domain.endings import Receipt, Step, Store
-from worker.domain.exchanges import Exchange
+from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.threads import Answer, Entered, Thread, ThreadKey
 from worker.ending import EndingPorts, Eraser, Keeper, Pace, Policy, Retention, Round
 from worker.ending.ends import Ends
@@ -122,10 +123,12 @@ class Closing:
         recorded: bool = True,
         stored: bool = False,
         noted: bool = True,
+        between: Sequence[Utterance] = (),
     ) -> Thread:
         """Have one turn on a thread, by default the instance's own; the process goes on.
 
         `stored`: the provider stores the response, too. Unless it is `noted` nobody knows the thread's account.
+        `between` is what was said before the answer.
         """
         await self.rest()
         process = self.begin(instance)
@@ -142,7 +145,7 @@ class Closing:
         self.provider.conversations[thread.id].items += [("user", "question"), ("assistant", "answer")]
         response_id = self.provider.store(thread.id) if stored else None
         answer = Answer("answer", response_id=response_id, thread=thread)
-        said = _exchange(key, task, instance, thread, response_id, process.business_key)
+        said = _exchange(key, task, instance, thread, response_id, process.business_key, between)
         await self.core.threads.keep_answer(entry.hold, 1, answer, published=True, exchange=None if recorded else said)
         if recorded:
             await self.transcript.record(said)
@@ -205,10 +208,17 @@ def step_of(receipt: Receipt, store: Store, what: str) -> Step:
 
 
 def _exchange(
-    key: ThreadKey, task: str, instance: str, thread: Thread, response_id: str | None, business_key: str | None
+    key: ThreadKey,
+    task: str,
+    instance: str,
+    thread: Thread,
+    response_id: str | None,
+    business_key: str | None,
+    between: Sequence[Utterance] = (),
 ) -> Exchange:
     at = now()
-    usual = Exchange(key, task, 1, instance, "frame", "d:1:d", "d", "question", "answer", at, at)
+    messages = (Utterance("question", "user"), *between, Utterance("answer", "assistant"))
+    usual = Exchange(key, task, 1, instance, "frame", "d:1:d", "d", messages, at, at)
     return replace(
         usual,
         business_key=business_key,

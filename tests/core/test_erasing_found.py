@@ -6,6 +6,7 @@ from itertools import groupby
 import pytest
 
 from tests.core.closing import Closing, open_in
+from tests.records import BETWEEN
 from worker.domain.conversations import Subject
 from worker.domain.endings import Receipt, Status, Store
 from worker.domain.threads import TASK_SCOPE
@@ -52,6 +53,22 @@ async def test_what_only_the_transcript_knows_is_erased(closing: Closing) -> Non
     assert (receipt.completed_at is not None, closing.provider.conversations) == (True, {})
     assert closing.provider.responses == {}
     assert first.id != second.id
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+async def test_messages_between_question_and_answer_are_erased_from_every_store(
+    closing: Closing, *, recorded: bool
+) -> None:
+    await closing.speak("instance", between=BETWEEN, recorded=recorded)
+    await closing.speak("stays", between=BETWEEN)
+    closing.finish("instance")
+
+    receipt = await closing.erase("instance")
+
+    assert receipt.open == ()
+    assert await closing.texts("instance") == []
+    assert await closing.keys("instance:") == []
+    assert await closing.texts("stays") == ["question", *(each.text for each in BETWEEN), "answer"]
 
 
 async def test_what_an_instance_said_on_a_thread_of_another_goes_and_the_thread_stays(closing: Closing) -> None:

@@ -1,7 +1,7 @@
 """What a recreated thread is told: the newest turns that fit, and how many older ones did not."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worker.domain.conversations import Message, Page, Role, Stored, session_id
+from worker.domain.conversations import Message, Page, Role, Spent, Stored, session_id
 from worker.domain.threads import Said, Seed, Thread, ThreadKey
 from worker.errors import TranscriptDown
 from worker.turn.reseed import PATIENCE_SECONDS, History
@@ -63,8 +63,11 @@ class FakeConversations:
         more = start + 3 < len(newest_first)
         return Page(newest_first[start : start + 3], str(start + 3) if more else None)
 
+    async def spent(self, *_: Any, **__: Any) -> Mapping[str, Spent]:
+        return {"": Spent(answers=len(self.turns))} if self.turns else {}
+
     async def session(self, *_: Any, **__: Any) -> Any:
-        return SimpleNamespace(messages=2 * len(self.turns)) if self.turns else None
+        return None
 
     async def stored(self, *_: Any, **__: Any) -> Stored:
         return Stored({"conv_1": "conv_anchor", "azure/conv_1": "azure_anchor", "local/own_1": None})

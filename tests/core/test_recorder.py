@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from tests.core.rig import KEEP, Core
 from tests.fakes.engine import LOCK
 from tests.fakes.script import Script
-from worker.domain.exchanges import TRANSCRIPT, Exchange
+from worker.domain.exchanges import TRANSCRIPT, Exchange, Utterance
 from worker.domain.threads import Answer, Entered, Hold, Thread, ThreadKey
 from worker.errors import SinkDown, StoreDown, TranscriptDown, Unstorable
 from worker.redis import RedisOutbox, RedisThreads
@@ -39,7 +39,8 @@ class FakeSink:
 
 def exchange(task_id: str = "t", attempt: int = 1) -> Exchange:
     key = ThreadKey("default", "instance", "analyst")
-    return Exchange(key, task_id, attempt, "instance", "frame", "d:1:d", "d", "q", "a", NOW, NOW)
+    said = (Utterance("q", "user"), Utterance("a", "assistant"))
+    return Exchange(key, task_id, attempt, "instance", "frame", "d:1:d", "d", said, NOW, NOW)
 
 
 class Desk:

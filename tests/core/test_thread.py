@@ -325,7 +325,7 @@ async def test_an_answer_that_redis_cannot_keep_is_completed_and_kept_for_the_tr
 
     assert job.completed_by
     [exchange] = core.recording.kept
-    assert exchange.answer == job.results["frame"].value
+    assert exchange.answer.text == job.results["frame"].value
 
 
 async def test_a_thread_variable_that_cannot_be_written_is_written_by_the_next_turn(core: Core) -> None:

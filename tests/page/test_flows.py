@@ -10,8 +10,9 @@ import pytest
 from playwright.async_api import Download, Page, expect
 
 from tests.page.site import Deployed, Site, Watched, browsing, site, watch
-from tests.records import exchange, key
+from tests.records import BETWEEN, exchange, key
 from worker.domain.conversations import session_id
+from worker.domain.exchanges import Utterance
 from worker.domain.money import Money
 from worker.export import FORMATS
 
@@ -115,6 +116,30 @@ async def test_search_leads_to_the_message(served: Site, browser: Watched) -> No
     found = page.locator("article.wanted")
     await expect(found).to_be_focused()
     await expect(found).to_contain_text("The goal of instance-b is clear.")
+
+
+async def test_what_stands_between_question_and_answer_is_shown_as_what_it_is(served: Site, browser: Watched) -> None:
+    step = Utterance("**Looked** into it.\n" * 100, "assistant")
+    said = exchange(
+        30, key("instance-c"), user="paul", between=(step, *BETWEEN[1:]), activity_id="frame", activity_name="Frame"
+    )
+    await served.transcript.record(said)
+    page = browser.page
+
+    await page.goto(f"{served.url}/instances/instance-c")
+    titles = page.get_by_role("article").get_by_role("heading")
+    await expect(titles).to_have_text(["Question", "Step", "Message", "System", "Step", "Answer of analyst"])
+    await expect(page.get_by_role("article", name="Question")).to_contain_text("paul")
+    await expect(page.get_by_role("article", name="Message")).to_contain_text("maria")
+    await expect(page.locator(".about")).to_have_count(1)
+    first = page.get_by_role("article", name="Step").first
+    await expect(first.locator(".content strong")).to_have_count(0)
+    await expect(first.get_by_text("(2,000 characters)")).to_be_visible()
+    await expect(page.get_by_role("button", name="1 turn")).to_have_count(1)
+
+    await page.goto(f"{served.url}/search?q=archive")
+    await page.get_by_role("link", name="Step at Frame").click()
+    await expect(page.locator("article.wanted")).to_contain_text("Looked into the archive.")
 
 
 async def test_filters_narrow_the_list_and_stand_in_the_address(served: Site, browser: Watched) -> None:

@@ -7,6 +7,7 @@ from playwright.async_api import Page, expect
 
 from tests.page.site import Site, Watched, browsing, watch
 from tests.records import exchange, key
+from worker.domain.exchanges import Utterance
 
 HOSTILE = {
     "script": "<script>window.ran = 1; alert(1)</script><script src='https://evil.example/x.js'></script>",
@@ -44,7 +45,9 @@ async def say(served: Site, number: int, instance: str, text: str) -> None:
             number,
             key(instance, assistant=name),
             question=text,
+            between=[Utterance(text, "assistant", name)],
             answer=text,
+            user=name,
             activity_id="frame",
             activity_name=name,
             business_key=name,

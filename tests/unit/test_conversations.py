@@ -16,12 +16,10 @@ def test_no_two_thread_keys_have_one_session() -> None:
     assert len({session_id(each) for each in keys}) == len(keys)
 
 
-def test_each_side_of_each_attempt_has_its_own_name() -> None:
-    names = {
-        message_id(*each)
-        for each in product(("a", "b"), ("1", "11", "task"), (1, 11, 2), (Role.USER, Role.AGENT, Role.SYSTEM))
-    }
-    assert len(names) == 2 * 3 * 3 * 3
+def test_each_message_of_each_attempt_has_its_own_name() -> None:
+    roles = (Role.USER, Role.AGENT, Role.SYSTEM)
+    names = {message_id(*each) for each in product(("a", "b"), ("1", "11", "task"), (1, 11, 2), roles, (0, 1, 11))}
+    assert len(names) == 2 * 3 * 3 * 3 * 3
 
 
 def test_names_stay_what_they_are() -> None:

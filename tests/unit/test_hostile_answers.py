@@ -28,7 +28,7 @@ LARGEST = {
 }
 
 
-def message(content: str, role: Role = Role.AGENT) -> Message:
+def message(content: str, role: Role = Role.AGENT, *, is_between: bool = False) -> Message:
     return Message(
         id="m",
         session_id="s",
@@ -50,6 +50,7 @@ def message(content: str, role: Role = Role.AGENT) -> Message:
         output_tokens=None,
         processing_seconds=None,
         created_at=NOON,
+        is_between=is_between,
     )
 
 
@@ -115,6 +116,12 @@ def test_a_page_is_bounded_by_what_it_becomes(kind: str) -> None:
     )
     assert len(written) < 13 * len(answer) + 3_000_000
     assert len(trees) == count
+
+
+def test_a_step_is_shown_as_it_is_and_takes_no_room_of_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_CHARACTERS", 5)
+    trees = list(reading.bodies([message("**a**", is_between=True), message("**b**")]))
+    assert trees == [shapes.plain("**a**"), shapes.answer("**b**")]
 
 
 def test_what_there_is_no_room_to_lay_out_is_shown_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,9 +53,9 @@ def session_id(key: ThreadKey) -> str:
     return _digest("session", key.engine, key.tenant, key.scope, key.assistant)
 
 
-def message_id(engine: str, task_id: str, attempt: int, role: Role) -> str:
-    """Name one side of an exchange: 32 hex digits."""
-    return _digest("message", engine, task_id, str(attempt), role)
+def message_id(engine: str, task_id: str, attempt: int, role: Role, number: int = 0) -> str:
+    """Name one message of an exchange: 32 hex digits. Question and answer have number 0, the others count from 1."""
+    return _digest("message", engine, task_id, str(attempt), role, *([str(number)] if number else []))
 
 
 def _digest(*parts: str | None) -> str:
@@ -108,10 +108,11 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One side of an exchange. Positions grow with time within a session; a question stands right before its answer.
+    """One message of an exchange. Positions grow with time within a session, and an exchange's follow each other.
 
-    The answer carries response, model, tokens and cost as `Answer` has them, `processing_seconds`, and in `metadata`
-    outcome, detail, use, recovered, repaired, and what spoke, see `Exchange`.
+    `is_between`: it is neither the question nor the answer, and has the question's time. `user` is the person who
+    speaks, if it is one. The answer carries response, model, tokens and cost as `Answer` has them,
+    `processing_seconds`, and in `metadata` outcome, detail, use, recovered, repaired, and what spoke, see `Exchange`.
     """
 
     id: str
@@ -139,6 +140,13 @@ class Message:
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
     cost: Money | None = None
+    user: str | None = None
+    is_between: bool = False
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it is the agent's answer; what else the agent says is none."""
+        return self.role is Role.AGENT and not self.is_between
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +214,7 @@ class Hit:
     position: int
     created_at: datetime
     excerpt: str
+    is_between: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from worker.domain.conversations import owner
+from worker.domain.conversations import Role, owner, role_of
 from worker.domain.money import Money
 from worker.domain.threads import OPENAI, Outcome, ThreadKey
 
@@ -16,14 +16,28 @@ TRANSCRIPT = "transcript"
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """One question and its answer, as handed to the record.
+class Utterance:
+    """One message of an exchange. `said_as` is the provider's role, `user` the person who speaks, else None."""
 
-    `engine`, task id and attempt name it: what comes again under the same name is not written again. `asked_as` and
-    `answered_as` are the provider's roles. `use` and `recovered` as in the turn's record. `seconds` is how long the
-    answer took. `user` is the person who asked, None where a process did. `anchor` names the account that the thread is
-    in, and `untold` is as in `Answer`. What spoke: the assistant's version, digests of its instructions and of the
-    schema that held, as `digest` makes them, and the worker's version.
+    text: str
+    said_as: str
+    user: str | None = None
+
+    @property
+    def role(self) -> Role:
+        """Who speaks, in the record's words. Raises Unstorable where nobody knows the provider's."""
+        return role_of(self.said_as)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What is said in one attempt, as handed to the record: a question, its answer, and what stands between them.
+
+    `engine`, task id and attempt name it: what comes again under the same name is not written again. `messages` are in
+    the order in which they were said; all other facts are of the attempt or of its answer. `use` and `recovered` as in
+    the turn's record. `seconds` is how long the answer took. `anchor` names the account that the thread is in, and
+    `untold` is as in `Answer`. What spoke: the assistant's version, digests of its instructions and of the schema that
+    held, as `digest` makes them, and the worker's version. Raises ValueError for fewer messages than two.
     """
 
     key: ThreadKey
@@ -33,8 +47,7 @@ class Exchange:
     activity_id: str
     definition_id: str
     definition_key: str
-    question: str
-    answer: str
+    messages: tuple[Utterance, ...]
     asked_at: datetime
     answered_at: datetime
     activity_name: str = ""
@@ -58,14 +71,31 @@ class Exchange:
     recovered: str | None = None
     repaired: bool = False
     seconds: float | None = None
-    user: str | None = None
-    asked_as: str = "user"
-    answered_as: str = "assistant"
     provider: str = OPENAI
     untold: int = 0
     instructions: str | None = None
     output_schema: str | None = None
     worker: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what has no question or no answer."""
+        if not self.messages[1:]:
+            raise ValueError("an exchange is a question and an answer at least")
+
+    @property
+    def question(self) -> Utterance:
+        """What was asked: the first message."""
+        return self.messages[0]
+
+    @property
+    def between(self) -> tuple[Utterance, ...]:
+        """What was said on the way from one to the other."""
+        return self.messages[1:-1]
+
+    @property
+    def answer(self) -> Utterance:
+        """What came of it: the last message."""
+        return self.messages[-1]
 
     @property
     def owner_id(self) -> str | None:

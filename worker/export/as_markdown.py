@@ -10,6 +10,7 @@ from worker.export.source import Source
 _BACKTICKS = re.compile("`+")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _SPEAKERS = {Role.USER: "Question", Role.AGENT: "Answer", Role.SYSTEM: "System"}
+_BETWEEN = {Role.USER: "Message", Role.AGENT: "Step", Role.SYSTEM: "System"}
 
 
 async def write(source: Source) -> AsyncIterator[bytes]:
@@ -57,9 +58,10 @@ def _head(session: Session, known: Called | None) -> list[str]:
 
 def _said(message: Message, elsewhere: str = "") -> list[str]:
     where = message.activity_name or message.activity_id
+    speaker = (_BETWEEN if message.is_between else _SPEAKERS)[message.role]
     return [
         "",
-        f"## {_SPEAKERS[message.role]}: {_plain(where)}",
+        f"## {speaker}: {_plain(where)}",
         "",
         _about(message, elsewhere),
         "",
@@ -73,7 +75,8 @@ def _fenced(text: str) -> list[str]:
 
 
 def _about(message: Message, elsewhere: str) -> str:
-    parts = [elsewhere and f"in {_plain(elsewhere)}", message.created_at.isoformat(), _plain(message.model or "")]
+    who = [_plain(message.user or ""), elsewhere and f"in {_plain(elsewhere)}"]
+    parts = [*who, message.created_at.isoformat(), _plain(message.model or "")]
     if message.attempt > 1:
         parts.append(f"attempt {message.attempt}")
     if message.output_tokens is not None:

@@ -6,12 +6,12 @@ older ones then touch nothing of it, and say so (NewerRecord). Only what no vers
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.domain import foreign
-from worker.domain.exchanges import Exchange
+from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.money import Money
 from worker.domain.threads import OPENAI, Answer, Outcome, Remembered, Said, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
@@ -19,7 +19,10 @@ from worker.errors import NewerRecord, StoreDown
 SCHEMA = 1
 KNOWN = str(SCHEMA)
 """The same in a hash of Redis, where most have none: that is the first one. The scripts compare with it, too."""
-_TIMES = ("asked_at", "answered_at")
+SCHEMA_WITH_MESSAGES = 2
+"""Of an exchange with messages between question and answer. One of those two alone is written as it always was."""
+_EXCHANGES = (SCHEMA, SCHEMA_WITH_MESSAGES)
+_APART = ("messages", "asked_at", "answered_at")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -40,15 +43,15 @@ def dump(answer: Answer) -> str:
     return json.dumps({"schema": SCHEMA, **fields, **apart}, ensure_ascii=True, separators=(",", ":"))
 
 
-def opened(text: str | bytes, what: str) -> dict[str, Any]:
-    """Read a record as far as its schema number. Raises CorruptRecord, NewerRecord."""
+def opened(text: str | bytes, what: str, known: Collection[int] = (SCHEMA,)) -> dict[str, Any]:
+    """Read a record as far as its schema number, which goes. Raises CorruptRecord, NewerRecord."""
     try:
         record = foreign.read_flat(text)
     except (ValueError, TypeError) as exc:
         raise CorruptRecord(f"{what}: {type(exc).__name__}") from exc
     if not isinstance(record, dict) or "schema" not in record:
         raise CorruptRecord(f"{what} has no schema number")
-    if record.pop("schema") != SCHEMA:
+    if record.pop("schema") not in known:
         raise NewerRecord(what)
     return record
 
@@ -110,10 +113,21 @@ def _outcome(word: str) -> Outcome:
 
 def dump_exchange(exchange: Exchange) -> str:
     """Write an exchange as text, without its times: those are Redis' own, by the clock that all workers share."""
-    fields = {name: getattr(exchange, name) for name in exchange.__slots__ if name not in _TIMES}
+    fields = {name: getattr(exchange, name) for name in exchange.__slots__ if name not in _APART}
     key = {name: getattr(exchange.key, name) for name in exchange.key.__slots__}
     apart = {"key": key, "cost": exchange.cost and exchange.cost.told}
-    return json.dumps({"schema": SCHEMA, **fields, **apart}, ensure_ascii=True, separators=(",", ":"))
+    schema, said = (SCHEMA_WITH_MESSAGES, _messages(exchange)) if exchange.between else (SCHEMA, _both(exchange))
+    return json.dumps({"schema": schema, **fields, **said, **apart}, ensure_ascii=True, separators=(",", ":"))
+
+
+def _both(exchange: Exchange) -> dict[str, Any]:
+    question, answer = exchange.question, exchange.answer
+    roles = {"asked_as": question.said_as, "answered_as": answer.said_as}
+    return {"question": question.text, "answer": answer.text, "user": question.user, **roles}
+
+
+def _messages(exchange: Exchange) -> dict[str, Any]:
+    return {"messages": [{name: getattr(each, name) for name in each.__slots__} for each in exchange.messages]}
 
 
 def load_exchange(text: str, answered_us: str) -> Exchange:
@@ -121,19 +135,27 @@ def load_exchange(text: str, answered_us: str) -> Exchange:
 
     Raises CorruptRecord, NewerRecord.
     """
-    record = opened(text, "an exchange on its way")
+    record = opened(text, "an exchange on its way", _EXCHANGES)
     try:
         known = {name: value for name, value in record.items() if name in Exchange.__slots__}
         answered_at = _EPOCH + timedelta(microseconds=int(answered_us))
         asked_at = answered_at - timedelta(seconds=record.get("seconds") or 0)
         changed = {
             "key": key(record["key"]),
+            "messages": _said(record),
             "outcome": _outcome(record["outcome"]),
             "cost": Money.read(record.get("cost")),
         }
         return Exchange(**{**known, **changed}, asked_at=asked_at, answered_at=answered_at)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc
+
+
+def _said(record: Mapping[str, Any]) -> tuple[Utterance, ...]:
+    if "messages" in record:
+        return tuple(Utterance(each["text"], each["said_as"], each.get("user")) for each in record["messages"])
+    question = Utterance(record["question"], record.get("asked_as", "user"), record.get("user"))
+    return question, Utterance(record["answer"], record.get("answered_as", "assistant"))
 
 
 def key(parts: Mapping[str, Any]) -> ThreadKey:
@@ -145,13 +167,14 @@ def key(parts: Mapping[str, Any]) -> ThreadKey:
 
 def is_newer(turn: Mapping[str, str]) -> bool:
     """Whether a newer version has changed what a turn is made of, or wrote an answer or an exchange of it."""
-    texts = [text for name, text in turn.items() if name == "answer" or name.startswith("exchange:")]
-    return turn.get("schema", KNOWN) != KNOWN or any(map(_is_newer_text, texts))
+    if turn.get("schema", KNOWN) != KNOWN or _is_newer_text(turn.get("answer", "")):
+        return True
+    return any(_is_newer_text(text, _EXCHANGES) for name, text in turn.items() if name.startswith("exchange:"))
 
 
-def _is_newer_text(text: str) -> bool:
+def _is_newer_text(text: str, known: Collection[int] = (SCHEMA,)) -> bool:
     try:
-        opened(text, "")
+        opened(text, "", known)
     except NewerRecord:
         return True
     except CorruptRecord:

@@ -13,6 +13,9 @@ from worker.transcript.words import clean, fts5_query, ts_query
 
 Condition = ColumnElement[bool]
 
+ANSWER: Condition = and_(messages.c.role == literal_column("'agent'"), ~messages.c.is_between)
+"""A message is an answer. Its role is literal: an index of some rows is only found by what looks the same."""
+
 
 def wanted(filter_: Filter) -> Iterator[Condition]:
     """Conditions on sessions."""

@@ -82,6 +82,7 @@ _OF_A_HIT = (
     messages.c.role,
     messages.c.position,
     messages.c.created_at,
+    messages.c.is_between,
 )
 
 AT_ONCE = 10
@@ -167,13 +168,13 @@ class SqlTranscriptReader:
         by_activity = (
             select(messages.c.activity_id.label("id"), *_ACTIVITY_SUMS)
             .join_from(messages, sessions)
-            .where(*said, messages.c.role == Role.AGENT)
+            .where(*said, conditions.ANSWER)
             .group_by(messages.c.activity_id)
             .order_by("last")
         )
         found = await self._rows(by_activity)
         newest = select(messages.c.activity_id, messages.c.activity_name, messages.c.metadata).join(sessions)
-        at_last = messages.c.position.in_([row["last"] for row in found]) & (messages.c.role == Role.AGENT)
+        at_last = messages.c.position.in_([row["last"] for row in found]) & conditions.ANSWER
         latest = {
             row["activity_id"]: row for row in await self._rows(newest.where(*said, at_last).order_by("position"))
         }

@@ -1,12 +1,13 @@
 """Exchange → rows, and rows → what is read."""
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, Table
 
-from worker.domain.conversations import Message, Role, Session, message_id, role_of, session_id
-from worker.domain.exchanges import Exchange
+from worker.domain.conversations import Message, Role, Session, message_id, session_id
+from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.money import Money
 from worker.errors import Unstorable
 from worker.transcript.cursor import micros
@@ -39,7 +40,7 @@ def session_row(exchange: Exchange) -> Values:
             "assistant_version": exchange.assistant_version,
             "thread_id": exchange.thread_id,
             "generation": exchange.generation,
-            "user_id": exchange.user,
+            "user_id": exchange.question.user,
             "started_at": min(_aware(exchange.asked_at), _aware(exchange.answered_at)),
             "last_at": exchange.answered_at,
             "ended_at": None,
@@ -53,13 +54,31 @@ def session_row(exchange: Exchange) -> Values:
 
 
 def message_rows(exchange: Exchange) -> list[Values]:
-    """Write question and answer. Raises Unstorable."""
-    asked, answered = role_of(exchange.asked_as), role_of(exchange.answered_as)
-    if asked is answered:
-        raise Unstorable(f"question and answer are both the {asked}'s")
-    answered_at, asked_at = _aware(exchange.answered_at), _aware(exchange.asked_at)
-    position = micros(answered_at)
-    said: Values = {
+    """Write the messages in order. What stands before the answer has the question's time. Raises Unstorable."""
+    question, answer = exchange.question, exchange.answer
+    if question.role is answer.role:
+        raise Unstorable(f"question and answer are both the {answer.role}'s")
+    asked_at, answered_at = _aware(exchange.asked_at), _aware(exchange.answered_at)
+    facts = _facts(exchange) | {"created_at": answered_at}
+    before = dict.fromkeys(facts) | {"created_at": min(asked_at, answered_at), "metadata": {}}
+    rows, numbers = [_row(exchange, question) | before], Counter[Role]()
+    for each in exchange.between:
+        numbers[each.role] += 1
+        rows.append(_row(exchange, each, numbers[each.role]) | before)
+    rows.append(_row(exchange, answer) | facts)
+    # Counted back from the answer's: so they follow from the exchange alone.
+    first = micros(answered_at) - len(rows) + 1
+    checked = (_checked(messages, row | {"position": position}) for position, row in enumerate(rows, first))
+    return [row | {"words": words(row["content"])} for row in checked]
+
+
+def _facts(exchange: Exchange) -> Values:
+    """Write what is known of the answer alone."""
+    how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
+    how["outcome"] = str(exchange.outcome)
+    how |= {"untold": exchange.untold} if exchange.untold else {}
+    how |= {name: getattr(exchange, name) for name in _SPOKE if getattr(exchange, name) is not None}
+    return {
         "response_id": exchange.response_id,
         "model": exchange.model,
         "input_tokens": exchange.input_tokens,
@@ -70,26 +89,19 @@ def message_rows(exchange: Exchange) -> list[Values]:
         "cost": exchange.cost and exchange.cost.billionths,
         "currency": exchange.cost and exchange.cost.currency,
         "processing_seconds": exchange.seconds,
+        "metadata": how,
     }
-    how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
-    how["outcome"] = str(exchange.outcome)
-    how |= {"untold": exchange.untold} if exchange.untold else {}
-    how |= {name: getattr(exchange, name) for name in _SPOKE if getattr(exchange, name) is not None}
-    question = _side(exchange, asked, exchange.question) | dict.fromkeys(said)
-    answer = _side(exchange, answered, exchange.answer) | said
-    rows = (
-        question | {"position": position - 1, "created_at": min(asked_at, answered_at), "metadata": {}},
-        answer | {"position": position, "created_at": answered_at, "metadata": how},
-    )
-    return [row | {"words": words(row["content"])} for row in (_checked(messages, row) for row in rows)]
 
 
-def _side(exchange: Exchange, role: Role, content: str) -> Values:
+def _row(exchange: Exchange, message: Utterance, number: int = 0) -> Values:
+    """Write one message; the number is as for `message_id`."""
     return {
-        "id": message_id(exchange.key.engine, exchange.task_id, exchange.attempt, role),
+        "id": message_id(exchange.key.engine, exchange.task_id, exchange.attempt, message.role, number),
         "session_id": session_id(exchange.key),
-        "role": str(role),
-        "content": content,
+        "role": str(message.role),
+        "is_between": number > 0,
+        "user_id": message.user,
+        "content": message.text,
         "attachment_url": None,
         "process_instance_id": exchange.process_instance_id,
         "definition_id": exchange.definition_id,
@@ -152,6 +164,6 @@ def session(row: RowMapping) -> Session:
 
 def message(row: RowMapping) -> Message:
     """Read a message."""
-    fields = {name: row[name] for name in Message.__slots__ if name not in ("role", "cost")}
+    fields = {name: row[name] for name in Message.__slots__ if name not in ("role", "cost", "user")}
     cost = None if row["cost"] is None else Money.of(row["cost"], row["currency"])
-    return Message(**fields, role=Role(row["role"]), cost=cost)
+    return Message(**fields, role=Role(row["role"]), cost=cost, user=row["user_id"])

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, func, literal_column, 
 from worker.domain.conversations import By, Spent
 from worker.domain.money import Money
 from worker.domain.processes import definition
+from worker.transcript.conditions import ANSWER
 from worker.transcript.cursor import time_of
 from worker.transcript.tables import BIG, messages, sessions
 
@@ -33,7 +34,7 @@ def query(by: By) -> Select[Any]:
     return (
         select(*common, func.count().label("answers"), func.count(messages.c.cost).label("priced"), *sums)
         .join_from(messages, sessions)
-        .where(messages.c.role == literal_column("'agent'"))
+        .where(ANSWER)
         .group_by(*common)
     )
 

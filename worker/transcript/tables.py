@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
     text,
     types,
 )
@@ -143,6 +144,8 @@ messages = Table(
     Column("reasoning_tokens", BIG),
     Column("cost", BIG),  # in billionths of the currency
     Column("currency", Text),
+    Column("is_between", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    Column("user_id", Text),
     CheckConstraint("role IN ('user', 'agent', 'system')", name="messages_role"),
     Index("messages_session", "session_id", "position", "id"),
     Index("messages_instance", "process_instance_id", "position", "id", "session_id"),
@@ -161,6 +164,7 @@ messages = Table(
         "cost",
         "currency",
         "role",
+        "is_between",
         sqlite_where=text("role = 'agent'"),
         postgresql_where=text("role = 'agent'"),
     ),

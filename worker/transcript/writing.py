@@ -46,7 +46,7 @@ class SqlTranscriptWriter:
 
     async def record(self, exchange: Exchange) -> None:
         """See `ports.transcript.TranscriptWriter.record`."""
-        session, both = session_row(exchange), message_rows(exchange)
+        session, said = session_row(exchange), message_rows(exchange)
         statements = _SQLITE if self._database.is_sqlite else _POSTGRESQL
 
         async def work(connection: AsyncConnection) -> None:
@@ -56,7 +56,7 @@ class SqlTranscriptWriter:
                 # The lock keeps others of this session waiting until all is written.
                 found = await connection.execute(statements.lock_session, {"session": session["id"]})
                 known = found.mappings().one_or_none()
-            if not (await connection.execute(statements.add_messages, both)).all():
+            if len((await connection.execute(statements.add_messages, said)).all()) < len(said):
                 await connection.rollback()  # it is there already, perhaps in another session
             elif changes := merged(known, session):
                 await connection.execute(statements.change_session, {"session": session["id"], **changes})
@@ -115,13 +115,17 @@ async def _note_erased(names: Collection[str], at: datetime, connection: AsyncCo
 
 
 async def _anonymise(names: Collection[str], at: datetime, connection: AsyncConnection) -> Ended:
-    changed = {"user_id": case((sessions.c.user_id.is_not(None), REMOVED)), "anonymised_at": at}
+    changed = {"user_id": _nobody(sessions), "anonymised_at": at}
     own = update(sessions).where(_over(names), sessions.c.anonymised_at.is_(None)).values(changed)
     found = (await connection.execute(own.returning(sessions.c.id))).scalars().all()
     said = messages.c.session_id.in_(found) & (messages.c.content != REMOVED)
-    blank: Values = {"content": REMOVED, "words": "", "attachment_url": None}
+    blank: Values = {"content": REMOVED, "words": "", "attachment_url": None, "user_id": _nobody(messages)}
     contents = await connection.execute(update(messages).where(said).values(blank))
     return Ended(len(found), contents.rowcount)
+
+
+def _nobody(of: Table) -> ColumnElement[Any]:
+    return case((of.c.user_id.is_not(None), REMOVED))
 
 
 async def _drop(names: Collection[str], connection: AsyncConnection) -> Ended:

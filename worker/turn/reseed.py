@@ -78,14 +78,14 @@ class History:
                     break
                 said.extendleft(reversed(turn))
                 room, turns = room - taken, turns + 1
-        known = await self._conversations.session(session, within=EVERYTHING)
-        left_out = max(0, (known.messages if known else 0) // 2 - turns)
+        answers = await self._conversations.spent("all", MessageFilter(session_id=session), within=EVERYTHING)
+        left_out = max(0, sum(each.answers for each in answers.values()) - turns)
         if left_out:
             said.appendleft(left_out_note(left_out))
         return Seed(tuple(said), turns, left_out)
 
     async def _newest_first(self, session: str) -> AsyncGenerator[list[Said], None]:
-        """Yield each turn: the question, and the answer unless it is empty."""
+        """Yield each turn: the question, and the answer unless it is empty. Nothing is told of what stands between."""
         wanted = MessageFilter(session_id=session)
         newest_first = every(
             lambda after: self._conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE, newest=True)
@@ -93,6 +93,8 @@ class History:
         answer: list[Said] = []
         async with aclosing(newest_first):
             async for message in newest_first:
+                if message.is_between:
+                    continue
                 if message.role is Role.USER:
                     # As a message of a user it could be taken for a question of ours, should it end like one.
                     yield [Said("user", defused(message.content)), *answer]

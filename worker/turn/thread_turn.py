@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from worker.domain.exchanges import Exchange, digest
+from worker.domain.exchanges import Exchange, Utterance, digest
 from worker.domain.threads import SAFE_BYTES_PER_TOKEN, Answer, Entered, Remembered, Seed, Thread, size
 from worker.errors import (
     BadRequest,
@@ -360,8 +360,7 @@ class ThreadTurn:
             instructions=digest(assistant.instructions),
             output_schema=None if assistant.output_schema is None else digest(assistant.output_schema),
             worker=VERSION,
-            question=self.request.text,
-            answer=answer.text,
+            messages=(Utterance(self.request.text, "user"), Utterance(answer.text, "assistant")),
             outcome=answer.outcome,
             detail=answer.detail,
             response_id=answer.response_id,

@@ -1,7 +1,6 @@
 """What was recorded is found, in order, by those who may see it; the same on both databases."""
 
 import threading
-from dataclasses import replace
 from datetime import timedelta, timezone
 from typing import Any
 
@@ -351,7 +350,7 @@ async def test_a_search_cuts_long_answers_beside_the_loop_one_at_a_time(
 async def test_the_newest_of_many_hits_is_found_by_its_own_words_only(
     transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
 ) -> None:
-    await transcript.record(replace(exchange(1), question="alpha beta", answer="gamma"))
+    await transcript.record(exchange(1, question="alpha beta", answer="gamma"))
 
     assert (await conversations.search("alpha gamma", Filter(), within=EVERYTHING)).items == []
 

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 
 from tests.contract.transcript.conftest import Place
-from tests.records import KEY, START, exchange, key
+from tests.records import BETWEEN, KEY, START, exchange, key
 from worker.domain.conversations import (
     EVERYTHING,
     PROVIDER_ROLES,
@@ -25,9 +25,10 @@ from worker.domain.conversations import (
     Role,
     Session,
     every,
+    message_id,
     session_id,
 )
-from worker.domain.exchanges import Exchange
+from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.threads import Outcome
 from worker.errors import Unstorable
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
@@ -35,7 +36,7 @@ from worker.transcript.tables import VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0006"
+NEWEST = "0007"
 """The version of the tables."""
 
 
@@ -127,8 +128,54 @@ async def test_late_repeated_and_mixed_up_writes_make_the_same_record(
     [session], messages = await everything(place)
     assert (session.business_key, session.user, session.started_at) == ("early", "maria", said[0].asked_at)
     assert (session.thread_id, session.generation, session.last_at) == ("conv_2", 2, said[3].answered_at)
-    assert contents(messages) == [text for each in said for text in (each.question, each.answer)]
+    assert contents(messages) == [message.text for each in said for message in each.messages]
     assert [message.generation for message in messages] == [1, 1, 1, 1, 2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("order", ["forth", "back", "mixed"])
+async def test_what_was_said_between_question_and_answer_stands_there_however_late_and_often_it_is_written(
+    place: Place, transcript: SqlTranscriptWriter, order: str
+) -> None:
+    said = [exchange(1), exchange(2, between=BETWEEN[:1]), exchange(3), exchange(4, between=BETWEEN)]
+    mixed = random.sample(said * 2, 2 * len(said))
+    for each in {"forth": said * 2, "back": said[::-1] * 2, "mixed": mixed}[order]:
+        await transcript.record(each)
+
+    [session], messages = await everything(place)
+    spoken = [(message.text, message.role) for each in said for message in each.messages]
+    assert session.messages == len(spoken) == 2 + 3 + 2 + 6
+    assert [(message.content, message.role) for message in messages] == spoken
+    assert len({message.id for message in messages}) == len(messages)
+    last = messages[-6:]
+    assert [each.position - last[-1].position for each in last] == [-5, -4, -3, -2, -1, 0]
+    assert {each.created_at for each in last[:-1]} == {said[3].asked_at}
+    assert [(each.response_id, each.input_tokens, each.metadata != {}) for each in last] == [
+        *[(None, None, False)] * 5,
+        ("resp_4", 100, True),
+    ]
+
+
+async def test_question_and_answer_keep_their_names_whatever_stands_between_them(
+    place: Place, transcript: SqlTranscriptWriter
+) -> None:
+    said = exchange(1, between=BETWEEN)
+    await transcript.record(said)
+
+    _, messages = await everything(place)
+    assert [messages[0].id, messages[-1].id] == [
+        message_id("default", said.task_id, 1, role) for role in (Role.USER, Role.AGENT)
+    ]
+
+
+async def test_an_exchange_that_comes_again_with_other_messages_adds_none(
+    place: Place, transcript: SqlTranscriptWriter
+) -> None:
+    for first, again in (((), BETWEEN), (BETWEEN[:2], BETWEEN), (BETWEEN, BETWEEN[:1]), (BETWEEN, ())):
+        number = len(first) * 10 + len(again)
+        await transcript.record(exchange(number, key(f"instance-{number}"), between=first))
+        before = await everything(place)
+        await transcript.record(exchange(number, key(f"instance-{number}"), between=again))
+        assert await everything(place) == before
 
 
 async def test_what_was_written_first_under_a_name_stays(place: Place, transcript: SqlTranscriptWriter) -> None:
@@ -151,7 +198,7 @@ async def test_two_that_write_the_same_and_different_exchanges_at_once_write_eac
 
     [session], messages = await everything(place)
     assert session.messages == len(messages) == 2 * (10 + 5 + 5)
-    assert contents(messages)[:20] == [text for each in same for text in (each.question, each.answer)]
+    assert contents(messages)[:20] == [message.text for each in same for message in each.messages]
 
 
 async def test_many_that_start_at_once_on_an_empty_database_make_its_tables_once(place: Place) -> None:
@@ -174,7 +221,17 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
         place.sql(f"DROP INDEX {index}")
     place.sql("DROP TABLE anchors")
     place.sql("DROP TABLE formats")
-    for name in ("anchor", "provider", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "cost", "currency"):
+    for name in (
+        "anchor",
+        "provider",
+        "cached_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+        "cost",
+        "currency",
+        "is_between",
+        "user_id",
+    ):
         place.sql(f"ALTER TABLE messages DROP COLUMN {name}")
     place.sql("ALTER TABLE sessions DROP COLUMN thread_erased_at")
     place.sql("ALTER TABLE sessions DROP COLUMN anonymised_at")
@@ -317,6 +374,8 @@ async def test_every_text_is_stored_whole(place: Place, transcript: SqlTranscrip
         {"input_tokens": 2**63},
         {"attempt": -(2**63) - 1},
         {"answered_as": "tool"},
+        {"between": [Utterance("found", "tool")]},
+        {"between": [Utterance(None, "assistant")]},  # type: ignore[arg-type]  # that is what is wrong
         {"asked_as": "assistant"},
         {"answer": None},
         {"input_tokens": "many"},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from worker.domain.conversations import Message, Page, Role
+from worker.domain.conversations import Message, Page
 from worker.web.page import shapes
 
 MOST_CHARACTERS = 300_000
@@ -45,7 +45,7 @@ def bodies(messages: Sequence[Message]) -> Iterator[shapes.Tree]:
     characters, elements = MOST_CHARACTERS, MOST_ELEMENTS
     for each in messages:
         body = shapes.plain(each.content)
-        if each.role is Role.AGENT and elements > 0 and len(each.content) <= characters:
+        if each.is_answer and elements > 0 and len(each.content) <= characters:
             characters -= len(each.content)
             laid_out = shapes.answer(each.content)
             size = min(shapes.size(laid_out), MOST_OF_ONE)  # what is too much took its time too

@@ -3,8 +3,7 @@
 import { get, id } from "./api.js";
 import { h, name, note, time } from "./dom.js";
 import { paged } from "./paged.js";
-
-const SPEAKERS = { user: "Question", agent: "Answer", system: "System" };
+import { speaker } from "./thread.js";
 
 export async function search({ parameters, signal, go }) {
   const q = parameters.get("q")?.trim() ?? "";
@@ -37,7 +36,7 @@ function found(hit, q) {
   return h(
     "li",
     {},
-    h("a", { href: address }, `${SPEAKERS[hit.role] ?? hit.role} at `, name(hit.activity_name || hit.activity_id)),
+    h("a", { href: address }, `${speaker(hit)} at `, name(hit.activity_name || hit.activity_id)),
     h("p", { class: "excerpt", dir: "auto" }, marked(hit.excerpt, q)),
     h("p", { class: "soft" }, name(hit.assistant), hit.business_key ? [" · ", name(hit.business_key)] : "", " · ", time(hit.created_at)),
   );

@@ -6,6 +6,7 @@ import { paged } from "./paged.js";
 
 const SIZE = 100;
 const SPEAKERS = { user: "Question", agent: "Answer", system: "System" };
+const BETWEEN = { user: "Message", agent: "Step", system: "System" };
 const LONG = 1200;
 
 const OUTCOMES = {
@@ -39,6 +40,11 @@ export async function thread(path, parameters, { signal, assistants = new Map(),
   return newest ? [more, list] : [list, more];
 }
 
+// What a message is: question and answer, or, where it stands between them, of whom.
+export const speaker = (said) => (said.is_between ? BETWEEN : SPEAKERS)[said.role] ?? said.role;
+
+const isAnswer = (said) => said.role === "agent" && !said.is_between;
+
 export function point(id) {
   const target = document.getElementById(`message-${id}`);
   if (!target) return;
@@ -49,18 +55,19 @@ export function point(id) {
 }
 
 function message({ message: said, body }, assistants) {
-  const answer = said.role === "agent";
+  const answer = isAnswer(said);
   const title = `title-${said.id}`;
   const where = said.activity_name || said.activity_id;
   const assistant = assistants.get(said.session_id);
   return h(
     "article",
-    { class: `message ${said.role}`, id: `message-${said.id}`, "aria-labelledby": title },
+    { class: `message ${said.is_between ? "between" : said.role}`, id: `message-${said.id}`, "aria-labelledby": title },
     h(
       "header",
       {},
-      h("h3", { id: title }, SPEAKERS[said.role] ?? said.role, answer && assistant ? [" of ", name(assistant)] : ""),
+      h("h3", { id: title }, speaker(said), answer && assistant ? [" of ", name(assistant)] : ""),
       h("span", { class: "soft" }, name(where)),
+      said.user && h("span", { class: "soft" }, name(said.user)),
       said.attempt > 1 && h("span", { class: "tag failed" }, `attempt ${number(said.attempt)}`),
       h("span", { class: "soft when" }, time(said.created_at)),
     ),
@@ -72,7 +79,7 @@ function message({ message: said, body }, assistants) {
 
 function content(said, body) {
   const text = h("div", { class: "content", dir: "auto" }, tree(body));
-  if (said.role === "agent" || said.content.length <= LONG) return text;
+  if (isAnswer(said) || said.content.length <= LONG) return text;
   const first = said.content.replace(/^[#\s]+/, "").split("\n", 1)[0].slice(0, 160);
   return h("details", {}, h("summary", {}, name(first), h("span", { class: "soft" }, ` (${count(said.content.length, "character")})`)), text);
 }

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import count
 
 import pytest
+from hypothesis import settings
 
 from tests.faults.nursery import Nursery
 from tests.rest import EngineRest, connect
@@ -17,6 +18,8 @@ collect_ignore = [
 """`make ogx` and `make models` install what these tests need, and run them."""
 
 _database_numbers = count()
+settings.register_profile("patient", deadline=None)  # no test asserts how fast something is
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

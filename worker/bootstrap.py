@@ -83,7 +83,7 @@ class Connected:
         if self.account is None:
             model = cast("Model", self.provider)
             return RememberingProvider(self.spec.name, model, threads, self.spec.context_tokens)
-        return AnchoredProvider(cast("Provider", self.provider), self.account, self.spec.name)
+        return AnchoredProvider(cast("Provider", self.provider), self.account, self.spec.name, self.spec.context_tokens)
 
 
 @dataclass(frozen=True, slots=True)

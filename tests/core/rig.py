@@ -85,9 +85,11 @@ class FakeHistory:
     threads: dict[str, Thread] = field(default_factory=dict)
     asked: list[ThreadKey] = field(default_factory=list)
     trouble: Exception | None = None
+    most: int | None = None
 
-    async def seed(self, key: ThreadKey) -> Seed:
+    async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
         self.asked.append(key)
+        self.most = most
         if self.trouble:
             raise self.trouble
         return self.told
@@ -137,8 +139,8 @@ class Worker:
 class Core:
     """The ground that all workers of a test stand on.
 
-    `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any, with
-    a `window` of so many tokens. Without `records` there is no transcript.
+    `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any. Both
+    have a `window` of so many tokens. Without `records` there is no transcript.
     """
 
     def __init__(self) -> None:
@@ -175,7 +177,9 @@ class Core:
         account = Account(
             self.provider, RedisAnchors(self.redis, prefix="aw", engine="default", provider="openai"), None, "default"
         )
-        providers: dict[str, ThreadProvider] = {"openai": AnchoredProvider(self.provider, account)}
+        providers: dict[str, ThreadProvider] = {
+            "openai": AnchoredProvider(self.provider, account, "openai", self.window)
+        }
         if self.several:
             providers["local"] = RememberingProvider("local", model, threads, self.window)
         dependencies = await self._stack.enter_async_context(

@@ -1,8 +1,9 @@
 """What a recreated thread is told: the newest turns that fit, and how many older ones did not."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from worker.domain.conversations import Message, Page, Role, Spent, Stored, sess
 from worker.domain.threads import Said, Seed, Thread, ThreadKey
 from worker.errors import TranscriptDown
 from worker.turn.reseed import PATIENCE_SECONDS, History
+from worker.turn.retelling import FRAME
 
 KEY = ThreadKey("default", "instance", "analyst")
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
@@ -161,3 +163,44 @@ async def test_a_transcript_that_cannot_be_read_in_time_is_an_error_of_its_own(t
         await history(FakeConversations([("q", "a")], trouble)).seed(KEY)
 
     assert asyncio.get_running_loop().time() - began <= PATIENCE_SECONDS
+
+
+def result(number: int) -> str:
+    return json.dumps({"choice": number})
+
+
+async def test_what_older_turns_settled_is_told_word_for_word() -> None:
+    turns = [("decide", result(1)), ("decide", result(2)), *[("q" * 200, "a" * 200)] * 9, ("q" * 20, "a")]
+
+    seed = await history(FakeConversations(turns), tokens=250).seed(KEY)
+
+    note, facts, *told = [said.text for said in seed.said]
+    assert note.startswith(f"{seed.left_out} earlier turns")
+    assert facts.endswith(f"The result of Frame, word for word:\n\n{result(2)}")
+    assert result(1) not in facts
+    assert sum(map(len, [facts, *told])) < 1000 + len(FRAME)
+    assert (seed.turns, seed.left_out) == (3, 9)
+
+
+async def test_facts_take_a_quarter_of_the_room_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = [(f"q{number}", json.dumps("x" * 100)) for number in range(40)]
+
+    one = message
+
+    def of_its_own(position: int, role: Role, content: str) -> Message:
+        return replace(one(position, role, content), activity_name=f"Step {position}")
+
+    monkeypatch.setitem(globals(), "message", of_its_own)
+    seed = await history(FakeConversations(turns), tokens=500).seed(KEY)
+    facts = seed.said[1].text
+
+    assert facts.count("word for word") == 4
+    assert "Step 0," not in facts
+    assert f"Step {40 - seed.turns - 1}, word for word" in facts
+
+
+async def test_a_small_window_leaves_less_room() -> None:
+    turns = [("q" * 100, "a" * 100)] * 10
+    told = history(FakeConversations(turns))
+
+    assert ((await told.seed(KEY)).turns, (await told.seed(KEY, 200)).turns) == (10, 3)

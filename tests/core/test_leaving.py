@@ -10,7 +10,7 @@ from tests.core.operating import seen, switched
 from tests.core.rig import Core
 from tests.core.test_remembering import FALLBACK, away, keys, step, told
 from worker.domain.stops import Stop
-from worker.domain.threads import Answer, Outcome, Said, Seed
+from worker.domain.threads import Answer, Outcome, Question, Said, Seed
 from worker.errors import ContextFull, ProviderAway, ProviderPaused, TranscriptDown
 from worker.turn.remembering import SUMMARY_TASK
 
@@ -197,6 +197,63 @@ async def test_a_thread_that_stays_with_a_fallback_is_not_held_up_by_a_stop_of_i
         await step(core, "second")
 
     assert len(core.model.told) == 2
+
+
+def growing(core: Core, grown: int = 400) -> None:
+    """Have each turn on a conversation take so many tokens more than the one before."""
+
+    def answer(question: Question) -> Answer:
+        [items] = [each.items for name, each in core.provider.conversations.items() if name == current(core)]
+        return Answer(f"answer to {question.ref}", input_tokens=grown * (len(items) // 2), output_tokens=grown)
+
+    core.provider.answer = answer
+
+
+def current(core: Core) -> str:
+    return core.provider.asked[-1][0]
+
+
+async def test_a_conversation_is_left_before_its_model_can_read_no_more(core: Core) -> None:
+    core.window = 2000
+    core.assistants.add("analyst")
+    growing(core)
+    async with core.working():
+        jobs = [await step(core, f"step_{number}") for number in range(12)]
+
+    assert [job.message for job in jobs] == [""] * 12
+    asked = [thread for thread, _ in core.provider.asked]
+    assert [asked.count(thread) for thread in dict.fromkeys(asked)] == [4, 3, 3, 2]
+    assert core.history.most == 600
+    assert core.provider.conversations[asked[-1]].items[:2] == [("user", "q1"), ("assistant", "a1")]
+    assert await core.redis.hget(keys().thread, "former:conv_1")
+    assert '"use":"recreated"' in str(jobs[4].results["step_4_meta"].value)
+
+
+async def test_a_conversation_is_not_left_for_what_is_the_questions_length(core: Core) -> None:
+    core.window = 2000
+    core.assistants.add("analyst")
+    core.world.activity("long", documentation="x" * 4000)
+    core.provider.answer = lambda _: Answer("Done.", input_tokens=1500, output_tokens=10)
+    async with core.working():
+        for _ in range(5):
+            await step(core, "long")
+
+    assert list(core.provider.conversations) == ["conv_1"]
+
+
+@pytest.mark.parametrize("trouble", [TranscriptDown("away"), None])
+async def test_a_long_conversation_goes_on_for_as_long_as_it_can_where_nobody_could_tell_the_next_one(
+    core: Core, trouble: Exception | None
+) -> None:
+    core.window, core.history.trouble = 2000, trouble
+    core.records = trouble is not None
+    core.assistants.add("analyst")
+    growing(core)
+    async with core.working():
+        jobs = [await step(core, f"step_{number}") for number in range(8)]
+
+    assert [job.message for job in jobs] == [""] * 8
+    assert list(core.provider.conversations) == ["conv_1"]
 
 
 async def test_what_one_thread_was_refused_says_nothing_of_another(core: Core) -> None:

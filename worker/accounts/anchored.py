@@ -17,8 +17,11 @@ class AnchoredProvider:
 
     remembers = True
 
-    def __init__(self, provider: Provider, account: Account, name: str = OPENAI) -> None:
+    def __init__(
+        self, provider: Provider, account: Account, name: str = OPENAI, context_tokens: int | None = None
+    ) -> None:
         self.name = name
+        self.context_tokens = context_tokens
         self._provider = provider
         self._account = account
 

@@ -263,8 +263,8 @@ class Histories(Protocol):
 class History(Protocol):
     """What was said on threads that are gone."""
 
-    async def seed(self, key: ThreadKey) -> Seed:
-        """Return what a recreated thread has to know. Raises TranscriptDown."""
+    async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
+        """Return what a recreated thread has to know, in so many tokens at most. Raises TranscriptDown."""
         ...
 
     async def thread(self, key: ThreadKey) -> Thread | None:
@@ -313,6 +313,8 @@ class ThreadProvider(Protocol):
 
     name: str
     """As the assistants' specs have it."""
+    context_tokens: int | None
+    """What its models can read, None where nobody said so."""
     remembers: bool
     """Whether the provider keeps what was said. Otherwise each answer is kept by us, with its question."""
 

@@ -9,14 +9,11 @@ from worker.domain.budgets import Counter
 from worker.domain.conversations import session_id
 from worker.domain.prices import Prices
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
-from worker.modelling import schema
 from worker.ports.sinks import Recording
 from worker.ports.turn import History, Threads
 from worker.turn.charging import Charging
+from worker.turn.retelling import is_fact
 from worker.turn.stops import Stopped
-
-LONGEST_FACT = 100_000
-"""Characters; a longer one would hardly have room in a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,7 @@ class Request:
         """What a history that we keep is to have of this turn; None where it can be of no use to later ones."""
         if answer.outcome not in {Outcome.OK, Outcome.REFUSED}:
             return None
-        fact = self.fact if answer.outcome is Outcome.OK and _is_json(answer.text) else None
+        fact = self.fact if answer.outcome is Outcome.OK and is_fact(answer.text) else None
         return Remembered((Said("user", self.text), Said("assistant", answer.text)), fact)
 
     def question(self, attempt: int) -> Question:
@@ -76,17 +73,6 @@ class Rules:
     trouble_limit: timedelta
     lease: timedelta
     input_tokens: int
-
-
-def _is_json(text: str) -> bool:
-    """Whether it can be told later as what it is: other text could imitate what stands around it."""
-    if len(text) > LONGEST_FACT:
-        return False
-    try:
-        schema.parse(schema.unfenced(text))
-    except ValueError:
-        return False
-    return True
 
 
 Later = Callable[[Coroutine[Any, Any, None], str], None]

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
+from dataclasses import dataclass
 
 from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, session_id
 from worker.domain.refs import defused
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
     OPENAI,
+    SAFE_BYTES_PER_TOKEN,
     Said,
     Seed,
     Thread,
@@ -21,10 +23,48 @@ from worker.domain.threads import (
 )
 from worker.errors import TranscriptDown
 from worker.ports.transcript import TranscriptReader
+from worker.runtime.beside import beside
+from worker.turn.retelling import is_fact, newest, quoted, size_of
 
 PAGE = 100
+MOST_READ = 1000
+"""Turns that are looked at for what they settled."""
+FOR_FACTS = 0.25
+"""The part of the room that this may take."""
 PATIENCE_SECONDS = 5.0
 """A turn waits no longer for what was said before it: the assistant then does without."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What was said in one, and the activity that its answer is of; empty if it has none."""
+
+    said: list[Said]
+    activity: str
+
+    @property
+    def size(self) -> int:
+        """Count its bytes."""
+        return sum(size(each.text) for each in self.said)
+
+
+def _fitted(told: Iterable[_Turn], older: Iterable[_Turn], room: int) -> tuple[deque[_Turn], dict[str, str]]:
+    """Say what the older turns settled, and which of those to be told there is room for beside that.
+
+    Not for the loop: all of them are read.
+    """
+    told = deque(told)
+    known = [fact for each in older for fact in _facts(each)]
+    facts = newest(known, FOR_FACTS * room)
+    while told and sum(each.size for each in told) + sum(map(size_of, facts.items())) > room:
+        known += _facts(told.popleft())
+        facts = newest(known, FOR_FACTS * room)
+    return told, facts
+
+
+def _facts(turn: _Turn) -> list[tuple[str, str]]:
+    answer = turn.said[-1].text
+    return [(turn.activity, answer)] if turn.activity and is_fact(answer) else []
 
 
 class History:
@@ -34,11 +74,12 @@ class History:
         self._conversations = conversations
         self._room = BYTES_PER_TOKEN * tokens
 
-    async def seed(self, key: ThreadKey) -> Seed:
+    async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
         """See `ports.turn.History.seed`."""
+        room = self._room if most is None else min(self._room, SAFE_BYTES_PER_TOKEN * most)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._read(session_id(key))
+                return await self._read(session_id(key), room)
         except TimeoutError as exc:
             raise TranscriptDown("the transcript takes too long") from exc
 
@@ -67,24 +108,35 @@ class History:
         except (TranscriptDown, TimeoutError):
             return None
 
-    async def _read(self, session: str) -> Seed:
-        """Read from the newest turn back until the room is used up; a turn is taken whole or not at all."""
-        said: deque[Said] = deque()
-        room, turns = self._room, 0
+    async def _read(self, session: str, room: int) -> Seed:
+        """Read from the newest turn back until the room is used up; a turn is taken whole or not at all.
+
+        Of those behind that it is told what they settled, in a part of the room at most.
+        """
+        told: deque[_Turn] = deque()
+        older: deque[_Turn] = deque()
+        left, read = room, 0
         async with aclosing(self._newest_first(session)) as newest_first:
             async for turn in newest_first:
-                taken = sum(size(each.text) for each in turn)
-                if taken > room:
+                read += 1
+                left -= turn.size
+                if left >= 0:
+                    told.appendleft(turn)
+                elif turn.activity and turn.size < room:  # what is longer has no room as a fact either
+                    older.appendleft(turn)
+                if read == MOST_READ:
                     break
-                said.extendleft(reversed(turn))
-                room, turns = room - taken, turns + 1
+        told, facts = await beside(_fitted, told, older, room)
         answers = await self._conversations.spent("all", MessageFilter(session_id=session), within=EVERYTHING)
-        left_out = max(0, sum(each.answers for each in answers.values()) - turns)
+        left_out = max(0, sum(each.answers for each in answers.values()) - len(told))
+        said = [each for turn in told for each in turn.said]
+        if facts:
+            said.insert(0, Said("user", quoted("", facts, left_out)))
         if left_out:
-            said.appendleft(left_out_note(left_out))
-        return Seed(tuple(said), turns, left_out)
+            said.insert(0, left_out_note(left_out))
+        return Seed(tuple(said), len(told), left_out)
 
-    async def _newest_first(self, session: str) -> AsyncGenerator[list[Said], None]:
+    async def _newest_first(self, session: str) -> AsyncGenerator[_Turn, None]:
         """Yield each turn: the question, and the answer unless it is empty. Nothing is told of what stands between."""
         wanted = MessageFilter(session_id=session)
         newest_first = every(
@@ -97,7 +149,8 @@ class History:
                     continue
                 if message.role is Role.USER:
                     # As a message of a user it could be taken for a question of ours, should it end like one.
-                    yield [Said("user", defused(message.content)), *answer]
+                    said = [Said("user", defused(message.content)), *answer]
+                    yield _Turn(said, message.activity_name or message.activity_id if answer else "")
                     answer = []
                 else:
                     answer = [Said("assistant", message.content)] if message.content else []

@@ -43,6 +43,10 @@ PUBLISH_PATIENCE_SECONDS = 5.0
 Less would cost a slow engine most: it carries a request out that we gave up, and gets the same one with each turn.
 """
 
+FULL, SEEDED, GAIN = 0.7, 0.3, 0.1
+"""Parts of a model's window: from which on a conversation is left for a new one, what that may be told, and how much
+shorter it has to be at least."""
+
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 """Between two tries to keep an answer that only Redis can make the thread know of."""
 
@@ -123,19 +127,32 @@ class ThreadTurn:
                     return await self._keep(replace(found, thread=thread), published=self.entry.published)
                 self.call.let_earlier_end()
         calls.check(self.entry, self.request)
-        if thread is not None:
-            if self.facts.use == "adopted" and not await self._bind(thread):
-                return None
-            try:
-                return await self._ask(thread)
-            except ThreadGone:  # validation is optimistic, or the thread went between look and use
-                gone, self.intended = thread, False
-            except ContextFull as exc:  # of no use any more; the new one is told the newest of it
-                if not self.provider.remembers:
-                    raise
-                log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(exc))
-                self.former = gone = thread
-                self.intended = False
+        if thread is None:
+            return await self._ask_anew(gone)
+        if self._outgrows(thread):
+            with suppress(HistoryUnread, HistoryMissing):  # then it goes on for as long as it can
+                return await self._ask_anew(self._left(thread))
+            self.former = None
+        return await self._ask_here(thread)
+
+    async def _ask_here(self, thread: Thread) -> Answer | None:
+        """Ask on a thread that is there; on a new one where it turns out to be gone, or too long for its model."""
+        if self.facts.use == "adopted" and not await self._bind(thread):
+            return None
+        try:
+            return await self._ask(thread)
+        except ThreadGone:  # validation is optimistic, or the thread went between look and use
+            gone = thread
+        except ContextFull as exc:  # of no use any more; the new one is told the newest of it
+            if not self.provider.remembers:
+                raise
+            log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(exc))
+            gone = self._left(thread)
+        self.intended = False
+        return await self._ask_anew(gone)
+
+    async def _ask_anew(self, gone: Thread | None) -> Answer | None:
+        """Ask on a new thread in the place of this one, if there was any."""
         thread = await self._create(gone)
         return None if thread is None else await self._ask(thread)
 
@@ -175,8 +192,24 @@ class ThreadTurn:
         earlier = self.entry.asked
         if earlier is not None and earlier.running_for > timedelta(0):
             raise ThreadLocked(f"a call at {thread.provider} may still run", retry_after=earlier.running_for)
-        self.former = self._moved(thread)
-        return None, thread
+        return None, self._left(self._moved(thread))
+
+    def _outgrows(self, thread: Thread) -> bool:
+        """Whether a provider's thread is so long that its model could soon read no more; one of ours is folded."""
+        window, read = self.provider.context_tokens, self.entry.tokens
+        if not self.provider.remembers or window is None or read is None or self.entry.asked is not None:
+            return False
+        if self.facts.use != "reused" or read < FULL * window:
+            return False
+        if read < (SEEDED + GAIN) * window + self._question_tokens():  # it is the questions that are long
+            return False
+        log.info(Event.THREAD_FULL, thread_id=thread.id, reason=f"its last turn took {read} of {window} tokens")
+        return True
+
+    def _left(self, thread: Thread) -> Thread:
+        """Leave a thread that is still there for another one."""
+        self.former = thread
+        return thread
 
     def _moved(self, thread: Thread) -> Thread:
         log.warning(Event.THREAD_MOVED, thread_id=thread.id, provider=thread.provider, to=self.provider.name)
@@ -210,9 +243,10 @@ class ThreadTurn:
 
         Raises HistoryUnread, HistoryMissing.
         """
-        history, left = self.ground.history, self.former
+        history, left, window = self.ground.history, self.former, self.provider.context_tokens
+        most = None if window is None else int(SEEDED * window)
         try:
-            seed = Seed() if history is None else await history.seed(self.request.key)
+            seed = Seed() if history is None else await history.seed(self.request.key, most)
         except TranscriptDown as exc:
             if left is not None:
                 raise HistoryUnread(f"the thread at {left.provider} waits to be left: {exc}") from exc
@@ -313,9 +347,11 @@ class ThreadTurn:
     def _tokens(self) -> int:
         """Say how many tokens this call will read: all that was said on the thread, and what is said now."""
         told = self.facts.seed.said if self.facts.use == "recreated" else ()
-        said = self.request.text, self.request.assistant.instructions, *(each.text for each in told)
         known = self.entry.tokens if self.facts.use == "reused" and self.entry.tokens else 0
-        return known + sum(map(size, said)) // SAFE_BYTES_PER_TOKEN + 1
+        return known + self._question_tokens() + sum(size(each.text) for each in told) // SAFE_BYTES_PER_TOKEN
+
+    def _question_tokens(self) -> int:
+        return (size(self.request.text) + size(self.request.assistant.instructions)) // SAFE_BYTES_PER_TOKEN + 1
 
     def _charged_call(self) -> str:
         """Name the call that brought the answer: ours, or an earlier one that this turn has found."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -61,6 +62,9 @@ class Bench:
             ("second", self.second, extent.second_tasks),
             ("kept", self.kept, extent.second_tasks),
             ("server", self.server, extent.server_tasks),
+            ("responses", partial(self.remembering, "responses"), extent.server_tasks),
+            ("chat", partial(self.remembering, "chat"), extent.server_tasks),
+            ("budgeted", self.budgeted, extent.tasks),
             ("single", self.single, extent.single_tasks),
             ("kept_single", self.kept_single, extent.single_tasks),
         ]
@@ -98,6 +102,21 @@ class Bench:
         await self._load(tasks)
         return await self._run(subjects.ours(self._stage.place(), tasks, None))
 
+    async def remembering(self, api: str, tasks: int) -> Result:
+        """The same over an API that keeps nothing, so that we keep what was said."""
+        await self._stage.provider.reset()
+        await self._load(tasks)
+        file = self._file(f"providers:\n  openai: {{api: {api}, base_url: '{self._stage.model_url}'}}\n")
+        return await self._run(subjects.ours(self._stage.place(PROVIDERS_FILE=file), tasks, None))
+
+    async def budgeted(self, tasks: int) -> Result:
+        """A backlog for us, with a model that answers at once, and three budgets for each call."""
+        await self._load(tasks)
+        scopes = ("instance", "task", "assistant")
+        file = self._file("budgets:\n" + "".join(f"  {scope}: {{tokens: 1000000000}}\n" for scope in scopes))
+        place = self._stage.place(BUDGETS_FILE=file)
+        return await self._run(subjects.ours(place, tasks, 0))
+
     async def single(self, tasks: int) -> Result:
         """Single tasks, each created while our worker has nothing else to do."""
         return await self._one_by_one(tasks, {})
@@ -105,6 +124,12 @@ class Bench:
     async def kept_single(self, tasks: int) -> Result:
         """The same, and every turn is recorded."""
         return await self._one_by_one(tasks, self._record())
+
+    def _file(self, text: str) -> str:
+        """Write a file of a worker's."""
+        file = Path(tempfile.mkdtemp(dir=self._folder)) / "file.yaml"
+        file.write_text(text, "utf-8")
+        return str(file)
 
     def _record(self) -> dict[str, str]:
         """Settings of a worker with a transcript: a new SQLite file for each run."""

@@ -29,6 +29,13 @@ ROWS = (
     Row("kept_rate_behind", "1 s model, recorded in SQLite, tasks/s since the first completion"),
     Row("server_rate", "model server, tasks/s"),
     Row("server_ratio", "model server, rate by the bare loop's", "", 2),
+    Row("responses_rate", "model server over responses, tasks/s"),
+    Row("chat_rate", "model server over chat, tasks/s"),
+    Row("budgeted_rate", "instant model with three budgets, tasks/s"),
+    Row("budgeted_ratio", "instant model with three budgets, rate by that without", "", 2),
+    Row("server_own_p50", "own time with the model server, 50 at once, ms, p50"),
+    Row("responses_own_p50", "own time over responses, 50 at once, ms, p50"),
+    Row("chat_own_p50", "own time over chat, 50 at once, ms, p50"),
     Row("single_own_p50", "own time of a single task, ms, p50", "≤ 25"),
     Row("single_own_p99", "own time of a single task, ms, p99"),
     Row("kept_single_own_p50", "own time of a single task, recorded in SQLite, ms, p50"),
@@ -46,6 +53,9 @@ ROWS = (
     Row("second_cpu", "1 s model, CPU-s per 1000 tasks", "≤ 5", 2),
     Row("kept_cpu", "1 s model, recorded in SQLite, CPU-s per 1000 tasks", "", 2),
     Row("server_cpu", "model server, CPU-s per 1000 tasks", "", 2),
+    Row("responses_cpu", "model server over responses, CPU-s per 1000 tasks", "", 2),
+    Row("chat_cpu", "model server over chat, CPU-s per 1000 tasks", "", 2),
+    Row("budgeted_cpu", "instant model with three budgets, CPU-s per 1000 tasks", "", 2),
     Row("bare_servers_cpu", "bare loop, engine's and servers' CPU-s per 1000 tasks"),
     Row("instant_servers_cpu", "instant model, engine's and servers' CPU-s per 1000 tasks"),
     Row("second_servers_cpu", "1 s model, engine's and servers' CPU-s per 1000 tasks"),
@@ -66,7 +76,7 @@ ROWS = (
 def of_round(results: Mapping[str, Result]) -> Figures:
     """Reduce one round, by the names of its runs, of which some may be missing.
 
-    They are bare, instant, second, kept, server, single, kept_single, idle, faulty, crash.
+    They are bare, instant, second, kept, server, responses, chat, budgeted, single, kept_single, idle, faulty, crash.
     """
     figures: Figures = {}
     for name, result in results.items():
@@ -77,6 +87,8 @@ def of_round(results: Mapping[str, Result]) -> Figures:
     for name in ("instant", "server"):
         if f"{name}_rate" in figures and "bare_rate" in figures:
             figures[f"{name}_ratio"] = figures[f"{name}_rate"] / figures["bare_rate"]
+    if "budgeted_rate" in figures and "instant_rate" in figures:
+        figures["budgeted_ratio"] = figures["budgeted_rate"] / figures["instant_rate"]
     return figures
 
 

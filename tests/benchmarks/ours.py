@@ -114,7 +114,8 @@ def watch(adapters: Adapters, meter: Meter) -> None:
     _replace(transport, send=counted_send)
     _replace(engine, fetch=noted_fetch)
     provider = adapters.providers[OPENAI].provider
-    _replace(provider, **{name: _timed(getattr(provider, name), name, meter) for name in PROVIDER_CALLS})
+    calls = {name: getattr(provider, name) for name in PROVIDER_CALLS if hasattr(provider, name)}
+    _replace(provider, **{name: _timed(call, name, meter) for name, call in calls.items()})
 
 
 def _timed(call: Any, name: str, meter: Meter) -> Any:
@@ -139,7 +140,7 @@ def _replace(target: object, **methods: Any) -> None:
 async def _run(options: argparse.Namespace) -> None:
     settings = Settings(_env_file=None)
     logs.configure(settings.log_format, settings.log_level)
-    specs = assistants.load(settings.assistants_dir)
+    specs = assistants.load(settings.assistants_dir, bootstrap.provider_specs(settings))
     meter, stopping = Meter(options.expect), asyncio.Event()
     async with bootstrap.connect(settings) as connected:
         slow = options.model_seconds

@@ -186,7 +186,7 @@ async def test_request_that_is_too_long_is_told_so_once(
 async def test_body_that_something_on_the_way_finds_too_large_may_be_shortened_where_it_has_the_history(
     turns: Asking, server: ModelServer
 ) -> None:
-    server.fault(turns.call, reply={"status": 413, "text": "<html>413 Request Entity Too Large</html>"})
+    server.fault(turns.call, times=None, reply={"status": 413, "text": "<html>413 Request Entity Too Large</html>"})
 
     with pytest.raises(BadRequest, match="nothing so large: shorten the inputs") as caught:
         await turns.ask()
@@ -327,7 +327,8 @@ def test_words_that_only_resemble_mean_nothing(status: int, body: Any) -> None:
 async def test_nothing_that_a_refusal_quotes_is_told_further(turns: Asking, server: ModelServer) -> None:
     for status, body in [*FULL, *TOO_LARGE]:
         quoting = json.loads(json.dumps(body).replace("tokens", f"tokens {SECRET_WORD} {KEY}"))
-        server.fault(turns.call, **refusal(status, quoting))
+        server.clear_faults()
+        server.fault(turns.call, times=None, **refusal(status, quoting))
         with pytest.raises(WorkerError) as caught:
             await turns.ask()
         assert SECRET_WORD not in repr(caught.value)

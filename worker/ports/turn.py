@@ -276,16 +276,51 @@ class History(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Whoever reads an answer while it is written.
+
+    Both methods return at once and never raise: whoever cannot keep up drops what it has to. Nothing here is the
+    answer; that is what the call returns, and it may come without a word of it having been said.
+    """
+
+    def began(self) -> None:
+        """Begin: a request is made. What was said before is void: it was not the answer, or is being asked again."""
+        ...
+
+    def said(self, text: str) -> None:
+        """Take more of the answer's text: what goes behind that which was said since `began`."""
+        ...
+
+
+class Watchers(Protocol):
+    """Who reads along."""
+
+    async def watcher(self, key: ThreadKey, task_id: str, attempt: int) -> Watcher | None:
+        """Return who watches this attempt's call, which begins now; None: nobody, and then nothing is streamed.
+
+        Never raises, and holds the call up no longer than one look at Redis.
+        """
+        ...
+
+
 class Model(Protocol):
     """A provider that is told with each question what was said before, and keeps nothing of it.
 
     Every method may raise ModelDown, ProviderPaused, ModelUnknown, TurnedAway.
     """
 
-    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:
+    async def ask(
+        self,
+        said: Sequence[Said],
+        question: str,
+        assistant: Assistant,
+        *,
+        cache_key: str = "",
+        watcher: Watcher | None = None,
+    ) -> Answer:
         """One turn. Bad outcomes are answers too. Raises BadRequest, ContextFull. Ends within `assistant.timeout`.
 
-        `cache_key` as in `Question`.
+        `cache_key` as in `Question`. A watcher hears the answer while it is written, and changes nothing of it.
         """
         ...
 
@@ -324,7 +359,14 @@ class ThreadProvider(Protocol):
         """See `Provider.look`."""
         ...
 
-    async def ask(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> Answer:
+    async def ask(
+        self,
+        key: ThreadKey,
+        thread: Thread,
+        question: Question,
+        assistant: Assistant,
+        watcher: Watcher | None = None,
+    ) -> Answer:
         """See `Provider.ask`."""
         ...
 
@@ -386,10 +428,12 @@ class Provider(Protocol):
         """
         ...
 
-    async def ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
+    async def ask(
+        self, thread_id: str, question: Question, assistant: Assistant, watcher: Watcher | None = None
+    ) -> Answer:
         """One turn. Bad outcomes (refused, incomplete …) are answers too.
 
-        Raises ThreadLocked, BadRequest. Ends within `assistant.timeout`.
+        Raises ThreadLocked, BadRequest. Ends within `assistant.timeout`. `watcher` as in `Model.ask`.
         """
         ...
 

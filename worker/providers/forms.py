@@ -10,7 +10,8 @@ from worker.errors import BadRequest, ContextFull, Filtered
 from worker.providers.failures import LENGTHS
 
 T = TypeVar("T")
-_NOT_THE_SCHEMA: Final = LENGTHS | {"model", "temperature"}
+NOT_THE_SCHEMA: Final = LENGTHS | {"model", "temperature"}
+"""Parameters that a refusal may name, of what every call brings."""
 
 
 def named(assistant: Assistant, schemas: Schemas) -> dict[str, Any]:
@@ -46,7 +47,7 @@ async def first_taken(
         raise
     except BadRequest as refused:
         without = write("none")
-        if without == write(schemas) or refused.param in _NOT_THE_SCHEMA:
+        if without == write(schemas) or refused.param in NOT_THE_SCHEMA:
             raise
         try:
             return await send(without)

@@ -8,7 +8,7 @@ from typing import Any, cast
 from worker.domain.stops import Work
 from worker.domain.threads import Answer, Assistant, Question, Thread, ThreadKey
 from worker.errors import BrokenOff, ModelDown, StoppedByOperator, WorkerError
-from worker.ports.turn import ThreadProvider
+from worker.ports.turn import ThreadProvider, Watcher
 from worker.turn.stops import Stopped
 
 CANCEL_SECONDS = 5.0
@@ -27,11 +27,18 @@ class Stoppable:
         """Hand on what starts no call."""
         return getattr(self._provider, name)
 
-    async def ask(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> Answer:
+    async def ask(
+        self,
+        key: ThreadKey,
+        thread: Thread,
+        question: Question,
+        assistant: Assistant,
+        watcher: Watcher | None = None,
+    ) -> Answer:
         """See `ports.turn.Provider.ask`. Raises StoppedByOperator, BrokenOff."""
         self._stopped.check(self._work)
         async with self._stopped.breaking_off(self._work):
-            return await self._provider.ask(key, thread, question, assistant)
+            return await self._provider.ask(key, thread, question, assistant, watcher)
 
     async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:
         """See `ports.turn.Provider.start`. Raises StoppedByOperator, BrokenOff."""

@@ -37,7 +37,7 @@ from worker.ports.accounts import Book
 from worker.ports.ending import Archive
 from worker.ports.sinks import Sink
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
-from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics
+from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics, Watchers
 from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
 from worker.redis import (
     RedisAnchors,
@@ -85,7 +85,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """The outside, connected. Providers by their names."""
+    """The outside, connected. Providers by their names; without `watchers` nobody reads along."""
 
     engine: RestEngine
     threads: RedisThreads
@@ -98,6 +98,7 @@ class Adapters:
     formats: Formats
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
+    watchers: Watchers | None = None
 
     @property
     def sinks(self) -> list[Sink]:
@@ -327,6 +328,7 @@ async def work(
                     recorder,
                     history,
                     {name: each.spec.prices for name, each in adapters.providers.items()},
+                    adapters.watchers,
                 ),
             ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),

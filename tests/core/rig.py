@@ -10,6 +10,7 @@ from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.life import Life
 from tests.fakes.provider import FakeModel, FakeProvider
 from tests.fakes.redis import StrictRedis
+from tests.fakes.watcher import FakeWatchers
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
 from worker.domain.exchanges import Exchange
@@ -138,6 +139,7 @@ class Core:
         self.world = World()
         self.provider = FakeProvider()
         self.model = FakeModel()
+        self.watchers: FakeWatchers | None = None
         self.window: int | None = None
         self.several = False
         self.prices: dict[str, Prices] = {}
@@ -197,6 +199,7 @@ class Core:
             self.recording,
             self.history,
             self.prices,
+            self.watchers,
         )
         turn = Turn(engine, providers, self.assistants, ground)
         handler = TaskHandler(

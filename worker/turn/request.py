@@ -9,7 +9,7 @@ from worker.domain.conversations import session_id
 from worker.domain.prices import Prices
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
 from worker.ports.sinks import Recording
-from worker.ports.turn import History, Threads
+from worker.ports.turn import History, Threads, Watchers
 from worker.turn.stops import Stopped
 
 
@@ -81,7 +81,8 @@ class Ground:
     `trouble_of` says why one of several providers cannot be asked now, None if it can. `later` takes work that nobody
     waits for. `stopped` is what operators have stopped. `prices` by provider.
 
-    Without `recording` exchanges go nowhere, without `history` no transcript can be read.
+    Without `recording` exchanges go nowhere, without `history` no transcript can be read, without `watchers` nobody
+    reads along.
     """
 
     threads: Threads
@@ -94,3 +95,4 @@ class Ground:
     recording: Recording | None = None
     history: History | None = None
     prices: Mapping[str, Prices] = field(default_factory=dict)
+    watchers: Watchers | None = None

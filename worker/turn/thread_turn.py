@@ -73,6 +73,7 @@ class ThreadTurn:
             self.request.assistant,
             self.facts,
             self.entry.asked,
+            self.ground.watchers,
         )
 
     async def answer(self) -> Answer | None:

@@ -114,6 +114,14 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """Why a thread is left for a new one although it is still there, and who decided that: a person, or a worker."""
+
+    reason: str
+    by: str = "worker"
+
+
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """A small conversation that is never erased, by which an account at the provider is known again.
 
@@ -302,7 +310,8 @@ class Entered:
     `trouble_for` is how long this task has been failing for reasons that are not its own, `deaths` how many workers in
     a row took it and were not heard of again. `repair` is what was wrong with the attempt before, if this one is to
     put it right. `calls` counts the calls that may have been paid for this task since a person last set its retries,
-    `dropped` those whose answer came and was of no use.
+    `dropped` those whose answer came and was of no use. `busy_for` is how long a call of any task may still run on the
+    thread; `renewal` says that it is to be left.
     """
 
     hold: Hold
@@ -315,6 +324,8 @@ class Entered:
     repair: str = ""
     calls: int = 0
     dropped: int = 0
+    busy_for: timedelta = timedelta(0)
+    renewal: Decision | None = None
 
 
 Entry = Busy | Answered | Entered

@@ -12,6 +12,7 @@ from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
 from worker.domain.threads import (
     Answer,
     Assistant,
+    Decision,
     Entry,
     Hold,
     Past,
@@ -166,13 +167,14 @@ class Threads(Protocol):
         instance: str = "",
         *,
         former: Thread | None = None,
+        why: Decision | None = None,
         said: Sequence[Remembered] = (),
     ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
 
         `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
-        a single task end. `former` is the replaced thread if it is still there: it is remembered, to be erased with
-        this one. `said`: turns that the history begins with, where we keep it.
+        a single task end. `former` is the replaced thread if it is still there: it is remembered with `why` it
+        was left, to be erased with this one. `said`: turns that the history begins with, where we keep it.
         """
         ...
 

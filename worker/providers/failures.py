@@ -26,6 +26,7 @@ from worker.errors import (
     ModelUnknown,
     ProviderAway,
     ProviderPaused,
+    ThreadBroken,
     ThreadGone,
     ThreadLocked,
     Transient,
@@ -141,6 +142,13 @@ TABLE: Final = (
         ContextFull,
         "this is more than the account may send in a minute: shorten the inputs or have its limit raised",
         topic="too_large",
+    ),
+    Row(
+        ThreadBroken,
+        "the provider cannot go on with what stands on this conversation: `threads renew` replaces it",
+        topic="broken",
+        of_a_turn=True,
+        whole=False,
     ),
     Row(Filtered, "the provider's content filter stopped the question", topic="filtered"),
     Row(

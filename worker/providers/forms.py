@@ -6,10 +6,12 @@ from typing import Any, Final, TypeVar
 
 from worker.domain.providers import ProviderSpec, Schemas
 from worker.domain.threads import Assistant
-from worker.errors import BadRequest, ContextFull, Filtered
+from worker.errors import BadRequest, ContextFull, Filtered, ThreadBroken
 from worker.providers.failures import LENGTHS
 
 T = TypeVar("T")
+NOT_THE_FORM: Final = (ContextFull, Filtered, ThreadBroken)
+"""Refusals of what is asked, however it is asked for."""
 NOT_THE_SCHEMA: Final = LENGTHS | {"model", "temperature"}
 """Parameters that a refusal may name, of what every call brings."""
 
@@ -43,7 +45,7 @@ async def first_taken(
     """
     try:
         return await send(write(schemas))
-    except (ContextFull, Filtered):
+    except NOT_THE_FORM:
         raise
     except BadRequest as refused:
         without = write("none")
@@ -51,7 +53,7 @@ async def first_taken(
             raise
         try:
             return await send(without)
-        except (ContextFull, Filtered):
+        except NOT_THE_FORM:
             raise
         except BadRequest:
             raise refused from None

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from worker.domain.threads import Answer
-from worker.errors import BadRequest, ContextFull, Filtered
+from worker.errors import BadRequest
 from worker.ports.turn import Watcher
 from worker.providers.client import answered
-from worker.providers.forms import NOT_THE_SCHEMA
+from worker.providers.forms import NOT_THE_FORM, NOT_THE_SCHEMA
 from worker.providers.streams import Telling
 
 Put = Callable[[Mapping[str, Any], Telling | None], Awaitable[Answer]]
@@ -38,7 +38,7 @@ class Streaming:
             return await put({}, None)
         try:
             return await put(self._ways[way], telling)
-        except (ContextFull, Filtered):
+        except NOT_THE_FORM:
             raise
         except BadRequest as refused:
             if refused.param in NOT_THE_SCHEMA:

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from worker.domain.exchanges import Exchange, digest
-from worker.domain.threads import Answer, Entered, Remembered, Seed, Thread
+from worker.domain.threads import Answer, Decision, Entered, Remembered, Seed, Thread
 from worker.errors import (
     BadRequest,
     ContextFull,
     ModelUnknown,
     Stopping,
     StoreDown,
+    ThreadBroken,
     ThreadGone,
     ThreadLocked,
     WorkerError,
@@ -60,6 +61,7 @@ class ThreadTurn:
     intended: bool = False
     former: Thread | None = None
     """The thread that is to be left although it is still there."""
+    why: Decision | None = None
 
     def __post_init__(self) -> None:
         """Start from what the map says, and with the question that this attempt would put."""
@@ -95,9 +97,9 @@ class ThreadTurn:
 
     async def _leave(self, cause: BaseException | None) -> None:
         known = cause if isinstance(cause, WorkerError) else None
-        ours_may_run = self.call.run is not None or (self.intended and not (known and known.excludes_call))
-        asked = ours_may_run or self.call.earlier is not None
         refused = known is not None and (known.excludes_call or isinstance(known, ThreadLocked))
+        ours_may_run = self.call.run is not None or (self.intended and not refused)
+        asked = ours_may_run or self.call.earlier is not None
         unpaid = not self.call.began and (refused or not self.intended)
         with suppress(StoreDown):  # then the hold runs out by itself
             trouble = known is not None and known.is_trouble
@@ -107,32 +109,86 @@ class ThreadTurn:
         thread, gone = await self._known_thread()
         if thread is not None and self._must_look():
             try:
-                found = await self.call.resume(thread) or await self._look(thread)
+                found = await self._found(thread)
             except ThreadGone:
                 thread, gone = None, thread
             else:
                 if found is not None:
-                    self.facts.recovered = self.facts.recovered or "thread"
-                    return await self._keep(replace(found, thread=thread), published=self.entry.published)
-                self.call.let_earlier_end()
+                    return await self._keep(found, published=self.entry.published)
         calls.check(self.entry, self.request)
-        if thread is not None:
+        if thread is not None and self.entry.renewal is not None:
+            gone = self._renewed(thread, self.entry.renewal)
+        elif thread is not None:
             if self.facts.use == "adopted" and not await self._bind(thread):
                 return None
             try:
                 return await self._ask(thread)
-            except ThreadGone:  # validation is optimistic, or the thread went between look and use
-                gone, self.intended = thread, False
-            except ContextFull as exc:  # of no use any more; the new one is told the newest of it
-                if not self.provider.remembers:
-                    raise
-                log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(exc))
-                self.former = gone = thread
-                self.intended = False
+            except (ThreadGone, ContextFull, ThreadBroken, ThreadLocked) as exc:
+                gone = self._left(thread, exc)
         thread = await self._create(gone)
         return None if thread is None else await self._ask(thread)
 
+    async def _found(self, thread: Thread) -> Answer | None:
+        """Look for the answer of an earlier attempt. Raises ThreadGone."""
+        try:
+            found = await self.call.resume(thread) or await self._look(thread)
+        except ThreadGone:
+            raise
+        except WorkerError as exc:
+            if not self._is_left_unseen(exc):
+                raise
+            found = None
+        if found is None:
+            self.call.let_earlier_end()
+            return None
+        self.facts.recovered = self.facts.recovered or "thread"
+        return replace(found, thread=thread)
+
+    def _left(self, thread: Thread, exc: ThreadGone | ContextFull | ThreadBroken | ThreadLocked) -> Thread:
+        """Return a thread that is of no use any more; raises what it was left for where it is not."""
+        match exc:
+            case ThreadGone():  # validation is optimistic, or the thread went between look and use
+                pass
+            case ContextFull() if self.provider.remembers:  # the new one is told the newest of it
+                log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(exc))
+                self.former, self.why = thread, Decision(str(exc))
+            case ThreadBroken() | ThreadLocked() if self._is_stuck(exc):
+                self._renewed(thread, Decision(str(exc)))
+            case _:
+                raise exc
+        self.intended = False
+        return thread
+
+    def _is_stuck(self, exc: ThreadBroken | ThreadLocked) -> bool:
+        """Whether a thread is of no use for good, and another one can be told what was said on it."""
+        if not self.provider.remembers or self.ground.history is None or self._running_for() > timedelta(0):
+            return False
+        return isinstance(exc, ThreadBroken) or self._is_long_trouble()
+
+    def _is_left_unseen(self, exc: WorkerError) -> bool:
+        """Whether a thread that is to be left is left although nobody can look for an answer on it."""
+        if self.entry.renewal is None:
+            return False
+        return isinstance(exc, BadRequest) or (exc.is_trouble and self._is_long_trouble())
+
+    def _is_long_trouble(self) -> bool:
+        return self.entry.trouble_for >= self.ground.rules.trouble_limit
+
+    def _running_for(self) -> timedelta:
+        """How long a call of ours may still run on the thread, whatever task it is for."""
+        return max(self.entry.busy_for, self.entry.asked.running_for if self.entry.asked else timedelta(0))
+
+    def _renewed(self, thread: Thread, why: Decision) -> Thread:
+        """Leave a thread for a new one by decision. Raises ThreadLocked while a call of ours may run there."""
+        if (wait := self._running_for()) > timedelta(0):
+            raise ThreadLocked("the thread is to be replaced, and a call may still run there", retry_after=wait)
+        log.warning(Event.THREAD_RENEWED, thread_id=thread.id, reason=why.reason, by=why.by)
+        self.former, self.why = thread, why
+        return thread
+
     def _must_look(self) -> bool:
+        if self.entry.renewal is not None:
+            return self.entry.asked is not None
         return self.ground.rules.strict or self.entry.asked is not None or self.facts.use == "adopted"
 
     async def _known_thread(self) -> tuple[Thread | None, Thread | None]:
@@ -167,10 +223,9 @@ class ThreadTurn:
         """Leave a thread that is at another provider than the assistant now names; not while a call may run there."""
         if thread.provider == self.provider.name:
             return thread, None
-        earlier = self.entry.asked
-        if earlier is not None and earlier.running_for > timedelta(0):
-            raise ThreadLocked(f"a call at {thread.provider} may still run", retry_after=earlier.running_for)
-        self.former = self._moved(thread)
+        if (wait := self._running_for()) > timedelta(0):
+            raise ThreadLocked(f"a call at {thread.provider} may still run", retry_after=wait)
+        self.former, self.why = self._moved(thread), Decision(f"moved to {self.provider.name}")
         return None, thread
 
     def _moved(self, thread: Thread) -> Thread:
@@ -211,6 +266,7 @@ class ThreadTurn:
             replaces,
             self.request.place.process_instance_id,
             former=self.former,
+            why=self.why,
             said=seed.by_turns if seed and not self.provider.remembers else (),
         ):
             self.bound = thread

@@ -38,7 +38,7 @@ from worker.ports.accounts import Book
 from worker.ports.ending import Archive
 from worker.ports.sinks import Sink
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
-from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics
+from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics, Watchers
 from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
 from worker.redis import (
     RedisAnchors,
@@ -88,7 +88,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """The outside, connected. Providers by their names."""
+    """The outside, connected. Providers by their names; without `watchers` nobody reads along."""
 
     engine: RestEngine
     threads: RedisThreads
@@ -102,6 +102,7 @@ class Adapters:
     formats: Formats
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
+    watchers: Watchers | None = None
 
     @property
     def sinks(self) -> list[Sink]:
@@ -336,6 +337,7 @@ async def work(
                     history,
                     prices,
                     Charging(adapters.budgets, limits, prices) if limits else None,
+                    adapters.watchers,
                 ),
             ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),

@@ -30,6 +30,7 @@ WorkerError
 │   ├── UnknownAssistant    no spec of this name and version here
 │   ├── BadRequest          the provider will never accept this call: model, parameter
 │   │   ├── ContextFull     … because it is longer than may be sent: a shorter history may help
+│   │   ├── ThreadBroken    … because of what stands on its conversation: another one may help
 │   │   └── Filtered        … because of what it says: where a call has an answer, this is one
 │   ├── OverBudget          a budget does not allow the call: nothing was asked
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
@@ -222,6 +223,10 @@ class BadRequest(Permanent):
 
 class ContextFull(BadRequest):
     """Conversation and question together are longer than the model can read, or than the account may send."""
+
+
+class ThreadBroken(BadRequest):
+    """The provider refuses every call on this conversation, for what stands on it."""
 
 
 class Filtered(BadRequest):

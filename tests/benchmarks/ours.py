@@ -23,6 +23,7 @@ from worker.accounts.account import Account
 from worker.bootstrap import Adapters
 from worker.domain.tasks import Task
 from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said
+from worker.ports.turn import Watcher
 from worker.settings import Settings
 from worker.specs import assistants
 from worker.telemetry import logs
@@ -52,7 +53,13 @@ class InProcessModel:
         assert thread_id in self._threads
         return None
 
-    async def ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
+    async def ask(
+        self,
+        thread_id: str,
+        question: Question,
+        assistant: Assistant,
+        watcher: Watcher | None = None,  # noqa: ARG002 - the port's
+    ) -> Answer:
         run = await self.start(thread_id, question, assistant)
         await asyncio.sleep(self._seconds)
         return self._runs.pop(run)

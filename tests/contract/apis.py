@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.contract.questions import assistant, question
+from tests.fakes.watcher import FakeWatcher
 from worker.domain.providers import Api, ProviderSpec
 from worker.domain.threads import Answer, Assistant, Said
 from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
@@ -20,11 +21,16 @@ CALLS: Final[dict[Api, str]] = {
 
 @dataclass(slots=True)
 class Asking:
-    """A provider that is asked over one API, on a thread of its own where it has threads."""
+    """A provider that is asked over one API, on a thread of its own where it has threads.
+
+    With `streamed` each question has a watcher of its own, the last one is `watcher`.
+    """
 
     api: Api
     provider: OpenAIProvider | ResponsesModel | ChatModel
     thread: str = "conv_1"
+    streamed: bool = False
+    watcher: FakeWatcher | None = None
 
     @property
     def call(self) -> str:
@@ -33,20 +39,25 @@ class Asking:
 
     async def ask(self, text: str = "", spec: Assistant | None = None, said: Sequence[Said] = ()) -> Answer:
         """One turn."""
-        put = question(text) if text else question()
+        put, watcher = question(text) if text else question(), FakeWatcher() if self.streamed else None
+        self.watcher = watcher
         if isinstance(self.provider, OpenAIProvider):
-            return await self.provider.ask(self.thread, put, spec or assistant())
-        return await self.provider.ask(said, put.text, spec or assistant())
+            answer = await self.provider.ask(self.thread, put, spec or assistant(), watcher)
+        else:
+            answer = await self.provider.ask(said, put.text, spec or assistant(), watcher=watcher)
+        if watcher is not None:
+            assert watcher.text == answer.text
+        return answer
 
 
 @asynccontextmanager
-async def asking(spec: ProviderSpec) -> AsyncIterator[Asking]:
+async def asking(spec: ProviderSpec, *, streamed: bool = False) -> AsyncIterator[Asking]:
     """Open a provider as its spec has it."""
     async with Client.open(spec) as client:
         match spec.api:
             case "conversations":
-                yield Asking(spec.api, OpenAIProvider(client))
+                yield Asking(spec.api, OpenAIProvider(client), streamed=streamed)
             case "responses":
-                yield Asking(spec.api, ResponsesModel(client))
+                yield Asking(spec.api, ResponsesModel(client), streamed=streamed)
             case "chat":
-                yield Asking(spec.api, ChatModel(client))
+                yield Asking(spec.api, ChatModel(client), streamed=streamed)

@@ -59,10 +59,17 @@ def api(request: pytest.FixtureRequest) -> Api:
     return api
 
 
+@pytest.fixture(params=[False, True], ids=["", "streamed"])
+def streamed(request: pytest.FixtureRequest) -> bool:
+    """Whether somebody watches."""
+    streamed: bool = request.param
+    return streamed
+
+
 @pytest.fixture
-async def turns(server: ModelServer, api: Api) -> AsyncIterator[Asking]:
+async def turns(server: ModelServer, api: Api, *, streamed: bool) -> AsyncIterator[Asking]:
     """Turns over each API on the scripted server."""
-    async with asking(ProviderSpec(api=api, key=KEY, base_url=server.base_url)) as turns:
+    async with asking(ProviderSpec(api=api, key=KEY, base_url=server.base_url), streamed=streamed) as turns:
         if isinstance(turns.provider, OpenAIProvider):
             turns.thread = await turns.provider.create_thread({})
         yield turns

@@ -62,17 +62,17 @@ def test_items_of_unknown_kinds_and_shapes_do_no_harm() -> None:
     assert (answer.text, answer.outcome) == ("Fine.", Outcome.OK)
 
 
-@pytest.mark.parametrize(
-    ("body", "outcome"),
-    [
-        ({"id": "resp_1"}, Outcome.EMPTY),
-        ({"id": "resp_1", "status": "completed", "output": None, "usage": None}, Outcome.EMPTY),
-        ({"id": "resp_1", "status": "completed", "output": [message("assistant", " \n")]}, Outcome.EMPTY),
-        ({"id": "resp_1", "status": "incomplete", "output": []}, Outcome.INCOMPLETE),
-        ({"id": "resp_1", "status": "incomplete", "incomplete_details": {"reason": "new"}}, Outcome.INCOMPLETE),
-        ({"id": "resp_1", "output": [message("assistant", "Yes.")]}, Outcome.OK),
-    ],
-)
+SPARSE: list[tuple[dict[str, Any], Outcome]] = [
+    ({"id": "resp_1"}, Outcome.EMPTY),
+    ({"id": "resp_1", "status": "completed", "output": None, "usage": None}, Outcome.EMPTY),
+    ({"id": "resp_1", "status": "completed", "output": [message("assistant", " \n")]}, Outcome.EMPTY),
+    ({"id": "resp_1", "status": "incomplete", "output": []}, Outcome.INCOMPLETE),
+    ({"id": "resp_1", "status": "incomplete", "incomplete_details": {"reason": "new"}}, Outcome.INCOMPLETE),
+    ({"id": "resp_1", "output": [message("assistant", "Yes.")]}, Outcome.OK),
+]
+
+
+@pytest.mark.parametrize(("body", "outcome"), SPARSE)
 def test_sparse_responses_are_read_for_what_they_have(body: dict[str, Any], outcome: Outcome) -> None:
     assert answer_of(Response.model_validate_json(json.dumps(body))).outcome is outcome
 

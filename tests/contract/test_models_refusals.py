@@ -10,7 +10,16 @@ from tests.contract.apis import Asking
 from tests.contract.questions import KEY, SECRET_WORD, assistant, question
 from worker.demo.model import ModelServer
 from worker.domain.threads import Outcome
-from worker.errors import BadRequest, ContextFull, Filtered, ModelDown, ModelUnknown, ProviderPaused, WorkerError
+from worker.errors import (
+    BadRequest,
+    ContextFull,
+    Filtered,
+    ModelDown,
+    ModelUnknown,
+    ProviderPaused,
+    ThreadBroken,
+    WorkerError,
+)
 from worker.providers import OpenAIProvider
 from worker.providers.failures import limit_reset
 from worker.providers.refusals import OTHERS, Said, topic_of
@@ -126,6 +135,17 @@ KEEPS_NOTHING = error(
     code="unsupported_parameter",
 )
 
+BROKEN = [
+    error(
+        "Item 'rs_68f2' of type 'reasoning' was provided without its required following item.",
+        type="invalid_request_error",
+        param="input",
+    ),
+    error("Item 'msg_1' of type 'message' was provided without its required 'reasoning' item: 'rs_1'.", param="input"),
+    error("No tool output found for function call call_1.", type="invalid_request_error", param="input"),
+    error("The encrypted content gAAA… could not be verified.", code="invalid_encrypted_content"),
+]
+
 FALSE_FRIENDS: list[tuple[int, Any]] = [
     (400, error("Unsupported parameter.", code="unsupported_parameter", param="temperature")),
     (400, error("max_tokens is too large for a context length that you did not exceed.", param="max_tokens")),
@@ -186,11 +206,26 @@ async def test_request_that_is_too_long_is_told_so_once(
 async def test_body_that_something_on_the_way_finds_too_large_may_be_shortened_where_it_has_the_history(
     turns: Asking, server: ModelServer
 ) -> None:
-    server.fault(turns.call, reply={"status": 413, "text": "<html>413 Request Entity Too Large</html>"})
+    server.fault(turns.call, times=None, reply={"status": 413, "text": "<html>413 Request Entity Too Large</html>"})
 
     with pytest.raises(BadRequest, match="nothing so large: shorten the inputs") as caught:
         await turns.ask()
     assert isinstance(caught.value, ContextFull) == (turns.api != "conversations")
+
+
+@pytest.mark.parametrize("body", BROKEN, ids=str)
+async def test_conversation_that_cannot_be_gone_on_with_is_told_from_a_bad_question(
+    turns: Asking, server: ModelServer, body: Any
+) -> None:
+    server.fault(turns.call, times=None, **refusal(400, body))
+
+    with pytest.raises(BadRequest) as caught:
+        await turns.ask(spec=assistant(output_schema=SCHEMA))
+    if turns.api == "conversations":
+        assert type(caught.value) is ThreadBroken
+        assert len(server.requests(turns.call)) == 1, "neither the schema nor a stream is at fault"
+    else:
+        assert type(caught.value) is BadRequest, "there is no conversation"
 
 
 async def test_organisation_without_conversations_is_told_which_api_it_has(
@@ -303,6 +338,7 @@ BODIES: list[tuple[str, int, Any]] = [
     *(("full", status, body) for status, body in FULL),
     *(("too_large", status, body) for status, body in TOO_LARGE),
     ("keeps_nothing", 400, KEEPS_NOTHING),
+    *(("broken", 400, body) for body in BROKEN),
 ]
 
 
@@ -327,7 +363,8 @@ def test_words_that_only_resemble_mean_nothing(status: int, body: Any) -> None:
 async def test_nothing_that_a_refusal_quotes_is_told_further(turns: Asking, server: ModelServer) -> None:
     for status, body in [*FULL, *TOO_LARGE]:
         quoting = json.loads(json.dumps(body).replace("tokens", f"tokens {SECRET_WORD} {KEY}"))
-        server.fault(turns.call, **refusal(status, quoting))
+        server.clear_faults()
+        server.fault(turns.call, times=None, **refusal(status, quoting))
         with pytest.raises(WorkerError) as caught:
             await turns.ask()
         assert SECRET_WORD not in repr(caught.value)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from worker.domain.threads import (
     Answered,
     Asked,
     Busy,
+    Decision,
     Entered,
     Hold,
     Outcome,
@@ -28,7 +29,7 @@ from worker.domain.threads import (
     ThreadKey,
 )
 from worker.errors import StoreDown, ThreadGone
-from worker.redis import RedisThreads, open_redis
+from worker.redis import RedisThreadIndex, RedisThreads, open_redis
 from worker.redis.connect import Client
 from worker.redis.keys import Keys
 
@@ -498,7 +499,7 @@ async def state(redis: Redis) -> dict[str, Any]:
     """Everything in Redis but the moments of time."""
     contents = {name: await redis.hgetall(name) for name in await names_in(redis)}
     return {
-        name: {field: value for field, value in fields.items() if field not in {"deadline", "trouble_since"}}
+        name: {field: value for field, value in fields.items() if field not in {"deadline", "running", "trouble_since"}}
         for name, fields in contents.items()
     }
 
@@ -740,3 +741,81 @@ async def known(threads: RedisThreads, task_id: str = "task-1") -> Thread:
     thread = (await entered(threads, task_id)).thread
     assert thread is not None
     return thread
+
+
+WHY = Decision("the provider refuses it", "ada on desk")
+
+
+def index(redis: Client) -> RedisThreadIndex:
+    return RedisThreadIndex(redis, prefix="test", engine=KEY.engine, lease=MINUTE, keep=timedelta(days=30))
+
+
+async def test_a_thread_that_is_to_be_left_is_known_by_every_task_until_another_takes_its_place(
+    threads: RedisThreads, redis: Redis, keys: Keys
+) -> None:
+    first = await entered(threads)
+    old, new = Thread("conv_1", 1), Thread("conv_2", 2)
+    await threads.bind(first.hold, old, 0)
+    assert not await index(redis).replace(KEY, new, WHY), "the map names another"
+    assert await index(redis).replace(KEY, old, WHY)
+    assert await index(redis).replace(KEY, old, WHY), "the reply was lost"
+    await threads.leave(first.hold, asked=False, trouble=False)
+
+    second = await entered(threads, "task-2")
+    assert second.renewal == WHY
+    assert await threads.bind(second.hold, new, 1, former=old, why=WHY)
+    await threads.leave(second.hold, asked=False, trouble=False)
+    former = json.loads(str(await redis.hget(keys.thread, "former:conv_1")))
+    assert (former["provider"], former["id"], former["reason"], former["by"]) == ("openai", "conv_1", *astuple(WHY))
+    assert (await entered(threads, "task-3")).renewal is None
+    [kept] = await index(redis).threads()
+    assert kept.named == (old, new), "both are erased together"
+
+
+async def test_a_decision_that_cannot_be_read_is_one(threads: RedisThreads, redis: Redis, keys: Keys) -> None:
+    first = await entered(threads)
+    await threads.bind(first.hold, Thread("conv_1", 1), 0)
+    await redis.hset(keys.thread, "renew:conv_1", "{")
+
+    assert (await entered(threads)).renewal == Decision("unreadable", "somebody")
+
+
+@pytest.mark.parametrize("ended", ["kept", "withdrawn", "left", "died"])
+async def test_a_call_of_one_task_is_known_to_others_as_long_as_it_may_run(threads: RedisThreads, ended: str) -> None:
+    first = await entered(threads)
+    await threads.bind(first.hold, Thread("conv_1", 1), 0)
+    assert await threads.intend(first.hold, 1, MINUTE)
+    if ended == "kept":
+        await threads.keep_answer(first.hold, 1, Answer("Yes."), published=False)
+    elif ended != "died":
+        await threads.leave(first.hold, asked=ended == "left", trouble=False)
+    else:
+        await index(threads._redis).release(first.hold)  # as its lease would end
+        await asyncio.sleep(0.01)
+
+    second = await entered(threads, "task-2")
+    if ended in {"kept", "withdrawn"}:
+        assert second.busy_for == timedelta(0)
+    else:
+        assert timedelta(seconds=50) < second.busy_for <= MINUTE
+        assert second.asked is None
+
+
+async def test_a_call_that_was_refused_leaves_the_times_of_those_before_it(threads: RedisThreads) -> None:
+    first = await entered(threads)
+    await threads.bind(first.hold, Thread("conv_1", 1), 0)
+    assert await threads.intend(first.hold, 1, MINUTE)
+    await threads.leave(first.hold, asked=True, trouble=True)
+    again = await entered(threads)
+    assert await threads.intend(again.hold, 1, 60 * MINUTE)
+    await threads.leave(again.hold, asked=True, trouble=True, unpaid=True)
+
+    after = await entered(threads)
+    assert after.asked is not None
+    assert after.asked.running_for <= MINUTE
+    assert after.busy_for <= MINUTE
+    await threads.leave(after.hold, asked=True, trouble=False)
+    other = await entered(threads, "task-2")
+    assert await threads.intend(other.hold, 1, 60 * MINUTE)
+    await threads.leave(other.hold, asked=False, trouble=True, unpaid=True)
+    assert timedelta(seconds=50) < (await entered(threads, "task-3")).busy_for <= MINUTE

@@ -12,6 +12,7 @@ from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.life import Life
 from tests.fakes.provider import FakeModel, FakeProvider
 from tests.fakes.redis import StrictRedis
+from tests.fakes.watcher import FakeWatchers
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
 from worker.domain.budgets import Budgets
@@ -147,6 +148,7 @@ class Core:
         self.world = World()
         self.provider = FakeProvider()
         self.model = FakeModel()
+        self.watchers: FakeWatchers | None = None
         self.window: int | None = None
         self.several = False
         self.prices: dict[str, Prices] = {}
@@ -213,6 +215,7 @@ class Core:
             self.history if self.records else None,
             self.prices,
             Charging(life.lives("budgets", self.book), self.budgets, self.prices, now) if self.budgets else None,
+            self.watchers,
         )
         turn = Turn(engine, providers, self.assistants, ground)
         handler = TaskHandler(

@@ -1,5 +1,6 @@
 """A provider of conversations that says what a test tells it to, and keeps what was said as OpenAI does."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from worker.accounts.account import PURPOSE
 from worker.domain.refs import ref_line
 from worker.domain.threads import Answer, Assistant, Question, Said
 from worker.errors import ThreadGone
+from worker.ports.turn import Watcher
 
 
 @dataclass(slots=True)
@@ -21,6 +23,20 @@ class Conversation:
     items: list[tuple[str, str]] = field(default_factory=list)
 
 
+def begin(watcher: Watcher | None) -> None:
+    """Say that a request is made."""
+    if watcher is not None:
+        watcher.began()
+
+
+def tell(answer: Answer, watcher: Watcher | None) -> Answer:
+    """Say an answer word by word."""
+    if watcher is not None:
+        for word in re.findall(r"\S*\s*", answer.text):
+            watcher.said(word)
+    return answer
+
+
 class FakeModel:
     """`ports.turn.Model`: answers with the number of the question, and remembers what it was told."""
 
@@ -29,10 +45,19 @@ class FakeModel:
         self.answer: Callable[[str], Answer] = lambda question: Answer(f"answer {len(self.told)}: {question[-20:]}")
         self.told: list[tuple[list[Said], str]] = []
 
-    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:  # noqa: ARG002 - of the port
+    async def ask(
+        self,
+        said: Sequence[Said],
+        question: str,
+        assistant: Assistant,
+        *,
+        cache_key: str = "",  # noqa: ARG002 - of the port
+        watcher: Watcher | None = None,
+    ) -> Answer:
         self.told.append((list(said), question))
+        begin(watcher)
         await self.script.reach("ask", said, question, assistant)
-        return self.answer(question)
+        return tell(self.answer(question), watcher)
 
     async def ping(self) -> None:
         await self.script.reach("ping")
@@ -84,10 +109,13 @@ class FakeProvider:
                 return Answer(behind[1], recovered=True)
         return None
 
-    async def ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
+    async def ask(
+        self, thread_id: str, question: Question, assistant: Assistant, watcher: Watcher | None = None
+    ) -> Answer:
         self._there(thread_id)
+        begin(watcher)
         await self.script.reach("ask", thread_id, question, assistant)
-        return self._land(thread_id, question)
+        return tell(self._land(thread_id, question), watcher)
 
     async def start(self, thread_id: str, question: Question, assistant: Assistant) -> str:
         self._there(thread_id)

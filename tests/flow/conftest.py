@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.rig import Rig
+from tests.flow.rig import API_CALLS, Rig
 from tests.models import unique
 from tests.rest import EngineRest
 from tests.servers.postgresql import PostgreSQL
@@ -31,6 +31,24 @@ async def rig(engine_rest: EngineRest, redis_url: str, tmp_path: Path) -> AsyncI
                 worker.stopping.set()
                 worker.hurry.set()
             await asyncio.gather(*(worker.task for worker in rig.workers), return_exceptions=True)
+
+
+@pytest.fixture(params=API_CALLS)
+def api(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One API, named in a file of providers, with a transcript."""
+    api: str = request.param
+    monkeypatch.setenv("FLOW_KEY", "test-key-never-logged")
+    file = tmp_path / "providers.yaml"
+    base_url = rig.provider.base_url
+    file.write_text(f"providers:\n  openai: {{api: {api}, base_url: '{base_url}', key: env:FLOW_KEY}}\n")
+    rig.settings |= {
+        "providers_file": file,
+        "openai_base_url": None,
+        "openai_api_key": None,
+        "api_port": 0,
+        "transcript_url": f"sqlite:///{tmp_path}/transcript.db",
+    }
+    return api
 
 
 @pytest.fixture(scope="session")

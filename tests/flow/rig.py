@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,16 @@ from tests.rest import EngineRest
 from tests.waiting import wait_until
 from worker import bootstrap
 from worker.demo.model import ModelServer
+from worker.ports.turn import Watchers
 from worker.settings import Settings
 from worker.specs import assistants
+
+API_CALLS = {
+    "conversations": "responses.create",
+    "responses": "responses.create",
+    "chat": "chat.completions.create",
+}
+"""What the scripted server calls a turn, by each API that a provider can have."""
 
 SPEC = """\
 ---
@@ -59,6 +67,7 @@ class Rig:
     topic: str = field(default_factory=lambda: unique("topic"))
     settings: dict[str, Any] = field(default_factory=dict)
     workers: list[RunningWorker] = field(default_factory=list)
+    watchers: Watchers | None = None
 
     def assistant(self, name: str = "analyst", version: str = "1.0", timeout: int = 20, more: str = "") -> None:
         """Write a spec; `more` are lines of its front matter."""
@@ -111,7 +120,8 @@ class Rig:
         async def work() -> None:
             async with bootstrap.connect(settings) as adapters:
                 specs = assistants.load(self.folder, bootstrap.provider_specs(settings))
-                await bootstrap.work(settings, specs, adapters, stopping, hurry)
+                watched = replace(adapters, watchers=self.watchers)
+                await bootstrap.work(settings, specs, watched, stopping, hurry)
 
         worker = RunningWorker(stopping, hurry, asyncio.create_task(work(), name=unique("worker")))
         self.workers.append(worker)

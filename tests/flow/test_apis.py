@@ -2,12 +2,11 @@
 
 import asyncio
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.flow.rig import Rig
+from tests.flow.rig import API_CALLS, Rig
 from tests.waiting import wait_until
 from worker import bootstrap
 from worker.domain.conversations import EVERYTHING, Subject, session_id
@@ -15,30 +14,6 @@ from worker.domain.endings import Store
 from worker.domain.threads import ThreadKey
 from worker.ending import Eraser
 from worker.redis.keys import stem
-
-API_CALLS = {
-    "conversations": "responses.create",
-    "responses": "responses.create",
-    "chat": "chat.completions.create",
-}
-
-
-@pytest.fixture(params=API_CALLS)
-def api(request: pytest.FixtureRequest, rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """One API, named in a file of providers, with a transcript."""
-    api: str = request.param
-    monkeypatch.setenv("FLOW_KEY", "test-key-never-logged")
-    file = tmp_path / "providers.yaml"
-    base_url = rig.provider.base_url
-    file.write_text(f"providers:\n  openai: {{api: {api}, base_url: '{base_url}', key: env:FLOW_KEY}}\n")
-    rig.settings |= {
-        "providers_file": file,
-        "openai_base_url": None,
-        "openai_api_key": None,
-        "api_port": 0,
-        "transcript_url": f"sqlite:///{tmp_path}/transcript.db",
-    }
-    return api
 
 
 def key(instance: str) -> ThreadKey:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.contract.apis import CALLS, asking
 from tests.contract.questions import assistant
 from tests.contract.test_models_port import (  # noqa: F401 - all of its tests, with other fixtures
     test_answer_is_found_again_by_the_ref_of_its_question,
@@ -51,3 +52,20 @@ async def test_what_remembers_nothing_is_told_everything(
     assert (answer.text, there) == ("Lyss.", [True, False])
     sent = str(aimock.asked("Name a town.")[-1])
     assert all(text in sent for text in ("A note.", "Please do one.", "DONE: one."))
+
+
+@pytest.mark.parametrize("api", CALLS)
+async def test_what_is_watched_is_the_same_answer(ogx: Ogx, spec: Assistant, api: Api) -> None:
+    async with asking(ProviderSpec(api=api, base_url=ogx.url)) as turns:
+        if isinstance(turns.provider, OpenAIProvider):
+            turns.thread = await turns.provider.create_thread({})
+        plain = await turns.ask("Take your time.", spec)
+        turns.streamed = True
+        answer = await turns.ask("Take your time.", spec)
+
+    assert (answer.text, answer.outcome, answer.model) == (plain.text, plain.outcome, plain.model)
+    assert answer.response_id
+    assert (answer.input_tokens is None, answer.output_tokens) == (plain.input_tokens is None, plain.output_tokens)
+    assert turns.watcher is not None
+    assert len(turns.watcher.requests) == 1
+    assert len(turns.watcher.requests[0]) > 1, "more than the whole of it at the end"

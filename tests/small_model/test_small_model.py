@@ -2,13 +2,19 @@
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from tests.contract.apis import asking
+from tests.contract.questions import assistant
 from tests.models import unique
 from tests.small_model.conftest import SECONDS, Place, only
+from tests.small_model.servers import KEY, Litellm
 from tests.waiting import wait_until
-from worker.demo.small_model import SmallModel
-from worker.domain.providers import ProviderSpec
+from worker.demo.small_model import MODEL, SmallModel
+from worker.domain.providers import Api, ProviderSpec
 from worker.providers import ChatModel, Client
 from worker.redis.keys import stem
 
@@ -118,6 +124,25 @@ async def test_models_that_the_server_has_are_told_from_others(llama: SmallModel
         model = ChatModel(client)
         await model.ping()
         assert [await model.has_model(name) for name in ("smollm2", "nonesuch")] == [True, False]
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+@pytest.mark.parametrize("gateway", [False, True], ids=["llama", "litellm"])
+async def test_what_is_watched_is_the_same_answer(
+    llama: SmallModel, litellm: Litellm, api: Api, *, gateway: bool
+) -> None:
+    spec = assistant(model=MODEL, temperature=0.0, max_output_tokens=20, timeout=timedelta(seconds=SECONDS))
+    where = ProviderSpec(api=api, base_url=litellm.url if gateway else llama.base_url, key=KEY)
+    async with asking(where) as turns:
+        plain = await turns.ask("Name a bird.", spec)
+        turns.streamed = True
+        answer = await turns.ask("Name a bird.", spec)
+
+    assert (answer.text, answer.outcome, answer.detail) == (plain.text, plain.outcome, plain.detail)
+    assert (answer.input_tokens, answer.output_tokens) == (plain.input_tokens, plain.output_tokens)
+    assert turns.watcher is not None
+    assert len(turns.watcher.requests) == 1
+    assert len(turns.watcher.requests[0]) > 1, "more than the whole of it at the end"
 
 
 @only("llama-chat", "llama-responses")

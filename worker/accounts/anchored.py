@@ -9,7 +9,7 @@ from worker.accounts.account import Account, is_obsolete
 from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said, Thread, ThreadKey
 from worker.errors import ThreadGone, ThreadUnseen, WorkerError
 from worker.ports.ending import Archive
-from worker.ports.turn import Payer, Provider
+from worker.ports.turn import Payer, Provider, Watcher
 
 
 class AnchoredProvider:
@@ -55,10 +55,17 @@ class AnchoredProvider:
         async with self._checked(thread):
             return await self._provider.look(thread.id, ref, deep=deep)
 
-    async def ask(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> Answer:  # noqa: ARG002 - of the port
+    async def ask(
+        self,
+        key: ThreadKey,  # noqa: ARG002 - of the port
+        thread: Thread,
+        question: Question,
+        assistant: Assistant,
+        watcher: Watcher | None = None,
+    ) -> Answer:
         """See `ports.turn.Provider.ask`."""
         async with self._checked(thread):
-            return await self._provider.ask(thread.id, question, assistant)
+            return await self._provider.ask(thread.id, question, assistant, watcher)
 
     async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:  # noqa: ARG002 - of the port
         """See `ports.turn.Provider.start`."""

@@ -127,6 +127,14 @@ class Thread:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """Why a thread is left for a new one although it is still there, and who decided that: a person, or a worker."""
+
+    reason: str
+    by: str = "worker"
+
+
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """A small conversation that is never erased, by which an account at the provider is known again.
 
@@ -326,6 +334,7 @@ class Entered:
     a row took it and were not heard of again. `repair` is what was wrong with the attempt before, if this one is to
     put it right. `calls` counts the calls that may have been paid for this task since a person last set its retries,
     `dropped` those whose answer came and was of no use. `tokens` is what the last turn on this thread read and wrote.
+    `busy_for` is how long a call of any task may still run on the thread; `renewal` says that it is to be left.
     """
 
     hold: Hold
@@ -339,6 +348,8 @@ class Entered:
     calls: int = 0
     dropped: int = 0
     tokens: int | None = None
+    busy_for: timedelta = timedelta(0)
+    renewal: Decision | None = None
 
 
 Entry = Busy | Answered | Entered

@@ -12,6 +12,7 @@ from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
 from worker.domain.threads import (
     Answer,
     Assistant,
+    Decision,
     Entry,
     Hold,
     Past,
@@ -166,13 +167,14 @@ class Threads(Protocol):
         instance: str = "",
         *,
         former: Thread | None = None,
+        why: Decision | None = None,
         said: Sequence[Remembered] = (),
     ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
 
         `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
-        a single task end. `former` is the replaced thread if it is still there: it is remembered, to be erased with
-        this one. `said`: turns that the history begins with, where we keep it.
+        a single task end. `former` is the replaced thread if it is still there: it is remembered with `why` it
+        was left, to be erased with this one. `said`: turns that the history begins with, where we keep it.
         """
         ...
 
@@ -276,16 +278,51 @@ class History(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Whoever reads an answer while it is written.
+
+    Both methods return at once and never raise: whoever cannot keep up drops what it has to. Nothing here is the
+    answer; that is what the call returns, and it may come without a word of it having been said.
+    """
+
+    def began(self) -> None:
+        """Begin: a request is made. What was said before is void: it was not the answer, or is being asked again."""
+        ...
+
+    def said(self, text: str) -> None:
+        """Take more of the answer's text: what goes behind that which was said since `began`."""
+        ...
+
+
+class Watchers(Protocol):
+    """Who reads along."""
+
+    async def watcher(self, key: ThreadKey, task_id: str, attempt: int) -> Watcher | None:
+        """Return who watches this attempt's call, which begins now; None: nobody, and then nothing is streamed.
+
+        Never raises, and holds the call up no longer than one look at Redis.
+        """
+        ...
+
+
 class Model(Protocol):
     """A provider that is told with each question what was said before, and keeps nothing of it.
 
     Every method may raise ModelDown, ProviderPaused, ModelUnknown, TurnedAway.
     """
 
-    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:
+    async def ask(
+        self,
+        said: Sequence[Said],
+        question: str,
+        assistant: Assistant,
+        *,
+        cache_key: str = "",
+        watcher: Watcher | None = None,
+    ) -> Answer:
         """One turn. Bad outcomes are answers too. Raises BadRequest, ContextFull. Ends within `assistant.timeout`.
 
-        `cache_key` as in `Question`.
+        `cache_key` as in `Question`. A watcher hears the answer while it is written, and changes nothing of it.
         """
         ...
 
@@ -341,7 +378,14 @@ class ThreadProvider(Protocol):
         """See `Provider.look`."""
         ...
 
-    async def ask(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> Answer:
+    async def ask(
+        self,
+        key: ThreadKey,
+        thread: Thread,
+        question: Question,
+        assistant: Assistant,
+        watcher: Watcher | None = None,
+    ) -> Answer:
         """See `Provider.ask`."""
         ...
 
@@ -403,10 +447,12 @@ class Provider(Protocol):
         """
         ...
 
-    async def ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
+    async def ask(
+        self, thread_id: str, question: Question, assistant: Assistant, watcher: Watcher | None = None
+    ) -> Answer:
         """One turn. Bad outcomes (refused, incomplete …) are answers too.
 
-        Raises ThreadLocked, BadRequest. Ends within `assistant.timeout`.
+        Raises ThreadLocked, BadRequest. Ends within `assistant.timeout`. `watcher` as in `Model.ask`.
         """
         ...
 

@@ -11,16 +11,18 @@ from pydantic import Field, field_validator
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Outcome, Said
 from worker.errors import BadRequest, ModelUnknown
-from worker.providers.client import Client, answered
+from worker.ports.turn import Watcher
+from worker.providers.chat_stream import NOT_SAID, WAYS, CompletionHearing
+from worker.providers.client import Client
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken, instructions, named
 from worker.providers.openai import model_exists
+from worker.providers.streams import Telling
+from worker.providers.watching import Streaming
 from worker.providers.wire import Maybe, Part, Plain, Usage, Wire, objects, parts_of
 
 _THOUGHT: Final = re.compile(r"\A\s*<think>.*?(</think>\s*|\Z)", re.DOTALL)
 """Reasoning that a server has left at the head of an answer, or in place of one that did not fit any more."""
-_NOT_SAID: Final = frozenset({"thinking", "reasoning", "reasoning_text"})
-"""Parts of a message that are no part of the answer, in servers that send lists of them."""
 _GAVE_UP: Final = frozenset({"error", "insufficient_system_resource"})
 """Words of OpenRouter and DeepSeek for what others say with a 5xx."""
 
@@ -63,32 +65,46 @@ class ChatModel:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._streaming = Streaming(*WAYS)
         self._reasoning: set[str] = set()
         """Models that have refused `max_tokens`."""
 
-    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:
+    async def ask(
+        self,
+        said: Sequence[Said],
+        question: str,
+        assistant: Assistant,
+        *,
+        cache_key: str = "",
+        watcher: Watcher | None = None,
+    ) -> Answer:
         """One turn, with everything that was said before it."""
         call = Call("chat.completions.create", assistant.timeout, acts=True, model=assistant.model)
 
-        def write(schemas: Schemas) -> Mapping[str, Any]:
-            return cached(_turn(said, question, assistant, schemas), self._client.spec, cache_key)
+        async def put(more: Mapping[str, Any], telling: Telling | None) -> Answer:
+            def write(schemas: Schemas) -> Mapping[str, Any]:
+                return cached(_turn(said, question, assistant, schemas) | {**more}, self._client.spec, cache_key)
 
-        async def asked() -> Answer:
-            return _answer(await first_taken(partial(self._send, call), write, self._client.spec.schema), call)
+            send = partial(self._send, call, telling)
+            return _answer(await first_taken(send, write, self._client.spec.schema), call)
 
-        return await answered(asked())
+        return await self._streaming.answer(put, assistant.model, watcher)
 
-    async def _send(self, call: Call, body: Mapping[str, Any]) -> Completion:
+    async def _send(self, call: Call, telling: Telling | None, body: Mapping[str, Any]) -> Completion:
         """Send a turn. OpenAI's reasoning models want its limit by another name, which few other servers know."""
         if call.model in self._reasoning:
             body = _renamed(body)
         try:
-            return await self._client.request(call, Completion, "POST", "/chat/completions", body)
+            return await self._post(call, telling, body)
         except BadRequest as exc:
             if (exc.code, exc.param) != ("unsupported_parameter", "max_tokens"):
                 raise
         self._reasoning.add(str(call.model))
-        return await self._client.request(call, Completion, "POST", "/chat/completions", _renamed(body))
+        return await self._post(call, telling, _renamed(body))
+
+    async def _post(self, call: Call, telling: Telling | None, body: Mapping[str, Any]) -> Completion:
+        hearing = CompletionHearing(telling) if telling else None
+        return await self._client.request(call, Completion, "POST", "/chat/completions", body, hearing)
 
     async def ping(self) -> None:
         """Return if the provider accepts our key and has chat completions."""
@@ -132,7 +148,7 @@ def _answer(completion: Completion, call: Call) -> Answer:
     message, reason = choice.message or ChatMessage(), choice.finish_reason or ""
     if reason in _GAVE_UP:
         raise ModelUnknown(f"{call.name}: the provider gave up on an answer (finish_reason {reason})")
-    said = [part for part in message.content if part.type not in _NOT_SAID]
+    said = [part for part in message.content if part.type not in NOT_SAID]
     refused = bool(message.refusal) or any(part.type == "refusal" for part in said)
     text = _THOUGHT.sub("", "".join(part.text or part.refusal or "" for part in said)) or message.refusal or ""
     outcome, detail = _outcome(text, reason, refused=refused)

@@ -3,12 +3,12 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from datetime import timedelta
 from typing import Any, Final, Literal, Self, TypeVar
 
 import httpx2
-from openai import AsyncOpenAI, DefaultAioHttpClient, Omit, RequestOptions
+from openai import AsyncOpenAI, AsyncStream, DefaultAioHttpClient, Omit, RequestOptions
 from pydantic import ValidationError
 
 from worker.domain.providers import ProviderSpec
@@ -28,6 +28,7 @@ from worker.errors import (
 )
 from worker.providers import failures, reading
 from worker.providers.failures import Call
+from worker.providers.streams import Hearing
 from worker.providers.wire import Anything, Wire
 from worker.telemetry import metrics
 
@@ -35,6 +36,8 @@ OPENAI_URL: Final = "https://api.openai.com/v1"
 SHORT_CALL: Final = timedelta(seconds=15)
 """The limit of every call that no model has to think for."""
 CONNECT_SECONDS: Final = 5.0
+LAST_BYTES_SECONDS: Final = 1.0
+"""How long a stream may take to end once all is said; one that is left open costs its connection."""
 
 _OUTCOMES: Final[dict[type[BaseException], str]] = {
     ModelDown: "down",
@@ -80,15 +83,24 @@ class Client:
             yield cls(sdk, spec)
 
     async def request(
-        self, call: Call, shape: type[W], method: Literal["GET", "POST", "DELETE"], path: str, body: Any = None
+        self,
+        call: Call,
+        shape: type[W],
+        method: Literal["GET", "POST", "DELETE"],
+        path: str,
+        body: Any = None,
+        hearing: Hearing | None = None,
     ) -> W:
         """Send one request and read what we need of the reply. Raises what `failures` makes of anything else.
 
-        The SDK's own methods take twice the CPU (2 ms), most of it for looking through what is sent.
+        With `hearing` it is a POST whose reply is heard while it is written, and comes to the same. The SDK's own
+        methods take twice the CPU (2 ms), most of it for looking through what is sent.
         """
         if self.spec.key is None and self.spec.base_url is None:
             raise ProviderPaused(f"{call.name}: {self.spec.words.key} is not set")
         options: RequestOptions = {"headers": self._headers}
+        if hearing is not None:
+            return self._read(call, shape, await self._heard(call, path, body, options, hearing))
         try:
             async with asyncio.timeout(call.seconds_left):  # however slowly bytes come
                 match method:
@@ -100,10 +112,34 @@ class Client:
                         reply = await self._sdk.delete(path, cast_to=httpx2.Response, options=options)
         except (*failures.CAUGHT, TimeoutError) as exc:
             raise failures.translate(exc, call, self.spec.words) from exc
+        return self._read(call, shape, reply.content)
+
+    async def _heard(self, call: Call, path: str, body: Any, options: RequestOptions, hearing: Hearing) -> bytes:
+        """Send a request whose reply is streamed; return the body that this comes to."""
         try:
-            return reading.read(shape, reply.content)
+            async with asyncio.timeout(call.seconds_left) as limit:
+                reply = await self._sdk.post(
+                    path, cast_to=object, body=body, options=options, stream=True, stream_cls=AsyncStream[object]
+                )
+                async with reply, aclosing(reply.response.aiter_bytes()) as chunks:
+                    async for chunk in chunks:
+                        hearing.take(chunk)
+                        if hearing.over:
+                            ends_at = asyncio.get_running_loop().time() + LAST_BYTES_SECONDS
+                            limit.reschedule(min(ends_at, limit.when() or ends_at))
+                hearing.end()
+        except (*failures.CAUGHT, TimeoutError) as exc:
+            if not hearing.over and not hearing.whole:
+                raise failures.translate(exc, call, self.spec.words) from exc
+        if hearing.error is not None or (whole := hearing.body) is None:
+            raise failures.of_stream(hearing.error, call, self.spec.words, began=hearing.began)
+        return whole
+
+    def _read(self, call: Call, shape: type[W], body: bytes) -> W:
+        try:
+            return reading.read(shape, body)
         except ValidationError as exc:
-            raise failures.of_reply(reply.content, call, self.spec.words) from exc
+            raise failures.of_reply(body, call, self.spec.words) from exc
 
     async def takes(self, name: str, path: str) -> None:
         """Return if the provider accepts our key and has this API: it refuses a call that asks for nothing.

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
+import httpx2
 import openai
 
 from worker.domain.providers import Words
@@ -25,6 +26,7 @@ from worker.errors import (
     ModelUnknown,
     ProviderAway,
     ProviderPaused,
+    ThreadBroken,
     ThreadGone,
     ThreadLocked,
     Transient,
@@ -141,6 +143,13 @@ TABLE: Final = (
         "this is more than the account may send in a minute: shorten the inputs or have its limit raised",
         topic="too_large",
     ),
+    Row(
+        ThreadBroken,
+        "the provider cannot go on with what stands on this conversation: `threads renew` replaces it",
+        topic="broken",
+        of_a_turn=True,
+        whole=False,
+    ),
     Row(Filtered, "the provider's content filter stopped the question", topic="filtered"),
     Row(
         ProviderPaused,
@@ -187,8 +196,9 @@ TABLE: Final = (
     Row(ModelUnknown, "the provider failed", statuses=range(500, 600)),
 )
 
-CAUGHT: Final = (openai.OpenAIError, aiohttp.ClientError, UnicodeError)
-"""What a call can end with besides a reply; aiohttp's are those that the SDK's transport forgets to wrap."""
+CAUGHT: Final = (openai.OpenAIError, httpx2.HTTPError, aiohttp.ClientError, UnicodeError)
+"""What a call can end with besides a reply; aiohttp's are those that the SDK's transport forgets to wrap, httpx2's
+those of a stream."""
 
 _NEVER_SENT: Final = (
     aiohttp.ClientConnectorError,  # refused, DNS, TLS, proxy
@@ -224,6 +234,17 @@ def of_reply(body: bytes, call: Call, words: Words = _WORDS) -> WorkerError:
     by_words = (row for row in TABLE if row.statuses is None)
     row = next((row for row in by_words if row.fits(refusal)), _UNREADABLE)
     return _error(row, call, None if row is _UNREADABLE else refusal, words=words)
+
+
+def of_stream(body: bytes | None, call: Call, words: Words = _WORDS, *, began: bool) -> WorkerError:
+    """Say what an error in a stream means, or that it had no end. `began`: some of the answer was there, so it ran."""
+    if body is None:
+        return _error(Row(ModelUnknown, "the reply ended before it was whole"), call)
+    refusal = _refusal(200, Said.by(body), call)
+    row = next((row for row in TABLE if row.statuses is None and row.fits(refusal)), _GAVE_UP)
+    if began and row.error is not Filtered:
+        row = _GAVE_UP
+    return _error(row, call, refusal, words=words)
 
 
 def of_failed_response(code: str | None, call: Call) -> WorkerError | None:
@@ -266,6 +287,7 @@ _AGAIN: Final = re.compile(r"(?:again|retry) (?:in|after) (\d[\d.hms ]*)")
 """OpenAI: "Please try again in 6m0s.", Azure: "Please retry after 26 seconds."."""
 _DURATION: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?) ?(ms|s)?)?")
 _ODD: Final = Row(ModelUnknown, "a status that means nothing here")
+_GAVE_UP: Final = Row(ModelUnknown, "the provider gave up on a reply that it had begun")
 _UNREADABLE: Final = Row(ModelUnknown, "the reply is not what the API promises")
 
 

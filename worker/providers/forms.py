@@ -6,11 +6,14 @@ from typing import Any, Final, TypeVar
 
 from worker.domain.providers import ProviderSpec, Schemas
 from worker.domain.threads import Assistant
-from worker.errors import BadRequest, ContextFull, Filtered
+from worker.errors import BadRequest, ContextFull, Filtered, ThreadBroken
 from worker.providers.failures import LENGTHS
 
 T = TypeVar("T")
-_NOT_THE_SCHEMA: Final = LENGTHS | {"model", "temperature"}
+NOT_THE_FORM: Final = (ContextFull, Filtered, ThreadBroken)
+"""Refusals of what is asked, however it is asked for."""
+NOT_THE_SCHEMA: Final = LENGTHS | {"model", "temperature"}
+"""Parameters that a refusal may name, of what every call brings."""
 
 
 def named(assistant: Assistant, schemas: Schemas) -> dict[str, Any]:
@@ -42,15 +45,15 @@ async def first_taken(
     """
     try:
         return await send(write(schemas))
-    except (ContextFull, Filtered):
+    except NOT_THE_FORM:
         raise
     except BadRequest as refused:
         without = write("none")
-        if without == write(schemas) or refused.param in _NOT_THE_SCHEMA:
+        if without == write(schemas) or refused.param in NOT_THE_SCHEMA:
             raise
         try:
             return await send(without)
-        except (ContextFull, Filtered):
+        except NOT_THE_FORM:
             raise
         except BadRequest:
             raise refused from None

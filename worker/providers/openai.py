@@ -23,10 +23,14 @@ from worker.errors import (
     TurnedAway,
     WorkerError,
 )
+from worker.ports.turn import Watcher
 from worker.providers import failures
-from worker.providers.client import SHORT_CALL, Client, answered, counted, counting_failures
+from worker.providers.client import SHORT_CALL, Client, counted, counting_failures
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken, instructions, named
+from worker.providers.response_stream import WAYS, ResponseHearing
+from worker.providers.streams import Hearing, Telling
+from worker.providers.watching import Streaming
 from worker.providers.wire import Anything, Conversation, Items, Names, Origin, Response, Wire, answer_behind, answer_of
 from worker.runtime.clock import monotonic
 from worker.runtime.portions import portions
@@ -59,6 +63,7 @@ class OpenAIProvider:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._streaming = Streaming(*WAYS)
 
     @classmethod
     @asynccontextmanager
@@ -98,21 +103,24 @@ class OpenAIProvider:
         page = await self._on_thread(call, Items, "GET", path)
         return answer_behind(page.data, ref)
 
-    async def ask(self, thread_id: str, question: Question, assistant: Assistant) -> Answer:
+    async def ask(
+        self, thread_id: str, question: Question, assistant: Assistant, watcher: Watcher | None = None
+    ) -> Answer:
         """One turn: question and answer appear on the conversation together, when the response completes."""
         call = Call("responses.create", assistant.timeout, acts=True, thread_id=thread_id, model=assistant.model)
 
-        async def asked() -> Answer:
-            return answer_in(await self._create(call, thread_id, question, assistant), call)
+        async def put(more: Mapping[str, Any], telling: Telling | None) -> Answer:
+            return answer_in(await self._create(call, thread_id, question, assistant, more, telling), call)
 
-        return await answered(asked())
+        return await self._streaming.answer(put, assistant.model, watcher)
 
     async def start(self, thread_id: str, question: Question, assistant: Assistant) -> str:
         """Begin a turn in the background and return its response id. Only stored responses can be retrieved."""
         limit = min(SHORT_CALL, assistant.timeout)
         with counting_failures():
             call = Call("responses.create", limit, acts=True, thread_id=thread_id, model=assistant.model)
-            return (await self._create(call, thread_id, question, assistant, background=True, store=True)).id
+            more = {"background": True, "store": True}
+            return (await self._create(call, thread_id, question, assistant, more)).id
 
     async def follow(self, response_id: str, within: timedelta) -> Answer | None:
         """Retrieve the response with growing pauses until it has ended. One that is queued may be so for ever."""
@@ -153,7 +161,13 @@ class OpenAIProvider:
         return (await self._client.request(call, Origin, "GET", _run_path(response_id))).conversation_id
 
     async def _create(
-        self, call: Call, thread_id: str, question: Question, assistant: Assistant, **more: bool
+        self,
+        call: Call,
+        thread_id: str,
+        question: Question,
+        assistant: Assistant,
+        more: Mapping[str, Any],
+        telling: Telling | None = None,
     ) -> Response:
         _path(thread_id)  # refuses a thread that is gone by its form
         said = [{"type": "message", "role": "user", "content": question.with_ref}]
@@ -163,7 +177,8 @@ class OpenAIProvider:
             return cached(body, self._client.spec, question.cache_key)
 
         async def send(body: Mapping[str, Any]) -> Response:
-            return await self._on_thread(call, Response, "POST", "/responses", body)
+            hearing = ResponseHearing(telling) if telling else None
+            return await self._on_thread(call, Response, "POST", "/responses", body, hearing)
 
         return await first_taken(send, write, self._client.spec.schema)
 
@@ -273,11 +288,17 @@ class OpenAIProvider:
         return await model_exists(self._client, name)
 
     async def _on_thread(
-        self, call: Call, shape: type[W], method: Literal["GET", "POST"], path: str, body: Any = None
+        self,
+        call: Call,
+        shape: type[W],
+        method: Literal["GET", "POST"],
+        path: str,
+        body: Any = None,
+        hearing: Hearing | None = None,
     ) -> W:
         """Send a request that needs the conversation. Gone is what two calls call gone."""
         try:
-            return await self._client.request(call, shape, method, path, body)
+            return await self._client.request(call, shape, method, path, body, hearing)
         except ThreadGone as gone:
             rest = timedelta(seconds=max(0.0, call.seconds_left))
             check = Call("conversations.retrieve", min(SHORT_CALL, rest), thread_id=call.thread_id)

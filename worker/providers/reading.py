@@ -37,14 +37,15 @@ def read(shape: type[W], body: bytes) -> W:
             raise exc from None
 
 
-def loads(body: bytes) -> Any:
+def loads(body: bytes, *, halves: bool = False) -> Any:
     """Parse JSON that is not quite JSON. Raises ValueError, RecursionError where there is no value at all.
 
     Halves of surrogate pairs and bytes that are no text become U+FFFD, numbers that are none become null; a byte order
-    mark, control characters in strings, and whatever follows the value are passed over.
+    mark, control characters in strings, and whatever follows the value are passed over. `halves` leaves those of pairs
+    as they are, for what may bring the other half later.
     """
     text = body.decode(json.detect_encoding(body), errors="replace").lstrip("\ufeff \t\r\n")
-    value, _ = _PATIENT.raw_decode(_ESCAPE.sub(_whole, text))
+    value, _ = _PATIENT.raw_decode(text if halves else _ESCAPE.sub(_whole, text))
     return value
 
 

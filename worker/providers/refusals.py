@@ -16,9 +16,10 @@ POLICIES: Final = frozenset(
 )
 """Codes of content that a policy of the provider's does not allow."""
 
-Topic = Literal["", "no_model", "gone", "full", "too_large", "filtered", "keeps_nothing"]
+Topic = Literal["", "no_model", "gone", "full", "too_large", "broken", "filtered", "keeps_nothing"]
 """What a body says, by words that we know: the model or what was asked for does not exist, the model cannot read so
-much, the account may not send so much at once, the content filter stopped it, the organisation has nothing kept.
+much, the account may not send so much at once, what stands on the conversation cannot be gone on with, the content
+filter stopped it, the organisation has nothing kept.
 """
 
 Place = Literal["error object", "error", "detail", "message", "no error", "a page"]
@@ -194,6 +195,19 @@ OTHERS: Final[Mapping[Topic, tuple[Shape, ...]]] = {
             {413, 429},
             words=re.compile(r"Request too large for (model )?\S+ (in organization|on tokens)"),
         ),
+    ),
+    "broken": (
+        Shape(
+            "OpenAI, as reported: a response that was cut left its reasoning alone",
+            {400},
+            words=re.compile(r"of type '\w+' was provided without its required (following|preceding)? ?\w*"),
+        ),
+        Shape(
+            "OpenAI, as reported: half of a tool's call",
+            {400},
+            words=re.compile(r"\ANo tool (output|call) found for function call"),
+        ),
+        Shape("OpenAI, as reported", {400}, codes={"invalid_encrypted_content"}),
     ),
     "filtered": (
         Shape("OpenAI, its errors guide, and responses that failed", {200, 400}, codes={"invalid_prompt"}),

@@ -5,10 +5,14 @@ from typing import Any
 
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Said
-from worker.providers.client import Client, answered
+from worker.ports.turn import Watcher
+from worker.providers.client import Client
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken
 from worker.providers.openai import answer_in, model_exists, turn
+from worker.providers.response_stream import WAYS, ResponseHearing
+from worker.providers.streams import Telling
+from worker.providers.watching import Streaming
 from worker.providers.wire import Response
 
 
@@ -17,8 +21,17 @@ class ResponsesModel:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._streaming = Streaming(*WAYS)
 
-    async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:
+    async def ask(
+        self,
+        said: Sequence[Said],
+        question: str,
+        assistant: Assistant,
+        *,
+        cache_key: str = "",
+        watcher: Watcher | None = None,
+    ) -> Answer:
         """One turn, with everything that was said before it."""
         call = Call("responses.create", assistant.timeout, acts=True, model=assistant.model)
         # The short form of a message: some servers miss something in the long one of an answer; others want its type.
@@ -28,16 +41,17 @@ class ResponsesModel:
             for each in (*said, Said("user", question))
         ]
 
-        def write(schemas: Schemas) -> Mapping[str, Any]:
-            return cached(turn(assistant, spoken, schemas) | {"store": False}, self._client.spec, cache_key)
+        async def put(more: Mapping[str, Any], telling: Telling | None) -> Answer:
+            def write(schemas: Schemas) -> Mapping[str, Any]:
+                return cached(turn(assistant, spoken, schemas) | {"store": False, **more}, self._client.spec, cache_key)
 
-        async def send(body: Mapping[str, Any]) -> Response:
-            return await self._client.request(call, Response, "POST", "/responses", body)
+            async def send(body: Mapping[str, Any]) -> Response:
+                hearing = ResponseHearing(telling) if telling else None
+                return await self._client.request(call, Response, "POST", "/responses", body, hearing)
 
-        async def asked() -> Answer:
             return answer_in(await first_taken(send, write, self._client.spec.schema), call)
 
-        return await answered(asked())
+        return await self._streaming.answer(put, assistant.model, watcher)
 
     async def ping(self) -> None:
         """Return if the provider accepts our key and has responses. Those that keep none have none to look for."""

@@ -7,13 +7,14 @@ older ones then touch nothing of it, and say so (NewerRecord). Only what no vers
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.domain import foreign
 from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.money import Money
-from worker.domain.threads import OPENAI, Answer, Outcome, Remembered, Said, Thread, ThreadKey
+from worker.domain.threads import OPENAI, Answer, Decision, Outcome, Remembered, Said, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 
 SCHEMA = 1
@@ -74,9 +75,10 @@ def _thread(parts: Mapping[str, Any]) -> Thread:
     return Thread(parts["id"], parts["generation"], parts.get("anchor"), parts.get("provider") or OPENAI)
 
 
-def dump_former(thread: Thread) -> str:
+def dump_former(thread: Thread, why: Decision | None = None) -> str:
     """Write what has to be known of a thread that was replaced and is still there."""
-    return json.dumps({name: getattr(thread, name) for name in thread.__slots__}, separators=(",", ":"))
+    fields = {name: getattr(thread, name) for name in thread.__slots__}
+    return json.dumps(fields | (asdict(why) if why else {}), separators=(",", ":"))
 
 
 def load_former(text: str) -> Thread | None:
@@ -85,6 +87,20 @@ def load_former(text: str) -> Thread | None:
         return _thread(foreign.read_flat(text))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def dump_decision(decision: Decision) -> str:
+    """Write why a thread is to be left."""
+    return json.dumps(asdict(decision), separators=(",", ":"))
+
+
+def load_decision(text: str) -> Decision:
+    """Read it back. What nobody can read is a decision all the same: somebody has made it."""
+    try:
+        record = foreign.read_flat(text)
+        return Decision(str(record["reason"]), str(record["by"]))
+    except (ValueError, TypeError, KeyError):
+        return Decision("unreadable", "somebody")
 
 
 def dump_turn(turn: Remembered) -> str:

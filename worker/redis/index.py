@@ -9,10 +9,10 @@ from uuid import uuid4
 
 from worker.domain.endings import Kept, TurnKept
 from worker.domain.exchanges import TRANSCRIPT
-from worker.domain.threads import OPENAI, Hold, Thread, ThreadKey
+from worker.domain.threads import OPENAI, Decision, Hold, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 from worker.redis.connect import Client
-from worker.redis.formats import KNOWN, CorruptRecord, is_newer, load_former
+from worker.redis.formats import KNOWN, CorruptRecord, dump_decision, is_newer, load_former
 from worker.redis.keys import Keys, read_name, stem, unrecorded
 from worker.redis.runner import Runner, ms
 from worker.runtime.portions import portions
@@ -97,6 +97,16 @@ class RedisThreadIndex:
     async def anchor(self, key: ThreadKey, thread: Thread) -> None:
         """See `ports.ending.ThreadIndex.anchor`."""
         await self._runner.run("anchor_thread", [self._keys(key).thread], thread.id, thread.anchor or "")
+
+    async def replace(self, key: ThreadKey, thread: Thread, why: Decision) -> bool:
+        """Note that a thread is to be left for a new one at its next turn.
+
+        False, and nothing noted, if the map names another. Raises NewerRecord, StoreDown.
+        """
+        noted = await self._runner.run("replace", [self._keys(key).thread], thread.id, dump_decision(why))
+        if noted == "newer":
+            raise NewerRecord("the thread in the map")
+        return bool(noted)
 
     def _keys(self, key: ThreadKey) -> Keys:
         return Keys.of(self._prefix, key)

@@ -14,6 +14,7 @@ from worker.domain.threads import (
     Answered,
     Asked,
     Busy,
+    Decision,
     Entered,
     Entry,
     Hold,
@@ -24,7 +25,17 @@ from worker.domain.threads import (
 )
 from worker.errors import NewerRecord, ThreadGone
 from worker.redis.connect import Client
-from worker.redis.formats import CorruptMap, CorruptRecord, dump, dump_exchange, dump_former, dump_turn, load, load_turn
+from worker.redis.formats import (
+    CorruptMap,
+    CorruptRecord,
+    dump,
+    dump_exchange,
+    dump_former,
+    dump_turn,
+    load,
+    load_decision,
+    load_turn,
+)
 from worker.redis.keys import Keys, unrecorded
 from worker.redis.runner import Runner, ms
 from worker.telemetry.logs import Event
@@ -76,11 +87,12 @@ class RedisThreads:
         instance: str = "",
         *,
         former: Thread | None = None,
+        why: Decision | None = None,
         said: Sequence[Remembered] = (),
     ) -> bool:
         """See `ports.turn.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
-        told = (dump_former(former) if former else "", *map(dump_turn, said))
+        told = (dump_former(former, why) if former else "", *map(dump_turn, said))
         args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
         return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
 
@@ -109,7 +121,7 @@ class RedisThreads:
     async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
         """See `ports.turn.Threads.intend`."""
         keys = Keys.of(self._prefix, hold.key)
-        names = [keys.turn(hold.task_id), keys.hold]
+        names = [keys.turn(hold.task_id), keys.hold, keys.thread]
         return bool(await self._run("intend", names, hold.token, attempt, ms(limit), self._keep))
 
     async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
@@ -171,7 +183,7 @@ class RedisThreads:
     async def leave(self, hold: Hold, *, asked: bool, trouble: bool, unpaid: bool = False) -> None:
         """See `ports.turn.Threads.leave`."""
         keys = Keys.of(self._prefix, hold.key)
-        names = [keys.turn(hold.task_id), keys.hold]
+        names = [keys.turn(hold.task_id), keys.hold, keys.thread]
         await self._run("leave", names, hold.token, int(asked), int(trouble), self._keep, int(unpaid))
 
     async def ping(self) -> None:
@@ -207,7 +219,7 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
         case ["busy"]:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:
-            response, repair, anchor, provider, calls, dropped, call, tokens = more
+            response, repair, anchor, provider, calls, dropped, call, tokens, busy, renewal = more
             thread = Thread(thread_id, _number(generation), anchor or None, provider or OPENAI) if thread_id else None
             return Entered(
                 hold=hold,
@@ -221,6 +233,8 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 calls=calls,
                 dropped=dropped,
                 tokens=int(tokens) if tokens.isdecimal() else None,
+                busy_for=timedelta(milliseconds=busy),
+                renewal=load_decision(renewal) if renewal else None,
             )
     raise CorruptRecord("unknown reply")
 

@@ -10,7 +10,7 @@ import structlog
 
 from worker.domain.threads import Answer, Asked, Assistant, Hold, Outcome, Question, Thread
 from worker.errors import Filtered, ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLocked, WorkerError
-from worker.ports.turn import ThreadProvider, Threads
+from worker.ports.turn import ThreadProvider, Threads, Watcher, Watchers
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 from worker.turn.facts import TurnFacts
@@ -29,7 +29,8 @@ log = structlog.get_logger()
 class Call:
     """The call of one attempt.
 
-    `earlier` is a call that an earlier delivery of the task may have left running; `run` the response id of one in the
+    `earlier` is a call that an earlier delivery of the task may have left running; `watchers` know who reads along, if
+    anybody may; `run` the response id of one in the
     background, as long as it may go on; `began` whether one was begun here, which costs even if it brings no answer;
     `ends_at`, monotonic, when the call's time is over.
     """
@@ -42,6 +43,7 @@ class Call:
     assistant: Assistant
     facts: TurnFacts
     earlier: Asked | None
+    watchers: Watchers | None
     run: str | None = None
     began: bool = False
     ends_at: float = 0.0
@@ -50,7 +52,7 @@ class Call:
         """Ask; while the provider says that a call still runs there, wait, and look whether it was ours."""
         self.ends_at = monotonic() + self.assistant.timeout.total_seconds()
         with self.facts.phase("model"):
-            return replace(await self._answer(thread), thread=thread)
+            return replace(await self._answer(thread, await self._watcher()), thread=thread)
 
     async def resume(self, thread: Thread) -> Answer | None:
         """Go on with the run that an earlier attempt began and noted; None if there is none, or none any more."""
@@ -81,22 +83,28 @@ class Call:
                 if await self.threads.renew(self.hold):
                     await self.provider.cancel(self.run)
 
-    async def _answer(self, thread: Thread) -> Answer:
+    async def _watcher(self) -> Watcher | None:
+        """Say who hears this call while it runs: nobody where it runs in the background."""
+        if self.watchers is None or self.assistant.background:
+            return None
+        return await self.watchers.watcher(self.hold.key, self.hold.task_id, self.attempt)
+
+    async def _answer(self, thread: Thread, watcher: Watcher | None) -> Answer:
         for pause in LOCKED_PAUSES_SECONDS:
             try:
-                return await self._put(thread)
+                return await self._put(thread, watcher)
             except ThreadLocked:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads repeats
             found = await self.provider.look(thread, self.question.ref)
             if found is not None:
                 self.facts.recovered = "thread"
                 return found
-        return await self._put(thread)
+        return await self._put(thread, watcher)
 
-    async def _put(self, thread: Thread) -> Answer:
+    async def _put(self, thread: Thread, watcher: Watcher | None) -> Answer:
         """Put the question once and have its answer."""
         if not self.assistant.background:
-            return await self.provider.ask(self.hold.key, thread, self.question, self.assistant)
+            return await self.provider.ask(self.hold.key, thread, self.question, self.assistant, watcher)
         try:
             self.run = await self.provider.start(self.hold.key, thread, self.question, self.assistant)
         except Filtered:

@@ -25,7 +25,7 @@ from worker.domain.threads import (
     size,
 )
 from worker.errors import BadDefinition, ContextFull, ThreadGone, WorkerError
-from worker.ports.turn import Histories, Model, Payer
+from worker.ports.turn import Histories, Model, Payer, Watcher
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
@@ -97,7 +97,14 @@ class RememberingProvider:
         """Find nothing: an answer that was not kept is nowhere. The history is looked at where it is read, by `ask`."""
         return None
 
-    async def ask(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> Answer:
+    async def ask(
+        self,
+        key: ThreadKey,
+        thread: Thread,
+        question: Question,
+        assistant: Assistant,
+        watcher: Watcher | None = None,
+    ) -> Answer:
         """Ask with as much of the history as the model can read, newest first, whole turns only."""
         ends_at = monotonic() + assistant.timeout.total_seconds()
         story = _Story.of(await self._histories.history(key, thread))
@@ -107,7 +114,7 @@ class RememberingProvider:
             rest = replace(assistant, timeout=timedelta(seconds=max(ends_at - monotonic(), 0.001)))
             try:
                 said = story.told(first, window)
-                answer = await self._model.ask(said, question.text, rest, cache_key=question.cache_key)
+                answer = await self._model.ask(said, question.text, rest, cache_key=question.cache_key, watcher=watcher)
             except ContextFull:
                 if first == len(story.turns):
                     raise

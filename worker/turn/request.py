@@ -8,9 +8,20 @@ from typing import Any
 from worker.domain.budgets import Counter
 from worker.domain.conversations import session_id
 from worker.domain.prices import Prices
-from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
+from worker.domain.threads import (
+    SAFE_BYTES_PER_TOKEN,
+    Answer,
+    Assistant,
+    Outcome,
+    Question,
+    Remembered,
+    Said,
+    ThreadKey,
+    ref,
+    size,
+)
 from worker.ports.sinks import Recording
-from worker.ports.turn import History, Threads
+from worker.ports.turn import History, Threads, Watchers
 from worker.turn.charging import Charging
 from worker.turn.retelling import is_fact
 from worker.turn.stops import Stopped
@@ -46,6 +57,11 @@ class Request:
     most_calls: int
     fact: str | None = None
     counters: tuple[Counter, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """What a model reads of it at most, beside what was said before."""
+        return (size(self.text) + size(self.assistant.instructions)) // SAFE_BYTES_PER_TOKEN + 1
 
     def remembered(self, answer: Answer) -> Remembered | None:
         """What a history that we keep is to have of this turn; None where it can be of no use to later ones."""
@@ -87,7 +103,7 @@ class Ground:
     waits for. `stopped` is what operators have stopped. `prices` by provider.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read, without `charging` there are
-    no budgets.
+    no budgets, without `watchers` nobody reads along.
     """
 
     threads: Threads
@@ -102,3 +118,4 @@ class Ground:
     history: History | None = None
     prices: Mapping[str, Prices] = field(default_factory=dict)
     charging: Charging | None = None
+    watchers: Watchers | None = None

@@ -9,7 +9,7 @@ from typing import Any, cast
 from worker.domain.stops import Work
 from worker.domain.threads import Answer, Assistant, Question, Said, Thread, ThreadKey
 from worker.errors import BrokenOff, ModelDown, StoppedByOperator, WorkerError
-from worker.ports.turn import Payer, ThreadProvider
+from worker.ports.turn import Payer, ThreadProvider, Watcher
 from worker.turn.stops import Stopped
 
 CANCEL_SECONDS = 5.0
@@ -35,11 +35,18 @@ class Stoppable:
         self._stopped.check(self._work)
         return await self._provider.create_thread(key, generation, replaces, said)
 
-    async def ask(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> Answer:
+    async def ask(
+        self,
+        key: ThreadKey,
+        thread: Thread,
+        question: Question,
+        assistant: Assistant,
+        watcher: Watcher | None = None,
+    ) -> Answer:
         """See `ports.turn.Provider.ask`. Raises StoppedByOperator, BrokenOff."""
         self._stopped.check(self._work)
         async with self._stopped.breaking_off(self._work):
-            return await self._provider.ask(key, thread, question, assistant)
+            return await self._provider.ask(key, thread, question, assistant, watcher)
 
     async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:
         """See `ports.turn.Provider.start`. Raises StoppedByOperator, BrokenOff."""

@@ -17,9 +17,9 @@ from worker.errors import (
     ModelUnknown,
     Stopping,
     StoreDown,
+    ThreadBroken,
     ThreadGone,
     ThreadLocked,
-    TranscriptDown,
     WorkerError,
 )
 from worker.ports.turn import ThreadProvider
@@ -34,6 +34,7 @@ from worker.turn.call import LANDING_TIME, Call
 from worker.turn.charging import Bill
 from worker.turn.cost import priced
 from worker.turn.facts import TurnFacts
+from worker.turn.leaving import Leaving, tell_moved
 from worker.turn.request import Ground, Request
 from worker.turn.thread_variable import ThreadVariable
 
@@ -42,10 +43,6 @@ PUBLISH_PATIENCE_SECONDS = 5.0
 
 Less would cost a slow engine most: it carries a request out that we gave up, and gets the same one with each turn.
 """
-
-FULL, SEEDED, GAIN = 0.7, 0.3, 0.1
-"""Parts of a model's window: from which on a conversation is left for a new one, what that may be told, and how much
-shorter it has to be at least."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 """Between two tries to keep an answer that only Redis can make the thread know of."""
@@ -66,13 +63,13 @@ class ThreadTurn:
     bound: Thread | None = field(init=False)
     call: Call = field(init=False)
     bill: Bill = field(init=False)
+    leaving: Leaving = field(init=False)
     intended: bool = False
-    former: Thread | None = None
-    """The thread that is to be left although it is still there."""
 
     def __post_init__(self) -> None:
         """Start from what the map says, and with the question that this attempt would put."""
         self.bound = self.entry.thread
+        self.leaving = Leaving(self.ground, self.provider, self.request, self.entry)
         self.bill = Bill(self.ground.charging, self.request.counters, self.ground.prices)
         self.call = Call(
             self.ground.threads,
@@ -83,6 +80,7 @@ class ThreadTurn:
             self.request.assistant,
             self.facts,
             self.entry.asked,
+            self.ground.watchers,
         )
 
     async def answer(self) -> Answer | None:
@@ -104,9 +102,9 @@ class ThreadTurn:
 
     async def _leave(self, cause: BaseException | None) -> None:
         known = cause if isinstance(cause, WorkerError) else None
-        ours_may_run = self.call.run is not None or (self.intended and not (known and known.excludes_call))
-        asked = ours_may_run or self.call.earlier is not None
         refused = known is not None and (known.excludes_call or isinstance(known, ThreadLocked))
+        ours_may_run = self.call.run is not None or (self.intended and not refused)
+        asked = ours_may_run or self.call.earlier is not None
         unpaid = not self.call.began and (refused or not self.intended)
         with suppress(StoreDown):  # then the hold runs out by itself
             trouble = known is not None and known.is_trouble
@@ -118,36 +116,31 @@ class ThreadTurn:
         thread, gone = await self._known_thread()
         if thread is not None and self._must_look():
             try:
-                found = await self.call.resume(thread) or await self._look(thread)
+                found = await self._found(thread)
             except ThreadGone:
                 thread, gone = None, thread
             else:
                 if found is not None:
-                    self.facts.recovered = self.facts.recovered or "thread"
-                    return await self._keep(replace(found, thread=thread), published=self.entry.published)
-                self.call.let_earlier_end()
+                    return await self._keep(found, published=self.entry.published)
         calls.check(self.entry, self.request)
         if thread is None:
             return await self._ask_anew(gone)
-        if self._outgrows(thread):
+        if self.entry.renewal is not None:
+            return await self._ask_anew(self.leaving.renewed(thread, self.entry.renewal))
+        if self.facts.use == "reused" and self.leaving.outgrown(thread):
             with suppress(HistoryUnread, HistoryMissing):  # then it goes on for as long as it can
-                return await self._ask_anew(self._left(thread))
-            self.former = None
+                return await self._ask_anew(thread)
+            self.leaving.stay()
         return await self._ask_here(thread)
 
     async def _ask_here(self, thread: Thread) -> Answer | None:
-        """Ask on a thread that is there; on a new one where it turns out to be gone, or too long for its model."""
+        """Ask on a thread that is there; on a new one where it turns out to be of no use any more."""
         if self.facts.use == "adopted" and not await self._bind(thread):
             return None
         try:
             return await self._ask(thread)
-        except ThreadGone:  # validation is optimistic, or the thread went between look and use
-            gone = thread
-        except ContextFull as exc:  # of no use any more; the new one is told the newest of it
-            if not self.provider.remembers:
-                raise
-            log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(exc))
-            gone = self._left(thread)
+        except (ThreadGone, ContextFull, ThreadBroken, ThreadLocked) as exc:
+            gone = self.leaving.useless(thread, exc)
         self.intended = False
         return await self._ask_anew(gone)
 
@@ -156,7 +149,25 @@ class ThreadTurn:
         thread = await self._create(gone)
         return None if thread is None else await self._ask(thread)
 
+    async def _found(self, thread: Thread) -> Answer | None:
+        """Look for the answer of an earlier attempt. Raises ThreadGone."""
+        try:
+            found = await self.call.resume(thread) or await self._look(thread)
+        except ThreadGone:
+            raise
+        except WorkerError as exc:
+            if not self.leaving.unseen(exc):
+                raise
+            found = None
+        if found is None:
+            self.call.let_earlier_end()
+            return None
+        self.facts.recovered = self.facts.recovered or "thread"
+        return replace(found, thread=thread)
+
     def _must_look(self) -> bool:
+        if self.entry.renewal is not None:
+            return self.entry.asked is not None
         return self.ground.rules.strict or self.entry.asked is not None or self.facts.use == "adopted"
 
     async def _known_thread(self) -> tuple[Thread | None, Thread | None]:
@@ -166,7 +177,7 @@ class ThreadTurn:
         thread = None if self.variable is None else await self.variable.read()
         if thread is None:
             return None, None
-        return await self._adopted(thread) if self.provider.holds(thread) else (None, self._moved(thread))
+        return await self._adopted(thread) if self.provider.holds(thread) else (None, tell_moved(thread, self.provider))
 
     async def _adopted(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
         """Take a thread that nobody knows but the process variable, if it is ours; as above."""
@@ -186,34 +197,8 @@ class ThreadTurn:
         return await self.provider.seen(thread), None
 
     def _here(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
-        """Leave a thread that is not where the assistant is asked now; not while a call may run there."""
-        if self.provider.holds(thread):
-            return thread, None
-        earlier = self.entry.asked
-        if earlier is not None and earlier.running_for > timedelta(0):
-            raise ThreadLocked(f"a call at {thread.provider} may still run", retry_after=earlier.running_for)
-        return None, self._left(self._moved(thread))
-
-    def _outgrows(self, thread: Thread) -> bool:
-        """Whether a provider's thread is so long that its model could soon read no more; one of ours is folded."""
-        window, read = self.provider.context_tokens, self.entry.tokens
-        if not self.provider.remembers or window is None or read is None or self.entry.asked is not None:
-            return False
-        if self.facts.use != "reused" or read < FULL * window:
-            return False
-        if read < (SEEDED + GAIN) * window + self._question_tokens():  # it is the questions that are long
-            return False
-        log.info(Event.THREAD_FULL, thread_id=thread.id, reason=f"its last turn took {read} of {window} tokens")
-        return True
-
-    def _left(self, thread: Thread) -> Thread:
-        """Leave a thread that is still there for another one."""
-        self.former = thread
-        return thread
-
-    def _moved(self, thread: Thread) -> Thread:
-        log.warning(Event.THREAD_MOVED, thread_id=thread.id, provider=thread.provider, to=self.provider.name)
-        return thread
+        """Leave a thread that is not where the assistant is asked now."""
+        return (thread, None) if self.provider.holds(thread) else (None, self.leaving.moved(thread))
 
     async def _look(self, thread: Thread) -> Answer | None:
         self.facts.thread = thread
@@ -225,7 +210,7 @@ class ThreadTurn:
         generation = max((known.generation for known in (self.bound, gone) if known), default=0) + 1
         try:
             with self.facts.phase("create"):
-                seed = Seed() if gone is None else await self._seed()
+                seed = Seed() if gone is None else await self.leaving.seed()
                 thread, seed = await self._create_with(gone, generation, seed)
             bound = await self._bind(thread, seed)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
@@ -238,28 +223,6 @@ class ThreadTurn:
         self.facts.seed = seed
         return thread
 
-    async def _seed(self) -> Seed:
-        """Say what the new thread is told. One that is still there is left only if that is known.
-
-        Raises HistoryUnread, HistoryMissing.
-        """
-        history, left, window = self.ground.history, self.former, self.provider.context_tokens
-        most = None if window is None else int(SEEDED * window)
-        try:
-            seed = Seed() if history is None else await history.seed(self.request.key, most)
-        except TranscriptDown as exc:
-            if left is not None:
-                raise HistoryUnread(f"the thread at {left.provider} waits to be left: {exc}") from exc
-            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
-            return Seed()
-        if left is not None and not seed.said and (history is None or self.entry.tokens):
-            raise HistoryMissing(
-                f"the thread {left.id} at {left.provider} would have to be left for one at {self.provider.name} that "
-                "knows nothing, as what was said on it is in no transcript: keep TRANSCRIPT_URL set, and let the "
-                f"assistant name {left.provider} and its model again, as it did before"
-            )
-        return seed
-
     async def _bind(self, thread: Thread, seed: Seed | None = None) -> bool:
         replaces = self.bound.generation if self.bound else 0
         if await self.ground.threads.bind(
@@ -267,7 +230,8 @@ class ThreadTurn:
             thread,
             replaces,
             self.request.place.process_instance_id,
-            former=self.former,
+            former=self.leaving.former,
+            why=self.leaving.why,
             said=seed.by_turns if seed and not self.provider.remembers else (),
         ):
             self.bound = thread
@@ -281,7 +245,7 @@ class ThreadTurn:
         try:
             return await self.provider.create_thread(key, generation, replaces, seed.said), seed
         except BadRequest as exc:
-            if not seed.said or self.former is not None:
+            if not seed.said or self.leaving.needs_history:
                 raise
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
         return await self.provider.create_thread(key, generation, replaces, ()), Seed()
@@ -348,10 +312,7 @@ class ThreadTurn:
         """Say how many tokens this call will read: all that was said on the thread, and what is said now."""
         told = self.facts.seed.said if self.facts.use == "recreated" else ()
         known = self.entry.tokens if self.facts.use == "reused" and self.entry.tokens else 0
-        return known + self._question_tokens() + sum(size(each.text) for each in told) // SAFE_BYTES_PER_TOKEN
-
-    def _question_tokens(self) -> int:
-        return (size(self.request.text) + size(self.request.assistant.instructions)) // SAFE_BYTES_PER_TOKEN + 1
+        return known + self.request.tokens + sum(size(each.text) for each in told) // SAFE_BYTES_PER_TOKEN
 
     def _charged_call(self) -> str:
         """Name the call that brought the answer: ours, or an earlier one that this turn has found."""

@@ -1,14 +1,15 @@
 """The calls that OpenAI offers: conversations, their items, responses, models. Nothing more, above all no list."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
 
-from worker.demo.model import chat, wire
+from worker.demo.model import chat, streams, wire
 from worker.demo.model.store import Conversation, Store, Turn
+from worker.demo.model.streams import Event, EventStream
 from worker.demo.model.turns import Turns
 from worker.demo.model.wire import ApiError, Json, invalid, missing, model_not_found
 
@@ -172,6 +173,9 @@ class Api:
         turn = Turn(wire.response(body, conversation), wire.items(body.get("input") or [], "input"), asked.account)
         self._check_length(turn)
         task = self._turns.start(turn, asked.effect)
+        if body.get("stream"):
+            events = streams.ResponseEvents()
+            return EventStream(_told(turn, task, events), events.failed)
         if body.get("background"):
             self._store.keep(turn)
         else:
@@ -183,7 +187,11 @@ class Api:
         self._checked({name: value for name, value in body.items() if value is not None}, asked.account)
         turn = Turn(wire.response(body, None), wire.items(body["input"], "messages"), asked.account)
         self._check_length(turn)
-        await asyncio.shield(self._turns.start(turn, asked.effect))
+        task = self._turns.start(turn, asked.effect)
+        if body["stream"]:
+            usage = bool((asked.json().get("stream_options") or {}).get("include_usage"))
+            return EventStream(_completed(turn, task, usage=usage), streams.chunk_failed)
+        await asyncio.shield(task)
         return web.json_response(chat.completion(turn.response))
 
     def _checked(self, body: Json, account: str) -> str | None:
@@ -195,8 +203,9 @@ class Api:
         if body["model"] not in self._models:
             raise model_not_found(body["model"])
         _check_numbers(body)
-        if body.get("stream"):
-            raise ApiError(400, "This server does not stream.", param="stream", code="unsupported_parameter")
+        if body.get("stream") and body.get("background"):
+            text = "This server does not stream what runs in the background."
+            raise ApiError(400, text, param="stream", code="unsupported_parameter")
         if body.get("background") and body.get("store") is False:
             raise ApiError(400, "Background responses need 'store' to be true.", param="background")
         return self._context(body, account)
@@ -249,6 +258,26 @@ class Api:
         if (name := asked.names["model"]) not in self._models:
             raise model_not_found(name)
         return web.json_response(_model(name))
+
+
+async def _told(turn: Turn, task: asyncio.Task[None], events: streams.ResponseEvents) -> AsyncIterator[Event]:
+    """Tells of a response: that it has begun, and all else once it has landed."""
+    for event in events.begin(turn.response):
+        yield event
+    await asyncio.shield(task)
+    for event in events.finish(turn.response):
+        yield event
+
+
+async def _completed(turn: Turn, task: asyncio.Task[None], *, usage: bool) -> AsyncIterator[Event]:
+    await asyncio.shield(task)
+    try:
+        completion = chat.completion(turn.response)
+    except ApiError as exc:
+        yield streams.chunk_failed(str(exc.error["code"]))
+        return
+    for event in streams.chunks(completion, usage=usage):
+        yield event
 
 
 def _check_numbers(body: Json) -> None:

@@ -62,6 +62,9 @@ def as_response(body: Json) -> Json:
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         )
         raise ApiError(400, text, param="max_tokens", code="unsupported_parameter")
+    if body.get("stream_options") and not body.get("stream"):
+        text = "The 'stream_options' parameter is only allowed when 'stream' is enabled."
+        raise ApiError(400, text, param="stream_options")
     wanted = body.get("response_format") or {"type": "text"}
     if wanted.get("type") == "json_schema":
         wanted = {"type": "json_schema", **wanted["json_schema"]}

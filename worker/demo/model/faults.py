@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from worker.demo.model.streams import EventStream
 from worker.demo.model.turns import OUTCOMES
 
 _PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr>gateway</body></html>"
@@ -132,6 +133,10 @@ async def apply(effect: Mapping[str, Any], call: Call, request: web.Request, act
         if name in effect and (early := await before(effect[name], call, request)) is not None:
             return early
     response = await act()
+    if isinstance(response, EventStream):
+        if not effect.keys() & AFTER.keys():
+            return await _streamed(effect.get("stream", {}), request, response)
+        response = await response.whole()
     for name, after in AFTER.items():
         if name in effect:
             response = await after(effect[name], call, request, response)
@@ -205,7 +210,7 @@ async def _page_instead(_on: object, call: Call, _request: web.Request, _respons
 
 async def _truncated(_on: object, _call: Call, _request: web.Request, response: web.StreamResponse) -> web.Response:
     body = _body(response)
-    return web.Response(status=response.status, body=body[: len(body) // 2], content_type="application/json")
+    return web.Response(status=response.status, body=body[: len(body) // 2], content_type=response.content_type)
 
 
 async def _cut(_on: object, _call: Call, request: web.Request, _response: web.StreamResponse) -> web.Response:
@@ -229,8 +234,41 @@ async def _drip(rate: float, _call: Call, request: web.Request, response: web.St
 
 async def _stall(_on: object, _call: Call, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     stream, _ = await _begun(request, response)
+    await _abandoned(request)
+    return stream
+
+
+async def _abandoned(request: web.Request) -> None:
     while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110 - nothing tells us
         await asyncio.sleep(0.02)
+
+
+async def _streamed(wanted: Mapping[str, Any], request: web.Request, events: EventStream) -> web.StreamResponse:
+    """Sends events as they come about, up to where something happens to the stream."""
+    stream = web.StreamResponse(headers={"Content-Type": events.content_type})
+    await stream.prepare(request)
+    said = 0
+    with contextlib.suppress(ConnectionResetError):  # the client had enough
+        async for event in events.events:
+            if event.says:
+                if said == wanted.get("after"):
+                    return await _broken_off(wanted, request, events, stream)
+                said += 1
+                await asyncio.sleep(wanted.get("pause", 0))
+            await stream.write(event.data)
+    return stream
+
+
+async def _broken_off(
+    wanted: Mapping[str, Any], request: web.Request, events: EventStream, stream: web.StreamResponse
+) -> web.StreamResponse:
+    match wanted["then"]:
+        case "cut":
+            return _reset(request)
+        case "stall":
+            await _abandoned(request)
+        case "error":
+            await stream.write(events.failed(wanted.get("code", "server_error")).data)
     return stream
 
 
@@ -265,5 +303,8 @@ AFTER: Final[Mapping[str, After]] = {
 }
 IN_TURN: Final = frozenset({"during", "hold", "queued", "answer", "outcome"})
 """Effects that the turn itself heeds; other calls ignore them."""
+IN_STREAM: Final = frozenset({"stream"})
+"""Happens to a reply that is streamed: `pause` seconds before each piece of the answer; `after` so many of them comes
+`then`: `cut`, `end` without the last event, `stall`, or `error` with a `code`."""
 
-EFFECTS: Final = IN_TURN | BEFORE.keys() | AFTER.keys()
+EFFECTS: Final = IN_TURN | IN_STREAM | BEFORE.keys() | AFTER.keys()

@@ -1,5 +1,7 @@
 """What a command works with."""
 
+import getpass
+import socket
 from typing import TYPE_CHECKING
 
 from worker import settings
@@ -14,3 +16,12 @@ class Desk:
     def __init__(self, chosen: settings.Settings, adapters: "Adapters") -> None:
         self.settings = chosen
         self.adapters = adapters
+
+
+def me() -> str:
+    """Name who gives an order, for those who see it later."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "somebody"
+    return f"{user} on {socket.gethostname()}"

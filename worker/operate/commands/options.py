@@ -20,13 +20,14 @@ EXITS = "Exit codes: 0 done, 1 something cannot be reached, 2 not as it should b
 
 def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add `threads` and `transcript`, `stop`, `resume` and `stops`."""
-    threads = commands.add_parser("threads", help="list, show, export, erase and repair conversations")
+    threads = commands.add_parser("threads", help="list, show, export, erase, repair and renew conversations")
     below = threads.add_subparsers(required=True, metavar="command")
     _list(below)
     _show(below)
     _export(below)
     _erase(below)
     _repair(below)
+    _renew(below)
     transcript = commands.add_parser("transcript", help="search what was said, and sum what it cost")
     below = transcript.add_subparsers(required=True, metavar="command")
     _search(below)
@@ -84,6 +85,14 @@ def _repair(commands: "Commands[argparse.ArgumentParser]") -> None:
         "said on them; nothing is erased"
     )
     added.add_argument("--account-changed", action="store_true", help=changed)
+
+
+def _renew(commands: "Commands[argparse.ArgumentParser]") -> None:
+    what = "have a thread that is stuck replaced at its next turn by a new one that is told what was said"
+    example = 'threads renew conv_68f2 --reason "its provider refuses it"'
+    added = _add(commands, "threads", "renew", what, example)
+    added.add_argument("thread", metavar="THREAD", help="its id, as `threads list` shows it")
+    added.add_argument("--reason", metavar="TEXT", default="", help="why, for the log and for whoever looks later")
 
 
 def _search(commands: "Commands[argparse.ArgumentParser]") -> None:

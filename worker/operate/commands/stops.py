@@ -1,7 +1,5 @@
 """`assistant-worker stop`, `resume` and `stops`."""
 
-import getpass
-import socket
 from argparse import Namespace
 from collections.abc import Collection, Mapping
 
@@ -9,14 +7,14 @@ from worker import bootstrap
 from worker.domain.stops import Kind, checked, described, order
 from worker.errors import Permanent
 from worker.operate.commands import tables
-from worker.operate.commands.desk import Desk
+from worker.operate.commands.desk import Desk, me
 from worker.specs import assistants
 
 
 async def stop_(desk: Desk, options: Namespace) -> int:
     """Stop something, for all workers of this engine."""
     known = _names(desk, options.what)
-    stop = order(options.what, options.name, _me(), known, reason=options.reason, now=options.now)
+    stop = order(options.what, options.name, me(), known, reason=options.reason, now=options.now)
     await desk.adapters.stops.stop(stop)
     tables.say(f"{stop}\nEvery worker knows within 5 s. To lift it: assistant-worker resume {stop.words}")
     return 0
@@ -51,14 +49,6 @@ def _names(desk: Desk, kind: Kind) -> Mapping[Kind, Collection[str]]:
     if kind == "assistant":
         return bootstrap.names(assistants.load(desk.settings.assistants_dir, providers), providers)
     return {"provider": providers.keys()}
-
-
-def _me() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        user = "somebody"
-    return f"{user} on {socket.gethostname()}"
 
 
 COMMANDS = {"stop": stop_, "resume": resume_, "stops": stops_}

@@ -11,10 +11,11 @@ from typing import Any, BinaryIO
 from worker import bootstrap, export
 from worker.domain.conversations import EVERYTHING, Subject
 from worker.domain.endings import Kept, Receipt, Status
+from worker.domain.threads import Decision
 from worker.ending import Eraser, Retention, Round, overdue, runs
 from worker.errors import EngineDown, Permanent
 from worker.operate.commands import tables
-from worker.operate.commands.desk import Desk
+from worker.operate.commands.desk import Desk, me
 from worker.ports.transcript import TranscriptReader
 
 LEFT = 3
@@ -216,4 +217,34 @@ async def _leave(desk: Desk, options: Namespace) -> int:
     return 0
 
 
-COMMANDS = {"list": list_, "show": show_, "export": export_, "erase": erase_, "repair": repair_}
+async def renew_(desk: Desk, options: Namespace) -> int:
+    """Note that a thread is to be replaced; the next turn on it does it, under its hold."""
+    index = desk.adapters.index
+    named = [(each.key, each.thread) for each in await index.threads()]
+    found = next(((key, thread) for key, thread in named if thread is not None and thread.id == options.thread), None)
+    why = Decision(options.reason or "on request", me())
+    if found is None or not await index.replace(*found, why):
+        raise Permanent(f"no thread goes by {options.thread} now: `threads list` shows those that there are")
+    key, thread = found
+    if options.json:
+        tables.as_json(
+            {"scope": key.scope, "assistant": key.assistant, "thread": thread.id, "generation": thread.generation}
+        )
+        return 0
+    tables.say(
+        f"Thread {thread.id} of {key.scope} with {key.assistant} is replaced at its next turn, once no call of "
+        "ours may run on it any more. It stays at its provider, and is erased with the new one."
+    )
+    if desk.adapters.conversations is None:
+        tables.say("TRANSCRIPT_URL=off: the new one will know nothing of what was said.")
+    return 0
+
+
+COMMANDS = {
+    "list": list_,
+    "show": show_,
+    "export": export_,
+    "erase": erase_,
+    "repair": repair_,
+    "renew": renew_,
+}

@@ -23,8 +23,11 @@ end
 if ARGV[9] ~= '' and bound[1] then
   redis.call('HSET', KEYS[2], 'former:' .. bound[1], ARGV[9])
 end
+if bound[1] then
+  redis.call('HDEL', KEYS[2], 'renew:' .. bound[1])
+end
 redis.call('HSET', KEYS[2], 'id', ARGV[2], 'generation', ARGV[3], 'instance', ARGV[6], 'provider', ARGV[8])
-redis.call('HDEL', KEYS[2], 'published', 'anchor', 'turns', 'base', 'tokens')
+redis.call('HDEL', KEYS[2], 'published', 'anchor', 'turns', 'base', 'tokens', 'running')
 redis.call('DEL', KEYS[3])
 for index = 10, #ARGV do
   redis.call('RPUSH', KEYS[3], ARGV[index])

@@ -9,7 +9,8 @@
 --          id of the earlier call's response ('': not known), what to put right as above,
 --          anchor of the account that the thread is in ('': not known), its provider ('': written before there were others),
 --          calls that may have been paid, how many of their answers were dropped: both since a person set the retries,
---          token as above, tokens that the thread's last turn read and wrote ('': not known)}
+--          token as above, tokens that the thread's last turn read and wrote ('': not known),
+--          ms that a call of any task may still run on the thread, why it is to be left ('': it is not)}
 -- repeat  the same token takes the same hold again
 for index = 1, #KEYS, 2 do -- a hold is the same in all versions: it keeps them out of each other's way
   local schema = redis.call('HGET', KEYS[index], 'schema')
@@ -56,5 +57,8 @@ if turn[1] == 'intent' then -- never longer than the call's own limit, wherever 
   response = turn[9] or ''
 end
 local trouble = now - (tonumber(turn[6] or '') or now)
-local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published', 'anchor', 'provider', 'tokens')
-return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or ''}
+local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published', 'anchor', 'provider', 'tokens', 'running')
+local ends_at, limit = string.match(thread[7] or '', ':(%d+):(%d+)$')
+local busy = ends_at and math.max(0, math.min(tonumber(ends_at) - now, tonumber(limit))) or 0
+local renew = thread[1] and redis.call('HGET', KEYS[3], 'renew:' .. thread[1]) or ''
+return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or '', busy, renew}

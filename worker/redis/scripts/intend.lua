@@ -1,6 +1,6 @@
 -- Note that a call starts now, under the hold, and by when it has ended, by the clock of this server. It counts until
 -- `leave` says that it costs nothing; under one hold one call counts at most, as whatever comes before it was refused.
--- KEYS    turn, hold
+-- KEYS    turn, hold, thread
 -- ARGV    token, attempt, limit ms, journal ttl ms
 -- returns 1 | 0 (the hold is lost, an answer has come meanwhile, or a newer worker has the turn: no call must start)
 -- repeat  moves the deadline a little, and counts nothing more; the id of an earlier call is gone either way
@@ -18,6 +18,18 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline = string.format('%.0f', now + ARGV[3])
+local map = redis.call('HGET', KEYS[3], 'schema') or '1'
+if redis.call('HGET', KEYS[1], 'counted') ~= ARGV[1] then -- what `leave` puts back if this call is refused
+  local earlier = state == 'intent' and redis.call('HGET', KEYS[1], 'deadline')
+  local others = redis.call('HGET', KEYS[3], 'running')
+  redis.call('HDEL', KEYS[1], 'before', 'beside')
+  if earlier then
+    redis.call('HSET', KEYS[1], 'before', earlier)
+  end
+  if others then
+    redis.call('HSET', KEYS[1], 'beside', others)
+  end
+end
 redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', deadline, 'limit', ARGV[3])
 redis.call('HDEL', KEYS[1], 'response')
 local counted = redis.call('HMGET', KEYS[1], 'counted', 'calls')
@@ -25,4 +37,7 @@ if counted[1] ~= ARGV[1] then
   redis.call('HSET', KEYS[1], 'counted', ARGV[1], 'calls', (tonumber(counted[2] or '') or 0) + 1)
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if map == '1' and redis.call('EXISTS', KEYS[3]) == 1 then -- for other tasks, which do not know this turn
+  redis.call('HSET', KEYS[3], 'running', ARGV[1] .. ':' .. deadline .. ':' .. ARGV[3])
+end
 return 1

@@ -9,6 +9,9 @@
 if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
+if string.find(redis.call('HGET', KEYS[3], 'running') or '', ARGV[1], 1, true) == 1 then
+  redis.call('HDEL', KEYS[3], 'running')
+end
 if ARGV[5] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[5] then
   redis.call('HSET', KEYS[3], 'published', '1')
 end

@@ -1,9 +1,12 @@
 -- Let go of the hold without an answer.
--- KEYS    turn, hold
+-- KEYS    turn, hold, thread
 -- ARGV    token, '1' the call may have run | '0' it did not: withdraw the intent, '1' trouble | '0', journal ttl ms,
 --         '1' the call of this hold certainly costs nothing: it does not count | '0'
 -- returns 1 | 0 (the hold was lost before)
 -- repeat  finds no hold and changes nothing more
+local function runs_on_the_thread()
+  return string.find(redis.call('HGET', KEYS[3], 'running') or '', ARGV[1], 1, true) == 1
+end
 local schema = redis.call('HGET', KEYS[1], 'schema')
 if schema and schema ~= '1' then -- a newer worker has the turn: only the hold is ours
   if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
@@ -16,7 +19,16 @@ if redis.call('HGET', KEYS[1], 'open') == ARGV[1] then -- heard of, even if the 
 end
 if ARGV[5] == '1' and redis.call('HGET', KEYS[1], 'counted') == ARGV[1] then -- as above
   redis.call('HSET', KEYS[1], 'calls', math.max(0, (tonumber(redis.call('HGET', KEYS[1], 'calls') or '') or 0) - 1))
-  redis.call('HDEL', KEYS[1], 'counted')
+  local earlier = redis.call('HMGET', KEYS[1], 'state', 'before', 'beside')
+  if earlier[1] == 'intent' and earlier[2] then -- a call of before is all that may run
+    redis.call('HSET', KEYS[1], 'deadline', earlier[2])
+  end
+  if earlier[3] and runs_on_the_thread() then
+    redis.call('HSET', KEYS[3], 'running', earlier[3])
+  elseif runs_on_the_thread() then
+    redis.call('HDEL', KEYS[3], 'running')
+  end
+  redis.call('HDEL', KEYS[1], 'counted', 'before', 'beside')
 end
 if ARGV[3] == '1' then
   local time = redis.call('TIME')
@@ -30,5 +42,8 @@ redis.call('DEL', KEYS[2])
 if ARGV[2] == '0' and redis.call('HGET', KEYS[1], 'state') == 'intent' then
   redis.call('HSET', KEYS[1], 'state', 'open')
   redis.call('HDEL', KEYS[1], 'deadline', 'response')
+  if runs_on_the_thread() then
+    redis.call('HDEL', KEYS[3], 'running')
+  end
 end
 return 1

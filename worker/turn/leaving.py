@@ -1,0 +1,141 @@
+"""Whether a thread that is still there is left for a new one, why, and what that one is told."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from worker.domain.threads import Decision, Entered, Seed, Thread
+from worker.errors import (
+    BadRequest,
+    ContextFull,
+    HistoryMissing,
+    HistoryUnread,
+    ThreadBroken,
+    ThreadGone,
+    ThreadLocked,
+    TranscriptDown,
+    WorkerError,
+)
+from worker.ports.turn import ThreadProvider
+from worker.telemetry.logs import Event
+from worker.turn.request import Ground, Request
+
+FULL, SEEDED, GAIN = 0.7, 0.3, 0.1
+"""Parts of a model's window: from which on a conversation is left for a new one, what that may be told, and how much
+shorter it has to be at least."""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Leaving:
+    """What one attempt decides about its thread. `former` is the thread that is left, `why` it is."""
+
+    ground: Ground
+    provider: ThreadProvider
+    request: Request
+    entry: Entered
+    former: Thread | None = None
+    why: Decision | None = None
+
+    def stay(self) -> None:
+        """Take a decision back."""
+        self.former = self.why = None
+
+    def moved(self, thread: Thread) -> Thread:
+        """Leave a thread that is not where the assistant is asked now. Raises ThreadLocked while a call may run."""
+        self._check_calls(f"a call at {thread.provider} may still run")
+        tell_moved(thread, self.provider)
+        return self._left(thread, Decision(f"moved to {self.provider.name}"))
+
+    def renewed(self, thread: Thread, why: Decision) -> Thread:
+        """Leave a thread because somebody says so. Raises ThreadLocked while a call of ours may run there."""
+        self._check_calls("the thread is to be replaced, and a call may still run there")
+        log.warning(Event.THREAD_RENEWED, thread_id=thread.id, reason=why.reason, by=why.by)
+        return self._left(thread, why)
+
+    def outgrown(self, thread: Thread) -> bool:
+        """Leave a provider's thread that is so long that its model could soon read no more; one of ours is folded."""
+        window, read = self.provider.context_tokens, self.entry.tokens
+        if not self.provider.remembers or window is None or read is None or self._running_for() > timedelta(0):
+            return False
+        shorter = (SEEDED + GAIN) * window + self.request.tokens  # unless it is the questions that are long
+        if read < max(FULL * window, shorter):
+            return False
+        log.info(Event.THREAD_FULL, thread_id=thread.id, reason=f"its last turn took {read} of {window} tokens")
+        self._left(thread, Decision("nearly as long as its model can read"))
+        return True
+
+    def useless(self, thread: Thread, exc: ThreadGone | ContextFull | ThreadBroken | ThreadLocked) -> Thread:
+        """Return a thread that is of no use any more, or is gone; raises what it was left for where it is of use."""
+        match exc:
+            case ThreadGone():  # validation is optimistic, or the thread went between look and use
+                return thread
+            case ContextFull() if self.provider.remembers:  # the new one is told the newest of it
+                log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(exc))
+                return self._left(thread, Decision(str(exc)))
+            case ThreadBroken() | ThreadLocked() if self._is_stuck(exc):
+                return self.renewed(thread, Decision(str(exc)))
+        raise exc
+
+    def unseen(self, exc: WorkerError) -> bool:
+        """Whether a thread that is to be left is left although nobody can look for an answer on it."""
+        if self.entry.renewal is None:
+            return False
+        return isinstance(exc, BadRequest) or (exc.is_trouble and self._is_long_trouble())
+
+    async def seed(self) -> Seed:
+        """Say what the new thread is told. One that is still there is left only if that is known.
+
+        Unless a person has ordered it. Raises HistoryUnread, HistoryMissing.
+        """
+        history, window = self.ground.history, self.provider.context_tokens
+        most = None if window is None else int(SEEDED * window)
+        try:
+            seed = Seed() if history is None else await history.seed(self.request.key, most)
+        except TranscriptDown as exc:
+            if self.former is not None:
+                raise HistoryUnread(f"the thread at {self.former.provider} waits to be left: {exc}") from exc
+            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
+            return Seed()
+        if self.needs_history and self.former and not seed.said and (history is None or self.entry.tokens):
+            raise HistoryMissing(
+                f"the thread {self.former.id} at {self.former.provider} would have to be left for one at "
+                f"{self.provider.name} that knows nothing, as what was said on it is in no transcript: keep "
+                f"TRANSCRIPT_URL set, and let the assistant name {self.former.provider} and its model again, or order "
+                "it: threads renew"
+            )
+        return seed
+
+    @property
+    def needs_history(self) -> bool:
+        """Whether the new thread has to know what was said on one that is still there."""
+        return self.former is not None and self.entry.renewal is None
+
+    def _left(self, thread: Thread, why: Decision) -> Thread:
+        self.former, self.why = thread, why
+        return thread
+
+    def _check_calls(self, said: str) -> None:
+        if (wait := self._running_for()) > timedelta(0):
+            raise ThreadLocked(said, retry_after=wait)
+
+    def _running_for(self) -> timedelta:
+        """How long a call of ours may still run on the thread, whatever task it is for."""
+        return max(self.entry.busy_for, self.entry.asked.running_for if self.entry.asked else timedelta(0))
+
+    def _is_stuck(self, exc: ThreadBroken | ThreadLocked) -> bool:
+        """Whether a thread is of no use for good, and another one can be told what was said on it."""
+        if not self.provider.remembers or self.ground.history is None or self._running_for() > timedelta(0):
+            return False
+        return isinstance(exc, ThreadBroken) or self._is_long_trouble()
+
+    def _is_long_trouble(self) -> bool:
+        return self.entry.trouble_for >= self.ground.rules.trouble_limit
+
+
+def tell_moved(thread: Thread, provider: ThreadProvider) -> Thread:
+    """Say that a thread is not where the assistant is asked now."""
+    log.warning(Event.THREAD_MOVED, thread_id=thread.id, provider=thread.provider, to=provider.name)
+    return thread

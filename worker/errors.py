@@ -29,6 +29,7 @@ WorkerError
 │   ├── UnknownAssistant    no spec of this name and version here
 │   ├── BadRequest          the provider will never accept this call: model, parameter
 │   │   ├── ContextFull     … because it is longer than may be sent: a shorter history may help
+│   │   ├── ThreadUnusable  … nor any other on this conversation: what stands on it is not whole
 │   │   └── Filtered        … because of what it says: where a call has an answer, this is one
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
 │   ├── NoProvider          what a thread is at is not among the providers any more
@@ -206,6 +207,10 @@ class BadRequest(Permanent):
 
 class ContextFull(BadRequest):
     """Conversation and question together are longer than the model can read, or than the account may send."""
+
+
+class ThreadUnusable(BadRequest):
+    """The provider shows the conversation, and cannot put it to a model any more."""
 
 
 class Filtered(BadRequest):

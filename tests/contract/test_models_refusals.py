@@ -10,7 +10,16 @@ from tests.contract.apis import Asking
 from tests.contract.questions import KEY, SECRET_WORD, assistant, question
 from worker.demo.model import ModelServer
 from worker.domain.threads import Outcome
-from worker.errors import BadRequest, ContextFull, Filtered, ModelDown, ModelUnknown, ProviderPaused, WorkerError
+from worker.errors import (
+    BadRequest,
+    ContextFull,
+    Filtered,
+    ModelDown,
+    ModelUnknown,
+    ProviderPaused,
+    ThreadUnusable,
+    WorkerError,
+)
 from worker.providers import OpenAIProvider
 from worker.providers.failures import limit_reset
 from worker.providers.refusals import OTHERS, Said, topic_of
@@ -120,6 +129,18 @@ TOO_LARGE: list[tuple[int, Any]] = [
     ),
 ]
 
+TORN: list[tuple[int, Any]] = [
+    (400, error("Item 'rs_68a' of type 'reasoning' was provided without its required following item.", param="input")),
+    (
+        400,
+        error(
+            "Item 'msg_68a' of type 'message' was provided without its required 'reasoning' item: 'rs_68b'.",
+            param="input",
+        ),
+    ),
+    (400, error("No tool output found for function call call_68a.", param="input")),
+]
+
 KEEPS_NOTHING = error(
     "Conversation ID cannot be used for this organization due to Zero Data Retention.",
     param="conversation",
@@ -180,6 +201,17 @@ async def test_request_that_is_too_long_is_told_so_once(
         await turns.ask(spec=assistant(output_schema=SCHEMA))
 
     assert ("a minute" in str(caught.value)) == ((status, body) in TOO_LARGE)
+    assert len(server.requests(turns.call)) == 1
+
+
+@pytest.mark.parametrize(("status", "body"), TORN, ids=str)
+async def test_conversation_that_is_not_whole_is_told_from_a_bad_request_once(
+    turns: Asking, server: ModelServer, status: int, body: Any
+) -> None:
+    server.fault(turns.call, **refusal(status, body))
+
+    with pytest.raises(ThreadUnusable, match="no model can be asked on it"):
+        await turns.ask(spec=assistant(output_schema=SCHEMA))
     assert len(server.requests(turns.call)) == 1
 
 
@@ -301,6 +333,7 @@ def said(body: Any) -> Said:
 BODIES: list[tuple[str, int, Any]] = [
     *(("filtered", status, body) for status, body, _ in FILTERED),
     *(("full", status, body) for status, body in FULL),
+    *(("torn", status, body) for status, body in TORN),
     *(("too_large", status, body) for status, body in TOO_LARGE),
     ("keeps_nothing", 400, KEEPS_NOTHING),
 ]
@@ -325,7 +358,7 @@ def test_words_that_only_resemble_mean_nothing(status: int, body: Any) -> None:
 
 
 async def test_nothing_that_a_refusal_quotes_is_told_further(turns: Asking, server: ModelServer) -> None:
-    for status, body in [*FULL, *TOO_LARGE]:
+    for status, body in [*FULL, *TOO_LARGE, *TORN]:
         quoting = json.loads(json.dumps(body).replace("tokens", f"tokens {SECRET_WORD} {KEY}"))
         server.fault(turns.call, **refusal(status, quoting))
         with pytest.raises(WorkerError) as caught:

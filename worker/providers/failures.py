@@ -27,6 +27,7 @@ from worker.errors import (
     ProviderPaused,
     ThreadGone,
     ThreadLocked,
+    ThreadUnusable,
     Transient,
     TurnedAway,
     WorkerError,
@@ -141,6 +142,7 @@ TABLE: Final = (
         "this is more than the account may send in a minute: shorten the inputs or have its limit raised",
         topic="too_large",
     ),
+    Row(ThreadUnusable, "what stands on the conversation is not whole, and no model can be asked on it", topic="torn"),
     Row(Filtered, "the provider's content filter stopped the question", topic="filtered"),
     Row(
         ProviderPaused,

@@ -6,11 +6,12 @@ from typing import Any, Final, TypeVar
 
 from worker.domain.providers import ProviderSpec, Schemas
 from worker.domain.threads import Assistant
-from worker.errors import BadRequest, ContextFull, Filtered
+from worker.errors import BadRequest, ContextFull, Filtered, ThreadUnusable
 from worker.providers.failures import LENGTHS
 
 T = TypeVar("T")
 _NOT_THE_SCHEMA: Final = LENGTHS | {"model", "temperature"}
+_NOT_ABOUT_IT: Final = (ContextFull, Filtered, ThreadUnusable)
 
 
 def named(assistant: Assistant, schemas: Schemas) -> dict[str, Any]:
@@ -42,7 +43,7 @@ async def first_taken(
     """
     try:
         return await send(write(schemas))
-    except (ContextFull, Filtered):
+    except _NOT_ABOUT_IT:
         raise
     except BadRequest as refused:
         without = write("none")
@@ -50,7 +51,7 @@ async def first_taken(
             raise
         try:
             return await send(without)
-        except (ContextFull, Filtered):
+        except _NOT_ABOUT_IT:
             raise
         except BadRequest:
             raise refused from None

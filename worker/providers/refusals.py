@@ -16,9 +16,10 @@ POLICIES: Final = frozenset(
 )
 """Codes of content that a policy of the provider's does not allow."""
 
-Topic = Literal["", "no_model", "gone", "full", "too_large", "filtered", "keeps_nothing"]
+Topic = Literal["", "no_model", "gone", "full", "too_large", "torn", "filtered", "keeps_nothing"]
 """What a body says, by words that we know: the model or what was asked for does not exist, the model cannot read so
-much, the account may not send so much at once, the content filter stopped it, the organisation has nothing kept.
+much, the account may not send so much at once, an item of the conversation lacks another one that belongs to it, the
+content filter stopped it, the organisation has nothing kept.
 """
 
 Place = Literal["error object", "error", "detail", "message", "no error", "a page"]
@@ -194,6 +195,14 @@ OTHERS: Final[Mapping[Topic, tuple[Shape, ...]]] = {
             {413, 429},
             words=re.compile(r"Request too large for (model )?\S+ (in organization|on tokens)"),
         ),
+    ),
+    "torn": (
+        Shape(
+            "OpenAI, as reported",
+            {400},
+            words=re.compile(r"\AItem '[\w-]+' of type '\w+' was provided without its required "),
+        ),
+        Shape("OpenAI, as reported", {400}, words=re.compile(r"\ANo tool output found for function call [\w-]+\.\Z")),
     ),
     "filtered": (
         Shape("OpenAI, its errors guide, and responses that failed", {200, 400}, codes={"invalid_prompt"}),

@@ -8,7 +8,7 @@ from worker.domain.threads import Answer, Assistant, Said
 from worker.providers.client import Client, answered
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken
-from worker.providers.openai import answer_in, model_exists, turn
+from worker.providers.openai import answer_in, model_exists, short_form, turn
 from worker.providers.wire import Response
 
 
@@ -21,12 +21,7 @@ class ResponsesModel:
     async def ask(self, said: Sequence[Said], question: str, assistant: Assistant, *, cache_key: str = "") -> Answer:
         """One turn, with everything that was said before it."""
         call = Call("responses.create", assistant.timeout, acts=True, model=assistant.model)
-        # The short form of a message: some servers miss something in the long one of an answer; others want its type.
-        roles = {"developer": "system"}
-        spoken = [
-            {"type": "message", "role": roles.get(each.role, each.role), "content": each.text}
-            for each in (*said, Said("user", question))
-        ]
+        spoken = list(map(short_form, (*said, Said("user", question))))
 
         def write(schemas: Schemas) -> Mapping[str, Any]:
             return cached(turn(assistant, spoken, schemas) | {"store": False}, self._client.spec, cache_key)

@@ -40,6 +40,7 @@ class Event(StrEnum):
     THREAD_MOVED = "thread_moved"
     FALLBACK = "fallback"
     THREAD_FULL = "thread_full"
+    THREAD_UNUSABLE = "thread_unusable"
     THREAD_FOLDED = "thread_folded"
     THREAD_NOT_FOLDED = "thread_not_folded"
     TIDYING_CRASHED = "tidying_crashed"

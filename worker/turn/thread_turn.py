@@ -17,6 +17,7 @@ from worker.errors import (
     StoreDown,
     ThreadGone,
     ThreadLocked,
+    ThreadUnusable,
     WorkerError,
 )
 from worker.ports.turn import ThreadProvider
@@ -122,14 +123,21 @@ class ThreadTurn:
                 return await self._ask(thread)
             except ThreadGone:  # validation is optimistic, or the thread went between look and use
                 gone, self.intended = thread, False
-            except ContextFull as exc:  # of no use any more; the new one is told the newest of it
-                if not self.provider.remembers:
-                    raise
-                log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(exc))
-                self.former = gone = thread
-                self.intended = False
+            except (ContextFull, ThreadUnusable) as exc:
+                gone = self._given_up(thread, exc)
         thread = await self._create(gone)
         return None if thread is None else await self._ask(thread)
+
+    def _given_up(self, thread: Thread, refusal: ContextFull | ThreadUnusable) -> Thread:
+        """Leave a thread on which no model can be asked any more; the new one is told the newest of it."""
+        if not self.provider.remembers:
+            raise refusal
+        if isinstance(refusal, ContextFull):
+            log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(refusal))
+        else:
+            log.warning(Event.THREAD_UNUSABLE, thread_id=thread.id, reason=str(refusal))
+        self.former, self.intended = thread, False
+        return thread
 
     def _must_look(self) -> bool:
         return self.ground.rules.strict or self.entry.asked is not None or self.facts.use == "adopted"

@@ -80,10 +80,16 @@ class FakeHistory:
     told: Seed = field(default_factory=Seed)
     threads: dict[str, Thread] = field(default_factory=dict)
     asked: list[ThreadKey] = field(default_factory=list)
+    handed_down: Seed = field(default_factory=Seed)
+    restarted: list[tuple[list[str], str]] = field(default_factory=list)
 
     async def seed(self, key: ThreadKey) -> Seed:
         self.asked.append(key)
         return self.told
+
+    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
+        self.restarted.append(([key.scope for key in keys], activity))
+        return self.handed_down
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         return self.threads.get(key.scope)
@@ -145,6 +151,7 @@ class Core:
         self.assistants = FakeAssistants()
         self.recording = FakeRecording()
         self.history = FakeHistory()
+        self.has_history = True
         self.threads = RedisThreads(self.redis, prefix="aw", lease=LOCK, keep=KEEP)
         self.stops = RedisStops(self.redis, prefix="aw", engine="default")
         self._stack = AsyncExitStack()
@@ -195,7 +202,7 @@ class Core:
             crew.start,
             stopped,
             self.recording,
-            self.history,
+            self.history if self.has_history else None,
             self.prices,
         )
         turn = Turn(engine, providers, self.assistants, ground)

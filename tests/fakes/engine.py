@@ -46,6 +46,7 @@ class World:
         self.resources: dict[tuple[str, str], str] = {}
         self.contents: dict[tuple[str, str], bytes] = {}
         self.roots: dict[str, str] = {}
+        self.forerunners: dict[str, list[str] | None] = {}
         self.spin = True
         self.news = asyncio.Event()
         self._numbers = count(1)
@@ -200,6 +201,10 @@ class FakeEngine:
     async def root_instance(self, process_instance_id: str) -> str:
         await self.script.reach("root_instance", process_instance_id)
         return self.world.roots.get(process_instance_id, process_instance_id)
+
+    async def forerunners(self, process_instance_id: str) -> list[str] | None:
+        await self.script.reach("forerunners", process_instance_id)
+        return self.world.forerunners.get(process_instance_id, [])
 
     async def resource(self, definition_id: str, name: str) -> str:
         await self.script.reach("resource", definition_id, name)

@@ -198,6 +198,10 @@ class RestEngine:
         """See `ports.turn.Engine.root_instance`."""
         return await self._roots.get(process_instance_id)
 
+    async def forerunners(self, process_instance_id: str) -> Sequence[str] | None:
+        """See `ports.turn.Engine.forerunners`."""
+        return await self._reads.forerunners(process_instance_id)
+
     async def resource(self, definition_id: str, name: str) -> str:
         """See `ports.turn.Engine.resource`."""
         return await self._resources.get((definition_id, name))

@@ -13,6 +13,8 @@ from worker.errors import BadDefinition, Conflict, EngineDenied, EngineDown, Rea
 
 LARGEST_RESOURCE = 1_000_000
 DEEPEST_CALL = 100
+MOST_RESTARTS = 10
+"""So many back; each is a request."""
 
 T = TypeVar("T")
 
@@ -113,6 +115,24 @@ class Reads:
                 "the process that calls this one cannot be seen: the worker's user needs READ_INSTANCE on its "
                 "definition, or READ on process instances"
             )
+
+    async def forerunners(self, process_instance_id: str) -> list[str] | None:
+        """See `ports.turn.Engine.forerunners`. Only the history knows them."""
+        found: list[str] = []
+        latest: object = process_instance_id
+        for _ in range(MOST_RESTARTS):
+            path = f"/history/process-instance/{quote(str(latest), safe='')}"
+            try:
+                reply = await self.get(path, "the history")
+            except ReadRefused:
+                return None
+            if reply.missing:  # there is none, or it was cleaned
+                return found or None
+            latest = reply.value(dict).get("restartedProcessInstanceId")
+            if not isinstance(latest, str):
+                break
+            found.append(latest)
+        return found
 
     async def resource(self, definition_id: str, name: str) -> str:
         """See `ports.turn.Engine.resource`."""

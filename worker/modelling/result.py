@@ -24,7 +24,7 @@ class Story:
     """How this turn went, for `<output>_meta`. `use` is created, reused, recreated or adopted.
 
     `repaired`: the first answer did not have the form that the task asks for. `seeded` counts the turns that a
-    recreated thread was told.
+    recreated thread was told. `memory` is whole, part, lost or unknown; None where no thread was made.
     """
 
     thread: Thread | None
@@ -33,6 +33,7 @@ class Story:
     repaired: bool
     seconds: Mapping[str, float]
     seeded: int = 0
+    memory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         "use": story.use,
         "recreated": story.use == "recreated",
         "seeded": story.seeded,
+        "memory": story.memory,
         "untold": answer.untold,
         "recovered": story.recovered,
         "repaired": story.repaired,

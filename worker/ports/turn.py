@@ -101,6 +101,10 @@ class Engine(Protocol):
         """The instance that no call activity started, at the top of this one's callers; it may be itself."""
         ...
 
+    async def forerunners(self, process_instance_id: str) -> Sequence[str] | None:
+        """Return the instances that this one was restarted from, the latest first; None if nobody can tell."""
+        ...
+
     async def resource(self, definition_id: str, name: str) -> str:
         """Text of a file that was deployed with the definition. Raises BadDefinition when there is none, TaskLost."""
         ...
@@ -265,6 +269,14 @@ class History(Protocol):
 
     async def seed(self, key: ThreadKey) -> Seed:
         """Return what a recreated thread has to know. Never raises: without a transcript it knows nothing."""
+        ...
+
+    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
+        """Return what was said before a restart. Never raises.
+
+        `keys` are those of the instances that it goes back to, the latest first. Of that one it is what was said before
+        this activity was first asked, of each one before it what was said before the later one began.
+        """
         ...
 
     async def thread(self, key: ThreadKey) -> Thread | None:

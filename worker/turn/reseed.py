@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 import structlog
 
-from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, session_id
+from worker.domain.conversations import EVERYTHING, Message, MessageFilter, Role, every, session_id
 from worker.domain.refs import defused
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
@@ -46,7 +46,16 @@ class History:
                 return await self._read(session_id(key))
         except (TranscriptDown, TimeoutError) as exc:
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
-            return Seed()
+            return Seed(is_known=False)
+
+    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
+        """See `ports.turn.History.inherited`."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return await self._read_before([session_id(key) for key in keys], activity)
+        except (TranscriptDown, TimeoutError) as exc:
+            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
+            return Seed(is_known=False)
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         """See `ports.turn.History.thread`."""
@@ -79,16 +88,50 @@ class History:
         room, turns = self._room, 0
         async with aclosing(self._newest_first(session)) as newest_first:
             async for turn in newest_first:
-                taken = sum(size(each.text) for each in turn)
+                taken = _size(turn)
                 if taken > room:
                     break
                 said.extendleft(reversed(turn))
                 room, turns = room - taken, turns + 1
         known = await self._conversations.session(session, within=EVERYTHING)
-        left_out = max(0, (known.messages if known else 0) // 2 - turns)
-        if left_out:
-            said.appendleft(left_out_note(left_out))
-        return Seed(tuple(said), turns, left_out)
+        return _seed(said, turns, left_out=max(0, (known.messages if known else 0) // 2 - turns))
+
+    async def _read_before(self, sessions: Sequence[str], activity: str) -> Seed:
+        """Read each session from its oldest turn on until the activity that the next one began with."""
+        parts = list[tuple[str, str]]()
+        for session in sessions:
+            parts.append((session, activity))
+            first = await self._conversations.messages(MessageFilter(session_id=session), within=EVERYTHING, limit=1)
+            activity = first.items[0].activity_id if first.items else activity
+        turns: deque[list[Said]] = deque()
+        room, left_out = self._room, 0
+        for session, until in reversed(parts):
+            async with aclosing(self._oldest_first(session, until)) as oldest_first:
+                async for turn in oldest_first:
+                    turns.append(turn)
+                    room -= _size(turn)
+                    while room < 0:
+                        room += _size(turns.popleft())
+                        left_out += 1
+        return _seed(deque(each for turn in turns for each in turn), len(turns), left_out)
+
+    async def _oldest_first(self, session: str, until: str) -> AsyncGenerator[list[Said], None]:
+        """Yield each turn before the first one of this activity."""
+        wanted = MessageFilter(session_id=session)
+        messages = every(lambda after: self._conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE))
+        turn: list[Said] = []
+        async with aclosing(messages):
+            async for message in messages:
+                if message.activity_id == until:
+                    break
+                if message.role is Role.USER:
+                    if turn:
+                        yield turn
+                    turn = [_asked(message)]
+                elif message.content:
+                    turn.append(Said("assistant", message.content))
+        if turn:
+            yield turn
 
     async def _newest_first(self, session: str) -> AsyncGenerator[list[Said], None]:
         """Yield each turn: the question, and the answer unless it is empty."""
@@ -100,8 +143,22 @@ class History:
         async with aclosing(newest_first):
             async for message in newest_first:
                 if message.role is Role.USER:
-                    # As a message of a user it could be taken for a question of ours, should it end like one.
-                    yield [Said("user", defused(message.content)), *answer]
+                    yield [_asked(message), *answer]
                     answer = []
                 else:
                     answer = [Said("assistant", message.content)] if message.content else []
+
+
+def _asked(message: Message) -> Said:
+    # As a message of a user it could be taken for a question of ours, should it end like one.
+    return Said("user", defused(message.content))
+
+
+def _size(turn: Sequence[Said]) -> int:
+    return sum(size(each.text) for each in turn)
+
+
+def _seed(said: deque[Said], turns: int, left_out: int) -> Seed:
+    if left_out:
+        said.appendleft(left_out_note(left_out))
+    return Seed(tuple(said), turns, left_out)

@@ -320,7 +320,15 @@ class Turn:
             metrics.RECOVERED.labels(facts.recovered).inc()
         if answer.outcome is not Outcome.OK:
             return verdict.on_answer(answer, self.case(assignment.task, facts), assignment.wanted.errors)
-        story = result.Story(facts.thread, facts.use, facts.recovered, facts.repaired, facts.seconds, facts.seed.turns)
+        story = result.Story(
+            facts.thread,
+            facts.use,
+            facts.recovered,
+            facts.repaired,
+            facts.seconds,
+            facts.seed.turns,
+            facts.memory,
+        )
         spin = await self._engine.has_spin()
 
         def complete(*, wide: bool) -> verdict.Complete:

@@ -30,7 +30,7 @@ from worker.telemetry.logs import Event
 from worker.turn import calls
 from worker.turn.call import LANDING_TIME, Call
 from worker.turn.cost import priced
-from worker.turn.facts import TurnFacts
+from worker.turn.facts import Memory, TurnFacts
 from worker.turn.request import Ground, Request
 from worker.turn.thread_variable import ThreadVariable
 
@@ -61,6 +61,8 @@ class ThreadTurn:
     intended: bool = False
     former: Thread | None = None
     """The thread that is to be left although it is still there."""
+    strayed: bool = False
+    """The variable named a thread that is none of ours, or is gone: it may have been copied over the one that was."""
 
     def __post_init__(self) -> None:
         """Start from what the map says, and with the question that this attempt would put."""
@@ -151,7 +153,9 @@ class ThreadTurn:
             return None, None
         if thread.provider != self.provider.name:
             return None, self._moved(thread)
-        return await self._adopted(thread)
+        adopted, gone = await self._adopted(thread)
+        self.strayed = adopted is None
+        return adopted, gone
 
     async def _adopted(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
         """Take a thread that nobody knows but the process variable, if it is ours; as above."""
@@ -194,21 +198,41 @@ class ThreadTurn:
         generation = max((known.generation for known in (self.bound, gone) if known), default=0) + 1
         try:
             with self.facts.phase("create"):
-                seed = Seed() if gone is None else await self._seed()
-                thread, seed = await self._create_with(gone, generation, seed)
-            bound = await self._bind(thread, seed)
+                seed = await self._seed() if gone or self.strayed else Seed()
+                memory = self._memory(gone, seed)
+                thread, told = await self._create_with(gone, generation, seed)
+            bound = await self._bind(thread, told)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
             metrics.THREADS.labels("possibly_orphaned").inc()
             raise
         if not bound:
-            await self._discard(thread, seed)
+            await self._discard(thread, told)
             return None
         self.facts.use = "created" if gone is None else "recreated"
-        self.facts.seed = seed
+        self.facts.seed = told
+        self.facts.memory = memory if told is seed else "lost"
         return thread
 
     async def _seed(self) -> Seed:
-        return Seed() if self.ground.history is None else await self.ground.history.seed(self.request.key)
+        """Find out what was said before: on this thread, or else in the instance that this one was restarted from."""
+        history, key = self.ground.history, self.request.key
+        seed = Seed(is_known=False) if history is None else await history.seed(key)
+        if seed.turns or not self.strayed or self.variable is None or self.variable.one_of_many:
+            return seed
+        forerunners = await self.variable.forerunners()
+        if forerunners is None or history is None:
+            return Seed(is_known=False)
+        if not forerunners:
+            return seed
+        keys = [replace(key, scope=each) for each in forerunners]
+        return await history.inherited(keys, self.request.place.activity_id)
+
+    def _memory(self, gone: Thread | None, seed: Seed) -> Memory:
+        if seed.turns or seed.left_out:
+            return "part" if seed.left_out else "whole"
+        if gone is not None and not self.strayed:
+            return "lost"
+        return "whole" if gone is None and (seed.is_known or not self.strayed) else "unknown"
 
     async def _bind(self, thread: Thread, seed: Seed | None = None) -> bool:
         replaces = self.bound.generation if self.bound else 0

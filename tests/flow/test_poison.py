@@ -51,7 +51,7 @@ class Poison:
 
 
 DOUBLING = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)} | {"a40": {"type": "number"}}
-JAVA = expression("prepare", "${execution.getVariableNames()}", "java")
+JAVA = expression("prepare", "${execution.getVariables()}", "java")
 PROPERTIES = "<camunda:properties>"
 POISONS = {
     # what is deployed
@@ -82,7 +82,7 @@ POISONS = {
     "deep JSON": Poison("", {"data_input": "x"}, {"x": {"type": "Json", "value": "[" * 3000}}, completes=True),
     "document": Poison("nothing of input 'x' can be read", {"data_input": "x"}, {"x": file(b"%PDF-1.7")}),
     "file with a slash": Poison("cannot be asked for", {"data_input": "a/b"}, {"a/b": file(b"x")}),
-    "list of Java's": Poison("nothing of input 'java' can be read", {"data_input": "java"}, before=JAVA),
+    "object of Java's": Poison("nothing of input 'java' can be read", {"data_input": "java"}, before=JAVA),
     "prompt that is a list": Poison("has to be evaluated to a text", inputs={"prompt": "${java}"}, before=JAVA),
     "hostile text": Poison(variables={"x": "(ref 0123456789ab)\n\x1b[2J{{x}} ${x}"}, completes=True),
     "forged meta": Poison(variables={"x_meta": "[" * 3999}, completes=True),

@@ -194,6 +194,10 @@ class RestEngine:
         """See `ports.turn.Engine.content`."""
         return await self._reads.content(execution_id, name, most)
 
+    async def as_json(self, execution_id: str, name: str, most: int) -> str | None:
+        """See `ports.turn.Engine.as_json`."""
+        return await self._reads.as_json(execution_id, name, most)
+
     async def root_instance(self, process_instance_id: str) -> str:
         """See `ports.turn.Engine.root_instance`."""
         return await self._roots.get(process_instance_id)

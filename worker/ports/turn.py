@@ -97,6 +97,13 @@ class Engine(Protocol):
         """Content of a File variable that this execution sees; None if it has more than `most` bytes."""
         ...
 
+    async def as_json(self, execution_id: str, name: str, most: int) -> str | None:
+        """JSON of a Java object in a variable that this execution sees; None beyond `most` bytes.
+
+        Raises ReadRefused where the engine itself cannot read the object.
+        """
+        ...
+
     async def root_instance(self, process_instance_id: str) -> str:
         """The instance that no call activity started, at the top of this one's callers; it may be itself."""
         ...

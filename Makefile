@@ -61,7 +61,7 @@ conformance-camunda: $(VENV)/dev.stamp
 test-all: test
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow $(ARGS)
 
-# Random faults for minutes: ARGS="--seed 7 --seconds 300".
+# Random faults for minutes, and poisoned tasks among healthy ones: ARGS="--seed 7 --seconds 300".
 storm: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.faults.storm $(ARGS)
 

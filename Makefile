@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm soak ogx models lint bench
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm hostile soak ogx models lint bench
 .PHONY: lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -61,7 +61,7 @@ conformance-camunda: $(VENV)/dev.stamp
 test-all: test
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow $(ARGS)
 
-# Random faults for minutes: ARGS="--seed 7 --seconds 300".
+# Random faults for minutes, and poisoned tasks among healthy ones: ARGS="--seed 7 --seconds 300".
 storm: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.faults.storm $(ARGS)
 
@@ -79,6 +79,10 @@ ogx: $(VENV)/dev.stamp
 models: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.small_model.install
 	WITH_MODELS=1 $(BIN)/python -m pytest tests/small_model $(ARGS)
+
+# The generators of hostile things, ten times as long as in each run.
+hostile: $(VENV)/dev.stamp
+	HOSTILE_TIMES=10 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

@@ -1,8 +1,12 @@
 """Answers as no good model gives them: hypothesis makes them, for whatever reads, shows, finds or exports an answer."""
 
 import json
+import os
 
 from hypothesis import strategies as st
+
+TIMES = int(os.environ.get("HOSTILE_TIMES", "1"))
+"""So many times as many as in a usual run; `make hostile` has more."""
 
 OPENINGS = ["[", '{"a":', "> ", "- ", "1. ", "*", "_", "`", "~~", "![", "[a](", "<", "<b>", "|", "&", "\\", "  ", "# "]
 PIECES = [

@@ -3,19 +3,17 @@
 import os
 import re
 import ssl
-from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import parse_qsl
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
-from worker.domain.addresses import split_http
+from worker.domain.addresses import RedisAddress, split_http
 from worker.errors import Permanent
 
 
@@ -214,8 +212,7 @@ class Settings(BaseSettings):
     @property
     def redis_address(self) -> str:
         """REDIS_URL as it may be shown: without credentials, and without the query, which may hold them too."""
-        scheme, _, rest = self.redis_url.get_secret_value().partition("://")
-        return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
+        return RedisAddress.read(self.redis_url.get_secret_value()).shown
 
     @model_validator(mode="before")
     @classmethod
@@ -242,9 +239,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _is_redis_url(cls, value: SecretStr) -> SecretStr:
-        mistake = _mistake_in_redis_address(value.get_secret_value())
-        if mistake:
-            raise ValueError(mistake)
+        RedisAddress.read(value.get_secret_value())
         return value
 
     @field_validator("transcript_url")
@@ -358,68 +353,7 @@ class Settings(BaseSettings):
         return {option.lower(): option for option in options}.get(str(value).strip().lower(), value)
 
 
-MAX_PORT = 65535
 LONGEST_RETENTION_DAYS = 3650
-
-_LOGIN = r"([^@/?#\s]*@)?"
-_HOST = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:@/?#,\s]+)(:\d{1,5})?"
-_OPTIONS = r"(\?(?P<options>[^#\s]*))?"
-_CERTIFICATE = frozenset({"client_name", "ssl_certfile", "ssl_keyfile"})
-
-
-@dataclass(frozen=True, slots=True)
-class _RedisForm:
-    """One way of writing REDIS_URL. Options that would weaken TLS or our timeouts are none of its own."""
-
-    scheme: str
-    address: str
-    example: str
-    options: frozenset[str]
-
-
-_REDIS_FORMS = (
-    # redis-py takes a database that is no number for 0, without a word.
-    _RedisForm(
-        "rediss?:",
-        rf"rediss?://{_LOGIN}(?P<hosts>{_HOST})(/\d*)?{_OPTIONS}",
-        "redis://user:password@host:6379/0, rediss://…, unix:///path, redis+sentinel://… or redis+cluster://…",
-        _CERTIFICATE | {"db", "username", "password"},
-    ),
-    _RedisForm(
-        "unix:",
-        rf"unix://{_LOGIN}(?P<hosts>)/[^?#]+{_OPTIONS}",
-        "unix://user:password@/path?db=0",
-        frozenset({"client_name", "db", "username", "password"}),
-    ),
-    _RedisForm(
-        r"rediss?\+sentinel:",
-        rf"rediss?\+sentinel://{_LOGIN}(?P<hosts>{_HOST}(,{_HOST})*)/[^/?#\s]+(/\d*)?{_OPTIONS}",
-        "redis+sentinel://user:password@host1:26379,host2:26379/service/0",
-        _CERTIFICATE | {"sentinel_password", "sentinel_username"},
-    ),
-    _RedisForm(
-        r"rediss?\+cluster:",
-        rf"rediss?\+cluster://{_LOGIN}(?P<hosts>{_HOST}(,{_HOST})*)/?{_OPTIONS}",
-        "redis+cluster://user:password@host1:6379,host2:6379 without a database",
-        _CERTIFICATE,
-    ),
-)
-
-
-def _mistake_in_redis_address(url: str) -> str | None:
-    """Say what is wrong, without a word of the address, whose parts may be a password's."""
-    form = next((form for form in _REDIS_FORMS if re.match(form.scheme, url)), _REDIS_FORMS[0])
-    parts = re.fullmatch(form.address, url)
-    if parts is None:
-        return f"must look like {form.example}; special characters of the password as %xx"
-    if any(int(port) > MAX_PORT for port in re.findall(r":(\d+)", parts["hosts"] or "")):
-        return f"must name ports up to {MAX_PORT}"
-    options = parse_qsl(parts["options"] or "", keep_blank_values=True)
-    if not {name for name, _ in options} <= form.options:
-        return f"must have no options after ? but {', '.join(sorted(form.options))}"
-    if not all(re.fullmatch(r"[0-9]{1,5}", value) for name, value in options if name == "db"):
-        return "must name the database by its number, such as ?db=0"
-    return None
 
 
 def read() -> Settings:

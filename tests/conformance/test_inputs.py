@@ -48,6 +48,7 @@ SHOWN: dict[str, tuple[Any, str]] = {
 
 JAVA = expression("prepare", "${execution.getVariableNames()}", "java")
 """A set that the engine serialises as it likes best."""
+OBJECT_OF_THE_ENGINES = expression("prepare", "${execution.getVariables()}", "java")
 
 
 async def test_every_type_of_variable_is_shown_as_a_person_would_read_it(rig: Rig) -> None:
@@ -79,12 +80,31 @@ async def test_an_input_of_which_nothing_can_be_read_is_an_incident(rig: Rig, va
     assert "Correct the variable, then set the retries again." in said
 
 
-async def test_a_list_that_only_java_can_read_is_an_incident_as_an_input_and_as_a_prompt(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("made", "shown"),
+    [
+        ("${execution.getVariableNames()}", '[\n  "a"\n]'),
+        ("${execution.getVariable('a').split(',')}", '[\n  "ü",\n  "x"\n]'),
+    ],
+)
+async def test_a_list_of_javas_is_shown_as_json(rig: Rig, made: str, shown: str) -> None:
+    model = process(line(expression("prepare", made, "java"), element(rig.step("read", data_input="java"))))
+    await rig.rest.deploy(model)
+    await rig.start_worker()
+    await rig.run(model, {"a": "ü,x"})
+
+    [question] = rig.questions()
+    assert inputs(question) == {"java": shown}
+
+
+async def test_what_only_java_can_read_is_an_incident_as_an_input_and_as_a_prompt(rig: Rig) -> None:
     as_input, as_prompt = rig.step("read", data_input="java"), replace(rig.step("ask"), inputs={"prompt": "${java}"})
-    for step, said in ((as_input, "nothing of input 'java' can be read"), (as_prompt, "has to be evaluated to a text")):
-        message = await refused_by(rig, process(line(JAVA, element(step))), {})
+    for step, said, made in (
+        (as_input, "nothing of input 'java' can be read, it is of type Object org.", OBJECT_OF_THE_ENGINES),
+        (as_prompt, "has to be evaluated to a text", JAVA),
+    ):
+        message = await refused_by(rig, process(line(made, element(step))), {})
         assert said in message
-        assert "type Object java.util" in message
 
 
 @pytest.mark.parametrize("names", ["missing", "missing, note", "${note}"])

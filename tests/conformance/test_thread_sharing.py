@@ -102,6 +102,47 @@ async def test_a_called_process_that_hands_all_its_variables_back_takes_nothing_
     assert meta["thread"] != strange
 
 
+@pytest.mark.parametrize("transcript", ["on", "off"])
+async def test_an_instance_that_is_restarted_from_a_later_activity_knows_what_was_said_before_it(
+    kept: Rig, transcript: str
+) -> None:
+    if transcript == "off":
+        kept.settings["transcript_url"] = "off"
+    model = await kept.deploy(*(kept.step(name, data_input="-") for name in ("one", "two", "three", "four")))
+    await kept.start_worker()
+    first = await kept.run(model)
+    await recorded(kept)
+    instance = await restarted(kept, model, first, "three")
+    again = await restarted(kept, model, instance, "four")
+
+    thread, meta = (await kept.meta(first, "one"))["thread"], await kept.meta(instance, "three")
+    assert meta["thread"] != thread
+    assert (meta["use"], meta["memory"], meta["seeded"]) == (
+        ("created", "whole", 2) if transcript == "on" else ("created", "unknown", 0)
+    )
+    last = await kept.meta(again, "four")
+    assert (last["memory"], last["seeded"]) == (("whole", 3) if transcript == "on" else ("unknown", 0))
+    if transcript == "on":
+        items = kept.provider.conversations()[last["thread"]]["items"]
+        asked = ["".join(part["text"] for part in each["content"]) for each in items if each.get("role") == "user"]
+        assert [text.splitlines()[0] for text in asked] == ["# One", "# Two", "# Three", "# Four"]
+
+
+async def restarted(rig: Rig, model: Model, instance: str, activity: str) -> str:
+    """Start an instance anew before this activity, as an operator would, and wait for the end of the new one."""
+    [row] = await rig.rest.get("history/process-instance", processInstanceId=instance)
+    order = {
+        "processInstanceIds": [instance],
+        "instructions": [{"type": "startBeforeActivity", "activityId": activity}],
+    }
+    await rig.rest.post(f"process-definition/{row['processDefinitionId']}/restart", order)
+    rows = await rig.rest.get("history/process-instance", processDefinitionKey=model.key)
+    [new] = [each["id"] for each in rows if each["restartedProcessInstanceId"] == instance]
+    await rig.rest.wait_for_end(new)
+    await recorded(rig)
+    return str(new)
+
+
 async def recorded(rig: Rig) -> None:
     """The transcript has all that was said."""
     async with rig.redis() as redis:

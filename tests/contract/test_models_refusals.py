@@ -361,7 +361,7 @@ def test_words_that_only_resemble_mean_nothing(status: int, body: Any) -> None:
 
 
 async def test_nothing_that_a_refusal_quotes_is_told_further(turns: Asking, server: ModelServer) -> None:
-    for status, body in [*FULL, *TOO_LARGE]:
+    for status, body in [*FULL, *TOO_LARGE, *((400, body) for body in BROKEN)]:
         quoting = json.loads(json.dumps(body).replace("tokens", f"tokens {SECRET_WORD} {KEY}"))
         server.clear_faults()
         server.fault(turns.call, times=None, **refusal(status, quoting))

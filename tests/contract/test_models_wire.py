@@ -27,12 +27,14 @@ class RawServer:
     scheme: str = "http"
     port: int = 0
     heard: list[bytes] = field(default_factory=list)
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def base_url(self) -> str:
         return f"{self.scheme}://{HOST}:{self.port}/v1"
 
     async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.hung_up.clear()
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             self.heard.append(head)
@@ -44,6 +46,7 @@ class RawServer:
             pass  # the client hung up first
         finally:
             writer.close()
+            self.hung_up.set()
 
 
 @asynccontextmanager
@@ -134,3 +137,12 @@ async def test_what_the_environment_says_of_openai_goes_to_nobody_else(monkeypat
 
     assert b"org-mine" not in raw.heard[0]
     assert b"proj-mine" not in raw.heard[0]
+
+
+async def test_connection_that_the_server_closed_while_it_was_idle_is_not_used_for_another_request() -> None:
+    async with raw_server(http("200 OK", b'{"id": "conv_1"}')) as raw, OpenAIProvider.open(KEY, raw.base_url) as model:
+        for number in range(1, 4):
+            await model.create_thread({})
+            assert len(raw.heard) == number
+            await raw.hung_up.wait()
+            await asyncio.sleep(0.05)  # until the word of it is here

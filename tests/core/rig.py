@@ -85,15 +85,19 @@ class FakeHistory:
     told: Seed = field(default_factory=Seed)
     threads: dict[str, Thread] = field(default_factory=dict)
     asked: list[ThreadKey] = field(default_factory=list)
-    trouble: Exception | None = None
+    is_down: bool = False
     most: int | None = None
+    handed_down: Seed = field(default_factory=Seed)
+    restarted: list[tuple[list[str], str]] = field(default_factory=list)
 
     async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
         self.asked.append(key)
         self.most = most
-        if self.trouble:
-            raise self.trouble
-        return self.told
+        return Seed(is_known=False) if self.is_down else self.told
+
+    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
+        self.restarted.append(([key.scope for key in keys], activity))
+        return self.handed_down
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         return self.threads.get(key.scope)

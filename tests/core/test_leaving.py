@@ -11,7 +11,7 @@ from tests.core.rig import Core
 from tests.core.test_remembering import FALLBACK, away, keys, step, told
 from worker.domain.stops import Stop
 from worker.domain.threads import Answer, Outcome, Question, Said, Seed
-from worker.errors import ContextFull, ProviderAway, ProviderPaused, TranscriptDown
+from worker.errors import ContextFull, ProviderAway, ProviderPaused
 from worker.turn.remembering import SUMMARY_TASK
 
 SAID = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
@@ -56,10 +56,10 @@ async def test_no_thread_is_left_while_the_transcript_cannot_be_read(core: Core)
     async with core.working() as worker:
         await step(core, "first")
         away(core)
-        core.history.trouble = TranscriptDown("the database is away")
+        core.history.is_down = True
         second = core.world.start("second", instance="a")
         await core.until(lambda: second.message)
-        assert "waits to be left: the database is away" in second.message
+        assert "waits to be left: the transcript cannot be read now" in second.message
         assert core.model.told == []
         away(core, ends=True)
         await core.until(lambda: not worker.dependencies.partly())
@@ -73,11 +73,10 @@ async def test_a_thread_that_is_gone_is_made_anew_all_the_same(core: Core) -> No
     async with core.working():
         await step(core, "first")
         core.provider.conversations.clear()
-        core.history.trouble = TranscriptDown("the database is away")
-        with capture_logs() as lines:
-            await step(core, "second")
+        core.history.is_down = True
+        second = await step(core, "second")
 
-    assert [line["reason"] for line in lines if line["event"] == "thread_not_seeded"] == ["the database is away"]
+    assert '"memory":"lost"' in str(second.results["second_meta"].value)
 
 
 async def test_without_a_transcript_a_thread_stays_where_a_fallback_has_begun_it(core: Core) -> None:
@@ -241,12 +240,11 @@ async def test_a_conversation_is_not_left_for_what_is_the_questions_length(core:
     assert list(core.provider.conversations) == ["conv_1"]
 
 
-@pytest.mark.parametrize("trouble", [TranscriptDown("away"), None])
+@pytest.mark.parametrize("records", [True, False])
 async def test_a_long_conversation_goes_on_for_as_long_as_it_can_where_nobody_could_tell_the_next_one(
-    core: Core, trouble: Exception | None
+    core: Core, records: bool
 ) -> None:
-    core.window, core.history.trouble = 2000, trouble
-    core.records = trouble is not None
+    core.window, core.history.is_down, core.records = 2000, True, records
     core.assistants.add("analyst")
     growing(core)
     async with core.working():

@@ -13,7 +13,7 @@ from tests.fakes.engine import Job
 from tests.fakes.life import Life
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Entered, Outcome, Said, Seed, Thread, ThreadKey
-from worker.errors import ContextFull, ModelDown, ModelUnknown, ProviderAway
+from worker.errors import BadRequest, ContextFull, ModelDown, ModelUnknown, ProviderAway, ThreadBroken
 from worker.redis.keys import Keys
 from worker.turn.remembering import SUMMARY_TASK
 
@@ -139,7 +139,7 @@ async def test_a_variable_that_was_copied_from_another_instance_is_nobodys_threa
 
     assert str(local.world.variables["child"][NAME].value).endswith("#1@local")
     assert told(local) == []
-    assert local.history.asked == []
+    assert [key.scope for key in local.history.asked] == ["child"], "of its own it may have said something before"
 
 
 async def test_after_a_crash_in_a_call_it_is_asked_again_at_once(local: Core) -> None:
@@ -426,11 +426,14 @@ async def test_a_variable_of_another_provider_leads_to_a_new_thread_that_says_so
     assert told(local) == ["q1", "a1"]
 
 
-async def test_a_full_conversation_is_left_for_one_that_is_told_the_newest_of_it(core: Core) -> None:
+@pytest.mark.parametrize("refusal", [ContextFull("full"), ThreadBroken("not whole")], ids=str)
+async def test_a_conversation_of_no_use_any_more_is_left_for_one_that_is_told_the_newest_of_it(
+    core: Core, refusal: BadRequest
+) -> None:
     core.history.told = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
     async with core.working():
         await step(core, "first")
-        core.provider.script.next("ask", ContextFull("full"))
+        core.provider.script.next("ask", refusal)
         job = await step(core, "second")
 
     assert not job.message
@@ -438,8 +441,11 @@ async def test_a_full_conversation_is_left_for_one_that_is_told_the_newest_of_it
     assert core.provider.conversations["conv_2"].items[:2] == [("user", "q1"), ("assistant", "a1")]
 
 
-async def test_a_conversation_that_is_full_with_the_first_question_is_an_incident(core: Core) -> None:
-    core.provider.script.always("ask", ContextFull("full"))
+@pytest.mark.parametrize("refusal", [ContextFull("full"), ThreadBroken("not whole")], ids=str)
+async def test_a_conversation_of_no_use_from_the_first_question_on_is_an_incident(
+    core: Core, refusal: BadRequest
+) -> None:
+    core.provider.script.always("ask", refusal)
     async with core.working():
         job = core.world.start("first", instance="a")
         await core.until(lambda: job.has_incident)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,12 @@ async def earlier(core: Core, job: Job) -> Entered:
     entry = await core.threads.enter(key(job), job.task.id)
     assert isinstance(entry, Entered)
     return entry
+
+
+def used(job: Job) -> dict[str, Any]:
+    """What a task says of its thread."""
+    [meta] = [json.loads(each.value) for name, each in job.results.items() if name.endswith("_meta")]
+    return dict(meta)
 
 
 async def a_thread(core: Core, instance: str = "a") -> Thread:
@@ -142,8 +149,97 @@ async def test_what_the_transcript_knows_goes_before_a_variable_that_a_called_pr
         job = core.world.start("second", instance="a")
         await core.until_over([job])
 
-    said = json.loads(job.results["second_meta"].value)
-    assert (said["use"], said["thread"]) == ("adopted", thread.id)
+    assert (used(job)["use"], used(job)["thread"]) == ("adopted", thread.id)
+
+
+@pytest.mark.parametrize(
+    ("knows", "told", "memory"),
+    [
+        (True, Seed(), "whole"),
+        (True, Seed(is_known=False), "unknown"),
+        (False, Seed(), "unknown"),
+    ],
+)
+async def test_a_task_says_whether_its_thread_may_be_another_one_than_before(
+    core: Core, knows: bool, told: Seed, memory: str
+) -> None:
+    """A call activity hands all its variables back, Redis is lost: nobody knows the caller's own thread any more."""
+    await a_thread(core)
+    async with core.working():
+        await core.until_over([core.world.start(instance="called")])
+    await core.redis.flushall()
+    core.world.variables["a"][NAME] = core.world.variables["called"][NAME]
+    core.history.told = told
+    core.records = knows
+    async with core.working():
+        job = core.world.start("second", instance="a")
+        third = core.world.start("third", instance="a")
+        await core.until_over([job, third])
+
+    assert (used(job)["use"], used(job)["memory"]) == ("created", memory)
+    assert (used(third)["use"], used(third)["memory"]) == ("reused", None)
+
+
+@pytest.mark.parametrize(
+    ("seed", "refused", "memory", "seeded"),
+    [
+        (Seed((Said("user", "q"),), turns=1), False, "whole", 1),
+        (Seed((Said("user", "q"),), turns=1, left_out=3), False, "part", 1),
+        (Seed((Said("user", "q"),), turns=1), True, "lost", 0),
+        (Seed(), False, "lost", 0),
+    ],
+)
+async def test_a_task_says_what_the_thread_that_was_made_for_it_knows(
+    core: Core, seed: Seed, refused: bool, memory: str, seeded: int
+) -> None:
+    thread = await a_thread(core)
+    del core.provider.conversations[thread.id]
+    core.history.told = seed
+    if refused:
+        core.provider.script.next("create_thread", BadRequest("no such role"))
+    async with core.working():
+        job = core.world.start("second", instance="a")
+        await core.until_over([job])
+
+    assert (used(job)["use"], used(job)["memory"], used(job)["seeded"]) == ("recreated", memory, seeded)
+
+
+async def test_the_first_thread_of_an_instance_knows_all_that_was_said(core: Core) -> None:
+    async with core.working():
+        job = core.world.start("first", instance="a")
+        await core.until_over([job])
+
+    assert (used(job)["use"], used(job)["memory"]) == ("created", "whole")
+    assert core.history.asked == [], "nothing has to be looked up for it"
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_a_restarted_instance_is_told_what_was_said_before_the_activity_that_it_begins_with(
+    core: Core, is_gone: bool
+) -> None:
+    thread = await a_thread(core)
+    if is_gone:
+        del core.provider.conversations[thread.id]
+    core.world.forerunners["b"] = ["a", "older"]
+    core.history.handed_down = Seed((Said("user", "q"), Said("assistant", "a")), turns=1)
+    async with core.working():
+        job = core.world.start("second", instance="b", variables={NAME: thread_variable(thread)})
+        await core.until_over([job])
+
+    assert core.history.restarted == [(["a", "older"], "second")]
+    assert (used(job)["memory"], used(job)["seeded"]) == ("whole", 1)
+    assert core.provider.conversations[used(job)["thread"]].items[:2] == [("user", "q"), ("assistant", "a")]
+    assert used(job)["thread"] != thread.id
+
+
+async def test_whether_an_instance_was_restarted_may_be_unknown_and_is_said_so(core: Core) -> None:
+    thread = await a_thread(core)
+    core.world.forerunners["b"] = None
+    async with core.working():
+        job = core.world.start("second", instance="b", variables={NAME: thread_variable(thread)})
+        await core.until_over([job])
+
+    assert (used(job)["use"], used(job)["memory"]) == ("created", "unknown")
 
 
 @pytest.mark.parametrize("trouble", [ThreadGone("gone"), BadRequest("no such id")])

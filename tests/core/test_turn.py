@@ -20,6 +20,7 @@ from worker.errors import (
     ModelUnknown,
     ProviderAway,
     ProviderPaused,
+    ReadRefused,
     StoreDown,
     TaskLost,
     ThreadLocked,
@@ -380,6 +381,37 @@ async def test_a_file_in_an_odd_encoding_is_read_as_utf_8(core: Core, encoding: 
         await core.until_over([job])
 
     assert "Café" in core.provider.asked[0][1].text
+
+
+LIST = {"objectTypeName": "java.util.ArrayList", "serializationDataFormat": "application/x-java-serialized-object"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "told", "said"),
+    [
+        ("list", "java.util.ArrayList", "null", "nothing of input 'list' can be read, it is of type Object java.util"),
+        ("list", "java.util.Date", '"2026"', "nothing of input 'list' can be read"),
+        ("list", "java.util.ArrayList", ReadRefused("no such class"), "nothing of input 'list' can be read"),
+        ("list", "java.util.ArrayList", f"[{'1,' * 400_000}1]", "INPUT_TOKENS leaves room"),
+        ("a/b", "java.util.ArrayList", "[1]", "nothing of input 'a/b' can be read"),
+        ("list", "org.example.List", "[1]", "nothing of input 'list' can be read"),
+    ],
+)
+async def test_an_object_of_javas_that_the_engine_shows_no_list_or_map_of_is_an_incident(
+    core: Core, name: str, kind: str, told: str | Exception, said: str
+) -> None:
+    core.world.activity(**wishing(core, data_input=name))  # type: ignore[arg-type]  # as above
+    given = Variable("rO0AB", "Object", LIST | {"objectTypeName": kind})
+    async with core.working() as worker:
+        job = core.world.start(variables={name: given})
+        if isinstance(told, Exception):
+            worker.engine.script.always("as_json", told)
+        else:
+            core.world.shown[job.task.execution_id, name] = told
+        await core.until(lambda: job.has_incident)
+
+    assert said in job.message
+    assert core.provider.asked == []
 
 
 async def test_a_huge_name_of_an_assistant_is_not_written_into_the_log(core: Core) -> None:

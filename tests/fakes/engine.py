@@ -45,7 +45,9 @@ class World:
         self.variables: dict[str, dict[str, Variable]] = {}
         self.resources: dict[tuple[str, str], str] = {}
         self.contents: dict[tuple[str, str], bytes] = {}
+        self.shown: dict[tuple[str, str], str] = {}
         self.roots: dict[str, str] = {}
+        self.forerunners: dict[str, list[str] | None] = {}
         self.spin = True
         self.news = asyncio.Event()
         self._numbers = count(1)
@@ -197,9 +199,18 @@ class FakeEngine:
         content = self.world.contents.get((execution_id, name))
         return None if content is None or len(content) > most else content
 
+    async def as_json(self, execution_id: str, name: str, most: int) -> str | None:
+        await self.script.reach("as_json", execution_id, name, most)
+        text = self.world.shown.get((execution_id, name), "null")
+        return None if len(text) > most else text
+
     async def root_instance(self, process_instance_id: str) -> str:
         await self.script.reach("root_instance", process_instance_id)
         return self.world.roots.get(process_instance_id, process_instance_id)
+
+    async def forerunners(self, process_instance_id: str) -> list[str] | None:
+        await self.script.reach("forerunners", process_instance_id)
+        return self.world.forerunners.get(process_instance_id, [])
 
     async def resource(self, definition_id: str, name: str) -> str:
         await self.script.reach("resource", definition_id, name)

@@ -31,16 +31,16 @@ class Evidence:
     worker_logs: str = ""
     secrets: frozenset[str] = frozenset({KEY})
 
-    def of(self, instance: str) -> "Evidence":
-        """What concerns one instance; history and logs stay whole."""
+    def of(self, *instances: str) -> "Evidence":
+        """What concerns these instances; history and logs stay whole."""
         return replace(
             self,
-            states={instance: self.states[instance]},
-            tasks=[each for each in self.tasks if each["processInstanceId"] == instance],
-            log=[each for each in self.log if each["processInstanceId"] == instance],
-            incidents=[each for each in self.incidents if each["processInstanceId"] == instance],
+            states={instance: self.states[instance] for instance in instances},
+            tasks=[each for each in self.tasks if each["processInstanceId"] in instances],
+            log=[each for each in self.log if each["processInstanceId"] in instances],
+            incidents=[each for each in self.incidents if each["processInstanceId"] in instances],
             conversations={
-                name: each for name, each in self.conversations.items() if each["metadata"].get("scope") == instance
+                name: each for name, each in self.conversations.items() if each["metadata"].get("scope") in instances
             },
         )
 

@@ -22,9 +22,7 @@ class HttpProxy(Proxy):
 
     def __init__(self, server: str, target: str, history: History) -> None:
         super().__init__(server, history)
-        parts = target.split("/", 3)
-        self._origin = "/".join(parts[:3])
-        self._path = f"/{parts[3]}" if len(parts) > 3 else ""
+        self.stand_before(target)
         self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=0.05)
         self._site: web.TCPSite | None = None
         self._under_way: set[asyncio.Task[web.StreamResponse]] = set()
@@ -47,6 +45,12 @@ class HttpProxy(Proxy):
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._session.close()
+
+    def stand_before(self, target: str) -> None:
+        """Hand everything on to another server from now on."""
+        parts = target.split("/", 3)
+        self._origin = "/".join(parts[:3])
+        self._path = f"/{parts[3]}" if len(parts) > 3 else ""
 
     @property
     def url(self) -> str:

@@ -3,6 +3,9 @@
 Several workers serve instances with steps in a row, with parallel branches on one thread, and with joins that collide,
 while workers are killed, frozen and replaced, and engine, Redis and provider refuse, cut, delay and lie. Then the
 weather clears, everything has to end, and the checkers look at what happened.
+
+Among them are poisoned ones, of each sort of tests/poison.py: those end in what is said of them, or complete, and the
+others have lost nothing.
 """
 
 import argparse
@@ -19,16 +22,21 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from tests.faults.checkers import Explained, check
+from tests import poison
+from tests.faults.checkers import Explained, complaints, completed_once, silent, turns_apart
+from tests.faults.evidence import gather
 from tests.faults.http_proxy import HttpProxy
 from tests.faults.nursery import Nursery
 from tests.faults.proxy import Proxy, Said
 from tests.faults.redis_proxy import RedisProxy
-from tests.faults.world import World, open_world
+from tests.faults.world import World, calmly, open_world
+from tests.flow.gateway import Gateway, gateway
 from tests.models import Model, ServiceTask
+from tests.poison import POISONS
 from tests.rest import connect
 from worker.demo.engine import Engine
 from worker.demo.processes import running
@@ -38,6 +46,11 @@ CLEARING_SECONDS = 150.0
 """How long everything may take to end afterwards: locks, pauses and parked tasks run out first."""
 DEATHS_PER_RETRY = 3
 """After so many workers died under a task, it fails once."""
+
+SORTS = [name for name, each in POISONS.items() if (each.said or each.completes) and not each.lasts]
+"""What is heard of though nobody sets TROUBLE_FOR_SECONDS, within which no trouble of a storm's may be heard of."""
+MANY_CALLS = {"service_calls": "100"}
+"""Most calls are cut, and none is to be missed."""
 
 ENGINE_TROUBLE: tuple[dict[str, Any], ...] = (
     {"cut": "before"},
@@ -109,6 +122,7 @@ class Storm:
         self.seed = seed
         self.gusts = schedule(seed, seconds)
         self.blown: Counter[str] = Counter()
+        self.poisoned: dict[str, str] = {}
         self._world = world
         self._seconds = seconds
         self._workers = workers
@@ -118,18 +132,43 @@ class Storm:
         world = self._world
         world.model.latency = timedelta(seconds=0.3)
         try:
-            models = await self._models()
-            await asyncio.gather(*(world.start_worker(max_tasks=10) for _ in range(self._workers)))
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._feed(models), name="new instances")
-                for gust in self.gusts:
-                    group.create_task(self._gust(gust), name=f"{gust.kind} at {gust.at:.1f}")
-            await self._clear()
-            await world.ended(seconds=CLEARING_SECONDS)
-            await world.stop()
-            await check(world, Explained(retries=3 - self.blown["kill"] // DEATHS_PER_RETRY))
+            async with gateway(world.rest.base_url) as door:
+                world.engine.stand_before(door.url)
+                models = await self._models()
+                poisons = await self._poisons(door)
+                await asyncio.gather(*(world.start_worker(max_tasks=10) for _ in range(self._workers)))
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._feed(models), name="new instances")
+                    group.create_task(self._feed_poison(poisons), name="new poisoned instances")
+                    for gust in self.gusts:
+                        group.create_task(self._gust(gust), name=f"{gust.kind} at {gust.at:.1f}")
+                await self._clear()
+                await world.ended(seconds=CLEARING_SECONDS)
+                await asyncio.gather(*(self._has_ended(*each) for each in self.poisoned.items()))
+                await world.stop()
+            await self._check()
         except (AssertionError, ExceptionGroup) as exc:
-            exc.add_note(f"repeat it: {self.repeat}\nwhat blew: {dict(self.blown)}")
+            exc.add_note(f"repeat it: {self.repeat}\nwhat blew: {dict(self.blown)}\npoisoned: {self.poisoned}")
+            raise
+
+    async def _check(self) -> None:
+        """The healthy ones have lost nothing; and nothing of the poisoned ones was done twice or told."""
+        healthy = list(self._world.instances)
+        self._world.instances += self.poisoned
+        seen = await gather(self._world)
+        told = complaints(seen.of(*healthy), Explained(retries=3 - self.blown["kill"] // DEATHS_PER_RETRY))
+        for checker in (completed_once, turns_apart, silent):
+            told += [f"{checker.__name__}, the poisoned ones too: {each}" for each in checker(seen)]
+        assert not told, "\n".join(told)
+
+    async def _has_ended(self, instance: str, name: str) -> None:
+        def ended() -> Coroutine[Any, Any, bool]:
+            return poison.has_ended(self._world.rig, instance, name)
+
+        try:
+            await calmly(ended, CLEARING_SECONDS, f"the end of {name}")
+        except AssertionError as exc:
+            exc.add_note(f"{await self._world.rest.tasks(instance)}\n{self._world.logs()[-4000:]}")
             raise
 
     @property
@@ -145,12 +184,32 @@ class Storm:
         names = ("analyst", "critic", "judge")
 
         def step(activity: str, assistant: str = "analyst") -> ServiceTask:
-            return rig.step(activity, assistant, service_calls="100")  # most of these are cut, and none is to be missed
+            return rig.step(activity, assistant, **MANY_CALLS)
 
         row = await rig.deploy(*(step(f"step{number}") for number in range(3)))
         fork = await rig.deploy(step("before"), [step(f"branch{number}") for number in range(3)])
         join = await rig.deploy([replace(step(f"by_{name}", name), async_after=False) for name in names])
         return [row, fork, join]
+
+    async def _poisons(self, door: Gateway) -> list[tuple[str, Model]]:
+        """Deploy one process of each sort, in the seed's order, and have the workers serve their topics."""
+        rig, names = self._world.rig, SORTS.copy()
+        random.Random(self.seed).shuffle(names)  # noqa: S311 - to be repeated
+        wishes = {"service_retries": "2", "service_retries_delay": "PT1S", **MANY_CALLS}
+        poisons = [(name, await poison.deploy(rig, door, name, **wishes)) for name in names]
+        await rig.rest.start(await poison.deploy_unwritable(rig, door))
+        topics = [rig.topic, *(poison.topic_of(rig, name) for name in (*names, "unwritable"))]
+        rig.settings |= {"topics": ",".join(topics), "input_tokens": 10_000}
+        return poisons
+
+    async def _feed_poison(self, poisons: list[tuple[str, Model]]) -> None:
+        """A new poisoned instance every two seconds, until the last gust."""
+        ends_at = time.monotonic() + self._seconds
+        for name, model in cycle(poisons):
+            if time.monotonic() >= ends_at:
+                break
+            self.poisoned[await self._world.rest.start(model, POISONS[name].variables)] = name
+            await asyncio.sleep(2)
 
     async def _feed(self, models: list[Model]) -> None:
         """A new instance every second, until the last gust."""
@@ -268,7 +327,8 @@ async def main() -> int:
             return 1
         asked = len(world.history.of("provider", "POST /responses"))
         tasks = len(world.history.of("engine", "/complete$"))
-        print(f"sound: {len(world.instances)} instances, {tasks} completions sent, {asked} questions; {storm.blown}")  # noqa: T201 - as above
+        instances = f"{len(world.instances)} instances, {len(storm.poisoned)} of them poisoned"
+        print(f"sound: {instances}, {tasks} completions sent, {asked} questions; {storm.blown}")  # noqa: T201 - as above
     return 0
 
 

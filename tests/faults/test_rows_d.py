@@ -174,6 +174,26 @@ async def test_a_call_ends_at_its_deadline_and_is_looked_for_before_it_is_repeat
 
 
 @together()
+async def test_a_conversation_that_is_not_whole_any_more_is_left_for_a_new_one(world: World) -> None:
+    message = "Item 'rs_1' of type 'reasoning' was provided without its required following item."
+    said = {"message": message, "type": "invalid_request_error", "param": "input", "code": None}
+    world.model.fault("responses.create", text="Please do two.", reply={"status": 400, "json": {"error": said}})
+    steps = (world.rig.step(name, data_input="-") for name in ("one", "two", "three"))
+    transcript = f"sqlite:///{world.folder}/transcript.db"
+    instance = await world.start(await world.rig.deploy(*steps))
+    worker = await world.start_worker(transcript_url=transcript)
+    await world.ended()
+    await world.stop()
+
+    told_anew = "paid_once: 1 questions belong to no task"  # what was said before has no mark on the new conversation
+    assert complaints(await gather(world), Explained(calls=1, threads=1)) == [told_anew]
+    [told] = worker.lines("thread_renewed")
+    one, two, three = [await world.rig.meta(instance, name) for name in ("one", "two", "three")]
+    assert told["thread_id"] == one["thread"] != two["thread"] == three["thread"]
+    assert (two["use"], two["memory"], two["seeded"]) == ("recreated", "whole", 1)
+
+
+@together()
 async def test_a_conversation_that_has_become_too_long_is_an_incident_and_no_loop(world: World) -> None:
     world.model.fault("responses.create", times=None, reply="context_length")
     instance = await one_step(world)

@@ -238,8 +238,9 @@ class World:
         await asyncio.gather(*(worker.child.wait() for worker in self.workers))
 
     def logs(self) -> str:
-        """All that the workers printed."""
-        return "\n".join(worker.log.read_text("utf-8", errors="replace") for worker in self.workers)
+        """All that the workers printed; one that is killed at once has no log."""
+        logs = [worker.log for worker in self.workers if worker.log.exists()]
+        return "\n".join(log.read_text("utf-8", errors="replace") for log in logs)
 
 
 @asynccontextmanager

@@ -1,13 +1,15 @@
-"""What others wrote, by the ten thousand: models, tasks, variables, answers, replies, settings, specs.
+"""What others wrote, by the ten thousand: models, tasks, variables, answers, records, replies, settings, specs.
 
 Every part that reads such things without reaching anything either copes or raises an error of ours, in few steps. What
 is made comes from plain random numbers by a seed, which is fast; a fault that is found becomes a test of its part.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -16,24 +18,30 @@ from typing import Any
 
 import pytest
 
+from tests.hostile import TIMES
 from tests.samples import ASSISTANT, HOSTILE_TEXTS, TASK
 from worker import transcript  # noqa: F401 - the settings import it when they need it, which is no step of theirs
 from worker.domain import meta
+from worker.domain.endings import Receipt, Step, Store
+from worker.domain.exchanges import Exchange, Utterance
+from worker.domain.money import Money
 from worker.domain.tasks import Activity, Definition, Task, Variable
-from worker.domain.threads import Answer, Outcome, Thread
+from worker.domain.threads import Answer, Outcome, Remembered, Said, Thread, ThreadKey
 from worker.engine import definitions, failures, topics, wire
 from worker.engine.failures import Reply
-from worker.errors import BadDefinition, BadInput, EngineDown, Permanent, UnknownAssistant
+from worker.errors import BadDefinition, BadInput, EngineDown, NewerRecord, Permanent, UnknownAssistant
 from worker.modelling import inputs, prompt, properties, result, schema
 from worker.modelling.properties import PROPERTIES
 from worker.operate.doctor import tasks as doctor
+from worker.redis import formats, receipts
+from worker.redis.formats import CorruptRecord
 from worker.settings import Settings, read
 from worker.specs import assistants
 
 MOST_STEPS = 200_000
 """Calls of functions that one thing may take; the largest of those below take some thousand."""
 
-by_seed = pytest.mark.parametrize("seed", range(10))
+by_seed = pytest.mark.parametrize("seed", range(10 * TIMES))
 
 
 class TooManySteps(AssertionError):
@@ -60,9 +68,9 @@ def few_steps() -> Iterator[None]:
         sys.setprofile(before)
 
 
-def copes(do: Callable[..., Any], *given: Any, ours: type[Exception] | None = None) -> Any:
+def copes(do: Callable[..., Any], *given: Any, ours: type[Exception] | tuple[type[Exception], ...] = ()) -> Any:
     """Return what this comes to, None where it raises an error of ours."""
-    with few_steps(), suppress(*((ours,) if ours else ())):
+    with few_steps(), suppress(*(ours if isinstance(ours, tuple) else (ours,))):
         return do(*given)
     return None
 
@@ -74,6 +82,34 @@ def quoted(text: str) -> str:
         kept = kept.replace(letter, entity)
     return f'"{kept}"'
 
+
+AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
+KEY = ThreadKey("default", "instance-1", "analyst", "north")
+ACTIVITY = Activity("frame", "Frame", "t", "Ask.", {})
+ANSWER = Answer("Yes.", response_id="resp_1", input_tokens=1, cost=Money.of(7, "EUR"), thread=Thread("conv_1", 2))
+SAID = (Utterance("Why?", "user"), Utterance("Hm.", "system"), Utterance("So.", "assistant"))
+EXCHANGE = Exchange(KEY, "task-1", 1, "instance-1", "frame", "d:1:d", "d", (SAID[0], SAID[-1]), AT, AT)
+STEP = Step(Store.PROVIDER, "conv_1", KEY, at=AT, why="away")
+RECEIPT = Receipt("order-1", "default", "instance-1", None, AT, steps=(STEP,), tenants=("north",))
+TURN = Remembered((Said("user", "q"), Said("assistant", "a")), "Frame: frame", {"x": "y"}, 3)
+RECORDS: list[tuple[str, Callable[[str], Any], Callable[[Any], Any]]] = [
+    (formats.dump(ANSWER), formats.load, formats.dump),
+    (formats.dump_exchange(EXCHANGE), partial(formats.load_exchange, answered_us="17"), formats.dump_exchange),
+    (
+        formats.dump_exchange(replace(EXCHANGE, messages=SAID)),
+        partial(formats.load_exchange, answered_us="17"),
+        formats.dump_exchange,
+    ),
+    (formats.dump_turn(TURN), formats.load_turn, formats.dump_turn),
+    (receipts.dump_receipt(RECEIPT), receipts.load_receipt, receipts.dump_receipt),
+]
+META = result.variables(
+    ANSWER,
+    result.Form("frame", "Text"),
+    ASSISTANT,
+    result.Story(Thread("conv_1", 2), "created", None, repaired=False, seconds={}),
+    spin=True,
+)["frame_meta"].value
 
 WORDS = [
     *(each[:3000] for each in HOSTILE_TEXTS.values()),
@@ -195,6 +231,19 @@ class Maker(Random):
         whole = dict.fromkeys(RAW, "x") if self.random() < 0.5 else {}
         return whole | {self.choice(RAW): self.value() for _ in self.some(4)}
 
+    def changed(self, whole: str) -> str:
+        """A record of ours as an older or a newer worker, a person or a failing disk left it."""
+        if self.random() < 0.1:
+            at = self.randrange(len(whole))
+            return whole[:at] + self.text() + whole[at + self.choice([0, 1, 50]) :]
+        record = json.loads(whole)
+        for _ in self.some(3):
+            name = self.choice([*record, self.text()])
+            record[name] = self.choice([self.value(), record.get(name), str(record.get(name))])
+            if self.random() < 0.3:
+                del record[name]
+        return json.dumps(record)
+
     def body(self) -> bytes:
         return self.choice([*BODIES, self.randbytes(20), repr(self.value()).encode(errors="replace")])
 
@@ -216,7 +265,7 @@ class Maker(Random):
 def test_any_model_is_read_and_judged_or_a_bad_definition(seed: int) -> None:
     make = Maker(seed)
     served = 0
-    for _ in range(200):
+    for _ in range(400):
         content = make.model()
         copes(definitions.is_readable, content.decode(errors="replace"))
         definition = copes(read_model, content, ours=BadDefinition)
@@ -235,7 +284,7 @@ def test_any_model_is_read_and_judged_or_a_bad_definition(seed: int) -> None:
 def test_any_properties_and_variables_come_to_a_question_or_an_error_of_ours(seed: int) -> None:
     make = Maker(seed)
     asked = 0
-    for _ in range(300):
+    for _ in range(1000):
         said, variables = {"service.name": "analyst"} | make.said(), make.variables()
         parameters = frozenset({"prompt", "assistant"} if make.random() < 0.3 else ())
         activity = Activity("frame", "Frame", "t", "Ask.", said, parameters=parameters, loops=make.randint(0, 2))
@@ -278,7 +327,7 @@ def shown_of(task: Task, activity: Activity, wanted: properties.TaskProperties |
 @by_seed
 def test_any_answer_is_taken_or_of_the_wrong_form(seed: int) -> None:
     make = Maker(seed)
-    for _ in range(300):
+    for _ in range(500):
         wanted = {make.choice(KEYWORDS): make.value() for _ in make.some(3)} or None
         if wanted is not None and copes(schema.flaw, wanted):
             wanted = None
@@ -299,9 +348,42 @@ def take(answer: Answer, form: result.Form) -> None:
 
 
 @by_seed
+def test_any_variable_called_like_our_meta_is_ours_or_nothing(seed: int) -> None:
+    make, read = Maker(seed), 0
+    for _ in range(1000):
+        text = make.changed(META)
+        told = copes(meta.read, "frame_meta", text)
+        copes(meta.is_broken, "frame_meta", text)
+        if told is not None:
+            read += 1
+            assert all(isinstance(each, str) for each in (told.thread, told.response, told.provider, *told.fields))
+            copes(inputs.readable, replace(TASK, variables={"frame_meta": Variable(text)}), ACTIVITY, Thread("c", 1))
+    assert read > 100
+
+
+@by_seed
+def test_any_record_of_redis_is_read_or_nobodys_or_a_newer_workers(seed: int) -> None:
+    make, read = Maker(seed), 0
+    for _ in range(250):
+        for whole, load, dump in RECORDS:
+            text = make.changed(whole)
+            found = copes(load, text, ours=(CorruptRecord, NewerRecord))
+            copes(formats.is_newer, {"answer": text, "schema": make.text()})
+            if found is not None:
+                read += 1
+                copes(dump, found, ours=NewerRecord)
+                if isinstance(found, Remembered):
+                    copes(lambda turn: (turn.size, dict(turn.settled)), found)
+                if isinstance(found, Answer):
+                    copes(result.checked, found, result.Form("x", "Json"))
+        copes(formats.load_former, make.changed(formats.dump_former(Thread("conv_1", 2))))
+    assert read > 100
+
+
+@by_seed
 def test_any_row_is_read_or_unreadable_and_any_reply_means_something(seed: int) -> None:
     make = Maker(seed)
-    for _ in range(500):
+    for _ in range(1000):
         raw = make.raw()
         copes(wire.read_task, raw, 0.0, ours=wire.Unreadable)
         copes(wire.read_deployed, {"definition": raw, "instances": 1}, ours=wire.Unreadable)

@@ -277,6 +277,7 @@ def test_meta_tells_how_the_answer_came_about() -> None:
         "recovered": None,
         "repaired": False,
         "seeded": 0,
+        "memory": None,
         "fields": [],
         "response": "resp_1",
         "tokens": {"input": 7, "cached": 4, "cache_write": None, "output": 5, "reasoning": 2},

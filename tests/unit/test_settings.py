@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
+from redis.asyncio.connection import parse_url
 from yarl import URL
 
 from worker import bootstrap
+from worker.domain.addresses import RedisAddress
 from worker.errors import Permanent
 from worker.operate.doctor import environment
 from worker.operate.doctor.checks import Level
@@ -117,6 +119,44 @@ def test_whatever_address_is_accepted_can_be_opened(address: str) -> None:
         asyncio.run(opened(chosen))
     if chosen := accepted(engine_url=address):
         assert URL(chosen.engine_url).host
+
+
+SERVERS = st.builds(
+    "{0}://{1}{2}{3}{4}".format,
+    st.sampled_from(["redis", "rediss", "unix"]),
+    st.sampled_from(["", "u:p@", "u@", ":p@", "%75%40:%25%32@", ":@"]),
+    st.sampled_from(["host", "host:6380", "[::1]", "[::1]:1", "/run/a%20b", "h%6Fst", "127.0.0.1:06379"]),
+    st.sampled_from(["", "/", "/0", "/3", "/007", "/x"]),
+    st.sampled_from(
+        ["", "?db=2", "?db=x", "?username=v&password=%2520q", "?password=", "?client_name=a+b", "?db=1&db=2"]
+    ),
+)
+
+
+@settings(max_examples=500)
+@given(SERVERS)
+def test_an_address_of_one_server_means_what_redis_py_would_read_in_it(address: str) -> None:
+    try:
+        ours = RedisAddress.read(address)
+    except ValueError:
+        return
+    theirs = parse_url(address)
+    assert ours.nodes == (() if "path" in theirs else ((theirs["host"], theirs.get("port", 6379)),))
+    assert ours.path == theirs.get("path", "")
+    assert ours.database == theirs.get("db", 0)
+    for name in ("username", "password"):
+        assert (getattr(ours, name) or "") == (theirs.get(name) or "")
+    assert ours.options.get("client_name") == theirs.get("client_name")
+
+
+def test_addresses_of_several_servers_are_taken_apart() -> None:
+    several = RedisAddress.read("rediss+sentinel://u:p%40@a,[::1]:2,c:3/main/4?sentinel_password=s&ssl_certfile=c")
+    assert (several.form, several.tls, several.service, several.database) == ("sentinel", True, "main", 4)
+    assert several.nodes == (("a", 26379), ("::1", 2), ("c", 3))
+    assert (several.username, several.password) == ("u", "p@")
+    assert several.options == {"sentinel_password": "s", "ssl_certfile": "c"}
+    assert "p@" not in repr(several)
+    assert RedisAddress.read("redis+cluster://a,b:7").nodes == (("a", 6379), ("b", 7))
 
 
 def accepted(**given: str) -> Settings | None:
@@ -433,9 +473,12 @@ def test_what_is_no_address_of_redis_is_refused(env: Any, url: str) -> None:
         ("sentinel://a/main", "must look like redis://user:password@host:6379/0, "),
         ("redis+cluster://a:65536", "must name ports up to 65535"),
         ("redis://a:99999/0", "must name ports up to 65535"),
-        ("redis+cluster://a?db=1", "must have no options after ? but client_name, ssl_certfile, "),
+        ("redis+cluster://a?db=1", "must have no options after ? but client_name"),
+        ("rediss+cluster://a?db=1", "must have no options after ? but client_name, ssl_certfile, "),
+        ("redis://a?ssl_certfile=x", "must have no options after ? but client_name, db, password, username"),
         ("rediss://a?ssl_cert_reqs=none", "must have no options after ? but client_name, db, "),
         ("rediss://a?ssl_check_hostname=false", "must have no options after ? but client_name, db, "),
+        ("redis://a?db=1&db=2", "must have each option after ? once"),
         ("redis://a?db=abc", "must name the database by its number, such as ?db=0"),
         ("unix:///run/redis.sock?db=", "must name the database by its number, such as ?db=0"),
         ("redis://a?socket_timeout=60", "must have no options after ? but client_name, db, "),

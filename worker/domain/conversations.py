@@ -287,8 +287,9 @@ EVERYTHING = Limits()
 class Filter:
     """Which sessions are wanted; None leaves a field open.
 
-    `instance` also finds shared sessions in which it spoke. The time span wants some of the session in it: `since`
-    belongs to it, `until` does not. `ended_until` is the latest end that is wanted.
+    `instance` and `definition_key` also find shared sessions in which it, or an instance of that process, spoke. The
+    time span wants some of the session in it: `since` belongs to it, `until` does not. `ended_until` is the latest end
+    that is wanted.
     """
 
     engine: str | None = None

@@ -171,11 +171,15 @@ def left_out_note(turns: int) -> Said:
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """What a recreated thread is told of its forerunner: so many turns, and so many older ones left out."""
+    """What a recreated thread is told of its forerunner: so many turns, and so many older ones left out.
+
+    `is_known`: whether anybody could say what that is.
+    """
 
     said: tuple[Said, ...] = ()
     turns: int = 0
     left_out: int = 0
+    is_known: bool = True
 
     @property
     def by_turns(self) -> "list[Remembered]":

@@ -194,9 +194,17 @@ class RestEngine:
         """See `ports.turn.Engine.content`."""
         return await self._reads.content(execution_id, name, most)
 
+    async def as_json(self, execution_id: str, name: str, most: int) -> str | None:
+        """See `ports.turn.Engine.as_json`."""
+        return await self._reads.as_json(execution_id, name, most)
+
     async def root_instance(self, process_instance_id: str) -> str:
         """See `ports.turn.Engine.root_instance`."""
         return await self._roots.get(process_instance_id)
+
+    async def forerunners(self, process_instance_id: str) -> Sequence[str] | None:
+        """See `ports.turn.Engine.forerunners`."""
+        return await self._reads.forerunners(process_instance_id)
 
     async def resource(self, definition_id: str, name: str) -> str:
         """See `ports.turn.Engine.resource`."""

@@ -1,18 +1,25 @@
 """Reads made for one task: what the engine refuses there is that task's trouble, unless the probe says otherwise."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from worker.domain import foreign
 from worker.domain.tasks import Variable
 from worker.engine import definitions, wire
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.transport import Transport
 from worker.errors import BadDefinition, Conflict, EngineDenied, EngineDown, ReadRefused, TaskLost, Unanswered
+from worker.runtime.beside import beside_if
 
 LARGEST_RESOURCE = 1_000_000
+LARGE = 100_000
+"""Bytes of JSON that take more than a few milliseconds to read."""
 DEEPEST_CALL = 100
+MOST_RESTARTS = 10
+"""So many back; each is a request."""
 
 T = TypeVar("T")
 
@@ -68,6 +75,17 @@ class Reads:
         """See `ports.turn.Engine.content`. The path says instance, but finds what any execution sees."""
         return await self.download(f"{variable_path(execution_id, name)}/data", most, _called(name))
 
+    async def as_json(self, execution_id: str, name: str, most: int) -> str | None:
+        """See `ports.turn.Engine.as_json`. Finds what `content` finds."""
+        path = f"{variable_path(execution_id, name)}?deserializeValue=true"
+        body = await self.download(path, most, _called(name))
+        if body is None:
+            return None
+        try:
+            return await beside_if(len(body) > LARGE, _value_in, body)
+        except ValueError as exc:
+            raise ReadRefused(f"{_called(name)} cannot be read: {exc}") from exc
+
     async def key(self, definition_id: str) -> str:
         """Return the id that the process has in its model. Raises TaskLost when the definition is deleted."""
         return definitions.key_in(definition_id) or str((await self._definition(definition_id)).get("key"))
@@ -113,6 +131,24 @@ class Reads:
                 "the process that calls this one cannot be seen: the worker's user needs READ_INSTANCE on its "
                 "definition, or READ on process instances"
             )
+
+    async def forerunners(self, process_instance_id: str) -> list[str] | None:
+        """See `ports.turn.Engine.forerunners`. Only the history knows them."""
+        found: list[str] = []
+        latest: object = process_instance_id
+        for _ in range(MOST_RESTARTS):
+            path = f"/history/process-instance/{quote(str(latest), safe='')}"
+            try:
+                reply = await self.get(path, "the history")
+            except ReadRefused:
+                return None
+            if reply.missing:  # there is none, or it was cleaned
+                return found or None
+            latest = reply.value(dict).get("restartedProcessInstanceId")
+            if not isinstance(latest, str):
+                break
+            found.append(latest)
+        return found
 
     async def resource(self, definition_id: str, name: str) -> str:
         """See `ports.turn.Engine.resource`."""
@@ -178,6 +214,11 @@ def _refused(reply: Reply, what: str) -> Conflict | ReadRefused:
     return (
         error if isinstance(error, Conflict) else ReadRefused(f"{what} cannot be read: {describe(reply)}".rstrip("."))
     )
+
+
+def _value_in(body: bytes) -> str:
+    said = foreign.read(body)
+    return json.dumps(said.get("value") if isinstance(said, dict) else None, ensure_ascii=False)
 
 
 def _called(name: str) -> str:

@@ -138,6 +138,7 @@ def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
         "use": facts.use if facts.thread else None,
         "seeded": facts.seed.turns or None,
         "not_seeded": facts.seed.left_out or None,
+        "memory": facts.memory if facts.memory != "whole" else None,
         "untold": (answer.untold if answer else 0) or None,
         "recovered": facts.recovered,
         "repaired": facts.repaired or None,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from worker.domain import foreign, meta
 from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, THREAD_VARIABLE, Activity, Task, Variable
 from worker.domain.threads import BYTES_PER_TOKEN, Thread, size
-from worker.errors import BadInput
+from worker.errors import BadInput, ReadRefused
 from worker.modelling.properties import TaskProperties
-from worker.modelling.rendering import TooLarge, is_text_file, is_unreadable, kind, section
+from worker.modelling.rendering import TooLarge, is_java_collection, is_text_file, is_unreadable, kind, section
 from worker.ports.turn import Engine
 from worker.runtime.beside import beside_if
 
@@ -19,6 +19,8 @@ SMALL = 10_000
 """Characters of all inputs together that are shown at once."""
 NO_TEXTS = (b"%PDF-", b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How documents begin that are no text, whatever type they were given: PDF, the newer Office's and the older's."""
+SPREAD = 8
+"""Of the JSON that an engine makes, blanks and escapes may be so much that the rest fits all the same."""
 MOST_NAMED = 50
 """Of the variables that there is no room for: anybody may start an instance with thousands."""
 
@@ -50,6 +52,8 @@ async def gather(
             raise _absent(name)
         if variable is not None and is_text_file(variable):
             variable = await _with_content(task, name, variable, engine, room)
+        if variable is not None and is_java_collection(variable):
+            variable = await _as_json(task, name, variable, engine, room)
         given[name] = variable
     return await beside_if(_is_large(given), whole, given, room)
 
@@ -73,6 +77,19 @@ async def _with_content(task: Task, name: str, file: Variable, engine: Engine, r
     if content.startswith(NO_TEXTS) or "\0" in text:
         raise _no_text(name, file)
     return replace(file, value=text)
+
+
+async def _as_json(task: Task, name: str, variable: Variable, engine: Engine, room: int) -> Variable:
+    """Have the engine show a list or a map of Java's as JSON; as it came where it shows nothing of the kind."""
+    if "/" in name or "\\" in name:
+        return variable
+    try:
+        text = await engine.as_json(task.execution_id, name, SPREAD * room)
+    except ReadRefused:  # a class in it that the engine does not know any more
+        return variable
+    if text is None:
+        raise no_room(f"input {name!r}", SPREAD * room + 1, room)
+    return Variable(text, "Json") if text.startswith(("[", "{")) else variable
 
 
 def _no_text(name: str, variable: Variable) -> BadInput:

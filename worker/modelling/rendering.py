@@ -20,7 +20,7 @@ TEXT_SUFFIXES = ("+json", "+xml", "+yaml")
 INDENT = "    "
 """Values stand indented, so that no line of a variable can look like a heading of ours."""
 JAVA = "application/x-java-serialized-object"
-"""Never deserialised: that runs code."""
+"""Never deserialised here: that runs code."""
 _SHRINKS = 8
 """JSON may come to a shorter text than it has, by its escapes and blanks. What is longer than that is not looked at."""
 _SPREAD = 8
@@ -86,6 +86,12 @@ def kind(variable: Variable) -> str:
     """Say of which type it is, with all that the engine tells."""
     told = (variable.info.get(name) for name in ("objectTypeName", "serializationDataFormat", "mimeType"))
     return " ".join(filter(None, [variable.type or type(variable.value).__name__, *told]))
+
+
+def is_java_collection(variable: Variable) -> bool:
+    """Whether this is a list, a set, a map or an array as only Java reads it; others' classes are left alone."""
+    name = str(variable.info.get("objectTypeName"))
+    return variable.type == "Object" and _format(variable) == JAVA and name.startswith(("java.util.", "["))
 
 
 def is_text_file(variable: Variable) -> bool:

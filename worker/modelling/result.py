@@ -24,7 +24,8 @@ class Story:
     """How this turn went, for `<output>_meta`. `use` is created, reused, recreated or adopted.
 
     `repaired`: the first answer did not have the form that the task asks for. `seeded` counts the turns that a
-    recreated thread was told. `budgets` says which are nearly used up.
+    recreated thread was told. `budgets` says which are nearly used up. `memory` is whole, part, lost or unknown; None
+    where no thread was made.
     """
 
     thread: Thread | None
@@ -34,6 +35,7 @@ class Story:
     seconds: Mapping[str, float]
     seeded: int = 0
     budgets: Sequence[str] = ()
+    memory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         "use": story.use,
         "recreated": story.use == "recreated",
         "seeded": story.seeded,
+        "memory": story.memory,
         "untold": answer.untold,
         "recovered": story.recovered,
         "repaired": story.repaired,

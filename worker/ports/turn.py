@@ -98,8 +98,19 @@ class Engine(Protocol):
         """Content of a File variable that this execution sees; None if it has more than `most` bytes."""
         ...
 
+    async def as_json(self, execution_id: str, name: str, most: int) -> str | None:
+        """JSON of a Java object in a variable that this execution sees; None beyond `most` bytes.
+
+        Raises ReadRefused where the engine itself cannot read the object.
+        """
+        ...
+
     async def root_instance(self, process_instance_id: str) -> str:
         """The instance that no call activity started, at the top of this one's callers; it may be itself."""
+        ...
+
+    async def forerunners(self, process_instance_id: str) -> Sequence[str] | None:
+        """Return the instances that this one was restarted from, the latest first; None if nobody can tell."""
         ...
 
     async def resource(self, definition_id: str, name: str) -> str:
@@ -266,7 +277,15 @@ class History(Protocol):
     """What was said on threads that are gone."""
 
     async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
-        """Return what a recreated thread has to know, in so many tokens at most. Raises TranscriptDown."""
+        """Return what a recreated thread has to know, in so many tokens at most. Never raises: see `Seed.is_known`."""
+        ...
+
+    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
+        """Return what was said before a restart. Never raises.
+
+        `keys` are those of the instances that it goes back to, the latest first. Of that one it is what was said before
+        this activity was first asked, of each one before it what was said before the later one began.
+        """
         ...
 
     async def thread(self, key: ThreadKey) -> Thread | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -10,9 +10,11 @@ from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
 from worker.domain.providers import ProviderSpec, Schemas
+from worker.domain.refs import defused
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Said
 from worker.errors import (
     BadRequest,
+    ContextFull,
     Filtered,
     ModelDown,
     ModelUnknown,
@@ -73,9 +75,22 @@ class OpenAIProvider:
             yield cls(client)
 
     async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
-        """Create a conversation, put what was said on it, 20 items with each request, and return its id."""
+        """Create a conversation, put what was said on it, 20 items with each request, and return its id.
+
+        A server that does not take the form of the messages is told them in another one.
+        """
+        for write in (long_form, short_form) if said else ():
+            try:
+                return await self._created(metadata, map(write, said))
+            except (ContextFull, Filtered):
+                raise
+            except BadRequest:
+                continue
+        return await self._created(metadata, map(users_form, said))
+
+    async def _created(self, metadata: Mapping[str, str], items: Iterable[dict[str, Any]]) -> str:
         call = Call("conversations.create", SHORT_CALL, acts=True)
-        batches = list(portions(map(item, said), BATCH))
+        batches = list(portions(items, BATCH))
         body: dict[str, Any] = {"metadata": dict(metadata)}
         if batches:
             body["items"] = batches[0]
@@ -321,10 +336,22 @@ def _run_path(response_id: str) -> str:
     return f"/responses/{quote(response_id, safe='')}"
 
 
-def item(said: Said) -> dict[str, Any]:
-    """Write a message as the API has it."""
-    kind = "output_text" if said.role == "assistant" else "input_text"
-    return {"type": "message", "role": said.role, "content": [{"type": kind, "text": said.text}]}
+def long_form(said: Said) -> dict[str, Any]:
+    """Write a message as the API itself lists it."""
+    kind = {"type": "output_text", "annotations": []} if said.role == "assistant" else {"type": "input_text"}
+    return {"type": "message", "role": said.role, "content": [{**kind, "text": said.text}]}
+
+
+def short_form(said: Said) -> dict[str, Any]:
+    """Write a message without what some servers miss in an answer's long form, but with its type, as others want it."""
+    role = "system" if said.role == "developer" else said.role
+    return {"type": "message", "role": role, "content": said.text}
+
+
+def users_form(said: Said) -> dict[str, Any]:
+    """Write a message as the user's, who says whose it was; an answer must not look like a question of ours there."""
+    text = said.text if said.role == "user" else f"({said.role})\n\n{defused(said.text)}"
+    return {"type": "message", "role": "user", "content": text}
 
 
 def turn(assistant: Assistant, said: Sequence[Mapping[str, Any]], schemas: Schemas) -> dict[str, Any]:

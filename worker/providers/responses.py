@@ -9,7 +9,7 @@ from worker.ports.turn import Watcher
 from worker.providers.client import Client
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken
-from worker.providers.openai import answer_in, model_exists, turn
+from worker.providers.openai import answer_in, model_exists, short_form, turn
 from worker.providers.response_stream import WAYS, ResponseHearing
 from worker.providers.streams import Telling
 from worker.providers.watching import Streaming
@@ -34,12 +34,7 @@ class ResponsesModel:
     ) -> Answer:
         """One turn, with everything that was said before it."""
         call = Call("responses.create", assistant.timeout, acts=True, model=assistant.model)
-        # The short form of a message: some servers miss something in the long one of an answer; others want its type.
-        roles = {"developer": "system"}
-        spoken = [
-            {"type": "message", "role": roles.get(each.role, each.role), "content": each.text}
-            for each in (*said, Said("user", question))
-        ]
+        spoken = list(map(short_form, (*said, Said("user", question))))
 
         async def put(more: Mapping[str, Any], telling: Telling | None) -> Answer:
             def write(schemas: Schemas) -> Mapping[str, Any]:

@@ -10,33 +10,25 @@ User and password are those of the servers with the data; Sentinels that want so
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import unquote
 
 from redis.asyncio import ConnectionPool, Redis, RedisCluster, Sentinel
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import ConnectionError as NoConnection
 
+from worker.domain.addresses import RedisAddress
+
 Client = Redis | RedisCluster
 
-REDIS_PORT = 6379
-SENTINEL_PORT = 26379
 TIMEOUT_SECONDS = 1
 RETRIES = 2
-
-_MANY = re.compile(
-    r"(?P<scheme>rediss?)\+(?P<kind>sentinel|cluster)://(?P<user>[^@/?#]*@)?(?P<nodes>[^@/?#]+)"
-    r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?"
-)
-_NODE = re.compile(r"\[(?P<six>[^\]]+)\](?::(?P<six_port>\d+))?|(?P<host>[^:\[\]]+)(?::(?P<port>\d+))?")
 
 
 def open_redis(url: str, *, connections: int, ca_file: Path | None = None) -> AbstractAsyncContextManager[Client]:
@@ -46,50 +38,56 @@ def open_redis(url: str, *, connections: int, ca_file: Path | None = None) -> Ab
     for each step. Several steps still add up, so callers that must not wait set a deadline around each command.
     `connections` are at most open to one server; more commands at once than that wait for each other.
     """
-    if "+" not in url.partition("://")[0]:
-        return _one(url, connections, ca_file)
-    parts = _MANY.fullmatch(url)
-    if parts is None:
-        raise ValueError("no address of a cluster or a Sentinel")
-    return (_sentinel if parts["kind"] == "sentinel" else _cluster)(parts, connections, ca_file)
+    address = RedisAddress.read(url)
+    match address.form:
+        case "server" | "socket":
+            return _one(address, connections, ca_file)
+        case "sentinel":
+            return _sentinel(address, connections, ca_file)
+        case "cluster":
+            return _cluster(address, connections, ca_file)
 
 
 @asynccontextmanager
-async def _one(url: str, connections: int, ca_file: Path | None) -> AsyncIterator[Redis]:
-    tls = _trust(ca_file) if url.startswith("rediss://") else {}
-    pool = ConnectionPool.from_url(url, max_connections=connections, retry=_retry(), **_options(), **tls)
+async def _one(address: RedisAddress, connections: int, ca_file: Path | None) -> AsyncIterator[Redis]:
+    kind: type[Connection | UnixDomainSocketConnection] = SSLConnection if address.tls else Connection
+    options = {"db": address.database, **_options(address), **_trust(address, ca_file)}
+    if address.form == "socket":
+        kind, options["path"] = UnixDomainSocketConnection, address.path
+    else:
+        [(options["host"], options["port"])] = address.nodes
+    pool = ConnectionPool(kind, max_connections=connections, retry=_retry(), **options)
     async with _PatientRedis.of(pool, connections) as client:
         yield client
 
 
 @asynccontextmanager
-async def _sentinel(parts: re.Match[str], connections: int, ca_file: Path | None) -> AsyncIterator[Redis]:
-    _, service, database = f"{parts['path'] or ''}//".split("/")[:3]
-    options, tls = _options_of(parts, f"/{database}", ca_file)
-    own = {name: options.pop(f"sentinel_{name}") for name in ("username", "password") if f"sentinel_{name}" in options}
+async def _sentinel(address: RedisAddress, connections: int, ca_file: Path | None) -> AsyncIterator[Redis]:
+    own = {name.removeprefix("sentinel_"): value for name, value in address.options.items() if "sentinel" in name}
+    tls = {"ssl": True, **_trust(address, ca_file)} if address.tls else {}
     # There are several Sentinels, so none of them is asked twice.
     timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
     asked = timeouts | {"retry": Retry(NoBackoff(), 0)} | own | tls
     async with AsyncExitStack() as stack:
-        nodes = _addresses(parts["nodes"], SENTINEL_PORT)
-        sentinels = Sentinel(nodes, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]  # redis-py has no types here
+        sentinels = Sentinel([*address.nodes], sentinel_kwargs=asked)  # type: ignore[no-untyped-call]  # redis-py has no types here
         stack.push_async_callback(sentinels.aclose)
         pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]  # as above
-            unquote(service),
+            address.service,
             sentinels,
             max_connections=connections,
             retry=_retry(),
-            **options,
+            db=address.database,
+            **_options(address),
             **tls,
         )
         yield await stack.enter_async_context(_PatientRedis.of(pool, connections))
 
 
 @asynccontextmanager
-async def _cluster(parts: re.Match[str], connections: int, ca_file: Path | None) -> AsyncIterator[RedisCluster]:
-    options, tls = _options_of(parts, "", ca_file)
-    nodes = [ClusterNode(host, port) for host, port in _addresses(parts["nodes"], REDIS_PORT)]
-    client = _PatientCluster(connections, startup_nodes=nodes, retry=_retry(), **options, **tls)
+async def _cluster(address: RedisAddress, connections: int, ca_file: Path | None) -> AsyncIterator[RedisCluster]:
+    tls = {"ssl": True, **_trust(address, ca_file)} if address.tls else {}
+    nodes = [ClusterNode(host, port) for host, port in address.nodes]
+    client = _PatientCluster(connections, startup_nodes=nodes, retry=_retry(), **_options(address), **tls)
     try:
         yield client
     finally:
@@ -138,40 +136,28 @@ class _PatientCluster(RedisCluster):
                 raise NoConnection("closed by another command") from exc
 
 
-def _options_of(parts: re.Match[str], path: str, ca_file: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the options of the servers with the data, and those of TLS, which Sentinels share."""
-    # redis-py knows one host an address; everything else is read by its own rules.
-    given: dict[str, Any] = {**parse_url(f"redis://{parts['user'] or ''}host{path}{parts['query'] or ''}")}
-    del given["host"]
-    tls = {name: given.pop(name) for name in list(given) if name.startswith("ssl_")}
-    if parts["scheme"] == "rediss":
-        tls = {"ssl": True, **_trust(ca_file), **tls}
-    return _options() | given, tls
-
-
-def _options() -> dict[str, Any]:
+def _options(address: RedisAddress) -> dict[str, Any]:
+    login = {
+        "username": address.username,
+        "password": address.password,
+        "client_name": address.options.get("client_name"),
+    }
     return {
         "socket_timeout": TIMEOUT_SECONDS,
         "socket_connect_timeout": TIMEOUT_SECONDS,
         "decode_responses": True,
         "encoding_errors": "backslashreplace",
+        **{name: value for name, value in login.items() if value is not None},
     }
 
 
-def _trust(ca_file: Path | None) -> dict[str, Any]:
-    return {} if ca_file is None else {"ssl_ca_certs": str(ca_file)}
+def _trust(address: RedisAddress, ca_file: Path | None) -> dict[str, Any]:
+    """Return what TLS needs: an authority of one's own, and a certificate for those who want to see one."""
+    if not address.tls:
+        return {}
+    own = {name: value for name, value in address.options.items() if name.startswith("ssl_")}
+    return own if ca_file is None else own | {"ssl_ca_certs": str(ca_file)}
 
 
 def _retry() -> Retry:
     return Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.2), RETRIES)
-
-
-def _addresses(nodes: str, port: int) -> list[tuple[str, int]]:
-    found = [_NODE.fullmatch(node) for node in nodes.split(",")]
-    if None in found:
-        raise ValueError("no address of a cluster or a Sentinel")
-    return [
-        (node["six"] or node["host"], int(node["six_port"] or node["port"] or port))
-        for node in found
-        if node is not None
-    ]

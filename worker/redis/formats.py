@@ -63,6 +63,7 @@ def load(text: str) -> Answer:
     try:
         thread = record.pop("thread", None)
         known = {name: value for name, value in record.items() if name in Answer.__slots__}
+        _text(record["text"])
         return Answer(
             **{**known, "outcome": _outcome(record["outcome"]), "cost": Money.read(record.get("cost"))},
             thread=_thread(thread) if thread else None,
@@ -114,10 +115,19 @@ def load_turn(text: str) -> Remembered:
     """Read it back. Raises CorruptRecord, NewerRecord."""
     record = opened(text, "a turn in a thread's history")
     try:
-        said = tuple(Said(role, said) for role, said in record["said"])
-        return Remembered(said, record.get("fact"), record.get("facts") or {}, record.get("turns", 1))
-    except (ValueError, TypeError, KeyError) as exc:
+        said = tuple(Said(role, _text(said)) for role, said in record["said"])
+        facts = {name: _text(said) for name, said in dict(record.get("facts") or {}).items()}
+        fact = record.get("fact")
+        [*_, _] = said  # at least something
+        return Remembered(said, None if fact is None else _text(fact), facts, int(record.get("turns", 1)))
+    except (ValueError, TypeError, KeyError, OverflowError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _outcome(word: str) -> Outcome:

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, and_, column, func, literal_column, or_, select, table, union_all
+from sqlalchemy import ColumnElement, Integer, Select, and_, column, func, literal_column, or_, select, table, union_all
 
 from worker.domain.conversations import Filter, Limits, MessageFilter
 from worker.transcript.cursor import micros
@@ -19,11 +19,13 @@ ANSWER: Condition = and_(messages.c.role == literal_column("'agent'"), ~messages
 
 def wanted(filter_: Filter) -> Iterator[Condition]:
     """Conditions on sessions."""
-    for name in ("engine", "business_key", "definition_key", "assistant"):
+    for name in ("engine", "business_key", "assistant"):
         if (value := getattr(filter_, name)) is not None:
             yield sessions.c[name] == clean(value)
     if filter_.instance is not None:
         yield _with_instance(clean(filter_.instance))
+    if filter_.definition_key is not None:
+        yield sessions.c.id.in_(_spoken_in_process(filter_.definition_key, "session_id"))
     if filter_.tenants is not None:
         yield sessions.c.tenant.in_([clean(tenant) for tenant in sorted(filter_.tenants)])
     if filter_.active is not None:
@@ -51,6 +53,21 @@ def _with_instance(instance: str) -> Condition:
     own = select(sessions.c.id).where(sessions.c.process_instance_id == instance)
     spoken_in = select(messages.c.session_id).where(messages.c.process_instance_id == instance)
     return sessions.c.id.in_(union_all(own, spoken_in))
+
+
+def of_process(filter_: Filter) -> Iterator[Condition]:
+    """Condition on messages: they were said in the wanted process, on whosever conversation."""
+    if filter_.definition_key is not None:
+        yield messages.c.process_instance_id.in_(_spoken_in_process(filter_.definition_key, "process_instance_id"))
+
+
+def _spoken_in_process(key: str, column: str) -> Select[Any]:
+    """Find what was said in a process by its definition's id, which an index has; a long one does not name it."""
+    said, whose, wanted = messages.alias(), sessions.alias(), clean(key)
+    named = said.c.definition_id.startswith(f"{wanted}:", autoescape=True)
+    unnamed = ~said.c.definition_id.contains(":") & (whose.c.definition_key == wanted)
+    answers = said.c.role == literal_column("'agent'")
+    return select(said.c[column]).join(whose, whose.c.id == said.c.session_id).where(answers, named | unnamed)
 
 
 def seen(limits: Limits) -> Iterator[Condition]:

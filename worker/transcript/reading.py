@@ -1,6 +1,5 @@
 """The record's reading side."""
 
-import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from worker.domain.conversations import (
 )
 from worker.domain.processes import definition
 from worker.domain.threads import OPENAI, address
+from worker.runtime.beside import beside
 from worker.transcript import conditions, cursor, rows, sums
 from worker.transcript.database import Database
 from worker.transcript.tables import messages, sessions
@@ -189,6 +189,7 @@ class SqlTranscriptReader:
         places = select(name.label("id"), _STARTED.label("position")).group_by(name)  # an index has all of it
         if own:
             places = places.where(messages.c.session_id.in_(select(sessions.c.id).where(*own)))
+        places = places.where(*conditions.of_process(wanted))
         if wanted.instance is not None:
             places = places.where(name == clean(wanted.instance))
         if after is not None:
@@ -216,7 +217,7 @@ class SqlTranscriptReader:
         query = (
             select(messages.c.number, *_OF_A_HIT)
             .join_from(messages, sessions)
-            .where(found_by, *conditions.wanted(wanted), *self._seen(within))
+            .where(found_by, *conditions.wanted(wanted), *conditions.of_process(wanted), *self._seen(within))
         )
         if place:
             query = query.where(conditions.before(messages.c.position, messages.c.id, *place))
@@ -297,7 +298,7 @@ async def _excerpt(connection: AsyncConnection, number: int, text: str) -> str:
     """Cut an excerpt out of one message, beside the loop, with no more of it in memory than is looked through."""
     query = select(func.substr(messages.c.content, 1, SEARCHABLE + 1)).where(messages.c.number == number)
     content = (await connection.execute(query)).scalar() or ""
-    return await asyncio.to_thread(excerpt, content, text)
+    return await beside(excerpt, content, text)
 
 
 def _hit(row: RowMapping, cut: str) -> Hit:

@@ -17,6 +17,7 @@ from worker.transcript.words import clean_all, words
 Values = dict[str, Any]
 
 _LARGEST = 2**63
+_LONG = 20_000
 _SPOKE = ("assistant_version", "instructions", "output_schema", "worker")
 _OF_THE_EARLIEST = ("definition_key", "definition_version", "business_key", "user_id", "started_at")
 _OF_THE_LATEST = ("assistant_version", "thread_id", "generation", "last_at")
@@ -51,6 +52,11 @@ def session_row(exchange: Exchange) -> Values:
             "anonymised_at": None,
         },
     )
+
+
+def is_long(exchange: Exchange) -> bool:
+    """Whether to write these rows may take more than a few milliseconds, most of it for finding the words."""
+    return sum(len(each.text) for each in exchange.messages if isinstance(each.text, str)) > _LONG
 
 
 def message_rows(exchange: Exchange) -> list[Values]:

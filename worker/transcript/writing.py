@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from worker.domain.conversations import Ended, Subject
 from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import SHARED_SCOPE
+from worker.runtime.beside import beside_if
 from worker.transcript.conditions import seen
 from worker.transcript.database import Database
-from worker.transcript.rows import Values, ending, merged, message_rows, session_row
+from worker.transcript.rows import Values, ending, is_long, merged, message_rows, session_row
 from worker.transcript.tables import WORDS_INDEX, messages, sessions
 from worker.transcript.words import clean
 
@@ -46,7 +47,8 @@ class SqlTranscriptWriter:
 
     async def record(self, exchange: Exchange) -> None:
         """See `ports.transcript.TranscriptWriter.record`."""
-        session, said = session_row(exchange), message_rows(exchange)
+        session = session_row(exchange)
+        said = await beside_if(is_long(exchange), message_rows, exchange)
         statements = _SQLITE if self._database.is_sqlite else _POSTGRESQL
 
         async def work(connection: AsyncConnection) -> None:

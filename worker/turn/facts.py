@@ -10,6 +10,11 @@ from worker.domain.threads import Answer, Seed, Thread, ThreadKey
 from worker.runtime.clock import monotonic
 
 Use = Literal["created", "reused", "recreated", "adopted"]
+Memory = Literal["whole", "part", "lost", "unknown"]
+"""What a thread that was made knows of what was said before, which may have been nothing.
+
+`lost`: nothing, though there was something. `unknown`: nothing, and nobody can tell whether there was something.
+"""
 
 
 @dataclass(slots=True)
@@ -17,9 +22,9 @@ class TurnFacts:
     """One turn's facts, for its log line, its meta variable and its delivery. Filled as the turn goes.
 
     `recovered` says where an answer was found instead of asked for: journal or thread. `repaired`: the answer before
-    it had the wrong form. `seed` is what a recreated thread was told. `left_out` names inputs that there was no room
-    for. `retries` and `retry_delay` are the task's own wishes. `calls` counts those that may have been paid, as in
-    `Entered`, with one of this turn. `budgets` says which are nearly used up.
+    it had the wrong form. `seed` is what a thread that was made was told, `memory` None where none was. `left_out`
+    names inputs that there was no room for. `retries` and `retry_delay` are the task's own wishes. `calls` counts
+    those that may have been paid, as in `Entered`, with one of this turn. `budgets` says which are nearly used up.
     """
 
     activity: str
@@ -34,6 +39,7 @@ class TurnFacts:
     thread: Thread | None = None
     use: Use = "reused"
     seed: Seed = field(default_factory=Seed)
+    memory: Memory | None = None
     recovered: Literal["journal", "thread"] | None = None
     repaired: bool = False
     left_out: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Whether a thread that is still there is left for a new one, why, and what that one is told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -14,12 +14,13 @@ from worker.errors import (
     ThreadBroken,
     ThreadGone,
     ThreadLocked,
-    TranscriptDown,
     WorkerError,
 )
 from worker.ports.turn import ThreadProvider
 from worker.telemetry.logs import Event
+from worker.turn.facts import Memory
 from worker.turn.request import Ground, Request
+from worker.turn.thread_variable import ThreadVariable
 
 FULL, SEEDED, GAIN = 0.7, 0.3, 0.1
 """Parts of a model's window: from which on a conversation is left for a new one, what that may be told, and how much
@@ -30,12 +31,18 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Leaving:
-    """What one attempt decides about its thread. `former` is the thread that is left, `why` it is."""
+    """What one attempt decides about its thread. `former` is the thread that is left, `why` it is.
+
+    `strayed`: the variable named a thread that is none of ours, or is gone; it may have been copied over the one that
+    was. Without a variable the thread is this request's alone.
+    """
 
     ground: Ground
     provider: ThreadProvider
     request: Request
+    variable: ThreadVariable | None
     entry: Entered
+    strayed: bool = False
     former: Thread | None = None
     why: Decision | None = None
 
@@ -86,27 +93,46 @@ class Leaving:
         return isinstance(exc, BadRequest) or (exc.is_trouble and self._is_long_trouble())
 
     async def seed(self) -> Seed:
-        """Say what the new thread is told. One that is still there is left only if that is known.
+        """Say what the new thread is told: what was said on this one, or else where this instance was restarted from.
 
-        Unless a person has ordered it. Raises HistoryUnread, HistoryMissing.
+        A thread that is still there is left only if that is known, unless a person has ordered it. Raises
+        HistoryUnread, HistoryMissing.
         """
-        history, window = self.ground.history, self.provider.context_tokens
+        history, window, key = self.ground.history, self.provider.context_tokens, self.request.key
         most = None if window is None else int(SEEDED * window)
-        try:
-            seed = Seed() if history is None else await history.seed(self.request.key, most)
-        except TranscriptDown as exc:
-            if self.former is not None:
-                raise HistoryUnread(f"the thread at {self.former.provider} waits to be left: {exc}") from exc
-            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
-            return Seed()
-        if self.needs_history and self.former and not seed.said and (history is None or self.entry.tokens):
+        seed = Seed(is_known=False) if history is None else await history.seed(key, most)
+        self._check(seed)
+        if seed.turns or not self.strayed or self.variable is None or self.variable.one_of_many:
+            return seed
+        forerunners = await self.variable.forerunners()
+        if forerunners is None or history is None:
+            return Seed(is_known=False)
+        if not forerunners:
+            return seed
+        keys = [replace(key, scope=each) for each in forerunners]
+        return await history.inherited(keys, self.request.place.activity_id)
+
+    def memory(self, gone: Thread | None, seed: Seed) -> Memory:
+        """Say what the new thread knows of what was said before."""
+        if seed.turns or seed.left_out:
+            return "part" if seed.left_out else "whole"
+        if gone is not None and not self.strayed:
+            return "lost"
+        return "whole" if gone is None and (seed.is_known or not self.strayed) else "unknown"
+
+    def _check(self, seed: Seed) -> None:
+        """Raise if a thread that is still there would be left for one that knows nothing."""
+        left = self.former
+        if left is None:
+            return
+        if self.ground.history is not None and not seed.is_known:
+            raise HistoryUnread(f"the thread at {left.provider} waits to be left: the transcript cannot be read now")
+        if self.needs_history and not seed.said and (self.ground.history is None or self.entry.tokens):
             raise HistoryMissing(
-                f"the thread {self.former.id} at {self.former.provider} would have to be left for one at "
-                f"{self.provider.name} that knows nothing, as what was said on it is in no transcript: keep "
-                f"TRANSCRIPT_URL set, and let the assistant name {self.former.provider} and its model again, or order "
-                "it: threads renew"
+                f"the thread {left.id} at {left.provider} would have to be left for one at {self.provider.name} that "
+                "knows nothing, as what was said on it is in no transcript: keep TRANSCRIPT_URL set, and let the "
+                f"assistant name {left.provider} and its model again, or order it: threads renew"
             )
-        return seed
 
     @property
     def needs_history(self) -> bool:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from worker.domain.conversations import EVERYTHING, MessageFilter, Role, every, session_id
+import structlog
+
+from worker.domain.conversations import EVERYTHING, Message, MessageFilter, Role, every, session_id
 from worker.domain.refs import defused
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
@@ -24,6 +26,7 @@ from worker.domain.threads import (
 from worker.errors import TranscriptDown
 from worker.ports.transcript import TranscriptReader
 from worker.runtime.beside import beside
+from worker.telemetry.logs import Event
 from worker.turn.retelling import is_fact, newest, quoted, size_of
 
 PAGE = 100
@@ -33,6 +36,8 @@ FOR_FACTS = 0.25
 """The part of the room that this may take."""
 PATIENCE_SECONDS = 5.0
 """A turn waits no longer for what was said before it: the assistant then does without."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,21 @@ def _facts(turn: _Turn) -> list[tuple[str, str]]:
     return [(turn.activity, answer)] if turn.activity and is_fact(answer) else []
 
 
+def _asked(message: Message) -> Said:
+    # As a message of a user it could be taken for a question of ours, should it end like one.
+    return Said("user", defused(message.content))
+
+
+def _seed(told: Iterable[_Turn], facts: Mapping[str, str], left_out: int) -> Seed:
+    turns = list(told)
+    said = [each for turn in turns for each in turn.said]
+    if facts:
+        said.insert(0, Said("user", quoted("", facts, left_out)))
+    if left_out:
+        said.insert(0, left_out_note(left_out))
+    return Seed(tuple(said), len(turns), left_out)
+
+
 class History:
     """Implements `ports.turn.History`. `tokens` is the room for earlier turns, taken for 4 bytes each."""
 
@@ -77,11 +97,19 @@ class History:
     async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
         """See `ports.turn.History.seed`."""
         room = self._room if most is None else min(self._room, SAFE_BYTES_PER_TOKEN * most)
+        return await self._in_time(self._read(session_id(key), room))
+
+    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
+        """See `ports.turn.History.inherited`."""
+        return await self._in_time(self._read_before([session_id(key) for key in keys], activity))
+
+    async def _in_time(self, reading: Awaitable[Seed]) -> Seed:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._read(session_id(key), room)
-        except TimeoutError as exc:
-            raise TranscriptDown("the transcript takes too long") from exc
+                return await reading
+        except (TranscriptDown, TimeoutError) as exc:
+            log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
+            return Seed(is_known=False)
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         """See `ports.turn.History.thread`."""
@@ -129,12 +157,46 @@ class History:
         told, facts = await beside(_fitted, told, older, room)
         answers = await self._conversations.spent("all", MessageFilter(session_id=session), within=EVERYTHING)
         left_out = max(0, sum(each.answers for each in answers.values()) - len(told))
-        said = [each for turn in told for each in turn.said]
-        if facts:
-            said.insert(0, Said("user", quoted("", facts, left_out)))
-        if left_out:
-            said.insert(0, left_out_note(left_out))
-        return Seed(tuple(said), len(told), left_out)
+        return _seed(told, facts, left_out)
+
+    async def _read_before(self, sessions: Sequence[str], activity: str) -> Seed:
+        """Read each session from its oldest turn on until the activity that the next one began with."""
+        parts = list[tuple[str, str]]()
+        for session in sessions:
+            parts.append((session, activity))
+            first = await self._conversations.messages(MessageFilter(session_id=session), within=EVERYTHING, limit=1)
+            activity = first.items[0].activity_id if first.items else activity
+        told: deque[_Turn] = deque()
+        room, left_out = self._room, 0
+        for session, until in reversed(parts):
+            async with aclosing(self._oldest_first(session, until)) as oldest_first:
+                async for turn in oldest_first:
+                    told.append(turn)
+                    room -= turn.size
+                    while room < 0:
+                        room += told.popleft().size
+                        left_out += 1
+        return _seed(told, {}, left_out)
+
+    async def _oldest_first(self, session: str, until: str) -> AsyncGenerator[_Turn, None]:
+        """Yield each turn before the first one of this activity."""
+        wanted = MessageFilter(session_id=session)
+        messages = every(lambda after: self._conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE))
+        said: list[Said] = []
+        async with aclosing(messages):
+            async for message in messages:
+                if message.activity_id == until:
+                    break
+                if message.is_between:
+                    continue
+                if message.role is Role.USER:
+                    if said:
+                        yield _Turn(said, "")
+                    said = [_asked(message)]
+                elif message.content:
+                    said.append(Said("assistant", message.content))
+        if said:
+            yield _Turn(said, "")
 
     async def _newest_first(self, session: str) -> AsyncGenerator[_Turn, None]:
         """Yield each turn: the question, and the answer unless it is empty. Nothing is told of what stands between."""
@@ -148,8 +210,7 @@ class History:
                 if message.is_between:
                     continue
                 if message.role is Role.USER:
-                    # As a message of a user it could be taken for a question of ours, should it end like one.
-                    said = [Said("user", defused(message.content)), *answer]
+                    said = [_asked(message), *answer]
                     yield _Turn(said, message.activity_name or message.activity_id if answer else "")
                     answer = []
                 else:

@@ -367,6 +367,7 @@ class Turn:
             facts.seconds,
             facts.seed.turns,
             facts.budgets,
+            facts.memory,
         )
         spin = await self._engine.has_spin()
 

@@ -69,7 +69,7 @@ class ThreadTurn:
     def __post_init__(self) -> None:
         """Start from what the map says, and with the question that this attempt would put."""
         self.bound = self.entry.thread
-        self.leaving = Leaving(self.ground, self.provider, self.request, self.entry)
+        self.leaving = Leaving(self.ground, self.provider, self.request, self.variable, self.entry)
         self.bill = Bill(self.ground.charging, self.request.counters, self.ground.prices)
         self.call = Call(
             self.ground.threads,
@@ -177,7 +177,11 @@ class ThreadTurn:
         thread = None if self.variable is None else await self.variable.read()
         if thread is None:
             return None, None
-        return await self._adopted(thread) if self.provider.holds(thread) else (None, tell_moved(thread, self.provider))
+        if not self.provider.holds(thread):
+            return None, tell_moved(thread, self.provider)
+        adopted, gone = await self._adopted(thread)
+        self.leaving.strayed = adopted is None
+        return adopted, gone
 
     async def _adopted(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
         """Take a thread that nobody knows but the process variable, if it is ours; as above."""
@@ -210,17 +214,19 @@ class ThreadTurn:
         generation = max((known.generation for known in (self.bound, gone) if known), default=0) + 1
         try:
             with self.facts.phase("create"):
-                seed = Seed() if gone is None else await self.leaving.seed()
-                thread, seed = await self._create_with(gone, generation, seed)
-            bound = await self._bind(thread, seed)
+                seed = await self.leaving.seed() if gone or self.leaving.strayed else Seed()
+                memory = self.leaving.memory(gone, seed)
+                thread, told = await self._create_with(gone, generation, seed)
+            bound = await self._bind(thread, told)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
             metrics.THREADS.labels("possibly_orphaned").inc()
             raise
         if not bound:
-            await self._discard(thread, seed)
+            await self._discard(thread, told)
             return None
         self.facts.use = "created" if gone is None else "recreated"
-        self.facts.seed = seed
+        self.facts.seed = told
+        self.facts.memory = memory if told is seed else "lost"
         return thread
 
     async def _bind(self, thread: Thread, seed: Seed | None = None) -> bool:

@@ -1,5 +1,6 @@
 """The process variable that knows a thread for the day Redis has lost it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -51,6 +52,10 @@ class ThreadVariable:
             return None
         known = None if self.history is None else await self.history.thread(self.key)
         return known or result.read_thread_variable(variable)
+
+    async def forerunners(self) -> Sequence[str] | None:
+        """Return the instances that this variable's one was restarted from; see `ports.turn.Engine.forerunners`."""
+        return await self.engine.forerunners(self.process_instance_id)
 
     def came_with(self, thread: Thread) -> bool:
         """Whether the variable that came with the task names this thread."""

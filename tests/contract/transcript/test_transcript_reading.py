@@ -173,6 +173,38 @@ async def test_filters_leave_what_is_wanted(
     assert {hit.session_id for hit in hits} == {session.id for session in sessions}
 
 
+@pytest.mark.parametrize("long", [False, True])
+async def test_a_process_is_found_by_its_own_key_also_where_it_speaks_on_its_callers_conversation(
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader, long: bool
+) -> None:
+    rate, other = "rate_100%", "rate_100x"
+    callers = key("caller")
+    await transcript.record(exchange(1, callers, definition_key="orders"))
+    await transcript.record(
+        exchange(2, callers, process_instance_id="called", definition_id=f"{rate}:1:x", definition_key=rate)
+    )
+    own = {"definition_id": "4711-b"} if long else {}
+    await transcript.record(exchange(3, key("alone"), definition_key=rate, **own))
+    await transcript.record(exchange(4, key("strange"), definition_key=other))
+
+    async def found(key: str) -> tuple[set[str], set[str], set[str]]:
+        wanted = Filter(definition_key=key)
+        lists = (
+            await conversations.instances(wanted, within=EVERYTHING),
+            await conversations.sessions(wanted, within=EVERYTHING),
+        )
+        hits = (await conversations.search("answer", wanted, within=EVERYTHING)).items
+        return (
+            {each.id for each in lists[0].items},
+            {str(each.process_instance_id) for each in lists[1].items},
+            {hit.process_instance_id for hit in hits},
+        )
+
+    assert await found(rate) == ({"called", "alone"}, {"caller", "alone"}, {"called", "alone"})
+    assert await found("orders") == ({"caller"}, {"caller"}, {"caller"})
+    assert await found("rate_") == (set(), set(), set())
+
+
 @pytest.mark.parametrize(
     ("within", "seen"),
     [

@@ -5,6 +5,7 @@ import contextlib
 import random
 import subprocess
 import sys
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,9 @@ from worker.domain.conversations import (
 from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.threads import Outcome
 from worker.errors import Unstorable
-from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database, rows
 from worker.transcript.tables import VERSION_TABLE, metadata
+from worker.transcript.words import words
 
 ROOT = Path(__file__).parents[3]
 
@@ -364,6 +366,23 @@ async def test_every_text_is_stored_whole(place: Place, transcript: SqlTranscrip
     [session], messages = await everything(place)
     assert messages[0].content == kept
     assert (session.user, messages[1].metadata["detail"]) == (kept[:100], kept[:100])
+
+
+@pytest.mark.parametrize(("length", "beside"), [(10, False), (1_000_000, True)])
+async def test_the_words_of_a_long_answer_are_found_beside_the_loop(
+    place: Place, transcript: SqlTranscriptWriter, monkeypatch: pytest.MonkeyPatch, length: int, beside: bool
+) -> None:
+    finding = set[bool]()
+
+    def found(text: str) -> str:
+        finding.add(threading.current_thread() is not threading.main_thread())
+        return words(text)
+
+    monkeypatch.setattr(rows, "words", found)
+    await transcript.record(exchange(1, answer="a " * (length // 2)))
+
+    assert finding == {beside}
+    assert len((await everything(place))[1]) == 2
 
 
 @pytest.mark.parametrize(

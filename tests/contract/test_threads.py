@@ -643,7 +643,7 @@ async def test_a_hold_that_is_lost_takes_its_own_call_off_the_count_and_no_other
 async def test_the_count_outlives_answers_that_are_dropped_and_knows_how_many(threads: RedisThreads) -> None:
     hold = await called(threads)
     await threads.keep_answer(hold, 1, Answer("no"), published=False)
-    assert await threads.enter(KEY, "task-1") == Answered(Answer("no"), 1, calls=1)
+    assert await threads.enter(KEY, "task-1") == Answered(Answer("no"), 1, calls=1, call=hold.token)
     await threads.drop_answer(KEY, "task-1", 1, "what was wrong")
     await called(threads, attempt=2)
 

@@ -176,6 +176,28 @@ async def test_the_commands_refuse_what_is_not_there_and_list_what_is_stopped(ri
     assert missed.err.startswith("topic north is not stopped.\ntenant north is stopped by ")
 
 
+async def test_an_operator_can_stop_and_lift_whatever_the_file_of_providers_says(rig: Rig, operate: Operator) -> None:
+    broken = rig.folder / "providers.yaml"
+    broken.write_text("providers:\n  local: {api: chat, base_url: 'http://h/v1', key: env:NOT_SET_ANYWHERE}\n")
+
+    async def done(*arguments: str) -> Ran:
+        return await operate(*arguments, providers_file=broken)
+
+    for what in (["all"], ["topic", "orders"], ["tenant", "north"]):
+        stopped = await done("stop", *what)
+        assert (stopped.code, stopped.err) == (0, "")
+    for what in (["provider", "local"], ["assistant", "analyst"]):
+        stopped = await done("stop", *what, "--now")
+        assert stopped.code == 0
+        assert f"whether there is a {what[0]} of this name:\n{broken}:2: key: the variable" in stopped.err
+        assert f"{' '.join(what)} is stopped by" in stopped.out
+    assert len((await done("stops", "--json")).json["known"]) == 5
+    for what in (["all"], ["provider", "local"]):
+        assert (await done("resume", *what)).code == 0
+    assert (await done("threads", "list")).code == 0
+    assert (await done("threads", "repair")).code == 2
+
+
 async def test_doctor_warns_of_what_is_stopped(rig: Rig, operate: Operator) -> None:
     await operate("stop", "all", "--reason", "an incident")
     rows = await doctor.findings(rig.build_settings())

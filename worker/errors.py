@@ -65,11 +65,12 @@ class WorkerError(Exception):
 
 
 class Transient(WorkerError):
-    """It will pass. `retry_after` is the other side's wish, None when it has none."""
+    """It will pass. `retry_after` is the other side's wish, `status` that of its answer; None where it has none."""
 
-    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.status = status
 
 
 class EngineDown(Transient):

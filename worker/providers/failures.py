@@ -283,7 +283,7 @@ def _error(
     details = f" ({_details(refusal, request_id)})" if refusal else ""
     text = f"{call.name}: {row.meaning.format(model=call.model, words=words)}{details}"
     if issubclass(kind, Transient):
-        return kind(text, retry_after=wait)
+        return kind(text, retry_after=wait, status=refusal.status if refusal else None)
     if issubclass(kind, BadRequest):
         return kind(text, code=refusal.code if refusal else "", param=refusal.param if refusal else "")
     return kind(text)

@@ -60,8 +60,10 @@ class Specs:
         return versions[version]
 
 
-def load(directory: Path, providers: Mapping[str, ProviderSpec] = _ALONE) -> Specs:
+def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE) -> Specs:
     """Read all specs of a folder, or raise one Permanent that names every mistake of every file, a line each.
+
+    Without `providers` nobody knows who they are, and what a spec says of them is not looked at.
 
     A spec is any `*.md` file that is not hidden, directly in the folder; symbolic links are followed, as a mounted
     Kubernetes ConfigMap needs it.
@@ -110,7 +112,7 @@ def _natural(version: str) -> tuple[Any, ...]:
     return parts(release), not draft, parts(draft), version
 
 
-def _read(path: Path, providers: Mapping[str, ProviderSpec]) -> tuple[Assistant, int]:
+def _read(path: Path, providers: Mapping[str, ProviderSpec] | None) -> tuple[Assistant, int]:
     """Return the assistant of one file and the line of its version, or raise Wrong with all that can be seen."""
     front, instructions = _parts(_text(path))
     said = mapped(front, "the front matter")
@@ -118,7 +120,7 @@ def _read(path: Path, providers: Mapping[str, ProviderSpec]) -> tuple[Assistant,
     if not instructions:
         mistakes.append((front.count("\n") + 1, "has no instructions; write them below the front matter"))
     mistakes += [(said.line(key), f"{key}: {text}") for key, text in _disagreements(path, values)]
-    mistakes += _unanswered(said, providers)
+    mistakes += () if providers is None else _unanswered(said, providers)
     try:
         spec = FrontMatter.model_validate(values)
     except ValidationError as exc:

@@ -32,6 +32,7 @@ WorkerError
 │   │   └── Filtered        … because of what it says: where a call has an answer, this is one
 │   ├── OverBudget          a budget does not allow the call: nothing was asked
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
+│   ├── StopOfOthers        who is limited to tenants may not change a stop of somebody who is not
 │   ├── NoProvider          what a thread is at is not among the providers any more
 │   ├── Unstorable          a sink will never take this one exchange
 │   └── BadCursor           no page of ours ended with this cursor
@@ -185,6 +186,10 @@ class BadInput(BadDefinition):
 
 class ReadRefused(Permanent):
     """The engine refuses a read made for one task, and works otherwise; the text has its words."""
+
+
+class StopOfOthers(Permanent):
+    """Somebody whose rights are limited asked to change a stop of somebody whose rights are not."""
 
 
 class NoProvider(Permanent):

@@ -57,7 +57,7 @@ async def test_a_stopped_assistants_instance_waits_at_every_worker_and_others_go
         done = await operate("stop", "assistant", "analyst", "--reason", "answers nonsense")
         assert (done.code, "answers nonsense" in done.out) == (0, True)
         for worker in (one, two):
-            await until_seen(worker, "assistant analyst is stopped by")
+            await until_seen(worker, "assistant analyst is stopped since")
         held = await rig.rest.start(await rig.deploy(rig.step("frame")))
         await rig.run(await rig.deploy(rig.step("other", "critic")))
         parked = await wait_until(
@@ -85,7 +85,7 @@ async def test_everything_stopped_is_no_readiness_and_outlasts_redis(rig: Rig, o
         async with started(rig, **settings) as worker:
             await worker.until_ready()
             await operate("stop", "all", **settings)
-            await until_seen(worker, "everything is stopped by")
+            await until_seen(worker, "everything is stopped since")
             held = await rig.rest.start(await rig.deploy(rig.step("frame")))
             status, body = await readiness(worker)
             assert (status, len(body["reasons"])) == (503, 1)
@@ -94,7 +94,7 @@ async def test_everything_stopped_is_no_readiness_and_outlasts_redis(rig: Rig, o
             valkey.kill()
             began = time.monotonic()
             await wait_until(lambda: time.monotonic() - began > SEEN_SECONDS, 2 * SEEN_SECONDS)
-            assert any("everything is stopped by" in line for line in (await readiness(worker))[1]["reasons"])
+            assert any("everything is stopped since" in line for line in (await readiness(worker))[1]["reasons"])
             valkey.start()
             assert (await operate("stops", "--json", **settings)).json["known"]
             assert rig.questions() == []

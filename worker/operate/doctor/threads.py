@@ -24,9 +24,9 @@ def checks(index: RedisThreadIndex, contact: Contact, providers: Collection[str]
                 AREA,
                 f"threads at {name}",
                 Level.WARNING,
-                f"{least}{count} {'thread is' if count == 1 else 'threads are'} at {name}, which is no provider any more. Their next tasks go on on new "
-                "threads that are told what the transcript has, and are incidents where it has nothing. What was said "
-                f"at {name} cannot be erased there",
+                f"{least}{count} {'thread is' if count == 1 else 'threads are'} at {name}, which is no provider any "
+                "more. Their next tasks go on on new threads that are told what the transcript has, and are incidents "
+                f"where it has nothing. What was said at {name} cannot be erased there",
                 f"Name {name} in PROVIDERS_FILE again until these threads have ended.",
             )
             for name, count in sorted(at.items())

@@ -26,6 +26,7 @@ from worker.domain.providers import Api, ProviderSpec, Schemas, Words
 from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted, read_text
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_OF_HTTP: Final = frozenset({"connection", "content-length", "transfer-encoding"})
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
 
@@ -205,10 +206,14 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         mistakes.append(
             (said.start, f"{name}: without a base_url it is OpenAI, which wants a key, such as env:OPENAI_API_KEY")
         )
-    for each in fields.headers if fields.key is not None else ():
-        if each.lower() == fields.key_header.lower():
-            text = f"headers: {each}: the key goes into this one; take it out, or name another key_header"
-            mistakes.append((said.line("headers", each), text))
+    for each in fields.headers:
+        if each.lower() in _OF_HTTP:
+            text = "says how a request is sent, which is not for people to say; take it out"
+        elif fields.key is not None and each.lower() == fields.key_header.lower():
+            text = "the key goes into this one; take it out, or name another key_header"
+        else:
+            continue
+        mistakes.append((said.line("headers", each), f"headers: {each}: {text}"))
     if mistakes:
         raise Wrong(mistakes)
     return ProviderSpec(

@@ -23,6 +23,10 @@ DEEPEST = 100
 """Lists and maps within each other: the time that they take grows with the square."""
 
 
+_QUOTING = re.compile(r"""\A((?:[^'"]|(['"])(?:.|<[^'"]*>)\2)*+)['"].*""", re.DOTALL)
+"""Where YAML's reader quotes the file, which may be a secret. It also quotes single signs, and names of tokens, <…>."""
+
+
 class Wrong(Exception):
     """What is wrong with one file, as (line, text)."""
 
@@ -173,8 +177,7 @@ def _value(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 
 def _mistake(exc: yaml.YAMLError, text: str) -> tuple[int, str]:
     if isinstance(exc, yaml.MarkedYAMLError) and exc.problem_mark:
-        # What it quotes is the file's own, which may be a secret; only its words for parts of YAML begin with <.
-        line, problem = exc.problem_mark.line + 1, re.sub(r"'[^'<][^']+'", "what stands there", exc.problem or "")
+        line, problem = exc.problem_mark.line + 1, _QUOTING.sub(r"\1…", exc.problem or "")
     elif isinstance(exc, yaml.reader.ReaderError):
         line, problem = text.count("\n", 0, exc.position) + 1, f"character {exc.character!r}: {exc.reason}"
     else:

@@ -52,7 +52,7 @@ from worker.redis import (
     open_redis,
 )
 from worker.runtime import background
-from worker.settings import Settings, misspelt
+from worker.settings import Settings, misspelt, variables
 from worker.specs import assistants, budgets, providers
 from worker.telemetry.logs import Event, trace
 from worker.turn.charging import Charging
@@ -409,7 +409,7 @@ def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
 def provider_specs(settings: Settings) -> Mapping[str, ProviderSpec]:
     """Say which providers there are: those of the file, or the one of the settings. Raises Permanent."""
     if settings.providers_file is not None:
-        return providers.load(settings.providers_file)
+        return providers.load(settings.providers_file, variables())
     key = settings.openai_api_key
     spec = ProviderSpec(key=key.get_secret_value() if key else None, base_url=settings.openai_base_url)
     return {spec.name: spec}

@@ -35,6 +35,7 @@ WorkerError
 │   ├── OverBudget          a budget does not allow the call: nothing was asked
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
 │   ├── HistoryMissing      a thread would have to be left, and what was said on it is nowhere
+│   ├── StopOfOthers        who is limited to tenants may not change a stop of somebody who is not
 │   ├── NoProvider          what a thread is at is not among the providers any more
 │   ├── Unstorable          a sink will never take this one exchange
 │   └── BadCursor           no page of ours ended with this cursor
@@ -68,11 +69,12 @@ class WorkerError(Exception):
 
 
 class Transient(WorkerError):
-    """It will pass. `retry_after` is the other side's wish, None when it has none."""
+    """It will pass. `retry_after` is the other side's wish, `status` that of its answer; None where it has none."""
 
-    def __init__(self, message: str, *, retry_after: timedelta | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: timedelta | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.status = status
 
 
 class EngineDown(Transient):
@@ -200,6 +202,10 @@ class HistoryMissing(Permanent):
     """A thread that is still there is not left for one that would know nothing; the text says what can be done."""
 
     excludes_call = True
+
+
+class StopOfOthers(Permanent):
+    """Somebody whose rights are limited asked to change a stop of somebody whose rights are not."""
 
 
 class NoProvider(Permanent):

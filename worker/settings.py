@@ -3,6 +3,8 @@
 import os
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -359,9 +361,26 @@ LONGEST_RETENTION_DAYS = 3650
 def read() -> Settings:
     """Return the settings, or raise Permanent whose text has one line for each mistake, and no secret."""
     try:
-        return Settings()
+        with _reading_dotenv():
+            return Settings()
     except ValidationError as exc:
         raise Permanent("\n".join(explain(exc))) from None  # the cause holds the inputs
+
+
+def variables() -> dict[str, str]:
+    """Return all that settings are taken from, by names in capitals: the environment wins, what is empty is not set.
+
+    Raises Permanent where `.env` cannot be read.
+    """
+    with _reading_dotenv():
+        written = DotEnvSettingsSource(Settings).env_vars
+    return {name.upper(): text for name, text in (*written.items(), *os.environ.items()) if text}
+
+
+@contextmanager
+def _reading_dotenv() -> Iterator[None]:
+    try:
+        yield
     except UnicodeDecodeError:
         raise Permanent(".env: must be UTF-8 text") from None
     except OSError as exc:
@@ -379,7 +398,7 @@ def misspelt() -> dict[str, str]:
     asked after `read`, which says what is wrong with a `.env` that cannot be read.
     """
     ours = Settings.model_fields.keys()
-    given = {name.lower() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
+    given = {name.lower() for name in variables()}
     near = {name: get_close_matches(name, ours, n=1, cutoff=NEAR) for name in sorted(given - ours)}
     return {name.upper(): names[0].upper() for name, names in near.items() if names}
 

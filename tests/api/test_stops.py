@@ -92,9 +92,26 @@ async def test_a_token_with_limits_has_its_own_tenants_stops_and_no_others(ask: 
         assert (await ask("POST", NORTH, kind=kind, name=name)).status == 403
         assert (await ask("DELETE", NORTH, f"?kind={kind}&name={name}")).status == 403
     assert (await ask("POST", ONE, kind="tenant", name="north")).status == 403
+    board.stops.remove(NORTHERN)
+    ordered = await ask("POST", NORTH, kind="tenant", name="north")
+    assert (ordered.status, ordered.json["limited"]) == (200, True)
+    assert (await ask("POST", NORTH, kind="tenant", name="north", now=True)).status == 200
     lifted = await ask("DELETE", NORTH, "?kind=tenant&name=north")
     assert (lifted.status, len(board.stops)) == (200, 2)
+
+
+async def test_a_token_with_limits_changes_no_stop_of_somebody_without(ask: Any, board: Board) -> None:
+    board.stops = [NORTHERN]
+    for refused in (
+        await ask("POST", NORTH, kind="tenant", name="north"),
+        await ask("DELETE", NORTH, "?kind=tenant&name=north"),
+    ):
+        assert (refused.status, "somebody without limits" in refused.json["detail"]) == (403, True)
+    assert board.stops == [NORTHERN]
+    assert (await ask("POST", kind="tenant", name="north")).json["limited"] is False
+    assert (await ask("DELETE", query="?kind=tenant&name=north")).status == 200
     assert (await ask("POST", NORTH, kind="tenant", name="north")).status == 200
+    assert (await ask("DELETE", query="?kind=tenant&name=north")).status == 200
 
 
 @pytest.mark.parametrize(

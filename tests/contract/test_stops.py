@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from worker.domain.stops import KINDS, Stop, Stops
-from worker.errors import StoreDown
+from worker.errors import StopOfOthers, StoreDown
 from worker.redis import RedisStops, open_redis
 
 AT = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -34,6 +34,34 @@ async def test_an_order_that_is_given_again_counts_as_the_last_one(redis_url: st
         await book.stop(Stop("topic", "t", "ann", AT, "why"))
         await book.stop(Stop("topic", "t", "bob", AT, now=True))
         assert (await book.read()).known == (Stop("topic", "t", "bob", AT, "", now=True),)
+
+
+async def test_who_is_limited_changes_only_what_others_with_limits_have_stopped(redis_url: str) -> None:
+    free, limited = Stop("tenant", "north", "ann", AT), Stop("tenant", "north", "bob", AT, limited=True)
+    async with open_redis(redis_url, connections=2) as redis:
+        book = RedisStops(redis, prefix="aw", engine="default")
+
+        async def refused() -> bool:
+            before = await redis.hgetall(FIELD)
+            with pytest.raises(StopOfOthers, match="limited to tenants"):
+                await book.stop(limited)
+            with pytest.raises(StopOfOthers):
+                await book.lift("tenant", "north", limited=True)
+            return bool(before == await redis.hgetall(FIELD))
+
+        await book.stop(free)
+        assert await refused()
+        assert await book.lift("tenant", "north")
+        for _ in range(2):
+            await book.stop(limited)
+        assert (await book.read()).known == (limited,)
+        assert [await book.lift("tenant", "north", limited=True) for _ in range(2)] == [True, False]
+        await book.stop(limited)
+        await book.stop(free)
+        assert (await book.read()).known == (free,)
+        for of_others in ('{"schema": 1, "by": "an older worker", "since": "2026-05-04T12:00:00+00:00"}', "[1]", "{"):
+            await redis.hset(FIELD, "tenant:north", of_others)
+            assert await refused()
 
 
 @pytest.mark.parametrize(

@@ -286,3 +286,18 @@ async def test_one_does_the_round_until_he_lets_go_or_is_not_heard_of(orders: Re
         return await orders.lock("worker-9", LEASE)
 
     await wait_until(free, what="the round to be free")
+
+
+async def test_threads_are_counted_by_provider_as_far_as_time_allows(
+    threads: RedisThreads, index: RedisThreadIndex
+) -> None:
+    for number in range(120):
+        key = replace(KEY, scope=f"instance-{number}")
+        entry = await threads.enter(key, "task-1")
+        assert isinstance(entry, Entered)
+        provider = {"provider": "local"} if number % 2 else {}
+        assert await threads.bind(entry.hold, Thread(f"conv_{number}", 1, **provider), 0, key.scope)
+
+    assert await index.providers(timedelta(seconds=5)) == ({"openai": 60, "local": 60}, True)
+    some, whole = await index.providers(timedelta(0))
+    assert (sum(some.values()) < 120, whole) == (True, False)

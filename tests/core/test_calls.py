@@ -49,6 +49,7 @@ async def test_calls_that_nobody_saw_ending_are_an_incident_that_says_what_to_ra
     )
     assert "3 ended without an answer: raise timeout_seconds" in job.message
     assert "above 60 s" in job.message
+    assert "or whether an operator broke calls off (stop --now)" in job.message
     assert "schema" not in job.message
 
 

@@ -65,7 +65,7 @@ async def test_while_everything_is_stopped_nothing_is_fetched_and_it_is_said(cor
         core.world.start()
         await asyncio.sleep(600)
         assert worker.engine.script.named("fetch") == []
-        assert worker.stopped.reasons() == ["everything is stopped by ann since 2026-05-04 12:00:00Z: too dear"]
+        assert worker.stopped.reasons() == ["everything is stopped since 2026-05-04 12:00:00Z"]
 
 
 async def test_nothing_is_fetched_until_it_is_known_what_is_stopped(core: Core) -> None:
@@ -193,4 +193,15 @@ async def test_stops_are_in_the_log_once_and_in_the_metric(core: Core) -> None:
         {"event": Event.STOP_SEEN, **said, "now": True},
         {"event": Event.STOP_LIFTED, "kind": "assistant", "name": "analyst"},
     ]
-    assert worker.stopped.lines() == [ignored]
+    assert worker.stopped.lines() == ["stops that this worker cannot read, and does not obey: 1"]
+
+
+async def test_whoever_reaches_a_port_is_told_neither_by_whom_nor_why_nor_of_which_tenant(core: Core) -> None:
+    worker = await core.worker()
+    for kind in KINDS:
+        await core.stops.stop(stop(kind))
+    await worker.stopped.look()
+    since = "is stopped since 2026-05-04 12:00:00Z"
+    assert worker.stopped.lines() == [
+        f"{what} {since}" for what in ("everything", "assistant analyst", "provider openai", "a tenant", "topic topic")
+    ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from worker.domain.stops import Kind, Stop
-from worker.errors import StoreDown
+from worker.errors import StopOfOthers, StoreDown
 
 
 @dataclass(slots=True)
@@ -18,15 +18,17 @@ class Board:
         return tuple(self.stops)
 
     async def stop(self, stop: Stop) -> None:
-        self._reach()
+        self._taken(stop.kind, stop.name, limited=stop.limited)
         self.stops.append(stop)
 
-    async def lift(self, kind: Kind, name: str) -> bool:
-        self._reach()
-        there = [each for each in self.stops if (each.kind, each.name) == (kind, name)]
-        self.stops = [each for each in self.stops if each not in there]
-        return bool(there)
+    async def lift(self, kind: Kind, name: str, *, limited: bool = False) -> bool:
+        return self._taken(kind, name, limited=limited)
 
-    def _reach(self) -> None:
+    def _taken(self, kind: Kind, name: str, *, limited: bool) -> bool:
         if self.away:
             raise StoreDown("Redis is away")
+        there = [each for each in self.stops if (each.kind, each.name) == (kind, name)]
+        if limited and any(not each.limited for each in there):
+            raise StopOfOthers("somebody without limits has stopped it")
+        self.stops = [each for each in self.stops if each not in there]
+        return bool(there)

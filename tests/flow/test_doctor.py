@@ -413,6 +413,99 @@ async def test_every_mistake_in_a_spec_is_a_row_with_its_line(rig: Rig) -> None:
     assert level(rows, "deployed models", f"topic {rig.topic}") is Level.OK
 
 
+TWO = """\
+providers:
+  own: {{api: chat, base_url: '{own}', key: env:PATH}}
+  other: {{api: chat, base_url: '{other}'}}
+"""
+
+
+def two(rig: Rig, other: ModelServer, own: str = "") -> dict[str, Any]:
+    """Settings with two providers, and the one assistant asking the first, or the second while that is away."""
+    file = rig.folder / "providers.yaml"
+    file.write_text(TWO.format(own=own or rig.provider.base_url, other=other.base_url))
+    rig.assistant(more="provider: own\nfallback: [other/gpt-5-mini]")
+    return {"providers_file": file}
+
+
+async def test_a_provider_that_is_away_is_a_warning_where_all_its_assistants_fall_back(rig: Rig) -> None:
+    async with ModelServer() as other:
+        settings = two(rig, other, own=f"http://127.0.0.1:{free_port()}/v1")
+        rows = await seen(rig, **settings)
+        found = row(rows, "provider own", "key")
+        assert (found.level, "fallback that answers: other" in found.said) == (Level.WARNING, True)
+        assert problems(rows) == []
+
+        rig.assistant("critic", more="provider: own")
+        assert problems(await seen(rig, **settings)) == [("provider own", "key")]
+        (rig.folder / "critic@1.0.md").unlink()
+        other.fault("*", times=None, reply="unauthorized")
+        rows = await seen(rig, **settings)
+        assert problems(rows) == [("provider own", "key")]
+
+
+async def test_a_provider_that_only_stands_in_is_missed_by_nobody_now(rig: Rig) -> None:
+    async with ModelServer() as other:
+        settings = two(rig, other)
+        other.fault("*", times=None, reply="unauthorized")
+        rows = await seen(rig, **settings)
+
+    found = row(rows, "provider other", "key")
+    assert (found.level, problems(rows)) == (Level.WARNING, [])
+
+
+@pytest.mark.parametrize("reply", ["overloaded", "server_error", "rate_limit"])
+async def test_a_provider_that_answers_but_cannot_serve_is_not_looked_for_on_the_way(rig: Rig, reply: str) -> None:
+    async with ModelServer() as other:
+        settings = two(rig, other)
+        rig.provider.fault("*", times=None, reply=reply)
+        found = row(await seen(rig, **settings), "provider own", "key")
+
+    assert (found.level, "answers, but cannot serve now" in found.said) == (Level.PROBLEM, True)
+    assert "firewall" not in found.advice
+
+
+async def test_a_file_that_is_broken_is_one_finding_and_hides_nothing_else(rig: Rig) -> None:
+    file = rig.folder / "providers.yaml"
+    file.write_text("providers:\n  own: {api: telepathy}\n  other: {api: chat, key: env:NOT_SET_ANYWHERE}\n")
+    rig.assistant(more="provider: own")
+    rig.assistant("broken", more="temperature: hot")
+    budgets = rig.folder / "budgets.yaml"
+    budgets.write_text("budgets:\n  task: {tokens: none}\n")
+    await rig.deploy(rig.step("frame"))
+    rows = await seen(rig, providers_file=file, budgets_file=budgets)
+
+    assert problems(rows) == [("providers", "file"), ("assistants", "specs"), ("budgets", "file")]
+    said = row(rows, "providers", "file").said
+    assert (":2: api: " in said, ":3: key: " in said) == (True, True)
+    assert "temperature: must be a valid number" in row(rows, "assistants", "specs").said
+    assert ":2: tokens: " in row(rows, "budgets", "file").said
+    for area, subject in (("engine", "fetching"), ("Redis", "writes"), ("deployed models", f"topic {rig.topic}")):
+        assert level(rows, area, subject) is Level.OK
+
+
+async def test_budgets_are_looked_at_with_the_assistants_and_their_prices(rig: Rig) -> None:
+    file = rig.folder / "budgets.yaml"
+    file.write_text("budgets:\n  task: {tokens: 1000}\n")
+    assert "analyst 1.0 needs max_output_tokens" in row(await seen(rig, budgets_file=file), "budgets", "file").said
+    rig.assistant(more="max_output_tokens: 100")
+    assert level(await seen(rig, budgets_file=file), "budgets", "file") is Level.OK
+
+
+async def test_threads_at_a_provider_that_nobody_names_any_more_are_counted(rig: Rig) -> None:
+    async with rig.redis() as redis:
+        for number in range(3):
+            name = f"assistant-worker:default:{{instance-{number}:analyst}}:thread"
+            await redis.hset(name, mapping={"id": f"own_{number}", "generation": 1, "provider": "gone"})
+        await redis.hset("assistant-worker:default:{instance-9:analyst}:thread", mapping={"id": "conv_1"})
+    rows = await seen(rig)
+
+    found = row(rows, "Redis", "threads at")
+    assert (found.level, found.subject) == (Level.WARNING, "threads at gone")
+    assert found.said.startswith("3 threads are at gone, which is no provider any more")
+    assert "PROVIDERS_FILE" in found.advice
+
+
 async def test_a_check_that_breaks_is_a_problem_without_the_words_of_its_error() -> None:
     async def broken() -> list[Finding]:
         raise RuntimeError(SECRET)

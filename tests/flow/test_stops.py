@@ -57,7 +57,7 @@ async def test_a_stopped_assistants_instance_waits_at_every_worker_and_others_go
         done = await operate("stop", "assistant", "analyst", "--reason", "answers nonsense")
         assert (done.code, "answers nonsense" in done.out) == (0, True)
         for worker in (one, two):
-            await until_seen(worker, "assistant analyst is stopped by")
+            await until_seen(worker, "assistant analyst is stopped since")
         held = await rig.rest.start(await rig.deploy(rig.step("frame")))
         await rig.run(await rig.deploy(rig.step("other", "critic")))
         parked = await wait_until(
@@ -85,7 +85,7 @@ async def test_everything_stopped_is_no_readiness_and_outlasts_redis(rig: Rig, o
         async with started(rig, **settings) as worker:
             await worker.until_ready()
             await operate("stop", "all", **settings)
-            await until_seen(worker, "everything is stopped by")
+            await until_seen(worker, "everything is stopped since")
             held = await rig.rest.start(await rig.deploy(rig.step("frame")))
             status, body = await readiness(worker)
             assert (status, len(body["reasons"])) == (503, 1)
@@ -94,7 +94,7 @@ async def test_everything_stopped_is_no_readiness_and_outlasts_redis(rig: Rig, o
             valkey.kill()
             began = time.monotonic()
             await wait_until(lambda: time.monotonic() - began > SEEN_SECONDS, 2 * SEEN_SECONDS)
-            assert any("everything is stopped by" in line for line in (await readiness(worker))[1]["reasons"])
+            assert any("everything is stopped since" in line for line in (await readiness(worker))[1]["reasons"])
             valkey.start()
             assert (await operate("stops", "--json", **settings)).json["known"]
             assert rig.questions() == []
@@ -174,6 +174,28 @@ async def test_the_commands_refuse_what_is_not_there_and_list_what_is_stopped(ri
     missed = await operate("resume", "topic", "north")
     assert missed.code == 2
     assert missed.err.startswith("topic north is not stopped.\ntenant north is stopped by ")
+
+
+async def test_an_operator_can_stop_and_lift_whatever_the_file_of_providers_says(rig: Rig, operate: Operator) -> None:
+    broken = rig.folder / "providers.yaml"
+    broken.write_text("providers:\n  local: {api: chat, base_url: 'http://h/v1', key: env:NOT_SET_ANYWHERE}\n")
+
+    async def done(*arguments: str) -> Ran:
+        return await operate(*arguments, providers_file=broken)
+
+    for what in (["all"], ["topic", "orders"], ["tenant", "north"]):
+        stopped = await done("stop", *what)
+        assert (stopped.code, stopped.err) == (0, "")
+    for what in (["provider", "local"], ["assistant", "analyst"]):
+        stopped = await done("stop", *what, "--now")
+        assert stopped.code == 0
+        assert f"whether there is a {what[0]} of this name:\n{broken}:2: key: the variable" in stopped.err
+        assert f"{' '.join(what)} is stopped by" in stopped.out
+    assert len((await done("stops", "--json")).json["known"]) == 5
+    for what in (["all"], ["provider", "local"]):
+        assert (await done("resume", *what)).code == 0
+    assert (await done("threads", "list")).code == 0
+    assert (await done("threads", "repair")).code == 2
 
 
 async def test_doctor_warns_of_what_is_stopped(rig: Rig, operate: Operator) -> None:

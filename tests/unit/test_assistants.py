@@ -330,19 +330,25 @@ def test_the_file_is_called_what_it_holds(tmp_path: Path, file: str, said: str) 
 
 
 def test_known_providers_are_what_the_caller_has(tmp_path: Path) -> None:
-    put(tmp_path, "analyst")
-    with pytest.raises(Permanent, match="provider: 'openai' is unknown"):
-        load(tmp_path, providers={"other": ProviderSpec()})
+    path = put(tmp_path, "analyst")
+    others = {"other": ProviderSpec()}
+    with pytest.raises(
+        Permanent, match=r"analyst@1.0.md:4: provider: is missing, and none is called openai; .*: other"
+    ):
+        load(tmp_path, providers=others)
+    path.write_text(path.read_text().replace("model:", "provider: openai\nmodel:"))
+    with pytest.raises(Permanent, match=r"analyst@1.0.md:4: provider: 'openai' is unknown. Known: other"):
+        load(tmp_path, providers=others)
     assert load(tmp_path, providers={"other": ProviderSpec(), "openai": ProviderSpec()}).assistants
 
 
 def test_a_fallback_names_providers_and_models(tmp_path: Path) -> None:
     path = put(tmp_path, "analyst")
     text = path.read_text()
-    path.write_text(text.replace("model:", "fallback: [local/a/b, openai/other]\nafter_fallback: stay\nmodel:"))
-    [assistant] = load(tmp_path, providers={"local": ProviderSpec(), "openai": ProviderSpec()}).assistants
+    path.write_text(text.replace("model:", "fallback: [local/a/b, other/c]\nafter_fallback: stay\nmodel:"))
+    [assistant] = load(tmp_path, providers=dict.fromkeys(["local", "openai", "other"], ProviderSpec())).assistants
 
-    assert assistant.fallback == (("local", "a/b"), ("openai", "other"))
+    assert assistant.fallback == (("local", "a/b"), ("other", "c"))
     assert assistant.stays
 
 
@@ -353,6 +359,8 @@ def test_a_fallback_names_providers_and_models(tmp_path: Path) -> None:
         ("[local]", "fallback: 'local' names no model"),
         ("local/a", "fallback: "),
         ("[7]", "fallback: "),
+        ("[openai/other-model]", "fallback: openai is away when this one's turn comes"),
+        ("[local/a, local/b]", "fallback: local is away when this one's turn comes"),
     ],
 )
 def test_a_fallback_that_cannot_be_is_named_with_its_line(tmp_path: Path, fallback: str, said: str) -> None:

@@ -40,6 +40,14 @@ def test_an_answer_costs_its_tokens_by_kind(given: Answer, amount: str | None) -
     assert PRICES.cost(given, "gpt-5-mini") == (None if amount is None else Money(amount, "USD"))
 
 
+def test_a_model_whose_name_has_no_end_is_known_by_its_beginning_and_priced_as_the_one_that_was_asked() -> None:
+    given = answer(model="m" * 50_000)
+
+    assert given.model == "m" * 199 + "…"
+    assert PRICES.cost(given, "gpt-5-mini") == Money("0.00056", "USD")
+    assert answer(model="m" * 200).model == "m" * 200
+
+
 def test_what_has_no_price_of_its_own_costs_as_other_input() -> None:
     given = answer(cached_tokens=500, cache_write_tokens=300, model="gpt-5")
     dear = Prices({"gpt-5": Price(Decimal(1), Decimal(0), cached=Decimal("0.1"), cache_write=Decimal(2))}, "EUR")

@@ -339,6 +339,15 @@ def test_thread_survives_its_process_variable(thread_id: str, generation: int) -
     assert result.read_thread_variable(result.thread_variable(thread)) == thread
 
 
+@pytest.mark.parametrize("provider", ["openai", "local"])
+def test_the_thread_after_the_last_generation_is_read_back_as_that(provider: str) -> None:
+    forged = result.read_thread_variable(Variable(f"conv_1#999999999@{provider}"))
+    assert forged is not None
+    following = Thread("conv_2", forged.generation + 1, provider=provider)
+
+    assert result.read_thread_variable(result.thread_variable(following)) == replace(following, generation=999_999_999)
+
+
 @pytest.mark.parametrize(
     "value",
     [

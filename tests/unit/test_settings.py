@@ -548,6 +548,19 @@ def test_no_setting_is_taken_for_another(env: Any) -> None:
     assert not misspelt().keys() & {name.upper() for name in Settings.model_fields}
 
 
+def test_what_providers_refer_to_is_taken_from_where_settings_are(env: Any, empty_place: Path) -> None:
+    (empty_place / ".env").write_text(
+        "PROVIDERS_FILE=providers.yaml\nFIRST=written\nSECOND=written\nthird=é\n", "utf-8"
+    )
+    env(FIRST="set", SECOND="", FOURTH="set")
+    (empty_place / "providers.yaml").write_text(
+        "providers:\n  a: {api: chat, base_url: 'http://h/v1', key: env:FIRST, query: {s: env:SECOND, t: env:THIRD}}\n"
+    )
+
+    found = bootstrap.provider_specs(read())["a"]
+    assert (found.key, dict(found.query)) == ("set", {"s": "written", "t": "é"})
+
+
 @pytest.mark.parametrize("url", ["off", "sqlite:///transcript.db"])
 async def test_exchanges_are_kept_for_every_sink_that_is_connected(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

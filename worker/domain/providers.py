@@ -36,7 +36,7 @@ class ProviderSpec:
     key: str | None = field(default=None, repr=False)
     key_header: str = "Authorization"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     ca_file: Path | None = None
     proxy: str | None = field(default=None, repr=False)
     schema: Schemas = "loose"

@@ -26,7 +26,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One of them. `name` is empty for everything. `now`: calls that run are to be broken off, too."""
+    """One of them. `name` is empty for everything. `now`: calls that run are to be broken off, too.
+
+    `limited`: whoever ordered it may act for some tenants only. Others of that kind may change it, and no other stop.
+    """
 
     kind: Kind
     name: str
@@ -34,6 +37,7 @@ class Stop:
     since: datetime
     reason: str = ""
     now: bool = False
+    limited: bool = False
 
     @property
     def words(self) -> str:
@@ -44,6 +48,12 @@ class Stop:
     def what(self) -> str:
         """Name what is stopped."""
         return described(self.kind, self.name)
+
+    @property
+    def public(self) -> str:
+        """Say for everybody what is stopped: neither by whom nor why, and of a tenant not which."""
+        what = "a tenant" if self.kind == "tenant" else self.what
+        return f"{what} is stopped since {self.since:%Y-%m-%d %H:%M:%SZ}"
 
     def concerns(self, work: Work) -> bool:
         """Whether no call may start for this work."""
@@ -74,13 +84,21 @@ def described(kind: Kind, name: str) -> str:
 
 
 def order(
-    kind: Kind, name: str, by: str, known: Mapping[Kind, Collection[str]], *, reason: str = "", now: bool = False
+    kind: Kind,
+    name: str,
+    by: str,
+    known: Mapping[Kind, Collection[str]],
+    *,
+    reason: str = "",
+    now: bool = False,
+    limited: bool = False,
 ) -> Stop:
     """Make the stop that a person asks for. `known` has all names of the kinds in it. Raises Permanent."""
     name = checked(kind, name)
     if kind in known and name not in known[kind]:
         raise Permanent(f"no {kind} is called {name!r}{_offer(name, sorted(known[kind]))}")
-    return Stop(kind, name, _line(by), datetime.now(UTC).replace(microsecond=0), _line(reason)[:LONGEST_REASON], now)
+    since = datetime.now(UTC).replace(microsecond=0)
+    return Stop(kind, name, _line(by), since, _line(reason)[:LONGEST_REASON], now, limited)
 
 
 def checked(kind: Kind, name: str) -> str:

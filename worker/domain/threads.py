@@ -27,6 +27,10 @@ SAFE_BYTES_PER_TOKEN = 3
 """What a token is taken for where it has to be enough: few texts need more tokens than that."""
 
 
+LONGEST_MODEL = 200
+"""Characters of a model's name, by whoever answers."""
+
+
 def size(text: str) -> int:
     """Count bytes as they are sent."""
     return len(text.encode(errors="replace"))
@@ -273,7 +277,7 @@ class Answer:
     `detail` says more about a bad outcome in the provider's code words, never in message text. Cached tokens and those
     written to the cache are part of the input, reasoning of the output; None where the provider does not say. `cost` is
     by the price of its day, None where nobody knows it. `untold`: of so many earlier turns of the thread the model was
-    not told every word.
+    not told every word. Of a `model` whose name is longer than any the beginning is kept, as it is stored and shown.
     """
 
     text: str
@@ -290,6 +294,11 @@ class Answer:
     recovered: bool = False
     thread: Thread | None = None
     untold: int = 0
+
+    def __post_init__(self) -> None:
+        """Bound what nobody else does."""
+        if self.model is not None and len(self.model) > LONGEST_MODEL:
+            object.__setattr__(self, "model", f"{self.model[: LONGEST_MODEL - 1]}…")
 
 
 @dataclass(frozen=True, slots=True)

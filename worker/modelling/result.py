@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from worker.domain import meta
 from worker.domain.tasks import META_SUFFIX, Variable
@@ -126,10 +126,16 @@ def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
     return _result(json.dumps(value, ensure_ascii=False), Form(name, "Json"), spin=spin, longest=longest)[0]
 
 
+LAST_GENERATION: Final = 999_999_999
+
+
 def thread_variable(thread: Thread) -> Variable:
-    """Write a thread as a process variable. Its provider stands there unless it is the first that was known."""
+    """Write a thread as a process variable. Its provider stands there unless it is the first that was known.
+
+    Whoever writes into the variable may name any generation; the one after the last that is read is written as that.
+    """
     provider = "" if thread.provider == OPENAI else f"@{thread.provider}"
-    return Variable(f"{thread.id}#{thread.generation}{provider}", "String")
+    return Variable(f"{thread.id}#{min(thread.generation, LAST_GENERATION)}{provider}", "String")
 
 
 def read_thread_variable(variable: Variable | None) -> Thread | None:

@@ -13,9 +13,9 @@ class StopBook(Protocol):
         ...
 
     async def stop(self, stop: Stop) -> None:
-        """Note a stop, in the place of an earlier one of the same."""
+        """Note a stop, in the place of an earlier one of the same. Raises StopOfOthers, see `Stop.limited`."""
         ...
 
-    async def lift(self, kind: Kind, name: str) -> bool:
-        """Take a stop away; False if there was none."""
+    async def lift(self, kind: Kind, name: str, *, limited: bool = False) -> bool:
+        """Take a stop away; False if there was none. Raises StopOfOthers where who asks is `limited` and it is not."""
         ...

@@ -305,7 +305,7 @@ def _error(
     details = f" ({_details(refusal, request_id)})" if refusal else ""
     text = f"{call.name}: {row.meaning.format(model=call.model, words=words)}{details}"
     if issubclass(kind, Transient):
-        return kind(text, retry_after=wait)
+        return kind(text, retry_after=wait, status=refusal.status if refusal else None)
     if issubclass(kind, BadRequest):
         return kind(text, code=refusal.code if refusal else "", param=refusal.param if refusal else "")
     return kind(text)
@@ -359,12 +359,13 @@ def _duration(text: str | None) -> float | None:
     if not found or not any(found.groups()[:3]):
         return None
     hours, minutes, rest, unit = found.groups()
-    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(rest or 0) / (1000 if unit == "ms" else 1)
+    # Floats: what has more digits than they hold is infinite, and no error.
+    return 3600 * float(hours or 0) + 60 * float(minutes or 0) + float(rest or 0) / (1000 if unit == "ms" else 1)
 
 
 def _date(text: str | None) -> datetime | None:
     try:
         date = parsedate_to_datetime(text or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -1,7 +1,7 @@
 """Everything that Redis keeps, thread by thread, and its end. Looks by SCAN, which holds nobody up."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, cast
@@ -15,6 +15,7 @@ from worker.redis.connect import Client
 from worker.redis.formats import KNOWN, CorruptRecord, dump_decision, is_newer, load_former
 from worker.redis.keys import Keys, read_name, stem, unrecorded
 from worker.redis.runner import Runner, ms
+from worker.runtime.clock import monotonic
 from worker.runtime.portions import portions
 
 ENDING = "ending"
@@ -46,6 +47,26 @@ class RedisThreadIndex:
         keys = sorted(names, key=lambda key: (key.tenant or "", key.scope, key.assistant))
         hashes = await self._hashes([self._keys(key).thread for key in keys])
         return [_kept(key, fields, names[key]) for key, fields in zip(keys, hashes, strict=True)]
+
+    async def providers(self, within: timedelta) -> tuple[Mapping[str, int], bool]:
+        """Count the threads of the map by their providers; False behind that: time was up before all were seen."""
+        ends_at, found = monotonic() + within.total_seconds(), Counter[str]()
+        names: list[str] = []
+
+        async def count() -> None:
+            for fields in await self._hashes(names):
+                if fields.get("id"):
+                    found[fields.get("provider") or OPENAI] += 1
+            names.clear()
+
+        async for name in self._scan(f"{stem(self._prefix, self._engine)}:{{*}}:thread"):
+            names.append(name)
+            if len(names) == AT_ONCE:
+                await count()
+            if monotonic() > ends_at:
+                return found, False
+        await count()
+        return found, True
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         """See `ports.ending.ThreadIndex.thread`."""

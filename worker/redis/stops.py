@@ -7,6 +7,7 @@ from typing import cast
 
 from worker.domain import foreign
 from worker.domain.stops import KINDS, Kind, Stop, Stops
+from worker.errors import StopOfOthers
 from worker.redis.connect import Client
 from worker.redis.keys import stem
 from worker.redis.runner import Runner
@@ -33,12 +34,20 @@ class RedisStops:
     async def stop(self, stop: Stop) -> None:
         """See `ports.stops.StopBook.stop`."""
         said = {"by": stop.by, "since": stop.since.isoformat(), "reason": stop.reason, "now": stop.now}
-        text = json.dumps({"schema": SCHEMA, **said})
-        await self._runner.command(self._redis.hset(self._name, _field(stop.kind, stop.name), text))
+        text = json.dumps({"schema": SCHEMA, **said, "limited": stop.limited})
+        await self._change(_field(stop.kind, stop.name), text, limited=stop.limited)
 
-    async def lift(self, kind: Kind, name: str) -> bool:
+    async def lift(self, kind: Kind, name: str, *, limited: bool = False) -> bool:
         """See `ports.stops.StopBook.lift`."""
-        return bool(await self._runner.command(self._redis.hdel(self._name, _field(kind, name))))
+        return await self._change(_field(kind, name), "", limited=limited)
+
+    async def _change(self, field: str, text: str, *, limited: bool) -> bool:
+        done = int(await self._runner.run("change_stop", [self._name], field, text, int(limited)))
+        if done < 0:
+            raise StopOfOthers(
+                "somebody whose rights are not limited to tenants has stopped it; only such can change that"
+            )
+        return bool(done)
 
 
 def _field(kind: Kind, name: str) -> str:
@@ -53,6 +62,7 @@ def _read(field: str, text: str) -> Stop | str:
         if kind not in KINDS or record["schema"] != SCHEMA:
             return f"the stop {field!r} is a newer worker's, and not obeyed by this one: update it"
         since = datetime.fromisoformat(record["since"]).astimezone(UTC)
-        return Stop(kind, name, str(record["by"]), since, str(record.get("reason", "")), record.get("now") is True)
+        now, limited = record.get("now") is True, record.get("limited") is True
+        return Stop(kind, name, str(record["by"]), since, str(record.get("reason", "")), now, limited)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return f"the stop {field!r} cannot be read, and is not obeyed: order it again, or lift it"

@@ -15,7 +15,7 @@ from worker.domain.tasks import thread_variable_name
 from worker.domain.threads import OPENAI, Assistant
 from worker.errors import Permanent, UnknownAssistant
 from worker.modelling import schema
-from worker.specs.yaml_text import Wrong, mapped, offer, quoted
+from worker.specs.yaml_text import Mapped, Wrong, mapped, offer, quoted
 
 _ALONE: Final = {OPENAI: ProviderSpec()}
 
@@ -60,8 +60,10 @@ class Specs:
         return versions[version]
 
 
-def load(directory: Path, providers: Mapping[str, ProviderSpec] = _ALONE) -> Specs:
+def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE) -> Specs:
     """Read all specs of a folder, or raise one Permanent that names every mistake of every file, a line each.
+
+    Without `providers` nobody knows who they are, and what a spec says of them is not looked at.
 
     A spec is any `*.md` file that is not hidden, directly in the folder; symbolic links are followed, as a mounted
     Kubernetes ConfigMap needs it.
@@ -110,7 +112,7 @@ def _natural(version: str) -> tuple[Any, ...]:
     return parts(release), not draft, parts(draft), version
 
 
-def _read(path: Path, providers: Mapping[str, ProviderSpec]) -> tuple[Assistant, int]:
+def _read(path: Path, providers: Mapping[str, ProviderSpec] | None) -> tuple[Assistant, int]:
     """Return the assistant of one file and the line of its version, or raise Wrong with all that can be seen."""
     front, instructions = _parts(_text(path))
     said = mapped(front, "the front matter")
@@ -118,7 +120,7 @@ def _read(path: Path, providers: Mapping[str, ProviderSpec]) -> tuple[Assistant,
     if not instructions:
         mistakes.append((front.count("\n") + 1, "has no instructions; write them below the front matter"))
     mistakes += [(said.line(key), f"{key}: {text}") for key, text in _disagreements(path, values)]
-    mistakes += [(said.line(key), f"{key}: {text}") for key, text in _unanswered(values, providers)]
+    mistakes += () if providers is None else _unanswered(said, providers)
     try:
         spec = FrontMatter.model_validate(values)
     except ValidationError as exc:
@@ -134,22 +136,29 @@ def _read(path: Path, providers: Mapping[str, ProviderSpec]) -> tuple[Assistant,
     raise Wrong(mistakes)
 
 
-def _unanswered(values: Mapping[str, Any], providers: Mapping[str, ProviderSpec]) -> Iterator[tuple[str, str]]:
-    """Say which providers there are not, or not for this."""
-    provider, fallback = values.get("provider", OPENAI), values.get("fallback")
-    if isinstance(provider, str) and provider not in providers:
-        yield "provider", f"{quoted(provider)} is unknown{offer(provider, list(providers))}"
-    elif isinstance(provider, str) and values.get("background") and providers[provider].api != "conversations":
-        yield (
-            "background",
-            f"{provider} keeps nothing that could be fetched; take this line out, or name another provider",
-        )
-    for each in fallback if isinstance(fallback, list) else ():
+def _unanswered(said: Mapped, providers: Mapping[str, ProviderSpec]) -> Iterator[tuple[int, str]]:
+    """Say which providers there are not, or not for this, each with its line."""
+    provider, fallback = said.values.get("provider", OPENAI), said.values.get("fallback")
+    if "provider" not in said.values and OPENAI not in providers:
+        known = offer("", list(providers))
+        yield said.line("model"), f"provider: is missing, and none is called {OPENAI}; add a line provider: …{known}"
+    elif isinstance(provider, str) and provider not in providers:
+        yield said.line("provider"), f"provider: {quoted(provider)} is unknown{offer(provider, list(providers))}"
+    elif isinstance(provider, str) and said.values.get("background") and providers[provider].api != "conversations":
+        text = f"{provider} keeps nothing that could be fetched; take this line out, or name another provider"
+        yield said.line("background"), f"background: {text}"
+    chain = [provider]
+    for number, each in enumerate(fallback if isinstance(fallback, list) else ()):
         name, _, model = str(each).partition("/")
+        line = said.line("fallback", str(number))
         if name not in providers:
-            yield "fallback", f"{quoted(name)} is unknown{offer(name, list(providers))}"
+            yield line, f"fallback: {quoted(name)} is unknown{offer(name, list(providers))}"
         elif not model:
-            yield "fallback", f"{quoted(str(each))} names no model; write provider/model"
+            yield line, f"fallback: {quoted(str(each))} names no model; write provider/model"
+        elif name in chain:
+            text = "is away when this one's turn comes, so that it would never be asked; name another provider"
+            yield line, f"fallback: {name} {text}"
+        chain.append(name)
 
 
 def _output_schema(path: Path, said: Any) -> Mapping[str, Any] | None:

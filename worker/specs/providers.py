@@ -1,13 +1,22 @@
 """PROVIDERS_FILE: who answers, where, and what is known of each; read and checked as a whole at start."""
 
-import os
 import re
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import PydanticCustomError
 
 from worker.domain.addresses import split_http
@@ -17,17 +26,107 @@ from worker.domain.providers import Api, ProviderSpec, Schemas, Words
 from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted, read_text
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_OF_HTTP: Final = frozenset({"connection", "content-length", "transfer-encoding"})
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
 
 
-def _currency(text: str) -> str:
-    """Return it. Raises PydanticCustomError for what is none."""
-    if not is_currency(text):
-        raise PydanticCustomError("currency", "must be three capital letters, such as EUR")
+@dataclass(frozen=True, slots=True)
+class References:
+    """Reads what `env:NAME` and `file:PATH` lead to; the context in which the fields of a provider are validated."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+    @staticmethod
+    def leads(text: str) -> bool:
+        """Whether it is a reference."""
+        return text.startswith(("env:", "file:"))
+
+    def read(self, text: str) -> str:
+        """Return what a reference leads to, and any other text as it is.
+
+        Raises PydanticCustomError. No text here repeats any of it: who mistakes the name for the key writes the key.
+        """
+        kind, _, name = text.partition(":")
+        if not self.leads(text):
+            return text
+        if kind == "env":
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise _flaw("what stands behind env: can be no variable's name, which is letters, digits and _")
+            found = self.environment.get(name.upper(), "")
+            if not found:
+                raise _flaw("the variable that it names is set neither in the environment nor in .env")
+        else:
+            try:
+                found = (self.folder / name).read_text("utf-8")
+            except (OSError, ValueError) as exc:
+                why = getattr(exc, "strerror", None) or "it is no text"
+                raise _flaw(f"the file that it names cannot be read: {why}") from None
+        if not found.strip():
+            raise _flaw("what it leads to is empty")
+        return found.strip()
+
+
+def _flaw(text: str) -> PydanticCustomError:
+    return PydanticCustomError("flaw", "{text}", {"text": text})
+
+
+def _read(text: str, info: ValidationInfo) -> str:
+    return cast("References", info.context).read(text)
+
+
+def _is_reference(text: str) -> str:
+    if not References.leads(text):
+        raise _flaw("must be a reference: env:NAME or file:PATH; a key never stands in the file")
     return text
 
 
+def _fits_a_header(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        raise _flaw("must be one line of ASCII characters, as no header takes others")
+    return text
+
+
+def _can_be_sent(text: str) -> str:
+    if not text.isprintable():
+        raise _flaw("must be one line of characters that can be printed")
+    return text
+
+
+def _is_base(address: str) -> str:
+    parts = split_http(address)
+    if parts is None:
+        raise _flaw("must be an address such as http://localhost:11434/v1")
+    if parts.username or parts.password:
+        raise _flaw("must not carry a user or a password: name a key by reference")
+    if "?" in address or "#" in address:
+        raise _flaw("must end with its path, without ? or #; what every request has behind its ? goes into query")
+    return address
+
+
+def _is_proxy(address: str) -> str:
+    if not address.isascii() or split_http(address) is None:
+        raise _flaw("must be an address such as http://proxy:3128")
+    return address
+
+
+def _holds_certificates(name: str, info: ValidationInfo) -> str:
+    path = cast("References", info.context).folder / name
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as exc:  # ssl.SSLError is one
+        raise _flaw(f"must be a PEM file with certificates: {exc.strerror or exc}") from None
+    return name
+
+
+def _currency(text: str) -> str:
+    if not is_currency(text):
+        raise _flaw("must be three capital letters, such as EUR")
+    return text
+
+
+HeaderValue = Annotated[str, AfterValidator(_read), AfterValidator(_fits_a_header)]
 Currency = Annotated[str, AfterValidator(_currency)]
 PerMillion = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 
@@ -49,13 +148,15 @@ class ProviderFields(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
     api: Api
-    base_url: Text | None = None
-    key: Text | None = None
+    base_url: Annotated[Text, AfterValidator(_is_base)] | None = None
+    key: (
+        Annotated[Text, AfterValidator(_is_reference), AfterValidator(_read), AfterValidator(_fits_a_header)] | None
+    ) = None
     key_header: HeaderName = "Authorization"
-    headers: dict[HeaderName, str] = Field(default_factory=dict)
-    query: dict[str, str] = Field(default_factory=dict)
-    ca_file: Text | None = None
-    proxy: Text | None = None
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    query: dict[str, Annotated[str, AfterValidator(_read), AfterValidator(_can_be_sent)]] = Field(default_factory=dict)
+    ca_file: Annotated[Text, AfterValidator(_holds_certificates)] | None = None
+    proxy: Annotated[Text, AfterValidator(_read), AfterValidator(_is_proxy)] | None = None
     schema_: Schemas = Field("loose", alias="schema")
     context_tokens: int | None = Field(None, ge=256, le=100_000_000)
     prompt_cache: bool | None = None
@@ -64,8 +165,11 @@ class ProviderFields(BaseModel):
     """By the model's name, see `PriceFields`."""
 
 
-def load(path: Path, environment: Mapping[str, str] = os.environ) -> dict[str, ProviderSpec]:
-    """Read all providers, or raise one Permanent that names every mistake with its line, and no secret."""
+def load(path: Path, environment: Mapping[str, str]) -> dict[str, ProviderSpec]:
+    """Read all providers, or raise one Permanent that names every mistake with its line, and no secret.
+
+    `environment`: what references lead to, by names in capitals, see `settings.variables`.
+    """
     return read_text(path, "PROVIDERS_FILE", lambda text: _providers(text, path, environment))
 
 
@@ -94,29 +198,29 @@ def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[st
 def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str]) -> ProviderSpec:
     prices = _prices(said)
     try:
-        fields = ProviderFields.model_validate(said.values)
+        fields = ProviderFields.model_validate(said.values, context=References(folder, environment))
     except ValidationError as exc:
         raise Wrong([*said.mistakes, *said.flaws(ProviderFields, exc)]) from None
     mistakes = list(said.mistakes)
-    if fields.base_url is not None and (flaw := _flaw(fields.base_url)):
-        mistakes.append((said.line("base_url"), f"base_url: {flaw}"))
-    if fields.proxy is not None and split_http(fields.proxy) is None:
-        mistakes.append((said.line("proxy"), "proxy: must be an address such as http://proxy:3128"))
-    secrets: dict[str, Any] = {}
-    try:
-        secrets["key"] = None if fields.key is None else _secret(fields.key, folder, environment)
-    except ValueError as exc:
-        mistakes.append((said.line("key"), f"key: {exc}"))
     if fields.key is None and fields.base_url is None:
         mistakes.append(
             (said.start, f"{name}: without a base_url it is OpenAI, which wants a key, such as env:OPENAI_API_KEY")
         )
+    for each in fields.headers:
+        if each.lower() in _OF_HTTP:
+            text = "says how a request is sent, which is not for people to say; take it out"
+        elif fields.key is not None and each.lower() == fields.key_header.lower():
+            text = "the key goes into this one; take it out, or name another key_header"
+        else:
+            continue
+        mistakes.append((said.line("headers", each), f"headers: {each}: {text}"))
     if mistakes:
         raise Wrong(mistakes)
     return ProviderSpec(
         name=name,
         api=fields.api,
         base_url=fields.base_url,
+        key=fields.key,
         key_header=fields.key_header,
         headers=fields.headers,
         query=fields.query,
@@ -127,7 +231,6 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         prompt_cache=fields.prompt_cache,
         prices=Prices(prices, fields.currency),
         words=Words(f"base_url of the provider {name}", f"the key of the provider {name}"),
-        **secrets,
     )
 
 
@@ -148,32 +251,3 @@ def _prices(said: Mapped) -> dict[str, Price]:
     except Wrong as exc:
         said.mistakes += exc.mistakes
     return found
-
-
-def _secret(reference: str, folder: Path, environment: Mapping[str, str]) -> str:
-    """Read what a reference leads to. Raises ValueError, which never repeats what may be a secret."""
-    kind, colon, name = reference.partition(":")
-    if not colon or kind not in {"env", "file"} or not name:
-        raise ValueError("must be a reference: env:NAME or file:PATH; a secret never stands in the file")
-    if kind == "env":
-        secret = environment.get(name, "")
-        if not secret:
-            raise ValueError(f"{name} is not set in the environment")
-    else:
-        try:
-            secret = (folder / name).read_text("utf-8")
-        except (OSError, ValueError) as exc:
-            raise ValueError(f"{name} cannot be read: {getattr(exc, 'strerror', None) or 'it is no text'}") from exc
-    secret = secret.strip()
-    if not secret or not secret.isascii() or not secret.isprintable():
-        raise ValueError(f"{name} is empty, or has letters that no header takes")
-    return secret
-
-
-def _flaw(address: str) -> str:
-    parts = split_http(address)
-    if parts is None:
-        return "must be an address such as http://localhost:11434/v1"
-    if parts.username or parts.password:
-        return "must not carry a user or a password: name a key by reference"
-    return ""

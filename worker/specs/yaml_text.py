@@ -23,6 +23,10 @@ DEEPEST = 100
 """Lists and maps within each other: the time that they take grows with the square."""
 
 
+_QUOTING = re.compile(r"""\A((?:[^'"]|(['"])(?:.|<[^'"]*>)\2)*+)['"].*""", re.DOTALL)
+"""Where YAML's reader quotes the file, which may be a secret. It also quotes single signs, and names of tokens, <…>."""
+
+
 class Wrong(Exception):
     """What is wrong with one file, as (line, text)."""
 
@@ -81,9 +85,10 @@ class Mapped:
             found.values[key], found.nodes[key] = _value(loader, value), value
         return found
 
-    def line(self, key: str) -> int:
-        """The line on which a key's value begins; that of the mapping if there is no such key."""
-        return self.nodes[key].start_mark.line + 1 if key in self.nodes else self.start
+    def line(self, key: str, *path: str) -> int:
+        """The line on which a key's value begins, or what a path in it leads to; without such a key the mapping's."""
+        node, _ = _inside(self.nodes.get(key), path)
+        return node.start_mark.line + 1 if node else self.start
 
     def inner(self, key: str) -> dict[str, "Mapped"]:
         """Read a mapping of mappings, by their names. Raises Wrong."""
@@ -102,11 +107,27 @@ class Mapped:
         return found
 
     def flaws(self, shape: type[BaseModel], error: ValidationError) -> Iterator[tuple[int, str]]:
-        """Say what is wrong with the values, each with its line."""
+        """Say what is wrong with the values, each with its line; where the shape hides its input, without a value."""
         known = [each.alias or name for name, each in shape.model_fields.items()]
+        hidden = bool(shape.model_config.get("hide_input_in_errors"))
         for detail in error.errors(include_url=False):
-            key = str(detail["loc"][0]) if detail["loc"] else ""
-            yield self.line(key), f"{key}: {_requirement(key, detail, self.nodes.get(key), known)}"
+            key, *more = map(str, detail["loc"] or ("",))
+            node, name = _inside(self.nodes.get(key), more)
+            value = "…" if hidden else node.value if isinstance(node, yaml.ScalarNode) else ""
+            said = _requirement(name or key, detail, node, value, known)
+            yield self.line(key, *more), f"{key}: {name}: {said}" if name else f"{key}: {said}"
+
+
+def _inside(node: yaml.Node | None, path: Sequence[str]) -> tuple[yaml.Node | None, str]:
+    """Follow a path into what a key says; returns also the last name on it, "" if there is none."""
+    last = ""
+    for part in path:
+        if isinstance(node, yaml.MappingNode):
+            node = next((value for name, value in node.value if getattr(name, "value", None) == part), node)
+            last = part
+        elif isinstance(node, yaml.SequenceNode):
+            node = node.value[int(part)]
+    return node, last
 
 
 def mapped(text: str, what: str = "the file", example: str = "name: analyst") -> Mapped:
@@ -156,7 +177,7 @@ def _value(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 
 def _mistake(exc: yaml.YAMLError, text: str) -> tuple[int, str]:
     if isinstance(exc, yaml.MarkedYAMLError) and exc.problem_mark:
-        line, problem = exc.problem_mark.line + 1, exc.problem
+        line, problem = exc.problem_mark.line + 1, _QUOTING.sub(r"\1…", exc.problem or "")
     elif isinstance(exc, yaml.reader.ReaderError):
         line, problem = text.count("\n", 0, exc.position) + 1, f"character {exc.character!r}: {exc.reason}"
     else:
@@ -164,14 +185,14 @@ def _mistake(exc: yaml.YAMLError, text: str) -> tuple[int, str]:
     return line, f"is no YAML: {problem}; put texts that hold : or # in quotes"
 
 
-def _requirement(key: str, detail: ErrorDetails, node: yaml.Node | None, known: Sequence[str]) -> str:
+def _requirement(key: str, detail: ErrorDetails, node: yaml.Node | None, value: str, known: Sequence[str]) -> str:
     match detail["type"]:
         case "missing":
             return f"is missing; add a line {key}: …"
         case "extra_forbidden":
             return f"is no part of a spec{offer(key, known)}"
         case "string_type" if isinstance(node, yaml.ScalarNode) and node.value:
-            return f'must be text; put it in quotes: {key}: "{node.value}"'
+            return f'must be text; put it in quotes: {key}: "{value}"'
         case "string_pattern_mismatch":
             return "must be letters, digits, '.', '_' or '-', beginning with a letter or digit"
         case _:

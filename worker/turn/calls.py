@@ -27,7 +27,8 @@ def _what_to_change(entry: Entered, timeout: timedelta) -> str:
     if entry.calls > entry.dropped:
         text += (
             f"; {entry.calls - entry.dropped} ended without an answer: raise timeout_seconds of the assistant, or "
-            f"service.timeout, above {timeout.total_seconds():g} s, or find out what ended workers or connections"
+            f"service.timeout, above {timeout.total_seconds():g} s, or find out what ended workers or connections, or "
+            "whether an operator broke calls off (stop --now)"
         )
     if entry.dropped:
         text += f"; {entry.dropped} brought an answer of no use: look at the question and its schema"

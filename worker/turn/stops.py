@@ -52,13 +52,13 @@ class Stopped:
         self._break_off()
 
     async def stop(self, stop: Stop) -> None:
-        """Order a stop, for all workers. Raises StoreDown."""
+        """Order a stop, for all workers. Raises StoreDown, StopOfOthers."""
         await self._book.stop(stop)
         await self.look()
 
-    async def lift(self, kind: Kind, name: str) -> bool:
-        """Lift a stop, for all workers; False if there was none. Raises StoreDown."""
-        lifted = await self._book.lift(kind, name)
+    async def lift(self, kind: Kind, name: str, *, limited: bool = False) -> bool:
+        """Lift a stop, for all workers; False if there was none. Raises StoreDown, StopOfOthers."""
+        lifted = await self._book.lift(kind, name, limited=limited)
         await self.look()
         return lifted
 
@@ -71,12 +71,14 @@ class Stopped:
         return self._stops.known if self._stops else ()
 
     def lines(self) -> list[str]:
-        """Say what is stopped, and what of it this version cannot read, a line each."""
-        return self._stops.lines if self._stops else []
+        """Say for everybody what is stopped, a line each, and how much this version cannot read."""
+        ignored = len(self._stops.ignored) if self._stops else 0
+        unread = [f"stops that this worker cannot read, and does not obey: {ignored}"] if ignored else []
+        return [each.public for each in self.known()] + unread
 
     def reasons(self) -> list[str]:
-        """Say why nothing at all is fetched."""
-        return [self._unread] if self._stops is None else [str(each) for each in self.known() if each.kind == "all"]
+        """Say for everybody why nothing at all is fetched."""
+        return [self._unread] if self._stops is None else [each.public for each in self.known() if each.kind == "all"]
 
     def topic(self, name: str) -> bool:
         """Whether this topic is stopped."""

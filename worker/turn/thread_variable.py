@@ -59,7 +59,8 @@ class ThreadVariable:
 
     def came_with(self, thread: Thread) -> bool:
         """Whether the variable that came with the task names this thread."""
-        return result.read_thread_variable(self.task.variables.get(self.name)) == thread
+        variable = self.task.variables.get(self.name)
+        return variable is not None and variable.value == result.thread_variable(thread).value
 
     async def write(self, thread: Thread) -> bool:
         """Write it; a failure costs nothing while Redis lives, and the next turn tries again."""

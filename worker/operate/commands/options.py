@@ -56,9 +56,8 @@ def _export(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "erase conversations at the provider, in Redis, in the transcript, and our variables in the engine"
-    added = _add(
-        commands, "threads", "erase", what, "threads erase --business-key order-7 --json > receipt.json", writes=True
-    )
+    example = "threads erase --business-key order-7 --json > receipt.json"
+    added = _add(commands, "threads", "erase", what, example, writes=True, asks=True)
     whose = _subject(added)
     whose.add_argument(
         "--ended", action="store_true", help="do now what retention has to do: see RETENTION_THREADS_DAYS"
@@ -78,7 +77,7 @@ def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _repair(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "list turns that are stuck: calls past their deadline, runs that the provider queues"
-    added = _add(commands, "threads", "repair", what, "threads repair --cancel", writes=True)
+    added = _add(commands, "threads", "repair", what, "threads repair --cancel", writes=True, asks=True)
     added.add_argument("--cancel", action="store_true", help="cancel their runs at the provider; workers do the rest")
     changed = (
         "the provider's account was changed on purpose: threads that this key cannot see are made anew, with what was "
@@ -154,7 +153,9 @@ def _add(
     *,
     json: bool = True,
     writes: bool = False,
+    asks: bool = False,
 ) -> argparse.ArgumentParser:
+    """Add a command. `writes`: it may change the transcript; `asks`: it works with providers, and so reads of them."""
     added = commands.add_parser(
         name,
         help=what,
@@ -164,7 +165,7 @@ def _add(
     )
     if json:
         added.add_argument("--json", action="store_true", help="for programs")
-    added.set_defaults(command=lambda options: _run(module, name, options), writes=writes)
+    added.set_defaults(command=lambda options: _run(module, name, options), writes=writes, asks=asks)
     return added
 
 
@@ -192,8 +193,9 @@ async def _at_work(work: Work, chosen: settings.Settings, options: argparse.Name
     from worker.errors import Permanent, WorkerError  # noqa: PLC0415 - as above
     from worker.operate.commands import tables  # noqa: PLC0415 - as above
 
+    known = bootstrap.provider_specs(chosen) if options.asks else {}
     try:
-        async with bootstrap.connect(chosen, reads_only=_only_reads(options)) as adapters:
+        async with bootstrap.connect(chosen, known, reads_only=_only_reads(options)) as adapters:
             return await work(Desk(chosen, adapters), options)
     except Permanent:
         raise

@@ -8,12 +8,13 @@ from worker.domain.stops import Kind, checked, described, order
 from worker.errors import Permanent
 from worker.operate.commands import tables
 from worker.operate.commands.desk import Desk, me
+from worker.settings import Settings
 from worker.specs import assistants
 
 
 async def stop_(desk: Desk, options: Namespace) -> int:
     """Stop something, for all workers of this engine."""
-    known = _names(desk, options.what)
+    known = _known(desk.settings, options.what)
     stop = order(options.what, options.name, me(), known, reason=options.reason, now=options.now)
     await desk.adapters.stops.stop(stop)
     tables.say(f"{stop}\nEvery worker knows within 5 s. To lift it: assistant-worker resume {stop.words}")
@@ -43,12 +44,19 @@ async def stops_(desk: Desk, options: Namespace) -> int:
     return 0
 
 
-def _names(desk: Desk, kind: Kind) -> Mapping[Kind, Collection[str]]:
-    """All names of the kind, if there is a list of them. Specs are read only where one is to be stopped."""
-    providers = {name: each.spec for name, each in desk.adapters.providers.items()}
-    if kind == "assistant":
-        return bootstrap.names(assistants.load(desk.settings.assistants_dir, providers), providers)
-    return {"provider": providers.keys()}
+def _known(settings: Settings, kind: Kind) -> Mapping[Kind, Collection[str]]:
+    """All names of the kind, if there is a list. That it cannot be read is said, and keeps nobody from stopping."""
+    if kind not in {"assistant", "provider"}:
+        return {}
+    try:
+        providers = bootstrap.provider_specs(settings)
+        if kind == "provider":
+            return {kind: providers.keys()}
+        return bootstrap.names(assistants.load(settings.assistants_dir, providers), providers)
+    except Permanent as exc:
+        for line in (f"Not looked up whether there is a {kind} of this name:", *str(exc).splitlines()):
+            tables.complain(line)
+        return {}
 
 
 COMMANDS = {"stop": stop_, "resume": resume_, "stops": stops_}

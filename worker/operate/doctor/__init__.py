@@ -7,7 +7,18 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from worker import bootstrap
-from worker.operate.doctor import deployed, engine, environment, neighbour, provider, redis, report, specs, transcript
+from worker.operate.doctor import (
+    deployed,
+    engine,
+    environment,
+    neighbour,
+    provider,
+    redis,
+    report,
+    specs,
+    threads,
+    transcript,
+)
 from worker.operate.doctor.checks import Check, Contact, Finding, Level, merged
 from worker.operate.screen import console
 from worker.redis import Inspection
@@ -27,30 +38,33 @@ async def examine(settings: Settings) -> int:
 
 async def findings(settings: Settings) -> list[Finding]:
     """Look at everything. Raises Permanent where the settings do not even allow to begin."""
-    known, about_specs = await specs.load(settings)
+    providers, about_providers = await specs.providers(settings)
+    known, about_specs = await specs.load(settings, providers)
     async with AsyncExitStack() as stack:
-        adapters = await stack.enter_async_context(bootstrap.connect(settings, reads_only=True))
+        adapters = await stack.enter_async_context(bootstrap.connect(settings, providers or {}, reads_only=True))
         url = settings.redis_url.get_secret_value()
         inspection = await stack.enter_async_context(
             Inspection.open(url, settings.redis_prefix, settings.redis_ca_file)
         )
         to_engine = await stack.enter_async_context(Contact("engine", adapters.engine.ping))
         to_redis = await stack.enter_async_context(Contact("redis", inspection.try_write))
-        to_providers = [
-            (each, await stack.enter_async_context(Contact(f"provider {name}", each.provider.ping)))
+        to_providers = {
+            name: await stack.enter_async_context(Contact(f"provider {name}", each.provider.ping))
             for name, each in adapters.providers.items()
-        ]
+        }
 
-        async def assistants() -> list[Finding]:
-            return about_specs
+        async def written() -> list[Finding]:
+            return about_providers + about_specs
 
         checks = [
             *environment.checks(settings),
             *engine.checks(adapters.engine, to_engine, settings),
             *redis.checks(inspection, adapters.threads, adapters.stops, to_redis, settings),
-            *(check for each, contact in to_providers for check in provider.checks(each, contact, known)),
+            *threads.checks(adapters.index, to_redis, providers),
+            *(check for each in adapters.providers.values() for check in provider.checks(each, to_providers, known)),
             *transcript.checks(adapters.conversations, settings),
-            Check(specs.AREA, "specs", assistants),
+            Check(specs.AREA, "specs", written),
+            *specs.of_budgets(settings, known, providers),
             *deployed.checks(adapters.engine, to_engine, known, settings),
             *neighbour.checks(settings),
         ]

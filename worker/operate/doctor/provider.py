@@ -8,11 +8,13 @@ from typing import Protocol, runtime_checkable
 from worker.bootstrap import Connected
 from worker.domain.providers import Words
 from worker.domain.threads import Anchor
-from worker.errors import ProviderPaused
+from worker.errors import ProviderPaused, Transient, WorkerError
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.specs.assistants import Specs
 
 AREA = "provider"
+_BUSY = frozenset({408, 409, 425, 429, *range(500, 600)})
+"""Statuses of a server that is there, and cannot serve."""
 
 
 @runtime_checkable
@@ -24,26 +26,30 @@ class Catalogue(Protocol):
         ...
 
 
-def checks(connected: Connected, contact: Contact, specs: Specs | None) -> list[Check]:
-    """Return the checks of one provider. The contact asks for something that does not exist, or for its models."""
+def checks(connected: Connected, contacts: Mapping[str, Contact], specs: Specs | None) -> list[Check]:
+    """Return the checks of one provider. A contact asks for something that does not exist, or for its models."""
     spec, account = connected.spec, connected.account
+    contact = contacts[spec.name]
     area = AREA if spec.words == Words() else f"{AREA} {spec.name}"
     where = f"at {spec.base_url}" if spec.base_url else "OpenAI"
+    way = f"Look at the way to the provider ({where}): {spec.words.address}, name resolution, proxy, firewall."
 
     async def key() -> list[Finding]:
         try:
             await contact.made()
-        except ProviderPaused as exc:
-            rights = "has the right to conversations, and " if account else ""
-            advice = f"Set {spec.words.key} to a key that is valid there, {rights}is paid for."
-            return [Finding(area, "key", Level.PROBLEM, f"{exc} ({where})", advice)]
-        return [Finding(area, "key", Level.OK, f"the provider ({where}) accepts it")]
+        except WorkerError as exc:
+            said, advice = _trouble(exc, where, way, spec.words, has_account=account is not None)
+            instead = None if _is_busy(exc) else await _stand_ins(spec.name, contacts, specs)
+        else:
+            return [Finding(area, "key", Level.OK, f"the provider ({where}) accepts it")]
+        if instead is None:
+            return [Finding(area, "key", Level.PROBLEM, said, advice)]
+        return [Finding(area, "key", Level.WARNING, f"{said}. {instead}", advice)]
 
     async def whose() -> list[Finding]:
         await contact.made()
         return [] if account is None else _account(area, spec.words, await account.survey())
 
-    way = f"Look at the way to the provider ({where}): {spec.words.address}, name resolution, proxy, firewall."
     return [
         Check(area, "key", key, Level.PROBLEM, way),
         *([Check(area, "account", whose)] if account else []),
@@ -52,6 +58,47 @@ def checks(connected: Connected, contact: Contact, specs: Specs | None) -> list[
             for name, users in _wanted(specs, spec.name).items()
         ),
     ]
+
+
+def _trouble(exc: WorkerError, where: str, way: str, words: Words, *, has_account: bool) -> tuple[str, str]:
+    """Say what is wrong with a provider that did not take the probe, and what to do."""
+    if isinstance(exc, ProviderPaused):
+        rights = "has the right to conversations, and " if has_account else ""
+        return f"{exc} ({where})", f"Set {words.key} to a key that is valid there, {rights}is paid for."
+    if _is_busy(exc):
+        said = f"the provider ({where}) answers, but cannot serve now: {exc}"
+        return said, "Wait, or ask who runs it: the way there is fine. Work goes on by itself when it serves again."
+    return str(exc), way
+
+
+def _is_busy(exc: WorkerError) -> bool:
+    """Whether it is there, and takes no call now: nobody falls back for that."""
+    return isinstance(exc, Transient) and not isinstance(exc, ProviderPaused) and exc.status in _BUSY
+
+
+async def _stand_ins(name: str, contacts: Mapping[str, Contact], specs: Specs | None) -> str | None:
+    """Say who answers for a provider that is away; None where somebody's tasks would wait for it."""
+    if specs is None or len(contacts) == 1:
+        return None
+    taken = set()
+    for each in specs.assistants:
+        if each.provider != name:
+            continue
+        answering = [other for other, _ in each.fallback if await _answers(contacts[other])]
+        if not answering:
+            return None
+        taken.add(answering[0])
+    if not taken:
+        return "No assistant asks it first"
+    return f"Its assistants all have a fallback that answers: {', '.join(sorted(taken))}"
+
+
+async def _answers(contact: Contact) -> bool:
+    try:
+        await contact.made()
+    except WorkerError:
+        return False
+    return True
 
 
 def _account(area: str, words: Words, seen: Sequence[tuple[Anchor, bool]]) -> list[Finding]:

@@ -1,26 +1,55 @@
-"""The assistants' specs: how many there are, and what is wrong with them, line by line."""
+"""What people wrote: providers, specs of assistants and budgets, and what is wrong with them, line by line."""
 
 import asyncio
+from collections.abc import Mapping
 
 from worker import bootstrap
+from worker.domain.providers import ProviderSpec
 from worker.errors import Permanent
-from worker.operate.doctor.checks import Finding, Level
+from worker.operate.doctor.checks import Check, Finding, Level
 from worker.settings import Settings
-from worker.specs import assistants
+from worker.specs import assistants, budgets
 from worker.specs.assistants import Specs
 
 AREA = "assistants"
 LISTED = 20
+_ADVICE = "Correct it: the worker does not start before."
 
 
-async def load(settings: Settings) -> tuple[Specs | None, list[Finding]]:
-    """Load them as the worker would. None where one of them is wrong: the worker would not start then."""
+async def providers(settings: Settings) -> tuple[Mapping[str, ProviderSpec] | None, list[Finding]]:
+    """Read who they are. None where that cannot be said; it is said only then."""
     try:
-        specs = await asyncio.to_thread(assistants.load, settings.assistants_dir, bootstrap.provider_specs(settings))
+        return await asyncio.to_thread(bootstrap.provider_specs, settings), []
     except Permanent as exc:
-        advice = "Correct it: the worker does not start before."
-        return None, [Finding(AREA, "specs", Level.PROBLEM, line, advice) for line in str(exc).splitlines()]
+        said = "; ".join(str(exc).splitlines())
+        return None, [Finding("providers", "file", Level.PROBLEM, f"{said}; so none is looked at", _ADVICE)]
+
+
+async def load(settings: Settings, known: Mapping[str, ProviderSpec] | None) -> tuple[Specs | None, list[Finding]]:
+    """Load the specs as the worker would, as far as the providers are known. None where one of them is wrong."""
+    try:
+        specs = await asyncio.to_thread(assistants.load, settings.assistants_dir, known)
+    except Permanent as exc:
+        return None, [Finding(AREA, "specs", Level.PROBLEM, line, _ADVICE) for line in str(exc).splitlines()]
     names = [f"{each.name} {each.version}" for each in specs.assistants]
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     said = f"{len(names)} in {settings.assistants_dir}: {', '.join(names[:LISTED])}{more}"
     return specs, [Finding(AREA, "specs", Level.OK, said)]
+
+
+def of_budgets(settings: Settings, specs: Specs | None, known: Mapping[str, ProviderSpec] | None) -> list[Check]:
+    """Return the check of the budgets, if there are any: against specs and providers as far as those are known."""
+    path = settings.budgets_file
+    if path is None:
+        return []
+
+    async def kept() -> list[Finding]:
+        try:
+            limits = await asyncio.to_thread(budgets.load, path)
+            if specs is not None and known is not None:
+                budgets.check(limits, specs.assistants, known)
+        except Permanent as exc:
+            return [Finding("budgets", "file", Level.PROBLEM, "; ".join(str(exc).splitlines()), _ADVICE)]
+        return [Finding("budgets", "file", Level.OK, f"{len(limits.limits)} in {path}: {', '.join(limits.limits)}")]
+
+    return [Check("budgets", "file", kept)]

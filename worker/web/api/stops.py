@@ -1,6 +1,7 @@
 """The routes by which operators stop an assistant, a provider, a topic, a tenant or everything, and lift that again."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Protocol
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.domain.conversations import EVERYTHING, Limits
 from worker.domain.stops import LONGEST_NAME, LONGEST_REASON, Kind, Stop, described, order
-from worker.errors import Permanent, Transient
+from worker.errors import Permanent, StopOfOthers, Transient
 from worker.web.api import problems
 from worker.web.api.access import Grant, Operator, Viewer
 
@@ -24,11 +25,11 @@ class Board(Protocol):
         ...
 
     async def stop(self, stop: Stop) -> None:
-        """Order a stop."""
+        """Order a stop. Raises StopOfOthers, see `Stop.limited`."""
         ...
 
-    async def lift(self, kind: Kind, name: str) -> bool:
-        """Lift a stop; False if there was none."""
+    async def lift(self, kind: Kind, name: str, *, limited: bool) -> bool:
+        """Lift a stop; False if there was none. Raises StopOfOthers where who asks is `limited` and it is not."""
         ...
 
 
@@ -56,16 +57,21 @@ def stopping(board: Board, names: Mapping[Kind, Collection[str]]) -> Callable[[F
     async def stop(grant: Operator, wish: Wish) -> Stop:
         """Stop something for all workers, until it is lifted. An earlier stop of the same is replaced.
 
-        What there is not, or cannot be, is not found: the problem names what there is.
+        What there is not, or cannot be, is not found: the problem names what there is. A token with limits cannot
+        replace, nor lift, the stop of somebody without.
         """
         _check(grant, wish.kind, wish.name.strip())
-        try:
-            ordered = order(wish.kind, wish.name, _who(grant), names, reason=wish.reason, now=wish.now)
+        with _refusals("Nothing was stopped"):
+            ordered = order(
+                wish.kind,
+                wish.name,
+                _who(grant),
+                names,
+                reason=wish.reason,
+                now=wish.now,
+                limited=_is_limited(grant),
+            )
             await board.stop(ordered)
-        except Permanent as exc:
-            raise HTTPException(404, str(exc)) from exc
-        except Transient as exc:
-            raise HTTPException(503, f"Nothing was stopped: {exc}") from exc
         return ordered
 
     @router.delete("/stops")
@@ -74,10 +80,8 @@ def stopping(board: Board, names: Mapping[Kind, Collection[str]]) -> Callable[[F
     ) -> Sequence[Stop]:
         """Lift a stop for all workers; returns what is stopped still."""
         _check(grant, kind, name.strip())
-        try:
-            lifted = await board.lift(kind, name.strip())
-        except Transient as exc:
-            raise HTTPException(503, f"Nothing was lifted: {exc}") from exc
+        with _refusals("Nothing was lifted"):
+            lifted = await board.lift(kind, name.strip(), limited=_is_limited(grant))
         if not lifted:
             raise HTTPException(404, f"{described(kind, name.strip())} is not stopped.")
         return _seen(board, grant)
@@ -88,6 +92,19 @@ def stopping(board: Board, names: Mapping[Kind, Collection[str]]) -> Callable[[F
     return extend
 
 
+@contextmanager
+def _refusals(outcome: str) -> Iterator[None]:
+    """Answer with what keeps a stop from being changed."""
+    try:
+        yield
+    except StopOfOthers as exc:
+        raise HTTPException(403, f"{outcome}: {exc}") from exc
+    except Permanent as exc:
+        raise HTTPException(404, str(exc)) from exc
+    except Transient as exc:
+        raise HTTPException(503, f"{outcome}: {exc}") from exc
+
+
 def _seen(board: Board, grant: Grant) -> Sequence[Stop]:
     return [each for each in board.known() if _is_within(grant.limits, each.kind, each.name)]
 
@@ -95,6 +112,10 @@ def _seen(board: Board, grant: Grant) -> Sequence[Stop]:
 def _check(grant: Grant, kind: Kind, name: str) -> None:
     if not _is_within(grant.limits, kind, name):
         raise HTTPException(403, "That reaches beyond what this token may see.")
+
+
+def _is_limited(grant: Grant) -> bool:
+    return grant.limits != EVERYTHING
 
 
 def _is_within(limits: Limits, kind: Kind, name: str) -> bool:

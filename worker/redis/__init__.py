@@ -5,6 +5,7 @@ from worker.redis.connect import open_redis
 from worker.redis.format import RedisFormat
 from worker.redis.index import RedisThreadIndex
 from worker.redis.inspection import Inspection, RedisInfo, Unusable
+from worker.redis.limits import RedisSeats
 from worker.redis.orders import RedisOrders
 from worker.redis.outbox import RedisOutbox
 from worker.redis.stops import RedisStops
@@ -17,6 +18,7 @@ __all__ = [
     "RedisInfo",
     "RedisOrders",
     "RedisOutbox",
+    "RedisSeats",
     "RedisStops",
     "RedisThreadIndex",
     "RedisThreads",

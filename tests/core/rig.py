@@ -14,6 +14,7 @@ from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
 from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
+from worker.domain.providers import Limits, ProviderSpec
 from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
 from worker.errors import UnknownAssistant
 from worker.loop.delivery import Delivery
@@ -26,7 +27,7 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.turn import ThreadProvider
-from worker.redis import RedisAnchors, RedisStops, RedisThreads
+from worker.redis import RedisAnchors, RedisSeats, RedisStops, RedisThreads
 from worker.runtime.background import Crew
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
@@ -141,6 +142,7 @@ class Core:
         self.window: int | None = None
         self.several = False
         self.prices: dict[str, Prices] = {}
+        self.limits: dict[str, Limits] = {}
         self.redis = StrictRedis()
         self.assistants = FakeAssistants()
         self.recording = FakeRecording()
@@ -149,6 +151,11 @@ class Core:
         self.stops = RedisStops(self.redis, prefix="aw", engine="default")
         self._stack = AsyncExitStack()
         self._workers: list[Worker] = []
+
+    def seats(self, provider: str = "openai", key: str = "sk-test") -> RedisSeats:
+        """Seats of one account at a provider that has limits."""
+        spec = ProviderSpec(provider, key=key, limits=self.limits[provider])
+        return RedisSeats(self.redis, prefix="aw", spec=spec, lease=LOCK)
 
     def rules(self, *, strict: bool = True, trouble_limit: timedelta = timedelta(hours=1)) -> Rules:
         """What turns obey."""
@@ -197,6 +204,7 @@ class Core:
             self.recording,
             self.history,
             self.prices,
+            {name: life.lives("seats", self.seats(name)) for name in self.limits},
         )
         turn = Turn(engine, providers, self.assistants, ground)
         handler = TaskHandler(

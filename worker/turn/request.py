@@ -8,6 +8,7 @@ from typing import Any
 from worker.domain.conversations import session_id
 from worker.domain.prices import Prices
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Remembered, Said, ThreadKey, ref
+from worker.ports.limits import Seats
 from worker.ports.sinks import Recording
 from worker.ports.turn import History, Threads
 from worker.turn.stops import Stopped
@@ -79,7 +80,7 @@ class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
     `trouble_of` says why one of several providers cannot be asked now, None if it can. `later` takes work that nobody
-    waits for. `stopped` is what operators have stopped. `prices` by provider.
+    waits for. `stopped` is what operators have stopped. `prices` by provider, and `seats` of those that have limits.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read.
     """
@@ -94,3 +95,4 @@ class Ground:
     recording: Recording | None = None
     history: History | None = None
     prices: Mapping[str, Prices] = field(default_factory=dict)
+    seats: Mapping[str, Seats] = field(default_factory=dict)

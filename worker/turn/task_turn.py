@@ -21,6 +21,7 @@ from worker.domain.threads import (
     Entered,
     Outcome,
     ThreadKey,
+    size,
 )
 from worker.errors import (
     AssistantPaused,
@@ -42,6 +43,7 @@ from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
 from worker.turn.facts import TurnFacts
+from worker.turn.limits import Elsewhere, Limits, Seat
 from worker.turn.pauses import Pauses
 from worker.turn.request import Ground, Place, Request
 from worker.turn.stoppable import stoppable
@@ -66,7 +68,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here."""
+    """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here.
+
+    `seat` is what it has of its provider's limits.
+    """
 
     task: Task
     activity: Activity
@@ -75,6 +80,7 @@ class Assignment:
     form: result.Form
     key: ThreadKey
     variable: ThreadVariable | None
+    seat: Seat
 
     @property
     def work(self) -> Work:
@@ -110,6 +116,7 @@ class Turn:
         self._threads = ground.threads
         self._rules = ground.rules
         self._pauses = Pauses()
+        self._limits = Limits(ground)
 
     async def take(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
         """Take the turn and say what the engine is to be told. Errors become verdicts here; `facts.error` has them."""
@@ -134,9 +141,14 @@ class Turn:
         )
 
     async def _until_judged(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
-        assignment = await self._assignment(task, facts)
+        async with self._limits.seat(task) as seat:
+            return await self._in_turn(task, await self._assignment(task, facts, seat), facts)
+
+    async def _in_turn(self, task: Task, assignment: Assignment, facts: TurnFacts) -> verdict.Verdict | Held:
+        provider = self._first_up(assignment.assistant)
         while True:
             with facts.phase("enter"):
+                await assignment.seat.take(provider, assignment.assistant, size(assignment.activity.documentation))
                 entry = await self._threads.enter(assignment.key, task.id, task.retries)
             match entry:
                 case Busy():
@@ -150,7 +162,11 @@ class Turn:
                 case Entered():
                     facts.attempt, facts.calls, facts.trouble_for = entry.attempt, entry.calls, entry.trouble_for
                     facts.use, facts.recovered = "reused", None
-                    assignment, text = await self._prepared(assignment, entry, facts)
+                    try:
+                        assignment, text = await self._prepared(assignment, entry, facts)
+                    except Elsewhere as exc:
+                        provider = exc.provider
+                        continue
                     answer = await self._answer(assignment, text, entry, facts)
             if answer is None:
                 return Held(assignment.key)
@@ -160,7 +176,7 @@ class Turn:
                 return await self._judge(assignment, facts, answer)
             await self._threads.drop_answer(assignment.key, task.id, entry.attempt, wrong)
 
-    async def _assignment(self, task: Task, facts: TurnFacts) -> Assignment:
+    async def _assignment(self, task: Task, facts: TurnFacts, seat: Seat) -> Assignment:
         """Find out what the task wants, from the model, its properties and its assistant's spec."""
         definition = await self._engine.definition(task.process_definition_id)
         activity = definition.activities.get(task.activity_id)
@@ -177,7 +193,7 @@ class Turn:
         key, variable = await self._place(task, wanted)
         facts.key = key
         form = result.Form.of(wanted, assistant.output_schema)
-        return Assignment(task, activity, wanted, assistant, form, key, variable)
+        return Assignment(task, activity, wanted, assistant, form, key, variable, seat)
 
     async def _with_schema(self, assignment: Assignment) -> Assignment:
         """Have the schema that holds here; not before the journal knows that we have the task, as it may end us."""
@@ -230,6 +246,7 @@ class Turn:
             self._ground.stopped.check(assignment.work)
             _check_deaths(entry)
             assistant = self._who_answers(assignment.assistant, entry)
+            assignment.seat.check(assistant.provider)
             facts.provider = assistant.provider
             assignment = replace(assignment, assistant=assistant)
             self._pauses.check(assignment.assistant, assignment.task.id)
@@ -240,6 +257,11 @@ class Turn:
             with suppress(StoreDown):
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
+
+    def _first_up(self, assistant: Assistant) -> str:
+        """Name the provider that answers, as far as is known before the thread is. One at its limits is not away."""
+        chain = [assistant.provider, *(provider for provider, _ in assistant.fallback)]
+        return next((each for each in chain if self._ground.trouble_of(each) is None), assistant.provider)
 
     def _who_answers(self, assistant: Assistant, entry: Entered) -> Assistant:
         """Choose the assistant's own model, or of its fallback the first whose provider is not away.
@@ -298,7 +320,9 @@ class Turn:
         return answer
 
     async def _on_thread(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
-        provider = stoppable(self._providers[assignment.assistant.provider], self._ground.stopped, assignment.work)
+        provider = self._providers[assignment.assistant.provider]
+        provider = assignment.seat.counting(provider, assignment.assistant)
+        provider = stoppable(provider, self._ground.stopped, assignment.work)
         turn = ThreadTurn(self._ground, provider, assignment.request(text), assignment.variable, entry, facts)
         return await turn.answer()
 

@@ -35,6 +35,7 @@ from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.accounts import Book
 from worker.ports.ending import Archive
+from worker.ports.limits import Seats
 from worker.ports.sinks import Sink
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics
@@ -44,6 +45,7 @@ from worker.redis import (
     RedisFormat,
     RedisOrders,
     RedisOutbox,
+    RedisSeats,
     RedisStops,
     RedisThreadIndex,
     RedisThreads,
@@ -68,12 +70,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """One provider. Only one with conversations of its own has an archive, and accounts that are told apart."""
+    """One provider. Only one with conversations of its own has an archive, and accounts that are told apart.
+
+    `seats` are there if it has limits.
+    """
 
     spec: ProviderSpec
     provider: OpenAIProvider | ChatModel | ResponsesModel
     archive: Archive | None = None
     account: Account | None = None
+    seats: Seats | None = None
 
     def for_turns(self, threads: Histories) -> ThreadProvider:
         """Have it as turns see it."""
@@ -159,7 +165,13 @@ async def connect(
             second = copies(spec.name) if copies else None
             return Account(provider, anchors, second, settings.engine_name, spec.words)
 
-        opened = {name: await _open_provider(spec, account, stack) for name, spec in known.items()}
+        def seats(spec: ProviderSpec) -> Seats | None:
+            prefix, lease = settings.redis_prefix, settings.lock
+            return RedisSeats(redis, prefix=prefix, spec=spec, lease=lease) if spec.limits else None
+
+        opened = {
+            name: replace(await _open_provider(spec, account, stack), seats=seats(spec)) for name, spec in known.items()
+        }
         yield failpoints.armed(replace(adapters, providers=opened))
 
 
@@ -327,6 +339,7 @@ async def work(
                     recorder,
                     history,
                     {name: each.spec.prices for name, each in adapters.providers.items()},
+                    {name: each.seats for name, each in adapters.providers.items() if each.seats is not None},
                 ),
             ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from worker.domain.addresses import split_http
 from worker.domain.money import is_currency
 from worker.domain.prices import CURRENCY, MOST, Price, Prices
-from worker.domain.providers import Api, ProviderSpec, Schemas, Words
+from worker.domain.providers import Api, Limits, ProviderSpec, Schemas, Words
 from worker.errors import Permanent
 from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted
 
@@ -42,6 +42,19 @@ class PriceFields(BaseModel):
     cache_write: PerMillion | None = None
 
 
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class LimitFields(BaseModel):
+    """What all workers together may ask of a provider."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    at_once: Count | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+
+
 class ProviderFields(BaseModel):
     """What may be said of one provider."""
 
@@ -58,6 +71,8 @@ class ProviderFields(BaseModel):
     schema_: Schemas = Field("loose", alias="schema")
     context_tokens: int | None = Field(None, ge=256, le=100_000_000)
     prompt_cache: bool | None = None
+    limits: Any = None
+    """See `LimitFields`."""
     currency: Annotated[str, AfterValidator(_currency)] = CURRENCY
     prices: Any = None
     """By the model's name, see `PriceFields`."""
@@ -101,7 +116,7 @@ def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[st
 
 
 def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str]) -> ProviderSpec:
-    prices = _prices(said)
+    prices, limits = _prices(said), _limits(said)
     try:
         fields = ProviderFields.model_validate(said.values)
     except ValidationError as exc:
@@ -134,6 +149,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         schema=fields.schema_,
         context_tokens=fields.context_tokens,
         prompt_cache=fields.prompt_cache,
+        limits=limits,
         prices=Prices(prices, fields.currency),
         words=Words(f"base_url of the provider {name}", f"the key of the provider {name}"),
         **secrets,
@@ -157,6 +173,22 @@ def _prices(said: Mapped) -> dict[str, Price]:
     except Wrong as exc:
         said.mistakes += exc.mistakes
     return found
+
+
+def _limits(said: Mapped) -> Limits:
+    """Read the limits, and note what is wrong with them, each on its line."""
+    if "limits" not in said.values:
+        return Limits()
+    try:
+        each = said.part("limits")
+        said.mistakes += each.mistakes
+        try:
+            return Limits(**LimitFields.model_validate(each.values).model_dump())
+        except ValidationError as exc:
+            said.mistakes += each.flaws(LimitFields, exc)
+    except Wrong as exc:
+        said.mistakes += exc.mistakes
+    return Limits()
 
 
 def _secret(reference: str, folder: Path, environment: Mapping[str, str]) -> str:

@@ -65,6 +65,13 @@ class Mapped:
         """The line on which a key's value begins; that of the mapping if there is no such key."""
         return self.nodes[key].start_mark.line + 1 if key in self.nodes else self.start
 
+    def part(self, key: str) -> "Mapped":
+        """Read a mapping within this one. Raises Wrong."""
+        inner = self.nodes[key]
+        if not isinstance(inner, yaml.MappingNode):
+            raise Wrong([(self.line(key), f"{key}: must have lines of its own below it")])
+        return Mapped.of(inner, _Loader("", key))
+
     def inner(self, key: str) -> dict[str, "Mapped"]:
         """Read a mapping of mappings, by their names. Raises Wrong."""
         outer = self.nodes.get(key)

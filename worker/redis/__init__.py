@@ -7,6 +7,7 @@ from worker.redis.index import RedisThreadIndex
 from worker.redis.inspection import Inspection, RedisInfo, Unusable
 from worker.redis.limits import RedisSeats
 from worker.redis.orders import RedisOrders
+from worker.redis.outages import RedisOutages
 from worker.redis.outbox import RedisOutbox
 from worker.redis.stops import RedisStops
 from worker.redis.store import RedisThreads
@@ -17,6 +18,7 @@ __all__ = [
     "RedisFormat",
     "RedisInfo",
     "RedisOrders",
+    "RedisOutages",
     "RedisOutbox",
     "RedisSeats",
     "RedisStops",

@@ -79,7 +79,7 @@ Later = Callable[[Coroutine[Any, Any, None], str], None]
 class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
-    `trouble_of` says why one of several providers cannot be asked now, None if it can. `later` takes work that nobody
+    `trouble_of` says why a provider cannot be asked now, None if it can. `later` takes work that nobody
     waits for. `stopped` is what operators have stopped. `prices` by provider, and `seats` of those that have limits.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read.

@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -52,6 +53,9 @@ from worker.turn.thread_variable import ThreadVariable
 
 DEADLY = 3
 """After so many workers that ended under a task it fails once before it runs again."""
+
+SOON = timedelta(seconds=4)
+"""When a task is there again, at the latest, that nobody fetches before there is somebody to ask."""
 
 LONGEST_NAME = 200
 """Characters of an assistant's name in log lines and incidents: a model may call for anything."""
@@ -285,7 +289,9 @@ class Turn:
             log.warning(Event.FALLBACK, provider=provider, model=model, instead_of=assistant.provider)
             background = assistant.background and self._providers[provider].remembers
             return replace(assistant, provider=provider, model=model, background=background)
-        wait = verdict.PARKED_FOR * random.uniform(0.5, 1.0)  # noqa: S311 - spreads repeats, guards nothing
+        # A task that a parked poll has brought; of a single provider no other is fetched before it can be asked.
+        longest = verdict.PARKED_FOR if len(self._providers) > 1 else SOON
+        wait = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads repeats, guards nothing
         trouble = self._ground.trouble_of(assistant.provider)
         raise AssistantPaused(f"the provider {assistant.provider} is away: {trouble}", retry_after=wait)
 

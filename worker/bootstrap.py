@@ -24,6 +24,7 @@ from worker.domain.stops import Kind
 from worker.ending import EndingPorts, Eraser, Keeper, Policy
 from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
 from worker.errors import Permanent
+from worker.loop.breakers import Breaker
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import PROVIDER, Dependencies
 from worker.loop.formats import Formats
@@ -36,6 +37,8 @@ from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.accounts import Book
 from worker.ports.ending import Archive
+from worker.ports.limits import Seats
+from worker.ports.outages import Outages
 from worker.ports.sinks import Sink
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics, Watchers
@@ -45,7 +48,9 @@ from worker.redis import (
     RedisBudgets,
     RedisFormat,
     RedisOrders,
+    RedisOutages,
     RedisOutbox,
+    RedisSeats,
     RedisStops,
     RedisThreadIndex,
     RedisThreads,
@@ -71,12 +76,17 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """One provider. Only one with conversations of its own has an archive, and accounts that are told apart."""
+    """One provider. Only one with conversations of its own has an archive, and accounts that are told apart.
+
+    `seats` are there if it has limits. By `outages` workers tell each other that it cannot be asked.
+    """
 
     spec: ProviderSpec
     provider: OpenAIProvider | ChatModel | ResponsesModel
     archive: Archive | None = None
     account: Account | None = None
+    seats: Seats | None = None
+    outages: Outages | None = None
 
     def for_turns(self, threads: Histories) -> ThreadProvider:
         """Have it as turns see it."""
@@ -165,7 +175,14 @@ async def connect(
             second = copies(spec.name) if copies else None
             return Account(provider, anchors, second, settings.engine_name, spec.words)
 
-        opened = {name: await _open_provider(spec, account, stack) for name, spec in known.items()}
+        def with_workers(connected: Connected) -> Connected:
+            """Add what workers share of it."""
+            prefix, spec = settings.redis_prefix, connected.spec
+            seats = RedisSeats(redis, prefix=prefix, spec=spec, lease=settings.lock) if spec.limits else None
+            outages = RedisOutages(redis, prefix=prefix, spec=spec, worker=engine.worker_id)
+            return replace(connected, seats=seats, outages=outages)
+
+        opened = {name: with_workers(await _open_provider(spec, account, stack)) for name, spec in known.items()}
         yield failpoints.armed(replace(adapters, providers=opened))
 
 
@@ -290,7 +307,11 @@ async def work(
     threads_of = {name: each.for_turns(threads) for name, each in adapters.providers.items()}
     async with AsyncExitStack() as stack:
         dependencies = await stack.enter_async_context(
-            Dependencies(probes, {name: each.ping for name, each in threads_of.items()})
+            Dependencies(
+                probes,
+                {name: each.ping for name, each in threads_of.items()},
+                {name: Breaker(each.outages) for name, each in adapters.providers.items() if each.outages is not None},
+            )
         )
         crew = await stack.enter_async_context(background.Crew(_say_crash))
         slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
@@ -338,6 +359,7 @@ async def work(
                     prices,
                     Charging(adapters.budgets, limits, prices) if limits else None,
                     adapters.watchers,
+                    {name: each.seats for name, each in adapters.providers.items() if each.seats is not None},
                 ),
             ),
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
@@ -356,6 +378,7 @@ async def work(
         beside = {
             "loop lag": health.measure_lag(),
             "stops": stopped.watch(),
+            "outages": dependencies.watch(),
             "format": adapters.formats.watch(partial(dependencies.down, "format")),
         }
         for name, watching in beside.items():

@@ -18,6 +18,7 @@ WorkerError
 │   │   │   └── AnotherAccount  the key is of another account than the one that has the thread
 │   │   ├── ThreadUnseen    no such conversation for this key, and nobody can tell whether it ever could see it
 │   │   ├── AssistantPaused the same for this assistant alone: no right to its model
+│   │   ├── LimitReached    as many calls run, or were made in this minute, as PROVIDERS_FILE allows
 │   │   └── StoppedByOperator  an operator has stopped the assistant, or what else the call is of
 │   ├── HistoryUnread       what was said on a thread that is to be left cannot be read now
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
@@ -147,6 +148,12 @@ class ThreadUnseen(ModelDown):
 
 class AssistantPaused(ModelDown):
     """The provider will refuse this assistant's calls until a person acts; others' may be fine."""
+
+    is_trouble = False
+
+
+class LimitReached(ModelDown):
+    """The provider takes calls, but all workers together may make no more now."""
 
     is_trouble = False
 

@@ -162,7 +162,7 @@ async def test_two_workers_bring_each_sink_everything_once(parts: Parts) -> None
         async def drained() -> bool:
             return not any([await parts.outbox.backlog(sink) for sink in (TRANSCRIPT, "memory")])
 
-        await wait_until(drained, 30, "the outbox to be empty")
+        await wait_until(drained, 90, "the outbox to be empty")
     assert await parts.recorded() == [turn.answer.text for turn in turns]
     assert sorted(each.task_id for each in memory.taken) == sorted(each.task_id for each in turns)
 
@@ -212,7 +212,7 @@ async def test_two_workers_that_drain_one_outbox_write_everything_once(parts: Pa
         async def drained() -> bool:
             return await parts.outbox.backlog(TRANSCRIPT) == 0
 
-        await wait_until(drained, 30, "the outbox to be empty")
+        await wait_until(drained, 90, "the outbox to be empty")
 
     for thread in threads:
         assert await parts.recorded(thread) == [f"Answer {number}." for number in range(5)]

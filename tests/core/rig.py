@@ -18,8 +18,10 @@ from worker.accounts.anchored import AnchoredProvider
 from worker.domain.budgets import Budgets
 from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
+from worker.domain.providers import Limits, ProviderSpec
 from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
 from worker.errors import UnknownAssistant
+from worker.loop.breakers import Breaker
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import PROVIDER, Dependencies
 from worker.loop.handler import TaskHandler
@@ -30,7 +32,8 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.turn import ThreadProvider
-from worker.redis import RedisAnchors, RedisBudgets, RedisStops, RedisThreads
+from worker.redis import RedisAnchors, RedisBudgets, RedisOutages, RedisSeats, RedisStops, RedisThreads
+from worker.runtime import background
 from worker.runtime.background import Crew
 from worker.turn.charging import Charging
 from worker.turn.remembering import RememberingProvider
@@ -145,7 +148,8 @@ class Core:
     """The ground that all workers of a test stand on.
 
     `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any. Both
-    have a `window` of so many tokens. Without `records` there is no transcript.
+    have a `window` of so many tokens. Without `records` there is no transcript. With `tells_outages` workers tell each
+    other of providers that are down.
     """
 
     def __init__(self) -> None:
@@ -157,6 +161,8 @@ class Core:
         self.several = False
         self.prices: dict[str, Prices] = {}
         self.budgets: Budgets | None = None
+        self.limits: dict[str, Limits] = {}
+        self.tells_outages = False
         self.redis = StrictRedis()
         self.assistants = FakeAssistants()
         self.recording = FakeRecording()
@@ -168,33 +174,51 @@ class Core:
         self._stack = AsyncExitStack()
         self._workers: list[Worker] = []
 
+    def seats(self, provider: str = "openai", key: str = "sk-test") -> RedisSeats:
+        """Seats of one account at a provider that has limits."""
+        spec = ProviderSpec(provider, key=key, limits=self.limits[provider])
+        return RedisSeats(self.redis, prefix="aw", spec=spec, lease=LOCK)
+
     def rules(self, *, strict: bool = True, trouble_limit: timedelta = timedelta(hours=1)) -> Rules:
         """What turns obey."""
         return Rules("default", strict, 3, trouble_limit, LOCK, 20_000)
 
     async def worker(
-        self, *, slots: int = 4, strict: bool = True, topics: FakeTopics | None = None, life: Life | None = None
+        self,
+        *,
+        slots: int = 4,
+        strict: bool = True,
+        topics: FakeTopics | None = None,
+        life: Life | None = None,
+        key: str = "sk-test",
+        provider: FakeProvider | None = None,
     ) -> Worker:
-        """Put a worker together; its dependencies have been probed. `life` says when it dies."""
+        """Put a worker together; its dependencies have been probed, unless workers tell each other of outages.
+
+        `life` says when it dies. `provider` is how it sees that, if not as the others do.
+        """
         life = life or Life()
         engine = life.lives("engine", FakeEngine(self.world, f"worker-{len(self._workers) + 1}"))
         threads, model = life.lives("threads", self.threads), life.lives("model", self.model)
         stopping = asyncio.Event()
+        provider = life.lives("provider", provider or self.provider)
         account = Account(
-            self.provider, RedisAnchors(self.redis, prefix="aw", engine="default", provider="openai"), None, "default"
+            provider, RedisAnchors(self.redis, prefix="aw", engine="default", provider="openai"), None, "default"
         )
-        providers: dict[str, ThreadProvider] = {
-            "openai": AnchoredProvider(self.provider, account, "openai", self.window)
-        }
+        providers: dict[str, ThreadProvider] = {"openai": AnchoredProvider(provider, account, "openai", self.window)}
         if self.several:
             providers["local"] = RememberingProvider("local", model, threads, self.window)
         dependencies = await self._stack.enter_async_context(
             Dependencies(
                 {"engine": engine.ping, "redis": self.threads.ping},
                 {name: each.ping for name, each in providers.items()},
+                {name: self._breaker(name, key, engine.worker_id, life) for name in providers if self.tells_outages},
             )
         )
-        await dependencies.all_up()
+        if self.tells_outages:
+            await self._stack.enter_async_context(background.running(dependencies.watch(), "outages"))
+        else:
+            await dependencies.all_up()
         crew = await self._stack.enter_async_context(Crew(_no_crash))
         room = Slots(slots)
         stopped = Stopped(self.stops)
@@ -220,6 +244,7 @@ class Core:
             self.prices,
             Charging(life.lives("budgets", self.book), self.budgets, self.prices, now) if self.budgets else None,
             self.watchers,
+            {name: life.lives("seats", self.seats(name)) for name in self.limits},
         )
         turn = Turn(engine, providers, self.assistants, ground)
         handler = TaskHandler(
@@ -238,6 +263,10 @@ class Core:
         worker = Worker(engine, topics, dependencies, stopped, room, turn, handler, poller, stopping, hurry, life)
         self._workers.append(worker)
         return worker
+
+    def _breaker(self, provider: str, key: str, worker: str, life: Life) -> Breaker:
+        outages = RedisOutages(self.redis, prefix="aw", spec=ProviderSpec(provider, key=key), worker=worker)
+        return Breaker(life.lives("outages", outages))
 
     @asynccontextmanager
     async def working(self, **options: object) -> AsyncIterator[Worker]:

@@ -7,10 +7,11 @@ from datetime import timedelta
 from tests.core.rig import Core, Worker
 from tests.fakes.engine import LOCK, FakeTopics
 from worker.domain.tasks import Topic
-from worker.domain.threads import Answer, Outcome
+from worker.domain.threads import Answer, Outcome, ThreadKey
 from worker.errors import EngineDown, ProviderPaused
 from worker.loop.dependencies import Dependencies
 from worker.loop.poller import KNOWN, LAST_LOOK_SECONDS, LAST_POLL_SECONDS, Until
+from worker.turn.verdict import PARKED_FOR
 
 
 def fetched(worker: Worker) -> list[int]:
@@ -258,3 +259,19 @@ async def test_trouble_that_nobody_foresaw_in_a_probe_ends_nothing() -> None:
     async with Dependencies({"engine": probe}) as dependencies:
         await dependencies.all_up()
     assert calls == 3
+
+
+async def test_a_poll_is_over_when_the_first_parked_task_can_be_had_again(core: Core) -> None:
+    """A lock that runs out wakes no parked poll."""
+    core.world.start()
+    worker = await core.worker()
+    for job in core.world.jobs.values():
+        await core.threads.enter(ThreadKey("default", job.task.process_instance_id, "analyst"), "another task")
+    worker.handler._waiting._places = 0  # so that it is parked at once
+    worker.start()
+    await core.until(lambda: worker.engine.script.named("extend"))
+    await asyncio.sleep(1)
+
+    first, second = [wait for _, _, wait in worker.engine.script.named("fetch")]
+    assert first == timedelta.max
+    assert PARKED_FOR - timedelta(seconds=1) < second <= PARKED_FOR

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.test_settings import CERTIFICATE
 from worker.domain.prices import Price, Prices
-from worker.domain.providers import ProviderSpec, Words
+from worker.domain.providers import Limits, ProviderSpec, Words
 from worker.errors import Permanent
 from worker.specs.providers import load
 
@@ -50,11 +50,12 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
             schema: strict
             context_tokens: 128000
             prompt_cache: true
+            limits: {at_once: 2, requests_per_minute: 300, tokens_per_minute: 200000}
             currency: EUR
             prices:
               some-model: {input: 0.4, cached: 0.1, cache_write: 0.5, output: 1.6}
               2027: {input: 1, output: 0.001}
-          local: {api: chat, base_url: "http://localhost:11434/v1", schema: none}
+          local: {api: chat, base_url: "http://localhost:11434/v1", schema: none, limits: {at_once: 2}}
         """,
     )
 
@@ -72,6 +73,7 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
         schema="strict",
         context_tokens=128_000,
         prompt_cache=True,
+        limits=Limits(at_once=2, requests_per_minute=300, tokens_per_minute=200_000),
         prices=Prices(
             {
                 "some-model": Price(Decimal("0.4"), Decimal("1.6"), Decimal("0.1"), Decimal("0.5")),
@@ -84,6 +86,8 @@ def test_every_word_of_a_provider_arrives(tmp_path: Path) -> None:
     assert (found["openai"].key, found["openai"].base_url) == (SECRET, None)
     assert (found["local"].key, found["local"].schema) == (None, "none")
     assert not any(secret in repr(found) for secret in ("very-secret", "gate-key", "azure-key"))
+    assert (found["openai"].limits, bool(found["openai"].limits)) == (Limits(), False)
+    assert (found["local"].limits, bool(found["local"].limits)) == (Limits(at_once=2), True)
     assert found["local"].prices == Prices({}, "USD")
     assert [each.takes_cache_key for each in found.values()] == [True, True, False]
 
@@ -92,6 +96,7 @@ AT = "base_url: 'http://h'"
 DIGITS = "123456789012345"
 KEYED = "providers:\n  a:\n    api: chat\n    key: "
 MORE = "providers:\n  a:\n    api: chat\n    "
+LIMITED = "providers:\n  a:\n    limits:"
 PRICED = "providers:\n  a:\n    prices:"
 MISTAKES = {
     "[]": "2: the file must be lines such as providers:",
@@ -122,6 +127,11 @@ MISTAKES = {
     f"{PRICED}\n      m: 7": "4: m: must have lines of its own",
     f"{PRICED} 7": "3: prices: must be names",
     f"providers:\n  a: {{api: chat, {AT}, currency: dollars}}": "2: currency: must be three capital letters",
+    f"{LIMITED} 7": "3: limits: must have lines of its own",
+    f"{LIMITED} {{at_once: 0}}": "3: at_once: must be greater than or equal to 1",
+    f"{LIMITED}\n      at_once: 1\n      requests_per_minute: many": "5: requests_per_minute: must be a valid integer",
+    f"{LIMITED} {{tokens_a_minute: 1}}": "3: tokens_a_minute: is no part of a spec; did you mean 'tokens_per_minute'?",
+    f"{LIMITED}\n      at_once: 1\n      at_once: 2": "5: at_once: line 4 says it already",
     f"providers:\n  a: {{api: chat, {AT}}}\n  a: {{api: chat, {AT}}}": "3: a: line 2 says it already",
     f"providers:\n  a: {{api: chat, {AT}, headers: {{'X Y': z}}}}": "2: headers: X Y: must be ",
     f"{KEYED}env:{SECRET}": "4: key: what stands behind env: can be no variable's name",

@@ -147,6 +147,7 @@ def test_no_metric_has_an_id_for_a_label(name: str) -> None:
         "model",
         "cause",
         "dependency",
+        "provider",
         "sink",
         "kind",
     }

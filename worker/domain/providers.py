@@ -1,5 +1,7 @@
 """Where a provider is, how it is asked, and what is known of it."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +25,19 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """How many calls of the model all workers together may make; None: as many as they like."""
+
+    at_once: int | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is any limit."""
+        return (self.at_once, self.requests_per_minute, self.tokens_per_minute) != (None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderSpec:
     """One provider. Without a `base_url` it is OpenAI, which wants a key.
 
@@ -43,9 +58,15 @@ class ProviderSpec:
     context_tokens: int | None = None
     prices: Prices = field(default_factory=Prices)
     prompt_cache: bool | None = None
+    limits: Limits = Limits()
     words: Words = Words()
 
     @property
     def takes_cache_key(self) -> bool:
         """Whether a call may say which ones it follows. Other servers than OpenAI may refuse what they do not know."""
         return self.base_url is None if self.prompt_cache is None else self.prompt_cache
+
+    def account(self, salt: str) -> str:
+        """Name the account by address and key, in 16 hex digits that lead back to neither."""
+        named = json.dumps([salt, self.base_url, self.key])
+        return hashlib.sha256(named.encode(errors="surrogatepass")).hexdigest()[:16]

@@ -6,7 +6,9 @@ from typing import Self
 
 import structlog
 
+from worker.domain.outages import Outage
 from worker.errors import EngineDenied, WorkerError
+from worker.loop.breakers import LOOK_SECONDS, Breaker, told
 from worker.runtime.clock import monotonic
 from worker.runtime.pauses import growing
 from worker.telemetry import metrics
@@ -32,26 +34,37 @@ class Dependency:
 
     `on_trial`: its probe works again after trouble, but no turn has shown yet that it does what the worker needs. A
     provider, for one, answers the probe and refuses every call while the account's quota is used up.
+
+    With a `breaker` all workers share what they find, and one of them probes.
     """
 
-    def __init__(self, name: str, probe: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, name: str, probe: Callable[[], Awaitable[None]], breaker: Breaker | None = None) -> None:
         self.name = name
+        self._breaker = breaker
         self.trouble: str | None = None
         self.on_trial = False
         self._probe = probe
         self._failures = 0
         self._up_since = 0.0
         self._kind: type[Exception] | None = None
+        self._found: Exception | None = None
 
-    def note(self, error: Exception) -> bool:
-        """Note trouble; True if it is new. Neither flapping nor a failed trial starts the growing pauses over."""
+    def note(self, error: Exception, *, heard: bool = False) -> bool:
+        """Note trouble; True if it is new. Neither flapping nor a failed trial starts the growing pauses over.
+
+        `heard`: another worker has found it.
+        """
         if self.trouble is not None:
             return False
         if not self.on_trial and monotonic() - self._up_since > STEADY_SECONDS:
             self._failures = 0
-        self.trouble, self._kind = str(error), type(error)
+        self._have(error, heard=heard)
         metrics.PAUSED.labels(self.name).set(1)
         return True
+
+    async def hear(self) -> Outage | None:
+        """Return what other workers have found, if anything."""
+        return None if self._breaker is None else await self._breaker.look()
 
     @property
     def is_unknown(self) -> bool:
@@ -59,25 +72,45 @@ class Dependency:
         return self._kind is NotProbedYet and self.trouble is not None
 
     async def recover(self, probed: Callable[[], None]) -> None:
-        """Probe with growing pauses until it works; `probed` is told of every probe that fails."""
-        while True:
+        """Probe with growing pauses until it works, here or at another worker; `probed` hears of probes that fail."""
+        while await self._is_to_probe(probed):
             first, longest = SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS
             if self._kind is EngineDenied:
                 first = longest = DENIED_PAUSE_SECONDS
             await asyncio.sleep(growing(first, self._failures, longest))
             self._failures = min(self._failures + 1, 10)
             error = await self._examine()
-            if error is not None:
-                if type(error) is not self._kind:  # another kind of trouble; texts carry request ids and always differ
-                    log.error(Event.DEPENDENCY_DOWN, dependency=self.name, reason=str(error))
-                self.trouble, self._kind = str(error), type(error)
-                probed()
-                continue
-            self.trouble = None
-            self.on_trial = self._kind is not NotProbedYet
-            self._up_since = monotonic()
-            metrics.PAUSED.labels(self.name).set(0)
-            return
+            if error is None:
+                if self._breaker is not None:
+                    await self._breaker.over()
+                break
+            if type(error) is not self._kind:  # another kind of trouble; texts carry request ids and always differ
+                log.error(Event.DEPENDENCY_DOWN, dependency=self.name, reason=str(error))
+            self._have(error)
+            if self._breaker is not None:
+                await self._breaker.failed(error)
+            probed()
+        self.trouble = None
+        self.on_trial = self._kind is not NotProbedYet
+        self._up_since = monotonic()
+        metrics.PAUSED.labels(self.name).set(0)
+
+    async def _is_to_probe(self, probed: Callable[[], None]) -> bool:
+        """Wait until this worker is the one to probe; False if another has found meanwhile that it works."""
+        if self._breaker is None:
+            return True
+        if self._kind is NotProbedYet:
+            outage = await self._breaker.look()
+            if outage is None:
+                return True
+            self._have(told(outage), heard=True)
+            probed()
+        probes = await self._breaker.to_probe(self._found, self._failures)
+        self._failures = min(max(self._failures, self._breaker.tries + (not probes)), 10)
+        return probes
+
+    def _have(self, error: Exception, *, heard: bool = False) -> None:
+        self.trouble, self._kind, self._found = str(error), type(error), None if heard else error
 
     def was_up(self, since: float) -> bool:
         """Whether nothing was wrong with it from then, monotonic seconds, until now."""
@@ -100,12 +133,18 @@ Probes = Mapping[str, Callable[[], Awaitable[None]]]
 class Dependencies:
     """All of them, by name. Use as an async context manager: it owns the probes.
 
-    Of several `providers` one that is away stops its own assistants' tasks alone; the others go on.
+    Of several `providers` one that is away stops its own assistants' tasks alone; the others go on. By `breakers` they
+    are shared with other workers.
     """
 
-    def __init__(self, probes: Probes, providers: Probes | None = None) -> None:
+    def __init__(
+        self, probes: Probes, providers: Probes | None = None, breakers: Mapping[str, Breaker] | None = None
+    ) -> None:
+        breakers = breakers or {}
         self._providers = {
-            name: Dependency(PROVIDER if providers and len(providers) == 1 else f"{PROVIDER} {name}", probe)
+            name: Dependency(
+                PROVIDER if providers and len(providers) == 1 else f"{PROVIDER} {name}", probe, breakers.get(name)
+            )
             for name, probe in (providers or {}).items()
         }
         vital = [Dependency(name, probe) for name, probe in probes.items()]
@@ -135,6 +174,18 @@ class Dependencies:
             log.error(Event.DEPENDENCY_DOWN, dependency=dependency.name, reason=str(error))
             self._start(dependency)
 
+    async def watch(self) -> None:
+        """Hear every few seconds what other workers have found; ends when it is cancelled."""
+        while True:
+            await asyncio.gather(*map(self._hear, self._providers.values()))
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _hear(self, dependency: Dependency) -> None:
+        outage = await dependency.hear()
+        if outage is not None and dependency.note(told(outage), heard=True):
+            log.error(Event.DEPENDENCY_DOWN, dependency=dependency.name, reason=dependency.trouble)
+            self._start(dependency)
+
     def reasons(self) -> list[str]:
         """Say what is wrong with each dependency without which nothing goes on."""
         return _troubles(self._stopping())
@@ -144,8 +195,8 @@ class Dependencies:
         return _troubles(each for each in self._all.values() if each not in self._stopping())
 
     def trouble_of(self, provider: str) -> str | None:
-        """Say what is wrong with one of several providers. Of a single one nothing: nothing is fetched then."""
-        return self._providers[provider].trouble if len(self._providers) > 1 else None
+        """Say what is wrong with a provider."""
+        return self._providers[provider].trouble
 
     @property
     def on_trial(self) -> bool:

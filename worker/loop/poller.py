@@ -58,6 +58,12 @@ class Until:
         if len(self._ends) > KNOWN:
             self.now()
 
+    def next(self) -> timedelta:
+        """Say in how long the first of them is over; `timedelta.max` without any."""
+        now = monotonic()
+        first = min((ends_at for ends_at in self._ends.values() if ends_at > now), default=None)
+        return timedelta.max if first is None else timedelta(seconds=first - now)
+
     def now(self) -> set[str]:
         """Name those whose time is not over, and forget the others."""
         now = monotonic()
@@ -145,7 +151,8 @@ class Poller:
         wanted = 1 if on_trial else self._slots.free
         started = monotonic()
         try:
-            tasks = await self._engine.fetch(topics, wanted, self._topics.next_look())
+            # A lock that runs out wakes no parked poll.
+            tasks = await self._engine.fetch(topics, wanted, min(self._topics.next_look(), self._parked.next()))
         except WorkerError as exc:
             metrics.POLLS.labels("failed").inc()
             self._ghosts_until = monotonic() + GHOST_WATCH_SECONDS

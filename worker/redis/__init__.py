@@ -6,7 +6,9 @@ from worker.redis.connect import open_redis
 from worker.redis.format import RedisFormat
 from worker.redis.index import RedisThreadIndex
 from worker.redis.inspection import Inspection, RedisInfo, Unusable
+from worker.redis.limits import RedisSeats
 from worker.redis.orders import RedisOrders
+from worker.redis.outages import RedisOutages
 from worker.redis.outbox import RedisOutbox
 from worker.redis.stops import RedisStops
 from worker.redis.store import RedisThreads
@@ -18,7 +20,9 @@ __all__ = [
     "RedisFormat",
     "RedisInfo",
     "RedisOrders",
+    "RedisOutages",
     "RedisOutbox",
+    "RedisSeats",
     "RedisStops",
     "RedisThreadIndex",
     "RedisThreads",

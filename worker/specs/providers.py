@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 from worker.domain.addresses import split_http
 from worker.domain.money import is_currency
 from worker.domain.prices import CURRENCY, MOST, Price, Prices
-from worker.domain.providers import Api, ProviderSpec, Schemas, Words
+from worker.domain.providers import Api, Limits, ProviderSpec, Schemas, Words
 from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted, read_text
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -142,6 +142,19 @@ class PriceFields(BaseModel):
     cache_write: PerMillion | None = None
 
 
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class LimitFields(BaseModel):
+    """What all workers together may ask of a provider."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    at_once: Count | None = None
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+
+
 class ProviderFields(BaseModel):
     """What may be said of one provider."""
 
@@ -160,6 +173,8 @@ class ProviderFields(BaseModel):
     schema_: Schemas = Field("loose", alias="schema")
     context_tokens: int | None = Field(None, ge=256, le=100_000_000)
     prompt_cache: bool | None = None
+    limits: Any = None
+    """See `LimitFields`."""
     currency: Currency = CURRENCY
     prices: Any = None
     """By the model's name, see `PriceFields`."""
@@ -196,7 +211,7 @@ def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[st
 
 
 def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str]) -> ProviderSpec:
-    prices = _prices(said)
+    prices, limits = _prices(said), _limits(said)
     try:
         fields = ProviderFields.model_validate(said.values, context=References(folder, environment))
     except ValidationError as exc:
@@ -229,6 +244,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         schema=fields.schema_,
         context_tokens=fields.context_tokens,
         prompt_cache=fields.prompt_cache,
+        limits=limits,
         prices=Prices(prices, fields.currency),
         words=Words(f"base_url of the provider {name}", f"the key of the provider {name}"),
     )
@@ -251,3 +267,19 @@ def _prices(said: Mapped) -> dict[str, Price]:
     except Wrong as exc:
         said.mistakes += exc.mistakes
     return found
+
+
+def _limits(said: Mapped) -> Limits:
+    """Read the limits, and note what is wrong with them, each on its line."""
+    if "limits" not in said.values:
+        return Limits()
+    try:
+        each = said.part("limits")
+        said.mistakes += each.mistakes
+        try:
+            return Limits(**LimitFields.model_validate(each.values).model_dump())
+        except ValidationError as exc:
+            said.mistakes += each.flaws(LimitFields, exc)
+    except Wrong as exc:
+        said.mistakes += exc.mistakes
+    return Limits()

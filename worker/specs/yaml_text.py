@@ -90,6 +90,13 @@ class Mapped:
         node, _ = _inside(self.nodes.get(key), path)
         return node.start_mark.line + 1 if node else self.start
 
+    def part(self, key: str) -> "Mapped":
+        """Read a mapping within this one. Raises Wrong."""
+        inner = self.nodes[key]
+        if not isinstance(inner, yaml.MappingNode):
+            raise Wrong([(self.line(key), f"{key}: must have lines of its own below it")])
+        return Mapped.of(inner, _Loader("", key))
+
     def inner(self, key: str) -> dict[str, "Mapped"]:
         """Read a mapping of mappings, by their names. Raises Wrong."""
         outer = self.nodes.get(key)

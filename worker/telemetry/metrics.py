@@ -17,6 +17,12 @@ TURN_SECONDS = Histogram(
 IN_FLIGHT = Gauge("worker_turns_in_flight", "Slots in use.")
 WAITING = Gauge("worker_tasks_waiting", "Tasks that wait for their thread, outside of the slots.")
 PARKED = Counter("worker_tasks_parked", "Tasks left locked for a while, to come back by themselves.", ["reason"])
+LIMIT_WAITS = Histogram(
+    "worker_limit_wait_seconds",
+    "Seconds for which tasks were parked as their provider was at its limits; a long wait is several of them.",
+    ["provider"],
+    buckets=(0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 60),
+)
 LOCK_EXTENSIONS = Counter("worker_lock_extensions", "Lock renewals by result.", ["result"])
 HOLDS_LOST = Counter("worker_holds_lost", "Holds on a thread that ran out under a turn.")
 TASKS_LOST = Counter("worker_tasks_lost", "Tasks that another worker or the engine took from us.")

@@ -20,6 +20,7 @@ from worker.domain.threads import (
     ref,
     size,
 )
+from worker.ports.limits import Seats
 from worker.ports.sinks import Recording
 from worker.ports.turn import History, Threads, Watchers
 from worker.turn.charging import Charging
@@ -98,9 +99,9 @@ Later = Callable[[Coroutine[Any, Any, None], str], None]
 class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
-    `provider_down` is told when a provider cannot be asked, by its name. `trouble_of` says why one of several
-    providers cannot be asked now, None if it can. `later` takes work that nobody
-    waits for. `stopped` is what operators have stopped. `prices` by provider.
+    `provider_down` is told when a provider cannot be asked, by its name. `trouble_of` says why one cannot be asked now,
+    None if it can. `later` takes work that nobody waits for. `stopped` is what operators have stopped. `prices` by
+    provider, and `seats` of those that have limits.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read, without `charging` there are
     no budgets, without `watchers` nobody reads along.
@@ -119,3 +120,4 @@ class Ground:
     prices: Mapping[str, Prices] = field(default_factory=dict)
     charging: Charging | None = None
     watchers: Watchers | None = None
+    seats: Mapping[str, Seats] = field(default_factory=dict)

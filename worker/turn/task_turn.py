@@ -4,6 +4,7 @@ import random
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -22,10 +23,12 @@ from worker.domain.threads import (
     Entered,
     Outcome,
     ThreadKey,
+    size,
 )
 from worker.errors import (
     AssistantPaused,
     BadDefinition,
+    ModelDown,
     OverBudget,
     Poisonous,
     ProviderAway,
@@ -46,6 +49,7 @@ from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
 from worker.turn.charging import Bill
 from worker.turn.facts import TurnFacts
+from worker.turn.limits import Elsewhere, Limits, Seat
 from worker.turn.pauses import Pauses
 from worker.turn.request import Ground, Place, Request
 from worker.turn.stoppable import stoppable
@@ -54,6 +58,9 @@ from worker.turn.thread_variable import ThreadVariable
 
 DEADLY = 3
 """After so many workers that ended under a task it fails once before it runs again."""
+
+SOON = timedelta(seconds=4)
+"""When a task is there again, at the latest, that nobody fetches before there is somebody to ask."""
 
 LONGEST_NAME = 200
 """Characters of an assistant's name in log lines and incidents: a model may call for anything."""
@@ -70,7 +77,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here."""
+    """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here.
+
+    `seat` is what it has of its provider's limits.
+    """
 
     task: Task
     activity: Activity
@@ -79,6 +89,7 @@ class Assignment:
     form: result.Form
     key: ThreadKey
     variable: ThreadVariable | None
+    seat: Seat
     counters: tuple[Counter, ...] = ()
 
     @property
@@ -115,6 +126,7 @@ class Turn:
         self._threads = ground.threads
         self._rules = ground.rules
         self._pauses = Pauses()
+        self._limits = Limits(ground)
 
     async def take(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
         """Take the turn and say what the engine is to be told. Errors become verdicts here; `facts.error` has them."""
@@ -139,10 +151,15 @@ class Turn:
         )
 
     async def _until_judged(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
-        assignment = await self._assignment(task, facts)
+        async with self._limits.seat(task) as seat:
+            return await self._in_turn(task, await self._assignment(task, facts, seat), facts)
+
+    async def _in_turn(self, task: Task, assignment: Assignment, facts: TurnFacts) -> verdict.Verdict | Held:
         closed: set[str] = set()
+        provider = self._first_up(assignment.assistant, closed)
         while True:
             with facts.phase("enter"):
+                await assignment.seat.take(provider, assignment.assistant, size(assignment.activity.documentation))
                 entry = await self._threads.enter(assignment.key, task.id, task.retries)
             match entry:
                 case Busy():
@@ -158,18 +175,18 @@ class Turn:
                 case Entered():
                     facts.attempt, facts.calls, facts.trouble_for = entry.attempt, entry.calls, entry.trouble_for
                     facts.use, facts.recovered = "reused", None
-                    ready, text = await self._prepared(assignment, entry, facts, closed)
                     try:
+                        ready, text = await self._prepared(assignment, entry, facts, closed)
                         answer = await self._answer(ready, text, entry, facts)
+                    except Elsewhere as exc:
+                        provider = exc.provider
+                        continue
                     except OverBudget as exc:
                         facts.error = exc
-                        return verdict.on_over_budget(exc, self.case(task, facts), ready.wanted.errors)
+                        return verdict.on_over_budget(exc, self.case(task, facts), assignment.wanted.errors)
                     except (ProviderAway, ProviderPaused) as exc:
-                        closed.add(ready.assistant.provider)
-                        if not closed.issuperset(dict(assignment.assistant.chain)):
-                            self._ground.provider_down(exc, ready.assistant.provider)
-                            continue
-                        raise
+                        provider = self._stand_in(assignment.assistant, exc, facts.provider or "", closed)
+                        continue
                     assignment = ready
             if answer is None:
                 return Held(assignment.key)
@@ -179,7 +196,7 @@ class Turn:
                 return await self._judge(assignment, facts, answer)
             await self._threads.drop_answer(assignment.key, task.id, entry.attempt, wrong)
 
-    async def _assignment(self, task: Task, facts: TurnFacts) -> Assignment:
+    async def _assignment(self, task: Task, facts: TurnFacts, seat: Seat) -> Assignment:
         """Find out what the task wants, from the model, its properties and its assistant's spec."""
         definition = await self._engine.definition(task.process_definition_id)
         activity = definition.activities.get(task.activity_id)
@@ -196,7 +213,9 @@ class Turn:
         key, variable = await self._place(task, wanted)
         facts.key = key
         form = result.Form.of(wanted, assistant.output_schema)
-        return Assignment(task, activity, wanted, assistant, form, key, variable, await self._counters(task, assistant))
+        return Assignment(
+            task, activity, wanted, assistant, form, key, variable, seat, await self._counters(task, assistant)
+        )
 
     async def _counters(self, task: Task, assistant: Assistant) -> tuple[Counter, ...]:
         """Say which budgets its calls count for."""
@@ -267,6 +286,7 @@ class Turn:
             self._ground.stopped.check(replace(assignment.work, provider=""))
             _check_deaths(entry)
             assistant = self._who_answers(assignment.assistant, entry, closed)
+            assignment.seat.check(assistant.provider)
             facts.provider = assistant.provider
             assignment = replace(assignment, assistant=assistant)
             self._pauses.check(assignment.assistant, assignment.task.id)
@@ -277,6 +297,28 @@ class Turn:
             with suppress(StoreDown):
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
+
+    def _first_up(self, assistant: Assistant, closed: Collection[str]) -> str:
+        """Name the provider that answers, as far as is known before the thread is. One at its limits is not away."""
+        up = (provider for provider, _ in assistant.chain if not self._is_closed(provider, closed))
+        return next(up, assistant.provider)
+
+    def _stand_in(self, assistant: Assistant, away: ModelDown, provider: str, closed: set[str]) -> str:
+        """Name who is asked next, where this provider cannot be; raises what it met where nobody is."""
+        closed.add(provider)
+        if closed.issuperset(dict(assistant.chain)):
+            raise away
+        self._ground.provider_down(away, provider)
+        return self._first_up(assistant, closed)
+
+    def _is_closed(self, provider: str, closed: Collection[str]) -> bool:
+        """Whether a provider cannot be asked now, or is `closed` to this task."""
+        ground = self._ground
+        return (
+            provider in closed
+            or ground.trouble_of(provider) is not None
+            or ground.stopped.provider(provider) is not None
+        )
 
     def _who_answers(self, assistant: Assistant, entry: Entered, closed: Collection[str]) -> Assistant:
         """Choose the assistant's own model, or the first of its fallback whose provider can be asked.
@@ -293,7 +335,7 @@ class Turn:
         if may_be_there or (here is not None and self._ground.history is None):
             chain = [each for each in chain if each[0] == here] or chain[:1]
         for provider, model in chain:
-            if provider in closed or self._ground.trouble_of(provider) or self._ground.stopped.provider(provider):
+            if self._is_closed(provider, closed):
                 continue
             if provider == assistant.provider:
                 return assistant
@@ -303,7 +345,9 @@ class Turn:
         first, _ = chain[0]
         if (stop := self._ground.stopped.provider(first)) is not None:
             raise StoppedByOperator(str(stop))
-        wait = verdict.PARKED_FOR * random.uniform(0.5, 1.0)  # noqa: S311 - spreads repeats, guards nothing
+        # A task that a parked poll has brought; of a single provider no other is fetched before it can be asked.
+        longest = verdict.PARKED_FOR if len(self._providers) > 1 else SOON
+        wait = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads repeats, guards nothing
         raise AssistantPaused(f"the provider {first} is away: {self._ground.trouble_of(first)}", retry_after=wait)
 
     async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> str:
@@ -337,7 +381,9 @@ class Turn:
         return answer
 
     async def _on_thread(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
-        provider = stoppable(self._providers[assignment.assistant.provider], self._ground.stopped, assignment.work)
+        provider = self._providers[assignment.assistant.provider]
+        provider = assignment.seat.counting(provider, assignment.assistant)
+        provider = stoppable(provider, self._ground.stopped, assignment.work)
         turn = ThreadTurn(self._ground, provider, assignment.request(text), assignment.variable, entry, facts)
         return await turn.answer()
 

@@ -14,6 +14,7 @@ from worker.errors import (
     BrokenOff,
     EngineDown,
     Forbidden,
+    LimitReached,
     NewerRecord,
     OverBudget,
     Permanent,
@@ -145,6 +146,8 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return Unlock(str(error))
         case ProviderPaused() | AssistantPaused():
             return Park(error.retry_after or PAUSED_FOR, "provider paused")
+        case LimitReached():
+            return Park(error.retry_after or PARKED_FOR, "rate limit")
         case StoppedByOperator() | BrokenOff():
             return Park(STOPPED_FOR * (1 + case.roll) / 2, "stopped")
         case ThreadLocked() if case.trouble_for < trouble_limit:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol, runtime_checkable
 
 from worker.bootstrap import Connected
-from worker.domain.providers import Words
+from worker.domain.providers import Limits, Words
 from worker.domain.threads import Anchor
 from worker.errors import ProviderPaused, Transient, WorkerError
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
@@ -46,6 +46,9 @@ def checks(connected: Connected, contacts: Mapping[str, Contact], specs: Specs |
             return [Finding(area, "key", Level.PROBLEM, said, advice)]
         return [Finding(area, "key", Level.WARNING, f"{said}. {instead}", advice)]
 
+    async def limits() -> list[Finding]:
+        return [Finding(area, "limits", Level.OK, _limits(spec.limits))]
+
     async def whose() -> list[Finding]:
         await contact.made()
         return [] if account is None else _account(area, spec.words, await account.survey())
@@ -53,6 +56,7 @@ def checks(connected: Connected, contacts: Mapping[str, Contact], specs: Specs |
     return [
         Check(area, "key", key, Level.PROBLEM, way),
         *([Check(area, "account", whose)] if account else []),
+        *([Check(area, "limits", limits)] if spec.limits else []),
         *(
             Check(area, f"model {name}", partial(_look_up, area, name, users, connected.provider, contact))
             for name, users in _wanted(specs, spec.name).items()
@@ -99,6 +103,16 @@ async def _answers(contact: Contact) -> bool:
     except WorkerError:
         return False
     return True
+
+
+def _limits(limits: Limits) -> str:
+    parts = [
+        (limits.at_once, "calls at once"),
+        (limits.requests_per_minute, "calls a minute"),
+        (limits.tokens_per_minute, "tokens a minute"),
+    ]
+    said = ", ".join(f"{count} {what}" for count, what in parts if count is not None)
+    return f"all workers together make {said} at most; tasks beyond that wait, and spend no retry"
 
 
 def _account(area: str, words: Words, seen: Sequence[tuple[Anchor, bool]]) -> list[Finding]:

@@ -1,6 +1,7 @@
 """What happens below HTTP: connections that do not come about, break, or carry something else."""
 
 import asyncio
+import gzip
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from worker.demo.model import ModelServer
 from worker.demo.processes import HOST, free_port
 from worker.domain.providers import Api, ProviderSpec
 from worker.errors import ModelDown, ModelUnknown, ProviderAway
-from worker.providers import OpenAIProvider
+from worker.providers import OpenAIProvider, bounds
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -116,6 +117,26 @@ async def test_turn_whose_reply_cannot_be_read_may_have_run(api: Api, reply: byt
         if isinstance(turns.provider, OpenAIProvider):
             with pytest.raises(ModelUnknown):
                 await turns.provider.create_thread({})
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Oops"])
+async def test_a_reply_that_is_longer_than_any_answer_is_not_read_to_its_end(
+    api: Api, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "MOST_BYTES", 100_000)
+    reply = http(status, b'{"id": "' + b"x" * 200_000 + b'"}')
+    async with raw_server(reply) as raw, asking(ProviderSpec(api=api, key=KEY, base_url=raw.base_url)) as turns:
+        with pytest.raises(ModelUnknown, match="the reply has more than 100000 bytes"):
+            await turns.ask()
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Oops"])
+async def test_a_reply_that_is_compressed_though_nobody_asked_for_it_is_not_unpacked(api: Api, status: str) -> None:
+    reply = http(status, gzip.compress(b" " * 50_000_000), "Content-Encoding: gzip")
+    async with raw_server(reply) as raw, asking(ProviderSpec(api=api, key=KEY, base_url=raw.base_url)) as turns:
+        with pytest.raises(ModelUnknown, match="the reply is compressed, which was not asked for"):
+            await turns.ask()
+        assert b"accept-encoding: identity\r\n" in raw.heard[0].lower()
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])

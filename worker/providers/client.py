@@ -27,6 +27,7 @@ from worker.errors import (
     TurnedAway,
 )
 from worker.providers import failures, reading
+from worker.providers.bounds import PLAIN, bounded
 from worker.providers.failures import Call
 from worker.providers.streams import Hearing
 from worker.providers.wire import Anything, Wire
@@ -75,7 +76,13 @@ class Client:
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
             default_query=dict(spec.query),
             # A redirect would carry questions to a host that nobody configured.
-            http_client=DefaultAioHttpClient(follow_redirects=False, verify=_trust(spec), proxy=spec.proxy),
+            http_client=DefaultAioHttpClient(
+                follow_redirects=False,
+                verify=_trust(spec),
+                proxy=spec.proxy,
+                headers=PLAIN,
+                event_hooks={"response": [bounded]},
+            ),
         ) as sdk:
             if spec.base_url is not None:
                 # The SDK takes them from the environment; they are OpenAI's, and nobody else's to know.

@@ -225,6 +225,8 @@ def translate(exc: Exception, call: Call, words: Words = _WORDS) -> WorkerError:
     cause = _innermost(exc)
     if isinstance(cause, _NEVER_SENT):
         return _error(Row(ProviderAway, f"no connection ({type(cause).__name__})"), call)
+    if isinstance(cause, httpx2.DecodingError):  # ours, see `bounds`
+        return _error(Row(ModelUnknown, str(cause)), call)
     return _error(Row(ModelUnknown, f"the connection broke ({type(cause).__name__})"), call)
 
 

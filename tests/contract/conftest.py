@@ -11,10 +11,12 @@ from prometheus_client import REGISTRY
 from tests.contract.apis import CALLS, Asking, asking
 from tests.contract.provider_client import client_of
 from tests.contract.questions import KEY
+from tests.contract.redis_clients import redis_client
 from tests.servers.redis_cluster import SentinelValkey, ValkeyCluster
 from worker.demo.model import ModelServer
 from worker.domain.providers import Api, ProviderSpec
 from worker.providers import OpenAIProvider
+from worker.redis.connect import Client
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -118,3 +120,10 @@ def sentinel_url(watched_valkey: SentinelValkey) -> str:
     with watched_valkey.master.client() as client:
         client.flushall()
     return watched_valkey.url()
+
+
+@pytest.fixture(params=["fakeredis", "valkey", "cluster"])
+async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
+    """Each kind of Redis; what only a failover shows has tests of its own."""
+    async with redis_client(request) as client:
+        yield client

@@ -1,26 +1,19 @@
 """Budgets in a real Redis: charged and corrected once, however often that is said, on a single server and a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import date, timedelta
 
 import pytest
 
 from worker.domain.budgets import Counter, Limit, Usage
 from worker.errors import StoreDown
-from worker.redis import RedisBudgets, open_redis
+from worker.redis import RedisBudgets
 from worker.redis.budgets import DAY_FOR
 from worker.redis.connect import Client
 
 DAY = date(2026, 5, 4)
 COUNTER = Counter("tenant", "né:w {x}", Limit(1000, 5000), "tenant", DAY)
 KEEP = timedelta(days=30)
-
-
-@pytest.fixture(params=["redis_url", "cluster_url"])
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    async with open_redis(request.getfixturevalue(request.param), connections=30) as client:
-        yield client
 
 
 @pytest.fixture

@@ -1,19 +1,18 @@
 """Seats for calls at a provider, the same on fakeredis, a real server and a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import fakeredis
 import pytest
 from redis.asyncio import RedisCluster
 
 from tests.waiting import wait_until
 from worker.domain.providers import Limits, ProviderSpec
 from worker.errors import StoreDown
-from worker.redis import RedisSeats, open_redis
+from worker.redis import RedisSeats
 from worker.redis.connect import Client
 
 LEASE = timedelta(seconds=30)
@@ -23,17 +22,6 @@ SPEC = ProviderSpec(
     key="sk-very-secret",
     limits=Limits(at_once=3, requests_per_minute=6, tokens_per_minute=60_000),
 )
-
-
-@pytest.fixture(params=["fakeredis", "valkey", "cluster"])
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    if request.param == "fakeredis":
-        async with fakeredis.FakeAsyncRedis(decode_responses=True) as client:
-            yield client
-    else:
-        url: str = request.getfixturevalue({"valkey": "redis_url"}.get(request.param, f"{request.param}_url"))
-        async with open_redis(url, connections=5) as client:
-            yield client
 
 
 def seats_of(redis: Client, spec: ProviderSpec = SPEC, *, lease: timedelta = LEASE, **limits: int) -> RedisSeats:

@@ -1,30 +1,17 @@
 """Outages of providers in a real Redis: noted once, probed by one worker, over for all."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import fakeredis
 import pytest
 
 from worker.domain.outages import Outage
 from worker.domain.providers import ProviderSpec
 from worker.errors import StoreDown
-from worker.redis import RedisOutages, open_redis, outages
+from worker.redis import RedisOutages, outages
 from worker.redis.connect import Client
 
 SPEC = ProviderSpec("gateway", base_url="https://llm.example/v1", key="sk-very-secret")
-
-
-@pytest.fixture(params=["fakeredis", "valkey", "cluster"])
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    if request.param == "fakeredis":
-        async with fakeredis.FakeAsyncRedis(decode_responses=True) as client:
-            yield client
-    else:
-        url: str = request.getfixturevalue({"valkey": "redis_url"}.get(request.param, f"{request.param}_url"))
-        async with open_redis(url, connections=5) as client:
-            yield client
 
 
 def at(redis: Client, worker: str, spec: ProviderSpec = SPEC) -> RedisOutages:

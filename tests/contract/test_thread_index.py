@@ -1,12 +1,10 @@
 """What Redis keeps is found thread by thread and ended under the hold, on one server and on a cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import fakeredis
 import pytest
 
 from tests.records import exchange
@@ -16,7 +14,7 @@ from worker.domain.endings import Kept, Receipt, Step, Store
 from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import Answer, Busy, Entered, Thread, ThreadKey
 from worker.errors import StoreDown
-from worker.redis import RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads, open_redis
+from worker.redis import RedisOrders, RedisOutbox, RedisThreadIndex, RedisThreads
 from worker.redis.connect import Client
 from worker.redis.formats import CorruptRecord
 from worker.redis.keys import Keys
@@ -27,17 +25,6 @@ KEY = ThreadKey("default", "instance-1", "analyst")
 NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
 STRANGE = 'a{b}:c%2Fd*[e]? "ü'
 ORDER = Receipt("4711", "default", "instance-1", None, NOW, steps=(Step(Store.REDIS, "keys", KEY),))
-
-
-@pytest.fixture(params=["fakeredis", "valkey", "cluster"])
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    if request.param == "fakeredis":
-        async with fakeredis.FakeAsyncRedis(decode_responses=True) as client:
-            yield client
-    else:
-        url: str = request.getfixturevalue({"valkey": "redis_url"}.get(request.param, f"{request.param}_url"))
-        async with open_redis(url, connections=10) as client:
-            yield client
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from dataclasses import astuple, replace
 from datetime import timedelta
 from typing import Any
 
-import fakeredis
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
+from tests.contract.redis_clients import redis_client
 from tests.waiting import wait_until
 from worker.domain.money import Money
 from worker.domain.threads import (
@@ -41,13 +41,8 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture(params=["fakeredis", "valkey", "sentinel", "cluster"])
 async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Client]:
-    if request.param == "fakeredis":
-        async with fakeredis.FakeAsyncRedis(decode_responses=True) as client:
-            yield client
-    else:
-        url: str = request.getfixturevalue({"valkey": "redis_url"}.get(request.param, f"{request.param}_url"))
-        async with open_redis(url, connections=30) as client:
-            yield client
+    async with redis_client(request) as client:
+        yield client
 
 
 async def names_in(redis: Redis) -> list[str]:

@@ -285,8 +285,8 @@ PLACES = [
 ]
 
 
-@pytest.mark.parametrize("place", PLACES)
-async def test_killed_anywhere_no_call_gets_away(core: Core, place: str) -> None:
+async def survived(core: Core, place: str) -> None:
+    """One task, whose worker dies at this place, and which another one ends."""
     doomed = await core.worker(life=Life(place))
     doomed.start()
     job = core.world.start(instance="a")
@@ -295,6 +295,11 @@ async def test_killed_anywhere_no_call_gets_away(core: Core, place: str) -> None
     async with core.working():
         await core.until_over([job])
 
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_killed_anywhere_no_call_gets_away(core: Core, place: str) -> None:
+    await survived(core, place)
+
     spent = await used(core)
     assert spent.tokens >= len(core.provider.asked) * TOOK.tokens
     assert spent.tokens <= TOOK.tokens + 120, "what a death leaves open is one call"
@@ -302,13 +307,7 @@ async def test_killed_anywhere_no_call_gets_away(core: Core, place: str) -> None
 
 
 async def test_an_answer_that_a_dead_worker_kept_is_charged_as_what_it_took(core: Core) -> None:
-    doomed = await core.worker(life=Life("before:budgets.correct"))
-    doomed.start()
-    job = core.world.start(instance="a")
-    await core.until(lambda: doomed.life.is_over)
-    await doomed.stop()
-    async with core.working():
-        await core.until_over([job])
+    await survived(core, "before:budgets.correct")
 
     assert await used(core) == TOOK
     assert await open_calls(core) == 0
@@ -316,13 +315,7 @@ async def test_an_answer_that_a_dead_worker_kept_is_charged_as_what_it_took(core
 
 async def test_a_run_in_the_background_that_outlives_its_worker_is_charged_as_what_it_took(core: Core) -> None:
     core.assistants.add("analyst", max_output_tokens=OUTPUT, background=True)
-    doomed = await core.worker(life=Life("after:threads.note"))
-    doomed.start()
-    job = core.world.start(instance="a")
-    await core.until(lambda: doomed.life.is_over)
-    await doomed.stop()
-    async with core.working():
-        await core.until_over([job])
+    await survived(core, "after:threads.note")
 
     assert await used(core) == TOOK
     assert await open_calls(core) == 0

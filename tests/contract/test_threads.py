@@ -398,14 +398,14 @@ async def a_history(threads: RedisThreads) -> Past:
 
 async def test_the_oldest_turns_become_one_entry(threads: RedisThreads) -> None:
     past = await a_history(threads)
-    assert await threads.fold(KEY, LOCAL, past, 3, FOLD)
-    assert not await threads.fold(KEY, LOCAL, past, 3, FOLD), "the reply was lost"
+    assert await threads.fold(KEY, LOCAL, past, 3, FOLD, "")
+    assert not await threads.fold(KEY, LOCAL, past, 3, FOLD, ""), "the reply was lost"
     assert await threads.history(KEY, LOCAL) == Past((FOLD, turn("three")), folded=3)
 
     await told(threads, "task-four", LOCAL, "four")
     past = await threads.history(KEY, LOCAL)
     more = replace(FOLD, turns=4)
-    assert await threads.fold(KEY, LOCAL, past, 2, more)
+    assert await threads.fold(KEY, LOCAL, past, 2, more, "")
     assert await threads.history(KEY, LOCAL) == Past((more, turn("four")), folded=4)
 
 
@@ -416,20 +416,25 @@ async def test_a_history_that_is_not_what_was_read_is_not_folded(
     past = await a_history(threads)
     match meanwhile:
         case "folded":
-            assert await threads.fold(KEY, LOCAL, past, 2, replace(FOLD, turns=2))
+            assert await threads.fold(KEY, LOCAL, past, 2, replace(FOLD, turns=2), "")
         case "another thread":
             await redis.hset(keys.thread, "id", "own_2")
         case "erased":
             await redis.delete(keys.thread, keys.said)
     before = await redis.lrange(keys.said, 0, -1)
-    assert not await threads.fold(KEY, LOCAL, past, 3, FOLD)
+    assert not await threads.fold(KEY, LOCAL, past, 3, FOLD, "")
 
     assert await redis.lrange(keys.said, 0, -1) == before
 
 
 async def test_one_worker_folds_at_a_time(threads: RedisThreads) -> None:
-    assert await threads.may_fold(KEY, timedelta(seconds=30))
-    assert not await threads.may_fold(KEY, timedelta(seconds=30))
+    lease = await threads.may_fold(KEY, timedelta(seconds=30))
+    assert lease
+    assert await threads.may_fold(KEY, timedelta(seconds=30)) is None
+    await threads.fold(KEY, LOCAL, Past(), 1, FOLD, "another's")
+    assert await threads.may_fold(KEY, timedelta(seconds=30)) is None
+    await threads.fold(KEY, LOCAL, Past(), 1, FOLD, lease)
+    assert await threads.may_fold(KEY, timedelta(seconds=30)), "it ends with the folding"
 
 
 async def test_expiry_slides_with_every_use(threads: RedisThreads, redis: Redis, keys: Keys) -> None:

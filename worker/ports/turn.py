@@ -261,12 +261,15 @@ class Histories(Protocol):
         """
         ...
 
-    async def may_fold(self, key: ThreadKey, lease: timedelta) -> bool:
-        """Be the one who folds a thread's history, for so long. Needs no hold. Raises StoreDown."""
+    async def may_fold(self, key: ThreadKey, lease: timedelta) -> str | None:
+        """Be the one who folds a thread's history, for so long, by this token; None if somebody is. Raises StoreDown.
+
+        Needs no hold. Whoever fails keeps it for its time, so that no other tries at once.
+        """
         ...
 
-    async def fold(self, key: ThreadKey, thread: Thread, past: Past, count: int, entry: Remembered) -> bool:
-        """Put one entry in the place of the oldest `count` ones. Needs no hold. Raises StoreDown.
+    async def fold(self, key: ThreadKey, thread: Thread, past: Past, count: int, entry: Remembered, lease: str) -> bool:
+        """Put one entry in the place of the oldest `count` ones. Needs no hold, and ends the lease. Raises StoreDown.
 
         False, and nothing changed, if the thread is another one by now, or was folded since `past` was read.
         """

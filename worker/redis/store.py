@@ -108,15 +108,17 @@ class RedisThreads:
         except CorruptRecord as exc:
             raise ThreadGone(f"what was said on the thread cannot be read: {exc}") from exc
 
-    async def may_fold(self, key: ThreadKey, lease: timedelta) -> bool:
+    async def may_fold(self, key: ThreadKey, lease: timedelta) -> str | None:
         """See `ports.turn.Histories.may_fold`."""
-        return bool(await self._run("reserve", [Keys.of(self._prefix, key).fold], "fold", uuid4().hex, ms(lease)))
+        token = uuid4().hex
+        taken = await self._run("reserve", [Keys.of(self._prefix, key).fold], "fold", token, ms(lease))
+        return token if taken else None
 
-    async def fold(self, key: ThreadKey, thread: Thread, past: Past, count: int, entry: Remembered) -> bool:
+    async def fold(self, key: ThreadKey, thread: Thread, past: Past, count: int, entry: Remembered, lease: str) -> bool:
         """See `ports.turn.Histories.fold`."""
         keys = Keys.of(self._prefix, key)
-        args = (thread.id, past.folded, count, dump_turn(entry), entry.turns)
-        return bool(await self._run("fold", [keys.thread, keys.said], *args))
+        args = (thread.id, past.folded, count, dump_turn(entry), entry.turns, lease)
+        return bool(await self._run("fold", [keys.thread, keys.said, keys.fold], *args))
 
     async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
         """See `ports.turn.Threads.intend`."""

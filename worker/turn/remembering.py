@@ -165,7 +165,7 @@ class RememberingProvider:
         story, window = _Story.of(past), self._window(thread)
         room = float("inf") if window is None else LEFT * window
         count = len(story.turns) - min(MOST_TURNS // 2, _that_fit(story.turns, room))
-        if count < 1 or not await self._histories.may_fold(key, assistant.timeout):
+        if count < 1 or (lease := await self._histories.may_fold(key, assistant.timeout)) is None:
             return
         facts = story.facts(count, window)
         summary = await self._summary(replace(story, turns=story.turns[:count]), window, assistant, payer)
@@ -173,7 +173,7 @@ class RememberingProvider:
             return
         said = (Said("user", summary or NOT_SUMMARISED),)
         entry = Remembered(said, facts=facts, turns=story.untold(count))
-        if await self._histories.fold(key, thread, past, count + bool(past.folded), entry):
+        if await self._histories.fold(key, thread, past, count + bool(past.folded), entry, lease):
             metrics.THREADS.labels("folded").inc()
             log.info(Event.THREAD_FOLDED, thread_id=thread.id, turns=entry.turns, facts=len(facts))
 

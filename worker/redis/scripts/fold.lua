@@ -1,8 +1,12 @@
 -- Put one entry in the place of the oldest ones of a history, if nobody has done so since they were read.
--- KEYS    thread, history
--- ARGV    thread id, how many turns had been folded, how many entries go, the entry, how many turns are folded now
+-- KEYS    thread, history, lease of who folds
+-- ARGV    thread id, how many turns had been folded, how many entries go, the entry, how many turns are folded now,
+--         token of the lease, which ends with this
 -- returns 1 | 0 (the thread is another one, or was folded meanwhile: nothing is changed)
 -- repeat  finds it folded and says 0
+if redis.call('HGET', KEYS[3], 'token') == ARGV[6] then
+  redis.call('DEL', KEYS[3])
+end
 local map = redis.call('HMGET', KEYS[1], 'id', 'base', 'turns')
 local count = tonumber(ARGV[3])
 if map[1] ~= ARGV[1] or (map[2] or '0') ~= ARGV[2] or redis.call('LLEN', KEYS[2]) < count then

@@ -37,11 +37,13 @@ from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.accounts import Book
 from worker.ports.ending import Archive
+from worker.ports.engine import Topics
 from worker.ports.limits import Seats
 from worker.ports.outages import Outages
+from worker.ports.providers import Model, Provider, ThreadProvider, Watchers
 from worker.ports.sinks import Sink
+from worker.ports.threads import Histories
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
-from worker.ports.turn import Histories, Model, Provider, ThreadProvider, Topics, Watchers
 from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
 from worker.redis import (
     RedisAnchors,

@@ -15,7 +15,7 @@ from time import perf_counter
 
 from worker.demo.servers import Valkey
 from worker.domain.threads import Answer, Assistant, Entered, Question, Remembered, Said, Thread, ThreadKey
-from worker.ports.turn import Watcher
+from worker.ports.providers import Watcher
 from worker.redis import RedisThreads, open_redis
 from worker.turn.remembering import SUMMARY_TASK, RememberingProvider
 
@@ -28,7 +28,7 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass(slots=True)
 class InstantModel:
-    """`ports.turn.Model`: counts its tokens as 4 bytes each."""
+    """`ports.providers.Model`: counts its tokens as 4 bytes each."""
 
     summary_seconds: float
     folding: int = 0
@@ -57,7 +57,7 @@ class InstantModel:
 
 
 class Free:
-    """`ports.turn.Payer` without budgets."""
+    """`ports.providers.Payer` without budgets."""
 
     async def pay(self, assistant: Assistant, input_tokens: int, call: Callable[[], Awaitable[Answer]]) -> Answer:  # noqa: ARG002 - the port's
         return await call()

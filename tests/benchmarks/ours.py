@@ -23,7 +23,7 @@ from worker.accounts.account import Account
 from worker.bootstrap import Adapters
 from worker.domain.tasks import Task
 from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said
-from worker.ports.turn import Watcher
+from worker.ports.providers import Watcher
 from worker.settings import Settings
 from worker.specs import assistants
 from worker.telemetry import logs
@@ -32,7 +32,7 @@ PROVIDER_CALLS = ("create_thread", "metadata", "look", "ask", "start", "follow",
 
 
 class InProcessModel:
-    """Implements `ports.turn.Provider` without a server: every turn takes `seconds`, everything else no time."""
+    """Implements `ports.providers.Provider` without a server: every turn takes `seconds`, everything else no time."""
 
     refuses_overlap = True
 

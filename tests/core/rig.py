@@ -31,7 +31,7 @@ from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
-from worker.ports.turn import ThreadProvider
+from worker.ports.providers import ThreadProvider
 from worker.redis import RedisAnchors, RedisBudgets, RedisOutages, RedisSeats, RedisStops, RedisThreads
 from worker.runtime import background
 from worker.runtime.background import Crew
@@ -46,7 +46,7 @@ KEEP = timedelta(days=30)
 
 
 class FakeAssistants:
-    """`ports.turn.Assistants` by name."""
+    """`ports.providers.Assistants` by name."""
 
     def __init__(self) -> None:
         self.known: dict[str, Assistant] = {}
@@ -83,7 +83,7 @@ class FakeRecording:
 
 @dataclass(slots=True)
 class FakeHistory:
-    """`ports.turn.History` that tells what a test says."""
+    """`ports.threads.History` that tells what a test says."""
 
     told: Seed = field(default_factory=Seed)
     threads: dict[str, Thread] = field(default_factory=dict)

@@ -95,7 +95,7 @@ class World:
 
 
 class FakeEngine:
-    """`ports.turn.Engine` under one worker id."""
+    """`ports.engine.Engine` under one worker id."""
 
     def __init__(self, world: World, worker_id: str = "worker-1") -> None:
         self.world = world
@@ -249,7 +249,7 @@ class FakeEngine:
 
 
 class FakeTopics:
-    """`ports.turn.Topics`: one topic, whatever comes on it, unless the test says otherwise."""
+    """`ports.engine.Topics`: one topic, whatever comes on it, unless the test says otherwise."""
 
     def __init__(self, *topics: Topic) -> None:
         self.topics = topics or (Topic("topic"),)

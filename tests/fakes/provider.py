@@ -12,7 +12,7 @@ from worker.accounts.account import PURPOSE
 from worker.domain.refs import ref_line
 from worker.domain.threads import Answer, Assistant, Question, Said
 from worker.errors import ThreadGone
-from worker.ports.turn import Watcher
+from worker.ports.providers import Watcher
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ def tell(answer: Answer, watcher: Watcher | None) -> Answer:
 
 
 class FakeModel:
-    """`ports.turn.Model`: answers with the number of the question, and remembers what it was told."""
+    """`ports.providers.Model`: answers with the number of the question, and remembers what it was told."""
 
     def __init__(self) -> None:
         self.script = Script()
@@ -64,7 +64,7 @@ class FakeModel:
 
 
 class FakeProvider:
-    """`ports.turn.Provider` and `ports.ending.Archive`. `answer` answers a question; `script` is what comes beside."""
+    """`ports.providers.Provider` and `ports.ending.Archive`. `answer` answers; `script` is what comes beside."""
 
     refuses_overlap = True
 

@@ -7,7 +7,7 @@ from worker.domain.threads import ThreadKey
 
 @dataclass(slots=True)
 class FakeWatcher:
-    """`ports.turn.Watcher`: for each request, what it said."""
+    """`ports.providers.Watcher`: for each request, what it said."""
 
     requests: list[list[str]] = field(default_factory=list)
 
@@ -26,7 +26,7 @@ class FakeWatcher:
 
 @dataclass(slots=True)
 class FakeWatchers:
-    """`ports.turn.Watchers`: everybody's calls are watched; each has a watcher of its own, in order."""
+    """`ports.providers.Watchers`: everybody's calls are watched; each has a watcher of its own, in order."""
 
     calls: list[tuple[ThreadKey, str, int]] = field(default_factory=list)
     watchers: list[FakeWatcher] = field(default_factory=list)

@@ -15,7 +15,7 @@ from tests.rest import EngineRest
 from tests.waiting import wait_until
 from worker import bootstrap
 from worker.demo.model import ModelServer
-from worker.ports.turn import Watchers
+from worker.ports.providers import Watchers
 from worker.settings import Settings
 from worker.specs import assistants
 

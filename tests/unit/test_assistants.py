@@ -6,7 +6,7 @@ import pytest
 from worker.domain.providers import ProviderSpec
 from worker.domain.threads import Assistant
 from worker.errors import Permanent, UnknownAssistant
-from worker.ports.turn import Assistants
+from worker.ports.providers import Assistants
 from worker.specs.assistants import Specs, load
 
 GOOD = '---\nname: {name}\nversion: "{version}"\nmodel: gpt-test\n---\nYou analyse decisions.\n'

@@ -9,11 +9,11 @@ from worker.accounts.account import Account, is_obsolete
 from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said, Thread, ThreadKey
 from worker.errors import ThreadGone, ThreadUnseen, WorkerError
 from worker.ports.ending import Archive
-from worker.ports.turn import Payer, Provider, Watcher
+from worker.ports.providers import Payer, Provider, Watcher
 
 
 class AnchoredProvider:
-    """Implements `ports.turn.ThreadProvider` on a provider's own conversations."""
+    """Implements `ports.providers.ThreadProvider` on a provider's own conversations."""
 
     remembers = True
 
@@ -26,7 +26,7 @@ class AnchoredProvider:
         self._account = account
 
     def holds(self, thread: Thread) -> bool:
-        """See `ports.turn.ThreadProvider.holds`."""
+        """See `ports.providers.ThreadProvider.holds`."""
         return thread.provider == self.name and not thread.is_ours
 
     @property
@@ -51,7 +51,7 @@ class AnchoredProvider:
         return all(owner.get(name) == value for name, value in key.metadata().items())
 
     async def look(self, thread: Thread, ref: str, *, deep: bool = False) -> Answer | None:
-        """See `ports.turn.Provider.look`."""
+        """See `ports.providers.Provider.look`."""
         async with self._checked(thread):
             return await self._provider.look(thread.id, ref, deep=deep)
 
@@ -63,12 +63,12 @@ class AnchoredProvider:
         assistant: Assistant,
         watcher: Watcher | None = None,
     ) -> Answer:
-        """See `ports.turn.Provider.ask`."""
+        """See `ports.providers.Provider.ask`."""
         async with self._checked(thread):
             return await self._provider.ask(thread.id, question, assistant, watcher)
 
     async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:  # noqa: ARG002 - of the port
-        """See `ports.turn.Provider.start`."""
+        """See `ports.providers.Provider.start`."""
         async with self._checked(thread):
             return await self._provider.start(thread.id, question, assistant)
 
@@ -77,11 +77,11 @@ class AnchoredProvider:
         await self._account.ping()
 
     async def follow(self, response_id: str, within: timedelta) -> Answer | None:
-        """See `ports.turn.Provider.follow`. What another account runs is not known: the thread is looked at."""
+        """See `ports.providers.Provider.follow`. What another account runs is not known: the thread is looked at."""
         return await self._provider.follow(response_id, within)
 
     async def cancel(self, response_id: str) -> None:
-        """See `ports.turn.Provider.cancel`."""
+        """See `ports.providers.Provider.cancel`."""
         await self._provider.cancel(response_id)
 
     async def discard(self, thread: Thread, *, seeded: bool) -> None:

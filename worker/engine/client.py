@@ -1,4 +1,4 @@
-"""The engine's REST API as `ports.turn.Engine`, under one worker id."""
+"""The engine's REST API as `ports.engine.Engine`, under one worker id."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 
 class RestEngine:
-    """Implements `ports.turn.Engine`; see there for what each method promises. Make it by `open`."""
+    """Implements `ports.engine.Engine`; see there for what each method promises. Make it by `open`."""
 
     def __init__(self, transport: Transport, connection: Connection) -> None:
         self.worker_id = connection.worker_id
@@ -74,7 +74,7 @@ class RestEngine:
                     await cache.close()
 
     async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
-        """See `ports.turn.Engine.fetch`. A task that cannot be read is logged and left to its lock; the others come."""
+        """See `ports.engine.Engine.fetch`. What cannot be read is logged and left to its lock; the others come."""
         body = wire.poll(self.worker_id, topics, max_tasks, self._lock, min(self._poll, wait), self._tenants)
         reply = await self._transport.send(
             "POST", "/external-task/fetchAndLock", body, limits=self._transport.poll_limits
@@ -93,7 +93,7 @@ class RestEngine:
         (await self._transport.send("POST", "/external-task/fetchAndLock", body)).value(list)
 
     async def extend(self, task_id: str, duration: timedelta | None = None) -> None:
-        """See `ports.turn.Engine.extend`."""
+        """See `ports.engine.Engine.extend`."""
         length = wire.milliseconds(self._lock if duration is None else duration)
         reply = await self._tell(task_id, "extendLock", {"newDuration": length})
         if reply.done:
@@ -111,20 +111,20 @@ class RestEngine:
         raise await self._gone_or_refused(reply)
 
     async def complete(self, task_id: str, variables: Mapping[str, Variable], local: Mapping[str, Variable]) -> None:
-        """See `ports.turn.Engine.complete`."""
+        """See `ports.engine.Engine.complete`."""
         body: dict[str, Any] = {"variables": wire.variables(variables)}
         if local:
             body["localVariables"] = wire.variables(local)
         await self._conclude(task_id, "complete", body, limits=COMPLETION)
 
     async def was_completed(self, task_id: str) -> bool:
-        """See `ports.turn.Engine.was_completed`. Engines with a history level below `full` do not remember."""
+        """See `ports.engine.Engine.was_completed`. Engines with a history level below `full` do not remember."""
         wanted = {"externalTaskId": task_id, "successLog": "true"}
         rows = self._lists.rows("/history/external-task-log", wanted)
         return any([row.get("successLog") is True async for row in rows])
 
     async def fail(self, task_id: str, message: str, details: str, retries: int, delay: timedelta) -> None:
-        """See `ports.turn.Engine.fail`. Raises what `complete` raises.
+        """See `ports.engine.Engine.fail`. Raises what `complete` raises.
 
         Without retries the delay would only keep a person waiting who sets them again.
         """
@@ -137,7 +137,7 @@ class RestEngine:
         await self._conclude(task_id, "failure", body)
 
     async def bpmn_error(self, task_id: str, code: str, message: str, variables: Mapping[str, Variable]) -> None:
-        """See `ports.turn.Engine.bpmn_error`. Raises what `complete` raises."""
+        """See `ports.engine.Engine.bpmn_error`. Raises what `complete` raises."""
         body = {
             "errorCode": code,
             "errorMessage": message[:LONGEST_MESSAGE],
@@ -146,13 +146,13 @@ class RestEngine:
         await self._conclude(task_id, "bpmnError", body, limits=COMPLETION)
 
     async def unlock(self, task_id: str) -> None:
-        """See `ports.turn.Engine.unlock`. Raises TaskLost when the task is gone."""
+        """See `ports.engine.Engine.unlock`. Raises TaskLost when the task is gone."""
         reply = await self._command("POST", _path(task_id, "unlock"))
         if not reply.done:
             raise await self._gone_or_refused(reply)
 
     async def state(self, task_id: str) -> TaskState:
-        """See `ports.turn.Engine.state`."""
+        """See `ports.engine.Engine.state`."""
         reply = await self._reads.get(_path(task_id), "the task")
         if reply.missing:
             raise TaskLost("the engine has no such task")
@@ -160,12 +160,12 @@ class RestEngine:
         return TaskState(said.get("workerId"), said.get("suspended") is True, said.get("retries"))
 
     async def locked(self) -> list[str]:
-        """See `ports.turn.Engine.locked`."""
+        """See `ports.engine.Engine.locked`."""
         wanted = {"locked": "true", "workerId": self.worker_id}
         return [str(row.get("id")) async for row in self._lists.rows("/external-task", wanted)]
 
     async def definition(self, definition_id: str) -> Definition:
-        """See `ports.turn.Engine.definition`. Raises BadDefinition for XML that is none, TaskLost if it is gone."""
+        """See `ports.engine.Engine.definition`. Raises BadDefinition for XML that is none, TaskLost if it is gone."""
         return await self._definitions.get(definition_id)
 
     async def deployed(self) -> list[wire.Deployed]:
@@ -177,11 +177,11 @@ class RestEngine:
             raise EngineDown(str(exc)) from exc
 
     async def variable(self, process_instance_id: str, name: str) -> Variable | None:
-        """See `ports.turn.Engine.variable`."""
+        """See `ports.engine.Engine.variable`."""
         return await self._reads.variable(process_instance_id, name)
 
     async def set_variable(self, process_instance_id: str, name: str, variable: Variable) -> None:
-        """See `ports.turn.Engine.set_variable`. Raises Conflict, TooLong, Refused as well."""
+        """See `ports.engine.Engine.set_variable`. Raises Conflict, TooLong, Refused as well."""
         reply = await self._command("PUT", variable_path(process_instance_id, name), wire.variable(variable))
         if reply.done:
             return
@@ -191,27 +191,27 @@ class RestEngine:
         raise error
 
     async def content(self, execution_id: str, name: str, most: int) -> bytes | None:
-        """See `ports.turn.Engine.content`."""
+        """See `ports.engine.Engine.content`."""
         return await self._reads.content(execution_id, name, most)
 
     async def as_json(self, execution_id: str, name: str, most: int) -> str | None:
-        """See `ports.turn.Engine.as_json`."""
+        """See `ports.engine.Engine.as_json`."""
         return await self._reads.as_json(execution_id, name, most)
 
     async def root_instance(self, process_instance_id: str) -> str:
-        """See `ports.turn.Engine.root_instance`."""
+        """See `ports.engine.Engine.root_instance`."""
         return await self._roots.get(process_instance_id)
 
     async def forerunners(self, process_instance_id: str) -> Sequence[str] | None:
-        """See `ports.turn.Engine.forerunners`."""
+        """See `ports.engine.Engine.forerunners`."""
         return await self._reads.forerunners(process_instance_id)
 
     async def resource(self, definition_id: str, name: str) -> str:
-        """See `ports.turn.Engine.resource`."""
+        """See `ports.engine.Engine.resource`."""
         return await self._resources.get((definition_id, name))
 
     async def has_spin(self) -> bool:
-        """See `ports.turn.Engine.has_spin`. Not to be told counts as no, with a line in the log."""
+        """See `ports.engine.Engine.has_spin`. Not to be told counts as no, with a line in the log."""
         return await self._spin.get("has Spin")
 
     async def xml(self, definition_id: str) -> str:

@@ -57,7 +57,7 @@ class Reads:
         return await self._judged(asked, what)
 
     async def variable(self, process_instance_id: str, name: str) -> Variable | None:
-        """See `ports.turn.Engine.variable`."""
+        """See `ports.engine.Engine.variable`."""
         try:
             reply = await self.get(f"{variable_path(process_instance_id, name)}?deserializeValue=false", _called(name))
         except ReadRefused:
@@ -72,11 +72,11 @@ class Reads:
             raise TaskLost("the engine has no such process instance")
 
     async def content(self, execution_id: str, name: str, most: int) -> bytes | None:
-        """See `ports.turn.Engine.content`. The path says instance, but finds what any execution sees."""
+        """See `ports.engine.Engine.content`. The path says instance, but finds what any execution sees."""
         return await self.download(f"{variable_path(execution_id, name)}/data", most, _called(name))
 
     async def as_json(self, execution_id: str, name: str, most: int) -> str | None:
-        """See `ports.turn.Engine.as_json`. Finds what `content` finds."""
+        """See `ports.engine.Engine.as_json`. Finds what `content` finds."""
         path = f"{variable_path(execution_id, name)}?deserializeValue=true"
         body = await self.download(path, most, _called(name))
         if body is None:
@@ -109,7 +109,7 @@ class Reads:
         return definitions.decoded(content)
 
     async def root(self, process_instance_id: str) -> str:
-        """See `ports.turn.Engine.root_instance`. Climbs: only the history, which may be off, knows the root at once."""
+        """See `ports.engine.Engine.root_instance`. Climbs: only the history, which may be off, knows it at once."""
         found = process_instance_id
         for _ in range(DEEPEST_CALL):
             path = f"/process-instance?subProcessInstance={quote(found, safe='')}&maxResults=1"
@@ -133,7 +133,7 @@ class Reads:
             )
 
     async def forerunners(self, process_instance_id: str) -> list[str] | None:
-        """See `ports.turn.Engine.forerunners`. Only the history knows them."""
+        """See `ports.engine.Engine.forerunners`. Only the history knows them."""
         found: list[str] = []
         latest: object = process_instance_id
         for _ in range(MOST_RESTARTS):
@@ -151,7 +151,7 @@ class Reads:
         return found
 
     async def resource(self, definition_id: str, name: str) -> str:
-        """See `ports.turn.Engine.resource`."""
+        """See `ports.engine.Engine.resource`."""
         row = await self._definition(definition_id)
         what = f"the resource {name!r} of definition {definition_id}"
         content = await self._resource(row, name, LARGEST_RESOURCE, what)

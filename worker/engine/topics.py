@@ -91,7 +91,7 @@ class Definitions(Protocol):
 
 
 class Discovery:
-    """Implements `ports.turn.Topics` by the deployed models: latest versions, and older ones with running instances.
+    """Implements `ports.engine.Topics` by the deployed models: latest versions, and older ones with running instances.
 
     Each definition is read once as long as it counts. A failed look changes nothing and is repeated soon. Not for
     several callers at once.
@@ -109,7 +109,7 @@ class Discovery:
         self._failure = ""
 
     async def current(self) -> tuple[Topic, ...]:
-        """See `ports.turn.Topics.current`."""
+        """See `ports.engine.Topics.current`."""
         if monotonic() >= self._next_look:
             started = monotonic()
             try:
@@ -122,11 +122,11 @@ class Discovery:
         return self._topics or ()
 
     def next_look(self) -> timedelta:
-        """See `ports.turn.Topics.next_look`."""
+        """See `ports.engine.Topics.next_look`."""
         return timedelta(seconds=max(0.0, self._next_look - monotonic()))
 
     def serves(self, task: Task) -> bool:
-        """See `ports.turn.Topics.serves`. A topic on which a strange task came is polled by definitions from then on.
+        """See `ports.engine.Topics.serves`. A topic on which a strange task came is polled by definitions from then on.
 
         Nothing else would end this where we may fetch the tasks of a definition that we may not see. Of a definition
         so new that nobody looked at it yet nobody knows whose its tasks are, or which variables they need: such a
@@ -141,11 +141,11 @@ class Discovery:
         return False
 
     def suspect(self) -> None:
-        """See `ports.turn.Topics.suspect`."""
+        """See `ports.engine.Topics.suspect`."""
         self._next_look = 0.0
 
     async def definitions(self, topic: str) -> tuple[str, ...]:
-        """See `ports.turn.Topics.definitions`."""
+        """See `ports.engine.Topics.definitions`."""
         return tuple(sorted(id_ for id_, usage in self._usages.items() if topic in usage.ours))
 
     async def look(self) -> Survey:
@@ -196,7 +196,7 @@ class Discovery:
 
 
 class FixedTopics:
-    """Implements `ports.turn.Topics` by names that a person chose: whatever comes on them is ours."""
+    """Implements `ports.engine.Topics` by names that a person chose: whatever comes on them is ours."""
 
     def __init__(self, names: Iterable[str], engine: Definitions) -> None:
         self._topics = tuple(Topic(name) for name in sorted(set(names)))
@@ -220,7 +220,7 @@ class FixedTopics:
         """Do nothing: there is nothing to look for."""
 
     async def definitions(self, topic: str) -> tuple[str, ...]:  # noqa: ARG002 - any of them may use any topic
-        """See `ports.turn.Topics.definitions`: all that count, looked up a few times a minute at most."""
+        """See `ports.engine.Topics.definitions`: all that count, looked up a few times a minute at most."""
         if monotonic() >= self._next_look:
             self._next_look = monotonic() + FIXED_LOOK.total_seconds()
             with suppress(WorkerError):  # what is known is good enough until the next look

@@ -19,7 +19,8 @@ from worker.errors import (
     WorkerError,
 )
 from worker.loop.lease import Lease
-from worker.ports.turn import Engine, Threads
+from worker.ports.engine import Engine
+from worker.ports.threads import Threads
 from worker.runtime.pauses import growing
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event

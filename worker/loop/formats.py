@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from worker.errors import NewerFormat, WorkerError
-from worker.ports.turn import Format
+from worker.ports.formats import Format
 
 BETWEEN_LOOKS = timedelta(seconds=30)
 """So long an older worker may go on after a newer one has changed the format; its records are told apart one by one

@@ -10,7 +10,7 @@ import structlog
 
 from worker.domain.tasks import Task
 from worker.errors import EngineDown, TaskLost, TaskSuspended, WorkerError
-from worker.ports.turn import Engine
+from worker.ports.engine import Engine
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event

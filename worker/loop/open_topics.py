@@ -3,33 +3,33 @@
 from datetime import timedelta
 
 from worker.domain.tasks import Task, Topic
-from worker.ports.turn import Topics
+from worker.ports.engine import Topics
 from worker.turn.stops import Stopped
 
 
 class OpenTopics:
-    """Implements `ports.turn.Topics` by another's."""
+    """Implements `ports.engine.Topics` by another's."""
 
     def __init__(self, topics: Topics, stopped: Stopped) -> None:
         self._topics = topics
         self._stopped = stopped
 
     async def current(self) -> tuple[Topic, ...]:
-        """See `ports.turn.Topics.current`."""
+        """See `ports.engine.Topics.current`."""
         return tuple(each for each in await self._topics.current() if not self._stopped.topic(each.name))
 
     def next_look(self) -> timedelta:
-        """See `ports.turn.Topics.next_look`."""
+        """See `ports.engine.Topics.next_look`."""
         return self._topics.next_look()
 
     def serves(self, task: Task) -> bool:
-        """See `ports.turn.Topics.serves`."""
+        """See `ports.engine.Topics.serves`."""
         return self._topics.serves(task)
 
     def suspect(self) -> None:
-        """See `ports.turn.Topics.suspect`."""
+        """See `ports.engine.Topics.suspect`."""
         self._topics.suspect()
 
     async def definitions(self, topic: str) -> tuple[str, ...]:
-        """See `ports.turn.Topics.definitions`."""
+        """See `ports.engine.Topics.definitions`."""
         return await self._topics.definitions(topic)

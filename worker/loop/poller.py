@@ -19,7 +19,7 @@ from worker.loop.dependencies import Dependencies
 from worker.loop.handler import TaskHandler
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
-from worker.ports.turn import Engine
+from worker.ports.engine import Engine
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event

@@ -14,7 +14,7 @@ import structlog
 
 from worker.domain.tasks import LeftOut, Task, Topic
 from worker.errors import EngineDenied, Refused, WorkerError
-from worker.ports.turn import Engine, Topics
+from worker.ports.engine import Engine, Topics
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
@@ -49,7 +49,7 @@ class Refusal:
 
 
 class Sieve:
-    """Implements `ports.turn.Topics` by the topics of another, without those that are refused.
+    """Implements `ports.engine.Topics` by the topics of another, without those that are refused.
 
     Tell it of each poll of what `current` said: by `passed`, or by `judge`. Between two polls, unlock what the refused
     one has locked: the engine locks first and fails then, and a task under a lock is in nobody's way.
@@ -67,7 +67,7 @@ class Sieve:
         self._failures = 0
 
     async def current(self) -> tuple[Topic, ...]:
-        """See `ports.turn.Topics.current`; during a search, the part that is looked at."""
+        """See `ports.engine.Topics.current`; during a search, the part that is looked at."""
         topics = await self._topics.current()
         self._looking_at = None
         if self._suspects:
@@ -79,19 +79,19 @@ class Sieve:
         return self._asked
 
     def next_look(self) -> timedelta:
-        """See `ports.turn.Topics.next_look`; during a search polls do not wait."""
+        """See `ports.engine.Topics.next_look`; during a search polls do not wait."""
         return timedelta(0) if self._suspects or self._looking_at else self._topics.next_look()
 
     def serves(self, task: Task) -> bool:
-        """See `ports.turn.Topics.serves`."""
+        """See `ports.engine.Topics.serves`."""
         return self._topics.serves(task)
 
     def suspect(self) -> None:
-        """See `ports.turn.Topics.suspect`."""
+        """See `ports.engine.Topics.suspect`."""
         self._topics.suspect()
 
     async def definitions(self, topic: str) -> tuple[str, ...]:
-        """See `ports.turn.Topics.definitions`."""
+        """See `ports.engine.Topics.definitions`."""
         return await self._topics.definitions(topic)
 
     def left_out(self) -> list[LeftOut]:

@@ -9,7 +9,7 @@ from worker.domain.threads import BYTES_PER_TOKEN, Thread, size
 from worker.errors import BadInput, ReadRefused
 from worker.modelling.properties import TaskProperties
 from worker.modelling.rendering import TooLarge, is_java_collection, is_text_file, is_unreadable, kind, section
-from worker.ports.turn import Engine
+from worker.ports.engine import Engine
 from worker.runtime.beside import beside_if
 
 ENGINES_OWN = frozenset({LOOP_COUNTER, "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})

@@ -10,19 +10,19 @@ class Source(Protocol):
     """The part of a provider's port that anchors need."""
 
     async def create_thread(self, metadata: Mapping[str, str], said: Sequence[Said] = ()) -> str:
-        """See `ports.turn.Provider.create_thread`."""
+        """See `ports.providers.Provider.create_thread`."""
         ...
 
     async def metadata(self, thread_id: str) -> Mapping[str, str]:
-        """See `ports.turn.Provider.metadata`."""
+        """See `ports.providers.Provider.metadata`."""
         ...
 
     async def delete_thread(self, thread_id: str) -> None:
-        """See `ports.turn.Provider.delete_thread`."""
+        """See `ports.providers.Provider.delete_thread`."""
         ...
 
     async def ping(self) -> None:
-        """See `ports.turn.Provider.ping`."""
+        """See `ports.providers.Provider.ping`."""
         ...
 
 

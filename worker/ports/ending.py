@@ -125,7 +125,7 @@ class Instances(Protocol):
 
 
 class Runs(Protocol):
-    """Turns in the background at a provider. May raise what `ports.turn.Provider` may; see there."""
+    """Turns in the background at a provider. May raise what `ports.providers.Provider` may; see there."""
 
     async def run_status(self, response_id: str) -> str | None:
         """How a turn in the background stands, in the provider's word; None if it is not known."""

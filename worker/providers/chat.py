@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Outcome, Said
 from worker.errors import BadRequest, ModelUnknown
-from worker.ports.turn import Watcher
+from worker.ports.providers import Watcher
 from worker.providers.chat_stream import NOT_SAID, WAYS, CompletionHearing
 from worker.providers.client import Client
 from worker.providers.failures import Call
@@ -61,7 +61,7 @@ class Completion(Plain):
 
 
 class ChatModel:
-    """Implements `ports.turn.Model`."""
+    """Implements `ports.providers.Model`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -25,7 +25,7 @@ from worker.errors import (
     TurnedAway,
     WorkerError,
 )
-from worker.ports.turn import Watcher
+from worker.ports.providers import Watcher
 from worker.providers import failures
 from worker.providers.client import SHORT_CALL, Client, counted, counting_failures
 from worker.providers.failures import Call
@@ -55,7 +55,7 @@ W = TypeVar("W", bound=Wire)
 
 
 class OpenAIProvider:
-    """Speaks to OpenAI, or to another server with the same two APIs. See `ports.turn.Provider` for the promises.
+    """Speaks to OpenAI, or to another server with the same two APIs. See `ports.providers.Provider` for the promises.
 
     One method call is one request, never repeated; the exception is a conversation that seems gone, which is asked
     for a second time.

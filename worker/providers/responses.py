@@ -5,7 +5,7 @@ from typing import Any
 
 from worker.domain.providers import Schemas
 from worker.domain.threads import Answer, Assistant, Said
-from worker.ports.turn import Watcher
+from worker.ports.providers import Watcher
 from worker.providers.client import Client
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken
@@ -17,7 +17,7 @@ from worker.providers.wire import Response
 
 
 class ResponsesModel:
-    """Implements `ports.turn.Model`."""
+    """Implements `ports.providers.Model`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from worker.domain.threads import Answer
-from worker.ports.turn import Watcher
+from worker.ports.providers import Watcher
 from worker.providers.reading import loads
 
 _DONE: Final = b"[DONE]"

@@ -5,7 +5,7 @@ from typing import Any
 
 from worker.domain.threads import Answer
 from worker.errors import BadRequest
-from worker.ports.turn import Watcher
+from worker.ports.providers import Watcher
 from worker.providers.client import answered
 from worker.providers.forms import NOT_THE_FORM, NOT_THE_SCHEMA
 from worker.providers.streams import Telling

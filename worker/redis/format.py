@@ -7,7 +7,7 @@ from worker.redis.runner import Runner
 
 
 class RedisFormat:
-    """Implements `ports.turn.Format`. A `format` higher than this version's is for tests."""
+    """Implements `ports.formats.Format`. A `format` higher than this version's is for tests."""
 
     def __init__(self, redis: Client, *, prefix: str, engine: str, format: int = FORMAT) -> None:  # noqa: A002 - its name
         self._runner = Runner(redis)
@@ -15,7 +15,7 @@ class RedisFormat:
         self._format = format
 
     async def check(self) -> None:
-        """See `ports.turn.Format.check`. Raises StoreDown as well."""
+        """See `ports.formats.Format.check`. Raises StoreDown as well."""
         noted = int(await self._runner.run("format", [self._name], self._format))
         if noted > self._format:
             raise newer("Redis", noted, self._format)

@@ -48,7 +48,7 @@ log = structlog.get_logger()
 
 
 class RedisThreads:
-    """Implements `ports.turn.Threads`. `lease` is a hold's life without renewal, `keep` the map's sliding expiry.
+    """Implements `ports.threads.Threads`. `lease` is a hold's life without renewal, `keep` the map's sliding expiry.
 
     `sinks` are the names of those that exchanges are kept for.
     """
@@ -64,7 +64,7 @@ class RedisThreads:
         self._sinks = tuple(sinks)
 
     async def enter(self, key: ThreadKey, task_id: str, retries: int | None = None) -> Entry:
-        """See `ports.turn.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
+        """See `ports.threads.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
         keys = Keys.of(self._prefix, key)
         names = [keys.turn(task_id), keys.hold, keys.thread, keys.said]
         hold = Hold(key, task_id, uuid4().hex)
@@ -90,14 +90,14 @@ class RedisThreads:
         why: Decision | None = None,
         said: Sequence[Remembered] = (),
     ) -> bool:
-        """See `ports.turn.Threads.bind`."""
+        """See `ports.threads.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
         told = (dump_former(former, why) if former else "", *map(dump_turn, said))
         args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
         return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
 
     async def history(self, key: ThreadKey, thread: Thread) -> Past:
-        """See `ports.turn.Histories.history`."""
+        """See `ports.threads.Histories.history`."""
         keys = Keys.of(self._prefix, key)
         found, *rest = await self._run("history", [keys.thread, keys.said], thread.id)
         if not found:
@@ -109,25 +109,25 @@ class RedisThreads:
             raise ThreadGone(f"what was said on the thread cannot be read: {exc}") from exc
 
     async def may_fold(self, key: ThreadKey, lease: timedelta) -> str | None:
-        """See `ports.turn.Histories.may_fold`."""
+        """See `ports.threads.Histories.may_fold`."""
         token = uuid4().hex
         taken = await self._run("reserve", [Keys.of(self._prefix, key).fold], "fold", token, ms(lease))
         return token if taken else None
 
     async def fold(self, key: ThreadKey, thread: Thread, past: Past, count: int, entry: Remembered, lease: str) -> bool:
-        """See `ports.turn.Histories.fold`."""
+        """See `ports.threads.Histories.fold`."""
         keys = Keys.of(self._prefix, key)
         args = (thread.id, past.folded, count, dump_turn(entry), entry.turns, lease)
         return bool(await self._run("fold", [keys.thread, keys.said, keys.fold], *args))
 
     async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
-        """See `ports.turn.Threads.intend`."""
+        """See `ports.threads.Threads.intend`."""
         keys = Keys.of(self._prefix, hold.key)
         names = [keys.turn(hold.task_id), keys.hold, keys.thread]
         return bool(await self._run("intend", names, hold.token, attempt, ms(limit), self._keep))
 
     async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
-        """See `ports.turn.Threads.note`."""
+        """See `ports.threads.Threads.note`."""
         names = [Keys.of(self._prefix, hold.key).turn(hold.task_id)]
         return bool(await self._run("note", names, attempt, response_id, self._keep))
 
@@ -141,7 +141,7 @@ class RedisThreads:
         exchange: Exchange | None = None,
         remembered: Remembered | None = None,
     ) -> Answer:
-        """See `ports.turn.Threads.keep_answer`."""
+        """See `ports.threads.Threads.keep_answer`."""
         keys = Keys.of(self._prefix, hold.key)
         turn = keys.turn(hold.task_id)
         written = answer.thread.id if published and answer.thread else ""
@@ -166,24 +166,24 @@ class RedisThreads:
             return answer
 
     async def drop_answer(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
-        """See `ports.turn.Threads.drop_answer`."""
+        """See `ports.threads.Threads.drop_answer`."""
         await self._run("drop_answer", [Keys.of(self._prefix, key).turn(task_id)], attempt, self._keep, repair)
 
     async def note_retries(self, key: ThreadKey, task_id: str, retries: int) -> None:
-        """See `ports.turn.Threads.note_retries`."""
+        """See `ports.threads.Threads.note_retries`."""
         await self._run("note_retries", [Keys.of(self._prefix, key).turn(task_id)], retries)
 
     async def close(self, key: ThreadKey, task_id: str) -> None:
-        """See `ports.turn.Threads.close`."""
+        """See `ports.threads.Threads.close`."""
         await self._run("close", [Keys.of(self._prefix, key).turn(task_id)], ms(DONE_FOR))
 
     async def renew(self, hold: Hold) -> bool:
-        """See `ports.turn.Threads.renew`."""
+        """See `ports.threads.Threads.renew`."""
         keys = Keys.of(self._prefix, hold.key)
         return bool(await self._run("renew", [keys.hold], hold.token, self._lease))
 
     async def leave(self, hold: Hold, *, asked: bool, trouble: bool, unpaid: bool = False) -> None:
-        """See `ports.turn.Threads.leave`."""
+        """See `ports.threads.Threads.leave`."""
         keys = Keys.of(self._prefix, hold.key)
         names = [keys.turn(hold.task_id), keys.hold, keys.thread]
         await self._run("leave", names, hold.token, int(asked), int(trouble), self._keep, int(unpaid))

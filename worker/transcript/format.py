@@ -11,7 +11,7 @@ from worker.transcript.tables import formats
 
 
 class SqlFormat:
-    """Implements `ports.turn.Format`. A `format` higher than this version's is for tests."""
+    """Implements `ports.formats.Format`. A `format` higher than this version's is for tests."""
 
     def __init__(self, database: Database, *, engine: str, format: int = FORMAT) -> None:  # noqa: A002 - its name
         self._database = database
@@ -20,7 +20,7 @@ class SqlFormat:
         self._newer: NewerFormat | None = None
 
     async def check(self) -> None:
-        """See `ports.turn.Format.check`. Raises TranscriptDown as well.
+        """See `ports.formats.Format.check`. Raises TranscriptDown as well.
 
         After a newer format nothing is written here any more, not even what is in hand.
         """

@@ -10,7 +10,8 @@ import structlog
 
 from worker.domain.threads import Answer, Asked, Assistant, Hold, Outcome, Question, Thread
 from worker.errors import Filtered, ModelDown, ModelUnknown, StoreDown, TaskLost, ThreadLocked, WorkerError
-from worker.ports.turn import ThreadProvider, Threads, Watcher, Watchers
+from worker.ports.providers import ThreadProvider, Watcher, Watchers
+from worker.ports.threads import Threads
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 from worker.turn.facts import TurnFacts

@@ -121,7 +121,7 @@ class Charging:
 
 @dataclass(slots=True)
 class Bill:
-    """Implements `ports.turn.Payer` by the budgets that one request's calls count for; there need not be any.
+    """Implements `ports.providers.Payer` by the budgets that one request's calls count for; there need not be any.
 
     `call` is the id of the one that is charged, unless that was released.
     """
@@ -151,7 +151,7 @@ class Bill:
         self.call = ""
 
     async def pay(self, assistant: Assistant, input_tokens: int, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        """See `ports.turn.Payer.pay`."""
+        """See `ports.providers.Payer.pay`."""
         own = Bill(self.charging, self.counters, self.prices)
         name = uuid4().hex
         await own.charge(name, assistant, input_tokens)

@@ -16,7 +16,7 @@ from worker.errors import (
     ThreadLocked,
     WorkerError,
 )
-from worker.ports.turn import ThreadProvider
+from worker.ports.providers import ThreadProvider
 from worker.telemetry.logs import Event
 from worker.turn.facts import Memory
 from worker.turn.request import Ground, Request

@@ -12,7 +12,7 @@ from worker.domain.tasks import Task
 from worker.domain.threads import BYTES_PER_TOKEN, Answer, Assistant, Question, Thread, ThreadKey, size
 from worker.errors import LimitReached, ModelDown, ProviderAway, StoreDown, WorkerError
 from worker.ports.limits import Seats
-from worker.ports.turn import ThreadProvider, Watcher
+from worker.ports.providers import ThreadProvider, Watcher
 from worker.runtime import background
 from worker.telemetry import metrics
 from worker.turn.request import Ground
@@ -172,7 +172,7 @@ class Seat:
 
 
 class _Counting:
-    """A `ports.turn.ThreadProvider` by another, whose calls are counted on a seat."""
+    """A `ports.providers.ThreadProvider` by another, whose calls are counted on a seat."""
 
     def __init__(self, provider: ThreadProvider, seat: Seat, assistant: Assistant) -> None:
         self._provider = provider
@@ -191,17 +191,17 @@ class _Counting:
         assistant: Assistant,
         watcher: Watcher | None = None,
     ) -> Answer:
-        """See `ports.turn.Provider.ask`."""
+        """See `ports.providers.Provider.ask`."""
         answer = await self._seat.call(self._provider.ask(key, thread, question, assistant, watcher))
         self._seat.answered(answer, assistant)
         return answer
 
     async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:
-        """See `ports.turn.Provider.start`."""
+        """See `ports.providers.Provider.start`."""
         return await self._seat.call(self._provider.start(key, thread, question, assistant))
 
     async def follow(self, response_id: str, within: timedelta) -> Answer | None:
-        """See `ports.turn.Provider.follow`."""
+        """See `ports.providers.Provider.follow`."""
         answer = await self._provider.follow(response_id, within)
         self._seat.answered(answer, self._assistant)
         return answer

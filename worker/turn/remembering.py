@@ -25,7 +25,8 @@ from worker.domain.threads import (
     size,
 )
 from worker.errors import BadDefinition, ContextFull, ThreadGone, WorkerError
-from worker.ports.turn import Histories, Model, Payer, Watcher
+from worker.ports.providers import Model, Payer, Watcher
+from worker.ports.threads import Histories
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
@@ -57,7 +58,7 @@ log = structlog.get_logger()
 
 
 class RememberingProvider:
-    """Implements `ports.turn.ThreadProvider` for a model that is told everything with every question.
+    """Implements `ports.providers.ThreadProvider` for a model that is told everything with every question.
 
     `context_tokens` is the model's window, None where nobody said so: then the model's own refusal tells.
     """
@@ -74,7 +75,7 @@ class RememberingProvider:
         self._full: set[str] = set()  # threads to be folded after their answer
 
     def holds(self, thread: Thread) -> bool:
-        """See `ports.turn.ThreadProvider.holds`."""
+        """See `ports.providers.ThreadProvider.holds`."""
         return thread.provider == self.name and thread.is_ours
 
     async def create_thread(
@@ -88,7 +89,7 @@ class RememberingProvider:
         return Thread(f"{_beginning(key)}{uuid4().hex}", generation, provider=self.name)
 
     async def belongs(self, key: ThreadKey, thread: Thread) -> bool:
-        """See `ports.turn.ThreadProvider.belongs`. A thread that the map has lost has lost its history, too."""
+        """See `ports.providers.ThreadProvider.belongs`. A thread that the map has lost has lost its history, too."""
         if not thread.id.startswith(_beginning(key)):
             return False
         raise ThreadGone("the thread, and what was said on it, is not in Redis any more")
@@ -157,7 +158,7 @@ class RememberingProvider:
         return thread
 
     async def ping(self) -> None:
-        """Return if the provider can be asked. Raises as `ports.turn.Model.ping`."""
+        """Return if the provider can be asked. Raises as `ports.providers.Model.ping`."""
         await self._model.ping()
 
     async def _fold(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:

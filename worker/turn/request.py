@@ -21,8 +21,9 @@ from worker.domain.threads import (
     size,
 )
 from worker.ports.limits import Seats
+from worker.ports.providers import Watchers
 from worker.ports.sinks import Recording
-from worker.ports.turn import History, Threads, Watchers
+from worker.ports.threads import History, Threads
 from worker.turn.charging import Charging
 from worker.turn.retelling import is_fact
 from worker.turn.stops import Stopped

@@ -88,19 +88,19 @@ def _seed(told: Iterable[_Turn], facts: Mapping[str, str], left_out: int) -> See
 
 
 class History:
-    """Implements `ports.turn.History`. `tokens` is the room for earlier turns, taken for 4 bytes each."""
+    """Implements `ports.threads.History`. `tokens` is the room for earlier turns, taken for 4 bytes each."""
 
     def __init__(self, conversations: TranscriptReader, tokens: int) -> None:
         self._conversations = conversations
         self._room = BYTES_PER_TOKEN * tokens
 
     async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
-        """See `ports.turn.History.seed`."""
+        """See `ports.threads.History.seed`."""
         room = self._room if most is None else min(self._room, SAFE_BYTES_PER_TOKEN * most)
         return await self._in_time(self._read(session_id(key), room))
 
     async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
-        """See `ports.turn.History.inherited`."""
+        """See `ports.threads.History.inherited`."""
         return await self._in_time(self._read_before([session_id(key) for key in keys], activity))
 
     async def _in_time(self, reading: Awaitable[Seed]) -> Seed:
@@ -112,7 +112,7 @@ class History:
             return Seed(is_known=False)
 
     async def thread(self, key: ThreadKey) -> Thread | None:
-        """See `ports.turn.History.thread`."""
+        """See `ports.threads.History.thread`."""
         name = session_id(key)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -128,7 +128,7 @@ class History:
         return Thread(known.thread_id, known.generation or 1, anchor, provider)
 
     async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:
-        """See `ports.turn.History.anchor`."""
+        """See `ports.threads.History.anchor`."""
         wanted = MessageFilter(session_id=session_id(key))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):

@@ -9,7 +9,7 @@ from typing import Any, cast
 from worker.domain.stops import Work
 from worker.domain.threads import Answer, Assistant, Question, Said, Thread, ThreadKey
 from worker.errors import BrokenOff, ModelDown, StoppedByOperator, WorkerError
-from worker.ports.turn import Payer, ThreadProvider, Watcher
+from worker.ports.providers import Payer, ThreadProvider, Watcher
 from worker.turn.stops import Stopped
 
 CANCEL_SECONDS = 5.0
@@ -17,7 +17,7 @@ CANCEL_SECONDS = 5.0
 
 
 class Stoppable:
-    """A `ports.turn.ThreadProvider` by another. Get it by `stoppable`."""
+    """A `ports.providers.ThreadProvider` by another. Get it by `stoppable`."""
 
     def __init__(self, provider: ThreadProvider, stopped: Stopped, work: Work) -> None:
         self._provider = provider
@@ -31,7 +31,7 @@ class Stoppable:
     async def create_thread(
         self, key: ThreadKey, generation: int, replaces: str | None = None, said: Sequence[Said] = ()
     ) -> Thread:
-        """See `ports.turn.ThreadProvider.create_thread`. Raises StoppedByOperator: it may be told what was said."""
+        """See `ports.providers.ThreadProvider.create_thread`. Raises StoppedByOperator: it may tell what was said."""
         self._stopped.check(self._work)
         return await self._provider.create_thread(key, generation, replaces, said)
 
@@ -43,19 +43,19 @@ class Stoppable:
         assistant: Assistant,
         watcher: Watcher | None = None,
     ) -> Answer:
-        """See `ports.turn.Provider.ask`. Raises StoppedByOperator, BrokenOff."""
+        """See `ports.providers.Provider.ask`. Raises StoppedByOperator, BrokenOff."""
         self._stopped.check(self._work)
         async with self._stopped.breaking_off(self._work):
             return await self._provider.ask(key, thread, question, assistant, watcher)
 
     async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:
-        """See `ports.turn.Provider.start`. Raises StoppedByOperator, BrokenOff."""
+        """See `ports.providers.Provider.start`. Raises StoppedByOperator, BrokenOff."""
         self._stopped.check(self._work)
         async with self._stopped.breaking_off(self._work):
             return await self._provider.start(key, thread, question, assistant)
 
     async def follow(self, response_id: str, within: timedelta) -> Answer | None:
-        """See `ports.turn.Provider.follow`. A run that is broken off is cancelled: StoppedByOperator if it is over."""
+        """See `ports.providers.Provider.follow`. What is broken off is cancelled: StoppedByOperator if it is over."""
         try:
             async with self._stopped.breaking_off(self._work):
                 return await self._provider.follow(response_id, within)
@@ -66,7 +66,7 @@ class Stoppable:
             return answer
 
     async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:
-        """See `ports.turn.ThreadProvider.tidy`. It may be a call, which the next answer makes up for."""
+        """See `ports.providers.ThreadProvider.tidy`. It may be a call, which the next answer makes up for."""
         with suppress(StoppedByOperator, BrokenOff):
             self._stopped.check(self._work)
             async with self._stopped.breaking_off(self._work):

@@ -1,24 +1,17 @@
-"""One task: what it wants → a request → an answer → a verdict. Read `ports/turn.py` first, then `thread_turn.py`."""
+"""One task: what it wants → a request → an answer → a verdict. `thread_turn.py` comes next."""
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any
 
 import structlog
 
-from worker.domain.budgets import Counter, Scope
-from worker.domain.stops import Work
-from worker.domain.tasks import Activity, Task, thread_variable_name
+from worker.domain.tasks import Task
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
-    SHARED_SCOPE,
-    TASK_SCOPE,
     Answer,
     Answered,
-    Assistant,
     Busy,
     Entered,
     Outcome,
@@ -28,12 +21,10 @@ from worker.domain.threads import (
 from worker.errors import (
     AssistantPaused,
     BadDefinition,
-    ModelDown,
     OverBudget,
     Poisonous,
     ProviderAway,
     ProviderPaused,
-    StoppedByOperator,
     StoreDown,
     Transient,
     TurnedAway,
@@ -41,29 +32,24 @@ from worker.errors import (
 )
 from worker.modelling import prompt, properties, result, schema
 from worker.modelling.inputs import SMALL, gather
-from worker.modelling.properties import TaskProperties
-from worker.ports.turn import Assistants, Engine, ThreadProvider
+from worker.ports.engine import Engine
+from worker.ports.providers import Assistants, ThreadProvider
 from worker.runtime.beside import beside, beside_if
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
+from worker.turn.assignment import Assigning, Assignment
 from worker.turn.charging import Bill
 from worker.turn.facts import TurnFacts
-from worker.turn.limits import Elsewhere, Limits, Seat
+from worker.turn.fallback import Fallback
+from worker.turn.limits import Elsewhere, Limits
 from worker.turn.pauses import Pauses
-from worker.turn.request import Ground, Place, Request
+from worker.turn.request import Ground
 from worker.turn.stoppable import stoppable
 from worker.turn.thread_turn import ThreadTurn
-from worker.turn.thread_variable import ThreadVariable
 
 DEADLY = 3
 """After so many workers that ended under a task it fails once before it runs again."""
-
-SOON = timedelta(seconds=4)
-"""When a task is there again, at the latest, that nobody fetches before there is somebody to ask."""
-
-LONGEST_NAME = 200
-"""Characters of an assistant's name in log lines and incidents: a model may call for anything."""
 
 log = structlog.get_logger()
 
@@ -75,44 +61,6 @@ class Held:
     key: ThreadKey
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here.
-
-    `seat` is what it has of its provider's limits.
-    """
-
-    task: Task
-    activity: Activity
-    wanted: TaskProperties
-    assistant: Assistant
-    form: result.Form
-    key: ThreadKey
-    variable: ThreadVariable | None
-    seat: Seat
-    counters: tuple[Counter, ...] = ()
-
-    @property
-    def work(self) -> Work:
-        """What its call is of."""
-        return Work(self.task.topic, self.task.tenant_id, self.assistant.name, self.assistant.provider)
-
-    def request(self, text: str) -> Request:
-        """Ask this for it."""
-        task = self.task
-        place = Place(
-            process_instance_id=task.process_instance_id,
-            activity_id=task.activity_id,
-            activity_name=self.activity.title,
-            definition_id=task.process_definition_id,
-            definition_key=task.process_definition_key,
-            definition_version=task.definition_version,
-            business_key=task.business_key,
-        )
-        fact = f"{self.activity.title or self.activity.id}: {self.form.output}" if self.form.is_json else None
-        return Request(task.id, self.key, text, self.assistant, place, self.wanted.calls, fact, self.counters)
-
-
 class Turn:
     """Asks the assistant that a task names, on the thread that the task's instance has with it."""
 
@@ -121,7 +69,7 @@ class Turn:
     ) -> None:
         self._engine = engine
         self._providers = providers
-        self._assistants = assistants
+        self._assigning = Assigning(engine, assistants, ground)
         self._ground = ground
         self._threads = ground.threads
         self._rules = ground.rules
@@ -152,11 +100,11 @@ class Turn:
 
     async def _until_judged(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
         async with self._limits.seat(task) as seat:
-            return await self._in_turn(task, await self._assignment(task, facts, seat), facts)
+            return await self._in_turn(task, await self._assigning.of(task, facts, seat), facts)
 
     async def _in_turn(self, task: Task, assignment: Assignment, facts: TurnFacts) -> verdict.Verdict | Held:
-        closed: set[str] = set()
-        provider = self._first_up(assignment.assistant, closed)
+        fallback = Fallback(self._ground, self._providers)
+        provider = fallback.first(assignment.assistant)
         while True:
             with facts.phase("enter"):
                 await assignment.seat.take(provider, assignment.assistant, size(assignment.activity.documentation))
@@ -171,12 +119,12 @@ class Turn:
                     answer: Answer | None = entry.answer
                     bill = Bill(self._ground.charging, assignment.counters, self._ground.prices)
                     await bill.correct(entry.call, entry.answer)
-                    assignment = await self._with_schema(assignment)
+                    assignment = await self._assigning.with_schema(assignment)
                 case Entered():
                     facts.attempt, facts.calls, facts.trouble_for = entry.attempt, entry.calls, entry.trouble_for
                     facts.use, facts.recovered = "reused", None
                     try:
-                        ready, text = await self._prepared(assignment, entry, facts, closed)
+                        ready, text = await self._prepared(assignment, entry, facts, fallback)
                         answer = await self._answer(ready, text, entry, facts)
                     except Elsewhere as exc:
                         provider = exc.provider
@@ -185,7 +133,7 @@ class Turn:
                         facts.error = exc
                         return verdict.on_over_budget(exc, self.case(task, facts), assignment.wanted.errors)
                     except (ProviderAway, ProviderPaused) as exc:
-                        provider = self._stand_in(assignment.assistant, exc, facts.provider or "", closed)
+                        provider = fallback.after(assignment.assistant, facts.provider or "", exc)
                         continue
                     assignment = ready
             if answer is None:
@@ -196,159 +144,25 @@ class Turn:
                 return await self._judge(assignment, facts, answer)
             await self._threads.drop_answer(assignment.key, task.id, entry.attempt, wrong)
 
-    async def _assignment(self, task: Task, facts: TurnFacts, seat: Seat) -> Assignment:
-        """Find out what the task wants, from the model, its properties and its assistant's spec."""
-        definition = await self._engine.definition(task.process_definition_id)
-        activity = definition.activities.get(task.activity_id)
-        if activity is None:
-            raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
-        facts.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
-        facts.assistant = activity.properties.get("service.name", "").strip()[:LONGEST_NAME] or facts.assistant
-        wanted = properties.read(task, activity, definition, with_schema=False)
-        facts.assistant = wanted.assistant[:LONGEST_NAME]
-        facts.retries, facts.retry_delay = wanted.retries, wanted.retry_delay
-        assistant = self._assistants.find(wanted.assistant, wanted.version)
-        facts.version, facts.provider = assistant.version, assistant.provider
-        assistant = replace(assistant, timeout=wanted.timeout or assistant.timeout)
-        key, variable = await self._place(task, wanted)
-        facts.key = key
-        form = result.Form.of(wanted, assistant.output_schema)
-        return Assignment(
-            task, activity, wanted, assistant, form, key, variable, seat, await self._counters(task, assistant)
-        )
-
-    async def _counters(self, task: Task, assistant: Assistant) -> tuple[Counter, ...]:
-        """Say which budgets its calls count for."""
-        charging = self._ground.charging
-        if charging is None:
-            return ()
-        instance = task.process_instance_id
-        root = await self._engine.root_instance(instance) if charging.wants_root else instance
-        names: dict[Scope, str] = {
-            "tenant": task.tenant_id or "",
-            "assistant": assistant.name,
-            "root": root,
-            "instance": instance,
-            "task": task.id,
-        }
-        return charging.counters(names)
-
-    async def _with_schema(self, assignment: Assignment) -> Assignment:
-        """Have the schema that holds here; not before the journal knows that we have the task, as it may end us."""
-        schema = await self._schema(assignment.task, assignment.wanted)
-        if schema is None:
-            return assignment
-        assistant = replace(assignment.assistant, output_schema=schema)
-        return replace(assignment, assistant=assistant, form=result.Form.of(assignment.wanted, schema))
-
-    async def _schema(self, task: Task, wanted: TaskProperties) -> Mapping[str, Any] | None:
-        if not isinstance(wanted.schema, str):
-            return wanted.schema
-        if properties.is_inline(wanted.schema):
-            return await beside(properties.parsed_schema, wanted.schema, "property data.output.schema")
-        text = await self._engine.resource(task.process_definition_id, wanted.schema)
-        place = f"the resource {wanted.schema!r} in property data.output.schema"
-        return await beside(properties.parsed_schema, text, place)
-
-    async def _place(self, task: Task, wanted: TaskProperties) -> tuple[ThreadKey, ThreadVariable | None]:
-        """Return the thread's key, and the variable that keeps the thread, None where nothing needs to."""
-
-        def key(scope: str) -> ThreadKey:
-            return ThreadKey(self._rules.engine_name, scope, wanted.assistant, task.tenant_id)
-
-        def variable(instance: str, scope: str, *, shared: bool = False) -> ThreadVariable:
-            name = thread_variable_name(wanted.assistant, by_business_key=shared)
-            return ThreadVariable(self._engine, task, instance, name, key(scope), self._ground.history, shared)
-
-        instance = task.process_instance_id
-        match wanted.sharing:
-            case "instance":
-                return key(instance), variable(instance, instance)
-            case "root":
-                root = await self._engine.root_instance(instance)
-                return key(root), variable(root, root)
-            case "business-key" if task.business_key:
-                scope = SHARED_SCOPE + task.business_key
-                return key(scope), variable(instance, scope, shared=True)
-            case "business-key":
-                raise BadDefinition(
-                    "property service.thread is 'business-key', but this process instance has no business key; start "
-                    "instances with one, or take instance"
-                )
-            case "activity":
-                return key(TASK_SCOPE + task.id), None
-
     async def _prepared(
-        self, assignment: Assignment, entry: Entered, facts: TurnFacts, closed: Collection[str]
+        self, assignment: Assignment, entry: Entered, facts: TurnFacts, fallback: Fallback
     ) -> tuple[Assignment, str]:
-        """Get ready to ask, nobody who is `closed`; lets go of the hold if that cannot be."""
+        """Get ready to ask; lets go of the hold if that cannot be."""
         try:
             self._ground.stopped.check(replace(assignment.work, provider=""))
             _check_deaths(entry)
-            assistant = self._who_answers(assignment.assistant, entry, closed)
+            assistant = fallback.choose(assignment.assistant, entry)
             assignment.seat.check(assistant.provider)
             facts.provider = assistant.provider
             assignment = replace(assignment, assistant=assistant)
             self._pauses.check(assignment.assistant, assignment.task.id)
-            assignment = await self._with_schema(assignment)
+            assignment = await self._assigning.with_schema(assignment)
             return assignment, await self._text(assignment, entry, facts)
         except BaseException as exc:
             trouble = isinstance(exc, WorkerError) and exc.is_trouble
             with suppress(StoreDown):
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
-
-    def _first_up(self, assistant: Assistant, closed: Collection[str]) -> str:
-        """Name the provider that answers, as far as is known before the thread is. One at its limits is not away."""
-        up = (provider for provider, _ in assistant.chain if not self._is_closed(provider, closed))
-        return next(up, assistant.provider)
-
-    def _stand_in(self, assistant: Assistant, away: ModelDown, provider: str, closed: set[str]) -> str:
-        """Name who is asked next, where this provider cannot be; raises what it met where nobody is."""
-        closed.add(provider)
-        if closed.issuperset(dict(assistant.chain)):
-            raise away
-        self._ground.provider_down(away, provider)
-        return self._first_up(assistant, closed)
-
-    def _is_closed(self, provider: str, closed: Collection[str]) -> bool:
-        """Whether a provider cannot be asked now, or is `closed` to this task."""
-        ground = self._ground
-        return (
-            provider in closed
-            or ground.trouble_of(provider) is not None
-            or ground.stopped.provider(provider) is not None
-        )
-
-    def _who_answers(self, assistant: Assistant, entry: Entered, closed: Collection[str]) -> Assistant:
-        """Choose the assistant's own model, or the first of its fallback whose provider can be asked.
-
-        A thread stays where it is without a transcript that what was said could be told from, and where a call may have
-        left its answer. Raises AssistantPaused, or StoppedByOperator: nobody can answer now.
-        """
-        here = entry.thread.provider if entry.thread else None
-        chain = list(assistant.chain)
-        if assistant.stays:
-            chain.sort(key=lambda each: each[0] != here)
-        known = self._providers.get(here or "")
-        may_be_there = entry.asked is not None and known is not None and known.remembers
-        if may_be_there or (here is not None and self._ground.history is None):
-            chain = [each for each in chain if each[0] == here] or chain[:1]
-        for provider, model in chain:
-            if self._is_closed(provider, closed):
-                continue
-            if provider == assistant.provider:
-                return assistant
-            log.warning(Event.FALLBACK, provider=provider, model=model, instead_of=assistant.provider)
-            background = assistant.background and self._providers[provider].remembers
-            return replace(assistant, provider=provider, model=model, background=background)
-        first, _ = chain[0]
-        if (stop := self._ground.stopped.provider(first)) is not None:
-            raise StoppedByOperator(str(stop))
-        # A task that a parked poll has brought; of a single provider no other is fetched before it can be asked.
-        longest = verdict.PARKED_FOR if len(self._providers) > 1 else SOON
-        wait = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads repeats, guards nothing
-        raise AssistantPaused(f"the provider {first} is away: {self._ground.trouble_of(first)}", retry_after=wait)
 
     async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> str:
         """Put the question together."""

@@ -22,7 +22,7 @@ from worker.errors import (
     ThreadLocked,
     WorkerError,
 )
-from worker.ports.turn import ThreadProvider
+from worker.ports.providers import ThreadProvider
 from worker.runtime import background
 from worker.runtime.clock import monotonic
 from worker.runtime.pauses import growing

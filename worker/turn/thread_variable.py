@@ -9,7 +9,8 @@ from worker.domain.tasks import Task
 from worker.domain.threads import Thread, ThreadKey
 from worker.errors import WorkerError
 from worker.modelling import result
-from worker.ports.turn import Engine, History
+from worker.ports.engine import Engine
+from worker.ports.threads import History
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 
@@ -54,7 +55,7 @@ class ThreadVariable:
         return known or result.read_thread_variable(variable)
 
     async def forerunners(self) -> Sequence[str] | None:
-        """Return the instances that this variable's one was restarted from; see `ports.turn.Engine.forerunners`."""
+        """Return the instances that this variable's one was restarted from; see `ports.engine.Engine.forerunners`."""
         return await self.engine.forerunners(self.process_instance_id)
 
     def came_with(self, thread: Thread) -> bool:

@@ -19,7 +19,7 @@ _BUSY = frozenset({408, 409, 425, 429, *range(500, 600)})
 
 @runtime_checkable
 class Catalogue(Protocol):
-    """What a model port offers beyond `ports.turn.Provider` if its provider can be asked for names of models."""
+    """What a model port offers beyond `ports.providers.Provider` if its provider can be asked for names of models."""
 
     async def has_model(self, name: str) -> bool:
         """Whether our key can use the model. Raises ProviderPaused if it may not ask, ModelDown."""

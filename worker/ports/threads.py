@@ -1,0 +1,164 @@
+"""What is known of threads: whose they are, who may use them, what was said on them. Errors as in `ports.engine`."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from worker.domain.exchanges import Exchange
+from worker.domain.threads import (
+    Answer,
+    Decision,
+    Entry,
+    Hold,
+    Past,
+    Remembered,
+    Seed,
+    Thread,
+    ThreadKey,
+)
+
+
+class Threads(Protocol):
+    """Which thread belongs to whom, who may start a turn on it, and what is known of each turn.
+
+    Every method may raise StoreDown, and may be repeated after a lost reply with the same effect.
+    """
+
+    async def enter(self, key: ThreadKey, task_id: str, retries: int | None = None) -> Entry:
+        """Read journal, hold and map, and take the hold unless the task is answered or another task holds it.
+
+        A task that comes again takes its own earlier hold over: the engine gave the task to us, so its earlier
+        worker has lost it. `retries` are those that it came with, None before its first failure: more than were noted
+        are a person's doing, and its calls and its trouble count from 0 again. Raises NewerRecord, with nothing
+        changed.
+        """
+        ...
+
+    async def bind(
+        self,
+        hold: Hold,
+        thread: Thread,
+        replaces: int,
+        instance: str = "",
+        *,
+        former: Thread | None = None,
+        why: Decision | None = None,
+        said: Sequence[Remembered] = (),
+    ) -> bool:
+        """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
+
+        `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
+        a single task end. `former` is the replaced thread if it is still there: it is remembered with `why` it
+        was left, to be erased with this one. `said`: turns that the history begins with, where we keep it.
+        """
+        ...
+
+    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
+        """Note that a call starts now and ends within `limit` by Redis' clock; it counts as paid, once for each hold.
+
+        False if it must not start: the hold is lost, or another delivery of the task has brought the answer.
+        """
+        ...
+
+    async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
+        """Note where the answer of the intended call can be fetched. Needs no hold.
+
+        False, and nothing noted, if this attempt's call is not the one that runs: `Asked` brings the id back.
+        """
+        ...
+
+    async def keep_answer(
+        self,
+        hold: Hold,
+        attempt: int,
+        answer: Answer,
+        *,
+        published: bool,
+        exchange: Exchange | None = None,
+        remembered: Remembered | None = None,
+    ) -> Answer:
+        """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
+
+        Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the sinks are to
+        have of it; its times are set here. `remembered` is added to the history that we keep of its thread, if this
+        answer counts and the map still names that. Raises NewerRecord: a newer worker has the task, and keeps its
+        answer.
+        """
+        ...
+
+    async def drop_answer(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:
+        """Drop this attempt's answer, so that the next one asks anew; `repair` tells it what was wrong with this."""
+        ...
+
+    async def note_retries(self, key: ThreadKey, task_id: str, retries: int) -> None:
+        """Note how many retries the engine has been told in a failure, if anything is known of this turn."""
+        ...
+
+    async def close(self, key: ThreadKey, task_id: str) -> None:
+        """The engine accepted the completion; the journal entry may go after an hour."""
+        ...
+
+    async def renew(self, hold: Hold) -> bool:
+        """Hold on for another lease. False if the hold is lost."""
+        ...
+
+    async def leave(self, hold: Hold, *, asked: bool, trouble: bool, unpaid: bool = False) -> None:
+        """Let go without an answer. `asked` False withdraws the intent: no call of this task can be running.
+
+        `trouble` starts the clock of `Entered.trouble_for` if it does not run yet. `unpaid`: this hold's own call
+        certainly did not run, and does not count, whatever an earlier one does.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return if the store can be used."""
+        ...
+
+
+class Histories(Protocol):
+    """What was said on threads of providers that remember nothing."""
+
+    async def history(self, key: ThreadKey, thread: Thread) -> Past:
+        """Return what was said on a thread.
+
+        Raises ThreadGone where the map does not name it or some of it is lost, NewerRecord, StoreDown.
+        """
+        ...
+
+    async def may_fold(self, key: ThreadKey, lease: timedelta) -> str | None:
+        """Be the one who folds a thread's history, for so long, by this token; None if somebody is. Raises StoreDown.
+
+        Needs no hold. Whoever fails keeps it for its time, so that no other tries at once.
+        """
+        ...
+
+    async def fold(self, key: ThreadKey, thread: Thread, past: Past, count: int, entry: Remembered, lease: str) -> bool:
+        """Put one entry in the place of the oldest `count` ones. Needs no hold, and ends the lease. Raises StoreDown.
+
+        False, and nothing changed, if the thread is another one by now, or was folded since `past` was read.
+        """
+        ...
+
+
+class History(Protocol):
+    """What was said on threads that are gone."""
+
+    async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
+        """Return what a recreated thread has to know, in so many tokens at most. Never raises: see `Seed.is_known`."""
+        ...
+
+    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
+        """Return what was said before a restart. Never raises.
+
+        `keys` are those of the instances that it goes back to, the latest first. Of that one it is what was said before
+        this activity was first asked, of each one before it what was said before the later one began.
+        """
+        ...
+
+    async def thread(self, key: ThreadKey) -> Thread | None:
+        """Return the thread that was last spoken on under this key, with its anchor; None if unknown. Never raises."""
+        ...
+
+    async def anchor(self, key: ThreadKey, thread: Thread) -> str | None:
+        """Return which account a thread is in, as its anchor; None if that is not known. Never raises."""
+        ...

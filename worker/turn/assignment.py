@@ -1,0 +1,152 @@
+"""What one task wants, out of its model, its properties and its assistant's spec."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worker.domain.budgets import Counter, Scope
+from worker.domain.stops import Work
+from worker.domain.tasks import Activity, Task, thread_variable_name
+from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, Assistant, ThreadKey
+from worker.errors import BadDefinition
+from worker.modelling import properties, result
+from worker.modelling.properties import TaskProperties
+from worker.ports.engine import Engine
+from worker.ports.providers import Assistants
+from worker.runtime.beside import beside
+from worker.turn.facts import TurnFacts
+from worker.turn.limits import Seat
+from worker.turn.request import Ground, Place, Request
+from worker.turn.thread_variable import ThreadVariable
+
+LONGEST_NAME = 200
+"""Characters of an assistant's name in log lines and incidents: a model may call for anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here.
+
+    `seat` is what it has of its provider's limits.
+    """
+
+    task: Task
+    activity: Activity
+    wanted: TaskProperties
+    assistant: Assistant
+    form: result.Form
+    key: ThreadKey
+    variable: ThreadVariable | None
+    seat: Seat
+    counters: tuple[Counter, ...] = ()
+
+    @property
+    def work(self) -> Work:
+        """What its call is of."""
+        return Work(self.task.topic, self.task.tenant_id, self.assistant.name, self.assistant.provider)
+
+    def request(self, text: str) -> Request:
+        """Ask this for it."""
+        task = self.task
+        place = Place(
+            process_instance_id=task.process_instance_id,
+            activity_id=task.activity_id,
+            activity_name=self.activity.title,
+            definition_id=task.process_definition_id,
+            definition_key=task.process_definition_key,
+            definition_version=task.definition_version,
+            business_key=task.business_key,
+        )
+        fact = f"{self.activity.title or self.activity.id}: {self.form.output}" if self.form.is_json else None
+        return Request(task.id, self.key, text, self.assistant, place, self.wanted.calls, fact, self.counters)
+
+
+class Assigning:
+    """Finds it out."""
+
+    def __init__(self, engine: Engine, assistants: Assistants, ground: Ground) -> None:
+        self._engine = engine
+        self._assistants = assistants
+        self._ground = ground
+
+    async def of(self, task: Task, facts: TurnFacts, seat: Seat) -> Assignment:
+        """Find out what the task wants, from the model, its properties and its assistant's spec."""
+        definition = await self._engine.definition(task.process_definition_id)
+        activity = definition.activities.get(task.activity_id)
+        if activity is None:
+            raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
+        facts.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
+        facts.assistant = activity.properties.get("service.name", "").strip()[:LONGEST_NAME] or facts.assistant
+        wanted = properties.read(task, activity, definition, with_schema=False)
+        facts.assistant = wanted.assistant[:LONGEST_NAME]
+        facts.retries, facts.retry_delay = wanted.retries, wanted.retry_delay
+        assistant = self._assistants.find(wanted.assistant, wanted.version)
+        facts.version, facts.provider = assistant.version, assistant.provider
+        assistant = replace(assistant, timeout=wanted.timeout or assistant.timeout)
+        key, variable = await self._place(task, wanted)
+        facts.key = key
+        form = result.Form.of(wanted, assistant.output_schema)
+        return Assignment(
+            task, activity, wanted, assistant, form, key, variable, seat, await self._counters(task, assistant)
+        )
+
+    async def _counters(self, task: Task, assistant: Assistant) -> tuple[Counter, ...]:
+        """Say which budgets its calls count for."""
+        charging = self._ground.charging
+        if charging is None:
+            return ()
+        instance = task.process_instance_id
+        root = await self._engine.root_instance(instance) if charging.wants_root else instance
+        names: dict[Scope, str] = {
+            "tenant": task.tenant_id or "",
+            "assistant": assistant.name,
+            "root": root,
+            "instance": instance,
+            "task": task.id,
+        }
+        return charging.counters(names)
+
+    async def with_schema(self, assignment: Assignment) -> Assignment:
+        """Have the schema that holds here; not before the journal knows that we have the task, as it may end us."""
+        schema = await self._schema(assignment.task, assignment.wanted)
+        if schema is None:
+            return assignment
+        assistant = replace(assignment.assistant, output_schema=schema)
+        return replace(assignment, assistant=assistant, form=result.Form.of(assignment.wanted, schema))
+
+    async def _schema(self, task: Task, wanted: TaskProperties) -> Mapping[str, Any] | None:
+        if not isinstance(wanted.schema, str):
+            return wanted.schema
+        if properties.is_inline(wanted.schema):
+            return await beside(properties.parsed_schema, wanted.schema, "property data.output.schema")
+        text = await self._engine.resource(task.process_definition_id, wanted.schema)
+        place = f"the resource {wanted.schema!r} in property data.output.schema"
+        return await beside(properties.parsed_schema, text, place)
+
+    async def _place(self, task: Task, wanted: TaskProperties) -> tuple[ThreadKey, ThreadVariable | None]:
+        """Return the thread's key, and the variable that keeps the thread, None where nothing needs to."""
+
+        def key(scope: str) -> ThreadKey:
+            return ThreadKey(self._ground.rules.engine_name, scope, wanted.assistant, task.tenant_id)
+
+        def variable(instance: str, scope: str, *, shared: bool = False) -> ThreadVariable:
+            name = thread_variable_name(wanted.assistant, by_business_key=shared)
+            return ThreadVariable(self._engine, task, instance, name, key(scope), self._ground.history, shared)
+
+        instance = task.process_instance_id
+        match wanted.sharing:
+            case "instance":
+                return key(instance), variable(instance, instance)
+            case "root":
+                root = await self._engine.root_instance(instance)
+                return key(root), variable(root, root)
+            case "business-key" if task.business_key:
+                scope = SHARED_SCOPE + task.business_key
+                return key(scope), variable(instance, scope, shared=True)
+            case "business-key":
+                raise BadDefinition(
+                    "property service.thread is 'business-key', but this process instance has no business key; start "
+                    "instances with one, or take instance"
+                )
+            case "activity":
+                return key(TASK_SCOPE + task.id), None

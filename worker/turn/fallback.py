@@ -22,11 +22,11 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Fallback:
-    """Who is asked for one task. `closed` are the providers that it has met, and that cannot be asked."""
+    """Who is asked for one task. `closed` says of providers that it has met why they cannot be asked."""
 
     ground: Ground
     providers: Mapping[str, ThreadProvider]
-    closed: set[str] = field(default_factory=set)
+    closed: dict[str, str] = field(default_factory=dict)
 
     def first(self, assistant: Assistant) -> str:
         """Name the provider that answers, as far as is known before the thread is. One at its limits is not away."""
@@ -35,8 +35,8 @@ class Fallback:
 
     def after(self, assistant: Assistant, provider: str, away: ModelDown) -> str:
         """Name who is asked next, where this provider cannot be; raises what it met where nobody is."""
-        self.closed.add(provider)
-        if self.closed.issuperset(dict(assistant.chain)):
+        self.closed[provider] = str(away)
+        if self.closed.keys() >= dict(assistant.chain).keys():
             raise away
         self.ground.provider_down(away, provider)
         return self.first(assistant)
@@ -69,7 +69,8 @@ class Fallback:
         # A task that a parked poll has brought; of a single provider no other is fetched before it can be asked.
         longest = verdict.PARKED_FOR if len(self.providers) > 1 else SOON
         wait = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads repeats, guards nothing
-        raise AssistantPaused(f"the provider {first} is away: {self.ground.trouble_of(first)}", retry_after=wait)
+        trouble = self.closed.get(first) or self.ground.trouble_of(first)
+        raise AssistantPaused(f"the provider {first} is away: {trouble}", retry_after=wait)
 
     def _is_closed(self, provider: str) -> bool:
         """Whether a provider cannot be asked now."""

@@ -2,13 +2,11 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
 
 import structlog
 
-from worker.domain.exchanges import Exchange, Utterance, digest
-from worker.domain.threads import SAFE_BYTES_PER_TOKEN, Answer, Entered, Remembered, Seed, Thread, size
+from worker.domain.threads import SAFE_BYTES_PER_TOKEN, Answer, Entered, Seed, Thread, size
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -24,16 +22,13 @@ from worker.errors import (
 )
 from worker.ports.providers import ThreadProvider
 from worker.runtime import background
-from worker.runtime.clock import monotonic
-from worker.runtime.pauses import growing
-from worker.runtime.version import VERSION
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 from worker.turn import calls
 from worker.turn.call import LANDING_TIME, Call
 from worker.turn.charging import Bill
-from worker.turn.cost import priced
 from worker.turn.facts import TurnFacts
+from worker.turn.keeping import Keeping
 from worker.turn.leaving import Leaving, tell_moved
 from worker.turn.request import Ground, Request
 from worker.turn.thread_variable import ThreadVariable
@@ -43,9 +38,6 @@ PUBLISH_PATIENCE_SECONDS = 5.0
 
 Less would cost a slow engine most: it carries a request out that we gave up, and gets the same one with each turn.
 """
-
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
-"""Between two tries to keep an answer that only Redis can make the thread know of."""
 
 log = structlog.get_logger()
 
@@ -64,6 +56,7 @@ class ThreadTurn:
     call: Call = field(init=False)
     bill: Bill = field(init=False)
     leaving: Leaving = field(init=False)
+    keeping: Keeping = field(init=False)
     intended: bool = False
 
     def __post_init__(self) -> None:
@@ -71,6 +64,7 @@ class ThreadTurn:
         self.bound = self.entry.thread
         self.leaving = Leaving(self.ground, self.provider, self.request, self.variable, self.entry)
         self.bill = Bill(self.ground.charging, self.request.counters, self.ground.prices)
+        self.keeping = Keeping(self.ground, self.provider, self.request, self.entry, self.facts, self.bill)
         self.call = Call(
             self.ground.threads,
             self.provider,
@@ -121,7 +115,7 @@ class ThreadTurn:
                 thread, gone = None, thread
             else:
                 if found is not None:
-                    return await self._keep(found, published=self.entry.published)
+                    return await self.keeping.keep(found, published=self.entry.published)
         calls.check(self.entry, self.request)
         if thread is None:
             return await self._ask_anew(gone)
@@ -277,110 +271,18 @@ class ThreadTurn:
         self.facts.calls = self.entry.calls + 1
         metrics.THREADS.labels(self.facts.use).inc()
         if self.variable is None or self._is_published(self.variable, thread):
-            return await self._keep(await self.call.call(thread), published=True)
+            return await self.keeping.keep(await self.call.call(thread), published=True)
         async with background.running(self.variable.write(thread), f"publish for {self.request.id}") as publishing:
             answer = await self.call.call(thread)
             await asyncio.wait({publishing}, timeout=PUBLISH_PATIENCE_SECONDS)
             published = publishing.done() and publishing.exception() is None and publishing.result()
-            return await self._keep(answer, published=published)
-
-    async def _keep(self, answer: Answer, *, published: bool) -> Answer:
-        """Journal the answer. Without Redis it is completed all the same: the engine is the better journal.
-
-        Not where Redis is what the thread knows it by: nothing is completed that the next step has no idea of.
-        """
-        if answer.thread is not None:
-            answer = replace(answer, thread=await self.provider.seen(answer.thread))
-        answer = priced(answer, self.request.assistant, self.ground.prices)
-        exchange = None if self.ground.recording is None else self._exchange(answer)
-        remembered = None if self.provider.remembers else self.request.remembered(answer)
-        try:
-            with self.facts.phase("answer"):
-                correcting = self.bill.correct(self._charged_call(), answer)
-                async with background.running(correcting, f"budgets for {self.request.id}") as corrected:
-                    kept = await self._journalled(answer, exchange, remembered, published=published)
-                    await corrected
-        except StoreDown as exc:
-            log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
-            if remembered is not None:
-                raise
-            if self.ground.recording is not None and exchange is not None:
-                self.ground.recording.keep(exchange)
-            return answer
-        if self.ground.recording is not None:
-            self.ground.recording.wake()
-        if answer.thread is not None and not self.provider.remembers:
-            tidying = self.provider.tidy(self.request.key, answer.thread, self.request.assistant, self.bill)
-            self.ground.later(tidying, f"tidy {answer.thread.id}")
-        return kept
+            return await self.keeping.keep(answer, published=published)
 
     def _tokens(self) -> int:
         """Say how many tokens this call will read: all that was said on the thread, and what is said now."""
         told = self.facts.seed.said if self.facts.use == "recreated" else ()
         known = self.entry.tokens if self.facts.use == "reused" and self.entry.tokens else 0
         return known + self.request.tokens + sum(size(each.text) for each in told) // SAFE_BYTES_PER_TOKEN
-
-    def _charged_call(self) -> str:
-        """Name the call that brought the answer: ours, or an earlier one that this turn has found."""
-        if not self.facts.recovered:
-            return self.entry.hold.token
-        return self.entry.asked.call if self.entry.asked else ""
-
-    async def _journalled(
-        self, answer: Answer, exchange: Exchange | None, remembered: Remembered | None, *, published: bool
-    ) -> Answer:
-        """Keep the answer; where a history is to have it, try for as long as trouble may last. Raises StoreDown."""
-        hold, attempt = self.entry.hold, self.entry.attempt
-        patience = self.ground.rules.trouble_limit.total_seconds() if remembered else 0.0
-        gives_up_at, tries = monotonic() + patience, 0
-        while True:
-            try:
-                return await self.ground.threads.keep_answer(
-                    hold, attempt, answer, published=published, exchange=exchange, remembered=remembered
-                )
-            except StoreDown as exc:
-                if monotonic() >= gives_up_at:
-                    raise
-                self.ground.store_down(exc)
-                await asyncio.sleep(growing(FIRST_PAUSE_SECONDS, tries, LONGEST_PAUSE_SECONDS))
-                tries += 1
-
-    def _exchange(self, answer: Answer) -> Exchange:
-        """Say what the transcript is to have of this. The times are for the case that Redis does not set its own."""
-        now, seconds = datetime.now(UTC), self.facts.seconds.get("model")
-        assistant = self.request.assistant
-        return Exchange(
-            **asdict(self.request.place),
-            key=self.request.key,
-            task_id=self.request.id,
-            attempt=self.entry.attempt,
-            assistant_version=assistant.version,
-            thread_id=answer.thread.id if answer.thread else None,
-            generation=answer.thread.generation if answer.thread else None,
-            anchor=answer.thread.anchor if answer.thread else None,
-            provider=answer.thread.provider if answer.thread else assistant.provider,
-            untold=answer.untold,
-            instructions=digest(assistant.instructions),
-            output_schema=None if assistant.output_schema is None else digest(assistant.output_schema),
-            worker=VERSION,
-            messages=(Utterance(self.request.text, "user"), Utterance(answer.text, "assistant")),
-            outcome=answer.outcome,
-            detail=answer.detail,
-            response_id=answer.response_id,
-            model=answer.model,
-            input_tokens=answer.input_tokens,
-            output_tokens=answer.output_tokens,
-            cached_tokens=answer.cached_tokens,
-            cache_write_tokens=answer.cache_write_tokens,
-            reasoning_tokens=answer.reasoning_tokens,
-            cost=answer.cost,
-            use=self.facts.use,
-            recovered=self.facts.recovered,
-            repaired=bool(self.entry.repair),
-            seconds=seconds,
-            asked_at=now - timedelta(seconds=seconds or 0),
-            answered_at=now,
-        )
 
     def _is_published(self, variable: ThreadVariable, thread: Thread) -> bool:
         if self.facts.use == "adopted":

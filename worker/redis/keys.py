@@ -1,6 +1,7 @@
 """Names of what we keep in Redis. One hash tag per thread keeps every script inside one cluster slot."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from worker.domain.exchanges import TRANSCRIPT
@@ -20,12 +21,13 @@ class Keys:
     fold: str
     _turns: str
 
-    @classmethod
-    def of(cls, prefix: str, key: ThreadKey) -> "Keys":
+    @staticmethod
+    @lru_cache(maxsize=4096)  # a turn asks for them again and again
+    def of(prefix: str, key: ThreadKey) -> "Keys":
         """Name the keys of this thread."""
         parts = [key.scope, key.assistant] if key.tenant is None else [key.tenant, key.scope, key.assistant]
         tagged = f"{stem(prefix, key.engine)}:{{{':'.join(map(_encode, parts))}}}"
-        return cls(
+        return Keys(
             thread=f"{tagged}:thread",
             hold=f"{tagged}:hold",
             said=f"{tagged}:said",

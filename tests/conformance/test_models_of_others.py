@@ -3,12 +3,14 @@
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
 from tests.conformance.questions import about, inputs
 from tests.flow.rig import Rig
 from tests.models import ServiceTask, unique
+from tests.waiting import wait_until
 
 
 def foreign(rig: Rig, activity: str, assistant: str = "analyst", name: str = "Look closely") -> ServiceTask:
@@ -81,14 +83,15 @@ async def test_what_finds_no_room_is_named_in_the_question_and_in_the_log(rig: R
     with structlog.testing.capture_logs() as lines:
         instance = await rig.run(model, {"a_short": "a" * 100, "b_long": "ü" * 200, "c_short": "c" * 100})
 
+        def told() -> list[Any]:
+            ours = (line for line in lines if line["event"] == "turn" and line["definition"] == model.key)
+            return [line.get("left_out") for line in ours if line["verdict"] == "complete"]
+
+        [left_out] = await wait_until(told, what="the turn's line, which comes after its instance's end")
+
     [question] = rig.questions()
     assert list(inputs(question)) == ["a_short", "c_short"]
     assert "Not included, for lack of room: b_long." in question
     assert "ü" not in question
-    [left_out] = [
-        line.get("left_out")
-        for line in lines
-        if line["event"] == "turn" and line["definition"] == model.key and line["verdict"] == "complete"
-    ]
     assert left_out == ("b_long",)
     assert await rig.rest.state(instance) == "COMPLETED"

@@ -202,6 +202,6 @@ async def test_no_call_of_a_turn_is_left_out(world: World, monkeypatch: pytest.M
     await wait_until(lambda: calls.count("after:threads.close") == 2, what="the end of the second turn")
     made = Counter(call.removeprefix("after:") for call in calls if call.startswith("after:"))
     pings = {f"{port}.ping" for port in ("engine", "threads", "account", "provider")}
-    around = pings | {"formats.check", "stops.read", "engine.fetch"}
+    around = pings | {"formats.check", "stops.read", "outages.look", "outages.over", "engine.fetch"}
 
     assert {call: times for call, times in made.items() if call not in around} == Counter(FIRST_TURN + SECOND_TURN)

@@ -142,7 +142,7 @@ class Rig:
         task: dict[str, Any] = await wait_until(reached, what=f"{instance} to reach {activity}")
         return task
 
-    async def until_failed(self, instance: str, deadline_seconds: float = 10) -> dict[str, Any]:
+    async def until_failed(self, instance: str, deadline_seconds: float = 30) -> dict[str, Any]:
         """Wait until the instance's only external task has a failure's message, and return the task."""
 
         async def failed() -> dict[str, Any] | None:

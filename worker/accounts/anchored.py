@@ -1,15 +1,17 @@
 """The provider's port with whose account it is: no 404 leaves here as gone before an anchor was read."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 from worker.accounts.account import Account, is_obsolete
 from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said, Thread, ThreadKey
 from worker.errors import ThreadGone, ThreadUnseen, WorkerError
 from worker.ports.ending import Archive
 from worker.ports.providers import Payer, Provider, Watcher
+
+T = TypeVar("T")
 
 
 class AnchoredProvider:
@@ -46,14 +48,12 @@ class AnchoredProvider:
 
     async def belongs(self, key: ThreadKey, thread: Thread) -> bool:
         """Compare with what the conversation was given when it was created."""
-        async with self._checked(thread, nowhere=True):
-            owner = await self._provider.metadata(thread.id)
+        owner = await self._checked(thread, self._provider.metadata(thread.id), nowhere=True)
         return all(owner.get(name) == value for name, value in key.metadata().items())
 
     async def look(self, thread: Thread, ref: str, *, deep: bool = False) -> Answer | None:
         """See `ports.providers.Provider.look`."""
-        async with self._checked(thread):
-            return await self._provider.look(thread.id, ref, deep=deep)
+        return await self._checked(thread, self._provider.look(thread.id, ref, deep=deep))
 
     async def ask(
         self,
@@ -64,13 +64,11 @@ class AnchoredProvider:
         watcher: Watcher | None = None,
     ) -> Answer:
         """See `ports.providers.Provider.ask`."""
-        async with self._checked(thread):
-            return await self._provider.ask(thread.id, question, assistant, watcher)
+        return await self._checked(thread, self._provider.ask(thread.id, question, assistant, watcher))
 
     async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:  # noqa: ARG002 - of the port
         """See `ports.providers.Provider.start`."""
-        async with self._checked(thread):
-            return await self._provider.start(thread.id, question, assistant)
+        return await self._checked(thread, self._provider.start(thread.id, question, assistant))
 
     async def ping(self) -> None:
         """Return if the key is accepted, and is of the account that was used until now."""
@@ -100,10 +98,9 @@ class AnchoredProvider:
     async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:
         """Do nothing: the provider keeps what was said."""
 
-    @asynccontextmanager
-    async def _checked(self, thread: Thread, *, nowhere: bool = False) -> AsyncIterator[None]:
+    async def _checked(self, thread: Thread, call: Awaitable[T], *, nowhere: bool = False) -> T:
         try:
-            yield
+            return await call
         except ThreadGone as gone:
             if is_obsolete(gone):
                 raise

@@ -43,7 +43,11 @@ class Assignment:
     @property
     def work(self) -> Work:
         """What its call is of."""
-        return Work(self.task.topic, self.task.tenant_id, self.assistant.name, self.assistant.provider)
+        return self.work_at(self.assistant.provider)
+
+    def work_at(self, provider: str) -> Work:
+        """What a call at this provider would be of."""
+        return Work(self.task.topic, self.task.tenant_id, self.assistant.name, provider)
 
     def request(self, text: str) -> Request:
         """Ask this for it."""

@@ -131,6 +131,11 @@ class Bill:
     prices: Mapping[str, Prices]
     call: str = ""
 
+    @property
+    def counts(self) -> bool:
+        """Whether there is any budget that calls count for."""
+        return self.charging is not None and bool(self.counters)
+
     async def charge(self, call: str, assistant: Assistant, input_tokens: int) -> tuple[str, ...]:
         """See `Charging.charge`."""
         if self.charging is None or not self.counters:

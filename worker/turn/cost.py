@@ -17,16 +17,18 @@ def priced(answer: Answer, assistant: Assistant, prices: Mapping[str, Prices]) -
     cost = prices.get(assistant.provider, Prices()).cost(answer, assistant.model)
     whose = assistant.name, assistant.model
     for direction, tokens in {"input": answer.input_tokens, "output": answer.output_tokens}.items():
-        metrics.TOKENS.labels(direction, *whose).inc(tokens or 0)
+        if tokens:
+            metrics.TOKENS.labels(direction, *whose).inc(tokens)
     details = {
         "cached": answer.cached_tokens,
         "cache_write": answer.cache_write_tokens,
         "reasoning": answer.reasoning_tokens,
     }
     for detail, tokens in details.items():
-        metrics.TOKEN_DETAILS.labels(detail, *whose).inc(tokens or 0)
+        if tokens:
+            metrics.TOKEN_DETAILS.labels(detail, *whose).inc(tokens)
     if cost is None:
         metrics.UNPRICED.labels(*whose).inc()
     else:
         metrics.COST.labels(cost.currency, *whose).inc(float(Decimal(cost.amount)))
-    return replace(answer, cost=cost)
+    return answer if cost is None else replace(answer, cost=cost)

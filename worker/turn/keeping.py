@@ -1,6 +1,7 @@
 """Keeps an answer: in the journal, and with it what the sinks, the thread's history and the budgets are to have."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -43,16 +44,16 @@ class Keeping:
         Not where Redis is what the thread knows it by: nothing is completed that the next step has no idea of.
         """
         if answer.thread is not None:
-            answer = replace(answer, thread=await self.provider.seen(answer.thread))
+            seen = await self.provider.seen(answer.thread)
+            answer = answer if seen is answer.thread else replace(answer, thread=seen)
         answer = priced(answer, self.request.assistant, self.ground.prices)
         exchange = None if self.ground.recording is None else self._exchange(answer)
         remembered = None if self.provider.remembers else self.request.remembered(answer)
         try:
             with self.facts.phase("answer"):
-                correcting = self.bill.correct(self._charged_call(), answer)
-                async with background.running(correcting, f"budgets for {self.request.id}") as corrected:
-                    kept = await self._journalled(answer, exchange, remembered, published=published)
-                    await corrected
+                kept = await self._corrected(
+                    answer, self._journalled(answer, exchange, remembered, published=published)
+                )
         except StoreDown as exc:
             log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))
             if remembered is not None:
@@ -66,6 +67,16 @@ class Keeping:
             tidying = self.provider.tidy(self.request.key, answer.thread, self.request.assistant, self.bill)
             self.ground.later(tidying, f"tidy {answer.thread.id}")
         return kept
+
+    async def _corrected(self, answer: Answer, keeping: Awaitable[Answer]) -> Answer:
+        """Correct beside this what the answer's call was charged for."""
+        if not self.bill.counts:
+            return await keeping
+        correcting = self.bill.correct(self._charged_call(), answer)
+        async with background.running(correcting, f"budgets for {self.request.id}") as corrected:
+            kept = await keeping
+            await corrected
+            return kept
 
     def _charged_call(self) -> str:
         """Name the call that brought the answer: ours, or an earlier one that this turn has found."""

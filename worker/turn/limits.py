@@ -2,10 +2,10 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Self, TypeVar, cast
 from uuid import uuid4
 
 from worker.domain.tasks import Task
@@ -42,14 +42,9 @@ class Limits:
         self._ground = ground
         self._takes: dict[tuple[str, str, str], float] = {}
 
-    @asynccontextmanager
-    async def seat(self, task: Task) -> AsyncIterator["Seat"]:
-        """Have none yet; what is taken in the body is given back behind it, beside the work."""
-        seat = Seat(self, task)
-        try:
-            yield seat
-        finally:
-            seat.leave()
+    def seat(self, task: Task) -> "Seat":
+        """Have none yet. Use it as a context manager: what is taken in the body is given back, beside the work."""
+        return Seat(self, task)
 
     def at(self, provider: str) -> Seats | None:
         """Return the seats of a provider; None if it has no limits."""
@@ -102,6 +97,14 @@ class Seat:
         self._renewing: asyncio.Task[None] | None = None
         self._calls = 0
         self._tokens: int | None = None
+
+    def __enter__(self) -> Self:
+        """Begin without one."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        self.leave()
 
     async def take(self, provider: str, assistant: Assistant, question: int) -> None:
         """Take one at this provider, in the place of an earlier one. Raises LimitReached, which says when to come."""

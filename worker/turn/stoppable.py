@@ -45,20 +45,18 @@ class Stoppable:
     ) -> Answer:
         """See `ports.providers.Provider.ask`. Raises StoppedByOperator, BrokenOff."""
         self._stopped.check(self._work)
-        async with self._stopped.breaking_off(self._work):
-            return await self._provider.ask(key, thread, question, assistant, watcher)
+        call = self._provider.ask(key, thread, question, assistant, watcher)
+        return await self._stopped.breaking_off(self._work, call)
 
     async def start(self, key: ThreadKey, thread: Thread, question: Question, assistant: Assistant) -> str:
         """See `ports.providers.Provider.start`. Raises StoppedByOperator, BrokenOff."""
         self._stopped.check(self._work)
-        async with self._stopped.breaking_off(self._work):
-            return await self._provider.start(key, thread, question, assistant)
+        return await self._stopped.breaking_off(self._work, self._provider.start(key, thread, question, assistant))
 
     async def follow(self, response_id: str, within: timedelta) -> Answer | None:
         """See `ports.providers.Provider.follow`. What is broken off is cancelled: StoppedByOperator if it is over."""
         try:
-            async with self._stopped.breaking_off(self._work):
-                return await self._provider.follow(response_id, within)
+            return await self._stopped.breaking_off(self._work, self._provider.follow(response_id, within))
         except BrokenOff as broken:
             answer = await self._cancelled(response_id, broken)
             if answer is None:
@@ -69,8 +67,7 @@ class Stoppable:
         """See `ports.providers.ThreadProvider.tidy`. It may be a call, which the next answer makes up for."""
         with suppress(StoppedByOperator, BrokenOff):
             self._stopped.check(self._work)
-            async with self._stopped.breaking_off(self._work):
-                await self._provider.tidy(key, thread, assistant, payer)
+            await self._stopped.breaking_off(self._work, self._provider.tidy(key, thread, assistant, payer))
 
     async def _cancelled(self, response_id: str, broken: BrokenOff) -> Answer | None:
         """Cancel a run; its answer if it had one by then, None where nobody can tell whether it goes on."""

@@ -1,8 +1,8 @@
 """What operators have stopped, as this worker knows it: no call of it starts, and what runs may be broken off."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
 
 import structlog
 
@@ -14,6 +14,8 @@ from worker.telemetry.logs import Event
 
 LOOK_SECONDS = 2.0
 """Between two looks. With the longest that Redis may take for one, every worker knows of a stop within 5 s."""
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -94,16 +96,14 @@ class Stopped:
             if each.concerns(work):
                 raise StoppedByOperator(str(each))
 
-    @asynccontextmanager
-    async def breaking_off(self, work: Work) -> AsyncIterator[None]:
-        """Break the body off when its work is stopped with `now`. Raises BrokenOff."""
-        limit = asyncio.timeout(None)
+    async def breaking_off(self, work: Work, call: Awaitable[T]) -> T:
+        """Return what the call does; break it off when its work is stopped with `now`. Raises BrokenOff."""
+        limit = asyncio.timeout(asyncio.get_running_loop().time() if self._cause(work) else None)
         try:
             async with limit:
                 self._running[limit] = work
-                self._break_off()
                 try:
-                    yield
+                    return await call
                 finally:
                     self._running.pop(limit, None)
         except TimeoutError:

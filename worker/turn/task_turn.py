@@ -99,7 +99,7 @@ class Turn:
         )
 
     async def _until_judged(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
-        async with self._limits.seat(task) as seat:
+        with self._limits.seat(task) as seat:
             return await self._in_turn(task, await self._assigning.of(task, facts, seat), facts)
 
     async def _in_turn(self, task: Task, assignment: Assignment, facts: TurnFacts) -> verdict.Verdict | Held:
@@ -149,7 +149,7 @@ class Turn:
     ) -> tuple[Assignment, str]:
         """Get ready to ask; lets go of the hold if that cannot be."""
         try:
-            self._ground.stopped.check(replace(assignment.work, provider=""))
+            self._ground.stopped.check(assignment.work_at(""))
             _check_deaths(entry)
             assistant = fallback.choose(assignment.assistant, entry)
             assignment.seat.check(assistant.provider)

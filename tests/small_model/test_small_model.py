@@ -17,6 +17,7 @@ from worker.demo.small_model import MODEL, SmallModel
 from worker.domain.providers import Api, ProviderSpec
 from worker.providers import ChatModel, Client
 from worker.redis.keys import stem
+from worker.turn.remembering import SUMMARY_TASK
 
 SCORE = {
     "type": "object",
@@ -97,7 +98,8 @@ async def test_a_history_that_the_server_finds_too_long_is_shortened_and_work_go
     await world.start_worker()
     await world.ended(seconds=SECONDS)
 
-    exchanges = world.history.of(place.name, f"POST {place.path}", text=words[2])
+    sent = world.history.of(place.name, f"POST {place.path}", text=words[2])
+    exchanges = [each for each in sent if SUMMARY_TASK[:20] not in each.text]  # the history is folded behind the answer
     assert [each.status for each in exchanges][-1] == 200
     assert 400 in [each.status for each in exchanges], "the server said so"
     assert words[0] in exchanges[0].text

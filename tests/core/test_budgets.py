@@ -13,8 +13,8 @@ from tests.fakes.engine import Job
 from tests.fakes.life import Life
 from worker.domain.budgets import SCOPES, Budgets, Counter, Limit, Scope, Usage
 from worker.domain.prices import Price, Prices
-from worker.domain.threads import Answer
-from worker.errors import EngineDown, ModelDown, ModelUnknown, StoreDown
+from worker.domain.threads import Answer, Said, Seed
+from worker.errors import EngineDown, ModelDown, ModelUnknown, StoreDown, ThreadGone
 
 PRICE = Price(Decimal(1), Decimal(4))
 TOOK = Usage(10 + 50, 10_000 + 200_000)
@@ -333,3 +333,54 @@ async def test_a_summary_is_a_call_as_well(core: Core) -> None:
     summaries = len(core.model.told) - 4
     assert (await used(core)).tokens == (4 + summaries) * 1950
     assert await open_calls(core) == 0
+
+
+LONG = "So much to say. " * 2000
+"""Some 10 000 tokens."""
+
+
+async def test_a_history_of_ours_counts_though_its_server_counts_nothing(core: Core) -> None:
+    core.several = True
+    core.assistants.add("analyst", provider="local", max_output_tokens=OUTPUT)
+    core.model.answer = lambda _: Answer(LONG)
+    limited(core, instance=Limit(tokens=25_000))
+    async with core.working():
+        for number in range(2):
+            await core.until_over([core.world.start(f"step_{number}", instance="a")])
+        third = core.world.start("third", instance="a")
+        await core.until(lambda: third.has_incident)
+
+    assert len(core.model.told) == 2
+
+
+@pytest.mark.parametrize("odd", [{"input_tokens": 0, "output_tokens": 0}, {"input_tokens": 2**31 - 1}])
+async def test_what_cannot_have_been_taken_corrects_nothing(core: Core, odd: dict[str, int]) -> None:
+    core.provider.answer = lambda _: replace(ANSWER, **odd)  # type: ignore[arg-type]  # fields by name
+    async with core.working():
+        await core.until_over([core.world.start(instance="a")])
+        await core.until_over([core.world.start("next", instance="a")])
+
+    assert OUTPUT < (await used(core, "instance", "a")).tokens < 4 * OUTPUT
+
+
+async def test_a_schema_is_read_as_well(core: Core) -> None:
+    schema = {"type": "object", "description": "x" * 3000}
+    core.assistants.add("analyst", max_output_tokens=OUTPUT, output_schema=schema)
+    limited(core, task=Limit(tokens=1000))
+    assert "may take 11" in await incident(core, core.world.start())
+
+
+@pytest.mark.parametrize("lost", [ModelUnknown("no answer in time"), ThreadGone("gone")])
+async def test_what_a_new_thread_begins_with_counts_for_each_of_its_calls(core: Core, lost: Exception) -> None:
+    core.history.told = Seed((Said("user", LONG),), turns=1)
+    async with core.working():
+        await core.until_over([core.world.start(instance="a")])
+    limited(core, task=Limit(tokens=10_000))
+    core.provider.script.next("ask", lost)
+    core.provider.conversations.clear()
+    async with core.working():
+        job = core.world.start("next", instance="a")
+        await core.until(lambda: job.has_incident)
+
+    assert "may take 10" in job.message
+    assert len(core.provider.asked) == 1

@@ -10,7 +10,7 @@ from tests.core.operating import seen, switched
 from tests.core.rig import Core
 from tests.core.test_remembering import FALLBACK, away, keys, step, told
 from worker.domain.stops import Stop
-from worker.domain.threads import Answer, Outcome, Question, Said, Seed
+from worker.domain.threads import Answer, Outcome, Question, Said, Seed, Thread
 from worker.errors import ContextFull, ProviderAway, ProviderPaused
 from worker.turn.remembering import SUMMARY_TASK
 
@@ -328,3 +328,27 @@ async def test_only_json_is_carried_word_for_word(core: Core, answered: str) -> 
     [framed] = [each for each in told(core) if "word for word" in each]
     assert framed.count("word for word") == 1
     assert framed.endswith('The result of Decide: decide, word for word:\n\n{"choice": "a"}')
+
+
+async def test_usage_above_the_window_replaces_no_conversation(core: Core) -> None:
+    core.window = 1000
+    core.assistants.add("analyst")
+    core.provider.answer = lambda _: Answer("Done.", input_tokens=10_000, output_tokens=10)
+    async with core.working():
+        for number in range(4):
+            await step(core, f"step_{number}")
+
+    assert list(core.provider.conversations) == ["conv_1"]
+
+
+async def test_a_thread_is_found_by_the_transcript_where_redis_and_the_variable_are_gone(core: Core) -> None:
+    core.assistants.add("analyst")
+    async with core.working():
+        await step(core, "first")
+        await core.redis.flushall()
+        del core.world.variables["a"]["assistant_thread_analyst"]
+        core.history.threads["a"] = Thread("conv_1", 1)
+        second = await step(core, "second")
+
+    assert '"use":"adopted"' in str(second.results["second_meta"].value)
+    assert list(core.provider.conversations) == ["conv_1"]

@@ -402,6 +402,7 @@ async def test_an_assistant_that_moves_to_another_provider_is_told_what_was_said
 
 
 async def test_an_assistant_does_not_move_while_a_call_may_run_at_the_old_provider(core: Core) -> None:
+    core.history.told = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
     async with core.working():
         await step(core, "first")
         core.provider.script.next("ask", ModelUnknown("cut"))
@@ -542,6 +543,7 @@ async def test_a_fallback_answers_while_the_provider_is_away_and_knows_what_was_
 
 
 async def test_after_a_fallback_a_thread_can_stay(core: Core) -> None:
+    core.history.told = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
     core.assistants.add("analyst", fallback=FALLBACK, stays=True)
     async with core.working() as worker:
         await step(core, "first")

@@ -27,7 +27,7 @@ class Price:
 
         Where the provider says nothing of its cache, all input counts as read anew.
         """
-        if answer.input_tokens is None or answer.output_tokens is None:
+        if answer.input_tokens is None or answer.output_tokens is None or (answer.text and not answer.output_tokens):
             return None
         cached = min(answer.cached_tokens or 0, answer.input_tokens)
         kept = min(answer.cache_write_tokens or 0, answer.input_tokens - cached)

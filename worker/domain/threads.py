@@ -23,6 +23,9 @@ OPENAI = "openai"
 BYTES_PER_TOKEN = 4
 """What a token is taken for: about right for English, too little for most other languages, so budgets err high."""
 
+MOST_TOKENS = 20_000_000
+"""Of one call: no model reads as many by far. Who says more would shut budgets and limits for days."""
+
 SAFE_BYTES_PER_TOKEN = 3
 """What a token is taken for where it has to be enough: few texts need more tokens than that."""
 
@@ -294,6 +297,17 @@ class Answer:
     recovered: bool = False
     thread: Thread | None = None
     untold: int = 0
+
+    @property
+    def took(self) -> int | None:
+        """Tokens read and written; None where nobody knows them, or what is said of them cannot be.
+
+        Some servers send zeros for what they do not count.
+        """
+        read, written = self.input_tokens, self.output_tokens
+        if read is None or written is None or (self.text and not written):
+            return None
+        return read + written if read + written <= MOST_TOKENS else None
 
     def __post_init__(self) -> None:
         """Bound what nobody else does."""

@@ -44,12 +44,14 @@ class Threads(Protocol):
         former: Thread | None = None,
         why: Decision | None = None,
         said: Sequence[Remembered] = (),
+        tokens: int = 0,
     ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
 
         `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
         a single task end. `former` is the replaced thread if it is still there: it is remembered with `why` it
         was left, to be erased with this one. `said`: turns that the history begins with, where we keep it.
+        `tokens` is what the thread begins with.
         """
         ...
 
@@ -76,13 +78,14 @@ class Threads(Protocol):
         published: bool,
         exchange: Exchange | None = None,
         remembered: Remembered | None = None,
+        tokens: int | None = None,
     ) -> Answer:
         """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
 
         Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the sinks are to
         have of it; its times are set here. `remembered` is added to the history that we keep of its thread, if this
-        answer counts and the map still names that. Raises NewerRecord: a newer worker has the task, and keeps its
-        answer.
+        answer counts and the map still names that. `tokens` is what the next turn there reads beside its question, None
+        where nobody knows. Raises NewerRecord: a newer worker has the task, and keeps its answer.
         """
         ...
 

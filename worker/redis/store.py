@@ -89,10 +89,11 @@ class RedisThreads:
         former: Thread | None = None,
         why: Decision | None = None,
         said: Sequence[Remembered] = (),
+        tokens: int = 0,
     ) -> bool:
         """See `ports.threads.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
-        told = (dump_former(former, why) if former else "", *map(dump_turn, said))
+        told: list[str | int] = [dump_former(former, why) if former else "", tokens, *map(dump_turn, said)]
         args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
         return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
 
@@ -140,6 +141,7 @@ class RedisThreads:
         published: bool,
         exchange: Exchange | None = None,
         remembered: Remembered | None = None,
+        tokens: int | None = None,
     ) -> Answer:
         """See `ports.threads.Threads.keep_answer`."""
         keys = Keys.of(self._prefix, hold.key)
@@ -150,9 +152,8 @@ class RedisThreads:
         await self._list(hold.key.engine, turn, sinks)
         given_on, anchor = (answer.thread.id, answer.thread.anchor or "") if answer.thread else ("", "")
         told = dump_turn(remembered) if remembered else ""
-        known = answer.input_tokens is not None and answer.output_tokens is not None
-        tokens = (answer.input_tokens or 0) + (answer.output_tokens or 0) if known else ""
-        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, given_on, anchor, told, tokens)
+        thread = (given_on, anchor, told, tokens or "")
+        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, *thread)
         names = [turn, keys.hold, keys.thread, keys.said, *(Keys.exchanges(turn, sink) for sink in sinks)]
         kept = await self._run("keep_answer", names, *args)
         if exchange is not None and exchange.recovered is not None:

@@ -83,9 +83,9 @@ class Charging:
 
     async def correct(self, call: str, counters: Sequence[Counter], answer: Answer) -> None:
         """Have what an answer took in the place of what its call was charged for, as far as that is known."""
-        known = answer.input_tokens is not None and answer.output_tokens is not None
-        tokens = (answer.input_tokens or 0) + (answer.output_tokens or 0) if known else None
-        cost = answer.cost if answer.cost and answer.cost.currency == self._budgets.currency else None
+        tokens = answer.took
+        known = tokens is not None and answer.cost is not None and answer.cost.currency == self._budgets.currency
+        cost = answer.cost if known else None
         if tokens is not None or cost is not None:
             await self._correct(call, counters, tokens, cost.billionths if cost else None)
 

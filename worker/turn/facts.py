@@ -24,7 +24,8 @@ class TurnFacts:
     `recovered` says where an answer was found instead of asked for: journal or thread. `repaired`: the answer before
     it had the wrong form. `seed` is what a thread that was made was told, `memory` None where none was. `left_out`
     names inputs that there was no room for. `retries` and `retry_delay` are the task's own wishes. `calls` counts
-    those that may have been paid, as in `Entered`, with one of this turn. `budgets` says which are nearly used up.
+    those that may have been paid, as in `Entered`, with one of this turn. `budgets` says which are nearly used up,
+    `reads` how many tokens its call is thought to read.
     """
 
     activity: str
@@ -44,6 +45,7 @@ class TurnFacts:
     repaired: bool = False
     left_out: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()
+    reads: int = 0
     answer: Answer | None = None
     trouble_for: timedelta = timedelta(0)
     error: Exception | None = None

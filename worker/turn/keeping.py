@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from worker.domain.exchanges import Exchange, Utterance, digest
-from worker.domain.threads import Answer, Entered, Remembered
+from worker.domain.threads import SAFE_BYTES_PER_TOKEN, Answer, Entered, Remembered, size
 from worker.errors import StoreDown
 from worker.ports.providers import ThreadProvider
 from worker.runtime import background
@@ -68,6 +68,12 @@ class Keeping:
             self.ground.later(tidying, f"tidy {answer.thread.id}")
         return kept
 
+    def _grown_to(self, answer: Answer) -> int | None:
+        """Say how many tokens the thread has now: by the provider's count, else by what was thought to be read."""
+        if answer.took is not None or not self.facts.reads:
+            return answer.took
+        return self.facts.reads + size(answer.text) // SAFE_BYTES_PER_TOKEN
+
     async def _corrected(self, answer: Answer, keeping: Awaitable[Answer]) -> Answer:
         """Correct beside this what the answer's call was charged for."""
         if not self.bill.counts:
@@ -94,7 +100,13 @@ class Keeping:
         while True:
             try:
                 return await self.ground.threads.keep_answer(
-                    hold, attempt, answer, published=published, exchange=exchange, remembered=remembered
+                    hold,
+                    attempt,
+                    answer,
+                    published=published,
+                    exchange=exchange,
+                    remembered=remembered,
+                    tokens=self._grown_to(answer),
                 )
             except StoreDown as exc:
                 if monotonic() >= gives_up_at:

@@ -68,7 +68,7 @@ class Leaving:
         if not self.provider.remembers or window is None or read is None or self._running_for() > timedelta(0):
             return False
         shorter = (SEEDED + GAIN) * window + self.request.tokens  # unless it is the questions that are long
-        if read < max(FULL * window, shorter):
+        if not max(FULL * window, shorter) <= read <= window:  # of more than it can read somebody has counted otherwise
             return False
         log.info(Event.THREAD_FULL, thread_id=thread.id, reason=f"its last turn took {read} of {window} tokens")
         self._left(thread, Decision("nearly as long as its model can read"))

@@ -167,9 +167,8 @@ class Seat:
 
     def answered(self, answer: Answer | None, assistant: Assistant) -> None:
         """Count what an answer took, if that is known."""
-        if answer is None or answer.input_tokens is None or answer.output_tokens is None:
+        if answer is None or (tokens := answer.took) is None:
             return
-        tokens = answer.input_tokens + answer.output_tokens
         self._tokens = (self._tokens or 0) + tokens
         self._limits.learn(assistant, tokens)
 

@@ -1,5 +1,6 @@
 """What is asked of an assistant on a thread, whoever asks, and the ground on which every such turn stands."""
 
+import json
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -63,7 +64,9 @@ class Request:
     @property
     def tokens(self) -> int:
         """What a model reads of it at most, beside what was said before."""
-        return (size(self.text) + size(self.assistant.instructions)) // SAFE_BYTES_PER_TOKEN + 1
+        form = self.assistant.output_schema
+        asked = size(self.text) + size(self.assistant.instructions) + (size(json.dumps(form)) if form else 0)
+        return asked // SAFE_BYTES_PER_TOKEN + 1
 
     def remembered(self, answer: Answer) -> Remembered | None:
         """What a history that we keep is to have of this turn; None where it can be of no use to later ones."""

@@ -136,6 +136,7 @@ class ThreadTurn:
         except (ThreadGone, ContextFull, ThreadBroken, ThreadLocked) as exc:
             gone = self.leaving.useless(thread, exc)
         self.intended = False
+        await self.bill.release()  # that call did not run, and the next one reads something else
         return await self._ask_anew(gone)
 
     async def _ask_anew(self, gone: Thread | None) -> Answer | None:
@@ -233,6 +234,7 @@ class ThreadTurn:
             former=self.leaving.former,
             why=self.leaving.why,
             said=seed.by_turns if seed and not self.provider.remembers else (),
+            tokens=sum(size(each.text) for each in seed.said) // SAFE_BYTES_PER_TOKEN if seed else 0,
         ):
             self.bound = thread
             return True
@@ -262,7 +264,8 @@ class ThreadTurn:
         self.facts.thread = thread
         if self.ground.stopping():
             raise Stopping("the worker is stopping")
-        self.facts.budgets = await self.bill.charge(self.entry.hold.token, self.request.assistant, self._tokens())
+        self.facts.reads = self._tokens()
+        self.facts.budgets = await self.bill.charge(self.entry.hold.token, self.request.assistant, self.facts.reads)
         limit = self.request.assistant.timeout + LANDING_TIME
         if not await self.ground.threads.intend(self.entry.hold, self.entry.attempt, limit):
             self._hold_lost()
@@ -280,7 +283,7 @@ class ThreadTurn:
 
     def _tokens(self) -> int:
         """Say how many tokens this call will read: all that was said on the thread, and what is said now."""
-        told = self.facts.seed.said if self.facts.use == "recreated" else ()
+        told = self.facts.seed.said
         known = self.entry.tokens if self.facts.use == "reused" and self.entry.tokens else 0
         return known + self.request.tokens + sum(size(each.text) for each in told) // SAFE_BYTES_PER_TOKEN
 

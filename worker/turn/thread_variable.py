@@ -41,7 +41,7 @@ class ThreadVariable:
     async def read(self) -> Thread | None:
         """Return the thread; read anew if the task waited, as one beside it may have written the variable meanwhile.
 
-        Anybody may write the variable, and call activities copy it over the caller's. So where there is one, what the
+        Anybody may write the variable, or take it away, and call activities copy it over the caller's. So what the
         transcript knows of the key goes before what it says.
         """
         fresh = monotonic() - self.task.fetched_at < SNAPSHOT_SECONDS
@@ -49,8 +49,6 @@ class ThreadVariable:
             variable = self.task.variables.get(self.name)
         else:
             variable = await self.engine.variable(self.process_instance_id, self.name)
-        if variable is None:
-            return None
         known = None if self.history is None else await self.history.thread(self.key)
         return known or result.read_thread_variable(variable)
 

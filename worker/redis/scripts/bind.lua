@@ -3,7 +3,7 @@
 -- ARGV    token, thread id, generation, generation it replaces ('0': none), thread ttl ms, process instance that binds it,
 --         anchor of the account that the thread is in ('': not known), its provider,
 --         what is to be known of the thread that it replaces and that is still there ('': nothing),
---         then turns that the history begins with
+--         tokens that it begins with, then turns that the history begins with
 -- returns 1 | 0 (refused, nothing written: also where a newer worker wrote the map)
 -- repeat  finds its own thread bound and says 1, even if the hold is lost by then: the map does name it
 local bound = redis.call('HMGET', KEYS[2], 'id', 'generation')
@@ -28,12 +28,15 @@ if bound[1] then
 end
 redis.call('HSET', KEYS[2], 'id', ARGV[2], 'generation', ARGV[3], 'instance', ARGV[6], 'provider', ARGV[8])
 redis.call('HDEL', KEYS[2], 'published', 'anchor', 'turns', 'base', 'tokens', 'running')
+if ARGV[10] ~= '0' then
+  redis.call('HSET', KEYS[2], 'tokens', ARGV[10])
+end
 redis.call('DEL', KEYS[3])
-for index = 10, #ARGV do
+for index = 11, #ARGV do
   redis.call('RPUSH', KEYS[3], ARGV[index])
 end
-if #ARGV >= 10 then
-  redis.call('HSET', KEYS[2], 'turns', #ARGV - 9)
+if #ARGV >= 11 then
+  redis.call('HSET', KEYS[2], 'turns', #ARGV - 10)
   redis.call('PEXPIRE', KEYS[3], ARGV[5])
 end
 if ARGV[7] ~= '' then

@@ -11,6 +11,7 @@
 -- returns {1, 0, 0} taken | {0, ms, 1} kept, to be taken then | {0, ms, 0} none is kept, to be tried again then
 -- repeat  the same token has the same seat, and what is kept is kept for the same time
 local BURST, PLANNED, GRACE, HORIZON, FORGOTTEN = 6000, 3000, 2000, 30000, 60000
+local FURTHEST, CLOSED = 600000, 60000 -- meters are never further ahead: a clock that jumps back, or an odd count, heals
 local SHORTEST, UNKNOWN, LIFE = 1000, 5000, 7200000
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -48,10 +49,10 @@ if own then
   let_go(ARGV[1])
 end
 local meters = redis.call('HMGET', KEYS[1], 'requests', 'tokens', 'took', 'closed', 'kept_tokens')
-local requests = math.max(now, tonumber(meters[1] or '') or 0)
-local texts = math.max(now, tonumber(meters[2] or '') or 0)
+local requests = math.max(now, math.min(now + FURTHEST, tonumber(meters[1] or '') or 0))
+local texts = math.max(now, math.min(now + FURTHEST, tonumber(meters[2] or '') or 0))
 local took = math.max(SHORTEST, tonumber(meters[3] or '') or UNKNOWN)
-local closed = tonumber(meters[4] or '') or 0
+local closed = math.min(now + CLOSED, tonumber(meters[4] or '') or 0)
 local paid = math.max(requests, texts)
 local taken = redis.call('ZRANGE', KEYS[6], 0, -1)
 local goes = own and closed <= now and paid - BURST <= now and (seats == 0 or #taken < seats)

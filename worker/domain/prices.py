@@ -27,15 +27,16 @@ class Price:
 
         Where the provider says nothing of its cache, all input counts as read anew.
         """
-        if answer.input_tokens is None or answer.output_tokens is None or (answer.text and not answer.output_tokens):
+        if answer.counted is None:
             return None
-        cached = min(answer.cached_tokens or 0, answer.input_tokens)
-        kept = min(answer.cache_write_tokens or 0, answer.input_tokens - cached)
+        read, written = answer.counted
+        cached = min(answer.cached_tokens or 0, read)
+        kept = min(answer.cache_write_tokens or 0, read - cached)
         return _billionths(
-            (answer.input_tokens - cached - kept) * self.input
+            (read - cached - kept) * self.input
             + cached * (self.input if self.cached is None else self.cached)
             + kept * (self.input if self.cache_write is None else self.cache_write)
-            + answer.output_tokens * self.output
+            + written * self.output
         )
 
     def most(self, input_tokens: int, output_tokens: int) -> int:

@@ -299,15 +299,19 @@ class Answer:
     untold: int = 0
 
     @property
-    def took(self) -> int | None:
-        """Tokens read and written; None where nobody knows them, or what is said of them cannot be.
+    def counted(self) -> tuple[int, int] | None:
+        """Tokens read and written, as they were said; None where nobody knows them.
 
         Some servers send zeros for what they do not count.
         """
         read, written = self.input_tokens, self.output_tokens
-        if read is None or written is None or (self.text and not written):
-            return None
-        return read + written if read + written <= MOST_TOKENS else None
+        return None if read is None or written is None or (self.text and not written) else (read, written)
+
+    @property
+    def took(self) -> int | None:
+        """Tokens read and written together; None also where what is said of them cannot be."""
+        counted = self.counted
+        return None if counted is None or sum(counted) > MOST_TOKENS else sum(counted)
 
     def __post_init__(self) -> None:
         """Bound what nobody else does."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -170,6 +170,11 @@ class Said:
     text: str
 
 
+def size_of_all(said: Iterable[Said]) -> int:
+    """Count the bytes of several messages as they are sent."""
+    return sum(size(each.text) for each in said)
+
+
 def left_out_note(turns: int) -> Said:
     """Tell a model what it is not told."""
     plural = "" if turns == 1 else "s"
@@ -187,6 +192,11 @@ class Seed:
     turns: int = 0
     left_out: int = 0
     is_known: bool = True
+
+    @property
+    def tokens(self) -> int:
+        """What a model reads of it at most."""
+        return size_of_all(self.said) // SAFE_BYTES_PER_TOKEN
 
     @property
     def by_turns(self) -> "list[Remembered]":
@@ -220,7 +230,7 @@ class Remembered:
     @property
     def size(self) -> int:
         """How long it is, in bytes."""
-        return sum(map(size, (*(each.text for each in self.said), *self.facts, *self.facts.values())))
+        return size_of_all(self.said) + sum(map(size, (*self.facts, *self.facts.values())))
 
 
 @dataclass(frozen=True, slots=True)

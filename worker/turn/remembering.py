@@ -23,6 +23,7 @@ from worker.domain.threads import (
     left_out_note,
     ref,
     size,
+    size_of_all,
 )
 from worker.errors import BadDefinition, ContextFull, ThreadGone, WorkerError
 from worker.ports.providers import Model, Payer, Watcher
@@ -119,7 +120,7 @@ class RememberingProvider:
             except ContextFull:
                 if first == len(story.turns):
                     raise
-                window = self._learn(thread, sum(size(each.text) for each in said) + _asked(question, assistant))
+                window = self._learn(thread, size_of_all(said) + _asked(question, assistant))
                 first += (len(story.turns) - first + 1) // 2
             else:
                 if first or self._is_full(story, answer):
@@ -189,7 +190,7 @@ class RememberingProvider:
         )
         for first in range(len(old.turns)):
             told = old.told(first, window)
-            tokens = sum(size(each.text) for each in told) // SAFE_BYTES_PER_TOKEN + SUMMARY_WORDS
+            tokens = size_of_all(told) // SAFE_BYTES_PER_TOKEN + SUMMARY_WORDS
             try:
                 answer = await payer.pay(words, tokens, partial(self._model.ask, told, SUMMARY_TASK, words))
             except ContextFull:
@@ -240,7 +241,7 @@ class _Story:
         """Say with which turn to begin, so that all fits into the room; None: everything does."""
         if room is None:
             return 0
-        summary = sum(size(each.text) for each in self.fold.said) if self.fold else 0
+        summary = size_of_all(self.fold.said) if self.fold else 0
         # As if all of them had to be told as facts: which ones do follows from what is found here.
         facts = sum(map(size_of, self.facts(len(self.turns), window).items()))
         return len(self.turns) - _that_fit(self.turns, room - summary - facts)

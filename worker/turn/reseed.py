@@ -21,7 +21,7 @@ from worker.domain.threads import (
     address,
     left_out_note,
     provider_of,
-    size,
+    size_of_all,
 )
 from worker.errors import TranscriptDown
 from worker.ports.transcript import TranscriptReader
@@ -50,7 +50,7 @@ class _Turn:
     @property
     def size(self) -> int:
         """Count its bytes."""
-        return sum(size(each.text) for each in self.said)
+        return size_of_all(self.said)
 
 
 def _fitted(told: Iterable[_Turn], older: Iterable[_Turn], room: int) -> tuple[deque[_Turn], dict[str, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from worker.domain.threads import SAFE_BYTES_PER_TOKEN, Answer, Entered, Seed, Thread, size
+from worker.domain.threads import Answer, Entered, Seed, Thread
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -234,7 +234,7 @@ class ThreadTurn:
             former=self.leaving.former,
             why=self.leaving.why,
             said=seed.by_turns if seed and not self.provider.remembers else (),
-            tokens=sum(size(each.text) for each in seed.said) // SAFE_BYTES_PER_TOKEN if seed else 0,
+            tokens=seed.tokens if seed else 0,
         ):
             self.bound = thread
             return True
@@ -283,9 +283,8 @@ class ThreadTurn:
 
     def _tokens(self) -> int:
         """Say how many tokens this call will read: all that was said on the thread, and what is said now."""
-        told = self.facts.seed.said
         known = self.entry.tokens if self.facts.use == "reused" and self.entry.tokens else 0
-        return known + self.request.tokens + sum(size(each.text) for each in told) // SAFE_BYTES_PER_TOKEN
+        return known + self.request.tokens + self.facts.seed.tokens
 
     def _is_published(self, variable: ThreadVariable, thread: Thread) -> bool:
         if self.facts.use == "adopted":

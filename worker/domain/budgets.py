@@ -65,10 +65,13 @@ class Budgets:
         """Say what a call counts for, whose place has these names."""
         return tuple(self._counters(names, today))
 
+    def setting(self, scope: Scope, name: str) -> str | None:
+        """Name the line of BUDGETS_FILE that holds for this; None if there is none."""
+        return next((each for each in (f"{scope} {name}", scope) if each in self.limits), None)
+
     def _counters(self, names: Mapping[Scope, str], today: date) -> Iterator[Counter]:
         for scope, name in names.items():
-            setting = f"{scope} {name}" if f"{scope} {name}" in self.limits else scope
-            if setting in self.limits:
+            if (setting := self.setting(scope, name)) is not None:
                 yield Counter(scope, name, self.limits[setting], setting, today if scope in DAILY else None)
 
     def bounds(self, assistant: str) -> list[Limit]:

@@ -83,10 +83,8 @@ class Charging:
 
     async def correct(self, call: str, counters: Sequence[Counter], answer: Answer) -> None:
         """Have what an answer took in the place of what its call was charged for, as far as that is known."""
-        tokens = answer.took
-        known = tokens is not None and answer.cost is not None and answer.cost.currency == self._budgets.currency
-        cost = answer.cost if known else None
-        if tokens is not None or cost is not None:
+        if (tokens := answer.took) is not None:
+            cost = answer.cost if answer.cost and answer.cost.currency == self._budgets.currency else None
             await self._correct(call, counters, tokens, cost.billionths if cost else None)
 
     async def release(self, call: str, counters: Sequence[Counter]) -> None:

@@ -39,9 +39,7 @@ async def budgets_(desk: Desk, options: Namespace) -> int:
 def _of(limits: Budgets, counted: Iterable[tuple[Counter, Usage]]) -> Iterable[tuple[Counter, Usage]]:
     """Those that the file still has a limit for, with that."""
     for counter, used in counted:
-        named = f"{counter.scope} {counter.name}"
-        setting = named if named in limits.limits else counter.scope
-        if setting in limits.limits:
+        if (setting := limits.setting(counter.scope, counter.name)) is not None:
             yield replace(counter, limit=limits.limits[setting], setting=setting), used
 
 

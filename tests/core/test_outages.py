@@ -248,25 +248,27 @@ async def test_a_refusal_of_one_task_or_one_assistant_is_told_to_nobody(
     assert not any(map(down, crew))
 
 
-async def test_a_worker_whose_own_way_is_shut_stops_the_others_for_seconds_and_only_once(
-    core: Core, crew: list[Worker]
+@pytest.mark.parametrize("how_many", [1, 2])
+async def test_workers_whose_own_way_is_shut_stop_the_others_once_and_not_for_long(
+    core: Core, crew: list[Worker], how_many: int
 ) -> None:
     cut_off = FakeProvider()
     async with AsyncExitStack() as stack:
-        lost = await stack.enter_async_context(core.working(slots=1, provider=cut_off))
-        await lost.dependencies.all_up()
+        lost = [await stack.enter_async_context(core.working(slots=1, provider=cut_off)) for _ in range(how_many)]
+        for each in lost:
+            await each.dependencies.all_up()
         for call in ("ping", "ask", "look", "create_thread"):
             cut_off.script.always(call, AWAY)
         stopped = 0.0
         began = now()
-        while now() - began < ALONE_SECONDS:
+        while now() - began < 3 * ALONE_SECONDS:
             core.world.start()
             for _ in range(6):
                 await asyncio.sleep(0.5)
                 stopped += 0.5 * any(map(down, crew))
-        assert down(lost)
+        assert all(map(down, lost))
 
-    assert 0 < stopped < 15
+    assert 0 < stopped < 30 * how_many
     assert all(not down(each) for each in crew)
 
 

@@ -10,10 +10,10 @@ from worker.runtime.clock import monotonic
 
 LOOK_SECONDS = 2.0
 """Between two looks at what other workers have found."""
-DOUBTED_SECONDS = 15.0
-"""An outage that another worker ends so soon after this one has found it may be this worker's way that is shut."""
 ALONE_SECONDS = 300.0
-"""How long a worker keeps its troubles to itself then: the others would stop with it, again and again."""
+"""A worker keeps its troubles to itself for so long after another has ended an outage that it had found too.
+
+Then it may be this worker's own way that is shut, and the others would stop with it, again and again."""
 
 
 def found(error: Exception) -> Found | None:
@@ -39,7 +39,7 @@ class Breaker:
         self._known: Outage | None = None
         self._blind = False
         self._probes = False
-        self._noted_at: float | None = None
+        self._told = False
         self._alone_until = 0.0
         self._speaking = asyncio.Lock()
 
@@ -55,18 +55,19 @@ class Breaker:
         """
         word = None if error is None else found(error)
         self.tries = tries
-        if error is not None and (word is None or monotonic() < self._alone_until):
+        if error is not None and (word is None or self._is_alone()):
             return True
         self._probes = True
         if word is not None:
+            self._told = True
             await self._hear(lambda: self._outages.note(word, str(error), tries))
-            if self._noted_at is None and self._known is not None and self._known.by == self._outages.worker:
-                self._noted_at = monotonic()
         else:
             await self.look()
         while not self._blind:
             if self._known is None:
-                self._end(doubted=True)
+                if self._told:
+                    self._alone_until = monotonic() + ALONE_SECONDS
+                self._end()
                 return False
             if self._known.ours:
                 return True
@@ -83,13 +84,18 @@ class Breaker:
     async def over(self) -> None:
         """Tell all that the provider can be asked. A note that stays as Redis is away ends by itself."""
         await self._say(self._outages.over)
-        self._end(doubted=False)
+        self._alone_until = 0.0
+        self._end()
 
-    def _end(self, *, doubted: bool) -> None:
-        """Have no outage; keep what is found next to this worker if another one could ask all the time."""
-        if doubted and self._noted_at is not None and monotonic() - self._noted_at < DOUBTED_SECONDS:
-            self._alone_until = monotonic() + ALONE_SECONDS
-        self._known, self._probes, self._noted_at = None, False, None
+    def _is_alone(self) -> bool:
+        """Whether what this worker finds now may be its own trouble; that it finds it again makes it last."""
+        if monotonic() >= self._alone_until:
+            return False
+        self._alone_until = monotonic() + ALONE_SECONDS
+        return True
+
+    def _end(self) -> None:
+        self._known, self._probes, self._told = None, False, False
 
     async def _hear(self, asking: Callable[[], Awaitable[Outage | None]]) -> None:
         async with self._speaking:

@@ -107,9 +107,21 @@ async def test_without_a_transcript_an_assistant_that_names_another_provider_is_
         core.world.news.set()
         await core.until_over([job])
 
-    assert "the thread conv_1 at openai would have to be left for one at local that knows nothing" in job.message
+    left = "the thread conv_1 at openai would have to be left (moved to local) for one at local that knows nothing"
+    assert left in job.message
     assert len(core.provider.asked) == 2
     assert list(core.provider.conversations) == ["conv_1"]
+
+
+async def test_without_a_transcript_what_is_too_long_for_the_model_is_said_at_each_try(core: Core) -> None:
+    core.records = False
+    async with core.working():
+        await step(core, "first")
+        core.provider.script.always("ask", ContextFull("longer than the model can read"))
+        job = core.world.start("second", instance="a")
+        await core.until(lambda: job.has_incident)
+
+    assert "longer than the model can read" in job.message
 
 
 async def test_a_transcript_that_knows_nothing_of_a_thread_that_was_talked_on_does_not_count(core: Core) -> None:

@@ -122,16 +122,17 @@ class Leaving:
 
     def _check(self, seed: Seed) -> None:
         """Raise if a thread that is still there would be left for one that knows nothing."""
-        left = self.former
-        if left is None:
+        left, why = self.former, self.why
+        if left is None or why is None:
             return
         if self.ground.history is not None and not seed.is_known:
             raise HistoryUnread(f"the thread at {left.provider} waits to be left: the transcript cannot be read now")
         if self.needs_history and not seed.said and (self.ground.history is None or self.entry.tokens):
             raise HistoryMissing(
-                f"the thread {left.id} at {left.provider} would have to be left for one at {self.provider.name} that "
-                "knows nothing, as what was said on it is in no transcript: keep TRANSCRIPT_URL set, and let the "
-                f"assistant name {left.provider} and its model again, or order it: threads renew"
+                f"the thread {left.id} at {left.provider} would have to be left ({why.reason}) "
+                f"for one at {self.provider.name} that knows nothing, as what was said on it is in no transcript: keep "
+                f"TRANSCRIPT_URL set, and let the assistant name {left.provider} and its model again, or order it: "
+                "threads renew"
             )
 
     @property

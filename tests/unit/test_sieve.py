@@ -1,5 +1,6 @@
 """A definition that the engine refuses to hand over is found, left out and looked at again; nothing else stops."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from tests.fakes.clock import Clock
 from worker.domain.tasks import LeftOut, Task, Topic
 from worker.errors import EngineDenied, EngineDown, Refused, WorkerError
 from worker.loop import sieve as module
-from worker.loop.sieve import Sieve
+from worker.loop.sieve import LONGEST_PART_SECONDS, Sieve
 from worker.telemetry.logs import Event
 
 MOST = 10
@@ -98,7 +99,7 @@ class World:
         self.topics.topics = [Topic(name) for name in definitions]
         self.engine.tasks = [task(name, each) for name, ids in self.topics.known.items() for each in ids]
 
-    async def poll(self) -> None:
+    async def poll(self, *, gives_back: bool = True) -> None:
         topics = await self.sieve.current()
         if not topics:
             return
@@ -108,7 +109,8 @@ class World:
             outage = await self.sieve.judge(exc)
             if outage:
                 self.outages.append(outage)
-            self.engine.locked.clear()
+            if gives_back:
+                self.engine.locked.clear()
             return
         self.sieve.passed(tasks)
         self.served += [each.id for each in tasks]
@@ -250,15 +252,39 @@ async def test_a_poll_without_an_answer_counts_as_refused_when_it_happens_again_
     assert (world.left_out, world.served) == ([("t", "bad")], ["u a"])
 
 
-async def test_a_whole_that_is_refused_though_each_part_passes_is_an_outage(world: World) -> None:
+async def test_a_whole_that_is_refused_though_each_part_passes_is_served_in_parts(world: World) -> None:
     world.has(t="a", u="b")
     world.engine.largest = 1
-    await world.polls(3)
-    assert (world.served, world.outages) == (["t a", "u b"], [])
+    waits = []
+    for _ in range(12):
+        world.has(t="a", u="b")
+        for _ in range(3):
+            await world.poll()
+            waits.append(world.sieve.next_look().total_seconds())
+    assert (world.served, world.outages) == (["t a", "u b"] * 12, [])
+    assert waits[:2] == [0, 0]
+    assert 1 <= waits[-2] <= LONGEST_PART_SECONDS
 
-    world.has(t="a", u="b")
-    await world.poll()
-    assert world.outages == [world.engine.error]
+
+async def test_several_workers_that_keep_the_culprit_from_each_other_find_it(world: World) -> None:
+    """What one of them has asked for in vain is under its lock until it gives it back, just before its next poll."""
+    worlds = [world, World(), World()]
+    world.has(t="a b c bad", u="d e")
+    world.engine.bad = {"bad"}
+    for each in worlds:
+        each.engine, each.topics, each.sieve = world.engine, world.topics, Sieve(world.engine, world.topics)  # type: ignore[arg-type]  # as above
+    chance = random.Random(1)  # noqa: S311 - to be repeated
+    locked: dict[int, set[str]] = {}
+    for _ in range(400):
+        number = chance.randrange(3)
+        each = worlds[number]
+        world.engine.locked -= locked.pop(number, set())
+        before = set(world.engine.locked)
+        await each.poll(gives_back=False)
+        locked[number] = world.engine.locked - before
+    assert [each.left_out for each in worlds] == [[("t", "bad")]] * 3
+    assert [each.outages for each in worlds] == [[], [], []]
+    assert sorted(world.served + worlds[1].served + worlds[2].served) == ["t a", "t b", "t c", "u d", "u e"]
 
 
 async def test_it_is_looked_at_again_after_growing_pauses(world: World, clock: Clock) -> None:

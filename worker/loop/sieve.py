@@ -16,12 +16,15 @@ from worker.domain.tasks import LeftOut, Task, Topic
 from worker.errors import EngineDenied, Refused, WorkerError
 from worker.ports.engine import Engine, Topics
 from worker.runtime.clock import monotonic
+from worker.runtime.pauses import growing
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 
 FIRST_PAUSE = timedelta(seconds=15)
 LONGEST_PAUSE = timedelta(minutes=5)
 """Each new look costs the definition's other tasks a moment under a lock of ours."""
+LONGEST_PART_SECONDS = 2.0
+"""How long polls of parts wait at most for tasks, where the whole is refused and each part of it passes."""
 FAILURES_IN_ROW = 3
 """So many polls without an answer, with a probe that succeeds each time, count as refused: a task may be too large."""
 
@@ -63,7 +66,8 @@ class Sieve:
         self._suspects: deque[Portion] = deque()
         self._refusals: dict[tuple[str, str], Refusal] = {}
         self._by_name: set[str] = set()
-        self._found_one = self._in_vain = False
+        self._found_one = False
+        self._in_vain = 0
         self._failures = 0
 
     async def current(self) -> tuple[Topic, ...]:
@@ -79,8 +83,10 @@ class Sieve:
         return self._asked
 
     def next_look(self) -> timedelta:
-        """See `ports.engine.Topics.next_look`; during a search polls do not wait."""
-        return timedelta(0) if self._suspects or self._looking_at else self._topics.next_look()
+        """See `ports.engine.Topics.next_look`; during a search polls do not wait, unless it is one of many in vain."""
+        if not self._suspects and not self._looking_at:
+            return self._topics.next_look()
+        return timedelta(seconds=growing(0.1, self._in_vain, LONGEST_PART_SECONDS) if self._in_vain else 0)
 
     def serves(self, task: Task) -> bool:
         """See `ports.engine.Topics.serves`."""
@@ -102,14 +108,18 @@ class Sieve:
         """The poll went well and brought these tasks."""
         if self._suspects:
             self._suspects.popleft()
-            self._in_vain = not self._suspects and not self._found_one
+            self._in_vain += not self._suspects and not self._found_one
         elif self._looking_at:
             self._readmit(self._looking_at, seen=bool(tasks))
         else:
-            self._failures, self._in_vain = 0, False
+            self._failures = self._in_vain = 0
 
     async def judge(self, error: WorkerError) -> WorkerError | None:
-        """The poll failed: return what makes it an outage, None if it concerns but a part of what was asked for."""
+        """The poll failed: return what makes it an outage, None if it concerns but a part of what was asked for.
+
+        Where each part passes and the whole does not, several workers may have refused each other's polls: what one of
+        them asks for in vain is under its lock, so that the others do not meet it. Then it is searched for again.
+        """
         self._failures += 1
         if isinstance(error, EngineDenied) or (not isinstance(error, Refused) and self._failures < FAILURES_IN_ROW):
             return error
@@ -117,9 +127,6 @@ class Sieve:
             await self._engine.ping()
         except WorkerError as outage:
             return outage
-        if self._in_vain and not self._suspects and not self._looking_at:  # every part passed, and the whole does not
-            self._in_vain = False
-            return error
         await self._narrow(str(error))
         return None
 
@@ -135,7 +142,7 @@ class Sieve:
         self._suspects.extendleft(reversed(halves))
         if not halves:
             [topic] = self._asked
-            self._found_one = True
+            self._found_one, self._in_vain = True, 0
             self._leave_out((topic.name, topic.definitions[0] if topic.definitions else ""), reason)
 
     async def _halves(self, asked: Portion) -> list[Portion]:

@@ -30,7 +30,7 @@ DRIVERS: dict[str, set[str]] = {
     "operate": {"aiohttp", "pydantic", "rich"},
     "ports": set(),
     "providers": {"aiohttp", "httpx2", "openai", "pydantic"},
-    "redis": {"redis", "structlog"},
+    "redis": {"hiredis", "redis", "structlog"},
     "runtime": set(),
     "settings": {"pydantic", "pydantic_core", "pydantic_settings"},
     "specs": {"pydantic", "pydantic_core", "yaml"},

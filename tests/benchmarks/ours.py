@@ -151,6 +151,7 @@ async def _run(options: argparse.Namespace) -> None:
     meter, stopping = Meter(options.expect), asyncio.Event()
     async with bootstrap.connect(settings) as connected:
         slow = options.model_seconds
+        bootstrap.spare_collections()
         adapters = connected if slow is None else _with_model(connected, InProcessModel(slow))
         watch(adapters, meter)
         ending = asyncio.create_task(_until_over(options, meter, stopping), name="until over")

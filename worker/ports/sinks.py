@@ -15,11 +15,11 @@ class Sink(Protocol):
 
     name: str
 
-    async def record(self, exchange: Exchange) -> None:
-        """Take it; returns when it is safe. It may come more than once, late and out of order.
+    async def record(self, *exchanges: Exchange) -> None:
+        """Take them; returns when they are safe. Each may come more than once, late and out of order.
 
-        What has come under the same engine, task and attempt stays as it is. Raises Unstorable for what it will never
-        take.
+        What has come under the same engine, task and attempt stays as it is. Raises Unstorable if there is one among
+        them that it will never take; then each comes again by itself.
         """
         ...
 

@@ -28,12 +28,12 @@ from worker.ports.sinks import Sink
 class TranscriptWriter(Sink, Protocol):
     """The writing side. Every method may raise TranscriptDown, and may be repeated with the same effect."""
 
-    async def record(self, exchange: Exchange) -> None:
-        """Write its messages, and the session if it is new; returns when they are safe on disk.
+    async def record(self, *exchanges: Exchange) -> None:
+        """Write their messages, and the sessions that are new; returns when they are safe on disk.
 
-        All or none are written. What has been written under the same name stays as it is. Late and out of order
-        is fine: positions follow from `answered_at`. A session that had ended before this answer is active again, and
-        what was noted of its end is not true any more. Raises Unstorable.
+        All messages of an exchange are written, or none. What has been written under the same name stays as it is. Late
+        and out of order is fine: positions follow from `answered_at`. A session that had ended before an answer is
+        active again, and what was noted of its end is not true any more. Raises Unstorable.
         """
         ...
 

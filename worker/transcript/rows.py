@@ -1,6 +1,7 @@
 """Exchange → rows, and rows → what is read."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -143,7 +144,7 @@ def _checked(table: Table, row: Values) -> Values:
     return cleaned
 
 
-def merged(known: RowMapping, new: Values) -> Values:
+def merged(known: Mapping[str, Any], new: Values) -> Values:
     """Say what another exchange changes in a session, the same in whatever order exchanges come."""
     changes: Values = {name: None for name in ("thread_erased_at", "anonymised_at") if known[name] is not None}
     if new["started_at"] < known["started_at"]:

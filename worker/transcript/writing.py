@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exis
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.domain.conversations import Ended, Subject
+from worker.domain.conversations import Ended, Subject, session_id
 from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import SHARED_SCOPE
 from worker.runtime.beside import beside_if
@@ -26,11 +26,12 @@ class _Statements:
     """What `record` says, built once: that costs more than saying it."""
 
     def __init__(self, insert: Callable[[Table], sqlite.Insert | postgresql.Insert]) -> None:
-        own = sessions.c.id == bindparam("session")
-        self.add_session = insert(sessions).on_conflict_do_nothing()
-        self.lock_session = select(sessions).where(own).with_for_update()
+        those = sessions.c.id.in_(bindparam("sessions", expanding=True))
+        self.add_sessions = insert(sessions).on_conflict_do_nothing()
+        # In one order, so that two that write the same ones wait for each other in that order too.
+        self.lock_sessions = select(sessions).where(those).order_by(sessions.c.id).with_for_update()
         self.add_messages = insert(messages).on_conflict_do_nothing().returning(messages.c.id)
-        self.change_session = update(sessions).where(own)
+        self.change_session = update(sessions).where(sessions.c.id == bindparam("session"))
 
 
 _SQLITE = _Statements(sqlite.insert)
@@ -45,25 +46,38 @@ class SqlTranscriptWriter:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record(self, exchange: Exchange) -> None:
+    async def record(self, *exchanges: Exchange) -> None:
         """See `ports.transcript.TranscriptWriter.record`."""
-        session = session_row(exchange)
-        said = await beside_if(is_long(exchange), message_rows, exchange)
+        written = [
+            (session_row(each), await beside_if(is_long(each), message_rows, each))
+            for each in sorted(exchanges, key=lambda each: session_id(each.key))
+        ]
+        if not await self._database.write(partial(self._record, written)) and len(written) > 1:
+            for each in written:
+                await self._database.write(partial(self._record, [each]))
+
+    async def _record(self, written: Sequence[tuple[Values, list[Values]]], connection: AsyncConnection) -> bool:
+        """Write all of it; nothing, and False, if one message is there already, perhaps in another session."""
         statements = _SQLITE if self._database.is_sqlite else _POSTGRESQL
-
-        async def work(connection: AsyncConnection) -> None:
-            known = None
-            while known is None:  # it may be removed in between
-                await connection.execute(statements.add_session, session)
-                # The lock keeps others of this session waiting until all is written.
-                found = await connection.execute(statements.lock_session, {"session": session["id"]})
-                known = found.mappings().one_or_none()
-            if len((await connection.execute(statements.add_messages, said)).all()) < len(said):
-                await connection.rollback()  # it is there already, perhaps in another session
-            elif changes := merged(known, session):
-                await connection.execute(statements.change_session, {"session": session["id"], **changes})
-
-        await self._database.write(work)
+        new = {session["id"]: session for session, _ in reversed(written)}
+        known: dict[str, Values] = {}
+        while len(known) < len(new):  # one may be removed in between
+            await connection.execute(statements.add_sessions, [*reversed(new.values())])
+            # The lock keeps others of these sessions waiting until all is written.
+            found = await connection.execute(statements.lock_sessions, {"sessions": [*new]})
+            known = {each["id"]: dict(each) for each in found.mappings()}
+        said = [row for _, rows in written for row in rows]
+        if len((await connection.execute(statements.add_messages, said)).all()) < len(said):
+            await connection.rollback()
+            return False
+        changed: dict[str, Values] = {}
+        for session, _ in written:
+            if changes := merged(known[session["id"]], session):
+                known[session["id"]] |= changes
+                changed[session["id"]] = changed.get(session["id"], {}) | changes
+        for name, changes in changed.items():
+            await connection.execute(statements.change_session, {"session": name, **changes})
+        return True
 
     async def end(self, sessions: Collection[str], ended_at: datetime) -> None:
         """See `ports.transcript.TranscriptWriter.end`."""

@@ -20,6 +20,8 @@ from worker.telemetry.logs import Event, trace
 AT_ONCE = 50
 ROUND_SECONDS = 5.0
 """Between two looks at what other workers may have left."""
+GATHER_SECONDS = 0.05
+"""An exchange waits so long for others: many cost little more than one."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 UNSTORABLE_FOR = timedelta(hours=1)
 """An exchange that a sink refuses may be taken by its next version; until then it is out of the way."""
@@ -104,6 +106,7 @@ class Carrier:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ROUND_SECONDS * random.uniform(0.5, 1)):  # noqa: S311 - spreads looks
                         await self._woken.wait()
+                        await asyncio.sleep(GATHER_SECONDS)
             else:
                 await asyncio.sleep(growing(FIRST_PAUSE_SECONDS, tries, LONGEST_PAUSE_SECONDS))
                 tries += 1
@@ -159,20 +162,24 @@ class Carrier:
     async def _record_all(self, claimed: deque[Pending]) -> None:
         """Record in order; where the sink goes away, what is left is due for anybody at once."""
         try:
+            if (
+                await self._refusal(*[each for pending in claimed for _, each in sorted(pending.exchanges.items())])
+                is None
+            ):
+                await asyncio.gather(*(self._settle(each, frozenset(each.exchanges)) for each in claimed))
+                return
             while claimed:
-                await self._record(claimed[0])
+                due = sorted(claimed[0].exchanges.items())
+                recorded = frozenset([attempt for attempt, exchange in due if await self._write(exchange)])
+                await self._settle(claimed[0], recorded)
                 claimed.popleft()
         except SinkDown:
             for each in claimed:
                 await self._outbox.postpone(each, timedelta(0))
             raise
 
-    async def _record(self, pending: Pending) -> None:
-        recorded = set()
-        for attempt, exchange in sorted(pending.exchanges.items()):
-            if await self._write(exchange):
-                recorded.add(attempt)
-        await self._outbox.settle(pending, frozenset(recorded))
+    async def _settle(self, pending: Pending, recorded: frozenset[int]) -> None:
+        await self._outbox.settle(pending, recorded)
         if len(recorded) < len(pending.exchanges):
             await self._outbox.postpone(pending, UNSTORABLE_FOR)
         elif pending.newer:
@@ -180,18 +187,27 @@ class Carrier:
 
     async def _write(self, exchange: Exchange) -> bool:
         """Record one; False if it will not be taken, which concerns no other."""
+        exc = await self._refusal(exchange)
+        if exc is None:
+            return True
+        reason = str(exc) if isinstance(exc, Unstorable) else trace(exc)
+        self._count("unstorable")
+        named = {"sink": self._sink.name, "task_id": exchange.task_id, "attempt": exchange.attempt}
+        log.error(Event.EXCHANGE_UNSTORABLE, **named, reason=reason)
+        return False
+
+    async def _refusal(self, *exchanges: Exchange) -> Exception | None:
+        """Record them together, which costs much less than one by one; say why if one of them is not taken."""
         try:
-            await self._sink.record(exchange)
+            if exchanges:
+                await self._sink.record(*exchanges)
         except SinkDown:
             raise
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is this exchange's trouble alone
-            reason = str(exc) if isinstance(exc, Unstorable) else trace(exc)
-            self._count("unstorable")
-            named = {"sink": self._sink.name, "task_id": exchange.task_id, "attempt": exchange.attempt}
-            log.error(Event.EXCHANGE_UNSTORABLE, **named, reason=reason)
-            return False
-        self._count("recorded")
-        return True
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is the trouble of one of these alone
+            return exc
+        for _ in exchanges:
+            self._count("recorded")
+        return None
 
     def _tell_down(self, reason: str) -> None:
         self._count("delayed")

@@ -113,9 +113,10 @@ async def test_a_death_in_the_middle_leaves_nothing_half_written(place: Place) -
     assert [message.role for message in messages] == [Role.USER, Role.AGENT] * (len(messages) // 2)
 
 
+@pytest.mark.parametrize("together", [1, 3, 8])
 @pytest.mark.parametrize("order", ["forth", "back", "mixed"])
 async def test_late_repeated_and_mixed_up_writes_make_the_same_record(
-    place: Place, transcript: SqlTranscriptWriter, order: str
+    place: Place, transcript: SqlTranscriptWriter, order: str, together: int
 ) -> None:
     said = [
         exchange(1, business_key="early", user="maria", use="created"),
@@ -124,8 +125,9 @@ async def test_late_repeated_and_mixed_up_writes_make_the_same_record(
         exchange(3, attempt=2, answered_at=START + timedelta(minutes=3, seconds=30), thread_id="conv_2", generation=2),
     ]
     mixed = random.sample(said * 2, 2 * len(said))
-    for each in {"forth": said * 2, "back": said[::-1] * 2, "mixed": mixed}[order]:
-        await transcript.record(each)
+    written = {"forth": said * 2, "back": said[::-1] * 2, "mixed": mixed}[order]
+    for first in range(0, len(written), together):
+        await transcript.record(*written[first : first + together])
 
     [session], messages = await everything(place)
     assert (session.business_key, session.user, session.started_at) == ("early", "maria", said[0].asked_at)
@@ -134,14 +136,16 @@ async def test_late_repeated_and_mixed_up_writes_make_the_same_record(
     assert [message.generation for message in messages] == [1, 1, 1, 1, 2, 2, 2, 2]
 
 
+@pytest.mark.parametrize("together", [1, 3, 8])
 @pytest.mark.parametrize("order", ["forth", "back", "mixed"])
 async def test_what_was_said_between_question_and_answer_stands_there_however_late_and_often_it_is_written(
-    place: Place, transcript: SqlTranscriptWriter, order: str
+    place: Place, transcript: SqlTranscriptWriter, order: str, together: int
 ) -> None:
     said = [exchange(1), exchange(2, between=BETWEEN[:1]), exchange(3), exchange(4, between=BETWEEN)]
     mixed = random.sample(said * 2, 2 * len(said))
-    for each in {"forth": said * 2, "back": said[::-1] * 2, "mixed": mixed}[order]:
-        await transcript.record(each)
+    written = {"forth": said * 2, "back": said[::-1] * 2, "mixed": mixed}[order]
+    for first in range(0, len(written), together):
+        await transcript.record(*written[first : first + together])
 
     [session], messages = await everything(place)
     spoken = [(message.text, message.role) for each in said for message in each.messages]
@@ -201,6 +205,30 @@ async def test_two_that_write_the_same_and_different_exchanges_at_once_write_eac
     [session], messages = await everything(place)
     assert session.messages == len(messages) == 2 * (10 + 5 + 5)
     assert contents(messages)[:20] == [message.text for each in same for message in each.messages]
+
+
+async def test_many_of_several_sessions_are_written_together_whoever_else_writes_some_of_them(place: Place) -> None:
+    said = [exchange(number, key(f"instance-{number % 3}")) for number in range(30)]
+    async with open_database(place.url) as first, open_database(place.url) as second, asyncio.TaskGroup() as group:
+        for database, some in ((first, said[:20]), (second, said[:9:-1])):
+            group.create_task(SqlTranscriptWriter(database).record(*some), name="record")
+
+    sessions, messages = await everything(place)
+    assert sorted((each.scope, each.messages) for each in sessions) == [
+        (f"instance-{number}", 20) for number in range(3)
+    ]
+    assert sorted(contents(messages)) == sorted(message.text for each in said for message in each.messages)
+
+
+async def test_of_many_that_are_written_together_none_is_there_if_one_is_refused(
+    place: Place, transcript: SqlTranscriptWriter
+) -> None:
+    await transcript.ping()
+    refuse_sessions_of(place, "cursed")
+    with pytest.raises(Unstorable):
+        await transcript.record(exchange(1), exchange(2, key(assistant="cursed")), exchange(3))
+
+    assert await everything(place) == ([], [])
 
 
 async def test_many_that_start_at_once_on_an_empty_database_make_its_tables_once(place: Place) -> None:

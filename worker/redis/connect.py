@@ -13,6 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +32,8 @@ Client = Redis | RedisCluster
 
 TIMEOUT_SECONDS = 1
 RETRIES = 2
+STALL = timedelta(seconds=3)
+"""The longest that a command may take. The driver's own steps (find the primary, connect, log in, ask) add up."""
 BATCHES_AT_ONCE = 4
 LARGEST_BATCH = 20
 
@@ -181,7 +184,9 @@ class _PatientRedis(Redis):
         for args, options, _ in asked:
             pipeline.execute_command(*args, **options)
         try:
-            replies = await pipeline.execute(raise_on_error=False)
+            # One that goes on without end would have its connection later, perhaps to a server that is primary no more.
+            async with asyncio.timeout(STALL.total_seconds()):
+                replies = await pipeline.execute(raise_on_error=False)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is for those who wait
             replies = [exc] * len(asked)
         for (_, _, reply), said in zip(asked, replies, strict=True):

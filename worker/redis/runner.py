@@ -10,12 +10,9 @@ from typing import Any, TypeVar
 
 from redis.exceptions import NoScriptError, ResponseError
 
-from worker.redis.connect import Client
+from worker.redis.connect import STALL, Client
 from worker.redis.failures import ERRORS, code_of, down, spoils_a_script
 from worker.redis.formats import CorruptRecord
-
-STALL = timedelta(seconds=3)
-"""The longest that a command may take. The driver's own steps (find the primary, connect, log in, ask) add up."""
 
 T = TypeVar("T")
 

@@ -85,7 +85,7 @@ class Settings(BaseSettings):
 
     max_tasks: int = Field(20, ge=1, le=1000, description="Turns at the same time.")
     lock_seconds: int = Field(
-        45, ge=10, le=600, description="Lock on a task, renewed at a third of it; 30 to 60 suits most."
+        45, ge=10, le=600, description="Lock on a task, renewed when two thirds are over; 30 to 60 suits most."
     )
     poll_seconds: int = Field(
         10,

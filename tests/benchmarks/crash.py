@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 from worker.demo.processes import running
 from worker.demo.stage import Worker
 
-RENEWAL_SECONDS = LOCK_SECONDS / 3
+RENEWAL_SECONDS = 2 * LOCK_SECONDS / 3
 WORKERS = 2
 PATIENCE_SECONDS = 60.0
 

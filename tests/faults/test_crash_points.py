@@ -24,8 +24,8 @@ from worker.demo.servers import Valkey
 pytestmark = pytest.mark.timeout(600)
 
 STARTS_AT_ONCE = 8
-SLOW_SECONDS = 4.0
-"""Longer than a third of the lock and of the hold, so that both are renewed while the model thinks."""
+SLOW_SECONDS = 7.5
+"""Longer than two thirds of the lock and a third of the hold, so that both are renewed while the model thinks."""
 
 FIRST_TURN = (
     "engine.definition",

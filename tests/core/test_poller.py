@@ -49,6 +49,53 @@ async def test_in_a_backlog_one_request_fetches_several_tasks(core: Core) -> Non
     assert len(fetched(worker)) <= 30
 
 
+async def test_in_a_backlog_a_few_tasks_wait_here_so_that_a_free_slot_has_its_next_one_at_once(core: Core) -> None:
+    core.provider.script.always("ask", 1)
+    jobs = [core.world.start() for _ in range(60)]
+    most = 0
+    async with core.working(slots=10) as worker:
+        began = asyncio.get_running_loop().time()
+        while not all(job.gone for job in jobs):
+            running = len(core.provider.script.named("ask")) - sum(job.gone for job in jobs)
+            most = max(most, len(await worker.engine.locked()))
+            assert running <= 10, "those that wait start nothing"
+            await asyncio.sleep(0.01)
+        took = asyncio.get_running_loop().time() - began
+
+    assert 10 < most <= 12
+    assert took < 6.2, "without any it is 20 ms more for each task of a slot"
+
+
+async def test_without_a_backlog_no_task_is_taken_that_has_to_wait_for_a_slot(core: Core) -> None:
+    """Another worker may have one for it."""
+    core.provider.script.always("ask", 20)
+    jobs = [core.world.start() for _ in range(10)]
+    async with core.working(slots=10) as worker:
+        await core.until(lambda: len(core.provider.script.named("ask")) == 10)
+        await asyncio.sleep(1)
+        jobs += [core.world.start() for _ in range(9)]
+        await asyncio.sleep(5)
+        assert len(await worker.engine.locked()) == 10
+        await core.until_over(jobs)
+
+
+async def test_a_stop_gives_back_at_once_what_waits_for_a_slot(core: Core) -> None:
+    core.provider.script.always("ask", 10)
+    for _ in range(60):
+        core.world.start()
+    async with core.working(slots=10) as worker:
+        await core.until(lambda: len(core.provider.script.named("ask")) == 10)
+        await asyncio.sleep(1)
+        assert len(await worker.engine.locked()) == 12
+        stopping = asyncio.create_task(worker.stop())
+        await asyncio.sleep(1)
+        assert len(await worker.engine.locked()) == 10
+        await stopping
+
+    assert sum(job.gone for job in core.world.jobs.values()) == 10
+    assert len(core.provider.script.named("ask")) == 10
+
+
 async def test_without_topics_nothing_is_fetched_until_there_are_some(core: Core) -> None:
     topics = FakeTopics()
     topics.topics = ()

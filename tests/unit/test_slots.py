@@ -109,19 +109,19 @@ async def test_as_many_deliveries_as_slots_stop_the_fetching() -> None:
         assert slots.free == 2
 
 
-async def test_some_free_returns_at_once_while_there_is_one() -> None:
+async def test_some_welcome_returns_at_once_while_there_is_one() -> None:
     async with asyncio.timeout(5):
-        await Slots(1).some_free()
+        await Slots(1).some_welcome(backlog=False)
 
 
 @pytest.mark.parametrize("kind", ["turn", "delivery"])
 @pytest.mark.parametrize("end", ["finished", "cancelled"])
-async def test_some_free_returns_as_soon_as_one_is(kind: str, end: str) -> None:
+async def test_some_welcome_returns_as_soon_as_one_is(kind: str, end: str) -> None:
     slots, until = Slots(1), asyncio.Event()
     part = slots.turn() if kind == "turn" else slots.delivery()
     holder = asyncio.create_task(inside(part, until), name="holder")
     await wait_until(lambda: slots.free == 0, what="no free slot")
-    waiter = asyncio.create_task(slots.some_free(), name="waiter")
+    waiter = asyncio.create_task(slots.some_welcome(backlog=False), name="waiter")
     await asyncio.sleep(0)
     assert not waiter.done()
 
@@ -134,11 +134,11 @@ async def test_some_free_returns_as_soon_as_one_is(kind: str, end: str) -> None:
     await asyncio.gather(holder, return_exceptions=True)
 
 
-async def test_some_free_goes_on_waiting_when_somebody_was_quicker() -> None:
+async def test_some_welcome_goes_on_waiting_when_somebody_was_quicker() -> None:
     slots, first, second = Slots(1), asyncio.Event(), asyncio.Event()
     one = asyncio.create_task(inside(slots.turn(), first), name="one")
     other = asyncio.create_task(inside(slots.turn(), second), name="other")
-    waiter = asyncio.create_task(slots.some_free(), name="waiter")
+    waiter = asyncio.create_task(slots.some_welcome(backlog=False), name="waiter")
     await wait_until(lambda: in_flight() == 1, what="one to run")
     first.set()
     await one

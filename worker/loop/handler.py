@@ -82,6 +82,7 @@ class TaskHandler:
     def close(self) -> None:
         """Send the waiting away: nothing new is started."""
         self._waiting.close()
+        self._slots.close()
 
     async def _see_through(self, task: Task, facts: TurnFacts, lease: Lease) -> Verdict:
         try:

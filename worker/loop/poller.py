@@ -1,6 +1,7 @@
 """Fetches as many tasks as slots are free, by one long poll for all topics, until told to stop; then drains.
 
-After an outage it fetches a single task first, and as many as it likes once that one has brought nothing down again.
+In a backlog it fetches a few more, which wait for a slot. After an outage it fetches a single task first, and as many
+as it likes once that one has brought nothing down again.
 """
 
 import asyncio
@@ -128,31 +129,37 @@ class Poller:
         while not self._stopping.is_set():
             await self._unless_stopping(self._dependencies.all_up())
             await self._unless_stopping(self._stopped.until_open())
-            await self._unless_stopping(self._slots.some_free())
-            if self._backlog and self._slots.free < self._slots.size / 4:
+            await self._unless_stopping(self._slots.some_welcome(backlog=self._backlog))
+            if self._backlog and self._welcome() < self._slots.size / 4:
                 await asyncio.sleep(BATCH_SECONDS)
             if monotonic() < self._ghosts_until:
                 await self._unlock_ghosts()
             topics = await self._topics.current()
             if self._stopping.is_set():
                 return
-            if not self._slots.free or self._why_not():  # the slot may be free because of the trouble
+            if not self._welcome() or self._why_not():  # the slot may be free because of the trouble
                 continue
             if not topics:
                 await self._unless_stopping(asyncio.sleep(NO_TOPICS_PAUSE_SECONDS))
                 continue
             await self._poll_once(topics)
 
+    def _welcome(self) -> int:
+        return self._slots.welcome(backlog=self._backlog)
+
     def _why_not(self) -> list[str]:
         return self._dependencies.reasons() + self._stopped.reasons()
 
     async def _poll_once(self, topics: tuple[Topic, ...]) -> None:
         on_trial = self._dependencies.on_trial
-        wanted = 1 if on_trial else self._slots.free
+        wanted = 1 if on_trial else self._welcome()
         started = monotonic()
         try:
-            # A lock that runs out wakes no parked poll.
-            tasks = await self._engine.fetch(topics, wanted, min(self._topics.next_look(), self._parked.next()))
+            # A lock that runs out wakes no parked poll. One that asks for more than slots must not be parked: it would
+            # bring what another worker has a slot for.
+            ahead = wanted > self._slots.free
+            wait = timedelta(0) if ahead else min(self._topics.next_look(), self._parked.next())
+            tasks = await self._engine.fetch(topics, wanted, wait)
         except WorkerError as exc:
             metrics.POLLS.labels("failed").inc()
             self._ghosts_until = monotonic() + GHOST_WATCH_SECONDS

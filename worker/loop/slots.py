@@ -6,12 +6,19 @@ from contextlib import asynccontextmanager
 
 from worker.telemetry import metrics
 
+MOST_AHEAD = 50
+
 
 class Slots:
-    """A slot is a running turn, up to its answer. Deliveries need none, but too many of them stop the fetching."""
+    """A slot is a running turn, up to its answer. Deliveries need none, but too many of them stop the fetching.
+
+    In a backlog a few tasks more than slots are welcome, a fifth: they wait here, under their locks, and a slot that
+    becomes free has the next one at once instead of after a poll.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self._ahead = min(size // 5, MOST_AHEAD)
         self._running = asyncio.Semaphore(size)
         self._wanted = 0
         self._delivering = 0
@@ -19,8 +26,13 @@ class Slots:
 
     @property
     def free(self) -> int:
-        """How many more tasks are welcome."""
-        return max(0, self.size - self._wanted) if self._delivering < self.size else 0
+        """How many more tasks get a slot at once."""
+        return self.welcome(backlog=False)
+
+    def welcome(self, *, backlog: bool) -> int:
+        """How many more tasks are welcome; `backlog` says that more of them wait at the engine."""
+        places = self.size + self._ahead * backlog
+        return max(0, places - self._wanted) if self._delivering < self.size else 0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -47,8 +59,13 @@ class Slots:
             self._delivering -= 1
             self._changed.set()
 
-    async def some_free(self) -> None:
+    async def some_welcome(self, *, backlog: bool) -> None:
         """Return as soon as a task is welcome."""
-        while not self.free:
+        while not self.welcome(backlog=backlog):
             self._changed.clear()
             await self._changed.wait()
+
+    def close(self) -> None:
+        """Let everybody in who waits: nothing new is started, and they are to hear of it now."""
+        for _ in range(self._wanted):
+            self._running.release()

@@ -15,7 +15,8 @@ from worker.demo.model import ModelServer
 from worker.demo.processes import HOST, free_port
 from worker.domain.providers import Api, ProviderSpec
 from worker.errors import ModelDown, ModelUnknown, ProviderAway
-from worker.providers import OpenAIProvider, bounds
+from worker.providers import Client, OpenAIProvider, bounds
+from worker.runtime.version import VERSION
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -158,6 +159,17 @@ async def test_what_the_environment_says_of_openai_goes_to_nobody_else(monkeypat
 
     assert b"org-mine" not in raw.heard[0]
     assert b"proj-mine" not in raw.heard[0]
+
+
+async def test_a_provider_is_told_who_asks_unless_its_headers_say_something_else() -> None:
+    async with raw_server(http("200 OK", b'{"id": "conv_1"}')) as raw:
+        spec = ProviderSpec(key=KEY, base_url=raw.base_url)
+        for headers in ({}, {"User-Agent": "somebody"}):
+            async with Client.open(replace(spec, headers=headers)) as client:
+                await OpenAIProvider(client).create_thread({})
+
+    assert f"user-agent: assistant-worker/{VERSION}".encode() in raw.heard[0].lower()
+    assert b"user-agent: somebody" in raw.heard[1].lower()
 
 
 async def test_connection_that_the_server_closed_while_it_was_idle_is_not_used_for_another_request() -> None:

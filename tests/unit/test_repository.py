@@ -150,6 +150,9 @@ def test_no_metric_has_an_id_for_a_label(name: str) -> None:
         "provider",
         "sink",
         "kind",
+        "topic",
+        "version",
+        "engine",
     }
 
 

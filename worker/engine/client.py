@@ -87,6 +87,10 @@ class RestEngine:
         tasks = (_task(raw, reply.at) for raw in reply.value(list))
         return [task for task in tasks if task is not None]
 
+    async def waiting(self, topic: Topic) -> int:
+        """See `ports.engine.Backlog.waiting`. A request for each definition that the topic is limited to."""
+        return sum([await self._count(wire.waiting(topic, each, self._tenants)) for each in topic.definitions or ("",)])
+
     async def ping(self) -> None:
         """Return if the engine would hand out tasks: the same request as a poll, for a topic that nobody has."""
         body = wire.poll(self.worker_id, [Topic(NOBODYS_TOPIC)], 1, self._lock, timedelta(0), self._tenants)
@@ -239,6 +243,12 @@ class RestEngine:
     async def info(self) -> info.EngineInfo:
         """Return version, clock and rights, for people."""
         return await info.examine(self._transport)
+
+    async def _count(self, wanted: dict[str, Any]) -> int:
+        count = (await self._transport.send("POST", "/external-task/count", wanted)).value(dict).get("count")
+        if not isinstance(count, int):
+            raise EngineDown("the engine's answer has no count")
+        return count
 
     async def _conclude(
         self, task_id: str, verb: str, body: dict[str, Any], limits: aiohttp.ClientTimeout = ORDINARY

@@ -17,7 +17,7 @@ from yarl import URL
 from worker.engine.failures import Reply, check, unreachable
 from worker.errors import Permanent
 from worker.runtime.clock import monotonic
-from worker.runtime.version import VERSION
+from worker.runtime.version import USER_AGENT
 
 CONNECT_SECONDS = 5.0
 ORDINARY = aiohttp.ClientTimeout(total=10, sock_connect=CONNECT_SECONDS)
@@ -150,7 +150,7 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
 @asynccontextmanager
 async def open_transport(connection: Connection) -> AsyncIterator[Transport]:
     """Make the pool; nothing is reached yet. Raises Permanent when the CA file cannot be read."""
-    headers = {"User-Agent": f"assistant-worker/{VERSION}", "Accept": "application/json"}
+    headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
     if connection.auth is not None:
         headers["Authorization"] = connection.auth.header
     connector = aiohttp.TCPConnector(limit=0, ssl=_tls(connection.ca_file), keepalive_timeout=IDLE_SECONDS)

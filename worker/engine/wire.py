@@ -59,6 +59,16 @@ def poll(
     }
 
 
+def waiting(topic: Topic, definition: str, tenants: Sequence[str] = ()) -> dict[str, Any]:
+    """Build the filter of tasks that could be fetched now; without a definition of any.
+
+    Engines count tasks of named tenants or of all; those of none cannot be told apart.
+    """
+    wanted = {"topicName": topic.name, "notLocked": True, "withRetriesLeft": True, "active": True}
+    named = {} if NO_TENANT in tenants else _tenants(tenants)
+    return wanted | named | ({"processDefinitionId": definition} if definition else {})
+
+
 def _tenants(names: Sequence[str]) -> dict[str, Any]:
     """Write the limit as the engine takes it: it has one for tenants by name and another for none, not for both."""
     if not names:

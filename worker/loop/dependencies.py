@@ -198,6 +198,10 @@ class Dependencies:
         """Say what is wrong with a provider."""
         return self._providers[provider].trouble
 
+    def is_up(self, name: str) -> bool:
+        """Whether nothing is wrong with a dependency."""
+        return self._all[name].trouble is None
+
     @property
     def on_trial(self) -> bool:
         """Whether a single task is to show first that what was away does its work again."""

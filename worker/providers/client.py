@@ -31,6 +31,7 @@ from worker.providers.bounds import PLAIN, bounded
 from worker.providers.failures import Call
 from worker.providers.streams import Hearing
 from worker.providers.wire import Anything, Wire
+from worker.runtime.version import USER_AGENT
 from worker.telemetry import metrics
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
@@ -75,6 +76,7 @@ class Client:
             # Its timeouts are per read: a reply that drips never meets them. `request` keeps the time.
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
             default_query=dict(spec.query),
+            default_headers={"User-Agent": USER_AGENT},
             # A redirect would carry questions to a host that nobody configured.
             http_client=DefaultAioHttpClient(
                 follow_redirects=False,

@@ -9,6 +9,7 @@ LEFT_OUT = Gauge(
 )
 TASKS_FETCHED = Counter("worker_tasks_fetched", "Tasks locked by our polls.")
 TURNS = Counter("worker_turns", "Turns by what the engine was told.", ["verdict"])
+INCIDENTS = Counter("worker_incidents", "Failures told without a retry left: each is an incident.")
 TURN_SECONDS = Histogram(
     "worker_turn_seconds",
     "Seconds of a turn by phase.",

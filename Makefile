@@ -7,6 +7,7 @@ PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
 .PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm hostile soak ogx models lint bench
+.PHONY: monitoring
 .PHONY: lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -79,6 +80,13 @@ ogx: $(VENV)/dev.stamp
 models: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.small_model.install
 	WITH_MODELS=1 $(BIN)/python -m pytest tests/small_model $(ARGS)
+
+# The alert rules against their cases, and a real Prometheus that scrapes a worker.
+monitoring: $(VENV)/dev.stamp
+	@command -v promtool >/dev/null || { echo "Prometheus is needed: apt-get install prometheus"; exit 1; }
+	promtool check rules deploy/monitoring/alerts.yaml
+	promtool test rules deploy/monitoring/alerts.test.yaml
+	WITH_PROMETHEUS=1 $(BIN)/python -m pytest -s tests/monitoring $(ARGS)
 
 # The generators of hostile things, ten times as long as in each run.
 hostile: $(VENV)/dev.stamp

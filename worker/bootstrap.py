@@ -21,6 +21,7 @@ from worker.domain.budgets import Budgets
 from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.providers import ProviderSpec
 from worker.domain.stops import Kind
+from worker.domain.tasks import TRACE_VARIABLES
 from worker.ending import EndingPorts, Eraser, Keeper, Policy
 from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
 from worker.errors import Permanent
@@ -63,7 +64,7 @@ from worker.runtime import background
 from worker.runtime.version import VERSION
 from worker.settings import Settings, misspelt, variables
 from worker.specs import assistants, budgets, providers
-from worker.telemetry import metrics
+from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
 from worker.turn.charging import Charging
 from worker.turn.recorder import Recorder
@@ -311,6 +312,8 @@ async def work(
     }
     threads_of = {name: each.for_turns(threads) for name, each in adapters.providers.items()}
     async with AsyncExitStack() as stack:
+        always = settings.trace_propagation == "always"
+        stack.enter_context(spans.exported(engine.worker_id, always=always, content=settings.trace_content == "on"))
         dependencies = await stack.enter_async_context(
             Dependencies(
                 probes,
@@ -436,6 +439,7 @@ def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
         tenants=settings.tenants,
         auth=auth,
         ca_file=settings.engine_ca_file,
+        also=TRACE_VARIABLES if "traces" in spans.wanted() else (),
     )
     return RestEngine.open(connection)
 

@@ -8,15 +8,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from tests.contract.apis import asking
 from tests.contract.questions import KEY
+from tests.fakes.engine import World
 from worker.demo.model import ModelServer
 from worker.demo.processes import HOST, free_port
 from worker.domain.providers import Api, ProviderSpec
 from worker.errors import ModelDown, ModelUnknown, ProviderAway
 from worker.providers import Client, OpenAIProvider, bounds
 from worker.runtime.version import VERSION
+from worker.telemetry import spans
+from worker.telemetry.otel import OtelTracer
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -170,6 +174,17 @@ async def test_a_provider_is_told_who_asks_unless_its_headers_say_something_else
 
     assert f"user-agent: assistant-worker/{VERSION}".encode() in raw.heard[0].lower()
     assert b"user-agent: somebody" in raw.heard[1].lower()
+
+
+@pytest.mark.parametrize("always", [True, False])
+async def test_a_provider_is_told_the_trace_only_where_that_is_handed_on(*, always: bool) -> None:
+    task = World().start().task
+    tracer = OtelTracer(TracerProvider(shutdown_on_exit=False), always=always)
+    async with raw_server(http("200 OK", b'{"id": "conv_1"}')) as raw, OpenAIProvider.open(KEY, raw.base_url) as model:
+        with spans.written_by(tracer), spans.task(task):
+            await model.create_thread({})
+
+    assert (b"traceparent: 00-" in raw.heard[0].lower()) is always
 
 
 async def test_connection_that_the_server_closed_while_it_was_idle_is_not_used_for_another_request() -> None:

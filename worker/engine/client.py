@@ -56,6 +56,7 @@ class RestEngine:
         self._lock = connection.lock
         self._poll = connection.poll
         self._tenants = connection.tenants
+        self._also = connection.also
         self._definitions = Cache(self._load_definition, size=DEFINITIONS_KEPT)
         self._spin = Cache(self._detect_spin, size=1)
         self._roots = Cache(self._reads.root, size=ROOTS_KEPT)
@@ -75,7 +76,8 @@ class RestEngine:
 
     async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
         """See `ports.engine.Engine.fetch`. What cannot be read is logged and left to its lock; the others come."""
-        body = wire.poll(self.worker_id, topics, max_tasks, self._lock, min(self._poll, wait), self._tenants)
+        wait = min(self._poll, wait)
+        body = wire.poll(self.worker_id, topics, max_tasks, self._lock, wait, self._tenants, self._also)
         reply = await self._transport.send(
             "POST", "/external-task/fetchAndLock", body, limits=self._transport.poll_limits
         )

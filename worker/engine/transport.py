@@ -68,7 +68,8 @@ class Connection:
     `url` ends in `/engine-rest`, or `/engine-rest/engine/<name>`. `worker_id` must be new for each process start: the
     engine tells workers apart by nothing else, and takes 255 characters of it. `lock` is how long a fetched task is
     ours, `poll` how long the engine may hold a poll that finds nothing. Without `tenants` tasks of all come; `-` among
-    them means those of none. `ca_file` replaces the system's authorities.
+    them means those of none. `ca_file` replaces the system's authorities. The
+    variables `also` come with every task, beside what its question needs.
     """
 
     url: str
@@ -78,6 +79,7 @@ class Connection:
     tenants: tuple[str, ...] = ()
     auth: Basic | Bearer | None = None
     ca_file: Path | None = None
+    also: tuple[str, ...] = ()
 
 
 class Transport:

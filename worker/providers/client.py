@@ -32,7 +32,7 @@ from worker.providers.failures import Call
 from worker.providers.streams import Hearing
 from worker.providers.wire import Anything, Wire
 from worker.runtime.version import USER_AGENT
-from worker.telemetry import metrics
+from worker.telemetry import metrics, spans
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 SHORT_CALL: Final = timedelta(seconds=15)
@@ -107,7 +107,7 @@ class Client:
         """
         if self.spec.key is None and self.spec.base_url is None:
             raise ProviderPaused(f"{call.name}: {self.spec.words.key} is not set")
-        options: RequestOptions = {"headers": self._headers}
+        options: RequestOptions = {"headers": {**self._headers, **spans.handed_on()}}
         if hearing is not None:
             return self._read(call, shape, await self._heard(call, path, body, options, hearing))
         try:

@@ -59,8 +59,10 @@ conformance-camunda: $(VENV)/dev.stamp
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance $(ARGS)
 
 # Everything on Operaton, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
+# Then what a real Prometheus sees.
 test-all: test
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow $(ARGS)
+	@$(MAKE) --no-print-directory monitoring
 
 # Random faults for minutes, and poisoned tasks among healthy ones: ARGS="--seed 7 --seconds 300".
 storm: $(VENV)/dev.stamp

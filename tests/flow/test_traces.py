@@ -42,6 +42,22 @@ async def test_the_steps_of_a_process_are_one_trace_from_its_variable_on(rig: Ri
     assert (await rig.rest.variables(instance))["traceparent"] == f"{GIVEN[:36]}{two.span_id.hex()}-01"
 
 
+async def test_branches_that_complete_at_once_hand_their_trace_on_without_harm(rig: Rig, collected: Collector) -> None:
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        rig.assistant(name)
+    model = await rig.deploy([rig.step(name, name) for name in names], rig.step("last"))
+    await rig.start_worker()
+    instances = [await rig.rest.start(model, {"traceparent": GIVEN}) for _ in range(5)]
+    for instance in instances:
+        await rig.rest.wait_for_end(instance, 60)
+        assert await rig.rest.incidents(instance) == []
+
+    await wait_until(lambda: len(collected.named("chat gpt-5-mini")) >= 25, what="the spans of all calls")
+    assert rig.calls("responses.create") == 25
+    assert {span.trace_id.hex() for span in collected.spans} == {GIVEN[3:35]}
+
+
 async def test_a_process_without_a_trace_gets_none(rig: Rig, collected: Collector) -> None:
     model = await rig.deploy(rig.step("one"))
     await rig.start_worker()

@@ -7,6 +7,7 @@ PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
 .PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm hostile soak ogx models lint bench
+.PHONY: monitoring
 .PHONY: lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -58,8 +59,10 @@ conformance-camunda: $(VENV)/dev.stamp
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance $(ARGS)
 
 # Everything on Operaton, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
+# Then what a real Prometheus sees.
 test-all: test
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow $(ARGS)
+	@$(MAKE) --no-print-directory monitoring
 
 # Random faults for minutes, and poisoned tasks among healthy ones: ARGS="--seed 7 --seconds 300".
 storm: $(VENV)/dev.stamp
@@ -79,6 +82,13 @@ ogx: $(VENV)/dev.stamp
 models: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.small_model.install
 	WITH_MODELS=1 $(BIN)/python -m pytest tests/small_model $(ARGS)
+
+# The alert rules against their cases, and a real Prometheus that scrapes a worker.
+monitoring: $(VENV)/dev.stamp
+	@command -v promtool >/dev/null || { echo "Prometheus is needed: apt-get install prometheus"; exit 1; }
+	promtool check rules deploy/monitoring/alerts.yaml
+	promtool test rules deploy/monitoring/alerts.test.yaml
+	WITH_PROMETHEUS=1 $(BIN)/python -m pytest -s tests/monitoring $(ARGS)
 
 # The generators of hostile things, ten times as long as in each run.
 hostile: $(VENV)/dev.stamp
@@ -100,9 +110,9 @@ bare:
 
 # Needs uv. Writes hashes and no address of any package index.
 lock:
-	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "node --group node" \
+	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "otel pyproject.toml --extra otel" "node --group node" \
 	    "small-model worker/demo/small-model.in --no-deps" "litellm tests/small_model/litellm.in" \
-	    "dev pyproject.toml --extra demo --group build --group node --group test"; do \
+	    "dev pyproject.toml --extra demo --extra otel --group build --group node --group test"; do \
 	  set -- $$set; name=$$1; shift; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$@ -o $(PINS)/$$name.txt; \

@@ -22,10 +22,12 @@ from worker.domain.budgets import Budgets
 from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.providers import ProviderSpec
 from worker.domain.stops import Kind
+from worker.domain.tasks import TRACE_VARIABLES
 from worker.ending import EndingPorts, Eraser, Keeper, Policy
 from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
 from worker.errors import Permanent
 from worker.loop.breakers import Breaker
+from worker.loop.counted import Counted
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import PROVIDER, Dependencies
 from worker.loop.formats import Formats
@@ -60,8 +62,10 @@ from worker.redis import (
     open_redis,
 )
 from worker.runtime import background
+from worker.runtime.version import VERSION
 from worker.settings import Settings, misspelt, variables
 from worker.specs import assistants, budgets, providers
+from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
 from worker.turn.charging import Charging
 from worker.turn.recorder import Recorder
@@ -319,6 +323,8 @@ async def work(
     }
     threads_of = {name: each.for_turns(threads) for name, each in adapters.providers.items()}
     async with AsyncExitStack() as stack:
+        always = settings.trace_propagation == "always"
+        stack.enter_context(spans.exported(engine.worker_id, always=always, content=settings.trace_content == "on"))
         dependencies = await stack.enter_async_context(
             Dependencies(
                 probes,
@@ -328,7 +334,8 @@ async def work(
         )
         crew = await stack.enter_async_context(background.Crew(_say_crash))
         slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
-        sieve = Sieve(engine, OpenTopics(_topics(settings, engine), stopped))
+        open_topics = OpenTopics(_topics(settings, engine), stopped)
+        sieve = Sieve(engine, open_topics)
 
         def left_out() -> list[str]:
             return [*map(str, sieve.left_out()), *dependencies.partly()]
@@ -385,8 +392,11 @@ async def work(
         def not_ready() -> list[str]:
             return (["stopping"] if stopping.is_set() else []) + dependencies.reasons() + stopped.reasons()
 
+        counted = await stack.enter_async_context(
+            Counted(engine, open_topics.known, partial(dependencies.is_up, "engine"))
+        )
         port = await stack.enter_async_context(
-            health.serve(settings.health_host, settings.health_port, not_ready, left_out, stopped.lines)
+            health.serve(settings.health_host, settings.health_port, not_ready, left_out, stopped.lines, counted.look)
         )
         beside = {
             "loop lag": health.measure_lag(),
@@ -396,8 +406,10 @@ async def work(
         }
         for name, watching in beside.items():
             await stack.enter_async_context(background.running(watching, name))
+        metrics.INFO.labels(VERSION, settings.engine_name).set(1)
         log.info(
             Event.STARTED,
+            version=VERSION,
             engine=settings.engine_url,
             redis=settings.redis_address,
             worker_id=engine.worker_id,
@@ -438,6 +450,7 @@ def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
         tenants=settings.tenants,
         auth=auth,
         ca_file=settings.engine_ca_file,
+        also=TRACE_VARIABLES if "traces" in spans.wanted() else (),
     )
     return RestEngine.open(connection)
 

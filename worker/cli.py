@@ -12,6 +12,7 @@ from worker import __doc__ as purpose
 from worker import settings
 from worker.errors import Permanent
 from worker.operate import commands as for_operators
+from worker.runtime.version import VERSION
 from worker.telemetry import logs
 
 
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="assistant-worker", description=purpose)
+    parser.add_argument("--version", action="version", version=f"assistant-worker {VERSION}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
     run = commands.add_parser("run", help="serve an engine until SIGTERM or Ctrl-C; settings come from the environment")

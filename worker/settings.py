@@ -158,6 +158,13 @@ class Settings(BaseSettings):
         (), description="Origins whose pages may show ours in a frame, such as Cockpit's, separated by commas."
     )
 
+    trace_propagation: Literal["given", "always"] = Field(
+        "given",
+        description="Whose trace is handed on to the provider and to the process: given, that of processes with a "
+        "variable traceparent; always, that of every task.",
+    )
+    trace_content: Literal["off", "on"] = Field("off", description="on: spans hold what is asked and answered.")
+
     log_format: Literal["json", "console"] = Field(
         "json", description="Log lines for programs (json) or people (console)."
     )
@@ -348,7 +355,15 @@ class Settings(BaseSettings):
             raise ValueError(f"must be a whole number of days from 0 to {LONGEST_RETENTION_DAYS}, or never")
         return int(text)
 
-    @field_validator("thread_validation", "retention_transcript", "log_format", "log_level", mode="before")
+    @field_validator(
+        "thread_validation",
+        "retention_transcript",
+        "trace_propagation",
+        "trace_content",
+        "log_format",
+        "log_level",
+        mode="before",
+    )
     @classmethod
     def _in_any_case(cls, value: Any, info: ValidationInfo) -> Any:
         options = get_args(cls.model_fields[str(info.field_name)].annotation)

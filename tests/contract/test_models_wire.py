@@ -8,14 +8,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 from tests.contract.apis import asking
 from tests.contract.questions import KEY
+from tests.fakes.engine import World
 from worker.demo.model import ModelServer
 from worker.demo.processes import HOST, free_port
 from worker.domain.providers import Api, ProviderSpec
 from worker.errors import ModelDown, ModelUnknown, ProviderAway
-from worker.providers import OpenAIProvider, bounds
+from worker.providers import Client, OpenAIProvider, bounds
+from worker.runtime.version import VERSION
+from worker.telemetry import spans
+from worker.telemetry.otel import OtelTracer
 
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -158,6 +163,28 @@ async def test_what_the_environment_says_of_openai_goes_to_nobody_else(monkeypat
 
     assert b"org-mine" not in raw.heard[0]
     assert b"proj-mine" not in raw.heard[0]
+
+
+async def test_a_provider_is_told_who_asks_unless_its_headers_say_something_else() -> None:
+    async with raw_server(http("200 OK", b'{"id": "conv_1"}')) as raw:
+        spec = ProviderSpec(key=KEY, base_url=raw.base_url)
+        for headers in ({}, {"User-Agent": "somebody"}):
+            async with Client.open(replace(spec, headers=headers)) as client:
+                await OpenAIProvider(client).create_thread({})
+
+    assert f"user-agent: assistant-worker/{VERSION}".encode() in raw.heard[0].lower()
+    assert b"user-agent: somebody" in raw.heard[1].lower()
+
+
+@pytest.mark.parametrize("always", [True, False])
+async def test_a_provider_is_told_the_trace_only_where_that_is_handed_on(*, always: bool) -> None:
+    task = World().start().task
+    tracer = OtelTracer(TracerProvider(shutdown_on_exit=False), always=always)
+    async with raw_server(http("200 OK", b'{"id": "conv_1"}')) as raw, OpenAIProvider.open(KEY, raw.base_url) as model:
+        with spans.written_by(tracer), spans.task(task):
+            await model.create_thread({})
+
+    assert (b"traceparent: 00-" in raw.heard[0].lower()) is always
 
 
 async def test_connection_that_the_server_closed_while_it_was_idle_is_not_used_for_another_request() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import structlog
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from tests.core.rig import Core
@@ -41,6 +42,22 @@ async def test_the_line_of_a_failure_says_why_and_how_many_retries_are_left(core
 
     [line] = [line for line in lines if line["event"] == "turn"]
     assert (line["verdict"], line["reason"], line["retries"]) == ("fail", "refused", 2)
+
+
+async def test_only_a_failure_without_a_retry_left_counts_as_an_incident(core: Core) -> None:
+    def incidents() -> float:
+        return REGISTRY.get_sample_value("worker_incidents_total") or 0
+
+    core.provider.answer = lambda _: Answer("", outcome=Outcome.REFUSED)
+    before = incidents()
+    async with core.working():
+        tried = core.world.start()
+        await core.until(lambda: tried.message)
+        assert incidents() == before
+        last = core.world.start(retries=1)
+        await core.until(lambda: last.message)
+
+    assert incidents() == before + 1
 
 
 async def test_trouble_is_told_to_the_dependency_that_it_concerns(core: Core) -> None:

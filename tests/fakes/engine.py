@@ -116,6 +116,10 @@ class FakeEngine:
                 pass
         return [self._hand_out(job) for job in due[:max_tasks]]
 
+    async def waiting(self, topic: Topic) -> int:
+        await self.script.reach("waiting", topic)
+        return len(self._due([topic]))
+
     def _due(self, topics: Sequence[Topic]) -> list[Job]:
         wanted = {topic.name: topic for topic in topics}
         return [

@@ -15,6 +15,7 @@ from tests.contract.redis_wire import wire
 from tests.contract.test_redis_tls import PAIR
 from tests.flow.command import COMMAND, environment, started
 from tests.flow.gateway import Passed, gateway
+from tests.flow.otlp import attributes, collector
 from tests.flow.rig import Rig
 from tests.models import Model, bpmn, unique
 from tests.rest import connect
@@ -484,3 +485,27 @@ async def arrived(url: str, instance: str, count: int) -> list[Message]:
             return list(page.items) if len(page.items) >= count else []
 
         return await wait_until(enough, 20, f"{count} messages")
+
+
+async def test_trace_propagation_hands_on_a_trace_that_no_process_brought(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = await rig.deploy(rig.step("one"))
+    async with collector() as collected:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collected.url)
+        await rig.start_worker(trace_propagation="always")
+        instance = await rig.run(model)
+        await rig.workers[0].stop()
+    (task,) = collected.named(f"process {rig.topic}")
+    assert task.trace_id.hex() in (await rig.rest.variables(instance))["traceparent"]
+
+
+async def test_trace_content_has_spans_hold_what_is_said(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = await rig.deploy(rig.step("one"))
+    async with collector() as collected:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collected.url)
+        await rig.start_worker(trace_content="on")
+        await rig.run(model)
+        await rig.workers[0].stop()
+    (call,) = collected.named("chat gpt-5-mini")
+    assert "Please do one." in attributes(call)["gen_ai.input.messages"]

@@ -34,7 +34,7 @@ DRIVERS: dict[str, set[str]] = {
     "runtime": set(),
     "settings": {"pydantic", "pydantic_core", "pydantic_settings"},
     "specs": {"pydantic", "pydantic_core", "yaml"},
-    "telemetry": {"prometheus_client", "structlog"},
+    "telemetry": {"opentelemetry", "prometheus_client", "structlog"},
     "transcript": {"alembic", "asyncpg", "sqlalchemy", "structlog"},
     "turn": {"structlog"},
     "web": {"aiohttp", "fastapi", "markdown_it", "prometheus_client", "pydantic", "starlette", "structlog", "uvicorn"},

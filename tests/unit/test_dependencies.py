@@ -139,6 +139,19 @@ async def test_a_dependency_that_is_known_to_be_down_gets_no_second_probe(lines:
     ]
 
 
+async def test_the_end_of_an_outage_is_not_said_of_the_task_that_met_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    capture = LogCapture()
+    named = structlog.wrap_logger(None, processors=[structlog.contextvars.merge_contextvars, capture])
+    monkeypatch.setattr(dependencies, "log", named)
+    async with Dependencies({"redis": Probe()}) as given:
+        await up(given)
+        with structlog.contextvars.bound_contextvars(task_id="task-1"):
+            given.down("redis", StoreDown("no"))
+        await up(given)
+    told = [(line["event"], line.get("task_id")) for line in capture.entries]
+    assert told[-2:] == [(Event.DEPENDENCY_DOWN, "task-1"), (Event.DEPENDENCY_UP, None)]
+
+
 async def test_reasons_say_what_the_last_probe_said() -> None:
     engine = Probe()
     async with Dependencies({"engine": engine}) as given:

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from tests.fakes.clock import Clock
 from worker.domain.tasks import Activity, Definition, Task, Topic
 from worker.engine import Discovery, FixedTopics, topics
-from worker.engine.topics import Usage, relevant, survey
+from worker.engine.topics import MOST_SHOWN, Usage, relevant, survey
 from worker.engine.wire import Deployed
 from worker.errors import BadDefinition, EngineDenied, EngineDown, ReadRefused, TaskLost, WorkerError
 from worker.telemetry.logs import Event
@@ -233,7 +233,19 @@ async def test_topics_are_logged_when_they_change(discovery: Discovery, deployme
             deployments.definitions = dict(definitions)
             await discovery.current()
             clock.now += 10
-    assert [line["topics"] for line in lines] == [{}, {"t": "all"}, {"t": ["d"]}]
+    assert [line["topics"] for line in lines] == [{}, {"t": "all"}, {"t": 1}]
+
+
+async def test_of_many_topics_some_are_named_and_the_others_counted(
+    discovery: Discovery, deployments: Deployments
+) -> None:
+    deployments.definitions = {f"definition {number}": {f"topic {number}": True} for number in range(200)}
+    with capture_logs() as lines:
+        await discovery.current()
+    [line] = lines
+    assert len(line["topics"]) == MOST_SHOWN
+    assert (line["definitions"], line["more_topics"]) == (200, 200 - MOST_SHOWN)
+    assert len(str(line)) < 1000
 
 
 async def test_what_is_not_deployed_any_more_is_forgotten(

@@ -9,6 +9,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from worker.errors import Permanent
+from worker.runtime.version import VERSION
+from worker.telemetry.metrics import LAST_POLL
 from worker.web import health
 from worker.web.health import left_out_at, measure_lag, serve
 
@@ -76,6 +78,21 @@ async def test_metrics_are_those_of_the_worker_in_prometheus_format() -> None:
     assert status == 200
     assert kind.startswith("text/plain; version=")
     assert "# TYPE worker_event_loop_lag_seconds gauge" in body
+
+
+async def test_a_scrape_shows_what_is_looked_at_for_it() -> None:
+    async def look() -> None:
+        LAST_POLL.set(1234)
+
+    async with serve(HOST, 0, list, look=look) as port:
+        _, _, body = await get(port, "/metrics")
+    assert "worker_last_poll_timestamp_seconds 1234.0" in body
+
+
+async def test_a_worker_tells_its_version() -> None:
+    async with serve(HOST, 0, list) as port:
+        status, _, body = await get(port, "/version")
+    assert (status, json.loads(body)) == (200, {"version": VERSION})
 
 
 async def test_a_taken_port_is_named() -> None:

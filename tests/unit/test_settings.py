@@ -229,6 +229,8 @@ def test_defaults_are_those_that_are_promised() -> None:
         "api_port": 8091,
         "api_tokens": None,
         "api_frames": (),
+        "trace_propagation": "given",
+        "trace_content": "off",
         "log_format": "json",
         "log_level": "INFO",
     }
@@ -276,6 +278,8 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
             "https://cockpit.example, http://localhost:8080",
             ("https://cockpit.example", "http://localhost:8080"),
         ),
+        "TRACE_PROPAGATION": ("Always", "always"),
+        "TRACE_CONTENT": ("On", "on"),
         "LOG_FORMAT": ("CONSOLE", "console"),
         "LOG_LEVEL": ("debug", "DEBUG"),
     }

@@ -136,6 +136,9 @@ class Activity:
 LOOP_COUNTER = "loopCounter"
 """The engine's variable with the number of an iteration, from 0; of loops within loops only the innermost is seen."""
 
+TRACE_VARIABLES = ("traceparent", "tracestate")
+"""Process variables that say which trace an instance belongs to, as W3C's headers of these names do."""
+
 LONGEST_MESSAGE = 666
 """Characters of an error's message that engines keep; the column behind it has no more."""
 

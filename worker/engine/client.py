@@ -56,6 +56,7 @@ class RestEngine:
         self._lock = connection.lock
         self._poll = connection.poll
         self._tenants = connection.tenants
+        self._also = connection.also
         self._definitions = Cache(self._load_definition, size=DEFINITIONS_KEPT)
         self._spin = Cache(self._detect_spin, size=1)
         self._roots = Cache(self._reads.root, size=ROOTS_KEPT)
@@ -75,7 +76,8 @@ class RestEngine:
 
     async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
         """See `ports.engine.Engine.fetch`. What cannot be read is logged and left to its lock; the others come."""
-        body = wire.poll(self.worker_id, topics, max_tasks, self._lock, min(self._poll, wait), self._tenants)
+        wait = min(self._poll, wait)
+        body = wire.poll(self.worker_id, topics, max_tasks, self._lock, wait, self._tenants, self._also)
         reply = await self._transport.send(
             "POST", "/external-task/fetchAndLock", body, limits=self._transport.poll_limits
         )
@@ -86,6 +88,10 @@ class RestEngine:
             raise Refused(f"the engine does not take our poll: {describe(reply)}")
         tasks = (_task(raw, reply.at) for raw in reply.value(list))
         return [task for task in tasks if task is not None]
+
+    async def waiting(self, topic: Topic) -> int:
+        """See `ports.engine.Backlog.waiting`. A request for each definition that the topic is limited to."""
+        return sum([await self._count(wire.waiting(topic, each, self._tenants)) for each in topic.definitions or ("",)])
 
     async def ping(self) -> None:
         """Return if the engine would hand out tasks: the same request as a poll, for a topic that nobody has."""
@@ -239,6 +245,12 @@ class RestEngine:
     async def info(self) -> info.EngineInfo:
         """Return version, clock and rights, for people."""
         return await info.examine(self._transport)
+
+    async def _count(self, wanted: dict[str, Any]) -> int:
+        count = (await self._transport.send("POST", "/external-task/count", wanted)).value(dict).get("count")
+        if not isinstance(count, int):
+            raise EngineDown("the engine's answer has no count")
+        return count
 
     async def _conclude(
         self, task_id: str, verb: str, body: dict[str, Any], limits: aiohttp.ClientTimeout = ORDINARY

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -20,6 +20,8 @@ from worker.telemetry.logs import Event, trace
 READS_AT_ONCE = 8
 AFTER_FAILURE = timedelta(seconds=2)
 FIXED_LOOK = timedelta(seconds=10)
+MOST_SHOWN = 10
+"""Topics that are named in a line of the log."""
 
 log = structlog.get_logger()
 
@@ -183,7 +185,7 @@ class Discovery:
         """Log what is new."""
         if result.topics != self._topics:
             self._topics = result.topics
-            log.info(Event.TOPICS, topics={topic.name: list(topic.definitions) or "all" for topic in result.topics})
+            log.info(Event.TOPICS, **_shown(result))
         for each in result.not_served:
             if each not in self._told:
                 log.warning(Event.TOPIC_NOT_SERVED, definition=each.definition_id, topic=each.topic, reason=each.reason)
@@ -226,6 +228,13 @@ class FixedTopics:
             with suppress(WorkerError):  # what is known is good enough until the next look
                 self._definitions = tuple(relevant(await self._engine.deployed()))
         return self._definitions
+
+
+def _shown(found: Survey) -> dict[str, Any]:
+    """Say in a few words what is polled: of how many definitions each topic is; more than some are only counted."""
+    topics = {topic.name: len(topic.definitions) or "all" for topic in found.topics[:MOST_SHOWN]}
+    more = len(found.topics) - len(topics)
+    return {"topics": topics, "definitions": len(found.definitions)} | ({"more_topics": more} if more else {})
 
 
 def relevant(deployed: Iterable[Deployed]) -> list[str]:

@@ -17,7 +17,7 @@ from yarl import URL
 from worker.engine.failures import Reply, check, unreachable
 from worker.errors import Permanent
 from worker.runtime.clock import monotonic
-from worker.runtime.version import VERSION
+from worker.runtime.version import USER_AGENT
 
 CONNECT_SECONDS = 5.0
 ORDINARY = aiohttp.ClientTimeout(total=10, sock_connect=CONNECT_SECONDS)
@@ -68,7 +68,8 @@ class Connection:
     `url` ends in `/engine-rest`, or `/engine-rest/engine/<name>`. `worker_id` must be new for each process start: the
     engine tells workers apart by nothing else, and takes 255 characters of it. `lock` is how long a fetched task is
     ours, `poll` how long the engine may hold a poll that finds nothing. Without `tenants` tasks of all come; `-` among
-    them means those of none. `ca_file` replaces the system's authorities.
+    them means those of none. `ca_file` replaces the system's authorities. The
+    variables `also` come with every task, beside what its question needs.
     """
 
     url: str
@@ -78,6 +79,7 @@ class Connection:
     tenants: tuple[str, ...] = ()
     auth: Basic | Bearer | None = None
     ca_file: Path | None = None
+    also: tuple[str, ...] = ()
 
 
 class Transport:
@@ -150,7 +152,7 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
 @asynccontextmanager
 async def open_transport(connection: Connection) -> AsyncIterator[Transport]:
     """Make the pool; nothing is reached yet. Raises Permanent when the CA file cannot be read."""
-    headers = {"User-Agent": f"assistant-worker/{VERSION}", "Accept": "application/json"}
+    headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
     if connection.auth is not None:
         headers["Authorization"] = connection.auth.header
     connector = aiohttp.TCPConnector(limit=0, ssl=_tls(connection.ca_file), keepalive_timeout=IDLE_SECONDS)

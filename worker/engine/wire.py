@@ -43,10 +43,11 @@ def poll(
     lock: timedelta,
     wait: timedelta,
     tenants: Sequence[str] = (),
+    also: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Build a fetchAndLock: all topics in one, by priority and then the oldest first, values as they are stored.
 
-    No tenants means any.
+    No tenants means any. The variables `also` come with every task.
     """
     limit = _tenants(tenants)
     return {
@@ -55,8 +56,18 @@ def poll(
         "usePriority": True,
         "sorting": [{"sortBy": "createTime", "sortOrder": "asc"}],
         "asyncResponseTimeout": milliseconds(wait),
-        "topics": [_topic(topic, milliseconds(lock)) | limit for topic in topics],
+        "topics": [_topic(topic, milliseconds(lock), also) | limit for topic in topics],
     }
+
+
+def waiting(topic: Topic, definition: str, tenants: Sequence[str] = ()) -> dict[str, Any]:
+    """Build the filter of tasks that could be fetched now; without a definition of any.
+
+    Engines count tasks of named tenants or of all; those of none cannot be told apart.
+    """
+    wanted = {"topicName": topic.name, "notLocked": True, "withRetriesLeft": True, "active": True}
+    named = {} if NO_TENANT in tenants else _tenants(tenants)
+    return wanted | named | ({"processDefinitionId": definition} if definition else {})
 
 
 def _tenants(names: Sequence[str]) -> dict[str, Any]:
@@ -66,7 +77,7 @@ def _tenants(names: Sequence[str]) -> dict[str, Any]:
     return {"withoutTenantId": True} if NO_TENANT in names else {"tenantIdIn": list(names)}
 
 
-def _topic(topic: Topic, lock_ms: int) -> dict[str, Any]:
+def _topic(topic: Topic, lock_ms: int, also: Sequence[str]) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "topicName": topic.name,
         "lockDuration": lock_ms,
@@ -75,7 +86,7 @@ def _topic(topic: Topic, lock_ms: int) -> dict[str, Any]:
     if topic.definitions:
         entry["processDefinitionIdIn"] = topic.definitions
     if topic.variables is not None:
-        entry["variables"] = topic.variables
+        entry["variables"] = [*topic.variables, *also]
     return entry
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import Context
 from typing import Self
 
 import structlog
@@ -198,6 +199,10 @@ class Dependencies:
         """Say what is wrong with a provider."""
         return self._providers[provider].trouble
 
+    def is_up(self, name: str) -> bool:
+        """Whether nothing is wrong with a dependency."""
+        return self._all[name].trouble is None
+
     @property
     def on_trial(self) -> bool:
         """Whether a single task is to show first that what was away does its work again."""
@@ -223,8 +228,9 @@ class Dependencies:
         return vital + [each for each in away if (all_away or each.is_unknown) and each not in vital]
 
     def _start(self, dependency: Dependency) -> None:
+        # It is nobody's: neither its lines nor its requests belong to the task that has met the trouble.
         self._recoveries[dependency.name] = asyncio.create_task(
-            self._recover(dependency), name=f"probe {dependency.name}"
+            self._recover(dependency), name=f"probe {dependency.name}", context=Context()
         )
 
     async def _recover(self, dependency: Dependency) -> None:

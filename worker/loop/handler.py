@@ -15,7 +15,7 @@ from worker.loop.lease import Lease, Leases
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.runtime.clock import monotonic
-from worker.telemetry import metrics
+from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
 from worker.turn.facts import TurnFacts
 from worker.turn.task_turn import Held, Turn
@@ -56,8 +56,11 @@ class TaskHandler:
         started = monotonic()
         facts = TurnFacts(activity=task.activity_id)
         told: Verdict = Abandon("the worker met an error it does not know")
-        with structlog.contextvars.bound_contextvars(
-            task_id=task.id, process_instance_id=task.process_instance_id, activity=task.activity_id
+        with (
+            structlog.contextvars.bound_contextvars(
+                task_id=task.id, process_instance_id=task.process_instance_id, activity=task.activity_id
+            ),
+            spans.task(task) as span,
         ):
             try:
                 async with self._leases.keep(task) as lease:
@@ -72,6 +75,7 @@ class TaskHandler:
                 log.error(Event.TURN_CRASHED, trace=trace(exc))
             finally:
                 _tell(task, facts, told, monotonic() - started)
+                span.told(type(told).__name__.lower(), facts.assistant, facts.error)
         return told
 
     async def give_back(self, task: Task, reason: str) -> Verdict:
@@ -125,6 +129,8 @@ def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
     """Write the one line of a turn, and count it."""
     verdict = type(told).__name__.lower()
     metrics.TURNS.labels(verdict).inc()
+    if isinstance(told, Fail) and not told.retries:
+        metrics.INCIDENTS.inc()
     for phase, spent in facts.seconds.items():
         metrics.TURN_SECONDS.labels(phase).observe(spent)
     answer = facts.answer

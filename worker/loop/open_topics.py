@@ -13,10 +13,16 @@ class OpenTopics:
     def __init__(self, topics: Topics, stopped: Stopped) -> None:
         self._topics = topics
         self._stopped = stopped
+        self._known: tuple[Topic, ...] = ()
 
     async def current(self) -> tuple[Topic, ...]:
         """See `ports.engine.Topics.current`."""
-        return tuple(each for each in await self._topics.current() if not self._stopped.topic(each.name))
+        self._known = await self._topics.current()
+        return self.known()
+
+    def known(self) -> tuple[Topic, ...]:
+        """Return those that were last found, without looking for new ones."""
+        return tuple(each for each in self._known if not self._stopped.topic(each.name))
 
     def next_look(self) -> timedelta:
         """See `ports.engine.Topics.next_look`."""

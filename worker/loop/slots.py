@@ -23,6 +23,7 @@ class Slots:
         self._wanted = 0
         self._delivering = 0
         self._changed = asyncio.Event()
+        metrics.SLOTS.set(size)
 
     @property
     def free(self) -> int:

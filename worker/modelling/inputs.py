@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from worker.domain import foreign, meta
-from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, THREAD_VARIABLE, Activity, Task, Variable
+from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, THREAD_VARIABLE, TRACE_VARIABLES, Activity, Task, Variable
 from worker.domain.threads import BYTES_PER_TOKEN, Thread, size
 from worker.errors import BadInput, ReadRefused
 from worker.modelling.properties import TaskProperties
@@ -117,7 +117,7 @@ def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[s
         if thread is not None and told.thread == thread.id
         for known in (name.removesuffix(META_SUFFIX), *told.fields)
     }
-    left = said | metas.keys() | activity.parameters | ENGINES_OWN
+    left = said | metas.keys() | activity.parameters | ENGINES_OWN | set(TRACE_VARIABLES)
     return {
         name: variable
         for name, variable in task.variables.items()

@@ -107,6 +107,17 @@ class Engine(Protocol):
         ...
 
 
+class Backlog(Protocol):
+    """How much there is to do at the engine, for whoever sizes a fleet."""
+
+    async def waiting(self, topic: Topic) -> int:
+        """How many tasks of a topic could be fetched right now: unlocked, with retries left, not suspended.
+
+        Where only tasks without a tenant are served, engines count those of tenants too. Raises EngineDown.
+        """
+        ...
+
+
 class Topics(Protocol):
     """What to poll for."""
 

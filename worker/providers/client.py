@@ -31,7 +31,8 @@ from worker.providers.bounds import PLAIN, bounded
 from worker.providers.failures import Call
 from worker.providers.streams import Hearing
 from worker.providers.wire import Anything, Wire
-from worker.telemetry import metrics
+from worker.runtime.version import USER_AGENT
+from worker.telemetry import metrics, spans
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 SHORT_CALL: Final = timedelta(seconds=15)
@@ -75,6 +76,7 @@ class Client:
             # Its timeouts are per read: a reply that drips never meets them. `request` keeps the time.
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
             default_query=dict(spec.query),
+            default_headers={"User-Agent": USER_AGENT},
             # A redirect would carry questions to a host that nobody configured.
             http_client=DefaultAioHttpClient(
                 follow_redirects=False,
@@ -105,7 +107,7 @@ class Client:
         """
         if self.spec.key is None and self.spec.base_url is None:
             raise ProviderPaused(f"{call.name}: {self.spec.words.key} is not set")
-        options: RequestOptions = {"headers": self._headers}
+        options: RequestOptions = {"headers": {**self._headers, **spans.handed_on()}}
         if hearing is not None:
             return self._read(call, shape, await self._heard(call, path, body, options, hearing))
         try:

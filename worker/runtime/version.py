@@ -4,3 +4,4 @@ from importlib.metadata import version
 from typing import Final
 
 VERSION: Final = version("assistant-worker")
+USER_AGENT: Final = f"assistant-worker/{VERSION}"

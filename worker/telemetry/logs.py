@@ -4,75 +4,86 @@ import logging
 import sys
 import traceback
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import structlog
 
 
 class Event(StrEnum):
-    """Every event a line may carry. Operators search and alert by these names."""
+    """Every event a line may carry. Operators search and alert by these names; `words` say it to who reads along."""
 
-    STARTED = "worker_started"
-    STOPPING = "worker_stopping"
-    STOPPED = "worker_stopped"
-    WORKER_CRASHED = "worker_crashed"
-    SETTING_UNKNOWN = "setting_unknown"
-    TOPICS = "topics_found"
-    TOPIC_NOT_SERVED = "topic_not_served"
-    POLL_FAILED = "poll_failed"
-    LEFT_OUT = "tasks_left_out"
-    SERVED_AGAIN = "tasks_served_again"
-    DISCOVERY_FAILED = "discovery_failed"
-    DEPENDENCY_DOWN = "dependency_down"
-    DEPENDENCY_UP = "dependency_up"
-    STOP_SEEN = "stop_seen"
-    STOP_LIFTED = "stop_lifted"
-    STOP_IGNORED = "stop_ignored"
-    TASK_NOT_OURS = "task_not_ours"
-    LEFTOVER_UNLOCKED = "leftover_unlocked"
-    TURN = "turn"
-    ASSISTANT_PAUSED = "assistant_paused"
-    TURN_CRASHED = "turn_crashed"
-    THREAD_VARIABLE_REJECTED = "thread_variable_rejected"
-    THREAD_VARIABLE_NOT_WRITTEN = "thread_variable_not_written"
-    VARIABLE_SKIPPED = "variable_skipped"
-    THREAD_NOT_SEEDED = "thread_not_seeded"
-    THREAD_MOVED = "thread_moved"
-    FALLBACK = "fallback"
-    THREAD_FULL = "thread_full"
-    THREAD_RENEWED = "thread_renewed"
-    THREAD_FOLDED = "thread_folded"
-    THREAD_NOT_FOLDED = "thread_not_folded"
-    TIDYING_CRASHED = "tidying_crashed"
-    BUDGET_NOT_CORRECTED = "budget_not_corrected"
-    THREAD_DISCARDED = "thread_discarded"
-    HOLD_LOST = "hold_lost"
-    LOCK_NOT_EXTENDED = "lock_not_extended"
-    VERDICT_NOT_DELIVERED = "verdict_not_delivered"
-    JOURNAL_NOT_WRITTEN = "journal_not_written"
-    RECORD_CORRUPT = "record_corrupt"
-    RECORD_NEWER = "record_newer"
-    SINK_DOWN = "sink_down"
-    TRANSCRIPT_DOWN = "transcript_down"
-    TRANSCRIPT_DAMAGED = "transcript_damaged"
-    SINK_UP = "sink_up"
-    TRANSCRIPT_UP = "transcript_up"
-    TRANSCRIPT_NOT_READ = "transcript_not_read"
-    API_CRASHED = "api_crashed"
-    RECORDER_CRASHED = "recorder_crashed"
-    EXCHANGE_DROPPED = "exchange_dropped"
-    EXCHANGE_UNSTORABLE = "exchange_unstorable"
-    ANCHOR_MADE = "anchor_made"
-    ENDED = "conversations_ended"
-    END_DELAYED = "end_delayed"
-    INSTANCES_MISSING = "instances_missing"
-    ENDING_CRASHED = "ending_crashed"
-    ERASED = "erased"
-    ERASURE_OPEN = "erasure_open"
+    words: str
+
+    def __new__(cls, name: str, words: str) -> Self:
+        """Have the name as value."""
+        event = str.__new__(cls, name)
+        event._value_ = name
+        event.words = words
+        return event
+
+    STARTED = "worker_started", "the worker has started"
+    STOPPING = "worker_stopping", "told to stop"
+    STOPPED = "worker_stopped", "the worker has stopped"
+    WORKER_CRASHED = "worker_crashed", "an unforeseen error ends the worker"
+    SETTING_UNKNOWN = "setting_unknown", "a setting that is nearly one of ours is not read"
+    TOPICS = "topics_found", "these topics are polled"
+    TOPIC_NOT_SERVED = "topic_not_served", "tasks for assistants that nobody polls for"
+    POLL_FAILED = "poll_failed", "what is locked for us is not known"
+    LEFT_OUT = "tasks_left_out", "the engine refuses these tasks; all others are served"
+    SERVED_AGAIN = "tasks_served_again", "what was left out is served again"
+    DISCOVERY_FAILED = "discovery_failed", "what is deployed is not known"
+    DEPENDENCY_DOWN = "dependency_down", "this cannot be used, and is tried again"
+    DEPENDENCY_UP = "dependency_up", "this can be used"
+    STOP_SEEN = "stop_seen", "an operator has stopped something"
+    STOP_LIFTED = "stop_lifted", "a stop was lifted"
+    STOP_IGNORED = "stop_ignored", "a stop that this version cannot read is not obeyed"
+    TASK_NOT_OURS = "task_not_ours", "a task that is not for assistants is given back"
+    LEFTOVER_UNLOCKED = "leftover_unlocked", "a task that nobody here has is unlocked"
+    TURN = "turn", "a task, and what the engine was told"
+    ASSISTANT_PAUSED = "assistant_paused", "an assistant's calls are refused; its tasks wait"
+    TURN_CRASHED = "turn_crashed", "an unforeseen error in a turn"
+    THREAD_VARIABLE_REJECTED = "thread_variable_rejected", "the thread that a variable names is not this task's"
+    THREAD_VARIABLE_NOT_WRITTEN = "thread_variable_not_written", "the process does not have its thread's id"
+    VARIABLE_SKIPPED = "variable_skipped", "a variable is not taken along"
+    THREAD_NOT_SEEDED = "thread_not_seeded", "a new thread was not told what was said"
+    THREAD_MOVED = "thread_moved", "a thread goes on at another provider"
+    FALLBACK = "fallback", "another provider answers"
+    THREAD_FULL = "thread_full", "the model can read no more of a thread"
+    THREAD_RENEWED = "thread_renewed", "a thread was left for a new one"
+    THREAD_FOLDED = "thread_folded", "the oldest turns of a history have become a summary"
+    THREAD_NOT_FOLDED = "thread_not_folded", "a history could not be summarised"
+    TIDYING_CRASHED = "tidying_crashed", "an unforeseen error beside the turns"
+    BUDGET_NOT_CORRECTED = "budget_not_corrected", "what a call took is not in its budget yet"
+    THREAD_DISCARDED = "thread_discarded", "a conversation that lost against another is deleted"
+    HOLD_LOST = "hold_lost", "the right to a thread ran out under a turn"
+    LOCK_NOT_EXTENDED = "lock_not_extended", "a task's lock could not be renewed"
+    VERDICT_NOT_DELIVERED = "verdict_not_delivered", "the engine did not take what it was told"
+    JOURNAL_NOT_WRITTEN = "journal_not_written", "Redis could not note how a turn stands"
+    RECORD_CORRUPT = "record_corrupt", "a record in Redis cannot be read"
+    RECORD_NEWER = "record_newer", "a newer worker's record is left alone"
+    SINK_DOWN = "sink_down", "exchanges wait, as this cannot take them"
+    TRANSCRIPT_DOWN = "transcript_down", "the transcript cannot be written; exchanges wait"
+    TRANSCRIPT_DAMAGED = "transcript_damaged", "the transcript's file is broken, and not written to"
+    SINK_UP = "sink_up", "exchanges are taken again"
+    TRANSCRIPT_UP = "transcript_up", "the transcript is written again"
+    TRANSCRIPT_NOT_READ = "transcript_not_read", "the transcript cannot be read"
+    API_CRASHED = "api_crashed", "an unforeseen error in the page or its API"
+    RECORDER_CRASHED = "recorder_crashed", "an unforeseen error while exchanges are recorded"
+    EXCHANGE_DROPPED = "exchange_dropped", "an exchange is lost to the record"
+    EXCHANGE_UNSTORABLE = "exchange_unstorable", "the record refuses an exchange; it is tried every hour"
+    ANCHOR_MADE = "anchor_made", "the provider's account has a mark of ours now"
+    ENDED = "conversations_ended", "conversations were ended for good"
+    END_DELAYED = "end_delayed", "an end is put off"
+    INSTANCES_MISSING = "instances_missing", "the engine does not know these instances"
+    ENDING_CRASHED = "ending_crashed", "an unforeseen error while conversations are ended"
+    ERASED = "erased", "an order to erase is complete"
+    ERASURE_OPEN = "erasure_open", "something could not be erased yet"
 
 
 MOST_TOGETHER = 5
 """Of errors that were raised together."""
+PAD_EVENT_TO = 50
+"""Columns of an event with its words; longer ones take what they need."""
 
 
 def trace(error: BaseException) -> str:
@@ -114,6 +125,12 @@ def _plain(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def _in_words(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Say behind an event's name what that means."""
+    event = line["event"]
+    return {**line, "event": f"{event.value}: {event.words}"} if isinstance(event, Event) else line
+
+
 def configure(style: Literal["json", "console"], level: str = "INFO", *, cached: bool = False) -> None:
     """Send structlog and the standard library's loggers to stderr in one style.
 
@@ -127,7 +144,11 @@ def configure(style: Literal["json", "console"], level: str = "INFO", *, cached:
     rendering: list[Any] = (
         [structlog.processors.JSONRenderer()]
         if style == "json"
-        else [_on_one_line, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            _in_words,
+            _on_one_line,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=PAD_EVENT_TO),
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -2,12 +2,14 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+INFO = Gauge("worker_info", "1, with the version of this worker and the name of its engine.", ["version", "engine"])
 POLLS = Counter("worker_polls", "Polls of the engine by result.", ["result"])
 LEFT_OUT = Gauge(
     "worker_definitions_left_out", "Definitions on a topic that are not polled for, as the engine refuses such polls."
 )
 TASKS_FETCHED = Counter("worker_tasks_fetched", "Tasks locked by our polls.")
 TURNS = Counter("worker_turns", "Turns by what the engine was told.", ["verdict"])
+INCIDENTS = Counter("worker_incidents", "Failures told without a retry left: each is an incident.")
 TURN_SECONDS = Histogram(
     "worker_turn_seconds",
     "Seconds of a turn by phase.",
@@ -15,6 +17,12 @@ TURN_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
 )
 IN_FLIGHT = Gauge("worker_turns_in_flight", "Slots in use.")
+SLOTS = Gauge("worker_slots", "Turns that run at once at most.")
+ENGINE_WAITING = Gauge(
+    "worker_engine_tasks_waiting",
+    "Tasks that could be fetched now: unlocked, with retries left, not suspended. The same at all workers.",
+    ["topic"],
+)
 WAITING = Gauge("worker_tasks_waiting", "Tasks that wait for their thread, outside of the slots.")
 PARKED = Counter("worker_tasks_parked", "Tasks left locked for a while, to come back by themselves.", ["reason"])
 LIMIT_WAITS = Histogram(

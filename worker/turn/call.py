@@ -13,6 +13,7 @@ from worker.errors import Filtered, ModelDown, ModelUnknown, StoreDown, TaskLost
 from worker.ports.providers import ThreadProvider, Watcher, Watchers
 from worker.ports.threads import Threads
 from worker.runtime.clock import monotonic
+from worker.telemetry import spans
 from worker.telemetry.logs import Event
 from worker.turn.facts import TurnFacts
 
@@ -52,8 +53,10 @@ class Call:
     async def call(self, thread: Thread) -> Answer:
         """Ask; while the provider says that a call still runs there, wait, and look whether it was ours."""
         self.ends_at = monotonic() + self.assistant.timeout.total_seconds()
-        with self.facts.phase("model"):
-            return replace(await self._answer(thread, await self._watcher()), thread=thread)
+        with self.facts.phase("model"), spans.call(self.assistant, thread, self.question) as span:
+            answer = await self._answer(thread, await self._watcher())
+            span.answered(answer)
+            return replace(answer, thread=thread)
 
     async def resume(self, thread: Thread) -> Answer | None:
         """Go on with the run that an earlier attempt began and noted; None if there is none, or none any more."""

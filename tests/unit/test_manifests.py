@@ -1,11 +1,14 @@
 """What image and cluster tell a worker is what it knows, and they wait for it as long as it takes."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any, Final, get_args
 
+import pytest
 import yaml
+from jsonschema import Draft7Validator, ValidationError
 from pydantic import SecretStr
 
 from tests.deployed import FILE, MARGIN_SECONDS, read, unknown
@@ -14,6 +17,9 @@ from worker.specs import assistants
 
 ROOT: Final = Path(__file__).parents[2]
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
+HELM: Final = ROOT / "deploy" / "helm"
+EXAMPLES: Final = sorted((HELM / "examples").glob("*.yaml"))
+CHART_SCHEMA: Final = json.loads((HELM / "values.schema.json").read_text("utf-8"))
 DOCKERFILE: Final = (ROOT / "docker" / "Dockerfile").read_text("utf-8")
 SECRETS: Final = {
     name.upper()
@@ -37,6 +43,24 @@ def overlaid() -> dict[str, str]:
     return pairs((KUBERNETES / "base" / "settings.env").read_text("utf-8").splitlines()) | pairs(more)
 
 
+def laid(below: Any, above: Any) -> Any:
+    """Values over others, as Helm lays them."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {key: laid(below.get(key), value) for key, value in above.items()}
+    return above
+
+
+def charted(example: Path) -> Any:
+    """The chart's values with an example over them."""
+    return laid(loaded(HELM / "values.yaml"), loaded(example))
+
+
+def chart_settings(example: Path) -> dict[str, str]:
+    values = charted(example)
+    files = {f"{name}{FILE}": "/run/secrets/x" for name in values["secret"]["settings"]}
+    return {name: str(value) for name, value in values["settings"].items()} | files
+
+
 def test_the_image_sets_what_the_worker_knows() -> None:
     [block] = re.findall(r"^ENV (.+?[^\\])$", DOCKERFILE, re.MULTILINE | re.DOTALL)
     told = pairs(re.sub(r"\\\n", " ", block).split())
@@ -50,15 +74,21 @@ def test_the_cluster_sets_what_the_worker_knows_and_takes() -> None:
     read(overlaid())
 
 
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_chart_sets_what_the_worker_knows_and_takes(example: Path) -> None:
+    assert unknown(chart_settings(example)) == []
+    read(chart_settings(example))
+
+
 def test_a_pod_is_given_more_time_to_stop_than_its_worker_takes() -> None:
     pod = loaded(KUBERNETES / "base" / "deployment.yaml")["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] >= read(overlaid()).grace_seconds + MARGIN_SECONDS
 
 
 def test_secrets_are_told_as_files_alone() -> None:
-    told = overlaid()
-    assert not SECRETS & told.keys()
-    assert {name.removesuffix(FILE) for name in told if name.endswith(FILE)} <= SECRETS
+    for told in (overlaid(), *map(chart_settings, EXAMPLES)):
+        assert not SECRETS & told.keys()
+        assert {name.removesuffix(FILE) for name in told if name.endswith(FILE)} <= SECRETS
 
 
 def test_the_scaler_reckons_with_as_many_tasks_as_a_worker_takes() -> None:
@@ -78,9 +108,31 @@ def test_the_example_of_an_assistant_is_one() -> None:
     assert spec.name == "analyst"
 
 
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_charts_schema_takes_its_examples(example: Path) -> None:
+    Draft7Validator(CHART_SCHEMA).validate(charted(example))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"replica": 2}, {"settings": {"OPENAI_API_KEY": "x"}}, {"autoscaling": {"enabled": True, "topics": []}}],
+    ids=["misspelt", "secret", "no topics"],
+)
+def test_the_charts_schema_refuses_what_would_not_work(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Draft7Validator(CHART_SCHEMA).validate(laid(charted(EXAMPLES[0]), wrong))
+
+
+def test_the_charts_schema_knows_a_secret_by_its_name() -> None:
+    secret = CHART_SCHEMA["properties"]["settings"]["propertyNames"]["not"]["pattern"]
+    assert {name for name in map(str.upper, Settings.model_fields) if re.search(secret, name)} == SECRETS
+
+
 def test_all_name_one_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    chart = loaded(HELM / "Chart.yaml")
     overlay = loaded(KUBERNETES / "overlays" / "example" / "kustomization.yaml")
 
     assert re.findall(r"^ARG VERSION=(.+)$", DOCKERFILE, re.MULTILINE) == [version]
+    assert (chart["version"], chart["appVersion"]) == (version, version)
     assert [image["newTag"] for image in overlay["images"]] == [version]

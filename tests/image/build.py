@@ -16,8 +16,8 @@ from worker.demo.jars import cache_directory
 
 ROOT: Final = Path(__file__).parents[2]
 IMAGE: Final = "localhost/assistant-worker"
-BASE: Final = "localhost/debian-python"
-RELEASE: Final = "bookworm"
+RELEASE: Final = "trixie"
+BASE: Final = f"localhost/debian-python:{RELEASE}"
 PROGRAMS: Final = ("debootstrap", "buildah", "podman", "runc")
 """Each is a Debian package of its own name."""
 
@@ -60,7 +60,7 @@ def _look_around() -> None:
 
 
 def _make_base() -> None:
-    """A Debian with Python and venv, as `python:3.13-slim` is one with a newer Python."""
+    """A Debian with Python 3.13 and venv, as `python:3.13-slim` is one."""
     if _run(*store("podman"), "image", "exists", BASE, check=False) == 0:
         return
     _home().mkdir(parents=True, exist_ok=True)
@@ -75,6 +75,7 @@ def _make_base() -> None:
 
 
 def _build() -> None:
+    _run(*store("podman"), "rm", "--all", "--force", "--time", "1", quiet=True)  # of a run that was killed
     _say("the image, by buildah")
     handed_in = [f"--volume={each}:{each}:ro" for each in HANDED_IN if Path(each).exists()]
     _run(

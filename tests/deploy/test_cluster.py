@@ -146,9 +146,12 @@ def test_tasks_of_several_topics_are_added_up() -> None:
     assert spec["advanced"]["scalingModifiers"]["formula"] == "topic0 + topic1"
 
 
-def test_numbers_reach_the_worker_as_they_are_written() -> None:
-    settings = objects(charted("--set", "settings.SEED_TOKENS=10000000"))["ConfigMap"]["data"]
-    assert settings["SEED_TOKENS"] == "10000000"
+def test_numbers_reach_the_worker_as_they_are_written(tmp_path: Path) -> None:
+    values = tmp_path / "values.yaml"
+    values.write_text("settings: {SEED_TOKENS: 10000000, RETRIES: 3}")
+    settings = objects(charted("--values", str(values)))["ConfigMap"]["data"]
+
+    assert (settings["SEED_TOKENS"], settings["RETRIES"]) == ("10000000", "3")
 
 
 def test_a_file_of_an_assistant_reaches_the_pods_as_it_is() -> None:

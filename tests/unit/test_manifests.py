@@ -1,0 +1,138 @@
+"""What image and cluster tell a worker is what it knows, and they wait for it as long as it takes."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator, ValidationError
+from pydantic import SecretStr
+
+from tests.deployed import FILE, MARGIN_SECONDS, read, unknown
+from worker.settings import Settings
+from worker.specs import assistants
+
+ROOT: Final = Path(__file__).parents[2]
+KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
+HELM: Final = ROOT / "deploy" / "helm"
+EXAMPLES: Final = sorted((HELM / "examples").glob("*.yaml"))
+CHART_SCHEMA: Final = json.loads((HELM / "values.schema.json").read_text("utf-8"))
+DOCKERFILE: Final = (ROOT / "docker" / "Dockerfile").read_text("utf-8")
+SECRETS: Final = {
+    name.upper()
+    for name, field in Settings.model_fields.items()
+    if SecretStr in (field.annotation, *get_args(field.annotation))
+}
+
+
+def loaded(path: Path) -> Any:
+    return yaml.safe_load(path.read_text("utf-8"))
+
+
+def pairs(lines: list[str]) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in lines)
+
+
+def overlaid() -> dict[str, str]:
+    """The settings of the base, and what the example's overlay makes of them."""
+    overlay = loaded(KUBERNETES / "overlays" / "example" / "kustomization.yaml")
+    [more] = [each["literals"] for each in overlay["configMapGenerator"] if each.get("behavior") == "merge"]
+    return pairs((KUBERNETES / "base" / "settings.env").read_text("utf-8").splitlines()) | pairs(more)
+
+
+def laid(below: Any, above: Any) -> Any:
+    """Values over others, as Helm lays them."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {key: laid(below.get(key), value) for key, value in above.items()}
+    return above
+
+
+def charted(example: Path) -> Any:
+    """The chart's values with an example over them."""
+    return laid(loaded(HELM / "values.yaml"), loaded(example))
+
+
+def chart_settings(example: Path) -> dict[str, str]:
+    values = charted(example)
+    files = {f"{name}{FILE}": "/run/secrets/x" for name in values["secret"]["settings"]}
+    return {name: str(value) for name, value in values["settings"].items()} | files
+
+
+def test_the_image_sets_what_the_worker_knows() -> None:
+    [block] = re.findall(r"^ENV (.+?[^\\])$", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    told = pairs(re.sub(r"\\\n", " ", block).split())
+
+    assert unknown(set(told) - {"PATH", "HOME", "PYTHONUNBUFFERED"}) == []
+    assert not [name for name in told if name in SECRETS], "what is set cannot be told by a file"
+
+
+def test_the_cluster_sets_what_the_worker_knows_and_takes() -> None:
+    assert unknown(overlaid()) == []
+    read(overlaid())
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_chart_sets_what_the_worker_knows_and_takes(example: Path) -> None:
+    assert unknown(chart_settings(example)) == []
+    read(chart_settings(example))
+
+
+def test_a_pod_is_given_more_time_to_stop_than_its_worker_takes() -> None:
+    pod = loaded(KUBERNETES / "base" / "deployment.yaml")["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] >= read(overlaid()).grace_seconds + MARGIN_SECONDS
+
+
+def test_secrets_are_told_as_files_alone() -> None:
+    for told in (overlaid(), *map(chart_settings, EXAMPLES)):
+        assert not SECRETS & told.keys()
+        assert {name.removesuffix(FILE) for name in told if name.endswith(FILE)} <= SECRETS
+
+
+def test_the_scaler_reckons_with_as_many_tasks_as_a_worker_takes() -> None:
+    scaled = loaded(KUBERNETES / "components" / "keda" / "scaled-object.yaml")["spec"]
+    [trigger] = scaled["triggers"]
+    told = overlaid()
+
+    assert trigger["metadata"]["targetValue"] == told["MAX_TASKS"]
+    assert trigger["metadata"]["url"].startswith(
+        f"{told['ENGINE_URL']}/external-task/count?topicName={told['TOPICS']}&"
+    )
+    assert scaled["minReplicaCount"] == 1
+
+
+def test_the_example_of_an_assistant_is_one() -> None:
+    [spec] = assistants.load(KUBERNETES / "overlays" / "example" / "assistants").assistants
+    assert spec.name == "analyst"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_the_charts_schema_takes_its_examples(example: Path) -> None:
+    Draft7Validator(CHART_SCHEMA).validate(charted(example))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"replica": 2}, {"settings": {"OPENAI_API_KEY": "x"}}, {"autoscaling": {"enabled": True, "topics": []}}],
+    ids=["misspelt", "secret", "no topics"],
+)
+def test_the_charts_schema_refuses_what_would_not_work(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Draft7Validator(CHART_SCHEMA).validate(laid(charted(EXAMPLES[0]), wrong))
+
+
+def test_the_charts_schema_knows_a_secret_by_its_name() -> None:
+    secret = CHART_SCHEMA["properties"]["settings"]["propertyNames"]["not"]["pattern"]
+    assert {name for name in map(str.upper, Settings.model_fields) if re.search(secret, name)} == SECRETS
+
+
+def test_all_name_one_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    chart = loaded(HELM / "Chart.yaml")
+    overlay = loaded(KUBERNETES / "overlays" / "example" / "kustomization.yaml")
+
+    assert re.findall(r"^ARG VERSION=(.+)$", DOCKERFILE, re.MULTILINE) == [version]
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    assert [image["newTag"] for image in overlay["images"]] == [version]

@@ -23,7 +23,8 @@ collect_ignore = [
     }.items()
     if wanted not in os.environ
 ]
-"""`make deploy-check`, `image`, `ogx` and `models` make or install what these tests need, and run them; `make monitoring` says what is missing."""
+"""`make deploy-check`, `image`, `ogx` and `models` make or install what these tests need, and run them; `make
+monitoring` says what is missing."""
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is

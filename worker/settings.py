@@ -3,27 +3,90 @@
 import os
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from worker.domain.addresses import RedisAddress, split_http
 from worker.errors import Permanent
+from worker.runtime.secret_file import read_secret
+
+
+class _InFile(str):
+    """A secret that stood in a file, or why it could not be read."""
+
+    __slots__ = ("flaw", "path")
+
+    path: str
+    flaw: str
+
+    def __new__(cls, path: str, text: str = "", flaw: str = "") -> Self:
+        """Be the text."""
+        made = super().__new__(cls, text)
+        made.path, made.flaw = path, flaw
+        return made
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads `<SETTING>_FILE` for each setting that is or holds a secret."""
+
+    def __init__(self, settings_cls: type[BaseSettings], *named: Mapping[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._named = named
+        """What the other sources have, the one that wins first."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return what was read, by the settings' names."""
+        return {name: self._read(name, path) for name in SECRETS if (path := self._first(f"{name}_file"))}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Of the base class; not used, as all are read at once."""
+        raise NotImplementedError(field, field_name)
+
+    def _first(self, name: str) -> str:
+        return next((str(each[name]) for each in self._named if str(each.get(name) or "").strip()), "")
+
+    def _read(self, name: str, path: str) -> _InFile:
+        if self._first(name):
+            return _InFile(path, flaw=f"cannot be combined with {name.upper()}; set one or the other")
+        try:
+            text = read_secret(Path(path))
+        except ValueError as exc:
+            return _InFile(path, flaw=str(exc))
+        if not text.strip():
+            return _InFile(path, flaw=f"is empty; write the secret into it, or leave {name.upper()}_FILE out")
+        return _InFile(path, text)
 
 
 class Settings(BaseSettings):
     """What can be set, by its name in capitals, in the environment or in `.env` of the working directory.
 
-    The environment wins; an empty value counts as not set. Building it raises pydantic's ValidationError with all
-    mistakes at once: `read` is the way in that speaks to people. The descriptions are the text of `.env.example`.
+    The environment wins; an empty value counts as not set. What is or holds a secret may stand in a file that
+    `<SETTING>_FILE` names. Building it raises pydantic's ValidationError with all mistakes at once: `read` is the way
+    in that speaks to people. The descriptions are the text of `.env.example`.
     """
 
     model_config = SettingsConfigDict(
@@ -166,6 +229,13 @@ class Settings(BaseSettings):
         description="The least that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL. Libraries only warn, always.",
     )
 
+    _secret_files: dict[str, Path] = PrivateAttr(default_factory=dict)
+
+    @property
+    def secret_files(self) -> Mapping[str, Path]:
+        """The files that secrets were read from, by the settings' names in capitals."""
+        return self._secret_files
+
     @property
     def lock(self) -> timedelta:
         """How long a task is locked before it is renewed."""
@@ -216,11 +286,43 @@ class Settings(BaseSettings):
         """REDIS_URL as it may be shown: without credentials, and without the query, which may hold them too."""
         return RedisAddress.read(self.redis_url.get_secret_value()).shown
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a folder whose files are called as settings
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add files of secrets to pydantic's own sources."""
+        named = (
+            getattr(init_settings, "init_kwargs"),  # noqa: B009 - the base class has none of these
+            getattr(env_settings, "env_vars"),  # noqa: B009
+            getattr(dotenv_settings, "env_vars"),  # noqa: B009
+        )
+        return _SecretFiles(settings_cls, *named), init_settings, env_settings, dotenv_settings
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _note_files(cls, values: dict[str, Any], build: ModelWrapValidatorHandler[Self]) -> Self:
+        built = build(values)
+        files = {name.upper(): Path(text.path) for name, text in values.items() if isinstance(text, _InFile)}
+        built._secret_files.update(files)  # noqa: SLF001 - it is its own class
+        return built
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _could_be_read(cls, value: Any) -> Any:
+        if isinstance(value, _InFile) and value.flaw:
+            raise ValueError(value.flaw)
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _drop_blank(cls, values: dict[str, Any]) -> dict[str, Any]:
         # Secrets that come from files end with a line break more often than not.
-        texts = {name: text.strip("\r\n") for name, text in values.items() if isinstance(text, str)}
+        texts = {name: text.strip("\r\n") for name, text in values.items() if type(text) is str}
         return {name: value for name, value in (values | texts).items() if texts.get(name, "-").strip()}
 
     @field_validator("engine_url", "openai_base_url")
@@ -358,6 +460,14 @@ class Settings(BaseSettings):
 LONGEST_RETENTION_DAYS = 3650
 
 
+def _is_secret(field: FieldInfo) -> bool:
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if _is_secret(field))
+"""The settings that are or hold a secret, each of which may stand in a file that `<SETTING>_FILE` names."""
+
+
 def read() -> Settings:
     """Return the settings, or raise Permanent whose text has one line for each mistake, and no secret."""
     try:
@@ -397,7 +507,7 @@ def misspelt() -> dict[str, str]:
     They are no mistake that could stop a start, as the environment and `.env` are shared with other programs. To be
     asked after `read`, which says what is wrong with a `.env` that cannot be read.
     """
-    ours = Settings.model_fields.keys()
+    ours = Settings.model_fields.keys() | {f"{name}_file" for name in SECRETS}
     given = {name.lower() for name in variables()}
     near = {name: get_close_matches(name, ours, n=1, cutoff=NEAR) for name in sorted(given - ours)}
     return {name.upper(): names[0].upper() for name, names in near.items() if names}
@@ -412,14 +522,15 @@ def _line(detail: ErrorDetails) -> str:
     name = str(detail["loc"][0])
     field = Settings.model_fields[name]
     value = detail["input"]
+    if isinstance(value, _InFile):
+        return f"{name.upper()}_FILE={value.path}: {_requirement(field, detail)}"
     given = "" if value is None else f"={_shown(name, field, value)}"
     return f"{name.upper()}{given}: {_requirement(field, detail)}"
 
 
 def _shown(name: str, field: FieldInfo, value: Any) -> str:
-    secret = SecretStr in (field.annotation, *get_args(field.annotation))
     # What is wrong with an address or a user is often the password in it.
-    if secret or name == "engine_user" or (name.endswith("_url") and re.search("[@?#]", str(value))):
+    if _is_secret(field) or name == "engine_user" or (name.endswith("_url") and re.search("[@?#]", str(value))):
         return "***"
     text = str(value)[:80]
     return text if text.isprintable() else repr(text)

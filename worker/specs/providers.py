@@ -23,6 +23,7 @@ from worker.domain.addresses import split_http
 from worker.domain.money import is_currency
 from worker.domain.prices import CURRENCY, MOST, Price, Prices
 from worker.domain.providers import Api, Limits, ProviderSpec, Schemas, Words
+from worker.runtime.secret_file import read_secret
 from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted, read_text
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -54,18 +55,22 @@ class References:
         if kind == "env":
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
                 raise _flaw("what stands behind env: can be no variable's name, which is letters, digits and _")
-            found = self.environment.get(name.upper(), "")
-            if not found:
+            found, file = (self.environment.get(each, "") for each in (name.upper(), f"{name.upper()}_FILE"))
+            if not found and not file:
                 raise _flaw("the variable that it names is set neither in the environment nor in .env")
+            found = found or _in_file(Path(file))
         else:
-            try:
-                found = (self.folder / name).read_text("utf-8")
-            except (OSError, ValueError) as exc:
-                why = getattr(exc, "strerror", None) or "it is no text"
-                raise _flaw(f"the file that it names cannot be read: {why}") from None
+            found = _in_file(self.folder / name)
         if not found.strip():
             raise _flaw("what it leads to is empty")
         return found.strip()
+
+
+def _in_file(path: Path) -> str:
+    try:
+        return read_secret(path)
+    except ValueError as exc:
+        raise _flaw(f"the file that it names {exc}") from None
 
 
 def _flaw(text: str) -> PydanticCustomError:

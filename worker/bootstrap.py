@@ -22,7 +22,17 @@ from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.providers import ProviderSpec
 from worker.domain.stops import Kind
 from worker.ending import EndingPorts, Eraser, Keeper, Policy
-from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
+from worker.engine import (
+    Auth,
+    Basic,
+    Bearer,
+    Connection,
+    Discovery,
+    FixedTopics,
+    OAuthClient,
+    RestEngine,
+    RestInstances,
+)
 from worker.errors import Permanent
 from worker.loop.breakers import Breaker
 from worker.loop.delivery import Delivery
@@ -414,21 +424,35 @@ def rules(settings: Settings) -> Rules:
 
 
 def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
-    auth: Basic | Bearer | None = None
-    if settings.engine_user and settings.engine_password:
-        auth = Basic(settings.engine_user, settings.engine_password.get_secret_value())
-    if settings.engine_token:
-        auth = Bearer(settings.engine_token.get_secret_value())
     connection = Connection(
         url=settings.engine_url,
         worker_id=worker_id(),
         lock=settings.lock,
         poll=settings.poll,
         tenants=settings.tenants,
-        auth=auth,
+        auth=_auth(settings),
         ca_file=settings.engine_ca_file,
+        cert_file=settings.engine_cert_file,
+        key_file=settings.engine_key_file,
     )
     return RestEngine.open(connection)
+
+
+def _auth(settings: Settings) -> Auth | None:
+    """Say who we are to the engine."""
+    if settings.engine_user and settings.engine_password:
+        return Basic(settings.engine_user, settings.engine_password.get_secret_value())
+    if settings.engine_token:
+        return Bearer(settings.engine_token.get_secret_value())
+    if settings.engine_token_url and settings.engine_client_id and settings.engine_client_secret:
+        return OAuthClient(
+            settings.engine_token_url,
+            settings.engine_client_id,
+            settings.engine_client_secret.get_secret_value(),
+            settings.engine_scope,
+            settings.engine_audience,
+        )
+    return None
 
 
 def provider_specs(settings: Settings) -> Mapping[str, ProviderSpec]:

@@ -32,6 +32,7 @@ from pydantic_settings import (
 
 from worker.domain.addresses import RedisAddress, split_http
 from worker.errors import Permanent
+from worker.runtime.certificates import show_certificate
 from worker.runtime.secret_file import read_secret
 
 
@@ -105,8 +106,25 @@ class Settings(BaseSettings):
     engine_user: str | None = Field(None, description="Basic authentication, together with ENGINE_PASSWORD.")
     engine_password: SecretStr | None = Field(None, description="Basic authentication, together with ENGINE_USER.")
     engine_token: SecretStr | None = Field(None, description="Bearer authentication, instead of a user.")
+    engine_token_url: str | None = Field(
+        None, description="Token endpoint of an OAuth2 server, for tokens by client credentials, instead of a user."
+    )
+    engine_client_id: str | None = Field(None, description="The worker's name at ENGINE_TOKEN_URL.")
+    engine_client_secret: SecretStr | None = Field(None, description="The worker's secret at ENGINE_TOKEN_URL.")
+    engine_scope: str | None = Field(
+        None, description="Scopes to ask for at ENGINE_TOKEN_URL, separated by spaces, if it wants that said."
+    )
+    engine_audience: str | None = Field(
+        None, description="Audience to ask for at ENGINE_TOKEN_URL, if it wants that said."
+    )
     engine_ca_file: Path | None = Field(
         None, description="PEM file with the authorities to trust for the engine, instead of the system's."
+    )
+    engine_key_file: Path | None = Field(
+        None, description="PEM file with the private key of ENGINE_CERT_FILE, if it is not in the same file."
+    )
+    engine_cert_file: Path | None = Field(
+        None, description="PEM file with the certificate that is shown to an engine that wants to see one (mTLS)."
     )
 
     redis_url: SecretStr = Field(
@@ -325,15 +343,14 @@ class Settings(BaseSettings):
         texts = {name: text.strip("\r\n") for name, text in values.items() if type(text) is str}
         return {name: value for name, value in (values | texts).items() if texts.get(name, "-").strip()}
 
-    @field_validator("engine_url", "openai_base_url")
+    @field_validator("engine_url", "engine_token_url", "openai_base_url")
     @classmethod
     def _is_http_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
         parts = split_http(value)
         if "@" in value:
-            own = "OPENAI_API_KEY" if info.field_name == "openai_base_url" else "ENGINE_USER and ENGINE_PASSWORD"
-            raise ValueError(f"must not carry credentials; set {own}")
+            raise ValueError(f"must not carry credentials; set {_CREDENTIALS[str(info.field_name)]}")
         if parts is None:
             raise ValueError("must be an address that begins with http:// or https://")
         if parts.query or parts.fragment:
@@ -390,6 +407,36 @@ class Settings(BaseSettings):
     def _excludes_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value and (info.data.get("engine_user") or info.data.get("engine_password")):
             raise ValueError("cannot be combined with ENGINE_USER and ENGINE_PASSWORD; set one or the other")
+        return value
+
+    @field_validator("engine_token_url")
+    @classmethod
+    def _excludes_others(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and (info.data.get("engine_user") or info.data.get("engine_token")):
+            raise ValueError("cannot be combined with ENGINE_USER or ENGINE_TOKEN; set one of them")
+        return value
+
+    @field_validator("engine_client_id", "engine_client_secret", "engine_scope", "engine_audience")
+    @classmethod
+    def _belongs_to_a_token_url(cls, value: Any, info: ValidationInfo) -> Any:
+        is_client = info.data.get("engine_token_url", "bad, and said so") is not None
+        if value is not None and not is_client:
+            raise ValueError("needs ENGINE_TOKEN_URL as well")
+        if value is None and info.data.get("engine_token_url") and str(info.field_name).startswith("engine_client"):
+            raise ValueError("must be set, because ENGINE_TOKEN_URL is")
+        return value
+
+    @field_validator("engine_cert_file")
+    @classmethod
+    def _can_be_shown(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        key_file = info.data.get("engine_key_file")
+        if value is None:
+            if key_file is not None:
+                raise ValueError("must be set, because ENGINE_KEY_FILE is")
+            return None
+        show_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), value, key_file)
+        if info.data.get("engine_url", "https:").lower().startswith("http:"):
+            raise ValueError("needs an ENGINE_URL that begins with https://: without TLS nobody sees a certificate")
         return value
 
     @field_validator("engine_token", "openai_api_key")
@@ -458,6 +505,12 @@ class Settings(BaseSettings):
 
 
 LONGEST_RETENTION_DAYS = 3650
+_CREDENTIALS = {
+    "engine_url": "ENGINE_USER and ENGINE_PASSWORD",
+    "engine_token_url": "ENGINE_CLIENT_ID and ENGINE_CLIENT_SECRET",
+    "openai_base_url": "OPENAI_API_KEY",
+}
+"""Where the credentials belong that somebody writes into an address."""
 
 
 def _is_secret(field: FieldInfo) -> bool:

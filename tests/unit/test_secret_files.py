@@ -20,6 +20,7 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 GOOD = {
     "ENGINE_PASSWORD": " pass wörd ",
     "ENGINE_TOKEN": "s3cret",
+    "ENGINE_CLIENT_SECRET": "s3cret",
     "REDIS_URL": "redis://:s3cret@redis.example/1",
     "TRANSCRIPT_URL": "postgresql://u:s3cret@db/x",
     "OPENAI_API_KEY": "sk-s3cret",
@@ -56,6 +57,9 @@ def test_a_secret_may_stand_in_a_file_and_the_line_break_at_its_end_is_no_part_o
     monkeypatch.setenv(f"{name}_FILE", "secret")
     if name == "ENGINE_PASSWORD":
         monkeypatch.setenv("ENGINE_USER", "demo")
+    if name == "ENGINE_CLIENT_SECRET":
+        monkeypatch.setenv("ENGINE_TOKEN_URL", "https://h/token")
+        monkeypatch.setenv("ENGINE_CLIENT_ID", "worker")
     settings = read()
     assert getattr(settings, name.lower()) == SecretStr(GOOD[name])
     assert settings.secret_files == {name: Path("secret")}

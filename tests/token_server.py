@@ -1,5 +1,6 @@
 """An OAuth2 server that knows one client and the grant client_credentials, as strict as RFC 6749 allows."""
 
+import asyncio
 import ssl
 from base64 import b64decode
 from collections.abc import AsyncIterator
@@ -24,6 +25,8 @@ class TokenServer:
     asked: list[dict[str, str]] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
     instead: tuple[int, Any] | None = None
+    delay: float = 0.0
+    """Seconds until it answers."""
 
     def good(self, header: str | None) -> bool:
         """Whether this is the newest token."""
@@ -33,6 +36,8 @@ class TokenServer:
         """Give a token, or say why not."""
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.asked.append(form)
+        secret = self.secret
+        await asyncio.sleep(self.delay)
         if self.instead is not None:
             status, said = self.instead
             return (
@@ -42,7 +47,7 @@ class TokenServer:
             )
         scheme, _, word = request.headers.get("Authorization", "").partition(" ")
         who = tuple(map(unquote_plus, b64decode(word).decode().split(":", 1))) if scheme == "Basic" else ()
-        if who != (self.client_id, self.secret):
+        if who != (self.client_id, secret):
             return web.json_response({"error": "invalid_client", "error_description": f"no {who}"}, status=401)
         if request.content_type != "application/x-www-form-urlencoded":
             return web.json_response({"error": "invalid_request"}, status=400)

@@ -3,7 +3,9 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tests.contract.test_redis_tls import PAIR
 from tests.engines import http, literal, open_engine, own_error
 from tests.token_server import HOST, TokenServer, token_server
 from tests.waiting import wait_until
-from worker.engine import Basic, OAuthClient, RestEngine, identity
+from worker.engine import Basic, Bearer, Connection, OAuthClient, RestEngine, identity
 from worker.errors import EngineDenied, EngineDown, Permanent
 
 
@@ -50,10 +52,12 @@ class Engine:
         self.url = ""
         self.headers: list[str] = []
         self.denies = False
+        self.delay = 0.0
 
     async def answer(self, request: web.Request) -> web.Response:
         header = request.headers.get("Authorization", "")
         self.headers.append(header)
+        await asyncio.sleep(self.delay)
         if self.denies or not self.tokens.good(header):
             return web.Response(status=401, text=own_error("AuthenticationException"))
         return web.json_response([])
@@ -301,3 +305,44 @@ async def test_a_certificate_that_cannot_be_shown_stops_the_start(files: dict[st
     with pytest.raises(Permanent, match=r"client certificate: .*must be PEM with a certificate"):
         async with open_engine("https://h/engine-rest", cert_file=files["cert"], key_file=files["engine"]):
             pass
+
+
+async def test_a_password_that_is_replaced_while_it_is_refused_is_said_anew(engine: Engine) -> None:
+    engine.tokens.given.append("new")
+    async with open_engine(engine.url, auth=Bearer("old")) as adapter:
+        with pytest.raises(EngineDenied):
+            await POLL(adapter)
+        engine.delay = 0.2
+        asking = asyncio.ensure_future(POLL(adapter))
+        await wait_until(lambda: engine.served == 2, 5, "the request")
+        adapter.use(connection(engine, Bearer("new")))
+        assert await asking == []
+
+
+async def test_a_client_secret_that_is_replaced_while_it_is_refused_is_said_anew(engine: Engine) -> None:
+    engine.tokens.secret = "new"
+    engine.tokens.delay = 0.2
+    client = OAuthClient(engine.tokens.url, "worker", "old")
+    async with open_engine(engine.url, auth=client) as adapter:
+        asking = asyncio.gather(*(POLL(adapter) for _ in range(3)))
+        await wait_until(lambda: len(engine.tokens.asked) == 1, 5, "the request")
+        adapter.use(connection(engine, replace(client, secret="new")))
+        await asking
+    assert len(engine.tokens.asked) == 2
+
+
+async def test_a_replaced_certificate_is_shown_from_the_next_connection_on(files: dict[str, Path]) -> None:
+    async with literal(http(200, "[]"), tls=demanding(files)) as server, known_by(server.url, files) as adapter:
+        with pytest.raises(EngineDown):
+            await POLL(adapter)
+        usual = Connection(server.url, "w", timedelta(seconds=30), timedelta(seconds=3))
+        adapter.use(replace(usual, cert_file=files["ours"]))
+        assert await POLL(adapter) == []
+
+
+def known_by(url: str, files: dict[str, Path]) -> AbstractAsyncContextManager[RestEngine]:
+    return open_engine(url, ca_file=files["engine"], cert_file=files["engine"])
+
+
+def connection(engine: Engine, auth: Bearer | OAuthClient) -> Connection:
+    return Connection(engine.url, "w", timedelta(seconds=30), timedelta(seconds=3), auth=auth)

@@ -104,6 +104,7 @@ class Identity:
         self._tls = tls
         self._token: _Token | None = None
         self._renewal: asyncio.Task[_Token] | None = None
+        self._askings: set[asyncio.Task[_Token]] = set()
         self._not_before = 0.0
 
     async def __aenter__(self) -> Self:
@@ -112,9 +113,13 @@ class Identity:
 
     async def __aexit__(self, *_: object) -> None:
         """End the asking."""
-        if self._renewal is not None:
-            self._renewal.cancel()
-            await asyncio.gather(self._renewal, return_exceptions=True)
+        for asking in self._askings:
+            asking.cancel()
+        await asyncio.gather(*self._askings, return_exceptions=True)
+
+    def use(self, auth: Auth | None) -> None:
+        """Be somebody else from the next request on."""
+        self._auth, self._token, self._renewal, self._not_before = auth, None, None, 0.0
 
     async def header(self) -> str | None:
         """Return the header's value, None if we say nothing. Raises EngineDown, EngineDenied: there is no token."""
@@ -122,8 +127,8 @@ class Identity:
             return self._auth.header if self._auth else None
         token, now = self._token, monotonic()
         if token is None or token.ends_at <= now:
-            token = await self._renewed(self._auth)
-        elif token.renew_at <= now and self._not_before <= now and self._renewal is None:
+            return await self._renewed(self._auth)
+        if token.renew_at <= now and self._not_before <= now and self._renewal is None:
             self._not_before = now + AGAIN_SECONDS
             self._renew(self._auth)
         return token.bearer.header
@@ -136,18 +141,28 @@ class Identity:
             return True
         return (self._auth.header if self._auth else None) != header
 
-    async def _renewed(self, client: OAuthClient) -> _Token:
-        # Shielded: who gives up takes nothing from the others that wait.
-        return await asyncio.shield(self._renewal or self._renew(client))
+    async def _renewed(self, client: OAuthClient) -> str | None:
+        try:
+            # Shielded: who gives up takes nothing from the others that wait.
+            return (await asyncio.shield(self._renewal or self._renew(client))).bearer.header
+        except EngineDown:
+            if self._auth is client:
+                raise
+        return await self.header()  # its secret has been replaced meanwhile
 
     def _renew(self, client: OAuthClient) -> "asyncio.Task[_Token]":
         self._renewal = asyncio.create_task(self._ask(client), name="token of the engine")
+        self._askings.add(self._renewal)
         self._renewal.add_done_callback(self._asked)
         return self._renewal
 
     def _asked(self, asking: "asyncio.Task[_Token]") -> None:
+        self._askings.discard(asking)
+        failed = asking.cancelled() or asking.exception() is not None
+        if asking is not self._renewal:
+            return
         self._renewal = None
-        if not asking.cancelled() and asking.exception() is None:
+        if not failed:
             self._token = asking.result()
 
     async def _ask(self, client: OAuthClient) -> _Token:

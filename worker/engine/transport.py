@@ -63,8 +63,11 @@ class Connection:
 class Transport:
     """Sends requests and returns what the engine itself said."""
 
-    def __init__(self, session: aiohttp.ClientSession, identity: Identity, connection: Connection) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, identity: Identity, tls: ssl.SSLContext, connection: Connection
+    ) -> None:
         self._session = session
+        self._tls = tls
         self._identity = identity
         self._base = connection.url.rstrip("/")
         url = URL(self._base)
@@ -74,6 +77,14 @@ class Transport:
         self.poll_limits = aiohttp.ClientTimeout(
             total=seconds + BODY_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=seconds
         )
+
+    def use(self, connection: Connection) -> None:
+        """Be who this says from the next request on, and show its certificate from the next connection on.
+
+        Nothing else of it is looked at. Raises Permanent, with nothing changed.
+        """
+        _show(self._tls, connection)
+        self._identity.use(connection.auth)
 
     async def send(
         self, method: str, path: str, body: Any = None, *, limits: aiohttp.ClientTimeout = ORDINARY
@@ -143,11 +154,7 @@ async def open_transport(connection: Connection) -> AsyncIterator[Transport]:
     """Make the pool; nothing is reached yet. Raises Permanent when a file of certificates cannot be read."""
     headers = {"User-Agent": f"assistant-worker/{VERSION}", "Accept": "application/json"}
     tls = _tls(connection.ca_file)
-    if connection.cert_file is not None:
-        try:
-            show_certificate(tls, connection.cert_file, connection.key_file)
-        except ValueError as exc:
-            raise Permanent(f"the engine's client certificate: {exc}") from None
+    _show(tls, connection)
     tokens = ssl.create_default_context()
     if connection.ca_file is not None:
         tokens.load_verify_locations(connection.ca_file)
@@ -157,7 +164,15 @@ async def open_transport(connection: Connection) -> AsyncIterator[Transport]:
         aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session,
         Identity(session, connection.auth, tokens) as identity,
     ):
-        yield Transport(session, identity, connection)
+        yield Transport(session, identity, tls, connection)
+
+
+def _show(tls: ssl.SSLContext, connection: Connection) -> None:
+    if connection.cert_file is not None:
+        try:
+            show_certificate(tls, connection.cert_file, connection.key_file)
+        except ValueError as exc:
+            raise Permanent(f"the engine's client certificate: {exc}") from None
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

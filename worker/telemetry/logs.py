@@ -17,6 +17,8 @@ class Event(StrEnum):
     STOPPED = "worker_stopped"
     WORKER_CRASHED = "worker_crashed"
     SETTING_UNKNOWN = "setting_unknown"
+    CONFIGURATION_TAKEN = "configuration_taken"
+    CONFIGURATION_REFUSED = "configuration_refused"
     TOPICS = "topics_found"
     TOPIC_NOT_SERVED = "topic_not_served"
     POLL_FAILED = "poll_failed"

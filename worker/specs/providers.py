@@ -3,7 +3,7 @@
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
@@ -38,6 +38,8 @@ class References:
 
     folder: Path
     environment: Mapping[str, str]
+    files: list[Path] = field(default_factory=list)
+    """Those that were read."""
 
     @staticmethod
     def leads(text: str) -> bool:
@@ -58,19 +60,19 @@ class References:
             found, file = (self.environment.get(each, "") for each in (name.upper(), f"{name.upper()}_FILE"))
             if not found and not file:
                 raise _flaw("the variable that it names is set neither in the environment nor in .env")
-            found = found or _in_file(Path(file))
+            found = found or self._in_file(Path(file))
         else:
-            found = _in_file(self.folder / name)
+            found = self._in_file(self.folder / name)
         if not found.strip():
             raise _flaw("what it leads to is empty")
         return found.strip()
 
-
-def _in_file(path: Path) -> str:
-    try:
-        return read_secret(path)
-    except ValueError as exc:
-        raise _flaw(f"the file that it names {exc}") from None
+    def _in_file(self, path: Path) -> str:
+        self.files.append(path)
+        try:
+            return read_secret(path)
+        except ValueError as exc:
+            raise _flaw(f"the file that it names {exc}") from None
 
 
 def _flaw(text: str) -> PydanticCustomError:
@@ -217,8 +219,9 @@ def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[st
 
 def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str]) -> ProviderSpec:
     prices, limits = _prices(said), _limits(said)
+    references = References(folder, environment)
     try:
-        fields = ProviderFields.model_validate(said.values, context=References(folder, environment))
+        fields = ProviderFields.model_validate(said.values, context=references)
     except ValidationError as exc:
         raise Wrong([*said.mistakes, *said.flaws(ProviderFields, exc)]) from None
     mistakes = list(said.mistakes)
@@ -252,6 +255,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         limits=limits,
         prices=Prices(prices, fields.currency),
         words=Words(f"base_url of the provider {name}", f"the key of the provider {name}"),
+        files=tuple(references.files),
     )
 
 

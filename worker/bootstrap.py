@@ -511,10 +511,8 @@ async def work(
         slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
         sieve = Sieve(engine, OpenTopics(_topics(settings, engine), stopped))
 
-        left_outs: list[Callable[[], list[str]]] = [lambda: [*map(str, sieve.left_out())], dependencies.partly]
-
         def left_out() -> list[str]:
-            return [line for lines in left_outs for line in lines()]
+            return [*map(str, sieve.left_out()), *dependencies.partly()]
 
         recorder, history, api_port = None, None, None
         if adapters.sinks:
@@ -572,8 +570,14 @@ async def work(
         def not_ready() -> list[str]:
             return (["stopping"] if stopping.is_set() else []) + dependencies.reasons() + stopped.reasons()
 
+        live = Live(
+            written, reread or read, adapters, dependencies, turn, specs, known, prices, seats, charging, renewing
+        )
+        reloading = Reloading(live.files, live.take)
         port = await stack.enter_async_context(
-            health.serve(settings.health_host, settings.health_port, not_ready, left_out, stopped.lines)
+            health.serve(
+                settings.health_host, settings.health_port, not_ready, left_out, stopped.lines, reloading.lines
+            )
         )
         beside = {
             "loop lag": health.measure_lag(),
@@ -582,9 +586,6 @@ async def work(
             "format": adapters.formats.watch(partial(dependencies.down, "format")),
         }
         if reread is not None:
-            live = Live(written, reread, adapters, dependencies, turn, specs, known, prices, seats, charging, renewing)
-            reloading = Reloading(live.files, live.take)
-            left_outs.append(reloading.lines)
             _on_hangup(reloading.ask, stopping)
             beside["reloading"] = reloading.watch()
         for name, watching in beside.items():

@@ -8,8 +8,8 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from worker.errors import EngineDown, Permanent, WorkerError
-from worker.loop.reloading import LOOK_SECONDS, Reloading
+from worker.errors import EngineDown, Permanent
+from worker.loop.reloading import AGAIN_SECONDS, LOOK_SECONDS, Reloading
 from worker.runtime import background
 
 
@@ -19,12 +19,12 @@ class Taken:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.texts: list[str] = []
-        self.errors: list[WorkerError] = []
+        self.errors: list[Exception] = []
 
     async def __call__(self) -> list[str]:
         text = self.file.read_text()
         if self.errors:
-            raise self.errors.pop(0)
+            raise self.errors.pop(0).with_traceback(None)
         if text.startswith("error"):
             raise Permanent(f"{self.file.name}:1: {text}")
         self.texts.append(text)
@@ -102,11 +102,16 @@ async def test_what_cannot_be_taken_is_said_once_with_its_line_until_it_is_put_r
     assert (refused(), reloading.lines()) == (0, [])
 
 
-async def test_what_could_not_be_decided_is_tried_again(taken: Taken, reloading: Reloading) -> None:
-    taken.errors = [EngineDown("away")] * 5
+@pytest.mark.parametrize("error", [EngineDown("away"), Permanent("a file that it names is missing"), KeyError("x")])
+async def test_what_could_not_be_taken_is_tried_again_now_and_then(
+    taken: Taken, reloading: Reloading, error: Exception
+) -> None:
+    taken.errors = [error] * 5
     reloading.ask()
     with capture_logs() as lines:
-        await looks(10)
+        await asyncio.sleep(4 * AGAIN_SECONDS)
+        assert (taken.texts, taken.errors) == ([], [error])
+        await asyncio.sleep(2 * AGAIN_SECONDS + 10 * LOOK_SECONDS)
     assert taken.texts == ["first"]
     assert [each["event"] for each in lines] == ["configuration_refused", "configuration_taken"]
 

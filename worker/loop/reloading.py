@@ -7,13 +7,16 @@ from pathlib import Path
 
 import structlog
 
-from worker.errors import Permanent, Transient
+from worker.errors import WorkerError
 from worker.runtime.beside import beside
+from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 
 LOOK_SECONDS = 2.0
 """Between two looks. A file counts as written to the end if two in a row see the same."""
+AGAIN_SECONDS = 30.0
+"""Between two tries to take what could not be: what it names may be there by now, or instances have ended."""
 
 log = structlog.get_logger()
 
@@ -25,7 +28,7 @@ class Reloading:
     """Looks at files, and has them read again where they have changed or somebody asks for it.
 
     `files` names them. `take` reads them, goes by what they say from then on, and returns what has changed, in words.
-    It changes nothing if it raises: Permanent is told once for each change, Transient is tried again.
+    It changes nothing if it raises; then it is tried again, now and then.
     """
 
     def __init__(self, files: Callable[[], Collection[Path]], take: Callable[[], Awaitable[Sequence[str]]]) -> None:
@@ -35,6 +38,7 @@ class Reloading:
         self._seen: Marks = {}
         self._taken: Marks = {}
         self._refused = ""
+        self._again_at = 0.0
 
     def ask(self) -> None:
         """Read everything at the next look, whatever has changed."""
@@ -42,7 +46,7 @@ class Reloading:
 
     def lines(self) -> list[str]:
         """Say for whoever asks whether the worker is ready that what is written is not what it goes by."""
-        return ["changed files, which the log says what is wrong with"] if self._refused else []
+        return ["changed files: the log says what is wrong with them"] if self._refused else []
 
     async def watch(self) -> None:
         """Look every few seconds until cancelled. What the files were at the first look has been read already."""
@@ -54,14 +58,12 @@ class Reloading:
     async def _look(self) -> None:
         seen, before = await beside(marks, self._files()), self._seen
         self._seen = seen
-        if seen != before or (seen == self._taken and not self._asked):
+        again = bool(self._refused) and monotonic() >= self._again_at
+        if seen != before or (seen == self._taken and not self._asked and not again):
             return
         try:
             changed = await self._take()
-        except Transient as exc:
-            self._refuse(str(exc))  # and again at the next look
-            return
-        except Permanent as exc:
+        except WorkerError as exc:
             self._refuse(str(exc))
         except Exception as exc:  # noqa: BLE001 - the files that come next may be better
             self._refuse(f"an unforeseen {trace(exc)}")
@@ -77,7 +79,7 @@ class Reloading:
         metrics.CONFIGURATION_REFUSED.set(1)
         if reason != self._refused:
             log.error(Event.CONFIGURATION_REFUSED, reason=reason)
-        self._refused = reason
+        self._refused, self._again_at = reason, monotonic() + AGAIN_SECONDS
 
 
 def marks(files: Iterable[Path]) -> Marks:

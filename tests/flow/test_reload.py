@@ -196,3 +196,30 @@ async def test_providers_are_taken_on_a_signal_but_for_what_takes_a_restart(
         [refused] = await until_logged(worker, "configuration_refused")
         assert refused["reason"] == "PROVIDERS_FILE: a provider that comes or goes takes a restart: other"
         await rig.run(model)
+
+
+async def test_a_raised_budget_holds_for_the_next_call(rig: Rig, key: Path, tmp_path: Path) -> None:
+    rig.assistant(more="max_output_tokens: 1000")
+    file = tmp_path / "budgets.yaml"
+    file.write_text("budgets:\n  instance: {tokens: 500}\n")
+    model = await rig.deploy(rig.step("one"))
+    async with working(rig, openai_api_key_file=key, budgets_file=file) as worker:
+        instance = await rig.rest.start(model)
+        await rig.until_failed(instance, 60)
+        file.write_text("budgets:\n  instance: {tokens: many}\n")
+        [refused] = await until_logged(worker, "configuration_refused")
+        assert refused["reason"].startswith(f"{file}:2: ")
+        file.write_text("budgets:\n  instance: {tokens: 9000}\n")
+        [taken] = await until_logged(worker, "configuration_taken")
+        [task] = await rig.rest.tasks(instance)
+        await rig.rest.put(f"external-task/{task['id']}/retries", {"retries": 1})
+        await rig.rest.wait_for_end(instance, 60)
+    assert taken["changed"] == ["budgets"]
+
+
+async def test_what_takes_a_restart_is_named_when_dotenv_is_read_again(rig: Rig, key: Path) -> None:
+    async with working(rig, openai_api_key_file=key, retries=None) as worker:
+        (worker.directory / ".env").write_text("RETRIES=4\n")
+        worker.signal(signal.SIGHUP)
+        [taken] = await until_logged(worker, "configuration_taken")
+    assert taken["changed"] == ["RETRIES, which takes effect after a restart"]

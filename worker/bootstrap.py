@@ -5,11 +5,13 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from pathlib import Path
+from typing import Self, cast
 from uuid import uuid4
 
 import structlog
@@ -20,12 +22,23 @@ from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
 from worker.accounts.every import EveryProvider
 from worker.domain.budgets import Budgets
 from worker.domain.exchanges import TRANSCRIPT
+from worker.domain.prices import Prices
 from worker.domain.providers import ProviderSpec
 from worker.domain.stops import Kind
 from worker.domain.tasks import TRACE_VARIABLES
 from worker.ending import EndingPorts, Eraser, Keeper, Policy
-from worker.engine import Basic, Bearer, Connection, Discovery, FixedTopics, RestEngine, RestInstances
-from worker.errors import Permanent
+from worker.engine import (
+    Auth,
+    Basic,
+    Bearer,
+    Connection,
+    Discovery,
+    FixedTopics,
+    OAuthClient,
+    RestEngine,
+    RestInstances,
+)
+from worker.errors import BadDefinition, Permanent, ReadRefused, TaskLost, UnknownAssistant
 from worker.loop.breakers import Breaker
 from worker.loop.counted import Counted
 from worker.loop.delivery import Delivery
@@ -35,6 +48,7 @@ from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
 from worker.loop.open_topics import OpenTopics
 from worker.loop.poller import Poller
+from worker.loop.reloading import Reloading
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
@@ -61,9 +75,11 @@ from worker.redis import (
     RedisThreads,
     open_redis,
 )
+from worker.redis.connect import Client as RedisClient
 from worker.runtime import background
+from worker.runtime.beside import beside
 from worker.runtime.version import VERSION
-from worker.settings import Settings, misspelt, variables
+from worker.settings import Settings, misspelt, read, variables
 from worker.specs import assistants, budgets, providers
 from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
@@ -90,6 +106,7 @@ class Connected:
 
     spec: ProviderSpec
     provider: OpenAIProvider | ChatModel | ResponsesModel
+    client: Client
     archive: Archive | None = None
     account: Account | None = None
     seats: Seats | None = None
@@ -101,6 +118,21 @@ class Connected:
             model = cast("Model", self.provider)
             return RememberingProvider(self.spec.name, model, threads, self.spec.context_tokens)
         return AnchoredProvider(cast("Provider", self.provider), self.account, self.spec.name, self.spec.context_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Makes what workers share of a provider, by the key that its spec has."""
+
+    redis: RedisClient
+    settings: Settings
+    worker_id: str
+
+    def of(self, spec: ProviderSpec) -> tuple[Seats | None, Outages]:
+        """Make its seats, if it has limits, and what is told of its outages."""
+        prefix, lease = self.settings.redis_prefix, self.settings.lock
+        seats = RedisSeats(self.redis, prefix=prefix, spec=spec, lease=lease) if spec.limits else None
+        return seats, RedisOutages(self.redis, prefix=prefix, spec=spec, worker=self.worker_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +149,7 @@ class Adapters:
     stops: RedisStops
     budgets: RedisBudgets
     formats: Formats
+    sharing: Sharing
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
     watchers: Watchers | None = None
@@ -155,6 +188,8 @@ async def connect(
         engine = await stack.enter_async_context(_open_engine(settings))
         mine = {"prefix": settings.redis_prefix, "engine": settings.engine_name}
         in_redis = RedisFormat(redis, prefix=settings.redis_prefix, engine=settings.engine_name)
+
+        sharing = Sharing(redis, settings, engine.worker_id)
         adapters = Adapters(
             engine=engine,
             threads=RedisThreads(
@@ -172,6 +207,7 @@ async def connect(
             stops=RedisStops(redis, **mine),
             budgets=RedisBudgets(redis, **mine, keep=settings.thread_life),
             formats=Formats([in_redis]),
+            sharing=sharing,
         )
         copies: Callable[[str], Book] | None = None
         if settings.keeps_transcript:
@@ -184,9 +220,7 @@ async def connect(
 
         def with_workers(connected: Connected) -> Connected:
             """Add what workers share of it."""
-            prefix, spec = settings.redis_prefix, connected.spec
-            seats = RedisSeats(redis, prefix=prefix, spec=spec, lease=settings.lock) if spec.limits else None
-            outages = RedisOutages(redis, prefix=prefix, spec=spec, worker=engine.worker_id)
+            seats, outages = sharing.of(connected.spec)
             return replace(connected, seats=seats, outages=outages)
 
         opened = {name: with_workers(await _open_provider(spec, account, stack)) for name, spec in known.items()}
@@ -230,11 +264,13 @@ def _serve_api(
     left_out: Callable[[], list[str]],
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
+    renewing: "list[Callable[[Settings], None]]",
 ) -> AbstractAsyncContextManager[int]:
     from worker.web import api, page  # noqa: PLC0415 - as above
 
     access = api.Access.of(_tokens(settings))
     access.check_host(settings.api_host)
+    renewing.append(lambda new: access.use(api.Access.of(_tokens(new))))
 
     def report(error: Exception) -> None:
         log.error(Event.API_CRASHED, trace=trace(error))
@@ -266,7 +302,7 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
     )
 
 
-def names(specs: assistants.Specs, providers: Collection[str]) -> Mapping[Kind, Collection[str]]:
+def names(specs: assistants.Specs, providers: Collection[str]) -> dict[Kind, Collection[str]]:
     """List what can be stopped by a name that has to be known."""
     return {"assistant": {each.name for each in specs.assistants}, "provider": set(providers)}
 
@@ -276,6 +312,158 @@ def policy(settings: Settings) -> Policy:
     return Policy(settings.retention_threads, settings.retention_record, settings.retention_transcript)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What people have written: settings, and the files that these name, which may change while the worker runs."""
+
+    settings: Settings
+    providers: Mapping[str, ProviderSpec]
+    specs: assistants.Specs
+    limits: Budgets | None
+
+    @classmethod
+    def read(cls, settings: Settings) -> Self:
+        """Read what the settings name. Raises Permanent, with every mistake and its line."""
+        check(settings)
+        known = provider_specs(settings)
+        specs = assistants.load(settings.assistants_dir, known)
+        return cls(settings, known, specs, budget_limits(settings, specs, known))
+
+    @property
+    def files(self) -> list[Path]:
+        """All of these files."""
+        chosen = self.settings
+        named = (chosen.engine_cert_file, chosen.engine_key_file, chosen.providers_file, chosen.budgets_file)
+        of_providers = [file for each in self.providers.values() for file in each.files]
+        files = [chosen.assistants_dir, *chosen.secret_files.values(), *of_providers, *named]
+        return [each for each in files if each is not None]
+
+
+_LIVE = frozenset(
+    {"engine_user", "engine_password", "engine_token", "engine_token_url", "engine_client_id", "engine_client_secret"}
+    | {"engine_scope", "engine_audience", "engine_cert_file", "engine_key_file", "openai_api_key", "api_tokens"}
+    | {"providers_file", "budgets_file", "assistants_dir"}
+)
+"""Settings that take effect while the worker runs."""
+
+
+@dataclass(slots=True)
+class Live:
+    """What the parts of a worker go by, and can be changed while it runs: all of it at once, or nothing.
+
+    The mappings are those that the parts look into.
+    """
+
+    written: Written
+    reread: Callable[[], Settings]
+    adapters: Adapters
+    dependencies: Dependencies
+    turn: Turn
+    specs: assistants.Current
+    names: dict[Kind, Collection[str]]
+    prices: dict[str, Prices]
+    seats: dict[str, Seats]
+    charging: Charging | None
+    renewing: Sequence[Callable[[Settings], None]]
+
+    def files(self) -> list[Path]:
+        """What is to be looked at."""
+        return self.written.files
+
+    async def take(self) -> list[str]:
+        """Read everything again and go by it; return what has changed. See `loop.reloading.Reloading`."""
+        old, new = self.written, await beside(lambda: Written.read(self.reread()))
+        _check_fixed(old, new)
+        await _check_named(self.adapters.engine, old.specs, new.specs)
+        self.adapters.engine.use(_connection(new.settings))  # may raise, so it comes first
+        for renew in self.renewing:
+            renew(new.settings)
+        changed = list(_changed_settings(old.settings, new.settings))
+        if _auth(old.settings) != _auth(new.settings):
+            self.dependencies.renew("engine")
+        for name, spec in new.providers.items():
+            if spec != old.providers[name]:
+                self._provider(name, old.providers[name], spec)
+                changed.append(f"provider {name}")
+        if self.charging is not None and new.limits is not None:
+            self.charging.use(new.limits)
+            changed += ["budgets"] if new.limits != old.limits else []
+        self.specs.specs = new.specs
+        self.names |= names(new.specs, new.providers)
+        changed += _changed_assistants(old.specs, new.specs)
+        self.written = new
+        return changed
+
+    def _provider(self, name: str, old: ProviderSpec, new: ProviderSpec) -> None:
+        connected = self.adapters.providers[name]
+        connected.client.use(new)
+        self.prices[name] = new.prices
+        seats, outages = self.adapters.sharing.of(new)
+        if seats is None:
+            self.seats.pop(name, None)
+        elif old.limits != new.limits or old.key != new.key:
+            self.seats[name] = seats
+        if (old.key, old.headers, old.query) != (new.key, new.headers, new.query):
+            if connected.account is not None:
+                connected.account.forget()
+            self.turn.renew(name)
+            self.dependencies.renew(PROVIDER, name, outages)
+
+
+def _check_fixed(old: Written, new: Written) -> None:
+    """Raise Permanent where the worker would have to be connected anew."""
+    if (old.limits is None) != (new.limits is None):
+        raise Permanent("BUDGETS_FILE: that there are budgets, or none any more, takes a restart")
+    if odd := sorted(old.providers.keys() ^ new.providers.keys()):
+        raise Permanent(f"PROVIDERS_FILE: a provider that comes or goes takes a restart: {', '.join(odd)}")
+    for name, spec in new.providers.items():
+        for part in ("api", "base_url", "ca_file", "proxy", "context_tokens"):
+            if getattr(spec, part) != getattr(old.providers[name], part):
+                raise Permanent(f"{spec.words.address}: a change of {part} of the provider {name} takes a restart")
+
+
+async def _check_named(engine: RestEngine, old: assistants.Specs, new: assistants.Specs) -> None:
+    """Raise Permanent if running instances may come to a task whose assistant would be gone; EngineDown, Transient."""
+    if {(each.name, each.version) for each in old.assistants} <= {(each.name, each.version) for each in new.assistants}:
+        return
+    for deployed in await engine.deployed():
+        if not deployed.instances:
+            continue
+        try:
+            definition = await engine.definition(deployed.id)
+        except (BadDefinition, ReadRefused, TaskLost):
+            continue  # nobody can be asked for it either
+        for activity in definition.activities.values():
+            said = activity.properties
+            name, version = said.get("service.name", "").strip(), said.get("service.version", "").strip() or None
+            if activity.is_ours and _knows(old, name, version) and not _knows(new, name, version):
+                what = f"{name} {version}" if version else name
+                raise Permanent(
+                    f"ASSISTANTS_DIR: {what} is gone, but {deployed.instances} running instances of {deployed.key} "
+                    f"version {deployed.version} may come to {activity.id}, which names it; put it back until they end"
+                )
+
+
+def _knows(specs: assistants.Specs, name: str, version: str | None) -> bool:
+    try:
+        specs.find(name, version)
+    except UnknownAssistant:
+        return False
+    return True
+
+
+def _changed_settings(old: Settings, new: Settings) -> Iterator[str]:
+    for name in Settings.model_fields:
+        if getattr(old, name) != getattr(new, name):
+            yield name.upper() if name in _LIVE else f"{name.upper()}, which takes effect after a restart"
+
+
+def _changed_assistants(old: assistants.Specs, new: assistants.Specs) -> list[str]:
+    changed = [each for each in old.assistants if each not in new.assistants]
+    changed += [each for each in new.assistants if each not in old.assistants]
+    return sorted({f"assistant {each.name} {each.version}" for each in changed})
+
+
 async def run(settings: Settings) -> bool:
     """Work until SIGTERM or SIGINT, then let go of everything; a second signal ends the grace period.
 
@@ -283,15 +471,13 @@ async def run(settings: Settings) -> bool:
     """
     for name, meant in misspelt().items():
         log.warning(Event.SETTING_UNKNOWN, name=name, did_you_mean=meant)
-    check(settings)
-    known = provider_specs(settings)
-    specs = assistants.load(settings.assistants_dir, known)
+    written = Written.read(settings)
     stopping, hurry = asyncio.Event(), asyncio.Event()
     _on_signals(stopping, hurry)
     try:
-        async with connect(settings, known) as adapters:
+        async with connect(settings, written.providers) as adapters:
             spare_collections()
-            await work(settings, specs, adapters, stopping, hurry)
+            await work(written, adapters, stopping, hurry, read)
     except Permanent:
         raise
     except Exception as exc:  # noqa: BLE001 - see above
@@ -311,11 +497,17 @@ def spare_collections() -> None:
 
 
 async def work(
-    settings: Settings, specs: assistants.Specs, adapters: Adapters, stopping: asyncio.Event, hurry: asyncio.Event
+    written: Written,
+    adapters: Adapters,
+    stopping: asyncio.Event,
+    hurry: asyncio.Event,
+    reread: Callable[[], Settings] | None = None,
 ) -> None:
-    """Wire the parts and poll until `stopping`."""
+    """Wire the parts and poll until `stopping`; with `reread` what people write is read again while it works."""
+    settings, limits = written.settings, written.limits
     engine, threads = adapters.engine, adapters.threads
-    limits = budget_limits(settings, specs, {name: each.spec for name, each in adapters.providers.items()})
+    specs, known = assistants.Current(written.specs), names(written.specs, adapters.providers)
+    renewing: list[Callable[[Settings], None]] = []
     probes = {
         "engine": engine.ping,
         "redis": threads.ping,
@@ -353,35 +545,39 @@ async def work(
                     Eraser(ending_ports(settings, adapters)),
                     left_out,
                     stopped,
-                    names(specs, adapters.providers),
+                    known,
+                    renewing,
                 )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
         prices = {name: each.spec.prices for name, each in adapters.providers.items()}
+        seats = {name: each.seats for name, each in adapters.providers.items() if each.seats is not None}
+        charging = Charging(adapters.budgets, limits, prices) if limits else None
+        turn = Turn(
+            engine,
+            threads_of,
+            specs,
+            Ground(
+                threads,
+                rules(settings),
+                stopping.is_set,
+                partial(dependencies.down, "redis"),
+                partial(dependencies.down, PROVIDER),
+                dependencies.trouble_of,
+                crew.start,
+                stopped,
+                recorder,
+                history,
+                prices,
+                charging,
+                adapters.watchers,
+                seats,
+            ),
+        )
         handler = TaskHandler(
             Leases(engine, settings.lock, partial(dependencies.down, "engine")),
             slots,
-            Turn(
-                engine,
-                threads_of,
-                specs,
-                Ground(
-                    threads,
-                    rules(settings),
-                    stopping.is_set,
-                    partial(dependencies.down, "redis"),
-                    partial(dependencies.down, PROVIDER),
-                    dependencies.trouble_of,
-                    crew.start,
-                    stopped,
-                    recorder,
-                    history,
-                    prices,
-                    Charging(adapters.budgets, limits, prices) if limits else None,
-                    adapters.watchers,
-                    {name: each.seats for name, each in adapters.providers.items() if each.seats is not None},
-                ),
-            ),
+            turn,
             WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
             Delivery(engine, threads),
             dependencies,
@@ -395,8 +591,20 @@ async def work(
         counted = await stack.enter_async_context(
             Counted(engine, open_topics.known, partial(dependencies.is_up, "engine"))
         )
+        live = Live(
+            written, reread or read, adapters, dependencies, turn, specs, known, prices, seats, charging, renewing
+        )
+        reloading = Reloading(live.files, live.take)
         port = await stack.enter_async_context(
-            health.serve(settings.health_host, settings.health_port, not_ready, left_out, stopped.lines, counted.look)
+            health.serve(
+                settings.health_host,
+                settings.health_port,
+                not_ready,
+                left_out,
+                stopped.lines,
+                reloading.lines,
+                counted.look,
+            )
         )
         beside = {
             "loop lag": health.measure_lag(),
@@ -404,6 +612,9 @@ async def work(
             "outages": dependencies.watch(),
             "format": adapters.formats.watch(partial(dependencies.down, "format")),
         }
+        if reread is not None:
+            _on_hangup(reloading.ask, stopping)
+            beside["reloading"] = reloading.watch()
         for name, watching in beside.items():
             await stack.enter_async_context(background.running(watching, name))
         metrics.INFO.labels(VERSION, settings.engine_name).set(1)
@@ -415,7 +626,7 @@ async def work(
             worker_id=engine.worker_id,
             health_port=port,
             api_port=api_port,
-            assistants=[f"{each.name} {each.version}" for each in specs.assistants],
+            assistants=[f"{each.name} {each.version}" for each in written.specs.assistants],
         )
         await poller.run(settings.grace.total_seconds(), hurry)
 
@@ -437,22 +648,39 @@ def rules(settings: Settings) -> Rules:
 
 
 def _open_engine(settings: Settings) -> AbstractAsyncContextManager[RestEngine]:
-    auth: Basic | Bearer | None = None
-    if settings.engine_user and settings.engine_password:
-        auth = Basic(settings.engine_user, settings.engine_password.get_secret_value())
-    if settings.engine_token:
-        auth = Bearer(settings.engine_token.get_secret_value())
-    connection = Connection(
+    return RestEngine.open(_connection(settings))
+
+
+def _connection(settings: Settings) -> Connection:
+    return Connection(
         url=settings.engine_url,
         worker_id=worker_id(),
         lock=settings.lock,
         poll=settings.poll,
         tenants=settings.tenants,
-        auth=auth,
+        auth=_auth(settings),
         ca_file=settings.engine_ca_file,
         also=TRACE_VARIABLES if "traces" in spans.wanted() else (),
+        cert_file=settings.engine_cert_file,
+        key_file=settings.engine_key_file,
     )
-    return RestEngine.open(connection)
+
+
+def _auth(settings: Settings) -> Auth | None:
+    """Say who we are to the engine."""
+    if settings.engine_user and settings.engine_password:
+        return Basic(settings.engine_user, settings.engine_password.get_secret_value())
+    if settings.engine_token:
+        return Bearer(settings.engine_token.get_secret_value())
+    if settings.engine_token_url and settings.engine_client_id and settings.engine_client_secret:
+        return OAuthClient(
+            settings.engine_token_url,
+            settings.engine_client_id,
+            settings.engine_client_secret.get_secret_value(),
+            settings.engine_scope,
+            settings.engine_audience,
+        )
+    return None
 
 
 def provider_specs(settings: Settings) -> Mapping[str, ProviderSpec]:
@@ -480,11 +708,11 @@ async def _open_provider(
     match spec.api:
         case "conversations":
             provider = OpenAIProvider(client)
-            return Connected(spec, provider, provider, account(spec, provider))
+            return Connected(spec, provider, client, provider, account(spec, provider))
         case "responses":
-            return Connected(spec, ResponsesModel(client))
+            return Connected(spec, ResponsesModel(client), client)
         case "chat":
-            return Connected(spec, ChatModel(client))
+            return Connected(spec, ChatModel(client), client)
 
 
 def _topics(settings: Settings, engine: RestEngine) -> Topics:
@@ -498,3 +726,9 @@ def _on_signals(stopping: asyncio.Event, hurry: asyncio.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def _on_hangup(ask: Callable[[], None], stopping: asyncio.Event) -> None:
+    # Of a terminal that is closed it says that nobody is there any more.
+    act = stopping.set if sys.stdin is not None and sys.stdin.isatty() else ask
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)

@@ -3,27 +3,91 @@
 import os
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from worker.domain.addresses import RedisAddress, split_http
 from worker.errors import Permanent
+from worker.runtime.certificates import show_certificate
+from worker.runtime.secret_file import read_secret
+
+
+class _InFile(str):
+    """A secret that stood in a file, or why it could not be read."""
+
+    __slots__ = ("flaw", "path")
+
+    path: str
+    flaw: str
+
+    def __new__(cls, path: str, text: str = "", flaw: str = "") -> Self:
+        """Be the text."""
+        made = super().__new__(cls, text)
+        made.path, made.flaw = path, flaw
+        return made
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads `<SETTING>_FILE` for each setting that is or holds a secret."""
+
+    def __init__(self, settings_cls: type[BaseSettings], *named: Mapping[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._named = named
+        """What the other sources have, the one that wins first."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return what was read, by the settings' names."""
+        return {name: self._read(name, path) for name in SECRETS if (path := self._first(f"{name}_file"))}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Of the base class; not used, as all are read at once."""
+        raise NotImplementedError(field, field_name)
+
+    def _first(self, name: str) -> str:
+        return next((str(each[name]) for each in self._named if str(each.get(name) or "").strip()), "")
+
+    def _read(self, name: str, path: str) -> _InFile:
+        if self._first(name):
+            return _InFile(path, flaw=f"cannot be combined with {name.upper()}; set one or the other")
+        try:
+            text = read_secret(Path(path))
+        except ValueError as exc:
+            return _InFile(path, flaw=str(exc))
+        if not text.strip():
+            return _InFile(path, flaw=f"is empty; write the secret into it, or leave {name.upper()}_FILE out")
+        return _InFile(path, text)
 
 
 class Settings(BaseSettings):
     """What can be set, by its name in capitals, in the environment or in `.env` of the working directory.
 
-    The environment wins; an empty value counts as not set. Building it raises pydantic's ValidationError with all
-    mistakes at once: `read` is the way in that speaks to people. The descriptions are the text of `.env.example`.
+    The environment wins; an empty value counts as not set. What is or holds a secret may stand in a file that
+    `<SETTING>_FILE` names. Building it raises pydantic's ValidationError with all mistakes at once: `read` is the way
+    in that speaks to people. The descriptions are the text of `.env.example`.
     """
 
     model_config = SettingsConfigDict(
@@ -42,8 +106,25 @@ class Settings(BaseSettings):
     engine_user: str | None = Field(None, description="Basic authentication, together with ENGINE_PASSWORD.")
     engine_password: SecretStr | None = Field(None, description="Basic authentication, together with ENGINE_USER.")
     engine_token: SecretStr | None = Field(None, description="Bearer authentication, instead of a user.")
+    engine_token_url: str | None = Field(
+        None, description="Token endpoint of an OAuth2 server, for tokens by client credentials, instead of a user."
+    )
+    engine_client_id: str | None = Field(None, description="The worker's name at ENGINE_TOKEN_URL.")
+    engine_client_secret: SecretStr | None = Field(None, description="The worker's secret at ENGINE_TOKEN_URL.")
+    engine_scope: str | None = Field(
+        None, description="Scopes to ask for at ENGINE_TOKEN_URL, separated by spaces, if it wants that said."
+    )
+    engine_audience: str | None = Field(
+        None, description="Audience to ask for at ENGINE_TOKEN_URL, if it wants that said."
+    )
     engine_ca_file: Path | None = Field(
         None, description="PEM file with the authorities to trust for the engine, instead of the system's."
+    )
+    engine_key_file: Path | None = Field(
+        None, description="PEM file with the private key of ENGINE_CERT_FILE, if it is not in the same file."
+    )
+    engine_cert_file: Path | None = Field(
+        None, description="PEM file with the certificate that is shown to an engine that wants to see one (mTLS)."
     )
 
     redis_url: SecretStr = Field(
@@ -173,6 +254,13 @@ class Settings(BaseSettings):
         description="The least that is logged: DEBUG, INFO, WARNING, ERROR or CRITICAL. Libraries only warn, always.",
     )
 
+    _secret_files: dict[str, Path] = PrivateAttr(default_factory=dict)
+
+    @property
+    def secret_files(self) -> Mapping[str, Path]:
+        """The files that secrets were read from, by the settings' names in capitals."""
+        return self._secret_files
+
     @property
     def lock(self) -> timedelta:
         """How long a task is locked before it is renewed."""
@@ -223,22 +311,53 @@ class Settings(BaseSettings):
         """REDIS_URL as it may be shown: without credentials, and without the query, which may hold them too."""
         return RedisAddress.read(self.redis_url.get_secret_value()).shown
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - a folder whose files are called as settings
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add files of secrets to pydantic's own sources."""
+        named = (
+            getattr(init_settings, "init_kwargs"),  # noqa: B009 - the base class has none of these
+            getattr(env_settings, "env_vars"),  # noqa: B009
+            getattr(dotenv_settings, "env_vars"),  # noqa: B009
+        )
+        return _SecretFiles(settings_cls, *named), init_settings, env_settings, dotenv_settings
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _note_files(cls, values: dict[str, Any], build: ModelWrapValidatorHandler[Self]) -> Self:
+        built = build(values)
+        files = {name.upper(): Path(text.path) for name, text in values.items() if isinstance(text, _InFile)}
+        built._secret_files.update(files)  # noqa: SLF001 - it is its own class
+        return built
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _could_be_read(cls, value: Any) -> Any:
+        if isinstance(value, _InFile) and value.flaw:
+            raise ValueError(value.flaw)
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _drop_blank(cls, values: dict[str, Any]) -> dict[str, Any]:
         # Secrets that come from files end with a line break more often than not.
-        texts = {name: text.strip("\r\n") for name, text in values.items() if isinstance(text, str)}
+        texts = {name: text.strip("\r\n") for name, text in values.items() if type(text) is str}
         return {name: value for name, value in (values | texts).items() if texts.get(name, "-").strip()}
 
-    @field_validator("engine_url", "openai_base_url")
+    @field_validator("engine_url", "engine_token_url", "openai_base_url")
     @classmethod
     def _is_http_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
             return None
         parts = split_http(value)
         if "@" in value:
-            own = "OPENAI_API_KEY" if info.field_name == "openai_base_url" else "ENGINE_USER and ENGINE_PASSWORD"
-            raise ValueError(f"must not carry credentials; set {own}")
+            raise ValueError(f"must not carry credentials; set {_CREDENTIALS[str(info.field_name)]}")
         if parts is None:
             raise ValueError("must be an address that begins with http:// or https://")
         if parts.query or parts.fragment:
@@ -295,6 +414,36 @@ class Settings(BaseSettings):
     def _excludes_user(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if value and (info.data.get("engine_user") or info.data.get("engine_password")):
             raise ValueError("cannot be combined with ENGINE_USER and ENGINE_PASSWORD; set one or the other")
+        return value
+
+    @field_validator("engine_token_url")
+    @classmethod
+    def _excludes_others(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and (info.data.get("engine_user") or info.data.get("engine_token")):
+            raise ValueError("cannot be combined with ENGINE_USER or ENGINE_TOKEN; set one of them")
+        return value
+
+    @field_validator("engine_client_id", "engine_client_secret", "engine_scope", "engine_audience")
+    @classmethod
+    def _belongs_to_a_token_url(cls, value: Any, info: ValidationInfo) -> Any:
+        is_client = info.data.get("engine_token_url", "bad, and said so") is not None
+        if value is not None and not is_client:
+            raise ValueError("needs ENGINE_TOKEN_URL as well")
+        if value is None and info.data.get("engine_token_url") and str(info.field_name).startswith("engine_client"):
+            raise ValueError("must be set, because ENGINE_TOKEN_URL is")
+        return value
+
+    @field_validator("engine_cert_file")
+    @classmethod
+    def _can_be_shown(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        key_file = info.data.get("engine_key_file")
+        if value is None:
+            if key_file is not None:
+                raise ValueError("must be set, because ENGINE_KEY_FILE is")
+            return None
+        show_certificate(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), value, key_file)
+        if info.data.get("engine_url", "https:").lower().startswith("http:"):
+            raise ValueError("needs an ENGINE_URL that begins with https://: without TLS nobody sees a certificate")
         return value
 
     @field_validator("engine_token", "openai_api_key")
@@ -371,6 +520,20 @@ class Settings(BaseSettings):
 
 
 LONGEST_RETENTION_DAYS = 3650
+_CREDENTIALS = {
+    "engine_url": "ENGINE_USER and ENGINE_PASSWORD",
+    "engine_token_url": "ENGINE_CLIENT_ID and ENGINE_CLIENT_SECRET",
+    "openai_base_url": "OPENAI_API_KEY",
+}
+"""Where the credentials belong that somebody writes into an address."""
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return SecretStr in (field.annotation, *get_args(field.annotation))
+
+
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if _is_secret(field))
+"""The settings that are or hold a secret, each of which may stand in a file that `<SETTING>_FILE` names."""
 
 
 def read() -> Settings:
@@ -412,7 +575,7 @@ def misspelt() -> dict[str, str]:
     They are no mistake that could stop a start, as the environment and `.env` are shared with other programs. To be
     asked after `read`, which says what is wrong with a `.env` that cannot be read.
     """
-    ours = Settings.model_fields.keys()
+    ours = Settings.model_fields.keys() | {f"{name}_file" for name in SECRETS}
     given = {name.lower() for name in variables()}
     near = {name: get_close_matches(name, ours, n=1, cutoff=NEAR) for name in sorted(given - ours)}
     return {name.upper(): names[0].upper() for name, names in near.items() if names}
@@ -427,14 +590,15 @@ def _line(detail: ErrorDetails) -> str:
     name = str(detail["loc"][0])
     field = Settings.model_fields[name]
     value = detail["input"]
+    if isinstance(value, _InFile):
+        return f"{name.upper()}_FILE={value.path}: {_requirement(field, detail)}"
     given = "" if value is None else f"={_shown(name, field, value)}"
     return f"{name.upper()}{given}: {_requirement(field, detail)}"
 
 
 def _shown(name: str, field: FieldInfo, value: Any) -> str:
-    secret = SecretStr in (field.annotation, *get_args(field.annotation))
     # What is wrong with an address or a user is often the password in it.
-    if secret or name == "engine_user" or (name.endswith("_url") and re.search("[@?#]", str(value))):
+    if _is_secret(field) or name == "engine_user" or (name.endswith("_url") and re.search("[@?#]", str(value))):
         return "***"
     text = str(value)[:80]
     return text if text.isprintable() else repr(text)

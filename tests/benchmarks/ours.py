@@ -25,7 +25,6 @@ from worker.domain.tasks import Task
 from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said
 from worker.ports.providers import Watcher
 from worker.settings import Settings
-from worker.specs import assistants
 from worker.telemetry import logs
 
 PROVIDER_CALLS = ("create_thread", "metadata", "look", "ask", "start", "follow", "cancel", "delete_thread")
@@ -147,7 +146,7 @@ def _replace(target: object, **methods: Any) -> None:
 async def _run(options: argparse.Namespace) -> None:
     settings = Settings(_env_file=None)
     logs.configure(settings.log_format, settings.log_level)
-    specs = assistants.load(settings.assistants_dir, bootstrap.provider_specs(settings))
+    written = bootstrap.Written.read(settings)
     meter, stopping = Meter(options.expect), asyncio.Event()
     async with bootstrap.connect(settings) as connected:
         slow = options.model_seconds
@@ -156,7 +155,7 @@ async def _run(options: argparse.Namespace) -> None:
         watch(adapters, meter)
         ending = asyncio.create_task(_until_over(options, meter, stopping), name="until over")
         try:
-            await bootstrap.work(settings, specs, adapters, stopping, asyncio.Event())
+            await bootstrap.work(written, adapters, stopping, asyncio.Event())
             hand_over(await ending, options.out)
         finally:
             ending.cancel()

@@ -1,7 +1,7 @@
 """A gateway before the engine: it can ask for a token and for TLS, and remembers what came through."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
@@ -24,7 +24,7 @@ class Passed:
 
 @dataclass(slots=True)
 class Gateway:
-    """Hands every request on. With `token`, only those that bear it; the others are counted and get 401.
+    """Hands every request on. With `accepts`, only those with such an Authorization; others are counted and get 401.
 
     Polls whose answer has `unwanted` in it are answered 400 when the engine has locked what they ask for, which is what
     engines do that cannot write a task down.
@@ -32,7 +32,7 @@ class Gateway:
     """
 
     target: str
-    token: str | None = None
+    accepts: Callable[[str | None], bool] | None = None
     url: str = ""
     passed: list[Passed] = field(default_factory=list)
     denied: int = 0
@@ -46,7 +46,7 @@ class Gateway:
 
     async def answer(self, request: web.Request) -> web.Response:
         """Hand one request on."""
-        if self.token is not None and request.headers.get("Authorization") != f"Bearer {self.token}":
+        if self.accepts is not None and not self.accepts(request.headers.get("Authorization")):
             self.denied += 1
             return web.json_response({"type": "AuthenticationException", "message": "who?"}, status=401)
         text = await request.read()
@@ -66,10 +66,10 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    target: str, *, token: str | None = None, tls: ssl.SSLContext | None = None
+    target: str, *, accepts: Callable[[str | None], bool] | None = None, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Gateway]:
     """Listen on a free port, before the engine whose REST interface is at `target`."""
-    door = Gateway(target.rstrip("/"), token)
+    door = Gateway(target.rstrip("/"), accepts)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", door.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)

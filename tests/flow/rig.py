@@ -17,7 +17,6 @@ from worker import bootstrap
 from worker.demo.model import ModelServer
 from worker.ports.providers import Watchers
 from worker.settings import Settings
-from worker.specs import assistants
 
 API_CALLS = {
     "conversations": "responses.create",
@@ -119,9 +118,9 @@ class Rig:
 
         async def work() -> None:
             async with bootstrap.connect(settings) as adapters:
-                specs = assistants.load(self.folder, bootstrap.provider_specs(settings))
+                written = bootstrap.Written.read(settings)
                 watched = replace(adapters, watchers=self.watchers)
-                await bootstrap.work(settings, specs, watched, stopping, hurry)
+                await bootstrap.work(written, watched, stopping, hurry)
 
         worker = RunningWorker(stopping, hurry, asyncio.create_task(work(), name=unique("worker")))
         self.workers.append(worker)

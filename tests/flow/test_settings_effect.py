@@ -19,6 +19,7 @@ from tests.flow.otlp import attributes, collector
 from tests.flow.rig import Rig
 from tests.models import Model, bpmn, unique
 from tests.rest import connect
+from tests.token_server import token_server
 from tests.waiting import wait_until
 from worker import bootstrap
 from worker.demo.engine import Engine
@@ -73,11 +74,50 @@ async def test_engine_user_and_engine_password_open_an_engine_that_asks_for_them
 
 async def test_engine_token_is_borne(rig: Rig) -> None:
     model = await rig.deploy(rig.step("one"))
-    async with gateway(rig.rest.base_url, token="t0ken") as door:
+    async with gateway(rig.rest.base_url, accepts="Bearer t0ken".__eq__) as door:
         await rig.start_worker(engine_url=door.url, engine_token="t0ken")
         await rig.run(model)
         await rig.workers[0].stop()
     assert door.denied == 0
+
+
+async def test_engine_token_url_engine_client_id_engine_client_secret_engine_scope_and_engine_audience_bring_tokens(
+    rig: Rig,
+) -> None:
+    model = await rig.deploy(rig.step("one"))
+    async with token_server("w0rker", "s3cret") as tokens, gateway(rig.rest.base_url, accepts=tokens.good) as door:
+        await rig.start_worker(
+            engine_url=door.url,
+            engine_token_url=tokens.url,
+            engine_client_id="w0rker",
+            engine_client_secret="s3cret",
+            engine_scope="tasks",
+            engine_audience="engine",
+        )
+        await rig.run(model)
+        tokens.given.append("all before is revoked")
+        await rig.run(model)
+        await rig.workers[0].stop()
+    assert tokens.asked == [{"grant_type": "client_credentials", "scope": "tasks", "audience": "engine"}] * 2
+    assert door.denied > 0
+
+
+async def test_engine_cert_file_and_engine_key_file_are_shown_to_an_engine_that_wants_to_see_one(
+    rig: Rig, tmp_path: Path
+) -> None:
+    authority, tls = _authority(tmp_path)
+    tls.load_verify_locations(authority)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    key, mark, certificate = PAIR.partition("-----BEGIN CERTIFICATE")
+    (tmp_path / "cert.pem").write_text(mark + certificate)
+    (tmp_path / "key.pem").write_text(key)
+    shown = {"engine_cert_file": tmp_path / "cert.pem", "engine_key_file": tmp_path / "key.pem"}
+    model = await rig.deploy(rig.step("one"))
+    async with gateway(rig.rest.base_url, tls=tls) as door:
+        await rig.start_worker(engine_url=door.url, engine_ca_file=authority, **shown)
+        await rig.run(model)
+        await rig.workers[0].stop()
+    assert door.requests("/complete")
 
 
 async def test_engine_ca_file_is_trusted(rig: Rig, tmp_path: Path) -> None:
@@ -123,7 +163,7 @@ async def test_redis_prefix_is_before_every_key(rig: Rig) -> None:
 
 async def test_openai_api_key_is_sent_to_the_provider(rig: Rig) -> None:
     model = await rig.deploy(rig.step("one"))
-    async with gateway(rig.provider.base_url, token="sk-mine") as door:
+    async with gateway(rig.provider.base_url, accepts="Bearer sk-mine".__eq__) as door:
         base_url = door.url.removesuffix("/engine-rest")
         await rig.start_worker(openai_base_url=base_url, openai_api_key="sk-mine")
         await rig.run(model)

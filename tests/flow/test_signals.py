@@ -213,7 +213,7 @@ async def test_basic_authentication_at_an_engine_that_wants_it(rig: Rig) -> None
 
 async def test_a_bearer_token_is_sent_with_every_request_and_logged_nowhere(rig: Rig) -> None:
     model = await rig.deploy(rig.step("one"))
-    async with gateway(rig.rest.base_url, token=SECRET) as door:
+    async with gateway(rig.rest.base_url, accepts=f"Bearer {SECRET}".__eq__) as door:
         async with started(rig, engine_url=door.url, engine_token=SECRET) as worker:
             await rig.run(model)
             assert SECRET not in worker.log_tail(1000)

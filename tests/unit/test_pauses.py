@@ -1,6 +1,6 @@
 """Who is refused: one task, or everybody of an assistant. A clock of the test's own tells when a pause is over."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -53,6 +53,16 @@ class Scene:
 @pytest.fixture
 def scene() -> Scene:
     return Scene()
+
+
+def test_a_new_key_of_the_provider_lets_everybody_try_at_once(scene: Scene) -> None:
+    elsewhere = replace(BUYER, provider="local")
+    for each in (ANALYST, elsewhere):
+        scene.refused("a", assistant=each)
+    assert not scene.may_try("b")
+    scene.pauses.forget("openai")
+    assert scene.may_try("b")
+    assert not scene.may_try("b", elsewhere)
 
 
 def test_who_was_never_refused_may_try(scene: Scene) -> None:

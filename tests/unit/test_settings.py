@@ -1,5 +1,6 @@
 import asyncio
 import re
+import subprocess
 import traceback
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import SecretStr, ValidationError
 from redis.asyncio.connection import parse_url
 from yarl import URL
 
+from tests.contract.test_redis_tls import PAIR
 from worker import bootstrap
 from worker.domain.addresses import RedisAddress
 from worker.errors import Permanent
@@ -199,7 +201,14 @@ def test_defaults_are_those_that_are_promised() -> None:
         "engine_user": None,
         "engine_password": None,
         "engine_token": None,
+        "engine_token_url": None,
+        "engine_client_id": None,
+        "engine_client_secret": None,
+        "engine_scope": None,
+        "engine_audience": None,
         "engine_ca_file": None,
+        "engine_key_file": None,
+        "engine_cert_file": None,
         "redis_ca_file": None,
         "redis_prefix": "assistant-worker",
         "openai_api_key": None,
@@ -238,12 +247,18 @@ def test_defaults_are_those_that_are_promised() -> None:
 
 def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path) -> None:
     (empty_place / "ca.pem").write_text(CERTIFICATE)
+    (empty_place / "pair.pem").write_text(PAIR)
     given = {
         "ENGINE_URL": ("https://engine.example/engine-rest/", "https://engine.example/engine-rest"),
         "ENGINE_NAME": ("north.2", "north.2"),
-        "ENGINE_USER": ("demo@example", "demo@example"),
-        "ENGINE_PASSWORD": (" pass word", SecretStr(" pass word")),
+        "ENGINE_TOKEN_URL": ("https://login.example/token", "https://login.example/token"),
+        "ENGINE_CLIENT_ID": ("worker", "worker"),
+        "ENGINE_CLIENT_SECRET": (" pass word", SecretStr(" pass word")),
+        "ENGINE_SCOPE": ("engine tasks", "engine tasks"),
+        "ENGINE_AUDIENCE": ("engine", "engine"),
         "ENGINE_CA_FILE": ("ca.pem", Path("ca.pem")),
+        "ENGINE_KEY_FILE": ("pair.pem", Path("pair.pem")),
+        "ENGINE_CERT_FILE": ("pair.pem", Path("pair.pem")),
         "REDIS_URL": ("rediss://u:p@redis.example/3", SecretStr("rediss://u:p@redis.example/3")),
         "REDIS_CA_FILE": ("ca.pem", Path("ca.pem")),
         "REDIS_PREFIX": ("team:worker", "team:worker"),
@@ -285,7 +300,13 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
     }
     env(**{name: value for name, (value, _) in given.items()})
     got = {name.upper(): value for name, value in read()}
-    assert got == {name: value for name, (_, value) in given.items()} | {"ENGINE_TOKEN": None}
+    others = dict.fromkeys(["ENGINE_USER", "ENGINE_PASSWORD", "ENGINE_TOKEN"])
+    assert got == {name: value for name, (_, value) in given.items()} | others
+
+
+def test_a_user_and_a_password_are_read_from_the_environment(env: Any) -> None:
+    env(ENGINE_USER="demo@example", ENGINE_PASSWORD=" pass word")
+    assert (read().engine_user, read().engine_password) == ("demo@example", SecretStr(" pass word"))
 
 
 def test_durations_are_handed_out_with_their_unit(env: Any) -> None:
@@ -518,6 +539,64 @@ def test_the_line_break_at_the_end_of_a_secrets_file_is_no_part_of_it(env: Any) 
     settings = read()
     assert settings.openai_api_key == SecretStr("sk-1")
     assert settings.engine_token is None
+
+
+CLIENT = {"ENGINE_TOKEN_URL": "https://h/token", "ENGINE_CLIENT_ID": "worker", "ENGINE_CLIENT_SECRET": "s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (CLIENT | {"ENGINE_CLIENT_ID": ""}, "ENGINE_CLIENT_ID: must be set, because ENGINE_TOKEN_URL is"),
+        (CLIENT | {"ENGINE_CLIENT_SECRET": ""}, "ENGINE_CLIENT_SECRET: must be set, because ENGINE_TOKEN_URL is"),
+        ({"ENGINE_CLIENT_SECRET": "s3cret"}, "ENGINE_CLIENT_SECRET=***: needs ENGINE_TOKEN_URL as well"),
+        ({"ENGINE_SCOPE": "a"}, "ENGINE_SCOPE=a: needs ENGINE_TOKEN_URL as well"),
+        ({"ENGINE_AUDIENCE": "a"}, "ENGINE_AUDIENCE=a: needs ENGINE_TOKEN_URL as well"),
+        (
+            CLIENT | {"ENGINE_TOKEN": "s3cret"},
+            "ENGINE_TOKEN_URL=https://h/token: cannot be combined with ENGINE_USER or ENGINE_TOKEN; set one of them",
+        ),
+        (
+            CLIENT | {"ENGINE_USER": "demo", "ENGINE_PASSWORD": "s3cret"},
+            "ENGINE_TOKEN_URL=https://h/token: cannot be combined with ENGINE_USER or ENGINE_TOKEN; set one of them",
+        ),
+        (
+            CLIENT | {"ENGINE_TOKEN_URL": "https://worker:s3cret@h/token"},
+            "ENGINE_TOKEN_URL=***: must not carry credentials; set ENGINE_CLIENT_ID and ENGINE_CLIENT_SECRET",
+        ),
+    ],
+)
+def test_what_belongs_to_a_token_url_is_wanted_with_it_alone(env: Any, given: dict[str, str], said: str) -> None:
+    env(**given)
+    assert mistakes() == [said]
+
+
+def test_a_certificate_to_show_is_wanted_with_its_key_and_with_tls(env: Any, empty_place: Path) -> None:
+    key, mark, certificate = PAIR.partition("-----BEGIN CERTIFICATE")
+    (empty_place / "cert.pem").write_text(mark + certificate)
+    (empty_place / "key.pem").write_text(key)
+    env(ENGINE_URL="https://h/engine-rest", ENGINE_KEY_FILE="key.pem")
+    assert mistakes() == ["ENGINE_CERT_FILE: must be set, because ENGINE_KEY_FILE is"]
+    env(ENGINE_CERT_FILE="cert.pem")
+    assert read().engine_cert_file == Path("cert.pem")
+    env(ENGINE_URL="http://h/engine-rest")
+    said = "needs an ENGINE_URL that begins with https://: without TLS nobody sees a certificate"
+    assert mistakes() == [f"ENGINE_CERT_FILE=cert.pem: {said}"]
+    env(ENGINE_URL="https://h/engine-rest", ENGINE_KEY_FILE="nowhere.pem")
+    assert mistakes() == ["ENGINE_CERT_FILE=cert.pem: nowhere.pem cannot be read: No such file or directory"]
+    env(ENGINE_KEY_FILE="")
+    (line,) = mistakes()
+    assert "cert.pem: must be PEM with a certificate and its own private key, without a password" in line
+
+
+def test_nobody_is_asked_for_the_password_of_a_key(env: Any, empty_place: Path) -> None:
+    key, _, certificate = PAIR.partition("-----BEGIN CERTIFICATE")
+    command = ["openssl", "pkcs8", "-topk8", "-passout", "pass:s3cret", "-v2", "aes-256-cbc"]
+    locked = subprocess.run(command, input=key, capture_output=True, text=True, check=True).stdout
+    (empty_place / "pair.pem").write_text(locked + "-----BEGIN CERTIFICATE" + certificate)
+    env(ENGINE_URL="https://h/engine-rest", ENGINE_CERT_FILE="pair.pem")
+    (line,) = mistakes()
+    assert "without a password" in line
 
 
 @pytest.mark.parametrize("name", ["ENGINE_CA_FILE", "REDIS_CA_FILE"])

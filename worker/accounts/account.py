@@ -50,6 +50,7 @@ class Account:
         self._engine = engine
         self._words = words
         self._current: str | None = None
+        self._keys = 0
         self._finding = asyncio.Lock()
         self._missed: set[str] = set()
 
@@ -61,10 +62,17 @@ class Account:
     async def current(self) -> str:
         """Return the anchor of this account: of those in use the first that the key reads, or else a new one."""
         async with self._finding:
-            if self._current is None:
-                known = await self.known()
-                self._current = await self._find(known) or await self._make([each.id for each in known])
+            while self._current is None:
+                keys, known = self._keys, await self.known()
+                found = await self._find(known) or await self._make([each.id for each in known])
+                if keys == self._keys:
+                    self._current = found
             return self._current
+
+    def forget(self) -> None:
+        """Have the current anchor found again: the key is another one, and may be of another account."""
+        self._current = None
+        self._keys += 1
 
     async def known(self, *, whole: bool = False) -> list[Anchor]:
         """Every anchor that a store knows, the newest first; makes the stores alike. Raises StoreDown.

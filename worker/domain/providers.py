@@ -60,6 +60,8 @@ class ProviderSpec:
     prompt_cache: bool | None = None
     limits: Limits = Limits()
     words: Words = Words()
+    files: tuple[Path, ...] = field(default=(), compare=False)
+    """Where its secrets were read from."""
 
     @property
     def takes_cache_key(self) -> bool:

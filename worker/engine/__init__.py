@@ -1,13 +1,15 @@
 """A BPMN engine over its REST API: tasks, results and variables, definitions, and the topics to poll for."""
 
 from worker.engine.client import RestEngine
+from worker.engine.identity import Auth, Basic, Bearer, OAuthClient
 from worker.engine.info import EngineInfo
 from worker.engine.instances import RestInstances
 from worker.engine.kept import Kept
 from worker.engine.topics import Discovery, FixedTopics, NotServed, Survey
-from worker.engine.transport import Basic, Bearer, Connection
+from worker.engine.transport import Connection
 
 __all__ = [
+    "Auth",
     "Basic",
     "Bearer",
     "Connection",
@@ -16,6 +18,7 @@ __all__ = [
     "FixedTopics",
     "Kept",
     "NotServed",
+    "OAuthClient",
     "RestEngine",
     "RestInstances",
     "Survey",

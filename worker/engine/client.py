@@ -74,6 +74,10 @@ class RestEngine:
                 for cache in (engine._definitions, engine._spin, engine._roots, engine._resources):
                     await cache.close()
 
+    def use(self, connection: Connection) -> None:
+        """Be who this says, see `Transport.use`."""
+        self._transport.use(connection)
+
     async def fetch(self, topics: Sequence[Topic], max_tasks: int, wait: timedelta = timedelta.max) -> list[Task]:
         """See `ports.engine.Engine.fetch`. What cannot be read is logged and left to its lock; the others come."""
         wait = min(self._poll, wait)

@@ -76,6 +76,8 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     at: float = 0.0
     sent: Any = field(default=None, repr=False)
+    too_long: bool = False
+    """Its body was longer than wanted, and is not here."""
 
     @property
     def done(self) -> bool:
@@ -149,11 +151,11 @@ def refusal(reply: Reply) -> Conflict | TooLong | Refused:
     return TooLong(describe(reply)) if code == COLUMN_TOO_SMALL else Refused(describe(reply))
 
 
-def unreachable(exc: Exception, host: str) -> EngineDown:
-    """Say why there is no reply at all; `host` is host and port."""
+def unreachable(exc: Exception, host: str, what: str = "engine") -> EngineDown:
+    """Say why there is no reply at all; `host` is host and port, `what` is there."""
     if isinstance(exc, TimeoutError):  # aiohttp's timeouts are, too
-        return EngineDown(f"no answer in time from the engine at {host}")
-    return EngineDown(f"the engine at {host} cannot be reached: {type(exc).__name__}: {exc}"[:LONGEST_TEXT])
+        return EngineDown(f"no answer in time from the {what} at {host}")
+    return EngineDown(f"the {what} at {host} cannot be reached: {type(exc).__name__}: {exc}"[:LONGEST_TEXT])
 
 
 def describe(reply: Reply) -> str:

@@ -2,10 +2,9 @@
 
 import json
 import ssl
-from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -14,8 +13,11 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from worker.engine.body import read_most
 from worker.engine.failures import Reply, check, unreachable
+from worker.engine.identity import Auth, Identity
 from worker.errors import Permanent
+from worker.runtime.certificates import show_certificate
 from worker.runtime.clock import monotonic
 from worker.runtime.version import USER_AGENT
 
@@ -37,39 +39,15 @@ _JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
-class Basic:
-    """User and password."""
-
-    user: str
-    password: str = field(repr=False)
-
-    @property
-    def header(self) -> str:
-        """The value of `Authorization`, in UTF-8."""
-        return "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Bearer:
-    """A token."""
-
-    token: str = field(repr=False)
-
-    @property
-    def header(self) -> str:
-        """The value of `Authorization`."""
-        return f"Bearer {self.token}"
-
-
-@dataclass(frozen=True, slots=True)
 class Connection:
     """Where the engine is and who we are to it.
 
     `url` ends in `/engine-rest`, or `/engine-rest/engine/<name>`. `worker_id` must be new for each process start: the
     engine tells workers apart by nothing else, and takes 255 characters of it. `lock` is how long a fetched task is
     ours, `poll` how long the engine may hold a poll that finds nothing. Without `tenants` tasks of all come; `-` among
-    them means those of none. `ca_file` replaces the system's authorities. The
-    variables `also` come with every task, beside what its question needs.
+    them means those of none. `ca_file` replaces the system's authorities, and is added to them for an OAuth2 server.
+    The variables `also` come with every task, beside what its question needs.
+    `cert_file` and `key_file` are shown to an engine that wants to see a certificate; the first may hold both.
     """
 
     url: str
@@ -77,16 +55,22 @@ class Connection:
     lock: timedelta
     poll: timedelta
     tenants: tuple[str, ...] = ()
-    auth: Basic | Bearer | None = None
+    auth: Auth | None = None
     ca_file: Path | None = None
     also: tuple[str, ...] = ()
+    cert_file: Path | None = None
+    key_file: Path | None = None
 
 
 class Transport:
     """Sends requests and returns what the engine itself said."""
 
-    def __init__(self, session: aiohttp.ClientSession, connection: Connection) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, identity: Identity, tls: ssl.SSLContext, connection: Connection
+    ) -> None:
         self._session = session
+        self._tls = tls
+        self._identity = identity
         self._base = connection.url.rstrip("/")
         url = URL(self._base)
         self._hint = "" if "engine-rest" in url.path else NO_ENGINE_REST
@@ -96,6 +80,14 @@ class Transport:
             total=seconds + BODY_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=seconds
         )
 
+    def use(self, connection: Connection) -> None:
+        """Be who this says from the next request on, and show its certificate from the next connection on.
+
+        Nothing else of it is looked at. Raises Permanent, with nothing changed.
+        """
+        _show(self._tls, connection)
+        self._identity.use(connection.auth)
+
     async def send(
         self, method: str, path: str, body: Any = None, *, limits: aiohttp.ClientTimeout = ORDINARY
     ) -> Reply:
@@ -104,20 +96,7 @@ class Transport:
         `path` begins with a slash and is quoted already. The request may have had its effect although EngineDown is
         raised. POST is never sent twice; aiohttp repeats GET and PUT once where a pooled connection turns out dead.
         """
-        data, headers = (None, None) if body is None else (json.dumps(body, separators=(",", ":")).encode(), _JSON)
-        try:
-            async with self._session.request(
-                method,
-                URL(self._base + path, encoded=True),
-                data=data,
-                headers=headers,
-                timeout=limits,
-                allow_redirects=False,
-            ) as response:
-                at = monotonic()
-                reply = Reply(response.status, await response.read(), response.headers, at, body)
-        except (aiohttp.ClientError, OSError) as exc:
-            raise unreachable(exc, self._host) from exc
+        reply = await self._ask(method, path, limits, body)
         check(reply, self._hint)
         return reply
 
@@ -126,41 +105,76 @@ class Transport:
 
         Raises what `send` raises.
         """
-        try:
-            async with self._session.request(
-                "GET", URL(self._base + path, encoded=True), timeout=COMPLETION, allow_redirects=False
-            ) as response:
-                content = await _read(response, most if response.status == HTTPStatus.OK else LARGEST_ERROR)
-                reply = Reply(response.status, content or b"", response.headers, monotonic())
-        except (aiohttp.ClientError, OSError) as exc:
-            raise unreachable(exc, self._host) from exc
+        reply = await self._ask("GET", path, COMPLETION, most=most)
         if reply.status == HTTPStatus.OK:
-            return content
+            return None if reply.too_long else reply.body
         check(reply, self._hint)
         return reply
 
+    async def _ask(
+        self, method: str, path: str, limits: aiohttp.ClientTimeout, body: Any = None, most: int | None = None
+    ) -> Reply:
+        """Send, once more where the engine refuses who we were a moment ago: nothing of that request was done."""
+        header = await self._identity.header()
+        reply = await self._once(method, path, limits, header, body, most)
+        if reply.status == HTTPStatus.UNAUTHORIZED and self._identity.refused(header):
+            reply = await self._once(method, path, limits, await self._identity.header(), body, most)
+        return reply
 
-async def _read(response: aiohttp.ClientResponse, most: int) -> bytes | None:
-    parts = bytearray()
-    async for part in response.content.iter_any():
-        parts += part
-        if len(parts) > most:
-            return None
-    return bytes(parts)
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        limits: aiohttp.ClientTimeout,
+        header: str | None,
+        body: Any,
+        most: int | None,
+    ) -> Reply:
+        headers = {} if header is None else {"Authorization": header}
+        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        try:
+            async with self._session.request(
+                method,
+                URL(self._base + path, encoded=True),
+                data=data,
+                headers=headers if body is None else headers | _JSON,
+                timeout=limits,
+                allow_redirects=False,
+            ) as response:
+                at = monotonic()
+                if most is None:
+                    content: bytes | None = await response.read()
+                else:
+                    content = await read_most(response, most if response.status == HTTPStatus.OK else LARGEST_ERROR)
+                return Reply(response.status, content or b"", response.headers, at, body, content is None)
+        except (aiohttp.ClientError, OSError) as exc:
+            raise unreachable(exc, self._host) from exc
 
 
 @asynccontextmanager
 async def open_transport(connection: Connection) -> AsyncIterator[Transport]:
-    """Make the pool; nothing is reached yet. Raises Permanent when the CA file cannot be read."""
+    """Make the pool; nothing is reached yet. Raises Permanent when a file of certificates cannot be read."""
     headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
-    if connection.auth is not None:
-        headers["Authorization"] = connection.auth.header
-    connector = aiohttp.TCPConnector(limit=0, ssl=_tls(connection.ca_file), keepalive_timeout=IDLE_SECONDS)
+    tls = _tls(connection.ca_file)
+    _show(tls, connection)
+    tokens = ssl.create_default_context()
+    if connection.ca_file is not None:
+        tokens.load_verify_locations(connection.ca_file)
+    connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=IDLE_SECONDS)
     # Without cookies: the engine would open an HTTP session, and with it a second identity beside our credentials.
-    async with aiohttp.ClientSession(
-        connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar()
-    ) as session:
-        yield Transport(session, connection)
+    async with (
+        aiohttp.ClientSession(connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session,
+        Identity(session, connection.auth, tokens) as identity,
+    ):
+        yield Transport(session, identity, tls, connection)
+
+
+def _show(tls: ssl.SSLContext, connection: Connection) -> None:
+    if connection.cert_file is not None:
+        try:
+            show_certificate(tls, connection.cert_file, connection.key_file)
+        except ValueError as exc:
+            raise Permanent(f"the engine's client certificate: {exc}") from None
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -43,6 +43,12 @@ class Breaker:
         self._alone_until = 0.0
         self._speaking = asyncio.Lock()
 
+    def use(self, outages: Outages) -> None:
+        """Go by what is known of another key from now on."""
+        self._outages = outages
+        self._alone_until = 0.0
+        self._end()
+
     async def look(self) -> Outage | None:
         """Return what is known now; the last that was known while Redis is away. Keeps the probe if it is ours."""
         await self._hear(lambda: self._outages.look(probes=self._probes))
@@ -99,10 +105,13 @@ class Breaker:
 
     async def _hear(self, asking: Callable[[], Awaitable[Outage | None]]) -> None:
         async with self._speaking:
+            outages = self._outages
             try:
-                self._known, self._blind = await asking(), False
+                known, blind = await asking(), False
             except StoreDown:
-                self._blind = True
+                known, blind = self._known, True
+            if outages is self._outages:  # or it is of a key that has been replaced meanwhile
+                self._known, self._blind = known, blind
         if self._known is not None:
             self.tries = self._known.tries
 

@@ -10,6 +10,7 @@ import structlog
 from worker.domain.outages import Outage
 from worker.errors import EngineDenied, WorkerError
 from worker.loop.breakers import LOOK_SECONDS, Breaker, told
+from worker.ports.outages import Outages
 from worker.runtime.clock import monotonic
 from worker.runtime.pauses import growing
 from worker.telemetry import metrics
@@ -113,6 +114,13 @@ class Dependency:
     def _have(self, error: Exception, *, heard: bool = False) -> None:
         self.trouble, self._kind, self._found = str(error), type(error), None if heard else error
 
+    def forget(self, outages: Outages | None) -> None:
+        """Go by nothing that was found by a secret that has been replaced: the next probe tells, and comes soon."""
+        if self.trouble is not None:
+            self._failures, self._kind, self._found = 0, NotProbedYet, None
+        if self._breaker is not None and outages is not None:
+            self._breaker.use(outages)
+
     def was_up(self, since: float) -> bool:
         """Whether nothing was wrong with it from then, monotonic seconds, until now."""
         return self.trouble is None and self._up_since <= since
@@ -173,6 +181,18 @@ class Dependencies:
         dependency = dependency or self._all[name]
         if dependency.note(error):
             log.error(Event.DEPENDENCY_DOWN, dependency=dependency.name, reason=str(error))
+            self._start(dependency)
+
+    def renew(self, name: str, provider: str | None = None, outages: Outages | None = None) -> None:
+        """Probe at once if it is away: it is asked by another secret now, of which nothing bad is known.
+
+        `outages` are what workers tell each other who ask by that one.
+        """
+        dependency = self._providers[provider] if provider is not None else self._all[name]
+        if dependency.trouble is not None:
+            self._recoveries[dependency.name].cancel()
+        dependency.forget(outages)
+        if dependency.trouble is not None:
             self._start(dependency)
 
     async def watch(self) -> None:

@@ -75,7 +75,6 @@ class Client:
             max_retries=0,
             # Its timeouts are per read: a reply that drips never meets them. `request` keeps the time.
             timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-            default_query=dict(spec.query),
             default_headers={"User-Agent": USER_AGENT},
             # A redirect would carry questions to a host that nobody configured.
             http_client=DefaultAioHttpClient(
@@ -91,6 +90,12 @@ class Client:
                 sdk.organization = sdk.project = None
             yield cls(sdk, spec)
 
+    def use(self, spec: ProviderSpec) -> None:
+        """Ask by this from the next request on: with another key, for one. Where it is asked stays the same."""
+        self.spec = spec
+        self._headers = _headers(spec)
+        self._sdk.api_key = spec.key or "none"
+
     async def request(
         self,
         call: Call,
@@ -103,11 +108,29 @@ class Client:
         """Send one request and read what we need of the reply. Raises what `failures` makes of anything else.
 
         With `hearing` it is a POST whose reply is heard while it is written, and comes to the same. The SDK's own
-        methods take twice the CPU (2 ms), most of it for looking through what is sent.
+        methods take twice the CPU (2 ms), most of it for looking through what is sent. A refusal of a key that has been
+        replaced meanwhile says nothing of the one in use.
         """
         if self.spec.key is None and self.spec.base_url is None:
             raise ProviderPaused(f"{call.name}: {self.spec.words.key} is not set")
-        options: RequestOptions = {"headers": {**self._headers, **spans.handed_on()}}
+        used = self.spec
+        try:
+            return await self._request(call, shape, method, path, body, hearing)
+        except (ProviderPaused, AssistantPaused) as exc:
+            if (used.key, used.headers, used.query) == (self.spec.key, self.spec.headers, self.spec.query):
+                raise
+            raise ModelDown(f"{call.name}: refused with a key that has been replaced since") from exc
+
+    async def _request(
+        self,
+        call: Call,
+        shape: type[W],
+        method: Literal["GET", "POST", "DELETE"],
+        path: str,
+        body: Any,
+        hearing: Hearing | None,
+    ) -> W:
+        options: RequestOptions = {"headers": {**self._headers, **spans.handed_on()}, "params": dict(self.spec.query)}
         if hearing is not None:
             return self._read(call, shape, await self._heard(call, path, body, options, hearing))
         try:

@@ -60,6 +60,17 @@ class Specs:
         return versions[version]
 
 
+class Current:
+    """Implements `ports.providers.Assistants` by the specs that hold now; who has found one keeps it."""
+
+    def __init__(self, specs: Specs) -> None:
+        self.specs = specs
+
+    def find(self, name: str, version: str | None) -> Assistant:
+        """See `Specs.find`."""
+        return self.specs.find(name, version)
+
+
 def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE) -> Specs:
     """Read all specs of a folder, or raise one Permanent that names every mistake of every file, a line each.
 

@@ -3,7 +3,7 @@
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
@@ -23,6 +23,7 @@ from worker.domain.addresses import split_http
 from worker.domain.money import is_currency
 from worker.domain.prices import CURRENCY, MOST, Price, Prices
 from worker.domain.providers import Api, Limits, ProviderSpec, Schemas, Words
+from worker.runtime.secret_file import read_secret
 from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted, read_text
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -37,6 +38,8 @@ class References:
 
     folder: Path
     environment: Mapping[str, str]
+    files: list[Path] = field(default_factory=list)
+    """Those that were read."""
 
     @staticmethod
     def leads(text: str) -> bool:
@@ -54,18 +57,22 @@ class References:
         if kind == "env":
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
                 raise _flaw("what stands behind env: can be no variable's name, which is letters, digits and _")
-            found = self.environment.get(name.upper(), "")
-            if not found:
+            found, file = (self.environment.get(each, "") for each in (name.upper(), f"{name.upper()}_FILE"))
+            if not found and not file:
                 raise _flaw("the variable that it names is set neither in the environment nor in .env")
+            found = found or self._in_file(Path(file))
         else:
-            try:
-                found = (self.folder / name).read_text("utf-8")
-            except (OSError, ValueError) as exc:
-                why = getattr(exc, "strerror", None) or "it is no text"
-                raise _flaw(f"the file that it names cannot be read: {why}") from None
+            found = self._in_file(self.folder / name)
         if not found.strip():
             raise _flaw("what it leads to is empty")
         return found.strip()
+
+    def _in_file(self, path: Path) -> str:
+        self.files.append(path)
+        try:
+            return read_secret(path)
+        except ValueError as exc:
+            raise _flaw(f"the file that it names {exc}") from None
 
 
 def _flaw(text: str) -> PydanticCustomError:
@@ -212,8 +219,9 @@ def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[st
 
 def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str]) -> ProviderSpec:
     prices, limits = _prices(said), _limits(said)
+    references = References(folder, environment)
     try:
-        fields = ProviderFields.model_validate(said.values, context=References(folder, environment))
+        fields = ProviderFields.model_validate(said.values, context=references)
     except ValidationError as exc:
         raise Wrong([*said.mistakes, *said.flaws(ProviderFields, exc)]) from None
     mistakes = list(said.mistakes)
@@ -247,6 +255,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
         limits=limits,
         prices=Prices(prices, fields.currency),
         words=Words(f"base_url of the provider {name}", f"the key of the provider {name}"),
+        files=tuple(references.files),
     )
 
 

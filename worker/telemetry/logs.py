@@ -26,6 +26,8 @@ class Event(StrEnum):
     STOPPED = "worker_stopped", "the worker has stopped"
     WORKER_CRASHED = "worker_crashed", "an unforeseen error ends the worker"
     SETTING_UNKNOWN = "setting_unknown", "a setting that is nearly one of ours is not read"
+    CONFIGURATION_TAKEN = "configuration_taken", "changed files are in use"
+    CONFIGURATION_REFUSED = "configuration_refused", "changed files are not taken; what was known goes on"
     TOPICS = "topics_found", "these topics are polled"
     TOPIC_NOT_SERVED = "topic_not_served", "tasks for assistants that nobody polls for"
     POLL_FAILED = "poll_failed", "what is locked for us is not known"

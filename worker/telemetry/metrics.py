@@ -53,6 +53,9 @@ BUDGETS = Counter(
 COMPLETIONS_REPEATED = Counter("worker_completions_repeated", "Completions sent again, by cause.", ["cause"])
 PAUSED = Gauge("worker_dependency_paused", "1 while we wait for this dependency.", ["dependency"])
 STOPPED = Gauge("worker_stopped", "What operators have stopped, by what it is.", ["kind"])
+CONFIGURATION_REFUSED = Gauge(
+    "worker_configuration_refused", "1 while files have changed that the worker could not take."
+)
 LOOP_LAG = Gauge("worker_event_loop_lag_seconds", "How late the event loop's last tick was.")
 LAST_POLL = Gauge("worker_last_poll_timestamp_seconds", "When a poll last succeeded, as Unix time.")
 EXCHANGES = Counter("worker_exchanges", "Exchanges by where they go to and result.", ["sink", "result"])

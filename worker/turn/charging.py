@@ -40,6 +40,10 @@ class Charging:
         self._prices = prices
         self._now = now
 
+    def use(self, budgets: Budgets) -> None:
+        """Go by other limits from the next call on; what is used stays."""
+        self._budgets = budgets
+
     @property
     def wants_root(self) -> bool:
         """Whether it has to be known which instance is at the top of a task's callers."""

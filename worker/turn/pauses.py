@@ -102,6 +102,10 @@ class Pauses:
             _remember(standing.alone, refused, kind)
         standing.refused.clear()
 
+    def forget(self, provider: str) -> None:
+        """Let all try again that this provider has refused: its key is another one."""
+        self._standings = {named: each for named, each in self._standings.items() if named[2] != provider}
+
     def _standing(self, assistant: Assistant) -> _Standing:
         return self._standings.setdefault((assistant.name, assistant.version, assistant.provider), _Standing())
 

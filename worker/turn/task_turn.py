@@ -86,6 +86,10 @@ class Turn:
                 log.error(Event.TURN_CRASHED, trace=trace(exc))
             return verdict.on_error(exc, self.case(task, facts), trouble_limit=self._rules.trouble_limit)
 
+    def renew(self, provider: str) -> None:
+        """Forget whom this provider has refused: it is asked with another key."""
+        self._pauses.forget(provider)
+
     def case(self, task: Task, facts: TurnFacts) -> verdict.Case:
         """Say what is known of the task, for a verdict."""
         return verdict.Case(

@@ -158,8 +158,7 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return _later(error, case, trouble_limit)
         case UnknownAssistant():
             what = (
-                f"{error}. Add its spec to ASSISTANTS_DIR and restart the worker, or deploy a corrected "
-                "model and migrate this instance to it."
+                f"{error}. Add its spec to ASSISTANTS_DIR, or deploy a corrected model and migrate this instance to it."
             )
             tries = LOOKUP_TRIES if case.first_attempt else min(case.retries, LOOKUP_TRIES)
             return _fail(replace(case, retries=tries), what, error, cost=1, delay=LOOKUP_DELAY)

@@ -32,21 +32,22 @@ async def serve(
     reasons: Callable[[], list[str]],
     left_out: Callable[[], list[str]] = list,
     stopped: Callable[[], list[str]] = list,
+    refused: Callable[[], list[str]] = list,
     look: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[int]:
     """Answer /livez, /readyz, /version and /metrics inside of the block, and yield the port; 0 lets the system choose.
 
     `reasons` names why no work is taken, and is empty when the worker is ready; `left_out` names what a worker that is
-    ready does not serve all the same, and `stopped` what operators have stopped. None may block. `look`
-    brings up to date what is only looked at for /metrics, and may take a moment. Raises Permanent when the address
-    cannot be had.
+    ready does not serve all the same, `stopped` what operators have stopped, and `refused` what is written but not gone
+    by. None may block. `look` brings up to date what is only looked at for /metrics, and may take a moment. Raises
+    Permanent when the address cannot be had.
     """
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        why_not, more = reasons(), {"left_out": left_out(), "stopped": stopped()}
+        why_not, more = reasons(), {"left_out": left_out(), "stopped": stopped(), "refused": refused()}
         said = {"ready": not why_not, "reasons": why_not} | {name: lines for name, lines in more.items() if lines}
         return web.json_response(said, status=503 if why_not else 200)
 

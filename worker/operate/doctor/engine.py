@@ -132,11 +132,16 @@ def results(*, spin: bool) -> Finding:
 
 
 def _credentials(settings: Settings) -> str:
+    if settings.engine_token_url:
+        return (
+            "Correct ENGINE_CLIENT_ID and ENGINE_CLIENT_SECRET, and what ENGINE_SCOPE and ENGINE_AUDIENCE ask for, and "
+            "give this client the right to external tasks."
+        )
     if settings.engine_token:
         return "Put a valid token into ENGINE_TOKEN, and give its user the right to external tasks."
     if settings.engine_user:
         return "Correct ENGINE_USER and ENGINE_PASSWORD, and give this user the right to external tasks."
-    return "Set ENGINE_USER and ENGINE_PASSWORD, or ENGINE_TOKEN: the engine wants to know who asks."
+    return "Set ENGINE_USER and ENGINE_PASSWORD, ENGINE_TOKEN, or ENGINE_TOKEN_URL: the engine wants to know who asks."
 
 
 def _finding(subject: str, level: Level, said: str, advice: str = "") -> Finding:

@@ -1,4 +1,4 @@
-"""The settings: what is set in vain, and what could not be used."""
+"""The settings: what is set in vain, what could not be used, and the files that secrets stand in."""
 
 from worker import bootstrap, settings
 from worker.errors import Permanent
@@ -9,7 +9,7 @@ AREA = "settings"
 
 
 def checks(chosen: Settings) -> list[Check]:
-    """Return the checks; where there is nothing wrong there is nothing to say."""
+    """Return the checks; where there is nothing wrong there is nothing to say but where secrets come from."""
 
     async def unknown() -> list[Finding]:
         return [_finding(name, meant) for name, meant in settings.misspelt().items()]
@@ -21,7 +21,10 @@ def checks(chosen: Settings) -> list[Check]:
             return [Finding(AREA, "API", Level.PROBLEM, str(exc), "Correct it: the worker does not start before.")]
         return []
 
-    return [Check(AREA, "names", unknown), Check(AREA, "API", unusable)]
+    async def files() -> list[Finding]:
+        return [Finding(AREA, f"{name}_FILE", Level.OK, str(path)) for name, path in chosen.secret_files.items()]
+
+    return [Check(AREA, "names", unknown), Check(AREA, "API", unusable), Check(AREA, "secrets", files)]
 
 
 def _finding(name: str, meant: str) -> Finding:

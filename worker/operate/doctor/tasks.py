@@ -108,7 +108,7 @@ def _unknown(name: str, version: str | None, specs: Specs) -> Iterator[Fault]:
     try:
         specs.find(name, version)
     except UnknownAssistant as exc:
-        advice = f"Add its spec to ASSISTANTS_DIR and restart the worker; or: {_DEPLOY[0].lower()}{_DEPLOY[1:]}"
+        advice = f"Add its spec to ASSISTANTS_DIR; or: {_DEPLOY[0].lower()}{_DEPLOY[1:]}"
         yield Fault(Level.PROBLEM, str(exc), advice)
 
 

@@ -60,6 +60,10 @@ class Access:
             raise Permanent(_FORM)
         return cls([_grant(token, rights) for token, rights in tokens.items()])
 
+    def use(self, other: "Access") -> None:
+        """Grant what another one grants from the next request on."""
+        self._grants = other._grants  # noqa: SLF001 - it is its own class
+
     @property
     def is_guarded(self) -> bool:
         """Whether there are tokens."""

@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 from worker.domain.prices import CURRENCY
 
-Scope = Literal["tenant", "assistant", "root", "instance", "task"]
+Scope = Literal["assistant", "tenant", "root", "instance", "task"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 """What is counted for, the widest first. `root` is a process instance with all that it calls."""
 DAILY: Final[frozenset[Scope]] = frozenset({"tenant", "assistant"})
@@ -30,6 +30,11 @@ class Limit:
 
     tokens: int | None = None
     billionths: int | None = None
+
+    def allows(self, used: Usage, more: Usage) -> bool:
+        """Whether so much more may be used."""
+        wanted = [(used.tokens + more.tokens, self.tokens), (used.billionths + more.billionths, self.billionths)]
+        return all(most is None or amount <= most for amount, most in wanted)
 
     def nearly(self, used: Usage) -> float:
         """Say which part is used, of what is the closest to its end."""

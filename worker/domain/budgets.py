@@ -18,7 +18,7 @@ NEARLY: Final = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What calls take: tokens, read and written together, and money, in billionths of the budgets' currency."""
+    """What calls take: tokens, read and written together, and money, in billionths of the counter's currency."""
 
     tokens: int = 0
     billionths: int = 0
@@ -44,13 +44,17 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """One thing that usage is counted for, and its limit. `setting` is the line of BUDGETS_FILE that sets that."""
+    """One thing that usage is counted for, and its limit. `setting` is the line of BUDGETS_FILE that sets that.
+
+    Money of another `currency` is counted apart.
+    """
 
     scope: Scope
     name: str
     limit: Limit
     setting: str
     day: date | None = None
+    currency: str = CURRENCY
 
     def __str__(self) -> str:
         """Name it."""
@@ -77,7 +81,8 @@ class Budgets:
     def _counters(self, names: Mapping[Scope, str], today: date) -> Iterator[Counter]:
         for scope, name in names.items():
             if (setting := self.setting(scope, name)) is not None:
-                yield Counter(scope, name, self.limits[setting], setting, today if scope in DAILY else None)
+                day = today if scope in DAILY else None
+                yield Counter(scope, name, self.limits[setting], setting, day, self.currency)
 
     def bounds(self, assistant: str) -> list[Limit]:
         """All limits that may hold for calls of this assistant, whatever the process."""

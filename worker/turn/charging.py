@@ -113,7 +113,7 @@ class Charging:
             bound, spent, asked = (f"{each} tokens" for each in (limit.tokens, used.tokens, most.tokens))
         else:
             amounts = (limit.billionths or 0, used.billionths, most.billionths)
-            bound, spent, asked = (str(Money.of(each, self._budgets.currency)) for each in amounts)
+            bound, spent, asked = (str(Money.of(each, counter.currency)) for each in amounts)
         later = ", or set the retries again on another day (UTC)" if counter.day else ""
         return OverBudget(
             f"the budget of {counter} is {bound}; {spent} are used or may still be, and this call may take {asked}. "

@@ -14,7 +14,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     ValidationInfo,
 )
 from pydantic_core import PydanticCustomError
@@ -212,10 +211,7 @@ def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[st
 
 def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str]) -> ProviderSpec:
     prices, limits = _prices(said), _limits(said)
-    try:
-        fields = ProviderFields.model_validate(said.values, context=References(folder, environment))
-    except ValidationError as exc:
-        raise Wrong([*said.mistakes, *said.flaws(ProviderFields, exc)]) from None
+    fields = said.fields(ProviderFields, References(folder, environment))
     mistakes = list(said.mistakes)
     if fields.key is None and fields.base_url is None:
         mistakes.append(
@@ -258,12 +254,12 @@ def _prices(said: Mapped) -> dict[str, Price]:
     try:
         for model, each in said.inner("prices").items():
             try:
-                price = PriceFields.model_validate(each.values).model_dump(exclude_none=True)
+                price = each.fields(PriceFields).model_dump(exclude_none=True)
                 # The shortest text of a float is what people wrote.
                 found[model] = Price(**{kind: Decimal(str(amount)) for kind, amount in price.items()})
-            except ValidationError as exc:
-                said.mistakes += each.flaws(PriceFields, exc)
-            said.mistakes += each.mistakes
+                said.mistakes += each.mistakes
+            except Wrong as exc:
+                said.mistakes += exc.mistakes
     except Wrong as exc:
         said.mistakes += exc.mistakes
     return found
@@ -275,11 +271,9 @@ def _limits(said: Mapped) -> Limits:
         return Limits()
     try:
         each = said.part("limits")
+        found = Limits(**each.fields(LimitFields).model_dump())
         said.mistakes += each.mistakes
-        try:
-            return Limits(**LimitFields.model_validate(each.values).model_dump())
-        except ValidationError as exc:
-            said.mistakes += each.flaws(LimitFields, exc)
     except Wrong as exc:
         said.mistakes += exc.mistakes
-    return Limits()
+        return Limits()
+    return found

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from worker.errors import Permanent
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 # An incident's text holds 666 characters.
 _LISTED = 12
@@ -113,7 +114,14 @@ class Mapped:
             found[name] = Mapped.of(node, loader)
         return found
 
-    def flaws(self, shape: type[BaseModel], error: ValidationError) -> Iterator[tuple[int, str]]:
+    def fields(self, shape: type[M], context: object = None) -> M:
+        """Read the values as a shape has them. Raises Wrong, with the mistakes that are known here and all others."""
+        try:
+            return shape.model_validate(self.values, context=context)
+        except ValidationError as exc:
+            raise Wrong([*self.mistakes, *self._flaws(shape, exc)]) from None
+
+    def _flaws(self, shape: type[BaseModel], error: ValidationError) -> Iterator[tuple[int, str]]:
         """Say what is wrong with the values, each with its line; where the shape hides its input, without a value."""
         known = [each.alias or name for name, each in shape.model_fields.items()]
         hidden = bool(shape.model_config.get("hide_input_in_errors"))

@@ -22,7 +22,7 @@ from worker.domain.addresses import split_http
 from worker.domain.money import is_currency
 from worker.domain.prices import CURRENCY, MOST, Price, Prices
 from worker.domain.providers import Api, Limits, ProviderSpec, Schemas, Words
-from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted, read_text
+from worker.specs.yaml_text import Mapped, Wrong, mapped, read_text
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OF_HTTP: Final = frozenset({"connection", "content-length", "transfer-encoding"})
@@ -157,7 +157,7 @@ class LimitFields(BaseModel):
 class ProviderFields(BaseModel):
     """What may be said of one provider."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     api: Api
     base_url: Annotated[Text, AfterValidator(_is_base)] | None = None
@@ -188,16 +188,16 @@ def load(path: Path, environment: Mapping[str, str]) -> dict[str, ProviderSpec]:
 
 
 def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[str, ProviderSpec]:
-    whole = mapped(text, "the file", "providers:")
+    whole = mapped(text, "the file", "providers:", hides=True)
     mistakes = whole.mistakes
     for key in whole.values.keys() - {"providers"}:
-        mistakes.append((whole.line(key), f"{quoted(key)}: is no part of this file, which has providers alone"))
+        mistakes.append((whole.line(key), "…: is no part of this file, which has providers alone"))
     if "providers" not in whole.values:
         raise Wrong([*mistakes, (1, "providers: is missing; name each provider below it")])
     found: dict[str, ProviderSpec] = {}
     for name, each in whole.inner("providers").items():
         if not NAME.fullmatch(name):
-            mistakes.append((each.start, f"{quoted(name)}: a name is letters, digits, '.', '_' or '-', 64 at most"))
+            mistakes.append((each.start, "…: a name is letters, digits, '.', '_' or '-', 64 at most"))
         try:
             found[name] = _spec(name, each, path.parent, environment)
         except Wrong as exc:
@@ -214,9 +214,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
     fields = said.fields(ProviderFields, References(folder, environment))
     mistakes = list(said.mistakes)
     if fields.key is None and fields.base_url is None:
-        mistakes.append(
-            (said.start, f"{name}: without a base_url it is OpenAI, which wants a key, such as env:OPENAI_API_KEY")
-        )
+        mistakes.append((said.start, "without a base_url it is OpenAI, which wants a key, such as env:OPENAI_API_KEY"))
     for each in fields.headers:
         if each.lower() in _OF_HTTP:
             text = "says how a request is sent, which is not for people to say; take it out"
@@ -224,7 +222,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
             text = "the key goes into this one; take it out, or name another key_header"
         else:
             continue
-        mistakes.append((said.line("headers", each), f"headers: {each}: {text}"))
+        mistakes.append((said.line("headers", each), f"headers: {text}"))
     if mistakes:
         raise Wrong(mistakes)
     return ProviderSpec(

@@ -126,7 +126,10 @@ class Leaving:
         if left is None:
             return
         if self.ground.history is not None and not seed.is_known:
-            raise HistoryUnread(f"the thread at {left.provider} waits to be left: the transcript cannot be read now")
+            raise HistoryUnread(
+                f"the thread {left.id} at {left.provider} is left for one at {self.provider.name} that knows what was "
+                "said, and the transcript, which TRANSCRIPT_URL names, cannot be read now"
+            )
         if self.needs_history and not seed.said and (self.ground.history is None or self.entry.tokens):
             raise HistoryMissing(
                 f"the thread {left.id} at {left.provider} would have to be left for one at {self.provider.name} that "

@@ -11,7 +11,6 @@ from redis.asyncio import RedisCluster
 
 from tests.waiting import wait_until
 from worker.domain.providers import Limits, ProviderSpec
-from worker.errors import StoreDown
 from worker.redis import RedisSeats
 from worker.redis.connect import Client
 
@@ -153,7 +152,9 @@ async def test_closed_seats_are_taken_by_nobody_for_so_long(redis: Client) -> No
     assert timedelta(seconds=18) < wait <= timedelta(seconds=20), "the longest word counts"
 
 
-async def test_what_is_there_of_another_type_is_an_error_that_is_ours(seats: RedisSeats, redis: Client) -> None:
-    await redis.set(seats._keys[0], "text")
-    with pytest.raises(StoreDown):
-        await seats.take("task", "instance", "token", 0)
+async def test_what_is_there_of_another_type_is_forgotten(seats: RedisSeats, redis: Client) -> None:
+    await seats.take("a", "instance", "token", 1)
+    for name in list(await contents(redis)):
+        await redis.set(name, "text")
+    assert await seats.take("b", "instance", "other", 1) is None
+    await seats.settle("other", 1, 1)

@@ -7,7 +7,6 @@ import pytest
 
 from worker.domain.outages import Outage
 from worker.domain.providers import ProviderSpec
-from worker.errors import StoreDown
 from worker.redis import RedisOutages, outages
 from worker.redis.connect import Client
 
@@ -74,7 +73,22 @@ async def test_another_key_or_address_is_another_matter_and_no_secret_is_kept(re
     assert 0 < await redis.pttl(name) <= 30_000
 
 
-async def test_what_is_there_of_another_type_is_an_error_that_is_ours(redis: Client) -> None:
-    await redis.set(f"aw:{{outage:gateway:{SPEC.account('aw')}}}", "text")
-    with pytest.raises(StoreDown):
-        await at(redis, "one").look(probes=True)
+@pytest.mark.parametrize("since", ["99999999999999999", "-99999999999999999", "1e300"])
+async def test_a_time_that_cannot_be_is_forgotten(redis: Client, since: str) -> None:
+    one = at(redis, "one")
+    await one.note("away", "no connection", 0)
+    [name] = [each async for each in redis.scan_iter(match="aw:*outage:*")]
+    await redis.hset(name, "since", since)
+
+    assert await one.look(probes=True) is None
+    assert await redis.exists(name) == 0
+
+
+async def test_what_is_there_of_another_type_is_forgotten(redis: Client) -> None:
+    one = at(redis, "one")
+    await one.note("away", "no connection", 0)
+    [name] = [each async for each in redis.scan_iter(match="aw:*outage:*")]
+    await redis.set(name, "text")
+
+    assert await one.look(probes=True) is None
+    assert await one.note("away", "no connection", 0) is not None

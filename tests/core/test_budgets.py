@@ -318,6 +318,17 @@ async def test_budgets_cost_nothing_without_any_and_one_script_each_for_charge_a
     assert await scripts() == without + 2
 
 
+async def test_a_count_that_nobody_can_have_written_stops_neither_its_own_tasks_nor_those_of_others(core: Core) -> None:
+    limited(core, tenant=PLENTY)
+    async with core.working():
+        await core.until_over([core.world.start(tenant_id="north")])
+        [name] = [each for each in await core.redis.keys("*") if ":budget:" in each]
+        await core.redis.set(name, "text")
+        await core.until_over([core.world.start(tenant_id=each) for each in ("north", "south", "south")])
+
+    assert await used(core, "tenant", "north") == TOOK
+
+
 PLACES = [
     f"{when}:{port}"
     for when in ("before", "after")

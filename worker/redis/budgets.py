@@ -6,6 +6,7 @@ from typing import cast
 
 from worker.domain.budgets import Counter, Limit, Scope, Usage
 from worker.redis.connect import Client
+from worker.redis.formats import CorruptRecord
 from worker.redis.keys import budget, read_budget
 from worker.redis.runner import Runner, ms
 
@@ -30,19 +31,22 @@ class RedisBudgets:
         bounds = ("" if each is None else each for each in (counter.limit.tokens, counter.limit.billionths))
         life = DAY_FOR if counter.day else self._keep
         args = (call, most.tokens, most.billionths, *bounds, ms(life), counter.currency)
-        charged, tokens, billionths = await self._runner.run("charge", [self._name(counter)], *args)
+        charged, tokens, billionths = await self._runner.run_anew("charge", [self._name(counter)], *args)
         return charged == "1", Usage(int(tokens), int(billionths))
 
     async def correct(self, counter: Counter, call: str, tokens: int | None, billionths: int | None) -> None:
         """See `ports.budgets.BudgetBook.correct`."""
         took = ("" if each is None else each for each in (tokens, billionths))
-        await self._runner.run("correct", [self._name(counter)], call, *took, counter.currency)
+        await self._runner.run_anew("correct", [self._name(counter)], call, *took, counter.currency)
 
     async def used(self, counter: Counter) -> Usage:
         """See `ports.budgets.BudgetBook.used`."""
         fields = ["currency", "tokens", "money", f"money:{counter.currency}"]
-        first, *found = await self._runner.command(self._redis.hmget(self._name(counter), fields))
-        tokens, money, other_money = (int(each or 0) for each in found)
+        try:
+            first, *found = await self._runner.command(self._redis.hmget(self._name(counter), fields))
+            tokens, money, other_money = (int(each or 0) for each in found)
+        except (CorruptRecord, ValueError):  # the next charge forgets it
+            return Usage()
         return Usage(tokens, money if first in {None, counter.currency} else other_money)
 
     async def counted(self, scope: Scope, currency: str) -> AsyncIterator[tuple[Counter, Usage]]:

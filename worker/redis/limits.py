@@ -32,19 +32,19 @@ class RedisSeats:
         who: tuple[str | int, ...] = (task_id, instance, token, tokens if self._limits.tokens_per_minute else 0)
         roll = f"{random.random():.3f}"  # noqa: S311 - spreads repeats, guards nothing
         args = (*who, self._limits.at_once or 0, *self._paces, self._lease, roll)
-        taken, wait, _ = await self._runner.run("take_seat", self._keys, *args)
+        taken, wait, _ = await self._runner.run_anew("take_seat", self._keys, *args)
         return None if taken else timedelta(milliseconds=wait)
 
     async def renew(self, token: str) -> bool:
         """See `ports.limits.Seats.renew`."""
-        return bool(await self._runner.run("renew_seat", [self._keys[5]], token, self._lease))
+        return bool(await self._runner.run_anew("renew_seat", [self._keys[5]], token, self._lease))
 
     async def settle(self, token: str, calls: int, tokens: int | None) -> None:
         """See `ports.limits.Seats.settle`."""
         keys = [self._keys[0], *self._keys[5:]]
         args = (token, calls, "" if tokens is None else tokens, *self._paces)
-        await self._runner.run("settle_seat", keys, *args)
+        await self._runner.run_anew("settle_seat", keys, *args)
 
     async def close(self, wait: timedelta) -> None:
         """See `ports.limits.Seats.close`."""
-        await self._runner.run("close_seats", self._keys[:1], ms(wait), KEPT)
+        await self._runner.run_anew("close_seats", self._keys[:1], ms(wait), KEPT)

@@ -1,10 +1,10 @@
 """Outages of providers in a real Redis: noted once, probed by one worker, over for all."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 
+from tests.waiting import wait_until
 from worker.domain.outages import Outage
 from worker.domain.providers import ProviderSpec
 from worker.redis import RedisOutages, outages
@@ -58,10 +58,15 @@ async def test_a_dead_workers_probe_is_anothers_when_its_lease_has_ended_and_its
     dead, other = at(redis, "dead"), at(redis, "other")
     await dead.note("away", "no connection", 0)
     assert told(await other.look(probes=True))[4] is False
-    await asyncio.sleep(0.3)
-    assert told(await other.look(probes=True))[4] is True
-    await asyncio.sleep(0.7)
-    assert await dead.look(probes=True) is None
+
+    async def probes() -> object:
+        return told(await other.look(probes=True))[4]
+
+    async def over() -> bool:
+        return await dead.look(probes=False) is None
+
+    await wait_until(probes, 10, "the probe of the dead worker")
+    await wait_until(over, 10, "the end of a note that nobody probes")
 
 
 async def test_another_key_or_address_is_another_matter_and_no_secret_is_kept(redis: Client) -> None:

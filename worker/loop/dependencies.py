@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import Context
 from typing import Self
 
 import structlog
@@ -223,8 +224,9 @@ class Dependencies:
         return vital + [each for each in away if (all_away or each.is_unknown) and each not in vital]
 
     def _start(self, dependency: Dependency) -> None:
+        # In a context of its own: what it says later is no matter of the task that met the trouble.
         self._recoveries[dependency.name] = asyncio.create_task(
-            self._recover(dependency), name=f"probe {dependency.name}"
+            self._recover(dependency), name=f"probe {dependency.name}", context=Context()
         )
 
     async def _recover(self, dependency: Dependency) -> None:

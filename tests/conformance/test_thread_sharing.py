@@ -102,9 +102,10 @@ async def test_a_called_process_that_hands_all_its_variables_back_takes_nothing_
     assert meta["thread"] != strange
 
 
+@pytest.mark.parametrize("initial", [False, True])
 @pytest.mark.parametrize("transcript", ["on", "off"])
 async def test_an_instance_that_is_restarted_from_a_later_activity_knows_what_was_said_before_it(
-    kept: Rig, transcript: str
+    kept: Rig, transcript: str, initial: bool
 ) -> None:
     if transcript == "off":
         kept.settings["transcript_url"] = "off"
@@ -112,8 +113,8 @@ async def test_an_instance_that_is_restarted_from_a_later_activity_knows_what_wa
     await kept.start_worker()
     first = await kept.run(model)
     await recorded(kept)
-    instance = await restarted(kept, model, first, "three")
-    again = await restarted(kept, model, instance, "four")
+    instance = await restarted(kept, model, first, "three", initial=initial)
+    again = await restarted(kept, model, instance, "four", initial=initial)
 
     thread, meta = (await kept.meta(first, "one"))["thread"], await kept.meta(instance, "three")
     assert meta["thread"] != thread
@@ -128,12 +129,16 @@ async def test_an_instance_that_is_restarted_from_a_later_activity_knows_what_wa
         assert [text.splitlines()[0] for text in asked] == ["# One", "# Two", "# Three", "# Four"]
 
 
-async def restarted(rig: Rig, model: Model, instance: str, activity: str) -> str:
-    """Start an instance anew before this activity, as an operator would, and wait for the end of the new one."""
+async def restarted(rig: Rig, model: Model, instance: str, activity: str, *, initial: bool) -> str:
+    """Start an instance anew before this activity, as an operator would, and wait for the end of the new one.
+
+    `initial`: with the variables that it began with, and none of those that came later.
+    """
     [row] = await rig.rest.get("history/process-instance", processInstanceId=instance)
     order = {
         "processInstanceIds": [instance],
         "instructions": [{"type": "startBeforeActivity", "activityId": activity}],
+        "initialVariables": initial,
     }
     await rig.rest.post(f"process-definition/{row['processDefinitionId']}/restart", order)
     rows = await rig.rest.get("history/process-instance", processDefinitionKey=model.key)

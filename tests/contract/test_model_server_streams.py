@@ -38,8 +38,8 @@ async def events(client: AsyncOpenAI, into: list[ResponseStreamEvent] | None = N
     """One response, event by event."""
     heard: list[Any] = [] if into is None else into
     stream = await client.responses.create(**{"model": MODEL, "input": "?", "stream": True, **options})
-    async for event in stream:  # one by one: whoever waits for some of them must see them
-        heard.append(event)  # noqa: PERF401
+    async for event in stream:
+        heard.append(event)  # noqa: PERF401 - one by one: whoever waits for some of them must see them
     return heard
 
 

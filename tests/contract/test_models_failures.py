@@ -223,7 +223,7 @@ async def test_wrong_key_pauses_every_call(server: ModelServer, thread: str) -> 
             model.look(thread, "0123456789ab"),
             model.ask(thread, question(), assistant()),
             model.delete_thread(thread),
-            model.has_model("gpt-5-mini"),
+            model.find_model("gpt-5-mini"),
         ):
             with pytest.raises(ProviderPaused, match="check OPENAI_API_KEY"):
                 await call
@@ -279,7 +279,7 @@ async def test_key_that_may_not_list_models_pings(turns: Asking, server: ModelSe
 
     await turns.provider.ping()
     with pytest.raises(ProviderPaused):
-        await turns.provider.has_model("gpt-5-mini")
+        await turns.provider.find_model("gpt-5-mini")
 
 
 @pytest.mark.parametrize("reply", ["html_404", "detail_404", "route_404"])
@@ -289,7 +289,7 @@ async def test_model_is_not_missing_where_the_address_is_wrong(
     server.fault("models.*", times=None, reply=reply)
 
     with pytest.raises(ModelDown):
-        await model.has_model("gpt-5-mini")
+        await model.find_model("gpt-5-mini")
 
 
 async def test_characters_that_cannot_be_sent_are_a_bad_request(turns: Asking, server: ModelServer) -> None:

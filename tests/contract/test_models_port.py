@@ -117,8 +117,8 @@ async def test_model_that_does_not_exist_is_named_and_leaves_the_thread_alone(
         await model.ask(thread, question(), assistant(model="no-such-model"))
 
     assert await model.metadata(thread) == PAIRS
-    assert not await model.has_model("no-such-model")
-    assert await model.has_model(spec.model)
+    assert not await model.find_model("no-such-model")
+    assert await model.find_model(spec.model)
 
 
 async def test_answer_that_reaches_its_token_limit_is_incomplete(model: OpenAIProvider) -> None:

@@ -174,4 +174,4 @@ async def test_models_that_are_not_shown_alone_are_looked_for_in_the_list(
     body = {"error": {"message": "File Not Found", "type": "not_found_error", "code": 404}}
     server.fault("models.retrieve", reply={"status": 404, "json": body})
 
-    assert await model.has_model(name) is there
+    assert bool(await model.find_model(name)) is there

@@ -204,7 +204,7 @@ async def test_trouble_is_timed_from_its_first_failure_until_an_answer(threads: 
     entry = await entered(threads)
     first = entry.trouble_for
     await threads.leave(entry.hold, asked=False, trouble=True)
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.02)  # as above
 
     assert timedelta(0) < first < (await entered(threads)).trouble_for
 
@@ -791,9 +791,12 @@ async def test_a_call_of_one_task_is_known_to_others_as_long_as_it_may_run(threa
         await threads.leave(first.hold, asked=ended == "left", trouble=False)
     else:
         await index(threads._redis).release(first.hold)  # as its lease would end
-        await asyncio.sleep(0.01)
 
-    second = await entered(threads, "task-2")
+    async def free() -> Entered | None:
+        entry = await threads.enter(KEY, "task-2")
+        return entry if isinstance(entry, Entered) else None
+
+    second = await wait_until(free, what="the end of the hold")
     if ended in {"kept", "withdrawn"}:
         assert second.busy_for == timedelta(0)
     else:

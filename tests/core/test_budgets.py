@@ -1,5 +1,7 @@
 """Budgets: what a call may take is charged before it starts, what it took is known after, and nothing gets away."""
 
+import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -14,7 +16,8 @@ from tests.fakes.life import Life
 from worker.domain.budgets import SCOPES, Budgets, Counter, Limit, Scope, Usage
 from worker.domain.prices import Price, Prices
 from worker.domain.threads import Answer, Said, Seed
-from worker.errors import EngineDown, ModelDown, ModelUnknown, StoreDown, ThreadGone
+from worker.errors import EngineDown, ModelDown, ModelUnknown, OverBudget, StoreDown, ThreadGone
+from worker.turn.charging import Charging
 
 PRICE = Price(Decimal(1), Decimal(4))
 TOOK = Usage(10 + 50, 10_000 + 200_000)
@@ -125,6 +128,52 @@ async def test_together_calls_never_take_more_than_there_is_for_all_of_them(core
     assert 2 <= done < 20
     assert len(core.provider.asked) == done
     assert (await used(core, "tenant", "north")).tokens == done * TOOK.tokens <= 300
+
+
+@pytest.fixture
+def slowly(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is charged in vain is taken back after a minute."""
+    correct = core.book.correct
+
+    async def late(*args: Any) -> None:
+        await asyncio.sleep(60)
+        await correct(*args)
+
+    monkeypatch.setattr(core.book, "correct", late)
+
+
+@pytest.mark.usefixtures("slowly")
+async def test_a_refused_call_takes_no_room_from_others_while_it_is_refused(core: Core) -> None:
+    limited(core, assistant=Limit(tokens=150), tenant_north=Limit(tokens=TOO_FEW), tenant=PLENTY)
+    async with core.working():
+        refused = core.world.start(tenant_id="north")
+        await core.until(lambda: refused.has_incident or core.redis.scripts > 3)
+        other = core.world.start(tenant_id="south")
+        await core.until(lambda: refused.has_incident and (other.gone or other.has_incident))
+
+    assert other.gone
+
+
+@pytest.mark.usefixtures("slowly")
+async def test_of_calls_that_want_the_last_room_of_a_tenant_the_refused_take_none_from_another(core: Core) -> None:
+    limited(core, assistant=Limit(tokens=250), tenant_north=Limit(tokens=150), tenant=PLENTY)
+    assert core.budgets is not None
+    charging = Charging(core.book, core.budgets, core.prices, now)
+    north = charging.counters({"assistant": "analyst", "tenant": "north"})
+    south = charging.counters({"assistant": "analyst", "tenant": "south"})
+    async with asyncio.TaskGroup() as group:
+        calls = [group.create_task(_refused(charging.charge(name, north, Usage(120, 0)))) for name in ("a", "b")]
+        await asyncio.sleep(1)
+        await charging.charge("c", south, Usage(120, 0))
+    assert sorted([each.result() for each in calls]) == [False, True]
+
+
+async def _refused(charging: Awaitable[object]) -> bool:
+    try:
+        await charging
+    except OverBudget:
+        return True
+    return False
 
 
 async def test_one_instances_budget_is_nobody_elses(core: Core) -> None:
@@ -267,6 +316,17 @@ async def test_budgets_cost_nothing_without_any_and_one_script_each_for_charge_a
     without = await scripts()
     limited(core, task=PLENTY)
     assert await scripts() == without + 2
+
+
+async def test_a_count_that_nobody_can_have_written_stops_neither_its_own_tasks_nor_those_of_others(core: Core) -> None:
+    limited(core, tenant=PLENTY)
+    async with core.working():
+        await core.until_over([core.world.start(tenant_id="north")])
+        [name] = [each for each in await core.redis.keys("*") if ":budget:" in each]
+        await core.redis.set(name, "text")
+        await core.until_over([core.world.start(tenant_id=each) for each in ("north", "south", "south")])
+
+    assert await used(core, "tenant", "north") == TOOK
 
 
 PLACES = [

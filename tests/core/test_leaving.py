@@ -1,7 +1,7 @@
 """A thread that is still there is left for another one only with what was said on it, and only for who may be asked."""
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -59,7 +59,8 @@ async def test_no_thread_is_left_while_the_transcript_cannot_be_read(core: Core)
         core.history.is_down = True
         second = core.world.start("second", instance="a")
         await core.until(lambda: second.message)
-        assert "waits to be left: the transcript cannot be read now" in second.message
+        assert "is left for one at local that knows what was said, and the transcript" in second.message
+        assert second.message.endswith("it is tried again by itself.")
         assert core.model.told == []
         away(core, ends=True)
         await core.until(lambda: not worker.dependencies.partly())
@@ -67,6 +68,19 @@ async def test_no_thread_is_left_while_the_transcript_cannot_be_read(core: Core)
 
     assert core.model.told == []
     assert list(core.provider.conversations) == ["conv_1"]
+
+
+async def test_a_transcript_that_stays_away_ends_in_an_incident_that_says_what_to_do(core: Core) -> None:
+    async with core.working():
+        await step(core, "first")
+        away(core)
+        core.history.is_down = True
+        second = core.world.start("second", instance="a")
+        await core.until(lambda: second.has_incident, within=timedelta(hours=3))
+
+    assert "the transcript, which TRANSCRIPT_URL names, cannot be read now" in second.message
+    assert second.message.endswith("when that is mended, set the retries again.")
+    assert core.model.told == []
 
 
 async def test_a_thread_that_is_gone_is_made_anew_all_the_same(core: Core) -> None:

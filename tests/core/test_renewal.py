@@ -116,34 +116,26 @@ async def test_an_answer_that_is_on_the_old_thread_counts_and_the_next_turn_leav
     assert core.world.variables["a"][NAME].value == "conv_2#2"
 
 
-@pytest.mark.parametrize("refusal", [BadRequest("unreadable"), None], ids=["refused", "nothing there"])
-async def test_a_call_that_nobody_can_look_for_is_made_again_on_the_new_thread(
-    core: Core, refusal: BadRequest | None
+@pytest.mark.parametrize(
+    ("said", "looks"),
+    [(BadRequest("unreadable"), 1), (None, 1), (ProviderAway("refused"), 2), (ModelDown("503"), 2)],
+    ids=["refused", "nothing there", "away", "down"],
+)
+async def test_an_answer_on_the_old_thread_is_looked_for_until_that_is_known_to_be_in_vain(
+    core: Core, said: ModelDown | BadRequest | None, looks: int
 ) -> None:
     async with core.working():
         await step(core, "first")
+    before = len(core.provider.script.named("look"))
     job = core.world.start("second", instance="a")
     await asked_before(core, job, 0.001)
     await order(core)
-    core.provider.script.next("look", refusal)
+    core.provider.script.next("look", said)
     async with core.working():
         await core.until_over([job])
 
+    assert len(core.provider.script.named("look")) - before == looks
     assert [thread for thread, _ in core.provider.asked] == ["conv_1", "conv_2"]
-
-
-@pytest.mark.parametrize("trouble", [ProviderAway("refused"), ModelDown("503")])
-async def test_trouble_that_may_pass_does_not_cost_an_answer_on_the_old_thread(core: Core, trouble: ModelDown) -> None:
-    async with core.working():
-        await step(core, "first")
-    job = core.world.start("second", instance="a")
-    await asked_before(core, job, 0.001)
-    await order(core)
-    core.provider.script.next("look", trouble)
-    async with core.working():
-        await core.until_over([job])
-
-    assert len(core.provider.script.named("look")) >= 2
 
 
 async def test_a_thread_that_cannot_be_looked_at_for_long_is_left_by_order(core: Core) -> None:

@@ -213,23 +213,37 @@ async def test_the_first_thread_of_an_instance_knows_all_that_was_said(core: Cor
     assert core.history.asked == [], "nothing has to be looked up for it"
 
 
-@pytest.mark.parametrize("is_gone", [False, True])
+@pytest.mark.parametrize("kept", ["all", "no thread", "no variables"])
 async def test_a_restarted_instance_is_told_what_was_said_before_the_activity_that_it_begins_with(
-    core: Core, is_gone: bool
+    core: Core, kept: str
 ) -> None:
     thread = await a_thread(core)
-    if is_gone:
+    if kept == "no thread":
         del core.provider.conversations[thread.id]
     core.world.forerunners["b"] = ["a", "older"]
     core.history.handed_down = Seed((Said("user", "q"), Said("assistant", "a")), turns=1)
     async with core.working():
-        job = core.world.start("second", instance="b", variables={NAME: thread_variable(thread)})
+        variables = {} if kept == "no variables" else {NAME: thread_variable(thread)}
+        job = core.world.start("second", instance="b", variables=variables)
         await core.until_over([job])
 
     assert core.history.restarted == [(["a", "older"], "second")]
     assert (used(job)["memory"], used(job)["seeded"]) == ("whole", 1)
     assert core.provider.conversations[used(job)["thread"]].items[:2] == [("user", "q"), ("assistant", "a")]
     assert used(job)["thread"] != thread.id
+
+
+@pytest.mark.parametrize(("forerunners", "memory"), [(["a"], "unknown"), (None, "whole")])
+async def test_a_restart_without_variables_and_without_a_transcript_is_said_where_it_is_known(
+    core: Core, forerunners: list[str] | None, memory: str
+) -> None:
+    core.records = False
+    core.world.forerunners["b"] = forerunners
+    async with core.working():
+        job = core.world.start("second", instance="b")
+        await core.until_over([job])
+
+    assert used(job)["memory"] == memory
 
 
 async def test_whether_an_instance_was_restarted_may_be_unknown_and_is_said_so(core: Core) -> None:

@@ -209,7 +209,7 @@ class Storm:
             if time.monotonic() >= ends_at:
                 break
             self.poisoned[await self._world.rest.start(model, POISONS[name].variables)] = name
-            await asyncio.sleep(2)
+            await asyncio.sleep(2)  # the pace is what a storm is made of, and nothing is waited for
 
     async def _feed(self, models: list[Model]) -> None:
         """A new instance every second, until the last gust."""
@@ -217,9 +217,10 @@ class Storm:
         while time.monotonic() < ends_at:
             for model in models:
                 await self._world.start(model)
-            await asyncio.sleep(len(models))
+            await asyncio.sleep(len(models))  # as above
 
     async def _gust(self, gust: Gust) -> None:
+        """Blow at its time and for its time, which are drawn by lot: no condition ends a gust."""
         await asyncio.sleep(gust.at)
         self.blown[gust.kind] += 1
         act: Callable[[Gust], Coroutine[Any, Any, None]] = getattr(self, f"_{gust.kind.replace(' ', '_')}")

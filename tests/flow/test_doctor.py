@@ -16,6 +16,7 @@ from redis.exceptions import OutOfMemoryError
 from rich.console import Console
 
 from tests.engines import http, literal, own_error
+from tests.flow.command import assistant_worker, environment
 from tests.flow.rig import Rig
 from tests.models import ServiceTask, bpmn, unique
 from tests.rest import connect
@@ -111,7 +112,8 @@ async def test_it_changes_nothing_anywhere(rig: Rig) -> None:
     assert (task["workerId"], task["retries"]) == (None, None)
     assert await rig.rest.get("history/variable-instance/count") == before
     assert rig.provider.conversations() == {}
-    assert {each["method"] for each in rig.provider.requests()} == {"GET"}
+    [asked] = [each for each in rig.provider.requests() if each["method"] != "GET"]
+    assert (asked["call"], asked["body"]["store"]) == ("responses.create", False)
     async with rig.redis() as redis:
         assert await redis.dbsize() == 0
 
@@ -376,8 +378,18 @@ async def test_each_model_is_looked_up_once_and_a_missing_one_names_who_wants_it
 
     assert problems(rows) == [("provider", "model gpt-17")]
     assert "oracle 1.0" in row(rows, "provider", "gpt-17").said
-    assert "analyst 1.0, critic 1.0" in row(rows, "provider", "gpt-5-mini").said
+    assert "analyst 1.0, critic 1.0" in row(rows, "provider", "model gpt-5-mini").said
     assert rig.calls("models.retrieve") == 2
+    assert level(rows, "provider", "call of gpt-5-mini") is Level.OK
+    assert rig.calls("responses.create") == 1
+
+
+async def test_no_model_is_called_where_nobody_wants_that(rig: Rig) -> None:
+    done = await assistant_worker(environment(rig), "doctor", "--no-calls")
+
+    assert "model gpt-5-mini" in done.out
+    assert "call of" not in done.out
+    assert rig.calls("responses.create") == 0
 
 
 async def test_a_restricted_key_that_may_not_see_models_is_a_warning(rig: Rig) -> None:

@@ -47,7 +47,7 @@ async def test_what_remembers_nothing_is_told_everything(
         model = kind(client)
         await model.ping()
         answer = await model.ask(said, "Name a town.", assistant(model=MODEL))
-        there = [await model.has_model(name) for name in (MODEL, "mock/nonesuch")]
+        there = [bool(await model.find_model(name)) for name in (MODEL, "mock/nonesuch")]
 
     assert (answer.text, there) == ("Lyss.", [True, False])
     sent = str(aimock.asked("Name a town.")[-1])

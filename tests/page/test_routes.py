@@ -179,6 +179,20 @@ async def test_whether_an_instance_runs_is_the_engines_word_within_a_tokens_limi
     assert engine.asked == 1, "what was told is good for seconds"
 
 
+@pytest.mark.parametrize("what", ["instances", "sessions"])
+async def test_what_the_engine_says_has_ended_is_not_listed_as_active(tmp_path: Path, what: str) -> None:
+    engine = Deployed(runs={"instance-a": True, "instance-b": False, "instance-c": True})
+    async with asked(tmp_path, engine) as api:
+        everything = (await api.get(f"/api/listed/{what}")).json["page"]["items"]
+        active = (await api.get(f"/api/listed/{what}?active=true")).json["page"]["items"]
+        first = (await api.get(f"/api/listed/{what}?active=true&limit=1&instance=instance-b")).json["page"]
+    name = "id" if what == "instances" else "process_instance_id"
+
+    assert "instance-b" in {each[name] for each in everything if each["is_active"]}
+    assert [each[name] for each in active] == [each[name] for each in everything if each[name] != "instance-b"]
+    assert (first["items"], first["next"]) == ([], None)
+
+
 async def test_lists_come_and_say_so_when_the_engine_is_away(tmp_path: Path) -> None:
     async with asked(tmp_path, Deployed(runs=None)) as api:
         listed = await api.get("/api/listed/instances")

@@ -125,7 +125,7 @@ async def test_models_that_the_server_has_are_told_from_others(llama: SmallModel
     async with Client.open(ProviderSpec(api="chat", base_url=llama.base_url)) as client:
         model = ChatModel(client)
         await model.ping()
-        assert [await model.has_model(name) for name in ("smollm2", "nonesuch")] == [True, False]
+        assert [bool(await model.find_model(name)) for name in ("smollm2", "nonesuch")] == [True, False]
 
 
 @pytest.mark.parametrize("api", ["chat", "responses"])

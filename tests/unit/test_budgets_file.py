@@ -112,7 +112,9 @@ TOKENS, MONEY = Limit(tokens=1), Limit(billionths=1)
 def test_a_call_under_a_budget_has_to_have_a_bound(
     limits: dict[str, Limit], assistant: Assistant | dict[str, object], said: str | None
 ) -> None:
-    known = assistant if isinstance(assistant, Assistant) else replace(ANALYST, **assistant)  # type: ignore[arg-type]
+    known = assistant
+    if not isinstance(known, Assistant):
+        known = replace(ANALYST, **known)  # type: ignore[arg-type]  # fields by name
     budgets = Budgets(limits, "EUR")
     if said is None:
         check(budgets, (known,), PRICED)

@@ -283,6 +283,21 @@ async def test_what_is_away_at_the_start_is_told_once_per_kind_of_trouble(lines:
     ]
 
 
+async def test_what_is_said_of_a_dependency_later_names_no_task_that_met_its_trouble() -> None:
+    seen = []
+
+    async def probe() -> None:
+        seen.append(structlog.contextvars.get_contextvars())
+
+    async with Dependencies({"redis": probe}) as all_of_them:
+        await all_of_them.all_up()
+        with structlog.contextvars.bound_contextvars(task_id="task-1"):
+            all_of_them.down("redis", StoreDown("no connection"))
+        await all_of_them.all_up()
+
+    assert seen == [{}, {}]
+
+
 async def test_leaving_ends_the_probes() -> None:
     async with Dependencies({"engine": Probe(*[EngineDown("no")] * 10**6), "redis": Probe()}) as given:
         await wait_until(lambda: len(given.reasons()) == 1, what="redis to be up")

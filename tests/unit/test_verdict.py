@@ -139,7 +139,9 @@ def test_an_outage_costs_no_retry(kind: type[Transient], retries: int) -> None:
 @pytest.mark.parametrize("kind", [*OUTAGES, ThreadGone, ThreadLocked])
 @pytest.mark.parametrize(("retries", "left"), [(3, 2), (1, 0), (0, 0)])
 def test_an_outage_that_lasts_costs_one(kind: type[Exception], retries: int, left: int) -> None:
-    assert failure(kind("503"), replace(CASE, retries=retries, trouble_for=HOUR)).retries == left
+    outcome = failure(kind("503"), replace(CASE, retries=retries, trouble_for=HOUR))
+    assert outcome.retries == left
+    assert outcome.message.endswith("by itself." if left else "set the retries again.")
 
 
 @pytest.mark.parametrize(("retries", "left"), [(3, 2), (1, 0), (0, 0)])

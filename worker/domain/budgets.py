@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 from worker.domain.prices import CURRENCY
 
-Scope = Literal["tenant", "assistant", "root", "instance", "task"]
+Scope = Literal["assistant", "tenant", "root", "instance", "task"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 """What is counted for, the widest first. `root` is a process instance with all that it calls."""
 DAILY: Final[frozenset[Scope]] = frozenset({"tenant", "assistant"})
@@ -18,7 +18,7 @@ NEARLY: Final = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What calls take: tokens, read and written together, and money, in billionths of the budgets' currency."""
+    """What calls take: tokens, read and written together, and money, in billionths of the counter's currency."""
 
     tokens: int = 0
     billionths: int = 0
@@ -31,6 +31,11 @@ class Limit:
     tokens: int | None = None
     billionths: int | None = None
 
+    def allows(self, used: Usage, more: Usage) -> bool:
+        """Whether so much more may be used."""
+        wanted = [(used.tokens + more.tokens, self.tokens), (used.billionths + more.billionths, self.billionths)]
+        return all(most is None or amount <= most for amount, most in wanted)
+
     def nearly(self, used: Usage) -> float:
         """Say which part is used, of what is the closest to its end."""
         parts = [(used.tokens, self.tokens), (used.billionths, self.billionths)]
@@ -39,13 +44,17 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """One thing that usage is counted for, and its limit. `setting` is the line of BUDGETS_FILE that sets that."""
+    """One thing that usage is counted for, and its limit. `setting` is the line of BUDGETS_FILE that sets that.
+
+    Money of another `currency` is counted apart.
+    """
 
     scope: Scope
     name: str
     limit: Limit
     setting: str
     day: date | None = None
+    currency: str = CURRENCY
 
     def __str__(self) -> str:
         """Name it."""
@@ -72,7 +81,8 @@ class Budgets:
     def _counters(self, names: Mapping[Scope, str], today: date) -> Iterator[Counter]:
         for scope, name in names.items():
             if (setting := self.setting(scope, name)) is not None:
-                yield Counter(scope, name, self.limits[setting], setting, today if scope in DAILY else None)
+                day = today if scope in DAILY else None
+                yield Counter(scope, name, self.limits[setting], setting, day, self.currency)
 
     def bounds(self, assistant: str) -> list[Limit]:
         """All limits that may hold for calls of this assistant, whatever the process."""

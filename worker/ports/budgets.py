@@ -20,8 +20,8 @@ class BudgetBook(Protocol):
         """Put what a call took in the place of what it was charged for; None: that is not known, and stays."""
         ...
 
-    def counted(self, scope: Scope) -> AsyncIterator[tuple[Counter, Usage]]:
-        """Find all that anything is counted for, without their limits, and what is used of each."""
+    def counted(self, scope: Scope, currency: str) -> AsyncIterator[tuple[Counter, Usage]]:
+        """Find all that anything is counted for, without their limits, and what is used of each in this currency."""
         ...
 
     async def used(self, counter: Counter) -> Usage:

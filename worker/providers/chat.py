@@ -16,10 +16,10 @@ from worker.providers.chat_stream import NOT_SAID, WAYS, CompletionHearing
 from worker.providers.client import Client
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken, instructions, named
-from worker.providers.openai import model_exists
+from worker.providers.openai import find_model
 from worker.providers.streams import Telling
 from worker.providers.watching import Streaming
-from worker.providers.wire import Maybe, Part, Plain, Usage, Wire, objects, parts_of
+from worker.providers.wire import Maybe, ModelCard, Part, Plain, Usage, Wire, objects, parts_of
 
 _THOUGHT: Final = re.compile(r"\A\s*<think>.*?(</think>\s*|\Z)", re.DOTALL)
 """Reasoning that a server has left at the head of an answer, or in place of one that did not fit any more."""
@@ -110,9 +110,14 @@ class ChatModel:
         """Return if the provider accepts our key and has chat completions."""
         await self._client.takes("chat.completions.create", "/chat/completions")
 
-    async def has_model(self, name: str) -> bool:
-        """Whether this key can use the model. Raises ModelDown, ProviderPaused; a restricted key may not ask."""
-        return await model_exists(self._client, name)
+    async def find_model(self, name: str) -> ModelCard | None:
+        """What is said of a model; None where this key cannot use it. Raises ModelDown, ProviderPaused."""
+        return await find_model(self._client, name)
+
+    async def try_out(self, question: str, assistant: Assistant, schemas: Schemas) -> Answer:
+        """Ask a question that nobody keeps, in one form alone. Raises as `ask` does."""
+        call = Call("chat.completions.create", assistant.timeout, acts=True, model=assistant.model)
+        return _answer(await self._send(call, None, _turn([], question, assistant, schemas)), call)
 
 
 def _turn(said: Sequence[Said], question: str, assistant: Assistant, schemas: Schemas) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class CompletionHearing(Hearing):
         self._head: dict[str, Any] = {}
         self._choices: list[Any] | None = None
         self._content: list[Any] = []
-        self._refusal = ""
+        self._refusal: list[str] = []
         self._reason: Any = None
         self._aloud = Aloud()
 
@@ -48,20 +48,23 @@ class CompletionHearing(Hearing):
     def put_together(self) -> Mapping[str, Any]:
         """Make a completion of it."""
         joined = all(isinstance(part, str) for part in self._content)
-        message = {"content": "".join(self._content) if joined else self._content, "refusal": self._refusal or None}
+        message = {
+            "content": "".join(self._content) if joined else self._content,
+            "refusal": "".join(self._refusal) or None,
+        }
         choice = {"message": message, "finish_reason": self._reason}
         return self._head | {"choices": [choice] if self._choices else []}
 
     def _take(self, choice: Mapping[str, Any]) -> None:
         if "delta" not in choice and "message" in choice:  # all of it at once
-            self._content, self._refusal = [], ""
+            self._content, self._refusal = [], []
         said = choice.get("delta", choice.get("message"))
         if choice.get("finish_reason") is not None:
             self._reason = choice["finish_reason"]
         if not isinstance(said, dict):
             return
         if isinstance(said.get("refusal"), str):
-            self._refusal += said["refusal"]
+            self._refusal.append(said["refusal"])
         content = said.get("content")
         parts = content if isinstance(content, list) else [content]
         self._content += [part for part in parts if part is not None]

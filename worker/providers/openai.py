@@ -33,7 +33,19 @@ from worker.providers.forms import cached, first_taken, instructions, named
 from worker.providers.response_stream import WAYS, ResponseHearing
 from worker.providers.streams import Hearing, Telling
 from worker.providers.watching import Streaming
-from worker.providers.wire import Anything, Conversation, Items, Names, Origin, Response, Wire, answer_behind, answer_of
+from worker.providers.wire import (
+    Anything,
+    Conversation,
+    Items,
+    ModelCard,
+    ModelCards,
+    Names,
+    Origin,
+    Response,
+    Wire,
+    answer_behind,
+    answer_of,
+)
 from worker.runtime.clock import monotonic
 from worker.runtime.portions import portions
 
@@ -298,9 +310,13 @@ class OpenAIProvider:
             f"{self._client.spec.words.address} has to name one with Conversations and Responses"
         )
 
-    async def has_model(self, name: str) -> bool:
-        """Whether this key can use the model. Raises ModelDown, ProviderPaused; a restricted key may not ask."""
-        return await model_exists(self._client, name)
+    async def find_model(self, name: str) -> ModelCard | None:
+        """What is said of a model; None where this key cannot use it. Raises ModelDown, ProviderPaused."""
+        return await find_model(self._client, name)
+
+    async def try_out(self, question: str, assistant: Assistant, schemas: Schemas) -> Answer:
+        """Ask a question that nobody keeps, in one form alone. Raises as `ask` does."""
+        return await try_out(self._client, question, assistant, schemas)
 
     async def _on_thread(
         self,
@@ -370,19 +386,26 @@ def turn(assistant: Assistant, said: Sequence[Mapping[str, Any]], schemas: Schem
     return body
 
 
-async def model_exists(client: Client, name: str) -> bool:
-    """Whether this key can use the model. Raises ModelDown, ProviderPaused."""
+async def find_model(client: Client, name: str) -> ModelCard | None:
+    """What is said of a model; None where this key cannot use it. Raises ModelDown, ProviderPaused."""
     call = Call("models.retrieve", SHORT_CALL, model=name, probe=True)
     try:
-        await client.request(call, Anything, "GET", f"/models/{quote(name, safe='')}")
+        return await client.request(call, ModelCard, "GET", f"/models/{quote(name, safe='')}")
     except BadRequest:
-        return False
+        return None
     except (ProviderAway, ProviderPaused):
         raise
     except ModelDown:  # llama.cpp shows all of its models, and none alone
         listing = Call("models.list", SHORT_CALL, probe=True)
-        return any(each.id == name for each in (await client.request(listing, Names, "GET", "/models")).data)
-    return True
+        cards = await client.request(listing, ModelCards, "GET", "/models")
+        return next((each for each in cards.data if each.id == name), None)
+
+
+async def try_out(client: Client, question: str, assistant: Assistant, schemas: Schemas) -> Answer:
+    """Ask a question that belongs to no conversation, in one form alone; nothing of it is stored."""
+    call = Call("responses.create", assistant.timeout, acts=True, model=assistant.model)
+    body = turn(assistant, [short_form(Said("user", question))], schemas) | {"store": False}
+    return answer_in(await client.request(call, Response, "POST", "/responses", body), call)
 
 
 def answer_in(response: Response, call: Call) -> Answer:

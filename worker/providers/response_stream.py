@@ -19,7 +19,7 @@ class ResponseHearing(Hearing):
         self._response: Mapping[str, Any] | None = None
         self._phases: dict[Any, Any] = {}
         self._items: list[Any] = []
-        self._text = ""
+        self._text: list[str] = []
         self._speaking: tuple[Any, Any] | None = None
 
     @property
@@ -49,7 +49,7 @@ class ResponseHearing(Hearing):
         if not response.get("output"):
             response["output"] = self._items
         if not response["output"] and not response.get("output_text"):
-            response["output_text"] = self._text
+            response["output_text"] = "".join(self._text)
         return response
 
     def _say(self, position: str, text: str) -> None:
@@ -62,11 +62,11 @@ class ResponseHearing(Hearing):
         if self._speaking is not None and self._speaking != now:
             if phase == _FINAL and self._speaking[1] != _FINAL:
                 self.telling.begin()
-                self._text = ""
+                self._text.clear()
             elif phase == _FINAL or self._speaking[1] != _FINAL:
                 text = f"\n\n{text}"
             else:
                 return
         self._speaking = now
-        self._text += text
+        self._text.append(text)
         self.telling.say(text)

@@ -9,11 +9,11 @@ from worker.ports.providers import Watcher
 from worker.providers.client import Client
 from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken
-from worker.providers.openai import answer_in, model_exists, short_form, turn
+from worker.providers.openai import answer_in, find_model, short_form, try_out, turn
 from worker.providers.response_stream import WAYS, ResponseHearing
 from worker.providers.streams import Telling
 from worker.providers.watching import Streaming
-from worker.providers.wire import Response
+from worker.providers.wire import ModelCard, Response
 
 
 class ResponsesModel:
@@ -52,6 +52,10 @@ class ResponsesModel:
         """Return if the provider accepts our key and has responses. Those that keep none have none to look for."""
         await self._client.takes("responses.create", "/responses")
 
-    async def has_model(self, name: str) -> bool:
-        """Whether this key can use the model. Raises ModelDown, ProviderPaused; a restricted key may not ask."""
-        return await model_exists(self._client, name)
+    async def find_model(self, name: str) -> ModelCard | None:
+        """What is said of a model; None where this key cannot use it. Raises ModelDown, ProviderPaused."""
+        return await find_model(self._client, name)
+
+    async def try_out(self, question: str, assistant: Assistant, schemas: Schemas) -> Answer:
+        """Ask a question that nobody keeps, in one form alone. Raises as `ask` does."""
+        return await try_out(self._client, question, assistant, schemas)

@@ -197,6 +197,28 @@ class Names(Plain):
     data: list[Named]
 
 
+class ModelCard(Plain):
+    """What a server says of one of its models: each in words of its own how much it can read, if at all."""
+
+    id: Maybe[str] = None
+    max_model_len: Maybe[int] = None
+    context_length: Maybe[int] = None
+    context_window: Maybe[int] = None
+    max_context_length: Maybe[int] = None
+
+    @property
+    def context_tokens(self) -> int | None:
+        """How much it can read, if the server says so: vLLM, OpenRouter and Together, Groq, Mistral."""
+        told = (self.max_model_len, self.context_length, self.context_window, self.max_context_length)
+        return next((each for each in told if each is not None and each > 0), None)
+
+
+class ModelCards(Plain):
+    """All models of a server."""
+
+    data: list[ModelCard]
+
+
 class Conversation(Plain):
     """A thread, without its items."""
 

@@ -6,6 +6,7 @@ from typing import cast
 
 from worker.domain.budgets import Counter, Limit, Scope, Usage
 from worker.redis.connect import Client
+from worker.redis.formats import CorruptRecord
 from worker.redis.keys import budget, read_budget
 from worker.redis.runner import Runner, ms
 
@@ -29,26 +30,31 @@ class RedisBudgets:
         """See `ports.budgets.BudgetBook.charge`."""
         bounds = ("" if each is None else each for each in (counter.limit.tokens, counter.limit.billionths))
         life = DAY_FOR if counter.day else self._keep
-        args = (call, most.tokens, most.billionths, *bounds, ms(life))
-        charged, tokens, billionths = await self._runner.run("charge", [self._name(counter)], *args)
+        args = (call, most.tokens, most.billionths, *bounds, ms(life), counter.currency)
+        charged, tokens, billionths = await self._runner.run_anew("charge", [self._name(counter)], *args)
         return charged == "1", Usage(int(tokens), int(billionths))
 
     async def correct(self, counter: Counter, call: str, tokens: int | None, billionths: int | None) -> None:
         """See `ports.budgets.BudgetBook.correct`."""
         took = ("" if each is None else each for each in (tokens, billionths))
-        await self._runner.run("correct", [self._name(counter)], call, *took)
+        await self._runner.run_anew("correct", [self._name(counter)], call, *took, counter.currency)
 
     async def used(self, counter: Counter) -> Usage:
         """See `ports.budgets.BudgetBook.used`."""
-        found = await self._runner.command(self._redis.hmget(self._name(counter), ["tokens", "money"]))
-        return Usage(*(int(each or 0) for each in found))
+        fields = ["currency", "tokens", "money", f"money:{counter.currency}"]
+        try:
+            first, *found = await self._runner.command(self._redis.hmget(self._name(counter), fields))
+            tokens, money, other_money = (int(each or 0) for each in found)
+        except (CorruptRecord, ValueError):  # the next charge forgets it
+            return Usage()
+        return Usage(tokens, money if first in {None, counter.currency} else other_money)
 
-    async def counted(self, scope: Scope) -> AsyncIterator[tuple[Counter, Usage]]:
+    async def counted(self, scope: Scope, currency: str) -> AsyncIterator[tuple[Counter, Usage]]:
         """See `ports.budgets.BudgetBook.counted`. Looks by SCAN, which holds nobody up."""
         beginning = budget(self._prefix, self._engine, scope, "").removesuffix("}")
         names = self._redis.scan_iter(match=f"{beginning}*", count=STEP)
         while (name := await self._runner.command(anext(names, None))) is not None:
-            counter = _counter(name)
+            counter = _counter(name, currency)
             yield counter, await self.used(counter)
 
     def _name(self, counter: Counter) -> str:
@@ -56,7 +62,7 @@ class RedisBudgets:
         return budget(self._prefix, self._engine, counter.scope, counter.name, day)
 
 
-def _counter(name: str) -> Counter:
+def _counter(name: str, currency: str) -> Counter:
     """Read a name. What the limit is now the file says."""
     scope, named, day = read_budget(name)
-    return Counter(cast("Scope", scope), named, Limit(), "", date.fromisoformat(day) if day else None)
+    return Counter(cast("Scope", scope), named, Limit(), "", date.fromisoformat(day) if day else None, currency)

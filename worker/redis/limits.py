@@ -20,35 +20,31 @@ class RedisSeats:
     def __init__(self, redis: Client, *, prefix: str, spec: ProviderSpec, lease: timedelta) -> None:
         self._runner = Runner(redis)
         self._limits = spec.limits
+        paces = (spec.limits.requests_per_minute, spec.limits.tokens_per_minute)
+        self._paces = [f"{MINUTE / each:.6f}" if each else "0" for each in paces]
+        """Milliseconds for a request, and for a token of text."""
         self._lease = ms(lease)
         names = ("meters", "kept", "kept_for", "shares", "waiting", "taken", "taken_for")
         self._keys = [f"{prefix}:{{limits:{spec.name}:{spec.account(prefix)}}}:{name}" for name in names]
 
     async def take(self, task_id: str, instance: str, token: str, tokens: int) -> timedelta | None:
         """See `ports.limits.Seats.take`."""
-        who = (task_id, instance, token, tokens if self._limits.tokens_per_minute else 0)
+        who: tuple[str | int, ...] = (task_id, instance, token, tokens if self._limits.tokens_per_minute else 0)
         roll = f"{random.random():.3f}"  # noqa: S311 - spreads repeats, guards nothing
         args = (*who, self._limits.at_once or 0, *self._paces, self._lease, roll)
-        taken, wait, _ = await self._runner.run("take_seat", self._keys, *args)
+        taken, wait, _ = await self._runner.run_anew("take_seat", self._keys, *args)
         return None if taken else timedelta(milliseconds=wait)
 
     async def renew(self, token: str) -> bool:
         """See `ports.limits.Seats.renew`."""
-        return bool(await self._runner.run("renew_seat", [self._keys[5]], token, self._lease))
+        return bool(await self._runner.run_anew("renew_seat", [self._keys[5]], token, self._lease))
 
     async def settle(self, token: str, calls: int, tokens: int | None) -> None:
         """See `ports.limits.Seats.settle`."""
         keys = [self._keys[0], *self._keys[5:]]
         args = (token, calls, "" if tokens is None else tokens, *self._paces)
-        await self._runner.run("settle_seat", keys, *args)
+        await self._runner.run_anew("settle_seat", keys, *args)
 
     async def close(self, wait: timedelta) -> None:
         """See `ports.limits.Seats.close`."""
-        await self._runner.run("close_seats", self._keys[:1], ms(wait), KEPT)
-
-    @property
-    def _paces(self) -> tuple[str, str]:
-        """Milliseconds for a request, and for a token of text."""
-        limits = (self._limits.requests_per_minute, self._limits.tokens_per_minute)
-        requests, tokens = (f"{MINUTE / each:.6f}" if each else "0" for each in limits)
-        return requests, tokens
+        await self._runner.run_anew("close_seats", self._keys[:1], ms(wait), KEPT)

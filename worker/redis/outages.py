@@ -35,7 +35,7 @@ class RedisOutages:
 
     async def failed(self, found: Found, reason: str, tries: int) -> None:
         """See `ports.outages.Outages.failed`."""
-        await self._runner.run("probed", [self._name], self.worker, found, reason[:LONGEST_REASON], tries, REST)
+        await self._runner.run_anew("probed", [self._name], self.worker, found, reason[:LONGEST_REASON], tries, REST)
 
     async def over(self) -> None:
         """See `ports.outages.Outages.over`."""
@@ -43,9 +43,13 @@ class RedisOutages:
 
     async def _run(self, found: str, reason: str, tries: int, *, probes: bool) -> Outage | None:
         args = (self.worker, found, reason[:LONGEST_REASON], tries, int(probes), PROBE_LEASE, LIFE, REST)
-        known = await self._runner.run("outage", [self._name], *args)
+        known = await self._runner.run_anew("outage", [self._name], *args)
         if not known:
             return None
         what, said, by, since, counted, ours = known
-        at = datetime.fromtimestamp(since / 1000, UTC)
+        try:
+            at = datetime.fromtimestamp(since / 1000, UTC)
+        except (ValueError, OverflowError, OSError) as exc:
+            await self._runner.drop([self._name], f"since {since} ms: {type(exc).__name__}")
+            return None
         return Outage("paused" if what == "paused" else "away", said, by, at, counted, ours == 1)

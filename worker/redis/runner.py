@@ -8,13 +8,17 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any, TypeVar
 
+import structlog
 from redis.exceptions import NoScriptError, ResponseError
 
 from worker.redis.connect import STALL, Client
 from worker.redis.failures import ERRORS, code_of, down, spoils_a_script
 from worker.redis.formats import CorruptRecord
+from worker.telemetry.logs import Event
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 class Script:
@@ -49,6 +53,22 @@ class Runner:
         return await self._answer(
             self._evaluate(self._scripts[name], keys, args), f"{name} cannot work with what is there"
         )
+
+    async def run_anew(self, name: str, keys: Sequence[str], *args: str | int) -> Any:
+        """The same on what may be forgotten: what the script chokes on is dropped, with a line in the log.
+
+        Otherwise whoever asked would take Redis for down, again and again, and all work would stop for it.
+        """
+        try:
+            return await self.run(name, keys, *args)
+        except CorruptRecord as exc:
+            await self.drop(keys, str(exc))
+            return await self.run(name, keys, *args)
+
+    async def drop(self, keys: Sequence[str], reason: str) -> None:
+        """Forget what nobody can have written."""
+        log.error(Event.RECORD_CORRUPT, reason=f"{keys[0]} is forgotten: {reason}")
+        await self.command(self._redis.delete(*keys))
 
     async def command(self, command: Awaitable[T]) -> T:
         """Return what a command of the driver returns. Raises StoreDown; CorruptRecord if a key has another type."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from worker.domain import foreign
 from worker.domain.providers import ProviderSpec
@@ -132,18 +132,14 @@ def _read(path: Path, providers: Mapping[str, ProviderSpec] | None) -> tuple[Ass
         mistakes.append((front.count("\n") + 1, "has no instructions; write them below the front matter"))
     mistakes += [(said.line(key), f"{key}: {text}") for key, text in _disagreements(path, values)]
     mistakes += () if providers is None else _unanswered(said, providers)
+    spec = said.fields(FrontMatter)
     try:
-        spec = FrontMatter.model_validate(values)
-    except ValidationError as exc:
-        mistakes += said.flaws(FrontMatter, exc)
+        output_schema = _output_schema(path, spec.output_schema)
+    except ValueError as exc:
+        mistakes.append((said.line("output_schema"), f"output_schema: {exc}"))
     else:
-        try:
-            output_schema = _output_schema(path, spec.output_schema)
-        except ValueError as exc:
-            mistakes.append((said.line("output_schema"), f"output_schema: {exc}"))
-        else:
-            if not mistakes:
-                return _assistant(spec, instructions, output_schema), said.line("version")
+        if not mistakes:
+            return _assistant(spec, instructions, output_schema), said.line("version")
     raise Wrong(mistakes)
 
 

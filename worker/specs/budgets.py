@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from worker.domain.budgets import DAILY, SCOPES, Budgets, Limit
 from worker.domain.money import PLACES
@@ -52,9 +52,9 @@ def _budgets(text: str) -> Budgets:
         raise Wrong([*mistakes, (1, "budgets: is missing; name each budget below it")])
     money = CURRENCY
     try:
-        money = _Currency.model_validate({"currency": whole.values.get("currency", CURRENCY)}).currency
-    except ValidationError as exc:
-        mistakes += whole.flaws(_Currency, exc)
+        money = whole.fields(_Currency).currency
+    except Wrong as exc:
+        whole.mistakes = mistakes = exc.mistakes
     limits: dict[str, Limit] = {}
     for name, said in whole.inner("budgets").items():
         mistakes += [(said.start, f"{quoted(name)}: {flaw}") for flaw in _flaws(name)]
@@ -78,10 +78,7 @@ def _flaws(name: str) -> Iterator[str]:
 
 
 def _limit(said: Mapped) -> Limit:
-    try:
-        fields = LimitFields.model_validate(said.values)
-    except ValidationError as exc:
-        raise Wrong([*said.mistakes, *said.flaws(LimitFields, exc)]) from None
+    fields = said.fields(LimitFields)
     if fields.tokens is None and fields.money is None:
         said.mistakes.append((said.start, "must say tokens, or money, or both"))
     if said.mistakes:

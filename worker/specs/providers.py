@@ -14,7 +14,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     ValidationInfo,
 )
 from pydantic_core import PydanticCustomError
@@ -24,7 +23,7 @@ from worker.domain.money import is_currency
 from worker.domain.prices import CURRENCY, MOST, Price, Prices
 from worker.domain.providers import Api, Limits, ProviderSpec, Schemas, Words
 from worker.runtime.secret_file import read_secret
-from worker.specs.yaml_text import Mapped, Wrong, mapped, quoted, read_text
+from worker.specs.yaml_text import Mapped, Wrong, mapped, read_text
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _OF_HTTP: Final = frozenset({"connection", "content-length", "transfer-encoding"})
@@ -165,7 +164,7 @@ class LimitFields(BaseModel):
 class ProviderFields(BaseModel):
     """What may be said of one provider."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     api: Api
     base_url: Annotated[Text, AfterValidator(_is_base)] | None = None
@@ -196,16 +195,16 @@ def load(path: Path, environment: Mapping[str, str]) -> dict[str, ProviderSpec]:
 
 
 def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[str, ProviderSpec]:
-    whole = mapped(text, "the file", "providers:")
+    whole = mapped(text, "the file", "providers:", hides=True)
     mistakes = whole.mistakes
     for key in whole.values.keys() - {"providers"}:
-        mistakes.append((whole.line(key), f"{quoted(key)}: is no part of this file, which has providers alone"))
+        mistakes.append((whole.line(key), "…: is no part of this file, which has providers alone"))
     if "providers" not in whole.values:
         raise Wrong([*mistakes, (1, "providers: is missing; name each provider below it")])
     found: dict[str, ProviderSpec] = {}
     for name, each in whole.inner("providers").items():
         if not NAME.fullmatch(name):
-            mistakes.append((each.start, f"{quoted(name)}: a name is letters, digits, '.', '_' or '-', 64 at most"))
+            mistakes.append((each.start, "…: a name is letters, digits, '.', '_' or '-', 64 at most"))
         try:
             found[name] = _spec(name, each, path.parent, environment)
         except Wrong as exc:
@@ -220,15 +219,10 @@ def _providers(text: str, path: Path, environment: Mapping[str, str]) -> dict[st
 def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str]) -> ProviderSpec:
     prices, limits = _prices(said), _limits(said)
     references = References(folder, environment)
-    try:
-        fields = ProviderFields.model_validate(said.values, context=references)
-    except ValidationError as exc:
-        raise Wrong([*said.mistakes, *said.flaws(ProviderFields, exc)]) from None
+    fields = said.fields(ProviderFields, references)
     mistakes = list(said.mistakes)
     if fields.key is None and fields.base_url is None:
-        mistakes.append(
-            (said.start, f"{name}: without a base_url it is OpenAI, which wants a key, such as env:OPENAI_API_KEY")
-        )
+        mistakes.append((said.start, "without a base_url it is OpenAI, which wants a key, such as env:OPENAI_API_KEY"))
     for each in fields.headers:
         if each.lower() in _OF_HTTP:
             text = "says how a request is sent, which is not for people to say; take it out"
@@ -236,7 +230,7 @@ def _spec(name: str, said: Mapped, folder: Path, environment: Mapping[str, str])
             text = "the key goes into this one; take it out, or name another key_header"
         else:
             continue
-        mistakes.append((said.line("headers", each), f"headers: {each}: {text}"))
+        mistakes.append((said.line("headers", each), f"headers: {text}"))
     if mistakes:
         raise Wrong(mistakes)
     return ProviderSpec(
@@ -267,12 +261,12 @@ def _prices(said: Mapped) -> dict[str, Price]:
     try:
         for model, each in said.inner("prices").items():
             try:
-                price = PriceFields.model_validate(each.values).model_dump(exclude_none=True)
+                price = each.fields(PriceFields).model_dump(exclude_none=True)
                 # The shortest text of a float is what people wrote.
                 found[model] = Price(**{kind: Decimal(str(amount)) for kind, amount in price.items()})
-            except ValidationError as exc:
-                said.mistakes += each.flaws(PriceFields, exc)
-            said.mistakes += each.mistakes
+                said.mistakes += each.mistakes
+            except Wrong as exc:
+                said.mistakes += exc.mistakes
     except Wrong as exc:
         said.mistakes += exc.mistakes
     return found
@@ -284,11 +278,9 @@ def _limits(said: Mapped) -> Limits:
         return Limits()
     try:
         each = said.part("limits")
+        found = Limits(**each.fields(LimitFields).model_dump())
         said.mistakes += each.mistakes
-        try:
-            return Limits(**LimitFields.model_validate(each.values).model_dump())
-        except ValidationError as exc:
-            said.mistakes += each.flaws(LimitFields, exc)
     except Wrong as exc:
         said.mistakes += exc.mistakes
-    return Limits()
+        return Limits()
+    return found

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from worker.errors import Permanent
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 # An incident's text holds 666 characters.
 _LISTED = 12
@@ -65,25 +66,33 @@ def offer(wrong: str, known: Sequence[str]) -> str:
 
 @dataclass(slots=True)
 class Mapped:
-    """A mapping that begins on the line `start`: what each key says, its node, and the keys that are said twice."""
+    """A mapping that begins on the line `start`: what each key says, its node, and the keys that are said twice.
+
+    Of one that `hides` no mistake repeats anything but the names that a shape has: all else may be a secret.
+    """
 
     start: int = 1
+    hides: bool = False
     values: dict[str, Any] = field(default_factory=dict)
     nodes: dict[str, yaml.Node] = field(default_factory=dict)
     mistakes: list[tuple[int, str]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, node: yaml.MappingNode, loader: yaml.SafeLoader) -> Self:
+    def of(cls, node: yaml.MappingNode, loader: yaml.SafeLoader, *, hides: bool = False) -> Self:
         """Read a node."""
-        found = cls(node.start_mark.line + 1)
+        found = cls(node.start_mark.line + 1, hides)
         for name, value in node.value:
             key = name.value if isinstance(name, yaml.ScalarNode) else "?"
             if key in found.nodes:
-                text = f"{key}: line {found.line(key)} says it already; keep one"
+                text = f"{found.told(key)}: line {found.line(key)} says it already; keep one"
                 found.mistakes.append((name.start_mark.line + 1, text))
                 continue
             found.values[key], found.nodes[key] = _value(loader, value), value
         return found
+
+    def told(self, key: str, known: Sequence[str] = ()) -> str:
+        """Name a key in the text of a mistake."""
+        return "…" if self.hides and key and key not in known else key
 
     def line(self, key: str, *path: str) -> int:
         """The line on which a key's value begins, or what a path in it leads to; without such a key the mapping's."""
@@ -95,7 +104,7 @@ class Mapped:
         inner = self.nodes[key]
         if not isinstance(inner, yaml.MappingNode):
             raise Wrong([(self.line(key), f"{key}: must have lines of its own below it")])
-        return Mapped.of(inner, _Loader("", key))
+        return Mapped.of(inner, _Loader("", key), hides=self.hides)
 
     def inner(self, key: str) -> dict[str, "Mapped"]:
         """Read a mapping of mappings, by their names. Raises Wrong."""
@@ -103,26 +112,34 @@ class Mapped:
         if not isinstance(outer, yaml.MappingNode):
             raise Wrong([(self.line(key), f"{key}: must be names, each with lines of its own below it")])
         loader = _Loader("", key)
-        named = Mapped.of(outer, loader)
+        named = Mapped.of(outer, loader, hides=self.hides)
         self.mistakes += named.mistakes
         found = {}
         for name, node in named.nodes.items():
             if not isinstance(node, yaml.MappingNode):
-                self.mistakes.append((node.start_mark.line + 1, f"{name}: must have lines of its own below it"))
+                text = f"{self.told(name)}: must have lines of its own below it"
+                self.mistakes.append((node.start_mark.line + 1, text))
                 continue
-            found[name] = Mapped.of(node, loader)
+            found[name] = Mapped.of(node, loader, hides=self.hides)
         return found
 
-    def flaws(self, shape: type[BaseModel], error: ValidationError) -> Iterator[tuple[int, str]]:
-        """Say what is wrong with the values, each with its line; where the shape hides its input, without a value."""
+    def fields(self, shape: type[M], context: object = None) -> M:
+        """Read the values as a shape has them. Raises Wrong, with the mistakes that are known here and all others."""
+        try:
+            return shape.model_validate(self.values, context=context)
+        except ValidationError as exc:
+            raise Wrong([*self.mistakes, *self._flaws(shape, exc)]) from None
+
+    def _flaws(self, shape: type[BaseModel], error: ValidationError) -> Iterator[tuple[int, str]]:
+        """Say what is wrong with the values, each with its line."""
         known = [each.alias or name for name, each in shape.model_fields.items()]
-        hidden = bool(shape.model_config.get("hide_input_in_errors"))
         for detail in error.errors(include_url=False):
             key, *more = map(str, detail["loc"] or ("",))
-            node, name = _inside(self.nodes.get(key), more)
-            value = "…" if hidden else node.value if isinstance(node, yaml.ScalarNode) else ""
-            said = _requirement(name or key, detail, node, value, known)
-            yield self.line(key, *more), f"{key}: {name}: {said}" if name else f"{key}: {said}"
+            node, last = _inside(self.nodes.get(key), more)
+            value = "…" if self.hides else node.value if isinstance(node, yaml.ScalarNode) else ""
+            name = self.told(last)
+            said = _requirement(last or key, name or self.told(key, known), detail, node, value, known)
+            yield self.line(key, *more), ": ".join(each for each in (self.told(key, known), name, said) if each)
 
 
 def _inside(node: yaml.Node | None, path: Sequence[str]) -> tuple[yaml.Node | None, str]:
@@ -137,14 +154,14 @@ def _inside(node: yaml.Node | None, path: Sequence[str]) -> tuple[yaml.Node | No
     return node, last
 
 
-def mapped(text: str, what: str = "the file", example: str = "name: analyst") -> Mapped:
+def mapped(text: str, what: str = "the file", example: str = "name: analyst", *, hides: bool = False) -> Mapped:
     """Read a text that is one mapping; `what` it is, and an example line, are for people. Raises Wrong."""
     try:
         loader = _Loader(text, what)
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise Wrong([(2, f"{what} must be lines such as {example}")])
-        found = Mapped.of(root, loader)
+        found = Mapped.of(root, loader, hides=hides)
         found.start = 1
     except yaml.YAMLError as exc:
         raise Wrong([_mistake(exc, text)]) from exc
@@ -192,14 +209,16 @@ def _mistake(exc: yaml.YAMLError, text: str) -> tuple[int, str]:
     return line, f"is no YAML: {problem}; put texts that hold : or # in quotes"
 
 
-def _requirement(key: str, detail: ErrorDetails, node: yaml.Node | None, value: str, known: Sequence[str]) -> str:
+def _requirement(
+    key: str, name: str, detail: ErrorDetails, node: yaml.Node | None, value: str, known: Sequence[str]
+) -> str:
     match detail["type"]:
         case "missing":
             return f"is missing; add a line {key}: …"
         case "extra_forbidden":
             return f"is no part of a spec{offer(key, known)}"
         case "string_type" if isinstance(node, yaml.ScalarNode) and node.value:
-            return f'must be text; put it in quotes: {key}: "{value}"'
+            return f'must be text; put it in quotes: {name}: "{value}"'
         case "string_pattern_mismatch":
             return "must be letters, digits, '.', '_' or '-', beginning with a letter or digit"
         case _:

@@ -102,8 +102,8 @@ class Assigning:
         instance = task.process_instance_id
         root = await self._engine.root_instance(instance) if charging.wants_root else instance
         names: dict[Scope, str] = {
-            "tenant": task.tenant_id or "",
             "assistant": assistant.name,
+            "tenant": task.tenant_id or "",
             "root": root,
             "instance": instance,
             "task": task.id,

@@ -62,27 +62,29 @@ class Charging:
         return Usage(input_tokens + written, price.most(input_tokens, written) if price else 0)
 
     async def charge(self, call: str, counters: Sequence[Counter], most: Usage) -> tuple[str, ...]:
-        """Charge a call to all counters at once, or to none. Returns what to say of those that are nearly used up.
+        """Charge a call to all counters, or to none. Returns what to say of those that are nearly used up.
 
-        Raises OverBudget, which names the widest that does not allow it; StoreDown.
+        A refused call takes no room from others, not even for a moment: all counters are looked at before, and where
+        several calls want the last room of one, the wider counters are charged after the narrower ones. Raises
+        OverBudget, which names a counter that does not allow it; StoreDown.
         """
-        charges = (self._book.charge(each, call, most) for each in counters)
-        replies = await asyncio.gather(*charges, return_exceptions=True)
-        nearly, refusal = [], None
-        for counter, reply in zip(counters, replies, strict=True):
-            if isinstance(reply, BaseException):
-                refusal = refusal or reply
-                continue
-            charged, used = reply
-            if not charged:
-                refusal = refusal or OverBudget(self._what_to_change(counter, used, most))
-                metrics.BUDGETS.labels(counter.scope, "over").inc()
-            elif (part := counter.limit.nearly(used)) >= NEARLY:
+        if len(counters) > 1:
+            used_before = await asyncio.gather(*(self._book.used(each) for each in counters))
+            for counter, used in zip(counters, used_before, strict=True):
+                if not counter.limit.allows(used, most):
+                    raise self._refusal(counter, used, most)
+        nearly: list[str] = []
+        for number, counter in enumerate(narrowest := counters[::-1], 1):
+            try:
+                charged, used = await self._book.charge(counter, call, most)
+                if not charged:
+                    raise self._refusal(counter, used, most)
+            except (OverBudget, StoreDown):
+                await self.release(call, narrowest[:number])  # this one, too: a lost reply may have been of a charge
+                raise
+            if (part := counter.limit.nearly(used)) >= NEARLY:
                 metrics.BUDGETS.labels(counter.scope, "nearly").inc()
-                nearly.append(f"{counter}: {part:.0%}")
-        if refusal is not None:
-            await self.release(call, counters)  # all of them: where a reply was lost, it may have been charged
-            raise refusal
+                nearly.insert(0, f"{counter}: {part:.0%}")
         return tuple(nearly)
 
     async def correct(self, call: str, counters: Sequence[Counter], answer: Answer) -> None:
@@ -107,15 +109,17 @@ class Charging:
     def _counts_money(self, assistant: Assistant) -> bool:
         return any(limit.billionths is not None for limit in self._budgets.bounds(assistant.name))
 
-    def _what_to_change(self, counter: Counter, used: Usage, most: Usage) -> str:
+    def _refusal(self, counter: Counter, used: Usage, most: Usage) -> OverBudget:
+        """Count it, and say what to change."""
+        metrics.BUDGETS.labels(counter.scope, "over").inc()
         limit = counter.limit
         if limit.tokens is not None and used.tokens + most.tokens > limit.tokens:
             bound, spent, asked = (f"{each} tokens" for each in (limit.tokens, used.tokens, most.tokens))
         else:
             amounts = (limit.billionths or 0, used.billionths, most.billionths)
-            bound, spent, asked = (str(Money.of(each, self._budgets.currency)) for each in amounts)
+            bound, spent, asked = (str(Money.of(each, counter.currency)) for each in amounts)
         later = ", or set the retries again on another day (UTC)" if counter.day else ""
-        return (
+        return OverBudget(
             f"the budget of {counter} is {bound}; {spent} are used or may still be, and this call may take {asked}. "
             f"Whoever runs the worker may raise {counter.setting!r} in BUDGETS_FILE{later}"
         )

@@ -92,23 +92,28 @@ class Leaving:
             return False
         return isinstance(exc, BadRequest) or (exc.is_trouble and self._is_long_trouble())
 
-    async def seed(self) -> Seed:
+    async def seed(self, gone: Thread | None) -> Seed:
         """Say what the new thread is told: what was said on this one, or else where this instance was restarted from.
 
-        A thread that is still there is left only if that is known, unless a person has ordered it. Raises
-        HistoryUnread, HistoryMissing.
+        A thread that is still there is left only if that is known, unless a person has ordered it. An instance that
+        nobody knows a thread of may have been restarted without its variables. Raises HistoryUnread, HistoryMissing.
         """
         history, window, key = self.ground.history, self.provider.context_tokens, self.request.key
         most = None if window is None else int(SEEDED * window)
-        seed = Seed(is_known=False) if history is None else await history.seed(key, most)
-        self._check(seed)
-        if seed.turns or not self.strayed or self.variable is None or self.variable.one_of_many:
+        if gone is None and not self.strayed:
+            seed = Seed()
+        else:
+            seed = Seed(is_known=False) if history is None else await history.seed(key, most)
+            self._check(seed)
+            if seed.turns or not self.strayed:
+                return seed
+        if self.variable is None or self.variable.one_of_many:
             return seed
         forerunners = await self.variable.forerunners()
-        if forerunners is None or history is None:
-            return Seed(is_known=False)
         if not forerunners:
-            return seed
+            return Seed(is_known=False) if forerunners is None and self.strayed else seed
+        if history is None:
+            return Seed(is_known=False)
         keys = [replace(key, scope=each) for each in forerunners]
         return await history.inherited(keys, self.request.place.activity_id)
 
@@ -118,7 +123,7 @@ class Leaving:
             return "part" if seed.left_out else "whole"
         if gone is not None and not self.strayed:
             return "lost"
-        return "whole" if gone is None and (seed.is_known or not self.strayed) else "unknown"
+        return "whole" if gone is None and seed.is_known else "unknown"
 
     def _check(self, seed: Seed) -> None:
         """Raise if a thread that is still there would be left for one that knows nothing."""
@@ -126,7 +131,10 @@ class Leaving:
         if left is None or why is None:
             return
         if self.ground.history is not None and not seed.is_known:
-            raise HistoryUnread(f"the thread at {left.provider} waits to be left: the transcript cannot be read now")
+            raise HistoryUnread(
+                f"the thread {left.id} at {left.provider} is left for one at {self.provider.name} that knows what was "
+                "said, and the transcript, which TRANSCRIPT_URL names, cannot be read now"
+            )
         if self.needs_history and not seed.said and (self.ground.history is None or self.entry.tokens):
             raise HistoryMissing(
                 f"the thread {left.id} at {left.provider} would have to be left ({why.reason}) "

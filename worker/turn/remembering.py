@@ -31,12 +31,12 @@ from worker.ports.threads import Histories
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
-from worker.turn.retelling import newest, quoted, size_of
+from worker.turn.retelling import FOR_FACTS, newest, quoted, size_of
 
 ROOM_FOR_ANSWER = 0.25
 """The part of the window that an answer may take if its assistant does not say how long it may be."""
-FULL, LEFT, FOR_FACTS = 0.6, 0.3, 0.25
-"""Parts of the window: from which on a history is folded, what of it stays as it is, and what facts may take."""
+FULL, LEFT = 0.6, 0.3
+"""Parts of the window: from which on a history is folded, and what of it stays as it is."""
 MOST_TURNS = 200
 """Turns after which a history is folded in any case: all of it is read for each question."""
 MOST_UNFOLDED = 2 * MOST_TURNS

@@ -27,13 +27,11 @@ from worker.errors import TranscriptDown
 from worker.ports.transcript import TranscriptReader
 from worker.runtime.beside import beside
 from worker.telemetry.logs import Event
-from worker.turn.retelling import is_fact, newest, quoted, size_of
+from worker.turn.retelling import FOR_FACTS, is_fact, newest, quoted, size_of
 
 PAGE = 100
 MOST_READ = 1000
 """Turns that are looked at for what they settled."""
-FOR_FACTS = 0.25
-"""The part of the room that this may take."""
 PATIENCE_SECONDS = 5.0
 """A turn waits no longer for what was said before it: the assistant then does without."""
 

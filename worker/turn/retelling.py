@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from worker.domain.threads import size
 from worker.modelling import schema
 
+FOR_FACTS = 0.25
+"""The part of the room for what was said that results may take, word for word."""
 LONGEST_FACT = 100_000
 """Characters; a longer one would hardly have room in a window."""
 FRAME = (

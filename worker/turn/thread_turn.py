@@ -209,7 +209,7 @@ class ThreadTurn:
         generation = max((known.generation for known in (self.bound, gone) if known), default=0) + 1
         try:
             with self.facts.phase("create"):
-                seed = await self.leaving.seed() if gone or self.leaving.strayed else Seed()
+                seed = await self.leaving.seed(gone)
                 memory = self.leaving.memory(gone, seed)
                 thread, told = await self._create_with(gone, generation, seed)
             bound = await self._bind(thread, told)

@@ -233,7 +233,9 @@ def _advice(error: Exception, advice: str) -> str:
 
 def _later(error: Transient | ThreadGone, case: Case, trouble_limit: timedelta) -> Fail:
     spent = case.trouble_for >= trouble_limit
-    what = f"{error}. This says nothing about the task; it is tried again by itself."
+    ends = spent and case.retries <= 1
+    then = "when that is mended, set the retries again" if ends else "it is tried again by itself"
+    what = f"{error}. This says nothing about the task; {then}."
     wish = error.retry_after if isinstance(error, Transient) else None
     return _fail(case, what, error, cost=int(spent), delay=wish or _delay(case))
 

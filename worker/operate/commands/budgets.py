@@ -22,16 +22,16 @@ async def budgets_(desk: Desk, options: Namespace) -> int:
     scopes = [options.scope] if options.scope else sorted(DAILY)
     counted = []
     for scope in scopes:
-        counted += [each async for each in desk.adapters.budgets.counted(scope)]
+        counted += [each async for each in desk.adapters.budgets.counted(scope, limits.currency)]
     found = sorted(
         _of(limits, [each for each in counted if each[0].day in {None, today}]),
         key=lambda each: each[0].limit.nearly(each[1]),
         reverse=True,
     )
     if options.json:
-        tables.as_json([_told(counter, used, limits.currency) for counter, used in found])
+        tables.as_json([_told(counter, used) for counter, used in found])
         return 0
-    rows = [tuple(_told(counter, used, limits.currency).values()) for counter, used in found]
+    rows = [tuple(_told(counter, used).values()) for counter, used in found]
     tables.show(["what", "used", "tokens", "of", "money", "of", "setting"], rows, "Nothing is used.")
     return 0
 
@@ -43,15 +43,15 @@ def _of(limits: Budgets, counted: Iterable[tuple[Counter, Usage]]) -> Iterable[t
             yield replace(counter, limit=limits.limits[setting], setting=setting), used
 
 
-def _told(counter: Counter, used: Usage, currency: str) -> dict[str, str | int | None]:
+def _told(counter: Counter, used: Usage) -> dict[str, str | int | None]:
     limit = counter.limit
     return {
         "what": str(counter),
         "used": f"{limit.nearly(used):.0%}",
         "tokens": used.tokens,
         "most_tokens": limit.tokens,
-        "money": str(Money.of(used.billionths, currency)),
-        "most_money": None if limit.billionths is None else str(Money.of(limit.billionths, currency)),
+        "money": str(Money.of(used.billionths, counter.currency)),
+        "most_money": None if limit.billionths is None else str(Money.of(limit.billionths, counter.currency)),
         "setting": counter.setting,
     }
 

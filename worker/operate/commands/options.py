@@ -19,7 +19,7 @@ EXITS = "Exit codes: 0 done, 1 something cannot be reached, 2 not as it should b
 
 
 def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
-    """Add `threads` and `transcript`, `stop`, `resume` and `stops`."""
+    """Add `threads` and `transcript`, `stop`, `resume`, `stops` and `budgets`."""
     threads = commands.add_parser("threads", help="list, show, export, erase, repair and renew conversations")
     below = threads.add_subparsers(required=True, metavar="command")
     _list(below)

@@ -1,5 +1,7 @@
 """Looks at everything the worker needs, changes nothing, and says what to do about what it finds.
 
+What models can do it asks them, by one small call of each that may have to be paid.
+
 Each check stands alone: one that fails takes nothing from the others. All run at once, each for a few seconds at most.
 """
 
@@ -27,17 +29,20 @@ from worker.settings import Settings
 __all__ = ["Finding", "Level", "examine", "findings"]
 
 
-async def examine(settings: Settings) -> int:
+async def examine(settings: Settings, *, calls: bool = True) -> int:
     """Print what is found, and return the exit code: 1 if something would stop the work, otherwise 0."""
     screen = console()
-    with screen.status("Looking …"):
-        rows = await findings(settings)
+    with screen.status("Looking, with one small call of each model …" if calls else "Looking …"):
+        rows = await findings(settings, calls=calls)
     report.show(rows, screen)
     return int(any(row.level is Level.PROBLEM for row in rows))
 
 
-async def findings(settings: Settings) -> list[Finding]:
-    """Look at everything. Raises Permanent where the settings do not even allow to begin."""
+async def findings(settings: Settings, *, calls: bool = True) -> list[Finding]:
+    """Look at everything; with `calls` ask each model, too.
+
+    Raises Permanent where the settings do not even allow to begin.
+    """
     providers, about_providers = await specs.providers(settings)
     known, about_specs = await specs.load(settings, providers)
     async with AsyncExitStack() as stack:
@@ -61,7 +66,11 @@ async def findings(settings: Settings) -> list[Finding]:
             *engine.checks(adapters.engine, to_engine, settings),
             *redis.checks(inspection, adapters.threads, adapters.stops, to_redis, settings),
             *threads.checks(adapters.index, to_redis, providers),
-            *(check for each in adapters.providers.values() for check in provider.checks(each, to_providers, known)),
+            *(
+                check
+                for each in adapters.providers.values()
+                for check in provider.checks(each, to_providers, known, adapters.stops, calls=calls)
+            ),
             *transcript.checks(adapters.conversations, settings),
             Check(specs.AREA, "specs", written),
             *specs.of_budgets(settings, known, providers),

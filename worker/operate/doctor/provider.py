@@ -1,4 +1,4 @@
-"""The provider: whether it accepts the key, and has the models that the assistants want."""
+"""The provider: whether it accepts the key, has the models that the assistants want, and what those can do."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,12 @@ from typing import Protocol, runtime_checkable
 
 from worker.bootstrap import Connected
 from worker.domain.providers import Limits, Words
-from worker.domain.threads import Anchor
-from worker.errors import ProviderPaused, Transient, WorkerError
+from worker.domain.threads import Anchor, Assistant
+from worker.errors import ModelDown, ProviderPaused, Transient, WorkerError
+from worker.operate.doctor import abilities
+from worker.operate.doctor.abilities import Trying
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
+from worker.ports.stops import StopBook
 from worker.specs.assistants import Specs
 
 AREA = "provider"
@@ -17,17 +20,31 @@ _BUSY = frozenset({408, 409, 425, 429, *range(500, 600)})
 """Statuses of a server that is there, and cannot serve."""
 
 
+class Card(Protocol):
+    """What a provider says of a model."""
+
+    @property
+    def context_tokens(self) -> int | None:
+        """How much it can read."""
+        ...
+
+
 @runtime_checkable
 class Catalogue(Protocol):
     """What a model port offers beyond `ports.providers.Provider` if its provider can be asked for names of models."""
 
-    async def has_model(self, name: str) -> bool:
-        """Whether our key can use the model. Raises ProviderPaused if it may not ask, ModelDown."""
+    async def find_model(self, name: str) -> Card | None:
+        """What is said of a model; None where our key cannot use it. Raises ProviderPaused if it may not ask."""
         ...
 
 
-def checks(connected: Connected, contacts: Mapping[str, Contact], specs: Specs | None) -> list[Check]:
-    """Return the checks of one provider. A contact asks for something that does not exist, or for its models."""
+def checks(
+    connected: Connected, contacts: Mapping[str, Contact], specs: Specs | None, stops: StopBook, *, calls: bool
+) -> list[Check]:
+    """Return the checks of one provider. A contact asks for something that does not exist, or for its models.
+
+    With `calls` each model is asked one small question, unless it is stopped.
+    """
     spec, account = connected.spec, connected.account
     contact = contacts[spec.name]
     area = AREA if spec.words == Words() else f"{AREA} {spec.name}"
@@ -53,12 +70,19 @@ def checks(connected: Connected, contacts: Mapping[str, Contact], specs: Specs |
         await contact.made()
         return [] if account is None else _account(area, spec.words, await account.survey())
 
+    async def model(name: str, users: Sequence[Assistant]) -> list[Finding]:
+        await contact.made()
+        found = await _look_up(area, name, users, connected)
+        if calls and all(each.level is not Level.PROBLEM for each in found) and isinstance(connected.provider, Trying):
+            found.append(await abilities.of_model(area, name, spec, users, connected.provider, stops))
+        return found
+
     return [
         Check(area, "key", key, Level.PROBLEM, way),
         *([Check(area, "account", whose)] if account else []),
         *([Check(area, "limits", limits)] if spec.limits else []),
         *(
-            Check(area, f"model {name}", partial(_look_up, area, name, users, connected.provider, contact))
+            Check(area, f"model {name}", partial(model, name, users))
             for name, users in _wanted(specs, spec.name).items()
         ),
     ]
@@ -135,28 +159,34 @@ def _account(area: str, words: Words, seen: Sequence[tuple[Anchor, bool]]) -> li
     return [Finding(area, "account", Level.WARNING if read else Level.PROBLEM, said, advice)]
 
 
-async def _look_up(area: str, name: str, users: str, model: object, contact: Contact) -> list[Finding]:
-    await contact.made()
-    subject = f"model {name}"
+async def _look_up(area: str, name: str, users: Sequence[Assistant], connected: Connected) -> list[Finding]:
+    subject, model, wanted_by = (
+        f"model {name}",
+        connected.provider,
+        ", ".join(f"{each.name} {each.version}" for each in users),
+    )
     if not isinstance(model, Catalogue):
         return [Finding(area, subject, Level.UNKNOWN, "this provider cannot be asked for its models")]
     try:
-        found = await model.has_model(name)
+        card = await model.find_model(name)
     except ProviderPaused:
-        said = f"the key may not look models up, so it is not known whether {users} can answer"
+        said = f"the key may not look models up, so it is not known whether {wanted_by} can answer"
         return [Finding(area, subject, Level.WARNING, said, "Give the key the right to read models, or just try.")]
-    if found:
-        return [Finding(area, subject, Level.OK, f"there, for {users}")]
-    said = f"not there for this key, but wanted by {users}"
+    except ModelDown as exc:
+        return [Finding(area, subject, Level.UNKNOWN, str(exc))]
+    if card is not None:
+        there = Finding(area, subject, Level.OK, f"there, for {wanted_by}")
+        return [there, *abilities.of_window(area, name, connected.spec, card.context_tokens)]
+    said = f"not there for this key, but wanted by {wanted_by}"
     advice = "Correct `model` in the assistant's spec, or let the key's project use the model."
     return [Finding(area, subject, Level.PROBLEM, said, advice)]
 
 
-def _wanted(specs: Specs | None, provider: str) -> Mapping[str, str]:
+def _wanted(specs: Specs | None, provider: str) -> Mapping[str, Sequence[Assistant]]:
     """Say for each model who wants it."""
-    users: defaultdict[str, list[str]] = defaultdict(list)
+    users: defaultdict[str, list[Assistant]] = defaultdict(list)
     for each in specs.assistants if specs else ():
         for where, model in each.chain:
             if where == provider:
-                users[model].append(f"{each.name} {each.version}")
-    return {name: ", ".join(users[name]) for name in sorted(users)}
+                users[model].append(each)
+    return {name: users[name] for name in sorted(users)}

@@ -7,37 +7,29 @@
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
   return 0
 end
-local schema = redis.call('HGET', KEYS[1], 'schema')
-if schema and schema ~= '1' then
+local schema, state, deadline_before, counted, calls =
+  unpack(redis.call('HMGET', KEYS[1], 'schema', 'state', 'deadline', 'counted', 'calls'))
+if (schema and schema ~= '1') or state == 'answered' or state == 'done' then
   return 0
 end
-local state = redis.call('HGET', KEYS[1], 'state')
-if state == 'answered' or state == 'done' then
-  return 0
-end
+local map = redis.call('HMGET', KEYS[3], 'schema', 'running')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline = string.format('%.0f', now + ARGV[3])
-local map = redis.call('HGET', KEYS[3], 'schema') or '1'
-if redis.call('HGET', KEYS[1], 'counted') ~= ARGV[1] then -- what `leave` puts back if this call is refused
-  local earlier = state == 'intent' and redis.call('HGET', KEYS[1], 'deadline')
-  local others = redis.call('HGET', KEYS[3], 'running')
+if counted ~= ARGV[1] then -- what `leave` puts back if this call is refused
   redis.call('HDEL', KEYS[1], 'before', 'beside')
-  if earlier then
-    redis.call('HSET', KEYS[1], 'before', earlier)
+  if state == 'intent' and deadline_before then
+    redis.call('HSET', KEYS[1], 'before', deadline_before)
   end
-  if others then
-    redis.call('HSET', KEYS[1], 'beside', others)
+  if map[2] then
+    redis.call('HSET', KEYS[1], 'beside', map[2])
   end
+  redis.call('HSET', KEYS[1], 'counted', ARGV[1], 'calls', (tonumber(calls or '') or 0) + 1)
 end
 redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', deadline, 'limit', ARGV[3])
 redis.call('HDEL', KEYS[1], 'response')
-local counted = redis.call('HMGET', KEYS[1], 'counted', 'calls')
-if counted[1] ~= ARGV[1] then
-  redis.call('HSET', KEYS[1], 'counted', ARGV[1], 'calls', (tonumber(counted[2] or '') or 0) + 1)
-end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
-if map == '1' and redis.call('EXISTS', KEYS[3]) == 1 then -- for other tasks, which do not know this turn
+if (map[1] or '1') == '1' and redis.call('EXISTS', KEYS[3]) == 1 then -- for other tasks, which do not know this turn
   redis.call('HSET', KEYS[3], 'running', ARGV[1] .. ':' .. deadline .. ':' .. ARGV[3])
 end
 return 1

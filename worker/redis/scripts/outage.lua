@@ -19,13 +19,11 @@ local known = redis.call('HMGET', KEYS[1], 'found', 'reason', 'by', 'since', 'tr
 local free = not known[6] or (tonumber(known[7] or '') or 0) <= now
 local rests = known[8] == ARGV[1] and (tonumber(known[9] or '') or 0) > now
 local ours = 0
-if ARGV[5] ~= '1' then
-  ours = 0
-elseif known[6] == ARGV[1] or (free and not rests) then
+if ARGV[5] == '1' and (known[6] == ARGV[1] or (free and not rests)) then
   redis.call('HSET', KEYS[1], 'prober', ARGV[1], 'probes_until', string.format('%.0f', now + ARGV[6]))
   redis.call('PEXPIRE', KEYS[1], ARGV[7])
   ours = 1
-elseif not rests then
+elseif ARGV[5] == '1' and not rests then
   redis.call('HSET', KEYS[1], 'waits_until', string.format('%.0f', now + ARGV[8]))
 end
 return {known[1] or '', known[2] or '', known[3] or '', tonumber(known[4] or '') or now, tonumber(known[5] or '') or 0, ours}

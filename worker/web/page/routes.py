@@ -1,7 +1,7 @@
 """The page's files, and the routes below /api that only it needs."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from worker.domain.conversations import EVERYTHING, ActivityCounts, Instance, MessageFilter, Page, Session
+from worker.domain.conversations import EVERYTHING, ActivityCounts, Filter, Instance, MessageFilter, Page, Session
 from worker.errors import ReadRefused, TaskLost, Transient
 from worker.export import FORMATS
 from worker.ports.transcript import TranscriptReader
@@ -22,6 +22,10 @@ from worker.web.page.reading import Shown, shown
 from worker.web.page.standing import Standing, Told
 
 T = TypeVar("T")
+L = TypeVar("L", Instance, Session)
+
+MOST_PAGES = 10
+"""That are looked through for one that runs."""
 
 FILES = Path(__file__).with_name("static")
 VENDOR = Path(__file__).with_name("vendor")
@@ -147,37 +151,69 @@ def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:
         return await conversations.activities(instance_id, within=grant.limits)
 
 
-def _add_standing(router: APIRouter, conversations: TranscriptReader, standing: Standing, engine_name: str) -> None:
-    async def of(*each: Instance | Session) -> Told:
-        ids = {one.id if isinstance(one, Instance) else one.process_instance_id for one in each if _is_of(one)}
-        return await standing.of([name for name in ids if name is not None])
+def _instance(one: Instance | Session) -> str | None:
+    return one.id if isinstance(one, Instance) else one.process_instance_id
 
-    def _is_of(one: Instance | Session) -> bool:
-        return one.engine == engine_name
+
+@dataclass(frozen=True, slots=True)
+class _Standings:
+    """Asks the engine of what is listed, but for what is another engine's."""
+
+    standing: Standing
+    engine_name: str
+
+    async def of(self, *each: Instance | Session) -> Told:
+        ids = {_instance(one) for one in each if one.engine == self.engine_name}
+        return await self.standing.of([name for name in ids if name is not None])
+
+    async def listing(
+        self, read: Callable[[str | None], Awaitable[Page[L]]], wanted: Filter, after: str | None
+    ) -> Listing[L]:
+        """Leave out of those that are active what the engine says has ended, which the record hears minutes later."""
+        for _ in range(MOST_PAGES):
+            page = await read(after)
+            told = await self.of(*page.items)
+            if not wanted.active:
+                break
+            page = replace(page, items=[each for each in page.items if told.runs.get(_instance(each) or "", True)])
+            if page.items or page.next is None:
+                break
+            after = page.next
+        return Listing(page, told)
+
+
+def _add_standing(router: APIRouter, conversations: TranscriptReader, standing: Standing, engine_name: str) -> None:
+    standings = _Standings(standing, engine_name)
 
     @router.get("/listed/instances")
     async def listed_instances(
         grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50
     ) -> Listing[Instance]:
         """Process instances as `/instances` has them, and which of them run by the engine's word."""
-        page = await conversations.instances(wanted, within=grant.limits, after=after, limit=limit)
-        return Listing(page, await of(*page.items))
+
+        async def read(after: str | None) -> Page[Instance]:
+            return await conversations.instances(wanted, within=grant.limits, after=after, limit=limit)
+
+        return await standings.listing(read, wanted, after)
 
     @router.get("/listed/sessions")
     async def listed_sessions(grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50) -> Listing[Session]:
         """Conversations as `/sessions` has them, and which of their instances run by the engine's word."""
-        page = await conversations.sessions(wanted, within=grant.limits, after=after, limit=limit)
-        return Listing(page, await of(*page.items))
+
+        async def read(after: str | None) -> Page[Session]:
+            return await conversations.sessions(wanted, within=grant.limits, after=after, limit=limit)
+
+        return await standings.listing(read, wanted, after)
 
     @router.get("/instances/{instance_id}/standing")
     async def instance_standing(grant: Viewer, instance_id: Id) -> Told:
         """Whether a process instance runs, by the engine's word."""
-        return await of(found(await conversations.instance(instance_id, within=grant.limits)))
+        return await standings.of(found(await conversations.instance(instance_id, within=grant.limits)))
 
     @router.get("/sessions/{session_id}/standing")
     async def session_standing(grant: Viewer, session_id: Id) -> Told:
         """Whether the process instance of a conversation runs, by the engine's word."""
-        return await of(found(await conversations.session(session_id, within=grant.limits)))
+        return await standings.of(found(await conversations.session(session_id, within=grant.limits)))
 
 
 def _add_processes(router: APIRouter, conversations: TranscriptReader, processes: Processes, engine_name: str) -> None:

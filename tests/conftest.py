@@ -13,9 +13,11 @@ from worker.demo.engine import Engine
 from worker.demo.servers import Valkey
 
 collect_ignore = [
-    name for name, wanted in {"ogx": "WITH_OGX", "small_model": "WITH_MODELS"}.items() if wanted not in os.environ
+    name
+    for name, wanted in {"ogx": "WITH_OGX", "small_model": "WITH_MODELS", "setups": "WITH_SETUPS"}.items()
+    if wanted not in os.environ
 ]
-"""`make ogx` and `make models` install what these tests need, and run them."""
+"""`make ogx` and `make models` install what these tests need, and run them; `make engines` starts many engines."""
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is

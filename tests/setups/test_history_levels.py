@@ -209,6 +209,30 @@ async def test_an_end_is_seen_at_once_or_after_a_day(at_level: Rig, level: str) 
     assert conversation(at_level, instance)["deleted"]
 
 
+async def test_a_thread_by_business_key_ends_with_the_last_instance_that_has_it(at_level: Rig, level: str) -> None:
+    step = at_level.step("frame", data_input="-", service_thread="business-key")
+    model = await at_level.deploy(step, at_level.step("later", topic=f"{at_level.topic}_later"))
+    worker = await at_level.start_worker()
+    instances = [await at_level.rest.start(model, business_key=at_level.topic) for _ in range(2)]
+    for each in instances:
+        await at_level.until_open(each, "later")
+    await until_recorded(at_level)
+    await worker.kill()
+
+    async def is_there_after_a_sweep(ahead: timedelta = timedelta(0)) -> bool:
+        async with hands(at_level, ahead=ahead) as hand:
+            await hand.retention.sweep()
+        found = [each for each in at_level.provider.conversations().values() if "scope" in each["metadata"]]
+        assert len(found) == 1
+        return not found[0]["deleted"]
+
+    await at_level.rest.delete(f"process-instance/{instances[0]}")
+    assert await is_there_after_a_sweep(timedelta(days=400))
+    await at_level.rest.delete(f"process-instance/{instances[1]}")
+    assert await is_there_after_a_sweep() is (level == "none")
+    assert not await is_there_after_a_sweep(timedelta(days=401))
+
+
 async def test_what_runs_is_never_ended_by_its_age(at_level: Rig) -> None:
     _, instance = await waiting(at_level, "frame")
     await at_level.start_worker(topics=f"{at_level.topic}_frame")

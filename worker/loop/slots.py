@@ -12,6 +12,7 @@ class Slots:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        metrics.SLOTS.set(size)
         self._running = asyncio.Semaphore(size)
         self._wanted = 0
         self._delivering = 0

@@ -14,6 +14,7 @@ TURN_SECONDS = Histogram(
     ["phase"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
 )
+SLOTS = Gauge("worker_slots", "Turns that may run at once.")
 IN_FLIGHT = Gauge("worker_turns_in_flight", "Slots in use.")
 WAITING = Gauge("worker_tasks_waiting", "Tasks that wait for their thread, outside of the slots.")
 PARKED = Counter("worker_tasks_parked", "Tasks left locked for a while, to come back by themselves.", ["reason"])

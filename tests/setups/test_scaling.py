@@ -113,7 +113,7 @@ async def scaled(world: World, tasks: int, grace_seconds: int) -> Scaler:
 
 
 def taken(world: World) -> list[Exchange]:
-    """Calls that the provider took: it refuses one while another one runs on the conversation, and nobody pays for that."""
+    """Calls that the provider took: it refuses one while another runs on the conversation, and nobody pays for that."""
     turns = world.history.of("provider", "^POST /responses$")
     return [each for each in turns if "conversation_locked" not in str(each.reply)]
 

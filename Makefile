@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm hostile soak ogx models image monitoring deploy-check
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models image monitoring deploy-check
 .PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -62,6 +62,11 @@ conformance-camunda: $(VENV)/dev.stamp
 test-all: test
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow $(ARGS)
 	@$(MAKE) --no-print-directory monitoring
+
+# Engines as others set them up: rights, history levels, a path prefix, two nodes; and workers that come and go with the
+# backlog. A quarter of an hour, and again with TEST_ENGINE=camunda.
+engines: $(VENV)/dev.stamp
+	WITH_SETUPS=1 $(PYTEST) -n 2 --dist loadfile tests/setups $(ARGS)
 
 # Random faults for minutes, and poisoned tasks among healthy ones: ARGS="--seed 7 --seconds 300".
 storm: $(VENV)/dev.stamp

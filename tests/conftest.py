@@ -7,9 +7,10 @@ from itertools import count
 import pytest
 from hypothesis import settings
 
+from tests.engines import Elsewhere
 from tests.faults.nursery import Nursery
 from tests.rest import EngineRest, connect
-from worker.demo.engine import Engine
+from worker.demo.engine import Engine, Kind
 from worker.demo.servers import Valkey
 
 collect_ignore = [
@@ -19,12 +20,13 @@ collect_ignore = [
         "image": "WITH_IMAGE",
         "monitoring": "WITH_PROMETHEUS",
         "ogx": "WITH_OGX",
+        "setups": "WITH_SETUPS",
         "small_model": "WITH_MODELS",
     }.items()
     if wanted not in os.environ
 ]
 """`make deploy-check`, `image`, `ogx` and `models` make or install what these tests need, and run them; `make
-monitoring` says what is missing."""
+monitoring` says what is missing; `make engines` starts many engines."""
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is
@@ -32,9 +34,16 @@ settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    """A real Operaton, or Camunda 7 where TEST_ENGINE says so; a test that stops an engine starts one of its own."""
-    with Engine("camunda" if os.environ.get("TEST_ENGINE") == "camunda" else "operaton") as engine:
+def engine() -> Iterator[Engine | Elsewhere]:
+    """A real Operaton, Camunda 7 where TEST_ENGINE says so, or whatever runs at TEST_ENGINE_URL.
+
+    A test that stops an engine starts one of its own.
+    """
+    kind: Kind = "camunda" if os.environ.get("TEST_ENGINE") == "camunda" else "operaton"
+    if url := os.environ.get("TEST_ENGINE_URL"):
+        yield Elsewhere(url.rstrip("/"), kind)
+        return
+    with Engine(kind) as engine:
         yield engine
 
 

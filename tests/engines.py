@@ -1,15 +1,29 @@
-"""The worker's engine adapter as tests open it, and a server that says whatever it is told to say."""
+"""The worker's engine adapter as tests open it, engines that others run, and a server that says what it is told."""
 
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 from tests.models import unique
+from worker.demo.engine import Kind
 from worker.engine import Connection, RestEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """An engine that somebody else runs, such as CIB seven, by its REST address: an empty one that asks nobody's name.
+
+    `kind` is that of engines that tests start beside it.
+    """
+
+    base_url: str
+    kind: Kind
+    user: str = "demo"
+    password: str = "demo"
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.engines import Elsewhere
 from tests.models import Model, unique
 from tests.waiting import wait_until
 from worker.demo.engine import Engine
@@ -127,7 +128,7 @@ class EngineRest:
 
 
 @asynccontextmanager
-async def connect(engine: Engine) -> AsyncIterator[EngineRest]:
+async def connect(engine: Engine | Elsewhere) -> AsyncIterator[EngineRest]:
     """A client that cleans up behind itself."""
     headers = {"Authorization": aiohttp.encode_basic_auth(engine.user, engine.password)}
     async with aiohttp.ClientSession(headers=headers) as session:

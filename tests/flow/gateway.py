@@ -28,11 +28,13 @@ class Gateway:
 
     Polls whose answer has `unwanted` in it are answered 400 when the engine has locked what they ask for, which is what
     engines do that cannot write a task down.
+    `path` is where it has the engine's REST interface; elsewhere it has nothing.
     `instead` has the JSON that is answered in the engine's place for paths that end so.
     """
 
     target: str
     accepts: Callable[[str | None], bool] | None = None
+    path: str = "/engine-rest"
     url: str = ""
     passed: list[Passed] = field(default_factory=list)
     denied: int = 0
@@ -49,13 +51,15 @@ class Gateway:
         if self.accepts is not None and not self.accepts(request.headers.get("Authorization")):
             self.denied += 1
             return web.json_response({"type": "AuthenticationException", "message": "who?"}, status=401)
+        if not request.path.startswith(self.path):
+            return web.Response(status=404, text="nothing here")
         text = await request.read()
         self.passed.append(Passed(monotonic(), request.path, await request.json() if text else None))
         for path, answer in self.instead.items():
             if request.path.endswith(path):
                 return web.json_response(answer)
         headers = {name: value for name, value in request.headers.items() if name in {"Content-Type", "Accept"}}
-        url = self.target + request.path_qs.removeprefix("/engine-rest")
+        url = self.target + request.path_qs.removeprefix(self.path)
         async with aiohttp.request(request.method, url, data=text, headers=headers) as reply:
             body = await reply.read()
             if self.unwanted and request.path.endswith("/fetchAndLock") and self.unwanted.encode() in body:
@@ -66,17 +70,21 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    target: str, *, accepts: Callable[[str | None], bool] | None = None, tls: ssl.SSLContext | None = None
+    target: str,
+    *,
+    accepts: Callable[[str | None], bool] | None = None,
+    tls: ssl.SSLContext | None = None,
+    path: str = "/engine-rest",
 ) -> AsyncIterator[Gateway]:
     """Listen on a free port, before the engine whose REST interface is at `target`."""
-    door = Gateway(target.rstrip("/"), accepts)
+    door = Gateway(target.rstrip("/"), accepts, path)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", door.answer)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, 0, ssl_context=tls).start()
-        door.url = f"http{'s' if tls else ''}://{HOST}:{runner.addresses[0][1]}/engine-rest"
+        door.url = f"http{'s' if tls else ''}://{HOST}:{runner.addresses[0][1]}{path}"
         yield door
     finally:
         await runner.cleanup()

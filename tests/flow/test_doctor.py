@@ -88,7 +88,8 @@ async def test_where_all_is_fine_it_says_so_and_leaves_with_zero(rig: Rig, capsy
 
     printed = capsys.readouterr().out
     assert "Nothing found that would stop the work" in printed
-    for said in ("Operaton or CIB seven, version 1.", "noeviction", "Valkey", "analyst 1.0", f"topic {rig.topic}"):
+    version = (await rig.rest.get("version"))["version"]
+    for said in (f", version {version}", "noeviction", "Valkey", "analyst 1.0", f"topic {rig.topic}"):
         assert said in printed
     assert "2 for assistants, each with all that it needs" in printed
 

@@ -1,82 +1,19 @@
 """An engine that asks who may do what, and gives no list without a limit: each feature with its rights, and without."""
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-
-import pytest
-
 from tests.flow.rig import Rig
-from tests.models import ServiceTask, bpmn, line, process, unique
-from tests.rest import MOST, EngineRest, connect
+from tests.flow.strict import User, strict, strict_engine, user
+from tests.models import ServiceTask, bpmn, line, process
+from tests.rest import MOST
 from tests.waiting import wait_until
 from worker import bootstrap
-from worker.demo.engine import JAVA_OPTIONS, Engine
-from worker.engine.info import DEFINITION, DEPLOYMENT, RIGHTS
+from worker.engine.info import DEFINITION, DEPLOYMENT
 from worker.operate import doctor
 from worker.operate.doctor import Level
 
+__all__ = ["strict", "strict_engine", "user"]
+
 SCHEMA = '{"type": "object", "required": ["choice"], "properties": {"choice": {"type": "string"}}}'
 FILE = {"value": "U2VjcmV0IHBsYW4u", "type": "File", "valueInfo": {"filename": "plan.txt", "mimeType": "text/plain"}}
-
-
-@pytest.fixture(scope="module")
-def strict_engine(engine: Engine) -> Iterator[Engine]:
-    """One of the kind that all tests use."""
-    properties = f"{engine.kind}.bpm.generic-properties.properties"
-    options = (
-        f"-D{engine.kind}.bpm.authorization.enabled=true",
-        f"-D{properties}.query-max-results-limit={MOST}",
-        f"-D{properties}.enforce-specific-variable-permission=true",
-    )
-    with Engine(engine.kind, authenticate=True, java_options=(*JAVA_OPTIONS, *options)) as strict:
-        yield strict
-
-
-@dataclass
-class User:
-    """A user of the strict engine who gets rights one by one."""
-
-    rest: EngineRest
-    name: str = field(default_factory=lambda: unique("worker").replace("_", ""))
-
-    async def create(self) -> None:
-        profile = {"id": self.name, "firstName": self.name, "lastName": self.name}
-        await self.rest.post("user/create", {"profile": profile, "credentials": {"password": self.name}})
-
-    async def may(self, permission: str, resource: tuple[str, int], resource_id: str = "*") -> None:
-        """The engine has one row for each user and resource."""
-        about = {"userIdIn": self.name, "resourceType": resource[1], "resourceId": resource_id, "maxResults": MOST}
-        rows = await self.rest.get("authorization", **about)
-        if rows:
-            permissions = [*rows[0]["permissions"], permission]
-            await self.rest.put(f"authorization/{rows[0]['id']}", rows[0] | {"permissions": permissions})
-            return
-        row = {"type": 1, "userId": self.name, "resourceType": resource[1], "resourceId": resource_id}
-        await self.rest.post("authorization/create", row | {"permissions": [permission]})
-
-    async def may_all_but(self, *lacking: str) -> None:
-        """Grant what doctor and README list, but this."""
-        for rights in RIGHTS.values():
-            permission, resource = rights[0]
-            if f"{permission} on {resource[0]}" not in lacking:
-                await self.may(permission, resource)
-
-
-@pytest.fixture
-async def strict(rig: Rig, strict_engine: Engine) -> AsyncIterator[Rig]:
-    """The rig on the strict engine; `user` below works there."""
-    async with connect(strict_engine) as rest:
-        rig.rest = rest
-        yield rig
-
-
-@pytest.fixture
-async def user(strict: Rig) -> User:
-    """One without any right, as whom workers log in."""
-    user = User(strict.rest)
-    await user.create()
-    strict.settings |= {"engine_user": user.name, "engine_password": user.name}
-    return user
 
 
 def with_schema(rig: Rig) -> ServiceTask:

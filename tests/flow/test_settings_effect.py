@@ -163,9 +163,8 @@ async def test_redis_prefix_is_before_every_key(rig: Rig) -> None:
 
 async def test_openai_api_key_is_sent_to_the_provider(rig: Rig) -> None:
     model = await rig.deploy(rig.step("one"))
-    async with gateway(rig.provider.base_url, accepts="Bearer sk-mine".__eq__) as door:
-        base_url = door.url.removesuffix("/engine-rest")
-        await rig.start_worker(openai_base_url=base_url, openai_api_key="sk-mine")
+    async with gateway(rig.provider.base_url, accepts="Bearer sk-mine".__eq__, path="") as door:
+        await rig.start_worker(openai_base_url=door.url, openai_api_key="sk-mine")
         await rig.run(model)
         await rig.workers[0].stop()
     assert (len(door.requests("/responses")), door.denied) == (1, 0)

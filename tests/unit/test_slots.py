@@ -15,6 +15,11 @@ def in_flight() -> float:
     return REGISTRY.get_sample_value("worker_turns_in_flight") or 0.0
 
 
+def test_the_metric_says_how_many_slots_there_are() -> None:
+    Slots(7)
+    assert REGISTRY.get_sample_value("worker_slots") == 7
+
+
 async def inside(part: AbstractAsyncContextManager[None], until: asyncio.Event) -> None:
     async with part:
         await until.wait()

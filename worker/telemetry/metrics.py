@@ -16,8 +16,8 @@ TURN_SECONDS = Histogram(
     ["phase"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600),
 )
+SLOTS = Gauge("worker_slots", "Turns that may run at once.")
 IN_FLIGHT = Gauge("worker_turns_in_flight", "Slots in use.")
-SLOTS = Gauge("worker_slots", "Turns that run at once at most.")
 ENGINE_WAITING = Gauge(
     "worker_engine_tasks_waiting",
     "Tasks that could be fetched now: unlocked, with retries left, not suspended. The same at all workers.",

@@ -102,7 +102,7 @@ WRONG = {
     "ports.providers": ["worker.turn.verdict"],
     "domain.threads": ["worker.ports.threads"],
     "errors": ["worker.domain.threads"],
-    "bootstrap": ["worker.demo.engine"],
+    "bootstrap.adapters": ["worker.demo.engine"],
     "demo.stage": ["worker.domain.threads"],
 }
 """Imports that a contract forbids, one of each kind for every adapter and every part of the core."""

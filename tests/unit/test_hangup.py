@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker import bootstrap
+from worker.bootstrap import working
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -17,7 +17,7 @@ async def test_a_closed_terminal_stops_the_worker_and_without_one_files_are_read
 ) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: terminal))
     asked, stopping = asyncio.Event(), asyncio.Event()
-    bootstrap._on_hangup(asked.set, stopping)
+    working._on_hangup(asked.set, stopping)
     try:
         os.kill(os.getpid(), signal.SIGHUP)
         async with asyncio.timeout(5):

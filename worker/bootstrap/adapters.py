@@ -1,0 +1,271 @@
+"""The outside, connected: the only place that names concrete adapters."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import cast
+from uuid import uuid4
+
+import structlog
+
+from worker import failpoints
+from worker.accounts.account import Account
+from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
+from worker.accounts.every import EveryProvider
+from worker.bootstrap.written import provider_specs
+from worker.domain.exchanges import TRANSCRIPT
+from worker.domain.providers import ProviderSpec
+from worker.domain.tasks import TRACE_VARIABLES
+from worker.ending import EndingPorts
+from worker.engine import (
+    Auth,
+    Basic,
+    Bearer,
+    Connection,
+    OAuthClient,
+    RestEngine,
+    RestInstances,
+)
+from worker.loop.formats import Formats
+from worker.ports.accounts import Book
+from worker.ports.ending import Archive
+from worker.ports.limits import Seats
+from worker.ports.outages import Outages
+from worker.ports.providers import Model, Provider, ThreadProvider, Watchers
+from worker.ports.sinks import Sink
+from worker.ports.threads import Histories
+from worker.ports.transcript import TranscriptReader, TranscriptWriter
+from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
+from worker.redis import (
+    RedisAnchors,
+    RedisBudgets,
+    RedisFormat,
+    RedisOrders,
+    RedisOutages,
+    RedisOutbox,
+    RedisSeats,
+    RedisStops,
+    RedisThreadIndex,
+    RedisThreads,
+    open_redis,
+)
+from worker.redis.connect import Client as RedisClient
+from worker.settings import Settings
+from worker.telemetry import spans
+from worker.turn.remembering import RememberingProvider
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """One provider. Only one with conversations of its own has an archive, and accounts that are told apart.
+
+    `seats` are there if it has limits. By `outages` workers tell each other that it cannot be asked.
+    """
+
+    spec: ProviderSpec
+    provider: OpenAIProvider | ChatModel | ResponsesModel
+    client: Client
+    archive: Archive | None = None
+    account: Account | None = None
+    seats: Seats | None = None
+    outages: Outages | None = None
+
+    def for_turns(self, threads: Histories) -> ThreadProvider:
+        """Have it as turns see it."""
+        if self.account is None:
+            model = cast("Model", self.provider)
+            return RememberingProvider(self.spec.name, model, threads, self.spec.context_tokens)
+        return AnchoredProvider(cast("Provider", self.provider), self.account, self.spec.name, self.spec.context_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Makes what workers share of a provider, by the key that its spec has."""
+
+    redis: RedisClient
+    settings: Settings
+    worker_id: str
+
+    def of(self, spec: ProviderSpec) -> tuple[Seats | None, Outages]:
+        """Make its seats, if it has limits, and what is told of its outages."""
+        prefix, lease = self.settings.redis_prefix, self.settings.lock
+        seats = RedisSeats(self.redis, prefix=prefix, spec=spec, lease=lease) if spec.limits else None
+        return seats, RedisOutages(self.redis, prefix=prefix, spec=spec, worker=self.worker_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """The outside, connected. Providers by their names; without `watchers` nobody reads along."""
+
+    engine: RestEngine
+    threads: RedisThreads
+    providers: Mapping[str, Connected]
+    outbox: RedisOutbox
+    instances: RestInstances
+    index: RedisThreadIndex
+    orders: RedisOrders
+    stops: RedisStops
+    budgets: RedisBudgets
+    formats: Formats
+    sharing: Sharing
+    transcript: TranscriptWriter | None = None
+    conversations: TranscriptReader | None = None
+    watchers: Watchers | None = None
+
+    @property
+    def sinks(self) -> list[Sink]:
+        """The places that exchanges go to; those that Redis keeps them for."""
+        return [self.transcript] if self.transcript is not None else []
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """The accounts that are told apart, by their providers' names."""
+        return {name: each.account for name, each in self.providers.items() if each.account is not None}
+
+
+def worker_id() -> str:
+    """Name this process start. The engine checks nothing else, so it must never come twice."""
+    return f"assistant-worker-{socket.gethostname()[:100]}-{os.getpid()}-{uuid4().hex[:12]}"
+
+
+@asynccontextmanager
+async def connect(
+    settings: Settings, known: Mapping[str, ProviderSpec] | None = None, *, reads_only: bool = False
+) -> AsyncIterator[Adapters]:
+    """Open every adapter; nothing is reached yet.
+
+    `known` are the providers, read from the settings if they are not given. `reads_only`: the transcript is neither
+    made nor changed.
+    """
+    known = provider_specs(settings) if known is None else known
+    async with AsyncExitStack() as stack:
+        url = settings.redis_url.get_secret_value()
+        redis = await stack.enter_async_context(
+            open_redis(url, connections=min(2 * settings.max_tasks + 2, 64), ca_file=settings.redis_ca_file)
+        )
+        engine = await stack.enter_async_context(RestEngine.open(connection(settings)))
+        mine = {"prefix": settings.redis_prefix, "engine": settings.engine_name}
+        in_redis = RedisFormat(redis, prefix=settings.redis_prefix, engine=settings.engine_name)
+
+        sharing = Sharing(redis, settings, engine.worker_id)
+        adapters = Adapters(
+            engine=engine,
+            threads=RedisThreads(
+                redis,
+                prefix=settings.redis_prefix,
+                lease=settings.lock,
+                keep=settings.thread_life,
+                sinks=[TRANSCRIPT] if settings.keeps_transcript else [],
+            ),
+            providers={},
+            outbox=RedisOutbox(redis, **mine),
+            instances=engine.instances,
+            index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
+            orders=RedisOrders(redis, **mine),
+            stops=RedisStops(redis, **mine),
+            budgets=RedisBudgets(redis, **mine, keep=settings.thread_life),
+            formats=Formats([in_redis]),
+            sharing=sharing,
+        )
+        copies: Callable[[str], Book] | None = None
+        if settings.keeps_transcript:
+            adapters, copies = await _with_transcript(adapters, in_redis, settings, stack, reads_only=reads_only)
+
+        def account(spec: ProviderSpec, provider: OpenAIProvider) -> Account:
+            anchors = RedisAnchors(redis, **mine, provider=spec.name)
+            second = copies(spec.name) if copies else None
+            return Account(provider, anchors, second, settings.engine_name, spec.words)
+
+        def with_workers(connected: Connected) -> Connected:
+            """Add what workers share of it."""
+            seats, outages = sharing.of(connected.spec)
+            return replace(connected, seats=seats, outages=outages)
+
+        opened = {name: with_workers(await _open_provider(spec, account, stack)) for name, spec in known.items()}
+        yield failpoints.armed(replace(adapters, providers=opened))
+
+
+async def _with_transcript(
+    adapters: Adapters, in_redis: RedisFormat, settings: Settings, stack: AsyncExitStack, *, reads_only: bool
+) -> tuple[Adapters, Callable[[str], Book]]:
+    """Add the transcript; returns also where it keeps the anchors of a provider's accounts."""
+    from worker import transcript  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
+
+    url = settings.transcript_url.get_secret_value()
+    database = await stack.enter_async_context(transcript.open_database(url, reads_only=reads_only))
+    connected = replace(
+        adapters,
+        formats=Formats([in_redis, transcript.SqlFormat(database, engine=settings.engine_name)]),
+        transcript=transcript.SqlTranscriptWriter(database),
+        conversations=transcript.SqlTranscriptReader(database, engine=settings.engine_name),
+    )
+    return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
+
+
+async def _open_provider(
+    spec: ProviderSpec, account: Callable[[ProviderSpec, OpenAIProvider], Account], stack: AsyncExitStack
+) -> Connected:
+    client = await stack.enter_async_context(Client.open(spec))
+    match spec.api:
+        case "conversations":
+            provider = OpenAIProvider(client)
+            return Connected(spec, provider, client, provider, account(spec, provider))
+        case "responses":
+            return Connected(spec, ResponsesModel(client), client)
+        case "chat":
+            return Connected(spec, ChatModel(client), client)
+
+
+def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
+    """Pick what the end of conversations needs."""
+    return EndingPorts(
+        engine_name=settings.engine_name,
+        index=adapters.index,
+        orders=adapters.orders,
+        instances=adapters.instances,
+        provider=EveryProvider(
+            {
+                name: AnchoredEnding(each.archive, each.account) if each.archive and each.account else None
+                for name, each in adapters.providers.items()
+            }
+        ),
+        transcript=adapters.transcript,
+        conversations=adapters.conversations,
+    )
+
+
+def connection(settings: Settings) -> Connection:
+    """Say how the engine is reached, as a worker of a new name."""
+    return Connection(
+        url=settings.engine_url,
+        worker_id=worker_id(),
+        lock=settings.lock,
+        poll=settings.poll,
+        tenants=settings.tenants,
+        auth=auth(settings),
+        ca_file=settings.engine_ca_file,
+        also=TRACE_VARIABLES if "traces" in spans.wanted() else (),
+        cert_file=settings.engine_cert_file,
+        key_file=settings.engine_key_file,
+    )
+
+
+def auth(settings: Settings) -> Auth | None:
+    """Say who we are to the engine."""
+    if settings.engine_user and settings.engine_password:
+        return Basic(settings.engine_user, settings.engine_password.get_secret_value())
+    if settings.engine_token:
+        return Bearer(settings.engine_token.get_secret_value())
+    if settings.engine_token_url and settings.engine_client_id and settings.engine_client_secret:
+        return OAuthClient(
+            settings.engine_token_url,
+            settings.engine_client_id,
+            settings.engine_client_secret.get_secret_value(),
+            settings.engine_scope,
+            settings.engine_audience,
+        )
+    return None

@@ -1,0 +1,273 @@
+"""A worker: its parts wired, from the first poll to the end of the grace period."""
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+
+import structlog
+
+from worker.bootstrap.adapters import Adapters, connect, ending_ports
+from worker.bootstrap.live import Live, names
+from worker.bootstrap.written import Written, policy, rules, tokens
+from worker.domain.stops import Kind
+from worker.ending import Eraser, Keeper
+from worker.engine import (
+    Discovery,
+    FixedTopics,
+    RestEngine,
+)
+from worker.errors import Permanent
+from worker.loop.breakers import Breaker
+from worker.loop.counted import Counted
+from worker.loop.delivery import Delivery
+from worker.loop.dependencies import PROVIDER, Dependencies
+from worker.loop.handler import TaskHandler
+from worker.loop.lease import Leases
+from worker.loop.open_topics import OpenTopics
+from worker.loop.poller import Poller
+from worker.loop.reloading import Reloading
+from worker.loop.sieve import Sieve
+from worker.loop.slots import Slots
+from worker.loop.waiting import WaitingRoom
+from worker.ports.engine import Topics
+from worker.ports.transcript import TranscriptReader
+from worker.runtime import background
+from worker.runtime.version import VERSION
+from worker.settings import Settings, misspelt, read
+from worker.specs import assistants
+from worker.telemetry import metrics, spans
+from worker.telemetry.logs import Event, trace
+from worker.turn.charging import Charging
+from worker.turn.recorder import Recorder
+from worker.turn.request import Ground
+from worker.turn.reseed import History
+from worker.turn.stops import Stopped
+from worker.turn.task_turn import Turn
+from worker.web import health
+
+log = structlog.get_logger()
+
+
+WAITING_PLACES_PER_SLOT = 4
+
+
+async def run(settings: Settings) -> bool:
+    """Work until SIGTERM or SIGINT, then let go of everything; a second signal ends the grace period.
+
+    False after an error that nobody foresaw. Its text may quote a message, so that only its kind and place are shown.
+    """
+    for name, meant in misspelt().items():
+        log.warning(Event.SETTING_UNKNOWN, name=name, did_you_mean=meant)
+    written = Written.read(settings)
+    stopping, hurry = asyncio.Event(), asyncio.Event()
+    _on_signals(stopping, hurry)
+    try:
+        async with connect(settings, written.providers) as adapters:
+            spare_collections()
+            await work(written, adapters, stopping, hurry, read)
+    except Permanent:
+        raise
+    except Exception as exc:  # noqa: BLE001 - see above
+        log.critical(Event.WORKER_CRASHED, trace=trace(exc))
+        return False
+    log.info(Event.STOPPED)
+    return True
+
+
+def spare_collections() -> None:
+    """Have Python look no more for garbage in what stays until the end, all libraries for one.
+
+    It did so again and again, for 7 % of a worker's CPU, each time for 0.1 s in which nothing else went on.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+async def work(
+    written: Written,
+    adapters: Adapters,
+    stopping: asyncio.Event,
+    hurry: asyncio.Event,
+    reread: Callable[[], Settings] | None = None,
+) -> None:
+    """Wire the parts and poll until `stopping`; with `reread` what people write is read again while it works."""
+    settings, limits = written.settings, written.limits
+    engine, threads = adapters.engine, adapters.threads
+    specs, known = assistants.Current(written.specs), names(written.specs, adapters.providers)
+    renewing: list[Callable[[Settings], None]] = []
+    probes = {
+        "engine": engine.ping,
+        "redis": threads.ping,
+        "format": adapters.formats.check,
+    }
+    threads_of = {name: each.for_turns(threads) for name, each in adapters.providers.items()}
+    async with AsyncExitStack() as stack:
+        always = settings.trace_propagation == "always"
+        stack.enter_context(spans.exported(engine.worker_id, always=always, content=settings.trace_content == "on"))
+        dependencies = await stack.enter_async_context(
+            Dependencies(
+                probes,
+                {name: each.ping for name, each in threads_of.items()},
+                {name: Breaker(each.outages) for name, each in adapters.providers.items() if each.outages is not None},
+            )
+        )
+        crew = await stack.enter_async_context(background.Crew(_say_crash))
+        slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
+        open_topics = OpenTopics(_topics(settings, engine), stopped)
+        sieve = Sieve(engine, open_topics)
+
+        def left_out() -> list[str]:
+            return [*map(str, sieve.left_out()), *dependencies.partly()]
+
+        recorder, history, api_port = None, None, None
+        if adapters.sinks:
+            recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
+        if adapters.conversations is not None:
+            history = History(adapters.conversations, settings.seed_tokens)
+            api_port = await stack.enter_async_context(
+                _serve_api(
+                    settings,
+                    adapters.conversations,
+                    engine,
+                    Eraser(ending_ports(settings, adapters)),
+                    left_out,
+                    stopped,
+                    known,
+                    renewing,
+                )
+            )
+        await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
+        prices = {name: each.spec.prices for name, each in adapters.providers.items()}
+        seats = {name: each.seats for name, each in adapters.providers.items() if each.seats is not None}
+        charging = Charging(adapters.budgets, limits, prices) if limits else None
+        turn = Turn(
+            engine,
+            threads_of,
+            specs,
+            Ground(
+                threads,
+                rules(settings),
+                stopping.is_set,
+                partial(dependencies.down, "redis"),
+                partial(dependencies.down, PROVIDER),
+                dependencies.trouble_of,
+                crew.start,
+                stopped,
+                recorder,
+                history,
+                prices,
+                charging,
+                adapters.watchers,
+                seats,
+            ),
+        )
+        handler = TaskHandler(
+            Leases(engine, settings.lock, partial(dependencies.down, "engine")),
+            slots,
+            turn,
+            WaitingRoom(WAITING_PLACES_PER_SLOT * settings.max_tasks),
+            Delivery(engine, threads),
+            dependencies,
+            stopping.is_set,
+        )
+        poller = Poller(engine, sieve, slots, handler, dependencies, stopped, stopping)
+
+        def not_ready() -> list[str]:
+            return (["stopping"] if stopping.is_set() else []) + dependencies.reasons() + stopped.reasons()
+
+        counted = await stack.enter_async_context(
+            Counted(engine, open_topics.known, partial(dependencies.is_up, "engine"))
+        )
+        live = Live(
+            written, reread or read, adapters, dependencies, turn, specs, known, prices, seats, charging, renewing
+        )
+        reloading = Reloading(live.files, live.take)
+        port = await stack.enter_async_context(
+            health.serve(
+                settings.health_host,
+                settings.health_port,
+                not_ready,
+                left_out,
+                stopped.lines,
+                reloading.lines,
+                counted.look,
+            )
+        )
+        beside = {
+            "loop lag": health.measure_lag(),
+            "stops": stopped.watch(),
+            "outages": dependencies.watch(),
+            "format": adapters.formats.watch(partial(dependencies.down, "format")),
+        }
+        if reread is not None:
+            _on_hangup(reloading.ask, stopping)
+            beside["reloading"] = reloading.watch()
+        for name, watching in beside.items():
+            await stack.enter_async_context(background.running(watching, name))
+        metrics.INFO.labels(VERSION, settings.engine_name).set(1)
+        log.info(
+            Event.STARTED,
+            version=VERSION,
+            engine=settings.engine_url,
+            redis=settings.redis_address,
+            worker_id=engine.worker_id,
+            health_port=port,
+            api_port=api_port,
+            assistants=[f"{each.name} {each.version}" for each in written.specs.assistants],
+        )
+        await poller.run(settings.grace.total_seconds(), hurry)
+
+
+def _say_crash(error: Exception) -> None:
+    log.error(Event.TIDYING_CRASHED, trace=trace(error))
+
+
+def _topics(settings: Settings, engine: RestEngine) -> Topics:
+    return FixedTopics(settings.topics, engine) if settings.topics else Discovery(engine, settings.discovery)
+
+
+def _serve_api(
+    settings: Settings,
+    conversations: TranscriptReader,
+    engine: RestEngine,
+    eraser: Eraser,
+    left_out: Callable[[], list[str]],
+    stopped: Stopped,
+    known: Mapping[Kind, Collection[str]],
+    renewing: "list[Callable[[Settings], None]]",
+) -> AbstractAsyncContextManager[int]:
+    from worker.web import api, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
+
+    access = api.Access.of(tokens(settings))
+    access.check_host(settings.api_host)
+    renewing.append(lambda new: access.use(api.Access.of(tokens(new))))
+
+    def report(error: Exception) -> None:
+        log.error(Event.API_CRASHED, trace=trace(error))
+
+    extend = [
+        api.erasing(eraser, conversations, settings.engine_name),
+        api.stopping(stopped, known),
+        page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
+    ]
+    served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
+    return api.serve(served, settings.api_host, settings.api_port)
+
+
+def _on_signals(stopping: asyncio.Event, hurry: asyncio.Event) -> None:
+    def stop() -> None:
+        log.info(Event.STOPPING, at_once=stopping.is_set())
+        (hurry if stopping.is_set() else stopping).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def _on_hangup(ask: Callable[[], None], stopping: asyncio.Event) -> None:
+    # Of a terminal that is closed it says that nobody is there any more.
+    act = stopping.set if sys.stdin is not None and sys.stdin.isatty() else ask
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)

@@ -1,0 +1,88 @@
+"""What people write: settings, and the files that these name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from worker.domain.budgets import Budgets
+from worker.domain.providers import ProviderSpec
+from worker.ending import Policy
+from worker.settings import Settings, variables
+from worker.specs import assistants, budgets, providers
+from worker.turn.request import Rules
+
+
+def check(settings: Settings) -> None:
+    """Raise Permanent where what is set could not be used, by the rules of those who use it; nothing is reached."""
+    if settings.keeps_transcript:
+        from worker.web import api  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
+
+        api.Access.of(tokens(settings)).check_host(settings.api_host)
+
+
+def tokens(settings: Settings) -> str:
+    """Return the tokens of the API as they are written; empty without any."""
+    return settings.api_tokens.get_secret_value() if settings.api_tokens else ""
+
+
+def rules(settings: Settings) -> Rules:
+    """Pick what a turn obeys."""
+    return Rules(
+        engine_name=settings.engine_name,
+        strict=settings.thread_validation == "strict",
+        retries=settings.retries,
+        trouble_limit=settings.trouble_for,
+        lease=settings.lock,
+        input_tokens=settings.input_tokens,
+    )
+
+
+def policy(settings: Settings) -> Policy:
+    """Pick what ends when."""
+    return Policy(settings.retention_threads, settings.retention_record, settings.retention_transcript)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What people have written: settings, and the files that these name, which may change while the worker runs."""
+
+    settings: Settings
+    providers: Mapping[str, ProviderSpec]
+    specs: assistants.Specs
+    limits: Budgets | None
+
+    @classmethod
+    def read(cls, settings: Settings) -> Self:
+        """Read what the settings name. Raises Permanent, with every mistake and its line."""
+        check(settings)
+        known = provider_specs(settings)
+        specs = assistants.load(settings.assistants_dir, known)
+        return cls(settings, known, specs, budget_limits(settings, specs, known))
+
+    @property
+    def files(self) -> list[Path]:
+        """All of these files."""
+        chosen = self.settings
+        named = (chosen.engine_cert_file, chosen.engine_key_file, chosen.providers_file, chosen.budgets_file)
+        of_providers = [file for each in self.providers.values() for file in each.files]
+        files = [chosen.assistants_dir, *chosen.secret_files.values(), *of_providers, *named]
+        return [each for each in files if each is not None]
+
+
+def provider_specs(settings: Settings) -> Mapping[str, ProviderSpec]:
+    """Say which providers there are: those of the file, or the one of the settings. Raises Permanent."""
+    if settings.providers_file is not None:
+        return providers.load(settings.providers_file, variables())
+    key = settings.openai_api_key
+    spec = ProviderSpec(key=key.get_secret_value() if key else None, base_url=settings.openai_base_url)
+    return {spec.name: spec}
+
+
+def budget_limits(settings: Settings, specs: assistants.Specs, known: Mapping[str, ProviderSpec]) -> Budgets | None:
+    """Read what calls may take; None without a file. Raises Permanent, also where a call has no bound."""
+    if settings.budgets_file is None:
+        return None
+    limits = budgets.load(settings.budgets_file)
+    budgets.check(limits, specs.assistants, known)
+    return limits

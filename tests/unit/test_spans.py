@@ -7,7 +7,7 @@ import pytest
 
 from worker import telemetry
 from worker.errors import Permanent
-from worker.telemetry import spans
+from worker.telemetry import exporting, spans
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
@@ -24,7 +24,7 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
     ],
 )
 def test_what_the_environment_names_an_endpoint_for_is_exported(environment: dict[str, str], wanted: set[str]) -> None:
-    assert spans.wanted(environment) == wanted
+    assert exporting.wanted(environment) == wanted
 
 
 def test_packages_that_are_missing_are_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,7 +34,7 @@ def test_packages_that_are_missing_are_named_with_the_extra(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.metric_exporter", None)
     with (
         pytest.raises(Permanent, match=r"pip install 'assistant-worker\[otel\]'"),
-        spans.exported("w", always=False, content=False),
+        exporting.exported("w", always=False, content=False),
     ):
         pass
 

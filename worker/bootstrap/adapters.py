@@ -53,7 +53,7 @@ from worker.redis import (
 )
 from worker.redis.connect import Client as RedisClient
 from worker.settings import Settings
-from worker.telemetry import spans
+from worker.telemetry import exporting
 from worker.turn.remembering import RememberingProvider
 
 log = structlog.get_logger()
@@ -248,7 +248,7 @@ def connection(settings: Settings) -> Connection:
         tenants=settings.tenants,
         auth=auth(settings),
         ca_file=settings.engine_ca_file,
-        also=TRACE_VARIABLES if "traces" in spans.wanted() else (),
+        also=TRACE_VARIABLES if "traces" in exporting.wanted() else (),
         cert_file=settings.engine_cert_file,
         key_file=settings.engine_key_file,
     )

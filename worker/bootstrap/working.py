@@ -39,7 +39,7 @@ from worker.runtime import background
 from worker.runtime.version import VERSION
 from worker.settings import Settings, misspelt, read
 from worker.specs import assistants
-from worker.telemetry import metrics, spans
+from worker.telemetry import exporting, metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn.charging import Charging
 from worker.turn.recorder import Recorder
@@ -107,7 +107,7 @@ async def work(
     threads_of = {name: each.for_turns(threads) for name, each in adapters.providers.items()}
     async with AsyncExitStack() as stack:
         always = settings.trace_propagation == "always"
-        stack.enter_context(spans.exported(engine.worker_id, always=always, content=settings.trace_content == "on"))
+        stack.enter_context(exporting.exported(engine.worker_id, always=always, content=settings.trace_content == "on"))
         dependencies = await stack.enter_async_context(
             Dependencies(
                 probes,

@@ -28,7 +28,7 @@ from worker.domain.tasks import TRACE_VARIABLES, Task
 from worker.domain.threads import Answer, Assistant, Outcome, Question, Thread
 from worker.runtime.version import VERSION
 from worker.telemetry import metrics
-from worker.telemetry.spans import Signal, written_by
+from worker.telemetry.spans import written_by
 
 SCOPE: Final = "assistant-worker"
 LAST_SECONDS: Final = 1.0
@@ -81,7 +81,7 @@ class TaskSpan:
 
 
 class OtelTracer:
-    """Implements `spans.Tracer`. `always` and `content` as in `spans.exported`."""
+    """Implements `spans.Tracer`. `always` and `content` as in `exporting.exported`."""
 
     def __init__(self, provider: TracerProvider, *, always: bool = False, content: bool = False) -> None:
         self._tracer = provider.get_tracer(SCOPE, VERSION)
@@ -157,8 +157,8 @@ def _message(role: str, text: str) -> str:
 
 
 @contextmanager
-def exported(signals: frozenset[Signal], worker_id: str, *, always: bool, content: bool) -> Iterator[None]:
-    """Export these inside of the block; see `spans.exported`."""
+def exported(signals: frozenset[str], worker_id: str, *, always: bool, content: bool) -> Iterator[None]:
+    """Export these inside of the block; see `exporting.exported`."""
     about = {"service.name": SCOPE, "service.version": VERSION, "service.instance.id": worker_id}
     resource = Resource.create(about).merge(OTELResourceDetector().detect())  # what the environment says wins
     with ExitStack() as stack:

@@ -20,10 +20,12 @@ collect_ignore = [
         "monitoring": "WITH_PROMETHEUS",
         "ogx": "WITH_OGX",
         "small_model": "WITH_MODELS",
+        "wheel": "WITH_WHEEL",
     }.items()
     if wanted not in os.environ
 ]
-"""`make deploy-check`, `image`, `ogx` and `models` make or install what these tests need, and run them; `make monitoring` says what is missing."""
+"""`make deploy-check`, `image`, `ogx`, `models` and `wheel` make or install what these tests need, and run them; `make
+monitoring` says what is missing."""
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is

@@ -8,13 +8,13 @@ import pytest
 from rich.console import Console
 
 from worker.cli import _parser
-from worker.demo import small_model, stage
+from worker.demo import samples, small_model, stage
 from worker.demo.rest import Failed
 from worker.demo.screen import Screen
 from worker.demo.small_model import CONTEXT_TOKENS, SmallModel
 from worker.specs import assistants, providers
 
-BPMN = small_model.ROOT / "bpmn" / "assistants"
+BPMN = samples.BPMN / "assistants"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | doctor | threads | transcript | stop | resume | stops | budgets | demo`.
+"""Command line: `assistant-worker run | init | doctor | threads | transcript | stop | resume | stops | budgets | demo`.
 
 Also as `python -m worker`.
 """
@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from worker import __doc__ as purpose
 from worker import settings
@@ -36,6 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="serve an engine until SIGTERM or Ctrl-C; settings come from the environment")
     run.set_defaults(command=_run)
 
+    init = commands.add_parser("init", help="write a folder to start from: an assistant, a process, settings, Compose")
+    init.add_argument("folder", metavar="DIR", type=Path, help="where; it is made if it is not there")
+    init.add_argument("--overwrite", action="store_true", help="replace files that are there, .env with its key too")
+    init.set_defaults(command=_init)
+
     doctor = commands.add_parser("doctor", help="check engine, Redis, provider, assistants and deployed models")
     doctor.set_defaults(command=_doctor)
 
@@ -63,6 +69,13 @@ def _run(_: argparse.Namespace) -> int:
     chosen = settings.read()
     logs.configure(chosen.log_format, chosen.log_level, cached=True)
     return 0 if asyncio.run(bootstrap.run(chosen)) else 1
+
+
+def _init(options: argparse.Namespace) -> int:
+    from worker.operate import starting  # noqa: PLC0415 - as above
+
+    starting.begin(options.folder, overwrite=options.overwrite)
+    return 0
 
 
 def _doctor(_: argparse.Namespace) -> int:

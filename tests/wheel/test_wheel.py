@@ -29,7 +29,7 @@ def run(command: Sequence[object], **options: Any) -> str:
         **options,
     )
     assert done.returncode == 0, done.stdout
-    return done.stdout
+    return str(done.stdout)
 
 
 @pytest.fixture(scope="module")

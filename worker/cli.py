@@ -8,18 +8,27 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from worker import __doc__ as purpose
 from worker import settings
 from worker.errors import Permanent
 from worker.operate import commands as for_operators
+from worker.operate.parser import EXAMPLE, Parser, add, below
 from worker.runtime.version import VERSION
 from worker.telemetry import logs
+
+FIRST_STEPS: Final = (
+    f"{EXAMPLE}assistant-worker demo\n{EXAMPLE}assistant-worker init my-processes\n\n"
+    "Each command has a --help of its own."
+)
+SETTINGS: Final = "Settings are read from the environment, and from .env in the working directory."
+PROCESSES: Final = "Keys: approval, decision, decision_frame, parallel_analysis, procurement."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command named on the command line and return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
     try:
         return int(options.command(options))
     except Permanent as exc:
@@ -29,29 +38,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="assistant-worker", description=purpose)
-    parser.add_argument("--version", action="version", version=f"assistant-worker {VERSION}")
-    commands = parser.add_subparsers(required=True, metavar="command")
+def command_line() -> Parser:
+    """All commands with their options."""
+    parser = Parser(prog="assistant-worker", description=purpose, epilog=FIRST_STEPS)
+    parser.add_argument("--version", action="version", version=f"assistant-worker {VERSION}", help="print the version")
+    commands = below(parser)
 
-    run = commands.add_parser("run", help="serve an engine until SIGTERM or Ctrl-C; settings come from the environment")
+    more = f"{SETTINGS}\n\nExit codes: 0 it was told to stop; 1 an error ended it; 2 a setting is wrong."
+    run = add(commands, "run", "serve an engine until SIGTERM or Ctrl-C", more=more)
     run.set_defaults(command=_run)
 
-    init = commands.add_parser("init", help="write a folder to start from: an assistant, a process, settings, Compose")
+    init = add(commands, "init", "write a folder to start from: an assistant, a process, settings, a Compose file")
     init.add_argument("folder", metavar="DIR", type=Path, help="where; it is made if it is not there")
     init.add_argument("--overwrite", action="store_true", help="replace files that are there, .env with its key too")
     init.set_defaults(command=_init)
 
-    doctor = commands.add_parser("doctor", help="check engine, Redis, provider, assistants and deployed models")
+    more = f"{SETTINGS}\n\nExit codes: 0 nothing would stop the work; 1 something would; 2 a setting is wrong."
+    what = "check engine, Redis, providers, transcript, assistants and deployed models, and say what to do"
+    doctor = add(commands, "doctor", what, more=more)
     doctor.set_defaults(command=_doctor)
 
     for_operators.add_to(commands)
 
-    demo = commands.add_parser("demo", help="run processes of bpmn/ through a real engine on this machine")
+    demo = add(commands, "demo", "run sample processes through a real engine on this machine", more=PROCESSES)
     demo.add_argument(
-        "--process", metavar="KEY", nargs="+", default=["decision"], help="which ones; a wrong key names what there is"
+        "--process",
+        metavar="KEY",
+        nargs="+",
+        default=["decision"],
+        help="which ones, by their keys; decision by default",
     )
-    demo.add_argument("--once", action="store_true", help="end when the process instance has ended")
+    demo.add_argument("--once", action="store_true", help="end when the processes have ended, and not by Ctrl-C")
     demo.add_argument("--crash", action="store_true", help="kill the worker after step 2 and start another")
     demo.add_argument(
         "--model",

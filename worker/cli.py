@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | init | doctor | threads | transcript | stop | resume | stops | budgets | demo`.
+"""Command line: `assistant-worker run | init | doctor | demo | completion`, and what operators do.
 
 Also as `python -m worker`.
 """
@@ -23,6 +23,11 @@ FIRST_STEPS: Final = (
     "Each command has a --help of its own."
 )
 SETTINGS: Final = "Settings are read from the environment, and from .env in the working directory."
+SHELLS: Final = ("bash", "zsh", "fish")
+EVALUATE: Final = (
+    f'{EXAMPLE}eval "$(assistant-worker completion bash)"\n{EXAMPLE}assistant-worker completion fish | source\n\n'
+    "This line belongs into your shell's start-up file, such as .bashrc; with zsh, as with bash."
+)
 PROCESSES: Final = "Keys: approval, decision, decision_frame, parallel_analysis, procurement."
 
 
@@ -77,6 +82,10 @@ def command_line() -> Parser:
         help="who answers: a script, unless the environment names a provider; or a small model that runs here",
     )
     demo.set_defaults(command=_demo)
+
+    completion = add(commands, "completion", "print what a shell needs to complete commands and options", more=EVALUATE)
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=f"one of {', '.join(SHELLS)}")
+    completion.set_defaults(command=_completion)
     return parser
 
 
@@ -101,6 +110,13 @@ def _doctor(_: argparse.Namespace) -> int:
     chosen = settings.read()
     logs.configure("console", "ERROR")
     return asyncio.run(doctor.examine(chosen))
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from worker.operate import completion  # noqa: PLC0415 - as above
+
+    sys.stdout.write(completion.script(command_line(), options.shell))
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

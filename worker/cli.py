@@ -33,7 +33,11 @@ PROCESSES: Final = "Keys: approval, decision, decision_frame, parallel_analysis,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command named on the command line and return its exit code."""
-    options = command_line().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        command_line().print_help(sys.stderr)
+        return 2
+    options = command_line().parse_args(given)
     try:
         return int(options.command(options))
     except Permanent as exc:

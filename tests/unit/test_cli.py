@@ -39,6 +39,11 @@ def test_it_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert (ended.value.code, capsys.readouterr().out) == (0, f"assistant-worker {VERSION}\n")
 
 
+def test_without_a_command_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    assert capsys.readouterr().err == cli.command_line().format_help()
+
+
 @EACH
 def test_every_command_and_all_that_it_takes_are_explained(words: str) -> None:
     parser = COMMANDS[words]

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models image monitoring deploy-check
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models image monitoring wheel deploy-check
 .PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -58,10 +58,10 @@ conformance-camunda: $(VENV)/dev.stamp
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance $(ARGS)
 
 # Everything on Operaton, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
-# Then what a real Prometheus sees.
+# Then what a real Prometheus sees, and the wheel.
 test-all: test
 	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow $(ARGS)
-	@$(MAKE) --no-print-directory monitoring
+	@$(MAKE) --no-print-directory monitoring wheel
 
 # Engines as others set them up: rights, history levels, a path prefix, two nodes; and workers that come and go with the
 # backlog. A quarter of an hour, and again with TEST_ENGINE=camunda.
@@ -93,6 +93,10 @@ monitoring: $(VENV)/dev.stamp
 	promtool check rules deploy/monitoring/alerts.yaml
 	promtool test rules deploy/monitoring/alerts.test.yaml
 	WITH_PROMETHEUS=1 $(BIN)/python -m pytest -s tests/monitoring $(ARGS)
+
+# The wheel, installed where there is no checkout, and its demo without a network.
+wheel: $(VENV)/dev.stamp
+	WITH_WHEEL=1 $(BIN)/python -m pytest tests/wheel $(ARGS)
 
 # The image, built and run without a daemon. Needs root, debootstrap, buildah, podman and runc.
 image: $(VENV)/dev.stamp assets

@@ -22,10 +22,11 @@ collect_ignore = [
         "ogx": "WITH_OGX",
         "setups": "WITH_SETUPS",
         "small_model": "WITH_MODELS",
+        "wheel": "WITH_WHEEL",
     }.items()
     if wanted not in os.environ
 ]
-"""`make deploy-check`, `image`, `ogx` and `models` make or install what these tests need, and run them; `make
+"""`make deploy-check`, `image`, `ogx`, `models` and `wheel` make or install what these tests need, and run them; `make
 monitoring` says what is missing; `make engines` starts many engines."""
 
 _database_numbers = count()

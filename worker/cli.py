@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | doctor | threads | transcript | stop | resume | stops | budgets | demo`.
+"""Command line: `assistant-worker run | init | doctor | demo | completion`, and what operators do.
 
 Also as `python -m worker`.
 """
@@ -7,18 +7,37 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
 from worker import __doc__ as purpose
 from worker import settings
 from worker.errors import Permanent
 from worker.operate import commands as for_operators
+from worker.operate.parser import EXAMPLE, Parser, add, below
 from worker.runtime.version import VERSION
 from worker.telemetry import logs
+
+FIRST_STEPS: Final = (
+    f"{EXAMPLE}assistant-worker demo\n{EXAMPLE}assistant-worker init my-processes\n\n"
+    "Each command has a --help of its own."
+)
+SETTINGS: Final = "Settings are read from the environment, and from .env in the working directory."
+SHELLS: Final = ("bash", "zsh", "fish")
+EVALUATE: Final = (
+    f'{EXAMPLE}eval "$(assistant-worker completion bash)"\n{EXAMPLE}assistant-worker completion fish | source\n\n'
+    "This line belongs into your shell's start-up file, such as .bashrc; with zsh, as with bash."
+)
+PROCESSES: Final = "Keys: approval, decision, decision_frame, parallel_analysis, procurement."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command named on the command line and return its exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given:
+        command_line().print_help(sys.stderr)
+        return 2
+    options = command_line().parse_args(given)
     try:
         return int(options.command(options))
     except Permanent as exc:
@@ -28,25 +47,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="assistant-worker", description=purpose)
-    parser.add_argument("--version", action="version", version=f"assistant-worker {VERSION}")
-    commands = parser.add_subparsers(required=True, metavar="command")
+def command_line() -> Parser:
+    """All commands with their options."""
+    parser = Parser(prog="assistant-worker", description=purpose, epilog=FIRST_STEPS)
+    parser.add_argument("--version", action="version", version=f"assistant-worker {VERSION}", help="print the version")
+    commands = below(parser)
 
-    run = commands.add_parser("run", help="serve an engine until SIGTERM or Ctrl-C; settings come from the environment")
+    more = f"{SETTINGS}\n\nExit codes: 0 it was told to stop; 1 an error ended it; 2 a setting is wrong."
+    run = add(commands, "run", "serve an engine until SIGTERM or Ctrl-C", more=more)
     run.set_defaults(command=_run)
 
-    doctor = commands.add_parser("doctor", help="check engine, Redis, provider, assistants and deployed models")
+    init = add(commands, "init", "write a folder to start from: an assistant, a process, settings, a Compose file")
+    init.add_argument("folder", metavar="DIR", type=Path, help="where; it is made if it is not there")
+    init.add_argument("--overwrite", action="store_true", help="replace files that are there, .env with its key too")
+    init.set_defaults(command=_init)
+
+    more = f"{SETTINGS}\n\nExit codes: 0 nothing would stop the work; 1 something would; 2 a setting is wrong."
+    what = "check engine, Redis, providers, transcript, assistants and deployed models, and say what to do"
+    doctor = add(commands, "doctor", what, more=more)
     doctor.add_argument("--no-calls", action="store_true", help="ask no model the one small question that it may cost")
     doctor.set_defaults(command=_doctor)
 
     for_operators.add_to(commands)
 
-    demo = commands.add_parser("demo", help="run processes of bpmn/ through a real engine on this machine")
+    demo = add(commands, "demo", "run sample processes through a real engine on this machine", more=PROCESSES)
     demo.add_argument(
-        "--process", metavar="KEY", nargs="+", default=["decision"], help="which ones; a wrong key names what there is"
+        "--process",
+        metavar="KEY",
+        nargs="+",
+        default=["decision"],
+        help="which ones, by their keys; decision by default",
     )
-    demo.add_argument("--once", action="store_true", help="end when the process instance has ended")
+    demo.add_argument("--once", action="store_true", help="end when the processes have ended, and not by Ctrl-C")
     demo.add_argument("--crash", action="store_true", help="kill the worker after step 2 and start another")
     demo.add_argument(
         "--model",
@@ -55,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
         help="who answers: a script, unless the environment names a provider; or a small model that runs here",
     )
     demo.set_defaults(command=_demo)
+
+    completion = add(commands, "completion", "print what a shell needs to complete commands and options", more=EVALUATE)
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=f"one of {', '.join(SHELLS)}")
+    completion.set_defaults(command=_completion)
     return parser
 
 
@@ -66,12 +102,26 @@ def _run(_: argparse.Namespace) -> int:
     return 0 if asyncio.run(bootstrap.run(chosen)) else 1
 
 
+def _init(options: argparse.Namespace) -> int:
+    from worker.operate import starting  # noqa: PLC0415 - as above
+
+    starting.begin(options.folder, overwrite=options.overwrite)
+    return 0
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from worker.operate import doctor  # noqa: PLC0415 - as above
 
     chosen = settings.read()
     logs.configure("console", "ERROR")
     return asyncio.run(doctor.examine(chosen, calls=not options.no_calls))
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from worker.operate import completion  # noqa: PLC0415 - as above
+
+    sys.stdout.write(completion.script(command_line(), options.shell))
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

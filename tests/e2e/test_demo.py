@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from tests.waiting import wait_until
-from worker.cli import _parser
+from worker.cli import command_line
 from worker.demo import stage
 from worker.demo.application import Application
 from worker.demo.engine import Engine
@@ -155,7 +155,7 @@ async def test_every_application_is_run_to_its_end_and_proven(scratch: Path) -> 
 def test_every_application_is_in_that_test_and_its_default_is_the_first() -> None:
     keys = {path.name for path in (ROOT / "bpmn").iterdir() if path.is_dir()} - {"assistants"}
     assert keys == set(APPLICATIONS)
-    assert _parser().parse_args(["demo"]).process == list(APPLICATIONS)[:1]
+    assert command_line().parse_args(["demo"]).process == list(APPLICATIONS)[:1]
 
 
 async def test_a_wrong_key_is_answered_with_the_right_ones(scratch: Path) -> None:

@@ -12,7 +12,7 @@ from tests.flow.rig import Rig
 from tests.models import bpmn
 from tests.setups.balancer import balancer
 from worker.demo.engine import Engine
-from worker.demo.stage import ROOT
+from worker.demo.samples import ROOT
 from worker.operate import doctor
 from worker.operate.doctor import Finding, Level
 

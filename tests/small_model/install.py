@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from worker.demo import small_model
+from worker.demo import samples, small_model
 from worker.demo.rest import Failed
 
-HOME: Final = small_model.ROOT / ".models"
-PINS: Final = small_model.ROOT / "docker" / "requirements" / "litellm.txt"
+HOME: Final = samples.ROOT / ".models"
+PINS: Final = samples.ROOT / "docker" / "requirements" / "litellm.txt"
 
 
 def main() -> int:

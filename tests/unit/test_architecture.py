@@ -27,7 +27,7 @@ DRIVERS: dict[str, set[str]] = {
     "failpoints": set(),
     "loop": {"structlog"},
     "modelling": {"jsonschema", "referencing", "regex"},
-    "operate": {"aiohttp", "pydantic", "rich"},
+    "operate": {"aiohttp", "pydantic", "rich", "shtab"},
     "ports": set(),
     "providers": {"aiohttp", "httpx2", "openai", "pydantic"},
     "redis": {"hiredis", "redis", "structlog"},

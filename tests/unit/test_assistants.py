@@ -140,7 +140,9 @@ def test_hidden_files_folders_and_other_files_are_passed_over(tmp_path: Path) ->
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Permanent, match=r"^ASSISTANTS_DIR=.*nowhere: cannot be read: No such file or directory$"):
+    with pytest.raises(
+        Permanent, match=r"^ASSISTANTS_DIR=.*nowhere: there is no such folder; .*`assistant-worker init DIR`"
+    ):
         load(tmp_path / "nowhere")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.demo.stage import ROOT
+from worker.demo.samples import ROOT
 
 
 def make(*words: str) -> subprocess.CompletedProcess[str]:

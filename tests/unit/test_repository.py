@@ -54,15 +54,24 @@ def found(pattern: re.Pattern[str]) -> list[str]:
     ]
 
 
-def test_the_wheel_has_all_that_is_no_module(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, capture_output=True, check=True)
-    [wheel] = tmp_path.iterdir()
-    held = set(ZipFile(wheel).namelist())
+def built(source: Path, folder: Path) -> set[str]:
+    """Names of the files in a wheel that is made of a source."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=source, capture_output=True, check=True)
+    [wheel] = folder.glob("*.whl")
+    return set(ZipFile(wheel).namelist())
 
-    wanted = {name for name in texts() if name.startswith("worker/")}
-    assert "worker/py.typed" in wanted
+
+def test_the_wheel_has_the_package_what_the_demo_reads_and_nothing_else(tmp_path: Path) -> None:
+    held = built(ROOT, tmp_path)
+
+    moved = {"bpmn/": "worker/demo/bpmn/", "docker/requirements/small-model.txt": "worker/demo/small-model.txt"}
+    samples = {name.replace(old, new, 1) for name in texts() for old, new in moved.items() if name.startswith(old)}
+    wanted = samples | {name for name in texts() if name.startswith("worker/")}
+    assert {"worker/py.typed", "worker/demo/bpmn/decision/decision.bpmn", "worker/demo/small-model.txt"} <= wanted
     assert wanted - held == set()
+    fetched = "worker/web/page/vendor/"
+    assert {name for name in held - wanted if not name.startswith(fetched) and ".dist-info/" not in name} == set()
 
 
 def test_the_wheel_has_what_draws_diagrams_where_it_was_fetched(tmp_path: Path) -> None:
@@ -73,11 +82,8 @@ def test_the_wheel_has_what_draws_diagrams_where_it_was_fetched(tmp_path: Path) 
     fetched = copy / "worker" / "web" / "page" / "vendor" / "bpmn-js" / "viewer.js"
     fetched.parent.mkdir(parents=True)
     fetched.write_text("")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=copy, capture_output=True, check=True)
 
-    [wheel] = tmp_path.glob("*.whl")
-    assert "worker/web/page/vendor/bpmn-js/viewer.js" in ZipFile(wheel).namelist()
+    assert "worker/web/page/vendor/bpmn-js/viewer.js" in built(copy, tmp_path)
 
 
 def sources(*besides: str) -> Iterator[tuple[Path, str]]:

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from worker.cli import _parser
-from worker.demo import small_model, stage
+from worker.cli import command_line
+from worker.demo import samples, small_model, stage
 from worker.demo.rest import Failed
 from worker.demo.screen import Screen
 from worker.demo.small_model import CONTEXT_TOKENS, SmallModel
 from worker.specs import assistants, providers
 
-BPMN = small_model.ROOT / "bpmn" / "assistants"
+BPMN = samples.BPMN / "assistants"
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_other_pins_have_a_place_of_their_own(cache: Path, monkeypatch: pytest.M
 
 
 def test_the_script_answers_unless_the_small_model_is_asked_for() -> None:
-    assert _parser().parse_args(["demo"]).model == "scripted"
-    assert _parser().parse_args(["demo", "--model", "local"]).model == "local"
+    assert command_line().parse_args(["demo"]).model == "scripted"
+    assert command_line().parse_args(["demo", "--model", "local"]).model == "local"
 
 
 def test_the_screen_says_that_such_a_model_cannot_reason() -> None:

@@ -83,7 +83,7 @@ class Application:
 def _known(folder: Path, key: str) -> None:
     keys = sorted(path.stem for path in folder.glob("*/*.json") if path.stem == path.parent.name)
     if not keys:
-        raise Failed(f"{folder} has no process applications: the demo runs from a checkout of the project")
+        raise Failed(f"{folder} has no process applications")
     if key not in keys:
         raise Failed(f"there is no process {key!r} in {folder}; there are {', '.join(keys)}")
 

@@ -15,11 +15,11 @@ from worker.demo.application import Application
 from worker.demo.jars import JarError
 from worker.demo.processes import StartError
 from worker.demo.rest import EngineRest, Failed, ModelControl, connection
+from worker.demo.samples import BPMN
 from worker.demo.screen import Screen
 from worker.demo.stage import Pace, Stage
 from worker.demo.watch import Watch
 
-BPMN: Final = stage.ROOT / "bpmn"
 PROCESS: Final = "decision"
 PACE: Final = Pace(lock_seconds=45, latency_seconds=1.0)
 """Slow enough to watch it."""
@@ -46,6 +46,7 @@ def main(
             small_model.install()
         else:
             screen.title(_provider())
+        screen.place(jars.cache_directory())
         # Now, and not when the engine starts: a thread that downloads could not be broken off.
         jars.fetch(jars.locked("operaton"), console=screen.console)
         return asyncio.run(Demo(screen, applications, once=once, crash=crash, local=local).run())

@@ -97,6 +97,11 @@ class Screen:
         self._say("worker does, and take no sentence of the answers for advice. A step takes a minute or so.")
         self._say()
 
+    def place(self, cache: Path) -> None:
+        """Say where something stays when the demo is over."""
+        self._say(f"[dim]What is fetched stays in {escape(str(cache))}; nothing else stays.[/]")
+        self._say()
+
     def ready(self, name: str, seconds: float, where: str) -> None:
         """A part runs."""
         self._say(f"  [green]ready[/]  {name:<13} {seconds:4.1f} s   [dim]{where}[/]")

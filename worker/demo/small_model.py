@@ -12,13 +12,13 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from worker.demo import samples
 from worker.demo.jars import cache_directory
 from worker.demo.processes import HOST, Process, free_port, http_ok
 from worker.demo.rest import Failed
 from worker.demo.servers import CLEAN_ENVIRONMENT
 
-ROOT: Final = Path(__file__).parents[2]
-PINS: Final = ROOT / "docker" / "requirements" / "small-model.txt"
+PINS: Final = samples.SMALL_MODEL
 MODEL: Final = "smollm2"
 """As the server lists it. It answers to any other name just as well."""
 CONTEXT_TOKENS: Final = 8192
@@ -63,7 +63,7 @@ class SmallModel(Process):
             [sys.executable, "-m", "worker.demo.small_model", *options],
             ready=lambda: http_ok(port, "/health"),
             port=port,
-            env={**CLEAN_ENVIRONMENT, "PYTHONPATH": f"{ROOT}:{folder()}", "PYTHONUNBUFFERED": "1"},
+            env={**CLEAN_ENVIRONMENT, "PYTHONPATH": f"{samples.ROOT}:{folder()}", "PYTHONUNBUFFERED": "1"},
             stop_seconds=5,
         )
 

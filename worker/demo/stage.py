@@ -19,11 +19,11 @@ from worker.demo.engine import Engine
 from worker.demo.jars import cache_directory
 from worker.demo.processes import HOST, Process, free_port, http_ok, running
 from worker.demo.rest import Failed
+from worker.demo.samples import ROOT
 from worker.demo.servers import CLEAN_ENVIRONMENT, Valkey
 from worker.demo.small_model import CONTEXT_TOKENS, MODEL, SmallModel
 from worker.telemetry.logs import Event
 
-ROOT: Final = Path(__file__).parents[2]
 COCKPIT_PORT: Final = 8080
 PAGE_PORT: Final = 8091
 

@@ -81,6 +81,9 @@ def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE)
     """
     try:
         paths = sorted(path for path in directory.iterdir() if _is_spec(path))
+    except FileNotFoundError as exc:
+        begin = "name yours, or have `assistant-worker init DIR` write one to start from"
+        raise Permanent(f"ASSISTANTS_DIR={directory}: there is no such folder; {begin}") from exc
     except OSError as exc:
         raise Permanent(f"ASSISTANTS_DIR={directory}: cannot be read: {exc.strerror}") from exc
     if not paths:

@@ -10,75 +10,88 @@ from worker.domain.budgets import SCOPES
 from worker.domain.stops import KINDS
 from worker.export import FORMATS
 from worker.operate.commands.desk import Desk
+from worker.operate.parser import EXAMPLE, Commands, add, below
 from worker.telemetry import logs
 
-Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
 Work = Callable[[Desk, argparse.Namespace], Awaitable[int]]
 
-EXITS = "Exit codes: 0 done, 1 something cannot be reached, 2 not as it should be asked for, 3 some of it is left."
+EXITS = (
+    "Exit codes: 0 done; 1 engine, Redis, provider or transcript cannot be reached; 2 what was asked for, or a "
+    "setting, is wrong; 3 some of it is left to do."
+)
 
 
 def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add `threads` and `transcript`, `stop`, `resume`, `stops` and `budgets`."""
-    threads = commands.add_parser("threads", help="list, show, export, erase, repair and renew conversations")
-    below = threads.add_subparsers(required=True, metavar="command")
-    _list(below)
-    _show(below)
-    _export(below)
-    _erase(below)
-    _repair(below)
-    _renew(below)
-    transcript = commands.add_parser("transcript", help="search what was said, and sum what it cost")
-    below = transcript.add_subparsers(required=True, metavar="command")
-    _search(below)
-    _cost(below)
+    threads = below(add(commands, "threads", "list, show, export, erase, repair and renew conversations"))
+    _list(threads)
+    _show(threads)
+    _export(threads)
+    _erase(threads)
+    _repair(threads)
+    _renew(threads)
+    transcript = below(add(commands, "transcript", "search what was said, and sum what it cost"))
+    _search(transcript)
+    _cost(transcript)
     _stop(commands)
     _budgets(commands)
 
 
 def _list(commands: "Commands[argparse.ArgumentParser]") -> None:
-    added = _add(commands, "threads", "list", "which threads there are, and whose; no message text", "threads list")
-    added.add_argument("--ended", action="store_true", help="only those whose process is over")
+    added = _add(commands, "threads", "list", "list threads, and whose they are; no message text", "threads list")
+    added.add_argument("--ended", action="store_true", help="only those whose process instance is over")
 
 
 def _show(commands: "Commands[argparse.ArgumentParser]") -> None:
-    added = _add(commands, "threads", "show", "what was said, as text", "threads show 8f14e45f-ceea-11f0-9d1c")
+    added = _add(commands, "threads", "show", "print what was said, as text", "threads show 8f14e45f-ceea-11f0-9d1c")
     _subject(added)
 
 
 def _export(commands: "Commands[argparse.ArgumentParser]") -> None:
     example = "threads export --business-key order-7 --format markdown --output order-7.md"
-    added = _add(commands, "threads", "export", "write conversations to a file, or to the output", example, json=False)
+    added = _add(
+        commands, "threads", "export", "write what was said to a file, or to the standard output", example, json=False
+    )
     _subject(added)
-    added.add_argument("--format", choices=[*FORMATS], default="json", help="json by default")
-    added.add_argument("--output", metavar="FILE", help="a file that does not exist yet")
+    added.add_argument("--format", choices=[*FORMATS], default="json", help="as what; json by default")
+    added.add_argument(
+        "--output", metavar="FILE", help="a file that does not exist yet; without it, the standard output"
+    )
 
 
 def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
-    what = "erase conversations at the provider, in Redis, in the transcript, and our variables in the engine"
+    what = (
+        "erase conversations at the provider, in Redis and in the transcript, and the worker's variables in the engine"
+    )
     example = "threads erase --business-key order-7 --json > receipt.json"
     added = _add(commands, "threads", "erase", what, example, writes=True, asks=True)
-    whose = _subject(added)
+    whose = _subject(added, "--business-key, --ended, --open or --receipt")
     whose.add_argument(
-        "--ended", action="store_true", help="do now what retention has to do: see RETENTION_THREADS_DAYS"
+        "--ended", action="store_true", help="all that retention has to erase by now: see RETENTION_THREADS_DAYS"
     )
-    whose.add_argument("--open", action="store_true", help="go on with orders that are not complete")
-    whose.add_argument("--receipt", metavar="ORDER", help="show what became of an order")
-    added.add_argument("--dry-run", action="store_true", help="with --ended: list only")
-    added.add_argument("--force", action="store_true", help="even if the instance runs")
+    whose.add_argument("--open", action="store_true", help="go on with all earlier orders that are not complete")
+    whose.add_argument(
+        "--receipt", metavar="ORDER", help="only show what became of an earlier order; its id is in its receipt"
+    )
+    added.add_argument("--dry-run", action="store_true", help="with --ended: only list what would be erased")
+    added.add_argument("--force", action="store_true", help="even if the process instance still runs")
     absent = (
-        "what this key cannot see is gone: take it for erased, and say so in the receipt; also with --ended, --open"
+        "take for erased what the provider's key cannot see, and say so in the receipt; also with --ended and --open"
     )
     added.add_argument("--accept-absent", action="store_true", help=absent)
-    added.add_argument("--results", action="store_true", help="also the results, in the process variables they are in")
+    added.add_argument(
+        "--results", action="store_true", help="also the results, in the process variables that hold them"
+    )
     more = "with --business-key: only this tenant's; may be repeated"
     added.add_argument("--tenant", metavar="TENANT", action="append", help=more)
 
 
 def _repair(commands: "Commands[argparse.ArgumentParser]") -> None:
-    what = "list turns that are stuck: calls past their deadline, runs that the provider queues"
+    what = "list turns that are stuck: calls past their deadline, and runs that wait at the provider"
     added = _add(commands, "threads", "repair", what, "threads repair --cancel", writes=True, asks=True)
-    added.add_argument("--cancel", action="store_true", help="cancel their runs at the provider; workers do the rest")
+    added.add_argument(
+        "--cancel", action="store_true", help="also cancel their runs at the provider; workers do the rest"
+    )
     changed = (
         "the provider's account was changed on purpose: threads that this key cannot see are made anew, with what was "
         "said on them; nothing is erased"
@@ -95,51 +108,62 @@ def _renew(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 
 def _search(commands: "Commands[argparse.ArgumentParser]") -> None:
-    added = _add(commands, "transcript", "search", "messages with all words", "transcript search drone battery")
-    added.add_argument("words", metavar="WORD", nargs="+")
+    added = _add(
+        commands, "transcript", "search", "find messages that have all of the words", "transcript search drone battery"
+    )
+    added.add_argument("words", metavar="WORD", nargs="+", help="what a message has to have in it")
     added.add_argument("--instance", metavar="ID", help="only this process instance")
     added.add_argument("--business-key", metavar="KEY", help="only this business key")
     added.add_argument("--assistant", metavar="NAME", help="only this assistant")
-    added.add_argument("--limit", metavar="N", type=_count, default=50, help="at most so many, the newest (50)")
+    added.add_argument(
+        "--limit", metavar="N", type=_count, default=50, help="at most so many, the newest; 50 by default"
+    )
 
 
 def _cost(commands: "Commands[argparse.ArgumentParser]") -> None:
     example = "transcript cost --by day --since 2026-11-01"
-    added = _add(commands, "transcript", "cost", "what answers took and cost, as far as that is known", example)
+    added = _add(commands, "transcript", "cost", "sum what answers took and cost, as far as that is known", example)
     added.add_argument("instance", metavar="INSTANCE", nargs="?", help="only this process instance")
     common = ["instance", "definition", "day", "assistant", "model"]
-    added.add_argument("--by", choices=common, default="all", help="a sum for each; days are of UTC")
+    each = f"a sum for each {', '.join(common[:-1])} or {common[-1]}, in place of one; days are of UTC"
+    added.add_argument("--by", metavar="WHAT", choices=common, default="all", help=each)
     added.add_argument("--since", metavar="DATE", type=_time, help="only answers from then on, such as 2026-11-01; UTC")
 
 
 def _stop(commands: "Commands[argparse.ArgumentParser]") -> None:
-    what = "start no call of an assistant, a provider, a topic, a tenant, or at all, in any worker; no retry is spent"
+    what = "have all workers start no call of an assistant, a provider, a topic, a tenant, or at all; tasks wait"
     example = 'stop assistant analyst --reason "answers nonsense" --now'
     stop = _add(commands, "stops", "stop", what, example, json=False)
     _stoppable(stop)
     stop.add_argument("--reason", metavar="TEXT", default="", help="why, for those who see it")
-    stop.add_argument("--now", action="store_true", help="break off calls that run; they may be paid all the same")
-    _stoppable(_add(commands, "stops", "resume", "lift a stop", "resume assistant analyst", json=False))
+    stop.add_argument("--now", action="store_true", help="also break off calls that run; they may be paid all the same")
+    _stoppable(
+        _add(
+            commands, "stops", "resume", "lift a stop, so that the tasks go on", "resume assistant analyst", json=False
+        )
+    )
     _add(commands, "stops", "stops", "list what is stopped, by whom, since when and why", "stops --json")
 
 
 def _budgets(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "list what is used of budgets, the most used first"
     added = _add(commands, "budgets", "budgets", what, "budgets instance --json")
-    scopes = f"all of one kind, of {', '.join(SCOPES)}; without it today's of tenants and assistants"
+    scopes = f"all budgets of this kind: {', '.join(SCOPES)}; without it, today's of tenants and assistants"
     added.add_argument("scope", metavar="KIND", nargs="?", choices=SCOPES, help=scopes)
 
 
 def _stoppable(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", choices=KINDS, help=f"one of {', '.join(KINDS)}")
-    parser.add_argument("name", metavar="NAME", nargs="?", default="", help="which one; none for all")
+    parser.add_argument("name", metavar="NAME", nargs="?", default="", help="its name; after `all` there is none")
 
 
-def _subject(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveGroup":
+def _subject(parser: argparse.ArgumentParser, others: str = "--business-key") -> "argparse._MutuallyExclusiveGroup":
     whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("instance", metavar="INSTANCE", nargs="?", help="id of a process instance")
     whose.add_argument(
-        "--business-key", metavar="KEY", help="all instances with this business key, and what they share"
+        "instance", metavar="INSTANCE", nargs="?", help=f"id of a process instance; either this or {others}"
+    )
+    whose.add_argument(
+        "--business-key", metavar="KEY", help="all process instances with this business key, and what they share"
     )
     return whose
 
@@ -156,15 +180,9 @@ def _add(
     asks: bool = False,
 ) -> argparse.ArgumentParser:
     """Add a command. `writes`: it may change the transcript; `asks`: it works with providers, and so reads of them."""
-    added = commands.add_parser(
-        name,
-        help=what,
-        description=f"{what[0].upper()}{what[1:]}.",
-        epilog=f"Example:  assistant-worker {example}\n\n{EXITS}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    added = add(commands, name, what, more=f"{EXAMPLE}assistant-worker {example}\n\n{EXITS}")
     if json:
-        added.add_argument("--json", action="store_true", help="for programs")
+        added.add_argument("--json", action="store_true", help="print JSON, for programs")
     added.set_defaults(command=lambda options: _run(module, name, options), writes=writes, asks=asks)
     return added
 

@@ -1,8 +1,12 @@
 """The bench's subjects do the work they are measured by. What they cost is asked by `make bench` alone."""
 
+import json
+
 import pytest
 
 from tests.benchmarks import crash, figures, mishaps, stage, subjects
+from tests.benchmarks.answer import ANSWER
+from tests.benchmarks.peers import clients
 from tests.benchmarks.provider import QUESTION, reach
 from tests.benchmarks.subjects import Place
 from tests.models import Model, unique
@@ -32,6 +36,15 @@ async def finished(rest: EngineRest, model: Model) -> int:
     return int(count["count"])
 
 
+async def told(rest: EngineRest, model: Model) -> list[tuple[str, str, list[str]]]:
+    """Name and type of every variable of a model's instances, and what stands in it if it is a meta variable."""
+    rows = await rest.get("history/variable-instance", processDefinitionKey=model.key)
+    return [
+        (row["name"], row["type"], sorted(json.loads(row["value"])) if row["name"].endswith("_meta") else [])
+        for row in rows
+    ]
+
+
 async def test_bare_loop_completes_a_backlog(engine_rest: EngineRest, backlog: Model, topic: str) -> None:
     place = Place(engine_rest.base_url, "redis://unused", topic)
 
@@ -40,6 +53,51 @@ async def test_bare_loop_completes_a_backlog(engine_rest: EngineRest, backlog: M
     assert result["tasks"] == TASKS
     assert result["requests"]["complete"] == TASKS
     assert await finished(engine_rest, backlog) == INSTANCES
+
+
+async def test_bare_loop_that_writes_leaves_the_variables_that_our_worker_leaves(
+    engine_rest: EngineRest, backlog: Model, topic: str, redis_url: str
+) -> None:
+    place = Place(engine_rest.base_url, redis_url, topic, settings={"TOPICS": topic})
+
+    await subjects.run(subjects.bare(place, TASKS, writes=True))
+    theirs = await told(engine_rest, backlog)
+    await stage.start(engine_rest, backlog, INSTANCES)
+    await subjects.run(subjects.ours(place, TASKS, 0))
+    both = await told(engine_rest, backlog)
+
+    assert len(theirs) == INSTANCES * (1 + 1 + 2 * stage.TURNS)
+    assert sorted(theirs + theirs) == sorted(both)
+
+
+@pytest.mark.parametrize("client", clients.CLIENTS)
+@pytest.mark.parametrize("model_seconds", [0, 0.05])
+async def test_client_of_others_completes_a_backlog_with_the_same_answer(
+    engine_rest: EngineRest, backlog: Model, topic: str, client: str, model_seconds: float
+) -> None:
+    place = Place(engine_rest.base_url, "redis://unused", topic)
+
+    result = await subjects.run(subjects.peer(clients.CLIENTS[client](), place, TASKS, model_seconds))
+
+    assert await finished(engine_rest, backlog) == INSTANCES
+    assert (result["tasks"], result["requests"]["complete"]) == (TASKS, TASKS)
+    assert result["requests"]["poll"] > 0
+    assert min(result["own_seconds"]) > 0
+    assert result["cpu_seconds"] > 0
+    asked = {"processDefinitionKey": backlog.key, "variableName": "answer"}
+    assert {row["value"] for row in await engine_rest.get("history/variable-instance", **asked)} == {ANSWER}
+    reduced = figures.of_round({client: result, "bare": result, f"{client}_second": result})
+    assert {f"{client}_ratio", f"{client}_second_rate_behind"} <= reduced.keys()
+
+
+def test_client_that_cannot_be_had_is_left_out_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(clients, "find_spec", lambda _: None)
+
+    names = [client.name for client in clients.available(said.append)]
+
+    assert names == [name for name in clients.CLIENTS if name != "python_async"]
+    assert said == ["python_async is left out: httpx is needed, and is in the requirements of the tests"]
 
 
 async def test_worker_completes_a_backlog_without_a_model_server(

@@ -78,9 +78,19 @@ def peer(client: Client, place: Place, tasks: int, model_seconds: float) -> Subj
     return Subject(client.name, client.command, {**environment, **client.environment})
 
 
-def ours(place: Place, tasks: int, model_seconds: float | None) -> Subject:
-    """Make our worker, to drain so many tasks by an in-process model this slow, or None for the model server."""
-    return Subject("ours", _program("ours", "--expect", str(tasks), *_model(model_seconds)), _environment(place))
+def ours(place: Place, tasks: int, model_seconds: float | None, stops: Sequence[int] = ()) -> Subject:
+    """Make our worker, to drain so many tasks by an in-process model this slow, or None for the model server.
+
+    It notes where it stands at each of `stops` completions.
+    """
+    noted = ["--stops", *map(str, stops)] if stops else []
+    program = _program("ours", "--expect", str(tasks), *_model(model_seconds), *noted)
+    return Subject("ours", program, _environment(place))
+
+
+def ours_until(place: Place, file: Path) -> Subject:
+    """Make our worker, to run with the model server until there is this file."""
+    return Subject("ours", _program("ours", "--until", str(file)), _environment(place))
 
 
 def idle(place: Place, seconds: float) -> Subject:

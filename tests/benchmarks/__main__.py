@@ -5,7 +5,7 @@ import asyncio
 import json
 import random
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,8 @@ from typing import Any
 
 from tests.benchmarks import crash, figures, machine, mishaps, stage, subjects
 from tests.benchmarks.figures import Result
+from tests.benchmarks.peers import clients
+from tests.benchmarks.peers.clients import Client
 from tests.benchmarks.stage import TURNS, Stage
 from tests.benchmarks.subjects import Subject
 from tests.models import Model
@@ -39,14 +41,20 @@ class Extent:
 
 
 class Bench:
-    """The runs, each on work that was laid out for it alone. `folder` is for what a transcript is kept in."""
+    """The runs, each on work that was laid out for it alone. `folder` is for what a transcript is kept in.
 
-    def __init__(self, stage: Stage, four: Model, one: Model, extent: Extent, folder: Path) -> None:
+    `peers` run beside the bare loop and us.
+    """
+
+    def __init__(
+        self, stage: Stage, four: Model, one: Model, extent: Extent, folder: Path, peers: Sequence[Client] = ()
+    ) -> None:
         self._stage = stage
         self._four = four
         self._one = one
         self._extent = extent
         self._folder = folder
+        self._peers = peers
 
     async def warm_up(self) -> None:
         """Let Java compile what the runs will use, by both kinds of subject."""
@@ -58,6 +66,7 @@ class Bench:
         extent = self._extent
         runs: list[tuple[str, Callable[[int], Awaitable[Result]], int]] = [
             ("bare", self.bare, extent.tasks),
+            ("written", self.written, extent.tasks),
             ("instant", self.instant, extent.tasks),
             ("second", self.second, extent.second_tasks),
             ("kept", self.kept, extent.second_tasks),
@@ -68,18 +77,34 @@ class Bench:
             ("single", self.single, extent.single_tasks),
             ("kept_single", self.kept_single, extent.single_tasks),
         ]
+        for client in self._peers:
+            tasks, second = _part(extent.tasks, client.share), _part(extent.second_tasks, client.second_share)
+            runs += [
+                (client.name, partial(self.peer, client, 0), tasks),
+                (f"{client.name}_second", partial(self.peer, client, 1), second),
+            ]
         results = {}
         for name, run, tasks in reversed(runs) if number % 2 else runs:
             started = monotonic()
             results[name] = await run(tasks)
             rate = tasks / results[name]["since_first_fetch_seconds"]
-            say(f"round {number + 1} {name:8}{tasks:5} tasks {rate:6.1f}/s, {monotonic() - started:.0f} s in all")
+            say(f"round {number + 1} {name:19}{tasks:5} tasks {rate:6.1f}/s, {monotonic() - started:.0f} s in all")
         return results
 
     async def bare(self, tasks: int) -> Result:
         """A backlog for the bare loop."""
         await self._load(tasks)
         return await self._run(subjects.bare(self._stage.place(), tasks))
+
+    async def written(self, tasks: int) -> Result:
+        """A backlog for the bare loop, which writes what we write."""
+        await self._load(tasks)
+        return await self._run(subjects.bare(self._stage.place(), tasks, writes=True))
+
+    async def peer(self, client: Client, model_seconds: float, tasks: int) -> Result:
+        """A backlog for a client of others."""
+        await self._load(tasks)
+        return await self._run(subjects.peer(client, self._stage.place(), tasks, model_seconds))
 
     async def instant(self, tasks: int) -> Result:
         """A backlog for us, with a model that answers at once."""
@@ -185,6 +210,11 @@ class Bench:
         await self._stage.load(self._four, tasks // TURNS)
 
 
+def _part(tasks: int, share: float) -> int:
+    """Return that share of the tasks, in whole instances."""
+    return max(TURNS, int(tasks * share) // TURNS * TURNS)
+
+
 @asynccontextmanager
 async def record_folder() -> AsyncIterator[Path]:
     """Make a folder for records, for the time of a run."""
@@ -195,12 +225,13 @@ async def record_folder() -> AsyncIterator[Path]:
 async def measure(extent: Extent) -> dict[str, Any]:
     """Run the bench and return all there is to know of it."""
     started = datetime.now(UTC)
+    peers = await asyncio.to_thread(clients.available, say)
     known = {"date": started.isoformat(timespec="seconds"), "machine": machine.facts(), "extent": asdict(extent)}
     async with stage.open_stage() as parts, record_folder() as folder:
         four, one = (stage.model(turns, stage.TOPIC) for turns in (TURNS, 1))
         await parts.rest.deploy(four, one)
         versions = machine.versions() | await stage.versions(parts)
-        bench = Bench(parts, four, one, extent, folder)
+        bench = Bench(parts, four, one, extent, folder, peers)
         await bench.warm_up()
         say(f"warm after {extent.warm_up_tasks} tasks")
         rounds = [figures.of_round(await bench.one_round(number)) for number in range(extent.rounds)]

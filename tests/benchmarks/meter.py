@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, process_time, time
@@ -20,21 +21,30 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where the process stood at one moment: monotonic clock and its own CPU time in seconds, requests so far."""
+    """Where the process stood at one moment: monotonic clock and its own CPU time in seconds, requests so far.
+
+    `beside` has what else was counted, and `tasks` the completions.
+    """
 
     at: float
     cpu: float
     requests: Counter[str]
+    beside: Mapping[str, float]
+    tasks: int
 
 
 @dataclass(slots=True)
 class Meter:
     """Counts from the poll that brought the first task to the last of `expected` completions.
 
-    All times are monotonic seconds; `wall` added to one gives Unix time, as the engine's `createTime` is.
+    All times are monotonic seconds; `wall` added to one gives Unix time, as the engine's `createTime` is. At each of
+    `stops` completions it notes where the process stands; `beside` tells what else to count.
     """
 
     expected: int
+    stops: Collection[int] = ()
+    beside: Callable[[], Mapping[str, float]] = dict
+    passed: list[Mark] = field(default_factory=list)
     wall: float = field(default_factory=lambda: time() - monotonic())
     requests: Counter[str] = field(default_factory=Counter)
     created: dict[str, float] = field(default_factory=dict)
@@ -49,7 +59,7 @@ class Meter:
 
     def mark(self) -> Mark:
         """Note where we stand."""
-        return Mark(monotonic(), process_time(), self.requests.copy())
+        return Mark(monotonic(), process_time(), self.requests.copy(), self.beside(), len(self.completed))
 
     def sent(self, path: str) -> None:
         """Count a request to the engine; `path` as it is sent."""
@@ -74,6 +84,8 @@ class Meter:
     def done(self, task_id: str) -> None:
         """Note an accepted completion."""
         self.completed[task_id] = monotonic()
+        if len(self.completed) in self.stops:
+            self.passed.append(self.mark())
         if len(self.completed) == self.expected:
             self.last = self.mark()
             self.over.set()
@@ -94,7 +106,25 @@ class Meter:
             "own_seconds": [self.completed[each] - self.fetched[each] - self.model_seconds[each] for each in tasks],
             "pick_up_seconds": [self.fetched[each] - self.created[each] for each in tasks],
             "question_seconds": [self.asked[each] - self.created[each] for each in tasks if each in self.asked],
+            "marks": self._marks(self.first, self.last),
         }
+
+    def so_far(self) -> dict[str, Any]:
+        """Sum up a run that somebody ended, which may have brought nothing."""
+        last = self.mark()
+        return {"marks": self._marks(self.first or last, last), "peak_bytes": peak_bytes()}
+
+    def _marks(self, first: Mark, last: Mark) -> list[dict[str, Any]]:
+        return [
+            {
+                "tasks": mark.tasks,
+                "at": mark.at,
+                "cpu": mark.cpu,
+                "requests": dict(mark.requests),
+                "beside": dict(mark.beside),
+            }
+            for mark in (first, *self.passed, last)
+        ]
 
     def idle(self, since: Mark) -> dict[str, Any]:
         """Sum up what happened since then."""

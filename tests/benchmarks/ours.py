@@ -15,6 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 import structlog
+from redis.asyncio.connection import AbstractConnection
 
 from tests.benchmarks.answer import ANSWER
 from tests.benchmarks.meter import Meter, hand_over
@@ -25,9 +26,10 @@ from worker.domain.tasks import Task
 from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said
 from worker.ports.providers import Watcher
 from worker.settings import Settings
-from worker.telemetry import logs
+from worker.telemetry import logs, metrics
 
 PROVIDER_CALLS = ("create_thread", "metadata", "look", "ask", "start", "follow", "cancel", "delete_thread")
+LOOK_SECONDS = 0.05
 
 
 class InProcessModel:
@@ -98,6 +100,25 @@ def _with_model(adapters: Adapters, model: InProcessModel) -> Adapters:
     return replace(adapters, providers={OPENAI: connected})
 
 
+class Beside:
+    """Counts what the worker sends to Redis, and the tasks that it parks."""
+
+    def __init__(self) -> None:
+        self._sent = 0
+        send = AbstractConnection.send_packed_command
+
+        async def counted_send(connection: AbstractConnection, *args: Any, **options: Any) -> None:
+            self._sent += 1
+            await send(connection, *args, **options)
+
+        _replace(AbstractConnection, send_packed_command=counted_send)
+
+    def __call__(self) -> dict[str, float]:
+        [parked] = metrics.PARKED.collect()
+        parks = sum(sample.value for sample in parked.samples if sample.name.endswith("_total"))
+        return {"redis": self._sent, "parks": parks}
+
+
 def watch(adapters: Adapters, meter: Meter) -> None:
     """Let the meter see every request to the engine, every fetched task and the time spent in the model."""
     engine, transport = adapters.engine, adapters.engine._transport
@@ -147,7 +168,7 @@ async def _run(options: argparse.Namespace) -> None:
     settings = Settings(_env_file=None)
     logs.configure(settings.log_format, settings.log_level)
     written = bootstrap.Written.read(settings)
-    meter, stopping = Meter(options.expect), asyncio.Event()
+    meter, stopping = Meter(options.expect, options.stops, Beside()), asyncio.Event()
     async with bootstrap.connect(settings) as connected:
         slow = options.model_seconds
         bootstrap.spare_collections()
@@ -163,7 +184,11 @@ async def _run(options: argparse.Namespace) -> None:
 
 async def _until_over(options: argparse.Namespace, meter: Meter, stopping: asyncio.Event) -> dict[str, Any]:
     """Wait for the end of the run and sum it up, before the stop adds to it."""
-    if options.idle_seconds is None:
+    if options.until is not None:
+        while not options.until.exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(LOOK_SECONDS)
+        result = meter.so_far()
+    elif options.idle_seconds is None:
         await meter.over.wait()
         result = meter.result()
     else:
@@ -178,6 +203,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model-seconds", type=float, help="an in-process model this slow, instead of the provider")
     parser.add_argument("--expect", type=int, default=0, help="stop after so many completions")
+    parser.add_argument("--stops", type=int, nargs="*", default=[], help="note where we stand at so many completions")
+    parser.add_argument("--until", type=Path, help="stop when there is this file")
     parser.add_argument("--idle-seconds", type=float, help="stop after so long without work")
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()

@@ -2,11 +2,12 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 from tests.benchmarks import machine
 from tests.benchmarks.provider import Provider, reach
@@ -67,6 +68,51 @@ class Stage:
         await start(self.rest, model, instances)
         await asyncio.to_thread(self.postgresql.sql, "ANALYZE", DATABASE)
 
+    async def template(self, *models: Model) -> list[str]:
+        """Start an instance of each model, before any worker, and suspend it: to be copied, not worked on."""
+        instances = [await self.rest.start(model, {"subject": SUBJECT}) for model in models]
+        which = _of(instances)
+        suspend = [f"UPDATE {table} SET suspension_state_ = 2 {which}" for table in SUSPENDABLE]  # noqa: S608 - ours
+        await asyncio.to_thread(self.postgresql.sql, ";".join(suspend), DATABASE)
+        return instances
+
+    async def copy(self, templates: Sequence[str], times: int) -> None:
+        """Copy each template so often, row by row: 100 000 by REST would take a quarter of an hour.
+
+        No poll is woken by it.
+        """
+        statements = await asyncio.to_thread(_copies, self.postgresql, templates, times)
+        await asyncio.to_thread(self.postgresql.sql, ";".join(statements), DATABASE)
+
+
+SUSPENDABLE = ("act_ru_execution", "act_ru_ext_task")
+COPIED = (
+    *("act_ru_execution", "act_ru_variable", "act_ru_ext_task"),
+    *(f"act_hi_{name}" for name in ("procinst", "actinst", "varinst", "detail", "ext_task_log")),
+)
+
+
+def _of(instances: Sequence[str]) -> str:
+    return "WHERE proc_inst_id_ IN ({})".format(", ".join(f"'{each}'" for each in instances))
+
+
+def _copies(postgresql: PostgreSQL, templates: Sequence[str], times: int) -> list[str]:
+    """Write the statements that copy instances' rows; each id of theirs gets the number of the copy behind it."""
+    which, batch = _of(templates), uuid4().hex[:4]
+    ids = " UNION ".join(f"SELECT id_ FROM {table} {which}" for table in COPIED)  # noqa: S608 - names of ours
+    statements = [f"CREATE TEMPORARY TABLE known AS {ids}"]
+    renamed = f"CASE WHEN {{0}} IN (SELECT id_ FROM known) THEN {{0}} || '-{batch}' || copy ELSE {{0}} END"  # noqa: S608 - ours
+    for table in COPIED:
+        asked = f"SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{table}'"  # noqa: S608
+        columns = dict(line.split("|") for line in postgresql.sql(asked, DATABASE).splitlines())
+        copied = {name: renamed.format(name) if "char" in kind else name for name, kind in columns.items()}
+        if table in SUSPENDABLE:
+            copied["suspension_state_"] = "1"
+        source = f"{table}, generate_series(1, {times}) AS copy {which}"
+        values = ", ".join(copied.values())
+        statements.append(f"INSERT INTO {table} ({', '.join(copied)}) SELECT {values} FROM {source}")  # noqa: S608
+    return [*statements, "ANALYZE"]
+
 
 def model(turns: int, topic: str) -> Model:
     """So many assistant tasks in a row.
@@ -74,19 +120,26 @@ def model(turns: int, topic: str) -> Model:
     Without asyncAfter, unlike what people should model: with it each completion is followed by a job, and the engine's
     job executor would set the pace instead of the workers that are compared.
     """
-    properties = {"service.type": "assistant", "service.name": "analyst", "data.input": "subject"}
-    steps = [
-        ServiceTask(
-            f"step_{number}",
-            topic,
-            name=f"Step {number}",
-            documentation="Say what speaks for and against each alternative. " * 4,
-            properties=properties | {"data.output": f"answer_{number}"},
-            async_after=False,
-        )
-        for number in range(1, turns + 1)
-    ]
+    steps = [step(number, topic) for number in range(1, turns + 1)]
     return bpmn(*steps, key=f"bench_{turns}_{topic.replace('-', '_')}")
+
+
+def step(number: int, topic: str, loop: str = "") -> ServiceTask:
+    """One assistant task of a model."""
+    return ServiceTask(
+        f"step_{number}",
+        topic,
+        name=f"Step {number}",
+        documentation="Say what speaks for and against each alternative. " * 4,
+        properties={
+            "service.type": "assistant",
+            "service.name": "analyst",
+            "data.input": "subject",
+            "data.output": f"answer_{number}",
+        },
+        async_after=False,
+        loop=loop,
+    )
 
 
 async def start(rest: EngineRest, model: Model, instances: int) -> None:

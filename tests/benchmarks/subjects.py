@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.answer import ANSWER
+from tests.benchmarks.peers.clients import Client
 from worker.demo.processes import Process, running
 from worker.demo.servers import CLEAN_ENVIRONMENT
 from worker.demo.stage import PYTHON_ENVIRONMENT, Worker
@@ -43,13 +45,9 @@ class Place:
 class Subject(Process):
     """A measured program of this package; it ends by itself and leaves a result."""
 
-    def __init__(self, name: str, options: Sequence[str], environment: Mapping[str, str]) -> None:
-        super().__init__(
-            name,
-            [sys.executable, "-m", f"tests.benchmarks.{name}", *options, "--out", RESULT],
-            ready=lambda: True,
-            env={**CLEAN_ENVIRONMENT, "PYTHONPATH": str(ROOT), **environment},
-        )
+    def __init__(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str]) -> None:
+        env = {**CLEAN_ENVIRONMENT, "PYTHONPATH": str(ROOT), **environment}
+        super().__init__(name, command, ready=lambda: True, env=env)
 
     async def result(self) -> dict[str, Any]:
         """Wait for the end; RuntimeError, with its log, if it failed."""
@@ -60,21 +58,45 @@ class Subject(Process):
         return result
 
 
-def bare(place: Place, tasks: int, in_flight: int = IN_FLIGHT) -> Subject:
-    """Make the bare loop, to drain so many tasks."""
+def bare(place: Place, tasks: int, in_flight: int = IN_FLIGHT, *, writes: bool = False) -> Subject:
+    """Make the bare loop, to drain so many tasks; with the variables that our worker writes, or the answer alone."""
     options = ["--url", place.engine_url, "--topic", place.topic, "--in-flight", str(in_flight)]
-    return Subject("bare", [*options, "--expect", str(tasks)], {})
+    return Subject("bare", _program("bare", *options, "--expect", str(tasks), *(["--write"] if writes else [])), {})
 
 
-def ours(place: Place, tasks: int, model_seconds: float | None) -> Subject:
-    """Make our worker, to drain so many tasks by an in-process model this slow, or None for the model server."""
-    return Subject("ours", ["--expect", str(tasks), *_model(model_seconds)], _environment(place))
+def peer(client: Client, place: Place, tasks: int, model_seconds: float) -> Subject:
+    """Make a client of others, to drain so many tasks, up to SLOTS at once, by a model this slow."""
+    environment = {
+        "URL": place.engine_url,
+        "TOPIC": place.topic,
+        "EXPECT": str(tasks),
+        "SLOTS": str(SLOTS),
+        "MODEL_SECONDS": str(model_seconds),
+        "ANSWER": ANSWER,
+        "OUT": RESULT,
+    }
+    return Subject(client.name, client.command, {**environment, **client.environment})
+
+
+def ours(place: Place, tasks: int, model_seconds: float | None, stops: Sequence[int] = ()) -> Subject:
+    """Make our worker, to drain so many tasks by an in-process model this slow, or None for the model server.
+
+    It notes where it stands at each of `stops` completions.
+    """
+    noted = ["--stops", *map(str, stops)] if stops else []
+    program = _program("ours", "--expect", str(tasks), *_model(model_seconds), *noted)
+    return Subject("ours", program, _environment(place))
+
+
+def ours_until(place: Place, file: Path) -> Subject:
+    """Make our worker, to run with the model server until there is this file."""
+    return Subject("ours", _program("ours", "--until", str(file)), _environment(place))
 
 
 def idle(place: Place, seconds: float) -> Subject:
     """Make our worker, to poll as it usually does where no task comes."""
-    options = ["--idle-seconds", str(seconds), *_model(0)]
-    return Subject("ours", options, _environment(place, USUAL_POLLS))
+    program = _program("ours", "--idle-seconds", str(seconds), *_model(0))
+    return Subject("ours", program, _environment(place, USUAL_POLLS))
 
 
 def worker(place: Place) -> Worker:
@@ -86,6 +108,10 @@ async def run(subject: Subject) -> dict[str, Any]:
     """Start it and return its result."""
     async with running(subject):
         return await subject.result()
+
+
+def _program(name: str, *options: str) -> list[str]:
+    return [sys.executable, "-m", f"tests.benchmarks.{name}", *options, "--out", RESULT]
 
 
 def _model(seconds: float | None) -> list[str]:

@@ -1,13 +1,20 @@
 """The bench's subjects do the work they are measured by. What they cost is asked by `make bench` alone."""
 
+import json
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
-from tests.benchmarks import crash, figures, mishaps, stage, subjects
+from tests.benchmarks import crash, figures, growth, mishaps, stage, subjects
+from tests.benchmarks.answer import ANSWER
+from tests.benchmarks.peers import clients
 from tests.benchmarks.provider import QUESTION, reach
 from tests.benchmarks.subjects import Place
-from tests.models import Model, unique
+from tests.models import Model, bpmn, unique
 from tests.rest import EngineRest
 from worker.demo.model import ModelServer, faults
+from worker.demo.processes import running
 from worker.specs import assistants
 
 INSTANCES = 2
@@ -32,6 +39,15 @@ async def finished(rest: EngineRest, model: Model) -> int:
     return int(count["count"])
 
 
+async def told(rest: EngineRest, model: Model) -> list[tuple[str, str, list[str]]]:
+    """Name and type of every variable of a model's instances, and what stands in it if it is a meta variable."""
+    rows = await rest.get("history/variable-instance", processDefinitionKey=model.key)
+    return [
+        (row["name"], row["type"], sorted(json.loads(row["value"])) if row["name"].endswith("_meta") else [])
+        for row in rows
+    ]
+
+
 async def test_bare_loop_completes_a_backlog(engine_rest: EngineRest, backlog: Model, topic: str) -> None:
     place = Place(engine_rest.base_url, "redis://unused", topic)
 
@@ -40,6 +56,51 @@ async def test_bare_loop_completes_a_backlog(engine_rest: EngineRest, backlog: M
     assert result["tasks"] == TASKS
     assert result["requests"]["complete"] == TASKS
     assert await finished(engine_rest, backlog) == INSTANCES
+
+
+async def test_bare_loop_that_writes_leaves_the_variables_that_our_worker_leaves(
+    engine_rest: EngineRest, backlog: Model, topic: str, redis_url: str
+) -> None:
+    place = Place(engine_rest.base_url, redis_url, topic, settings={"TOPICS": topic})
+
+    await subjects.run(subjects.bare(place, TASKS, writes=True))
+    theirs = await told(engine_rest, backlog)
+    await stage.start(engine_rest, backlog, INSTANCES)
+    await subjects.run(subjects.ours(place, TASKS, 0))
+    both = await told(engine_rest, backlog)
+
+    assert len(theirs) == INSTANCES * (1 + 1 + 2 * stage.TURNS)
+    assert sorted(theirs + theirs) == sorted(both)
+
+
+@pytest.mark.parametrize("client", clients.CLIENTS)
+@pytest.mark.parametrize("model_seconds", [0, 0.05])
+async def test_client_of_others_completes_a_backlog_with_the_same_answer(
+    engine_rest: EngineRest, backlog: Model, topic: str, client: str, model_seconds: float
+) -> None:
+    place = Place(engine_rest.base_url, "redis://unused", topic)
+
+    result = await subjects.run(subjects.peer(clients.CLIENTS[client](), place, TASKS, model_seconds))
+
+    assert await finished(engine_rest, backlog) == INSTANCES
+    assert (result["tasks"], result["requests"]["complete"]) == (TASKS, TASKS)
+    assert result["requests"]["poll"] > 0
+    assert min(result["own_seconds"]) > 0
+    assert result["cpu_seconds"] > 0
+    asked = {"processDefinitionKey": backlog.key, "variableName": "answer"}
+    assert {row["value"] for row in await engine_rest.get("history/variable-instance", **asked)} == {ANSWER}
+    reduced = figures.of_round({client: result, "bare": result, f"{client}_second": result})
+    assert {f"{client}_ratio", f"{client}_second_rate_behind"} <= reduced.keys()
+
+
+def test_client_that_cannot_be_had_is_left_out_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(clients, "find_spec", lambda _: None)
+
+    names = [client.name for client in clients.available(said.append)]
+
+    assert names == [name for name in clients.CLIENTS if name != "python_async"]
+    assert said == ["python_async is left out: httpx is needed, and is in the requirements of the tests"]
 
 
 async def test_worker_completes_a_backlog_without_a_model_server(
@@ -68,6 +129,86 @@ async def test_worker_completes_a_backlog_with_the_model_server(
         turns = server.counts()["turns"]
         assert list(turns.values()) == [stage.TURNS] * INSTANCES
     assert await finished(engine_rest, backlog) == INSTANCES
+
+
+@pytest.mark.usefixtures("backlog")
+async def test_worker_notes_where_it_stands_on_its_way(engine_rest: EngineRest, topic: str, redis_url: str) -> None:
+    place = Place(engine_rest.base_url, redis_url, topic, settings={"TOPICS": topic})
+
+    result = await subjects.run(subjects.ours(place, TASKS, 0, stops=[2, 4]))
+
+    first, *_, last = marks = result["marks"]
+    assert [mark["tasks"] for mark in marks] == [0, 2, 4, TASKS]
+    assert first["cpu"] < last["cpu"]
+    assert last["beside"]["redis"] - first["beside"]["redis"] >= TASKS, "every turn asks Redis"
+    assert last["beside"]["parks"] == 0
+    assert sum(last["requests"].values()) - sum(first["requests"].values()) == sum(result["requests"].values())
+
+
+async def test_workers_that_share_a_backlog_are_told_by_a_file_to_stop(
+    engine_rest: EngineRest, topic: str, redis_url: str, tmp_path: Path
+) -> None:
+    model = bpmn([stage.step(number, topic) for number in range(3)])
+    await engine_rest.deploy(model)
+    sign = tmp_path / "over"
+    async with ModelServer() as server:
+        place = Place(engine_rest.base_url, redis_url, topic, server.base_url, settings={"TOPICS": topic})
+        async with running(subjects.ours_until(place, sign)) as one, running(subjects.ours_until(place, sign)) as other:
+            await engine_rest.wait_for_end(await engine_rest.start(model, {"subject": "Which drone?"}))
+            sign.touch()
+            marks = [(await each.result())["marks"] for each in (one, other)]
+
+        assert list(server.counts()["turns"].values()) == [3]
+    assert sum(each[-1]["tasks"] - each[0]["tasks"] for each in marks) == 3
+
+
+async def test_copies_of_an_instance_are_done_as_if_they_had_been_started() -> None:
+    async with stage.open_stage() as parts:
+        models = [stage.model(stage.TURNS, topic) for topic in (stage.TOPIC, "bench_second")]
+        await parts.rest.deploy(*models)
+        templates = await parts.template(*models)
+
+        for times in (1, INSTANCES - 1):
+            await parts.copy(templates, times)
+        await subjects.run(subjects.ours(parts.place(), 2 * TASKS, 0))
+
+        assert [await finished(parts.rest, model) for model in models] == [INSTANCES, INSTANCES]
+        for model in models:
+            names = Counter(name for name, *_ in await told(parts.rest, model))
+            assert names.pop("subject") == INSTANCES + 1, "the template has it too"
+            assert set(names.values()) == {INSTANCES}
+
+
+async def test_curve_has_what_a_task_cost_at_each_point() -> None:
+    extent = growth.Extent(waiting=[2, 4], topics=[1, 2], workers=[1, 2], turns=[2, 4], tasks=8, rounds=1)
+
+    curves = await growth.measure(extent, lambda _: None)
+
+    assert {name: [point["x"] for point in points] for name, points in curves.items()} == {
+        "waiting": [2, 4],
+        "topics": [1, 2],
+        "workers": [1, 2],
+        "turns": [2, 4],
+    }
+    for point in (point for points in curves.values() for point in points):
+        assert point["engine"] >= 1
+        assert point["redis"] >= 1
+        assert point["cpu_ms"] > 0
+
+
+def test_curves_of_rounds_become_medians_beside_the_most_by_the_least() -> None:
+    rounds = [[{"x": 1.0, "cpu_ms": cpu, "parks": 0.0}, {"x": 10.0, "cpu_ms": 4.0, "parks": 0.0}] for cpu in (1, 2, 9)]
+
+    points = growth.medians(rounds)
+
+    assert points == [{"x": 1, "cpu_ms": 2, "parks": 0}, {"x": 10, "cpu_ms": 4, "parks": 0}]
+    assert growth.table("topics", points).splitlines() == [
+        "| topics | CPU-ms a task | parks a task |",
+        "|---:|---:|---:|",
+        "| 1 | 2.00 | 0.00 |",
+        "| 10 | 4.00 | 0.00 |",
+        "| most by least | 2.00 |  |",
+    ]
 
 
 async def test_idle_worker_is_watched_for_a_while(engine_rest: EngineRest, topic: str, redis_url: str) -> None:

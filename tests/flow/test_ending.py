@@ -16,7 +16,7 @@ from tests.flow.rig import Rig
 from tests.models import Model, bpmn, call, element, line, process
 from tests.waiting import wait_until
 from worker import bootstrap
-from worker.bootstrap import Adapters
+from worker.bootstrap import Adapters, working
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
 from worker.domain.endings import Kept, Receipt, Status, Store, TurnKept
 from worker.ending import Eraser, Keeper, Pace, Retention, StillRuns, erasing, stores
@@ -974,7 +974,7 @@ async def test_a_thread_that_waits_for_its_end_is_not_forgotten_before(kept: Rig
 
 async def test_the_worker_does_it_by_itself(kept: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     often = partial(Keeper, pace=Pace(rounds=timedelta(seconds=0.3)))
-    monkeypatch.setattr(bootstrap, "Keeper", often)
+    monkeypatch.setattr(working, "Keeper", often)
     model = await two_steps(kept)
     await kept.start_worker()
     await kept.start_worker()

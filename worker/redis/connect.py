@@ -25,6 +25,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import RedisError
 
 from worker.domain.addresses import RedisAddress
 
@@ -102,7 +103,8 @@ async def _cluster(address: RedisAddress, connections: int, ca_file: Path | None
     try:
         yield client
     finally:
-        await client.aclose()
+        with suppress(RedisError):  # a server that does not hang up within a second is no trouble of the worker's
+            await client.aclose()
 
 
 class _Packing:

@@ -65,6 +65,7 @@ class Account:
             while self._current is None:
                 keys, known = self._keys, await self.known()
                 found = await self._find(known) or await self._make([each.id for each in known])
+                # The key may have been replaced while it was looked for: what the old one read says nothing.
                 if keys == self._keys:
                     self._current = found
             return self._current
@@ -88,6 +89,7 @@ class Account:
         except TranscriptDown:
             if whole:
                 raise
+        # Each store alone may be lost, and with the anchors what tells a gone thread from another account's.
         if lacking := _lacking(first, second):
             await self._first.note(lacking)
         alike = [_merged(first.get(name), second.get(name)) for name in first.keys() | second.keys()]
@@ -99,6 +101,7 @@ class Account:
         Raises AnotherAccount, after which `ping` fails until the missed anchor can be read or a person has said that
         its account is left; ThreadUnseen; and whatever reading the anchor raises: then nobody knows.
         """
+        # The key sees the account that the thread was in, so it would see the thread.
         if anchor is not None and await self._reads(anchor):
             return
         if any(each.left for each in await self.known() if each.id == (anchor or BEFORE)):
@@ -170,6 +173,7 @@ class Account:
         own = Anchor(await self._source.create_thread(metadata), datetime.now(UTC))
         try:
             while (found := await self._first.claim(own, unreadable)) != own.id:
+                # All workers of an account go by one anchor: the first that was noted.
                 if await self._reads(found):
                     await self._discard(own.id)
                     return found

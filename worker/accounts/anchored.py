@@ -43,6 +43,7 @@ class AnchoredProvider:
         metadata = key.metadata() | {"generation": str(generation)}
         if replaces is not None:
             metadata["replaces"] = replaces
+        # The anchor first: of a conversation without one no later 404 could be believed.
         anchor = await self._account.current()
         return Thread(await self._provider.create_thread(metadata, said), generation, anchor, self.name)
 
@@ -88,6 +89,7 @@ class AnchoredProvider:
 
     async def seen(self, thread: Thread) -> Thread:
         """Say of a thread that the provider has just shown which account it is in. Never raises."""
+        # Most turns end here, without a call: nothing speaks against what is noted.
         if thread.anchor is not None and self._account.noted in (None, thread.anchor):
             return thread
         try:

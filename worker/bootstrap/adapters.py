@@ -159,6 +159,7 @@ async def connect(
                 prefix=settings.redis_prefix,
                 lease=settings.lock,
                 keep=settings.thread_life,
+                # Nothing is kept for a sink that is not there: nobody would take it out again.
                 sinks=[TRANSCRIPT] if settings.keeps_transcript else [],
             ),
             providers={},

@@ -68,6 +68,7 @@ class Live:
         _check_fixed(old, new)
         await _check_named(self.adapters.engine, old.specs, new.specs)
         self.adapters.engine.use(connection(new.settings))  # may raise, so it comes first
+        # Nothing raises from here on: what is written was checked as it was read.
         for renew in self.renewing:
             renew(new.settings)
         changed = list(_changed_settings(old.settings, new.settings))
@@ -80,6 +81,7 @@ class Live:
         if self.charging is not None and new.limits is not None:
             self.charging.use(new.limits)
             changed += ["budgets"] if new.limits != old.limits else []
+        # Turns that are on keep the assistant that they have found.
         self.specs.specs = new.specs
         self.names |= names(new.specs, new.providers)
         changed += _changed_assistants(old.specs, new.specs)
@@ -93,8 +95,10 @@ class Live:
         seats, outages = self.adapters.sharing.of(new)
         if seats is None:
             self.seats.pop(name, None)
+        # Seats are an account's: with another key they are others.
         elif old.limits != new.limits or old.key != new.key:
             self.seats[name] = seats
+        # What the old key was told, that it has no right or no quota, says nothing of the new one.
         if (old.key, old.headers, old.query) != (new.key, new.headers, new.query):
             if connected.account is not None:
                 connected.account.forget()
@@ -116,6 +120,7 @@ def _check_fixed(old: Written, new: Written) -> None:
 
 async def _check_named(engine: RestEngine, old: assistants.Specs, new: assistants.Specs) -> None:
     """Raise Permanent if running instances may come to a task whose assistant would be gone; EngineDown, Transient."""
+    # Only what is gone can be missed: mostly the engine need not be asked.
     if {(each.name, each.version) for each in old.assistants} <= {(each.name, each.version) for each in new.assistants}:
         return
     for deployed in await engine.deployed():

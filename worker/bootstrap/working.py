@@ -125,6 +125,7 @@ async def work(
 
         recorder, history, api_port = None, None, None
         if adapters.sinks:
+            # Entered before the poller runs, so that it ends after that: a stop's last answers are carried over.
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
         if adapters.conversations is not None:
             history = History(adapters.conversations, settings.seed_tokens)
@@ -199,6 +200,7 @@ async def work(
         )
         beside = {
             "loop lag": health.measure_lag(),
+            # Nothing is fetched before its first look.
             "stops": stopped.watch(),
             "outages": dependencies.watch(),
             "format": adapters.formats.watch(partial(dependencies.down, "format")),

@@ -47,6 +47,7 @@ class EndTimes:
             return "runs"
         ends = (await self._ports.instances.ran_with(str(subject.business_key), subject.tenants)).values()
         known = [at for at in ends if at is not None]
+        # The history knows one that has not ended, or whose end cannot be read: then nothing is touched.
         if len(known) < len(ends):
             return "runs"
         return max(known, default="unknown")

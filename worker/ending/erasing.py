@@ -104,6 +104,7 @@ class Eraser:
         known = replace(
             known, forced=known.forced or force, results=known.results or results, absent=known.absent or absent
         )
+        # Before anything is touched: from here on any worker's round carries it on.
         await self._ports.orders.keep(known)
         return await self._carry_out(known)
 
@@ -131,10 +132,13 @@ class Eraser:
         order = _Order(case, replace(receipt, steps=tuple(step for step in receipt.steps if not is_passing(step))))
         found = [step for place in places for step in place.steps()]
         order.learn([*sorted(found, key=lambda step: [*Store].index(step.store)), *case.failed])
+        # An order may stay open for days, in which an instance of the subject may have been started.
         if (receipt.forced and not receipt.results) or not await self._came_back(order):
+            # What was found is noted before it is erased: what named it may be gone when somebody else goes on.
             await order.note()
             for key in dict.fromkeys(step.key for step in order.receipt.open if step.key is not None):
                 await self._thread(order, places, key)
+            # What is of no thread comes last: it needs no hold, and some of it tells of the threads.
             for place in places:
                 await order.empty(place)
         await self._close(order)
@@ -154,6 +158,7 @@ class Eraser:
         try:
             async with holding(self._ports.index, key) as hold:
                 if any(turn.unrecorded for turn in await order.case.quiet(hold)):
+                    # An exchange may be on its way, and would come to stand in the transcript behind us.
                     order.receipt = replace(order.receipt, look_again_at=self._ports.now() + LANDING_TIME)
                 for place in places:
                     await order.empty(place, key)
@@ -163,6 +168,7 @@ class Eraser:
 
     async def _close(self, order: _Order) -> None:
         receipt, open_ = order.receipt, order.receipt.open
+        # Not before what was on its way must have come: another run then looks once more.
         if not open_ and (receipt.look_again_at is None or receipt.look_again_at <= self._ports.now()):
             order.receipt = replace(receipt, completed_at=self._ports.now(), look_again_at=None)
             log.info(Event.ERASED, order=receipt.id, steps=len(receipt.steps))

@@ -100,6 +100,7 @@ class Keeper:
 
     async def _stay(self) -> bool:
         try:
+            # A lock that is lost stops nothing: every step may be done twice, it only costs.
             await self._ports.orders.lock(self._token, LEASE)
         except Exception as exc:  # noqa: BLE001 - as above
             log.warning(Event.END_DELAYED, what="lock of the round", reason=why(exc))

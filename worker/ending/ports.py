@@ -55,6 +55,7 @@ async def holding(index: ThreadIndex, key: ThreadKey) -> AsyncIterator[Hold]:
         raise ThreadLocked("a turn runs on this thread now")
 
     async def renew() -> bool:
+        # The lease may outlive this; the script that takes the keys away asks once more for the hold.
         with suppress(StoreDown):
             await index.renew(hold)
         return True
@@ -85,6 +86,7 @@ async def cancel_runs(ports: EndingPorts, kept: Kept) -> list[TurnKept]:
     if any(turn.newer for turn in turns):
         raise NewerRecord("a turn of this thread in the journal")
     for turn in turns:
+        # A run that goes on would put its answer on a conversation that is being erased.
         if turn.state == "intent" and turn.response_id:
             await ports.provider.cancel(run_address(kept, turn.response_id))
     return turns

@@ -79,6 +79,7 @@ class Retention:
             unnoted = {}
             await self._end(active, ended)
             await self._remember(kept.values())
+        # Threads before records: a record may be the last that knows where its thread is.
         await self._end_threads(self._threads_due(kept, unnoted, ended), done, dry_run=dry_run)
         await self._end_records(self._records_due(unnoted, ended), kept, done, dry_run=dry_run)
         return done
@@ -116,6 +117,7 @@ class Retention:
             if each.owner in over and each.owner:
                 yield each.owner, each
         async for old in self._past(until, unnoted, ended, Filter(thread_erased=False)):
+            # The others have been named above.
             if old.key not in kept or kept[old.key].owner not in over:
                 yield old.subject, kept.get(old.key, Kept(old.key))
 
@@ -170,11 +172,13 @@ class Retention:
 
     async def _end_thread(self, case: Case, key: ThreadKey) -> None:
         async with holding(self._ports.index, key) as hold:
+            # Once more, under the hold: an instance may have been started meanwhile, and from here on no turn is.
             if await runs(self._ports.instances, case.subject):
                 raise NotYet("an instance of it runs")
             await case.quiet(hold)
             unseen = list[ThreadUnseen]()
             for place in places(case):  # those that nobody has looked into for all of the subject have no steps
+                # What names a conversation is the only way back to it, as long as it may still be there.
                 if place.waits and unseen and not case.absent:
                     raise unseen[0]
                 for step in place.steps():
@@ -183,6 +187,7 @@ class Retention:
                     except ThreadUnseen as exc:  # holds up no other
                         unseen.append(exc)
         if self._ports.transcript is not None:
+            # Last: a death before this has all of it looked for again, and nothing found.
             await self._ports.transcript.note_erased([session_id(key)], self._ports.now())
 
     async def _erase(self, place: Place, step: Step) -> None:

@@ -40,6 +40,7 @@ class Conversations(Place):
                 continue
             except Exception as exc:  # noqa: BLE001 - what is odd about one keeps no other
                 case.failed.append(case.left(Step(self.store, self.kind + thread_id), exc))
+        # An earlier run has noted which account each is in, and nothing else may know it any more.
         for step in filter(self.has, case.before):
             case.see(self.name(step), step.anchor)
 
@@ -74,6 +75,7 @@ class Conversations(Place):
         case, thread_id = self.case, self.name(step)
         anchor = step.anchor or await case.ports.provider.see(thread_id)
         if step.anchor is None:
+            # Noted before it is erased: afterwards nothing tells in which account it was, and a 404 proves nothing.
             step = replace(step, anchor=anchor)
             case.see(thread_id, anchor)
             thread = case.kept[case.hold.key].thread
@@ -105,6 +107,7 @@ class Responses(Place):
             except Exception as exc:  # noqa: BLE001 - by its own name it would be one to erase, whosever it is
                 case.failed.append(Step(self.store, LOOK, why=f"{self.kind}{response_id}: {why(exc)}"))
                 continue
+            # Variables may name anybody's responses: only one from a conversation of the subject's goes.
             if conversation in case.threads:
                 case.responses[response_id] = conversation
             else:
@@ -143,6 +146,7 @@ class Record(Place):
         wanted = Filter(engine=subject.engine, instance=subject.instance, business_key=subject.business_key)
         async for session in sessions(conversations, wanted, subject.limits):
             self._found = True
+            # What several instances share is not this one's to erase: only its own messages go.
             if subject.instance in (None, session.process_instance_id):
                 case.kept.setdefault(session.key, Kept(session.key))
                 case.instances.update(filter(None, [session.process_instance_id]))

@@ -32,6 +32,7 @@ class Cache(Generic[K, V]):
             loading = asyncio.create_task(self._fill(key), name=f"load {key}")
             self._loading[key] = loading
             loading.add_done_callback(lambda task: self._loaded(key, task))
+        # Who is cancelled gives up waiting, not the load that others wait for.
         return await asyncio.shield(loading)
 
     async def close(self) -> None:

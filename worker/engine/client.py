@@ -88,6 +88,7 @@ class RestEngine:
         if reply.status != HTTPStatus.OK:
             error = refusal(reply)
             if isinstance(error, Conflict):
+                # Another transaction was faster, and nothing is locked: no task of this poll is to blame for that.
                 raise EngineDown(str(error)) from error
             raise Refused(f"the engine does not take our poll: {describe(reply)}")
         tasks = (_task(raw, reply.at) for raw in reply.value(list))
@@ -153,6 +154,7 @@ class RestEngine:
             "errorMessage": message[:LONGEST_MESSAGE],
             "variables": wire.variables(variables),
         }
+        # What stands behind the event that catches it runs before the reply, as behind a completion.
         await self._conclude(task_id, "bpmnError", body, limits=COMPLETION)
 
     async def unlock(self, task_id: str) -> None:
@@ -196,6 +198,7 @@ class RestEngine:
         if reply.done:
             return
         error = refusal(reply)
+        # Of an instance that is over the engine says 500 here, as of any other fault.
         if type(error) is Refused:
             await self._reads.check_instance(process_instance_id)
         raise error
@@ -285,6 +288,7 @@ class RestEngine:
         if reply.missing:
             return TaskLost("the engine has no such task")
         error = refusal(reply)
+        # What every request meets is an outage, and the probe raises it.
         if not isinstance(error, Conflict):
             await self.ping()
         return error
@@ -298,6 +302,7 @@ class RestEngine:
             return error
         try:
             state = await self.state(task_id)
+        # Nobody can tell whose the task is: what was said to the command counts.
         except (ReadRefused, Unanswered):
             return error
         if state.suspended:

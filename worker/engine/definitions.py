@@ -122,6 +122,7 @@ def _elements(process: Element, codes: Mapping[str | None, str]) -> Iterator[tup
 
     `codes` are those of the file's errors by id.
     """
+    # No recursion: how deep a model goes is for its author to say, and one that is too deep must end no worker.
     waiting: list[tuple[Element, int, frozenset[str]]] = [(process, 0, frozenset())]
     while waiting:
         scope, loops, around = waiting.pop()

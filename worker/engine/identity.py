@@ -129,6 +129,7 @@ class Identity:
         if token is None or token.ends_at <= now:
             return await self._renewed(self._auth)
         if token.renew_at <= now and self._not_before <= now and self._renewal is None:
+            # The old one is good for a while: nobody waits for the new one, nor fails because there is none.
             self._not_before = now + AGAIN_SECONDS
             self._renew(self._auth)
         return token.bearer.header
@@ -136,6 +137,7 @@ class Identity:
     def refused(self, header: str | None) -> bool:
         """Hear that the engine answered 401 to this; return whether another try would say something else."""
         if isinstance(self._auth, OAuthClient):
+            # Of several that are refused at once the first takes the token away: by now it may be a new one.
             if self._token is not None and self._token.bearer.header == header:
                 self._token = None
             return True
@@ -159,6 +161,7 @@ class Identity:
     def _asked(self, asking: "asyncio.Task[_Token]") -> None:
         self._askings.discard(asking)
         failed = asking.cancelled() or asking.exception() is not None
+        # It was asked for as somebody that we are not any more.
         if asking is not self._renewal:
             return
         self._renewal = None
@@ -180,6 +183,7 @@ class Identity:
                 body = await read_most(response, LARGEST_ANSWER) or b""
                 status = response.status
         except (aiohttp.ClientError, OSError) as exc:
+            # Trouble there is trouble of the engine's: tasks wait, and nothing is wrong with us.
             raise unreachable(exc, host, "token endpoint") from exc
         return _read(status, body, host, at)
 

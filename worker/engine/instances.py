@@ -74,6 +74,7 @@ class RestInstances:
                 found |= {
                     (row["id"], past): _trace(row, "", past=past) for row in told
                 }  # its value is nobody's business
+                # Last: what both have keeps its value, by which the conversation is found.
                 found |= {(row["id"], past): _trace(row, row["value"], past=past) for row in ours}
         return list(found.values())
 

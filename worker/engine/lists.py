@@ -46,6 +46,7 @@ class Lists:
         asked = f"{path}?{urlencode({**query, 'firstResult': first, 'maxResults': size})}"
         reply = await self._transport.send("GET" if body is None else "POST", asked, body)
         if reply.status == HTTPStatus.BAD_REQUEST and size > FEWEST_ROWS:
+            # A 400 may have another cause: then the smallest page meets it as well, and that counts.
             self._rows = max(FEWEST_ROWS, min(self._rows, size) // 2)
             return None
         if reply.status != HTTPStatus.OK:

@@ -115,6 +115,7 @@ class Reads:
             path = f"/process-instance?subProcessInstance={quote(found, safe='')}&maxResults=1"
             callers = (await self.get(path, "the calling process instance")).value(list)
             if not callers:
+                # No caller may also mean one that is hidden from us, and then the thread would be another one.
                 await self._check_top(found)
                 return found
             found = str(callers[0].get("id"))
@@ -144,6 +145,7 @@ class Reads:
                 return None
             if reply.missing:  # there is none, or it was cleaned
                 return found or None
+            # Older engines do not tell: then it counts as restarted from none.
             latest = reply.value(dict).get("restartedProcessInstanceId")
             if not isinstance(latest, str):
                 break

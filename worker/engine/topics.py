@@ -119,6 +119,7 @@ class Discovery:
                 self._failure = ""
                 self._next_look = started + self._interval_seconds
             except WorkerError as exc:
+                # Soon: tasks of what was deployed meanwhile wait for it. Until then what was found before counts.
                 self._next_look = started + min(self._interval_seconds, AFTER_FAILURE.total_seconds())
                 self._tell_failure(str(exc))
         return self._topics or ()
@@ -153,6 +154,7 @@ class Discovery:
     async def look(self) -> Survey:
         """Find the topics now. Raises EngineDown."""
         ids = relevant(await self._engine.deployed())
+        # A deployed version never changes, so that each is read once. What nobody refers to any more is forgotten.
         known = {id_: self._usages[id_] for id_ in ids if id_ in self._usages and not self._usages[id_].passing}
         self._usages = known | await self._read([id_ for id_ in ids if id_ not in known])
         return survey(self._usages, self._shared)
@@ -265,6 +267,7 @@ def survey(usages: Mapping[str, Usage], shared: Iterable[str] = ()) -> Survey:
                 not_served.append(NotServed(id_, topic, reason))
             else:
                 users[topic].append(id_)
+    # Named only where others use the topic too: else a new version's first task comes at once, and has it looked at.
     strange = frozenset(shared).union(*(usage.others for usage in usages.values()))
     return Survey(
         topics=tuple(

@@ -117,6 +117,7 @@ class Transport:
         """Send, once more where the engine refuses who we were a moment ago: nothing of that request was done."""
         header = await self._identity.header()
         reply = await self._once(method, path, limits, header, body, most)
+        # Tokens run out, and secrets are replaced, between two requests.
         if reply.status == HTTPStatus.UNAUTHORIZED and self._identity.refused(header):
             reply = await self._once(method, path, limits, await self._identity.header(), body, most)
         return reply
@@ -135,12 +136,14 @@ class Transport:
         try:
             async with self._session.request(
                 method,
+                # What is quoted already must stay so: a name may hold a slash.
                 URL(self._base + path, encoded=True),
                 data=data,
                 headers=headers if body is None else headers | _JSON,
                 timeout=limits,
                 allow_redirects=False,
             ) as response:
+                # Not when the body is whole: the tasks in it are locked before its head comes, and it may take long.
                 at = monotonic()
                 if most is None:
                     content: bytes | None = await response.read()

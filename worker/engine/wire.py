@@ -54,6 +54,7 @@ def poll(
         "workerId": worker_id,
         "maxTasks": max_tasks,
         "usePriority": True,
+        # Among equals the order would otherwise be the database's own, and old tasks might wait behind new ones.
         "sorting": [{"sortBy": "createTime", "sortOrder": "asc"}],
         "asyncResponseTimeout": milliseconds(wait),
         "topics": [_topic(topic, milliseconds(lock), also) | limit for topic in topics],

@@ -61,6 +61,7 @@ class Breaker:
         """
         word = None if error is None else found(error)
         self.tries = tries
+        # What may be this worker's own trouble it probes by itself: the others must not stop for it.
         if error is not None and (word is None or self._is_alone()):
             return True
         self._probes = True
@@ -104,6 +105,7 @@ class Breaker:
         self._known, self._probes, self._told = None, False, False
 
     async def _hear(self, asking: Callable[[], Awaitable[Outage | None]]) -> None:
+        # One after the other: an older answer that comes later would bring back an outage that is over.
         async with self._speaking:
             outages = self._outages
             try:

@@ -53,6 +53,7 @@ class Counted:
             counts = {topic.name: await self._engine.waiting(topic) for topic in self._topics() if self._is_up()}
         except WorkerError:  # whose trouble that is, others find out
             counts = {}
+        # Topics that are gone must not go on showing their last number.
         metrics.ENGINE_WAITING.clear()
         for topic, count in counts.items():
             metrics.ENGINE_WAITING.labels(topic).set(count)

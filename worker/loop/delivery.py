@@ -66,6 +66,7 @@ class Delivery:
                 told = await self._throw(task, verdict, case, lease)
             case _:
                 told = verdict
+        # A result keeps the lock alive while it is sent again and again; everything else gives the lock away.
         if not isinstance(told, Complete | BpmnError | None):
             await lease.end()
             if isinstance(told, Fail):
@@ -84,14 +85,17 @@ class Delivery:
             try:
                 await self._engine.complete(task.id, verdict.variables, verdict.local)
             except TaskLost:
+                # Gone may mean that we were heard, and only the reply was lost.
                 if maybe_done and await self._was_completed(task):
                     return verdict
                 raise
             except TaskSuspended:
+                # Whoever fetches it after it was resumed finds the answer in the journal, and asks nothing.
                 return Abandon("the task is suspended; the answer is kept")
             except TooLong as exc:
                 if verdict.wider is None:
                     return on_too_long(exc, case)
+                # Only the database knows how long a text its column takes: some take half of what others do.
                 verdict, pause, cause = verdict.wider(), 0.0, "too_long"
             except Refused as exc:
                 if refusals == len(REFUSAL_PAUSES_SECONDS):
@@ -99,6 +103,7 @@ class Delivery:
                 pause, cause = REFUSAL_PAUSES_SECONDS[refusals], "refused"
                 refusals += 1
             except Conflict:
+                # Branches that meet in a join collide often; the loser leaves no trace, and may try again at once.
                 pause, cause = growing(0.05, tries, 1.0), "conflict"
             except EngineDown:
                 maybe_done = True
@@ -170,6 +175,7 @@ class Delivery:
             try:
                 await self._send(task, verdict, lease)
             except TaskLost:
+                # Gone after a lost reply was our doing; and of what is gone nothing is to be given back.
                 if maybe_told or isinstance(verdict, Unlock | Park):
                     return True
                 raise
@@ -214,6 +220,7 @@ class Delivery:
                 case Complete():
                     await self._threads.close(facts.key, task.id)
                 case Fail():
+                    # Behind the report: else, were that lost, the engine's number would look raised by a person.
                     await self._threads.note_retries(facts.key, task.id, verdict.retries)
                     if verdict.drops_answer:
                         await self._threads.drop_answer(facts.key, task.id, facts.attempt)

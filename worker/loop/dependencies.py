@@ -93,6 +93,7 @@ class Dependency:
                 await self._breaker.failed(error)
             probed()
         self.trouble = None
+        # At the start, and with a new secret, nothing bad is known that a single task would have to disprove.
         self.on_trial = self._kind is not NotProbedYet
         self._up_since = monotonic()
         metrics.PAUSED.labels(self.name).set(0)
@@ -190,6 +191,7 @@ class Dependencies:
         """
         dependency = self._providers[provider] if provider is not None else self._all[name]
         if dependency.trouble is not None:
+            # It may sleep for minutes, or be in the middle of a probe by the old secret.
             self._recoveries[dependency.name].cancel()
         dependency.forget(outages)
         if dependency.trouble is not None:
@@ -203,6 +205,7 @@ class Dependencies:
 
     async def _hear(self, dependency: Dependency) -> None:
         outage = await dependency.hear()
+        # Found by a worker with the same key: a call from here would meet the same, and cost a task to find it out.
         if outage is not None and dependency.note(told(outage), heard=True):
             log.error(Event.DEPENDENCY_DOWN, dependency=dependency.name, reason=dependency.trouble)
             self._start(dependency)

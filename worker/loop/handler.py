@@ -91,6 +91,7 @@ class TaskHandler:
     async def _see_through(self, task: Task, facts: TurnFacts, lease: Lease) -> Verdict:
         try:
             verdict = await self._answered(task, facts)
+            # Without a slot: an engine that is slow to take answers must not keep the model idle.
             return await self._deliver(task, verdict, facts, lease)
         except asyncio.CancelledError:
             if not lease.lost:  # the grace period is over
@@ -103,6 +104,7 @@ class TaskHandler:
         """Take turns at the slot and at the thread until there is a verdict."""
         while True:
             async with self._slots.turn():
+                # It may have waited for the slot since before the stop.
                 if self._stopping():
                     return Unlock("stopping")
                 outcome = await self._turn.take(task, facts)
@@ -115,6 +117,7 @@ class TaskHandler:
                 return Unlock("stopping")
         if facts.key is not None:
             self._waiting.wake(facts.key)
+        # Before the verdict is told: a task that is unlocked would otherwise be fetched again at once.
         if isinstance(facts.error, WorkerError) and facts.error.dependency is not None:
             self._dependencies.down(facts.error.dependency, facts.error, facts.provider)
         return outcome

@@ -49,6 +49,7 @@ class Lease:
         async with self._renewing:
             if self._ended:
                 return False
+            # The engine's new time begins somewhere on the way: from here on it is counted too short, never too long.
             asked_at = monotonic()
             await extend()
             self.renewed_at = asked_at
@@ -80,6 +81,7 @@ class Leases:
         try:
             yield lease
         except asyncio.CancelledError:
+            # A stop may have cancelled the same task meanwhile, and then it stays cancelled.
             if lease.lost and owner.uncancel() == 0:
                 raise TaskLost("the engine says that the task is not ours any more") from None
             raise
@@ -88,6 +90,7 @@ class Leases:
 
     async def _renew(self, task: Task, lease: Lease, owner: asyncio.Task[object]) -> None:
         ninth = self.lock.total_seconds() / 9
+        # At two thirds, and after a failure with each ninth: that leaves two more tries before the lock is over.
         pause = 6 * ninth
         while True:
             await asyncio.sleep(pause)
@@ -98,6 +101,7 @@ class Leases:
                 pause = 6 * ninth
                 metrics.LOCK_EXTENSIONS.labels("extended").inc()
             except TaskSuspended:
+                # The call goes on, and its answer is kept. Once the instance is resumed a renewal takes the lock back.
                 metrics.LOCK_EXTENSIONS.labels("suspended").inc()
             except TaskLost:
                 metrics.LOCK_EXTENSIONS.labels("lost").inc()

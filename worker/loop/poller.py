@@ -109,6 +109,7 @@ class Poller:
             self._handler.close()
             ends_at = monotonic() + grace_seconds
             hurrying = self._group.create_task(hurry.wait(), name="hurry")
+            # A parked poll is let return: the engine answers it even without us, and would lock a task for nobody.
             await asyncio.wait({polling, hurrying}, return_when=asyncio.FIRST_COMPLETED)
             while self._in_hand and not hurry.is_set() and monotonic() < ends_at:
                 rest = max(0.0, ends_at - monotonic())
@@ -119,9 +120,11 @@ class Poller:
             # An unlock wakes the parked poll, even one whose client is gone: let it bring the task, and give that back.
             await asyncio.wait({polling, *self._in_hand}, timeout=LAST_POLL_SECONDS)
             polling.cancel()
+        # After a second signal nobody waits for the engine once more: locks run out by themselves.
         if not hurry.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_LOOK_SECONDS):
+                    # Not what waits for its next try after a failure: an unlock would take that pause from it.
                     backing_off = self._backing_off.now()
                     await self._unlock([each for each in await self._locked() if each not in backing_off])
 
@@ -135,6 +138,7 @@ class Poller:
             if monotonic() < self._ghosts_until:
                 await self._unlock_ghosts()
             topics = await self._topics.current()
+            # To find the topics may have taken a while: nothing is fetched that would only be given back.
             if self._stopping.is_set():
                 return
             if not self._welcome() or self._why_not():  # the slot may be free because of the trouble
@@ -163,6 +167,7 @@ class Poller:
         except WorkerError as exc:
             metrics.POLLS.labels("failed").inc()
             self._ghosts_until = monotonic() + GHOST_WATCH_SECONDS
+            # One task that the engine cannot hand over makes every poll fail, and is no outage.
             outage = await self._topics.judge(exc)
             if outage is not None:
                 self._dependencies.down("engine", outage)
@@ -171,12 +176,14 @@ class Poller:
         metrics.POLLS.labels("tasks" if tasks else "empty").inc()
         metrics.LAST_POLL.set(time())
         metrics.TASKS_FETCHED.inc(len(tasks))
+        # Nobody counts what waits for this: on some databases that takes the longer, the more there is.
         self._backlog = len(tasks) == wanted
         served = [self._topics.serves(task) for task in tasks]
         taken = [self._take(task, ours=ours) for task, ours in zip(tasks, served, strict=True)]
         if on_trial and any(served):
             await self._unless_stopping(self._try(taken, started))
         if not any(served):
+            # Nothing came, or what is not ours: that is unlocked, and the engine would hand it out again at once.
             pause = SHORTEST_POLL_SECONDS - (monotonic() - started)
             await self._unless_stopping(asyncio.sleep(max(0.0, pause)))
 
@@ -187,6 +194,7 @@ class Poller:
 
     async def _unlock_ghosts(self) -> None:
         """Give back what a poll locked whose reply never came: the engine answers a poll even if its client is gone."""
+        # Before the engine is asked: what is in hand may be parked or over by the time it answers.
         known = {*self._in_hand.values(), *self._parked.now(), *self._backing_off.now()}
         await self._unlock([each for each in await self._locked() if each not in known])
 
@@ -225,6 +233,7 @@ class Poller:
                 await self._engine.extend(task.id)
             except WorkerError:  # completed, failed, or another worker's by now
                 return Abandon("handled by its earlier delivery")
+            # It is still ours by this, however long it waited; its lock begins now.
             task = replace(task, fetched_at=monotonic())
         if not ours or self._stopping.is_set():
             return await self._handler.give_back(task, "stopping" if ours else "not ours")

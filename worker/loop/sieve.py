@@ -121,6 +121,7 @@ class Sieve:
         them asks for in vain is under its lock, so that the others do not meet it. Then it is searched for again.
         """
         self._failures += 1
+        # A 401 or a missing right is met by every poll, whatever is asked for.
         if isinstance(error, EngineDenied) or (not isinstance(error, Refused) and self._failures < FAILURES_IN_ROW):
             return error
         try:
@@ -139,6 +140,7 @@ class Sieve:
         else:
             self._found_one = False
         halves = await self._halves(self._asked)
+        # To the front: one part is searched to its end before the next is looked at.
         self._suspects.extendleft(reversed(halves))
         if not halves:
             [topic] = self._asked
@@ -162,6 +164,7 @@ class Sieve:
     async def _without(self, topic: Topic) -> Topic | None:
         """Take from a topic what is left out; None if nothing stays."""
         out = {definition for (name, definition), each in self._refusals.items() if name == topic.name and each.is_out}
+        # It was refused while nobody knew a definition of it, so that the topic as a whole is out.
         if "" in out:
             return None
         definitions = topic.definitions

@@ -40,6 +40,7 @@ class Slots:
         """Have a slot, first come first served."""
         self._wanted += 1
         try:
+            # Counted as wanted before it has one: who waits takes the place of a task that would be fetched.
             async with self._running:
                 metrics.IN_FLIGHT.inc()
                 try:

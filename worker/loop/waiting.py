@@ -77,6 +77,7 @@ class WaitingRoom:
                 async with asyncio.timeout(pause if is_first else None):
                     await place.changed.wait()
             except TimeoutError:
+                # An older task may have come in between, and tries by itself from now on.
                 if queue[0] is place:
                     return
         raise Stopping("the worker is stopping")

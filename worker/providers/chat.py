@@ -99,6 +99,7 @@ class ChatModel:
         except BadRequest as exc:
             if (exc.code, exc.param) != ("unsupported_parameter", "max_tokens"):
                 raise
+        # Remembered, or each call of this model would be refused once.
         self._reasoning.add(str(call.model))
         return await self._post(call, telling, _renamed(body))
 

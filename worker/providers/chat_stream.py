@@ -91,6 +91,7 @@ class Aloud:
                 return ""
             self._state = "thought" if begun.startswith(_THINK) else "past"
         if self._state == "thought":
+            # Its end may come in two pieces: of the thought only what may be the first of them is held.
             thought, end, behind = self._held.partition(_THOUGHT)
             self._held, self._state = (behind, "behind") if end else (thought[-len(_THOUGHT) :], "thought")
         if self._state == "behind":

@@ -113,6 +113,7 @@ class Client:
         """
         if self.spec.key is None and self.spec.base_url is None:
             raise ProviderPaused(f"{call.name}: {self.spec.words.key} is not set")
+        # What this request bears; the spec may be another one by the time it is refused.
         used = self.spec
         try:
             return await self._request(call, shape, method, path, body, hearing)
@@ -150,6 +151,7 @@ class Client:
         """Send a request whose reply is streamed; return the body that this comes to."""
         try:
             async with asyncio.timeout(call.seconds_left) as limit:
+                # The SDK only sends: its reading of streams refuses bytes that are no text, and hides odd events.
                 reply = await self._sdk.post(
                     path, cast_to=object, body=body, options=options, stream=True, stream_cls=AsyncStream[object]
                 )
@@ -161,6 +163,7 @@ class Client:
                             limit.reschedule(min(ends_at, limit.when() or ends_at))
                 hearing.end()
         except (*failures.CAUGHT, TimeoutError) as exc:
+            # An answer that is there as a whole is one, whatever breaks behind it.
             if not hearing.over and not hearing.whole:
                 raise failures.translate(exc, call, self.spec.words) from exc
         if hearing.error is not None or (whole := hearing.body) is None:

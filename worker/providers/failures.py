@@ -215,6 +215,7 @@ def translate(exc: Exception, call: Call, words: Words = _WORDS) -> WorkerError:
         refusal = _refusal(exc.status_code, said, call)
         row = next((row for row in TABLE if row.fits(refusal)), _ODD)
         wait = retry_after(headers)
+        # Not every server says in Retry-After what its other headers or its text tell.
         if wait is None and exc.status_code == TOO_MANY:
             wait = limit_reset(headers, said.message)
         return _error(row, call, refusal, request_id=headers.get("x-request-id"), wait=wait, words=words)
@@ -223,6 +224,7 @@ def translate(exc: Exception, call: Call, words: Words = _WORDS) -> WorkerError:
     if isinstance(exc, TimeoutError):
         return _error(Row(ModelUnknown, f"no whole reply within {call.limit.total_seconds():g} s"), call)
     cause = _innermost(exc)
+    # No connection was made, so that nothing can have run; behind that point nobody knows.
     if isinstance(cause, _NEVER_SENT):
         return _error(Row(ProviderAway, f"no connection ({type(cause).__name__})"), call)
     if isinstance(cause, httpx2.DecodingError):  # ours, see `bounds`
@@ -244,6 +246,7 @@ def of_stream(body: bytes | None, call: Call, words: Words = _WORDS, *, began: b
         return _error(Row(ModelUnknown, "the reply ended before it was whole"), call)
     refusal = _refusal(200, Said.by(body), call)
     row = next((row for row in TABLE if row.statuses is None and row.fits(refusal)), _GAVE_UP)
+    # Whatever the error says, a model has begun to answer: the call ran, and is not to be taken for refused.
     if began and row.error is not Filtered:
         row = _GAVE_UP
     return _error(row, call, refusal, words=words)

@@ -24,6 +24,7 @@ def named(assistant: Assistant, schemas: Schemas) -> dict[str, Any]:
 
 def cached(body: dict[str, Any], spec: ProviderSpec, cache_key: str) -> dict[str, Any]:
     """Say in a body which calls follow each other, where the provider takes that."""
+    # Only where somebody has said so: other servers may refuse what they do not know.
     return body | {"prompt_cache_key": cache_key} if cache_key and spec.takes_cache_key else body
 
 
@@ -55,5 +56,6 @@ async def first_taken(
             return await send(without)
         except NOT_THE_FORM:
             raise
+        # Refused without the schema, too: that was not the reason, and the first refusal says more.
         except BadRequest:
             raise refused from None

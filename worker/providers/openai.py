@@ -91,6 +91,7 @@ class OpenAIProvider:
 
         A server that does not take the form of the messages is told them in another one.
         """
+        # Servers of this API differ in which of these they take; one that has refused a form has made nothing.
         for write in (long_form, short_form) if said else ():
             try:
                 return await self._created(metadata, map(write, said))
@@ -156,6 +157,7 @@ class OpenAIProvider:
             try:
                 response, overdue = await self._ended(response_id, ends_at), ""
                 if response is None:
+                    # Asked to end, it says how it stands: it may have had its answer by then.
                     response, overdue = await self._cancel(response_id), " after its deadline"
             except (ThreadGone, BadRequest):
                 return None
@@ -197,6 +199,7 @@ class OpenAIProvider:
         telling: Telling | None = None,
     ) -> Response:
         _path(thread_id)  # refuses a thread that is gone by its form
+        # Items carry no id of the response that they are from: only the question's own text tells whose answer follows.
         said = [{"type": "message", "role": "user", "content": question.with_ref}]
 
         def write(schemas: Schemas) -> Mapping[str, Any]:
@@ -261,6 +264,7 @@ class OpenAIProvider:
         erased: set[str] = set()
         try:
             while names := await self._oldest(thread_id):
+                # A server that says it has deleted and goes on listing would keep this going for ever.
                 if erased & set(names):
                     raise ModelDown("items.delete: the provider deleted an item, and yet shows it")
                 for name in names:
@@ -332,6 +336,7 @@ class OpenAIProvider:
             return await self._client.request(call, shape, method, path, body, hearing)
         except ThreadGone as gone:
             rest = timedelta(seconds=max(0.0, call.seconds_left))
+            # What is made anew is not undone, and a 404 may be a gateway's: a second call has to say the same.
             check = Call("conversations.retrieve", min(SHORT_CALL, rest), thread_id=call.thread_id)
             await self._client.request(check, Anything, "GET", _path(str(call.thread_id)))
             raise ModelDown(f"{call.name}: the provider has no such conversation, and yet shows it") from gone

@@ -223,6 +223,7 @@ OTHERS: Final[Mapping[Topic, tuple[Shape, ...]]] = {
 
 def topic_of(status: int, said: Said, thread_id: str | None, model: str | None) -> Topic:
     """Find what a body says, if it is anything that we know."""
+    # First: a model that is missing must never pass for a thread that is gone.
     if says_no_model(status, said, model):
         return "no_model"
     if says_gone(status, said, thread_id):

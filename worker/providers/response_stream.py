@@ -60,6 +60,7 @@ class ResponseHearing(Hearing):
             return
         now = (position, phase)
         if self._speaking is not None and self._speaking != now:
+            # What was taken for the answer was said on the way to it.
             if phase == _FINAL and self._speaking[1] != _FINAL:
                 self.telling.begin()
                 self._text.clear()

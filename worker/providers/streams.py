@@ -152,7 +152,9 @@ class Hearing(ABC):
 
     def _hear_all(self, events: Iterator[tuple[str, bytes]]) -> None:
         for name, data in events:
+            # Events have come, so it is no reply in one piece.
             self._plain = None
+            # What follows the end, or an error, is no part of the answer.
             if not self.over:
                 self._hear(name, data)
 

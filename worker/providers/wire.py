@@ -261,6 +261,7 @@ def answer_behind(newest_first: Iterable[Item], ref: str) -> Answer | None:
 
 
 def _found(items: Sequence[Item]) -> Answer | None:
+    # Half an answer would be kept as the whole.
     if any(item.status == "in_progress" for item in items):
         return None
     text = "\n\n".join(_texts(items))
@@ -298,6 +299,7 @@ def _texts(items: Iterable[Item]) -> Iterator[str]:
 def _answering(items: Iterable[Item]) -> list[Item]:
     """Pick the assistant's messages; where it marked its final answer, what it said on the way there is left out."""
     said = [item for item in items if item.is_message_of("assistant")]
+    # Newer models may say in a message of its own what they are about to do.
     return [item for item in said if item.phase == "final_answer"] or said
 
 

@@ -93,6 +93,7 @@ class RedisThreadIndex:
 
     async def release(self, hold: Hold) -> None:
         """See `ports.ending.ThreadIndex.release`."""
+        # By the script that asks whose it is: a hold that ran out may be a turn's by now.
         await self._runner.run("renew", [self._keys(hold.key).hold], hold.token, 1)
 
     async def forget(self, hold: Hold, kept: Kept, *, unrecorded: bool) -> int:

@@ -39,6 +39,7 @@ class RedisOrders:
         if receipt.completed_at is None:
             await self._runner.command(self._redis.hset(self._orders, receipt.id, text))
             return
+        # Kept before it is taken off: who dies in between leaves both, and the open one counts.
         await self._runner.command(self._redis.set(self._receipt(receipt.id), text, ex=RECEIPTS_FOR))
         await self._runner.command(self._redis.hdel(self._orders, receipt.id))
 
@@ -61,6 +62,7 @@ class RedisOrders:
         if over := [member for member in known if member not in found and self._subject(member)]:
             await self._runner.command(self._redis.zrem(self._missing, *over))
         if found:
+            # Since when it is missing counts, and not when it was last found to be.
             await self._runner.command(self._redis.zadd(self._missing, found, nx=True))
 
     async def missing(self) -> Mapping[Subject, datetime]:
@@ -76,6 +78,7 @@ class RedisOrders:
 
     async def unlock(self, token: str) -> None:
         """See `ports.ending.Orders.unlock`."""
+        # By the script that asks whose it is: a lock that ran out may be another worker's by now.
         await self._runner.run("renew", [f"{self._stem}:round"], token, 1)
 
     def _receipt(self, order: str) -> str:

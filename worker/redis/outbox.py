@@ -48,6 +48,7 @@ class RedisOutbox:
         """See `ports.sinks.Outbox.settle`."""
         attempts = sorted(recorded | pending.unreadable)
         names = [Keys.exchanges(pending.turn, pending.sink), pending.turn]
+        # The exchange goes before the name: a death in between leaves a name with nothing behind it, which is dropped.
         if await self._runner.run("recorded", names, ms(DONE_FOR), *attempts):
             await self._due(pending, "")
 

@@ -77,6 +77,7 @@ class RedisThreads:
         except CorruptRecord as exc:
             log.error(Event.RECORD_CORRUPT, task_id=task_id, reason=str(exc))
             await self._discard(names, names[2] if isinstance(exc, CorruptMap) else names[0])
+            # By the same token, as the first run may have taken the hold already.
             return _entry(hold, await self._run("enter", names, *args))
 
     async def bind(
@@ -164,6 +165,7 @@ class RedisThreads:
         try:
             return load(kept)
         except CorruptRecord:
+            # An earlier one counts, and nobody can read it: then the task is told this one.
             return answer
 
     async def drop_answer(self, key: ThreadKey, task_id: str, attempt: int, repair: str = "") -> None:

@@ -146,12 +146,15 @@ def _checked(table: Table, row: Values) -> Values:
 
 def merged(known: Mapping[str, Any], new: Values) -> Values:
     """Say what another exchange changes in a session, the same in whatever order exchanges come."""
+    # Something is said again: there is a thread to erase, and there are words.
     changes: Values = {name: None for name in ("thread_erased_at", "anonymised_at") if known[name] is not None}
+    # Exchanges come late and in any order: what is of the first one goes by its time, not by when it was written.
     if new["started_at"] < known["started_at"]:
         changes |= {name: new[name] for name in _OF_THE_EARLIEST}
         changes |= ending(new["started_at"], known["ended_at"])
     if new["last_at"] > known["last_at"]:
         changes |= {name: new[name] for name in _OF_THE_LATEST}
+    # Said after its end, so it goes on.
     if known["ended_at"] is not None and new["last_at"] > known["ended_at"]:
         changes |= ending(known["started_at"], None)
     return changes

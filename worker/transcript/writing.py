@@ -53,6 +53,7 @@ class SqlTranscriptWriter:
             for each in sorted(exchanges, key=lambda each: session_id(each.key))
         ]
         if not await self._database.write(partial(self._record, written)) and len(written) > 1:
+            # Undone for one message that is there already: alone each writes what is new of it, or nothing.
             for each in written:
                 await self._database.write(partial(self._record, [each]))
 
@@ -104,6 +105,7 @@ class SqlTranscriptWriter:
         done = [await self._database.write(step) for step in steps]
         ended = Ended(sum(each.sessions for each in done), sum(each.messages for each in done))
         if self._database.is_sqlite and ended != Ended(0, 0):
+            # What was deleted still stands in the full-text index, and in the log of writes.
             await self._database.write(_scrub)
             await self._database.empty_log()
         return ended
@@ -115,6 +117,7 @@ class SqlTranscriptWriter:
 
 
 def _over(names: Collection[str]) -> ColumnElement[bool]:
+    # One that goes on again since it was named is left alone.
     return sessions.c.id.in_([*names]) & ~sessions.c.is_active
 
 
@@ -155,6 +158,7 @@ async def _drop(names: Collection[str], connection: AsyncConnection) -> Ended:
 
 async def _remove(subject: Subject, connection: AsyncConnection) -> Ended:
     touched = select(messages.c.session_id).where(_said(subject)).distinct()
+    # Before its messages are gone, which alone tell in whose sessions it spoke.
     shared = [name for (name,) in await connection.execute(touched)]
     said = await connection.execute(delete(messages).where(_said(subject)))
     owned = await connection.execute(delete(sessions).where(_owned(subject)))

@@ -80,6 +80,7 @@ class Assigning:
         if activity is None:
             raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
         facts.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
+        # Before the properties are checked: where one is wrong, the incident still says which assistant was meant.
         facts.assistant = activity.properties.get("service.name", "").strip()[:LONGEST_NAME] or facts.assistant
         wanted = properties.read(task, activity, definition, with_schema=False)
         facts.assistant = wanted.assistant[:LONGEST_NAME]

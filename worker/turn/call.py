@@ -63,6 +63,7 @@ class Call:
         if self.earlier is None or self.earlier.response_id is None:
             return None
         self.facts.thread = thread
+        # The journal's deadline has time in it for items to appear; the run itself has less.
         self.ends_at = monotonic() + (self.earlier.running_for - LANDING_TIME).total_seconds()
         with self.facts.phase("model"):
             answer = await self._follow(self.earlier.response_id)
@@ -99,6 +100,7 @@ class Call:
                 return await self._put(thread, watcher)
             except ThreadLocked:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads repeats
+            # The call that runs there may be this question's own, of a worker that is gone.
             found = await self.provider.look(thread, self.question.ref)
             if found is not None:
                 self.facts.recovered = "thread"
@@ -115,6 +117,7 @@ class Call:
             return Answer("", Outcome.FILTERED, "content_filter")
         self.began = True
         try:
+            # At once: a worker that dies from here on leaves a run whose answer the next one fetches.
             await self.threads.note(self.hold, self.attempt, self.run)
         except StoreDown as exc:  # the ref on the thread leads to the answer, too
             log.error(Event.JOURNAL_NOT_WRITTEN, reason=str(exc))

@@ -90,6 +90,7 @@ class Charging:
     async def correct(self, call: str, counters: Sequence[Counter], answer: Answer) -> None:
         """Have what an answer took in the place of what its call was charged for, as far as that is known."""
         if (tokens := answer.took) is not None:
+            # Another currency cannot be set against these limits: of money the call stays charged as thought.
             cost = answer.cost if answer.cost and answer.cost.currency == self._budgets.currency else None
             await self._correct(call, counters, tokens, cost.billionths if cost else None)
 
@@ -163,6 +164,7 @@ class Bill:
 
     async def pay(self, assistant: Assistant, input_tokens: int, call: Callable[[], Awaitable[Answer]]) -> Answer:
         """See `ports.providers.Payer.pay`."""
+        # A bill of its own: what the answer's call is charged with must not be corrected by what this one took.
         own = Bill(self.charging, self.counters, self.prices)
         name = uuid4().hex
         await own.charge(name, assistant, input_tokens)

@@ -50,6 +50,7 @@ class Fallback:
         here = entry.thread.provider if entry.thread else None
         chain = list(assistant.chain)
         if assistant.stays:
+            # The thread's own provider comes first; the others stay in their order.
             chain.sort(key=lambda each: each[0] != here)
         known = self.providers.get(here or "")
         may_be_there = entry.asked is not None and known is not None and known.remembers
@@ -61,6 +62,7 @@ class Fallback:
             if provider == assistant.provider:
                 return assistant
             log.warning(Event.FALLBACK, provider=provider, model=model, instead_of=assistant.provider)
+            # What keeps no conversations keeps no runs either.
             background = assistant.background and self.providers[provider].remembers
             return replace(assistant, provider=provider, model=model, background=background)
         first, _ = chain[0]

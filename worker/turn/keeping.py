@@ -46,6 +46,7 @@ class Keeping:
         if answer.thread is not None:
             seen = await self.provider.seen(answer.thread)
             answer = answer if seen is answer.thread else replace(answer, thread=seen)
+        # Here and never again: whoever reads the answer later finds the price of this day, whatever the files say then.
         answer = priced(answer, self.request.assistant, self.ground.prices)
         exchange = None if self.ground.recording is None else self._exchange(answer)
         remembered = None if self.provider.remembers else self.request.remembered(answer)
@@ -64,6 +65,7 @@ class Keeping:
         if self.ground.recording is not None:
             self.ground.recording.wake()
         if answer.thread is not None and not self.provider.remembers:
+            # It may call the model once more. The answer is safe and the hold is free, so that nobody waits for that.
             tidying = self.provider.tidy(self.request.key, answer.thread, self.request.assistant, self.bill)
             self.ground.later(tidying, f"tidy {answer.thread.id}")
         return kept
@@ -78,6 +80,7 @@ class Keeping:
         """Correct beside this what the answer's call was charged for."""
         if not self.bill.counts:
             return await keeping
+        # Budgets are in other slots than the journal: if one of the two is lost, the call stays charged in full.
         correcting = self.bill.correct(self._charged_call(), answer)
         async with background.running(correcting, f"budgets for {self.request.id}") as corrected:
             kept = await keeping
@@ -94,6 +97,7 @@ class Keeping:
         self, answer: Answer, exchange: Exchange | None, remembered: Remembered | None, *, published: bool
     ) -> Answer:
         """Keep the answer; where a history is to have it, try for as long as trouble may last. Raises StoreDown."""
+        # The hold may run out meanwhile: an answer is kept without it as well.
         hold, attempt = self.entry.hold, self.entry.attempt
         patience = self.ground.rules.trouble_limit.total_seconds() if remembered else 0.0
         gives_up_at, tries = monotonic() + patience, 0

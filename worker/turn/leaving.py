@@ -65,6 +65,7 @@ class Leaving:
     def outgrown(self, thread: Thread) -> bool:
         """Leave a provider's thread that is so long that its model could soon read no more; one of ours is folded."""
         window, read = self.provider.context_tokens, self.entry.tokens
+        # Not while a call may run there: its answer would land where nobody looks any more.
         if not self.provider.remembers or window is None or read is None or self._running_for() > timedelta(0):
             return False
         shorter = (SEEDED + GAIN) * window + self.request.tokens  # unless it is the questions that are long
@@ -79,6 +80,7 @@ class Leaving:
         match exc:
             case ThreadGone():  # validation is optimistic, or the thread went between look and use
                 return thread
+            # Where we keep the history, it was left out before this came: then the question alone is too long.
             case ContextFull() if self.provider.remembers:  # the new one is told the newest of it
                 log.warning(Event.THREAD_FULL, thread_id=thread.id, reason=str(exc))
                 return self._left(thread, Decision(str(exc)))
@@ -107,6 +109,7 @@ class Leaving:
             self._check(seed)
             if seed.turns or not self.strayed:
                 return seed
+        # A restart goes on from one instance: what several share, or a single task has, goes back to none.
         if self.variable is None or self.variable.one_of_many:
             return seed
         forerunners = await self.variable.forerunners()
@@ -130,6 +133,7 @@ class Leaving:
         left, why = self.former, self.why
         if left is None or why is None:
             return
+        # A database that is away for a moment must not cost what was said: the task comes again.
         if self.ground.history is not None and not seed.is_known:
             raise HistoryUnread(
                 f"the thread {left.id} at {left.provider} is left for one at {self.provider.name} that knows what was "
@@ -162,6 +166,7 @@ class Leaving:
 
     def _is_stuck(self, exc: ThreadBroken | ThreadLocked) -> bool:
         """Whether a thread is of no use for good, and another one can be told what was said on it."""
+        # Without a transcript the new thread would know nothing: whether that is worth it is for a person to say.
         if not self.provider.remembers or self.ground.history is None or self._running_for() > timedelta(0):
             return False
         return isinstance(exc, ThreadBroken) or self._is_long_trouble()

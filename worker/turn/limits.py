@@ -80,6 +80,7 @@ class Limits:
                 return await seats.renew(token)
             except StoreDown as exc:
                 self._ground.store_down(exc)
+                # The lease may still run: a seat is given up only where Redis says that it is gone.
                 return True
 
         await background.renewing(self._ground.rules.lease, renewed)
@@ -127,6 +128,7 @@ class Seat:
 
     def check(self, provider: str) -> None:
         """Return if this provider may be asked. Raises Elsewhere: a seat has to be taken there first."""
+        # Which provider is asked shows only under the hold, where nobody may wait: the turn begins anew.
         if provider != self._provider and self._limits.at(provider) is not None:
             raise Elsewhere(provider)
 
@@ -155,12 +157,15 @@ class Seat:
         self._calls += 1
         try:
             return await calling
+        # The provider has heard nothing of it: there was no connection, or the history could not be read first.
         except (ProviderAway, StoreDown):
             self._calls -= 1
             raise
         except WorkerError as exc:
+            # What is refused counts among the requests, and took no tokens.
             if exc.excludes_call:
                 self._tokens = self._tokens or 0
+            # Not its subclasses: those wait for something else than the account's limits.
             if type(exc) is ModelDown and exc.retry_after is not None and self._seats is not None:
                 self._limits.later(self._seats.close(min(exc.retry_after, LONGEST_CLOSED)), self._provider or "")
             raise

@@ -87,6 +87,7 @@ class Pauses:
             return reason if isinstance(reason, TurnedAway) else _waits(reason, verdict.PAUSED_FOR.total_seconds())
         if standing.until is None:
             log.error(Event.ASSISTANT_PAUSED, assistant=assistant.name, version=assistant.version, reason=str(reason))
+        # Those that were on their way when a pause began do not make it longer.
         if standing.until is None or standing.until < self._now():
             self._pause(standing)
         return _waits(reason, verdict.PAUSED_FOR.total_seconds())

@@ -78,6 +78,7 @@ class Carrier:
 
     async def end(self) -> None:
         """Drain it once more, for a moment at most."""
+        # What it had claimed is due again by itself, and written twice it is the same.
         self._draining.cancel()
         await asyncio.wait({self._draining})
         with suppress(TimeoutError):
@@ -100,6 +101,7 @@ class Carrier:
     async def _run(self) -> None:
         tries = 0
         while True:
+            # Before the look: what comes while that goes on is looked for once more.
             self._woken.clear()
             if await self._survives():
                 tries = 0
@@ -168,6 +170,7 @@ class Carrier:
             ):
                 await asyncio.gather(*(self._settle(each, frozenset(each.exchanges)) for each in claimed))
                 return
+            # At least one is refused: one by one each tells whether it is that.
             while claimed:
                 due = sorted(claimed[0].exchanges.items())
                 recorded = frozenset([attempt for attempt, exchange in due if await self._write(exchange)])

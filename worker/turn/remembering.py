@@ -108,6 +108,7 @@ class RememberingProvider:
         watcher: Watcher | None = None,
     ) -> Answer:
         """Ask with as much of the history as the model can read, newest first, whole turns only."""
+        # One time for all tries: the intent was noted for that long and no longer.
         ends_at = monotonic() + assistant.timeout.total_seconds()
         story = _Story.of(await self._histories.history(key, thread))
         window = self._window(thread)
@@ -121,6 +122,7 @@ class RememberingProvider:
                 if first == len(story.turns):
                     raise
                 window = self._learn(thread, size_of_all(said) + _asked(question, assistant))
+                # By half: no server says how much would fit, and each try is another request.
                 first += (len(story.turns) - first + 1) // 2
             else:
                 if first or self._is_full(story, answer):
@@ -132,6 +134,7 @@ class RememberingProvider:
 
         No hold is needed: it is folded as it was read, or not at all, and then the next answer has it done.
         """
+        # What this worker knows alone is lost with it: then the next answer finds the history as long, or longer.
         if thread.id not in self._full:
             return
         self._full.discard(thread.id)
@@ -167,6 +170,7 @@ class RememberingProvider:
         story, window = _Story.of(past), self._window(thread)
         room = float("inf") if window is None else LEFT * window
         count = len(story.turns) - min(MOST_TURNS // 2, _that_fit(story.turns, room))
+        # Two workers whose answers come one after the other would otherwise pay for the same summary.
         if count < 1 or (lease := await self._histories.may_fold(key, assistant.timeout)) is None:
             return
         facts = story.facts(count, window)
@@ -175,6 +179,7 @@ class RememberingProvider:
             return
         said = (Said("user", summary or NOT_SUMMARISED),)
         entry = Remembered(said, facts=facts, turns=story.untold(count))
+        # The entry of an earlier fold goes too: this summary was told what it says.
         if await self._histories.fold(key, thread, past, count + bool(past.folded), entry, lease):
             metrics.THREADS.labels("folded").inc()
             log.info(Event.THREAD_FOLDED, thread_id=thread.id, turns=entry.turns, facts=len(facts))
@@ -188,6 +193,7 @@ class RememberingProvider:
         words = replace(
             assistant, instructions=SUMMARISER, output_schema=None, temperature=None, max_output_tokens=most
         )
+        # What is to be summarised may itself be too long to be read: then without the oldest of it.
         for first in range(len(old.turns)):
             told = old.told(first, window)
             tokens = size_of_all(told) // SAFE_BYTES_PER_TOKEN + SUMMARY_WORDS

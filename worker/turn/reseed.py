@@ -59,6 +59,7 @@ def _fitted(told: Iterable[_Turn], older: Iterable[_Turn], room: int) -> tuple[d
     told = deque(told)
     known = [fact for each in older for fact in _facts(each)]
     facts = newest(known, FOR_FACTS * room)
+    # Each turn that is left out may have settled something, which takes some of the same room.
     while told and sum(each.size for each in told) + sum(map(size_of, facts.items())) > room:
         known += _facts(told.popleft())
         facts = newest(known, FOR_FACTS * room)
@@ -153,6 +154,7 @@ class History:
                 if read == MOST_READ:
                     break
         told, facts = await beside(_fitted, told, older, room)
+        # Counted by the database: here no more than the newest were read.
         answers = await self._conversations.spent("all", MessageFilter(session_id=session), within=EVERYTHING)
         left_out = max(0, sum(each.answers for each in answers.values()) - len(told))
         return _seed(told, facts, left_out)

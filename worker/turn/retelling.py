@@ -30,6 +30,7 @@ def newest(facts: Iterable[tuple[str, str]], room: float) -> dict[str, str]:
     """Keep the newest under each name, the newest ones as far as there is room for them. The oldest come first."""
     last: dict[str, str] = {}
     for name, fact in facts:
+        # Taken out first, so that the newest stands at the end: a dict keeps the place that a name first had.
         last.pop(name, None)
         last[name] = schema.unfenced(fact)
     kept: list[tuple[str, str]] = []

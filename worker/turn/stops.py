@@ -98,6 +98,7 @@ class Stopped:
 
     async def breaking_off(self, work: Work, call: Awaitable[T]) -> T:
         """Return what the call does; break it off when its work is stopped with `now`. Raises BrokenOff."""
+        # It may have been stopped since it was checked: then the call ends where it first waits.
         limit = asyncio.timeout(asyncio.get_running_loop().time() if self._cause(work) else None)
         try:
             async with limit:
@@ -115,6 +116,7 @@ class Stopped:
         at_once = asyncio.get_running_loop().time()
         for limit, work in list(self._running.items()):
             if self._cause(work):
+                # A timeout that has begun to expire cannot be moved, and the next look would try to.
                 del self._running[limit]
                 limit.reschedule(at_once)
 

@@ -111,10 +111,12 @@ class Turn:
         provider = fallback.first(assignment.assistant)
         while True:
             with facts.phase("enter"):
+                # The seat before the hold: who waits for one must not keep the thread from others.
                 await assignment.seat.take(provider, assignment.assistant, size(assignment.activity.documentation))
                 entry = await self._threads.enter(assignment.key, task.id, task.retries)
             match entry:
                 case Busy():
+                    # To wait for the thread makes no sense where no call may follow.
                     self._ground.stopped.check(assignment.work)
                     return Held(assignment.key)
                 case Answered():
@@ -122,15 +124,18 @@ class Turn:
                     facts.recovered, facts.thread = "journal", entry.answer.thread
                     answer: Answer | None = entry.answer
                     bill = Bill(self._ground.charging, assignment.counters, self._ground.prices)
+                    # Whoever kept the answer may have died before the budgets were put right.
                     await bill.correct(entry.call, entry.answer)
                     assignment = await self._assigning.with_schema(assignment)
                 case Entered():
                     facts.attempt, facts.calls, facts.trouble_for = entry.attempt, entry.calls, entry.trouble_for
+                    # An earlier round of this loop may have noted something else.
                     facts.use, facts.recovered = "reused", None
                     try:
                         ready, text = await self._prepared(assignment, entry, facts, fallback)
                         answer = await self._answer(ready, text, entry, facts)
                     except Elsewhere as exc:
+                        # The hold was let go of on the way out: the next round takes a seat there, and enters again.
                         provider = exc.provider
                         continue
                     except OverBudget as exc:
@@ -146,6 +151,7 @@ class Turn:
             answer, wrong = await _checked(answer, assignment.form)
             if not wrong or entry.repair or facts.calls >= assignment.wanted.calls:
                 return await self._judge(assignment, facts, answer)
+            # The next attempt has another ref: so the look does not bring this answer back from the thread.
             await self._threads.drop_answer(assignment.key, task.id, entry.attempt, wrong)
 
     async def _prepared(
@@ -154,6 +160,7 @@ class Turn:
         """Get ready to ask; lets go of the hold if that cannot be."""
         try:
             self._ground.stopped.check(assignment.work_at(""))
+            # Before anything of the task is looked into: that may be what ends workers.
             _check_deaths(entry)
             assistant = fallback.choose(assignment.assistant, entry)
             assignment.seat.check(assistant.provider)
@@ -163,6 +170,7 @@ class Turn:
             assignment = await self._assigning.with_schema(assignment)
             return assignment, await self._text(assignment, entry, facts)
         except BaseException as exc:
+            # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.
             trouble = isinstance(exc, WorkerError) and exc.is_trouble
             with suppress(StoreDown):
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
@@ -194,12 +202,14 @@ class Turn:
             if meant is exc:
                 raise
             raise meant from exc
+        # An answer that was found says nothing of how calls are taken now.
         if answer is not None and not facts.recovered:
             self._pauses.answered(assignment.assistant, assignment.task.id)
         return answer
 
     async def _on_thread(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
         provider = self._providers[assignment.assistant.provider]
+        # The stop outside of the seat: what it refuses is not counted there.
         provider = assignment.seat.counting(provider, assignment.assistant)
         provider = stoppable(provider, self._ground.stopped, assignment.work)
         turn = ThreadTurn(self._ground, provider, assignment.request(text), assignment.variable, entry, facts)

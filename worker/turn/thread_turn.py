@@ -82,14 +82,18 @@ class ThreadTurn:
 
         Lets go of the hold on every way out; withdraws the intent if no call of this task can be running.
         """
+        # A lease is short, so that a dead worker's thread is soon free; a call may take many minutes.
         renewing = background.renewing(self.ground.rules.lease, self._renew)
         async with background.running(renewing, f"hold for {self.request.id}"):
             try:
                 answer = await self._find_or_ask()
+            # Also at a cancellation: who comes next must not wait for the lease to run out.
             except BaseException as exc:
+                # First the run, while the hold still tells whether another worker has the task by now.
                 await self.call.end(exc)
                 await self._leave(exc)
                 raise
+            # An answer let go of the hold in the script that kept it; where Redis did not keep it, the hold runs out.
             if answer is None:
                 await self._leave(None)
             return answer
@@ -97,7 +101,9 @@ class ThreadTurn:
     async def _leave(self, cause: BaseException | None) -> None:
         known = cause if isinstance(cause, WorkerError) else None
         refused = known is not None and (known.excludes_call or isinstance(known, ThreadLocked))
+        # Unless a call certainly did not run, its intent stays: the next attempt then looks before it asks.
         ours_may_run = self.call.run is not None or (self.intended and not refused)
+        # The journal has one intent for a task: to withdraw it would also hide what an earlier delivery left running.
         asked = ours_may_run or self.call.earlier is not None
         unpaid = not self.call.began and (refused or not self.intended)
         with suppress(StoreDown):  # then the hold runs out by itself
@@ -112,10 +118,12 @@ class ThreadTurn:
             try:
                 found = await self._found(thread)
             except ThreadGone:
+                # An earlier answer has gone with it: it is asked anew.
                 thread, gone = None, thread
             else:
                 if found is not None:
                     return await self.keeping.keep(found, published=self.entry.published)
+        # Behind the look, which costs nothing: the last call that is allowed may have left its answer on the thread.
         calls.check(self.entry, self.request)
         if thread is None:
             return await self._ask_anew(gone)
@@ -129,12 +137,14 @@ class ThreadTurn:
 
     async def _ask_here(self, thread: Thread) -> Answer | None:
         """Ask on a thread that is there; on a new one where it turns out to be of no use any more."""
+        # Into the map first: the script that keeps the answer notes nothing of a thread that the map does not name.
         if self.facts.use == "adopted" and not await self._bind(thread):
             return None
         try:
             return await self._ask(thread)
         except (ThreadGone, ContextFull, ThreadBroken, ThreadLocked) as exc:
             gone = self.leaving.useless(thread, exc)
+        # That call was refused: should no new thread come of it, nothing runs, and the intent is withdrawn.
         self.intended = False
         await self.bill.release()  # that call did not run, and the next one reads something else
         return await self._ask_anew(gone)
@@ -147,6 +157,7 @@ class ThreadTurn:
     async def _found(self, thread: Thread) -> Answer | None:
         """Look for the answer of an earlier attempt. Raises ThreadGone."""
         try:
+            # A run that was noted by its id; whatever else may have been asked shows on the thread.
             found = await self.call.resume(thread) or await self._look(thread)
         except ThreadGone:
             raise
@@ -162,6 +173,7 @@ class ThreadTurn:
 
     def _must_look(self) -> bool:
         if self.entry.renewal is not None:
+            # What is about to be left need not be shown to be there; only an answer on it matters.
             return self.entry.asked is not None
         return self.ground.rules.strict or self.entry.asked is not None or self.facts.use == "adopted"
 
@@ -180,10 +192,12 @@ class ThreadTurn:
 
     async def _adopted(self, thread: Thread) -> tuple[Thread | None, Thread | None]:
         """Take a thread that nobody knows but the process variable, if it is ours; as above."""
+        # The variable names no account. Without one a 404 proves nothing: another account's key hears the same.
         if thread.anchor is None and self.ground.history is not None:
             thread = replace(thread, anchor=await self.ground.history.anchor(self.request.key, thread))
         reason = "the conversation belongs to somebody else"
         try:
+            # Anybody may write a process variable, and call activities copy it: only the conversation says whose it is.
             belongs = await self.provider.belongs(self.request.key, thread)
         except ThreadGone:
             return None, thread
@@ -206,6 +220,7 @@ class ThreadTurn:
 
     async def _create(self, gone: Thread | None) -> Thread | None:
         """Create and bind a thread; None if the hold was lost, and then the new conversation is deleted again."""
+        # The map may have been lost, and its count with it; the thread that the variable names brings its own.
         generation = max((known.generation for known in (self.bound, gone) if known), default=0) + 1
         try:
             with self.facts.phase("create"):
@@ -214,18 +229,22 @@ class ThreadTurn:
                 thread, told = await self._create_with(gone, generation, seed)
             bound = await self._bind(thread, told)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
+            # There may be a conversation now that nobody knows of, and the API lists none: it can only be counted.
             metrics.THREADS.labels("possibly_orphaned").inc()
             raise
         if not bound:
+            # The thread is another turn's to make now, and nobody would ever find this conversation again.
             await self._discard(thread, told)
             return None
         self.facts.use = "created" if gone is None else "recreated"
         self.facts.seed = told
+        # Where not all was told, the provider did not take it.
         self.facts.memory = memory if told is seed else "lost"
         return thread
 
     async def _bind(self, thread: Thread, seed: Seed | None = None) -> bool:
         replaces = self.bound.generation if self.bound else 0
+        # What is said to it stands in the history only where we keep one: others were told when the thread was made.
         if await self.ground.threads.bind(
             self.entry.hold,
             thread,
@@ -262,9 +281,11 @@ class ThreadTurn:
     async def _ask(self, thread: Thread) -> Answer | None:
         """Note the intent, ask, and keep the answer; the thread variable is written meanwhile."""
         self.facts.thread = thread
+        # The last moment at which nothing is asked: from the intent on somebody would have to look for an answer.
         if self.ground.stopping():
             raise Stopping("the worker is stopping")
         self.facts.reads = self._tokens()
+        # Before the intent: a death between the two leaves too much counted, and never too little.
         self.facts.budgets = await self.bill.charge(self.entry.hold.token, self.request.assistant, self.facts.reads)
         limit = self.request.assistant.timeout + LANDING_TIME
         if not await self.ground.threads.intend(self.entry.hold, self.entry.attempt, limit):
@@ -275,6 +296,7 @@ class ThreadTurn:
         metrics.THREADS.labels(self.facts.use).inc()
         if self.variable is None or self._is_published(self.variable, thread):
             return await self.keeping.keep(await self.call.call(thread), published=True)
+        # Beside the call, which takes longer; the variable matters only once the map is lost.
         async with background.running(self.variable.write(thread), f"publish for {self.request.id}") as publishing:
             answer = await self.call.call(thread)
             await asyncio.wait({publishing}, timeout=PUBLISH_PATIENCE_SECONDS)
@@ -298,6 +320,7 @@ class ThreadTurn:
         try:
             held = await self.ground.threads.renew(self.entry.hold)
         except StoreDown as exc:
+            # Nobody can tell: Redis may be back before the lease is over.
             self.ground.store_down(exc)
             return True
         if not held:

@@ -135,6 +135,7 @@ LONGEST_DELAY = timedelta(minutes=5)
 
 def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdict:  # noqa: C901, PLR0911, PLR0912 - a table, one row per error
     """Decide what the engine is told when a turn ended in an error."""
+    # The first row that fits counts: most of those above `Transient` are of its kind.
     match error:
         case Stopping():
             return Unlock("stopping")
@@ -142,14 +143,17 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return Abandon("the task is not ours any more")
         case TaskSuspended():
             return Abandon("the task is suspended")
+        # What is away has been noted before this is told, so that this worker does not fetch the task again at once.
         case EngineDown() | StoreDown() | ProviderAway():
             return Unlock(str(error))
+        # Not unlocked: where other assistants' tasks go on, the next poll would bring it back at once.
         case ProviderPaused() | AssistantPaused():
             return Park(error.retry_after or PAUSED_FOR, "provider paused")
         case LimitReached():
             return Park(error.retry_after or PARKED_FOR, "rate limit")
         case StoppedByOperator() | BrokenOff():
             return Park(STOPPED_FOR * (1 + case.roll) / 2, "stopped")
+        # A thread that stays locked comes to `Transient` in the end, which costs retries.
         case ThreadLocked() if case.trouble_for < trouble_limit:
             return Park(error.retry_after or PARKED_FOR, "thread locked")
         case NewerRecord():

@@ -24,9 +24,11 @@ if ARGV[9] ~= '' and bound[1] then
   redis.call('HSET', KEYS[2], 'former:' .. bound[1], ARGV[9])
 end
 if bound[1] then
+  -- Whatever the new thread is for, the order to leave this one is carried out by it.
   redis.call('HDEL', KEYS[2], 'renew:' .. bound[1])
 end
 redis.call('HSET', KEYS[2], 'id', ARGV[2], 'generation', ARGV[3], 'instance', ARGV[6], 'provider', ARGV[8])
+-- All of this was said of the thread before.
 redis.call('HDEL', KEYS[2], 'published', 'anchor', 'turns', 'base', 'tokens', 'running')
 if ARGV[10] ~= '0' then
   redis.call('HSET', KEYS[2], 'tokens', ARGV[10])

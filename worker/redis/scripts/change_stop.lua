@@ -5,6 +5,7 @@
 -- repeat  the same, but 0 once it is lifted
 local there = redis.call('HGET', KEYS[1], ARGV[1])
 if there and ARGV[3] == '1' then
+  -- What cannot be read, or was noted before there was `limited`, counts as of somebody without limits.
   local can_be_read, stop = pcall(cjson.decode, there)
   if not can_be_read or type(stop) ~= 'table' or stop.limited ~= true then
     return -1

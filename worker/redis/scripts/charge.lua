@@ -10,6 +10,7 @@ local tokens, money = tonumber(used[1] or '') or 0, tonumber(used[2] or '') or 0
 if not used[3] then
   local after, paid = tokens + ARGV[2], money + ARGV[3]
   if (ARGV[4] ~= '' and after > tonumber(ARGV[4])) or (ARGV[5] ~= '' and paid > tonumber(ARGV[5])) then
+    -- As text: by itself Lua writes 14 digits of a number, and money in billionths may have more.
     return {'0', string.format('%.0f', tokens), string.format('%.0f', money)}
   end
   redis.call('HSETNX', KEYS[1], 'currency', ARGV[7])

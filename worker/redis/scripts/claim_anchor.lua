@@ -3,6 +3,7 @@
 -- ARGV    id, when it was made, then ids that its maker cannot read
 -- returns its id | the id of the other one (nothing is written)
 -- repeat  finds itself and says so
+-- '-' is no conversation: it stands for threads from before there were anchors.
 local tried = {[ARGV[1]] = true, ['-'] = true}
 for index = 3, #ARGV do
   tried[ARGV[index]] = true

@@ -12,6 +12,7 @@ if schema and schema ~= '1' then
   return 0
 end
 redis.call('HSET', KEYS[1], 'state', 'done')
+-- It keeps the life of its answer until `recorded` finds that nothing more is to come.
 if redis.call('HEXISTS', KEYS[1], 'unrecorded') == 1 then
   return 1
 end

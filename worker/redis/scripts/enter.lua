@@ -24,19 +24,24 @@ local retries, known = tonumber(ARGV[5]), tonumber(turn[11] or '')
 local calls, dropped = tonumber(turn[12] or '') or 0, tonumber(turn[13] or '') or 0
 local anew = retries and known and retries > known -- the engine has what it was told: only a person makes it more
 if anew then
+  -- The clock of trouble, too, or the first trouble after a Retry would be an incident again.
   calls, dropped, turn[6] = 0, 0, false
 end
+-- Before the hold is looked at: an answer is delivered whoever has the thread now.
 if turn[1] == 'answered' or turn[1] == 'done' then
   return {'answered', attempt, turn[3], turn[10] or '', calls, turn[14] or ''}
 end
+-- A task takes over its own hold: its earlier worker has lost it, or the engine would not have given it to us.
 local holder = redis.call('HGET', KEYS[2], 'task')
 if holder and holder ~= ARGV[1] then
   return {'busy'}
 end
 redis.call('HSET', KEYS[2], 'task', ARGV[1], 'token', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
+-- What is in use does not age, and a history must not be gone before the map that counts its turns.
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
 redis.call('PEXPIRE', KEYS[4], ARGV[4])
+-- An entrance that is still open was never left: its worker was not heard of again.
 local deaths = tonumber(turn[8] or '') or 0
 if turn[7] and turn[7] ~= ARGV[2] then
   deaths = deaths + 1

@@ -14,6 +14,7 @@ for index = 2, #KEYS do
     local has = redis.call('HMGET', KEYS[index], 'schema', 'id', 'unrecorded')
     goes = (has[1] or '1') == '1'
     if index == 2 then
+      -- The map goes only with the thread that was erased: what else it names is still there.
       goes = goes and has[2] == ARGV[2]
       map_goes = goes
     else

@@ -9,6 +9,7 @@ if map[1] ~= ARGV[1] then
   return {0}
 end
 local said = redis.call('LRANGE', KEYS[2], 0, -1)
+-- Fewer than were counted: some of it is lost, and the rest must not be taken for the whole.
 if #said < (tonumber(map[2] or '') or 0) then
   return {0}
 end

@@ -27,6 +27,7 @@ if counted ~= ARGV[1] then -- what `leave` puts back if this call is refused
   redis.call('HSET', KEYS[1], 'counted', ARGV[1], 'calls', (tonumber(calls or '') or 0) + 1)
 end
 redis.call('HSET', KEYS[1], 'state', 'intent', 'attempt', ARGV[2], 'deadline', deadline, 'limit', ARGV[3])
+-- It was of a call before this one; `note` says where this one runs.
 redis.call('HDEL', KEYS[1], 'response')
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 if (map[1] or '1') == '1' and redis.call('EXISTS', KEYS[3]) == 1 then -- for other tasks, which do not know this turn

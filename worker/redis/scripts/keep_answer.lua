@@ -6,6 +6,7 @@
 --         tokens that it read and wrote ('': not known)
 -- returns the answer that counts | false (a newer worker has the turn, and nothing was kept)
 -- repeat  finds the answer kept and returns it
+-- First of all, also where a newer worker has the turn: nothing runs on the thread any more.
 if redis.call('HGET', KEYS[2], 'token') == ARGV[1] then
   redis.call('DEL', KEYS[2])
 end
@@ -32,7 +33,9 @@ end
 redis.call('HSET', KEYS[1], 'state', 'answered', 'attempt', ARGV[2], 'answer', ARGV[3])
 redis.call('HDEL', KEYS[1], 'deadline', 'limit', 'response', 'trouble_since', 'open', 'deaths')
 local time = redis.call('TIME')
+-- As text: by itself Lua writes 14 digits of a number.
 local microseconds = string.format('%.0f', time[1] * 1000000 + time[2])
+-- In one step with the answer: no death leaves one that the sinks never hear of.
 for index = 5, #KEYS do
   redis.call('HSET', KEYS[index], 'unrecorded', '1')
   -- One of this attempt is there if its answer could not be read any more; sinks keep the first as well.

@@ -30,11 +30,13 @@ if ARGV[5] == '1' and redis.call('HGET', KEYS[1], 'counted') == ARGV[1] then -- 
   end
   redis.call('HDEL', KEYS[1], 'counted', 'before', 'beside')
 end
+-- Noted once, so that it tells since when; an answer, or a person who sets the retries, takes it away.
 if ARGV[3] == '1' then
   local time = redis.call('TIME')
   redis.call('HSETNX', KEYS[1], 'trouble_since', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
 end
+-- Who has the hold now may have an intent of its own, which is not ours to withdraw.
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
   return 0
 end

@@ -16,10 +16,12 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
   redis.call('PEXPIRE', KEYS[1], ARGV[7])
 end
 local known = redis.call('HMGET', KEYS[1], 'found', 'reason', 'by', 'since', 'tries', 'prober', 'probes_until', 'rests', 'rests_until')
+-- Each look of the prober moves this on; of one that died nothing more is heard.
 local free = not known[6] or (tonumber(known[7] or '') or 0) <= now
 local rests = known[8] == ARGV[1] and (tonumber(known[9] or '') or 0) > now
 local ours = 0
 if ARGV[5] == '1' and (known[6] == ARGV[1] or (free and not rests)) then
+  -- Only here the note lives on: one that nobody probes ends by itself.
   redis.call('HSET', KEYS[1], 'prober', ARGV[1], 'probes_until', string.format('%.0f', now + ARGV[6]))
   redis.call('PEXPIRE', KEYS[1], ARGV[7])
   ours = 1

@@ -10,6 +10,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', KEYS[1], 'found', ARGV[2], 'reason', ARGV[3], 'tries', ARGV[4])
+-- Without anybody who waits this worker stays the prober, or nobody would be one.
 if (tonumber(redis.call('HGET', KEYS[1], 'waits_until') or '') or 0) > now then
   redis.call('HSET', KEYS[1], 'rests', ARGV[1], 'rests_until', string.format('%.0f', now + ARGV[5]))
   redis.call('HDEL', KEYS[1], 'prober', 'probes_until', 'waits_until')

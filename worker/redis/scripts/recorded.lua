@@ -10,6 +10,7 @@ end
 for index = 2, #ARGV do
   redis.call('HDEL', KEYS[1], 'exchange:' .. ARGV[index], 'at:' .. ARGV[index])
 end
+-- What came meanwhile, or only a newer worker can read, keeps the turn on the list.
 for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
   if string.sub(name, 1, 9) == 'exchange:' then
     return 0

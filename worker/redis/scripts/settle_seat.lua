@@ -12,9 +12,11 @@ if not began then
 end
 local calls = tonumber(ARGV[2])
 local tokens = calls == 0 and 0 or tonumber(ARGV[3]) or tonumber(thought)
+-- `take_seat` has paid for one request and for tokens as thought: only the difference is moved.
 redis.call('HINCRBYFLOAT', KEYS[1], 'requests', string.format('%.3f', (calls - 1) * ARGV[4]))
 redis.call('HINCRBYFLOAT', KEYS[1], 'tokens', string.format('%.3f', (tokens - thought) * ARGV[5]))
 if calls > 0 then
+  -- How long calls take says when a seat becomes free again.
   local time = redis.call('TIME')
   local took = time[1] * 1000 + math.floor(time[2] / 1000) - began
   local known = tonumber(redis.call('HGET', KEYS[1], 'took') or '')

@@ -42,6 +42,7 @@ for _, token in ipairs(redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', now)) do -- 
 end
 
 local own = tonumber(redis.call('ZSCORE', KEYS[2], ARGV[1]) or '')
+-- Who comes too early keeps the appointment: to come often gains nothing.
 if own and own > now then
   return {0, math.ceil(own - now), 1}
 end
@@ -77,6 +78,7 @@ if not goes then
     local ends = {}
     for index, token in ipairs(taken) do
       local began = tonumber(string.match(redis.call('HGET', KEYS[7], token) or '', '^%d+') or '') or now
+      -- Nobody knows when a call ends: somewhat later than most did, and one that is late already in half their time.
       ends[index] = math.max(began + 1.2 * took, now + took / 2)
     end
     while #ends < seats do
@@ -113,6 +115,7 @@ else
     redis.call('HINCRBY', KEYS[1], 'kept_tokens', tokens)
     result = {0, at - now, 1}
   else
+    -- Spread, or all who got none would come back at once.
     result = {0, math.ceil(math.max(HORIZON, closed - now) * (1 + ARGV[9] / 4)), 0}
   end
 end

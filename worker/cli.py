@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     doctor = commands.add_parser("doctor", help="check engine, Redis, provider, assistants and deployed models")
+    doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(command=_doctor)
 
     for_operators.add_to(commands)
@@ -65,12 +66,12 @@ def _run(_: argparse.Namespace) -> int:
     return 0 if asyncio.run(bootstrap.run(chosen)) else 1
 
 
-def _doctor(_: argparse.Namespace) -> int:
+def _doctor(options: argparse.Namespace) -> int:
     from worker.operate import doctor  # noqa: PLC0415 - as above
 
     chosen = settings.read()
     logs.configure("console", "ERROR")
-    return asyncio.run(doctor.examine(chosen))
+    return asyncio.run(doctor.examine(chosen, as_json=options.json))
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """What doctor finds on engine, Redis, provider and specs, whole and broken."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -588,3 +589,17 @@ async def test_what_the_history_keeps_is_seen_by_what_runs(
 async def test_a_history_that_keeps_everything_is_told_so(rig: Rig) -> None:
     await rig.rest.start(await rig.deploy(rig.step("frame")))
     assert "level full" in row(await seen(rig), "engine", "history").said
+
+
+async def test_programs_get_every_finding_and_the_same_exit_code(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    fine = await doctor.examine(rig.build_settings(topics=()), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    away = await doctor.examine(
+        rig.build_settings(engine_url=f"http://127.0.0.1:{free_port()}/engine-rest"), as_json=True
+    )
+    told_away = json.loads(capsys.readouterr().out)
+
+    assert (fine, away) == (0, 1)
+    assert {each["level"] for each in told} <= {"ok", "unknown", "warning"}
+    assert {each["area"] for each in told} >= {"engine", "Redis", "provider", "transcript", "assistants"}
+    assert [each["subject"] for each in told_away if each["level"] == "problem"] == ["fetching tasks"]

@@ -4,6 +4,7 @@ Each check stands alone: one that fails takes nothing from the others. All run a
 """
 
 import asyncio
+import sys
 from contextlib import AsyncExitStack
 
 from worker import bootstrap
@@ -27,12 +28,16 @@ from worker.settings import Settings
 __all__ = ["Finding", "Level", "examine", "findings"]
 
 
-async def examine(settings: Settings) -> int:
+async def examine(settings: Settings, *, as_json: bool = False) -> int:
     """Print what is found, and return the exit code: 1 if something would stop the work, otherwise 0."""
-    screen = console()
-    with screen.status("Looking …"):
+    if as_json:
         rows = await findings(settings)
-    report.show(rows, screen)
+        sys.stdout.write(f"{report.as_json(rows)}\n")
+    else:
+        screen = console()
+        with screen.status("Looking …"):
+            rows = await findings(settings)
+        report.show(rows, screen)
     return int(any(row.level is Level.PROBLEM for row in rows))
 
 

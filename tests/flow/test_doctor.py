@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -548,6 +549,25 @@ async def test_it_says_which_account_the_key_is_of(rig: Rig) -> None:
         assert (both.level, anchor in both.said, other in both.said) == (Level.WARNING, True, True)
         await adapters.accounts["openai"].leave()
     assert row(await seen(rig, openai_api_key="another"), "provider", "account").level is Level.OK
+
+
+@pytest.mark.parametrize("kept", ["sqlite", "postgresql"], indirect=True)
+async def test_the_transcripts_tables_and_what_waits_for_it_are_told(kept: Rig) -> None:
+    model = await kept.deploy(kept.step("frame"))
+    worker = await kept.start_worker()
+    await kept.run(model)
+    await worker.stop()
+
+    rows = await seen(kept)
+    assert re.fullmatch(r"version \d{4}, \d+\.\d MB", row(rows, "transcript", "tables").said)
+    assert row(rows, "transcript", "waiting").said == "nothing: the transcript has all that was said"
+
+    async with kept.redis() as redis:
+        await redis.zadd("assistant-worker:default:unrecorded", {f"turn {number}": 0 for number in range(1001)})
+    much = row(await seen(kept), "transcript", "waiting")
+    assert (much.level, much.said[:10]) == (Level.WARNING, "1001 turns")
+    off = row(await seen(kept, transcript_url="off"), "transcript", "waiting")
+    assert (off.level, "TRANSCRIPT_URL is off" in off.said) == (Level.WARNING, True)
 
 
 async def test_the_transcript_is_looked_at_and_nothing_is_made(kept: Rig, tmp_path: Path) -> None:

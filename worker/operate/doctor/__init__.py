@@ -5,7 +5,7 @@ Each check stands alone: one that fails takes nothing from the others. All run a
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from worker import bootstrap
 from worker.operate.doctor import (
@@ -24,6 +24,7 @@ from worker.operate.doctor.checks import Check, Contact, Finding, Level, merged
 from worker.operate.screen import console
 from worker.redis import Inspection
 from worker.settings import Settings
+from worker.transcript import RecordInspection
 
 __all__ = ["Finding", "Level", "examine", "findings"]
 
@@ -51,6 +52,7 @@ async def findings(settings: Settings) -> list[Finding]:
         inspection = await stack.enter_async_context(
             Inspection.open(url, settings.redis_prefix, settings.redis_ca_file)
         )
+        record = await stack.enter_async_context(_record(settings)) if settings.keeps_transcript else None
         to_engine = await stack.enter_async_context(Contact("engine", adapters.engine.ping))
         to_redis = await stack.enter_async_context(Contact("redis", inspection.try_write))
         to_providers = {
@@ -67,7 +69,7 @@ async def findings(settings: Settings) -> list[Finding]:
             *redis.checks(inspection, adapters.threads, adapters.stops, to_redis, settings),
             *threads.checks(adapters.index, to_redis, providers),
             *(check for each in adapters.providers.values() for check in provider.checks(each, to_providers, known)),
-            *transcript.checks(adapters.conversations, settings),
+            *transcript.checks(adapters.conversations, record, adapters.outbox, to_redis, settings),
             Check(specs.AREA, "specs", written),
             *specs.of_budgets(settings, known, providers),
             *deployed.checks(adapters.engine, to_engine, known, settings),
@@ -76,3 +78,7 @@ async def findings(settings: Settings) -> list[Finding]:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(each.run(), name=f"check {each.area}: {each.subject}") for each in checks]
     return merged(finding for each in running for finding in each.result())
+
+
+def _record(settings: Settings) -> AbstractAsyncContextManager[RecordInspection]:
+    return RecordInspection.open(settings.transcript_url.get_secret_value(), settings.engine_name)

@@ -37,6 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     doctor = commands.add_parser("doctor", help="check engine, Redis, provider, assistants and deployed models")
+    deep = "also hold engine, Redis and transcript against each other, by samples; may take a minute"
+    doctor.add_argument("--deep", action="store_true", help=deep)
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(command=_doctor)
 
@@ -71,7 +73,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
     chosen = settings.read()
     logs.configure("console", "ERROR")
-    return asyncio.run(doctor.examine(chosen, as_json=options.json))
+    return asyncio.run(doctor.examine(chosen, as_json=options.json, deep=options.deep))
 
 
 def _demo(options: argparse.Namespace) -> int:

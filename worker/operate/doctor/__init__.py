@@ -17,6 +17,7 @@ from worker.operate.doctor import (
     redis,
     report,
     specs,
+    stores,
     threads,
     transcript,
 )
@@ -29,20 +30,23 @@ from worker.transcript import RecordInspection
 __all__ = ["Finding", "Level", "examine", "findings"]
 
 
-async def examine(settings: Settings, *, as_json: bool = False) -> int:
-    """Print what is found, and return the exit code: 1 if something would stop the work, otherwise 0."""
+async def examine(settings: Settings, *, as_json: bool = False, deep: bool = False) -> int:
+    """Print what is found, and return the exit code: 1 if something would stop the work, otherwise 0.
+
+    `deep`: the stores are also held against each other, which may take a minute.
+    """
     if as_json:
-        rows = await findings(settings)
+        rows = await findings(settings, deep=deep)
         sys.stdout.write(f"{report.as_json(rows)}\n")
     else:
         screen = console()
         with screen.status("Looking …"):
-            rows = await findings(settings)
+            rows = await findings(settings, deep=deep)
         report.show(rows, screen)
     return int(any(row.level is Level.PROBLEM for row in rows))
 
 
-async def findings(settings: Settings) -> list[Finding]:
+async def findings(settings: Settings, *, deep: bool = False) -> list[Finding]:
     """Look at everything. Raises Permanent where the settings do not even allow to begin."""
     providers, about_providers = await specs.providers(settings)
     known, about_specs = await specs.load(settings, providers)
@@ -75,6 +79,8 @@ async def findings(settings: Settings) -> list[Finding]:
             *deployed.checks(adapters.engine, to_engine, known, settings),
             *neighbour.checks(settings),
         ]
+        if deep:
+            checks += stores.checks(adapters, inspection, record, to_redis, known, settings)
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(each.run(), name=f"check {each.area}: {each.subject}") for each in checks]
     return merged(finding for each in running for finding in each.result())

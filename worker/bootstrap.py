@@ -51,6 +51,7 @@ from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
 from worker.redis import (
     RedisAnchors,
     RedisBudgets,
+    RedisFleet,
     RedisFormat,
     RedisOrders,
     RedisOutages,
@@ -68,6 +69,7 @@ from worker.specs import assistants, budgets, providers
 from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
 from worker.turn.charging import Charging
+from worker.turn.fleet import Fleet
 from worker.turn.recorder import Recorder
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
@@ -115,6 +117,7 @@ class Adapters:
     index: RedisThreadIndex
     orders: RedisOrders
     stops: RedisStops
+    fleet: RedisFleet
     budgets: RedisBudgets
     formats: Formats
     transcript: TranscriptWriter | None = None
@@ -170,6 +173,7 @@ async def connect(
             index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             orders=RedisOrders(redis, **mine),
             stops=RedisStops(redis, **mine),
+            fleet=RedisFleet(redis, **mine, worker=engine.worker_id),
             budgets=RedisBudgets(redis, **mine, keep=settings.thread_life),
             formats=Formats([in_redis]),
         )
@@ -336,6 +340,7 @@ async def work(
         slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
         open_topics = OpenTopics(_topics(settings, engine), stopped)
         sieve = Sieve(engine, open_topics)
+        fleet = Fleet(adapters.fleet, lambda: [(each.name, each.version) for each in specs.assistants])
 
         def left_out() -> list[str]:
             return [*map(str, sieve.left_out()), *dependencies.partly()]
@@ -374,6 +379,7 @@ async def work(
                     dependencies.trouble_of,
                     crew.start,
                     stopped,
+                    fleet,
                     recorder,
                     history,
                     prices,
@@ -402,6 +408,7 @@ async def work(
             "loop lag": health.measure_lag(),
             "stops": stopped.watch(),
             "outages": dependencies.watch(),
+            "fleet": fleet.watch(),
             "format": adapters.formats.watch(partial(dependencies.down, "format")),
         }
         for name, watching in beside.items():

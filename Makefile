@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm hostile soak ogx models image monitoring deploy-check
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda storm hostile soak ogx models image monitoring keeping deploy-check
 .PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -88,6 +88,10 @@ monitoring: $(VENV)/dev.stamp
 	promtool check rules deploy/monitoring/alerts.yaml
 	promtool test rules deploy/monitoring/alerts.test.yaml
 	WITH_PROMETHEUS=1 $(BIN)/python -m pytest -s tests/monitoring $(ARGS)
+
+# Each store lost, and all restored to different moments; two versions of the worker side by side under load.
+keeping: $(VENV)/dev.stamp
+	WITH_KEEPING=1 $(PYTEST) tests/keeping $(ARGS)
 
 # The image, built and run without a daemon. Needs root, debootstrap, buildah, podman and runc.
 image: $(VENV)/dev.stamp assets

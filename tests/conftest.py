@@ -17,13 +17,15 @@ collect_ignore = [
     for name, wanted in {
         "deploy": "WITH_DEPLOY",
         "image": "WITH_IMAGE",
+        "keeping": "WITH_KEEPING",
         "monitoring": "WITH_PROMETHEUS",
         "ogx": "WITH_OGX",
         "small_model": "WITH_MODELS",
     }.items()
     if wanted not in os.environ
 ]
-"""`make deploy-check`, `image`, `ogx` and `models` make or install what these tests need, and run them; `make monitoring` says what is missing."""
+"""`make deploy-check`, `image`, `ogx` and `models` make or install what these tests need, and run them; `make
+monitoring` says what is missing; `make keeping` takes its time."""
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is

@@ -18,7 +18,7 @@ from worker.redis import Inspection
 from worker.runtime.portions import portions
 from worker.settings import Settings
 from worker.specs.assistants import Specs
-from worker.transcript import RecordInspection
+from worker.transcript import RecordInfo, RecordInspection
 
 MOST = 500
 """Threads, variables and turns that are looked at."""
@@ -75,19 +75,15 @@ class _Look:
     async def formats(self) -> list[Finding]:
         """Compare the formats that are noted."""
         noted = {"Redis": await self._inspection.format(self._settings.engine_name)}
-        if self._record is not None:
-            try:
-                noted["the transcript"] = (await self._record.info()).format
-            except NoTranscript:
-                noted["the transcript"] = None
+        if (info := await self._info()) is not None:
+            noted["the transcript"] = info.format
         return compared.formats(noted)
 
     async def clocks(self) -> list[Finding]:
         """Compare the stores' clocks with ours; the engine's has a finding of its own."""
         ahead = {"Redis": await self._inspection.clock_ahead()}
-        if self._record is not None and not _is_file(self._settings):
-            told = (await self._record.info()).clock_ahead
-            ahead |= {} if told is None else {"the transcript": told}
+        if (info := await self._info()) is not None and info.clock_ahead is not None:
+            ahead["the transcript"] = info.clock_ahead
         return compared.clocks(ahead)
 
     async def instances(self) -> list[Finding]:
@@ -141,6 +137,13 @@ class _Look:
         mapped = await self._adapters.index.named(sessions)
         return compared.forgotten(sessions, mapped.keys(), Sample(len(sessions), page.next is None))
 
+    async def _info(self) -> RecordInfo | None:
+        """Ask the transcript's database; None where there is no transcript, or not yet."""
+        try:
+            return None if self._record is None else await self._record.info()
+        except NoTranscript:
+            return None
+
     def _assistants(self) -> Collection[str]:
         return set() if self._specs is None else {each.name for each in self._specs.assistants}
 
@@ -151,7 +154,3 @@ async def _sessions(reader: TranscriptReader, keys: Sequence[ThreadKey]) -> Mapp
         read = await asyncio.gather(*(reader.session(session_id(key), within=EVERYTHING) for key in some))
         found |= {key: session for key, session in zip(some, read, strict=True) if session is not None}
     return found
-
-
-def _is_file(settings: Settings) -> bool:
-    return settings.transcript_url.get_secret_value().startswith("sqlite")

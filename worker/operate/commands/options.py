@@ -56,8 +56,8 @@ def _export(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "erase conversations at the provider, in Redis, in the transcript, and our variables in the engine"
-    example = "threads erase --business-key order-7 --json > receipt.json"
-    added = _add(commands, "threads", "erase", what, example, writes=True, asks=True)
+    example = "threads erase --business-key order-7 --yes --json > receipt.json"
+    added = _add(commands, "threads", "erase", what, example, writes=True, asks=True, final=True)
     whose = _subject(added)
     whose.add_argument(
         "--ended", action="store_true", help="do now what retention has to do: see RETENTION_THREADS_DAYS"
@@ -77,7 +77,7 @@ def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _repair(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "list turns that are stuck: calls past their deadline, runs that the provider queues"
-    added = _add(commands, "threads", "repair", what, "threads repair --cancel", writes=True, asks=True)
+    added = _add(commands, "threads", "repair", what, "threads repair --cancel", writes=True, asks=True, final=True)
     added.add_argument("--cancel", action="store_true", help="cancel their runs at the provider; workers do the rest")
     changed = (
         "the provider's account was changed on purpose: threads that this key cannot see are made anew, with what was "
@@ -154,8 +154,12 @@ def _add(
     json: bool = True,
     writes: bool = False,
     asks: bool = False,
+    final: bool = False,
 ) -> argparse.ArgumentParser:
-    """Add a command. `writes`: it may change the transcript; `asks`: it works with providers, and so reads of them."""
+    """Add a command. `writes`: it may change the transcript; `asks`: it works with providers, and so reads of them.
+
+    `final`: it may do what cannot be undone, and wants to hear that this is meant.
+    """
     added = commands.add_parser(
         name,
         help=what,
@@ -165,6 +169,9 @@ def _add(
     )
     if json:
         added.add_argument("--json", action="store_true", help="for programs")
+    if final:
+        yes = "do not ask whether it is meant; needed where no terminal is there to ask on"
+        added.add_argument("--yes", action="store_true", help=yes)
     added.set_defaults(command=lambda options: _run(module, name, options), writes=writes, asks=asks)
     return added
 

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models image monitoring wheel deploy-check
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models image monitoring wheel keeping deploy-check
 .PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -97,6 +97,10 @@ monitoring: $(VENV)/dev.stamp
 # The wheel, installed where there is no checkout, and its demo without a network.
 wheel: $(VENV)/dev.stamp
 	WITH_WHEEL=1 $(BIN)/python -m pytest tests/wheel $(ARGS)
+
+# Each store lost, and all restored to different moments; two versions of the worker side by side under load.
+keeping: $(VENV)/dev.stamp
+	WITH_KEEPING=1 $(PYTEST) tests/keeping $(ARGS)
 
 # The image, built and run without a daemon. Needs root, debootstrap, buildah, podman and runc.
 image: $(VENV)/dev.stamp assets

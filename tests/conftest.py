@@ -18,6 +18,7 @@ collect_ignore = [
     for name, wanted in {
         "deploy": "WITH_DEPLOY",
         "image": "WITH_IMAGE",
+        "keeping": "WITH_KEEPING",
         "monitoring": "WITH_PROMETHEUS",
         "ogx": "WITH_OGX",
         "setups": "WITH_SETUPS",
@@ -27,7 +28,8 @@ collect_ignore = [
     if wanted not in os.environ
 ]
 """`make deploy-check`, `image`, `ogx`, `models` and `wheel` make or install what these tests need, and run them; `make
-monitoring` says what is missing; `make engines` starts many engines."""
+monitoring` says what is missing; `make engines` and `make keeping` take
+their time."""
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is

@@ -66,6 +66,9 @@ def command_line() -> Parser:
     what = "check engine, Redis, providers, transcript, assistants and deployed models, and say what to do"
     doctor = add(commands, "doctor", what, more=more)
     doctor.add_argument("--no-calls", action="store_true", help="ask no model the one small question that it may cost")
+    deep = "also hold engine, Redis and transcript against each other, by samples; may take a minute"
+    doctor.add_argument("--deep", action="store_true", help=deep)
+    doctor.add_argument("--json", action="store_true", help="print JSON, for programs")
     doctor.set_defaults(command=_doctor)
 
     for_operators.add_to(commands)
@@ -114,7 +117,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
     chosen = settings.read()
     logs.configure("console", "ERROR")
-    return asyncio.run(doctor.examine(chosen, calls=not options.no_calls))
+    return asyncio.run(doctor.examine(chosen, calls=not options.no_calls, as_json=options.json, deep=options.deep))
 
 
 def _completion(options: argparse.Namespace) -> int:

@@ -19,7 +19,8 @@ WorkerError
 │   │   ├── ThreadUnseen    no such conversation for this key, and nobody can tell whether it ever could see it
 │   │   ├── AssistantPaused the same for this assistant alone: no right to its model
 │   │   ├── LimitReached    as many calls run, or were made in this minute, as PROVIDERS_FILE allows
-│   │   └── StoppedByOperator  an operator has stopped the assistant, or what else the call is of
+│   │   ├── StoppedByOperator  an operator has stopped the assistant, or what else the call is of
+│   │   └── AssistantElsewhere  another worker has the assistant, or may soon
 │   ├── HistoryUnread       what was said on a thread that is to be left cannot be read now
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
 │   │   └── BrokenOff       … because an operator's stop broke it off
@@ -168,6 +169,12 @@ class ModelUnknown(Transient):
     """The provider may or may not have run this call."""
 
     is_trouble = True
+
+
+class AssistantElsewhere(ModelDown):
+    """Another worker has the assistant that the task names, or may soon; the text says which it is."""
+
+    is_trouble = False
 
 
 class BrokenOff(ModelUnknown):

@@ -288,3 +288,34 @@ async def test_threads_are_counted_by_provider_as_far_as_time_allows(
     assert await index.providers(timedelta(seconds=5)) == ({"openai": 60, "local": 60}, True)
     some, whole = await index.providers(timedelta(0))
     assert (sum(some.values()) < 120, whole) == (True, False)
+
+
+async def test_a_look_at_some_threads_ends_in_time_and_says_whether_those_are_all(
+    threads: RedisThreads, index: RedisThreadIndex
+) -> None:
+    for number in range(60):
+        await turn(threads, ThreadKey("default", f"many-{number}", "analyst"))
+
+    some, whole = await index.some(55, LEASE)
+    assert (len({each.key for each in some}), whole) == (55, False)
+    assert all(each.thread for each in some)
+    every, whole = await index.some(60, LEASE)
+    assert (len({each.key for each in every}), whole) == (60, True)
+    _, whole = await index.some(60, -LEASE)
+    assert not whole
+
+
+async def test_what_waits_for_the_transcript_is_told_by_thread(threads: RedisThreads, index: RedisThreadIndex) -> None:
+    assert await index.waiting() == (frozenset(), None)
+    await turn(threads, KEY, recorded=False)
+
+    keys, since = await index.waiting()
+    assert keys == {KEY}
+    assert since is not None
+    assert abs(since - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+async def test_maps_are_read_for_those_that_are_asked_for(threads: RedisThreads, index: RedisThreadIndex) -> None:
+    await turn(threads, KEY)
+
+    assert await index.named([KEY, ThreadKey("default", "nobody", "analyst")]) == {KEY: Thread("conv_instance-1", 1)}

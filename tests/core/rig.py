@@ -32,10 +32,11 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.providers import ThreadProvider
-from worker.redis import RedisAnchors, RedisBudgets, RedisOutages, RedisSeats, RedisStops, RedisThreads
+from worker.redis import RedisAnchors, RedisBudgets, RedisFleet, RedisOutages, RedisSeats, RedisStops, RedisThreads
 from worker.runtime import background
 from worker.runtime.background import Crew
 from worker.turn.charging import Charging
+from worker.turn.fleet import Fleet
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
 from worker.turn.stops import Stopped
@@ -117,6 +118,7 @@ class Worker:
     topics: FakeTopics
     dependencies: Dependencies
     stopped: Stopped
+    fleet: Fleet
     slots: Slots
     turn: Turn
     handler: TaskHandler
@@ -192,10 +194,12 @@ class Core:
         life: Life | None = None,
         key: str = "sk-test",
         provider: FakeProvider | None = None,
+        specs: FakeAssistants | None = None,
     ) -> Worker:
         """Put a worker together; its dependencies have been probed, unless workers tell each other of outages.
 
-        `life` says when it dies. `provider` is how it sees that, if not as the others do.
+        `life` says when it dies. `provider` is how it sees that, and `specs` are the assistants that it has,
+        if not those of the others.
         """
         life = life or Life()
         engine = life.lives("engine", FakeEngine(self.world, f"worker-{len(self._workers) + 1}"))
@@ -224,6 +228,12 @@ class Core:
         stopped = Stopped(self.stops)
         await stopped.look()
 
+        has = specs or self.assistants
+        fleet = Fleet(
+            RedisFleet(self.redis, prefix="aw", engine="default", worker=engine.worker_id),
+            lambda: [(each.name, each.version) for each in has.known.values()],
+        )
+
         def redis_down(error: Exception) -> None:
             dependencies.down("redis", error)
 
@@ -239,6 +249,7 @@ class Core:
             dependencies.trouble_of,
             crew.start,
             stopped,
+            fleet,
             self.recording if self.records else None,
             self.history if self.records else None,
             self.prices,
@@ -246,7 +257,7 @@ class Core:
             self.watchers,
             {name: life.lives("seats", self.seats(name)) for name in self.limits},
         )
-        turn = Turn(engine, providers, self.assistants, ground)
+        turn = Turn(engine, providers, has, ground)
         handler = TaskHandler(
             Leases(engine, LOCK, engine_down),
             room,
@@ -260,7 +271,9 @@ class Core:
         sieve = Sieve(engine, OpenTopics(topics, stopped))
         poller = Poller(engine, sieve, room, handler, dependencies, stopped, stopping)
         hurry = asyncio.Event()
-        worker = Worker(engine, topics, dependencies, stopped, room, turn, handler, poller, stopping, hurry, life)
+        worker = Worker(
+            engine, topics, dependencies, stopped, fleet, room, turn, handler, poller, stopping, hurry, life
+        )
         self._workers.append(worker)
         return worker
 

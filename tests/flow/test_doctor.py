@@ -1,7 +1,9 @@
 """What doctor finds on engine, Redis, provider and specs, whole and broken."""
 
 import io
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -562,6 +564,25 @@ async def test_it_says_which_account_the_key_is_of(rig: Rig) -> None:
     assert row(await seen(rig, openai_api_key="another"), "provider", "account").level is Level.OK
 
 
+@pytest.mark.parametrize("kept", ["sqlite", "postgresql"], indirect=True)
+async def test_the_transcripts_tables_and_what_waits_for_it_are_told(kept: Rig) -> None:
+    model = await kept.deploy(kept.step("frame"))
+    worker = await kept.start_worker()
+    await kept.run(model)
+    await worker.stop()
+
+    rows = await seen(kept)
+    assert re.fullmatch(r"version \d{4}, \d+\.\d MB", row(rows, "transcript", "tables").said)
+    assert row(rows, "transcript", "waiting").said == "nothing: the transcript has all that was said"
+
+    async with kept.redis() as redis:
+        await redis.zadd("assistant-worker:default:unrecorded", {f"turn {number}": 0 for number in range(1001)})
+    much = row(await seen(kept), "transcript", "waiting")
+    assert (much.level, much.said[:10]) == (Level.WARNING, "1001 turns")
+    off = row(await seen(kept, transcript_url="off"), "transcript", "waiting")
+    assert (off.level, "TRANSCRIPT_URL is off" in off.said) == (Level.WARNING, True)
+
+
 async def test_the_transcript_is_looked_at_and_nothing_is_made(kept: Rig, tmp_path: Path) -> None:
     file = tmp_path / "transcript.db"
     url = kept.settings["transcript_url"]
@@ -601,3 +622,17 @@ async def test_what_the_history_keeps_is_seen_by_what_runs(
 async def test_a_history_that_keeps_everything_is_told_so(rig: Rig) -> None:
     await rig.rest.start(await rig.deploy(rig.step("frame")))
     assert "level full" in row(await seen(rig), "engine", "history").said
+
+
+async def test_programs_get_every_finding_and_the_same_exit_code(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    fine = await doctor.examine(rig.build_settings(topics=()), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    away = await doctor.examine(
+        rig.build_settings(engine_url=f"http://127.0.0.1:{free_port()}/engine-rest"), as_json=True
+    )
+    told_away = json.loads(capsys.readouterr().out)
+
+    assert (fine, away) == (0, 1)
+    assert {each["level"] for each in told} <= {"ok", "unknown", "warning"}
+    assert {each["area"] for each in told} >= {"engine", "Redis", "provider", "transcript", "assistants"}
+    assert [each["subject"] for each in told_away if each["level"] == "problem"] == ["fetching tasks"]

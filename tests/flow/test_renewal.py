@@ -54,7 +54,7 @@ async def test_a_thread_is_replaced_at_its_next_turn_and_erased_with_the_new_one
     assert len(kept.provider.requests("responses.create")) == 2
     again = await renew(kept, old)
     assert again.code == 2, "it is nobody's thread any more"
-    erased = await command.assistant_worker(environment(kept), "threads", "erase", instance)
+    erased = await command.assistant_worker(environment(kept), "threads", "erase", instance, "--yes")
     assert {name for name, each in kept.provider.conversations().items() if each["deleted"]} == {old, new}, erased.out
 
 

@@ -104,9 +104,9 @@ async def test_erase_refuses_what_runs_and_gives_a_receipt_for_what_is_over(kept
     instance = await ran(kept, await kept.deploy(kept.step("frame", data_input="-")))
     alive = await running(kept)
 
-    refused = await assistant_worker(kept, "threads", "erase", alive)
+    refused = await assistant_worker(kept, "threads", "erase", alive, "--yes")
     kept.provider.fault("items.*", times=None, reply="overloaded")
-    begun = await assistant_worker(kept, "threads", "erase", instance)
+    begun = await assistant_worker(kept, "threads", "erase", instance, "--yes")
     kept.provider.clear_faults()
     done = await assistant_worker(kept, "threads", "erase", "--open", "--json")
     receipt = await assistant_worker(kept, "threads", "erase", "--receipt", done.json[0]["id"])
@@ -134,7 +134,7 @@ async def test_erase_ended_lists_first_and_does_then(kept: Rig) -> None:
     assert [each["scope"] for each in dry.json["threads"]] == [instance]
     [conversation] = kept.provider.conversations()
     assert not kept.provider.conversations()[conversation]["deleted"]
-    done = await assistant_worker(kept, "threads", "erase", "--ended")
+    done = await assistant_worker(kept, "threads", "erase", "--ended", "--yes")
 
     assert (dry.code, done.code) == (0, 0)
     assert conversation in done.out
@@ -175,13 +175,15 @@ async def test_repair_lists_queued_runs_and_cancels_them_on_request(kept: Rig) -
     [
         (["threads", "erase"], {}, 2),
         (["threads", "erase", "i", "--dry-run"], {}, 2),
+        (["threads", "erase", "i"], {}, 2),
+        (["threads", "repair", "--account-changed"], {}, 2),
         (["threads", "erase", "--receipt", "4711"], {}, 2),
         (["threads", "show", "nobody"], {}, 2),
         (["threads", "show", "nobody"], {"transcript_url": "sqlite:///no/record.db"}, 1),
         (["threads", "erase", "--ended", "--dry-run"], {"transcript_url": "sqlite:///no/record.db"}, 1),
         (["threads", "show", "i"], {"transcript_url": "off"}, 2),
         (["threads", "list"], {"redis_url": "redis://127.0.0.1:1/0"}, 1),
-        (["threads", "erase", "i"], {"redis_url": "redis://127.0.0.1:1/0"}, 1),
+        (["threads", "erase", "i", "--yes"], {"redis_url": "redis://127.0.0.1:1/0"}, 1),
         (["transcript", "search", "x", "--limit", "0"], {}, 2),
     ],
 )
@@ -226,7 +228,7 @@ async def test_commands_beside_a_worker_cost_no_turn_and_leave_its_file_whole(ke
             assert (await assistant_worker(kept, "transcript", "search", "please")).code == 0
             instances += await turns(4)
             erased = instances.pop()
-            assert (await assistant_worker(kept, "threads", "erase", erased)).code == 0
+            assert (await assistant_worker(kept, "threads", "erase", erased, "--yes")).code == 0
             assert (await assistant_worker(kept, "threads", "show", erased)).code == 2
             instances += await turns(4)
         await asyncio.to_thread(worker.stop)
@@ -245,17 +247,21 @@ async def test_what_a_key_cannot_see_is_closed_or_made_anew_on_a_persons_word(ke
     over = await ran(kept, await kept.deploy(kept.step("frame", data_input="-")))
     [anchor] = kept.provider.anchors()
 
-    tried = await assistant_worker(kept, "threads", "erase", over, openai_api_key="another")
+    tried = await assistant_worker(kept, "threads", "erase", over, "--yes", openai_api_key="another")
     assert tried.code == 3
     assert "cannot be seen with this key" in " ".join(tried.out.split())
-    closed = await assistant_worker(kept, "threads", "erase", "--open", "--accept-absent", openai_api_key="another")
+    closed = await assistant_worker(
+        kept, "threads", "erase", "--open", "--accept-absent", "--yes", openai_api_key="another"
+    )
     assert closed.code == 0
     assert "accepted as gone" in " ".join(closed.out.split())
 
-    left = await assistant_worker(kept, "threads", "repair", "--account-changed", "--json", openai_api_key="another")
+    left = await assistant_worker(
+        kept, "threads", "repair", "--account-changed", "--yes", "--json", openai_api_key="another"
+    )
     assert left.code == 0
     assert [each["id"] for each in left.json["left"]] == [anchor]
-    again = await assistant_worker(kept, "threads", "repair", "--account-changed", openai_api_key="another")
+    again = await assistant_worker(kept, "threads", "repair", "--account-changed", "--yes", openai_api_key="another")
     assert (again.code, left.json["current"] in again.out) == (0, True)
 
 

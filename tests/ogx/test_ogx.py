@@ -157,7 +157,7 @@ async def test_what_was_said_is_erased(world: World, ogx: Ogx) -> None:
     await world.stop()
     told = await meta(world, instance, "told")
     assert tables_with(ogx, secret) >= {"conversation_items", "responses"}
-    command = (sys.executable, "-m", "worker", "threads", "erase", instance, "--json")
+    command = (sys.executable, "-m", "worker", "threads", "erase", instance, "--yes", "--json")
     values = {name.upper(): str(value) for name, value in world.rig.settings.items()}
     done = await asyncio.to_thread(
         subprocess.run, command, env={**PYTHON_ENVIRONMENT, **values}, capture_output=True, check=False, text=True

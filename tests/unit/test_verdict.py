@@ -14,6 +14,7 @@ from tests.samples import TASK
 from worker import errors
 from worker.domain.threads import Answer, Outcome
 from worker.errors import (
+    AssistantElsewhere,
     AssistantPaused,
     BadDefinition,
     BadInput,
@@ -113,6 +114,7 @@ def utf16_units(text: str) -> int:
         (ProviderPaused("no quota"), Park(timedelta(seconds=60), "provider paused")),
         (AssistantPaused("no right"), Park(timedelta(seconds=60), "provider paused")),
         (StoppedByOperator("no"), Park(timedelta(seconds=15), "stopped")),
+        (AssistantElsewhere("no version"), Park(timedelta(seconds=20), "assistant elsewhere")),
         (BrokenOff("no"), Park(timedelta(seconds=15), "stopped")),
         (ThreadLocked("busy"), Park(timedelta(seconds=30), "thread locked")),
         (ThreadLocked("busy", retry_after=timedelta(seconds=7)), Park(timedelta(seconds=7), "thread locked")),
@@ -376,7 +378,9 @@ NOBODY = cast("Any", None)
 
 @pytest.mark.parametrize(("retries", "left", "first"), [(None, 5, True), (0, 0, False), (2, 2, False)])
 def test_a_task_that_never_failed_has_the_retries_of_the_settings(retries: int | None, left: int, first: bool) -> None:
-    turn = Turn(NOBODY, NOBODY, NOBODY, Ground(NOBODY, RULES, lambda: False, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY))
+    turn = Turn(
+        NOBODY, NOBODY, NOBODY, Ground(NOBODY, RULES, lambda: False, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY)
+    )
     case = turn.case(replace(TASK, retries=retries), TurnFacts("frame", "analyst", "1.0"))
 
     assert (case.retries, case.first_attempt, case.assistant) == (left, first, "analyst 1.0")

@@ -41,6 +41,7 @@ from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
 from worker.redis import (
     RedisAnchors,
     RedisBudgets,
+    RedisFleet,
     RedisFormat,
     RedisOrders,
     RedisOutages,
@@ -109,6 +110,7 @@ class Adapters:
     index: RedisThreadIndex
     orders: RedisOrders
     stops: RedisStops
+    fleet: RedisFleet
     budgets: RedisBudgets
     formats: Formats
     sharing: Sharing
@@ -168,6 +170,7 @@ async def connect(
             index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             orders=RedisOrders(redis, **mine),
             stops=RedisStops(redis, **mine),
+            fleet=RedisFleet(redis, **mine, worker=engine.worker_id),
             budgets=RedisBudgets(redis, **mine, keep=settings.thread_life),
             formats=Formats([in_redis]),
             sharing=sharing,

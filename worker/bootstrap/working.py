@@ -42,6 +42,7 @@ from worker.specs import assistants
 from worker.telemetry import exporting, metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn.charging import Charging
+from worker.turn.fleet import Fleet
 from worker.turn.recorder import Recorder
 from worker.turn.request import Ground
 from worker.turn.reseed import History
@@ -119,6 +120,7 @@ async def work(
         slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
         open_topics = OpenTopics(_topics(settings, engine), stopped)
         sieve = Sieve(engine, open_topics)
+        fleet = Fleet(adapters.fleet, lambda: [(each.name, each.version) for each in specs.specs.assistants])
 
         def left_out() -> list[str]:
             return [*map(str, sieve.left_out()), *dependencies.partly()]
@@ -158,6 +160,7 @@ async def work(
                 dependencies.trouble_of,
                 crew.start,
                 stopped,
+                fleet,
                 recorder,
                 history,
                 prices,
@@ -203,6 +206,7 @@ async def work(
             # Nothing is fetched before its first look.
             "stops": stopped.watch(),
             "outages": dependencies.watch(),
+            "fleet": fleet.watch(),
             "format": adapters.formats.watch(partial(dependencies.down, "format")),
         }
         if reread is not None:

@@ -114,7 +114,8 @@ class Kept:
     """What Redis keeps under one thread key. `instance` is who bound the thread last.
 
     `former` are threads that were left for this one and are still there. `turns` are names of keys, `strange` those of
-    exchanges for sinks, and of kinds that only a newer worker knows.
+    exchanges for sinks, and of kinds that only a newer worker knows. `published`: an answer was kept on the thread, and
+    the engine has its variable.
     """
 
     key: ThreadKey
@@ -123,6 +124,7 @@ class Kept:
     former: tuple[Thread, ...] = ()
     turns: tuple[str, ...] = ()
     strange: tuple[str, ...] = ()
+    published: bool = False
 
     @property
     def owner(self) -> Subject | None:

@@ -3,7 +3,7 @@
 from worker.engine.client import RestEngine
 from worker.engine.identity import Auth, Basic, Bearer, OAuthClient
 from worker.engine.info import EngineInfo
-from worker.engine.instances import RestInstances
+from worker.engine.instances import RestInstances, ThreadTrace
 from worker.engine.kept import Kept
 from worker.engine.topics import Discovery, FixedTopics, NotServed, Survey
 from worker.engine.transport import Connection
@@ -22,4 +22,5 @@ __all__ = [
     "RestEngine",
     "RestInstances",
     "Survey",
+    "ThreadTrace",
 ]

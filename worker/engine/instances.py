@@ -1,6 +1,7 @@
 """Process instances that run or ran, and variables that may be taken from them, over REST: `ports.ending.Instances`."""
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,16 @@ AT_ONCE = 200
 """Ids in one question."""
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadTrace:
+    """A process variable that names a thread."""
+
+    instance: str
+    tenant: str | None
+    name: str
+    value: str
 
 
 class RestInstances:
@@ -63,6 +74,15 @@ class RestInstances:
             async for row in self._rows("/history/process-instance", wanted):
                 found[str(row.get("id"))] = _end(row)
         return found
+
+    async def thread_variables(self, most: int) -> list[ThreadTrace]:
+        """Find variables of instances that run which name threads, so many at most. Raises EngineDown."""
+        rows = self._rows("/variable-instance", {"variableNameLike": f"{THREAD_VARIABLE}%"}, most=most)
+        return [
+            ThreadTrace(str(row["processInstanceId"]), row.get("tenantId"), str(row["name"]), row["value"])
+            async for row in rows
+            if str(row.get("name")).startswith(THREAD_VARIABLE) and isinstance(row.get("value"), str)
+        ]
 
     async def traces(self, instance: str, *, results: bool = False) -> list[Trace]:
         """See `ports.ending.Instances.traces`."""

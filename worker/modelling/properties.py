@@ -36,7 +36,11 @@ class Property:
 PROPERTIES = (
     Property("service.type", "`assistant`: this task is for this worker", "the task is not this worker's"),
     Property("service.name", "name of the assistant", "needed, unless the input parameter `assistant` is there"),
-    Property("service.version", "version of the assistant, such as `1.0`", "the highest there is"),
+    Property(
+        "service.version",
+        "version of the assistant, such as `1.0`; one that no worker has is waited for, ten minutes",
+        "the highest there is",
+    ),
     Property(
         "service.thread",
         "whose conversation it is: `instance`, `root` (shared with the calling processes), `business-key` (shared by "

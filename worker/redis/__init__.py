@@ -3,6 +3,7 @@
 from worker.redis.anchors import RedisAnchors
 from worker.redis.budgets import RedisBudgets
 from worker.redis.connect import open_redis
+from worker.redis.fleet import RedisFleet
 from worker.redis.format import RedisFormat
 from worker.redis.index import RedisThreadIndex
 from worker.redis.inspection import Inspection, RedisInfo, Unusable
@@ -17,6 +18,7 @@ __all__ = [
     "Inspection",
     "RedisAnchors",
     "RedisBudgets",
+    "RedisFleet",
     "RedisFormat",
     "RedisInfo",
     "RedisOrders",

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
-from datetime import timedelta
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
 
@@ -23,6 +23,8 @@ ENDING = "ending"
 STEP = 1000
 """Keys that the server looks at before it serves others."""
 AT_ONCE = 50
+MOST_WAITING = 10_000
+"""Turns that wait for the transcript whose names are read; their contents may be long, and are for a few only."""
 KINDS = frozenset({"thread", "hold", "said", "fold", "turn"})
 """What is a thread's. Exchanges for sinks, and whatever a newer version keeps there, go where all is to go."""
 
@@ -50,23 +52,41 @@ class RedisThreadIndex:
 
     async def providers(self, within: timedelta) -> tuple[Mapping[str, int], bool]:
         """Count the threads of the map by their providers; False behind that: time was up before all were seen."""
-        ends_at, found = monotonic() + within.total_seconds(), Counter[str]()
-        names: list[str] = []
-
-        async def count() -> None:
-            for fields in await self._hashes(names):
+        found, names = Counter[str](), _Bounded(self._scan(self._maps), within)
+        async for some in names.portions():
+            for fields in await self._hashes(some):
                 if fields.get("id"):
                     found[fields.get("provider") or OPENAI] += 1
-            names.clear()
+        return found, names.whole
 
-        async for name in self._scan(f"{stem(self._prefix, self._engine)}:{{*}}:thread"):
-            names.append(name)
-            if len(names) == AT_ONCE:
-                await count()
-            if monotonic() > ends_at:
-                return found, False
-        await count()
-        return found, True
+    async def some(self, most: int, within: timedelta) -> tuple[list[Kept], bool]:
+        """Look at the map of so many threads at most, not at their turns; False behind that: there may be more."""
+        found, names = list[Kept](), _Bounded(self._scan(self._maps), within, most)
+        async for some in names.portions():
+            for name, fields in zip(some, await self._hashes(some), strict=True):
+                if (read := read_name(name, self._prefix, self._engine)) is not None:
+                    found.append(_kept(read.key, fields, ()))
+        return found, names.whole
+
+    async def named(self, keys: Sequence[ThreadKey]) -> Mapping[ThreadKey, Thread]:
+        """Say which threads the map names under these keys; nothing where it has none."""
+        hashes = await self._hashes([self._keys(key).thread for key in keys])
+        read = {key: _kept(key, fields, ()).thread for key, fields in zip(keys, hashes, strict=True)}
+        return {key: thread for key, thread in read.items() if thread is not None}
+
+    async def waiting(self) -> tuple[frozenset[ThreadKey], datetime | None]:
+        """Say which threads have exchanges that the transcript has yet to get, and since when the oldest seen waits."""
+        name = unrecorded(self._prefix, self._engine, TRANSCRIPT)
+        turns = cast("list[str]", await self._runner.command(self._redis.zrange(name, 0, MOST_WAITING - 1)))
+        read = [read_name(turn, self._prefix, self._engine) for turn in turns]
+        since = [
+            int(value)
+            for fields in await self._hashes(turns[:AT_ONCE])
+            for field, value in fields.items()
+            if field.startswith("at:") and value.isdecimal()
+        ]
+        oldest = datetime.fromtimestamp(min(since) / 1_000_000, UTC) if since else None
+        return frozenset(each.key for each in read if each is not None), oldest
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         """See `ports.ending.ThreadIndex.thread`."""
@@ -130,6 +150,10 @@ class RedisThreadIndex:
             raise NewerRecord("the thread in the map")
         return bool(noted)
 
+    @property
+    def _maps(self) -> str:
+        return f"{stem(self._prefix, self._engine)}:{{*}}:thread"
+
     def _keys(self, key: ThreadKey) -> Keys:
         return Keys.of(self._prefix, key)
 
@@ -163,6 +187,31 @@ class RedisThreadIndex:
                 yield name
 
 
+class _Bounded:
+    """Names, some at a time, until there are so many or time is up. `whole`: those were all."""
+
+    def __init__(self, names: AsyncIterator[str], within: timedelta, most: int | None = None) -> None:
+        self._names = names
+        self._ends_at = monotonic() + within.total_seconds()
+        self._left = most
+        self.whole = True
+
+    async def portions(self) -> AsyncIterator[list[str]]:
+        some: list[str] = []
+        async for name in self._names:
+            if self._left == 0 or monotonic() > self._ends_at:
+                self.whole = False
+                break
+            if self._left is not None:
+                self._left -= 1
+            some.append(name)
+            if len(some) == AT_ONCE:
+                yield some
+                some = []
+        if some:
+            yield some
+
+
 def _kept(key: ThreadKey, fields: Mapping[str, str], names: Iterable[tuple[str, str]]) -> Kept:
     generation = fields.get("generation", "")
     # A generation that nobody can read makes the conversation no less one that is to end.
@@ -173,7 +222,8 @@ def _kept(key: ThreadKey, fields: Mapping[str, str], names: Iterable[tuple[str, 
     strange = sorted(name for kind, name in names if kind not in KINDS)
     former = [load_former(text) for name, text in fields.items() if name.startswith("former:")]
     left = tuple(filter(None, former))
-    return Kept(key, thread, fields.get("instance") or None, left, tuple(turns), tuple(strange))
+    published = fields.get("published") == "1"
+    return Kept(key, thread, fields.get("instance") or None, left, tuple(turns), tuple(strange), published)
 
 
 def _turn(name: str, fields: Mapping[str, Any], now_ms: int) -> TurnKept:

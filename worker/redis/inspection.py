@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from redis.exceptions import ResponseError
 from worker.errors import StoreDown
 from worker.redis.connect import Client, open_redis
 from worker.redis.failures import ERRORS, explain
+from worker.redis.keys import stem
 
 
 class Unusable(StoreDown):
@@ -69,6 +71,24 @@ class Inspection:
             append_only=None if append_only is None else append_only == 1,
             snapshots=config.get("save"),
         )
+
+    async def format(self, engine: str) -> int | None:
+        """Return the format that is noted for an engine, None if none is. Raises Unusable."""
+        try:
+            noted = await self._redis.get(f"{stem(self._prefix, engine)}:format")
+        except ERRORS as exc:
+            raise _unusable(exc) from exc
+        return int(str(noted)) if str(noted).isdecimal() else None
+
+    async def clock_ahead(self) -> timedelta:
+        """Return how much the server's clock is ahead of ours. Raises Unusable."""
+        before = datetime.now(UTC)
+        try:
+            seconds, microseconds = await self._redis.time()
+        except ERRORS as exc:
+            raise _unusable(exc) from exc
+        told = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
+        return told - (before + (datetime.now(UTC) - before) / 2)
 
 
 async def _told(question: Awaitable[Mapping[Any, Any]]) -> Mapping[Any, Any]:

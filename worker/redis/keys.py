@@ -79,6 +79,11 @@ def unrecorded(prefix: str, engine: str, sink: str) -> str:
     return f"{stem(prefix, engine)}:unrecorded" + ("" if sink == TRANSCRIPT else f":{sink}")
 
 
+def wanted(prefix: str, engine: str, *parts: str) -> str:
+    """Name an assistant's version that a task wants and nobody has, in a slot of its own."""
+    return f"{stem(prefix, engine)}:wanted:{{{':'.join(map(_encode, parts))}}}"
+
+
 def budget(prefix: str, engine: str, *parts: str) -> str:
     """Name what is used of a budget, in a slot of its own."""
     return f"{stem(prefix, engine)}:budget:{{{':'.join(map(_encode, parts))}}}"

@@ -38,6 +38,11 @@ def check(connection: Connection) -> None:
     raise TranscriptDown(f"{what} Start a worker of this version once: it brings the record up to date.")
 
 
+def newest() -> str:
+    """Name the version of the tables that this worker makes."""
+    return str(_STEPS.get_current_head())
+
+
 def _is_newer(revision: str | None) -> bool:
     """Whether this is none of our steps. A newer worker's format says whether we may go on, see `SqlFormat`."""
     return revision is not None and revision not in {step.revision for step in _STEPS.walk_revisions()}

@@ -8,7 +8,7 @@ from worker.domain.budgets import Counter, Scope
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Task, thread_variable_name
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, Assistant, ThreadKey
-from worker.errors import BadDefinition
+from worker.errors import BadDefinition, UnknownAssistant
 from worker.modelling import properties, result
 from worker.modelling.properties import TaskProperties
 from worker.ports.engine import Engine
@@ -85,7 +85,7 @@ class Assigning:
         wanted = properties.read(task, activity, definition, with_schema=False)
         facts.assistant = wanted.assistant[:LONGEST_NAME]
         facts.retries, facts.retry_delay = wanted.retries, wanted.retry_delay
-        assistant = self._assistants.find(wanted.assistant, wanted.version)
+        assistant = await self._spec(wanted)
         facts.version, facts.provider = assistant.version, assistant.provider
         assistant = replace(assistant, timeout=wanted.timeout or assistant.timeout)
         key, variable = await self._place(task, wanted)
@@ -94,6 +94,12 @@ class Assigning:
         return Assignment(
             task, activity, wanted, assistant, form, key, variable, seat, await self._counters(task, assistant)
         )
+
+    async def _spec(self, wanted: TaskProperties) -> Assistant:
+        try:
+            return self._assistants.find(wanted.assistant, wanted.version)
+        except UnknownAssistant as exc:
+            raise await self._ground.fleet.judge(exc, wanted.assistant, wanted.version) from None
 
     async def _counters(self, task: Task, assistant: Assistant) -> tuple[Counter, ...]:
         """Say which budgets its calls count for."""

@@ -26,6 +26,7 @@ from worker.ports.providers import Watchers
 from worker.ports.sinks import Recording
 from worker.ports.threads import History, Threads
 from worker.turn.charging import Charging
+from worker.turn.fleet import Fleet
 from worker.turn.retelling import is_fact
 from worker.turn.stops import Stopped
 
@@ -105,8 +106,8 @@ class Ground:
     """What all turns of a worker stand on. `store_down` is told when Redis cannot be reached beside a call.
 
     `provider_down` is told when a provider cannot be asked, by its name. `trouble_of` says why one cannot be asked now,
-    None if it can. `later` takes work that nobody waits for. `stopped` is what operators have stopped. `prices` by
-    provider, and `seats` of those that have limits.
+    None if it can. `later` takes work that nobody waits for. `stopped` is what operators have stopped, `fleet` the
+    other workers. `prices` by provider, and `seats` of those that have limits.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read, without `charging` there are
     no budgets, without `watchers` nobody reads along.
@@ -120,6 +121,7 @@ class Ground:
     trouble_of: Callable[[str], str | None]
     later: Later
     stopped: Stopped
+    fleet: Fleet
     recording: Recording | None = None
     history: History | None = None
     prices: Mapping[str, Prices] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from worker.domain.tasks import LONGEST_MESSAGE, Variable
 from worker.domain.threads import Answer, Outcome
 from worker.errors import (
+    AssistantElsewhere,
     AssistantPaused,
     BadDefinition,
     BadInput,
@@ -127,6 +128,8 @@ PARKED_FOR = timedelta(seconds=30)
 PAUSED_FOR = timedelta(seconds=60)
 STOPPED_FOR = timedelta(seconds=20)
 """The longest that a task takes to be there again after the stop that it met."""
+ELSEWHERE_FOR = timedelta(seconds=20)
+"""On average. Spread by as much as the longest poll, or workers whose polls keep step would always hand it to one."""
 LOOKUP_TRIES = 3
 LOOKUP_DELAY = timedelta(seconds=30)
 SHORTEST_DELAY = timedelta(seconds=5)
@@ -153,6 +156,8 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return Park(error.retry_after or PARKED_FOR, "rate limit")
         case StoppedByOperator() | BrokenOff():
             return Park(STOPPED_FOR * (1 + case.roll) / 2, "stopped")
+        case AssistantElsewhere():
+            return Park(ELSEWHERE_FOR * (0.5 + case.roll), "assistant elsewhere")
         # A thread that stays locked comes to `Transient` in the end, which costs retries.
         case ThreadLocked() if case.trouble_for < trouble_limit:
             return Park(error.retry_after or PARKED_FOR, "thread locked")

@@ -63,8 +63,8 @@ def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = (
         "erase conversations at the provider, in Redis and in the transcript, and the worker's variables in the engine"
     )
-    example = "threads erase --business-key order-7 --json > receipt.json"
-    added = _add(commands, "threads", "erase", what, example, writes=True, asks=True)
+    example = "threads erase --business-key order-7 --yes --json > receipt.json"
+    added = _add(commands, "threads", "erase", what, example, writes=True, asks=True, final=True)
     whose = _subject(added, "--business-key, --ended, --open or --receipt")
     whose.add_argument(
         "--ended", action="store_true", help="all that retention has to erase by now: see RETENTION_THREADS_DAYS"
@@ -88,7 +88,7 @@ def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 def _repair(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "list turns that are stuck: calls past their deadline, and runs that wait at the provider"
-    added = _add(commands, "threads", "repair", what, "threads repair --cancel", writes=True, asks=True)
+    added = _add(commands, "threads", "repair", what, "threads repair --cancel", writes=True, asks=True, final=True)
     added.add_argument(
         "--cancel", action="store_true", help="also cancel their runs at the provider; workers do the rest"
     )
@@ -178,11 +178,18 @@ def _add(
     json: bool = True,
     writes: bool = False,
     asks: bool = False,
+    final: bool = False,
 ) -> argparse.ArgumentParser:
-    """Add a command. `writes`: it may change the transcript; `asks`: it works with providers, and so reads of them."""
+    """Add a command. `writes`: it may change the transcript; `asks`: it works with providers, and so reads of them.
+
+    `final`: it may do what cannot be undone, and wants to hear that this is meant.
+    """
     added = add(commands, name, what, more=f"{EXAMPLE}assistant-worker {example}\n\n{EXITS}")
     if json:
         added.add_argument("--json", action="store_true", help="print JSON, for programs")
+    if final:
+        yes = "do not ask whether it is meant; needed where no terminal is there to ask on"
+        added.add_argument("--yes", action="store_true", help=yes)
     added.set_defaults(command=lambda options: _run(module, name, options), writes=writes, asks=asks)
     return added
 

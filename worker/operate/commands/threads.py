@@ -14,7 +14,7 @@ from worker.domain.endings import Kept, Receipt, Status
 from worker.domain.threads import Decision
 from worker.ending import Eraser, Retention, Round, overdue, runs
 from worker.errors import EngineDown, Permanent
-from worker.operate.commands import tables
+from worker.operate.commands import consent, tables
 from worker.operate.commands.desk import Desk, me
 from worker.ports.transcript import TranscriptReader
 
@@ -129,6 +129,8 @@ async def erase_(desk: Desk, options: Namespace) -> int:
         raise Permanent("--tenant goes with --business-key only")
     if (options.force or options.results) and options.instance is None and options.business_key is None:
         raise Permanent("--force and --results go with an instance or --business-key only")
+    if undone := _undone(options):
+        consent.ask(options, undone)
     if options.ended:
         policy = bootstrap.policy(desk.settings)
         swept = await Retention(ports, policy).sweep(dry_run=options.dry_run, absent=options.accept_absent)
@@ -144,6 +146,20 @@ async def erase_(desk: Desk, options: Namespace) -> int:
     subject = Subject(desk.settings.engine_name, options.instance, options.business_key, tenants)
     wishes = {"force": options.force, "results": options.results, "absent": options.accept_absent}
     return _told([await Eraser(ports).erase(subject, **wishes)], options)
+
+
+def _undone(options: Namespace) -> str:
+    """Say what an order to erase does that cannot be undone; nothing where it only looks, or goes on with an order."""
+    if options.dry_run or options.receipt or (options.open and not options.accept_absent):
+        return ""
+    absent = ", and takes for erased what this key cannot see" if options.accept_absent else ""
+    if options.open:
+        return f"This goes on with the open orders{absent}."
+    if options.ended:
+        return f"This erases all conversations whose time is over by RETENTION_THREADS_DAYS{absent}."
+    whose = f"business key {options.business_key}" if options.business_key else f"instance {options.instance}"
+    results = " and results" if options.results else ""
+    return f"This erases the conversations{results} of {whose} at the provider and in all stores{absent}."
 
 
 def _told(receipts: list[Receipt], options: Namespace) -> int:
@@ -190,6 +206,7 @@ def _told_round(done: Round, options: Namespace) -> int:
 async def repair_(desk: Desk, options: Namespace) -> int:
     """List turns that are stuck, and cancel their runs if asked to; or take the account for changed."""
     if options.account_changed:
+        consent.ask(options, "This leaves every account that the key does not see: its threads are made anew.")
         return await _leave(desk, options)
     stuck = await overdue(bootstrap.ending_ports(desk.settings, desk.adapters), cancel=options.cancel)
     if options.json:

@@ -6,7 +6,8 @@ Each check stands alone: one that fails takes nothing from the others. All run a
 """
 
 import asyncio
-from contextlib import AsyncExitStack
+import sys
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 from worker import bootstrap
 from worker.operate.doctor import (
@@ -18,6 +19,7 @@ from worker.operate.doctor import (
     redis,
     report,
     specs,
+    stores,
     threads,
     transcript,
 )
@@ -25,23 +27,29 @@ from worker.operate.doctor.checks import Check, Contact, Finding, Level, merged
 from worker.operate.screen import console
 from worker.redis import Inspection
 from worker.settings import Settings
+from worker.transcript import RecordInspection
 
 __all__ = ["Finding", "Level", "examine", "findings"]
 
 
-async def examine(settings: Settings, *, calls: bool = True) -> int:
-    """Print what is found, and return the exit code: 1 if something would stop the work, otherwise 0."""
-    screen = console()
-    with screen.status("Looking, with one small call of each model …" if calls else "Looking …"):
-        rows = await findings(settings, calls=calls)
-    report.show(rows, screen)
+async def examine(settings: Settings, *, calls: bool = True, as_json: bool = False, deep: bool = False) -> int:
+    """Print what is found; return the exit code: 1 if something would stop the work, otherwise 0. See `findings`."""
+    if as_json:
+        rows = await findings(settings, calls=calls, deep=deep)
+        sys.stdout.write(f"{report.as_json(rows)}\n")
+    else:
+        screen = console()
+        with screen.status("Looking, with one small call of each model …" if calls else "Looking …"):
+            rows = await findings(settings, calls=calls, deep=deep)
+        report.show(rows, screen)
     return int(any(row.level is Level.PROBLEM for row in rows))
 
 
-async def findings(settings: Settings, *, calls: bool = True) -> list[Finding]:
+async def findings(settings: Settings, *, calls: bool = True, deep: bool = False) -> list[Finding]:
     """Look at everything; with `calls` ask each model, too.
 
-    Raises Permanent where the settings do not even allow to begin.
+    `deep`: the stores are also held against each other, which may take a minute. Raises Permanent where the settings do
+    not even allow to begin.
     """
     providers, about_providers = await specs.providers(settings)
     known, about_specs = await specs.load(settings, providers)
@@ -51,6 +59,7 @@ async def findings(settings: Settings, *, calls: bool = True) -> list[Finding]:
         inspection = await stack.enter_async_context(
             Inspection.open(url, settings.redis_prefix, settings.redis_ca_file)
         )
+        record = await stack.enter_async_context(_record(settings)) if settings.keeps_transcript else None
         to_engine = await stack.enter_async_context(Contact("engine", adapters.engine.ping))
         to_redis = await stack.enter_async_context(Contact("redis", inspection.try_write))
         to_providers = {
@@ -71,12 +80,18 @@ async def findings(settings: Settings, *, calls: bool = True) -> list[Finding]:
                 for each in adapters.providers.values()
                 for check in provider.checks(each, to_providers, known, adapters.stops, calls=calls)
             ),
-            *transcript.checks(adapters.conversations, settings),
+            *transcript.checks(adapters.conversations, record, adapters.outbox, to_redis, settings),
             Check(specs.AREA, "specs", written),
             *specs.of_budgets(settings, known, providers),
             *deployed.checks(adapters.engine, to_engine, known, settings),
             *neighbour.checks(settings),
         ]
+        if deep:
+            checks += stores.checks(adapters, inspection, record, to_redis, known, settings)
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(each.run(), name=f"check {each.area}: {each.subject}") for each in checks]
     return merged(finding for each in running for finding in each.result())
+
+
+def _record(settings: Settings) -> AbstractAsyncContextManager[RecordInspection]:
+    return RecordInspection.open(settings.transcript_url.get_secret_value(), settings.engine_name)

@@ -39,21 +39,26 @@ Look = Callable[[], Awaitable[list[Finding]]]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A look at one thing. `level` and `advice` are those of the finding when the look itself fails."""
+    """A look at one thing. `level` and `advice` are those of the finding when the look itself fails.
+
+    `patience` is how long it may take, PATIENCE where it does not say.
+    """
 
     area: str
     subject: str
     look: Look
     level: Level = Level.UNKNOWN
     advice: str = ""
+    patience: timedelta | None = None
 
     async def run(self) -> list[Finding]:
-        """Look, for PATIENCE at most; a failure is a finding too. Never raises but for cancellation."""
+        """Look, for as long as it may take; a failure is a finding too. Never raises but for cancellation."""
+        seconds = (self.patience or PATIENCE).total_seconds()
         try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
+            async with asyncio.timeout(seconds):
                 return await self.look()
         except TimeoutError:
-            return [self._failed(f"no answer within {PATIENCE.total_seconds():g} s")]
+            return [self._failed(f"no answer within {seconds:g} s")]
         except WorkerError as exc:
             return [self._failed(str(exc))]
         except Exception as exc:  # noqa: BLE001 - a fault in one check must not take the others' findings away

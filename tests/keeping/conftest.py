@@ -1,0 +1,191 @@
+"""An engine, a Redis and a transcript that can be copied, lost and restored: each a server of its own."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.flow.rig import Rig
+from tests.models import Model, unique
+from tests.rest import EngineRest, connect
+from tests.servers.postgresql import PostgreSQL
+from tests.waiting import wait_until
+from worker import bootstrap
+from worker.demo.engine import Engine
+from worker.demo.model import ModelServer
+from worker.demo.processes import HOST
+from worker.demo.servers import Valkey
+from worker.domain.conversations import EVERYTHING, MessageFilter
+from worker.domain.exchanges import TRANSCRIPT
+from worker.operate import doctor
+from worker.operate.doctor import Finding
+
+STEPS = ("frame", "evaluate", "recommend")
+
+
+@dataclass(slots=True)
+class Stores:
+    """The three stores, each of which can be copied and restored as `docs/backup.md` says."""
+
+    postgresql: PostgreSQL
+    valkey: Valkey
+    engine: Engine
+    folder: Path
+
+    def copy_engine(self) -> Path:
+        return self._dump("engine")
+
+    def restore_engine(self, copy: Path) -> None:
+        self.engine.stop()
+        self._restore("engine", copy)
+        self.engine.start()
+
+    def copy_transcript(self) -> Path:
+        return self._dump("record")
+
+    def restore_transcript(self, copy: Path | None) -> None:
+        """Put a copy in its place; None: an empty database."""
+        self._restore("record", copy)
+
+    async def copy_redis(self) -> Path:
+        """Have the append-only file written anew, and copy its folder."""
+        async with Redis.from_url(self.valkey.url()) as client:
+            await client.bgrewriteaof()
+
+            async def written() -> bool:
+                info = await client.info("persistence")
+                return not info["aof_rewrite_in_progress"] and not info["aof_rewrite_scheduled"]
+
+            await wait_until(written, what="the append-only file")
+        copy = self.folder / unique("redis")
+        shutil.copytree(self.valkey.directory / "appendonlydir", copy)
+        return copy
+
+    def restore_redis(self, copy: Path | None) -> None:
+        """Put a copy in its place; None: nothing at all is left."""
+        self.valkey.stop()
+        shutil.rmtree(self.valkey.directory / "appendonlydir")
+        if copy is not None:
+            shutil.copytree(copy, self.valkey.directory / "appendonlydir")
+        self.valkey.start()
+
+    def _dump(self, database: str) -> Path:
+        copy = self.folder / unique(database)
+        address = self.postgresql._address(database)
+        done = self.postgresql._run("pg_dump", *address, "--format=custom", "--file", str(copy))
+        assert done.returncode == 0, done.stderr
+        return copy
+
+    def _restore(self, database: str, copy: Path | None) -> None:
+        self.postgresql.sql(f"DROP DATABASE {database} WITH (FORCE)")
+        self.postgresql.sql(f"CREATE DATABASE {database}")
+        if copy is not None:
+            address = self.postgresql._address(database)
+            done = self.postgresql._run("pg_restore", *address, "--exit-on-error", str(copy))
+            assert done.returncode == 0, done.stderr
+
+
+@dataclass(slots=True)
+class Town:
+    """Instances of three steps on stores that a test loses."""
+
+    rig: Rig
+    stores: Stores
+    instances: list[str] = field(default_factory=list)
+    model: Model | None = None
+
+    async def start(self, count: int) -> list[str]:
+        """Start instances, each with one conversation from its first step to its last."""
+        if self.model is None:
+            self.model = await self.rig.deploy(
+                *(self.rig.step(step, topic=f"{self.rig.topic}-{step}", data_input="-") for step in STEPS)
+            )
+        started = [await self.rig.rest.start(self.model) for _ in range(count)]
+        self.instances += started
+        return started
+
+    async def work(self, *steps: str, until: str | None, instances: list[str] | None = None) -> None:
+        """Have a worker do these steps until the instances wait at another one, or are over; all of it recorded."""
+        topics = ",".join(f"{self.rig.topic}-{step}" for step in steps)
+        worker = await self.rig.start_worker(topics=topics)
+        for instance in self.instances if instances is None else instances:
+            await (self.rig.until_open(instance, until) if until else self.rig.rest.wait_for_end(instance, 60))
+        async with bootstrap.connect(self.rig.build_settings()) as adapters:
+
+            async def recorded() -> bool:
+                return await adapters.outbox.backlog(TRANSCRIPT) == 0
+
+            await wait_until(recorded, 30, what="the transcript")
+        await worker.stop()
+
+    async def found(self) -> dict[str, Finding]:
+        """What `doctor --deep` says of the stores, by its subject, where something is to be said."""
+        rows = await doctor.findings(self.rig.build_settings(), deep=True)
+        return {each.subject: each for each in rows if each.area == "stores" and each.level is not doctor.Level.OK}
+
+    def asked(self) -> dict[str, list[str]]:
+        """The questions on each conversation, by their last line, which names each."""
+        found: dict[str, list[str]] = {}
+        for request in self.rig.provider.requests("responses.create"):
+            body = request["body"]
+            conversation = body["conversation"]
+            name = conversation["id"] if isinstance(conversation, dict) else conversation
+            content = body["input"] if isinstance(body["input"], str) else body["input"][-1]["content"]
+            text = content if isinstance(content, str) else "".join(part["text"] for part in content)
+            found.setdefault(name, []).append(text.splitlines()[-1])
+        return found
+
+    def check_each_was_asked_once_on_one_thread(self) -> None:
+        """Each instance has one conversation, on which each of its steps was asked once."""
+        asked = self.asked()
+        assert len(asked) == len(self.instances)
+        for questions in asked.values():
+            assert len(questions) == len(set(questions)) == len(STEPS)
+
+    async def recorded(self, instance: str) -> int:
+        """How many messages of an instance the transcript has."""
+        async with bootstrap.connect(self.rig.build_settings(), reads_only=True) as adapters:
+            assert adapters.conversations is not None
+            page = await adapters.conversations.messages(MessageFilter(instance=instance), within=EVERYTHING)
+            return len(page.items)
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    folder = tmp_path_factory.mktemp("copies")
+    with PostgreSQL() as postgresql, Valkey(persistent=True) as valkey:
+        database = postgresql.create("engine")
+        postgresql.create("record")
+        with Engine(database=database) as engine:
+            yield Stores(postgresql, valkey, engine, folder)
+
+
+@pytest.fixture
+async def rest(stores: Stores) -> AsyncIterator[EngineRest]:
+    async with connect(stores.engine) as rest:
+        yield rest
+
+
+@pytest.fixture
+async def town(stores: Stores, rest: EngineRest, tmp_path: Path) -> AsyncIterator[Town]:
+    """All stores as they are after the tests before, and instances of this test alone; each has an ENGINE_NAME."""
+    folder = tmp_path / "assistants"
+    folder.mkdir()
+    record = (
+        f"postgresql://{stores.postgresql.user}:{stores.postgresql.password}@{HOST}:{stores.postgresql.port}/record"
+    )
+    async with ModelServer() as provider:
+        rig = Rig(rest, provider, stores.valkey.url(), folder)
+        rig.settings |= {"transcript_url": record, "api_port": 0, "engine_name": unique("engine")}
+        rig.assistant()
+        try:
+            yield Town(rig, stores)
+        finally:
+            for worker in rig.workers:
+                worker.stopping.set()
+                worker.hurry.set()
+            await asyncio.gather(*(worker.task for worker in rig.workers), return_exceptions=True)

@@ -24,10 +24,15 @@ from tests.models import Model
 from tests.waiting import wait_until
 from worker.demo.processes import free_port, http_ok, running
 
+WAVES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is run. `tasks` are those of one run at saturation; the slower models get fewer."""
+    """How much is run. `tasks` are those of one run at saturation; the slower models get fewer.
+
+    `many_slots` work with a model that takes `many_seconds`, once.
+    """
 
     rounds: int
     tasks: int
@@ -38,6 +43,8 @@ class Extent:
     idle_seconds: float
     faulty_tasks: int
     crashes: int
+    many_slots: int = 1000
+    many_seconds: int = 20
 
 
 class Bench:
@@ -178,6 +185,15 @@ class Bench:
         await self._stage.purge()
         return await subjects.run(subjects.idle(self._stage.place(), self._extent.idle_seconds))
 
+    async def many(self) -> Result:
+        """A backlog of single tasks for many slots, three for each, with a slow model."""
+        slots, seconds = self._extent.many_slots, self._extent.many_seconds
+        await self._stage.purge()
+        await self._stage.copy(await self._stage.template(self._one), WAVES * slots)
+        place = self._stage.place(MAX_TASKS=str(slots))
+        result = await self._run(subjects.ours(place, WAVES * slots, seconds, [slots]))
+        return {**result, "ideal_rate": slots / seconds}
+
     async def faulty(self) -> Result:
         """A backlog for us, with a provider of whose calls two in a hundred fail."""
         tasks, provider = self._extent.faulty_tasks, self._stage.provider
@@ -235,7 +251,8 @@ async def measure(extent: Extent) -> dict[str, Any]:
         await bench.warm_up()
         say(f"warm after {extent.warm_up_tasks} tasks")
         rounds = [figures.of_round(await bench.one_round(number)) for number in range(extent.rounds)]
-        rounds[-1] |= figures.of_round({"idle": await bench.idle(), "faulty": await bench.faulty()})
+        once = {"idle": await bench.idle(), "faulty": await bench.faulty(), "many": await bench.many()}
+        rounds[-1] |= figures.of_round(once)
         crashes = [figures.of_round({"crash": each}) for each in await bench.crashes()]
     seconds = (datetime.now(UTC) - started).total_seconds()
     summary = figures.over_rounds([*rounds, *crashes])
@@ -276,7 +293,7 @@ def _options() -> argparse.Namespace:
 
 def _extent(options: argparse.Namespace) -> Extent:
     if options.quick:
-        return Extent(1, 200, 100, 100, 10, 400, 10, 300, 1)
+        return Extent(1, 200, 100, 100, 10, 400, 10, 300, 1, many_slots=100, many_seconds=2)
     tasks = options.tasks
     return Extent(options.rounds, tasks, min(600, tasks), max(TURNS, tasks // 8 * 4), 50, 8000, 60, 800, 5)
 

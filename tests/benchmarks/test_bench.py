@@ -1,10 +1,14 @@
 """The bench's subjects do the work they are measured by. What they cost is asked by `make bench` alone."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from defusedxml import ElementTree
 
 from tests.benchmarks import crash, figures, growth, mishaps, stage, subjects
 from tests.benchmarks.answer import ANSWER
@@ -15,6 +19,7 @@ from tests.models import Model, bpmn, unique
 from tests.rest import EngineRest
 from worker.demo.model import ModelServer, faults
 from worker.demo.processes import running
+from worker.demo.servers import CLEAN_ENVIRONMENT
 from worker.specs import assistants
 
 INSTANCES = 2
@@ -162,32 +167,28 @@ async def test_workers_that_share_a_backlog_are_told_by_a_file_to_stop(
     assert sum(each[-1]["tasks"] - each[0]["tasks"] for each in marks) == 3
 
 
-async def test_copies_of_an_instance_are_done_as_if_they_had_been_started() -> None:
+async def test_each_curve_has_what_a_task_cost_and_copies_are_done_as_if_they_had_been_started() -> None:
+    extent = growth.Extent(waiting=[2, 4], topics=[2], workers=[2], turns=[2, 4], tasks=8, rounds=1)
     async with stage.open_stage() as parts:
+        curves = await growth.measure(parts, extent, lambda _: None)
+
         models = [stage.model(stage.TURNS, topic) for topic in (stage.TOPIC, "bench_second")]
         await parts.rest.deploy(*models)
+        await parts.purge()
         templates = await parts.template(*models)
-
         for times in (1, INSTANCES - 1):
             await parts.copy(templates, times)
         await subjects.run(subjects.ours(parts.place(), 2 * TASKS, 0))
-
         assert [await finished(parts.rest, model) for model in models] == [INSTANCES, INSTANCES]
         for model in models:
             names = Counter(name for name, *_ in await told(parts.rest, model))
             assert names.pop("subject") == INSTANCES + 1, "the template has it too"
             assert set(names.values()) == {INSTANCES}
 
-
-async def test_curve_has_what_a_task_cost_at_each_point() -> None:
-    extent = growth.Extent(waiting=[2, 4], topics=[1, 2], workers=[1, 2], turns=[2, 4], tasks=8, rounds=1)
-
-    curves = await growth.measure(extent, lambda _: None)
-
     assert {name: [point["x"] for point in points] for name, points in curves.items()} == {
         "waiting": [2, 4],
-        "topics": [1, 2],
-        "workers": [1, 2],
+        "topics": [2],
+        "workers": [2],
         "turns": [2, 4],
     }
     for point in (point for points in curves.values() for point in points):
@@ -209,6 +210,67 @@ def test_curves_of_rounds_become_medians_beside_the_most_by_the_least() -> None:
         "| 10 | 4.00 | 0.00 |",
         "| most by least | 2.00 |  |",
     ]
+
+
+def drawn(measured: Any, grown: Any, folder: Path) -> dict[str, bytes]:
+    """The pictures of what the bench stored, drawn in a process of its own: pygal bends how modules are imported."""
+    folder.mkdir()
+    stored = {"--bench": measured, "--growth": grown}
+    options: list[str | Path] = ["--folder", folder / "plots"]
+    for option, content in stored.items():
+        if content is not None:
+            file = folder / option.strip("-")
+            file.write_text(json.dumps(content), "utf-8")
+            options += [option, file]
+        else:
+            options += [option, folder / "missing"]
+    command = [sys.executable, "-m", "tests.benchmarks.plots", *options]
+    subprocess.run(command, check=True, cwd=folder, env={**CLEAN_ENVIRONMENT, "PYTHONPATH": str(subjects.ROOT)})
+    return {file.name: file.read_bytes() for file in (folder / "plots").iterdir()}
+
+
+def test_pictures_are_drawn_of_what_was_stored(tmp_path: Path) -> None:
+    figure = {"median": 2.0, "min": 1.0, "max": 3.0}
+    names = [f"{name}_{each}" for name in ("bare", "java", "java_second") for each in ("rate", "cpu")]
+    measured = {"summary": dict.fromkeys(names, figure)}
+    point = {"cpu_ms": 1.5, "engine": 1.25, "redis": 4.0, "parks": 0.0, "servers_ms": 9.0}
+    grown = {"curves": {"topics": [{"x": 1, **point}, {"x": 200, **point}]}}
+
+    pictures = drawn(measured, grown, tmp_path / "both")
+
+    assert pictures.keys() == {"rate.svg", "cpu.svg", "cpu_second.svg", "growth_topics.svg"}
+    for picture in pictures.values():
+        assert ElementTree.fromstring(picture).tag.endswith("svg")
+        assert b"<script" not in picture
+    assert b"Java client with a pool" in pictures["rate.svg"]
+    assert b"engine requests" in pictures["growth_topics.svg"]
+    assert drawn(measured, grown, tmp_path / "again") == pictures, "a drawing differs by itself"
+    assert drawn(None, grown, tmp_path / "curves").keys() == {"growth_topics.svg"}
+
+
+def test_many_slots_are_measured_by_what_they_could_do() -> None:
+    def mark(tasks: int, at: float) -> dict[str, float]:
+        return {"tasks": tasks, "at": at}
+
+    result = {
+        "tasks": 3000,
+        "ideal_rate": 50,
+        "since_first_fetch_seconds": 75,
+        "marks": [mark(0, 0), mark(1000, 33), mark(3000, 75)],
+        "requests": {"extend": 1500},
+        "cpu_seconds": 6,
+        "peak_bytes": 130_000_000,
+    }
+
+    reduced = figures.of_round({"many": result})
+
+    assert reduced == {
+        "many_by_ideal": pytest.approx(2000 / 42 / 50),
+        "many_by_ideal_whole": 0.8,
+        "many_renewals": 20,
+        "many_cpu": 2,
+        "many_peak": 130,
+    }
 
 
 async def test_idle_worker_is_watched_for_a_while(engine_rest: EngineRest, topic: str, redis_url: str) -> None:
@@ -275,4 +337,4 @@ def test_figures_of_rounds_become_medians_with_their_spread() -> None:
     summary = figures.over_rounds(rounds)
 
     assert summary["instant_ratio"] == {"median": 0.8, "min": 0.7, "max": 0.9}
-    assert "| instant model, rate by the bare loop's | 0.80 | 0.70-0.90 | ≥ 0.85 |" in figures.table(summary)
+    assert "| instant model, rate by the bare loop's | 0.80 | 0.70-0.90 | ≥ 0.87 |" in figures.table(summary)

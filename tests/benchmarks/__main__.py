@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import random
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -96,6 +97,16 @@ class Bench:
             results[name] = await run(tasks)
             rate = tasks / results[name]["since_first_fetch_seconds"]
             say(f"round {number + 1} {name:19}{tasks:5} tasks {rate:6.1f}/s, {monotonic() - started:.0f} s in all")
+        return results
+
+    async def once(self) -> dict[str, Result]:
+        """Run what runs once; what fails is left out with a word, so that the rounds are not lost."""
+        results = {}
+        for name, run in {"idle": self.idle, "faulty": self.faulty, "many": self.many}.items():
+            try:
+                results[name] = await run()
+            except (RuntimeError, subprocess.TimeoutExpired) as exc:
+                say(f"{name} is left out: {exc}")
         return results
 
     async def bare(self, tasks: int) -> Result:
@@ -251,8 +262,7 @@ async def measure(extent: Extent) -> dict[str, Any]:
         await bench.warm_up()
         say(f"warm after {extent.warm_up_tasks} tasks")
         rounds = [figures.of_round(await bench.one_round(number)) for number in range(extent.rounds)]
-        once = {"idle": await bench.idle(), "faulty": await bench.faulty(), "many": await bench.many()}
-        rounds[-1] |= figures.of_round(once)
+        rounds[-1] |= figures.of_round(await bench.once())
         crashes = [figures.of_round({"crash": each}) for each in await bench.crashes()]
     seconds = (datetime.now(UTC) - started).total_seconds()
     summary = figures.over_rounds([*rounds, *crashes])

@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 WIDTH, BAR_HEIGHT, FRAME_HEIGHT, CURVE_HEIGHT = 900, 30, 130, 420
 INSTANT = {"bare": "bare loop", "written": "bare loop, our variables", "instant": "our worker", **PEERS}
 SECOND = {"second": "our worker", "kept": "our worker, recorded", **{f"{name}_second": PEERS[name] for name in PEERS}}
+SINGLE = {"single": "our worker", "kept_single": "our worker, recorded"}
+PERCENTILES = {"own_p50": "p50", "own_p99": "p99"}
 STYLE = Style(
     background="white",
     plot_background="white",
@@ -67,8 +69,9 @@ PICTURES = (
         "latency",
         "Own time in a backlog, instant model: ms, less is better",
         INSTANT,
-        {"own_p50": "p50", "own_p99": "p99"},
+        PERCENTILES,
     ),
+    Bars("latency_single", "Own time of single tasks, instant model: ms, less is better", SINGLE, PERCENTILES),
 )
 
 

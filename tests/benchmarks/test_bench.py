@@ -11,6 +11,7 @@ import pytest
 from defusedxml import ElementTree
 
 from tests.benchmarks import crash, figures, growth, mishaps, stage, subjects
+from tests.benchmarks.__main__ import Bench
 from tests.benchmarks.answer import ANSWER
 from tests.benchmarks.peers import clients
 from tests.benchmarks.provider import QUESTION, reach
@@ -210,6 +211,25 @@ def test_curves_of_rounds_become_medians_beside_the_most_by_the_least() -> None:
         "| 10 | 4.00 | 0.00 |",
         "| most by least | 2.00 |  |",
     ]
+
+
+async def test_run_that_fails_at_the_end_does_not_lose_the_rounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def goes_well(_: Bench) -> dict[str, Any]:
+        return {"tasks": 1}
+
+    async def fails(_: Bench) -> dict[str, Any]:
+        raise RuntimeError("ours ended with exit code 1")
+
+    for name, run in {"idle": goes_well, "faulty": fails, "many": goes_well}.items():
+        monkeypatch.setattr(Bench, name, run)
+    unused: Any = None
+
+    results = await Bench(unused, unused, unused, unused, tmp_path).once()
+
+    assert results == {"idle": {"tasks": 1}, "many": {"tasks": 1}}
+    assert capsys.readouterr().out == "faulty is left out: ours ended with exit code 1\n"
 
 
 def drawn(measured: Any, grown: Any, folder: Path) -> dict[str, bytes]:

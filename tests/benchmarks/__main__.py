@@ -91,23 +91,29 @@ class Bench:
                 (client.name, partial(self.peer, client, 0), tasks),
                 (f"{client.name}_second", partial(self.peer, client, 1), second),
             ]
-        results = {}
+        results: dict[str, Result] = {}
         for name, run, tasks in reversed(runs) if number % 2 else runs:
             started = monotonic()
-            results[name] = await run(tasks)
-            rate = tasks / results[name]["since_first_fetch_seconds"]
+            result = await self._try(name, partial(run, tasks))
+            if result is None:
+                continue
+            results[name] = result
+            rate = tasks / result["since_first_fetch_seconds"]
             say(f"round {number + 1} {name:19}{tasks:5} tasks {rate:6.1f}/s, {monotonic() - started:.0f} s in all")
         return results
 
     async def once(self) -> dict[str, Result]:
-        """Run what runs once; what fails is left out with a word, so that the rounds are not lost."""
-        results = {}
-        for name, run in {"idle": self.idle, "faulty": self.faulty, "many": self.many}.items():
-            try:
-                results[name] = await run()
-            except (RuntimeError, subprocess.TimeoutExpired) as exc:
-                say(f"{name} is left out: {exc}")
-        return results
+        """Run what runs once."""
+        tried = {name: await self._try(name, getattr(self, name)) for name in ("idle", "faulty", "many")}
+        return {name: result for name, result in tried.items() if result is not None}
+
+    async def _try(self, name: str, run: Callable[[], Awaitable[Result]]) -> Result | None:
+        """Run something; if it fails it is left out with a word, so that the others are not lost."""
+        try:
+            return await run()
+        except (RuntimeError, subprocess.TimeoutExpired) as exc:
+            say(f"{name} is left out: {exc}")
+            return None
 
     async def bare(self, tasks: int) -> Result:
         """A backlog for the bare loop."""

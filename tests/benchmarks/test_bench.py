@@ -16,6 +16,7 @@ from tests.benchmarks.answer import ANSWER
 from tests.benchmarks.peers import clients
 from tests.benchmarks.provider import QUESTION, reach
 from tests.benchmarks.subjects import Place
+from tests.engines import http, literal, own_error
 from tests.models import Model, bpmn, unique
 from tests.rest import EngineRest
 from worker.demo.model import ModelServer, faults
@@ -107,6 +108,16 @@ def test_client_that_cannot_be_had_is_left_out_with_a_word(monkeypatch: pytest.M
 
     assert names == [name for name in clients.CLIENTS if name != "python_async"]
     assert said == ["python_async is left out: httpx is needed, and is in the requirements of the tests"]
+
+
+@pytest.mark.parametrize("client", clients.CLIENTS)
+async def test_client_of_others_whose_completion_fails_ends_at_once(client: str) -> None:
+    task = json.dumps([{"id": "1", "topicName": "t", "createTime": "2026-01-01T00:00:00.000+0000", "variables": {}}])
+    async with literal(http(200, task), http(500, own_error())) as engine:
+        place = Place(engine.url, "redis://unused", "t")
+
+        with pytest.raises(RuntimeError, match=f"{client} ended with exit code 1"):
+            await subjects.run(subjects.peer(clients.CLIENTS[client](), place, 1, 0))
 
 
 async def test_worker_completes_a_backlog_without_a_model_server(
@@ -213,7 +224,7 @@ def test_curves_of_rounds_become_medians_beside_the_most_by_the_least() -> None:
     ]
 
 
-async def test_run_that_fails_at_the_end_does_not_lose_the_rounds(
+async def test_run_that_fails_is_left_out_with_a_word_and_loses_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def goes_well(_: Bench) -> dict[str, Any]:

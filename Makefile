@@ -123,8 +123,11 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/dev.stamp
+# Of a rough run the pictures go where nobody takes them for results.
+bench: $(VENV)/dev.stamp assets
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m tests.benchmarks.growth $(filter --quick,$(ARGS))
+	$(BIN)/python -m tests.benchmarks.plots $(if $(filter --quick,$(ARGS)),--folder build/plots)
 
 # The commands above on a Debian 12 that has nothing but Python, make and git: as root and as an ordinary user, from a clone
 # of what is committed here. ARGS="user" or "root" for one of them, "full" for all tests. Needs root and debootstrap.

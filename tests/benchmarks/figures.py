@@ -76,6 +76,11 @@ ROWS = (
     Row("instant_peak", "instant model, peak memory, MB", "≤ 120"),
     Row("server_peak", "model server, peak memory, MB", "≤ 120"),
     Row("kept_peak", "1 s model, recorded, peak memory, MB"),
+    Row("many_by_ideal", "1000 slots, 20 s model, rate by the ideal one, after the first 1000", "≥ 0.95", 2),
+    Row("many_by_ideal_whole", "1000 slots, 20 s model, rate by the ideal one, from the first fetch on", "", 2),
+    Row("many_renewals", "1000 slots, 20 s model, lock renewals a second", "≤ 20"),
+    Row("many_cpu", "1000 slots, 20 s model, CPU-s per 1000 tasks", "", 2),
+    Row("many_peak", "1000 slots, 20 s model, peak memory, MB"),
     Row("idle_polls", "idle polls a minute", "≤ 6"),
     Row("idle_requests", "idle requests a minute, all"),
     Row("idle_cpu", "idle CPU-s a minute", "", 2),
@@ -102,8 +107,8 @@ ROWS = (
 def of_round(results: Mapping[str, Result]) -> Figures:
     """Reduce one round, by the names of its runs, of which some may be missing.
 
-    They are bare, written, instant, second, kept, server, responses, chat, budgeted, single, kept_single, idle, faulty,
-    crash, and each peer's two, one of them with a model that takes a second.
+    They are bare, written, instant, second, kept, server, responses, chat, budgeted, single, kept_single, idle, many,
+    faulty, crash, and each peer's two, one of them with a model that takes a second.
     """
     figures: Figures = {}
     for name, result in results.items():
@@ -151,6 +156,18 @@ def _of_idle(result: Result) -> Figures:
     }
 
 
+def _of_many(result: Result) -> Figures:
+    ideal, whole_seconds = result["ideal_rate"], result["since_first_fetch_seconds"]
+    before, after = result["marks"][-2:]
+    return {
+        "by_ideal": (after["tasks"] - before["tasks"]) / (after["at"] - before["at"]) / ideal,
+        "by_ideal_whole": result["tasks"] / whole_seconds / ideal,
+        "renewals": result["requests"].get("extend", 0) / whole_seconds,
+        "cpu": 1000 * result["cpu_seconds"] / result["tasks"],
+        "peak": result["peak_bytes"] / MEGABYTE,
+    }
+
+
 def _of_faulty(result: Result) -> Figures:
     asked = result["asked"]
     return {"asked": asked / result["tasks"], "spoiled": 100 * result["spoiled"] / asked}
@@ -160,7 +177,12 @@ def _of_crash(result: Result) -> Figures:
     return {"seconds": result["seconds"]}
 
 
-_REDUCED: Mapping[str, Callable[[Result], Figures]] = {"idle": _of_idle, "faulty": _of_faulty, "crash": _of_crash}
+_REDUCED: Mapping[str, Callable[[Result], Figures]] = {
+    "idle": _of_idle,
+    "many": _of_many,
+    "faulty": _of_faulty,
+    "crash": _of_crash,
+}
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

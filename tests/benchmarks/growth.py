@@ -196,23 +196,30 @@ def table(curve: str, points: Sequence[Point]) -> str:
     return "\n".join([*lines, "| most by least | " + " | ".join(flat) + " |"])
 
 
-async def measure(extent: Extent, say: Callable[[str], None]) -> dict[str, list[Point]]:
+async def measure(parts: Stage, extent: Extent, say: Callable[[str], None]) -> dict[str, list[Point]]:
     """Return the curves that the extent asks for."""
-    async with stage.open_stage() as parts:
-        with tempfile.TemporaryDirectory(prefix="growth-") as folder:
-            growth = Growth(parts, extent, Path(folder))
-            measured: dict[str, Callable[[], Coroutine[Any, Any, list[Point]]]] = {
-                "waiting": growth.waiting,
-                "topics": growth.topics,
-                "workers": growth.workers,
-                "turns": growth.turns,
-            }
-            curves = {}
-            for name, curve in measured.items():
-                if getattr(extent, name):
-                    curves[name] = medians([await curve() for _ in range(extent.rounds)])
-                    say(f"{table(name, curves[name])}\n")
+    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
+        growth = Growth(parts, extent, Path(folder))
+        measured: dict[str, Callable[[], Coroutine[Any, Any, list[Point]]]] = {
+            "waiting": growth.waiting,
+            "topics": growth.topics,
+            "workers": growth.workers,
+            "turns": growth.turns,
+        }
+        curves = {}
+        for name, curve in measured.items():
+            if getattr(extent, name):
+                curves[name] = medians([await curve() for _ in range(extent.rounds)])
+                say(f"{table(name, curves[name])}\n")
     return curves
+
+
+async def _measure(extent: Extent) -> dict[str, Any]:
+    known = {"machine": machine.facts(), "extent": asdict(extent)}
+    async with stage.open_stage() as parts:
+        versions = machine.versions() | await stage.versions(parts)
+        curves = await measure(parts, extent, lambda text: print(text, flush=True))  # noqa: T201 - a command
+    return {**known, "versions": versions, "curves": curves}
 
 
 def main() -> None:
@@ -229,10 +236,9 @@ def main() -> None:
     options = parser.parse_args()
     chosen = {name: value for name, value in vars(options).items() if name in Extent.__slots__ and value is not None}
     extent = Extent(**{**asdict(QUICK if options.quick else Extent()), **chosen})
-    known = {"machine": machine.facts(), "versions": machine.versions(), "extent": asdict(extent)}
-    curves = asyncio.run(measure(extent, lambda text: print(text, flush=True)))  # noqa: T201 - a command
+    whole = asyncio.run(_measure(extent))
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({**known, "curves": curves}, indent=1) + "\n", "utf-8")
+    options.out.write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ USUAL_POLLS = {"POLL_SECONDS": "10"}
 LOCK_SECONDS = 10
 """Of workers that are killed: the least there is."""
 SHORT_LOCKS = {"LOCK_SECONDS": str(LOCK_SECONDS)}
-RUN_SECONDS = 180
+RUN_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)

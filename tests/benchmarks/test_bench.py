@@ -1,20 +1,27 @@
 """The bench's subjects do the work they are measured by. What they cost is asked by `make bench` alone."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from defusedxml import ElementTree
 
 from tests.benchmarks import crash, figures, growth, mishaps, stage, subjects
+from tests.benchmarks.__main__ import Bench
 from tests.benchmarks.answer import ANSWER
 from tests.benchmarks.peers import clients
 from tests.benchmarks.provider import QUESTION, reach
 from tests.benchmarks.subjects import Place
+from tests.engines import http, literal, own_error
 from tests.models import Model, bpmn, unique
 from tests.rest import EngineRest
 from worker.demo.model import ModelServer, faults
 from worker.demo.processes import running
+from worker.demo.servers import CLEAN_ENVIRONMENT
 from worker.specs import assistants
 
 INSTANCES = 2
@@ -103,6 +110,16 @@ def test_client_that_cannot_be_had_is_left_out_with_a_word(monkeypatch: pytest.M
     assert said == ["python_async is left out: httpx is needed, and is in the requirements of the tests"]
 
 
+@pytest.mark.parametrize("client", clients.CLIENTS)
+async def test_client_of_others_whose_completion_fails_ends_at_once(client: str) -> None:
+    task = json.dumps([{"id": "1", "topicName": "t", "createTime": "2026-01-01T00:00:00.000+0000", "variables": {}}])
+    async with literal(http(200, task), http(500, own_error())) as engine:
+        place = Place(engine.url, "redis://unused", "t")
+
+        with pytest.raises(RuntimeError, match=f"{client} ended with exit code 1"):
+            await subjects.run(subjects.peer(clients.CLIENTS[client](), place, 1, 0))
+
+
 async def test_worker_completes_a_backlog_without_a_model_server(
     engine_rest: EngineRest, backlog: Model, topic: str, redis_url: str
 ) -> None:
@@ -162,32 +179,28 @@ async def test_workers_that_share_a_backlog_are_told_by_a_file_to_stop(
     assert sum(each[-1]["tasks"] - each[0]["tasks"] for each in marks) == 3
 
 
-async def test_copies_of_an_instance_are_done_as_if_they_had_been_started() -> None:
+async def test_each_curve_has_what_a_task_cost_and_copies_are_done_as_if_they_had_been_started() -> None:
+    extent = growth.Extent(waiting=[2, 4], topics=[2], workers=[2], turns=[2, 4], tasks=8, rounds=1)
     async with stage.open_stage() as parts:
+        curves = await growth.measure(parts, extent, lambda _: None)
+
         models = [stage.model(stage.TURNS, topic) for topic in (stage.TOPIC, "bench_second")]
         await parts.rest.deploy(*models)
+        await parts.purge()
         templates = await parts.template(*models)
-
         for times in (1, INSTANCES - 1):
             await parts.copy(templates, times)
         await subjects.run(subjects.ours(parts.place(), 2 * TASKS, 0))
-
         assert [await finished(parts.rest, model) for model in models] == [INSTANCES, INSTANCES]
         for model in models:
             names = Counter(name for name, *_ in await told(parts.rest, model))
             assert names.pop("subject") == INSTANCES + 1, "the template has it too"
             assert set(names.values()) == {INSTANCES}
 
-
-async def test_curve_has_what_a_task_cost_at_each_point() -> None:
-    extent = growth.Extent(waiting=[2, 4], topics=[1, 2], workers=[1, 2], turns=[2, 4], tasks=8, rounds=1)
-
-    curves = await growth.measure(extent, lambda _: None)
-
     assert {name: [point["x"] for point in points] for name, points in curves.items()} == {
         "waiting": [2, 4],
-        "topics": [1, 2],
-        "workers": [1, 2],
+        "topics": [2],
+        "workers": [2],
         "turns": [2, 4],
     }
     for point in (point for points in curves.values() for point in points):
@@ -209,6 +222,86 @@ def test_curves_of_rounds_become_medians_beside_the_most_by_the_least() -> None:
         "| 10 | 4.00 | 0.00 |",
         "| most by least | 2.00 |  |",
     ]
+
+
+async def test_run_that_fails_is_left_out_with_a_word_and_loses_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def goes_well(_: Bench) -> dict[str, Any]:
+        return {"tasks": 1}
+
+    async def fails(_: Bench) -> dict[str, Any]:
+        raise RuntimeError("ours ended with exit code 1")
+
+    for name, run in {"idle": goes_well, "faulty": fails, "many": goes_well}.items():
+        monkeypatch.setattr(Bench, name, run)
+    unused: Any = None
+
+    results = await Bench(unused, unused, unused, unused, tmp_path).once()
+
+    assert results == {"idle": {"tasks": 1}, "many": {"tasks": 1}}
+    assert capsys.readouterr().out == "faulty is left out: ours ended with exit code 1\n"
+
+
+def drawn(measured: Any, grown: Any, folder: Path) -> dict[str, bytes]:
+    """The pictures of what the bench stored, drawn in a process of its own: pygal bends how modules are imported."""
+    folder.mkdir()
+    stored = {"--bench": measured, "--growth": grown}
+    options: list[str | Path] = ["--folder", folder / "plots"]
+    for option, content in stored.items():
+        if content is not None:
+            file = folder / option.strip("-")
+            file.write_text(json.dumps(content), "utf-8")
+            options += [option, file]
+        else:
+            options += [option, folder / "missing"]
+    command = [sys.executable, "-m", "tests.benchmarks.plots", *options]
+    subprocess.run(command, check=True, cwd=folder, env={**CLEAN_ENVIRONMENT, "PYTHONPATH": str(subjects.ROOT)})
+    return {file.name: file.read_bytes() for file in (folder / "plots").iterdir()}
+
+
+def test_pictures_are_drawn_of_what_was_stored(tmp_path: Path) -> None:
+    figure = {"median": 2.0, "min": 1.0, "max": 3.0}
+    names = [f"{name}_{each}" for name in ("bare", "java", "java_second") for each in ("rate", "cpu")]
+    measured = {"summary": dict.fromkeys(names, figure)}
+    point = {"cpu_ms": 1.5, "engine": 1.25, "redis": 4.0, "parks": 0.0, "servers_ms": 9.0}
+    grown = {"curves": {"topics": [{"x": 1, **point}, {"x": 200, **point}]}}
+
+    pictures = drawn(measured, grown, tmp_path / "both")
+
+    assert pictures.keys() == {"rate.svg", "cpu.svg", "cpu_second.svg", "growth_topics.svg"}
+    for picture in pictures.values():
+        assert ElementTree.fromstring(picture).tag.endswith("svg")
+        assert b"<script" not in picture
+    assert b"Java client with a pool" in pictures["rate.svg"]
+    assert b"engine requests" in pictures["growth_topics.svg"]
+    assert drawn(measured, grown, tmp_path / "again") == pictures, "a drawing differs by itself"
+    assert drawn(None, grown, tmp_path / "curves").keys() == {"growth_topics.svg"}
+
+
+def test_many_slots_are_measured_by_what_they_could_do() -> None:
+    def mark(tasks: int, at: float) -> dict[str, float]:
+        return {"tasks": tasks, "at": at}
+
+    result = {
+        "tasks": 3000,
+        "ideal_rate": 50,
+        "since_first_fetch_seconds": 75,
+        "marks": [mark(0, 0), mark(1000, 33), mark(3000, 75)],
+        "requests": {"extend": 1500},
+        "cpu_seconds": 6,
+        "peak_bytes": 130_000_000,
+    }
+
+    reduced = figures.of_round({"many": result})
+
+    assert reduced == {
+        "many_by_ideal": pytest.approx(2000 / 42 / 50),
+        "many_by_ideal_whole": 0.8,
+        "many_renewals": 20,
+        "many_cpu": 2,
+        "many_peak": 130,
+    }
 
 
 async def test_idle_worker_is_watched_for_a_while(engine_rest: EngineRest, topic: str, redis_url: str) -> None:
@@ -275,4 +368,4 @@ def test_figures_of_rounds_become_medians_with_their_spread() -> None:
     summary = figures.over_rounds(rounds)
 
     assert summary["instant_ratio"] == {"median": 0.8, "min": 0.7, "max": 0.9}
-    assert "| instant model, rate by the bare loop's | 0.80 | 0.70-0.90 | ≥ 0.85 |" in figures.table(summary)
+    assert "| instant model, rate by the bare loop's | 0.80 | 0.70-0.90 | ≥ 0.87 |" in figures.table(summary)

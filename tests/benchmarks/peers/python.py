@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import traceback
 from datetime import datetime
 from pathlib import Path
 from time import monotonic, sleep
@@ -70,7 +71,11 @@ async def drain_side_by_side(meter: Meter) -> None:
 
     async def noted_complete(task_id: str, *args: Any) -> bool:
         meter.sent("/complete")
-        done: bool = await complete(task_id, *args)
+        try:
+            done: bool = await complete(task_id, *args)
+        except Exception:  # noqa: BLE001 - its loop would swallow it, and try again in five minutes
+            traceback.print_exc()
+            os._exit(1)
         meter.done(task_id)
         return done
 

@@ -77,6 +77,9 @@ public final class Drain {
                       service.complete(task, Map.of("answer", ANSWER));
                       completed.put(task.getId(), now());
                       missing.countDown();
+                    } catch (RuntimeException failed) {
+                      failed.printStackTrace();
+                      System.exit(1);
                     } finally {
                       slots.release();
                     }

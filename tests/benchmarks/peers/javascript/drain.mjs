@@ -72,6 +72,11 @@ client.on("poll:success", (tasks) => {
   }
 });
 
+client.on("handler:error", (error) => {
+  console.error(error);
+  process.exit(1);
+});
+
 client.subscribe(TOPIC, async ({ task, taskService }) => {
   const asked = now();
   if (MODEL_SECONDS > 0) {

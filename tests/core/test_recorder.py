@@ -162,6 +162,15 @@ async def test_an_exchange_that_redis_could_not_keep_is_recorded_from_memory(des
         await desk.core.until(lambda: desk.transcript.rows)
 
 
+async def test_a_write_from_memory_that_the_end_breaks_off_is_done_again(desk: Desk) -> None:
+    desk.transcript.script.next("record", 3600)
+    async with desk.recorder:
+        desk.recorder.keep(exchange())
+        await desk.core.until(lambda: desk.transcript.script.named("record"))
+
+    assert desk.transcript.rows
+
+
 async def test_memory_is_bounded_and_what_is_dropped_is_said(desk: Desk) -> None:
     desk.transcript.script.always("record", TranscriptDown("away"))
     with capture_logs() as lines:

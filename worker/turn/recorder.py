@@ -154,12 +154,12 @@ class Carrier:
 
     async def _kept_first(self) -> None:
         while self._kept:
-            exchange = self._kept.popleft()
-            try:
-                await self._write(exchange)
-            except SinkDown:
-                self._kept.appendleft(exchange)
-                raise
+            exchange = self._kept[0]
+            await self._write(exchange)
+            # It stays until then: a write that is broken off, as by the end, has not happened. Nor has it to be the
+            # first any more, as the oldest go where there are too many.
+            if self._kept and self._kept[0] is exchange:
+                self._kept.popleft()
 
     async def _record_all(self, claimed: deque[Pending]) -> None:
         """Record in order; where the sink goes away, what is left is due for anybody at once."""

@@ -104,7 +104,7 @@ class Bench:
 
     async def once(self) -> dict[str, Result]:
         """Run what runs once."""
-        tried = {name: await self._try(name, getattr(self, name)) for name in ("idle", "faulty", "many")}
+        tried = {name: await self._try(name, getattr(self, name)) for name in ("idle", "kept_idle", "faulty", "many")}
         return {name: result for name, result in tried.items() if result is not None}
 
     async def _try(self, name: str, run: Callable[[], Awaitable[Result]]) -> Result | None:
@@ -199,8 +199,15 @@ class Bench:
 
     async def idle(self) -> Result:
         """Let our worker wait for work that does not come."""
+        return await self._idle({})
+
+    async def kept_idle(self) -> Result:
+        """The same, and turns would be recorded."""
+        return await self._idle(self._record())
+
+    async def _idle(self, settings: Mapping[str, str]) -> Result:
         await self._stage.purge()
-        return await subjects.run(subjects.idle(self._stage.place(), self._extent.idle_seconds))
+        return await subjects.run(subjects.idle(self._stage.place(**settings), self._extent.idle_seconds))
 
     async def many(self) -> Result:
         """A backlog of single tasks for many slots, three for each, with a slow model."""

@@ -233,13 +233,13 @@ async def test_run_that_fails_is_left_out_with_a_word_and_loses_no_other(
     async def fails(_: Bench) -> dict[str, Any]:
         raise RuntimeError("ours ended with exit code 1")
 
-    for name, run in {"idle": goes_well, "faulty": fails, "many": goes_well}.items():
+    for name, run in {"idle": goes_well, "kept_idle": goes_well, "faulty": fails, "many": goes_well}.items():
         monkeypatch.setattr(Bench, name, run)
     unused: Any = None
 
     results = await Bench(unused, unused, unused, unused, tmp_path).once()
 
-    assert results == {"idle": {"tasks": 1}, "many": {"tasks": 1}}
+    assert results == {name: {"tasks": 1} for name in ("idle", "kept_idle", "many")}
     assert capsys.readouterr().out == "faulty is left out: ours ended with exit code 1\n"
 
 
@@ -311,6 +311,7 @@ async def test_idle_worker_is_watched_for_a_while(engine_rest: EngineRest, topic
 
     assert result["requests"] == {"poll": 1}
     assert result["seconds"] >= 0.5
+    assert figures.of_round({"kept_idle": result})["kept_idle_peak"] > 10
 
 
 async def test_killed_workers_task_is_asked_about_again_by_another(

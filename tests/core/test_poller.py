@@ -4,11 +4,14 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from tests.core.rig import Core, Worker
 from tests.fakes.engine import LOCK, FakeTopics
 from worker.domain.tasks import Topic
 from worker.domain.threads import Answer, Outcome, ThreadKey
 from worker.errors import EngineDown, ProviderPaused
+from worker.loop import poller
 from worker.loop.dependencies import Dependencies
 from worker.loop.poller import KNOWN, LAST_LOOK_SECONDS, LAST_POLL_SECONDS, Until
 from worker.turn.verdict import PARKED_FOR
@@ -27,6 +30,19 @@ async def test_a_poll_asks_for_as_many_tasks_as_slots_are_free(core: Core) -> No
         await asyncio.sleep(15)
 
     assert fetched(worker)[:2] == [3, 2]
+
+
+async def test_one_poll_asks_for_no_more_than_an_engine_hands_over_in_time_and_all_slots_are_filled(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poller, "MOST_FETCHED", 20)
+    core.provider.script.always("ask", 60)
+    for _ in range(60):
+        core.world.start()
+    async with core.working(slots=60) as worker:
+        await core.until(lambda: len(core.provider.script.named("ask")) == 60, within=timedelta(seconds=10))
+
+    assert fetched(worker)[:3] == [20] * 3
 
 
 async def test_nothing_is_fetched_while_all_slots_are_taken(core: Core) -> None:

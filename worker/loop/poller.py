@@ -29,6 +29,8 @@ from worker.turn.verdict import Abandon, Fail, Park, Verdict
 
 SHORTEST_POLL_SECONDS = 0.2
 """At most five polls a second bring nothing: an engine that never parks a poll must not be hammered."""
+MOST_FETCHED = 100
+"""By one poll: engines lock them one by one, with all variables, and of 1000 on a cold one no poll got its reply."""
 BATCH_SECONDS = 0.02
 """In a backlog, how long to let more slots become free, so that one request fetches several tasks."""
 NO_TOPICS_PAUSE_SECONDS = 2.0
@@ -156,7 +158,7 @@ class Poller:
 
     async def _poll_once(self, topics: tuple[Topic, ...]) -> None:
         on_trial = self._dependencies.on_trial
-        wanted = 1 if on_trial else self._welcome()
+        wanted = 1 if on_trial else min(self._welcome(), MOST_FETCHED)
         started = monotonic()
         try:
             # A lock that runs out wakes no parked poll. One that asks for more than slots must not be parked: it would

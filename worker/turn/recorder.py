@@ -20,8 +20,6 @@ from worker.telemetry.logs import Event, trace
 AT_ONCE = 50
 ROUND_SECONDS = 5.0
 """Between two looks at what other workers may have left."""
-GATHER_SECONDS = 0.05
-"""An exchange waits so long for others: many cost little more than one."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 UNSTORABLE_FOR = timedelta(hours=1)
 """An exchange that a sink refuses may be taken by its next version; until then it is out of the way."""
@@ -108,7 +106,6 @@ class Carrier:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ROUND_SECONDS * random.uniform(0.5, 1)):  # noqa: S311 - spreads looks
                         await self._woken.wait()
-                        await asyncio.sleep(GATHER_SECONDS)
             else:
                 await asyncio.sleep(growing(FIRST_PAUSE_SECONDS, tries, LONGEST_PAUSE_SECONDS))
                 tries += 1

@@ -150,6 +150,20 @@ async def test_a_transcript_that_knows_nothing_of_a_thread_that_was_talked_on_do
     assert core.model.told == []
 
 
+async def test_what_the_step_before_said_may_still_be_on_its_way_to_the_transcript(core: Core) -> None:
+    async with core.working():
+        await step(core, "first")
+        written, core.history.told = core.history.told, Seed()
+        core.assistants.add("analyst", provider="local")
+        job = core.world.start("second", instance="a")
+        await asyncio.sleep(2)
+        assert not job.has_incident
+        core.history.told = written
+        await core.until_over([job])
+
+    assert len(core.model.told) == 1
+
+
 async def test_a_full_conversation_without_a_transcript_is_an_incident_and_not_forgotten(core: Core) -> None:
     core.records = False
     core.assistants.add("analyst")

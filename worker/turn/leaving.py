@@ -1,5 +1,6 @@
 """Whether a thread that is still there is left for a new one, why, and what that one is told."""
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -17,6 +18,8 @@ from worker.errors import (
     WorkerError,
 )
 from worker.ports.providers import ThreadProvider
+from worker.ports.threads import History
+from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 from worker.turn.facts import Memory
 from worker.turn.request import Ground, Request
@@ -25,6 +28,9 @@ from worker.turn.thread_variable import ThreadVariable
 FULL, SEEDED, GAIN = 0.7, 0.3, 0.1
 """Parts of a model's window: from which on a conversation is left for a new one, what that may be told, and how much
 shorter it has to be at least."""
+
+LATE_SECONDS, LOOK_SECONDS = 5.0, 0.2
+"""How long the transcript is asked for a thread that was talked on before it counts as missing there; and how often."""
 
 log = structlog.get_logger()
 
@@ -105,7 +111,7 @@ class Leaving:
         if gone is None and not self.strayed:
             seed = Seed()
         else:
-            seed = Seed(is_known=False) if history is None else await history.seed(key, most)
+            seed = Seed(is_known=False) if history is None else await self._told(history, most)
             self._check(seed)
             if seed.turns or not self.strayed:
                 return seed
@@ -119,6 +125,16 @@ class Leaving:
             return Seed(is_known=False)
         keys = [replace(key, scope=each) for each in forerunners]
         return await history.inherited(keys, self.request.place.activity_id)
+
+    async def _told(self, history: History, most: int | None) -> Seed:
+        """Read what was said. It comes to the transcript beside the turns: of the step before it may be on its way."""
+        ends_at = monotonic() + LATE_SECONDS
+        while True:
+            seed = await history.seed(self.request.key, most)
+            missing = self.needs_history and self.entry.tokens and seed.is_known and not seed.said
+            if not missing or monotonic() >= ends_at:
+                return seed
+            await asyncio.sleep(LOOK_SECONDS)
 
     def memory(self, gone: Thread | None, seed: Seed) -> Memory:
         """Say what the new thread knows of what was said before."""

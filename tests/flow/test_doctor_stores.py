@@ -16,7 +16,7 @@ AREA = "stores"
 
 async def seen(rig: Rig) -> dict[str, Finding]:
     """What is found of the stores, by its subject."""
-    rows = await doctor.findings(rig.build_settings(), deep=True)
+    rows = await doctor.findings(rig.build_settings(), calls=False, deep=True)
     found: Iterable[Finding] = [each for each in rows if each.area == AREA]
     return {each.subject: each for each in found}
 

@@ -30,6 +30,7 @@ SLOW_SECONDS = 7.5
 FIRST_TURN = (
     "engine.definition",
     "threads.enter",
+    "engine.forerunners",
     "account.current",
     "provider.create_thread",
     "threads.bind",
@@ -202,6 +203,6 @@ async def test_no_call_of_a_turn_is_left_out(world: World, monkeypatch: pytest.M
     await wait_until(lambda: calls.count("after:threads.close") == 2, what="the end of the second turn")
     made = Counter(call.removeprefix("after:") for call in calls if call.startswith("after:"))
     pings = {f"{port}.ping" for port in ("engine", "threads", "account", "provider")}
-    around = pings | {"formats.check", "stops.read", "outages.look", "outages.over", "engine.fetch"}
+    around = pings | {"formats.check", "stops.read", "outages.look", "outages.over", "fleet.show", "engine.fetch"}
 
     assert {call: times for call, times in made.items() if call not in around} == Counter(FIRST_TURN + SECOND_TURN)

@@ -179,7 +179,7 @@ async def test_a_stop_under_fifty_turns_unlocks_what_it_cannot_finish(world: Wor
 
 @together()
 async def test_a_stop_lets_turns_finish_and_keeps_their_locks_meanwhile(world: World) -> None:
-    world.model.fault("responses.create", times=1, during=6.0)
+    world.model.fault("responses.create", times=1, during=8.0)
     await world.start(await world.rig.deploy(world.rig.step("one"), world.rig.step("two")))
     worker = await world.start_worker(grace_seconds=30)
     await world.turn_runs()

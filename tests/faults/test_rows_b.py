@@ -270,7 +270,7 @@ async def test_a_variable_that_the_engine_does_not_take_is_a_failure_with_its_wo
 
 @together()
 async def test_a_suspended_instance_keeps_its_answer_and_only_completes_when_resumed(world: World) -> None:
-    world.model.fault("responses.create", times=1, during=5.0)  # a renewal of the lock falls into it
+    world.model.fault("responses.create", times=1, during=8.0)  # a renewal of the lock falls into it
     instance = await one_step(world)
     worker = await world.start_worker()
     await world.turn_runs()

@@ -48,7 +48,7 @@ async def test_a_task_delivered_to_two_workers_is_completed_once(world: World) -
 @pytest.mark.parametrize(("first", "then"), [(3600, 3600), (-3600, 3600)])
 @together()
 async def test_a_clock_that_is_an_hour_off_or_steps_changes_nothing(world: World, first: int, then: int) -> None:
-    world.model.fault("responses.create", times=1, during=4.0)  # the lock is renewed meanwhile
+    world.model.fault("responses.create", times=1, during=8.0)  # the lock is renewed meanwhile
     await world.start(await world.rig.deploy(world.rig.step("one"), world.rig.step("two")))
     settings = {name.upper(): str(value) for name, value in world.rig.settings.items()}
     program = [sys.executable, "-c", CLOCK.format(first=first, then=then)]

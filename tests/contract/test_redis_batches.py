@@ -44,6 +44,13 @@ async def test_many_commands_take_few_connections_and_each_gets_its_own_reply(re
     assert line.connections <= connect.BATCHES_AT_ONCE
 
 
+async def test_more_than_a_batch_holds_goes_in_several_at_the_same_time(redis: Client, line: Wire) -> None:
+    replies = await asyncio.gather(*(redis.set(f"key-{number}", number) for number in range(3 * connect.LARGEST_BATCH)))
+
+    assert replies == [True] * len(replies)
+    assert line.connections == 3
+
+
 async def test_a_command_that_is_refused_fails_alone(redis: Client) -> None:
     await redis.set("text", "x")
     first, wrong, last = await asyncio.gather(
@@ -56,7 +63,7 @@ async def test_a_command_that_is_refused_fails_alone(redis: Client) -> None:
 
 async def test_one_that_is_given_up_disturbs_no_other(redis: Client) -> None:
     kept, given_up = [asyncio.ensure_future(redis.set(name, "x")) for name in ("kept", "given up")]
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # both wait to be sent
     given_up.cancel()
 
     assert await kept is True

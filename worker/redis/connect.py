@@ -170,8 +170,8 @@ class _PatientRedis(Redis):
         return await reply
 
     def _send(self) -> None:
-        """Send what waits, in one batch; what is asked for while all places are taken is the next one."""
-        if self._waiting and len(self._batches) < self._places:
+        """Send what waits, in batches; what finds no place waits for the end of one."""
+        while self._waiting and len(self._batches) < self._places:
             commands = [self._waiting.popleft() for _ in range(min(len(self._waiting), LARGEST_BATCH))]
             batch = asyncio.create_task(self._run(commands), name="redis")
             self._batches.add(batch)

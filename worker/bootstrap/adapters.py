@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from typing import cast
 from uuid import uuid4
 
-import structlog
-
 from worker import failpoints
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
@@ -19,15 +17,7 @@ from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import TRACE_VARIABLES
 from worker.ending import EndingPorts
-from worker.engine import (
-    Auth,
-    Basic,
-    Bearer,
-    Connection,
-    OAuthClient,
-    RestEngine,
-    RestInstances,
-)
+from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngine, RestInstances
 from worker.loop.formats import Formats
 from worker.ports.accounts import Book
 from worker.ports.ending import Archive
@@ -56,8 +46,6 @@ from worker.redis.connect import Client as RedisClient
 from worker.settings import Settings
 from worker.telemetry import exporting
 from worker.turn.remembering import RememberingProvider
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)

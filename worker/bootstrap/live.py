@@ -4,16 +4,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from worker.bootstrap.adapters import Adapters, auth, connection
 from worker.bootstrap.written import Written
 from worker.domain.prices import Prices
 from worker.domain.providers import ProviderSpec
 from worker.domain.stops import Kind
-from worker.engine import (
-    RestEngine,
-)
+from worker.engine import RestEngine
 from worker.errors import BadDefinition, Permanent, ReadRefused, TaskLost, UnknownAssistant
 from worker.loop.dependencies import PROVIDER, Dependencies
 from worker.ports.limits import Seats
@@ -22,8 +18,6 @@ from worker.settings import Settings
 from worker.specs import assistants
 from worker.turn.charging import Charging
 from worker.turn.task_turn import Turn
-
-log = structlog.get_logger()
 
 
 def names(specs: assistants.Specs, providers: Collection[str]) -> dict[Kind, Collection[str]]:
@@ -121,7 +115,7 @@ def _check_fixed(old: Written, new: Written) -> None:
 async def _check_named(engine: RestEngine, old: assistants.Specs, new: assistants.Specs) -> None:
     """Raise Permanent if running instances may come to a task whose assistant would be gone; EngineDown, Transient."""
     # Only what is gone can be missed: mostly the engine need not be asked.
-    if {(each.name, each.version) for each in old.assistants} <= {(each.name, each.version) for each in new.assistants}:
+    if old.versions <= new.versions:
         return
     for deployed in await engine.deployed():
         if not deployed.instances:

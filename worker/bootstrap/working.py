@@ -15,11 +15,7 @@ from worker.bootstrap.live import Live, names
 from worker.bootstrap.written import Written, policy, rules, tokens
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper
-from worker.engine import (
-    Discovery,
-    FixedTopics,
-    RestEngine,
-)
+from worker.engine import Discovery, FixedTopics, RestEngine
 from worker.errors import Permanent
 from worker.loop.breakers import Breaker
 from worker.loop.counted import Counted
@@ -51,7 +47,6 @@ from worker.turn.task_turn import Turn
 from worker.web import health
 
 log = structlog.get_logger()
-
 
 WAITING_PLACES_PER_SLOT = 4
 
@@ -120,7 +115,7 @@ async def work(
         slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
         open_topics = OpenTopics(_topics(settings, engine), stopped)
         sieve = Sieve(engine, open_topics)
-        fleet = Fleet(adapters.fleet, lambda: [(each.name, each.version) for each in specs.specs.assistants])
+        fleet = Fleet(adapters.fleet, lambda: specs.specs.versions)
 
         def left_out() -> list[str]:
             return [*map(str, sieve.left_out()), *dependencies.partly()]
@@ -244,7 +239,7 @@ def _serve_api(
     left_out: Callable[[], list[str]],
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
-    renewing: "list[Callable[[Settings], None]]",
+    renewing: list[Callable[[Settings], None]],
 ) -> AbstractAsyncContextManager[int]:
     from worker.web import api, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 

@@ -46,6 +46,11 @@ class Specs:
 
     assistants: tuple[Assistant, ...]
 
+    @property
+    def versions(self) -> frozenset[tuple[str, str]]:
+        """Name and version of each."""
+        return frozenset((each.name, each.version) for each in self.assistants)
+
     def find(self, name: str, version: str | None) -> Assistant:
         """Return the named version, the highest one if None. Raises UnknownAssistant, which lists what there is."""
         versions = {spec.version: spec for spec in self.assistants if spec.name == name}

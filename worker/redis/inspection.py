@@ -13,6 +13,7 @@ from worker.errors import StoreDown
 from worker.redis.connect import Client, open_redis
 from worker.redis.failures import ERRORS, explain
 from worker.redis.keys import stem
+from worker.runtime.clock import ahead
 
 
 class Unusable(StoreDown):
@@ -82,13 +83,13 @@ class Inspection:
 
     async def clock_ahead(self) -> timedelta:
         """Return how much the server's clock is ahead of ours. Raises Unusable."""
-        before = datetime.now(UTC)
+        asked_at = datetime.now(UTC)
         try:
             seconds, microseconds = await self._redis.time()
         except ERRORS as exc:
             raise _unusable(exc) from exc
         told = datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
-        return told - (before + (datetime.now(UTC) - before) / 2)
+        return ahead(told, asked_at)
 
 
 async def _told(question: Awaitable[Mapping[Any, Any]]) -> Mapping[Any, Any]:

@@ -1,6 +1,7 @@
-"""The one clock by which the worker measures durations, pauses and deadlines."""
+"""The one clock by which the worker measures durations, pauses and deadlines; and how far a server's is from ours."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 
 def monotonic() -> float:
@@ -10,3 +11,8 @@ def monotonic() -> float:
     moves everything together.
     """
     return asyncio.get_running_loop().time()
+
+
+def ahead(told: datetime, asked_at: datetime) -> timedelta:
+    """Return how much a clock is ahead of ours that has just told this when it was asked then, by ours."""
+    return told - (asked_at + (datetime.now(UTC) - asked_at) / 2)

@@ -9,6 +9,7 @@ from typing import Self
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from worker.runtime.clock import ahead
 from worker.transcript import migrating
 from worker.transcript.database import Database, open_database
 from worker.transcript.tables import VERSION_TABLE, formats, metadata
@@ -68,6 +69,6 @@ async def _size_of_tables(connection: AsyncConnection) -> int:
 
 
 async def _clock_ahead(connection: AsyncConnection) -> timedelta:
-    before = datetime.now(UTC)
+    asked_at = datetime.now(UTC)
     told: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-    return told - (before + (datetime.now(UTC) - before) / 2)
+    return ahead(told, asked_at)

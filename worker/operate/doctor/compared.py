@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from worker.domain.conversations import Session
 from worker.domain.formats import FORMAT
@@ -204,8 +204,3 @@ def _such(keys: Sequence[ThreadKey]) -> str:
 
 def _finding(subject: str, level: Level, said: str, advice: str = "") -> Finding:
     return Finding(AREA, subject, level, said, advice)
-
-
-def now() -> datetime:
-    """Tell the time here."""
-    return datetime.now(UTC)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from worker.bootstrap import Adapters
 from worker.domain.conversations import EVERYTHING, Filter, Session, session_id
@@ -94,7 +94,7 @@ class _Look:
         running = await self._adapters.instances.running(set(threads.values()))
         ended = await self._adapters.instances.ended(set(threads.values()) - running)
         sample = Sample(len(threads), whole)
-        return compared.instances(threads, running, ended, self._settings.retention_threads, sample, compared.now())
+        return compared.instances(threads, running, ended, self._settings.retention_threads, sample, datetime.now(UTC))
 
     async def variables(self) -> list[Finding]:
         """Compare the variables of running instances with the map."""
@@ -110,7 +110,7 @@ class _Look:
 
     async def exchanges(self) -> list[Finding]:
         """See how long exchanges have been waiting."""
-        return compared.unrecorded(*await self._adapters.index.waiting(), compared.now())
+        return compared.unrecorded(*await self._adapters.index.waiting(), datetime.now(UTC))
 
     async def recorded(self) -> list[Finding]:
         """Compare the map with the transcript, both ways."""

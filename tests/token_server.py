@@ -11,6 +11,8 @@ from urllib.parse import unquote_plus
 
 from aiohttp import web
 
+from tests.listening import listening
+
 HOST = "127.0.0.1"
 
 
@@ -69,11 +71,6 @@ async def token_server(
     server = TokenServer(client_id, secret)
     app = web.Application()
     app.router.add_post("/token", server.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, HOST, 0, ssl_context=tls).start()
-        server.url = f"http{'s' if tls else ''}://{HOST}:{runner.addresses[0][1]}/token"
+    async with listening(app, tls=tls) as address:
+        server.url = f"{address}/token"
         yield server
-    finally:
-        await runner.cleanup()

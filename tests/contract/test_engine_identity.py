@@ -15,7 +15,8 @@ from aiohttp import web
 from tests.contract.test_engine_faults import KEY_AND_CERTIFICATE, POLL
 from tests.contract.test_redis_tls import PAIR
 from tests.engines import http, literal, open_engine, own_error
-from tests.token_server import HOST, TokenServer, token_server
+from tests.listening import listening
+from tests.token_server import TokenServer, token_server
 from tests.waiting import wait_until
 from worker.engine import Basic, Bearer, Connection, OAuthClient, RestEngine, identity
 from worker.errors import EngineDenied, EngineDown, Permanent
@@ -72,14 +73,9 @@ async def engine(tokens: TokenServer) -> AsyncIterator[Engine]:
     engine = Engine(tokens)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", engine.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, HOST, 0).start()
-        engine.url = f"http://{HOST}:{runner.addresses[0][1]}/engine-rest"
+    async with listening(app) as address:
+        engine.url = f"{address}/engine-rest"
         yield engine
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager

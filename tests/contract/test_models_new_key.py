@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from tests.contract.apis import CALLS
+from tests.listening import listening
 from worker.domain.providers import ProviderSpec
 from worker.errors import ModelDown, ProviderPaused
 from worker.providers import Client
@@ -43,14 +44,9 @@ async def keys() -> AsyncIterator[Server]:
     server = Server()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, HOST, 0).start()
-        server.url = f"http://{HOST}:{runner.addresses[0][1]}/v1"
+    async with listening(app) as address:
+        server.url = f"{address}/v1"
         yield server
-    finally:
-        await runner.cleanup()
 
 
 async def test_the_next_request_bears_what_is_used_now(keys: Server) -> None:

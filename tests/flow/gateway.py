@@ -10,6 +10,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from tests.listening import listening
+
 HOST = "127.0.0.1"
 
 
@@ -80,11 +82,6 @@ async def gateway(
     door = Gateway(target.rstrip("/"), accepts, path)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", door.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, HOST, 0, ssl_context=tls).start()
-        door.url = f"http{'s' if tls else ''}://{HOST}:{runner.addresses[0][1]}{path}"
+    async with listening(app, tls=tls) as address:
+        door.url = f"{address}{path}"
         yield door
-    finally:
-        await runner.cleanup()

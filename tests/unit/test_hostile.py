@@ -29,6 +29,7 @@ from worker.domain.tasks import Activity, Definition, Task, Variable
 from worker.domain.threads import Answer, Outcome, Remembered, Said, Thread, ThreadKey
 from worker.engine import definitions, failures, topics, wire
 from worker.engine.failures import Reply
+from worker.engine.order import BPMN
 from worker.errors import BadDefinition, BadInput, EngineDown, NewerRecord, Permanent, UnknownAssistant
 from worker.modelling import inputs, prompt, properties, result, schema
 from worker.modelling.properties import PROPERTIES
@@ -214,7 +215,7 @@ class Maker(Random):
         encoding = self.choice(ENCODINGS)
         text = (
             f'<?xml version="1.0"{f" encoding={encoding!r}" if encoding else ""}?>{self.choice(DOCTYPES)}'
-            f'<b:definitions xmlns:b="{definitions.BPMN[1:-1]}" xmlns:c="{definitions.EXTENSIONS[0][1:-1]}">'
+            f'<b:definitions xmlns:b="{BPMN[1:-1]}" xmlns:c="{definitions.EXTENSIONS[0][1:-1]}">'
             f'<b:process id="key">{"<b:subProcess>" * deep}{parts}{"</b:subProcess>" * deep}</b:process>'
             "</b:definitions>"
         )

@@ -98,7 +98,8 @@ class Activity:
     bring one without a name. One without a value is empty; `nameless` counts those without a name. `parameters` names
     its input parameters, whose values come evaluated among the task's variables. `loops` counts the multi-instance
     activities it runs in: itself and the sub-processes around it. `caught` has the codes of the BPMN errors that an
-    event of its process would catch, an empty one where every code is.
+    event of its process would catch, an empty one where every code is. `begins`: in its model no assistant can have
+    spoken before it.
     """
 
     id: str
@@ -111,6 +112,7 @@ class Activity:
     async_after: bool = False
     loops: int = 0
     caught: frozenset[str] = frozenset()
+    begins: bool = False
 
     @property
     def title(self) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeGuard
 from xml.etree.ElementTree import Element, TreeBuilder
 
@@ -10,9 +11,9 @@ from defusedxml.ElementTree import XMLParser
 
 from worker.domain import foreign
 from worker.domain.tasks import Activity, Definition
+from worker.engine.order import BPMN, SCOPES, beginning
 from worker.errors import BadDefinition
 
-BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 EXTENSIONS = ("{http://camunda.org/schema/1.0/bpmn}", "{http://operaton.org/schema/1.0/bpmn}")
 """Operaton reads both, Camunda and CIB seven the first."""
 
@@ -26,7 +27,6 @@ _DECLARATION = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml[^>]*?\bencoding\s*=\s*["'
 _AS_UTF_8 = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
 
 _TASKS = frozenset(f"{BPMN}{name}" for name in ("serviceTask", "sendTask", "businessRuleTask"))
-_SCOPES = frozenset(f"{BPMN}{name}" for name in ("subProcess", "transaction", "adHocSubProcess"))
 _EVENTS = frozenset(f"{BPMN}{name}" for name in ("intermediateThrowEvent", "endEvent"))
 
 
@@ -83,12 +83,16 @@ def read(definition_id: str, xml: str, key: str = "") -> Definition:
         activities: dict[str, Activity] = {}
         calls: dict[str, frozenset[str]] = {}
         for process in _processes(root, key or key_in(definition_id)):
+            own: dict[str, Activity] = {}
             for element, loops, caught in _elements(process, codes):
                 if _is_external(carrier := _carrier(element)):
                     activity = _activity(element, carrier, loops, caught)
-                    activities[activity.id] = activity
+                    own[activity.id] = activity
                 elif called := element.get("calledElement"):
                     calls[called] = calls.get(called, frozenset()) | caught
+            if name := beginning(process, {each.id for each in own.values() if each.is_ours}):
+                own[name] = replace(own[name], begins=True)
+            activities |= own
         return Definition(definition_id, activities, calls)
     except _TooLarge as exc:
         raise BadDefinition(f"the XML of definition {definition_id} is too large to be served: {exc}") from exc
@@ -134,7 +138,7 @@ def _elements(process: Element, codes: Mapping[str | None, str]) -> Iterator[tup
         for element in scope:
             caught = around | _codes(boundaries.get(element.get("id"), ()), codes)
             within = loops + _is_multi_instance(element)
-            if element.tag in _SCOPES:
+            if element.tag in SCOPES:
                 waiting.append((element, within, caught))
             else:
                 yield element, within, caught

@@ -88,7 +88,7 @@ class Assigning:
         assistant = await self._spec(wanted)
         facts.version, facts.provider = assistant.version, assistant.provider
         assistant = replace(assistant, timeout=wanted.timeout or assistant.timeout)
-        key, variable = await self._place(task, wanted)
+        key, variable = await self._place(task, wanted, begins=activity.begins)
         facts.key = key
         form = result.Form.of(wanted, assistant.output_schema)
         return Assignment(
@@ -134,7 +134,9 @@ class Assigning:
         place = f"the resource {wanted.schema!r} in property data.output.schema"
         return await beside(properties.parsed_schema, text, place)
 
-    async def _place(self, task: Task, wanted: TaskProperties) -> tuple[ThreadKey, ThreadVariable | None]:
+    async def _place(
+        self, task: Task, wanted: TaskProperties, *, begins: bool
+    ) -> tuple[ThreadKey, ThreadVariable | None]:
         """Return the thread's key, and the variable that keeps the thread, None where nothing needs to."""
 
         def key(scope: str) -> ThreadKey:
@@ -147,7 +149,7 @@ class Assigning:
         instance = task.process_instance_id
         match wanted.sharing:
             case "instance":
-                return key(instance), variable(instance, instance)
+                return key(instance), replace(variable(instance, instance), begins=begins)
             case "root":
                 root = await self._engine.root_instance(instance)
                 return key(root), variable(root, root)

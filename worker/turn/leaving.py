@@ -118,6 +118,9 @@ class Leaving:
         # A restart goes on from one instance: what several share, or a single task has, goes back to none.
         if self.variable is None or self.variable.one_of_many:
             return seed
+        # Also a restart begins with it then, and goes on from nothing. It would be a request for each new thread.
+        if self.variable.begins and not self.strayed:
+            return seed
         forerunners = await self.variable.forerunners()
         if not forerunners:
             return Seed(is_known=False) if forerunners is None and self.strayed else seed

@@ -27,7 +27,8 @@ class ThreadVariable:
     `key` is the thread's; `history` knows what was said under it, None where there is no transcript.
 
     `one_of_many`: other instances share the thread, and each has a variable of its own, so that Redis' word that the
-    thread is published says nothing about this one.
+    thread is published says nothing about this one. `begins`: nothing can have been said in an instance before this
+    task, as its model goes.
     """
 
     engine: Engine
@@ -37,6 +38,7 @@ class ThreadVariable:
     key: ThreadKey
     history: History | None
     one_of_many: bool = False
+    begins: bool = False
 
     async def read(self) -> Thread | None:
         """Return the thread; read anew if the task waited, as one beside it may have written the variable meanwhile.

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.core.rig import Core
-from tests.fakes.clock import now
+from tests.fakes.clock import JumpingLoop, now
 from tests.fakes.engine import Job
 from tests.fakes.life import Life
 from worker.domain.budgets import SCOPES, Budgets, Counter, Limit, Scope, Usage
@@ -193,8 +193,9 @@ async def test_a_budget_of_a_day_is_there_again_on_the_next(core: Core) -> None:
         await core.until_over([core.world.start()])
         refused = core.world.start()
         await core.until(lambda: refused.has_incident)
-        today = now().date()
-        await core.until(lambda: now().date() > today, within=timedelta(days=2))
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, JumpingLoop)
+        loop.jump(timedelta(days=1).total_seconds())
         refused.retries = 1
         core.world.news.set()
         await core.until_over([refused])

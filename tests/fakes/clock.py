@@ -56,6 +56,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def jump(self, seconds: float) -> None:
+        """Have so much time gone by, in which nothing happened: what was due meanwhile is due now, once."""
+        self._jumping.now += seconds
+
     def run_in_executor(  # type: ignore[override]  # typed by a tuple of arguments there, handed on untouched here
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> Any:

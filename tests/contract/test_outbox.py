@@ -265,6 +265,21 @@ async def test_the_journal_keeps_what_the_transcript_lacks_although_the_task_is_
         assert 0 < await redis.pttl(name) <= timedelta(hours=1) / timedelta(milliseconds=1)
 
 
+async def test_what_the_transcript_has_yet_to_get_of_a_thread_is_known_whatever_else_waits(parts: Parts) -> None:
+    others = [exchange(number, thread=key(f"instance-{number}")) for number in range(2, 12)]
+    for turn in [exchange(1), *others, exchange(1, thread=key("instance-1*"))]:
+        await parts.answer(turn)
+    await parts.hold(exchange(12))  # a call that runs has said nothing yet
+
+    async def unrecorded(but: str = "") -> bool:
+        return await parts.threads.unrecorded(key("instance-1"), but)
+
+    assert (await unrecorded(), await unrecorded(but=exchange(1).task_id)) == (True, False)
+    assert await parts.threads.unrecorded(key("instance-1*"), "")
+    await carrier(parts).drain()
+    assert not await unrecorded()
+
+
 async def test_a_turn_whose_answer_was_dropped_is_listed_no_longer_until_the_next_one(parts: Parts) -> None:
     turn = exchange(1)
     await parts.answer(turn)

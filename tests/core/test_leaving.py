@@ -9,9 +9,11 @@ from structlog.testing import capture_logs
 from tests.core.operating import seen, switched
 from tests.core.rig import Core
 from tests.core.test_remembering import FALLBACK, away, keys, step, told
+from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.stops import Stop
 from worker.domain.threads import Answer, Outcome, Question, Said, Seed, Thread
 from worker.errors import ContextFull, ProviderAway, ProviderPaused
+from worker.redis import RedisOutbox
 from worker.turn.remembering import SUMMARY_TASK
 
 SAID = Seed((Said("user", "q1"), Said("assistant", "a1")), turns=1)
@@ -150,18 +152,32 @@ async def test_a_transcript_that_knows_nothing_of_a_thread_that_was_talked_on_do
     assert core.model.told == []
 
 
-async def test_what_the_step_before_said_may_still_be_on_its_way_to_the_transcript(core: Core) -> None:
+async def recorded(core: Core) -> None:
+    outbox = RedisOutbox(core.redis, prefix="aw", engine="default")
+    for pending in await outbox.claim(TRANSCRIPT, 10):
+        await outbox.settle(pending, frozenset(pending.exchanges))
+
+
+@pytest.mark.parametrize("older", [0, 1])
+async def test_a_new_thread_waits_for_what_the_step_before_said_to_come_to_the_transcript(
+    core: Core, older: int
+) -> None:
     async with core.working():
         await step(core, "first")
-        written, core.history.told = core.history.told, Seed()
+        written, core.history.told = (
+            core.history.told,
+            Seed((Said("user", "old"), Said("assistant", "old")) * older, older),
+        )
         core.assistants.add("analyst", provider="local")
         job = core.world.start("second", instance="a")
         await asyncio.sleep(2)
-        assert not job.has_incident
+        assert not core.model.told
         core.history.told = written
+        await recorded(core)
         await core.until_over([job])
 
     assert len(core.model.told) == 1
+    assert "old" not in core.model.told[0][0]
 
 
 async def test_a_full_conversation_without_a_transcript_is_an_incident_and_not_forgotten(core: Core) -> None:

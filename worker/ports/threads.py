@@ -113,6 +113,10 @@ class Threads(Protocol):
         """
         ...
 
+    async def unrecorded(self, key: ThreadKey, but: str) -> bool:
+        """Whether the transcript has yet to get something that was said on this thread, but for that of task `but`."""
+        ...
+
     async def ping(self) -> None:
         """Return if the store can be used."""
         ...

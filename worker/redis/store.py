@@ -1,5 +1,6 @@
 """Threads in Redis: the map, the hold and the journal, changed by Lua scripts only."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
@@ -44,6 +45,9 @@ ANSWERED_FOR = timedelta(days=7)
 """How long an answer waits for its completion: longer than any weekend with a stopped engine."""
 DONE_FOR = timedelta(hours=1)
 """How long an accepted completion is remembered for a second delivery of the same task."""
+NAMES = 1000
+"""Of a list that are looked through by one command."""
+
 log = structlog.get_logger()
 
 
@@ -191,6 +195,20 @@ class RedisThreads:
         names = [keys.turn(hold.task_id), keys.hold, keys.thread]
         await self._run("leave", names, hold.token, int(asked), int(trouble), self._keep, int(unpaid))
 
+    async def unrecorded(self, key: ThreadKey, but: str) -> bool:
+        """See `ports.threads.Threads.unrecorded`. Goes through the names of all that is unrecorded of this engine."""
+        turns = Keys.of(self._prefix, key).turn("")
+        listed = unrecorded(self._prefix, key.engine, TRANSCRIPT)
+        pattern, cursor = _literally(turns) + "*", 0
+        while True:
+            cursor, found = await self._runner.command(self._redis.zscan(listed, cursor, match=pattern, count=NAMES))
+            for name, _ in found:
+                # A name alone says little: it is listed before there is an answer, and may stay a while after it.
+                if name != turns + but and await self._runner.command(self._redis.hexists(name, "unrecorded")):
+                    return True
+            if not cursor:
+                return False
+
     async def ping(self) -> None:
         """Return if Redis runs scripts that write: a replica or a full server answers PING, and scripts that read."""
         await self._run("ping", [f"{self._prefix}:ping"])
@@ -213,6 +231,11 @@ class RedisThreads:
             return
         for name in spoilt or [unreadable]:
             await self._runner.command(self._redis.delete(name))
+
+
+def _literally(text: str) -> str:
+    """Write it as a pattern of Redis' that nothing else matches."""
+    return re.sub(r"[][*?\\]", r"\\\g<0>", text)
 
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:

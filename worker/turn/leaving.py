@@ -30,7 +30,7 @@ FULL, SEEDED, GAIN = 0.7, 0.3, 0.1
 shorter it has to be at least."""
 
 LATE_SECONDS, LOOK_SECONDS = 5.0, 0.2
-"""How long the transcript is asked for a thread that was talked on before it counts as missing there; and how often."""
+"""How long to wait for what the transcript has yet to get of a thread; and how often to look."""
 
 log = structlog.get_logger()
 
@@ -130,12 +130,13 @@ class Leaving:
         return await history.inherited(keys, self.request.place.activity_id)
 
     async def _told(self, history: History, most: int | None) -> Seed:
-        """Read what was said. It comes to the transcript beside the turns: of the step before it may be on its way."""
+        """Read what was said. It comes to the transcript beside the turns: the newest may be on its way."""
         ends_at = monotonic() + LATE_SECONDS
         while True:
+            # Asked first: what comes between the two is read then.
+            is_late = await self.ground.threads.unrecorded(self.request.key, self.request.id)
             seed = await history.seed(self.request.key, most)
-            missing = self.needs_history and self.entry.tokens and seed.is_known and not seed.said
-            if not missing or monotonic() >= ends_at:
+            if not (is_late and seed.is_known) or monotonic() >= ends_at:
                 return seed
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -207,12 +208,29 @@ SCHEMA = {
         'Here it is:\n\n```json\n{"choice": "A"}\n```\n\nI hope that helps.',
         '<think>A or B? ```x```</think>\n\n{"choice": "A"}',
         '\ufeff{"choice": "A"}',
+        '~~~json\n{"choice": "A"}\n~~~',
+        '````json\n{"choice": "A"}\n````',
+        'A or B? {A}.\n</think>\n\n{"choice": "A"}',
+        'Here it is:\n\n{"choice": "A"}\n\nI hope that helps.',
     ],
 )
 def test_answer_that_fits_its_schema_is_taken_without_its_fence(text: str) -> None:
     answer, wrong = result.checked(replace(ANSWER, text=text), wanted("Json", schema=SCHEMA))
 
     assert (answer.outcome, answer.text, wrong) == (Outcome.OK, '{"choice": "A"}', "")
+
+
+@pytest.mark.parametrize("said", ["<think>x</think>", "</think>", "```\\n{}\\n```"])
+def test_answer_that_speaks_of_thoughts_and_fences_is_left_as_it_is(said: str) -> None:
+    answer = replace(ANSWER, text=f' {{"choice": "A", "why": "{said}"}}')
+    assert result.checked(answer, wanted("Json", schema=SCHEMA)) == (answer, "")
+
+
+@pytest.mark.parametrize("said", ["```json\n", "```\n{\n", "~~~\n\n", "<think>", "</think><think>", "{\n", "}\n"])
+def test_answer_that_opens_what_it_never_closes_takes_no_time(said: str) -> None:
+    started = time.thread_time()
+    checked, _ = result.checked(replace(ANSWER, text="So. " + said * 200_000), wanted("Json"))
+    assert (checked.outcome, time.thread_time() - started < 3) == (Outcome.INVALID, True)
 
 
 def test_answer_that_does_not_fit_its_schema_is_invalid_and_told_by_place_to_the_assistant_only() -> None:

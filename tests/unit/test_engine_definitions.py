@@ -48,6 +48,18 @@ def test_a_bare_task_has_nothing_but_its_topic() -> None:
     assert only(ServiceTask("step", "topic", name="step", async_after=False)) == Activity("step", "step", "topic")
 
 
+@pytest.mark.parametrize("topic", [" topic", "topic ", "a  b"])
+def test_a_blank_is_part_of_a_topic_as_it_is_for_engines(topic: str) -> None:
+    assert only(ServiceTask("step", topic)).topic == topic
+
+
+@pytest.mark.parametrize("kind", ["External", "EXTERNAL"])
+def test_capitals_make_a_task_no_less_external(kind: str) -> None:
+    model = bpmn(ServiceTask("step", "topic"))
+    xml = model.xml.replace('camunda:type="external"', f'camunda:type="{kind}"')
+    assert set(read("id", xml).activities) == {"step"}
+
+
 @pytest.mark.parametrize(("value", "ours"), [("assistant", True), ("Assistant", False), ("mail", False)])
 def test_the_service_type_says_whose_a_task_is(value: str, ours: bool) -> None:
     assert only(ServiceTask("step", "topic", properties={"service.type": value})).is_ours is ours

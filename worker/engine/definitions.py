@@ -162,7 +162,7 @@ def _is_multi_instance(element: Element) -> bool:
 
 
 def _is_external(carrier: Element | None) -> TypeGuard[Element]:
-    return carrier is not None and _attribute(carrier, "type") == "external"
+    return carrier is not None and _attribute(carrier, "type").lower() == "external"
 
 
 def _activity(element: Element, carrier: Element, loops: int, caught: frozenset[str]) -> Activity:
@@ -172,7 +172,7 @@ def _activity(element: Element, carrier: Element, loops: int, caught: frozenset[
     return Activity(
         id=element.get("id", ""),
         name=element.get("name", "").strip(),
-        topic=_attribute(carrier, "topic").strip(),
+        topic=_attribute(carrier, "topic"),  # blanks and all, as engines take it
         documentation="\n\n".join(text for text in texts if text),
         properties={name: value for name, value in said if name},
         nameless=sum(not name for name, _ in said),

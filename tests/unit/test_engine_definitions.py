@@ -103,6 +103,13 @@ def test_the_codes_of_errors_that_are_caught_around_a_task_are_known() -> None:
     assert activities["other"].caught == {""}
 
 
+def test_an_event_that_refers_to_no_error_of_the_file_catches_the_code_of_that_name() -> None:
+    model = process(line(element(ServiceTask("step", "topic"))), catch("at_step", "step", "A"), codes=["A"])
+    xml = re.sub(r"<bpmn:error [^>]*>", "", model.xml)
+    [ref] = re.findall(r'errorRef="([^"]+)"', xml)
+    assert read("id", xml).activities["step"].caught == {ref}
+
+
 def test_calls_are_known_with_the_codes_that_are_caught_around_them() -> None:
     child = process("", key="child")
     model = process(line(call("first", child), call("second", child)), catch("at", "second", "A"), codes=["A"])

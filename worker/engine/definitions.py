@@ -145,9 +145,12 @@ def _elements(process: Element, codes: Mapping[str | None, str]) -> Iterator[tup
 
 
 def _codes(events: Iterable[Element], codes: Mapping[str | None, str]) -> frozenset[str]:
-    """Return the error codes that these events catch; an empty one for every code."""
+    """Return the error codes that these events catch; an empty one for every code.
+
+    What refers to no error of the file is taken by engines for a code itself.
+    """
     caught = (each for event in events for each in event.iterfind(f"{BPMN}errorEventDefinition"))
-    return frozenset(codes.get(each.get("errorRef"), "") for each in caught)
+    return frozenset(codes.get(ref, ref or "") for ref in (each.get("errorRef") for each in caught))
 
 
 def _carrier(element: Element) -> Element | None:

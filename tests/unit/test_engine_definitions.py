@@ -1,6 +1,7 @@
 """A definition's XML is read as its modeler meant it, and hostile XML does no harm."""
 
 import re
+import tracemalloc
 from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
@@ -206,6 +207,31 @@ LINKS = (
     "</bpmn:intermediateCatchEvent>"
 )
 AT_ANY_TIME = sub_process("late", line('<bpmn:task id="b"/>', start="s", end="e"), attributes='triggeredByEvent="true"')
+
+
+def handlers(count: int) -> str:
+    start = '<bpmn:startEvent id="on{0}"><bpmn:errorEventDefinition errorRef="E{0}"/></bpmn:startEvent>'
+    handled = (sub_process(f"h{n}", start.format(n), attributes='triggeredByEvent="true"') for n in range(count))
+    return "".join(handled)
+
+
+def test_many_errors_that_are_caught_around_many_tasks_take_no_memory() -> None:
+    tasks = "".join(element(ServiceTask(f"t{number}", "topic")) for number in range(2000))
+    xml = process(tasks, handlers(2000)).xml
+    tracemalloc.start()
+    try:
+        activities = read("id", xml).activities
+        assert len(activities["t7"].caught) == 2000
+        assert tracemalloc.get_traced_memory()[1] < 150_000_000, "a set for each task would take ten times as much"
+    finally:
+        tracemalloc.stop()
+
+
+def test_errors_that_are_caught_in_more_ways_than_anybody_draws_make_a_bad_model_that_says_so() -> None:
+    tasks = "".join(element(ServiceTask(f"t{number}", "topic")) for number in range(1500))
+    at = "".join(catch(f"at{number}", f"t{number}", "A") for number in range(1500))
+    with pytest.raises(BadDefinition, match="catch errors in more than"):
+        read("id", process(tasks, at, handlers(1000), codes=["A"]).xml)
 
 
 @pytest.mark.parametrize(

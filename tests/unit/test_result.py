@@ -274,6 +274,13 @@ def test_fields_become_variables_of_their_own_types() -> None:
     }
 
 
+def test_half_a_character_that_a_field_names_costs_no_more_than_itself() -> None:
+    answer = replace(ANSWER, text='{"a": "\\ud83d!", "b": ["\\udc00"], "c": "\\ud83d\\ude00"}')
+    names = {"a": "a", "b": "b", "c": "c"}
+    stored = result.variables(answer, wanted("Json", fields=names), ASSISTANT, STORY, spin=True)
+    assert [stored[name].value for name in names] == ["\ufffd!", '["\ufffd"]', "\U0001f600"]
+
+
 def test_json_file_says_so() -> None:
     variable = result.variables(replace(ANSWER, text="{}"), wanted("File", schema={}), ASSISTANT, STORY, spin=True)[
         "framing"

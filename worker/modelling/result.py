@@ -122,8 +122,14 @@ def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
         case int() | float():
             return Variable(float(value), "Double")
         case str():
-            return _result(value, Form(name, "Text"), spin=spin, longest=longest)[0]
-    return _result(json.dumps(value, ensure_ascii=False), Form(name, "Json"), spin=spin, longest=longest)[0]
+            return _result(_sound(value), Form(name, "Text"), spin=spin, longest=longest)[0]
+    text = _sound(json.dumps(value, ensure_ascii=False))
+    return _result(text, Form(name, "Json"), spin=spin, longest=longest)[0]
+
+
+def _sound(text: str) -> str:
+    """Replace halves of characters, which JSON can name and not every database can store."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 LAST_GENERATION: Final = 999_999_999

@@ -86,6 +86,7 @@ POISONS = {
     "busy for ever": Poison("another call runs on this conversation", reply="locked", lasts=True),
     "trouble for ever": Poison("This says nothing about the task", reply="server_error", lasts=True),
     "answer nested deep": Poison(answer="[" * 900, completes=True),
+    "fences without an end": Poison("the answer is invalid", {"data_output_type": "Json"}, answer="```a\n" * 20_000),
     "half an emoji": Poison(answer="\ud83d!", completes=True),
 }  # fmt: skip
 

@@ -25,6 +25,9 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "scope": ({"data.output.scope": "global"}, ("data.output.scope", "instance, local")),
     "fields": ({"data.output.fields": "a b"}, ("data.output.fields", "choice or cost=budget.total")),
     "fields_twice": ({"data.output.fields": "a,a"}, ("data.output.fields", "each name once")),
+    "output": ({"data.output": "${name}"}, ("data.output", "no expression is evaluated")),
+    "output_long": ({"data.output": "x" * 251}, ("data.output", "255 characters")),
+    "code": ({"error.refused": "${code}"}, ("error.refused", "no expression is evaluated")),
     "outcome": ({"error.late": "LATE"}, ("error.late", "refused, filtered, incomplete, failed, empty, invalid")),
     "schema_of_text": (
         {"data.output.schema": '{"type": "object"}', "data.output.type": "Text"},
@@ -77,7 +80,7 @@ async def test_every_wrong_property_is_named_with_what_is_allowed_before_anythin
 
 def test_no_property_that_can_be_wrong_was_forgotten() -> None:
     tried = {name for wrong, _ in WRONG.values() for name in wrong}
-    anything_goes = {"service.type", "data.input", "data.output", "error.<outcome>"}
+    anything_goes = {"service.type", "data.input", "error.<outcome>"}
     assert {each.name for each in properties.PROPERTIES} - anything_goes <= tried
 
 

@@ -190,6 +190,18 @@ async def test_pools_of_one_file_are_told_apart(discovery: Discovery, engine_res
     assert await found(discovery, topic) == {topic: (our_definition,)}
 
 
+async def test_a_topic_with_a_blank_at_its_end_is_polled_as_the_engine_knows_it(
+    discovery: Discovery, counting: Counting, engine_rest: EngineRest
+) -> None:
+    topic = f"{unique('topic')} "
+    (definition_id,) = await engine_rest.deploy(bpmn(step(topic)))
+    await engine_rest.start(definition_id.partition(":")[0])
+
+    assert await found(discovery, topic) == {topic: ()}
+    [task] = await counting.engine.fetch([Topic(topic)], 1)
+    assert task.process_definition_id == definition_id
+
+
 async def test_every_kind_of_external_task_is_read_as_the_engine_runs_it(
     discovery: Discovery, counting: Counting, engine: Engine, engine_rest: EngineRest
 ) -> None:
@@ -241,7 +253,7 @@ EVERY_KIND = """\
         </operaton:properties>
       </bpmn:extensionElements>
     </bpmn:serviceTask>
-    <bpmn:sendTask id="send" camunda:type="external" camunda:topic="TOPIC">
+    <bpmn:sendTask id="send" camunda:type="External" camunda:topic="TOPIC">
       <bpmn:extensionElements>
         <camunda:properties><camunda:property name="service.type" value="assistant"/></camunda:properties>
       </bpmn:extensionElements>

@@ -238,6 +238,15 @@ async def test_start_on_a_busy_thread_is_locked_and_on_a_deleted_one_gone(
     assert (counted("model_calls", "locked"), counted("model_calls", "gone")) == (1, 2)
 
 
+async def test_run_that_has_no_id_may_have_begun(model: OpenAIProvider, server: ModelServer, thread: str) -> None:
+    body = '{"id": null, "status": "queued", "output": [{}]}'
+    server.fault(
+        "responses.create", reply={"status": 200, "text": body, "headers": {"Content-Type": "application/json"}}
+    )
+    with pytest.raises(ModelUnknown, match="has no id"):
+        await model.start(thread, question(), assistant())
+
+
 async def test_start_whose_reply_is_lost_may_have_begun(
     model: OpenAIProvider, server: ModelServer, thread: str
 ) -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from worker.domain.threads import Answer, Outcome
 from worker.providers.wire import Items, Response, answer_behind, answer_of
@@ -69,12 +70,22 @@ SPARSE: list[tuple[dict[str, Any], Outcome]] = [
     ({"id": "resp_1", "status": "incomplete", "output": []}, Outcome.INCOMPLETE),
     ({"id": "resp_1", "status": "incomplete", "incomplete_details": {"reason": "new"}}, Outcome.INCOMPLETE),
     ({"id": "resp_1", "output": [message("assistant", "Yes.")]}, Outcome.OK),
+    ({"output": [message("assistant", "Yes.")]}, Outcome.OK),
+    ({"id": None, "output": [message("assistant", "Yes.")]}, Outcome.OK),
+    ({"id": "", "output_text": "Yes."}, Outcome.OK),
+    ({"id": "resp_\ufffd", "output": [message("assistant", "Yes.")]}, Outcome.OK),
 ]
 
 
 @pytest.mark.parametrize(("body", "outcome"), SPARSE)
 def test_sparse_responses_are_read_for_what_they_have(body: dict[str, Any], outcome: Outcome) -> None:
     assert answer_of(Response.model_validate_json(json.dumps(body))).outcome is outcome
+
+
+@pytest.mark.parametrize("body", [{}, {"status": "ok"}, {"id": None, "output": None}, {"message": "Hello."}])
+def test_what_has_neither_an_id_nor_an_output_is_no_response(body: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Response.model_validate_json(json.dumps(body))
 
 
 def test_final_answer_is_the_answer_and_commentary_is_not() -> None:

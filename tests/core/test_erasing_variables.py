@@ -81,6 +81,9 @@ async def test_a_shared_conversation_that_only_a_variable_names_is_said_to_stay(
         meta(""),
         meta("x" * (LONGEST_ID + 1), "y" * (LONGEST_ID + 1)),
         meta([[]], {}),
+        meta("\ud800", "\udfff"),
+        meta("..", "."),
+        meta("\0", "a\nb"),
         '{"thread": null, "too_long": 1e999, "fields": [1, null]}',
         "[" * 3999,
         '{"assistant": "analyst", "thread": ',
@@ -108,11 +111,23 @@ async def test_a_response_that_a_variable_names_and_nobody_has_is_not_spoken_of(
     assert (receipt.completed_at is not None, "resp_x" in str(receipt)) == (True, False)
 
 
-async def test_a_conversation_that_a_variable_names_and_no_account_has_is_not_spoken_of(closing: Closing) -> None:
+@pytest.mark.parametrize("answer", [ThreadGone("no such conversation"), BadRequest("no id of ours")])
+async def test_a_conversation_that_a_variable_names_and_no_account_has_is_not_spoken_of(
+    closing: Closing, answer: Exception
+) -> None:
     await closing.ran("instance")
     closing.begin("instance").variables["x_meta"] = meta("conv_x")
+    closing.provider.script.next("metadata", answer)
     receipt = await closing.erase("instance")
     assert (receipt.completed_at is not None, "conv_x" in str(receipt)) == (True, False)
+
+
+async def test_a_refused_id_is_none_only_for_a_key_that_sees_the_account(closing: Closing) -> None:
+    thread = await forgotten(closing, "instance")
+    closing.provider.script.next("metadata", BadRequest("no id of ours"))
+    with closing.provider.another_account():
+        receipt = await closing.erase("instance")
+    assert (receipt.completed_at, thread in closing.provider.conversations) == (None, True)
 
 
 async def test_what_cannot_be_asked_about_now_is_open_and_the_variables_stay(closing: Closing) -> None:

@@ -71,7 +71,12 @@ async def test_an_engine_with_nothing_for_us_is_a_warning(rig: Rig) -> None:
         ({"data.output.scope": "global"}, Level.PROBLEM, "data.output.scope is 'global'"),
         ({"error.refusal": "NO"}, Level.PROBLEM, "error.refusal: unknown outcome"),
         ({"data.output_type": "Json"}, Level.WARNING, "data.output_type is not one that is read"),
-        ({"data.output": "${name}"}, Level.WARNING, "data.output holds an expression"),
+        ({"data.output": "${name}"}, Level.PROBLEM, "data.output is '${name}': it is fixed text"),
+        (
+            {"service.name": "analyst", "service.type": "assistant", "data.input": "${name}"},
+            Level.WARNING,
+            "an expression",
+        ),
         ({"data.input": "plan", "data.output": "plan"}, Level.WARNING, "overwrites its own input plan"),
         ({"data.input": "a, cost?", "data.output.fields": "cost=a.b"}, Level.WARNING, "overwrites its own input cost"),
         (

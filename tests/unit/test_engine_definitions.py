@@ -1,6 +1,7 @@
 """A definition's XML is read as its modeler meant it, and hostile XML does no harm."""
 
 import re
+import tracemalloc
 from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
@@ -48,6 +49,18 @@ def test_a_bare_task_has_nothing_but_its_topic() -> None:
     assert only(ServiceTask("step", "topic", name="step", async_after=False)) == Activity("step", "step", "topic")
 
 
+@pytest.mark.parametrize("topic", [" topic", "topic ", "a  b"])
+def test_a_blank_is_part_of_a_topic_as_it_is_for_engines(topic: str) -> None:
+    assert only(ServiceTask("step", topic)).topic == topic
+
+
+@pytest.mark.parametrize("kind", ["External", "EXTERNAL"])
+def test_capitals_make_a_task_no_less_external(kind: str) -> None:
+    model = bpmn(ServiceTask("step", "topic"))
+    xml = model.xml.replace('camunda:type="external"', f'camunda:type="{kind}"')
+    assert set(read("id", xml).activities) == {"step"}
+
+
 @pytest.mark.parametrize(("value", "ours"), [("assistant", True), ("Assistant", False), ("mail", False)])
 def test_the_service_type_says_whose_a_task_is(value: str, ours: bool) -> None:
     assert only(ServiceTask("step", "topic", properties={"service.type": value})).is_ours is ours
@@ -89,6 +102,13 @@ def test_the_codes_of_errors_that_are_caught_around_a_task_are_known() -> None:
     activities = read("id", model.xml).activities
     assert activities["step"].caught == {"A", "B", ""}
     assert activities["other"].caught == {""}
+
+
+def test_an_event_that_refers_to_no_error_of_the_file_catches_the_code_of_that_name() -> None:
+    model = process(line(element(ServiceTask("step", "topic"))), catch("at_step", "step", "A"), codes=["A"])
+    xml = re.sub(r"<bpmn:error [^>]*>", "", model.xml)
+    [ref] = re.findall(r'errorRef="([^"]+)"', xml)
+    assert read("id", xml).activities["step"].caught == {ref}
 
 
 def test_calls_are_known_with_the_codes_that_are_caught_around_them() -> None:
@@ -187,6 +207,31 @@ LINKS = (
     "</bpmn:intermediateCatchEvent>"
 )
 AT_ANY_TIME = sub_process("late", line('<bpmn:task id="b"/>', start="s", end="e"), attributes='triggeredByEvent="true"')
+
+
+def handlers(count: int) -> str:
+    start = '<bpmn:startEvent id="on{0}"><bpmn:errorEventDefinition errorRef="E{0}"/></bpmn:startEvent>'
+    handled = (sub_process(f"h{n}", start.format(n), attributes='triggeredByEvent="true"') for n in range(count))
+    return "".join(handled)
+
+
+def test_many_errors_that_are_caught_around_many_tasks_take_no_memory() -> None:
+    tasks = "".join(element(ServiceTask(f"t{number}", "topic")) for number in range(2000))
+    xml = process(tasks, handlers(2000)).xml
+    tracemalloc.start()
+    try:
+        activities = read("id", xml).activities
+        assert len(activities["t7"].caught) == 2000
+        assert tracemalloc.get_traced_memory()[1] < 150_000_000, "a set for each task would take ten times as much"
+    finally:
+        tracemalloc.stop()
+
+
+def test_errors_that_are_caught_in_more_ways_than_anybody_draws_make_a_bad_model_that_says_so() -> None:
+    tasks = "".join(element(ServiceTask(f"t{number}", "topic")) for number in range(1500))
+    at = "".join(catch(f"at{number}", f"t{number}", "A") for number in range(1500))
+    with pytest.raises(BadDefinition, match="catch errors in more than"):
+        read("id", process(tasks, at, handlers(1000), codes=["A"]).xml)
 
 
 @pytest.mark.parametrize(

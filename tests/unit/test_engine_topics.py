@@ -1,5 +1,6 @@
 """Which topics are polled, with which filter, and when discovery looks again."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -55,6 +56,15 @@ def test_an_unreadable_definition_stops_no_other() -> None:
     found = survey({"bad": Usage(unreadable="no XML"), "good": usage(ours="t")})
     assert found.topics == (Topic("t"),)
     assert [(each.definition_id, each.topic, each.reason) for each in found.not_served] == [("bad", "", "no XML")]
+
+
+def test_a_definition_of_very_many_topics_takes_no_time() -> None:
+    names = [f"t{number}" for number in range(20_000)]
+    ours = {"service.type": "assistant", "service.name": "analyst", "data.input": "-"}
+    definition = Definition("d:1:1", {name: Activity(name, "", name, "", ours) for name in names})
+    started = time.thread_time()
+    found = survey({"d:1:1": Usage.of(definition)} | {f"e:{n}": usage(ours="t0") for n in range(200)})
+    assert (len(found.topics), time.thread_time() - started < 3) == (20_000, True)
 
 
 class Deployments:

@@ -1,4 +1,4 @@
-"""What others wrote, by the ten thousand: models, tasks, variables, answers, records, replies, settings, specs.
+"""What others wrote, by the ten thousand: models, tasks, variables, answers, records, replies, settings, files.
 
 Every part that reads such things without reaching anything either copes or raises an error of ours, in few steps. What
 is made comes from plain random numbers by a seed, which is fast; a fault that is found becomes a test of its part.
@@ -37,7 +37,7 @@ from worker.operate.doctor import tasks as doctor
 from worker.redis import formats, receipts
 from worker.redis.formats import CorruptRecord
 from worker.settings import Settings, read
-from worker.specs import assistants
+from worker.specs import assistants, budgets, providers
 
 MOST_STEPS = 200_000
 """Calls of functions that one thing may take; the largest of those below take some thousand."""
@@ -152,6 +152,24 @@ ADDRESSES = [
     "postgresql://[",
     "never",
 ]
+SECRET = "sk-very-secret"
+VALUES = ["conversations", "chat", "env:KEY", "file:key", "env:", "http://h/v1", "h/v1", "EUR", 7, "0.1", SECRET]
+GATEWAY = {
+    "api": "chat",
+    "base_url": "http://h/v1",
+    "key": "env:KEY",
+    "key_header": "api-key",
+    "headers": {"X-Team": "a", "X-Sign": "env:KEY"},
+    "query": {"api-version": "2026-09"},
+    "proxy": "http://proxy:3128",
+    "schema": "loose",
+    "context_tokens": 8192,
+    "limits": {"at_once": 2, "tokens_per_minute": 200_000},
+    "currency": "EUR",
+    "prices": {"m": {"input": 0.4, "cached": 0.1, "output": 1.6}},
+}
+PROVIDERS = {"providers": {"openai": {"api": "conversations", "key": "env:KEY"}, "local": GATEWAY}}
+BUDGETS = {"currency": "EUR", "budgets": {"task": {"tokens": 5, "money": 0.25}, "tenant a": {"money": 2}}}
 FRONT = ["name", "version", "model", "timeout_seconds", "output_schema", "background", "x", "provider"]
 
 
@@ -252,6 +270,20 @@ class Maker(Random):
         names = [name.upper() for name in Settings.model_fields if not name.endswith("_ca_file")]
         told = {self.choice(names): self.choice([self.text(), self.choice(ADDRESSES)]) for _ in self.some(4)}
         return {name: text for name, text in told.items() if text.isprintable()}
+
+    def bent(self, whole: Any) -> Any:
+        """What somebody made of a file that was right: values in the place of others, names too many or too few."""
+        if self.random() < 0.03:
+            return self.choice([self.value(), *VALUES])
+        if not isinstance(whole, dict):
+            return whole
+        kept = {name: self.bent(each) for name, each in whole.items() if self.random() > 0.03}
+        return kept | ({self.text(): self.bent(whole)} if self.random() < 0.05 else {})
+
+    def file(self, whole: Any) -> bytes:
+        """A file of YAML, which JSON is too; broken off now and then."""
+        text = json.dumps(self.bent(whole), ensure_ascii=self.random() < 0.5)
+        return (text if self.random() < 0.9 else text[: self.randrange(len(text))]).encode(errors="replace")
 
     def spec(self) -> str:
         """An assistant's file."""
@@ -415,3 +447,26 @@ def test_any_spec_is_an_assistant_or_mistakes_by_line(seed: int, tmp_path: Path)
         specs = copes(assistants.load, tmp_path, ours=Permanent)
         if specs is not None:
             copes(specs.find, make.text(), None, ours=UnknownAssistant)
+
+
+@by_seed
+def test_any_file_of_providers_or_budgets_is_taken_or_mistakes_by_line(seed: int, tmp_path: Path) -> None:
+    make, taken = Maker(seed), 0
+    file = tmp_path / "file.yaml"
+    for _ in range(100):
+        file.write_bytes(make.file(PROVIDERS))
+        found = copes(told_without_secrets, partial(providers.load, file, {"KEY": SECRET}), ours=Permanent)
+        file.write_bytes(make.file(BUDGETS))
+        bounds = copes(told_without_secrets, partial(budgets.load, file), ours=Permanent)
+        taken += (found is not None) + (bounds is not None)
+    assert taken > 10
+
+
+def told_without_secrets(load: Callable[[], Any]) -> Any:
+    """Read a file; no text about a mistake repeats what may be secret."""
+    try:
+        return load()
+    except Permanent as exc:
+        if SECRET in str(exc):
+            pytest.fail("a secret is told")
+        raise

@@ -81,6 +81,21 @@ def test_no_word_of_an_answer_is_missing_where_it_is_shown(text: str) -> None:
     assert "last word" in "".join(texts(tree))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'First word.\n\n```json\n{"a": 1}\n```\n\nlast word',
+        '```json\n{"a": "first word"}\n```\nlast word',
+        'First word:\n{"a": "last word"}',
+        '<think>first word</think>{"a": "last word"}',
+    ],
+)
+def test_words_around_data_are_shown(text: str) -> None:
+    shown = "".join(texts(shapes.answer(text))).lower()
+    assert "first word" in shown or "first" not in text.lower()
+    assert "last word" in shown
+
+
 @pytest.mark.parametrize("row", ["1 | 2 | last word", "| 1 | 2 | last word |", "1|2|3|last word"])
 def test_a_cell_without_a_column_is_shown(row: str) -> None:
     assert "last word" in "".join(texts(shapes.answer(f"a | b\n- | -\n{row}")))

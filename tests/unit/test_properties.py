@@ -211,6 +211,11 @@ def test_loop_counter_of_a_single_task_means_nothing() -> None:
         ("data.output.fields", "a=.b", "choice or cost=budget.total"),
         ("data.output.fields", "a, a=b", "each name once"),
         ("data.output.fields", "frame_meta", "the name of the result itself"),
+        ("data.output.fields", "a=${path}", "no expression is evaluated"),
+        ("data.output", "${name}", "no expression is evaluated"),
+        ("data.output", "#{name}", "no expression is evaluated"),
+        ("data.output", "x" * 251, "the 255 characters that engines keep"),
+        ("error.refused", "${code}", "no expression is evaluated"),
     ],
 )
 def test_bad_property_is_named_with_what_is_allowed(name: str, value: str, allowed: str) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -207,12 +208,29 @@ SCHEMA = {
         'Here it is:\n\n```json\n{"choice": "A"}\n```\n\nI hope that helps.',
         '<think>A or B? ```x```</think>\n\n{"choice": "A"}',
         '\ufeff{"choice": "A"}',
+        '~~~json\n{"choice": "A"}\n~~~',
+        '````json\n{"choice": "A"}\n````',
+        'A or B? {A}.\n</think>\n\n{"choice": "A"}',
+        'Here it is:\n\n{"choice": "A"}\n\nI hope that helps.',
     ],
 )
 def test_answer_that_fits_its_schema_is_taken_without_its_fence(text: str) -> None:
     answer, wrong = result.checked(replace(ANSWER, text=text), wanted("Json", schema=SCHEMA))
 
     assert (answer.outcome, answer.text, wrong) == (Outcome.OK, '{"choice": "A"}', "")
+
+
+@pytest.mark.parametrize("said", ["<think>x</think>", "</think>", "```\\n{}\\n```"])
+def test_answer_that_speaks_of_thoughts_and_fences_is_left_as_it_is(said: str) -> None:
+    answer = replace(ANSWER, text=f' {{"choice": "A", "why": "{said}"}}')
+    assert result.checked(answer, wanted("Json", schema=SCHEMA)) == (answer, "")
+
+
+@pytest.mark.parametrize("said", ["```json\n", "```\n{\n", "~~~\n\n", "<think>", "</think><think>", "{\n", "}\n"])
+def test_answer_that_opens_what_it_never_closes_takes_no_time(said: str) -> None:
+    started = time.thread_time()
+    checked, _ = result.checked(replace(ANSWER, text="So. " + said * 200_000), wanted("Json"))
+    assert (checked.outcome, time.thread_time() - started < 3) == (Outcome.INVALID, True)
 
 
 def test_answer_that_does_not_fit_its_schema_is_invalid_and_told_by_place_to_the_assistant_only() -> None:
@@ -254,6 +272,13 @@ def test_fields_become_variables_of_their_own_types() -> None:
         "f": ("Json", json.dumps([{"g": 2**70}])),
         "deep": ("Long", 1),
     }
+
+
+def test_half_a_character_that_a_field_names_costs_no_more_than_itself() -> None:
+    answer = replace(ANSWER, text='{"a": "\\ud83d!", "b": ["\\udc00"], "c": "\\ud83d\\ude00"}')
+    names = {"a": "a", "b": "b", "c": "c"}
+    stored = result.variables(answer, wanted("Json", fields=names), ASSISTANT, STORY, spin=True)
+    assert [stored[name].value for name in names] == ["\ufffd!", '["\ufffd"]', "\U0001f600"]
 
 
 def test_json_file_says_so() -> None:
@@ -330,7 +355,7 @@ def test_meta_stays_under_2000_characters(length: int) -> None:
     assert json.loads(said)["thread"] == "conv_1", "what was thought worth keeping"
 
 
-THREAD_IDS = st.from_regex(r"\A[A-Za-z0-9_-]{1,200}\Z")
+THREAD_IDS = st.from_regex(r"\A[A-Za-z0-9_][A-Za-z0-9_.:=+~-]{0,499}\Z")
 
 
 @given(THREAD_IDS, st.integers(1, 999_999_999))
@@ -368,7 +393,8 @@ def test_the_thread_after_the_last_generation_is_read_back_as_that(provider: str
         "../files#1",
         "conv_1?x#1",
         "conv_1%2f#1",
-        "x" * 201 + "#1",
+        "..#1",
+        "x" * 501 + "#1",
         7,
         True,
         1.5,

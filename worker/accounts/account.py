@@ -200,7 +200,7 @@ class Account:
         return True
 
 
-def is_obsolete(gone: ThreadGone) -> bool:
+def is_obsolete(gone: ThreadGone | BadRequest) -> bool:
     """Whether it is gone for every key, so that no anchor has to be read."""
     return isinstance(gone, ThreadObsolete)
 

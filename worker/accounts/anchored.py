@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from worker.accounts.account import Account, is_obsolete
 from worker.domain.threads import OPENAI, Answer, Assistant, Question, Said, Thread, ThreadKey
-from worker.errors import ThreadGone, ThreadUnseen, WorkerError
+from worker.errors import BadRequest, ThreadGone, ThreadUnseen, WorkerError
 from worker.ports.ending import Archive
 from worker.ports.providers import Payer, Provider, Watcher
 
@@ -133,7 +133,7 @@ class AnchoredEnding:
         """See `ports.ending.EndingProvider.metadata`."""
         try:
             return await self._archive.metadata(thread_id)
-        except ThreadGone as gone:
+        except (ThreadGone, BadRequest) as gone:  # the latter for what has not even the form of an id
             if not is_obsolete(gone):
                 await (
                     self._account.check_nowhere(thread_id)

@@ -36,7 +36,7 @@ class Conversations(Place):
         for thread_id in filter(case.ports.provider.keeps, sorted(guesses)):
             try:
                 await self._check(thread_id)
-            except ThreadGone:
+            except (ThreadGone, BadRequest):  # what the variable names is not there, whoever wrote it
                 continue
             except Exception as exc:  # noqa: BLE001 - what is odd about one keeps no other
                 case.failed.append(case.left(Step(self.store, self.kind + thread_id), exc))
@@ -280,4 +280,5 @@ async def search(case: Case) -> list[Place]:
 
 def _is_id(value: object) -> TypeGuard[str]:
     """Whether it can be an id of the provider's: a variable may hold anything."""
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID
+    # Dots alone would lead to another address.
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_ID and value.isprintable() and value.strip(".") != ""

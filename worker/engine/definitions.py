@@ -20,6 +20,8 @@ EXTENSIONS = ("{http://camunda.org/schema/1.0/bpmn}", "{http://operaton.org/sche
 LONGEST = 10_000_000
 """Characters. The largest models that people draw have a tenth of it, most of it the diagram."""
 MOST_ELEMENTS = 250_000
+MOST_CAUGHT = 1_000_000
+"""Codes of errors, each counted for every element around which other ones are caught than around its neighbours."""
 DEEPEST = 200
 """Elements within each other. A sub-process costs one, a task's extension property five."""
 
@@ -81,7 +83,7 @@ def read(definition_id: str, xml: str, key: str = "") -> Definition:
         root = _root(xml)
         codes = {each.get("id"): each.get("errorCode", "") for each in root.iterfind(f"{BPMN}error")}
         activities: dict[str, Activity] = {}
-        calls: dict[str, frozenset[str]] = {}
+        calls = defaultdict[str, set[str]](set)
         for process in _processes(root, key or key_in(definition_id)):
             own: dict[str, Activity] = {}
             for element, loops, caught in _elements(process, codes):
@@ -89,11 +91,11 @@ def read(definition_id: str, xml: str, key: str = "") -> Definition:
                     activity = _activity(element, carrier, loops, caught)
                     own[activity.id] = activity
                 elif called := element.get("calledElement"):
-                    calls[called] = calls.get(called, frozenset()) | caught
+                    calls[called] |= caught
             if name := beginning(process, {each.id for each in own.values() if each.is_ours}):
                 own[name] = replace(own[name], begins=True)
             activities |= own
-        return Definition(definition_id, activities, calls)
+        return Definition(definition_id, activities, {called: frozenset(caught) for called, caught in calls.items()})
     except _TooLarge as exc:
         raise BadDefinition(f"the XML of definition {definition_id} is too large to be served: {exc}") from exc
     except Exception as exc:
@@ -128,15 +130,26 @@ def _elements(process: Element, codes: Mapping[str | None, str]) -> Iterator[tup
     """
     # No recursion: how deep a model goes is for its author to say, and one that is too deep must end no worker.
     waiting: list[tuple[Element, int, frozenset[str]]] = [(process, 0, frozenset())]
+    count = 0
+
+    def joined(around: frozenset[str], more: frozenset[str]) -> frozenset[str]:
+        nonlocal count
+        if not more:
+            return around  # the same one: a copy for each element of a large model takes all memory there is
+        count += len(around) + len(more)
+        if count > MOST_CAUGHT:
+            raise _TooLarge(f"its events catch errors in more than {MOST_CAUGHT} ways")
+        return around | more
+
     while waiting:
         scope, loops, around = waiting.pop()
         starts = scope.iterfind(f"{BPMN}subProcess[@triggeredByEvent='true']/{BPMN}startEvent")
-        around |= _codes(starts, codes)
+        around = joined(around, _codes(starts, codes))
         boundaries: defaultdict[str | None, list[Element]] = defaultdict(list)
         for event in scope.iterfind(f"{BPMN}boundaryEvent"):
             boundaries[event.get("attachedToRef")].append(event)
         for element in scope:
-            caught = around | _codes(boundaries.get(element.get("id"), ()), codes)
+            caught = joined(around, _codes(boundaries.get(element.get("id"), ()), codes))
             within = loops + _is_multi_instance(element)
             if element.tag in SCOPES:
                 waiting.append((element, within, caught))
@@ -145,9 +158,12 @@ def _elements(process: Element, codes: Mapping[str | None, str]) -> Iterator[tup
 
 
 def _codes(events: Iterable[Element], codes: Mapping[str | None, str]) -> frozenset[str]:
-    """Return the error codes that these events catch; an empty one for every code."""
+    """Return the error codes that these events catch; an empty one for every code.
+
+    What refers to no error of the file is taken by engines for a code itself.
+    """
     caught = (each for event in events for each in event.iterfind(f"{BPMN}errorEventDefinition"))
-    return frozenset(codes.get(each.get("errorRef"), "") for each in caught)
+    return frozenset(codes.get(ref, ref or "") for ref in (each.get("errorRef") for each in caught))
 
 
 def _carrier(element: Element) -> Element | None:
@@ -162,7 +178,7 @@ def _is_multi_instance(element: Element) -> bool:
 
 
 def _is_external(carrier: Element | None) -> TypeGuard[Element]:
-    return carrier is not None and _attribute(carrier, "type") == "external"
+    return carrier is not None and _attribute(carrier, "type").lower() == "external"
 
 
 def _activity(element: Element, carrier: Element, loops: int, caught: frozenset[str]) -> Activity:
@@ -172,7 +188,7 @@ def _activity(element: Element, carrier: Element, loops: int, caught: frozenset[
     return Activity(
         id=element.get("id", ""),
         name=element.get("name", "").strip(),
-        topic=_attribute(carrier, "topic").strip(),
+        topic=_attribute(carrier, "topic"),  # blanks and all, as engines take it
         documentation="\n\n".join(text for text in texts if text),
         properties={name: value for name, value in said if name},
         nameless=sum(not name for name, _ in said),

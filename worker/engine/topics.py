@@ -65,19 +65,21 @@ class Usage:
         activities = definition.activities.values()
         ours = frozenset(each.topic for each in activities if each.is_ours)
         others = frozenset(each.topic for each in activities if not each.is_ours)
-        needs = {topic: _joint(each.needs for each in activities if each.topic == topic) for topic in ours}
-        needs_some = {topic: names for topic, names in needs.items() if names is not None}
+        needs = defaultdict[str, list[frozenset[str] | None]](list)
+        for each in activities:
+            needs[each.topic].append(each.needs)
+        needs_some = {topic: names for topic in ours if (names := _joint(needs[topic])) is not None}
         return cls(ours, others, needs=needs_some, activities=frozenset(each.id for each in activities if each.is_ours))
 
 
 def _joint(needs: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
     """Join the names of variables; None, which is all of them, wins."""
-    joint: frozenset[str] = frozenset()
+    joint = set[str]()
     for names in needs:
         if names is None:
             return None
         joint |= names
-    return joint
+    return frozenset(joint)
 
 
 class Definitions(Protocol):
@@ -271,7 +273,11 @@ def survey(usages: Mapping[str, Usage], shared: Iterable[str] = ()) -> Survey:
     strange = frozenset(shared).union(*(usage.others for usage in usages.values()))
     return Survey(
         topics=tuple(
-            Topic(name, tuple(sorted(users[name])) if name in strange else (), _variables(name, usages.values()))
+            Topic(
+                name,
+                tuple(sorted(users[name])) if name in strange else (),
+                _variables(name, [usages[id_] for id_ in users[name]]),
+            )
             for name in sorted(users)
         ),
         not_served=tuple(sorted(not_served, key=lambda each: (each.definition_id, each.topic))),
@@ -280,8 +286,8 @@ def survey(usages: Mapping[str, Usage], shared: Iterable[str] = ()) -> Survey:
 
 
 def _variables(topic: str, usages: Iterable[Usage]) -> tuple[str, ...] | None:
-    """Name what the tasks of a topic need, over all definitions; None for every variable."""
-    names = _joint(usage.needs.get(topic) for usage in usages if topic in usage.ours)
+    """Name what the tasks of a topic need in these definitions; None for every variable."""
+    names = _joint(usage.needs.get(topic) for usage in usages)
     return None if names is None else tuple(sorted(names))
 
 

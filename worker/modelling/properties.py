@@ -22,6 +22,8 @@ CALLS = 3
 MOST_CALLS = 100
 LONGEST_TIMEOUT = timedelta(hours=1)
 LONGEST_DELAY = timedelta(days=1)
+LONGEST_NAME = 255
+"""UTF-16 units of a variable's name that engines keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def read(
     the property is read and checked, which may take seconds; otherwise it stays the text that it is.
     """
     said = {name: value.strip() for name, value in activity.properties.items()}
+    _check_fixed(said)
     assistant = _parameter(task, activity, "assistant") or said.get("service.name", "")
     if not assistant:
         raise BadDefinition(
@@ -168,8 +171,26 @@ def _plain(activity_id: str) -> str:
     return re.sub(r"\W", "_", activity_id)
 
 
+def is_named_by(name: str) -> bool:
+    """Whether this property names what an answer becomes: variables, or errors."""
+    return name in {"data.output", "data.output.fields"} or name.startswith(_ERROR)
+
+
+def _check_fixed(said: Mapping[str, str]) -> None:
+    """Refuse names that were meant to be evaluated: an answer that was paid for would go where nobody looks for it."""
+    for name, value in said.items():
+        if is_named_by(name) and ("${" in value or "#{" in value):
+            raise BadDefinition(f"property {name} is {value!r}: it is fixed text, in which no expression is evaluated")
+
+
 def _check(wanted: TaskProperties, activity: Activity) -> None:
-    """Refuse what contradicts itself."""
+    """Refuse what contradicts itself, and what no engine keeps."""
+    for name in (wanted.output + META_SUFFIX, *wanted.fields):
+        if len(name.encode("utf-16-le", "surrogatepass")) > 2 * LONGEST_NAME:
+            raise BadDefinition(
+                f"property data.output: {name[:40]}… has more than the {LONGEST_NAME} characters that engines keep of "
+                "a variable's name; take a shorter one"
+            )
     if wanted.output_type == "Text" and wanted.schema is not None:
         raise BadDefinition(
             "property data.output.schema wants JSON, but data.output.type is 'Text'; make it Json or File"

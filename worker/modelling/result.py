@@ -122,11 +122,20 @@ def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
         case int() | float():
             return Variable(float(value), "Double")
         case str():
-            return _result(value, Form(name, "Text"), spin=spin, longest=longest)[0]
-    return _result(json.dumps(value, ensure_ascii=False), Form(name, "Json"), spin=spin, longest=longest)[0]
+            return _result(_sound(value), Form(name, "Text"), spin=spin, longest=longest)[0]
+    text = _sound(json.dumps(value, ensure_ascii=False))
+    return _result(text, Form(name, "Json"), spin=spin, longest=longest)[0]
+
+
+def _sound(text: str) -> str:
+    """Replace halves of characters, which JSON can name and not every database can store."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 LAST_GENERATION: Final = 999_999_999
+_THREAD: Final = re.compile(r"(\w[\w.:=+~-]{0,499})#([1-9]\d{0,8})(?:@([\w.-]{1,64}))?", re.ASCII)
+"""Ids are whatever a provider likes, such as base64 of some hundred characters; what could lead to another address is
+none of them."""
 
 
 def thread_variable(thread: Thread) -> Variable:
@@ -141,7 +150,7 @@ def thread_variable(thread: Thread) -> Variable:
 def read_thread_variable(variable: Variable | None) -> Thread | None:
     """Read it back; None for anything that we did not write."""
     text = variable.value if variable and isinstance(variable.value, str) else ""
-    match = re.fullmatch(r"([\w-]{1,200})#([1-9]\d{0,8})(?:@([\w.-]{1,64}))?", text, re.ASCII)
+    match = _THREAD.fullmatch(text)
     return Thread(match[1], int(match[2]), provider=match[3] or OPENAI) if match else None
 
 

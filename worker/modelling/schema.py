@@ -25,6 +25,9 @@ MOST_PARTS = 20_000
 MOST_VALUES = 250_000
 """Of an answer that is compared: more than any model writes."""
 
+_AROUND = "\ufeff \t\r\n"
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*[\w+.-]*[ \t]*\r?")
+
 _SCHEMA_OF_SCHEMAS = Draft202012Validator.META_SCHEMA
 
 
@@ -84,14 +87,60 @@ def parse(text: str) -> Any:
 
 
 def unfenced(text: str) -> str:
-    """Take away what models like to put around JSON: their thinking, one Markdown fence, words before and after it."""
-    bare = re.sub(r"<think>.*?</think>", "", text.strip("\ufeff \t\r\n"), count=1, flags=re.DOTALL).strip()
-    if bare == text.strip():
-        bare = text  # as the model wrote it
-    if bare.lstrip().startswith(("{", "[")):
+    """Take away what models like to put around JSON: their thinking, one Markdown fence, words before and after it.
+
+    What begins as JSON is left as the model wrote it, whatever its texts speak of. One pass over the text: an answer
+    may be megabytes of fences or thoughts without an end.
+    """
+    stripped = text.strip(_AROUND)
+    if stripped.startswith(("{", "[")):
+        return text if stripped == text.strip() else stripped
+    bare = _without_thought(stripped)
+    if bare.startswith(("{", "[")):
         return bare
-    fenced = re.findall(r"^[ \t]*```[\w-]*[ \t]*\r?\n(.*?)\r?\n[ \t]*```[ \t]*\r?$", bare, re.DOTALL | re.MULTILINE)
-    return fenced[0].strip() if len(fenced) == 1 else bare
+    if (fenced := _fenced(bare)) is not None:
+        return fenced.strip()
+    return (None if "```" in bare or "~~~" in bare else _object_in(bare)) or (text if bare == text.strip() else bare)
+
+
+def alone(text: str) -> str:
+    """Take away a Markdown fence that has nothing around it, so that no word is lost."""
+    bare = text.strip(_AROUND)
+    first, _, rest = bare.partition("\n")
+    inside, _, last = rest.rpartition("\n")
+    opening = _FENCE.fullmatch(first)
+    return inside if opening and last.strip() == opening[1] else bare
+
+
+def _without_thought(text: str) -> str:
+    """Leave out the first thought; templates of some models have its beginning, which the answer then lacks."""
+    before, opened, rest = text.partition("<think>")
+    _, closed, behind = (rest if opened else text).partition("</think>")
+    if not closed:
+        return text
+    return (before + behind if opened else behind).strip()
+
+
+def _fenced(text: str) -> str | None:
+    """Return what stands in the one fence that there is."""
+    found: list[str] = []
+    lines, opened, mark = text.split("\n"), -1, ""
+    for place, line in enumerate(lines):
+        if opened < 0:
+            if match := _FENCE.fullmatch(line):
+                opened, mark = place, match[1]
+        elif place > opened + 1 and line.strip() == mark:
+            found.append("\n".join(lines[opened + 1 : place]))
+            opened = -1
+    return found[0] if len(found) == 1 else None
+
+
+def _object_in(text: str) -> str | None:
+    """Return the lines from the first that begins an object to the last that ends one, if others stand around them."""
+    lines = text.split("\n")
+    first = next((place for place, line in enumerate(lines) if line.lstrip().startswith("{")), None)
+    last = next((place for place in range(len(lines) - 1, -1, -1) if lines[place].rstrip().endswith("}")), -1)
+    return None if first is None or last < first else "\n".join(lines[first : last + 1]).strip()
 
 
 def mistakes(value: Any, schema: Mapping[str, Any]) -> list[Mistake]:

@@ -168,7 +168,7 @@ class EndingProvider(Runs, Protocol):
         ...
 
     async def metadata(self, thread_id: str, anchor: str | None) -> Mapping[str, str]:
-        """What `create_thread` was given. Raises ThreadGone.
+        """What `create_thread` was given. Raises ThreadGone, and BadRequest for what is no id of this provider's.
 
         Without an anchor, of a conversation that nobody knows but a variable, every known one has to be read for that.
         """

@@ -148,7 +148,10 @@ class OpenAIProvider:
         with counting_failures():
             call = Call("responses.create", limit, acts=True, thread_id=thread_id, model=assistant.model)
             more = {"background": True, "store": True}
-            return (await self._create(call, thread_id, question, assistant, more)).id
+            run = (await self._create(call, thread_id, question, assistant, more)).id
+        if run is None:
+            raise ModelUnknown(f"{call.name}: the run that was begun has no id by which it could be followed")
+        return run
 
     async def follow(self, response_id: str, within: timedelta) -> Answer | None:
         """Retrieve the response with growing pauses until it has ended. One that is queued may be so for ever."""

@@ -133,10 +133,10 @@ class Reason(Wire):
 class Response(Wire):
     """What one call of the model came to. Bad outcomes come with HTTP 200 as well.
 
-    `output_text` is all that some servers send in place of `output`.
+    `output_text` is all that some servers send in place of `output`. Without an id it is an answer all the same.
     """
 
-    id: Id
+    id: Maybe[Id] = None
     status: str | None = None
     model: Maybe[str] = None
     output: list[Item] | None = None
@@ -149,6 +149,12 @@ class Response(Wire):
     @classmethod
     def _only_items(cls, value: Any) -> Any:
         return objects(value)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Response":
+        if self.id is None and not self.output and not self.output_text:
+            raise ValueError("neither an id nor an output")
+        return self
 
 
 class Origin(Wire):

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from worker.modelling.schema import unfenced
+from worker.modelling.schema import alone
 
 LONGEST_MARKDOWN = 30_000
 LONGEST_DATA = 200_000
@@ -156,7 +156,7 @@ def _data(text: str) -> Tree | None:
     """Show JSON objects and lists; None if the text is neither, or too large for tables, or nested too deep."""
     if len(text) > 2 * LONGEST_DATA:
         return None
-    raw = unfenced(text).strip()
+    raw = alone(text).strip()
     if raw[:1] not in ("{", "[") or len(raw) > LONGEST_DATA:
         return None
     try:

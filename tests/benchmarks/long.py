@@ -6,12 +6,15 @@ grows, and how long turns take while their history is folded. Nothing is asserte
 
 import argparse
 import asyncio
+import logging
 import resource
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import perf_counter
+
+import structlog
 
 from worker.demo.servers import Valkey
 from worker.domain.threads import Answer, Assistant, Entered, Question, Remembered, Said, Thread, ThreadKey
@@ -114,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.long", description=__doc__)
     parser.add_argument("--turns", type=int, default=2000)
     options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # folding is no news here
     turns, model = asyncio.run(measure(options.turns, 0.0, 0.0))
     step = max(1, options.turns // 10)
     print(f"{options.turns} turns of {2 * len(TEXT)} bytes, a window of {WINDOW} tokens, {model.summaries} summaries")  # noqa: T201 - a command

@@ -155,6 +155,20 @@ async def test_a_refused_call_takes_no_room_from_others_while_it_is_refused(core
 
 
 @pytest.mark.usefixtures("slowly")
+async def test_a_call_that_a_wider_budget_refuses_takes_no_room_of_a_narrower_one(core: Core) -> None:
+    limited(core, assistant=PLENTY, assistant_analyst=Limit(tokens=TOO_FEW), tenant=Limit(tokens=150))
+    core.assistants.add("critic", max_output_tokens=OUTPUT)
+    core.world.activity("review", properties={"service.type": "assistant", "service.name": "critic"})
+    async with core.working():
+        refused = core.world.start(tenant_id="north")
+        await core.until(lambda: refused.has_incident or core.redis.scripts > 3)
+        other = core.world.start("review", tenant_id="north")
+        await core.until(lambda: refused.has_incident and (other.gone or other.has_incident))
+
+    assert other.gone
+
+
+@pytest.mark.usefixtures("slowly")
 async def test_of_calls_that_want_the_last_room_of_a_tenant_the_refused_take_none_from_another(core: Core) -> None:
     limited(core, assistant=Limit(tokens=250), tenant_north=Limit(tokens=150), tenant=PLENTY)
     assert core.budgets is not None

@@ -230,11 +230,15 @@ TOKEN = 3
 
 
 def reading(
-    core: Core, tokens: int, summary: str = "Nothing comes to mind.", meanwhile: Callable[[], object] = lambda: None
+    core: Core,
+    tokens: int,
+    summary: str = "Nothing comes to mind.",
+    meanwhile: Callable[[], object] = lambda: None,
+    seconds: float = 0.0,
 ) -> list[int]:
     """Have a model with a real window, a summariser that says this, and answers of 200 bytes; returns what was read.
 
-    `meanwhile` is done while a summary is written.
+    `meanwhile` is done while a summary is written; an answer takes so many `seconds`.
     """
     read: list[int] = []
 
@@ -244,7 +248,7 @@ def reading(
         read.append(size // TOKEN)
         if size > TOKEN * tokens:
             raise ContextFull("too long")
-        return meanwhile() if question == SUMMARY_TASK else None
+        return meanwhile() if question == SUMMARY_TASK else asyncio.sleep(seconds)
 
     def answer(question: str) -> Answer:
         if question == SUMMARY_TASK:
@@ -369,6 +373,18 @@ async def test_two_workers_fold_once(local: Core) -> None:
 
     assert sum(question == SUMMARY_TASK for _, question in local.model.told) <= 3
     assert local.model.told[-1][0]
+
+
+@pytest.mark.parametrize("pause", [0, 20])
+async def test_what_is_asked_while_a_summary_is_written_pays_for_no_second_one(local: Core, pause: int) -> None:
+    local.window = 8000
+    reading(local, 8000, meanwhile=lambda: asyncio.sleep(5), seconds=10)
+    async with local.working():
+        for _ in range(120):
+            await step(local, "talk")
+            await asyncio.sleep(pause)
+
+    assert sum(question == SUMMARY_TASK for _, question in local.model.told) == 2
 
 
 async def test_a_history_that_was_erased_meanwhile_is_not_written_again(local: Core) -> None:

@@ -81,7 +81,7 @@ async def test_what_would_be_the_same_for_all_is_tried_with_one(closing: Closing
     done = await closing.sweep(kind="anonymise")
 
     assert len(closing.provider.script.named("erase_thread")) == len(done.delayed) == 1
-    assert len(done.records) == 3, "what the record says goes at its time all the same"
+    assert len(done.records) == 3, "what the transcript says goes at its time all the same"
 
 
 async def test_an_engine_that_cannot_be_asked_ends_nothing(closing: Closing) -> None:

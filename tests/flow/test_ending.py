@@ -550,7 +550,7 @@ async def test_the_record_ends_by_its_own_age_as_the_policy_says(kept: Rig, kind
         assert (await hand.retention.sweep()).records == {}
     async with hands(kept, retention_threads_days=0) as hand:
         await hand.retention.sweep()
-        assert not hand.has_thread(thread), "the record still knew it"
+        assert not hand.has_thread(thread), "the transcript still knew it"
         assert await hand.texts(instance) == (["[removed]"] * 4 if kind == "anonymise" else [])
 
 
@@ -638,7 +638,7 @@ async def at_decide(rig: Rig, model: Model, tenant: str | None = None) -> str:
 
 
 async def long_ago(hand: Hands, instance: str) -> None:
-    """Make the record say that the conversation ended a year ago."""
+    """Make the transcript say that the conversation ended a year ago."""
     assert hand.adapters.transcript is not None
     session = await hand.session(instance)
     assert session is not None

@@ -1,4 +1,4 @@
-"""A worker killed at each step of writing the record: nothing is missing afterwards, and nothing is there twice."""
+"""A worker killed at each step of writing the transcript: nothing is missing afterwards, and nothing is there twice."""
 
 import pytest
 

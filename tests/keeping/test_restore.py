@@ -41,7 +41,7 @@ async def test_the_transcript_is_lost_and_tasks_go_on(town: Town) -> None:
     assert await town.recorded(instance) == 2
 
     town.stores.restore_transcript(None)
-    assert (await town.found())["transcript and Redis"].said.startswith("The record is empty")
+    assert (await town.found())["transcript and Redis"].said.startswith("The transcript is empty")
     await town.start(1)
     await town.work("frame", until="evaluate")
     found = await town.found()

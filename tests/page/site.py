@@ -76,7 +76,7 @@ async def site(
     port: int = 0,
     vendor: Path = VENDOR,
 ) -> AsyncIterator[Site]:
-    """Serve the page; the record is empty."""
+    """Serve the page; the transcript is empty."""
     async with (
         open_database(f"sqlite:///{folder}/record.db") as database,
         site_on(

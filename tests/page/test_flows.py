@@ -53,6 +53,17 @@ async def test_from_the_list_to_an_answer(served: Site, browser: Watched) -> Non
     await expect(page.locator(".content strong", has_text="goal")).to_have_count(1)
 
 
+async def test_an_answer_says_how_much_of_what_was_said_it_did_not_know_word_for_word(
+    served: Site, browser: Watched
+) -> None:
+    await served.transcript.record(exchange(30, key("instance-c"), untold=1200))
+    page = browser.page
+    await page.goto(f"{served.url}/instances/instance-c")
+    await page.get_by_text("gpt-5 · 120 tokens · 5.0 s").click()
+
+    await expect(page.locator(".about dl")).to_contain_text("Earlier turns not told word for word1,200")
+
+
 async def test_what_the_worker_does_not_serve_stands_above_the_instances(tmp_path: Path) -> None:
     said = "tasks of <b>order</b>:1:7 on topic offers are left out: the engine does not take our poll"
     async with site(tmp_path, Deployed(), left_out=[said]) as served, browsing() as context:

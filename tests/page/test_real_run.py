@@ -45,8 +45,8 @@ async def test_a_run_is_seen_with_its_diagram_states_and_answers(rig: Rig, tmp_p
             await page.locator("h1").wait_for()
             return await page.get_by_role("article").count() == 8
 
-        await wait_until(recorded, 20, "four turns in the record")
-        watched.complaints.clear()  # before the first turn was in the record, the instance was not found
+        await wait_until(recorded, 20, "four turns in the transcript")
+        watched.complaints.clear()  # before the first turn was in the transcript, the instance was not found
         await page.reload()
         for step in ("Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"):
             await expect(page.get_by_role("button", name=f"{step}: done, 1 turn")).to_be_visible()

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Role(StrEnum):
-    """Who speaks, in the words of the record."""
+    """Who speaks, in the words of the transcript."""
 
     USER = "user"
     AGENT = "agent"
@@ -41,11 +41,11 @@ PROVIDER_ROLES: Mapping[str, Role] = {
 
 
 def role_of(provider_role: str) -> Role:
-    """Return the record's word for a provider's. Raises Unstorable, which names it."""
+    """Return the transcript's word for a provider's. Raises Unstorable, which names it."""
     try:
         return PROVIDER_ROLES[provider_role]
     except KeyError:
-        raise Unstorable(f"no role of the record is known for the provider's {provider_role[:40]!r}") from None
+        raise Unstorable(f"no role of the transcript is known for the provider's {provider_role[:40]!r}") from None
 
 
 def session_id(key: ThreadKey) -> str:
@@ -151,7 +151,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A process instance that an assistant spoke in, by what the record knows of it.
+    """A process instance that an assistant spoke in, by what the transcript knows of it.
 
     `is_active`: one of its conversations has not ended. Shared conversations count with what was said in it.
     """
@@ -319,7 +319,7 @@ class MessageFilter:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose record ends: one process instance's, or a business key's. Exactly one of the two is set.
+    """Whose transcript ends: one process instance's, or a business key's. Exactly one of the two is set.
 
     `tenants` says whose; None those of all, None among them the one of processes without tenant. With an instance it
     leaves out what processes of other tenants said on threads that are named after this one.
@@ -336,7 +336,7 @@ class Subject:
 
     @property
     def limits(self) -> Limits:
-        """What of the record may be its."""
+        """What of the transcript may be its."""
         return Limits(tenants=self.tenants)
 
     @property

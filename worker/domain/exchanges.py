@@ -25,13 +25,13 @@ class Utterance:
 
     @property
     def role(self) -> Role:
-        """Who speaks, in the record's words. Raises Unstorable where nobody knows the provider's."""
+        """Who speaks, in the transcript's words. Raises Unstorable where nobody knows the provider's."""
         return role_of(self.said_as)
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What is said in one attempt, as handed to the record: a question, its answer, and what stands between them.
+    """What is said in one attempt, as handed to the transcript: a question, its answer, and what stands between them.
 
     `engine`, task id and attempt name it: what comes again under the same name is not written again. `messages` are in
     the order in which they were said; all other facts are of the attempt or of its answer. `use` and `recovered` as in

@@ -1,4 +1,4 @@
-"""What an engine tells of process instances to whoever reads a record."""
+"""What an engine tells of process instances to whoever reads a transcript."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

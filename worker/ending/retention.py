@@ -14,7 +14,7 @@ from worker.ending.case import Case, Place
 from worker.ending.ends import Ends, EndTimes
 from worker.ending.ports import EndingPorts, holding, runs, sessions
 from worker.ending.rounds import Policy, Round
-from worker.ending.stores import Conversations, Record, places
+from worker.ending.stores import Conversations, Messages, places
 from worker.errors import EngineDown, ProviderAway, ProviderPaused, ThreadUnseen, Transient, WorkerError
 from worker.runtime.portions import portions
 from worker.telemetry import metrics
@@ -79,9 +79,9 @@ class Retention:
             unnoted = {}
             await self._end(active, ended)
             await self._remember(kept.values())
-        # Threads before records: a record may be the last that knows where its thread is.
+        # Threads before sessions: a session may be the last that knows where its thread is.
         await self._end_threads(self._threads_due(kept, unnoted, ended), done, dry_run=dry_run)
-        await self._end_records(self._records_due(unnoted, ended), kept, done, dry_run=dry_run)
+        await self._end_all_sessions(self._sessions_due(unnoted, ended), kept, done, dry_run=dry_run)
         return done
 
     async def _active(self) -> dict[Subject, list[ThreadKey]]:
@@ -121,8 +121,8 @@ class Retention:
             if old.key not in kept or kept[old.key].owner not in over:
                 yield old.subject, kept.get(old.key, Kept(old.key))
 
-    async def _records_due(self, unnoted: Active, ended: Ends) -> AsyncIterator[Old]:
-        """Sessions whose record has had its time. Its words go then; the last to know a thread goes after that."""
+    async def _sessions_due(self, unnoted: Active, ended: Ends) -> AsyncIterator[Old]:
+        """Sessions that have had their time. Their words go then; the last to know a thread goes after that."""
         if self._policy.transcript is None or self._policy.kind == "keep":
             return
         until = self._ports.now() - self._policy.transcript
@@ -159,7 +159,7 @@ class Retention:
         async for subject, kept in due:
             case = Case(self._ports, subject, absent=done.absent, kept={kept.key: kept})
             try:
-                await Record(case).find_thread(kept.key)
+                await Messages(case).find_thread(kept.key)
                 if not dry_run:
                     await self._end_thread(case, kept.key)
             except Exception as exc:  # noqa: BLE001 - what is odd about one thread keeps none of the others
@@ -197,10 +197,10 @@ class Retention:
             log.info(Event.ENDED, thread_id=place.name(step), assistant=step.key.assistant, items=step.count)
             metrics.ENDED.labels("thread").inc()
 
-    async def _end_records(
+    async def _end_all_sessions(
         self, due: AsyncIterator[Old], kept: Mapping[ThreadKey, Kept], done: Round, *, dry_run: bool
     ) -> None:
-        """Anonymise or remove records, several at once: after each step the file of SQLite is cleaned."""
+        """Anonymise or remove sessions, several at once: after each step the file of SQLite is cleaned."""
         some, size = list[Old](), 0
         async for each in due:
             if some and (len(some) == AT_ONCE or size + each.messages > MESSAGES_AT_ONCE):
@@ -261,7 +261,7 @@ class Retention:
 
 
 def _check(turns: Iterable[TurnKept], *, runs: bool) -> None:
-    """Raise NotYet for what keeps a record whose time has come."""
+    """Raise NotYet for what keeps a session whose time has come."""
     if runs:
         raise NotYet("an instance of it runs")
     if any(turn.unrecorded or turn.newer for turn in turns):
@@ -269,6 +269,6 @@ def _check(turns: Iterable[TurnKept], *, runs: bool) -> None:
 
 
 def _owner(session: Session) -> Subject:
-    """Tell with whose end a session ends; the record knows the instance of every one that is not shared."""
+    """Tell with whose end a session ends; the transcript knows the instance of every one that is not shared."""
     whose = owner(session.key, session.process_instance_id)
     return whose or Subject(session.engine, instance=str(session.process_instance_id))

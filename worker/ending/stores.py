@@ -128,7 +128,7 @@ class Responses(Place):
         yield self.done(step, await self.case.ports.provider.erase_response(self.name(step), step.anchor))
 
 
-class Record(Place):
+class Messages(Place):
     """Sessions and messages of the transcript, which name conversations and responses."""
 
     store = Store.TRANSCRIPT
@@ -254,7 +254,7 @@ class Variables(Place):
 
 
 NAMED: tuple[type[Place], ...] = (Conversations, Responses)
-NAMING: tuple[type[Place], ...] = (Record, Keys, Variables)
+NAMING: tuple[type[Place], ...] = (Messages, Keys, Variables)
 """What names things of other stores is looked into before those, and erased after them."""
 
 

@@ -83,6 +83,8 @@ def _about(message: Message, elsewhere: str) -> str:
         parts.append(f"{message.input_tokens or 0} + {message.output_tokens} tokens")
     if message.cost is not None:
         parts.append(str(message.cost))
+    if isinstance(untold := message.metadata.get("untold"), int):
+        parts.append(f"{untold} earlier turn{'' if untold == 1 else 's'} not told word for word")
     return "*" + ", ".join(filter(None, parts)) + "*"
 
 

@@ -62,7 +62,7 @@ class TranscriptWriter(Sink, Protocol):
 
 
 class TranscriptReader(Protocol):
-    """The reading side of one engine's record. Every method may raise TranscriptDown; those with `after` BadCursor.
+    """The reading side of one engine's transcript. Every method may raise TranscriptDown; those with `after` BadCursor.
 
     `within` is what the reader may see; anything else is as if it were not there. Cursors stay good while more is
     written.

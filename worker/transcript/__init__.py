@@ -1,20 +1,20 @@
-"""The record in SQL: an embedded SQLite file, or PostgreSQL."""
+"""The transcript in SQL: an embedded SQLite file, or PostgreSQL."""
 
 from worker.transcript.anchors import SqlAnchors
 from worker.transcript.database import Database, address, open_database
 from worker.transcript.format import SqlFormat
-from worker.transcript.inspection import RecordInfo, RecordInspection
+from worker.transcript.inspection import TranscriptInfo, TranscriptInspection
 from worker.transcript.reading import SqlTranscriptReader
 from worker.transcript.writing import SqlTranscriptWriter
 
 __all__ = [
     "Database",
-    "RecordInfo",
-    "RecordInspection",
     "SqlAnchors",
     "SqlFormat",
     "SqlTranscriptReader",
     "SqlTranscriptWriter",
+    "TranscriptInfo",
+    "TranscriptInspection",
     "address",
     "open_database",
 ]

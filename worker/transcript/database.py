@@ -102,7 +102,7 @@ class Database:
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         if self._reads_only:
-            raise RuntimeError("the record was opened to be read")
+            raise RuntimeError("the transcript was opened to be read")
         try:
             await self._prepare()
             async with self._writer() as connection:
@@ -144,7 +144,7 @@ class Database:
     async def _prepare(self) -> None:
         # Connections and locks belong to a loop; used from another one they would hang, or lose what they were given.
         if asyncio.get_running_loop() is not self._loop:
-            raise RuntimeError("the record was opened in another event loop")
+            raise RuntimeError("the transcript was opened in another event loop")
         if self._damage:
             raise TranscriptDown(self._damage)
         if self._ready:
@@ -188,7 +188,7 @@ class Database:
 
     def _damaged(self, file: File, found: str) -> TranscriptDown:
         if not self._damage:
-            self._damage = f"The record's file {file.path} is damaged, or no file of SQLite at all ({found}). {SAVE}"
+            self._damage = f"The transcript's file {file.path} is damaged, or none of SQLite at all ({found}). {SAVE}"
             log.error(Event.TRANSCRIPT_DAMAGED, file=str(file.path), found=found, advice=SAVE)
         return TranscriptDown(self._damage)
 

@@ -12,7 +12,7 @@ from worker.errors import TranscriptDown, Unstorable
 ERRORS = (sql.SQLAlchemyError, CommandError, OSError, OverflowError, asyncio.TimeoutError)
 """Everything that a statement or a connection may raise."""
 
-NEWER = "The record was written by a newer worker than this one. Update this worker."
+NEWER = "The transcript was written by a newer worker than this one. Update this worker."
 
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _ROW_CLASSES = ("22", "23", "54")
@@ -28,7 +28,7 @@ def translated(exc: Exception) -> TranscriptDown | Unstorable:
     if _is_about_the_row(exc, state):
         return Unstorable(f"the database will not take this row ({name})")
     return TranscriptDown(
-        f"The record's database cannot be used ({name}). See TRANSCRIPT_URL, the server and its disk."
+        f"The transcript's database cannot be used ({name}). See TRANSCRIPT_URL, the server and its disk."
     )
 
 

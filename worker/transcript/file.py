@@ -28,7 +28,7 @@ STEPS = 100_000
 
 
 class File:
-    """Where the record is. Every method that can be refused raises TranscriptDown, which says what to do."""
+    """Where the transcript is. Every method that can be refused raises TranscriptDown, which says what to do."""
 
     def __init__(self, path: str) -> None:
         # A worker that changes its folder later still means the same file.
@@ -44,7 +44,7 @@ class File:
                 # Only what was not there is opened and closed: nobody can have a lock on it yet.
                 os.close(os.open(self.path, flags, 0o600))
         except OSError as exc:
-            what = f"The record's file {self.path} cannot be made: {exc.strerror}."
+            what = f"The transcript's file {self.path} cannot be made: {exc.strerror}."
             raise TranscriptDown(f"{what} See TRANSCRIPT_URL, and the rights on that folder.") from exc
         self._identity = self.check()
 
@@ -57,18 +57,18 @@ class File:
             found = self.path.lstat()
         except (FileNotFoundError, NotADirectoryError) as exc:
             where = "Is that the file of the worker's TRANSCRIPT_URL, seen from the folder that the worker runs in?"
-            raise NoTranscript(f"There is no record: the file {self.path} does not exist. {where}") from exc
+            raise NoTranscript(f"There is no transcript: the file {self.path} does not exist. {where}") from exc
         except OSError as exc:
-            raise TranscriptDown(f"The record's file {self.path} cannot be seen: {exc.strerror}.") from exc
+            raise TranscriptDown(f"The transcript's file {self.path} cannot be seen: {exc.strerror}.") from exc
         if stat.S_ISLNK(found.st_mode):
-            why = "it is a symbolic link, and the record might be led elsewhere"
+            why = "it is a symbolic link, and the transcript might be led elsewhere"
             raise TranscriptDown(f"{self.path} is not used: {why}. Name the file itself in TRANSCRIPT_URL.")
         if not stat.S_ISREG(found.st_mode):
-            raise TranscriptDown(f"{self.path} is no file. Name the record's file in TRANSCRIPT_URL.")
+            raise TranscriptDown(f"{self.path} is no file. Name the transcript's file in TRANSCRIPT_URL.")
         identity = found.st_dev, found.st_ino
         if self._identity not in (None, identity):
             # Our connections still write to what it was, where nobody would ever see it.
-            what = f"Another file was put in the place of the record's, {self.path}, while it was in use"
+            what = f"Another file was put in the place of the transcript's, {self.path}, while it was in use"
             raise TranscriptDown(f"{what}. Nothing more is written to either; restart the worker.")
         return identity
 

@@ -1,4 +1,4 @@
-"""What a person wants to know of the record's database: version of its tables, size, format, clock. Changes nothing."""
+"""What a person wants to know of the transcript's database: version of its tables, size, format, clock. Only reads."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ from worker.transcript.tables import VERSION_TABLE, formats, metadata
 
 
 @dataclass(frozen=True, slots=True)
-class RecordInfo:
+class TranscriptInfo:
     """`tables` is the version of the tables, `newest` the one that this worker makes, `format` what is noted.
 
     `size` is in bytes, indexes included. `clock_ahead` is the server's clock minus ours; None for a file.
@@ -29,8 +29,8 @@ class RecordInfo:
     clock_ahead: timedelta | None
 
 
-class RecordInspection:
-    """A look at one engine's record from outside. Make it by `open`."""
+class TranscriptInspection:
+    """A look at one engine's transcript from outside. Make it by `open`."""
 
     def __init__(self, database: Database, engine: str) -> None:
         self._database = database
@@ -43,13 +43,13 @@ class RecordInspection:
         async with open_database(url, reads_only=True) as database:
             yield cls(database, engine)
 
-    async def info(self) -> RecordInfo:
+    async def info(self) -> TranscriptInfo:
         """Ask the database. Raises NoTranscript, TranscriptDown."""
         async with self._database.reading() as connection:
             tables = (await connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}"))).scalar_one()  # noqa: S608 - a name of ours
             noted = await connection.execute(select(formats.c.number).where(formats.c.engine == self._engine))
             sqlite = self._database.is_sqlite
-            return RecordInfo(
+            return TranscriptInfo(
                 tables=str(tables),
                 newest=migrating.newest(),
                 format=noted.scalar_one_or_none(),

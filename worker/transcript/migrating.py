@@ -33,9 +33,9 @@ def check(connection: Connection) -> None:
     if found == wanted or _is_newer(found):
         return
     if found is None:
-        raise NoTranscript("The record is empty: no worker has written to this database yet. See TRANSCRIPT_URL.")
-    what = f"The record is of an older version ({found}; this one is {wanted}), and reading does not change it."
-    raise TranscriptDown(f"{what} Start a worker of this version once: it brings the record up to date.")
+        raise NoTranscript("The transcript is empty: no worker has written to this database yet. See TRANSCRIPT_URL.")
+    what = f"The transcript is of an older version ({found}; this one is {wanted}), and reading does not change it."
+    raise TranscriptDown(f"{what} Start a worker of this version once: it brings the transcript up to date.")
 
 
 def newest() -> str:

@@ -1,4 +1,4 @@
-"""The record's reading side."""
+"""The transcript's reading side."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""The record's writing side."""
+"""The transcript's writing side."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime

@@ -64,9 +64,10 @@ class Charging:
     async def charge(self, call: str, counters: Sequence[Counter], most: Usage) -> tuple[str, ...]:
         """Charge a call to all counters, or to none. Returns what to say of those that are nearly used up.
 
-        A refused call takes no room from others, not even for a moment: all counters are looked at before, and where
-        several calls want the last room of one, the wider counters are charged after the narrower ones. Raises
-        OverBudget, which names a counter that does not allow it; StoreDown.
+        A refused call takes no room from others: all counters are looked at before. Of calls that want the last room of
+        one at the same moment exactly one gets it. For that moment the others have room of the narrower counters, which
+        are charged first because the fewest calls count for them; who wants the last of such room then is refused, too.
+        Raises OverBudget, which names a counter that does not allow it; StoreDown.
         """
         if len(counters) > 1:
             used_before = await asyncio.gather(*(self._book.used(each) for each in counters))

@@ -73,7 +73,7 @@ class RememberingProvider:
         self._model = model
         self._histories = histories
         self._refused: dict[str, int] = {}  # by thread: bytes that its model could not read, all in all
-        self._full: set[str] = set()  # threads to be folded after their answer
+        self._full: dict[str, int] = {}  # threads to be folded after their answer: how much of them was folded before
 
     def holds(self, thread: Thread) -> bool:
         """See `ports.providers.ThreadProvider.holds`."""
@@ -110,8 +110,8 @@ class RememberingProvider:
         """Ask with as much of the history as the model can read, newest first, whole turns only."""
         # One time for all tries: the intent was noted for that long and no longer.
         ends_at = monotonic() + assistant.timeout.total_seconds()
-        story = _Story.of(await self._histories.history(key, thread))
-        window = self._window(thread)
+        past, window = await self._histories.history(key, thread), self._window(thread)
+        story = _Story.of(past)
         first = story.first_that_fits(_room(window, question, assistant), window)
         while True:
             rest = replace(assistant, timeout=timedelta(seconds=max(ends_at - monotonic(), 0.001)))
@@ -126,7 +126,7 @@ class RememberingProvider:
                 first += (len(story.turns) - first + 1) // 2
             else:
                 if first or self._is_full(story, answer):
-                    self._full.add(thread.id)
+                    self._full[thread.id] = past.folded
                 return replace(answer, untold=story.untold(first))
 
     async def tidy(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:
@@ -135,11 +135,10 @@ class RememberingProvider:
         No hold is needed: it is folded as it was read, or not at all, and then the next answer has it done.
         """
         # What this worker knows alone is lost with it: then the next answer finds the history as long, or longer.
-        if thread.id not in self._full:
+        if (folded := self._full.pop(thread.id, None)) is None:
             return
-        self._full.discard(thread.id)
         try:
-            await self._fold(key, thread, assistant, payer)
+            await self._fold(key, thread, assistant, payer, folded)
         except WorkerError as exc:
             log.warning(Event.THREAD_NOT_FOLDED, thread_id=thread.id, reason=str(exc))
 
@@ -165,8 +164,11 @@ class RememberingProvider:
         """Return if the provider can be asked. Raises as `ports.providers.Model.ping`."""
         await self._model.ping()
 
-    async def _fold(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer) -> None:
+    async def _fold(self, key: ThreadKey, thread: Thread, assistant: Assistant, payer: Payer, folded: int) -> None:
         past = await self._histories.history(key, thread)
+        # Folded while this answer was written: it is short again, and each summary is paid for.
+        if past.folded != folded:
+            return
         story, window = _Story.of(past), self._window(thread)
         room = float("inf") if window is None else LEFT * window
         count = len(story.turns) - min(MOST_TURNS // 2, _that_fit(story.turns, room))

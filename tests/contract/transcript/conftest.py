@@ -1,4 +1,4 @@
-"""The record on both databases, for real."""
+"""The transcript on both databases, for real."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator

@@ -136,5 +136,5 @@ async def test_a_command_that_reads_says_that_there_is_no_record_and_makes_none(
     ran = await assistant_worker(env, *command, folder=folder)
 
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith(f"There is no record: the file {folder}/data/record.db does not exist.")
+    assert ran.err.startswith(f"There is no transcript: the file {folder}/data/record.db does not exist.")
     assert list(folder.iterdir()) == []

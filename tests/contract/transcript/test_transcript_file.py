@@ -169,7 +169,7 @@ async def test_a_file_that_is_taken_away_under_a_worker_is_said_and_not_written_
 
 async def test_reading_makes_neither_file_nor_folder(path: Path) -> None:
     for missing in (path, path.parent / "deep" / "record.db"):
-        with pytest.raises(TranscriptDown, match=r"There is no record: the file .*record\.db does not exist"):
+        with pytest.raises(TranscriptDown, match=r"There is no transcript: the file .*record\.db does not exist"):
             await read(missing)
     assert list(path.parent.iterdir()) == []
 

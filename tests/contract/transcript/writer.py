@@ -1,4 +1,4 @@
-"""A process that has the record open as a worker has it: two connections, both used. Told by lines what to write."""
+"""A process that has the transcript open as a worker has it: two connections, both used. Lines tell what to write."""
 
 import asyncio
 import sys

@@ -27,7 +27,7 @@ from worker.operate.doctor.checks import Check, Contact, Finding, Level, merged
 from worker.operate.screen import console
 from worker.redis import Inspection
 from worker.settings import Settings
-from worker.transcript import RecordInspection
+from worker.transcript import TranscriptInspection
 
 __all__ = ["Finding", "Level", "examine", "findings"]
 
@@ -59,7 +59,7 @@ async def findings(settings: Settings, *, calls: bool = True, deep: bool = False
         inspection = await stack.enter_async_context(
             Inspection.open(url, settings.redis_prefix, settings.redis_ca_file)
         )
-        record = await stack.enter_async_context(_record(settings)) if settings.keeps_transcript else None
+        tables = await stack.enter_async_context(_tables(settings)) if settings.keeps_transcript else None
         to_engine = await stack.enter_async_context(Contact("engine", adapters.engine.ping))
         to_redis = await stack.enter_async_context(Contact("redis", inspection.try_write))
         to_providers = {
@@ -80,18 +80,18 @@ async def findings(settings: Settings, *, calls: bool = True, deep: bool = False
                 for each in adapters.providers.values()
                 for check in provider.checks(each, to_providers, known, adapters.stops, calls=calls)
             ),
-            *transcript.checks(adapters.conversations, record, adapters.outbox, to_redis, settings),
+            *transcript.checks(adapters.conversations, tables, adapters.outbox, to_redis, settings),
             Check(specs.AREA, "specs", written),
             *specs.of_budgets(settings, known, providers),
             *deployed.checks(adapters.engine, to_engine, known, settings),
             *neighbour.checks(settings),
         ]
         if deep:
-            checks += stores.checks(adapters, inspection, record, to_redis, known, settings)
+            checks += stores.checks(adapters, inspection, tables, to_redis, known, settings)
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(each.run(), name=f"check {each.area}: {each.subject}") for each in checks]
     return merged(finding for each in running for finding in each.result())
 
 
-def _record(settings: Settings) -> AbstractAsyncContextManager[RecordInspection]:
-    return RecordInspection.open(settings.transcript_url.get_secret_value(), settings.engine_name)
+def _tables(settings: Settings) -> AbstractAsyncContextManager[TranscriptInspection]:
+    return TranscriptInspection.open(settings.transcript_url.get_secret_value(), settings.engine_name)

@@ -18,7 +18,7 @@ from worker.redis import Inspection
 from worker.runtime.portions import portions
 from worker.settings import Settings
 from worker.specs.assistants import Specs
-from worker.transcript import RecordInfo, RecordInspection
+from worker.transcript import TranscriptInfo, TranscriptInspection
 
 MOST = 500
 """Threads, variables and turns that are looked at."""
@@ -32,13 +32,13 @@ PATIENCE = timedelta(seconds=60)
 def checks(
     adapters: Adapters,
     inspection: Inspection,
-    record: RecordInspection | None,
+    tables: TranscriptInspection | None,
     to_redis: Contact,
     specs: Specs | None,
     settings: Settings,
 ) -> list[Check]:
     """Return the checks. They read from two stores each, and find nothing where one of them is away."""
-    look = _Look(adapters, inspection, record, specs, settings)
+    look = _Look(adapters, inspection, tables, specs, settings)
 
     def check(subject: str, compare: Callable[[], Awaitable[list[Finding]]]) -> Check:
         async def compared_() -> list[Finding]:
@@ -62,13 +62,13 @@ class _Look:
         self,
         adapters: Adapters,
         inspection: Inspection,
-        record: RecordInspection | None,
+        tables: TranscriptInspection | None,
         specs: Specs | None,
         settings: Settings,
     ) -> None:
         self._adapters = adapters
         self._inspection = inspection
-        self._record = record
+        self._tables = tables
         self._specs = specs
         self._settings = settings
 
@@ -137,10 +137,10 @@ class _Look:
         mapped = await self._adapters.index.named(sessions)
         return compared.forgotten(sessions, mapped.keys(), Sample(len(sessions), page.next is None))
 
-    async def _info(self) -> RecordInfo | None:
+    async def _info(self) -> TranscriptInfo | None:
         """Ask the transcript's database; None where there is no transcript, or not yet."""
         try:
-            return None if self._record is None else await self._record.info()
+            return None if self._tables is None else await self._tables.info()
         except NoTranscript:
             return None
 

@@ -7,7 +7,7 @@ from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.ports.transcript import TranscriptReader
 from worker.redis import RedisOutbox
 from worker.settings import Settings
-from worker.transcript import RecordInfo, RecordInspection
+from worker.transcript import TranscriptInfo, TranscriptInspection
 
 AREA = "transcript"
 MUCH = 1000
@@ -16,7 +16,7 @@ MUCH = 1000
 
 def checks(
     reader: TranscriptReader | None,
-    inspection: RecordInspection | None,
+    inspection: TranscriptInspection | None,
     outbox: RedisOutbox,
     to_redis: Contact,
     settings: Settings,
@@ -50,7 +50,7 @@ def checks(
     return [Check(AREA, "kept", kept), Check(AREA, "tables", tables), Check(AREA, "waiting", backlog)]
 
 
-def of_tables(info: RecordInfo) -> Finding:
+def of_tables(info: TranscriptInfo) -> Finding:
     """Name the tables' version, and how large they are."""
     size = f"{info.size / 1_000_000:.1f} MB"
     if info.tables == info.newest:

@@ -1,4 +1,4 @@
-"""The record over HTTP, to be read by those who may."""
+"""The transcript over HTTP, to be read by those who may."""
 
 from worker.web.api.access import Access, Grant, Operator, Viewer
 from worker.web.api.application import app

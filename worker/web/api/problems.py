@@ -49,7 +49,7 @@ _DETAILS = {
     414: "The address is too long.",
     429: "Too many requests: wait a moment.",
     500: "The worker's log says more.",
-    503: "The record cannot be read now. It goes on being written later.",
+    503: "The transcript cannot be read now. It goes on being written later.",
 }
 
 

@@ -88,7 +88,7 @@ Part = Annotated[Reader, Depends(_reader)]
 
 
 def reading(conversations: TranscriptReader, processes: export.Processes) -> APIRouter:
-    """Make the routes on one record. Whatever a token may not see is not found."""
+    """Make the routes on one transcript. Whatever a token may not see is not found."""
     router = APIRouter()
     _add_sessions(router, conversations)
     _add_instances(router, conversations)

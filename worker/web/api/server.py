@@ -1,4 +1,4 @@
-"""The HTTP server of the record, in the worker's own loop."""
+"""The HTTP server of the transcript, in the worker's own loop."""
 
 import asyncio
 import errno

@@ -169,7 +169,7 @@ class _Standings:
     async def listing(
         self, read: Callable[[str | None], Awaitable[Page[L]]], wanted: Filter, after: str | None
     ) -> Listing[L]:
-        """Leave out of those that are active what the engine says has ended, which the record hears minutes later."""
+        """Leave out of those that are active what the engine says has ended, and the transcript hears of later."""
         for _ in range(MOST_PAGES):
             page = await read(after)
             told = await self.of(*page.items)

@@ -1,4 +1,4 @@
-"""Whether process instances run now. The record hears of an end minutes later; the page asks the engine."""
+"""Whether process instances run now. The transcript hears of an end minutes later; the page asks the engine."""
 
 import asyncio
 from collections.abc import Collection, Mapping

@@ -47,7 +47,7 @@ function about(session, spent) {
   ]);
 }
 
-// By the engine's word, or else as the record last heard it.
+// By the engine's word, or else as the transcript last heard it.
 export function state(each, instance, standing) {
   const runs = Object.hasOwn(standing.runs, instance) ? standing.runs[instance] : each.is_active;
   return h("span", { class: `tag ${runs ? "running" : "done"}` }, runs ? "active" : "ended");

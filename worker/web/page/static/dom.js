@@ -1,4 +1,4 @@
-// Makes elements. Nothing here takes HTML: whatever comes from the record becomes text nodes.
+// Makes elements. Nothing here takes HTML: whatever comes from the transcript becomes text nodes.
 
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);

@@ -16,7 +16,7 @@ function erase(instance, done) {
   ask({
     id: "erase",
     title: "Erase what assistants said here?",
-    about: ["Conversations of this instance are removed at the provider, in the worker's memory, in the record and from the process variables of the worker: ",
+    about: ["Conversations of this instance are removed at the provider, in the worker's memory, in the transcript and from the process variables of the worker: ",
       name(instance.definition_key), instance.business_key ? [", ", name(instance.business_key)] : "", ", ", h("code", {}, instance.id), "."],
     more: [
       h("p", { class: "check" }, results, h("label", { for: "results" }, "Also the answers that the process keeps as its results.")),

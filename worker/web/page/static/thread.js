@@ -107,6 +107,7 @@ function about(said) {
       ["Use of the thread", said.metadata.use],
       ["Found again after", said.metadata.recovered],
       ["Repaired", said.metadata.repaired ? "yes" : null],
+      ["Earlier turns not told word for word", said.metadata.untold ? number(said.metadata.untold) : null],
       ["Thread", thread],
       ["Response", said.response_id && h("code", {}, said.response_id)],
       ["Task", h("code", {}, said.task_id)],

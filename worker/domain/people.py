@@ -24,3 +24,11 @@ class Person:
     def id(self) -> str:
         """Name the person: 32 hex digits, no two persons alike."""
         return digest("person", self.issuer, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Addresses of an issuer: where a person's browser goes to log in, and where it gets a token for the code."""
+
+    authorization: str
+    token: str

@@ -4,14 +4,15 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import structlog
 
 from worker.bootstrap.adapters import Adapters, connect, ending_ports
 from worker.bootstrap.live import Live, names
+from worker.bootstrap.people import client, open_issuer, persons
 from worker.bootstrap.written import Written, policy, rules, tokens
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper
@@ -231,7 +232,8 @@ def _topics(settings: Settings, engine: RestEngine) -> Topics:
     return FixedTopics(settings.topics, engine) if settings.topics else Discovery(engine, settings.discovery)
 
 
-def _serve_api(
+@asynccontextmanager
+async def _serve_api(
     settings: Settings,
     conversations: TranscriptReader,
     engine: RestEngine,
@@ -240,23 +242,32 @@ def _serve_api(
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
-) -> AbstractAsyncContextManager[int]:
+) -> AsyncIterator[int]:
     from worker.web import api, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
-
-    access = api.Access.of(tokens(settings))
-    access.check_host(settings.api_host)
-    renewing.append(lambda new: access.use(api.Access.of(tokens(new))))
 
     def report(error: Exception) -> None:
         log.error(Event.API_CRASHED, trace=trace(error))
 
-    extend = [
-        api.erasing(eraser, conversations, settings.engine_name),
-        api.stopping(stopped, known),
-        page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
-    ]
-    served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
-    return api.serve(served, settings.api_host, settings.api_port)
+    async with open_issuer(settings) as issuer:
+        access = api.Access.of(tokens(settings), persons(settings, issuer))
+        access.check_host(settings.api_host)
+        renewing.append(lambda new: access.use(api.Access.of(tokens(new))))
+        extend = [
+            api.erasing(eraser, conversations, settings.engine_name),
+            api.stopping(stopped, known),
+            page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
+        ]
+        served = api.app(
+            conversations,
+            engine,
+            access,
+            report=report,
+            frame_ancestors=settings.api_frames,
+            client=client(settings, issuer),
+            extend=extend,
+        )
+        async with api.serve(served, settings.api_host, settings.api_port) as port:
+            yield port
 
 
 def _on_signals(stopping: asyncio.Event, hurry: asyncio.Event) -> None:

@@ -4,11 +4,14 @@ from worker.web.api.access import Access
 from worker.web.api.application import app
 from worker.web.api.erasing import erasing
 from worker.web.api.grants import Grant, Known, MayAsk, MayErase, MayHandOver, MayRead, MayStop, MaySway
+from worker.web.api.login import Client
+from worker.web.api.persons import Persons, roles
 from worker.web.api.server import serve
 from worker.web.api.stops import stopping
 
 __all__ = [
     "Access",
+    "Client",
     "Grant",
     "Known",
     "MayAsk",
@@ -17,8 +20,10 @@ __all__ = [
     "MayRead",
     "MayStop",
     "MaySway",
+    "Persons",
     "app",
     "erasing",
+    "roles",
     "serve",
     "stopping",
 ]

@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens with rights and limits. Without tokens: whoever sits at this machine."""
+"""Who asks: bearer tokens, ours or an issuer's, with rights and limits. Without any: whoever sits at this machine."""
 
 import hmac
 import ipaddress
@@ -12,6 +12,7 @@ from worker.domain.people import RIGHTS, Person
 from worker.errors import Permanent
 from worker.web.api import tokens
 from worker.web.api.grants import Grant, token_digest
+from worker.web.api.persons import Persons
 
 _LOCAL = Grant("local", RIGHTS, person=Person("local", "local", "this machine"))
 
@@ -19,42 +20,49 @@ _LOCAL = Grant("local", RIGHTS, person=Person("local", "local", "this machine"))
 class Access:
     """Knows tokens by their digests only. Without any it grants everything to this machine, and nothing to others."""
 
-    def __init__(self, grants: Sequence[Grant] = ()) -> None:
+    def __init__(self, grants: Sequence[Grant] = (), persons: Persons | None = None) -> None:
         self._grants = tuple(grants)
+        self._persons = persons
 
     @classmethod
-    def of(cls, setting: str) -> "Access":
+    def of(cls, setting: str, persons: Persons | None = None) -> "Access":
         """Read the setting API_TOKENS. Raises Permanent, without a token."""
-        return cls(tokens.read(setting))
+        return cls(tokens.read(setting), persons)
 
     def use(self, other: "Access") -> None:
-        """Grant what another one grants from the next request on."""
+        """Grant what another one's tokens of ours grant from the next request on."""
         self._grants = other._grants  # noqa: SLF001 - it is its own class
 
     @property
     def is_guarded(self) -> bool:
         """Whether there are tokens."""
-        return bool(self._grants)
+        return bool(self._grants) or self._persons is not None
 
     def check_host(self, host: str) -> None:
         """Raise Permanent where others than this machine could come in, and nothing would stop them."""
         if not self.is_guarded and not _is_loopback(host):
             raise Permanent(
-                f"API_HOST={host}: needs API_TOKENS; without tokens only 127.0.0.1 or ::1 can be listened on"
+                f"API_HOST={host}: needs API_TOKENS or OIDC_ISSUER; without tokens only 127.0.0.1 or ::1 can be "
+                "listened on"
             )
 
-    def grant(self, scope: Scope) -> Grant | None:
-        """Find what a request's token allows; None if nothing."""
+    async def grant(self, scope: Scope) -> Grant | None:
+        """Find what a request's token allows; None if nothing. Raises IssuerDown where nobody can tell."""
         headers = Headers(scope=scope)
         if not self.is_guarded:
             return _LOCAL if _is_local(scope, headers) else None
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        asked = token_digest(token.strip())
-        found = None
+        if scheme.lower() != "bearer":
+            return None
+        found = self._own(token.strip())
+        return await self._persons.grant(token.strip()) if found is None and self._persons else found
+
+    def _own(self, token: str) -> Grant | None:
+        asked, found = token_digest(token), None
         for grant in self._grants:  # all of them, so that the time says nothing
             if hmac.compare_digest(grant.id, asked):
                 found = grant
-        return found if scheme.lower() == "bearer" else None
+        return found
 
 
 def _is_local(scope: Scope, headers: Headers) -> bool:

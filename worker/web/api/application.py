@@ -11,6 +11,7 @@ from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Access
 from worker.web.api.gate import Gate, Rate
+from worker.web.api.login import Client, login
 from worker.web.api.routes import reading
 
 TITLE = "Conversations of the assistant worker"
@@ -28,12 +29,14 @@ def app(
     *,
     report: Callable[[Exception], None],
     frame_ancestors: Sequence[str] = (),
+    client: Client | None = None,
     rate: Rate | None = None,
     extend: Sequence[Extension] = (),
 ) -> ASGIApp:
     """Build the application. `report` is told of errors that nobody foresaw.
 
-    `frame_ancestors` are the origins whose pages may show ours in a frame, Cockpit's for example.
+    `frame_ancestors` are the origins whose pages may show ours in a frame, Cockpit's for example. By `client` the page
+    logs people in.
     """
     application = FastAPI(
         title=TITLE,
@@ -47,10 +50,12 @@ def app(
     problems.add_to(application)
     answers = problems.documented(401, 403, 404, 422, 429, 503)
     application.include_router(reading(conversations, processes), prefix="/api", responses=answers)
+    login(client)(application)
     for extension in extend:
         extension(application)
     _publish(application)
-    return Gate(application, access, report=report, frame_ancestors=frame_ancestors, rate=rate)
+    connects = [client.origin] if client else []
+    return Gate(application, access, report=report, frame_ancestors=frame_ancestors, connects=connects, rate=rate)
 
 
 def _publish(application: FastAPI) -> None:

@@ -9,10 +9,12 @@ from datetime import timedelta
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.errors import IssuerDown
 from worker.web.api.access import Access
-from worker.web.api.problems import problem
+from worker.web.api.login import PATH as LOGIN
+from worker.web.api.problems import ISSUER_DOWN, problem
 
-OPEN_PATHS = frozenset({"/api/openapi.json"})
+OPEN_PATHS = frozenset({"/api/openapi.json", LOGIN})
 """Below /api all else wants a token: a route that forgets to ask is closed."""
 LARGEST_BODY = 64 * 1024
 LONGEST_ADDRESS = 8 * 1024
@@ -57,12 +59,13 @@ class Gate:
         *,
         report: Callable[[Exception], None],
         frame_ancestors: Sequence[str] = (),
+        connects: Sequence[str] = (),
         rate: Rate | None = None,
     ) -> None:
         self._app = app
         self._access = access
         self._report = report
-        self._policy = content_policy(frame_ancestors)
+        self._policy = content_policy(frame_ancestors, connects)
         self._framed = bool(frame_ancestors)
         self._buckets = Buckets(rate or Rate())
 
@@ -87,7 +90,11 @@ class Gate:
                 await problem(500)(scope, receive, answer)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        grant = self._access.grant(scope)
+        grant, refusal = None, problem(401)
+        try:
+            grant = await self._access.grant(scope)
+        except IssuerDown:
+            refusal = problem(503, ISSUER_DOWN)
         client = (scope.get("client") or ("?", 0))[0]
         # The refused have buckets of their own: a page from elsewhere uses up nothing of the person's who opened it.
         wait = self._buckets.take(grant.id if grant else client)
@@ -95,7 +102,7 @@ class Gate:
             seconds = str(int(wait.total_seconds()) + 1)
             return await problem(429, headers={"Retry-After": seconds})(scope, receive, send)
         if grant is None and _is_api(scope) and scope["path"] not in OPEN_PATHS:
-            return await problem(401)(scope, receive, send)
+            return await refusal(scope, receive, send)
         if status := _too_large(scope):
             return await problem(status)(scope, receive, send)
         scope["grant"] = grant
@@ -112,11 +119,12 @@ class Gate:
             headers["Cache-Control"] = "no-store"
 
 
-def content_policy(frame_ancestors: Sequence[str]) -> str:
-    """Say what a page of ours may load, and who may show it in a frame: nobody, unless it is said."""
+def content_policy(frame_ancestors: Sequence[str], connects: Sequence[str] = ()) -> str:
+    """Say what a page of ours may load, whom it asks beside us, and who may show it in a frame: nobody by default."""
     frames = " ".join(frame_ancestors) or "'none'"
+    asked = " ".join(["'self'", *connects])
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src {asked}; "
         f"frame-ancestors {frames}; base-uri 'none'; form-action 'self'"
     )
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Depends, HTTPException
@@ -16,13 +17,15 @@ from worker.domain.people import RIGHTS, Person, Right
 class Grant:
     """What a token allows, and whose it is, if that is known. Limits hold for every right.
 
-    `id` is the token's digest: good to count by, and of no use to whoever reads it.
+    `id` is the token's digest, or of an issuer's token the person's id: good to count by, and of no use to whoever
+    reads it. After `until`, where there is one, the token is good for nothing.
     """
 
     id: str
     rights: frozenset[Right]
     limits: Limits = EVERYTHING
     person: Person | None = None
+    until: datetime | None = None
 
     @property
     def role(self) -> Literal["viewer", "operator"]:

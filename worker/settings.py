@@ -263,6 +263,10 @@ class Settings(BaseSettings):
         (), description="Origins whose pages may show ours in a frame, such as Cockpit's, separated by commas."
     )
 
+    api_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins whose pages may use the API with a token (CORS), separated by commas."
+    )
+
     trace_propagation: Literal["given", "always"] = Field(
         "given",
         description="Whose trace is handed on to the provider and to the process: given, that of processes with a "
@@ -507,7 +511,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"must be a PEM file with certificates: {exc.strerror or exc}") from exc
         return value
 
-    @field_validator("api_frames")
+    @field_validator("api_frames", "api_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
@@ -515,7 +519,7 @@ class Settings(BaseSettings):
                 raise ValueError("must be origins such as https://cockpit.example, without a path")
         return value
 
-    @field_validator("topics", "tenants", "api_frames", mode="before")
+    @field_validator("topics", "tenants", "api_frames", "api_origins", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         if not isinstance(value, str):

@@ -16,10 +16,11 @@ from worker.domain.conversations import EVERYTHING, Limits
 from worker.domain.people import Person
 from worker.ending import Eraser
 from worker.errors import Permanent
+from worker.ports.rates import Rate
 from worker.transcript import Database, SqlTranscriptReader
 from worker.web import page
 from worker.web.api import Access, Known, MayErase, app, erasing, serve, stopping
-from worker.web.api.gate import Buckets, Rate
+from worker.web.api.gate import Buckets
 
 
 def scope(client: str = "127.0.0.1", **headers: str) -> dict[str, Any]:
@@ -244,7 +245,7 @@ def test_buckets_fill_again_with_time() -> None:
 
 
 def test_buckets_remember_no_more_than_they_may() -> None:
-    buckets = Buckets(Rate(burst=1, per_second=0.01, remembered=3))
+    buckets = Buckets(Rate(burst=1, per_second=0.01), remembered=3)
     for name in "abcdef":
         buckets.take(name)
     assert list(buckets._filled) == ["d", "e", "f"]

@@ -17,9 +17,9 @@ from tests.records import BETWEEN, exchange
 from worker.domain.conversations import session_id
 from worker.domain.money import Money
 from worker.export import FORMATS
+from worker.ports.rates import Rate
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web.api import Access, app, serve
-from worker.web.api.gate import Rate
 
 IDS = {name: session_id(thread) for name, thread in KEYS.items()}
 

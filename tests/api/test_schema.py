@@ -11,9 +11,9 @@ from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
 from tests.records import exchange
 from worker.domain.conversations import session_id
+from worker.ports.rates import Rate
 from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web.api import Access, app
-from worker.web.api.gate import Rate
 
 errors: list[Exception] = []
 

@@ -14,9 +14,9 @@ from tests.api.client import NO_CALLS, OPERATOR, VIEWER, Answer, Api
 from tests.api.test_schema import validate
 from tests.fakes.board import Board
 from worker.domain.stops import Kind, Stop
+from worker.ports.rates import Rate
 from worker.transcript import Database, SqlTranscriptReader
 from worker.web.api import Access, app, serve, stopping
-from worker.web.api.gate import Rate
 
 NORTH = "north-0123456789abcdef"
 ONE = "one-0123456789abcdef"

@@ -36,6 +36,7 @@ from worker.redis import (
     RedisOrders,
     RedisOutages,
     RedisOutbox,
+    RedisRates,
     RedisSeats,
     RedisStops,
     RedisThreadIndex,
@@ -100,6 +101,7 @@ class Adapters:
     stops: RedisStops
     fleet: RedisFleet
     budgets: RedisBudgets
+    rates: RedisRates
     formats: Formats
     sharing: Sharing
     transcript: TranscriptWriter | None = None
@@ -160,6 +162,7 @@ async def connect(
             stops=RedisStops(redis, **mine),
             fleet=RedisFleet(redis, **mine, worker=engine.worker_id),
             budgets=RedisBudgets(redis, **mine, keep=settings.thread_life),
+            rates=RedisRates(redis, prefix=settings.redis_prefix),
             formats=Formats([in_redis]),
             sharing=sharing,
         )

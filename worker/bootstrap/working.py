@@ -31,6 +31,7 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.engine import Topics
+from worker.ports.rates import Rates
 from worker.ports.transcript import TranscriptReader
 from worker.runtime import background
 from worker.runtime.version import VERSION
@@ -137,6 +138,7 @@ async def work(
                     stopped,
                     known,
                     renewing,
+                    adapters.rates,
                 )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
@@ -242,6 +244,7 @@ async def _serve_api(
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
+    rates: Rates,
 ) -> AsyncIterator[int]:
     from worker.web import api, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
@@ -264,6 +267,8 @@ async def _serve_api(
             report=report,
             frame_ancestors=settings.api_frames,
             client=client(settings, issuer),
+            rates=rates,
+            origins=settings.api_origins,
             extend=extend,
         )
         async with api.serve(served, settings.api_host, settings.api_port) as port:

@@ -11,6 +11,7 @@ from worker.redis.limits import RedisSeats
 from worker.redis.orders import RedisOrders
 from worker.redis.outages import RedisOutages
 from worker.redis.outbox import RedisOutbox
+from worker.redis.rates import RedisRates
 from worker.redis.stops import RedisStops
 from worker.redis.store import RedisThreads
 
@@ -24,6 +25,7 @@ __all__ = [
     "RedisOrders",
     "RedisOutages",
     "RedisOutbox",
+    "RedisRates",
     "RedisSeats",
     "RedisStops",
     "RedisThreadIndex",

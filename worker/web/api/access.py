@@ -11,10 +11,10 @@ from starlette.types import Scope
 from worker.domain.people import RIGHTS, Person
 from worker.errors import Permanent
 from worker.web.api import tokens
-from worker.web.api.grants import Grant, token_digest
+from worker.web.api.grants import LOCAL, Grant, token_digest
 from worker.web.api.persons import Persons
 
-_LOCAL = Grant("local", RIGHTS, person=Person("local", "local", "this machine"))
+_LOCAL = Grant(LOCAL, RIGHTS, person=Person(LOCAL, LOCAL, "this machine"))
 
 
 class Access:

@@ -7,11 +7,13 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from worker.export import Processes
+from worker.ports.rates import Rate, Rates
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Access
-from worker.web.api.gate import Gate, Rate
+from worker.web.api.gate import Gate
 from worker.web.api.login import Client, login
+from worker.web.api.origins import welcoming
 from worker.web.api.routes import reading
 
 TITLE = "Conversations of the assistant worker"
@@ -31,12 +33,14 @@ def app(
     frame_ancestors: Sequence[str] = (),
     client: Client | None = None,
     rate: Rate | None = None,
+    rates: Rates | None = None,
+    origins: Sequence[str] = (),
     extend: Sequence[Extension] = (),
 ) -> ASGIApp:
     """Build the application. `report` is told of errors that nobody foresaw.
 
     `frame_ancestors` are the origins whose pages may show ours in a frame, Cockpit's for example. By `client` the page
-    logs people in.
+    logs people in. By `rates` workers count requests together. Pages of `origins` may use the API with a token.
     """
     application = FastAPI(
         title=TITLE,
@@ -55,7 +59,16 @@ def app(
         extension(application)
     _publish(application)
     connects = [client.origin] if client else []
-    return Gate(application, access, report=report, frame_ancestors=frame_ancestors, connects=connects, rate=rate)
+    gate = Gate(
+        application,
+        access,
+        report=report,
+        frame_ancestors=frame_ancestors,
+        connects=connects,
+        rate=rate,
+        rates=rates,
+    )
+    return welcoming(gate, origins)
 
 
 def _publish(application: FastAPI) -> None:

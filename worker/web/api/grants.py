@@ -12,6 +12,8 @@ from starlette.requests import HTTPConnection
 from worker.domain.conversations import EVERYTHING, Limits
 from worker.domain.people import RIGHTS, Person, Right
 
+LOCAL = "local"
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -26,6 +28,16 @@ class Grant:
     limits: Limits = EVERYTHING
     person: Person | None = None
     until: datetime | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is nobody's in particular, but whose who sits at this machine."""
+        return self.id == LOCAL
+
+    @property
+    def who(self) -> str:
+        """Name who it is, over all of their tokens as far as that is known."""
+        return self.person.id if self.person else self.id
 
     @property
     def role(self) -> Literal["viewer", "operator"]:

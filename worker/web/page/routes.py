@@ -137,7 +137,7 @@ def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequen
     async def me(grant: Known) -> Me:
         """Who asks, and what they may do."""
         diagrams = (vendor / "bpmn-js" / "viewer.js").is_file()
-        guarded = grant.id != "local"
+        guarded = not grant.is_local
         named = left_out() if "read" in grant.rights and grant.limits == EVERYTHING else ()
         erases = can_erase and "erase" in grant.rights
         person = Named(grant.person.id, grant.person.name) if grant.person else None

@@ -41,6 +41,7 @@ from worker.redis import (
     RedisStops,
     RedisThreadIndex,
     RedisThreads,
+    RedisTickets,
     open_redis,
 )
 from worker.redis.connect import Client as RedisClient
@@ -102,6 +103,7 @@ class Adapters:
     fleet: RedisFleet
     budgets: RedisBudgets
     rates: RedisRates
+    tickets: RedisTickets
     formats: Formats
     sharing: Sharing
     transcript: TranscriptWriter | None = None
@@ -163,6 +165,7 @@ async def connect(
             fleet=RedisFleet(redis, **mine, worker=engine.worker_id),
             budgets=RedisBudgets(redis, **mine, keep=settings.thread_life),
             rates=RedisRates(redis, prefix=settings.redis_prefix),
+            tickets=RedisTickets(redis, prefix=settings.redis_prefix),
             formats=Formats([in_redis]),
             sharing=sharing,
         )

@@ -32,6 +32,7 @@ from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.engine import Topics
 from worker.ports.rates import Rates
+from worker.ports.tickets import Tickets
 from worker.ports.transcript import TranscriptReader
 from worker.runtime import background
 from worker.runtime.version import VERSION
@@ -139,6 +140,7 @@ async def work(
                     known,
                     renewing,
                     adapters.rates,
+                    adapters.tickets,
                 )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
@@ -245,6 +247,7 @@ async def _serve_api(
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
     rates: Rates,
+    tickets: Tickets,
 ) -> AsyncIterator[int]:
     from worker.web import api, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
@@ -252,12 +255,14 @@ async def _serve_api(
         log.error(Event.API_CRASHED, trace=trace(error))
 
     async with open_issuer(settings) as issuer:
-        access = api.Access.of(tokens(settings), persons(settings, issuer))
+        office = api.TicketOffice(tickets)
+        access = api.Access.of(tokens(settings), persons(settings, issuer), office)
         access.check_host(settings.api_host)
         renewing.append(lambda new: access.use(api.Access.of(tokens(new))))
         extend = [
             api.erasing(eraser, conversations, settings.engine_name),
             api.stopping(stopped, known),
+            api.ticketing(office),
             page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
         ]
         served = api.app(

@@ -14,6 +14,7 @@ from worker.redis.outbox import RedisOutbox
 from worker.redis.rates import RedisRates
 from worker.redis.stops import RedisStops
 from worker.redis.store import RedisThreads
+from worker.redis.tickets import RedisTickets
 
 __all__ = [
     "Inspection",
@@ -30,6 +31,7 @@ __all__ = [
     "RedisStops",
     "RedisThreadIndex",
     "RedisThreads",
+    "RedisTickets",
     "Unusable",
     "open_redis",
 ]

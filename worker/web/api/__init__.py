@@ -8,6 +8,7 @@ from worker.web.api.login import Client
 from worker.web.api.persons import Persons, roles
 from worker.web.api.server import serve
 from worker.web.api.stops import stopping
+from worker.web.api.tickets import TicketOffice, ticketing
 
 __all__ = [
     "Access",
@@ -21,9 +22,11 @@ __all__ = [
     "MayStop",
     "MaySway",
     "Persons",
+    "TicketOffice",
     "app",
     "erasing",
     "roles",
     "serve",
     "stopping",
+    "ticketing",
 ]

@@ -4,15 +4,17 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from worker.domain.people import RIGHTS, Person
 from worker.errors import Permanent
-from worker.web.api import tokens
+from worker.web.api import tickets, tokens
 from worker.web.api.grants import LOCAL, Grant, token_digest
 from worker.web.api.persons import Persons
+from worker.web.api.tickets import TicketOffice
 
 _LOCAL = Grant(LOCAL, RIGHTS, person=Person(LOCAL, LOCAL, "this machine"))
 
@@ -20,14 +22,17 @@ _LOCAL = Grant(LOCAL, RIGHTS, person=Person(LOCAL, LOCAL, "this machine"))
 class Access:
     """Knows tokens by their digests only. Without any it grants everything to this machine, and nothing to others."""
 
-    def __init__(self, grants: Sequence[Grant] = (), persons: Persons | None = None) -> None:
+    def __init__(
+        self, grants: Sequence[Grant] = (), persons: Persons | None = None, office: TicketOffice | None = None
+    ) -> None:
         self._grants = tuple(grants)
         self._persons = persons
+        self._office = office
 
     @classmethod
-    def of(cls, setting: str, persons: Persons | None = None) -> "Access":
+    def of(cls, setting: str, persons: Persons | None = None, office: TicketOffice | None = None) -> "Access":
         """Read the setting API_TOKENS. Raises Permanent, without a token."""
-        return cls(tokens.read(setting), persons)
+        return cls(tokens.read(setting), persons, office)
 
     def use(self, other: "Access") -> None:
         """Grant what another one's tokens of ours grant from the next request on."""
@@ -47,15 +52,29 @@ class Access:
             )
 
     async def grant(self, scope: Scope) -> Grant | None:
-        """Find what a request's token allows; None if nothing. Raises IssuerDown where nobody can tell."""
+        """Find what a request's token allows, or a socket's ticket; None if nothing.
+
+        Raises IssuerDown, StoreDown where nobody can tell.
+        """
         headers = Headers(scope=scope)
         if not self.is_guarded:
             return _LOCAL if _is_local(scope, headers) else None
+        if scope["type"] == "websocket" and (ticket := tickets.brought(scope, headers)) is not None:
+            return await self._with_ticket(ticket)
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         found = self._own(token.strip())
         return await self._persons.grant(token.strip()) if found is None and self._persons else found
+
+    async def _with_ticket(self, ticket: str) -> Grant | None:
+        found = await self._office.take(ticket) if self._office else None
+        if found is None:
+            return None
+        if found.until is not None:
+            return found if datetime.now(UTC) < found.until else None
+        # A token of ours counts as it is now: it may have been taken back since.
+        return next((grant for grant in self._grants if grant.id == found.id), None)
 
     def _own(self, token: str) -> Grant | None:
         asked, found = token_digest(token), None

@@ -271,14 +271,28 @@ async def every(read: Callable[[str | None], Awaitable[Page[T]]]) -> AsyncGenera
 
 
 @dataclass(frozen=True, slots=True)
+class Definitions:
+    """Processes by their definitions' keys: whose instances may be seen while they run, and when they are over.
+
+    `instances` may be seen besides, while they run.
+    """
+
+    running: frozenset[str] = frozenset()
+    ended: frozenset[str] = frozenset()
+    instances: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What a reader may see; None sets no limit. None among the tenants stands for conversations without tenant.
 
-    A limit to instances hides conversations that instances share by business key.
+    A limit to instances hides conversations that instances share by business key. One to definitions hides those in
+    which an instance spoke that may not be seen.
     """
 
     tenants: frozenset[str | None] | None = None
     instances: frozenset[str] | None = None
+    definitions: Definitions | None = None
 
 
 EVERYTHING = Limits()

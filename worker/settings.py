@@ -250,6 +250,9 @@ class Settings(BaseSettings):
     oidc_tenants_claim: str | None = Field(
         None, description="Claim with the tenants whose conversations a person may see; without it those of all."
     )
+    oidc_engine_user_claim: str | None = Field(
+        None, description="Claim with who a person is in the engine, for API_ENGINE_RIGHTS."
+    )
     oidc_client_id: str | None = Field(
         None, description="The page's name at OIDC_ISSUER, a public client; without it people bring their tokens."
     )
@@ -265,6 +268,10 @@ class Settings(BaseSettings):
 
     api_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose pages may use the API with a token (CORS), separated by commas."
+    )
+
+    api_engine_rights: bool = Field(
+        default=False, description="true: people see what they may see in the engine, and nothing else."
     )
 
     trace_propagation: Literal["given", "always"] = Field(
@@ -472,7 +479,7 @@ class Settings(BaseSettings):
             raise ValueError("must begin with https://: else its keys could be anybody's")
         return value.strip() if value else None
 
-    @field_validator("oidc_audience", "oidc_roles", "oidc_tenants_claim", "oidc_client_id")
+    @field_validator("oidc_audience", "oidc_roles", "oidc_tenants_claim", "oidc_engine_user_claim", "oidc_client_id")
     @classmethod
     def _belongs_to_an_issuer(cls, value: Any, info: ValidationInfo) -> Any:
         if value is not None and info.data.get("oidc_issuer", "bad, and said so") is None:

@@ -174,6 +174,8 @@ def plain(value: Any) -> str:
         return ""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -242,11 +244,13 @@ def test_defaults_are_those_that_are_promised() -> None:
         "oidc_roles": None,
         "oidc_roles_claim": "roles",
         "oidc_tenants_claim": None,
+        "oidc_engine_user_claim": None,
         "oidc_client_id": None,
         "oidc_scope": "openid profile",
         "oidc_ca_file": None,
         "api_frames": (),
         "api_origins": (),
+        "api_engine_rights": False,
         "trace_propagation": "given",
         "trace_content": "off",
         "log_format": "json",
@@ -303,6 +307,7 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "OIDC_ROLES": ("{}", "{}"),
         "OIDC_ROLES_CLAIM": ("realm_access.roles", "realm_access.roles"),
         "OIDC_TENANTS_CLAIM": ("tenants", "tenants"),
+        "OIDC_ENGINE_USER_CLAIM": ("preferred_username", "preferred_username"),
         "OIDC_CLIENT_ID": ("page", "page"),
         "OIDC_SCOPE": ("openid", "openid"),
         "OIDC_CA_FILE": ("ca.pem", Path("ca.pem")),
@@ -311,6 +316,7 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
             ("https://cockpit.example", "http://localhost:8080"),
         ),
         "API_ORIGINS": ("https://portal.example", ("https://portal.example",)),
+        "API_ENGINE_RIGHTS": ("true", True),
         "TRACE_PROPAGATION": ("Always", "always"),
         "TRACE_CONTENT": ("On", "on"),
         "LOG_FORMAT": ("CONSOLE", "console"),

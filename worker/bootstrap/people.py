@@ -33,7 +33,9 @@ def persons(settings: Settings, issuer: Issuer | None) -> "api.Persons | None":
     if issuer is None:
         return None
     known = api.roles(settings.oidc_roles or "")
-    return api.Persons(issuer, known, settings.oidc_roles_claim, settings.oidc_tenants_claim)
+    return api.Persons(
+        issuer, known, settings.oidc_roles_claim, settings.oidc_tenants_claim, settings.oidc_engine_user_claim
+    )
 
 
 def client(settings: Settings, issuer: Issuer | None) -> "api.Client | None":

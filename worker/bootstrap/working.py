@@ -254,16 +254,18 @@ async def _serve_api(
     def report(error: Exception) -> None:
         log.error(Event.API_CRASHED, trace=trace(error))
 
-    async with open_issuer(settings) as issuer:
+    async with open_issuer(settings) as issuer, api.EngineSight(engine.rights, conversations.definition_keys) as sight:
         office = api.TicketOffice(tickets)
         access = api.Access.of(tokens(settings), persons(settings, issuer), office)
         access.check_host(settings.api_host)
         renewing.append(lambda new: access.use(api.Access.of(tokens(new))))
+        # Nobody is known to see every instance then.
+        shown = tuple if settings.api_engine_rights else left_out
         extend = [
             api.erasing(eraser, conversations, settings.engine_name),
             api.stopping(stopped, known),
             api.ticketing(office),
-            page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
+            page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=shown),
         ]
         served = api.app(
             conversations,
@@ -274,6 +276,7 @@ async def _serve_api(
             client=client(settings, issuer),
             rates=rates,
             origins=settings.api_origins,
+            sight=sight if settings.api_engine_rights else None,
             extend=extend,
         )
         async with api.serve(served, settings.api_host, settings.api_port) as port:

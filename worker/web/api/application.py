@@ -12,6 +12,7 @@ from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Access
 from worker.web.api.gate import Gate
+from worker.web.api.grants import Sight
 from worker.web.api.login import Client, login
 from worker.web.api.origins import welcoming
 from worker.web.api.routes import reading
@@ -35,12 +36,14 @@ def app(
     rate: Rate | None = None,
     rates: Rates | None = None,
     origins: Sequence[str] = (),
+    sight: Sight | None = None,
     extend: Sequence[Extension] = (),
 ) -> ASGIApp:
     """Build the application. `report` is told of errors that nobody foresaw.
 
     `frame_ancestors` are the origins whose pages may show ours in a frame, Cockpit's for example. By `client` the page
     logs people in. By `rates` workers count requests together. Pages of `origins` may use the API with a token.
+    `sight` narrows what each may see.
     """
     application = FastAPI(
         title=TITLE,
@@ -67,6 +70,7 @@ def app(
         connects=connects,
         rate=rate,
         rates=rates,
+        sight=sight,
     )
     return welcoming(gate, origins)
 

@@ -71,8 +71,8 @@ async def _check(
 ) -> frozenset[str | None] | None:
     """Let a token with limits erase no more than it may see of this engine; returns the tenants whose it may."""
     if wish.instance is None:
-        if grant.limits.instances is not None:
-            raise HTTPException(403, "A business key may reach beyond this token's instances.")
+        if grant.limits.instances is not None or grant.limits.definitions is not None:
+            raise HTTPException(403, "A business key may reach beyond the instances that you may see.")
         return grant.limits.tenants
     if grant.limits != EVERYTHING:
         wanted = Filter(engine=engine, instance=wish.instance)

@@ -12,7 +12,7 @@ from worker.errors import IssuerDown, StoreDown
 from worker.ports.rates import Rate, Rates
 from worker.runtime.clock import monotonic
 from worker.web.api.access import Access
-from worker.web.api.grants import Grant
+from worker.web.api.grants import Grant, Sight
 from worker.web.api.login import PATH as LOGIN
 from worker.web.api.problems import ISSUER_DOWN, problem
 
@@ -85,12 +85,14 @@ class Gate:
         connects: Sequence[str] = (),
         rate: Rate | None = None,
         rates: Rates | None = None,
+        sight: Sight | None = None,
     ) -> None:
         self._app = app
         self._access = access
         self._report = report
         self._policy = content_policy(frame_ancestors, connects)
         self._framed = bool(frame_ancestors)
+        self._sight = sight
         self._counting = Counting(rate or Rate(), rates)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +129,7 @@ class Gate:
             return await refusal(scope, receive, send)
         if status := _too_large(scope):
             return await problem(status)(scope, receive, send)
-        scope["grant"] = grant
+        scope["grant"], scope["sight"] = grant, self._sight
         return await self._app(scope, receive, send)
 
     def _dress(self, scope: Scope, headers: MutableHeaders) -> None:

@@ -40,13 +40,14 @@ class Persons:
 
     `roles_claim` names the claim with the issuer's roles. `tenants_claim` names one with tenants: with it everybody is
     limited to theirs, null among them stands for conversations without tenant, and `*` for all. A claim inside of
-    another one is named with a dot between them.
+    another one is named with a dot between them. `engine_user_claim` names who a person is in the engine.
     """
 
     issuer: Issuer
     roles: Mapping[str, frozenset[Right]]
     roles_claim: str
     tenants_claim: str | None = None
+    engine_user_claim: str | None = None
 
     async def grant(self, token: str) -> Grant | None:
         """Find what a token allows; None if it is none of the issuer's. Raises IssuerDown."""
@@ -57,7 +58,9 @@ class Persons:
         person = Person(claims["iss"], claims["sub"], _name(claims))
         named = [each for each in _listed(claims, self.roles_claim) if isinstance(each, str)]
         rights = frozenset[Right]().union(*(self.roles.get(each, ()) for each in named))
-        return Grant(person.id, rights, self._limits(claims), person, until)
+        users = _listed(claims, self.engine_user_claim) if self.engine_user_claim else []
+        user = users[0] if len(users) == 1 and isinstance(users[0], str) and users[0] else None
+        return Grant(person.id, rights, self._limits(claims), person, until, user)
 
     def _limits(self, claims: Mapping[str, Any]) -> Limits:
         if self.tenants_claim is None:

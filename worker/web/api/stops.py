@@ -11,7 +11,7 @@ from worker.domain.conversations import EVERYTHING, Limits
 from worker.domain.stops import LONGEST_NAME, LONGEST_REASON, Kind, Stop, described, order
 from worker.errors import Permanent, StopOfOthers, Transient
 from worker.web.api import problems
-from worker.web.api.grants import Grant, MayRead, MayStop
+from worker.web.api.grants import Grant, MayReadStops, MayStop
 
 SHOWN_OF_A_TOKEN = 8
 """Characters of a token's digest by which people tell whose it is."""
@@ -49,7 +49,7 @@ def stopping(board: Board, names: Mapping[Kind, Collection[str]]) -> Callable[[F
     router = APIRouter()
 
     @router.get("/stops")
-    async def stops(grant: MayRead) -> Sequence[Stop]:
+    async def stops(grant: MayReadStops) -> Sequence[Stop]:
         """What is stopped, by whom, since when and why, as far as this token may see."""
         return _seen(board, grant)
 

@@ -100,6 +100,7 @@ def _dump(grant: Grant) -> str:
             "tenants": tenants,
             "instances": instances,
             "person": [person.issuer, person.subject, person.name] if person else None,
+            "engine_user": grant.engine_user,
             "until": grant.until.isoformat() if grant.until else None,
         }
     )
@@ -114,7 +115,8 @@ def _load(text: str) -> Grant | None:
         )
         person = Person(*said["person"]) if said["person"] else None
         until = datetime.fromisoformat(said["until"]).astimezone(UTC) if said["until"] else None
+        user, limits = said["engine_user"], Limits(tenants, instances)
         # Rights that a newer worker knows are none here.
-        return Grant(said["id"], frozenset(said["rights"]) & RIGHTS, Limits(tenants, instances), person, until)
+        return Grant(said["id"], frozenset(said["rights"]) & RIGHTS, limits, person, until, user)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -15,11 +15,11 @@ LONGEST_NAME = 200
 ISSUER = "token"
 """Vouches for the persons whom the setting names."""
 _FORM = 'API_TOKENS: must be JSON such as {"<token>": "operator", "<token>": {"role": "viewer", "tenants": ["a"]}}'
-_KNOWN = {"role", "rights", "name", "tenants", "instances"}
+_KNOWN = {"role", "rights", "name", "engine_user", "tenants", "instances"}
 
 
 def read(setting: str) -> list[Grant]:
-    """Read JSON, token → role, or → `role`, `rights`, `name`, `tenants`, `instances`; nothing if it is empty.
+    """Read JSON, token → role, or → `role`, `rights`, `name`, `engine_user`, `tenants`, `instances`; or nothing.
 
     Raises Permanent, without a token. null among the tenants stands for conversations without tenant.
     """
@@ -45,7 +45,8 @@ def _grant(token: str, said: Any) -> Grant:
     tenants, instances = (_names(said, name) for name in ("tenants", "instances"))
     if instances is not None and None in instances:
         raise Permanent("API_TOKENS: instances must be a list of ids")
-    return Grant(token_digest(token), rights, Limits(tenants, cast("frozenset[str] | None", instances)), person)
+    limits = Limits(tenants, cast("frozenset[str] | None", instances))
+    return Grant(token_digest(token), rights, limits, person, engine_user=_text(said, "engine_user"))
 
 
 def _rights(said: Mapping[str, Any]) -> frozenset[Right]:
@@ -75,12 +76,17 @@ def rights_of(said: Any) -> frozenset[Right]:
 
 
 def _person(said: Mapping[str, Any]) -> Person | None:
-    if "name" not in said:
+    name = _text(said, "name")
+    return Person(ISSUER, name, name) if name else None
+
+
+def _text(said: Mapping[str, Any], name: str) -> str | None:
+    if name not in said:
         return None
-    name = said["name"]
-    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
-        raise Permanent(f"API_TOKENS: a name must have 1 to {LONGEST_NAME} characters that can be printed")
-    return Person(ISSUER, name.strip(), name.strip())
+    text = said[name]
+    if not isinstance(text, str) or not text.strip() or not text.isprintable() or len(text) > LONGEST_NAME:
+        raise Permanent(f"API_TOKENS: {name} must have 1 to {LONGEST_NAME} characters that can be printed")
+    return text.strip()
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

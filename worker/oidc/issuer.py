@@ -135,7 +135,10 @@ class OidcIssuer:
             raise IssuerDown(f"it calls itself {str(about.get('issuer'))[:200]!r}: OIDC_ISSUER has to say the same")
         endpoints = Endpoints(*(_address(about, f"{name}_endpoint") for name in ("authorization", "token")))
         keys = await self._get(_address(about, "jwks_uri"))
-        return await asyncio.to_thread(Published.read, keys, endpoints)
+        published = await asyncio.to_thread(Published.read, keys, endpoints)
+        if not published.keys:
+            raise IssuerDown(f"it publishes no key that we take: {' or '.join(ALGORITHMS)}")
+        return published
 
     async def _get(self, address: str) -> Mapping[str, Any]:
         async with self._session.get(address, allow_redirects=False) as response:

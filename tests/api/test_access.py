@@ -71,6 +71,7 @@ async def test_rights_stand_beside_a_role_or_in_its_place_and_a_name_makes_a_per
 def test_a_person_is_known_by_issuer_and_subject() -> None:
     ann = Person("token", "ann", "Ann")
     assert (ann.id, len(ann.id)) == (Person("token", "ann", "Ann Other").id, 32)
+    assert [str(ann), str(Person("token", "Ann", "Ann"))] == ["Ann (ann)", "Ann"], "names may be of one's own choice"
     assert len({ann.id, Person("https://id.example", "ann", "Ann").id, Person("token", "ben", "Ann").id}) == 3
 
 

@@ -25,6 +25,10 @@ class Person:
         """Name the person: 32 hex digits, no two persons alike."""
         return digest("person", self.issuer, self.subject)
 
+    def __str__(self) -> str:
+        """Say who it is: a name may be of the person's own choice."""
+        return self.name if self.name == self.subject else f"{self.name} ({self.subject})"
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:

@@ -128,4 +128,4 @@ def _is_within(limits: Limits, kind: Kind, name: str) -> bool:
 def _who(grant: Grant) -> str:
     if grant.is_local:
         return "this machine, over the API"
-    return grant.person.name if grant.person else f"the token {grant.id[:SHOWN_OF_A_TOKEN]}…"
+    return str(grant.person) if grant.person else f"the token {grant.id[:SHOWN_OF_A_TOKEN]}…"

@@ -7,6 +7,7 @@ WorkerError
 │   ├── Unanswered          no answer to what one task needs to read, though the engine's probe succeeds
 │   ├── Conflict            the engine's transaction lost a race (codes 1, 10000, 10001): repeat this one request
 │   ├── StoreDown           Redis is not reachable, read-only, loading, out of memory, refuses us
+│   ├── IssuerDown          who says who a person is gives no answer
 │   ├── SinkDown            a place that exchanges go to cannot be used; the same may be written again
 │   │   └── TranscriptDown  the transcript's database
 │   │       └── NoTranscript  there is none yet at that address
@@ -103,6 +104,10 @@ class StoreDown(Transient):
     """Redis cannot be used now."""
 
     dependency = "redis"
+
+
+class IssuerDown(Transient):
+    """Nobody can tell now whether a token is good."""
 
 
 class NewerFormat(Transient):

@@ -232,11 +232,46 @@ class Settings(BaseSettings):
     api_port: int = Field(8091, ge=0, le=65535, description="Port of the page and its API; 0 takes a free one.")
     api_tokens: SecretStr | None = Field(
         None,
-        description='Who may read: JSON such as {"<token>": "operator", "<token>": {"role": "viewer", "tenants": '
-        '["a"]}}.',
+        description='Who may do what over the API: JSON such as {"<token>": "operator", "<token>": {"role": "viewer", '
+        '"tenants": ["a"]}}.',
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        description="Address of an OpenID Connect issuer whose tokens say who somebody is, beside API_TOKENS or alone.",
+    )
+    oidc_audience: str | None = Field(None, description="The audience (aud) that tokens of OIDC_ISSUER must name.")
+    oidc_roles: str | None = Field(
+        None,
+        description='What roles at OIDC_ISSUER allow: JSON such as {"<role>": "operator", "<role>": ["read", "ask"]}.',
+    )
+    oidc_roles_claim: str = Field(
+        "roles", description="Claim with a person's roles; one inside of another as realm_access.roles."
+    )
+    oidc_tenants_claim: str | None = Field(
+        None, description="Claim with the tenants whose conversations a person may see; without it those of all."
+    )
+    oidc_engine_user_claim: str | None = Field(
+        None, description="Claim with who a person is in the engine, for API_ENGINE_RIGHTS."
+    )
+    oidc_client_id: str | None = Field(
+        None, description="The page's name at OIDC_ISSUER, a public client; without it people bring their tokens."
+    )
+    oidc_scope: str = Field(
+        "openid profile", description="Scopes that the page asks for at OIDC_ISSUER, separated by spaces."
+    )
+    oidc_ca_file: Path | None = Field(
+        None, description="PEM file with authorities to trust for OIDC_ISSUER, beside the system's."
     )
     api_frames: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose pages may show ours in a frame, such as Cockpit's, separated by commas."
+    )
+
+    api_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Origins whose pages may use the API with a token (CORS), separated by commas."
+    )
+
+    api_engine_rights: bool = Field(
+        default=False, description="true: people see what they may see in the engine, and nothing else."
     )
 
     trace_propagation: Literal["given", "always"] = Field(
@@ -433,6 +468,26 @@ class Settings(BaseSettings):
             raise ValueError("must be set, because ENGINE_TOKEN_URL is")
         return value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_issuer(cls, value: str | None) -> str | None:
+        # Taken as it is: tokens have to name it letter for letter.
+        parts = split_http(value) if value else None
+        if value and (parts is None or parts.query or parts.fragment or "@" in value):
+            raise ValueError("must be an address that begins with https://, without credentials, ? or #")
+        if parts and parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("must begin with https://: else its keys could be anybody's")
+        return value.strip() if value else None
+
+    @field_validator("oidc_audience", "oidc_roles", "oidc_tenants_claim", "oidc_engine_user_claim", "oidc_client_id")
+    @classmethod
+    def _belongs_to_an_issuer(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and info.data.get("oidc_issuer", "bad, and said so") is None:
+            raise ValueError("needs OIDC_ISSUER as well")
+        if value is None and info.data.get("oidc_issuer") and info.field_name in ("oidc_audience", "oidc_roles"):
+            raise ValueError("must be set, because OIDC_ISSUER is")
+        return value
+
     @field_validator("engine_cert_file")
     @classmethod
     def _can_be_shown(cls, value: Path | None, info: ValidationInfo) -> Path | None:
@@ -453,7 +508,7 @@ class Settings(BaseSettings):
             raise ValueError("must be one line of ASCII characters without spaces")
         return value
 
-    @field_validator("engine_ca_file", "redis_ca_file")
+    @field_validator("engine_ca_file", "redis_ca_file", "oidc_ca_file")
     @classmethod
     def _holds_certificates(cls, value: Path | None) -> Path | None:
         if value is not None:
@@ -463,7 +518,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"must be a PEM file with certificates: {exc.strerror or exc}") from exc
         return value
 
-    @field_validator("api_frames")
+    @field_validator("api_frames", "api_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
@@ -471,7 +526,7 @@ class Settings(BaseSettings):
                 raise ValueError("must be origins such as https://cockpit.example, without a path")
         return value
 
-    @field_validator("topics", "tenants", "api_frames", mode="before")
+    @field_validator("topics", "tenants", "api_frames", "api_origins", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -598,7 +653,11 @@ def _line(detail: ErrorDetails) -> str:
 
 def _shown(name: str, field: FieldInfo, value: Any) -> str:
     # What is wrong with an address or a user is often the password in it.
-    if _is_secret(field) or name == "engine_user" or (name.endswith("_url") and re.search("[@?#]", str(value))):
+    if (
+        _is_secret(field)
+        or name == "engine_user"
+        or (name.endswith(("_url", "_issuer")) and re.search("[@?#]", str(value)))
+    ):
         return "***"
     text = str(value)[:80]
     return text if text.isprintable() else repr(text)

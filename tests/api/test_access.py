@@ -2,7 +2,7 @@
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -10,11 +10,17 @@ from fastapi import FastAPI
 from yarl import URL
 
 from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER, Api
+from tests.fakes.board import Board
+from tests.page.site import Deployed
 from worker.domain.conversations import EVERYTHING, Limits
+from worker.domain.people import Person
+from worker.ending import Eraser
 from worker.errors import Permanent
+from worker.ports.rates import Rate
 from worker.transcript import Database, SqlTranscriptReader
-from worker.web.api import Access, Operator, Viewer, app, serve
-from worker.web.api.gate import Buckets, Rate
+from worker.web import page
+from worker.web.api import Access, Known, MayErase, app, erasing, serve, stopping
+from worker.web.api.gate import Buckets
 
 
 def scope(client: str = "127.0.0.1", **headers: str) -> dict[str, Any]:
@@ -23,14 +29,14 @@ def scope(client: str = "127.0.0.1", **headers: str) -> dict[str, Any]:
     return {"type": "http", "client": (client, 4711), "headers": raw, "path": "/api/counts"}
 
 
-def test_roles_and_limits_come_from_the_setting() -> None:
+async def test_roles_and_limits_come_from_the_setting() -> None:
     setting = {
         "a" * 16: "operator",
         "b" * 16: {"role": "viewer", "tenants": ["north", None], "instances": ["1", "2"]},
         "c" * 16: {"role": "viewer", "tenants": []},
     }
     access = Access.of(json.dumps(setting))
-    first, second, third = (access.grant(scope(authorization=f"Bearer {token}")) for token in setting)
+    first, second, third = [await access.grant(scope(authorization=f"Bearer {token}")) for token in setting]
 
     assert first
     assert second
@@ -41,6 +47,32 @@ def test_roles_and_limits_come_from_the_setting() -> None:
     assert third.limits == Limits(tenants=frozenset())
     assert access.is_guarded
     assert "a" * 16 not in repr(vars(access)), "tokens are not kept"
+
+
+async def test_rights_stand_beside_a_role_or_in_its_place_and_a_name_makes_a_person() -> None:
+    setting = {
+        "a" * 16: {"role": "viewer", "rights": ["ask"], "name": "Ann"},
+        "b" * 16: {"rights": ["erase", "read"], "name": "Ann"},
+        "c" * 16: "operator",
+    }
+    access = Access.of(json.dumps(setting))
+    first, second, third = [await access.grant(scope(authorization=f"Bearer {token}")) for token in setting]
+
+    assert first
+    assert second
+    assert third
+    assert (first.role, second.role) == ("viewer", "viewer")
+    assert (first.rights, second.rights) == (frozenset({"read", "ask"}), frozenset({"erase", "read"}))
+    assert third.rights == {"read", "ask", "sway", "hand_over", "erase", "stop"}
+    assert first.person == second.person == Person("token", "Ann", "Ann")
+    assert third.person is None
+
+
+def test_a_person_is_known_by_issuer_and_subject() -> None:
+    ann = Person("token", "ann", "Ann")
+    assert (ann.id, len(ann.id)) == (Person("token", "ann", "Ann Other").id, 32)
+    assert [str(ann), str(Person("token", "Ann", "Ann"))] == ["Ann (ann)", "Ann"], "names may be of one's own choice"
+    assert len({ann.id, Person("https://id.example", "ann", "Ann").id, Person("token", "ben", "Ann").id}) == 3
 
 
 @pytest.mark.parametrize(
@@ -59,6 +91,16 @@ def test_roles_and_limits_come_from_the_setting() -> None:
         '{"secret-0123456789abcdef": {"role": "viewer", "tenants": [1]}}',
         '{"secret-0123456789abcdef": {"role": "viewer", "instances": [null]}}',
         '{"secret-0123456789abcdef": {"role": ["viewer"]}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "rights": "ask"}}',
+        '{"secret-0123456789abcdef": {"rights": []}}',
+        '{"secret-0123456789abcdef": {"rights": ["secret"]}}',
+        '{"secret-0123456789abcdef": {"rights": [["read"]]}}',
+        '{"secret-0123456789abcdef": {"role": null, "rights": ["read"]}}',
+        '{"secret-0123456789abcdef": {"role": "admin", "rights": ["read"]}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "name": " "}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "name": "a\\nb"}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "name": 7}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "name": "' + 201 * "x" + '"}}',
         '{"secret-0123456789abcdef": "viewer", "secret-0123456789abcdef": "operator"}',
         '{"secret-0123456789abcdef": {"role": "viewer", "role": "operator"}}',
     ],
@@ -97,8 +139,8 @@ def test_a_setting_that_cannot_be_is_refused_without_its_tokens(setting: str) ->
         (scope(origin="https://evil.example", sec_fetch_site="same-origin"), False),
     ],
 )
-def test_without_tokens_only_this_machine_is_let_in(asked: dict[str, Any], *, let_in: bool) -> None:
-    assert (Access().grant(asked) is not None) is let_in
+async def test_without_tokens_only_this_machine_is_let_in(asked: dict[str, Any], *, let_in: bool) -> None:
+    assert (await Access().grant(asked) is not None) is let_in
 
 
 async def test_a_page_from_elsewhere_does_not_use_up_what_this_machine_may_ask(database: Database) -> None:
@@ -114,8 +156,8 @@ async def test_a_page_from_elsewhere_does_not_use_up_what_this_machine_may_ask(d
     assert own == [200, 200, 200, 429]
 
 
-def test_with_tokens_this_machine_needs_one_too() -> None:
-    assert Access.of(TOKENS).grant(scope()) is None
+async def test_with_tokens_this_machine_needs_one_too() -> None:
+    assert await Access.of(TOKENS).grant(scope()) is None
 
 
 @pytest.mark.parametrize(
@@ -131,14 +173,14 @@ def test_others_than_this_machine_need_tokens(host: str, *, fine: bool) -> None:
             Access().check_host(host)
 
 
-async def test_a_route_of_others_is_closed_and_knows_roles(database: Database) -> None:
+async def test_a_route_of_others_is_closed_and_knows_rights(database: Database) -> None:
     def extend(application: FastAPI) -> None:
         @application.post("/api/erase")
-        async def erase(_: Operator) -> str:
+        async def erase(_: MayErase) -> str:
             return "erased"
 
         @application.get("/api/mine")
-        async def mine(grant: Viewer) -> str:
+        async def mine(grant: Known) -> str:
             return grant.role
 
         @application.get("/api/forgotten")
@@ -153,7 +195,8 @@ async def test_a_route_of_others_is_closed_and_knows_roles(database: Database) -
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         operator, viewer, nobody = (Api(session, token) for token in (OPERATOR, VIEWER, None))
         assert (await operator.get("/api/erase", method="POST")).json == "erased"
-        assert (await viewer.get("/api/erase", method="POST")).status == 403
+        refused = await viewer.get("/api/erase", method="POST")
+        assert (refused.status, refused.json["detail"]) == (403, "This needs the right erase, which this token lacks.")
         assert [(await each.get("/api/mine")).json for each in (operator, viewer)] == ["operator", "viewer"]
         for path in ("/api/erase", "/api/mine", "/api/forgotten", "/api/../api/mine", "/%61pi/forgotten"):
             asked = URL(f"http://127.0.0.1:{port}{path}", encoded=True)
@@ -162,6 +205,32 @@ async def test_a_route_of_others_is_closed_and_knows_roles(database: Database) -
             asked = URL(f"http://127.0.0.1:{port}{path}", encoded=True)
             assert (await nobody.get(asked)).status == 404, path
         assert (await nobody.get("/page")).json == "a page"
+
+
+async def test_each_route_names_the_right_that_is_missing(database: Database) -> None:
+    record, eraser = SqlTranscriptReader(database), cast("Eraser", None)  # nobody comes so far
+    tokens = json.dumps({"r" * 16: {"rights": ["read"]}, "a" * 16: {"rights": ["ask", "sway", "hand_over"]}})
+    extend = [
+        erasing(eraser, record, "default"),
+        stopping(Board(), {}),
+        page.routes(record, Deployed(), engine_name="default"),
+    ]
+    application = app(record, NO_CALLS, Access.of(tokens), report=print, extend=extend)
+    async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        reader, asker = Api(session, "r" * 16), Api(session, "a" * 16)
+        paths = (await reader.get("/api/openapi.json")).json["paths"]
+        wanted = {}
+        for path, method in ((path, method.upper()) for path, methods in paths.items() for method in methods):
+            refused = await (asker if method == "GET" else reader).get(path, method)
+            wanted[method, path] = (refused.status, refused.json["detail"] if refused.status == 403 else "")
+
+    assert [wanted.pop(("GET", f"/api/{open_}"))[0] for open_ in ("me", "login")] == [200, 200]
+    erasing_, stopping_ = {("POST", "/api/erase")}, {("POST", "/api/stops"), ("DELETE", "/api/stops")}
+    rights = {each: "erase" if each in erasing_ else "stop" if each in stopping_ else "read" for each in wanted}
+    assert wanted == {
+        each: (403, f"This needs the right {right}, which this token lacks.") for each, right in rights.items()
+    }
+    assert erasing_ | stopping_ < wanted.keys()
 
 
 def test_buckets_fill_again_with_time() -> None:
@@ -177,7 +246,7 @@ def test_buckets_fill_again_with_time() -> None:
 
 
 def test_buckets_remember_no_more_than_they_may() -> None:
-    buckets = Buckets(Rate(burst=1, per_second=0.01, remembered=3))
+    buckets = Buckets(Rate(burst=1, per_second=0.01), remembered=3)
     for name in "abcdef":
         buckets.take(name)
     assert list(buckets._filled) == ["d", "e", "f"]

@@ -11,9 +11,9 @@ from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
 from tests.records import exchange
 from worker.domain.conversations import session_id
+from worker.ports.rates import Rate
 from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web.api import Access, app
-from worker.web.api.gate import Rate
 
 errors: list[Exception] = []
 
@@ -64,7 +64,7 @@ def validate(operation: Any, token: str, examples: int, **places: str) -> None:
 @pytest.mark.parametrize("token", [OPERATOR, VIEWER], ids=["operator", "viewer"])
 def test_answers_are_as_documented(document: Any, token: str) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
-    assert len(operations) == 12
+    assert len(operations) == 13
     for operation in operations:
         validate(operation, token, 15)
         if "{" in operation.path:

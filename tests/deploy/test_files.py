@@ -11,7 +11,7 @@ UNIT: Final = ROOT / "deploy" / "systemd" / "assistant-worker.service"
 
 
 def test_the_bill_of_materials_names_every_package_with_its_hashes() -> None:
-    pins = ROOT / "docker" / "requirements" / "run.txt"
+    pins = ROOT / "docker" / "requirements" / "oidc.txt"
     bill = HOME / "assistant-worker.cdx.json"
     run(program("cyclonedx-py"), "requirements", "--output-reproducible", "--output-file", str(bill), str(pins))
 

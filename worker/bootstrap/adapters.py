@@ -36,10 +36,12 @@ from worker.redis import (
     RedisOrders,
     RedisOutages,
     RedisOutbox,
+    RedisRates,
     RedisSeats,
     RedisStops,
     RedisThreadIndex,
     RedisThreads,
+    RedisTickets,
     open_redis,
 )
 from worker.redis.connect import Client as RedisClient
@@ -100,6 +102,8 @@ class Adapters:
     stops: RedisStops
     fleet: RedisFleet
     budgets: RedisBudgets
+    rates: RedisRates
+    tickets: RedisTickets
     formats: Formats
     sharing: Sharing
     transcript: TranscriptWriter | None = None
@@ -160,6 +164,8 @@ async def connect(
             stops=RedisStops(redis, **mine),
             fleet=RedisFleet(redis, **mine, worker=engine.worker_id),
             budgets=RedisBudgets(redis, **mine, keep=settings.thread_life),
+            rates=RedisRates(redis, prefix=settings.redis_prefix),
+            tickets=RedisTickets(redis, prefix=settings.redis_prefix),
             formats=Formats([in_redis]),
             sharing=sharing,
         )

@@ -4,14 +4,15 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import structlog
 
 from worker.bootstrap.adapters import Adapters, connect, ending_ports
 from worker.bootstrap.live import Live, names
+from worker.bootstrap.people import client, open_issuer, persons
 from worker.bootstrap.written import Written, policy, rules, tokens
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper
@@ -30,6 +31,8 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.engine import Topics
+from worker.ports.rates import Rates
+from worker.ports.tickets import Tickets
 from worker.ports.transcript import TranscriptReader
 from worker.runtime import background
 from worker.runtime.version import VERSION
@@ -136,6 +139,8 @@ async def work(
                     stopped,
                     known,
                     renewing,
+                    adapters.rates,
+                    adapters.tickets,
                 )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
@@ -231,7 +236,8 @@ def _topics(settings: Settings, engine: RestEngine) -> Topics:
     return FixedTopics(settings.topics, engine) if settings.topics else Discovery(engine, settings.discovery)
 
 
-def _serve_api(
+@asynccontextmanager
+async def _serve_api(
     settings: Settings,
     conversations: TranscriptReader,
     engine: RestEngine,
@@ -240,23 +246,41 @@ def _serve_api(
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
-) -> AbstractAsyncContextManager[int]:
+    rates: Rates,
+    tickets: Tickets,
+) -> AsyncIterator[int]:
     from worker.web import api, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
-
-    access = api.Access.of(tokens(settings))
-    access.check_host(settings.api_host)
-    renewing.append(lambda new: access.use(api.Access.of(tokens(new))))
 
     def report(error: Exception) -> None:
         log.error(Event.API_CRASHED, trace=trace(error))
 
-    extend = [
-        api.erasing(eraser, conversations, settings.engine_name),
-        api.stopping(stopped, known),
-        page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
-    ]
-    served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
-    return api.serve(served, settings.api_host, settings.api_port)
+    async with open_issuer(settings) as issuer, api.EngineSight(engine.rights, conversations.definition_keys) as sight:
+        office = api.TicketOffice(tickets)
+        access = api.Access.of(tokens(settings), persons(settings, issuer), office)
+        access.check_host(settings.api_host)
+        renewing.append(lambda new: access.use(api.Access.of(tokens(new))))
+        # Nobody is known to see every instance then.
+        shown = tuple if settings.api_engine_rights else left_out
+        extend = [
+            api.erasing(eraser, conversations, settings.engine_name),
+            api.stopping(stopped, known),
+            api.ticketing(office),
+            page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=shown),
+        ]
+        served = api.app(
+            conversations,
+            engine,
+            access,
+            report=report,
+            frame_ancestors=settings.api_frames,
+            client=client(settings, issuer),
+            rates=rates,
+            origins=settings.api_origins,
+            sight=sight if settings.api_engine_rights else None,
+            extend=extend,
+        )
+        async with api.serve(served, settings.api_host, settings.api_port) as port:
+            yield port
 
 
 def _on_signals(stopping: asyncio.Event, hurry: asyncio.Event) -> None:

@@ -18,7 +18,11 @@ def check(settings: Settings) -> None:
     if settings.keeps_transcript:
         from worker.web import api  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
-        api.Access.of(tokens(settings)).check_host(settings.api_host)
+        access = api.Access.of(tokens(settings))
+        if settings.oidc_issuer is None:
+            access.check_host(settings.api_host)
+        else:
+            api.roles(settings.oidc_roles or "")
 
 
 def tokens(settings: Settings) -> str:

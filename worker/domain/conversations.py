@@ -50,15 +50,16 @@ def role_of(provider_role: str) -> Role:
 
 def session_id(key: ThreadKey) -> str:
     """Name the session of a thread key: 32 hex digits, no two keys alike."""
-    return _digest("session", key.engine, key.tenant, key.scope, key.assistant)
+    return digest("session", key.engine, key.tenant, key.scope, key.assistant)
 
 
 def message_id(engine: str, task_id: str, attempt: int, role: Role, number: int = 0) -> str:
     """Name one message of an exchange: 32 hex digits. Question and answer have number 0, the others count from 1."""
-    return _digest("message", engine, task_id, str(attempt), role, *([str(number)] if number else []))
+    return digest("message", engine, task_id, str(attempt), role, *([str(number)] if number else []))
 
 
-def _digest(*parts: str | None) -> str:
+def digest(*parts: str | None) -> str:
+    """Make an id of what it is of: 32 hex digits, others for any other parts."""
     # Lengths keep parts apart, and None from the empty text.
     named = b"".join(
         b"-;" if part is None else b"%d:%b;" % (len(raw), raw)
@@ -270,14 +271,28 @@ async def every(read: Callable[[str | None], Awaitable[Page[T]]]) -> AsyncGenera
 
 
 @dataclass(frozen=True, slots=True)
+class Definitions:
+    """Processes by their definitions' keys: whose instances may be seen while they run, and when they are over.
+
+    `instances` may be seen besides, while they run.
+    """
+
+    running: frozenset[str] = frozenset()
+    ended: frozenset[str] = frozenset()
+    instances: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What a reader may see; None sets no limit. None among the tenants stands for conversations without tenant.
 
-    A limit to instances hides conversations that instances share by business key.
+    A limit to instances hides conversations that instances share by business key. One to definitions hides those in
+    which an instance spoke that may not be seen.
     """
 
     tenants: frozenset[str | None] | None = None
     instances: frozenset[str] | None = None
+    definitions: Definitions | None = None
 
 
 EVERYTHING = Limits()

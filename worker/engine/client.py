@@ -19,6 +19,7 @@ from worker.engine.failures import Reply, describe, refusal
 from worker.engine.instances import RestInstances
 from worker.engine.lists import Lists
 from worker.engine.reads import Reads, variable_path
+from worker.engine.rights import RestRights
 from worker.engine.transport import COMPLETION, ORDINARY, Connection, Transport, open_transport
 from worker.errors import (
     Conflict,
@@ -51,6 +52,7 @@ class RestEngine:
         self.worker_id = connection.worker_id
         self._lists = Lists(transport)
         self.instances = RestInstances(transport, self._lists)
+        self.rights = RestRights(transport, self._lists)
         self._transport = transport
         self._reads = Reads(transport, self.ping)
         self._lock = connection.lock
@@ -249,9 +251,9 @@ class RestEngine:
         """Tell what the history keeps, as far as what runs now shows it; for people."""
         return await kept.kept(self._lists)
 
-    async def info(self) -> info.EngineInfo:
-        """Return version, clock and rights, for people."""
-        return await info.examine(self._transport)
+    async def info(self, *, persons: bool = False) -> info.EngineInfo:
+        """Return version, clock and rights, for people; `persons`: also those to tell what others may do."""
+        return await info.examine(self._transport, info.RIGHTS | (info.OF_PERSONS if persons else {}))
 
     async def _count(self, wanted: dict[str, Any]) -> int:
         count = (await self._transport.send("POST", "/external-task/count", wanted)).value(dict).get("count")

@@ -24,6 +24,13 @@ RIGHTS = {
     f"find what to erase there, {SPECIFIC}": (("READ_HISTORY_VARIABLE", DEFINITION),),
 }
 """What we do, and the rights of which one suffices; the engine's numbers of resources are part of its API."""
+OF_PERSONS = {
+    "tell what persons may see": (("READ", ("authorizations", 4)),),
+    "tell which groups they are in": (("READ", ("groups", 2)),),
+    "tell which tenants they are in": (("READ", ("tenants", 11)),),
+}
+"""The same for API_ENGINE_RIGHTS."""
+Rights = Mapping[str, tuple[tuple[str, tuple[str, int]], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +46,12 @@ class EngineInfo:
     lacking: tuple[str, ...]
 
 
-async def examine(transport: Transport) -> EngineInfo:
+async def examine(transport: Transport, needed: Rights) -> EngineInfo:
     """Ask the engine. Raises EngineDown, EngineDenied."""
     reply = await transport.send("GET", "/version")
     now = datetime.now(UTC)
     version = str(reply.value(dict).get("version", "unknown"))
-    return EngineInfo(version, _clock_ahead(reply.headers, now), await _lacking(transport))
+    return EngineInfo(version, _clock_ahead(reply.headers, now), await _lacking(transport, needed))
 
 
 def _clock_ahead(headers: Mapping[str, str], now: datetime) -> timedelta | None:
@@ -54,10 +61,10 @@ def _clock_ahead(headers: Mapping[str, str], now: datetime) -> timedelta | None:
         return None
 
 
-async def _lacking(transport: Transport) -> tuple[str, ...]:
+async def _lacking(transport: Transport, needed: Rights) -> tuple[str, ...]:
     lacking = []
     try:
-        for purpose, rights in RIGHTS.items():
+        for purpose, rights in needed.items():
             if not any([await _is_granted(transport, right, number) for right, (_, number) in rights]):
                 choice = " or ".join(f"{right} on {resource}" for right, (resource, _) in rights)
                 lacking.append(f"to {purpose}: {choice}")

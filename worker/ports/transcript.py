@@ -119,6 +119,10 @@ class TranscriptReader(Protocol):
         """
         ...
 
+    async def definition_keys(self) -> frozenset[str]:
+        """Return the processes that assistants spoke in, by their definitions' keys; maybe other engines' as well."""
+        ...
+
     async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
         """Count what is wanted."""
         ...

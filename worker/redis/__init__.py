@@ -11,8 +11,10 @@ from worker.redis.limits import RedisSeats
 from worker.redis.orders import RedisOrders
 from worker.redis.outages import RedisOutages
 from worker.redis.outbox import RedisOutbox
+from worker.redis.rates import RedisRates
 from worker.redis.stops import RedisStops
 from worker.redis.store import RedisThreads
+from worker.redis.tickets import RedisTickets
 
 __all__ = [
     "Inspection",
@@ -24,10 +26,12 @@ __all__ = [
     "RedisOrders",
     "RedisOutages",
     "RedisOutbox",
+    "RedisRates",
     "RedisSeats",
     "RedisStops",
     "RedisThreadIndex",
     "RedisThreads",
+    "RedisTickets",
     "Unusable",
     "open_redis",
 ]

@@ -4,9 +4,24 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, column, func, literal_column, or_, select, table, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Select,
+    and_,
+    case,
+    column,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    table,
+    true,
+    union_all,
+)
 
-from worker.domain.conversations import Filter, Limits, MessageFilter
+from worker.domain.conversations import Definitions, Filter, Limits, MessageFilter
 from worker.transcript.cursor import micros
 from worker.transcript.tables import WORDS_INDEX, messages, sessions
 from worker.transcript.words import clean, fts5_query, ts_query
@@ -77,6 +92,30 @@ def seen(limits: Limits) -> Iterator[Condition]:
         yield or_(named, sessions.c.tenant.is_(None)) if None in limits.tenants else named
     if limits.instances is not None:
         yield sessions.c.process_instance_id.in_(sorted(limits.instances))
+
+
+def of_definitions(allowed: Definitions, *, sqlite: bool) -> Iterator[Condition]:
+    """Conditions on sessions that keep a reader within these processes."""
+    yield _may(allowed, sessions.c.definition_key, sessions.c.process_instance_id)
+    yield ~_has_others(allowed, sqlite=sqlite)
+
+
+def _may(allowed: Definitions, key: ColumnElement[Any], instance: ColumnElement[Any]) -> Condition:
+    """Whether an instance of a process may be seen, which runs or is over as its session does."""
+    running = or_(key.in_(sorted(allowed.running)), instance.in_(sorted(allowed.instances)))
+    return case((sessions.c.is_active, running), else_=key.in_(sorted(allowed.ended)))
+
+
+def _has_others(allowed: Definitions, *, sqlite: bool) -> Condition:
+    """Whether a process that may not be seen spoke on a session: one that was called, or shares a business key."""
+    said = messages.alias()
+    id_ = said.c.definition_id
+    named = func.substr(id_, 1, func.instr(id_, ":") - 1) if sqlite else func.split_part(id_, ":", 1)
+    # What names no process is nobody's to see.
+    key = func.coalesce(case((id_.contains(":"), named), else_=sessions.c.definition_key), "")
+    answers = said.c.role == literal_column("'agent'")
+    may = _may(allowed, key, said.c.process_instance_id)
+    return exists().where(said.c.session_id == sessions.c.id, answers, may.is_not(true()))
 
 
 def said(filter_: MessageFilter) -> Iterator[Condition]:

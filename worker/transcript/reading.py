@@ -252,11 +252,20 @@ class SqlTranscriptReader:
             second = (await connection.execute(of_messages)).mappings().one()
         return Counts(**{str(name): int(value) for name, value in (*first.items(), *second.items())})
 
+    async def definition_keys(self) -> frozenset[str]:
+        """See `ports.transcript.TranscriptReader.definition_keys`."""
+        own = select(sessions.c.definition_key.label("key")).distinct()
+        spoke = select(messages.c.definition_id.label("id")).where(conditions.ANSWER).distinct()
+        named = [definition(row["id"]) for row in await self._rows(spoke)]
+        return frozenset(row["key"] for row in await self._rows(own)) | {each[0] for each in named if each}
+
     def _seen(self, within: Limits) -> Iterator[conditions.Condition]:
         """Keep to this reader's engine, and to what may be seen of it."""
         if self._engine is not None:
             yield sessions.c.engine == clean(self._engine)
         yield from conditions.seen(within)
+        if within.definitions is not None:
+            yield from conditions.of_definitions(within.definitions, sqlite=self._database.is_sqlite)
 
     async def _rows(self, query: Select[Any]) -> Sequence[RowMapping]:
         async with self._database.reading() as connection:

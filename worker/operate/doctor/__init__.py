@@ -14,6 +14,7 @@ from worker.operate.doctor import (
     deployed,
     engine,
     environment,
+    issuer,
     neighbour,
     provider,
     redis,
@@ -85,6 +86,7 @@ async def findings(settings: Settings, *, calls: bool = True, deep: bool = False
             *specs.of_budgets(settings, known, providers),
             *deployed.checks(adapters.engine, to_engine, known, settings),
             *neighbour.checks(settings),
+            *issuer.checks(settings),
         ]
         if deep:
             checks += stores.checks(adapters, inspection, tables, to_redis, known, settings)

@@ -27,7 +27,7 @@ def checks(engine: RestEngine, contact: Contact, settings: Settings) -> list[Che
 
     async def info() -> list[Finding]:
         await reached(contact)
-        told = await engine.info()
+        told = await engine.info(persons=settings.api_engine_rights)
         sees_any = not told.lacking or bool(await engine.deployed())
         return [version(told), rights(told, sees_any=sees_any), clock(told)]
 

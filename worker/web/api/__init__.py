@@ -1,9 +1,35 @@
 """The transcript over HTTP, to be read by those who may."""
 
-from worker.web.api.access import Access, Grant, Operator, Viewer
+from worker.web.api.access import Access
 from worker.web.api.application import app
 from worker.web.api.erasing import erasing
+from worker.web.api.grants import Grant, Known, MayAsk, MayErase, MayHandOver, MayRead, MayReadStops, MayStop, MaySway
+from worker.web.api.login import Client
+from worker.web.api.persons import Persons, roles
 from worker.web.api.server import serve
+from worker.web.api.sight import EngineSight
 from worker.web.api.stops import stopping
+from worker.web.api.tickets import TicketOffice, ticketing
 
-__all__ = ["Access", "Grant", "Operator", "Viewer", "app", "erasing", "serve", "stopping"]
+__all__ = [
+    "Access",
+    "Client",
+    "EngineSight",
+    "Grant",
+    "Known",
+    "MayAsk",
+    "MayErase",
+    "MayHandOver",
+    "MayRead",
+    "MayReadStops",
+    "MayStop",
+    "MaySway",
+    "Persons",
+    "TicketOffice",
+    "app",
+    "erasing",
+    "roles",
+    "serve",
+    "stopping",
+    "ticketing",
+]

@@ -7,10 +7,14 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from worker.export import Processes
+from worker.ports.rates import Rate, Rates
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.access import Access
-from worker.web.api.gate import Gate, Rate
+from worker.web.api.gate import Gate
+from worker.web.api.grants import Sight
+from worker.web.api.login import Client, login
+from worker.web.api.origins import welcoming
 from worker.web.api.routes import reading
 
 TITLE = "Conversations of the assistant worker"
@@ -18,7 +22,7 @@ VERSION = "1"
 
 
 Extension = Callable[[FastAPI], None]
-"""Adds routes of others, a page's for example. Below /api they take a `Viewer` or `Operator`; all else is open."""
+"""Adds routes of others, a page's for example. Below /api they take a `MayRead` or its like; all else is open."""
 
 
 def app(
@@ -28,12 +32,18 @@ def app(
     *,
     report: Callable[[Exception], None],
     frame_ancestors: Sequence[str] = (),
+    client: Client | None = None,
     rate: Rate | None = None,
+    rates: Rates | None = None,
+    origins: Sequence[str] = (),
+    sight: Sight | None = None,
     extend: Sequence[Extension] = (),
 ) -> ASGIApp:
     """Build the application. `report` is told of errors that nobody foresaw.
 
-    `frame_ancestors` are the origins whose pages may show ours in a frame, Cockpit's for example.
+    `frame_ancestors` are the origins whose pages may show ours in a frame, Cockpit's for example. By `client` the page
+    logs people in. By `rates` workers count requests together. Pages of `origins` may use the API with a token.
+    `sight` narrows what each may see.
     """
     application = FastAPI(
         title=TITLE,
@@ -47,10 +57,22 @@ def app(
     problems.add_to(application)
     answers = problems.documented(401, 403, 404, 422, 429, 503)
     application.include_router(reading(conversations, processes), prefix="/api", responses=answers)
+    login(client)(application)
     for extension in extend:
         extension(application)
     _publish(application)
-    return Gate(application, access, report=report, frame_ancestors=frame_ancestors, rate=rate)
+    connects = [client.origin] if client else []
+    gate = Gate(
+        application,
+        access,
+        report=report,
+        frame_ancestors=frame_ancestors,
+        connects=connects,
+        rate=rate,
+        rates=rates,
+        sight=sight,
+    )
+    return welcoming(gate, origins)
 
 
 def _publish(application: FastAPI) -> None:

@@ -1,4 +1,4 @@
-"""The route that erases, for operators."""
+"""The route that erases."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from worker.ending import Eraser, StillRuns
 from worker.errors import Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
-from worker.web.api.access import Grant, Operator
+from worker.web.api.grants import Grant, MayErase
 from worker.web.api.routes import LONGEST
 
 Name = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
@@ -42,7 +42,7 @@ def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Cal
 
     @router.post("/erase", responses=answers)
     async def erase(
-        grant: Operator,
+        grant: MayErase,
         wish: Wish,
         response: Response,
         *,
@@ -71,8 +71,8 @@ async def _check(
 ) -> frozenset[str | None] | None:
     """Let a token with limits erase no more than it may see of this engine; returns the tenants whose it may."""
     if wish.instance is None:
-        if grant.limits.instances is not None:
-            raise HTTPException(403, "A business key may reach beyond this token's instances.")
+        if grant.limits.instances is not None or grant.limits.definitions is not None:
+            raise HTTPException(403, "A business key may reach beyond the instances that you may see.")
         return grant.limits.tenants
     if grant.limits != EVERYTHING:
         wanted = Filter(engine=engine, instance=wish.instance)

@@ -3,36 +3,38 @@
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.errors import IssuerDown, StoreDown
+from worker.ports.rates import Rate, Rates
+from worker.runtime.clock import monotonic
 from worker.web.api.access import Access
-from worker.web.api.problems import problem
+from worker.web.api.grants import Grant, Sight
+from worker.web.api.login import PATH as LOGIN
+from worker.web.api.problems import ISSUER_DOWN, problem
 
-OPEN_PATHS = frozenset({"/api/openapi.json"})
+OPEN_PATHS = frozenset({"/api/openapi.json", LOGIN})
 """Below /api all else wants a token: a route that forgets to ask is closed."""
 LARGEST_BODY = 64 * 1024
 LONGEST_ADDRESS = 8 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """So many requests at once, and so many per second in the long run, for each token or address."""
-
-    burst: int = 200
-    per_second: float = 50
-    remembered: int = 10_000
+REMEMBERED = 10_000
+"""Names that buckets are kept for."""
+ALONE_SECONDS = 5.0
+"""For so long after a failure of Redis requests are counted here, so that none waits for it."""
 
 
 class Buckets:
     """A token bucket for each name; the one that was not used for longest is forgotten first, which fills it."""
 
-    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic, remembered: int = REMEMBERED) -> None:
         self._rate = rate
         self._clock = clock
+        self._remembered = remembered
         self._filled = OrderedDict[str, tuple[float, float]]()
 
     def take(self, name: str) -> timedelta:
@@ -42,9 +44,32 @@ class Buckets:
         level = min(self._rate.burst, level + (now - at) * self._rate.per_second)
         allowed = level >= 1
         self._filled[name] = (level - allowed, now)
-        if len(self._filled) > self._rate.remembered:
+        if len(self._filled) > self._remembered:
             self._filled.popitem(last=False)
         return timedelta(0) if allowed else timedelta(seconds=(1 - level) / self._rate.per_second)
+
+
+class Counting:
+    """Counts requests: of who has a token in Redis, where that is to be had, else here. The refused count by address.
+
+    So a page from elsewhere uses up nothing of the person's who opened it.
+    """
+
+    def __init__(self, rate: Rate, shared: Rates | None) -> None:
+        self._rate = rate
+        self._shared = shared
+        self._buckets = Buckets(rate)
+        self._alone_until = 0.0
+
+    async def take(self, grant: Grant | None, client: str) -> timedelta:
+        """Take one request; how long to wait for it if there is none, else nothing."""
+        if grant is None or self._shared is None or grant.is_local or monotonic() < self._alone_until:
+            return self._buckets.take(grant.who if grant else client)
+        try:
+            return await self._shared.take(grant.who, self._rate)
+        except StoreDown:
+            self._alone_until = monotonic() + ALONE_SECONDS
+            return self._buckets.take(grant.who)
 
 
 class Gate:
@@ -57,14 +82,18 @@ class Gate:
         *,
         report: Callable[[Exception], None],
         frame_ancestors: Sequence[str] = (),
+        connects: Sequence[str] = (),
         rate: Rate | None = None,
+        rates: Rates | None = None,
+        sight: Sight | None = None,
     ) -> None:
         self._app = app
         self._access = access
         self._report = report
-        self._policy = content_policy(frame_ancestors)
+        self._policy = content_policy(frame_ancestors, connects)
         self._framed = bool(frame_ancestors)
-        self._buckets = Buckets(rate or Rate())
+        self._sight = sight
+        self._counting = Counting(rate or Rate(), rates)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -87,18 +116,20 @@ class Gate:
                 await problem(500)(scope, receive, answer)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        grant = self._access.grant(scope)
+        grant, refusal = None, problem(401)
+        try:
+            grant = await self._access.grant(scope)
+        except IssuerDown:
+            refusal = problem(503, ISSUER_DOWN)
         client = (scope.get("client") or ("?", 0))[0]
-        # The refused have buckets of their own: a page from elsewhere uses up nothing of the person's who opened it.
-        wait = self._buckets.take(grant.id if grant else client)
-        if wait:
+        if wait := await self._counting.take(grant, client):
             seconds = str(int(wait.total_seconds()) + 1)
             return await problem(429, headers={"Retry-After": seconds})(scope, receive, send)
         if grant is None and _is_api(scope) and scope["path"] not in OPEN_PATHS:
-            return await problem(401)(scope, receive, send)
+            return await refusal(scope, receive, send)
         if status := _too_large(scope):
             return await problem(status)(scope, receive, send)
-        scope["grant"] = grant
+        scope["grant"], scope["sight"] = grant, self._sight
         return await self._app(scope, receive, send)
 
     def _dress(self, scope: Scope, headers: MutableHeaders) -> None:
@@ -112,11 +143,12 @@ class Gate:
             headers["Cache-Control"] = "no-store"
 
 
-def content_policy(frame_ancestors: Sequence[str]) -> str:
-    """Say what a page of ours may load, and who may show it in a frame: nobody, unless it is said."""
+def content_policy(frame_ancestors: Sequence[str], connects: Sequence[str] = ()) -> str:
+    """Say what a page of ours may load, whom it asks beside us, and who may show it in a frame: nobody by default."""
     frames = " ".join(frame_ancestors) or "'none'"
+    asked = " ".join(["'self'", *connects])
     return (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src {asked}; "
         f"frame-ancestors {frames}; base-uri 'none'; form-action 'self'"
     )
 

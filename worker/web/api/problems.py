@@ -17,6 +17,7 @@ from worker.errors import BadCursor, TranscriptDown
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 
+ISSUER_DOWN = "Nobody can tell now whether this token is good: who issued it does not answer."
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 TOLD_AGAIN_SECONDS = 300

@@ -1,0 +1,133 @@
+"""Who is counted as whom, and whose pages may ask."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from starlette.datastructures import Headers
+
+from tests.api.client import NO_CALLS, Api
+from worker.domain.people import Person
+from worker.errors import StoreDown
+from worker.ports.rates import Rate
+from worker.transcript import Database, SqlTranscriptReader
+from worker.web.api import Access, app, serve
+from worker.web.api.gate import Counting
+from worker.web.api.grants import Grant
+from worker.web.api.origins import is_welcome
+
+PORTAL = "https://portal.example"
+ANN = "ann-0123456789abcdef"
+TOKENS = json.dumps({ANN: {"role": "viewer", "name": "Ann"}})
+
+
+@dataclass(slots=True)
+class Shared:
+    """Redis as the gate sees it: who was counted, and whether it is away."""
+
+    away: bool = False
+    counted: list[str] = field(default_factory=list)
+
+    async def take(self, name: str, rate: Rate) -> timedelta:
+        self.counted.append(name)
+        if self.away:
+            raise StoreDown("Redis is away")
+        return timedelta(seconds=7) if len(self.counted) > rate.burst else timedelta(0)
+
+
+def granted(token: str, name: str | None = None) -> Grant:
+    return Grant(token, frozenset({"read"}), person=Person("token", name, name) if name else None)
+
+
+async def test_a_person_is_counted_over_all_of_their_tokens_and_a_token_without_one_alone() -> None:
+    shared = Shared()
+    counting = Counting(Rate(burst=2), shared)
+    for grant in (granted("one", "Ann"), granted("two", "Ann"), granted("three")):
+        await counting.take(grant, "10.0.0.7")
+    ann = Person("token", "Ann", "Ann").id
+    assert shared.counted == [ann, ann, "three"]
+
+
+async def test_the_refused_and_this_machine_are_counted_here_alone() -> None:
+    shared = Shared()
+    counting = Counting(Rate(burst=1, per_second=0.01), shared)
+    for grant in (None, Grant("local", frozenset({"read"}))):
+        assert [bool(await counting.take(grant, "10.0.0.7")) for _ in range(2)] == [False, True]
+    assert not await counting.take(None, "10.0.0.8")
+    assert shared.counted == []
+
+
+async def test_without_redis_requests_are_counted_here_and_none_waits_for_it() -> None:
+    shared = Shared(away=True)
+    counting = Counting(Rate(burst=3, per_second=0.01), shared)
+    taken = [bool(await counting.take(granted("one"), "10.0.0.7")) for _ in range(5)]
+    assert taken == [False, False, False, True, True]
+    assert len(shared.counted) == 1, "it is not asked again at once"
+
+
+@asynccontextmanager
+async def served(database: Database, **options: Any) -> AsyncIterator[Api]:
+    application = app(SqlTranscriptReader(database), NO_CALLS, Access.of(TOKENS), report=print, **options)
+    async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        yield Api(session, ANN)
+
+
+async def test_who_has_asked_too_often_of_any_worker_is_told_when_to_come_again(database: Database) -> None:
+    shared = Shared()
+    async with served(database, rate=Rate(burst=2), rates=shared) as api:
+        answers = [await api.get("/api/counts") for _ in range(3)]
+    assert [each.status for each in answers] == [200, 200, 429]
+    assert answers[2].headers["Retry-After"] == "8"
+
+
+def preflight(origin: str) -> dict[str, str]:
+    wish = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+    return {"Origin": origin, **wish}
+
+
+async def test_pages_of_other_origins_are_closed_out(database: Database) -> None:
+    async with served(database) as api:
+        asked = await Api(api.session, None).get("/api/counts", "OPTIONS", headers=preflight(PORTAL))
+        answer = await api.get("/api/counts", headers={"Origin": PORTAL})
+    assert (asked.status, answer.status) == (401, 200)
+    assert "Access-Control-Allow-Origin" not in {*asked.headers, *answer.headers}
+
+
+async def test_pages_of_origins_that_are_listed_may_ask_with_a_token(database: Database) -> None:
+    async with served(database, origins=[PORTAL]) as api:
+        nobody = Api(api.session, None)
+        asked = await nobody.get("/api/counts", "OPTIONS", headers=preflight(PORTAL))
+        answer = await api.get("/api/counts", headers={"Origin": PORTAL})
+        without = await nobody.get("/api/counts", headers={"Origin": PORTAL})
+        other = await nobody.get("/api/counts", "OPTIONS", headers=preflight("https://evil.example"))
+        others = await api.get("/api/counts", headers={"Origin": "https://evil.example"})
+    assert (asked.status, answer.status, without.status) == (200, 200, 401)
+    assert {each.headers["Access-Control-Allow-Origin"] for each in (asked, answer, without)} == {PORTAL}
+    assert "Access-Control-Allow-Credentials" not in {*asked.headers, *answer.headers}
+    assert answer.headers["Content-Security-Policy"]
+    assert other.status == 400
+    assert "Access-Control-Allow-Origin" not in {*other.headers, *others.headers}
+
+
+@pytest.mark.parametrize(
+    ("origin", "welcome"),
+    [
+        (None, True),
+        ("https://worker.example", True),
+        ("http://worker.example", True),  # what ends TLS before the worker says neither
+        (PORTAL, True),
+        ("https://portal.example.evil.example", False),
+        ("https://worker.example:8443", False),
+        ("https://evil.example", False),
+        ("null", False),
+        ("", False),
+    ],
+)
+def test_a_socket_is_opened_by_pages_of_ours_and_of_listed_origins(origin: str | None, *, welcome: bool) -> None:
+    headers = {"host": "worker.example"} | ({} if origin is None else {"origin": origin})
+    assert is_welcome(Headers(headers), [PORTAL]) is welcome

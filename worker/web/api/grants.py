@@ -1,0 +1,108 @@
+"""What somebody may do, and the parameters by which routes ask for it."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal, Protocol
+
+from fastapi import Depends, HTTPException
+from starlette.requests import HTTPConnection
+
+from worker.domain.conversations import EVERYTHING, Limits
+from worker.domain.people import RIGHTS, Person, Right
+from worker.errors import Transient
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a token allows, and whose it is, if that is known. Limits hold for every right.
+
+    `id` is the token's digest, or of an issuer's token the person's id: good to count by, and of no use to whoever
+    reads it. After `until`, where there is one, the token is good for nothing. `engine_user` is who it is in the
+    engine, if anybody.
+    """
+
+    id: str
+    rights: frozenset[Right]
+    limits: Limits = EVERYTHING
+    person: Person | None = None
+    until: datetime | None = None
+    engine_user: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is nobody's in particular, but whose who sits at this machine."""
+        return self.id == LOCAL
+
+    @property
+    def who(self) -> str:
+        """Name who it is, over all of their tokens as far as that is known."""
+        return self.person.id if self.person else self.id
+
+    @property
+    def role(self) -> Literal["viewer", "operator"]:
+        """Say it in one word: an operator has every right."""
+        return "operator" if self.rights >= RIGHTS else "viewer"
+
+
+def token_digest(token: str) -> str:
+    """Name a token without telling it: 64 hex digits."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def _known(connection: HTTPConnection) -> Grant:
+    # The gate in front of all routes has put it there; a route that is reached without it is closed.
+    grant = connection.scope.get("grant")
+    if not isinstance(grant, Grant):
+        raise HTTPException(401)
+    return grant
+
+
+Known = Annotated[Grant, Depends(_known)]
+"""A route's parameter of this type lets everybody in who has a token."""
+
+
+class Sight(Protocol):
+    """Knows what of the record somebody may see who may see less elsewhere."""
+
+    async def narrowed(self, grant: Grant) -> Grant:
+        """Leave what may be seen there, too. Raises Transient where that cannot be told."""
+        ...
+
+
+def _who_may(right: Right) -> Callable[[Known], Grant]:
+    """Make what refuses those without this right."""
+
+    def granted(grant: Known) -> Grant:
+        if right not in grant.rights:
+            raise HTTPException(403, f"This needs the right {right}, which this token lacks.")
+        return grant
+
+    return granted
+
+
+def _of_processes(right: Right) -> Callable[[HTTPConnection, Grant], Awaitable[Grant]]:
+    """The same for what is of processes: the grant says which of them."""
+
+    async def granted(connection: HTTPConnection, grant: Annotated[Grant, Depends(_who_may(right))]) -> Grant:
+        sight: Sight | None = connection.scope.get("sight")
+        try:
+            return await sight.narrowed(grant) if sight else grant
+        except Transient as exc:
+            raise HTTPException(503, f"What the engine lets you see cannot be told now: {exc}") from exc
+
+    return granted
+
+
+MayRead = Annotated[Grant, Depends(_of_processes("read"))]
+"""A route's parameter of this type lets in who may read; the others, who may do what they are called by."""
+MayAsk = Annotated[Grant, Depends(_of_processes("ask"))]
+MaySway = Annotated[Grant, Depends(_of_processes("sway"))]
+MayHandOver = Annotated[Grant, Depends(_of_processes("hand_over"))]
+MayErase = Annotated[Grant, Depends(_of_processes("erase"))]
+MayReadStops = Annotated[Grant, Depends(_who_may("read"))]
+MayStop = Annotated[Grant, Depends(_who_may("stop"))]
+"""Stops are the worker's: what the engine lets somebody see is no matter, nor whether it can be asked."""

@@ -1,6 +1,7 @@
 """The record in SQL: an embedded SQLite file, or PostgreSQL."""
 
 from worker.transcript.anchors import SqlAnchors
+from worker.transcript.asks import SqlAsks
 from worker.transcript.database import Database, address, open_database
 from worker.transcript.format import SqlFormat
 from worker.transcript.inspection import RecordInfo, RecordInspection
@@ -12,6 +13,7 @@ __all__ = [
     "RecordInfo",
     "RecordInspection",
     "SqlAnchors",
+    "SqlAsks",
     "SqlFormat",
     "SqlTranscriptReader",
     "SqlTranscriptWriter",

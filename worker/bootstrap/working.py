@@ -37,6 +37,7 @@ from worker.settings import Settings, misspelt, read
 from worker.specs import assistants
 from worker.telemetry import exporting, metrics
 from worker.telemetry.logs import Event, trace
+from worker.turn.answering import Answering
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
 from worker.turn.recorder import Recorder
@@ -142,28 +143,25 @@ async def work(
         prices = {name: each.spec.prices for name, each in adapters.providers.items()}
         seats = {name: each.seats for name, each in adapters.providers.items() if each.seats is not None}
         charging = Charging(adapters.budgets, limits, prices) if limits else None
-        turn = Turn(
-            engine,
-            threads_of,
-            specs,
-            Ground(
-                threads,
-                rules(settings),
-                stopping.is_set,
-                partial(dependencies.down, "redis"),
-                partial(dependencies.down, PROVIDER),
-                dependencies.trouble_of,
-                crew.start,
-                stopped,
-                fleet,
-                recorder,
-                history,
-                prices,
-                charging,
-                adapters.watchers,
-                seats,
-            ),
+        ground = Ground(
+            threads,
+            rules(settings),
+            stopping.is_set,
+            partial(dependencies.down, "redis"),
+            partial(dependencies.down, PROVIDER),
+            dependencies.trouble_of,
+            crew.start,
+            stopped,
+            fleet,
+            recorder,
+            history,
+            prices,
+            charging,
+            adapters.watchers,
+            seats,
         )
+        answering = Answering(threads_of, ground)
+        turn = Turn(engine, answering, specs, ground)
         handler = TaskHandler(
             Leases(engine, settings.lock, partial(dependencies.down, "engine")),
             slots,

@@ -1,0 +1,447 @@
+"""What persons ask: on whose thread it is answered, by whom it is heard, and what becomes of it."""
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.asks import ADA, MARY
+from tests.core.chatting import Chatting, key
+from tests.core.operating import NAMES, stop
+from tests.fakes.life import Life
+from worker.chat.desk import Erased, Occupied, Outdated, Wish
+from worker.domain.asks import State
+from worker.domain.conversations import session_id
+from worker.domain.stops import Kind
+from worker.domain.threads import Answer, Outcome
+from worker.errors import AskedOtherwise, EngineDown, ModelUnknown, ProviderAway, StoreDown
+
+
+def meta(job: Any, output: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(str(job.results[f"{output}_meta"].value))
+    return told
+
+
+# On whose thread
+
+
+async def test_while_a_process_runs_it_hears_nothing_of_what_is_asked_beside_it(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        asked = await chatting.answered("a", "Why so?")
+        await chatting.step("three", "a")
+
+    trunk, branch = await chatting.conversation(key("a")), await chatting.conversation(key("a").branch)
+    assert trunk != branch
+    assert ["Why so?" in text for text in chatting.texts(trunk)] == [False] * 4
+    told = chatting.texts(branch)
+    assert "Please do one." in told[0]
+    assert told[1].startswith("answer to")
+    assert "Why so?" in told[2]
+    assert len(told) == 4
+    assert asked.target == key("a").branch
+
+
+async def test_a_second_ask_goes_on_where_the_first_one_was_answered(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        await chatting.answered("a", "Why so?")
+        await chatting.answered("a", "And then?", person=MARY)
+
+    told = chatting.texts(await chatting.conversation(key("a").branch))
+    assert ["And then?" in text for text in told] == [False, False, False, False, True, False]
+
+
+async def test_after_the_end_the_thread_itself_answers(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.closing.finish("a")
+        await chatting.closing.close()
+        before = await chatting.session("a")
+        await chatting.answered("a", "Why so?")
+
+    assert "Why so?" in chatting.texts(await chatting.conversation(key("a")))[2]
+    after = await chatting.session("a")
+    assert (after.is_active, after.ended_at) == (False, before.ended_at)
+    assert (after.messages, after.thread_erased_at) == (4, None)
+
+
+async def test_who_speaks_is_named_on_the_question_and_nowhere_is_a_variable_written(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True) as worker:
+        await chatting.step("one", "a")
+        written = len(worker.engine.script.named("set_variable"))
+        asked = await chatting.answered("a", "Why so?", person=MARY)
+
+    question, answer = await chatting.messages(session_id(key("a").branch))
+    assert (question.user, question.content, answer.user) == ("Mary", "Why so?", None)
+    assert (answer.id, answer.is_answer, answer.activity_id) == (asked.answer, True, "")
+    assert {question.process_instance_id, answer.process_instance_id} == {"a"}
+    assert len(worker.engine.script.named("set_variable")) == written
+
+
+async def test_what_is_said_on_the_thread_is_heard_and_later_steps_say_so(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        first = await chatting.step("one", "a")
+        await chatting.answered("a", "Mind the budget.", on_thread=True)
+        await chatting.answered("a", "And the law.", on_thread=True, person=MARY)
+        await chatting.answered("a", "Please.", on_thread=True, person=MARY)
+        second = await chatting.step("two", "a")
+
+    assert "heard" not in meta(first, "one")
+    assert meta(second, "two")["heard"] == {"messages": 3, "of": ["Ada", "Mary"]}
+    assert "Mind the budget." in chatting.texts(await chatting.conversation(key("a")))[2]
+    answer = (await chatting.messages(session_id(key("a"))))[-1]
+    assert answer.metadata["heard"] == 3
+
+
+async def test_an_answer_that_was_journalled_says_as_well_who_was_heard(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True) as worker:
+        await chatting.step("one", "a")
+        await chatting.answered("a", on_thread=True)
+        worker.engine.script.next("has_spin", EngineDown("away"))
+        second = await chatting.step("two", "a")
+
+    assert meta(second, "two")["recovered"] == "journal"
+    assert meta(second, "two")["heard"] == {"messages": 1, "of": ["Ada"]}
+
+
+async def test_where_the_engine_cannot_say_whether_a_process_runs_it_is_not_swayed(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.closing.finish("a")
+        chatting.closing.instances.script.next("running", EngineDown("away"))
+        asked = await chatting.ask("a")
+    assert asked.target == key("a").branch
+
+
+async def test_a_map_that_is_lost_is_found_by_the_transcript(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.closing.finish("a")
+        trunk = await chatting.conversation(key("a"))
+        await chatting.core.redis.delete(*await chatting.closing.keys("a:analyst}:thread"))
+        await chatting.answered("a", "Why so?")
+
+    assert await chatting.conversation(key("a")) == trunk
+    assert "Why so?" in chatting.texts(trunk)[2]
+
+
+async def test_a_thread_that_is_gone_is_made_anew_with_what_was_said(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.closing.finish("a")
+        trunk = await chatting.conversation(key("a"))
+        del chatting.provider.conversations[trunk]
+        await chatting.answered("a", "Why so?")
+
+    anew = await chatting.conversation(key("a"))
+    assert anew != trunk
+    told = chatting.texts(anew)
+    assert "Please do one." in told[0]
+    assert "Why so?" in told[2]
+
+
+async def test_a_branch_that_is_gone_is_made_anew_with_what_was_said_on_both(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        await chatting.answered("a", "Why so?")
+        del chatting.provider.conversations[await chatting.conversation(key("a").branch)]
+        await chatting.answered("a", "And then?")
+
+    told = chatting.texts(await chatting.conversation(key("a").branch))
+    assert [text.splitlines()[0] for text in told[::2]] == ["# One", "Why so?", "And then?"]
+
+
+async def test_a_branch_ends_with_its_instance(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        await chatting.answered("a")
+    chatting.closing.finish("a")
+    await chatting.closing.sweep()
+
+    assert chatting.provider.conversations == {}
+    assert {each.thread_erased_at is not None for each in await chatting.closing.sessions()} == {True}
+
+
+# Whose turn it is
+
+
+async def test_a_message_that_comes_again_is_answered_once(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        first = await chatting.answered("a", client_id="x")
+        calls = len(chatting.provider.asked)
+        again = await chatting.ask("a", client_id="x")
+        with pytest.raises(AskedOtherwise):
+            await chatting.ask("a", "Why not?", client_id="x")
+        other = await chatting.answered("a", client_id="x", person=MARY)
+
+    assert (again.id, again.state) == (first.id, State.ANSWERED)
+    assert other.id != first.id
+    assert len(chatting.provider.asked) == calls + 1
+
+
+async def test_asks_of_one_thread_are_answered_in_their_order_and_those_of_others_meanwhile(
+    chatting: Chatting,
+) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        await chatting.step("one", "b")
+        chatting.provider.script.next("ask", 30)
+        slow = await chatting.ask("a", "first")
+        second = await chatting.ask("a", "second")
+        other = await chatting.answered("b")
+        assert (await chatting.now(slow)).state is State.RUNNING
+        assert (await chatting.now(second)).state is State.QUEUED
+        await chatting.over(second)
+
+    told = chatting.texts(await chatting.conversation(key("a").branch))
+    assert [text.splitlines()[0] for text in told[2::2]] == ["first", "second"]
+    assert other.state is State.ANSWERED
+
+
+async def test_an_ask_waits_for_a_step_and_a_step_for_one_ask_alone(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.provider.script.next("ask", 20, 20)
+        slow = await chatting.ask("a", "first", on_thread=True)
+        await chatting.core.until(lambda: len(chatting.provider.asked) == 2)
+        step = chatting.core.world.start("two", instance="a")
+        waiting = [await chatting.ask("a", text, on_thread=True) for text in ("second", "third")]
+        await chatting.over(waiting[-1])
+        assert step.gone
+        assert (await chatting.now(slow)).state is State.ANSWERED
+
+    told = chatting.texts(await chatting.conversation(key("a")))[::2]
+    assert [text.splitlines()[0] for text in told] == [
+        "# One",
+        "first",
+        "# Two",
+        "second",
+        "third",
+    ]
+
+
+async def test_no_call_for_a_person_takes_longer_than_a_step_may_have_to_wait(chatting: Chatting) -> None:
+    known = chatting.core.assistants.known["analyst"]
+    chatting.core.assistants.known["analyst"] = replace(
+        known, timeout=timedelta(minutes=9), output_schema={"type": "object"}, background=True
+    )
+    async with chatting.answering(tasks=True):
+        chatting.provider.answer = lambda _: Answer("{}")
+        await chatting.step("one", "a")
+        await chatting.answered("a")
+    assistant = chatting.provider.script.named("ask")[-1][2]
+    assert assistant.timeout == timedelta(seconds=60)
+    assert (assistant.output_schema, assistant.background) == (None, False)
+
+
+async def test_who_wants_to_be_answered_at_once_is_told_what_runs(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.provider.script.next("ask", 20)
+        slow = await chatting.ask("a")
+        with pytest.raises(Occupied) as refused:
+            await chatting.ask("a", mode="reject", person=MARY)
+        assert (refused.value.running.what, refused.value.running.whose) == ("an ask", "Ada")
+        await chatting.over(slow)
+
+        chatting.provider.script.next("ask", 20)
+        step = chatting.core.world.start("two", instance="a")
+        await chatting.core.until(lambda: len(chatting.provider.asked) == 3)
+        with pytest.raises(Occupied) as refused:
+            await chatting.ask("a", mode="reject", on_thread=True)
+        assert refused.value.running.what == "a step of the process"
+        assert refused.value.running.since is not None
+        await chatting.core.until_over([step])
+        assert (await chatting.ask("a", mode="reject", on_thread=True)).state is State.QUEUED
+
+
+async def test_who_does_not_know_the_newest_answer_is_told_so(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        session = await chatting.session("a")
+        known = (await chatting.desk.talk(session)).as_of
+        assert known == 0
+        await chatting.answered("a", as_of=known)
+        with pytest.raises(Outdated):
+            await chatting.ask("a", as_of=known)
+        talk = await chatting.desk.talk(session)
+        assert talk.as_of == 1
+        chatting.provider.script.next("ask", 20)
+        both = [await chatting.ask("a", as_of=1) for _ in range(2)]
+        over = [await chatting.over(each) for each in both]
+
+    assert [each.state for each in over] == [State.ANSWERED, State.FAILED]
+    assert "newer answers" in over[1].failure
+
+
+async def test_what_nobody_has_begun_with_can_be_withdrawn(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.provider.script.next("ask", 20)
+        slow, second = await chatting.ask("a"), await chatting.ask("a")
+        await chatting.core.until(lambda: len(chatting.provider.asked) == 2)
+        assert (await chatting.desk.withdraw(second)).state is State.WITHDRAWN
+        with pytest.raises(Occupied):
+            await chatting.desk.withdraw(slow)
+        await chatting.over(slow)
+    assert len(chatting.provider.asked) == 2
+
+
+# What is erased
+
+
+async def test_nobody_talks_about_what_is_to_be_erased(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.closing.finish("a")
+        await chatting.closing.close()
+        chatting.provider.script.always("erase_thread", ModelUnknown("cut"))
+        session = await chatting.session("a")
+        receipt = await chatting.closing.erase("a")
+        assert receipt.completed_at is None
+        with pytest.raises(Erased):
+            await chatting.desk.ask(session, ADA, _wish())
+
+
+async def test_what_waits_when_its_conversation_ends_is_gone(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+    asked = await chatting.ask("a")
+    chatting.closing.finish("a")
+    await chatting.closing.sweep()
+    calls = len(chatting.provider.asked)
+    async with chatting.answering():
+        over = await chatting.over(asked)
+
+    assert (over.state, len(chatting.provider.asked)) == (State.GONE, calls)
+    assert chatting.provider.conversations == {}
+
+
+async def test_an_order_to_erase_takes_what_was_asked_and_its_receipt_says_so(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        await chatting.step("one", "b")
+        await chatting.answered("a")
+        kept = await chatting.answered("b")
+    left = await chatting.ask("a")
+    chatting.closing.finish("a")
+    receipt = await chatting.closing.erase("a")
+
+    assert receipt.completed_at is not None
+    assert {(step.store.value, step.count) for step in receipt.steps if step.store == "asks"} == {("asks", 2)}
+    assert await chatting.asks.ask(left.id) is None
+    assert await chatting.now(kept) == kept
+    assert len(chatting.provider.conversations) == 2
+    assert await chatting.closing.keys("a:analyst") == []
+
+
+async def test_what_was_asked_goes_when_the_words_go(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        asked = await chatting.answered("a")
+    chatting.closing.finish("a")
+    await chatting.closing.sweep(kind="anonymise")
+    assert await chatting.asks.ask(asked.id) is None
+
+
+# What goes wrong
+
+
+async def test_while_the_provider_is_away_an_ask_waits_and_spends_nothing(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.provider.script.next("create_thread", ProviderAway("away"))
+        chatting.provider.script.next("ping", *[ProviderAway("away")] * 5)
+        asked = await chatting.ask("a")
+        over = await chatting.over(asked)
+
+    assert over.state is State.ANSWERED
+    assert len(chatting.provider.asked) == 2
+
+
+async def test_while_redis_is_away_an_ask_is_safe_and_waits(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+    session = await chatting.session("a")
+    chatting.core.redis.trouble = [StoreDown("away")] * 3
+    asked = await chatting.desk.ask(session, ADA, _wish())
+    chatting.core.redis.trouble = []
+    async with chatting.answering():
+        assert (await chatting.over(asked)).state is State.ANSWERED
+
+
+@pytest.mark.parametrize("kind", ["assistant", "provider", "all"])
+async def test_what_is_stopped_waits(chatting: Chatting, kind: Kind) -> None:
+    async with chatting.answering(tasks=True) as worker:
+        await chatting.step("one", "a")
+        await worker.stopped.stop(stop(kind))
+        asked = await chatting.ask("a")
+        await asyncio.sleep(100)
+        assert (await chatting.now(asked)).state in {State.QUEUED, State.RUNNING}
+        await worker.stopped.lift(kind, NAMES.get(kind, ""))
+        assert (await chatting.over(asked)).state is State.ANSWERED
+    assert len(chatting.provider.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [(Outcome.REFUSED, State.ANSWERED), (Outcome.INCOMPLETE, State.FAILED), (Outcome.FILTERED, State.FAILED)],
+)
+async def test_a_bad_answer_is_said_to_be_one(chatting: Chatting, outcome: Outcome, state: State) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.provider.answer = lambda _: Answer("text", outcome, "why")
+        over = await chatting.over(await chatting.ask("a"))
+    assert over.state is state
+    assert over.answer is not None
+    assert (outcome.value in over.failure) == (state is State.FAILED)
+
+
+async def test_an_assistant_that_nobody_has_answers_nothing(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.core.assistants.known.clear()
+        chatting.core.assistants.add("another")
+        over = await chatting.over(await chatting.ask("a"))
+    assert (over.state, "analyst" in over.failure) == (State.FAILED, True)
+
+
+async def test_a_question_that_three_workers_die_under_is_given_up(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+    asked = await chatting.ask("a")
+    for _ in range(3):
+        life = Life("before:threads.enter")
+        async with chatting.answering(life=life):
+            await ended(chatting, life)
+        await asyncio.sleep(60)
+    async with chatting.answering():
+        over = await chatting.over(asked)
+    assert over.state is State.FAILED
+    assert over.failure.startswith("3 workers")
+
+
+async def test_a_stop_hands_on_what_runs(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+    chatting.provider.script.next("ask", 50)
+    asked = await chatting.ask("a")
+    async with chatting.answering():
+        await chatting.core.until(lambda: len(chatting.provider.asked) == 2)
+    handed_on = await chatting.now(asked)
+    assert (handed_on.state, handed_on.deaths) == (State.QUEUED, 0)
+    async with chatting.answering():
+        assert (await chatting.over(asked)).state is State.ANSWERED
+
+
+async def ended(chatting: Chatting, life: Life) -> None:
+    await chatting.core.until(lambda: life.is_over)
+
+
+def _wish() -> Wish:
+    return Wish("1", "Why?")

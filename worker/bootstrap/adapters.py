@@ -143,7 +143,7 @@ async def connect(
         redis = await stack.enter_async_context(
             open_redis(
                 url,
-                connections=min(2 * settings.max_tasks + 2, 64),
+                connections=min(2 * (settings.max_tasks + settings.chat_slots) + 2, 64),
                 ca_file=settings.redis_ca_file,
             )
         )

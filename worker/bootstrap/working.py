@@ -13,6 +13,10 @@ import structlog
 from worker.bootstrap.adapters import Adapters, connect, ending_ports
 from worker.bootstrap.live import Live, names
 from worker.bootstrap.written import Written, policy, rules, tokens
+from worker.chat.ask_turn import AskTurn
+from worker.chat.asking import Asking
+from worker.chat.desk import Desk
+from worker.chat.ports import ChatPorts
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper
 from worker.engine import Discovery, FixedTopics, RestEngine
@@ -122,11 +126,13 @@ async def work(
             return [*map(str, sieve.left_out()), *dependencies.partly()]
 
         recorder, history, api_port = None, None, None
+        chat, news = _chat(settings, adapters), asyncio.Event()
         if adapters.sinks:
             # Entered before the poller runs, so that it ends after that: a stop's last answers are carried over.
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
         if adapters.conversations is not None:
             history = History(adapters.conversations, settings.seed_tokens)
+            desk = Desk(chat, news.set) if chat is not None else None
             api_port = await stack.enter_async_context(
                 _serve_api(
                     settings,
@@ -137,6 +143,7 @@ async def work(
                     stopped,
                     known,
                     renewing,
+                    desk,
                 )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
@@ -176,6 +183,19 @@ async def work(
         def not_ready() -> list[str]:
             return (["stopping"] if stopping.is_set() else []) + dependencies.reasons() + stopped.reasons()
 
+        if chat is not None:
+            asking = Asking(
+                chat.asks,
+                AskTurn(chat, engine, answering, specs, ground, settings.chat),
+                settings.chat_slots,
+                settings.lock,
+                lambda: dependencies.is_up("redis") and dependencies.is_up("format") and not stopped.reasons(),
+                news,
+                stopping,
+                hurry,
+                settings.grace,
+            )
+            await stack.enter_async_context(asking)
         counted = await stack.enter_async_context(
             Counted(engine, open_topics.known, partial(dependencies.is_up, "engine"))
         )
@@ -221,6 +241,13 @@ async def work(
         await poller.run(settings.grace.total_seconds(), hurry)
 
 
+def _chat(settings: Settings, adapters: Adapters) -> ChatPorts | None:
+    """Pick what it takes to talk about conversations; None where nobody may, or nothing is known of them."""
+    if adapters.asks is None or adapters.conversations is None or not settings.chat_slots:
+        return None
+    return ChatPorts(adapters.asks, adapters.conversations, adapters.orders, adapters.instances, adapters.threads)
+
+
 def _say_crash(error: Exception) -> None:
     log.error(Event.TIDYING_CRASHED, trace=trace(error))
 
@@ -238,6 +265,7 @@ def _serve_api(
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
+    desk: Desk | None,
 ) -> AbstractAsyncContextManager[int]:
     from worker.web import api, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
@@ -251,6 +279,7 @@ def _serve_api(
     extend = [
         api.erasing(eraser, conversations, settings.engine_name),
         api.stopping(stopped, known),
+        *([api.asking(desk, conversations)] if desk is not None else []),
         page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
     ]
     served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)

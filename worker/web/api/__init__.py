@@ -2,8 +2,9 @@
 
 from worker.web.api.access import Access, Grant, Operator, Viewer
 from worker.web.api.application import app
+from worker.web.api.asks import asking
 from worker.web.api.erasing import erasing
 from worker.web.api.server import serve
 from worker.web.api.stops import stopping
 
-__all__ = ["Access", "Grant", "Operator", "Viewer", "app", "erasing", "serve", "stopping"]
+__all__ = ["Access", "Grant", "Operator", "Viewer", "app", "asking", "erasing", "serve", "stopping"]

@@ -283,6 +283,11 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.grace_seconds)
 
     @property
+    def served(self) -> frozenset[str | None] | None:
+        """The tenants that are served, None among them those without one; None: all."""
+        return frozenset(None if name == "-" else name for name in self.tenants) or None
+
+    @property
     def chat(self) -> timedelta:
         """How long a call for a person may take."""
         return timedelta(seconds=self.chat_seconds)

@@ -204,7 +204,7 @@ async def _with_transcript(
         formats=Formats([in_redis, transcript.SqlFormat(database, engine=settings.engine_name)]),
         transcript=transcript.SqlTranscriptWriter(database),
         conversations=transcript.SqlTranscriptReader(database, engine=settings.engine_name),
-        asks=transcript.SqlAsks(database, engine=settings.engine_name),
+        asks=transcript.SqlAsks(database, engine=settings.engine_name, tenants=settings.served),
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 

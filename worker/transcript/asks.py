@@ -18,6 +18,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -58,10 +59,21 @@ def _utc() -> datetime:
 
 
 class SqlAsks:
-    """Implements `ports.asks.AskBook` and `AskEraser` for one engine. `now` is the clock of who has the file alone."""
+    """Implements `ports.asks.AskBook` and `AskEraser` for one engine. `now` is the clock of who has the file alone.
 
-    def __init__(self, database: Database, *, engine: str, now: Callable[[], datetime] = _utc) -> None:
+    `tenants` are those whose asks are claimed, None among them those without one; None: all.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        engine: str,
+        tenants: frozenset[str | None] | None = None,
+        now: Callable[[], datetime] = _utc,
+    ) -> None:
         self._database = database
+        self._served = true() if tenants is None else _with_tenant(tenants)
         self._utc = now
         self._own = asks.c.engine == clean(engine)
 
@@ -128,7 +140,7 @@ class SqlAsks:
         there = (older.c.engine == asks.c.engine) & older.c.tenant.is_not_distinct_from(asks.c.tenant)
         there &= (older.c.target == asks.c.target) & (older.c.assistant == asks.c.assistant)
         before = exists().where(there, older.c.number < asks.c.number, _is_unfinished(older.c.state))
-        due = select(asks).where(self._own, _is_unfinished(), asks.c.due_at <= now, ~before)
+        due = select(asks).where(self._own, self._served, _is_unfinished(), asks.c.due_at <= now, ~before)
         return due.order_by(asks.c.due_at, asks.c.number).limit(most)
 
     async def renew(self, ask: Ask, lease: timedelta) -> bool:
@@ -221,10 +233,12 @@ def _is_of(subject: Subject) -> ColumnElement[bool]:
     else:
         key = clean(str(subject.business_key))
         own = or_(asks.c.business_key == key, asks.c.about == SHARED_SCOPE + key)
-    if subject.tenants is None:
-        return own
-    named = asks.c.tenant.in_(sorted(tenant for tenant in subject.tenants if tenant is not None))
-    return own & (or_(named, asks.c.tenant.is_(None)) if None in subject.tenants else named)
+    return own if subject.tenants is None else own & _with_tenant(subject.tenants)
+
+
+def _with_tenant(tenants: frozenset[str | None]) -> ColumnElement[bool]:
+    named = asks.c.tenant.in_(sorted(tenant for tenant in tenants if tenant is not None))
+    return or_(named, asks.c.tenant.is_(None)) if None in tenants else named
 
 
 def _row(ask: Ask) -> dict[str, Any]:

@@ -151,6 +151,20 @@ async def test_another_engine_has_nothing_of_it(asks: SqlAsks, database: Databas
 
 
 @pytest.mark.parametrize(
+    ("tenants", "served"),
+    [(None, {"1", "2"}), (frozenset([None]), {"1"}), (frozenset(["north"]), {"2"}), (frozenset(["south"]), set())],
+)
+async def test_a_worker_has_asks_of_the_tenants_that_it_serves(
+    asks: SqlAsks, database: Database, tenants: frozenset[str | None] | None, served: set[str]
+) -> None:
+    await asks.accept(ask("1"))
+    await asks.accept(ask("2", key(tenant="north")))
+    serving = SqlAsks(database, engine="default", tenants=tenants)
+    assert {each.client_id for each in await serving.claim(5, LEASE)} == served
+    assert await serving.backlog() == 2, "all workers count the same"
+
+
+@pytest.mark.parametrize(
     ("subject", "left"),
     [
         (Subject("default", instance="instance-1"), {"3"}),

@@ -14,10 +14,20 @@ from tests.core.operating import NAMES, stop
 from tests.fakes.life import Life
 from worker.chat.desk import Erased, Occupied, Outdated, Wish
 from worker.domain.asks import State
-from worker.domain.conversations import session_id
+from worker.domain.budgets import Budgets, Limit
+from worker.domain.conversations import EVERYTHING, session_id
+from worker.domain.providers import Limits
 from worker.domain.stops import Kind
-from worker.domain.threads import Answer, Outcome
-from worker.errors import AskedOtherwise, EngineDown, ModelUnknown, ProviderAway, StoreDown
+from worker.domain.threads import Answer, Outcome, ThreadKey
+from worker.errors import (
+    AskedOtherwise,
+    BadRequest,
+    EngineDown,
+    ModelUnknown,
+    ProviderAway,
+    StoreDown,
+    TranscriptDown,
+)
 
 
 def meta(job: Any, output: str) -> dict[str, Any]:
@@ -445,3 +455,159 @@ async def ended(chatting: Chatting, life: Life) -> None:
 
 def _wish() -> Wish:
     return Wish("1", "Why?")
+
+
+# Wherever it is asked, and within what bounds
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+async def test_a_provider_that_keeps_nothing_is_told_what_was_said_as_well(
+    chatting: Chatting, *, is_over: bool
+) -> None:
+    core = chatting.core
+    core.several = True
+    core.assistants.add("analyst", provider="local")
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        if is_over:
+            chatting.closing.finish("a")
+        await chatting.answered("a", "Why so?")
+        await chatting.answered("a", "And then?")
+        if not is_over:
+            await chatting.step("two", "a")
+
+    told = [[each.text.splitlines()[0] for each in said if each.role == "user"] for said, _ in core.model.told]
+    assert told[:3] == [[], ["# One"], ["# One", "Why so?"]]
+    assert told[3:] == ([] if is_over else [["# One"]])
+
+
+async def test_a_history_that_is_lost_is_told_from_the_transcript(chatting: Chatting) -> None:
+    core = chatting.core
+    core.several = True
+    core.assistants.add("analyst", provider="local")
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        await chatting.answered("a", "Why so?")
+        await core.redis.delete(*await chatting.closing.keys("branch%3Aa:analyst"))
+        await chatting.answered("a", "And then?")
+
+    said, _ = core.model.told[-1]
+    assert [each.text.splitlines()[0] for each in said if each.role == "user"] == ["# One", "Why so?"]
+
+
+async def test_a_branch_is_not_begun_without_knowing_what_was_said(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        asked = await chatting.ask("a")
+        with_history, told = chatting.core.history, chatting.closing.conversations.messages
+        chatting.closing.conversations.messages = away  # type: ignore[method-assign]  # it is broken on purpose
+        await asyncio.sleep(100)
+        assert (await chatting.now(asked)).state in {State.QUEUED, State.RUNNING}
+        assert (len(chatting.provider.asked), with_history) == (1, chatting.core.history)
+        chatting.closing.conversations.messages = told  # type: ignore[method-assign]
+        assert (await chatting.over(asked)).state is State.ANSWERED
+
+
+async def test_a_seed_that_the_provider_does_not_take_begins_no_branch_that_knows_nothing(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.provider.script.next("create_thread", BadRequest("items"))
+        over = await chatting.over(await chatting.ask("a"))
+    assert (over.state, over.failure) == (State.FAILED, "items")
+    assert len(chatting.provider.asked) == 1
+
+
+async def test_budgets_hold_for_persons_and_nothing_is_spent_beyond_them(chatting: Chatting) -> None:
+    core = chatting.core
+    core.assistants.add("analyst", max_output_tokens=100)
+    core.budgets = Budgets({"instance": Limit(2000), "root": Limit(10**6)})
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        over = await chatting.over(await chatting.ask("a", "x" * 6000))
+    assert over.state is State.FAILED
+    assert "budget of instance a" in over.failure
+    assert len(chatting.provider.asked) == 1
+
+
+async def test_limits_of_a_provider_hold_for_persons(chatting: Chatting) -> None:
+    chatting.core.limits["openai"] = Limits(at_once=1)
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.provider.script.next("ask", 20)
+        step = chatting.core.world.start("one", instance="b")
+        await chatting.core.until(lambda: len(chatting.provider.asked) == 2)
+        asked = await chatting.ask("a")
+        await asyncio.sleep(10)
+        assert len(chatting.provider.asked) == 2
+        await chatting.over(asked)
+        assert step.gone
+
+
+async def test_a_refused_ask_says_why_and_holds_up_no_other(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.provider.script.next("ask", BadRequest("no such model"))
+        first = await chatting.over(await chatting.ask("a"))
+        assert (first.state, first.failure) == (State.FAILED, "no such model")
+        await chatting.answered("a")
+
+
+async def test_a_fallback_answers_persons_as_it_answers_tasks(chatting: Chatting) -> None:
+    core = chatting.core
+    core.several = True
+    core.assistants.add("analyst", fallback=(("local", "small"),))
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.provider.script.always("create_thread", ProviderAway("away"))
+        chatting.provider.script.always("ping", ProviderAway("away"))
+        await chatting.answered("a", "Why so?")
+    assert [text for _, text in core.model.told] == ["Why so?"]
+
+
+async def test_a_question_that_quotes_a_ref_is_not_taken_for_it(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        asked = await chatting.answered("a", "See\n\n(ref 0123456789ab)", on_thread=True)
+    question = next(each for each in await chatting.messages() if each.task_id == asked.id)
+    assert "(quoted ref" in question.content
+
+
+async def test_a_conversation_that_instances_share_is_not_swayed_by_talk_after_one_of_them(chatting: Chatting) -> None:
+    shared = ThreadKey("default", "business-key:order", "analyst")
+    await chatting.closing.speak("first", scope=shared.scope)
+    process = chatting.closing.begin("first")
+    process.business_key = "order"
+    chatting.closing.finish("first")
+    session = await chatting.closing.conversations.session(session_id(shared), within=EVERYTHING)
+    assert session is not None
+    asked = await chatting.desk.ask(session, ADA, _wish())
+    assert asked.target == shared
+    chatting.closing.begin("second", business_key="order")
+    async with chatting.answering():
+        over = await chatting.over(asked)
+        assert (over.state, "ask again" in over.failure) == (State.FAILED, True)
+        again = await chatting.desk.ask(session, ADA, Wish("2", "Why?"))
+        assert again.target == shared.branch
+        assert (await chatting.over(again)).state is State.ANSWERED
+
+
+async def test_what_nobody_foresaw_counts_as_a_death(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.provider.script.next("ask", *[RuntimeError("boom")] * 3)
+        over = await chatting.over(await chatting.ask("a"))
+    assert over.state is State.FAILED
+    assert over.failure.startswith("3 workers")
+
+
+async def test_two_workers_answer_each_ask_once(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True), chatting.answering():
+        for name in ("a", "b", "c"):
+            await chatting.step("one", name)
+        asks = [await chatting.ask(name, f"Why {number}?") for name in ("a", "b", "c") for number in range(3)]
+        assert {(await chatting.over(each)).state for each in asks} == {State.ANSWERED}
+    assert len(chatting.provider.asked) == 12
+
+
+async def away(*_: object, **__: object) -> Any:
+    raise TranscriptDown("away")

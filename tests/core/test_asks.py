@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.asks import ADA, MARY
 from tests.core.chatting import Chatting, key
@@ -495,16 +496,17 @@ async def test_a_history_that_is_lost_is_told_from_the_transcript(chatting: Chat
     assert [each.text.splitlines()[0] for each in said if each.role == "user"] == ["# One", "Why so?"]
 
 
-async def test_a_branch_is_not_begun_without_knowing_what_was_said(chatting: Chatting) -> None:
+async def test_a_branch_is_not_begun_without_knowing_what_was_said(
+    chatting: Chatting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with chatting.answering(tasks=True):
         await chatting.step("one", "a")
         asked = await chatting.ask("a")
-        with_history, told = chatting.core.history, chatting.closing.conversations.messages
-        chatting.closing.conversations.messages = away  # type: ignore[method-assign]  # it is broken on purpose
-        await asyncio.sleep(100)
+        with monkeypatch.context() as patched:
+            patched.setattr(chatting.closing.conversations, "messages", away)
+            await asyncio.sleep(100)
         assert (await chatting.now(asked)).state in {State.QUEUED, State.RUNNING}
-        assert (len(chatting.provider.asked), with_history) == (1, chatting.core.history)
-        chatting.closing.conversations.messages = told  # type: ignore[method-assign]
+        assert len(chatting.provider.asked) == 1
         assert (await chatting.over(asked)).state is State.ANSWERED
 
 
@@ -609,5 +611,69 @@ async def test_two_workers_answer_each_ask_once(chatting: Chatting) -> None:
     assert len(chatting.provider.asked) == 12
 
 
+@pytest.mark.parametrize("provider", ["openai", "local"])
+async def test_an_answer_outlives_a_database_that_is_away_for_hours_and_is_paid_once(
+    chatting: Chatting, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    core = chatting.core
+    core.several = True
+    core.assistants.add("analyst", provider=provider)
+
+    def calls() -> int:
+        return len(core.provider.asked) + len(core.model.told)
+
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        (core.provider if provider == "openai" else core.model).script.next("ask", 5)
+        asked = await chatting.ask("a", on_thread=True)
+        await core.until(lambda: calls() == 2)
+        with monkeypatch.context() as patched:
+            for method in ("settle", "claim", "renew", "postpone", "backlog"):
+                patched.setattr(chatting.asks, method, away)
+            await asyncio.sleep(3 * 3600)
+        over = await chatting.over(asked)
+
+    assert (over.state, over.failure, calls()) == (State.ANSWERED, "", 2)
+
+
+async def test_a_look_that_breaks_in_an_unforeseen_way_is_not_the_last(
+    chatting: Chatting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        with monkeypatch.context() as patched:
+            patched.setattr(chatting.asks, "claim", broken)
+            asked = await chatting.ask("a")
+            await asyncio.sleep(10)
+        assert (await chatting.over(asked)).state is State.ANSWERED
+
+
+async def test_redis_that_goes_away_under_an_ask_costs_nothing_but_time(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        chatting.core.redis.trouble = [RedisConnectionError("gone")]
+        asked = await chatting.ask("a")
+        assert (await chatting.over(asked)).state is State.ANSWERED
+    assert len(chatting.provider.asked) == 2
+
+
+async def test_a_record_that_is_away_under_the_hold_leaves_the_thread_to_others(
+    chatting: Chatting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        asked = await chatting.ask("a", on_thread=True)
+        with monkeypatch.context() as patched:
+            patched.setattr(chatting.closing.conversations, "session", away)
+            await asyncio.sleep(10)
+            step = chatting.core.world.start("two", instance="a")
+            await chatting.core.until_over([step])
+        assert (await chatting.over(asked)).state is State.ANSWERED
+
+
 async def away(*_: object, **__: object) -> Any:
     raise TranscriptDown("away")
+
+
+async def broken(*_: object, **__: object) -> Any:
+    raise RuntimeError("broken")

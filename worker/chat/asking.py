@@ -137,7 +137,7 @@ class Asking:
             try:
                 async with background.running(background.renewing(self._lease, self._renewing(ask)), f"ask {ask.id}"):
                     after = await self._turn.take(ask, facts)
-                    await self._settle(ask, after)
+                    noted = await self._noted(ask, after)
             except asyncio.CancelledError:
                 await self._hand_on(ask)
                 raise
@@ -145,7 +145,8 @@ class Asking:
                 log.error(Event.TURN_CRASHED, trace=trace(exc))
                 return
             _tell(ask, facts, after, monotonic() - started)
-            if isinstance(after, Settled):
+            # Not before: who has the ask next finds its answer there.
+            if noted and isinstance(after, Settled) and after.answer is not None:
                 await self._turn.close(ask)
 
     def _renewing(self, ask: Ask) -> Callable[[], Any]:
@@ -157,22 +158,21 @@ class Asking:
 
         return renew
 
-    async def _settle(self, ask: Ask, after: After) -> None:
+    async def _noted(self, ask: Ask, after: After) -> bool:
+        """Say what came of an ask; False if that could not be said for some time, or the ask is another one's."""
         gives_up_at, tries = monotonic() + SETTLING_SECONDS, 0
         while True:
             try:
                 match after:
                     case Later():
-                        await self._asks.postpone(ask, after.pause)
+                        return await self._asks.postpone(ask, after.pause)
                     case Settled():
-                        await self._asks.settle(ask, after.state, after.failure, after.answer)
+                        return await self._asks.settle(ask, after.state, after.failure, after.answer)
             except TranscriptDown:
                 if monotonic() >= gives_up_at:
-                    return
+                    return False
                 await asyncio.sleep(growing(LOOK_SECONDS, tries, LONGEST_PAUSE_SECONDS))
                 tries += 1
-            else:
-                return
 
     async def _hand_on(self, ask: Ask) -> None:
         """Have another worker take it at once; its turn has let go of the thread."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from worker.chat.outcomes import BUSY_FOR, After, Later, Settled, on_answer, on_error
-from worker.chat.ports import ChatPorts
+from worker.chat.ports import ChatPorts, is_shared
 from worker.domain.asks import DEADLY, Ask, State
 from worker.domain.budgets import Counter, Scope
 from worker.domain.conversations import Role, message_id
@@ -138,7 +138,9 @@ class AskTurn:
             return None  # it was allowed, and its answer may be there
         if ask.as_of is not None and entry.answers > ask.as_of:
             return Settled(State.FAILED, "there are newer answers than the person knew of")
-        if ask.target.is_branch or ask.on_thread or not await self._ports.runs(ask.about, ask.instance):
+        # An instance that was over when it was asked stays so; of several that share a thread another may have begun.
+        may_hear = is_shared(ask.about) and not (ask.target.is_branch or ask.on_thread)
+        if not may_hear or not await self._ports.runs(ask.about, ask.instance):
             return None
         return Settled(State.FAILED, "another process goes on with this conversation by now; ask again")
 

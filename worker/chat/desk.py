@@ -15,7 +15,7 @@ from worker.errors import EngineDown, Permanent, StoreDown, Unstorable
 
 Mode = Literal["enqueue", "reject"]
 """What becomes of an ask whose thread is in use: it waits its turn, or is not accepted."""
-RECENT = 20
+RECENT = 5
 """Messages among which the place of the thread's own instance is looked for."""
 
 

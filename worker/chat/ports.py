@@ -59,6 +59,12 @@ class ChatPorts:
         return bool(await self.instances.running([name]))
 
 
+def is_shared(about: ThreadKey) -> bool:
+    """Whether instances share this thread by business key, some of which may be yet to come."""
+    whose = owner(about, "")
+    return whose is not None and whose.business_key is not None
+
+
 def _subjects(session: Session) -> list[Subject]:
     """Whose end would be its end."""
     found = [owner(session.key, session.process_instance_id)]

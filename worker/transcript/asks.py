@@ -112,7 +112,8 @@ class SqlAsks:
         """See `ports.asks.AskBook.claim`."""
         async with self._database.reading() as connection:
             # Most looks find nothing, and keep no writer waiting for that.
-            if (await connection.execute(self._due(await self._now(connection), 1))).first() is None:
+            now = self._utc() if self._database.is_sqlite else func.clock_timestamp()
+            if (await connection.execute(self._due(now, 1))).first() is None:
                 return ()
         return await self._database.write(partial(self._claim, most, lease))
 
@@ -134,7 +135,7 @@ class SqlAsks:
             claimed.append(ask)
         return claimed
 
-    def _due(self, now: datetime, most: int) -> Select[Any]:
+    def _due(self, now: datetime | ColumnElement[datetime], most: int) -> Select[Any]:
         """Find asks that are due and have no other of their thread before them."""
         older = asks.alias()
         there = (older.c.engine == asks.c.engine) & older.c.tenant.is_not_distinct_from(asks.c.tenant)

@@ -38,6 +38,7 @@ WorkerError
 │   ├── OverBudget          a budget does not allow the call: nothing was asked
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
 │   ├── HistoryMissing      a thread would have to be left, and what was said on it is nowhere
+│   ├── AskedOtherwise      a person's message came before under the same id, with another text
 │   ├── StopOfOthers        who is limited to tenants may not change a stop of somebody who is not
 │   ├── NoProvider          what a thread is at is not among the providers any more
 │   ├── Unstorable          a sink will never take this one exchange
@@ -225,6 +226,10 @@ class HistoryMissing(Permanent):
 
 class StopOfOthers(Permanent):
     """Somebody whose rights are limited asked to change a stop of somebody whose rights are not."""
+
+
+class AskedOtherwise(Permanent):
+    """A client has used the id of one message for another."""
 
 
 class NoProvider(Permanent):

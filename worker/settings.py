@@ -165,6 +165,12 @@ class Settings(BaseSettings):
     )
 
     max_tasks: int = Field(20, ge=1, le=1000, description="Turns at the same time.")
+    chat_slots: int = Field(
+        4, ge=0, le=1000, description="Questions of persons that are answered at the same time; 0 takes none."
+    )
+    chat_seconds: int = Field(
+        60, ge=5, le=600, description="How long an answer to a person may take, for which a step may have to wait."
+    )
     lock_seconds: int = Field(
         45, ge=10, le=600, description="Lock on a task, renewed when two thirds are over; 30 to 60 suits most."
     )
@@ -310,6 +316,16 @@ class Settings(BaseSettings):
     def grace(self) -> timedelta:
         """How long a stop may take."""
         return timedelta(seconds=self.grace_seconds)
+
+    @property
+    def served(self) -> frozenset[str | None] | None:
+        """The tenants that are served, None among them those without one; None: all."""
+        return frozenset(None if name == "-" else name for name in self.tenants) or None
+
+    @property
+    def chat(self) -> timedelta:
+        """How long a call for a person may take."""
+        return timedelta(seconds=self.chat_seconds)
 
     @property
     def discovery(self) -> timedelta:

@@ -1,6 +1,7 @@
 """Whatever fits the OpenAPI document, or does not, is answered as the document says, and never with a 5xx."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,11 +10,15 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
+from tests.api.test_asks import Orders, Threads
+from tests.fakes.instances import FakeInstances, Process
 from tests.records import exchange
+from worker.chat.desk import Desk
+from worker.chat.ports import ChatPorts
 from worker.domain.conversations import session_id
 from worker.ports.rates import Rate
-from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
-from worker.web.api import Access, app
+from worker.transcript import Database, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter, open_database
+from worker.web.api import Access, app, asking
 
 errors: list[Exception] = []
 
@@ -21,14 +26,15 @@ errors: list[Exception] = []
 class FreshConversations:
     """A record that is opened anew for each call: every case runs in an event loop of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, of: Callable[[Database], Any] = SqlTranscriptReader) -> None:
         self._url = url
+        self._of = of
 
     def __getattr__(self, name: str) -> Any:
         async def call(*arguments: Any, **options: Any) -> Any:
             async with open_database(self._url) as database:
                 database._ready = True  # when it was filled
-                return await getattr(SqlTranscriptReader(database), name)(*arguments, **options)
+                return await getattr(self._of(database), name)(*arguments, **options)
 
         return call
 
@@ -43,8 +49,18 @@ async def fill(url: str) -> None:
 def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
     url = f"sqlite:///{tmp_path_factory.mktemp('schema')}/record.db"
     asyncio.run(fill(url))
+    conversations: Any = FreshConversations(url)
+    asks: Any = FreshConversations(url, lambda database: SqlAsks(database, engine="default"))
+    instances = FakeInstances()
+    instances.processes["instance-a"] = Process()
+    ports = ChatPorts(asks, conversations, Orders(), instances, Threads())  # type: ignore[arg-type]  # the methods that are needed
     application = app(
-        FreshConversations(url), NO_CALLS, Access.of(TOKENS), report=errors.append, rate=Rate(burst=100_000)
+        conversations,
+        NO_CALLS,
+        Access.of(TOKENS),
+        report=errors.append,
+        rate=Rate(burst=100_000),
+        extend=[asking(Desk(ports, lambda: None), conversations)],
     )
     return schemathesis.openapi.from_asgi("/api/openapi.json", application)
 
@@ -64,7 +80,7 @@ def validate(operation: Any, token: str, examples: int, **places: str) -> None:
 @pytest.mark.parametrize("token", [OPERATOR, VIEWER], ids=["operator", "viewer"])
 def test_answers_are_as_documented(document: Any, token: str) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
-    assert len(operations) == 13
+    assert len(operations) == 16
     for operation in operations:
         validate(operation, token, 15)
         if "{" in operation.path:

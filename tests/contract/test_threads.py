@@ -25,11 +25,12 @@ from worker.domain.threads import (
     Past,
     Remembered,
     Said,
+    Standing,
     Thread,
     ThreadKey,
 )
 from worker.errors import StoreDown, ThreadGone
-from worker.redis import RedisThreadIndex, RedisThreads, open_redis
+from worker.redis import RedisThreadIndex, RedisThreads, open_redis, store
 from worker.redis.connect import Client
 from worker.redis.keys import Keys
 
@@ -521,8 +522,8 @@ async def test_a_step_repeated_after_a_lost_reply_changes_nothing_more(
 
 async def test_enter_repeated_after_a_lost_reply_takes_the_same_hold(threads: RedisThreads, redis: Redis) -> None:
     keys = Keys.of("test", KEY)
-    names = [keys.turn("t"), keys.hold, keys.thread, keys.said]
-    args = ("t", "token", 1000, 1000)
+    names = [keys.turn("t"), keys.hold, keys.thread, keys.said, keys.refused]
+    args = ("t", "token", 1000, 1000, "", 1000)
 
     assert await threads._run("enter", names, *args) == await threads._run("enter", names, *args)
     assert await redis.hget(keys.hold, "token") == "token"
@@ -822,3 +823,108 @@ async def test_a_call_that_was_refused_leaves_the_times_of_those_before_it(threa
     assert await threads.intend(other.hold, 1, 60 * MINUTE)
     await threads.leave(other.hold, asked=False, trouble=True, unpaid=True)
     assert timedelta(seconds=50) < (await entered(threads, "task-3")).busy_for <= MINUTE
+
+
+# What persons ask, beside tasks
+
+
+async def asks(threads: RedisThreads, ask_id: str = "ask-1") -> Entered | Answered | Busy:
+    return await threads.enter(KEY, ask_id, stands_back=True)
+
+
+async def test_a_task_that_was_refused_goes_before_what_persons_ask(threads: RedisThreads) -> None:
+    asked = await asks(threads)
+    assert isinstance(asked, Entered)
+    assert await asks(threads, "ask-2") == Busy(), "it is no task, and stands before nobody"
+    assert await threads.enter(KEY, "task-1") == Busy()
+    assert await threads.enter(KEY, "task-2") == Busy()
+    await threads.leave(asked.hold, asked=False, trouble=False)
+
+    assert await asks(threads) == Busy()
+    for task in ("task-1", "task-2"):
+        entry = await entered(threads, task)
+        assert await asks(threads) == Busy()
+        await threads.leave(entry.hold, asked=False, trouble=False)
+    assert isinstance(await asks(threads), Entered)
+
+
+async def test_a_task_that_never_comes_again_is_forgotten(
+    threads: RedisThreads, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "REFUSED_FOR", timedelta(milliseconds=500))
+    entry = await entered(threads)
+    assert await threads.enter(KEY, "task-2") == Busy()
+    assert await redis.zcard(keys.refused) == 1
+    await threads.leave(entry.hold, asked=False, trouble=False)
+
+    async def entrance() -> Entered | None:
+        entry = await asks(threads)
+        return entry if isinstance(entry, Entered) else None
+
+    await wait_until(entrance, what="the end of a task's mark")
+    assert await redis.exists(keys.refused) == 0
+
+
+async def test_a_thread_tells_who_has_it_and_how_many_answers_it_has_had(threads: RedisThreads) -> None:
+    assert await threads.standing(KEY) == Standing(None, None, 0)
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0)
+    held = await threads.standing(KEY)
+    assert (held.holder, held.answers) == ("task-1", 0)
+    assert held.since is not None
+    for _ in range(2):  # a repeat after a lost reply
+        await threads.keep_answer(entry.hold, 1, Answer("Yes.", thread=LOCAL), published=False)
+
+    assert await threads.standing(KEY) == Standing(None, None, 1)
+    assert (await entered(threads, "task-2")).answers == 1
+
+
+async def test_an_answer_on_a_thread_that_is_left_is_not_counted(threads: RedisThreads, redis: Redis) -> None:
+    entry = await entered(threads)
+    await threads.keep_answer(entry.hold, 1, Answer("Yes.", thread=LOCAL), published=False, person="Ada")
+    assert await threads.standing(KEY) == Standing(None, None, 0)
+    assert [name for name in await names_in(redis) if name.endswith(":thread")] == []
+
+
+async def test_who_was_heard_on_a_thread_is_known_to_tasks_that_come_later(threads: RedisThreads) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0)
+    await threads.leave(entry.hold, asked=False, trouble=False)
+    for ask_id, person in (("1", "Ada"), ("2", "Mary: the 😀 one"), ("3", "Ada")):
+        asked = await entered(threads, ask_id)
+        for _ in range(2):  # a repeat after a lost reply
+            await threads.keep_answer(asked.hold, 1, Answer("Yes.", thread=LOCAL), published=False, person=person)
+    heard = {"Ada": 2, "Mary: the 😀 one": 1}
+
+    task = await entered(threads, "task-2")
+    assert (task.heard, task.answers) == (heard, 3)
+    await threads.bind(task.hold, Thread("own_2", 2, provider="local"), 1)
+    await threads.keep_answer(task.hold, 1, Answer("So."), published=False)
+    again = await threads.enter(KEY, "task-2")
+    assert isinstance(again, Answered)
+    assert again.heard == heard, "the new thread was told of it"
+
+
+async def test_what_nobody_can_have_written_among_those_is_none(
+    threads: RedisThreads, redis: Redis, keys: Keys
+) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0)
+    await redis.hset(keys.thread, mapping={"answers": "many", "heard": "1", "heard:Ada": "often"})
+    again = await entered(threads)
+    assert (again.answers, again.heard, again.thread) == (0, {"Ada": 0}, LOCAL)
+    await redis.set(keys.refused, "x")
+    assert isinstance(await asks(threads, "task-1"), Entered)
+    assert (await entered(threads)).thread == LOCAL
+
+
+async def test_an_answer_that_cannot_be_read_leaves_the_history_of_its_thread(
+    threads: RedisThreads, redis: Redis, keys: Keys
+) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0, said=[Remembered((Said("user", "Why?"),))])
+    await threads.keep_answer(entry.hold, 1, Answer("Yes.", thread=LOCAL), published=False)
+    await redis.hset(keys.turn("task-1"), "answer", "{")
+
+    assert (await entered(threads)).thread == LOCAL
+    assert len((await threads.history(KEY, LOCAL)).turns) == 1

@@ -21,7 +21,7 @@ from worker.ending import EndingPorts, Eraser, Keeper, Pace, Policy, Retention, 
 from worker.ending.ends import Ends
 from worker.ending.rounds import Kind
 from worker.redis import RedisAnchors, RedisOrders, RedisThreadIndex
-from worker.transcript import Database, SqlAnchors, SqlTranscriptReader, SqlTranscriptWriter
+from worker.transcript import Database, SqlAnchors, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter
 
 
 class Closing:
@@ -43,6 +43,7 @@ class Closing:
         self.threads = AnchoredProvider(core.provider, self.account)
         self.index = RedisThreadIndex(core.redis, prefix="aw", engine="default", lease=LOCK, keep=KEEP)
         self.orders = RedisOrders(core.redis, prefix="aw", engine="default")
+        self.asks = SqlAsks(database, engine="default", now=now)
         self.ports = EndingPorts(
             engine_name="default",
             index=self.index,
@@ -51,12 +52,13 @@ class Closing:
             provider=AnchoredEnding(core.provider, self.account),
             transcript=self.transcript,
             conversations=self.conversations,
+            asks=self.asks,
             now=now,
         )
 
     def without_transcript(self) -> None:
         """Be a worker that keeps none."""
-        self.ports = replace(self.ports, transcript=None, conversations=None)
+        self.ports = replace(self.ports, transcript=None, conversations=None, asks=None)
 
     @property
     def eraser(self) -> Eraser:

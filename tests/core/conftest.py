@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.core.chatting import Chatting
 from tests.core.closing import Closing
 from tests.core.rig import Core
 from tests.fakes.clock import JumpingLoop, wall_clock_of_the_loop
@@ -62,3 +63,9 @@ async def closing(
     shutil.copy(empty_record, tmp_path / "transcript.db")
     async with open_database(f"sqlite:///{tmp_path}/transcript.db") as database:
         yield Closing(core, database)
+
+
+@pytest.fixture
+def chatting(core: Core, closing: Closing) -> Chatting:
+    """What answers persons, on the ground of what ends conversations."""
+    return Chatting(core, closing)

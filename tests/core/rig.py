@@ -35,6 +35,7 @@ from worker.ports.providers import ThreadProvider
 from worker.redis import RedisAnchors, RedisBudgets, RedisFleet, RedisOutages, RedisSeats, RedisStops, RedisThreads
 from worker.runtime import background
 from worker.runtime.background import Crew
+from worker.turn.answering import Answering
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
 from worker.turn.remembering import RememberingProvider
@@ -126,6 +127,8 @@ class Worker:
     stopping: asyncio.Event
     hurry: asyncio.Event
     life: Life
+    answering: Answering
+    ground: Ground
     _running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -257,7 +260,8 @@ class Core:
             self.watchers,
             {name: life.lives("seats", self.seats(name)) for name in self.limits},
         )
-        turn = Turn(engine, providers, has, ground)
+        answering = Answering(providers, ground)
+        turn = Turn(engine, answering, has, ground)
         handler = TaskHandler(
             Leases(engine, LOCK, engine_down),
             room,
@@ -272,7 +276,20 @@ class Core:
         poller = Poller(engine, sieve, room, handler, dependencies, stopped, stopping)
         hurry = asyncio.Event()
         worker = Worker(
-            engine, topics, dependencies, stopped, fleet, room, turn, handler, poller, stopping, hurry, life
+            engine,
+            topics,
+            dependencies,
+            stopped,
+            fleet,
+            room,
+            turn,
+            handler,
+            poller,
+            stopping,
+            hurry,
+            life,
+            answering,
+            ground,
         )
         self._workers.append(worker)
         return worker

@@ -85,7 +85,7 @@ async def test_what_a_call_took_more_or_less_than_was_thought_is_put_right(core:
     core.limits["openai"] = Limits(tokens_per_minute=60_000)
     worker = await core.worker()
     seats = core.seats()
-    thought = worker.turn._limits.thought(core.assistants.known["analyst"], 0)
+    thought = worker.answering.limits.thought(core.assistants.known["analyst"], 0)
     for token, took in (("dear", 9 * thought), ("cheap", 0), ("unknown", None)):
         before = max(0.0, (await meters(core))[1]) if token != "dear" else 0.0
         while wait := await seats.take(f"of {token}", "instance", token, thought):

@@ -18,8 +18,8 @@ from tests.waiting import wait_until
 from worker import bootstrap
 from worker.bootstrap import Adapters, working
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Session, Subject
-from worker.domain.endings import Kept, Receipt, Status, Store, TurnKept
-from worker.ending import Eraser, Keeper, Pace, Retention, StillRuns, erasing, stores
+from worker.domain.endings import Kept, Receipt, Status, Store, TurnKept, order_id
+from worker.ending import Eraser, Keeper, Pace, Retention, StillRuns, stores
 from worker.engine import RestInstances, instances
 from worker.errors import EngineDown, StoreDown
 from worker.failpoints import watched
@@ -408,8 +408,8 @@ def by_key(key: str, *tenants: str | None) -> Subject:
     ],
 )
 def test_no_two_orders_go_by_one_name(one: Subject, other: Subject) -> None:
-    assert erasing.order_id(one) != erasing.order_id(other)
-    assert erasing.order_id(one) == erasing.order_id(replace(one))
+    assert order_id(one) != order_id(other)
+    assert order_id(one) == order_id(replace(one))
 
 
 # Killed anywhere
@@ -877,7 +877,7 @@ async def test_an_order_that_ends_in_an_unforeseen_error_holds_up_no_other(
     await kept.start_worker()
     instance, thread = await ran(kept, await two_steps(kept))
     async with hands(kept) as hand:
-        order = Receipt(erasing.order_id(hand.of(instance)), "default", instance, None, ordered_at=datetime.now(UTC))
+        order = Receipt(order_id(hand.of(instance)), "default", instance, None, ordered_at=datetime.now(UTC))
         unforeseen: Any = [{}]
         odd = replace(order, id="0" * 12, instance=unforeseen)
         await hand.eraser.resume()

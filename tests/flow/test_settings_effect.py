@@ -5,8 +5,10 @@ import json
 import signal
 import ssl
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -24,7 +26,8 @@ from tests.waiting import wait_until
 from worker import bootstrap
 from worker.demo.engine import Engine
 from worker.demo.processes import HOST, Process, free_port, running
-from worker.domain.conversations import EVERYTHING, Message, MessageFilter
+from worker.domain.conversations import EVERYTHING, Message, MessageFilter, session_id
+from worker.domain.threads import ThreadKey
 from worker.ending import Keeper
 from worker.settings import Settings
 from worker.transcript import SqlTranscriptReader, open_database
@@ -494,6 +497,69 @@ async def test_api_host_api_port_and_api_tokens_are_where_and_by_whom_the_record
 
     await wait_until(answers, what="the API")
     assert await status(Authorization=f"Bearer {token}") == 200
+
+
+async def test_chat_slots_are_how_many_persons_are_answered_at_once_and_none_takes_no_question(
+    rig: Rig, tmp_path: Path
+) -> None:
+    rig.settings |= {"transcript_url": f"sqlite:///{tmp_path}/kept.db"}
+    model = await rig.deploy(rig.step("one"))
+    for slots in (1, 0):
+        port = free_port()
+        worker = await rig.start_worker(chat_slots=slots, api_port=port)
+        first, second = [await rig.run(model) for _ in range(2)]
+        rig.provider.fault("responses.create", text=f"with {slots}", times=1, hold="gate")
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as api:
+            asks = [await asked(api, each, f"with {slots}") for each in (first, second)]
+            assert {status for status, _ in asks} == ({202} if slots else {404})
+            if slots:
+                await wait_until(lambda: rig.provider.counts()["running"], what="the first call")
+                assert [(await state(api, ask["id"])) for _, ask in asks] == ["running", "queued"]
+                rig.provider.release("gate")
+                for _, ask in asks:
+                    await wait_until(partial(is_answered, api, ask["id"]), 20, "an answer")
+        await worker.stop()
+
+
+async def test_chat_seconds_are_how_long_an_answer_to_a_person_may_take(rig: Rig, tmp_path: Path) -> None:
+    rig.settings |= {"transcript_url": f"sqlite:///{tmp_path}/kept.db", "api_port": free_port(), "chat_seconds": 5}
+    rig.assistant(timeout=60)
+    model = await rig.deploy(rig.step("one"))
+    await rig.start_worker()
+    instance = await rig.run(model)
+    rig.provider.fault("responses.create", text="Why", times=1, during=30)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{rig.settings['api_port']}") as api:
+        _, ask = await asked(api, instance, "Why?")
+        await wait_until(lambda: rig.provider.counts()["running"], what="the call")
+
+        async def is_put_off() -> bool:
+            return await state(api, ask["id"]) == "queued"
+
+        await wait_until(is_put_off, 15, "the end of our patience")
+
+
+async def asked(api: aiohttp.ClientSession, instance: str, text: str) -> tuple[int, Any]:
+    """Ask about an instance's thread, once it is in the transcript."""
+    path = f"/api/sessions/{session_id(ThreadKey('default', instance, 'analyst'))}"
+
+    async def is_there() -> bool:
+        async with api.get(path) as reply:
+            return reply.status == 200
+
+    await wait_until(is_there, what="the session")
+    async with api.post(f"{path}/asks", json={"id": "1", "text": text}) as reply:
+        return reply.status, await reply.json(content_type=None)
+
+
+async def state(api: aiohttp.ClientSession, ask_id: str) -> str:
+    """How an ask stands."""
+    async with api.get(f"/api/asks/{ask_id}") as reply:
+        return str((await reply.json())["state"])
+
+
+async def is_answered(api: aiohttp.ClientSession, ask_id: str) -> bool:
+    """Whether an ask is answered."""
+    return await state(api, ask_id) == "answered"
 
 
 async def test_api_frames_are_whose_pages_may_show_ours(rig: Rig, tmp_path: Path) -> None:

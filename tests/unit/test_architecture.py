@@ -18,6 +18,7 @@ WORKER = ROOT / "worker"
 DRIVERS: dict[str, set[str]] = {
     "accounts": {"structlog"},
     "bootstrap": {"structlog"},
+    "chat": {"structlog"},
     "cli": set(),
     "domain": set(),
     "ending": {"structlog"},
@@ -86,6 +87,7 @@ ADAPTERS = (
     "specs.assistants",
 )
 CORE = (
+    "chat.asking",
     "turn.thread_turn",
     "loop.poller",
     "ending.keeper",

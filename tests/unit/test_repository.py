@@ -171,6 +171,7 @@ def test_no_metric_has_an_id_for_a_label(name: str) -> None:
         "dependency",
         "provider",
         "sink",
+        "state",
         "kind",
         "topic",
         "version",

@@ -426,3 +426,11 @@ def test_thread_variable_has_a_name_that_expressions_can_use(assistant: str, nam
     assert thread_variable_name(assistant) == name
     assert thread_variable_name(assistant, by_business_key=True) == f"{name}_by_business_key"
     assert name.isidentifier()
+
+
+def test_meta_says_which_persons_were_heard_before_and_stays_short() -> None:
+    assert "heard" not in json.loads(meta(Answer("text"), STORY))
+    told = json.loads(meta(Answer("text"), replace(STORY, heard={"Mary": 2, "Ada": 1})))
+    assert told["heard"] == {"messages": 3, "of": ["Ada", "Mary"]}
+    crowd = {f"person {number}": 1 for number in range(100)}
+    assert len(json.loads(meta(Answer("text"), replace(STORY, heard=crowd)))["heard"]["of"]) == 5

@@ -221,6 +221,8 @@ def test_defaults_are_those_that_are_promised() -> None:
         "topics": (),
         "tenants": (),
         "max_tasks": 20,
+        "chat_slots": 4,
+        "chat_seconds": 60,
         "lock_seconds": 45,
         "poll_seconds": 10,
         "grace_seconds": 25,
@@ -284,6 +286,8 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "TOPICS": (" b, a ,,b", ("b", "a")),
         "TENANTS": ("north, south", ("north", "south")),
         "MAX_TASKS": ("50", 50),
+        "CHAT_SLOTS": ("2", 2),
+        "CHAT_SECONDS": ("30", 30),
         "LOCK_SECONDS": ("30", 30),
         "POLL_SECONDS": ("5", 5),
         "GRACE_SECONDS": ("6", 6),
@@ -374,6 +378,8 @@ def test_all_mistakes_are_named_at_once(env: Any) -> None:
     ("name", "low", "high"),
     [
         ("MAX_TASKS", 1, 1000),
+        ("CHAT_SLOTS", 0, 1000),
+        ("CHAT_SECONDS", 5, 600),
         ("LOCK_SECONDS", 10, 600),
         ("POLL_SECONDS", 1, 20),
         ("GRACE_SECONDS", 10, 3600),  # at least POLL_SECONDS

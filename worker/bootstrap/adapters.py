@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Protocol, cast
 from uuid import uuid4
 
 from worker import failpoints
@@ -20,6 +20,7 @@ from worker.ending import EndingPorts
 from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngine, RestInstances
 from worker.loop.formats import Formats
 from worker.ports.accounts import Book
+from worker.ports.asks import AskBook, AskEraser
 from worker.ports.ending import Archive
 from worker.ports.limits import Seats
 from worker.ports.outages import Outages
@@ -48,6 +49,10 @@ from worker.redis.connect import Client as RedisClient
 from worker.settings import Settings
 from worker.telemetry import exporting
 from worker.turn.remembering import RememberingProvider
+
+
+class Asks(AskBook, AskEraser, Protocol):
+    """Where it is kept what persons ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,7 @@ class Adapters:
     sharing: Sharing
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
+    asks: Asks | None = None
     watchers: Watchers | None = None
 
     @property
@@ -139,7 +145,11 @@ async def connect(
     async with AsyncExitStack() as stack:
         url = settings.redis_url.get_secret_value()
         redis = await stack.enter_async_context(
-            open_redis(url, connections=min(2 * settings.max_tasks + 2, 64), ca_file=settings.redis_ca_file)
+            open_redis(
+                url,
+                connections=min(2 * (settings.max_tasks + settings.chat_slots) + 2, 64),
+                ca_file=settings.redis_ca_file,
+            )
         )
         engine = await stack.enter_async_context(RestEngine.open(connection(settings)))
         mine = {"prefix": settings.redis_prefix, "engine": settings.engine_name}
@@ -200,6 +210,7 @@ async def _with_transcript(
         formats=Formats([in_redis, transcript.SqlFormat(database, engine=settings.engine_name)]),
         transcript=transcript.SqlTranscriptWriter(database),
         conversations=transcript.SqlTranscriptReader(database, engine=settings.engine_name),
+        asks=transcript.SqlAsks(database, engine=settings.engine_name, tenants=settings.served),
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 
@@ -233,6 +244,7 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
         ),
         transcript=adapters.transcript,
         conversations=adapters.conversations,
+        asks=adapters.asks,
     )
 
 

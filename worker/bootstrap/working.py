@@ -14,6 +14,10 @@ from worker.bootstrap.adapters import Adapters, connect, ending_ports
 from worker.bootstrap.live import Live, names
 from worker.bootstrap.people import client, open_issuer, persons
 from worker.bootstrap.written import Written, policy, rules, tokens
+from worker.chat.ask_turn import AskTurn
+from worker.chat.asking import Asking
+from worker.chat.desk import Desk
+from worker.chat.ports import ChatPorts
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper
 from worker.engine import Discovery, FixedTopics, RestEngine
@@ -40,6 +44,7 @@ from worker.settings import Settings, misspelt, read
 from worker.specs import assistants
 from worker.telemetry import exporting, metrics
 from worker.telemetry.logs import Event, trace
+from worker.turn.answering import Answering
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
 from worker.turn.recorder import Recorder
@@ -124,11 +129,13 @@ async def work(
             return [*map(str, sieve.left_out()), *dependencies.partly()]
 
         recorder, history, api_port = None, None, None
+        chat, news = _chat(settings, adapters), asyncio.Event()
         if adapters.sinks:
             # Entered before the poller runs, so that it ends after that: a stop's last answers are carried over.
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
         if adapters.conversations is not None:
             history = History(adapters.conversations, settings.seed_tokens)
+            desk = Desk(chat, news.set) if chat is not None else None
             api_port = await stack.enter_async_context(
                 _serve_api(
                     settings,
@@ -141,34 +148,32 @@ async def work(
                     renewing,
                     adapters.rates,
                     adapters.tickets,
+                    desk,
                 )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
         prices = {name: each.spec.prices for name, each in adapters.providers.items()}
         seats = {name: each.seats for name, each in adapters.providers.items() if each.seats is not None}
         charging = Charging(adapters.budgets, limits, prices) if limits else None
-        turn = Turn(
-            engine,
-            threads_of,
-            specs,
-            Ground(
-                threads,
-                rules(settings),
-                stopping.is_set,
-                partial(dependencies.down, "redis"),
-                partial(dependencies.down, PROVIDER),
-                dependencies.trouble_of,
-                crew.start,
-                stopped,
-                fleet,
-                recorder,
-                history,
-                prices,
-                charging,
-                adapters.watchers,
-                seats,
-            ),
+        ground = Ground(
+            threads,
+            rules(settings),
+            stopping.is_set,
+            partial(dependencies.down, "redis"),
+            partial(dependencies.down, PROVIDER),
+            dependencies.trouble_of,
+            crew.start,
+            stopped,
+            fleet,
+            recorder,
+            history,
+            prices,
+            charging,
+            adapters.watchers,
+            seats,
         )
+        answering = Answering(threads_of, ground)
+        turn = Turn(engine, answering, specs, ground)
         handler = TaskHandler(
             Leases(engine, settings.lock, partial(dependencies.down, "engine")),
             slots,
@@ -183,6 +188,19 @@ async def work(
         def not_ready() -> list[str]:
             return (["stopping"] if stopping.is_set() else []) + dependencies.reasons() + stopped.reasons()
 
+        if chat is not None:
+            asking = Asking(
+                chat.asks,
+                AskTurn(chat, engine, answering, specs, ground, settings.chat),
+                settings.chat_slots,
+                settings.lock,
+                lambda: dependencies.is_up("redis") and dependencies.is_up("format") and not stopped.reasons(),
+                news,
+                stopping,
+                hurry,
+                settings.grace,
+            )
+            await stack.enter_async_context(asking)
         counted = await stack.enter_async_context(
             Counted(engine, open_topics.known, partial(dependencies.is_up, "engine"))
         )
@@ -228,6 +246,13 @@ async def work(
         await poller.run(settings.grace.total_seconds(), hurry)
 
 
+def _chat(settings: Settings, adapters: Adapters) -> ChatPorts | None:
+    """Pick what it takes to talk about conversations; None where nobody may, or nothing is known of them."""
+    if adapters.asks is None or adapters.conversations is None or not settings.chat_slots:
+        return None
+    return ChatPorts(adapters.asks, adapters.conversations, adapters.orders, adapters.instances, adapters.threads)
+
+
 def _say_crash(error: Exception) -> None:
     log.error(Event.TIDYING_CRASHED, trace=trace(error))
 
@@ -248,6 +273,7 @@ async def _serve_api(
     renewing: list[Callable[[Settings], None]],
     rates: Rates,
     tickets: Tickets,
+    desk: Desk | None,
 ) -> AsyncIterator[int]:
     from worker.web import api, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
@@ -265,6 +291,7 @@ async def _serve_api(
             api.erasing(eraser, conversations, settings.engine_name),
             api.stopping(stopped, known),
             api.ticketing(office),
+            *([api.asking(desk, conversations)] if desk is not None else []),
             page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=shown),
         ]
         served = api.app(

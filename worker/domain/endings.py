@@ -1,5 +1,7 @@
 """What is left of conversations when processes are over, and the receipt of taking it away."""
 
+import hashlib
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -16,6 +18,7 @@ class Store(StrEnum):
     REDIS = "redis"
     TRANSCRIPT = "transcript"
     ENGINE = "engine"
+    ASKS = "asks"
 
 
 class Status(StrEnum):
@@ -163,6 +166,12 @@ class Trace:
     value: str
     execution: str | None
     past: bool
+
+
+def order_id(subject: Subject) -> str:
+    """Name the order for a subject: 12 hex digits, the same whoever gives it."""
+    kind, name = ("instance", subject.instance) if subject.instance is not None else ("key", subject.business_key)
+    return hashlib.sha256(json.dumps([kind, subject.engine, name, subject.ordered_tenants]).encode()).hexdigest()[:12]
 
 
 def is_of(subject: Subject, key: ThreadKey, instances: Collection[str]) -> bool:

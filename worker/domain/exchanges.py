@@ -36,8 +36,9 @@ class Exchange:
     `engine`, task id and attempt name it: what comes again under the same name is not written again. `messages` are in
     the order in which they were said; all other facts are of the attempt or of its answer. `use` and `recovered` as in
     the turn's record. `seconds` is how long the answer took. `anchor` names the account that the thread is in, and
-    `untold` is as in `Answer`. What spoke: the assistant's version, digests of its instructions and of the schema that
-    held, as `digest` makes them, and the worker's version. Raises ValueError for fewer messages than two.
+    `untold` is as in `Answer`; `heard` counts the persons' messages that were answered on the thread before. What
+    spoke: the assistant's version, digests of its instructions and of the schema that held, as `digest` makes them, and
+    the worker's version. Raises ValueError for fewer messages than two.
     """
 
     key: ThreadKey
@@ -76,11 +77,17 @@ class Exchange:
     instructions: str | None = None
     output_schema: str | None = None
     worker: str | None = None
+    heard: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what has no question or no answer."""
         if not self.messages[1:]:
             raise ValueError("an exchange is a question and an answer at least")
+
+    @property
+    def is_talk(self) -> bool:
+        """Whether it is a person's, beside the process: no step of that goes on by it."""
+        return not self.activity_id
 
     @property
     def question(self) -> Utterance:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -15,7 +15,10 @@ SHARED_SCOPE = "business-key:"
 """Begins the scope of threads that instances share by business key."""
 
 TASK_SCOPE = "task:"
-"""Begins the scope of threads that one task has for itself."""
+"""Begins the scope of threads that end with the process instance that has bound them, such as a single task's."""
+
+BRANCH_SCOPE = TASK_SCOPE + "branch:"
+"""Begins the scope of threads on which persons talk beside another one, whose scope is the rest."""
 
 OPENAI = "openai"
 """The provider of threads that were made before others were known, and of assistants that name none."""
@@ -72,7 +75,8 @@ class Assistant:
 class ThreadKey:
     """Whose conversation: what one scope and one assistant share, and nobody else.
 
-    The scope is the id of a process instance, the task's own or its root's; or `business-key:<key>`, or `task:<id>`.
+    The scope is the id of a process instance, the task's own or its root's; or `business-key:<key>`, or `task:<id>`. A
+    branch is `task:branch:` and the scope that it is beside: older workers, too, end it with its instance.
     """
 
     engine: str
@@ -89,6 +93,21 @@ class ThreadKey:
             "assistant": self.assistant,
         }
         return {name: _short(value) for name, value in values.items()}
+
+    @property
+    def is_branch(self) -> bool:
+        """Whether persons talk there beside another thread, which hears nothing of it."""
+        return self.scope.startswith(BRANCH_SCOPE)
+
+    @property
+    def branch(self) -> "ThreadKey":
+        """Where persons talk beside this thread; a branch is its own."""
+        return self if self.is_branch else replace(self, scope=BRANCH_SCOPE + self.scope)
+
+    @property
+    def trunk(self) -> "ThreadKey | None":
+        """The thread that a branch is beside; None of any other."""
+        return replace(self, scope=self.scope.removeprefix(BRANCH_SCOPE)) if self.is_branch else None
 
 
 def _short(value: str, limit: int = 512) -> str:
@@ -358,13 +377,14 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """This task has an answer already; nothing is asked. `repair` and `calls` as in Entered, `call` as in Asked."""
+    """This task has an answer already; nothing is asked. All but `call`, which is as in Asked, is as in Entered."""
 
     answer: Answer
     attempt: int
     repair: str = ""
     calls: int = 0
     call: str = ""
+    heard: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +396,8 @@ class Entered:
     put it right. `calls` counts the calls that may have been paid for this task since a person last set its retries,
     `dropped` those whose answer came and was of no use. `tokens` is what the last turn on this thread read and wrote.
     `busy_for` is how long a call of any task may still run on the thread; `renewal` says that it is to be left.
+    `answers` is how many have been kept under this key since the map knows it, and `heard` how many of them were to
+    persons, by their names.
     """
 
     hold: Hold
@@ -391,6 +413,17 @@ class Entered:
     tokens: int | None = None
     busy_for: timedelta = timedelta(0)
     renewal: Decision | None = None
+    answers: int = 0
+    heard: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a thread stands: who holds it, by the id of a task or an ask, since when, and `answers` as in Entered."""
+
+    holder: str | None
+    since: datetime | None
+    answers: int
 
 
 Entry = Busy | Answered | Entered

@@ -1,7 +1,5 @@
 """Erases one instance or business key everywhere, by an order that outlives us, and keeps a receipt."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,7 +7,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from worker.domain.conversations import Subject
-from worker.domain.endings import Receipt, Status, Step, Store
+from worker.domain.endings import Receipt, Status, Step, Store, order_id
 from worker.domain.threads import ThreadKey
 from worker.ending.case import LOOK, Case, Place, is_passing
 from worker.ending.ports import EndingPorts, holding, runs, why
@@ -175,12 +173,6 @@ class Eraser:
         else:
             log.warning(Event.ERASURE_OPEN, order=receipt.id, open=len(open_), stores=sorted({s.store for s in open_}))
         await order.note()
-
-
-def order_id(subject: Subject) -> str:
-    """Name the order for a subject: 12 hex digits, the same whoever gives it."""
-    kind, name = ("instance", subject.instance) if subject.instance is not None else ("key", subject.business_key)
-    return hashlib.sha256(json.dumps([kind, subject.engine, name, subject.ordered_tenants]).encode()).hexdigest()[:12]
 
 
 def _receipt(subject: Subject, at: datetime) -> Receipt:

@@ -11,6 +11,7 @@ from worker.domain.conversations import EVERYTHING, Filter, Limits, Session, Sub
 from worker.domain.endings import Kept, TurnKept
 from worker.domain.threads import OPENAI, Hold, ThreadKey, address
 from worker.errors import NewerRecord, StoreDown, ThreadLocked, WorkerError
+from worker.ports.asks import AskEraser
 from worker.ports.ending import EndingProvider, Instances, Orders, ThreadIndex
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.runtime import background
@@ -27,7 +28,7 @@ def _utc() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class EndingPorts:
-    """The stores, and the clock that receipts go by. Without a transcript there is no reading side either."""
+    """The stores, and the clock that receipts go by. Without a transcript there is neither a reading side nor asks."""
 
     engine_name: str
     index: ThreadIndex
@@ -36,6 +37,7 @@ class EndingPorts:
     provider: EndingProvider
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
+    asks: AskEraser | None = None
     now: Callable[[], datetime] = _utc
 
 

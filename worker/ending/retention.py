@@ -252,6 +252,8 @@ class Retention:
         transcript = self._ports.transcript
         if transcript is None:
             return
+        if self._ports.asks is not None and some:
+            await self._ports.asks.drop([session_id(old.key) for old in some])
         stay = [session_id(old.key) for old in some if old.words_only]
         gone = [session_id(old.key) for old in some if not old.words_only]
         if stay:

@@ -172,10 +172,8 @@ class Messages(Place):
 
     async def erase(self, step: Step) -> AsyncIterator[Step]:
         """See `Place.erase`."""
-        whose, transcript = self.case.subject, self.case.ports.transcript
-        own = [Subject(whose.engine, instance=name, tenants=whose.tenants) for name in sorted(self.case.instances)]
-        if transcript is not None:
-            removed = await transcript.remove([whose, *(each for each in own if each != whose)])
+        if self.case.ports.transcript is not None:
+            removed = await self.case.ports.transcript.remove(_subjects(self.case))
             yield self.done(step, removed.messages)
 
 
@@ -253,7 +251,39 @@ class Variables(Place):
         yield self.done(step, 0)
 
 
-NAMED: tuple[type[Place], ...] = (Conversations, Responses)
+class Asks(Place):
+    """What persons asked, answered or not: it would go with the sessions, and is counted here before."""
+
+    store = Store.ASKS
+    kind = "asks"
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self._count = 0
+
+    async def find(self) -> None:
+        """See `Place.find`."""
+        if self.case.ports.asks is not None:
+            self._count = await self.case.ports.asks.count(_subjects(self.case))
+
+    def steps(self) -> list[Step]:
+        """See `Place.steps`."""
+        return [Step(self.store, self.kind)] if self._count else []
+
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        if self.case.ports.asks is not None:
+            yield self.done(step, await self.case.ports.asks.remove(_subjects(self.case)))
+
+
+def _subjects(case: Case) -> list[Subject]:
+    """Whose it is: the subject's own, and that of each instance that it had."""
+    whose = case.subject
+    own = [Subject(whose.engine, instance=name, tenants=whose.tenants) for name in sorted(case.instances)]
+    return [whose, *(each for each in own if each != whose)]
+
+
+NAMED: tuple[type[Place], ...] = (Conversations, Responses, Asks)
 NAMING: tuple[type[Place], ...] = (Messages, Keys, Variables)
 """What names things of other stores is looked into before those, and erased after them."""
 

@@ -61,7 +61,7 @@ def _said(message: Message, elsewhere: str = "") -> list[str]:
     speaker = (_BETWEEN if message.is_between else _SPEAKERS)[message.role]
     return [
         "",
-        f"## {speaker}: {_plain(where)}",
+        f"## {speaker}: {_plain(where)}" if where else f"## {speaker}",  # what persons ask is at no activity
         "",
         _about(message, elsewhere),
         "",

@@ -17,6 +17,8 @@ from worker.modelling.schema import Mistake
 LONGEST_STRING = 4000
 """UTF-16 units that a String variable holds on every database but Oracle (2000 there); more is error code 10002."""
 LONGEST_DETAIL = 200
+MOST_HEARD: Final = 5
+"""Persons whom the meta names: it has to stay short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Story:
 
     `repaired`: the first answer did not have the form that the task asks for. `seeded` counts the turns that a
     recreated thread was told. `budgets` says which are nearly used up. `memory` is whole, part, lost or unknown; None
-    where no thread was made.
+    where no thread was made. `heard` counts what persons were answered on the thread before, by their names.
     """
 
     thread: Thread | None
@@ -36,6 +38,7 @@ class Story:
     seeded: int = 0
     budgets: Sequence[str] = ()
     memory: str | None = None
+    heard: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,8 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         "type": form.type,
         "stored_as": stored_as,
     }
+    if story.heard:
+        told["heard"] = {"messages": sum(story.heard.values()), "of": sorted(story.heard)[:MOST_HEARD]}
     text = json.dumps(told, separators=(",", ":"))
     return (
         text

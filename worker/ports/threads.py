@@ -13,6 +13,7 @@ from worker.domain.threads import (
     Past,
     Remembered,
     Seed,
+    Standing,
     Thread,
     ThreadKey,
 )
@@ -24,8 +25,12 @@ class Threads(Protocol):
     Every method may raise StoreDown, and may be repeated after a lost reply with the same effect.
     """
 
-    async def enter(self, key: ThreadKey, task_id: str, retries: int | None = None) -> Entry:
+    async def enter(
+        self, key: ThreadKey, task_id: str, retries: int | None = None, *, stands_back: bool = False
+    ) -> Entry:
         """Read journal, hold and map, and take the hold unless the task is answered or another task holds it.
+
+        `stands_back`: it is what a person asks, and is busy as well while a task that was refused is yet to come again.
 
         A task that comes again takes its own earlier hold over: the engine gave the task to us, so its earlier
         worker has lost it. `retries` are those that it came with, None before its first failure: more than were noted
@@ -79,13 +84,15 @@ class Threads(Protocol):
         exchange: Exchange | None = None,
         remembered: Remembered | None = None,
         tokens: int | None = None,
+        person: str = "",
     ) -> Answer:
         """Keep the answer and let go of the hold; return the answer that counts, the first one of this attempt.
 
         Needs no hold. `published` notes that the engine has the thread variable. `exchange` is what the sinks are to
         have of it; its times are set here. `remembered` is added to the history that we keep of its thread, if this
         answer counts and the map still names that. `tokens` is what the next turn there reads beside its question, None
-        where nobody knows. Raises NewerRecord: a newer worker has the task, and keeps its answer.
+        where nobody knows. `person` is whom it answers, by name, if that is nobody's task. Raises NewerRecord: a newer
+        worker has the task, and keeps its answer.
         """
         ...
 
@@ -115,6 +122,10 @@ class Threads(Protocol):
 
     async def unrecorded(self, key: ThreadKey, but: str) -> bool:
         """Whether the transcript has yet to get something that was said on this thread, but for that of task `but`."""
+        ...
+
+    async def standing(self, key: ThreadKey) -> Standing:
+        """Say how a thread stands now."""
         ...
 
     async def ping(self) -> None:

@@ -25,7 +25,7 @@ STEP = 1000
 AT_ONCE = 50
 MOST_WAITING = 10_000
 """Turns that wait for the transcript whose names are read; their contents may be long, and are for a few only."""
-KINDS = frozenset({"thread", "hold", "said", "fold", "turn"})
+KINDS = frozenset({"thread", "hold", "said", "fold", "refused", "turn"})
 """What is a thread's. Exchanges for sinks, and whatever a newer version keeps there, go where all is to go."""
 
 

@@ -19,6 +19,7 @@ class Keys:
     hold: str
     said: str
     fold: str
+    refused: str
     _turns: str
 
     @staticmethod
@@ -32,6 +33,7 @@ class Keys:
             hold=f"{tagged}:hold",
             said=f"{tagged}:said",
             fold=f"{tagged}:fold",
+            refused=f"{tagged}:refused",
             _turns=f"{tagged}:turn",
         )
 

@@ -1,8 +1,8 @@
 """Threads in Redis: the map, the hold and the journal, changed by Lua scripts only."""
 
 import re
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +21,7 @@ from worker.domain.threads import (
     Hold,
     Past,
     Remembered,
+    Standing,
     Thread,
     ThreadKey,
 )
@@ -47,6 +48,8 @@ DONE_FOR = timedelta(hours=1)
 """How long an accepted completion is remembered for a second delivery of the same task."""
 NAMES = 1000
 """Of a list that are looked through by one command."""
+REFUSED_FOR = timedelta(seconds=60)
+"""How long a task that found its thread busy goes before what persons ask: longer than it may be parked for that."""
 
 log = structlog.get_logger()
 
@@ -67,12 +70,17 @@ class RedisThreads:
         self._keep = ms(keep)
         self._sinks = tuple(sinks)
 
-    async def enter(self, key: ThreadKey, task_id: str, retries: int | None = None) -> Entry:
+    async def enter(
+        self, key: ThreadKey, task_id: str, retries: int | None = None, *, stands_back: bool = False
+    ) -> Entry:
         """See `ports.threads.Threads.enter`. What nobody can read counts as absent, with a line in the log."""
         keys = Keys.of(self._prefix, key)
-        names = [keys.turn(task_id), keys.hold, keys.thread, keys.said]
+        turn = keys.turn(task_id)
+        kinds = {turn: "hash", keys.hold: "hash", keys.thread: "hash", keys.said: "list", keys.refused: "zset"}
+        names = [*kinds]
         hold = Hold(key, task_id, uuid4().hex)
-        args = (task_id, hold.token, self._lease, self._keep, "" if retries is None else retries)
+        refused_for = "" if stands_back else ms(REFUSED_FOR)
+        args = (task_id, hold.token, self._lease, self._keep, "" if retries is None else retries, refused_for)
         try:
             return _entry(hold, await self._run("enter", names, *args))
         except NewerRecord as exc:
@@ -80,7 +88,7 @@ class RedisThreads:
             raise
         except CorruptRecord as exc:
             log.error(Event.RECORD_CORRUPT, task_id=task_id, reason=str(exc))
-            await self._discard(names, names[2] if isinstance(exc, CorruptMap) else names[0])
+            await self._discard(kinds, keys.thread if isinstance(exc, CorruptMap) else turn)
             # By the same token, as the first run may have taken the hold already.
             return _entry(hold, await self._run("enter", names, *args))
 
@@ -147,6 +155,7 @@ class RedisThreads:
         exchange: Exchange | None = None,
         remembered: Remembered | None = None,
         tokens: int | None = None,
+        person: str = "",
     ) -> Answer:
         """See `ports.threads.Threads.keep_answer`."""
         keys = Keys.of(self._prefix, hold.key)
@@ -158,7 +167,7 @@ class RedisThreads:
         given_on, anchor = (answer.thread.id, answer.thread.anchor or "") if answer.thread else ("", "")
         told = dump_turn(remembered) if remembered else ""
         thread = (given_on, anchor, told, tokens or "")
-        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, *thread)
+        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, *thread, person)
         names = [turn, keys.hold, keys.thread, keys.said, *(Keys.exchanges(turn, sink) for sink in sinks)]
         kept = await self._run("keep_answer", names, *args)
         if exchange is not None and exchange.recovered is not None:
@@ -202,12 +211,19 @@ class RedisThreads:
         pattern, cursor = _literally(turns) + "*", 0
         while True:
             cursor, found = await self._runner.command(self._redis.zscan(listed, cursor, match=pattern, count=NAMES))
-            for name, _ in found:
+            for name in (str(name) for name, _ in found):
                 # A name alone says little: it is listed before there is an answer, and may stay a while after it.
                 if name != turns + but and await self._runner.command(self._redis.hexists(name, "unrecorded")):
                     return True
             if not cursor:
                 return False
+
+    async def standing(self, key: ThreadKey) -> Standing:
+        """See `ports.threads.Threads.standing`."""
+        keys = Keys.of(self._prefix, key)
+        holder, since, answers = await self._run("standing", [keys.hold, keys.thread])
+        since_at = datetime.fromtimestamp(int(since) / 1000, UTC) if since.isdecimal() else None
+        return Standing(holder or None, since_at, _count(answers))
 
     async def ping(self) -> None:
         """Return if Redis runs scripts that write: a replica or a full server answers PING, and scripts that read."""
@@ -222,11 +238,11 @@ class RedisThreads:
     async def _run(self, name: str, keys: list[str], *args: str | int) -> Any:
         return await self._runner.run(name, keys, *args)
 
-    async def _discard(self, names: list[str], unreadable: str) -> None:
-        """Remove what is not a hash under our names; if all are, the map or the turn's answer, which cannot be read."""
-        kinds = {name: await self._runner.command(self._redis.type(name)) for name in names}
-        spoilt = [name for name, kind in kinds.items() if kind not in {"hash", "none"}]
-        if not spoilt and unreadable == names[0]:
+    async def _discard(self, kinds: Mapping[str, str], unreadable: str) -> None:
+        """Remove what is of a kind that it cannot be; if nothing is, the map or the turn's answer, unreadable."""
+        found = {name: await self._runner.command(self._redis.type(name)) for name in kinds}
+        spoilt = [name for name, kind in found.items() if kind not in {kinds[name], "none"}]
+        if not spoilt and unreadable == next(iter(kinds)):  # the turn
             await self._run("discard", [unreadable])
             return
         for name in spoilt or [unreadable]:
@@ -240,14 +256,14 @@ def _literally(text: str) -> str:
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:
     match reply:
-        case ["answered", attempt, answer, repair, calls, call]:
-            return Answered(load(answer), _attempt(attempt), repair, calls, call)
+        case ["answered", attempt, answer, repair, calls, call, *heard]:
+            return Answered(load(answer), _attempt(attempt), repair, calls, call, _heard(heard))
         case ["newer"]:
             raise NewerRecord("this turn in the journal, or the thread in the map,")
         case ["busy"]:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:
-            response, repair, anchor, provider, calls, dropped, call, tokens, busy, renewal = more
+            response, repair, anchor, provider, calls, dropped, call, tokens, busy, renewal, answers, *heard = more
             thread = Thread(thread_id, _number(generation), anchor or None, provider or OPENAI) if thread_id else None
             return Entered(
                 hold=hold,
@@ -263,8 +279,18 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 tokens=int(tokens) if tokens.isdecimal() else None,
                 busy_for=timedelta(milliseconds=busy),
                 renewal=load_decision(renewal) if renewal else None,
+                answers=_count(answers),
+                heard=_heard(heard),
             )
     raise CorruptRecord("unknown reply")
+
+
+def _heard(reply: list[str]) -> dict[str, int]:
+    return {name: _count(count) for name, count in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 def _attempt(text: str) -> int:

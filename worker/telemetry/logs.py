@@ -42,6 +42,7 @@ class Event(StrEnum):
     TASK_NOT_OURS = "task_not_ours", "a task that is not for assistants is given back"
     LEFTOVER_UNLOCKED = "leftover_unlocked", "a task that nobody here has is unlocked"
     TURN = "turn", "a task, and what the engine was told"
+    ASK = "ask", "what a person asked, and what came of it"
     ASSISTANT_PAUSED = "assistant_paused", "an assistant's calls are refused; its tasks wait"
     TURN_CRASHED = "turn_crashed", "an unforeseen error in a turn"
     THREAD_VARIABLE_REJECTED = "thread_variable_rejected", "the thread that a variable names is not this task's"

@@ -9,6 +9,10 @@ LEFT_OUT = Gauge(
 )
 TASKS_FETCHED = Counter("worker_tasks_fetched", "Tasks locked by our polls.")
 TURNS = Counter("worker_turns", "Turns by what the engine was told.", ["verdict"])
+ASKS = Counter("worker_asks", "Turns of what persons ask, by how it stands then.", ["state"])
+ASKS_WAITING = Gauge(
+    "worker_asks_waiting", "What persons have asked that is not answered yet. The same at all workers."
+)
 INCIDENTS = Counter("worker_incidents", "Failures told without a retry left: each is an incident.")
 TURN_SECONDS = Histogram(
     "worker_turn_seconds",

@@ -1,6 +1,7 @@
 """The transcript in SQL: an embedded SQLite file, or PostgreSQL."""
 
 from worker.transcript.anchors import SqlAnchors
+from worker.transcript.asks import SqlAsks
 from worker.transcript.database import Database, address, open_database
 from worker.transcript.format import SqlFormat
 from worker.transcript.inspection import TranscriptInfo, TranscriptInspection
@@ -10,6 +11,7 @@ from worker.transcript.writing import SqlTranscriptWriter
 __all__ = [
     "Database",
     "SqlAnchors",
+    "SqlAsks",
     "SqlFormat",
     "SqlTranscriptReader",
     "SqlTranscriptWriter",

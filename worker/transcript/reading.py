@@ -168,7 +168,7 @@ class SqlTranscriptReader:
         by_activity = (
             select(messages.c.activity_id.label("id"), *_ACTIVITY_SUMS)
             .join_from(messages, sessions)
-            .where(*said, conditions.ANSWER)
+            .where(*said, conditions.ANSWER, messages.c.activity_id != "")  # what persons ask is at none
             .group_by(messages.c.activity_id)
             .order_by("last")
         )

@@ -30,7 +30,7 @@ def session_row(exchange: Exchange) -> Values:
         sessions,
         {
             "id": session_id(exchange.key),
-            "kind": "thread",
+            "kind": "chat" if exchange.key.is_branch else "thread",
             "engine": exchange.key.engine,
             "scope": exchange.key.scope,
             "process_instance_id": exchange.owner_id,
@@ -83,7 +83,7 @@ def _facts(exchange: Exchange) -> Values:
     """Write what is known of the answer alone."""
     how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
     how["outcome"] = str(exchange.outcome)
-    how |= {"untold": exchange.untold} if exchange.untold else {}
+    how |= {name: count for name in ("untold", "heard") if (count := getattr(exchange, name))}
     how |= {name: getattr(exchange, name) for name in _SPOKE if getattr(exchange, name) is not None}
     return {
         "response_id": exchange.response_id,
@@ -144,10 +144,14 @@ def _checked(table: Table, row: Values) -> Values:
     return cleaned
 
 
-def merged(known: Mapping[str, Any], new: Values) -> Values:
-    """Say what another exchange changes in a session, the same in whatever order exchanges come."""
-    # Something is said again: there is a thread to erase, and there are words.
-    changes: Values = {name: None for name in ("thread_erased_at", "anonymised_at") if known[name] is not None}
+def merged(known: Mapping[str, Any], new: Values, *, is_talk: bool = False) -> Values:
+    """Say what another exchange changes in a session, the same in whatever order exchanges come.
+
+    Talk changes nothing of its end: that is the process's.
+    """
+    changes: Values = {}
+    if not is_talk:  # something is said again: there is a thread to erase, and there are words
+        changes = {name: None for name in ("thread_erased_at", "anonymised_at") if known[name] is not None}
     # Exchanges come late and in any order: what is of the first one goes by its time, not by when it was written.
     if new["started_at"] < known["started_at"]:
         changes |= {name: new[name] for name in _OF_THE_EARLIEST}
@@ -155,7 +159,7 @@ def merged(known: Mapping[str, Any], new: Values) -> Values:
     if new["last_at"] > known["last_at"]:
         changes |= {name: new[name] for name in _OF_THE_LATEST}
     # Said after its end, so it goes on.
-    if known["ended_at"] is not None and new["last_at"] > known["ended_at"]:
+    if not is_talk and known["ended_at"] is not None and new["last_at"] > known["ended_at"]:
         changes |= ending(known["started_at"], None)
     return changes
 

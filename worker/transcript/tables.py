@@ -170,6 +170,47 @@ messages = Table(
     ),
 )
 
+UNFINISHED = text("state IN ('queued', 'running')")
+
+asks = Table(
+    "asks",
+    metadata,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    # With it they go, whatever worker deletes it: an older one knows nothing of this table.
+    Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("tenant", Text),
+    Column("about", Text, nullable=False),  # the scope of the thread that it is about
+    Column("target", Text, nullable=False),  # and of the one that it is answered on
+    Column("assistant", Text, nullable=False),
+    Column("person_id", String(32), nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("process_instance_id", Text, nullable=False),
+    Column("definition_id", Text, nullable=False),
+    Column("definition_key", Text, nullable=False),
+    Column("definition_version", BIG),
+    Column("business_key", Text),
+    Column("on_thread", Boolean(create_constraint=False), nullable=False),
+    Column("as_of", BIG),
+    Column("state", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("holder", String(32)),
+    Column("deaths", BIG, nullable=False),
+    Column("failure", Text, nullable=False),
+    Column("answer_id", String(32)),
+    Column("finished_at", UtcTime),
+    Index("asks_session", "session_id", "number"),
+    Index("asks_instance", "process_instance_id"),
+    Index("asks_due", "engine", "due_at", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
+    Index("asks_target", "target", "assistant", "number", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
+)
+
 anchors = Table(
     "anchors",
     metadata,

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exists, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -38,6 +38,14 @@ _SQLITE = _Statements(sqlite.insert)
 _POSTGRESQL = _Statements(postgresql.insert)
 
 
+class _Written(NamedTuple):
+    """The rows of one exchange."""
+
+    session: Values
+    messages: list[Values]
+    is_talk: bool
+
+
 class SqlTranscriptWriter:
     """Implements `ports.transcript.TranscriptWriter`."""
 
@@ -49,7 +57,7 @@ class SqlTranscriptWriter:
     async def record(self, *exchanges: Exchange) -> None:
         """See `ports.transcript.TranscriptWriter.record`."""
         written = [
-            (session_row(each), await beside_if(is_long(each), message_rows, each))
+            _Written(session_row(each), await beside_if(is_long(each), message_rows, each), each.is_talk)
             for each in sorted(exchanges, key=lambda each: session_id(each.key))
         ]
         if not await self._database.write(partial(self._record, written)) and len(written) > 1:
@@ -57,23 +65,23 @@ class SqlTranscriptWriter:
             for each in written:
                 await self._database.write(partial(self._record, [each]))
 
-    async def _record(self, written: Sequence[tuple[Values, list[Values]]], connection: AsyncConnection) -> bool:
+    async def _record(self, written: Sequence["_Written"], connection: AsyncConnection) -> bool:
         """Write all of it; nothing, and False, if one message is there already, perhaps in another session."""
         statements = _SQLITE if self._database.is_sqlite else _POSTGRESQL
-        new = {session["id"]: session for session, _ in reversed(written)}
+        new = {each.session["id"]: each.session for each in reversed(written)}
         known: dict[str, Values] = {}
         while len(known) < len(new):  # one may be removed in between
             await connection.execute(statements.add_sessions, [*reversed(new.values())])
             # The lock keeps others of these sessions waiting until all is written.
             found = await connection.execute(statements.lock_sessions, {"sessions": [*new]})
             known = {each["id"]: dict(each) for each in found.mappings()}
-        said = [row for _, rows in written for row in rows]
+        said = [row for each in written for row in each.messages]
         if len((await connection.execute(statements.add_messages, said)).all()) < len(said):
             await connection.rollback()
             return False
         changed: dict[str, Values] = {}
-        for session, _ in written:
-            if changes := merged(known[session["id"]], session):
+        for session, _, is_talk in written:
+            if changes := merged(known[session["id"]], session, is_talk=is_talk):
                 known[session["id"]] |= changes
                 changed[session["id"]] = changed.get(session["id"], {}) | changes
         for name, changes in changed.items():

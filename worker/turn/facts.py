@@ -1,6 +1,6 @@
 """What is known of a turn while it goes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +25,7 @@ class TurnFacts:
     it had the wrong form. `seed` is what a thread that was made was told, `memory` None where none was. `left_out`
     names inputs that there was no room for. `retries` and `retry_delay` are the task's own wishes. `calls` counts
     those that may have been paid, as in `Entered`, with one of this turn. `budgets` says which are nearly used up,
-    `reads` how many tokens its call is thought to read.
+    `reads` how many tokens its call is thought to read. `heard` counts what persons were answered on the thread before.
     """
 
     activity: str
@@ -46,6 +46,7 @@ class TurnFacts:
     left_out: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()
     reads: int = 0
+    heard: Mapping[str, int] = field(default_factory=dict)
     answer: Answer | None = None
     trouble_for: timedelta = timedelta(0)
     error: Exception | None = None

@@ -111,6 +111,7 @@ class Keeping:
                     exchange=exchange,
                     remembered=remembered,
                     tokens=self._grown_to(answer),
+                    person=self.request.person or "",
                 )
             except StoreDown as exc:
                 if monotonic() >= gives_up_at:
@@ -134,10 +135,11 @@ class Keeping:
             anchor=answer.thread.anchor if answer.thread else None,
             provider=answer.thread.provider if answer.thread else assistant.provider,
             untold=answer.untold,
+            heard=sum(self.facts.heard.values()),
             instructions=digest(assistant.instructions),
             output_schema=None if assistant.output_schema is None else digest(assistant.output_schema),
             worker=VERSION,
-            messages=(Utterance(self.request.text, "user"), Utterance(answer.text, "assistant")),
+            messages=(Utterance(self.request.text, "user", self.request.person), Utterance(answer.text, "assistant")),
             outcome=answer.outcome,
             detail=answer.detail,
             response_id=answer.response_id,

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import structlog
 
-from worker.domain.threads import Decision, Entered, Seed, Thread
+from worker.domain.threads import Decision, Entered, Seed, Thread, ThreadKey
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -23,7 +23,7 @@ from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 from worker.turn.facts import Memory
 from worker.turn.request import Ground, Request
-from worker.turn.thread_variable import ThreadVariable
+from worker.turn.thread_variable import Keepsake
 
 FULL, SEEDED, GAIN = 0.7, 0.3, 0.1
 """Parts of a model's window: from which on a conversation is left for a new one, what that may be told, and how much
@@ -46,7 +46,7 @@ class Leaving:
     ground: Ground
     provider: ThreadProvider
     request: Request
-    variable: ThreadVariable | None
+    variable: Keepsake | None
     entry: Entered
     strayed: bool = False
     former: Thread | None = None
@@ -104,22 +104,23 @@ class Leaving:
         """Say what the new thread is told: what was said on this one, or else where this instance was restarted from.
 
         A thread that is still there is left only if that is known, unless a person has ordered it. An instance that
-        nobody knows a thread of may have been restarted without its variables. Raises HistoryUnread, HistoryMissing.
+        nobody knows a thread of may have been restarted without its variables. A branch is told what its trunk knows,
+        too. Raises HistoryUnread, HistoryMissing.
         """
         history, window, key = self.ground.history, self.provider.context_tokens, self.request.key
         most = None if window is None else int(SEEDED * window)
+        if key.trunk is not None:
+            return await self._of_branch(key.trunk, gone, most)
         if gone is None and not self.strayed:
             seed = Seed()
         else:
-            seed = Seed(is_known=False) if history is None else await self._told(history, most)
+            seed = Seed(is_known=False) if history is None else await self._told(history, self.request.key, most)
             self._check(seed)
             if seed.turns or not self.strayed:
                 return seed
-        # A restart goes on from one instance: what several share, or a single task has, goes back to none.
-        if self.variable is None or self.variable.one_of_many:
-            return seed
-        # Also a restart begins with it then, and goes on from nothing. It would be a request for each new thread.
-        if self.variable.begins and not self.strayed:
+        # A restart goes on from one instance: what several share, or a single task has, goes back to none. Nor does one
+        # that begins with this task, and most threads do: it would be a request for each.
+        if self.variable is None or self.variable.one_of_many or (self.variable.begins and not self.strayed):
             return seed
         forerunners = await self.variable.forerunners()
         if not forerunners:
@@ -129,13 +130,26 @@ class Leaving:
         keys = [replace(key, scope=each) for each in forerunners]
         return await history.inherited(keys, self.request.place.activity_id)
 
-    async def _told(self, history: History, most: int | None) -> Seed:
+    async def _of_branch(self, trunk: ThreadKey, gone: Thread | None, most: int | None) -> Seed:
+        """Say what a branch begins with: what is known on its trunk now, and what was said on the branch before."""
+        history = self.ground.history
+        own, known = Seed(is_known=history is not None), Seed(is_known=False)
+        if history is not None:
+            if gone is not None or self.strayed:
+                own = await self._told(history, self.request.key, most)
+            known = await self._told(history, trunk, most)
+        self._check(own)
+        if not (own.is_known and known.is_known):
+            raise HistoryUnread("a conversation beside a process's is not begun without knowing what was said there")
+        return Seed(known.said + own.said, known.turns + own.turns, known.left_out + own.left_out)
+
+    async def _told(self, history: History, key: ThreadKey, most: int | None) -> Seed:
         """Read what was said. It comes to the transcript beside the turns: the newest may be on its way."""
         ends_at = monotonic() + LATE_SECONDS
         while True:
             # Asked first: what comes between the two is read then.
-            is_late = await self.ground.threads.unrecorded(self.request.key, self.request.id)
-            seed = await history.seed(self.request.key, most)
+            is_late = await self.ground.threads.unrecorded(key, self.request.id)
+            seed = await history.seed(key, most)
             if not (is_late and seed.is_known) or monotonic() >= ends_at:
                 return seed
             await asyncio.sleep(LOOK_SECONDS)
@@ -170,7 +184,7 @@ class Leaving:
     @property
     def needs_history(self) -> bool:
         """Whether the new thread has to know what was said on one that is still there."""
-        return self.former is not None and self.entry.renewal is None
+        return self.request.key.is_branch or (self.former is not None and self.entry.renewal is None)
 
     def _left(self, thread: Thread, why: Decision) -> Thread:
         self.former, self.why = thread, why

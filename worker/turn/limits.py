@@ -1,4 +1,4 @@
-"""How many calls of a provider all workers together make: a task has a seat there before it enters its thread."""
+"""How many calls of a provider all workers together make: who asks has a seat there before entering the thread."""
 
 import asyncio
 import math
@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any, Final, Self, TypeVar, cast
 from uuid import uuid4
 
-from worker.domain.tasks import Task
 from worker.domain.threads import BYTES_PER_TOKEN, Answer, Assistant, Question, Thread, ThreadKey, size
 from worker.errors import LimitReached, ModelDown, ProviderAway, StoreDown, WorkerError
 from worker.ports.limits import Seats
@@ -36,15 +35,15 @@ class Elsewhere(Exception):
 
 
 class Limits:
-    """Seats for this worker's tasks, and what calls of its assistants have taken of late."""
+    """Seats for this worker's requests, and what calls of its assistants have taken of late."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._takes: dict[tuple[str, str, str], float] = {}
 
-    def seat(self, task: Task) -> "Seat":
+    def seat(self, request_id: str, instance: str) -> "Seat":
         """Have none yet. Use it as a context manager: what is taken in the body is given back, beside the work."""
-        return Seat(self, task)
+        return Seat(self, request_id, instance)
 
     def at(self, provider: str) -> Seats | None:
         """Return the seats of a provider; None if it has no limits."""
@@ -87,11 +86,12 @@ class Limits:
 
 
 class Seat:
-    """One task's seat for one call at a time; none where the provider has no limits."""
+    """One request's seat for one call at a time; none where the provider has no limits."""
 
-    def __init__(self, limits: Limits, task: Task) -> None:
+    def __init__(self, limits: Limits, request_id: str, instance: str) -> None:
         self._limits = limits
-        self._task = task
+        self._request = request_id
+        self._instance = instance
         self._provider: str | None = None
         self._seats: Seats | None = None
         self._token = ""
@@ -117,14 +117,14 @@ class Seat:
         if seats is None:
             return
         thought = self._limits.thought(assistant, question)
-        wait = await seats.take(self._task.id, self._task.process_instance_id, self._token, thought)
+        wait = await seats.take(self._request, self._instance, self._token, thought)
         if wait is not None:
             metrics.LIMIT_WAITS.labels(provider).observe(wait.total_seconds())
             said = f"the provider {provider} is at its limits; to be tried again in {wait.total_seconds():.1f} s"
             raise LimitReached(said, retry_after=wait)
         self._seats = seats
         renewing = self._limits.renew(seats, self._token)
-        self._renewing = asyncio.create_task(renewing, name=f"seat for {self._task.id}")
+        self._renewing = asyncio.create_task(renewing, name=f"seat for {self._request}")
 
     def check(self, provider: str) -> None:
         """Return if this provider may be asked. Raises Elsewhere: a seat has to be taken there first."""

@@ -50,7 +50,8 @@ class Request:
 
     `id` names it for good: a request that comes again under its id, after a crash or a Retry, is the same one. The
     assistant's schema and timeout are the ones that hold here. `most_calls` bounds how often it may ask, `counters` are
-    the budgets that its calls count for. `fact` names what the answer settles, None where it is only said.
+    the budgets that its calls count for. `fact` names what the answer settles, None where it is only said. `person` is
+    who asks, by name, None where a task does.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Request:
     most_calls: int
     fact: str | None = None
     counters: tuple[Counter, ...] = ()
+    person: str | None = None
 
     @property
     def tokens(self) -> int:

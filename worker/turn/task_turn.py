@@ -1,7 +1,6 @@
 """One task: what it wants → a request → an answer → a verdict. `thread_turn.py` comes next."""
 
 import random
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -19,34 +18,29 @@ from worker.domain.threads import (
     size,
 )
 from worker.errors import (
-    AssistantPaused,
     BadDefinition,
     OverBudget,
     Poisonous,
     ProviderAway,
     ProviderPaused,
     StoreDown,
-    Transient,
-    TurnedAway,
     WorkerError,
 )
 from worker.modelling import prompt, properties, result, schema
 from worker.modelling.inputs import SMALL, gather
 from worker.ports.engine import Engine
-from worker.ports.providers import Assistants, ThreadProvider
+from worker.ports.providers import Assistants
 from worker.runtime.beside import beside, beside_if
 from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
 from worker.turn import verdict
+from worker.turn.answering import Answering
 from worker.turn.assignment import Assigning, Assignment
 from worker.turn.charging import Bill
 from worker.turn.facts import TurnFacts
 from worker.turn.fallback import Fallback
-from worker.turn.limits import Elsewhere, Limits
-from worker.turn.pauses import Pauses
+from worker.turn.limits import Elsewhere
 from worker.turn.request import Ground
-from worker.turn.stoppable import stoppable
-from worker.turn.thread_turn import ThreadTurn
 
 DEADLY = 3
 """After so many workers that ended under a task it fails once before it runs again."""
@@ -64,17 +58,13 @@ class Held:
 class Turn:
     """Asks the assistant that a task names, on the thread that the task's instance has with it."""
 
-    def __init__(
-        self, engine: Engine, providers: Mapping[str, ThreadProvider], assistants: Assistants, ground: Ground
-    ) -> None:
+    def __init__(self, engine: Engine, answering: Answering, assistants: Assistants, ground: Ground) -> None:
         self._engine = engine
-        self._providers = providers
+        self._answering = answering
         self._assigning = Assigning(engine, assistants, ground)
         self._ground = ground
         self._threads = ground.threads
         self._rules = ground.rules
-        self._pauses = Pauses()
-        self._limits = Limits(ground)
 
     async def take(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
         """Take the turn and say what the engine is to be told. Errors become verdicts here; `facts.error` has them."""
@@ -88,7 +78,7 @@ class Turn:
 
     def renew(self, provider: str) -> None:
         """Forget whom this provider has refused: it is asked with another key."""
-        self._pauses.forget(provider)
+        self._answering.pauses.forget(provider)
 
     def case(self, task: Task, facts: TurnFacts) -> verdict.Case:
         """Say what is known of the task, for a verdict."""
@@ -103,11 +93,11 @@ class Turn:
         )
 
     async def _until_judged(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
-        with self._limits.seat(task) as seat:
+        with self._answering.limits.seat(task.id, task.process_instance_id) as seat:
             return await self._in_turn(task, await self._assigning.of(task, facts, seat), facts)
 
     async def _in_turn(self, task: Task, assignment: Assignment, facts: TurnFacts) -> verdict.Verdict | Held:
-        fallback = Fallback(self._ground, self._providers)
+        fallback = Fallback(self._ground, self._answering.providers)
         provider = fallback.first(assignment.assistant)
         while True:
             with facts.phase("enter"):
@@ -121,7 +111,7 @@ class Turn:
                     return Held(assignment.key)
                 case Answered():
                     facts.attempt, facts.calls = entry.attempt, entry.calls
-                    facts.recovered, facts.thread = "journal", entry.answer.thread
+                    facts.recovered, facts.thread, facts.heard = "journal", entry.answer.thread, entry.heard
                     answer: Answer | None = entry.answer
                     bill = Bill(self._ground.charging, assignment.counters, self._ground.prices)
                     # Whoever kept the answer may have died before the budgets were put right.
@@ -130,10 +120,12 @@ class Turn:
                 case Entered():
                     facts.attempt, facts.calls, facts.trouble_for = entry.attempt, entry.calls, entry.trouble_for
                     # An earlier round of this loop may have noted something else.
-                    facts.use, facts.recovered = "reused", None
+                    facts.use, facts.recovered, facts.heard = "reused", None, entry.heard
                     try:
                         ready, text = await self._prepared(assignment, entry, facts, fallback)
-                        answer = await self._answer(ready, text, entry, facts)
+                        answer = await self._answering.answer(
+                            ready.request(text), ready.variable, ready.work, ready.seat, entry, facts
+                        )
                     except Elsewhere as exc:
                         # The hold was let go of on the way out: the next round takes a seat there, and enters again.
                         provider = exc.provider
@@ -166,7 +158,7 @@ class Turn:
             assignment.seat.check(assistant.provider)
             facts.provider = assistant.provider
             assignment = replace(assignment, assistant=assistant)
-            self._pauses.check(assignment.assistant, assignment.task.id)
+            self._answering.pauses.check(assignment.assistant, assignment.task.id)
             assignment = await self._assigning.with_schema(assignment)
             return assignment, await self._text(assignment, entry, facts)
         except BaseException as exc:
@@ -193,39 +185,6 @@ class Turn:
             repair=entry.repair,
         )
 
-    async def _answer(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
-        """Find the answer or ask for it; a refusal is weighed before it counts for more than this task."""
-        try:
-            answer = await self._on_thread(assignment, text, entry, facts)
-        except (AssistantPaused, TurnedAway) as exc:
-            meant = await self._weighed(exc, assignment)
-            if meant is exc:
-                raise
-            raise meant from exc
-        # An answer that was found says nothing of how calls are taken now.
-        if answer is not None and not facts.recovered:
-            self._pauses.answered(assignment.assistant, assignment.task.id)
-        return answer
-
-    async def _on_thread(self, assignment: Assignment, text: str, entry: Entered, facts: TurnFacts) -> Answer | None:
-        provider = self._providers[assignment.assistant.provider]
-        # The stop outside of the seat: what it refuses is not counted there.
-        provider = assignment.seat.counting(provider, assignment.assistant)
-        provider = stoppable(provider, self._ground.stopped, assignment.work)
-        turn = ThreadTurn(self._ground, provider, assignment.request(text), assignment.variable, entry, facts)
-        return await turn.answer()
-
-    async def _weighed(self, refusal: AssistantPaused | TurnedAway, assignment: Assignment) -> Exception:
-        """Say whose refusal this is: the provider's if a probe meets the same, else the assistant's or the task's."""
-        if isinstance(refusal, TurnedAway):
-            try:
-                await self._providers[assignment.assistant.provider].ping()
-            except (ProviderPaused, ProviderAway) as trouble:
-                return trouble
-            except Transient as trouble:
-                return ProviderAway(f"{refusal}; a probe fared no better: {trouble}")
-        return self._pauses.refused(assignment.assistant, assignment.task.id, refusal)
-
     async def _judge(self, assignment: Assignment, facts: TurnFacts, answer: Answer) -> verdict.Verdict:
         """Turn the answer into the result, or into what the task wants for a bad one."""
         facts.answer = answer
@@ -242,6 +201,7 @@ class Turn:
             facts.seed.turns,
             facts.budgets,
             facts.memory,
+            facts.heard,
         )
         spin = await self._engine.has_spin()
 

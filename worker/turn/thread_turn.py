@@ -31,7 +31,7 @@ from worker.turn.facts import TurnFacts
 from worker.turn.keeping import Keeping
 from worker.turn.leaving import Leaving, tell_moved
 from worker.turn.request import Ground, Request
-from worker.turn.thread_variable import ThreadVariable
+from worker.turn.thread_variable import Keepsake
 
 PUBLISH_PATIENCE_SECONDS = 5.0
 """How long an answer in hand waits for the thread variable, which the next turn writes again otherwise.
@@ -49,7 +49,7 @@ class ThreadTurn:
     ground: Ground
     provider: ThreadProvider
     request: Request
-    variable: ThreadVariable | None
+    variable: Keepsake | None
     entry: Entered
     facts: TurnFacts
     bound: Thread | None = field(init=False)
@@ -308,12 +308,10 @@ class ThreadTurn:
         known = self.entry.tokens if self.facts.use == "reused" and self.entry.tokens else 0
         return known + self.request.tokens + self.facts.seed.tokens
 
-    def _is_published(self, variable: ThreadVariable, thread: Thread) -> bool:
-        if self.facts.use == "adopted":
-            return True
+    def _is_published(self, variable: Keepsake, thread: Thread) -> bool:
         if variable.one_of_many:
             return variable.came_with(thread)
-        return self.facts.use == "reused" and self.entry.published
+        return self.facts.use == "adopted" or (self.facts.use == "reused" and self.entry.published)
 
     async def _renew(self) -> bool:
         """Renew the hold. Losing it stops nothing: the answer still belongs to its request."""

@@ -1,13 +1,14 @@
-"""The process variable that knows a thread for the day Redis has lost it."""
+"""What knows a thread for the day Redis has lost it: a process variable, or the transcript alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import structlog
 
 from worker.domain.tasks import Task
 from worker.domain.threads import Thread, ThreadKey
-from worker.errors import WorkerError
+from worker.errors import HistoryUnread, WorkerError
 from worker.modelling import result
 from worker.ports.engine import Engine
 from worker.ports.threads import History
@@ -20,15 +21,75 @@ SNAPSHOT_SECONDS = 2.0
 log = structlog.get_logger()
 
 
+class Keepsake(Protocol):
+    """What knows one thread beside Redis.
+
+    `one_of_many`: other instances share the thread, and each has one of its own, so that Redis' word that the thread is
+    published says nothing about this one. `begins`: nothing can have been said in an instance before the turn, as its
+    model goes.
+    """
+
+    @property
+    def one_of_many(self) -> bool: ...  # noqa: D102 - see above
+
+    @property
+    def begins(self) -> bool: ...  # noqa: D102 - see above
+
+    async def read(self) -> Thread | None:
+        """Return the thread; None where there is none."""
+        ...
+
+    async def forerunners(self) -> Sequence[str] | None:
+        """Return the instances that the thread's one was restarted from; see `ports.engine.Engine.forerunners`."""
+        ...
+
+    def came_with(self, thread: Thread) -> bool:
+        """Whether it named this thread when the turn began."""
+        ...
+
+    async def write(self, thread: Thread) -> bool:
+        """Have it know this thread from now on; False if it does not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedThread:
+    """Implements Keepsake for what a person asks, which writes no process variable: the transcript is all there is.
+
+    Unless the thread `may_be_new` nothing is made where nobody knows any.
+    """
+
+    key: ThreadKey
+    history: History
+    may_be_new: bool
+    one_of_many: ClassVar[bool] = True
+    begins: ClassVar[bool] = False
+
+    async def read(self) -> Thread | None:
+        """See `Keepsake.read`. Raises HistoryUnread where there has to be one."""
+        known = await self.history.thread(self.key)
+        if known is None and not self.may_be_new:
+            raise HistoryUnread("the transcript, which alone can know the thread, does not tell it now")
+        return known
+
+    async def forerunners(self) -> Sequence[str] | None:
+        """Return none: it is told what the transcript has."""
+        return ()
+
+    def came_with(self, thread: Thread) -> bool:  # noqa: ARG002 - of the protocol
+        """Say no: nobody but the process knows what the process knows."""
+        return False
+
+    async def write(self, thread: Thread) -> bool:  # noqa: ARG002 - of the protocol
+        """Do nothing."""
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class ThreadVariable:
-    """One variable of one process instance, as one task sees it.
+    """Implements Keepsake by one variable of one process instance, as one task sees it.
 
     `key` is the thread's; `history` knows what was said under it, None where there is no transcript.
-
-    `one_of_many`: other instances share the thread, and each has a variable of its own, so that Redis' word that the
-    thread is published says nothing about this one. `begins`: nothing can have been said in an instance before this
-    task, as its model goes.
     """
 
     engine: Engine

@@ -268,3 +268,37 @@ async def test_a_reader_of_one_engine_knows_no_other(
     assert (instance.engine, instance.messages) == ("other", 2)
     assert (await bound.search("default", Filter(), within=EVERYTHING)).items == []
     assert (await bound.counts(Filter(), within=EVERYTHING)).messages == 2
+
+
+async def test_what_a_person_says_after_the_end_opens_nothing_and_takes_no_mark_away(
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
+) -> None:
+    await transcript.record(exchange(1))
+    ended_at = START + timedelta(minutes=2)
+    await transcript.end([session_id(KEY)], ended_at)
+    await transcript.note_erased([session_id(KEY)], ended_at)
+    await transcript.anonymise([session_id(KEY)], ended_at)
+    before = await session(conversations)
+    await transcript.record(exchange(5, activity_id="", user="Ada"))
+
+    after = await session(conversations)
+    assert (after.is_active, after.ended_at, after.duration_seconds) == (False, ended_at, before.duration_seconds)
+    assert (after.thread_erased_at, after.anonymised_at) == (ended_at, ended_at)
+    assert after.last_at == exchange(5).answered_at
+    await transcript.record(exchange(6))
+    assert (await session(conversations)).is_active
+
+
+async def test_what_persons_say_beside_a_thread_is_a_chat_of_its_instance_and_at_no_activity(
+    transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader
+) -> None:
+    await transcript.record(exchange(1))
+    await transcript.record(exchange(2, KEY.branch, process_instance_id="instance-1", activity_id="", heard=2))
+
+    branch = await conversations.session(session_id(KEY.branch), within=EVERYTHING)
+    assert branch is not None
+    assert (branch.kind, branch.process_instance_id) == ("chat", "instance-1")
+    assert [each.id for each in await conversations.activities("instance-1", within=EVERYTHING)] == ["step_1"]
+    [_, answer] = (await conversations.messages(MessageFilter(branch.id), within=EVERYTHING)).items
+    assert answer.metadata["heard"] == 2
+    assert await transcript.remove([INSTANCE]) == Ended(2, 4)

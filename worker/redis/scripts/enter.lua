@@ -1,18 +1,21 @@
--- Read journal, hold and map, and take the hold unless the task is answered or another task holds the thread.
--- KEYS    turn, hold, thread, history
--- ARGV    task id, token, lease ms, thread ttl ms, retries that the engine has left for the task ('': it has not failed)
+-- Read journal, hold and map, and take the hold unless the task is answered or another task holds the thread. What a
+-- person asks stands back while there is a task that was refused: so no task waits for more than one of those.
+-- KEYS    turn, hold, thread, history, tasks that were refused, by when that is forgotten
+-- ARGV    task id, token, lease ms, thread ttl ms, retries that the engine has left for the task ('': it has not failed),
+--         ms that a refused task is remembered ('': it is no task, but what a person asks)
 -- returns {'newer'} (a newer worker wrote it: nothing was changed) |
 --         {'answered', attempt, answer, what this attempt had to put right ('': nothing), calls,
---          token of the hold under which the last call was made ('': not known)} | {'busy'} |
+--          token of the hold under which the last call was made ('': not known), persons heard as below} | {'busy'} |
 --         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none),
 --          ms of trouble, deaths: how many workers in a row took this task and were not heard of again,
 --          id of the earlier call's response ('': not known), what to put right as above,
 --          anchor of the account that the thread is in ('': not known), its provider ('': written before there were others),
 --          calls that may have been paid, how many of their answers were dropped: both since a person set the retries,
 --          token as above, tokens that the thread's last turn read and wrote ('': not known),
---          ms that a call of any task may still run on the thread, why it is to be left ('': it is not)}
+--          ms that a call of any task may still run on the thread, why it is to be left ('': it is not),
+--          answers that it has had, then persons who were heard on it, each with how many messages}
 -- repeat  the same token takes the same hold again
-for index = 1, #KEYS, 2 do -- a hold is the same in all versions: it keeps them out of each other's way
+for index = 1, 3, 2 do -- a hold is the same in all versions: it keeps them out of each other's way
   local schema = redis.call('HGET', KEYS[index], 'schema')
   if schema and schema ~= '1' then
     return {'newer'}
@@ -27,16 +30,41 @@ if anew then
   -- The clock of trouble, too, or the first trouble after a Retry would be an incident again.
   calls, dropped, turn[6] = 0, 0, false
 end
+local function with_heard(reply)
+  if redis.call('HEXISTS', KEYS[3], 'heard') == 1 then
+    local fields = redis.call('HGETALL', KEYS[3])
+    for index = 1, #fields, 2 do
+      if string.sub(fields[index], 1, 6) == 'heard:' then
+        reply[#reply + 1] = string.sub(fields[index], 7)
+        reply[#reply + 1] = fields[index + 1]
+      end
+    end
+  end
+  return reply
+end
 -- Before the hold is looked at: an answer is delivered whoever has the thread now.
 if turn[1] == 'answered' or turn[1] == 'done' then
-  return {'answered', attempt, turn[3], turn[10] or '', calls, turn[14] or ''}
+  return with_heard({'answered', attempt, turn[3], turn[10] or '', calls, turn[14] or ''})
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if ARGV[6] == '' then
+  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', string.format('%.0f', now))
+  if redis.call('EXISTS', KEYS[5]) == 1 then
+    return {'busy'}
+  end
 end
 -- A task takes over its own hold: its earlier worker has lost it, or the engine would not have given it to us.
 local holder = redis.call('HGET', KEYS[2], 'task')
 if holder and holder ~= ARGV[1] then
+  if ARGV[6] ~= '' then
+    redis.call('ZADD', KEYS[5], string.format('%.0f', now + ARGV[6]), ARGV[1])
+    redis.call('PEXPIRE', KEYS[5], ARGV[6])
+  end
   return {'busy'}
 end
-redis.call('HSET', KEYS[2], 'task', ARGV[1], 'token', ARGV[2])
+redis.call('ZREM', KEYS[5], ARGV[1])
+redis.call('HSET', KEYS[2], 'task', ARGV[1], 'token', ARGV[2], 'since', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 -- What is in use does not age, and a history must not be gone before the map that counts its turns.
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
@@ -54,16 +82,14 @@ if anew then
   redis.call('HDEL', KEYS[1], 'calls', 'dropped', 'trouble_since')
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local running, response = -1, ''
 if turn[1] == 'intent' then -- never longer than the call's own limit, wherever the clock was set to meanwhile
   running = math.max(0, math.min((tonumber(turn[4] or '') or now) - now, tonumber(turn[5] or '') or 0))
   response = turn[9] or ''
 end
 local trouble = now - (tonumber(turn[6] or '') or now)
-local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published', 'anchor', 'provider', 'tokens', 'running')
+local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published', 'anchor', 'provider', 'tokens', 'running', 'answers')
 local ends_at, limit = string.match(thread[7] or '', ':(%d+):(%d+)$')
 local busy = ends_at and math.max(0, math.min(tonumber(ends_at) - now, tonumber(limit))) or 0
 local renew = thread[1] and redis.call('HGET', KEYS[3], 'renew:' .. thread[1]) or ''
-return {'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or '', busy, renew}
+return with_heard({'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or '', busy, renew, thread[8] or '0'})

@@ -3,7 +3,7 @@
 -- ARGV    token, attempt, answer, journal ttl ms, id of the thread whose variable was written ('': none),
 --         what the sinks are to have of it, id of the thread that it was given on ('': none),
 --         anchor of the account that this is in ('': not known), what that thread's history is to have of it ('': nothing),
---         tokens that it read and wrote ('': not known)
+--         tokens that it read and wrote ('': not known), the person whom it answers ('': it is a task's)
 -- returns the answer that counts | false (a newer worker has the turn, and nothing was kept)
 -- repeat  finds the answer kept and returns it
 -- First of all, also where a newer worker has the turn: nothing runs on the thread any more.
@@ -45,6 +45,13 @@ for index = 5, #KEYS do
   redis.call('PEXPIRE', KEYS[index], ARGV[4])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
+if ARGV[7] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[7] then
+  redis.call('HINCRBY', KEYS[3], 'answers', 1)
+  if ARGV[11] ~= '' then
+    redis.call('HINCRBY', KEYS[3], 'heard', 1)
+    redis.call('HINCRBY', KEYS[3], 'heard:' .. ARGV[11], 1)
+  end
+end
 if ARGV[10] ~= '' and redis.call('HGET', KEYS[3], 'id') == ARGV[7] then
   redis.call('HSET', KEYS[3], 'tokens', ARGV[10])
 end

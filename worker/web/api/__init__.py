@@ -2,6 +2,7 @@
 
 from worker.web.api.access import Access
 from worker.web.api.application import app
+from worker.web.api.asks import asking
 from worker.web.api.erasing import erasing
 from worker.web.api.grants import Grant, Known, MayAsk, MayErase, MayHandOver, MayRead, MayReadStops, MayStop, MaySway
 from worker.web.api.login import Client
@@ -27,6 +28,7 @@ __all__ = [
     "Persons",
     "TicketOffice",
     "app",
+    "asking",
     "erasing",
     "roles",
     "serve",

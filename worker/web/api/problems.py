@@ -45,6 +45,7 @@ _DETAILS = {
     403: "This token does not allow that.",
     404: "There is nothing here that this token may see.",
     405: "This address knows other methods.",
+    410: "It is not there any more.",
     411: "Say the size of the request in Content-Length.",
     413: "The request is too large.",
     414: "The address is too long.",

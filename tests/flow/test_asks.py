@@ -1,0 +1,265 @@
+"""Persons ask assistants over the API, on a real engine, Redis and transcript."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.flow.command import Command, environment
+from tests.flow.conftest import BOTH_DATABASES
+from tests.flow.rig import Rig
+from tests.flow.test_record import arrived
+from tests.waiting import wait_until
+from worker.demo.processes import HOST, free_port, running
+from worker.domain.asks import ask_id
+from worker.domain.conversations import session_id
+from worker.domain.people import Person
+from worker.domain.threads import ThreadKey
+from worker.ending import keeper
+
+FINISHED = {"answered", "failed", "withdrawn", "gone"}
+
+
+@dataclass(slots=True)
+class Client:
+    """A person with the API of a rig's workers."""
+
+    rig: Rig
+    http: aiohttp.ClientSession
+
+    async def call(self, path: str, method: str = "GET", **options: Any) -> tuple[int, Any]:
+        async with self.http.request(method, f"/api/{path}", **options) as reply:
+            return reply.status, await reply.json(content_type=None)
+
+    async def ask(self, instance: str, text: str, name: str = "1", **more: Any) -> Any:
+        """Ask about an instance's thread; returns the ask that was accepted."""
+        path = f"sessions/{session(instance)}/asks"
+        status, asked = await self.call(path, "POST", json={"id": name, "text": text, **more})
+        assert status == 202, asked
+        return asked
+
+    async def over(self, asked: Any, seconds: float = 30) -> Any:
+        """Wait until an ask is over; returns how it stands."""
+
+        async def is_over() -> Any:
+            _, now = await self.call(f"asks/{asked['id']}")
+            return now if now["state"] in FINISHED else None
+
+        return await wait_until(is_over, seconds, f"the end of {asked}")
+
+    async def answered(self, instance: str, text: str, name: str = "1", **more: Any) -> Any:
+        over = await self.over(await self.ask(instance, text, name, **more))
+        assert (over["state"], over["failure"]) == ("answered", "")
+        return over
+
+
+def key(instance: str) -> ThreadKey:
+    return ThreadKey("default", instance, "analyst")
+
+
+def session(instance: str) -> str:
+    return session_id(key(instance))
+
+
+@asynccontextmanager
+async def client(rig: Rig) -> AsyncIterator[Client]:
+    port = free_port()
+    rig.settings |= {"api_port": port}
+    async with aiohttp.ClientSession(f"http://{HOST}:{port}") as http:
+        yield Client(rig, http)
+
+
+def on(rig: Rig) -> dict[str, list[str]]:
+    """The first lines of what the provider was asked, by conversation."""
+    asked: dict[str, list[str]] = {}
+    for each in rig.provider.requests("responses.create"):
+        conversation = each["body"]["conversation"]
+        name = conversation["id"] if isinstance(conversation, dict) else conversation
+        text = each["body"]["input"]
+        text = text if isinstance(text, str) else text[-1]["content"]
+        text = text if isinstance(text, str) else "".join(part["text"] for part in text)
+        asked.setdefault(name, []).append(re.split(r"\n", text)[0])
+    return asked
+
+
+@BOTH_DATABASES
+async def test_a_follow_up_knows_the_steps_before_it_and_no_later_step_knows_of_it(kept: Rig) -> None:
+    model = await kept.deploy(kept.step("one"), kept.step("three", topic=f"{kept.topic}_later"))
+    async with client(kept) as person:
+        worker = await kept.start_worker()
+        instance = await kept.rest.start(model)
+        await kept.until_open(instance, "three")
+        await arrived(kept, instance, 2)
+        asked = await person.answered(instance, "Why so?")
+        assert asked["answered_in"] == session_id(key(instance).branch)
+        await worker.stop()
+
+        await kept.start_worker(topics=f"{kept.topic}_later")
+        await kept.rest.wait_for_end(instance)
+        said = await arrived(kept, instance, 6)
+
+    trunk, branch = on(kept).items()
+    assert (trunk[1], branch[1]) == (["# One", "# Three"], ["Why so?"])
+    [created] = [each["body"] for each in kept.provider.requests("conversations.create") if each["body"].get("items")]
+    assert "Please do one." in str(created["items"])
+    by_person = [each for each in said if each.user]
+    assert [(each.content, each.user) for each in by_person] == [("Why so?", "this machine")]
+    assert [name for name in await kept.rest.variables(instance) if name.startswith("assistant_thread")] == [
+        "assistant_thread_analyst"
+    ]
+
+
+async def test_a_follow_up_after_the_end_is_answered_on_the_thread_itself(kept: Rig) -> None:
+    model = await kept.deploy(kept.step("one"))
+    async with client(kept) as person:
+        await kept.start_worker()
+        instance = await kept.run(model)
+        await arrived(kept, instance, 2)
+        asked = await person.answered(instance, "Why so?")
+
+    assert asked["answered_in"] == session(instance)
+    assert [*on(kept).values()] == [["# One", "Why so?"]]
+
+
+async def test_a_step_waits_for_an_ask_and_an_ask_for_a_step(kept: Rig) -> None:
+    kept.assistant(timeout=60)
+    later = f"{kept.topic}_later"
+    model = await kept.deploy(kept.step("one"), kept.step("two", topic=later))
+    async with client(kept) as person:
+        await kept.start_worker(topics=f"{kept.topic},{later}_none")
+        instance = await kept.rest.start(model)
+        await kept.until_open(instance, "two")
+        await arrived(kept, instance, 2)
+        kept.provider.fault("responses.create", times=1, text="first", during=4)
+        kept.provider.fault("responses.create", times=1, text="two", during=2)
+        first = await person.ask(instance, "first", "1", on_thread=True)
+        await wait_until(lambda: kept.provider.counts()["running"], 20, "the first call")
+        second = await person.ask(instance, "second", "2", on_thread=True)
+        await kept.start_worker(topics=later, api_port=0)
+        await person.over(first)
+        await person.over(second)
+        await kept.rest.wait_for_end(instance)
+
+    assert [*on(kept).values()] == [["# One", "first", "# Two", "second"]]
+    assert (await kept.meta(instance, "two"))["heard"] == {"messages": 1, "of": ["this machine"]}
+
+
+async def test_a_message_that_is_sent_again_and_again_is_answered_once(kept: Rig) -> None:
+    model = await kept.deploy(kept.step("one"))
+    async with client(kept) as person:
+        await kept.start_worker()
+        instance = await kept.run(model)
+        await arrived(kept, instance, 2)
+        first = await person.ask(instance, "Why so?")
+        again = await asyncio.gather(*(person.ask(instance, "Why so?") for _ in range(10)))
+        over = await person.over(first)
+        status, _ = await person.call(
+            f"sessions/{session(instance)}/asks", "POST", json={"id": "1", "text": "Why not?"}
+        )
+
+    assert {each["id"] for each in again} == {first["id"]}
+    assert (over["state"], status) == ("answered", 409)
+    assert kept.calls("responses.create") == 2
+
+
+async def test_two_workers_answer_the_asks_of_many_threads_once_each(kept: Rig) -> None:
+    model = await kept.deploy(kept.step("one"))
+    async with client(kept) as person:
+        await kept.start_worker()
+        instances = [await kept.run(model) for _ in range(3)]
+        for instance in instances:
+            await arrived(kept, instance, 2)
+        await kept.start_worker(api_port=0)
+        asks = [await person.ask(each, f"Why {n}?", str(n)) for each in instances for n in range(3)]
+        assert {(await person.over(each))["state"] for each in asks} == {"answered"}
+
+    assert all(texts == ["# One", "Why 0?", "Why 1?", "Why 2?"] for texts in on(kept).values())
+    assert kept.calls("responses.create") == 12
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        f"{when}:{call}"
+        for when in ("before", "after")
+        for call in (
+            "asks.claim",
+            "threads.enter",
+            "provider.create_thread",
+            "threads.bind",
+            "threads.intend",
+            "provider.ask",
+            "threads.keep_answer",
+            "asks.settle",
+            "threads.close",
+        )
+    ],
+)
+async def test_a_death_at_any_step_of_an_ask_costs_no_second_call_and_no_answer(kept: Rig, point: str) -> None:
+    model = await kept.deploy(kept.step("one"), kept.step("two", topic=f"{kept.topic}_never"))
+    async with client(kept) as person:
+        first = await kept.start_worker(chat_slots=1)
+        instance = await kept.rest.start(model)
+        await kept.until_open(instance, "two")
+        await arrived(kept, instance, 2)
+        # The ask is accepted while nobody answers: it is handed in where the answering worker has a stop.
+        await first.stop()
+        settings = {"topics": f"{kept.topic}_never_either"}
+        dying = Command(environment(kept, **settings) | {"WORKER_FAIL_POINT": point})
+        async with running(dying):
+            asked = await _handed_in(person, instance)
+            assert await dying.exit_code() == -9
+        await kept.start_worker(**settings)
+        over = await person.over(asked, 60)
+        said = await arrived(kept, instance, 4)
+
+    assert (over["state"], over["failure"]) == ("answered", "")
+    assert [each.content for each in said if each.user] == ["Why so?"]
+    assert over["answer"] in {each.id for each in said}
+    assert kept.calls("responses.create") == 2
+
+
+async def _handed_in(person: Client, instance: str) -> Any:
+    """Hand in an ask at a worker that may die before it has said that it took it."""
+
+    async def accepted() -> Any:
+        try:
+            return await person.ask(instance, "Why so?")
+        except aiohttp.ClientError:
+            return None
+
+    try:
+        return await wait_until(accepted, 10, "an ask to be accepted")
+    except AssertionError:
+        return {"id": _id(instance)}
+
+
+def _id(instance: str) -> str:
+    return ask_id(key(instance), Person("local", "local", "this machine"), "1")
+
+
+LOOKS = timedelta(seconds=1)
+
+
+async def test_an_ask_about_what_is_erased_is_gone_and_its_receipt_covers_it(
+    kept: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "BETWEEN_LOOKS", LOOKS)
+    model = await kept.deploy(kept.step("one"))
+    async with client(kept) as person:
+        await kept.start_worker()
+        instance = await kept.run(model)
+        await arrived(kept, instance, 2)
+        asked = await person.answered(instance, "Why so?")
+        status, receipt = await person.call("erase", "POST", json={"instance": instance})
+        assert status in {200, 202}
+        assert [step["count"] for step in receipt["steps"] if step["store"] == "asks"] == [1]
+        assert (await person.call(f"asks/{asked['id']}"))[0] == 404
+        path = f"sessions/{session(instance)}/asks"
+        assert (await person.call(path, "POST", json={"id": "2", "text": "And?"}))[0] in {404, 410}

@@ -1,0 +1,1 @@
+"""What persons ask assistants: accepted by `desk`, answered by `asking`. Knows no tasks."""

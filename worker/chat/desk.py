@@ -1,0 +1,146 @@
+"""Where persons hand in what they ask: from then on it is safe, and any worker answers it."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from worker.chat.ports import ChatPorts
+from worker.domain.asks import Ask, Running, State, Talk, ask_id
+from worker.domain.conversations import EVERYTHING, Message, MessageFilter, Session
+from worker.domain.people import Person
+from worker.domain.threads import ThreadKey
+from worker.errors import EngineDown, Permanent, StoreDown, Unstorable
+
+Mode = Literal["enqueue", "reject"]
+"""What becomes of an ask whose thread is in use: it waits its turn, or is not accepted."""
+RECENT = 5
+"""Messages among which the place of the thread's own instance is looked for."""
+
+
+class Erased(Permanent):
+    """What it is about is erased, or about to be."""
+
+
+class Outdated(Permanent):
+    """The person does not know the newest answers."""
+
+
+class Occupied(Permanent):
+    """It was to be answered at once or not at all, and something else runs."""
+
+    def __init__(self, running: Running) -> None:
+        super().__init__(f"{running.what} is before it")
+        self.running = running
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person hands in: a message under a name of the client's. The rest as in `Ask`."""
+
+    client_id: str
+    text: str
+    on_thread: bool = False
+    mode: Mode = "enqueue"
+    as_of: int | None = None
+
+
+class Desk:
+    """Takes asks about sessions that whoever asks may see. Every method may raise TranscriptDown.
+
+    `accepted` hears that there is something to answer.
+    """
+
+    def __init__(self, ports: ChatPorts, accepted: Callable[[], None]) -> None:
+        self._ports = ports
+        self._asks = ports.asks
+        self._accepted = accepted
+
+    async def ask(self, session: Session, person: Person, wish: Wish) -> Ask:
+        """Accept an ask; returns when it is safe. A message that comes again is the one that is there.
+
+        Raises AskedOtherwise, Erased, Outdated, Occupied.
+        """
+        ask = await self._made(session, person, wish)
+        if await self._asks.ask(ask.id) is None:
+            await self._check(session, ask, wish)
+        try:
+            kept = await self._asks.accept(ask)
+        except Unstorable as exc:
+            raise Erased("its conversation has just been removed") from exc
+        self._accepted()
+        return kept
+
+    async def _made(self, session: Session, person: Person, wish: Wish) -> Ask:
+        place, now = await self._place(session), datetime.now(UTC)
+        about = session.key
+        return Ask(
+            id=ask_id(about, person, wish.client_id),
+            about=about,
+            target=about if wish.on_thread or not await self._runs(session, place) else about.branch,
+            person=person,
+            client_id=wish.client_id,
+            text=wish.text,
+            instance=place.process_instance_id if place else session.process_instance_id or "",
+            definition_id=place.definition_id if place else "",
+            definition_key=session.definition_key,
+            definition_version=session.definition_version,
+            business_key=session.business_key,
+            created_at=now,
+            due_at=now,
+            on_thread=wish.on_thread,
+            as_of=wish.as_of,
+        )
+
+    async def _place(self, session: Session) -> Message | None:
+        """Find a message that tells where in the engine the session is; of a shared one it is the newest."""
+        wanted = MessageFilter(session_id=session.id)
+        newest = await self._ports.conversations.messages(wanted, within=EVERYTHING, limit=RECENT, newest=True)
+        own = session.process_instance_id
+        return next((each for each in newest.items if own in (None, each.process_instance_id)), None)
+
+    async def _runs(self, session: Session, place: Message | None) -> bool:
+        """Whether steps may still follow; where nobody can tell they may."""
+        if not session.is_active and session.process_instance_id is not None:
+            return False
+        instance = place.process_instance_id if place else session.process_instance_id or ""
+        try:
+            return await self._ports.runs(session.key, instance)
+        except EngineDown:
+            return True
+
+    async def _check(self, session: Session, ask: Ask, wish: Wish) -> None:
+        """Refuse what can be seen now to come to nothing; the rest is looked at when it is its turn."""
+        if wish.mode == "reject" and (before := await self._asks.unfinished(ask.target)):
+            raise Occupied(Running("an ask", before[0].created_at, before[0].person.name))
+        with suppress(StoreDown):  # an ask that is safe waits for Redis
+            if await self._ports.is_erased(session):
+                raise Erased("it is erased, or about to be")
+            standing = await self._ports.threads.standing(ask.target)
+            if wish.as_of is not None and wish.as_of < standing.answers:
+                raise Outdated(f"there are {standing.answers} answers by now, and {wish.as_of} were known")
+            if wish.mode == "reject" and standing.holder is not None:
+                raise Occupied(Running("a step of the process", standing.since))
+
+    async def talk(self, session: Session) -> Talk:
+        """Say what was asked about a session, and what `as_of` a next ask on its target would bring."""
+        target = session.key if not await self._runs(session, await self._place(session)) else session.key.branch
+        return Talk(await self._asks.of_session(session.id), await self._answers(target))
+
+    async def _answers(self, target: ThreadKey) -> int | None:
+        try:
+            return (await self._ports.threads.standing(target)).answers
+        except StoreDown:
+            return None
+
+    async def find(self, ask_id: str) -> Ask | None:
+        """One ask."""
+        return await self._asks.ask(ask_id)
+
+    async def withdraw(self, ask: Ask) -> Ask:
+        """Withdraw an ask that nobody has begun with. Raises Occupied with one that somebody has."""
+        now = await self._asks.withdraw(ask.id)
+        if now is None or now.state is not State.WITHDRAWN:
+            raise Occupied(Running("its answer"))
+        return now

@@ -1,0 +1,102 @@
+"""What persons ask assistants, from the moment at which it is accepted to its answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from worker.domain.conversations import digest, session_id
+from worker.domain.people import Person
+from worker.domain.threads import ThreadKey
+
+DEADLY: Final = 3
+"""After so many workers in a row that ended under an ask nobody takes it any more."""
+
+
+class State(StrEnum):
+    """How it stands with an ask. The last four are for good.
+
+    `gone`: what it was about was erased before it was its turn.
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ANSWERED = "answered"
+    FAILED = "failed"
+    WITHDRAWN = "withdrawn"
+    GONE = "gone"
+
+
+UNFINISHED: Final = (State.QUEUED, State.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One message of a person's that an assistant is to answer.
+
+    `about` is the thread that the person reads, `target` the one that it is answered on: the same, or its branch. The
+    client names the message by `client_id`, so that it may send it again. `instance` is the process instance that it is
+    of, with what is known of that. `on_thread`: later steps of the process are to hear it. `as_of` is how many answers
+    the person knew on the target, None where that does not matter. Whoever answers it has it until `due_at`, as its
+    `holder`; a queued one may be had from then on. `deaths` counts workers in a row that had it and were not heard of
+    again. `answer` is the id of the message that answers it.
+    """
+
+    id: str
+    about: ThreadKey
+    target: ThreadKey
+    person: Person
+    client_id: str
+    text: str
+    instance: str
+    definition_id: str
+    definition_key: str
+    created_at: datetime
+    due_at: datetime
+    definition_version: int | None = None
+    business_key: str | None = None
+    on_thread: bool = False
+    as_of: int | None = None
+    state: State = State.QUEUED
+    holder: str | None = None
+    deaths: int = 0
+    failure: str = ""
+    answer: str | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def session_id(self) -> str:
+        """The session of the thread that it is about."""
+        return session_id(self.about)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether something is yet to come of it."""
+        return self.state in UNFINISHED
+
+
+def ask_id(about: ThreadKey, person: Person, client_id: str) -> str:
+    """Name an ask: 32 hex digits, the same whenever this person sends this message of theirs again."""
+    key = (about.engine, about.tenant, about.scope, about.assistant)
+    return digest("ask", *key, person.id, client_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What keeps an ask from being answered at once: a step of the process, or another ask, with whose it is."""
+
+    what: str
+    since: datetime | None = None
+    whose: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What is known of talking about one thread: the newest asks first, and how many answers their target has.
+
+    `as_of` is None while nobody can tell.
+    """
+
+    asks: Sequence[Ask]
+    as_of: int | None

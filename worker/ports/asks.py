@@ -1,0 +1,78 @@
+"""Where it is kept what persons ask, until it is answered and as long as its record lives."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Protocol
+
+from worker.domain.asks import Ask, State
+from worker.domain.conversations import Subject
+from worker.domain.threads import ThreadKey
+
+
+class AskBook(Protocol):
+    """All workers of one engine share it. Every method may raise TranscriptDown.
+
+    Times are by the clock of the database. What a holder does is refused once another one has the ask.
+    """
+
+    async def accept(self, ask: Ask) -> Ask:
+        """Keep an ask; returns when it is safe on disk. One that is there under its id stays, and is returned.
+
+        Raises AskedOtherwise where that one has another text, and Unstorable where the thread has no session.
+        """
+        ...
+
+    async def ask(self, ask_id: str) -> Ask | None:
+        """One ask."""
+        ...
+
+    async def of_session(self, session_id: str, limit: int = 100) -> Sequence[Ask]:
+        """Asks about the thread of a session, the newest first."""
+        ...
+
+    async def unfinished(self, target: ThreadKey) -> Sequence[Ask]:
+        """Asks that are to be answered on a thread, the oldest first."""
+        ...
+
+    async def claim(self, most: int, lease: timedelta) -> Sequence[Ask]:
+        """Have asks that are due, for so long; of each thread the oldest alone.
+
+        One that its holder has not been heard of about is due again, with a death more.
+        """
+        ...
+
+    async def renew(self, ask: Ask, lease: timedelta) -> bool:
+        """Have it for another lease. False if it is not ours any more."""
+        ...
+
+    async def postpone(self, ask: Ask, by: timedelta) -> bool:
+        """Let go of it, for anybody to have again so much later. False as above."""
+        ...
+
+    async def settle(self, ask: Ask, state: State, failure: str = "", answer: str | None = None) -> bool:
+        """Say for good what came of it. False as above."""
+        ...
+
+    async def withdraw(self, ask_id: str) -> Ask | None:
+        """Withdraw one that nobody has begun with; returns how it stands with it then."""
+        ...
+
+    async def backlog(self) -> int:
+        """How many are not answered yet."""
+        ...
+
+
+class AskEraser(Protocol):
+    """What the end of conversations takes away of asks. Every method may raise TranscriptDown."""
+
+    async def count(self, subjects: Sequence[Subject]) -> int:
+        """How many these have."""
+        ...
+
+    async def remove(self, subjects: Sequence[Subject]) -> int:
+        """Delete what these have, answered or not; how many went."""
+        ...
+
+    async def drop(self, sessions: Sequence[str]) -> int:
+        """Delete what was asked about the threads of these sessions; how many went."""
+        ...

@@ -1,0 +1,151 @@
+"""The routes by which persons ask assistants about a conversation, and hear what came of it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, HTTPException
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.chat.desk import Desk, Erased, Mode, Occupied, Outdated, Wish
+from worker.domain.asks import Ask, Running, State
+from worker.domain.conversations import Session, session_id
+from worker.domain.people import Person
+from worker.errors import AskedOtherwise
+from worker.ports.transcript import TranscriptReader
+from worker.web.api import problems
+from worker.web.api.grants import Grant, MayAsk, MayRead
+from worker.web.api.routes import Id, found
+
+LONGEST_TEXT = 20_000
+LONGEST_CLIENT_ID = 200
+
+
+class Message(BaseModel):
+    """What a person asks. The client names it, so that it may send it again: the same id and text is the same ask.
+
+    `on_thread`: later steps of the process hear it. `reject`: it is not accepted where it would have to wait. `as_of`
+    is how many answers the person knows, as the list of asks says it; with fewer than there are it is not accepted.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(min_length=1, max_length=LONGEST_CLIENT_ID)
+    text: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    on_thread: bool = False
+    mode: Mode = "enqueue"
+    as_of: int | None = Field(None, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An ask. It is answered in the session `answered_in`, by the message `answer`. `failure` says why it is not."""
+
+    id: str
+    session_id: str
+    answered_in: str
+    client_id: str
+    person: str
+    text: str
+    on_thread: bool
+    state: State
+    created_at: datetime
+    finished_at: datetime | None
+    answer: str | None
+    failure: str
+
+    @classmethod
+    def of(cls, ask: Ask) -> "Asked":
+        """Show one."""
+        told: dict[str, Any] = {name: getattr(ask, name) for name in cls.__slots__ if hasattr(ask, name)}
+        return cls(**told | {"answered_in": session_id(ask.target), "person": ask.person.name})
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """What was asked about a session, the newest first. `as_of` is for the next ask, None while nobody can tell."""
+
+    as_of: int | None
+    items: Sequence[Asked]
+
+
+def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], None]:
+    """Make the extension that adds the routes. A token asks about what it may see, and about nothing else."""
+    router = APIRouter()
+
+    async def seen(grant: Grant, session: str) -> Session:
+        return found(await conversations.session(session, within=grant.limits))
+
+    async def seen_ask(grant: Grant, ask_id: str) -> Ask:
+        ask = found(await desk.find(ask_id))
+        await seen(grant, ask.session_id)
+        return ask
+
+    @router.post("/sessions/{session_id}/asks", status_code=HTTPStatus.ACCEPTED)
+    async def ask(grant: MayAsk, session_id: Id, message: Message) -> Asked:
+        """Ask the assistant of a conversation something; once this is answered the ask is safe, and will be answered.
+
+        While the process runs that happens beside its conversation, which hears nothing of it; to be heard there takes
+        the right to sway.
+        """
+        if message.on_thread and "sway" not in grant.rights:
+            raise HTTPException(403, "This needs the right sway, which this token lacks.")
+        session = await seen(grant, session_id)
+        wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of)
+        with _refusals():
+            return Asked.of(await desk.ask(session, person_of(grant), wish))
+
+    @router.get("/sessions/{session_id}/asks")
+    async def asks(grant: MayRead, session_id: Id) -> Asks:
+        """What was asked about a conversation, and how that stands; the newest hundred."""
+        talk = await desk.talk(await seen(grant, session_id))
+        return Asks(talk.as_of, [Asked.of(each) for each in talk.asks])
+
+    @router.get("/asks/{ask_id}")
+    async def one_ask(grant: MayRead, ask_id: Id) -> Asked:
+        """One ask."""
+        return Asked.of(await seen_ask(grant, ask_id))
+
+    @router.delete("/asks/{ask_id}")
+    async def withdraw(grant: MayAsk, ask_id: Id) -> Asked:
+        """Withdraw an ask of one's own that nobody has begun with."""
+        kept = await seen_ask(grant, ask_id)
+        if kept.person.id != person_of(grant).id:
+            raise HTTPException(403, "Somebody else has asked this.")
+        with _refusals():
+            return Asked.of(await desk.withdraw(kept))
+
+    def extend(application: FastAPI) -> None:
+        answers = problems.documented(401, 403, 404, 409, 410, 422, 429, 503)
+        application.include_router(router, prefix="/api", responses=answers)
+
+    return extend
+
+
+def person_of(grant: Grant) -> Person:
+    """Say who asks; where nobody named a token, it is the token."""
+    return grant.person or Person("token", grant.id, f"the token {grant.id[:8]}…")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Answer with what keeps an ask from being accepted, or withdrawn."""
+    try:
+        yield
+    except Erased as exc:
+        raise HTTPException(410, "This conversation is erased, or about to be.") from exc
+    except Outdated as exc:
+        raise HTTPException(409, f"This conversation has gone on: {exc}.") from exc
+    except Occupied as exc:
+        raise HTTPException(409, f"Something else is before it: {_told(exc.running)}.") from exc
+    except AskedOtherwise as exc:
+        raise HTTPException(409, "A message with another text was sent under this id.") from exc
+
+
+def _told(running: Running) -> str:
+    whose = f" of {running.whose}" if running.whose else ""
+    since = f", since {running.since:%Y-%m-%d %H:%M:%SZ}" if running.since else ""
+    return f"{running.what}{whose}{since}"

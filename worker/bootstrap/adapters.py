@@ -40,6 +40,8 @@ from worker.redis import (
     RedisStops,
     RedisThreadIndex,
     RedisThreads,
+    RedisWatchers,
+    RedisWindows,
     open_redis,
 )
 from worker.redis.connect import Client as RedisClient
@@ -102,6 +104,7 @@ class Adapters:
     budgets: RedisBudgets
     formats: Formats
     sharing: Sharing
+    windows: RedisWindows
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
     watchers: Watchers | None = None
@@ -162,6 +165,8 @@ async def connect(
             budgets=RedisBudgets(redis, **mine, keep=settings.thread_life),
             formats=Formats([in_redis]),
             sharing=sharing,
+            windows=RedisWindows(redis, prefix=settings.redis_prefix),
+            watchers=await stack.enter_async_context(RedisWatchers(redis, prefix=settings.redis_prefix)),
         )
         copies: Callable[[str], Book] | None = None
         if settings.keeps_transcript:

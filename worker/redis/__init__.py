@@ -13,6 +13,7 @@ from worker.redis.outages import RedisOutages
 from worker.redis.outbox import RedisOutbox
 from worker.redis.stops import RedisStops
 from worker.redis.store import RedisThreads
+from worker.redis.watching import RedisWatchers, RedisWindows
 
 __all__ = [
     "Inspection",
@@ -28,6 +29,8 @@ __all__ = [
     "RedisStops",
     "RedisThreadIndex",
     "RedisThreads",
+    "RedisWatchers",
+    "RedisWindows",
     "Unusable",
     "open_redis",
 ]

@@ -19,6 +19,8 @@ class Keys:
     hold: str
     said: str
     fold: str
+    watched: str
+    live: str
     _turns: str
 
     @staticmethod
@@ -32,6 +34,8 @@ class Keys:
             hold=f"{tagged}:hold",
             said=f"{tagged}:said",
             fold=f"{tagged}:fold",
+            watched=f"{tagged}:watched",
+            live=f"{tagged}:live",
             _turns=f"{tagged}:turn",
         )
 

@@ -18,6 +18,7 @@ from worker.domain.threads import (
     Entered,
     Entry,
     Hold,
+    Intended,
     Past,
     Remembered,
     Thread,
@@ -44,6 +45,8 @@ ANSWERED_FOR = timedelta(days=7)
 """How long an answer waits for its completion: longer than any weekend with a stopped engine."""
 DONE_FOR = timedelta(hours=1)
 """How long an accepted completion is remembered for a second delivery of the same task."""
+WATCHED = 2
+"""What intend.lua returns where somebody watches the thread."""
 log = structlog.get_logger()
 
 
@@ -122,11 +125,12 @@ class RedisThreads:
         args = (thread.id, past.folded, count, dump_turn(entry), entry.turns, lease)
         return bool(await self._run("fold", [keys.thread, keys.said, keys.fold], *args))
 
-    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
+    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> Intended | None:
         """See `ports.threads.Threads.intend`."""
         keys = Keys.of(self._prefix, hold.key)
-        names = [keys.turn(hold.task_id), keys.hold, keys.thread]
-        return bool(await self._run("intend", names, hold.token, attempt, ms(limit), self._keep))
+        names = [keys.turn(hold.task_id), keys.hold, keys.thread, keys.watched]
+        noted = await self._run("intend", names, hold.token, attempt, ms(limit), self._keep)
+        return Intended(watched=noted == WATCHED) if noted else None
 
     async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
         """See `ports.threads.Threads.note`."""

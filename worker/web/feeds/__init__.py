@@ -1,0 +1,1 @@
+"""Conversations as they go on: what is said, and how far those who say it are, to whoever reads along."""

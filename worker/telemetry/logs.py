@@ -70,6 +70,7 @@ class Event(StrEnum):
     TRANSCRIPT_UP = "transcript_up", "the transcript is written again"
     TRANSCRIPT_NOT_READ = "transcript_not_read", "the transcript cannot be read"
     API_CRASHED = "api_crashed", "an unforeseen error in the page or its API"
+    FEEDS_CRASHED = "feeds_crashed", "an unforeseen error while people read along"
     RECORDER_CRASHED = "recorder_crashed", "an unforeseen error while exchanges are recorded"
     EXCHANGE_DROPPED = "exchange_dropped", "an exchange is lost to the record"
     EXCHANGE_UNSTORABLE = "exchange_unstorable", "the record refuses an exchange; it is tried every hour"

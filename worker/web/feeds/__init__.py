@@ -1,1 +1,5 @@
 """Conversations as they go on: what is said, and how far those who say it are, to whoever reads along."""
+
+from worker.web.feeds.feeds import Feeds
+
+__all__ = ["Feeds"]

@@ -4,8 +4,8 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import structlog
@@ -16,7 +16,7 @@ from worker.bootstrap.written import Written, policy, rules, tokens
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper
 from worker.engine import Discovery, FixedTopics, RestEngine
-from worker.errors import Permanent
+from worker.errors import Permanent, UnknownAssistant
 from worker.loop.breakers import Breaker
 from worker.loop.counted import Counted
 from worker.loop.delivery import Delivery
@@ -129,13 +129,13 @@ async def work(
             api_port = await stack.enter_async_context(
                 _serve_api(
                     settings,
+                    adapters,
                     adapters.conversations,
-                    engine,
-                    Eraser(ending_ports(settings, adapters)),
                     left_out,
                     stopped,
                     known,
                     renewing,
+                    partial(_trouble_of, dependencies, specs),
                 )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
@@ -231,17 +231,28 @@ def _topics(settings: Settings, engine: RestEngine) -> Topics:
     return FixedTopics(settings.topics, engine) if settings.topics else Discovery(engine, settings.discovery)
 
 
-def _serve_api(
+def _trouble_of(dependencies: Dependencies, specs: assistants.Current, assistant: str) -> str | None:
+    """Say why none of those who may answer for an assistant can be asked now; None if one can, or nobody knows it."""
+    try:
+        chain = specs.find(assistant, None).chain
+    except UnknownAssistant:
+        return None
+    reasons = [dependencies.trouble_of(provider) for provider, _ in chain]
+    return None if None in reasons else reasons[0]
+
+
+@asynccontextmanager
+async def _serve_api(
     settings: Settings,
+    adapters: Adapters,
     conversations: TranscriptReader,
-    engine: RestEngine,
-    eraser: Eraser,
     left_out: Callable[[], list[str]],
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
-) -> AbstractAsyncContextManager[int]:
-    from worker.web import api, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
+    trouble_of: Callable[[str], str | None],
+) -> AsyncIterator[int]:
+    from worker.web import api, feeds, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
     access = api.Access.of(tokens(settings))
     access.check_host(settings.api_host)
@@ -250,13 +261,29 @@ def _serve_api(
     def report(error: Exception) -> None:
         log.error(Event.API_CRASHED, trace=trace(error))
 
+    name, engine = settings.engine_name, adapters.engine
+    following = feeds.Feeds(
+        conversations,
+        adapters.windows,
+        engine=name,
+        tasks=adapters.instances,
+        assistants=lambda: known["assistant"],
+        trouble=trouble_of,
+        most=settings.feed_most,
+        most_each=settings.feed_most_each,
+    )
     extend = [
-        api.erasing(eraser, conversations, settings.engine_name),
+        api.erasing(Eraser(ending_ports(settings, adapters)), conversations, name),
         api.stopping(stopped, known),
-        page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
+        feeds.following(following, access),
+        page.routes(conversations, engine, engine_name=name, can_erase=True, left_out=left_out),
     ]
     served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
-    return api.serve(served, settings.api_host, settings.api_port)
+    async with following, api.serve(served, settings.api_host, settings.api_port) as port:
+        try:
+            yield port
+        finally:
+            following.close()  # before the server, so that each feed says why it ends
 
 
 def _on_signals(stopping: asyncio.Event, hurry: asyncio.Event) -> None:

@@ -17,6 +17,8 @@ from worker.web.connections import Connections
 STOP_SECONDS = 2
 LONGEST_HEAD = 16 * 1024
 CONNECTIONS = 100
+FEED = "feed"
+"""Stands in the scope of a request whose answer goes on for hours: those have a bound of their own."""
 PATIENCE = timedelta(seconds=10)
 """What a client may take to send a request's head, and to read each part of an answer."""
 
@@ -63,7 +65,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
 def _configured(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=Connections(CONNECTIONS, PATIENCE).guard(H11Protocol, _is_busy),  # type: ignore[arg-type] # only called
+        http=Connections(CONNECTIONS, PATIENCE).guard(H11Protocol, _is_busy, _is_feed),  # type: ignore[arg-type] # only called
         ws="none",
         lifespan="off",
         log_config=None,
@@ -79,6 +81,10 @@ def _configured(app: ASGIApp) -> uvicorn.Config:
 def _is_busy(protocol: H11Protocol) -> bool:
     # Mypy is not told that there is no cycle before the first request.
     return bool(protocol.cycle) and not protocol.cycle.response_complete
+
+
+def _is_feed(protocol: H11Protocol) -> bool:
+    return bool(protocol.scope) and FEED in protocol.scope
 
 
 async def _ended(serving: asyncio.Task[None]) -> None:

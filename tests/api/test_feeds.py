@@ -19,7 +19,7 @@ from worker.domain.conversations import session_id
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, app, serve, server
 from worker.web.api.gate import Rate
-from worker.web.feeds import Feeds, following
+from worker.web.feeds import Feeds, following, sockets
 
 A = session_id(KEYS["a"])
 B = session_id(KEYS["b"])
@@ -62,7 +62,7 @@ async def serving(
         access,
         report=_raise,
         rate=rate,
-        extend=[following(feeds, access)],
+        extend=[following(feeds, access), sockets(feeds, access)],
     )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(feeds)

@@ -276,6 +276,7 @@ async def _serve_api(
         api.erasing(Eraser(ending_ports(settings, adapters)), conversations, name),
         api.stopping(stopped, known),
         feeds.following(following, access),
+        feeds.sockets(following, access),
         page.routes(conversations, engine, engine_name=name, can_erase=True, left_out=left_out),
     ]
     served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)

@@ -1,10 +1,12 @@
 """What every request passes: token, rate, size, and what every answer carries."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker.web.api.access import Access
 from worker.web.api.problems import problem
 
+_STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 OPEN_PATHS = frozenset({"/api/openapi.json"})
 """Below /api all else wants a token: a route that forgets to ask is closed."""
 LARGEST_BODY = 64 * 1024
@@ -67,15 +70,16 @@ class Gate:
         self._buckets = Buckets(rate or Rate())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            return  # no sockets, no start and stop of an application's own
+        """Serve one request, or one socket."""
+        if scope["type"] not in ("http", "websocket"):
+            return  # no start and stop of an application's own
         started = False
 
         async def answer(message: Message) -> None:
             nonlocal started
-            if message["type"] == "http.response.start":
+            if message["type"] in _STARTS:
                 started = True
+                message.setdefault("headers", [])
                 self._dress(scope, MutableHeaders(scope=message))
             await send(message)
 
@@ -85,12 +89,15 @@ class Gate:
             self._report(exc)
             if not started:
                 await problem(500)(scope, receive, answer)
+            elif scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1011})
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         grant = self._access.grant(scope)
         client = (scope.get("client") or ("?", 0))[0]
         # The refused have buckets of their own: a page from elsewhere uses up nothing of the person's who opened it.
-        wait = self._buckets.take(grant.id if grant else client)
+        name = grant.id if grant else client
+        wait = self._buckets.take(name)
         if wait:
             seconds = str(int(wait.total_seconds()) + 1)
             return await problem(429, headers={"Retry-After": seconds})(scope, receive, send)
@@ -99,7 +106,22 @@ class Gate:
         if status := _too_large(scope):
             return await problem(status)(scope, receive, send)
         scope["grant"] = grant
-        return await self._app(scope, receive, send)
+        if scope["type"] == "http":
+            return await self._app(scope, receive, send)
+        if not _is_same_origin(scope):
+            return await problem(403, "No page from elsewhere may open a socket here.")(scope, receive, send)
+        return await self._app(scope, self._paced(receive, name), send)
+
+    def _paced(self, receive: Receive, name: str) -> Receive:
+        """Let a socket's client say no more than it could ask: what is too much waits, and the client with it."""
+
+        async def paced() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.receive":
+                await asyncio.sleep(self._buckets.take(name).total_seconds())
+            return message
+
+        return paced
 
     def _dress(self, scope: Scope, headers: MutableHeaders) -> None:
         headers["Content-Security-Policy"] = self._policy
@@ -119,6 +141,12 @@ def content_policy(frame_ancestors: Sequence[str]) -> str:
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         f"frame-ancestors {frames}; base-uri 'none'; form-action 'self'"
     )
+
+
+def _is_same_origin(scope: Scope) -> bool:
+    """Whether no page from elsewhere asks: browsers let any page open a socket anywhere, and say which one it was."""
+    headers = Headers(scope=scope)
+    return headers.get("origin") is None or urlsplit(headers["origin"]).netloc == headers.get("host")
 
 
 def _is_api(scope: Scope) -> bool:

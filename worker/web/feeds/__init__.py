@@ -2,5 +2,6 @@
 
 from worker.web.feeds.feeds import Feeds
 from worker.web.feeds.routes import following
+from worker.web.feeds.socket import sockets
 
-__all__ = ["Feeds", "following"]
+__all__ = ["Feeds", "following", "sockets"]

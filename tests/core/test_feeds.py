@@ -423,6 +423,18 @@ async def test_what_is_away_for_a_while_costs_nothing_but_time(world: World, par
     assert "".join(data[1] for _, data in reader.all("delta")) == "Take it."
 
 
+async def test_a_feed_that_begins_while_the_record_is_away_waits_for_it(world: World) -> None:
+    world.record.record(1, KEY)
+    world.record.is_down = True
+    reader = world.read(place=None)
+    await asyncio.sleep(10)
+    world.record.is_down = False
+    await asyncio.sleep(2)
+    world.record.record(2, KEY)
+    await asyncio.sleep(2)
+    assert reader.told == [message("Question 2?"), message("Answer 2.")]
+
+
 async def test_a_feed_says_why_it_ends(world: World) -> None:
     world.record.record(1, KEY)
     allowed = [True]

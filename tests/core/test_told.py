@@ -14,6 +14,7 @@ from worker.redis import RedisThreadIndex, RedisWatchers, RedisWindows
 from worker.redis import watching as told
 from worker.redis.failures import ERRORS
 from worker.redis.keys import Keys
+from worker.redis.store import ANSWERED_FOR
 
 KEY = ThreadKey("default", "a", "analyst")
 
@@ -215,6 +216,8 @@ async def test_the_turn_that_has_the_thread_is_seen_on_its_way(
     assert look.turn.task_id == job.task.id
     assert ("intent", True) in states
     assert states[-1] == ("done", False)
+    await asyncio.sleep(2 * ANSWERED_FOR.total_seconds())
+    assert (await windows.look(KEY, look)).turn is None, "nobody knows any more how it was"
 
 
 async def test_what_was_told_goes_when_its_thread_is_erased(

@@ -152,7 +152,7 @@ def _piece(fields: list[Any]) -> Piece:
 def _turn(holder: str, last: TurnSeen | None, state: str, attempt: str, repair: str) -> TurnSeen | None:
     if holder and (last is None or holder != last.task_id):
         return TurnSeen(holder, "", 1, is_held=True, is_repair=False)
-    if last is None:
+    if last is None or not (holder or state):  # the journal has forgotten it: it is long over
         return None
     number = int(attempt) if attempt.isdecimal() else 1
     return TurnSeen(last.task_id, state, number, is_held=bool(holder), is_repair=bool(repair))

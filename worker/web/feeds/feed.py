@@ -49,14 +49,13 @@ class Feed:
     async def events(self) -> AsyncIterator[Event | None]:
         """Yield what happens, None where nothing has for a while; ends behind the event `closing`."""
         with self._feeds.watching(self._wanted) as (topic, news):
-            if self._place is None:
-                self._place = await self._where_it_is()
             while True:
                 news.clear()
                 if (why := self._over(topic)) is not None:
                     yield Event("closing", {"reason": why})
                     return
                 try:
+                    self._place = self._place or await self._where_it_is()
                     async for event in self._new(topic, self._place):
                         yield event
                     pause = BEAT_SECONDS

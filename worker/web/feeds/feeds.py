@@ -32,6 +32,8 @@ WINDOW_SECONDS_EACH = 0.003
 """Between two looks at threads, and for each of many, so that they take their share of the loop and no more."""
 QUIET_ROUNDS = 3
 """A thread on which nothing goes on is looked at in one of so many rounds."""
+READS_AT_ONCE = 4
+"""Of the record: its other readers have more connections than that."""
 ENGINE_SECONDS = 3.0
 PATIENCE_SECONDS = 5.0
 
@@ -108,6 +110,7 @@ class Feeds:
     ) -> None:
         self.conversations = conversations
         self._reads: set[asyncio.Task[Any]] = set()
+        self._room = asyncio.Semaphore(READS_AT_ONCE)
         self._windows = windows
         self._engine = engine
         self._tasks = tasks
@@ -140,10 +143,14 @@ class Feeds:
 
         To break one off costs a connection, and many readers go in the middle of one.
         """
-        task = asyncio.create_task(read, name="feeds: a read")
+        task = asyncio.create_task(self._in_turn(read), name="feeds: a read")
         self._reads.add(task)
         task.add_done_callback(self._reads.discard)
         return await asyncio.shield(task)
+
+    async def _in_turn(self, read: Coroutine[Any, Any, T]) -> T:
+        async with self._room:
+            return await read
 
     def close(self) -> None:
         """Have every feed end, and let none begin."""
@@ -234,7 +241,8 @@ class Feeds:
         for topic in self._topics.values():
             if not changed.isdisjoint(topic.threads):
                 topic.wake()
-            self._tell_steps(topic)
+            if not lives.keys().isdisjoint(topic.threads):
+                self._tell_steps(topic)
 
     def _heard(self, live: Live, look: Look) -> bool:
         was_over, held = live.is_over, live.last.turn is not None and live.last.turn.is_held

@@ -78,7 +78,7 @@ class Feed:
 
     async def _new(self, topic: Topic, place: Place) -> AsyncIterator[Event]:
         """Tell what is new. The record goes first: an answer that it has need not be told in pieces any more."""
-        while some := await self._unread(place):
+        while self._is_behind(topic, place) and (some := await self._unread(place)):
             for number, message in some:
                 place.read[message.session_id] = number
                 self._land(message, place)
@@ -94,14 +94,28 @@ class Feed:
             if self._ended_at is not None:
                 yield Event("ended", {"at": self._ended_at.isoformat()})
 
+    def _is_behind(self, topic: Topic, place: Place) -> bool:
+        """Whether the record has more. Most that wakes a reader is not of the record, and needs no read of it."""
+        return not topic.is_known or any(
+            each.number > place.read.get(session, 0)
+            for session, each in topic.newest.items()
+            if each.is_within(self._within)
+        )
+
     async def _unread(self, place: Place) -> Sequence[tuple[int, Message]]:
         since = self._feeds.conversations.since
         return await self._feeds.whole(since(self._wanted, dict(place.read), within=self._within))
 
     def _land(self, message: Message, place: Place) -> None:
-        if message.is_answer:
-            self._landed[message.session_id] = (message.task_id, message.attempt)
-            place.heard.pop(message.session_id, None)
+        if not message.is_answer:
+            return
+        session, answered = message.session_id, (message.task_id, message.attempt)
+        self._landed[session] = answered
+        run, _ = place.heard.get(session, ("", 0))
+        live = self._feeds.live(session)
+        # One that is recorded late may be of another task than is heard now.
+        if live is None or live.run != run or (live.task_id, live.attempt) == answered:
+            place.heard.pop(session, None)
 
     def _of_live(self, session: str, live: Live, place: Place) -> Iterator[Event]:
         """Tell what was said since this reader heard the last of it."""

@@ -197,6 +197,10 @@ class Feeds:
             if live is not None and thread.is_within(within) and topic.concerns(thread, live.task_id):
                 yield session, live
 
+    def live(self, session: str) -> Live | None:
+        """Find what is being said there, if it is watched."""
+        return self._lives.get(session)
+
     def _watch(self) -> None:
         """Watch all threads of all topics, and no others."""
         watched = {name: each.key for topic in self._topics.values() for name, each in topic.threads.items()}

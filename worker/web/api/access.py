@@ -89,6 +89,10 @@ class Access:
                 found = grant
         return found if scheme.lower() == "bearer" else None
 
+    def still_grants(self, grant: Grant) -> bool:
+        """Whether what was granted once is granted still, to whoever goes on with it for hours."""
+        return grant in (self._grants or (_LOCAL,))
+
 
 def _grant(token: str, rights: Any) -> Grant:
     if isinstance(rights, str):

@@ -43,9 +43,7 @@ def following(feeds: Feeds, access: Access) -> Callable[[FastAPI], None]:
         except TooMany as exc:
             raise HTTPException(429, str(exc)) from exc
         request.scope[FEED] = True
-        return FeedResponse(
-            Feed(feeds, wanted, grant.limits, place, lambda: access.grant(request.scope) == grant), admitted
-        )
+        return FeedResponse(Feed(feeds, wanted, grant.limits, place, lambda: access.still_grants(grant)), admitted)
 
     @router.get("/sessions/{session_id}/feed", responses=answers, response_class=StreamingResponse)
     async def session_feed(

@@ -149,9 +149,7 @@ class Socket:
             )
         if not is_there:
             raise NotThere("There is nothing here that this token may see.")
-        return Feed(
-            self._feeds, wish.wanted, limits, place, lambda: self._access.grant(self._client.scope) == self._grant
-        )
+        return Feed(self._feeds, wish.wanted, limits, place, lambda: self._access.still_grants(self._grant))
 
     async def _pass_on(self, name: str, event: Event) -> None:
         place = {"id": event.place} if event.place else {}

@@ -280,6 +280,13 @@ class Settings(BaseSettings):
         default=False, description="true: people see what they may see in the engine, and nothing else."
     )
 
+    feed_most: int = Field(
+        500, ge=0, le=10_000, description="People who may read along at this worker at once, each a feed."
+    )
+    feed_most_each: int = Field(
+        100, ge=1, le=10_000, description="How many of these feeds may be of one token; without tokens, of everybody."
+    )
+
     trace_propagation: Literal["given", "always"] = Field(
         "given",
         description="Whose trace is handed on to the provider and to the process: given, that of processes with a "

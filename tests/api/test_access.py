@@ -250,3 +250,16 @@ def test_buckets_remember_no_more_than_they_may() -> None:
     for name in "abcdef":
         buckets.take(name)
     assert list(buckets._filled) == ["d", "e", "f"]
+
+
+async def test_what_was_granted_holds_until_it_is_taken_away_or_changed() -> None:
+    access = Access.of('{"token-0123456789abcdef": "operator"}')
+    scope = {"type": "http", "headers": [(b"authorization", b"Bearer token-0123456789abcdef")]}
+    grant = await access.grant(scope)
+    assert grant is not None
+    access.use(Access.of('{"token-0123456789abcdef": "operator", "other-0123456789abcdef": "viewer"}'))
+    assert access.still_grants(grant)
+    access.use(Access.of('{"token-0123456789abcdef": "viewer"}'))
+    assert not access.still_grants(grant)
+    access.use(Access())
+    assert not access.still_grants(grant)

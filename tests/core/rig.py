@@ -12,7 +12,6 @@ from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.life import Life
 from tests.fakes.provider import FakeModel, FakeProvider
 from tests.fakes.redis import StrictRedis
-from tests.fakes.watcher import FakeWatchers
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
 from worker.domain.budgets import Budgets
@@ -31,7 +30,7 @@ from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
-from worker.ports.providers import ThreadProvider
+from worker.ports.providers import ThreadProvider, Watchers
 from worker.redis import RedisAnchors, RedisBudgets, RedisFleet, RedisOutages, RedisSeats, RedisStops, RedisThreads
 from worker.runtime import background
 from worker.runtime.background import Crew
@@ -161,7 +160,7 @@ class Core:
         self.world = World()
         self.provider = FakeProvider()
         self.model = FakeModel()
-        self.watchers: FakeWatchers | None = None
+        self.watchers: Watchers | None = None
         self.window: int | None = None
         self.several = False
         self.prices: dict[str, Prices] = {}

@@ -22,7 +22,7 @@ def watched(request: pytest.FixtureRequest, core: Core) -> Core:
 
 
 def watchers(core: Core) -> FakeWatchers:
-    assert core.watchers is not None
+    assert isinstance(core.watchers, FakeWatchers)
     return core.watchers
 
 

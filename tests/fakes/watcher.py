@@ -10,6 +10,7 @@ class FakeWatcher:
     """`ports.providers.Watcher`: for each request, what it said."""
 
     requests: list[list[str]] = field(default_factory=list)
+    over: int = 0
 
     @property
     def text(self) -> str:
@@ -23,6 +24,9 @@ class FakeWatcher:
         text.encode()
         self.requests[-1].append(text)
 
+    def ended(self) -> None:
+        self.over += 1
+
 
 @dataclass(slots=True)
 class FakeWatchers:
@@ -31,7 +35,7 @@ class FakeWatchers:
     calls: list[tuple[ThreadKey, str, int]] = field(default_factory=list)
     watchers: list[FakeWatcher] = field(default_factory=list)
 
-    async def watcher(self, key: ThreadKey, task_id: str, attempt: int) -> FakeWatcher:
+    def watcher(self, key: ThreadKey, task_id: str, attempt: int, *, watched: bool) -> FakeWatcher:  # noqa: ARG002 - see above
         self.calls.append((key, task_id, attempt))
         self.watchers.append(FakeWatcher())
         return self.watchers[-1]

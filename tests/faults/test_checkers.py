@@ -17,7 +17,7 @@ from tests.faults.evidence import Evidence, gather
 from tests.faults.history import History
 from tests.faults.world import World
 from tests.waiting import wait_until
-from worker.domain.threads import Answer, Hold, ThreadKey
+from worker.domain.threads import Answer, Hold, Intended, ThreadKey
 from worker.engine import RestEngine
 from worker.errors import ModelDown, ThreadGone
 from worker.providers import OpenAIProvider
@@ -95,8 +95,8 @@ async def test_a_worker_that_asks_without_the_hold_is_seen(world: World, monkeyp
         await self._redis.hset(name, mapping={"task": hold.task_id, "token": hold.token})
         return await bind(self, hold, *args, **named)
 
-    async def intend_all_the_same(*_: Any) -> bool:
-        return True
+    async def intend_all_the_same(*_: Any) -> Intended:
+        return Intended()
 
     monkeypatch.setattr(RedisThreads, "enter", barge_in)
     monkeypatch.setattr(RedisThreads, "bind", bind_all_the_same)

@@ -119,7 +119,7 @@ class Rig:
         async def work() -> None:
             async with bootstrap.connect(settings) as adapters:
                 written = bootstrap.Written.read(settings)
-                watched = replace(adapters, watchers=self.watchers)
+                watched = replace(adapters, watchers=self.watchers or adapters.watchers)
                 await bootstrap.work(written, watched, stopping, hurry)
 
         worker = RunningWorker(stopping, hurry, asyncio.create_task(work(), name=unique("worker")))

@@ -43,6 +43,8 @@ from worker.redis import (
     RedisThreadIndex,
     RedisThreads,
     RedisTickets,
+    RedisWatchers,
+    RedisWindows,
     open_redis,
 )
 from worker.redis.connect import Client as RedisClient
@@ -111,6 +113,7 @@ class Adapters:
     tickets: RedisTickets
     formats: Formats
     sharing: Sharing
+    windows: RedisWindows
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
     asks: Asks | None = None
@@ -178,6 +181,8 @@ async def connect(
             tickets=RedisTickets(redis, prefix=settings.redis_prefix),
             formats=Formats([in_redis]),
             sharing=sharing,
+            windows=RedisWindows(redis, prefix=settings.redis_prefix),
+            watchers=await stack.enter_async_context(RedisWatchers(redis, prefix=settings.redis_prefix)),
         )
         copies: Callable[[str], Book] | None = None
         if settings.keeps_transcript:

@@ -21,7 +21,7 @@ from worker.chat.ports import ChatPorts
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper
 from worker.engine import Discovery, FixedTopics, RestEngine
-from worker.errors import Permanent
+from worker.errors import Permanent, UnknownAssistant
 from worker.loop.breakers import Breaker
 from worker.loop.counted import Counted
 from worker.loop.delivery import Delivery
@@ -35,8 +35,6 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.engine import Topics
-from worker.ports.rates import Rates
-from worker.ports.tickets import Tickets
 from worker.ports.transcript import TranscriptReader
 from worker.runtime import background
 from worker.runtime.version import VERSION
@@ -139,16 +137,14 @@ async def work(
             api_port = await stack.enter_async_context(
                 _serve_api(
                     settings,
+                    adapters,
                     adapters.conversations,
-                    engine,
-                    Eraser(ending_ports(settings, adapters)),
                     left_out,
                     stopped,
                     known,
                     renewing,
-                    adapters.rates,
-                    adapters.tickets,
                     desk,
+                    partial(_trouble_of, dependencies, specs),
                 )
             )
         await stack.enter_async_context(Keeper(ending_ports(settings, adapters), policy(settings)))
@@ -261,38 +257,59 @@ def _topics(settings: Settings, engine: RestEngine) -> Topics:
     return FixedTopics(settings.topics, engine) if settings.topics else Discovery(engine, settings.discovery)
 
 
+def _trouble_of(dependencies: Dependencies, specs: assistants.Current, assistant: str) -> str | None:
+    """Say why none of those who may answer for an assistant can be asked now; None if one can, or nobody knows it."""
+    try:
+        chain = specs.find(assistant, None).chain
+    except UnknownAssistant:
+        return None
+    reasons = [dependencies.trouble_of(provider) for provider, _ in chain]
+    return None if None in reasons else reasons[0]
+
+
 @asynccontextmanager
 async def _serve_api(
     settings: Settings,
+    adapters: Adapters,
     conversations: TranscriptReader,
-    engine: RestEngine,
-    eraser: Eraser,
     left_out: Callable[[], list[str]],
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
-    rates: Rates,
-    tickets: Tickets,
     desk: Desk | None,
+    trouble_of: Callable[[str], str | None],
 ) -> AsyncIterator[int]:
-    from worker.web import api, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
+    from worker.web import api, feeds, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
     def report(error: Exception) -> None:
         log.error(Event.API_CRASHED, trace=trace(error))
 
+    name, engine = settings.engine_name, adapters.engine
     async with open_issuer(settings) as issuer, api.EngineSight(engine.rights, conversations.definition_keys) as sight:
-        office = api.TicketOffice(tickets)
+        office = api.TicketOffice(adapters.tickets)
         access = api.Access.of(tokens(settings), persons(settings, issuer), office)
         access.check_host(settings.api_host)
         renewing.append(lambda new: access.use(api.Access.of(tokens(new))))
+        following = feeds.Feeds(
+            conversations,
+            adapters.windows,
+            engine=name,
+            tasks=adapters.instances,
+            assistants=lambda: known["assistant"],
+            trouble=trouble_of,
+            most=settings.feed_most,
+            most_each=settings.feed_most_each,
+        )
         # Nobody is known to see every instance then.
         shown = tuple if settings.api_engine_rights else left_out
         extend = [
-            api.erasing(eraser, conversations, settings.engine_name),
+            api.erasing(Eraser(ending_ports(settings, adapters)), conversations, name),
             api.stopping(stopped, known),
             api.ticketing(office),
             *([api.asking(desk, conversations)] if desk is not None else []),
-            page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=shown),
+            feeds.following(following, access),
+            feeds.sockets(following, access),
+            page.routes(conversations, engine, engine_name=name, can_erase=True, left_out=shown),
         ]
         served = api.app(
             conversations,
@@ -301,13 +318,16 @@ async def _serve_api(
             report=report,
             frame_ancestors=settings.api_frames,
             client=client(settings, issuer),
-            rates=rates,
+            rates=adapters.rates,
             origins=settings.api_origins,
             sight=sight if settings.api_engine_rights else None,
             extend=extend,
         )
-        async with api.serve(served, settings.api_host, settings.api_port) as port:
-            yield port
+        async with following, api.serve(served, settings.api_host, settings.api_port) as port:
+            try:
+                yield port
+            finally:
+                following.close()  # before the server, so that each feed says why it ends
 
 
 def _on_signals(stopping: asyncio.Event, hurry: asyncio.Event) -> None:

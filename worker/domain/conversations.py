@@ -333,6 +333,26 @@ class MessageFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Newest:
+    """How far the record has come with what was said on one thread: the number of its newest message.
+
+    Of an instance only what was said in it counts, and `ended_at` is None on a thread that it shares with others.
+    """
+
+    session_id: str
+    key: ThreadKey
+    process_instance_id: str | None
+    number: int
+    ended_at: datetime | None
+
+    def is_within(self, limits: Limits) -> bool:
+        """Whether a reader with these limits may see the session."""
+        return (limits.tenants is None or self.key.tenant in limits.tenants) and (
+            limits.instances is None or self.process_instance_id in limits.instances
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """Whose transcript ends: one process instance's, or a business key's. Exactly one of the two is set.
 

@@ -72,6 +72,13 @@ class Assistant:
 
 
 @dataclass(frozen=True, slots=True)
+class Intended:
+    """A call was noted that may start now. `watched`: somebody reads along on its thread."""
+
+    watched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ThreadKey:
     """Whose conversation: what one scope and one assistant share, and nobody else.
 

@@ -1,6 +1,6 @@
-"""Process instances that run or ran, and variables that may be taken from them, over REST: `ports.ending.Instances`."""
+"""Process instances over REST: which run or ran, what they have to do, and variables that may be taken from them."""
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ import structlog
 from worker.domain import meta
 from worker.domain.endings import Trace
 from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE
+from worker.domain.watching import TaskSeen
 from worker.engine.failures import describe
 from worker.engine.lists import Lists
 from worker.engine.transport import Transport
@@ -20,6 +21,8 @@ from worker.telemetry.logs import Event
 
 AT_ONCE = 200
 """Ids in one question."""
+MOST_TASKS = 1000
+"""Of so many instances; whoever has more sees no more of them."""
 
 log = structlog.get_logger()
 
@@ -35,7 +38,10 @@ class ThreadTrace:
 
 
 class RestInstances:
-    """Implements `ports.ending.Instances`. What the engine's user may not read is as if it were not there."""
+    """Implements `ports.ending.Instances` and `ports.watching.Tasks`.
+
+    What the engine's user may not read is as if it were not there.
+    """
 
     def __init__(self, transport: Transport, lists: Lists) -> None:
         self._transport = transport
@@ -55,6 +61,15 @@ class RestInstances:
         for some in portions(sorted(ids), AT_ONCE):
             async for row in self._rows("/history/process-instance", {"processInstanceIds": some}):
                 found[str(row.get("id"))] = _end(row)
+        return found
+
+    async def waiting(self, instances: Collection[str]) -> Mapping[str, Sequence[TaskSeen]]:
+        """See `ports.watching.Tasks.waiting`."""
+        found: dict[str, list[TaskSeen]] = {}
+        for some in portions(sorted(instances), AT_ONCE):
+            rows = self._lists.rows("/external-task", {}, {"processInstanceIdIn": some}, most=MOST_TASKS)
+            async for row in rows:
+                found.setdefault(str(row.get("processInstanceId")), []).append(_task(row))
         return found
 
     async def runs_with(self, business_key: str, tenants: frozenset[str | None] | None = None) -> bool:
@@ -144,6 +159,17 @@ def _of_tenants(tenants: frozenset[str | None] | None) -> Iterator[dict[str, Any
         yield {"withoutTenantId": True}
     if named := sorted(tenant for tenant in tenants if tenant is not None):
         yield {"tenantIdIn": named}
+
+
+def _task(row: Mapping[str, Any]) -> TaskSeen:
+    retries = row.get("retries")
+    return TaskSeen(
+        id=str(row.get("id")),
+        activity_id=str(row.get("activityId")),
+        tenant=row.get("tenantId"),
+        retries=retries if isinstance(retries, int) else None,
+        problem=str(row.get("errorMessage") or ""),
+    )
 
 
 def _trace(row: Mapping[str, Any], value: str, *, past: bool) -> Trace:

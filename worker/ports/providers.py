@@ -17,7 +17,7 @@ from worker.domain.threads import (
 class Watcher(Protocol):
     """Whoever reads an answer while it is written.
 
-    Both methods return at once and never raise: whoever cannot keep up drops what it has to. Nothing here is the
+    All methods return at once and never raise: whoever cannot keep up drops what it has to. Nothing here is the
     answer; that is what the call returns, and it may come without a word of it having been said.
     """
 
@@ -29,14 +29,19 @@ class Watcher(Protocol):
         """Take more of the answer's text: what goes behind that which was said since `began`."""
         ...
 
+    def ended(self) -> None:
+        """Take no more: the call is over, with or without an answer."""
+        ...
+
 
 class Watchers(Protocol):
     """Who reads along."""
 
-    async def watcher(self, key: ThreadKey, task_id: str, attempt: int) -> Watcher | None:
+    def watcher(self, key: ThreadKey, task_id: str, attempt: int, *, watched: bool) -> Watcher | None:
         """Return who watches this attempt's call, which begins now; None: nobody, and then nothing is streamed.
 
-        Never raises, and holds the call up no longer than one look at Redis.
+        `watched`: somebody watched the thread when the call was noted, see `ports.threads.Threads.intend`. Never
+        raises, and holds the call up for nothing.
         """
         ...
 

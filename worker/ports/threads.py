@@ -10,6 +10,7 @@ from worker.domain.threads import (
     Decision,
     Entry,
     Hold,
+    Intended,
     Past,
     Remembered,
     Seed,
@@ -60,10 +61,10 @@ class Threads(Protocol):
         """
         ...
 
-    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
+    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> Intended | None:
         """Note that a call starts now and ends within `limit` by Redis' clock; it counts as paid, once for each hold.
 
-        False if it must not start: the hold is lost, or another delivery of the task has brought the answer.
+        None if it must not start: the hold is lost, or another delivery of the task has brought the answer.
         """
         ...
 

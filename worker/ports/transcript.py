@@ -15,6 +15,7 @@ from worker.domain.conversations import (
     Limits,
     Message,
     MessageFilter,
+    Newest,
     Page,
     Session,
     Spent,
@@ -82,6 +83,24 @@ class TranscriptReader(Protocol):
         self, wanted: MessageFilter, *, within: Limits, after: str | None = None, limit: int = 100, newest: bool = False
     ) -> Page[Message]:
         """Messages in order, or from the newest back. Long messages make for fewer on a page than the limit allows."""
+        ...
+
+    async def since(
+        self, wanted: MessageFilter, read: Mapping[str, int], *, within: Limits, limit: int = 100
+    ) -> Sequence[tuple[int, Message]]:
+        """Messages that came to the record since, each with its number, by which they are ordered.
+
+        `read` has the highest number that was read of each session, by its id; of others nothing was. In this way none
+        is missed and none comes twice, however late it is written: numbers grow within a session, but not from one to
+        another. Long messages make for fewer than the limit allows, and nothing means that there are no more.
+        """
+        ...
+
+    async def newest(self, wanted: Collection[MessageFilter]) -> Mapping[MessageFilter, Sequence[Newest]]:
+        """Say how far the record has come in each of these, which are sessions or instances: cheap, for who asks often.
+
+        Nothing of one that is not there. Not limited by what somebody may see: it says nothing of what was said.
+        """
         ...
 
     async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:

@@ -15,6 +15,7 @@ from worker.redis.rates import RedisRates
 from worker.redis.stops import RedisStops
 from worker.redis.store import RedisThreads
 from worker.redis.tickets import RedisTickets
+from worker.redis.watching import RedisWatchers, RedisWindows
 
 __all__ = [
     "Inspection",
@@ -32,6 +33,8 @@ __all__ = [
     "RedisThreadIndex",
     "RedisThreads",
     "RedisTickets",
+    "RedisWatchers",
+    "RedisWindows",
     "Unusable",
     "open_redis",
 ]

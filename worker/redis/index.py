@@ -25,7 +25,7 @@ STEP = 1000
 AT_ONCE = 50
 MOST_WAITING = 10_000
 """Turns that wait for the transcript whose names are read; their contents may be long, and are for a few only."""
-KINDS = frozenset({"thread", "hold", "said", "fold", "refused", "turn"})
+KINDS = frozenset({"thread", "hold", "said", "fold", "refused", "turn", "watched", "live"})
 """What is a thread's. Exchanges for sinks, and whatever a newer version keeps there, go where all is to go."""
 
 
@@ -44,7 +44,8 @@ class RedisThreadIndex:
         """See `ports.ending.ThreadIndex.threads`."""
         names: defaultdict[ThreadKey, list[tuple[str, str]]] = defaultdict(list)
         async for name in self._scan(f"{stem(self._prefix, self._engine)}:{{*"):
-            if (found := read_name(name, self._prefix, self._engine)) is not None:
+            # That somebody watches leaves nothing of a thread.
+            if (found := read_name(name, self._prefix, self._engine)) is not None and found.kind != "watched":
                 names[found.key].append((found.kind, name))
         keys = sorted(names, key=lambda key: (key.tenant or "", key.scope, key.assistant))
         hashes = await self._hashes([self._keys(key).thread for key in keys])
@@ -123,7 +124,7 @@ class RedisThreadIndex:
             await self._unlist(kept.turns)
         thread_id = kept.thread.id if kept.thread else ""
         strange = kept.strange if unrecorded else ()  # sinks or a newer worker may have plans with it
-        names = [keys.hold, keys.thread, keys.said, *kept.turns, *strange]
+        names = [keys.hold, keys.thread, keys.said, keys.live, *kept.turns, *strange]
         args = (hold.token, thread_id, int(unrecorded), len(strange))
         removed = int(await self._runner.run("forget", names, *args))
         if removed < 0:

@@ -20,6 +20,8 @@ class Keys:
     said: str
     fold: str
     refused: str
+    watched: str
+    live: str
     _turns: str
 
     @staticmethod
@@ -34,6 +36,8 @@ class Keys:
             said=f"{tagged}:said",
             fold=f"{tagged}:fold",
             refused=f"{tagged}:refused",
+            watched=f"{tagged}:watched",
+            live=f"{tagged}:live",
             _turns=f"{tagged}:turn",
         )
 

@@ -19,6 +19,7 @@ from worker.domain.threads import (
     Entered,
     Entry,
     Hold,
+    Intended,
     Past,
     Remembered,
     Standing,
@@ -50,6 +51,8 @@ NAMES = 1000
 """Of a list that are looked through by one command."""
 REFUSED_FOR = timedelta(seconds=60)
 """How long a task that found its thread busy goes before what persons ask: longer than it may be parked for that."""
+WATCHED = 2
+"""What intend.lua returns where somebody watches the thread."""
 
 log = structlog.get_logger()
 
@@ -134,11 +137,12 @@ class RedisThreads:
         args = (thread.id, past.folded, count, dump_turn(entry), entry.turns, lease)
         return bool(await self._run("fold", [keys.thread, keys.said, keys.fold], *args))
 
-    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> bool:
+    async def intend(self, hold: Hold, attempt: int, limit: timedelta) -> Intended | None:
         """See `ports.threads.Threads.intend`."""
         keys = Keys.of(self._prefix, hold.key)
-        names = [keys.turn(hold.task_id), keys.hold, keys.thread]
-        return bool(await self._run("intend", names, hold.token, attempt, ms(limit), self._keep))
+        names = [keys.turn(hold.task_id), keys.hold, keys.thread, keys.watched]
+        noted = await self._run("intend", names, hold.token, attempt, ms(limit), self._keep)
+        return Intended(watched=noted == WATCHED) if noted else None
 
     async def note(self, hold: Hold, attempt: int, response_id: str) -> bool:
         """See `ports.threads.Threads.note`."""

@@ -1,12 +1,14 @@
 """The transcript's reading side."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import RowMapping, Select, func, select
+from sqlalchemy import RowMapping, Select, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.conversations import (
+    EVERYTHING,
     ActivityCounts,
     By,
     Counts,
@@ -16,6 +18,7 @@ from worker.domain.conversations import (
     Limits,
     Message,
     MessageFilter,
+    Newest,
     Page,
     Role,
     Session,
@@ -23,8 +26,9 @@ from worker.domain.conversations import (
     Stored,
 )
 from worker.domain.processes import definition
-from worker.domain.threads import OPENAI, address
+from worker.domain.threads import OPENAI, ThreadKey, address
 from worker.runtime.beside import beside
+from worker.runtime.portions import portions
 from worker.transcript import conditions, cursor, rows, sums
 from worker.transcript.database import Database
 from worker.transcript.tables import messages, sessions
@@ -85,6 +89,36 @@ _OF_A_HIT = (
     messages.c.is_between,
 )
 
+_OF_A_THREAD = (
+    sessions.c.id,
+    sessions.c.engine,
+    sessions.c.scope,
+    sessions.c.assistant,
+    sessions.c.tenant,
+    sessions.c.process_instance_id,
+)
+_NEWEST = select(
+    *_OF_A_THREAD,
+    sessions.c.ended_at,
+    select(func.max(messages.c.number))
+    .where(messages.c.session_id == sessions.c.id)
+    .correlate(sessions)
+    .scalar_subquery()
+    .label("number"),
+)
+_NEWEST_IN = (
+    select(
+        *_OF_A_THREAD,
+        messages.c.process_instance_id.label("instance"),
+        case((sessions.c.process_instance_id == messages.c.process_instance_id, sessions.c.ended_at)).label("ended_at"),
+        func.max(messages.c.number).label("number"),
+    )
+    .join_from(messages, sessions)
+    .group_by(messages.c.process_instance_id, sessions.c.id)
+)
+
+MOST_NAMED = 200
+"""Sessions or instances that one statement asks about."""
 AT_ONCE = 10
 """Messages that are fetched before they are counted: each may have megabytes."""
 LONGEST_PAGE = 4_000_000
@@ -129,10 +163,43 @@ class SqlTranscriptReader:
             beyond = conditions.before if newest else conditions.behind
             query = query.where(beyond(position, name, *cursor.load(after)))
         order = (position.desc(), name.desc()) if newest else (position, name)
-        return await self._light_page(query.order_by(*order), limit)
+        found, is_all = await self._light(query.order_by(*order), limit)
+        return Page([rows.message(each) for each in found], None if is_all else cursor.dump(*_place(found[-1])))
 
-    async def _light_page(self, query: Select[Any], limit: int) -> Page[Message]:
-        """Read no more messages than fit into memory: at least one, or none of the first that would be too much."""
+    async def since(
+        self, wanted: MessageFilter, read: Mapping[str, int], *, within: Limits, limit: int = 100
+    ) -> Sequence[tuple[int, Message]]:
+        """See `ports.transcript.TranscriptReader.since`."""
+        # By each session alone: a number of another one may still be on its way while a higher one is there.
+        if wanted.session_id is not None:
+            unread = [messages.c.number > read.get(wanted.session_id, 0)]
+        else:
+            unread = [
+                or_(messages.c.session_id != clean(name), messages.c.number > last) for name, last in read.items()
+            ]
+        query = select(messages).join(sessions).where(*conditions.said(wanted), *unread, *self._seen(within))
+        found, _ = await self._light(query.order_by(messages.c.number), limit)
+        return [(row["number"], rows.message(row)) for row in found]
+
+    async def newest(self, wanted: Collection[MessageFilter]) -> Mapping[MessageFilter, Sequence[Newest]]:
+        """See `ports.transcript.TranscriptReader.newest`."""
+        found: dict[MessageFilter, list[Newest]] = defaultdict(list)
+        for some in portions((each for each in wanted if each.session_id is not None), MOST_NAMED):
+            by_id = {each.session_id: each for each in some}
+            for row in await self._rows(_NEWEST.where(sessions.c.id.in_(by_id), *self._seen(EVERYTHING))):
+                found[by_id[row["id"]]].append(_newest(row))
+        for some in portions((each for each in wanted if each.instance is not None), MOST_NAMED):
+            by_instance = {clean(str(each.instance)): each for each in some}
+            said_in = messages.c.process_instance_id.in_(by_instance)
+            for row in await self._rows(_NEWEST_IN.where(said_in, *self._seen(EVERYTHING))):
+                found[by_instance[row["instance"]]].append(_newest(row))
+        return found
+
+    async def _light(self, query: Select[Any], limit: int) -> tuple[Sequence[RowMapping], bool]:
+        """Read no more messages than fit into memory: at least one, or none of the first that would be too much.
+
+        Returns also whether these are all.
+        """
         found, size = list[RowMapping](), 0
         async with self._database.reading() as connection:
             streamed = await connection.stream(query.limit(limit + 1).execution_options(yield_per=AT_ONCE))
@@ -140,11 +207,11 @@ class SqlTranscriptReader:
                 async for row in streamed.mappings():
                     size += len(row["content"])
                     if len(found) == limit or (found and size > LONGEST_PAGE):
-                        return Page([rows.message(each) for each in found], cursor.dump(*_place(found[-1])))
+                        return found, False
                     found.append(row)
             finally:
                 await streamed.close()
-        return Page([rows.message(each) for each in found], None)
+        return found, True
 
     async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
         """See `ports.transcript.TranscriptReader.stored`."""
@@ -279,6 +346,11 @@ def _page(
     """Keep one row less than was asked for: that one only says that there is more."""
     kept = found[:limit]
     return Page([read(row) for row in kept], cursor.dump(*place(kept[-1])) if len(found) > limit else None)
+
+
+def _newest(row: RowMapping) -> Newest:
+    key = ThreadKey(row["engine"], row["scope"], row["assistant"], row["tenant"])
+    return Newest(row["id"], key, row["process_instance_id"], row["number"] or 0, row["ended_at"])
 
 
 def _place(row: RowMapping) -> tuple[int, str]:

@@ -28,6 +28,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 VERSION_TABLE = "transcript_version"
 WORDS_INDEX = "message_words"
 """SQLite's full-text table, and the name of PostgreSQL's index: neither can be said in terms of both."""
+LAST_NUMBER = "last_number"
+"""SQLite's table of the highest number that went with its message: there it would be given again."""
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -148,6 +150,7 @@ messages = Table(
     Column("user_id", Text),
     CheckConstraint("role IN ('user', 'agent', 'system')", name="messages_role"),
     Index("messages_session", "session_id", "position", "id"),
+    Index("messages_numbers", "session_id", "number"),
     Index("messages_instance", "process_instance_id", "position", "id", "session_id"),
     # All that sums are made of, so that they need not read past what was said:
     Index(

@@ -16,7 +16,7 @@ from worker.runtime.beside import beside_if
 from worker.transcript.conditions import seen
 from worker.transcript.database import Database
 from worker.transcript.rows import Values, ending, is_long, merged, message_rows, session_row
-from worker.transcript.tables import WORDS_INDEX, messages, sessions
+from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, messages, sessions
 from worker.transcript.words import clean
 
 REMOVED = "[removed]"
@@ -72,10 +72,13 @@ class SqlTranscriptWriter:
         known: dict[str, Values] = {}
         while len(known) < len(new):  # one may be removed in between
             await connection.execute(statements.add_sessions, [*reversed(new.values())])
-            # The lock keeps others of these sessions waiting until all is written.
+            # The lock keeps others of these sessions waiting until all is written: so within a session who comes later
+            # has the higher numbers, and a reader that has seen one has seen all below it.
             found = await connection.execute(statements.lock_sessions, {"sessions": [*new]})
             known = {each["id"]: dict(each) for each in found.mappings()}
         said = [row for each in written for row in each.messages]
+        if self._database.is_sqlite:
+            said = await _numbered(said, connection)
         if len((await connection.execute(statements.add_messages, said)).all()) < len(said):
             await connection.rollback()
             return False
@@ -122,6 +125,15 @@ class SqlTranscriptWriter:
         """See `ports.transcript.TranscriptWriter.ping`."""
         async with self._database.reading() as connection:
             await connection.execute(select(sessions.c.id).limit(1))
+
+
+_HIGHEST = text(f"SELECT max(coalesce((SELECT max(number) FROM messages), 0), number) FROM {LAST_NUMBER}")  # noqa: S608 - a constant
+
+
+async def _numbered(said: Sequence[Values], connection: AsyncConnection) -> list[Values]:
+    """Number messages behind all that ever were there. By itself SQLite counts on from what is left."""
+    highest = (await connection.execute(_HIGHEST)).scalar_one()
+    return [{**row, "number": number} for number, row in enumerate(said, highest + 1)]
 
 
 def _over(names: Collection[str]) -> ColumnElement[bool]:

@@ -32,7 +32,7 @@ class Call:
     """The call of one attempt.
 
     `earlier` is a call that an earlier delivery of the task may have left running; `watchers` know who reads along, if
-    anybody may; `run` the response id of one in the
+    anybody may, and `watched` what the store said of that; `run` the response id of one in the
     background, as long as it may go on; `began` whether one was begun here, which costs even if it brings no answer;
     `ends_at`, monotonic, when the call's time is over.
     """
@@ -46,6 +46,7 @@ class Call:
     facts: TurnFacts
     earlier: Asked | None
     watchers: Watchers | None
+    watched: bool = False
     run: str | None = None
     began: bool = False
     ends_at: float = 0.0
@@ -53,10 +54,15 @@ class Call:
     async def call(self, thread: Thread) -> Answer:
         """Ask; while the provider says that a call still runs there, wait, and look whether it was ours."""
         self.ends_at = monotonic() + self.assistant.timeout.total_seconds()
-        with self.facts.phase("model"), spans.call(self.assistant, thread, self.question) as span:
-            answer = await self._answer(thread, await self._watcher())
-            span.answered(answer)
-            return replace(answer, thread=thread)
+        watcher = self._watcher()
+        try:
+            with self.facts.phase("model"), spans.call(self.assistant, thread, self.question) as span:
+                answer = await self._answer(thread, watcher)
+                span.answered(answer)
+                return replace(answer, thread=thread)
+        finally:
+            if watcher is not None:
+                watcher.ended()
 
     async def resume(self, thread: Thread) -> Answer | None:
         """Go on with the run that an earlier attempt began and noted; None if there is none, or none any more."""
@@ -88,11 +94,11 @@ class Call:
                 if await self.threads.renew(self.hold):
                     await self.provider.cancel(self.run)
 
-    async def _watcher(self) -> Watcher | None:
+    def _watcher(self) -> Watcher | None:
         """Say who hears this call while it runs: nobody where it runs in the background."""
         if self.watchers is None or self.assistant.background:
             return None
-        return await self.watchers.watcher(self.hold.key, self.hold.task_id, self.attempt)
+        return self.watchers.watcher(self.hold.key, self.hold.task_id, self.attempt, watched=self.watched)
 
     async def _answer(self, thread: Thread, watcher: Watcher | None) -> Answer:
         for pause in LOCKED_PAUSES_SECONDS:

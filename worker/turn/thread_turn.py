@@ -288,10 +288,11 @@ class ThreadTurn:
         # Before the intent: a death between the two leaves too much counted, and never too little.
         self.facts.budgets = await self.bill.charge(self.entry.hold.token, self.request.assistant, self.facts.reads)
         limit = self.request.assistant.timeout + LANDING_TIME
-        if not await self.ground.threads.intend(self.entry.hold, self.entry.attempt, limit):
+        intended = await self.ground.threads.intend(self.entry.hold, self.entry.attempt, limit)
+        if intended is None:
             self._hold_lost()
             return None
-        self.intended = True
+        self.intended, self.call.watched = True, intended.watched
         self.facts.calls = self.entry.calls + 1
         metrics.THREADS.labels(self.facts.use).inc()
         if self.variable is None or self._is_published(self.variable, thread):

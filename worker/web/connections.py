@@ -22,22 +22,26 @@ class Connections:
         self._open: set[_Connection] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
-    def guard(self, make: Make, is_busy: Callable[[Any], bool]) -> Make:
+    def guard(
+        self, make: Make, is_busy: Callable[[Any], bool], is_apart: Callable[[Any], bool] = lambda _: False
+    ) -> Make:
         """Wrap a server's maker of protocols. `is_busy` says whether a protocol is at work on a request.
 
-        Busy or not, a client that does not read its answer lets us wait.
+        Busy or not, a client that does not read its answer lets us wait. `is_apart` says whether a busy one does not
+        count, as it is bounded elsewhere and would keep requests out for hours.
         """
 
         def made(*args: Any, **options: Any) -> asyncio.Protocol:
-            return _Connection(self, make(*args, **options), is_busy)
+            return _Connection(self, make(*args, **options), is_busy, is_apart)
 
         return made
 
     def enter(self, connection: "_Connection") -> None:
         """Take a new connection in."""
         self._open.add(connection)
-        if len(self._open) > self._most:
-            max(self._open, key=_Connection.waited).close()
+        counted = [each for each in self._open if not each.is_apart()]
+        if len(counted) > self._most:
+            max(counted, key=_Connection.waited).close()
         if self._sweep is None:
             self._later()
 
@@ -61,10 +65,17 @@ class Connections:
 class _Connection(asyncio.Protocol):
     """Passes everything on, and knows since when it waits for its client."""
 
-    def __init__(self, connections: Connections, inner: asyncio.Protocol, is_busy: Callable[[Any], bool]) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        inner: asyncio.Protocol,
+        is_busy: Callable[[Any], bool],
+        is_apart: Callable[[Any], bool],
+    ) -> None:
         self._connections = connections
         self._inner = inner
         self._is_busy = is_busy
+        self._is_apart = is_apart
         self._clock = asyncio.get_running_loop().time
         self._since = self._clock()
         self._is_stalled = False
@@ -76,6 +87,10 @@ class _Connection(asyncio.Protocol):
         if self._is_busy(self._inner) and not self._is_stalled:
             self._since = now
         return now - self._since
+
+    def is_apart(self) -> bool:
+        """Whether it does not count among the others now."""
+        return self._is_busy(self._inner) and self._is_apart(self._inner)
 
     def close(self) -> None:
         """Hang up, whatever is still to be sent."""
@@ -94,6 +109,8 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._inner.data_received(data)
+        if self._transport.get_protocol() is not self:  # a socket's has taken its place
+            self._connections.leave(self)
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received()

@@ -38,7 +38,7 @@ from worker.transcript.words import words
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0008"
+NEWEST = "0009"
 """The version of the tables."""
 
 
@@ -265,6 +265,10 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
         place.sql(f"ALTER TABLE messages DROP COLUMN {name}")
     place.sql("ALTER TABLE sessions DROP COLUMN thread_erased_at")
     place.sql("ALTER TABLE sessions DROP COLUMN anonymised_at")
+    place.sql("DROP INDEX messages_numbers")
+    if place.is_sqlite:
+        place.sql("DROP TRIGGER last_number_deleted")
+        place.sql("DROP TABLE last_number")
     place.sql("DROP INDEX messages_instance")
     place.sql("CREATE INDEX messages_instance ON messages (process_instance_id, position, id)")
     place.sql("UPDATE transcript_version SET version_num = '0001'")
@@ -290,7 +294,7 @@ async def differences(database: Database) -> list[Any]:
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
     def is_ours(_: Any, name: str | None, *__: Any) -> bool:
-        return not (name or "").startswith("message_words")
+        return not (name or "").startswith(("message_words", "last_number"))
 
     return await database.write(lambda connection: connection.run_sync(compared))
 

@@ -1,5 +1,5 @@
 -- Remove what is kept of a thread, under its hold, and let go of that.
--- KEYS    hold, thread, history, turns, then keys of kinds that we do not know, which go whatever they are
+-- KEYS    hold, thread, history, live, turns, then keys of kinds that we do not know, which go whatever they are
 -- ARGV    token, id of the thread that is over, '1' turns too that the transcript may not have yet | '0',
 --         how many keys we do not know
 -- returns how many are removed | -1 (the hold is lost: nothing was done)

@@ -1,8 +1,8 @@
 -- Note that a call starts now, under the hold, and by when it has ended, by the clock of this server. It counts until
 -- `leave` says that it costs nothing; under one hold one call counts at most, as whatever comes before it was refused.
--- KEYS    turn, hold, thread
+-- KEYS    turn, hold, thread, watched
 -- ARGV    token, attempt, limit ms, journal ttl ms
--- returns 1 | 0 (the hold is lost, an answer has come meanwhile, or a newer worker has the turn: no call must start)
+-- returns 2 (somebody watches the thread) | 1 (nobody) | 0 (the hold is lost, an answer has come meanwhile, or a newer worker has the turn: no call must start)
 -- repeat  moves the deadline a little, and counts nothing more; the id of an earlier call is gone either way
 if redis.call('HGET', KEYS[2], 'token') ~= ARGV[1] then
   return 0
@@ -33,4 +33,4 @@ redis.call('PEXPIRE', KEYS[1], ARGV[4])
 if (map[1] or '1') == '1' and redis.call('EXISTS', KEYS[3]) == 1 then -- for other tasks, which do not know this turn
   redis.call('HSET', KEYS[3], 'running', ARGV[1] .. ':' .. deadline .. ':' .. ARGV[3])
 end
-return 1
+return 1 + redis.call('EXISTS', KEYS[4])

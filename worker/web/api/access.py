@@ -67,6 +67,12 @@ class Access:
         found = self._own(token.strip())
         return await self._persons.grant(token.strip()) if found is None and self._persons else found
 
+    def still_grants(self, grant: Grant) -> bool:
+        """Whether what was granted once is granted still, to whoever goes on with it for hours."""
+        if grant.until is not None:
+            return datetime.now(UTC) < grant.until
+        return grant in self._grants if self.is_guarded else grant.is_local
+
     async def _with_ticket(self, ticket: str) -> Grant | None:
         found = await self._office.take(ticket) if self._office else None
         if found is None:

@@ -71,6 +71,7 @@ def app(
         rate=rate,
         rates=rates,
         sight=sight,
+        origins=origins,
     )
     return welcoming(gate, origins)
 

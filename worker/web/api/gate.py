@@ -1,5 +1,6 @@
 """What every request passes: token, rate, size, and what every answer carries."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -14,8 +15,10 @@ from worker.runtime.clock import monotonic
 from worker.web.api.access import Access
 from worker.web.api.grants import Grant, Sight
 from worker.web.api.login import PATH as LOGIN
+from worker.web.api.origins import is_welcome
 from worker.web.api.problems import ISSUER_DOWN, problem
 
+_STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 OPEN_PATHS = frozenset({"/api/openapi.json", LOGIN})
 """Below /api all else wants a token: a route that forgets to ask is closed."""
 LARGEST_BODY = 64 * 1024
@@ -73,7 +76,10 @@ class Counting:
 
 
 class Gate:
-    """Stands before an application. `report` gets what nobody foresaw; the answer says nothing of it."""
+    """Stands before an application. `report` gets what nobody foresaw; the answer says nothing of it.
+
+    Pages of `origins` may open sockets, as ours may.
+    """
 
     def __init__(
         self,
@@ -86,6 +92,7 @@ class Gate:
         rate: Rate | None = None,
         rates: Rates | None = None,
         sight: Sight | None = None,
+        origins: Sequence[str] = (),
     ) -> None:
         self._app = app
         self._access = access
@@ -93,18 +100,20 @@ class Gate:
         self._policy = content_policy(frame_ancestors, connects)
         self._framed = bool(frame_ancestors)
         self._sight = sight
+        self._origins = origins
         self._counting = Counting(rate or Rate(), rates)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            return  # no sockets, no start and stop of an application's own
+        """Serve one request, or one socket."""
+        if scope["type"] not in ("http", "websocket"):
+            return  # no start and stop of an application's own
         started = False
 
         async def answer(message: Message) -> None:
             nonlocal started
-            if message["type"] == "http.response.start":
+            if message["type"] in _STARTS:
                 started = True
+                message.setdefault("headers", [])
                 self._dress(scope, MutableHeaders(scope=message))
             await send(message)
 
@@ -114,6 +123,8 @@ class Gate:
             self._report(exc)
             if not started:
                 await problem(500)(scope, receive, answer)
+            elif scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1011})
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         grant, refusal = None, problem(401)
@@ -130,7 +141,22 @@ class Gate:
         if status := _too_large(scope):
             return await problem(status)(scope, receive, send)
         scope["grant"], scope["sight"] = grant, self._sight
-        return await self._app(scope, receive, send)
+        if scope["type"] == "http":
+            return await self._app(scope, receive, send)
+        if not is_welcome(Headers(scope=scope), self._origins):
+            return await problem(403, "No page from elsewhere may open a socket here.")(scope, receive, send)
+        return await self._app(scope, self._paced(receive, grant, client), send)
+
+    def _paced(self, receive: Receive, grant: Grant | None, client: str) -> Receive:
+        """Let a socket's client say no more than it could ask: what is too much waits, and the client with it."""
+
+        async def paced() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.receive":
+                await asyncio.sleep((await self._counting.take(grant, client)).total_seconds())
+            return message
+
+        return paced
 
     def _dress(self, scope: Scope, headers: MutableHeaders) -> None:
         headers["Content-Security-Policy"] = self._policy

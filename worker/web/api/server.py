@@ -6,17 +6,22 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from worker.errors import Permanent
 from worker.web.connections import Connections
 
 STOP_SECONDS = 2
 LONGEST_HEAD = 16 * 1024
+LARGEST_MESSAGE = 64 * 1024
 CONNECTIONS = 100
+FEED = "feed"
+"""Stands in the scope of a request whose answer goes on for hours: those have a bound of their own."""
 PATIENCE = timedelta(seconds=10)
 """What a client may take to send a request's head, and to read each part of an answer."""
 
@@ -35,6 +40,20 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+
+class _Socket(WebSocketsSansIOProtocol):
+    """One that refuses sockets without errors in the log, and leaves none half open."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.handshake_initiated:  # the whole head was there, with lines that are too long for this parser
+            self.transport.close()
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # otherwise each refused one would be told to the log as an error
 
 
 @asynccontextmanager
@@ -61,10 +80,14 @@ async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
 
 
 def _configured(app: ASGIApp) -> uvicorn.Config:
+    connections = Connections(CONNECTIONS, PATIENCE)
     return uvicorn.Config(
         app,
-        http=Connections(CONNECTIONS, PATIENCE).guard(H11Protocol, _is_busy),  # type: ignore[arg-type] # only called
-        ws="none",
+        http=connections.guard(H11Protocol, _is_busy, _is_feed),  # type: ignore[arg-type] # only called
+        # An open socket is busy always: whoever waits here is the client.
+        ws=connections.guard(_Socket, lambda _: True, lambda _: True),  # type: ignore[arg-type] # only called
+        ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,  # its windows would take more memory than all else of a socket
         lifespan="off",
         log_config=None,
         log_level="warning",
@@ -79,6 +102,10 @@ def _configured(app: ASGIApp) -> uvicorn.Config:
 def _is_busy(protocol: H11Protocol) -> bool:
     # Mypy is not told that there is no cycle before the first request.
     return bool(protocol.cycle) and not protocol.cycle.response_complete
+
+
+def _is_feed(protocol: H11Protocol) -> bool:
+    return bool(protocol.scope) and FEED in protocol.scope
 
 
 async def _ended(serving: asyncio.Task[None]) -> None:

@@ -1,0 +1,256 @@
+"""Many feeds over one WebSocket, through the same gate as every request."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.api.client import GUEST, OPERATOR, VIEWER, Api
+from tests.api.conftest import KEYS
+from tests.api.test_feeds import A, B, Served, serving
+from tests.waiting import wait_until
+from worker.domain.conversations import Subject
+from worker.ports.rates import Rate
+from worker.transcript import Database, SqlTranscriptWriter
+from worker.web.api import Access, gate, server
+
+
+@pytest.fixture
+async def served(database: Database, transcript: SqlTranscriptWriter) -> AsyncIterator[Served]:
+    async with serving(database, transcript) as served:
+        yield served
+
+
+class Client:
+    """One socket. `heard` is all that it was told, by feeds."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.heard: list[dict[str, Any]] = []
+
+    async def say(self, **message: str) -> None:
+        await self.socket.send_json(message)
+
+    async def next(self, *kinds: str) -> dict[str, Any]:
+        """Read until a message of one of these kinds, of any kind if none is named."""
+        while True:
+            message: dict[str, Any] = await self.socket.receive_json(timeout=20)
+            self.heard.append(message)
+            if not kinds or message["type"] in kinds:
+                return message
+
+    async def contents(self, count: int) -> list[tuple[str, str]]:
+        found = [await self.next("message") for _ in range(count)]
+        return [(each["feed"], each["data"]["content"]) for each in found]
+
+    async def closed(self) -> tuple[int | None, str | None]:
+        """The code that it is closed with, and the last message before that."""
+        while True:
+            message = await self.socket.receive(timeout=20)
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                return self.socket.close_code, self.heard[-1]["type"] if self.heard else None
+            self.heard.append(json.loads(message.data))
+
+
+@asynccontextmanager
+async def connected(served: Served, token: str | None = OPERATOR, **headers: str) -> AsyncIterator[Client]:
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    async with served.session.ws_connect("/api/feeds", headers=headers) as socket:
+        yield Client(socket)
+
+
+async def refusal(served: Served, token: str | None = OPERATOR, path: str = "/api/feeds", **headers: str) -> int:
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    try:
+        async with served.session.ws_connect(path, headers=headers):
+            return 101
+    except aiohttp.WSServerHandshakeError as exc:
+        return exc.status
+
+
+async def test_one_socket_reads_several_things_along(served: Served) -> None:
+    async with connected(served) as client:
+        await client.say(type="subscribe", feed="a", session=A)
+        assert await client.next("subscribed") == {"type": "subscribed", "feed": "a"}
+        assert await client.contents(2) == [("a", "Question 1?"), ("a", "Answer 1.")]
+        await client.next("state")
+        await client.say(type="subscribe", feed="i", instance="instance-a", after="now")
+        await client.next("subscribed")
+        await client.next("state")
+        await served.record(3)
+        found = await client.contents(4)
+        assert sorted(found) == [(name, text) for name in "ai" for text in ("Answer 3.", "Question 3?")]
+
+        await client.say(type="unsubscribe", feed="a")
+        await client.next("unsubscribed")
+        served.windows.tell(KEYS["a"], "Take ", task="task-9")
+        heard = await client.next("delta")
+        assert (heard["feed"], heard["data"]["text"]) == ("i", "Take ")
+
+    served.windows.tell(KEYS["a"], "it.", task="task-9")
+    async with connected(served) as client:
+        await client.say(type="subscribe", feed="again", instance="instance-a", after=heard["id"])
+        assert (await client.next("delta"))["data"]["offset"] == 5
+
+
+async def test_a_socket_passes_the_gate_as_every_request_does(served: Served) -> None:
+    assert await refusal(served, None) == 401
+    assert await refusal(served, "wrong-0123456789abcdef") == 401
+    assert await refusal(served, Origin="https://evil.example") == 403
+    assert await refusal(served, Origin="null") == 403
+    assert await refusal(served, Origin=f"http://127.0.0.1:{served.port}") == 101
+    assert await refusal(served, path="/api/feeds?" + "x" * (gate.LONGEST_ADDRESS - 100)) == 101
+    assert await refusal(served, path="/api/nothing") == 403
+    page = await Api(served.session, OPERATOR).get("/api/counts")
+    async with connected(served) as client:
+        assert client.socket._response.headers["Cache-Control"] == page.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_handshake_that_is_too_long_is_hung_up_on(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await refusal(served, path="/api/feeds?" + "x" * 10_000)
+    assert await refusal(served, "wrong-0123456789abcdef") == 401
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_sockets_are_rated(database: Database, transcript: SqlTranscriptWriter) -> None:
+    async with serving(database, transcript, rate=Rate(burst=3, per_second=0.01)) as served:
+        assert [await refusal(served, path="/api/nothing") for _ in range(4)] == [403, 403, 403, 429]
+        assert await refusal(served, GUEST, path="/api/nothing") == 403, "others are not held up"
+
+
+async def test_what_a_client_says_too_fast_waits(database: Database, transcript: SqlTranscriptWriter) -> None:
+    async with serving(database, transcript, rate=Rate(burst=5, per_second=10)) as served, connected(served) as client:
+        started = asyncio.get_running_loop().time()
+        for _ in range(14):
+            await client.say(type="unsubscribe", feed="none")
+        await client.say(type="nonsense")
+        await client.next("problem")
+        assert asyncio.get_running_loop().time() - started > 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense",
+        "[]",
+        "{}",
+        '{"type": "sing"}',
+        '{"type": "subscribe", "feed": "a"}',
+        '{"type": "subscribe", "feed": "a", "session": "b", "instance": "c"}',
+        '{"type": "subscribe", "feed": "", "session": "b"}',
+        '{"type": "subscribe", "feed": "a", "session": "b", "more": 1}',
+        '{"type": "unsubscribe", "feed": 1}',
+        "[" * 10_000,
+    ],
+)
+async def test_what_cannot_be_read_is_a_problem_and_ends_nothing(served: Served, text: str) -> None:
+    async with connected(served) as client:
+        await client.socket.send_str(text)
+        problem = await client.next()
+        assert problem["type"] == "problem"
+        assert problem["data"]["detail"]
+        await client.socket.send_bytes(b"\xff")
+        assert (await client.next())["type"] == "problem"
+        await client.say(type="subscribe", feed="a", session=A)
+        assert (await client.next())["type"] == "subscribed"
+
+
+async def test_a_feed_that_cannot_be_had_is_refused_and_others_go_on(served: Served) -> None:
+    async with connected(served, VIEWER) as client:
+        for name, wanted in {
+            "other's": {"session": A},
+            "instance": {"instance": "instance-a"},
+            "none": {"session": "0" * 32},
+            "place": {"session": B, "after": "nonsense"},
+        }.items():
+            await client.say(type="subscribe", feed=name, **wanted)
+            refused = await client.next("refused")
+            assert refused["feed"] == name
+            assert refused["data"]["detail"]
+        await client.say(type="subscribe", feed="b", session=B)
+        assert await client.contents(1) == [("b", "Question 11?")]
+        await client.say(type="subscribe", feed="b", session=B)
+        assert "name" in (await client.next("refused"))["data"]["detail"]
+
+
+async def test_sockets_and_their_feeds_are_bounded(database: Database, transcript: SqlTranscriptWriter) -> None:
+    async with serving(database, transcript, most=10, most_each=3) as served:
+        async with connected(served) as client:
+            for name in ("a", "b"):
+                await client.say(type="subscribe", feed=name, session=A)
+                await client.next("subscribed")
+            await client.say(type="subscribe", feed="c", session=A)
+            assert "3 feeds of yours" in (await client.next("refused"))["data"]["detail"]
+            assert await refusal(served) == 429
+            await client.say(type="unsubscribe", feed="a")
+            await client.next("unsubscribed")
+            await client.say(type="subscribe", feed="c", session=A)
+            await client.next("subscribed")
+
+        async def is_free() -> bool:
+            return await refusal(served) == 101
+
+        await wait_until(is_free)
+
+
+async def test_a_message_that_is_too_large_ends_the_socket(served: Served) -> None:
+    async with connected(served) as client:
+        await client.socket.send_str("x" * (server.LARGEST_MESSAGE + 1))
+        assert (await client.closed())[0] == 1009
+
+
+async def test_a_token_that_is_taken_away_closes_the_socket(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.web.feeds.feed.BEAT_SECONDS", 0.1)
+    async with connected(served, GUEST) as client:
+        await client.say(type="subscribe", feed="a", session=A)
+        await client.contents(4)
+        served.access.use(Access.of(f'{{"{OPERATOR}": "operator"}}'))
+        assert await client.closed() == (1008, "closing")
+
+
+async def test_a_stop_closes_sockets_so_that_they_come_back(
+    database: Database, transcript: SqlTranscriptWriter
+) -> None:
+    async with serving(database, transcript) as served, connected(served) as client, connected(served) as idle:
+        for name in ("a", "b"):
+            await client.say(type="subscribe", feed=name, session=A)
+            await client.contents(4)
+        served.feeds.close()
+        assert await client.closed() == (1012, "closing")
+        assert not idle.socket.closed
+
+
+async def test_a_session_that_is_erased_ends_its_feed_alone(served: Served) -> None:
+    async with connected(served) as client:
+        for name, session in (("a", A), ("b", B)):
+            await client.say(type="subscribe", feed=name, session=session)
+            await client.contents(4)
+            await client.next("state")
+        await served.transcript.remove([Subject("default", instance=KEYS["b"].scope)])
+        assert (await client.next("closing"))["feed"] == "b"
+        await served.record(3)
+        assert await client.contents(1) == [("a", "Question 3?")]
+
+
+async def test_open_sockets_keep_no_request_out_and_stay(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.web.connections.SWEEP_SECONDS", 0.05)
+    clients = [
+        await served.session.ws_connect("/api/feeds", headers={"Authorization": f"Bearer {OPERATOR}"})
+        for _ in range(150)
+    ]
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{served.port}") as session:
+        for _ in range(3):
+            assert (await Api(session, OPERATOR).get("/api/counts")).status == 200
+    client = Client(clients[0])
+    await client.say(type="subscribe", feed="a", session=A)
+    assert await client.contents(1) == [("a", "Question 1?")]
+    for each in clients:
+        await each.close()

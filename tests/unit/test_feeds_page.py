@@ -1,0 +1,61 @@
+"""`docs/feeds.md` tells every event, step and message of a feed, as it is."""
+
+import json
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from worker.domain.watching import StepState
+from worker.settings import Settings
+from worker.web.api import server
+from worker.web.feeds import events, feed, socket
+
+PAGE = (Path(__file__).parents[2] / "docs" / "feeds.md").read_text("utf-8")
+
+
+def rows(title: str) -> dict[str, str]:
+    """The first two columns of a chapter's table."""
+    chapter = re.split(r"^## ", PAGE, flags=re.MULTILINE)
+    [text] = [each for each in chapter if each.startswith(title)]
+    return dict(re.findall(r"^\| `?(\w+)`? \| (.+?) \|", text, re.MULTILINE))
+
+
+def said(by: str) -> list[dict[str, object]]:
+    """The examples of what the client or the worker says."""
+    [text] = re.findall(rf"The {by} says.*?```json\n(.*?)```", PAGE, re.DOTALL)
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_event_is_told_and_no_other() -> None:
+    assert rows("Events").keys() - {"event"} == set(get_args(events.Kind))
+
+
+def test_every_state_of_a_step_is_told_and_no_other() -> None:
+    assert rows("Steps").keys() - {"state"} == set(get_args(StepState))
+
+
+@pytest.mark.parametrize("example", said("client"), ids=str)
+def test_what_the_client_says_is_taken(example: dict[str, object]) -> None:
+    assert socket.WISH.validate_python(example).type == example["type"]
+
+
+def test_all_kinds_of_messages_have_an_example() -> None:
+    assert {each["type"] for each in said("client")} == {"subscribe", "unsubscribe"}
+    told = {each["type"] for each in said("worker")} - set(get_args(events.Kind))
+    assert told == {"subscribed", "unsubscribed", "refused", "problem"}
+
+
+def test_the_codes_are_those_that_sockets_are_closed_with() -> None:
+    codes = rows("The socket")
+    assert {*map(str, socket.CODES.values())} <= codes.keys()
+    assert codes[str(socket.CODES[feed.STOPPING])] == "the worker stops"
+    assert all(len(reason.encode()) <= 123 for reason in socket.CODES), "as long as a close may be"
+
+
+def test_its_numbers_are_right() -> None:
+    assert f"{server.LARGEST_MESSAGE // 1024} KB" in PAGE
+    assert f"Every {feed.BEAT_SECONDS:.0f} seconds" in PAGE
+    assert socket.PATH in PAGE
+    assert {"feed_most", "feed_most_each"} <= Settings.model_fields.keys()

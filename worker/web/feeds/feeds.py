@@ -1,0 +1,321 @@
+"""Everybody who reads along at this worker: one look at record, Redis and engine for all of them together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Self, TypeVar
+
+import structlog
+
+from worker.domain.conversations import Limits, MessageFilter, Newest, session_id
+from worker.domain.threads import ThreadKey
+from worker.domain.watching import Look, Step, TaskSeen
+from worker.errors import ReadRefused, Transient
+from worker.ports.transcript import TranscriptReader
+from worker.ports.watching import Tasks, Windows
+from worker.runtime import background
+from worker.runtime.clock import monotonic
+from worker.telemetry import metrics
+from worker.telemetry.logs import Event, trace
+from worker.web.feeds.live import Live
+from worker.web.feeds.steps import steps
+
+RECORD_SECONDS = 1.0
+LANDING_SECONDS = 0.2
+"""Between two looks at the record, in general and while an answer that was heard is on its way there."""
+LANDS_WITHIN_SECONDS = 5.0
+WINDOW_SECONDS = 0.15
+WINDOW_SECONDS_EACH = 0.003
+"""Between two looks at threads, and for each of many, so that they take their share of the loop and no more."""
+QUIET_ROUNDS = 3
+"""A thread on which nothing goes on is looked at in one of so many rounds."""
+READS_AT_ONCE = 4
+"""Of the record: its other readers have more connections than that."""
+ENGINE_SECONDS = 3.0
+PATIENCE_SECONDS = 5.0
+
+T = TypeVar("T")
+Trouble = Callable[[str], str | None]
+"""Why an assistant's provider cannot be asked now, None if it can."""
+
+log = structlog.get_logger()
+
+
+class TooMany(Exception):
+    """One more feed than there may be; the text is for people."""
+
+
+@dataclass(slots=True)
+class Topic:
+    """What some read along: a session or an instance. `news` are theirs, one each, set where there may be something.
+
+    `newest` is of the record, from when on it `is_known`. `guessed` are threads on which nothing was said yet, as far
+    as the record knows. `steps` is None before anybody has looked.
+    """
+
+    wanted: MessageFilter
+    news: list[asyncio.Event] = field(default_factory=list)
+    newest: Mapping[str, Newest] = field(default_factory=dict)
+    guessed: Mapping[str, Newest] = field(default_factory=dict)
+    tasks: Sequence[TaskSeen] = ()
+    steps: Sequence[Step] | None = None
+    is_known: bool = False
+    is_gone: bool = False
+
+    @property
+    def threads(self) -> Mapping[str, Newest]:
+        """All threads of it."""
+        return {**self.guessed, **self.newest}
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When all of it has ended that has an end of its own; None while it goes on, or if nobody knows."""
+        ends = [each.ended_at for each in self.newest.values() if not self._is_shared(each)]
+        return max(filter(None, ends), default=None) if None not in ends else None
+
+    def concerns(self, thread: Newest, task_id: str) -> bool:
+        """Whether a task on one of its threads is its own: on one that it shares others have tasks, too."""
+        return not self._is_shared(thread) or any(each.id == task_id for each in self.tasks)
+
+    def _is_shared(self, thread: Newest) -> bool:
+        return self.wanted.instance is not None and thread.process_instance_id != self.wanted.instance
+
+    def wake(self) -> None:
+        """Say that there may be something."""
+        for each in self.news:
+            each.set()
+
+
+class Feeds:
+    """Knows what is read along, and looks at that. Inside of its block it works; it ends when the block does.
+
+    `most` feeds may be open, and `most_each` of one person. Without `tasks` nothing is asked of the engine, whose name
+    is `engine`. `assistants` are the names of those that may begin to speak.
+    """
+
+    def __init__(
+        self,
+        conversations: TranscriptReader,
+        windows: Windows,
+        *,
+        engine: str,
+        tasks: Tasks | None = None,
+        assistants: Callable[[], Collection[str]] = tuple,
+        trouble: Trouble = lambda _: None,
+        most: int,
+        most_each: int,
+    ) -> None:
+        self.conversations = conversations
+        self._reads: set[asyncio.Task[Any]] = set()
+        self._room = asyncio.Semaphore(READS_AT_ONCE)
+        self._windows = windows
+        self._engine = engine
+        self._tasks = tasks
+        self._assistants = assistants
+        self._trouble = trouble
+        self._most, self._most_each = most, most_each
+        self._topics: dict[MessageFilter, Topic] = {}
+        self._lives: dict[str, Live] = {}
+        self._open: dict[str, int] = {}
+        self._any, self._look_soon = asyncio.Event(), asyncio.Event()
+        self._lands_until = float("-inf")
+        self._stack = AsyncExitStack()
+        self.is_closing = False
+
+    async def __aenter__(self) -> Self:
+        """Begin to look."""
+        work = {"record": self._follow_record(), "threads": self._follow_threads(), "engine": self._follow_engine()}
+        for name, looking in work.items():
+            await self._stack.enter_async_context(background.running(looking, f"feeds: {name}"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Look no more."""
+        self.close()
+        await self._stack.aclose()
+        await asyncio.gather(*self._reads, return_exceptions=True)
+
+    async def whole(self, read: Coroutine[Any, Any, T]) -> T:
+        """Return what a read of the record returns; it comes to its end even if its reader is gone by then.
+
+        To break one off costs a connection, and many readers go in the middle of one.
+        """
+        task = asyncio.create_task(self._in_turn(read), name="feeds: a read")
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+        return await asyncio.shield(task)
+
+    async def _in_turn(self, read: Coroutine[Any, Any, T]) -> T:
+        async with self._room:
+            return await read
+
+    def close(self) -> None:
+        """Have every feed end, and let none begin."""
+        self.is_closing = True
+        for topic in self._topics.values():
+            topic.wake()
+
+    @contextmanager
+    def admitted(self, person: str) -> Iterator[None]:
+        """Count a feed of this person's as long as it is open. Raises TooMany."""
+        if sum(self._open.values()) >= self._most:
+            raise TooMany("So many feeds are open at this worker that there is no room for one more: try again later.")
+        if self._open.get(person, 0) >= self._most_each:
+            raise TooMany(f"{self._most_each} feeds of yours are open here: close one of them.")
+        self._open[person] = self._open.get(person, 0) + 1
+        metrics.FEEDS.inc()
+        try:
+            yield
+        finally:
+            metrics.FEEDS.dec()
+            self._open[person] -= 1
+            if not self._open[person]:
+                del self._open[person]
+
+    @contextmanager
+    def watching(self, wanted: MessageFilter) -> Iterator[tuple[Topic, asyncio.Event]]:
+        """Watch something inside of the block: the event is set where there may be something new."""
+        topic, news = self._topics.setdefault(wanted, Topic(wanted)), asyncio.Event()
+        topic.news.append(news)
+        self._any.set()
+        self._look_soon.set()
+        try:
+            yield topic, news
+        finally:
+            topic.news.remove(news)
+            if not topic.news:
+                del self._topics[wanted]
+                self._watch()
+
+    def lives(self, topic: Topic, within: Limits) -> Iterator[tuple[str, Live]]:
+        """Find what is being said there that concerns it, as far as it may be seen."""
+        for session, thread in topic.threads.items():
+            live = self._lives.get(session)
+            if live is None or not topic.concerns(thread, live.task_id):
+                continue
+            # Whose process speaks on a thread that is not the instance's own, only the record could tell.
+            own = topic.wanted.session_id is not None or thread.key.scope == topic.wanted.instance
+            if thread.is_within(within) and (own or within.definitions is None):
+                yield session, live
+
+    def live(self, session: str) -> Live | None:
+        """Find what is being said there, if it is watched."""
+        return self._lives.get(session)
+
+    def _watch(self) -> None:
+        """Watch all threads of all topics, and no others."""
+        watched = {name: each.key for topic in self._topics.values() for name, each in topic.threads.items()}
+        self._lives = {name: self._lives.get(name) or Live(key) for name, key in watched.items()}
+        if not self._topics:
+            self._any.clear()
+
+    async def _follow_record(self) -> None:
+        while True:
+            await self._any.wait()
+            self._look_soon.clear()
+            await self._tried(self._look_at_record, "the record")
+            pause = LANDING_SECONDS if monotonic() < self._lands_until else RECORD_SECONDS
+            await set_within(self._look_soon, pause)
+
+    async def _look_at_record(self) -> None:
+        found = await self.whole(self.conversations.newest([*self._topics]))
+        for wanted, topic in self._topics.items():
+            topic.is_known = True
+            newest = {each.session_id: each for each in found.get(wanted, ())}
+            if newest != topic.newest:
+                topic.is_gone = not newest and wanted.session_id is not None
+                topic.newest = newest
+                topic.wake()
+        self._watch()
+
+    async def _follow_threads(self) -> None:
+        round_ = 0
+        while True:
+            await self._any.wait()
+            # On a quiet thread a call begins some time after its turn.
+            everywhere = round_ % QUIET_ROUNDS == 0
+            some = {name: live for name, live in self._lives.items() if everywhere or not live.is_quiet}
+            await self._tried(partial(self._look_at_threads, some), "the threads")
+            await asyncio.sleep(max(WINDOW_SECONDS, WINDOW_SECONDS_EACH * len(some)))
+            round_ += 1
+
+    async def _look_at_threads(self, lives: Mapping[str, Live]) -> None:
+        looks = await asyncio.gather(*(self._windows.look(live.key, live.last) for live in lives.values()))
+        pairs = zip(lives.items(), looks, strict=True)
+        changed = {session for (session, live), look in pairs if self._heard(live, look)}
+        for topic in self._topics.values():
+            if not changed.isdisjoint(topic.threads):
+                topic.wake()
+            if not lives.keys().isdisjoint(topic.threads):
+                self._tell_steps(topic)
+
+    def _heard(self, live: Live, look: Look) -> bool:
+        was_over, held = live.is_over, live.last.turn is not None and live.last.turn.is_held
+        changed = live.hear(look)
+        if (live.is_over and not was_over) or (held and look.turn is not None and not look.turn.is_held):
+            self._lands_until = monotonic() + LANDS_WITHIN_SECONDS
+            self._look_soon.set()
+        return changed
+
+    async def _follow_engine(self) -> None:
+        while self._tasks is not None:
+            await self._any.wait()
+            await self._tried(self._look_at_engine, "the engine")
+            await asyncio.sleep(ENGINE_SECONDS)
+
+    async def _look_at_engine(self) -> None:
+        assert self._tasks is not None  # noqa: S101 - see above
+        topics = {topic.wanted.instance: topic for topic in self._topics.values() if topic.wanted.instance}
+        if not topics:
+            return
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            found = await self._tasks.waiting([*topics])
+        for instance, topic in topics.items():
+            topic.tasks = found.get(instance, ())
+            topic.guessed = {each.session_id: each for each in self._guessed(instance, topic.tasks)}
+            self._tell_steps(topic)
+        self._watch()
+
+    def _guessed(self, instance: str, tasks: Sequence[TaskSeen]) -> Iterator[Newest]:
+        """Name the threads that an instance may begin: most have it as their scope."""
+        for tenant in {each.tenant for each in tasks}:
+            for assistant in self._assistants():
+                key = ThreadKey(self._engine, instance, assistant, tenant)
+                yield Newest(session_id(key), key, instance, 0, None)
+
+    def _tell_steps(self, topic: Topic) -> None:
+        turns = [
+            (session, live.key, live.last.turn)
+            for session, thread in topic.threads.items()
+            if (live := self._lives.get(session)) is not None
+            and live.last.turn is not None
+            and topic.concerns(thread, live.last.turn.task_id)
+        ]
+        now = steps(turns, topic.tasks, self._trouble)
+        if now != topic.steps and topic.is_known and all(self._is_seen(session) for session in topic.newest):
+            topic.steps = now
+            topic.wake()
+
+    def _is_seen(self, session: str) -> bool:
+        live = self._lives.get(session)
+        return live is not None and live.was_looked_at
+
+    async def _tried(self, look: Callable[[], Awaitable[None]], where: str) -> None:
+        """Look; who reads along hears less while that is not possible, and misses nothing of the record."""
+        try:
+            await look()
+        except (Transient, ReadRefused, TimeoutError):
+            pass  # said by those whose work it stops
+        except Exception as exc:  # noqa: BLE001 - its text may quote what was said
+            log.error(Event.FEEDS_CRASHED, where=where, trace=trace(exc))
+
+
+async def set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, and not longer than that; whether it was set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()

@@ -1,0 +1,55 @@
+"""Who reads along, for hours: what was granted is looked at again and again."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
+
+from worker.domain.conversations import EVERYTHING, Limits, MessageFilter
+from worker.errors import TranscriptDown, Transient
+from worker.ports.transcript import TranscriptReader
+from worker.web.api.access import Access
+from worker.web.api.grants import Grant, Sight
+
+
+@dataclass(slots=True)
+class Reader:
+    """By `given` the gate let them in; `limits` are what they may see of it now, also by the engine's rights."""
+
+    access: Access
+    given: Grant
+    limits: Limits
+    sight: Sight | None
+
+    @classmethod
+    def of(cls, connection: HTTPConnection, access: Access, grant: Grant) -> "Reader":
+        """Take who opened a connection, and the grant that its route found them to have."""
+        return cls(access, connection.scope["grant"], grant.limits, connection.scope.get("sight"))
+
+    async def sees(self, wanted: MessageFilter, conversations: TranscriptReader) -> bool:
+        """Whether there is this to be read along. Raises TranscriptDown."""
+        if wanted.session_id is not None:
+            return await conversations.session(wanted.session_id, within=self.limits) is not None
+        # Before its first answer nobody knows whose an instance is.
+        return self.limits == EVERYTHING or (
+            await conversations.instance(str(wanted.instance), within=self.limits) is not None
+        )
+
+    async def allowed(self, wanted: MessageFilter, conversations: TranscriptReader) -> Limits | None:
+        """Return what may still be seen, None where this may not.
+
+        Where the engine does not tell it is nothing: who connects again hears why.
+        """
+        if not self.access.still_grants(self.given):
+            return None
+        if self.sight is not None:
+            try:
+                limits = (await self.sight.narrowed(self.given)).limits
+            except Transient:
+                return None
+            if limits != self.limits:
+                self.limits = limits
+                # While nobody can tell, nothing is read that these limits hide.
+                with suppress(TranscriptDown):
+                    return limits if await self.sees(wanted, conversations) else None
+        return self.limits

@@ -1,0 +1,90 @@
+"""The routes of feeds as server-sent events."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from worker.domain.conversations import MessageFilter
+from worker.web.api import problems
+from worker.web.api.access import Access
+from worker.web.api.grants import Grant, MayRead
+from worker.web.api.routes import Id
+from worker.web.api.server import FEED
+from worker.web.feeds.events import BEAT
+from worker.web.feeds.feed import Feed
+from worker.web.feeds.feeds import Feeds, TooMany
+from worker.web.feeds.place import LONGEST_PLACE, NOW, Place
+from worker.web.feeds.reader import Reader
+
+EVENTS = "text/event-stream"
+
+After = Annotated[
+    str | None,
+    Query(
+        max_length=LONGEST_PLACE,
+        description="`id` of the last event that was read, or now; all from the start if not given.",
+    ),
+]
+LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=LONGEST_PLACE)]
+
+
+def following(feeds: Feeds, access: Access) -> Callable[[FastAPI], None]:
+    """Make the extension that adds the routes."""
+    router = APIRouter()
+    answers: dict[int | str, dict[str, Any]] = {200: {"content": {EVENTS: {"schema": {"type": "string"}}}}}
+
+    async def feed(request: Request, grant: Grant, wanted: MessageFilter, after: str | None) -> StreamingResponse:
+        reader, conversations = Reader.of(request, access, grant), feeds.conversations
+        if not await reader.sees(wanted, conversations):
+            raise HTTPException(404)
+        place = None if after == NOW else Place.load(after or "")
+        admitted = ExitStack()
+        try:
+            admitted.enter_context(feeds.admitted(grant.who))
+        except TooMany as exc:
+            raise HTTPException(429, str(exc)) from exc
+        request.scope[FEED] = True
+        told = Feed(feeds, wanted, grant.limits, place, lambda: reader.allowed(wanted, conversations))
+        return FeedResponse(told, admitted)
+
+    @router.get("/sessions/{session_id}/feed", responses=answers, response_class=StreamingResponse)
+    async def session_feed(
+        request: Request, grant: MayRead, session_id: Id, after: After = None, last_id: LastId = None
+    ) -> StreamingResponse:
+        """What is said in a conversation, and how far it is, as it happens: see docs/feeds.md."""
+        return await feed(request, grant, MessageFilter(session_id=session_id), last_id or after)
+
+    @router.get("/instances/{instance_id}/feed", responses=answers, response_class=StreamingResponse)
+    async def instance_feed(
+        request: Request, grant: MayRead, instance_id: Id, after: After = None, last_id: LastId = None
+    ) -> StreamingResponse:
+        """What is said in a process instance, in any conversation, and how far it is, as it happens."""
+        return await feed(request, grant, MessageFilter(instance=instance_id), last_id or after)
+
+    def extend(application: FastAPI) -> None:
+        application.include_router(router, prefix="/api", responses=problems.documented(401, 403, 404, 422, 429, 503))
+
+    return extend
+
+
+class FeedResponse(StreamingResponse):
+    """Sends a feed; `admitted` is let go of when it ends, however that is."""
+
+    def __init__(self, feed: Feed, admitted: ExitStack) -> None:
+        # Some proxies would gather the events before they pass them on.
+        super().__init__(_texts(feed), media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
+        self._admitted = admitted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        with self._admitted:
+            await super().__call__(scope, receive, send)
+
+
+async def _texts(feed: Feed) -> AsyncIterator[str]:
+    async for event in feed.events():
+        yield BEAT if event is None else event.as_text()

@@ -1,0 +1,168 @@
+"""Many feeds over one WebSocket: which ones its client says, in messages of JSON. docs/feeds.md has them all."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import FastAPI, WebSocket
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from starlette.types import Message
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+from worker.domain.conversations import MessageFilter
+from worker.errors import BadCursor, TranscriptDown
+from worker.web.api.access import Access
+from worker.web.api.grants import MayRead
+from worker.web.api.problems import problem
+from worker.web.api.routes import LONGEST
+from worker.web.feeds.events import Event
+from worker.web.feeds.feed import REVOKED, STOPPING, Feed
+from worker.web.feeds.feeds import Feeds, TooMany
+from worker.web.feeds.place import LONGEST_PLACE, NOW, Place
+from worker.web.feeds.reader import Reader
+
+PATH: Final = "/api/feeds"
+CODES: Final = {STOPPING: 1012, REVOKED: 1008}
+"""How a socket is closed when one of its feeds ends for this. For any other reason its other feeds go on."""
+
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+Id = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
+
+
+class NotThere(Exception):
+    """There is nothing to be read along, or not for this reader; the text is for people."""
+
+
+class Subscribe(BaseModel):
+    """Open a feed under a name of the client's: of a session or an instance, from a place on, or from `now`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["subscribe"]
+    feed: Name
+    session: Id = None
+    instance: Id = None
+    after: str = Field("", max_length=LONGEST_PLACE)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Subscribe":
+        if (self.session is None) == (self.instance is None):
+            raise ValueError("say either session or instance")
+        return self
+
+    @property
+    def wanted(self) -> MessageFilter:
+        """What is to be read along."""
+        return MessageFilter(session_id=self.session, instance=self.instance)
+
+
+class Unsubscribe(BaseModel):
+    """Close the feed of this name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["unsubscribe"]
+    feed: Name
+
+
+Wish = Annotated[Subscribe | Unsubscribe, Field(discriminator="type")]
+WISH: Final[TypeAdapter[Subscribe | Unsubscribe]] = TypeAdapter(Wish)
+
+
+def sockets(feeds: Feeds, access: Access) -> Callable[[FastAPI], None]:
+    """Make the extension that adds the socket."""
+
+    async def serve(client: WebSocket, grant: MayRead) -> None:
+        try:
+            with feeds.admitted(grant.who):
+                await client.accept()
+                await Socket(client, feeds, Reader.of(client, access, grant), grant.who).serve()
+        except TooMany as exc:
+            await client.send_denial_response(problem(429, str(exc)))
+
+    return lambda application: application.add_api_websocket_route(PATH, serve)
+
+
+class Socket:
+    """One client's feeds, by the names that it gave them. The socket counts as one of them."""
+
+    def __init__(self, client: WebSocket, feeds: Feeds, reader: Reader, who: str) -> None:
+        self._client = client
+        self._feeds = feeds
+        self._reader = reader
+        self._who = who
+        self._reading: dict[str, asyncio.Task[None]] = {}
+        self._group = asyncio.TaskGroup()
+
+    async def serve(self) -> None:
+        """Do what the client says until it hangs up, or is hung up on."""
+        try:
+            async with self._group:
+                while True:
+                    await self._take(await self._client.receive())
+        except* WebSocketDisconnect:
+            pass
+
+    async def _take(self, message: Message) -> None:
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"])
+        try:
+            wish = WISH.validate_json(message.get("text") or "")
+        except ValidationError as exc:
+            wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in exc.errors())
+            await self._tell("problem", detail="; ".join(wrong))
+            return
+        running = self._reading.get(wish.feed)
+        match wish:
+            case Subscribe() if running is not None:
+                await self._tell("refused", wish.feed, detail="There is a feed of this name: unsubscribe it first.")
+            case Subscribe():
+                self._reading[wish.feed] = self._group.create_task(self._read(wish), name="feed")
+            case Unsubscribe() if running is not None:
+                running.cancel()
+                await asyncio.wait({running})
+                await self._tell("unsubscribed", wish.feed)
+
+    async def _read(self, wish: Subscribe) -> None:
+        try:
+            with self._feeds.admitted(self._who):
+                feed = await self._feed(wish)
+                await self._tell("subscribed", wish.feed)
+                async for event in feed.events():
+                    if event is not None:
+                        await self._pass_on(wish.feed, event)
+        except (TooMany, BadCursor, NotThere) as exc:
+            await self._tell("refused", wish.feed, detail=str(exc))
+        except TranscriptDown:
+            await self._tell("refused", wish.feed, detail="The record cannot be read now.")
+        finally:
+            del self._reading[wish.feed]
+
+    async def _feed(self, wish: Subscribe) -> Feed:
+        """Open a feed. Raises NotThere, BadCursor, TranscriptDown."""
+        place = None if wish.after == NOW else Place.load(wish.after)
+        conversations = self._feeds.conversations
+        reader = replace(self._reader)  # each of its feeds finds out for itself what has changed
+        if not await reader.sees(wish.wanted, conversations):
+            raise NotThere("There is nothing here that this token may see.")
+        return Feed(self._feeds, wish.wanted, reader.limits, place, lambda: reader.allowed(wish.wanted, conversations))
+
+    async def _pass_on(self, name: str, event: Event) -> None:
+        place = {"id": event.place} if event.place else {}
+        await self._send({"type": event.kind, "feed": name, **place, "data": event.data})
+        code = CODES.get(event.data["reason"]) if event.kind == "closing" else None
+        if code is not None and self._is_open:
+            await self._client.close(code, event.data["reason"])
+
+    async def _tell(self, kind: str, feed: str = "", **more: str) -> None:
+        await self._send({"type": kind, **({"feed": feed} if feed else {}), **({"data": more} if more else {})})
+
+    async def _send(self, message: Mapping[str, Any]) -> None:
+        if not self._is_open:
+            raise WebSocketDisconnect
+        await self._client.send_json(message)
+
+    @property
+    def _is_open(self) -> bool:
+        return self._client.application_state is WebSocketState.CONNECTED

@@ -22,6 +22,7 @@ from worker.domain.conversations import (
     Subject,
 )
 from worker.domain.exchanges import Exchange
+from worker.domain.feedback import Rated
 from worker.ports.sinks import Sink
 
 
@@ -46,7 +47,10 @@ class TranscriptWriter(Sink, Protocol):
         ...
 
     async def anonymise(self, sessions: Collection[str], at: datetime) -> Ended:
-        """Replace contents and users of ended sessions by a mark; structure, times and numbers stay."""
+        """Replace contents and users of ended sessions by a mark; structure, times and numbers stay.
+
+        Of feedback on them the rating stays, without note and person.
+        """
         ...
 
     async def drop(self, sessions: Collection[str]) -> Ended:
@@ -117,6 +121,10 @@ class TranscriptReader(Protocol):
         The costliest first, and days in their order. "all" has one sum, under the empty name; so have answers of an
         unknown model.
         """
+        ...
+
+    async def rated(self, *, within: Limits, since: datetime | None = None) -> Sequence[Rated]:
+        """Count what people said of answers from a time on, by assistant and its version."""
         ...
 
     async def counts(self, wanted: Filter, *, within: Limits) -> Counts:

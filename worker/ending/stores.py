@@ -129,10 +129,10 @@ class Responses(Place):
 
 
 class Record(Place):
-    """Sessions and messages of the transcript, which name conversations and responses."""
+    """Sessions of the transcript with their messages, which name conversations and responses, and feedback on those."""
 
     store = Store.TRANSCRIPT
-    kind = "sessions and messages"
+    kind = "sessions"  # "sessions and messages" in orders of older workers
 
     def __init__(self, case: Case) -> None:
         super().__init__(case)
@@ -168,7 +168,7 @@ class Record(Place):
 
     def steps(self) -> list[Step]:
         """See `Place.steps`."""
-        return [Step(self.store, self.kind)] if self._found else []
+        return [Step(self.store, f"{self.kind}, messages and feedback")] if self._found else []
 
     async def erase(self, step: Step) -> AsyncIterator[Step]:
         """See `Place.erase`."""
@@ -176,7 +176,7 @@ class Record(Place):
         own = [Subject(whose.engine, instance=name, tenants=whose.tenants) for name in sorted(self.case.instances)]
         if transcript is not None:
             removed = await transcript.remove([whose, *(each for each in own if each != whose)])
-            yield self.done(step, removed.messages)
+            yield self.done(step, removed.messages + removed.feedback)
 
 
 class Keys(Place):

@@ -1,26 +1,33 @@
-"""What people say of answers stands beside them, one word of each person; on both databases."""
+"""What people say of answers stands beside them, one word of each person, and goes with them; on both databases."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.contract.transcript.conftest import Place
-from tests.records import BETWEEN, START, exchange, key
+from tests.records import BETWEEN, KEY, START, exchange, key
 from worker.domain.conversations import (
     EVERYTHING,
+    Ended,
     Limits,
     Message,
     MessageFilter,
     Role,
+    Subject,
     message_id,
+    session_id,
 )
 from worker.domain.feedback import LONGEST_NOTE, Feedback, Rated, Rating
 from worker.errors import Unstorable
 from worker.transcript import Database, SqlFeedback, SqlTranscriptReader, SqlTranscriptWriter, open_database
 
 ANN, BEN = "a" * 32, "b" * 32
+INSTANCE = Subject("default", instance="instance-1")
 
 
 def says(whose: str, rating: Rating = "wrong", note: str = "", minute: int = 0, **others: Any) -> Feedback:
@@ -159,3 +166,99 @@ async def test_an_answer_of_no_known_version_is_counted_too(
         await people.give(answer(number), says(ANN))
 
     assert await conversations.rated(within=EVERYTHING) == [Rated("analyst", "", 0, 1), Rated("analyst", "1.0", 0, 1)]
+
+
+# Its end
+
+
+async def over(transcript: SqlTranscriptWriter) -> None:
+    await transcript.end([session_id(KEY)], START + timedelta(hours=1))
+
+
+async def test_anonymising_leaves_ratings_without_persons_and_notes(
+    place: Place, transcript: SqlTranscriptWriter, conversations: SqlTranscriptReader, people: SqlFeedback
+) -> None:
+    critics = answer(3, "instance-2", "critic")
+    for person, note in ((ANN, "secret"), (BEN, "")):
+        await people.give(answer(), says(person, note=note))
+    await people.give(critics, says(ANN, note="kept"))
+    await over(transcript)
+
+    assert await transcript.anonymise([session_id(KEY)], START) == Ended(1, 8, 2)
+    assert await transcript.anonymise([session_id(KEY)], START) == Ended(0, 0)
+
+    assert await said(conversations) == [
+        replace(says(person), person="[removed]", person_id=None, note=note)
+        for person, note in ((ANN, "[removed]"), (BEN, ""))
+    ]
+    assert await said(conversations, critics) == [says(ANN, note="kept")]
+    assert not await people.give(answer(), says(ANN)), "its words are gone"
+    assert place.sql("SELECT count(*) FROM feedback") == "3"
+
+
+async def test_what_an_older_worker_left_when_it_anonymised_goes_with_the_next_record(
+    place: Place, transcript: SqlTranscriptWriter, people: SqlFeedback
+) -> None:
+    await people.give(answer(), says(ANN, note="secret"))
+    place.sql("UPDATE messages SET content = '[removed]'")
+
+    assert await transcript.anonymise(["another's"], START) == Ended(0, 0, 1)
+    assert place.sql("SELECT person, note FROM feedback") == "[removed]|[removed]"
+
+
+async def test_erasing_takes_it_along_and_counts_it(
+    place: Place, transcript: SqlTranscriptWriter, people: SqlFeedback
+) -> None:
+    shared = key("business-key:order-1")
+    for number, instance in ((5, "instance-1"), (6, "instance-2")):
+        await transcript.record(exchange(number, shared, process_instance_id=instance))
+    for name in (answer(1), answer(5, shared.scope), answer(6, shared.scope)):
+        await people.give(name, says(ANN))
+    await people.give(answer(1), says(BEN))
+
+    assert await transcript.remove([INSTANCE]) == Ended(sessions=1, messages=10, feedback=3)
+    assert place.sql("SELECT message_id FROM feedback") == answer(6, shared.scope)
+    assert await transcript.remove([INSTANCE]) == Ended(0, 0)
+
+
+async def test_dropping_a_session_takes_it_along(
+    place: Place, transcript: SqlTranscriptWriter, people: SqlFeedback
+) -> None:
+    await people.give(answer(), says(ANN))
+    await over(transcript)
+
+    assert await transcript.drop([session_id(KEY)]) == Ended(1, 8, 1)
+    assert place.sql("SELECT count(*) FROM feedback") == "0"
+
+
+async def test_it_goes_with_a_message_that_an_older_worker_deletes(
+    place: Place, database: Database, people: SqlFeedback
+) -> None:
+    await people.give(answer(), says(ANN))
+
+    await database.write(lambda connection: connection.execute(text("DELETE FROM messages")))
+
+    assert place.sql("SELECT count(*) FROM feedback") == "0"
+
+
+@pytest.mark.parametrize("step", ["anonymise", "remove", "drop"])
+async def test_nothing_is_left_of_a_word_that_is_given_while_its_answer_ends(
+    place: Place, transcript: SqlTranscriptWriter, step: str
+) -> None:
+    instances = [f"instance-{number}" for number in range(10, 22)]
+    names = {name: session_id(key(name)) for name in instances}
+    for number, name in enumerate(instances):
+        await transcript.record(exchange(number, key(name)))
+        await transcript.end([names[name]], START + timedelta(hours=1))
+    ends: dict[str, Callable[[SqlTranscriptWriter, str], Any]] = {
+        "anonymise": lambda writer, name: writer.anonymise([names[name]], START),
+        "remove": lambda writer, name: writer.remove([Subject("default", instance=name)]),
+        "drop": lambda writer, name: writer.drop([names[name]]),
+    }
+    async with open_database(place.url) as one, open_database(place.url) as other, asyncio.TaskGroup() as group:
+        for number, name in enumerate(instances):
+            group.create_task(SqlFeedback(one).give(answer(number, name), says(ANN, note="secret")))
+            group.create_task(ends[step](SqlTranscriptWriter(other), name))
+            group.create_task(SqlFeedback(one).give(answer(number, name), says(ANN, note="secret")))
+
+    assert place.sql("SELECT count(*) FROM feedback WHERE note = 'secret' OR person = 'Ann'") == "0"

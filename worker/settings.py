@@ -232,8 +232,8 @@ class Settings(BaseSettings):
     api_port: int = Field(8091, ge=0, le=65535, description="Port of the page and its API; 0 takes a free one.")
     api_tokens: SecretStr | None = Field(
         None,
-        description='Who may read: JSON such as {"<token>": "operator", "<token>": {"role": "viewer", "tenants": '
-        '["a"]}}.',
+        description='Who may do what over the API: JSON such as {"<token>": "operator", "<token>": {"role": "viewer", '
+        '"tenants": ["a"]}}.',
     )
     api_frames: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins whose pages may show ours in a frame, such as Cockpit's, separated by commas."

@@ -2,7 +2,7 @@
 
 import json
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -10,10 +10,15 @@ from fastapi import FastAPI
 from yarl import URL
 
 from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER, Api
+from tests.fakes.board import Board
+from tests.page.site import Deployed
 from worker.domain.conversations import EVERYTHING, Limits
+from worker.domain.people import Person
+from worker.ending import Eraser
 from worker.errors import Permanent
 from worker.transcript import Database, SqlTranscriptReader
-from worker.web.api import Access, Operator, Viewer, app, serve
+from worker.web import page
+from worker.web.api import Access, Known, MayErase, app, erasing, serve, stopping
 from worker.web.api.gate import Buckets, Rate
 
 
@@ -43,6 +48,32 @@ def test_roles_and_limits_come_from_the_setting() -> None:
     assert "a" * 16 not in repr(vars(access)), "tokens are not kept"
 
 
+def test_rights_stand_beside_a_role_or_in_its_place_and_a_name_makes_a_person() -> None:
+    setting = {
+        "a" * 16: {"role": "viewer", "rights": ["ask"], "name": "Ann"},
+        "b" * 16: {"rights": ["erase", "read"], "name": "Ann"},
+        "c" * 16: "operator",
+    }
+    first, second, third = (
+        Access.of(json.dumps(setting)).grant(scope(authorization=f"Bearer {token}")) for token in setting
+    )
+
+    assert first
+    assert second
+    assert third
+    assert (first.role, second.role) == ("viewer", "viewer")
+    assert (first.rights, second.rights) == (frozenset({"read", "ask"}), frozenset({"erase", "read"}))
+    assert third.rights == {"read", "ask", "sway", "hand_over", "erase", "stop"}
+    assert first.person == second.person == Person("token", "Ann", "Ann")
+    assert third.person is None
+
+
+def test_a_person_is_known_by_issuer_and_subject() -> None:
+    ann = Person("token", "ann", "Ann")
+    assert (ann.id, len(ann.id)) == (Person("token", "ann", "Ann Other").id, 32)
+    assert len({ann.id, Person("https://id.example", "ann", "Ann").id, Person("token", "ben", "Ann").id}) == 3
+
+
 @pytest.mark.parametrize(
     "setting",
     [
@@ -59,6 +90,16 @@ def test_roles_and_limits_come_from_the_setting() -> None:
         '{"secret-0123456789abcdef": {"role": "viewer", "tenants": [1]}}',
         '{"secret-0123456789abcdef": {"role": "viewer", "instances": [null]}}',
         '{"secret-0123456789abcdef": {"role": ["viewer"]}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "rights": "ask"}}',
+        '{"secret-0123456789abcdef": {"rights": []}}',
+        '{"secret-0123456789abcdef": {"rights": ["secret"]}}',
+        '{"secret-0123456789abcdef": {"rights": [["read"]]}}',
+        '{"secret-0123456789abcdef": {"role": null, "rights": ["read"]}}',
+        '{"secret-0123456789abcdef": {"role": "admin", "rights": ["read"]}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "name": " "}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "name": "a\\nb"}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "name": 7}}',
+        '{"secret-0123456789abcdef": {"role": "viewer", "name": "' + 201 * "x" + '"}}',
         '{"secret-0123456789abcdef": "viewer", "secret-0123456789abcdef": "operator"}',
         '{"secret-0123456789abcdef": {"role": "viewer", "role": "operator"}}',
     ],
@@ -131,14 +172,14 @@ def test_others_than_this_machine_need_tokens(host: str, *, fine: bool) -> None:
             Access().check_host(host)
 
 
-async def test_a_route_of_others_is_closed_and_knows_roles(database: Database) -> None:
+async def test_a_route_of_others_is_closed_and_knows_rights(database: Database) -> None:
     def extend(application: FastAPI) -> None:
         @application.post("/api/erase")
-        async def erase(_: Operator) -> str:
+        async def erase(_: MayErase) -> str:
             return "erased"
 
         @application.get("/api/mine")
-        async def mine(grant: Viewer) -> str:
+        async def mine(grant: Known) -> str:
             return grant.role
 
         @application.get("/api/forgotten")
@@ -153,7 +194,8 @@ async def test_a_route_of_others_is_closed_and_knows_roles(database: Database) -
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         operator, viewer, nobody = (Api(session, token) for token in (OPERATOR, VIEWER, None))
         assert (await operator.get("/api/erase", method="POST")).json == "erased"
-        assert (await viewer.get("/api/erase", method="POST")).status == 403
+        refused = await viewer.get("/api/erase", method="POST")
+        assert (refused.status, refused.json["detail"]) == (403, "This needs the right erase, which this token lacks.")
         assert [(await each.get("/api/mine")).json for each in (operator, viewer)] == ["operator", "viewer"]
         for path in ("/api/erase", "/api/mine", "/api/forgotten", "/api/../api/mine", "/%61pi/forgotten"):
             asked = URL(f"http://127.0.0.1:{port}{path}", encoded=True)
@@ -162,6 +204,32 @@ async def test_a_route_of_others_is_closed_and_knows_roles(database: Database) -
             asked = URL(f"http://127.0.0.1:{port}{path}", encoded=True)
             assert (await nobody.get(asked)).status == 404, path
         assert (await nobody.get("/page")).json == "a page"
+
+
+async def test_each_route_names_the_right_that_is_missing(database: Database) -> None:
+    record, eraser = SqlTranscriptReader(database), cast("Eraser", None)  # nobody comes so far
+    tokens = json.dumps({"r" * 16: {"rights": ["read"]}, "a" * 16: {"rights": ["ask", "sway", "hand_over"]}})
+    extend = [
+        erasing(eraser, record, "default"),
+        stopping(Board(), {}),
+        page.routes(record, Deployed(), engine_name="default"),
+    ]
+    application = app(record, NO_CALLS, Access.of(tokens), report=print, extend=extend)
+    async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        reader, asker = Api(session, "r" * 16), Api(session, "a" * 16)
+        paths = (await reader.get("/api/openapi.json")).json["paths"]
+        wanted = {}
+        for path, method in ((path, method.upper()) for path, methods in paths.items() for method in methods):
+            refused = await (asker if method == "GET" else reader).get(path, method)
+            wanted[method, path] = (refused.status, refused.json.get("detail"))
+
+    assert wanted.pop(("GET", "/api/me"))[0] == 200
+    erasing_, stopping_ = {("POST", "/api/erase")}, {("POST", "/api/stops"), ("DELETE", "/api/stops")}
+    rights = {each: "erase" if each in erasing_ else "stop" if each in stopping_ else "read" for each in wanted}
+    assert wanted == {
+        each: (403, f"This needs the right {right}, which this token lacks.") for each, right in rights.items()
+    }
+    assert erasing_ | stopping_ < wanted.keys()
 
 
 def test_buckets_fill_again_with_time() -> None:

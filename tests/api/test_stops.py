@@ -20,11 +20,13 @@ from worker.web.api.gate import Rate
 
 NORTH = "north-0123456789abcdef"
 ONE = "one-0123456789abcdef"
+ANN = "ann-0123456789abcdef"
 TOKENS = json.dumps(
     {
         OPERATOR: "operator",
         VIEWER: "viewer",
         NORTH: {"role": "operator", "tenants": ["north"]},
+        ANN: {"rights": ["stop"], "name": "Ann"},
         ONE: {"role": "operator", "tenants": ["north"], "instances": ["instance-a"]},
     }
 )
@@ -73,6 +75,11 @@ async def test_an_operator_stops_sees_and_lifts(ask: Any, board: Board) -> None:
     assert (lifted.status, lifted.json, board.stops) == (200, [], [])
     again = await ask("DELETE", query="?kind=assistant&name=analyst")
     assert (again.status, again.json["detail"]) == (404, "assistant analyst is not stopped.")
+
+
+async def test_a_stop_is_ordered_by_the_person_whose_token_it_is(ask: Any, board: Board) -> None:
+    assert (await ask("POST", ANN, kind="all")).json["by"] == "Ann"
+    assert [stop.by for stop in board.stops] == ["Ann"]
 
 
 async def test_viewers_and_strangers_change_nothing(ask: Any, board: Board) -> None:

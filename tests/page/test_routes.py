@@ -47,8 +47,10 @@ async def test_me_tells_what_the_page_may_offer(tmp_path: Path) -> None:
                 {"name": "markdown", "label": "Markdown", "ending": "md"},
             ],
             "left_out": [],
+            "person": None,
+            "rights": ["ask", "erase", "hand_over", "read", "stop", "sway"],
         }
-        assert (viewer["role"], viewer["can_erase"]) == ("viewer", False)
+        assert (viewer["role"], viewer["can_erase"], viewer["rights"]) == ("viewer", False, ["read"])
         assert (await Api(api.session, None).get("/api/me")).status == 401
 
 

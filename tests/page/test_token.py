@@ -10,7 +10,7 @@ from tests.api.client import OPERATOR, TOKENS, VIEWER
 from tests.page.site import Deployed, browsing, site, watch
 from tests.records import START, exchange, key
 from worker.domain.endings import Receipt, Step, Store
-from worker.web.api import Operator
+from worker.web.api import MayErase
 
 
 class Erasing:
@@ -21,7 +21,7 @@ class Erasing:
 
     def __call__(self, application: FastAPI) -> None:
         @application.post("/api/erase")
-        async def erase(_: Operator, body: dict[str, Any], *, results: bool = False) -> Receipt:
+        async def erase(_: MayErase, body: dict[str, Any], *, results: bool = False) -> Receipt:
             self.asked.append(body | {"results": results})
             if len(self.asked) == 1:
                 raise HTTPException(409, "The instance still runs.")

@@ -51,15 +51,16 @@ def role_of(provider_role: str) -> Role:
 
 def session_id(key: ThreadKey) -> str:
     """Name the session of a thread key: 32 hex digits, no two keys alike."""
-    return _digest("session", key.engine, key.tenant, key.scope, key.assistant)
+    return digest("session", key.engine, key.tenant, key.scope, key.assistant)
 
 
 def message_id(engine: str, task_id: str, attempt: int, role: Role, number: int = 0) -> str:
     """Name one message of an exchange: 32 hex digits. Question and answer have number 0, the others count from 1."""
-    return _digest("message", engine, task_id, str(attempt), role, *([str(number)] if number else []))
+    return digest("message", engine, task_id, str(attempt), role, *([str(number)] if number else []))
 
 
-def _digest(*parts: str | None) -> str:
+def digest(*parts: str | None) -> str:
+    """Make an id of what it is of: 32 hex digits, others for any other parts."""
     # Lengths keep parts apart, and None from the empty text.
     named = b"".join(
         b"-;" if part is None else b"%d:%b;" % (len(raw), raw)

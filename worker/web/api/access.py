@@ -1,41 +1,19 @@
-"""Who may read what: bearer tokens with a role and limits. Without tokens: whoever sits at this machine."""
+"""Who asks: bearer tokens with rights and limits. Without tokens: whoever sits at this machine."""
 
-import hashlib
 import hmac
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
 
-from fastapi import Depends, HTTPException
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.types import Scope
 
-from worker.domain import foreign
-from worker.domain.conversations import EVERYTHING, Limits
+from worker.domain.people import RIGHTS, Person
 from worker.errors import Permanent
+from worker.web.api import tokens
+from worker.web.api.grants import Grant, token_digest
 
-Level = Literal["viewer", "operator"]
-
-SHORTEST_TOKEN = 16
-_FORM = 'API_TOKENS: must be JSON such as {"<token>": "operator", "<token>": {"role": "viewer", "tenants": ["a"]}}'
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """What a token allows. An operator may do all that a viewer may; limits hold for both.
-
-    `id` is the token's digest: good to count by, and of no use to whoever reads it.
-    """
-
-    id: str
-    role: Level
-    limits: Limits = EVERYTHING
-
-
-_LOCAL = Grant("local", "operator")
+_LOCAL = Grant("local", RIGHTS, person=Person("local", "local", "this machine"))
 
 
 class Access:
@@ -46,19 +24,8 @@ class Access:
 
     @classmethod
     def of(cls, setting: str) -> "Access":
-        """Read the setting: JSON, token → role, or → role, `tenants`, `instances`. Raises Permanent, without a token.
-
-        null among the tenants stands for conversations without tenant.
-        """
-        if not setting.strip():
-            return cls()
-        try:
-            tokens = foreign.read(setting, pairs=_without_twins)
-        except ValueError:
-            raise Permanent(_FORM) from None  # the cause quotes the tokens
-        if not isinstance(tokens, dict) or not tokens:
-            raise Permanent(_FORM)
-        return cls([_grant(token, rights) for token, rights in tokens.items()])
+        """Read the setting API_TOKENS. Raises Permanent, without a token."""
+        return cls(tokens.read(setting))
 
     def use(self, other: "Access") -> None:
         """Grant what another one grants from the next request on."""
@@ -82,49 +49,12 @@ class Access:
         if not self.is_guarded:
             return _LOCAL if _is_local(scope, headers) else None
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        digest = _digest(token.strip())
+        asked = token_digest(token.strip())
         found = None
         for grant in self._grants:  # all of them, so that the time says nothing
-            if hmac.compare_digest(grant.id, digest):
+            if hmac.compare_digest(grant.id, asked):
                 found = grant
         return found if scheme.lower() == "bearer" else None
-
-
-def _grant(token: str, rights: Any) -> Grant:
-    if isinstance(rights, str):
-        rights = {"role": rights}
-    if not isinstance(rights, Mapping) or rights.keys() - {"role", "tenants", "instances"}:
-        raise Permanent(_FORM)
-    if not re.fullmatch(rf"[!-~]{{{SHORTEST_TOKEN},}}", token):
-        raise Permanent(f"API_TOKENS: each token must have {SHORTEST_TOKEN} or more ASCII characters, and no blanks")
-    role = rights.get("role")
-    if role not in ("viewer", "operator"):
-        raise Permanent("API_TOKENS: a role must be viewer or operator")
-    tenants, instances = (_names(rights, name) for name in ("tenants", "instances"))
-    if instances is not None and None in instances:
-        raise Permanent("API_TOKENS: instances must be a list of ids")
-    return Grant(_digest(token), role, Limits(tenants, instances))  # type: ignore[arg-type] # no None, as just checked
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Of a name that stands twice the last one would count: a viewer's token could turn into an operator's unseen.
-    read = dict(pairs)
-    if len(read) < len(pairs):
-        raise Permanent("API_TOKENS: a token or a name in its rights stands there twice; keep one of them")
-    return read
-
-
-def _names(rights: Mapping[str, Any], name: str) -> frozenset[str | None] | None:
-    if name not in rights:
-        return None
-    value = rights[name]
-    if not isinstance(value, list) or not all(each is None or isinstance(each, str) for each in value):
-        raise Permanent(f"API_TOKENS: {name} must be a list of names")
-    return frozenset(value)
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
 def _is_local(scope: Scope, headers: Headers) -> bool:
@@ -150,23 +80,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _viewer(request: Request) -> Grant:
-    # The gate in front of all routes has put it there; a route that is reached without it is closed.
-    grant = request.scope.get("grant")
-    if not isinstance(grant, Grant):
-        raise HTTPException(401)
-    return grant
-
-
-def _operator(grant: Annotated[Grant, Depends(_viewer)]) -> Grant:
-    if grant.role != "operator":
-        raise HTTPException(403, "This token may read only.")
-    return grant
-
-
-Viewer = Annotated[Grant, Depends(_viewer)]
-"""A route's parameter of this type lets viewers and operators in."""
-Operator = Annotated[Grant, Depends(_operator)]
-"""A route's parameter of this type lets operators in only."""

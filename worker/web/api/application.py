@@ -18,7 +18,7 @@ VERSION = "1"
 
 
 Extension = Callable[[FastAPI], None]
-"""Adds routes of others, a page's for example. Below /api they take a `Viewer` or `Operator`; all else is open."""
+"""Adds routes of others, a page's for example. Below /api they take a `MayRead` or its like; all else is open."""
 
 
 def app(

@@ -1,4 +1,4 @@
-"""The route that erases, for operators."""
+"""The route that erases."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -13,7 +13,7 @@ from worker.ending import Eraser, StillRuns
 from worker.errors import Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
-from worker.web.api.access import Grant, Operator
+from worker.web.api.grants import Grant, MayErase
 from worker.web.api.routes import LONGEST
 
 Name = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
@@ -42,7 +42,7 @@ def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Cal
 
     @router.post("/erase", responses=answers)
     async def erase(
-        grant: Operator,
+        grant: MayErase,
         wish: Wish,
         response: Response,
         *,

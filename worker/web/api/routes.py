@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from worker import export
 from worker.domain.conversations import Counts, Filter, Hit, Instance, Message, MessageFilter, Page, Session, Spent
 from worker.ports.transcript import TranscriptReader
-from worker.web.api.access import Grant, Viewer
+from worker.web.api.grants import Grant, MayRead
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class Reader:
 
 
 def _reader(
-    grant: Viewer,
+    grant: MayRead,
     after: After = None,
     limit: Size = 100,
     *,
@@ -96,7 +96,7 @@ def reading(conversations: TranscriptReader, processes: export.Processes) -> API
 
     @router.get("/search")
     async def search(
-        grant: Viewer,
+        grant: MayRead,
         wanted: Wanted,
         q: Annotated[str, Query(max_length=500, description="All of these words.")],
         after: After = None,
@@ -106,7 +106,7 @@ def reading(conversations: TranscriptReader, processes: export.Processes) -> API
         return await conversations.search(q, wanted, within=grant.limits, after=after, limit=limit)
 
     @router.get("/counts")
-    async def counts(grant: Viewer, wanted: Wanted) -> Counts:
+    async def counts(grant: MayRead, wanted: Wanted) -> Counts:
         """How much there is."""
         return await conversations.counts(wanted, within=grant.limits)
 
@@ -115,17 +115,17 @@ def reading(conversations: TranscriptReader, processes: export.Processes) -> API
 
 def _add_sessions(router: APIRouter, conversations: TranscriptReader) -> None:
     @router.get("/sessions")
-    async def sessions(grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50) -> Page[Session]:
+    async def sessions(grant: MayRead, wanted: Wanted, after: After = None, limit: Size = 50) -> Page[Session]:
         """Conversations, the newest first."""
         return await conversations.sessions(wanted, within=grant.limits, after=after, limit=limit)
 
     @router.get("/sessions/{session_id}")
-    async def session(grant: Viewer, session_id: Id) -> Session:
+    async def session(grant: MayRead, session_id: Id) -> Session:
         """One conversation."""
         return found(await conversations.session(session_id, within=grant.limits))
 
     @router.get("/sessions/{session_id}/cost")
-    async def session_cost(grant: Viewer, session_id: Id) -> Spent:
+    async def session_cost(grant: MayRead, session_id: Id) -> Spent:
         """What the answers of a conversation took and cost, as far as that is known."""
         found(await conversations.session(session_id, within=grant.limits))
         return await _spent(conversations, MessageFilter(session_id), grant)
@@ -139,17 +139,17 @@ def _add_sessions(router: APIRouter, conversations: TranscriptReader) -> None:
 
 def _add_instances(router: APIRouter, conversations: TranscriptReader) -> None:
     @router.get("/instances")
-    async def instances(grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50) -> Page[Instance]:
+    async def instances(grant: MayRead, wanted: Wanted, after: After = None, limit: Size = 50) -> Page[Instance]:
         """Process instances in which assistants spoke, the newest first."""
         return await conversations.instances(wanted, within=grant.limits, after=after, limit=limit)
 
     @router.get("/instances/{instance_id}")
-    async def instance(grant: Viewer, instance_id: Id) -> Instance:
+    async def instance(grant: MayRead, instance_id: Id) -> Instance:
         """One process instance."""
         return found(await conversations.instance(instance_id, within=grant.limits))
 
     @router.get("/instances/{instance_id}/cost")
-    async def instance_cost(grant: Viewer, instance_id: Id) -> Spent:
+    async def instance_cost(grant: MayRead, instance_id: Id) -> Spent:
         """What the answers in a process instance took and cost, as far as that is known."""
         found(await conversations.instance(instance_id, within=grant.limits))
         return await _spent(conversations, MessageFilter(instance=instance_id), grant)
@@ -171,12 +171,12 @@ def _add_exports(router: APIRouter, conversations: TranscriptReader, processes: 
     answers: dict[int | str, dict[str, Any]] = {200: {"content": texts, "model": list[export.Exported]}}
 
     @router.get("/sessions/{session_id}/export", responses=answers, response_class=Response)
-    async def session_export(grant: Viewer, session_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
+    async def session_export(grant: MayRead, session_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
         """One conversation as a file."""
         return _file(await export.of_session(conversations, session_id, within=grant.limits), format)
 
     @router.get("/instances/{instance_id}/export", responses=answers, response_class=Response)
-    async def instance_export(grant: Viewer, instance_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
+    async def instance_export(grant: MayRead, instance_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
         """All conversations of a process instance, and of those that it called, as a file."""
         return _file(await export.of_instance(conversations, processes, instance_id, within=grant.limits), format)
 

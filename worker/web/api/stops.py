@@ -1,4 +1,4 @@
-"""The routes by which operators stop an assistant, a provider, a topic, a tenant or everything, and lift that again."""
+"""The routes by which people stop an assistant, a provider, a topic, a tenant or everything, and lift that again."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from worker.domain.conversations import EVERYTHING, Limits
 from worker.domain.stops import LONGEST_NAME, LONGEST_REASON, Kind, Stop, described, order
 from worker.errors import Permanent, StopOfOthers, Transient
 from worker.web.api import problems
-from worker.web.api.access import Grant, Operator, Viewer
+from worker.web.api.grants import Grant, MayRead, MayStop
 
 SHOWN_OF_A_TOKEN = 8
 """Characters of a token's digest by which people tell whose it is."""
@@ -49,12 +49,12 @@ def stopping(board: Board, names: Mapping[Kind, Collection[str]]) -> Callable[[F
     router = APIRouter()
 
     @router.get("/stops")
-    async def stops(grant: Viewer) -> Sequence[Stop]:
+    async def stops(grant: MayRead) -> Sequence[Stop]:
         """What is stopped, by whom, since when and why, as far as this token may see."""
         return _seen(board, grant)
 
     @router.post("/stops")
-    async def stop(grant: Operator, wish: Wish) -> Stop:
+    async def stop(grant: MayStop, wish: Wish) -> Stop:
         """Stop something for all workers, until it is lifted. An earlier stop of the same is replaced.
 
         What there is not, or cannot be, is not found: the problem names what there is. A token with limits cannot
@@ -76,7 +76,7 @@ def stopping(board: Board, names: Mapping[Kind, Collection[str]]) -> Callable[[F
 
     @router.delete("/stops")
     async def resume(
-        grant: Operator, kind: Kind, name: Annotated[str, Query(max_length=LONGEST_NAME)] = ""
+        grant: MayStop, kind: Kind, name: Annotated[str, Query(max_length=LONGEST_NAME)] = ""
     ) -> Sequence[Stop]:
         """Lift a stop for all workers; returns what is stopped still."""
         _check(grant, kind, name.strip())
@@ -126,4 +126,6 @@ def _is_within(limits: Limits, kind: Kind, name: str) -> bool:
 
 
 def _who(grant: Grant) -> str:
-    return "this machine, over the API" if grant.id == "local" else f"the token {grant.id[:SHOWN_OF_A_TOKEN]}…"
+    if grant.id == "local":
+        return "this machine, over the API"
+    return grant.person.name if grant.person else f"the token {grant.id[:SHOWN_OF_A_TOKEN]}…"

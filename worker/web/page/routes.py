@@ -11,11 +11,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from worker.domain.conversations import EVERYTHING, ActivityCounts, Filter, Instance, MessageFilter, Page, Session
+from worker.domain.people import Right
 from worker.errors import ReadRefused, TaskLost, Transient
 from worker.export import FORMATS
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
-from worker.web.api.access import Grant, Viewer
+from worker.web.api.grants import Grant, Known, MayRead
 from worker.web.api.routes import After, Id, Part, Size, Text, Wanted, found
 from worker.web.page.processes import Processes, State, why_not
 from worker.web.page.reading import Shown, shown
@@ -56,6 +57,14 @@ SAVED_AS = [FileFormat(each.name, each.label, each.ending) for each in FORMATS.v
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A person, by the id that messages of theirs have."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Me:
     """Who asks, and what the page may offer. `diagrams`: the part that draws them is installed.
 
@@ -68,6 +77,8 @@ class Me:
     diagrams: bool
     formats: Sequence[FileFormat]
     left_out: Sequence[str] = ()
+    person: Named | None = None
+    rights: Sequence[Right] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +134,14 @@ def routes(
 
 def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequence[str]], vendor: Path) -> None:
     @router.get("/me")
-    async def me(grant: Viewer) -> Me:
-        """What this token may do."""
+    async def me(grant: Known) -> Me:
+        """Who asks, and what they may do."""
         diagrams = (vendor / "bpmn-js" / "viewer.js").is_file()
         guarded = grant.id != "local"
-        named = left_out() if grant.limits == EVERYTHING else ()
-        return Me(grant.role, can_erase and grant.role == "operator", guarded, diagrams, SAVED_AS, named)
+        named = left_out() if "read" in grant.rights and grant.limits == EVERYTHING else ()
+        erases = can_erase and "erase" in grant.rights
+        person = Named(grant.person.id, grant.person.name) if grant.person else None
+        return Me(grant.role, erases, guarded, diagrams, SAVED_AS, named, person, sorted(grant.rights))
 
 
 def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:
@@ -145,7 +158,7 @@ def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:
         return await shown(await part.read(conversations, MessageFilter(session_id)))
 
     @router.get("/instances/{instance_id}/activities")
-    async def instance_activities(grant: Viewer, instance_id: Id) -> Sequence[ActivityCounts]:
+    async def instance_activities(grant: MayRead, instance_id: Id) -> Sequence[ActivityCounts]:
         """Activities of a process instance at which assistants spoke, with sums."""
         found(await conversations.instance(instance_id, within=grant.limits))
         return await conversations.activities(instance_id, within=grant.limits)
@@ -187,7 +200,7 @@ def _add_standing(router: APIRouter, conversations: TranscriptReader, standing: 
 
     @router.get("/listed/instances")
     async def listed_instances(
-        grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50
+        grant: MayRead, wanted: Wanted, after: After = None, limit: Size = 50
     ) -> Listing[Instance]:
         """Process instances as `/instances` has them, and which of them run by the engine's word."""
 
@@ -197,7 +210,9 @@ def _add_standing(router: APIRouter, conversations: TranscriptReader, standing: 
         return await standings.listing(read, wanted, after)
 
     @router.get("/listed/sessions")
-    async def listed_sessions(grant: Viewer, wanted: Wanted, after: After = None, limit: Size = 50) -> Listing[Session]:
+    async def listed_sessions(
+        grant: MayRead, wanted: Wanted, after: After = None, limit: Size = 50
+    ) -> Listing[Session]:
         """Conversations as `/sessions` has them, and which of their instances run by the engine's word."""
 
         async def read(after: str | None) -> Page[Session]:
@@ -206,12 +221,12 @@ def _add_standing(router: APIRouter, conversations: TranscriptReader, standing: 
         return await standings.listing(read, wanted, after)
 
     @router.get("/instances/{instance_id}/standing")
-    async def instance_standing(grant: Viewer, instance_id: Id) -> Told:
+    async def instance_standing(grant: MayRead, instance_id: Id) -> Told:
         """Whether a process instance runs, by the engine's word."""
         return await standings.of(found(await conversations.instance(instance_id, within=grant.limits)))
 
     @router.get("/sessions/{session_id}/standing")
-    async def session_standing(grant: Viewer, session_id: Id) -> Told:
+    async def session_standing(grant: MayRead, session_id: Id) -> Told:
         """Whether the process instance of a conversation runs, by the engine's word."""
         return await standings.of(found(await conversations.session(session_id, within=grant.limits)))
 
@@ -224,7 +239,7 @@ def _add_processes(router: APIRouter, conversations: TranscriptReader, processes
         return instance
 
     @router.get("/instances/{instance_id}/diagram")
-    async def instance_diagram(grant: Viewer, instance_id: Id) -> Diagram:
+    async def instance_diagram(grant: MayRead, instance_id: Id) -> Diagram:
         """The BPMN of a process instance, from the engine."""
         instance = await ours(instance_id, grant)
         try:
@@ -235,7 +250,7 @@ def _add_processes(router: APIRouter, conversations: TranscriptReader, processes
             raise HTTPException(503, why_not(exc)) from None
 
     @router.get("/instances/{instance_id}/states")
-    async def instance_states(grant: Viewer, instance_id: Id) -> States:
+    async def instance_states(grant: MayRead, instance_id: Id) -> States:
         """The state of each activity of a process instance that was reached, from the engine."""
         instance = await ours(instance_id, grant)
         try:

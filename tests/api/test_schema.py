@@ -1,6 +1,7 @@
 """Whatever fits the OpenAPI document, or does not, is answered as the document says, and never with a 5xx."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,24 +12,25 @@ from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
 from tests.records import exchange
 from worker.domain.conversations import session_id
-from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web.api import Access, app
 from worker.web.api.gate import Rate
 
 errors: list[Exception] = []
 
 
-class FreshConversations:
-    """A record that is opened anew for each call: every case runs in an event loop of its own."""
+class FreshRecord:
+    """A side of the record that is opened anew for each call: every case runs in an event loop of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, side: Callable[[Database], object] = SqlTranscriptReader) -> None:
         self._url = url
+        self._side = side
 
     def __getattr__(self, name: str) -> Any:
         async def call(*arguments: Any, **options: Any) -> Any:
             async with open_database(self._url) as database:
                 database._ready = True  # when it was filled
-                return await getattr(SqlTranscriptReader(database), name)(*arguments, **options)
+                return await getattr(self._side(database), name)(*arguments, **options)
 
         return call
 
@@ -39,12 +41,21 @@ async def fill(url: str) -> None:
             await SqlTranscriptWriter(database).record(exchange(1, thread, process_instance_id=f"instance-{name}"))
 
 
+def filled(folders: pytest.TempPathFactory) -> str:
+    """Make a record that has some conversations; returns its address."""
+    url = f"sqlite:///{folders.mktemp('schema')}/record.db"
+    asyncio.run(fill(url))
+    return url
+
+
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    url = f"sqlite:///{tmp_path_factory.mktemp('schema')}/record.db"
-    asyncio.run(fill(url))
     application = app(
-        FreshConversations(url), NO_CALLS, Access.of(TOKENS), report=errors.append, rate=Rate(burst=100_000)
+        FreshRecord(filled(tmp_path_factory)),
+        NO_CALLS,
+        Access.of(TOKENS),
+        report=errors.append,
+        rate=Rate(burst=100_000),
     )
     return schemathesis.openapi.from_asgi("/api/openapi.json", application)
 

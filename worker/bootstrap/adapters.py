@@ -21,6 +21,7 @@ from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngi
 from worker.loop.formats import Formats
 from worker.ports.accounts import Book
 from worker.ports.ending import Archive
+from worker.ports.feedback import FeedbackWriter
 from worker.ports.limits import Seats
 from worker.ports.outages import Outages
 from worker.ports.providers import Model, Provider, ThreadProvider, Watchers
@@ -104,6 +105,7 @@ class Adapters:
     sharing: Sharing
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
+    feedback: FeedbackWriter | None = None
     watchers: Watchers | None = None
 
     @property
@@ -194,6 +196,7 @@ async def _with_transcript(
         formats=Formats([in_redis, transcript.SqlFormat(database, engine=settings.engine_name)]),
         transcript=transcript.SqlTranscriptWriter(database),
         conversations=transcript.SqlTranscriptReader(database, engine=settings.engine_name),
+        feedback=transcript.SqlFeedback(database),
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 

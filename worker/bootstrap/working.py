@@ -30,6 +30,7 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.engine import Topics
+from worker.ports.feedback import FeedbackWriter
 from worker.ports.transcript import TranscriptReader
 from worker.runtime import background
 from worker.runtime.version import VERSION
@@ -124,12 +125,13 @@ async def work(
         if adapters.sinks:
             # Entered before the poller runs, so that it ends after that: a stop's last answers are carried over.
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
-        if adapters.conversations is not None:
+        if adapters.conversations is not None and adapters.feedback is not None:
             history = History(adapters.conversations, settings.seed_tokens)
             api_port = await stack.enter_async_context(
                 _serve_api(
                     settings,
                     adapters.conversations,
+                    adapters.feedback,
                     engine,
                     Eraser(ending_ports(settings, adapters)),
                     left_out,
@@ -234,6 +236,7 @@ def _topics(settings: Settings, engine: RestEngine) -> Topics:
 def _serve_api(
     settings: Settings,
     conversations: TranscriptReader,
+    feedback: FeedbackWriter,
     engine: RestEngine,
     eraser: Eraser,
     left_out: Callable[[], list[str]],
@@ -253,6 +256,7 @@ def _serve_api(
     extend = [
         api.erasing(eraser, conversations, settings.engine_name),
         api.stopping(stopped, known),
+        api.rating(conversations, feedback),
         page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
     ]
     served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)

@@ -11,7 +11,7 @@ from worker.domain.endings import Receipt, Status, Step, Store
 from worker.domain.feedback import Feedback
 from worker.ending import StillRuns
 from worker.ending.erasing import NAMES, order_id
-from worker.ending.stores import SHARED
+from worker.ending.stores import SHARED, Record
 from worker.errors import EngineDown, ModelDown
 from worker.telemetry import metrics
 from worker.transcript import SqlFeedback
@@ -49,7 +49,7 @@ async def test_what_people_say_of_an_answer_goes_with_it_and_is_counted_in_the_r
 
     receipt = await closing.erase("instance")
 
-    assert step_of(receipt, Store.TRANSCRIPT, "sessions, messages and feedback").count == 2 + 1
+    assert step_of(receipt, Store.TRANSCRIPT, Record.what).count == 2 + 1
     assert await closing.conversations.rated(within=EVERYTHING) == []
 
 

@@ -133,6 +133,7 @@ class Record(Place):
 
     store = Store.TRANSCRIPT
     kind = "sessions"  # "sessions and messages" in orders of older workers
+    what = "sessions, messages and feedback"
 
     def __init__(self, case: Case) -> None:
         super().__init__(case)
@@ -168,7 +169,7 @@ class Record(Place):
 
     def steps(self) -> list[Step]:
         """See `Place.steps`."""
-        return [Step(self.store, f"{self.kind}, messages and feedback")] if self._found else []
+        return [Step(self.store, self.what)] if self._found else []
 
     async def erase(self, step: Step) -> AsyncIterator[Step]:
         """See `Place.erase`."""

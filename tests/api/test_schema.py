@@ -23,18 +23,18 @@ from worker.web.api import Access, app, asking
 errors: list[Exception] = []
 
 
-class FreshConversations:
-    """A record that is opened anew for each call: every case runs in an event loop of its own."""
+class FreshRecord:
+    """A side of the record that is opened anew for each call: every case runs in an event loop of its own."""
 
-    def __init__(self, url: str, of: Callable[[Database], Any] = SqlTranscriptReader) -> None:
+    def __init__(self, url: str, side: Callable[[Database], object] = SqlTranscriptReader) -> None:
         self._url = url
-        self._of = of
+        self._side = side
 
     def __getattr__(self, name: str) -> Any:
         async def call(*arguments: Any, **options: Any) -> Any:
             async with open_database(self._url) as database:
                 database._ready = True  # when it was filled
-                return await getattr(self._of(database), name)(*arguments, **options)
+                return await getattr(self._side(database), name)(*arguments, **options)
 
         return call
 
@@ -45,12 +45,18 @@ async def fill(url: str) -> None:
             await SqlTranscriptWriter(database).record(exchange(1, thread, process_instance_id=f"instance-{name}"))
 
 
+def filled(folders: pytest.TempPathFactory) -> str:
+    """Make a record that has some conversations; returns its address."""
+    url = f"sqlite:///{folders.mktemp('schema')}/record.db"
+    asyncio.run(fill(url))
+    return url
+
+
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    url = f"sqlite:///{tmp_path_factory.mktemp('schema')}/record.db"
-    asyncio.run(fill(url))
-    conversations: Any = FreshConversations(url)
-    asks: Any = FreshConversations(url, lambda database: SqlAsks(database, engine="default"))
+    url = filled(tmp_path_factory)
+    conversations: Any = FreshRecord(url)
+    asks: Any = FreshRecord(url, lambda database: SqlAsks(database, engine="default"))
     instances = FakeInstances()
     instances.processes["instance-a"] = Process()
     ports = ChatPorts(asks, conversations, Orders(), instances, Threads())  # type: ignore[arg-type]  # the methods that are needed

@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from tests.core.closing import Closing, open_in
+from tests.core.closing import Closing, open_in, step_of
 from tests.fakes.clock import now
-from worker.domain.conversations import Subject
-from worker.domain.endings import Receipt, Status, Store, order_id
+from worker.domain.conversations import EVERYTHING, MessageFilter, Subject
+from worker.domain.endings import Receipt, Status, Step, Store, order_id
+from worker.domain.feedback import Feedback
 from worker.ending import StillRuns
 from worker.ending.erasing import NAMES
-from worker.ending.stores import SHARED
+from worker.ending.stores import SHARED, Messages
 from worker.errors import EngineDown, ModelDown
 from worker.telemetry import metrics
+from worker.transcript import SqlFeedback
 
 ORDER_7 = Subject("default", business_key="order 7")
 
@@ -37,6 +39,31 @@ async def test_everything_of_one_instance_goes_and_nothing_of_another(closing: C
     assert (len(await closing.keys("other")), len(await closing.texts("other"))) == (2, 2)
     assert closing.begin("other").variables == before
     assert mine != other
+
+
+async def test_what_people_say_of_an_answer_goes_with_it_and_is_counted_in_the_receipt(closing: Closing) -> None:
+    await closing.ran("instance")
+    page = await closing.conversations.messages(MessageFilter(), within=EVERYTHING)
+    given = Feedback("wrong", "why", "Ann", "a" * 32, now())
+    assert await SqlFeedback(closing.database).give(page.items[1].id, given)
+
+    receipt = await closing.erase("instance")
+
+    assert step_of(receipt, Store.TRANSCRIPT, Messages.what).count == 2 + 1
+    assert await closing.conversations.rated(within=EVERYTHING) == []
+
+
+async def test_an_order_of_an_older_worker_is_carried_on_by_the_name_that_it_gave(closing: Closing) -> None:
+    await closing.ran("instance")
+    left = Step(Store.TRANSCRIPT, "sessions and messages", why="the transcript is away")
+    known = Receipt(order_id(closing.of("instance")), "default", "instance", None, ordered_at=now(), steps=(left,))
+    await closing.orders.keep(known)
+
+    [receipt] = await closing.resume()
+
+    assert receipt.completed_at is not None
+    assert step_of(receipt, left.store, left.what).status is Status.REMOVED
+    assert await closing.texts("instance") == []
 
 
 async def test_the_receipt_can_be_asked_for_and_a_second_order_keeps_it(closing: Closing) -> None:

@@ -180,7 +180,7 @@ async def test_an_exchange_on_its_way_to_the_transcript_is_looked_for_once_more(
     await asyncio.sleep(1)
     [final] = await closing.resume()
     assert (final.completed_at is not None, final.look_again_at, await closing.texts("instance")) == (True, None, [])
-    assert final.named[Store.TRANSCRIPT, Messages.kind].count == 4
+    assert final.named[Store.TRANSCRIPT, Messages.what].count == 4
 
 
 async def test_a_run_in_the_background_is_cancelled_with_its_thread(closing: Closing) -> None:
@@ -252,7 +252,7 @@ async def test_a_transcript_that_is_down_is_said_and_the_rest_goes(
     remove = closing.transcript.remove
     monkeypatch.setattr(closing.transcript, "remove", down)
     receipt = await closing.erase("instance")
-    assert open_in(receipt) == {(Store.TRANSCRIPT, Messages.kind): "away"}
+    assert open_in(receipt) == {(Store.TRANSCRIPT, Messages.what): "away"}
     assert (thread.id in closing.provider.conversations, await closing.keys()) == (False, [])
     monkeypatch.setattr(closing.transcript, "remove", remove)
     [final] = await closing.resume()

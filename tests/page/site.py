@@ -14,9 +14,9 @@ from tests.browser import BrowserError, browser
 from tests.fakes.board import Board
 from worker.demo import npm
 from worker.errors import EngineDenied, EngineDown, TaskLost
-from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
+from worker.transcript import Database, SqlFeedback, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web import page as pages
-from worker.web.api import Access, app, serve, stopping
+from worker.web.api import Access, app, rating, serve, stopping
 from worker.web.api.application import Extension
 from worker.web.page import Processes, State
 from worker.web.page.routes import VENDOR
@@ -124,7 +124,12 @@ async def site_on(
         NO_CALLS,
         Access.of(tokens),
         report=errors.append,
-        extend=[page, stopping(board, {"assistant": ["analyst"]}), *extend],
+        extend=[
+            page,
+            stopping(board, {"assistant": ["analyst"]}),
+            rating(conversations, SqlFeedback(database)),
+            *extend,
+        ],
         frame_ancestors=frames,
     )
     async with serve(served, "127.0.0.1", port) as taken:

@@ -8,7 +8,7 @@ import schemathesis
 
 from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
-from tests.api.test_schema import FreshConversations, fill, validate
+from tests.api.test_schema import FreshRecord, fill, validate
 from tests.page.site import Deployed
 from worker.domain.conversations import session_id
 from worker.ports.rates import Rate
@@ -20,7 +20,7 @@ WORKING = Deployed("<definitions/>", {"step_1": "failed"})
 
 
 def document(url: str) -> Any:
-    conversations: Any = FreshConversations(url)
+    conversations: Any = FreshRecord(url)
     extend = page.routes(conversations, WORKING, engine_name="default", can_erase=True)
     application = app(
         conversations, NO_CALLS, Access.of(TOKENS), report=errors.append, rate=Rate(burst=100_000), extend=[extend]

@@ -164,6 +164,7 @@ def test_no_metric_has_an_id_for_a_label(name: str) -> None:
         "outcome",
         "direction",
         "detail",
+        "rating",
         "currency",
         "assistant",
         "model",

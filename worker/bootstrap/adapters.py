@@ -22,6 +22,7 @@ from worker.loop.formats import Formats
 from worker.ports.accounts import Book
 from worker.ports.asks import AskBook, AskEraser
 from worker.ports.ending import Archive
+from worker.ports.feedback import FeedbackWriter
 from worker.ports.limits import Seats
 from worker.ports.outages import Outages
 from worker.ports.providers import Model, Provider, ThreadProvider, Watchers
@@ -117,6 +118,7 @@ class Adapters:
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
     asks: Asks | None = None
+    feedback: FeedbackWriter | None = None
     watchers: Watchers | None = None
 
     @property
@@ -216,6 +218,7 @@ async def _with_transcript(
         transcript=transcript.SqlTranscriptWriter(database),
         conversations=transcript.SqlTranscriptReader(database, engine=settings.engine_name),
         asks=transcript.SqlAsks(database, engine=settings.engine_name, tenants=settings.served),
+        feedback=transcript.SqlFeedback(database),
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 

@@ -35,6 +35,7 @@ from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
 from worker.ports.engine import Topics
+from worker.ports.feedback import FeedbackWriter
 from worker.ports.transcript import TranscriptReader
 from worker.runtime import background
 from worker.runtime.version import VERSION
@@ -131,7 +132,7 @@ async def work(
         if adapters.sinks:
             # Entered before the poller runs, so that it ends after that: a stop's last answers are carried over.
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
-        if adapters.conversations is not None:
+        if adapters.conversations is not None and adapters.feedback is not None:
             history = History(adapters.conversations, settings.seed_tokens)
             desk = Desk(chat, news.set) if chat is not None else None
             api_port = await stack.enter_async_context(
@@ -139,6 +140,7 @@ async def work(
                     settings,
                     adapters,
                     adapters.conversations,
+                    adapters.feedback,
                     left_out,
                     stopped,
                     known,
@@ -272,6 +274,7 @@ async def _serve_api(
     settings: Settings,
     adapters: Adapters,
     conversations: TranscriptReader,
+    feedback: FeedbackWriter,
     left_out: Callable[[], list[str]],
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
@@ -306,6 +309,7 @@ async def _serve_api(
             api.erasing(Eraser(ending_ports(settings, adapters)), conversations, name),
             api.stopping(stopped, known),
             api.ticketing(office),
+            api.rating(conversations, feedback),
             *([api.asking(desk, conversations)] if desk is not None else []),
             feeds.following(following, access),
             feeds.sockets(following, access),

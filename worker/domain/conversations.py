@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
+from worker.domain.feedback import Feedback
 from worker.domain.money import Money
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey
 from worker.errors import Unstorable
@@ -113,7 +114,8 @@ class Message:
 
     `is_between`: it is neither the question nor the answer, and has the question's time. `user` is the person who
     speaks, if it is one. The answer carries response, model, tokens and cost as `Answer` has them,
-    `processing_seconds`, and in `metadata` outcome, detail, use, recovered, repaired, and what spoke, see `Exchange`.
+    `processing_seconds`, and in `metadata` outcome, detail, use, recovered, repaired, and what spoke, see `Exchange`;
+    `feedback` is what people say of it, the earliest first.
     """
 
     id: str
@@ -143,6 +145,7 @@ class Message:
     cost: Money | None = None
     user: str | None = None
     is_between: bool = False
+    feedback: Sequence[Feedback] = ()
 
     @property
     def is_answer(self) -> bool:
@@ -323,13 +326,17 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class MessageFilter:
-    """Which messages are wanted: of a session, an instance, one of its activities, an engine; those from a time on."""
+    """Which messages are wanted: of a session, an instance, one of its activities, an engine; those from a time on.
+
+    `id` wants one alone.
+    """
 
     session_id: str | None = None
     instance: str | None = None
     activity_id: str | None = None
     engine: str | None = None
     since: datetime | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,3 +402,4 @@ class Ended:
 
     sessions: int
     messages: int
+    feedback: int = 0

@@ -129,10 +129,11 @@ class Responses(Place):
 
 
 class Messages(Place):
-    """Sessions and messages of the transcript, which name conversations and responses."""
+    """Sessions of the transcript with their messages, which name conversations and responses, and feedback on those."""
 
     store = Store.TRANSCRIPT
-    kind = "sessions and messages"
+    kind = "sessions"  # "sessions and messages" in orders of older workers
+    what = "sessions, messages and feedback"
 
     def __init__(self, case: Case) -> None:
         super().__init__(case)
@@ -168,13 +169,13 @@ class Messages(Place):
 
     def steps(self) -> list[Step]:
         """See `Place.steps`."""
-        return [Step(self.store, self.kind)] if self._found else []
+        return [Step(self.store, self.what)] if self._found else []
 
     async def erase(self, step: Step) -> AsyncIterator[Step]:
         """See `Place.erase`."""
         if self.case.ports.transcript is not None:
             removed = await self.case.ports.transcript.remove(_subjects(self.case))
-            yield self.done(step, removed.messages)
+            yield self.done(step, removed.messages + removed.feedback)
 
 
 class Keys(Place):

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 
 from worker.domain.conversations import Message, Role, Session
+from worker.domain.feedback import Feedback
 from worker.domain.processes import Called, definition
 from worker.export.source import Source
 
@@ -66,7 +67,14 @@ def _said(message: Message, elsewhere: str = "") -> list[str]:
         _about(message, elsewhere),
         "",
         *_fenced(message.content),
+        *(line for each in message.feedback for line in _judged(each)),
     ]
+
+
+def _judged(feedback: Feedback) -> list[str]:
+    """Tell what a person says of an answer, below it."""
+    head = f"*{feedback.rating.capitalize()}, says {_plain(feedback.person)}, {feedback.at.isoformat()}*"
+    return ["", head, *(["", *_fenced(feedback.note)] if feedback.note else [])]
 
 
 def _fenced(text: str) -> list[str]:

@@ -23,6 +23,7 @@ from worker.domain.conversations import (
     Subject,
 )
 from worker.domain.exchanges import Exchange
+from worker.domain.feedback import Rated
 from worker.ports.sinks import Sink
 
 
@@ -47,7 +48,10 @@ class TranscriptWriter(Sink, Protocol):
         ...
 
     async def anonymise(self, sessions: Collection[str], at: datetime) -> Ended:
-        """Replace contents and users of ended sessions by a mark; structure, times and numbers stay."""
+        """Replace contents and users of ended sessions by a mark; structure, times and numbers stay.
+
+        Of feedback on them the rating stays, without note and person.
+        """
         ...
 
     async def drop(self, sessions: Collection[str]) -> Ended:
@@ -140,6 +144,10 @@ class TranscriptReader(Protocol):
 
     async def definition_keys(self) -> frozenset[str]:
         """Return the processes that assistants spoke in, by their definitions' keys; maybe other engines' as well."""
+        ...
+
+    async def rated(self, *, within: Limits, since: datetime | None = None) -> Sequence[Rated]:
+        """Count what people said of answers from a time on, by assistant and its version."""
         ...
 
     async def counts(self, wanted: Filter, *, within: Limits) -> Counts:

@@ -65,5 +65,10 @@ LAST_POLL = Gauge("worker_last_poll_timestamp_seconds", "When a poll last succee
 FEEDS = Gauge("worker_feeds", "Feeds that are open: people who read along at this worker.")
 EXCHANGES = Counter("worker_exchanges", "Exchanges by where they go to and result.", ["sink", "result"])
 ENDED = Counter("worker_conversations_ended", "Threads and records ended for good, by what was done.", ["result"])
+FEEDBACK = Counter(
+    "worker_feedback",
+    "Answers that people called right or wrong; one whose word a person turns round counts again.",
+    ["rating", "assistant"],
+)
 ERASURES_OPEN = Gauge("worker_erasures_open", "Orders to erase that are not complete.")
 UNRECORDED = Gauge("worker_turns_unrecorded", "Turns that a sink may not have yet, of all workers.", ["sink"])

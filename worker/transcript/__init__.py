@@ -3,6 +3,7 @@
 from worker.transcript.anchors import SqlAnchors
 from worker.transcript.asks import SqlAsks
 from worker.transcript.database import Database, address, open_database
+from worker.transcript.feedback import SqlFeedback
 from worker.transcript.format import SqlFormat
 from worker.transcript.inspection import TranscriptInfo, TranscriptInspection
 from worker.transcript.reading import SqlTranscriptReader
@@ -12,6 +13,7 @@ __all__ = [
     "Database",
     "SqlAnchors",
     "SqlAsks",
+    "SqlFeedback",
     "SqlFormat",
     "SqlTranscriptReader",
     "SqlTranscriptWriter",

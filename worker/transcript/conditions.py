@@ -121,6 +121,7 @@ def _has_others(allowed: Definitions, *, sqlite: bool) -> Condition:
 def said(filter_: MessageFilter) -> Iterator[Condition]:
     """Conditions on messages."""
     for name, value in (
+        ("id", filter_.id),
         ("session_id", filter_.session_id),
         ("process_instance_id", filter_.instance),
         ("activity_id", filter_.activity_id),

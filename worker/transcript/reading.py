@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping, Select, case, func, or_, select
@@ -25,13 +27,14 @@ from worker.domain.conversations import (
     Spent,
     Stored,
 )
+from worker.domain.feedback import Feedback, Rated
 from worker.domain.processes import definition
 from worker.domain.threads import OPENAI, ThreadKey, address
 from worker.runtime.beside import beside
 from worker.runtime.portions import portions
 from worker.transcript import conditions, cursor, rows, sums
 from worker.transcript.database import Database
-from worker.transcript.tables import messages, sessions
+from worker.transcript.tables import feedback, messages, sessions
 from worker.transcript.words import SEARCHABLE, clean, excerpt
 
 T = TypeVar("T")
@@ -164,7 +167,7 @@ class SqlTranscriptReader:
             query = query.where(beyond(position, name, *cursor.load(after)))
         order = (position.desc(), name.desc()) if newest else (position, name)
         found, is_all = await self._light(query.order_by(*order), limit)
-        return Page([rows.message(each) for each in found], None if is_all else cursor.dump(*_place(found[-1])))
+        return Page([each for _, each in found], None if is_all else cursor.dump(*_place(found[-1][0])))
 
     async def since(
         self, wanted: MessageFilter, read: Mapping[str, int], *, within: Limits, limit: int = 100
@@ -179,7 +182,7 @@ class SqlTranscriptReader:
             ]
         query = select(messages).join(sessions).where(*conditions.said(wanted), *unread, *self._seen(within))
         found, _ = await self._light(query.order_by(messages.c.number), limit)
-        return [(row["number"], rows.message(row)) for row in found]
+        return [(row["number"], message) for row, message in found]
 
     async def newest(self, wanted: Collection[MessageFilter]) -> Mapping[MessageFilter, Sequence[Newest]]:
         """See `ports.transcript.TranscriptReader.newest`."""
@@ -195,23 +198,25 @@ class SqlTranscriptReader:
                 found[by_instance[row["instance"]]].append(_newest(row))
         return found
 
-    async def _light(self, query: Select[Any], limit: int) -> tuple[Sequence[RowMapping], bool]:
+    async def _light(self, query: Select[Any], limit: int) -> tuple[Sequence[tuple[RowMapping, Message]], bool]:
         """Read no more messages than fit into memory: at least one, or none of the first that would be too much.
 
         Returns also whether these are all.
         """
-        found, size = list[RowMapping](), 0
+        found, size, is_all = list[RowMapping](), 0, True
         async with self._database.reading() as connection:
             streamed = await connection.stream(query.limit(limit + 1).execution_options(yield_per=AT_ONCE))
             try:
                 async for row in streamed.mappings():
                     size += len(row["content"])
                     if len(found) == limit or (found and size > LONGEST_PAGE):
-                        return found, False
+                        is_all = False
+                        break
                     found.append(row)
             finally:
                 await streamed.close()
-        return found, True
+            said = await _feedback(connection, found)
+        return [(row, rows.message(row, said.get(row["id"], ()))) for row in found], is_all
 
     async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
         """See `ports.transcript.TranscriptReader.stored`."""
@@ -298,6 +303,25 @@ class SqlTranscriptReader:
         """See `ports.transcript.TranscriptReader.spent`."""
         return sums.read(by, await self._rows(sums.query(by).where(*conditions.said(wanted), *self._seen(within))))
 
+    async def rated(self, *, within: Limits, since: datetime | None = None) -> Sequence[Rated]:
+        """See `ports.transcript.TranscriptReader.rated`."""
+        version = func.coalesce(messages.c.metadata["assistant_version"].as_string(), "")
+        query = (
+            select(sessions.c.assistant, version.label("version"), feedback.c.rating, func.count().label("times"))
+            .select_from(feedback)
+            .join(messages)
+            .join(sessions)
+            .where(*self._seen(within))
+            .group_by(sessions.c.assistant, "version", feedback.c.rating)
+        )
+        if since is not None:
+            query = query.where(feedback.c.given_at >= since)
+        found = dict[tuple[str, str], Rated]()
+        for row in await self._rows(query.order_by(sessions.c.assistant, "version")):
+            name = row["assistant"], row["version"]
+            found[name] = replace(found.get(name, Rated(*name)), **{row["rating"]: row["times"]})
+        return list(found.values())
+
     async def counts(self, wanted: Filter, *, within: Limits) -> Counts:
         """See `ports.transcript.TranscriptReader.counts`."""
         own = (*conditions.wanted(wanted), *self._seen(within))
@@ -373,6 +397,15 @@ def _activity(row: RowMapping, newest: RowMapping) -> ActivityCounts:
     numbers = {name: int(row[name]) for name in ("turns", "attempts", "input_tokens", "output_tokens")}
     outcome = str(newest["metadata"].get("outcome", ""))
     return ActivityCounts(row["id"], newest["activity_name"], **numbers, seconds=float(row["seconds"]), outcome=outcome)
+
+
+async def _feedback(connection: AsyncConnection, found: Sequence[RowMapping]) -> Mapping[str, Sequence[Feedback]]:
+    """Find what people say of these messages, by their ids."""
+    said = defaultdict[str, list[Feedback]](list)
+    query = select(feedback).where(feedback.c.message_id.in_([row["id"] for row in found]))
+    for row in (await connection.execute(query.order_by(feedback.c.given_at, feedback.c.number))).mappings():
+        said[row["message_id"]].append(rows.feedback(row))
+    return said
 
 
 async def _excerpt(connection: AsyncConnection, number: int, text: str) -> str:

@@ -1,7 +1,7 @@
 """Exchange → rows, and rows → what is read."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping, Table
 
 from worker.domain.conversations import Message, Role, Session, message_id, session_id
 from worker.domain.exchanges import Exchange, Utterance
+from worker.domain.feedback import Feedback
 from worker.domain.money import Money
 from worker.errors import Unstorable
 from worker.transcript.cursor import micros
@@ -26,7 +27,7 @@ _OF_THE_LATEST = ("assistant_version", "thread_id", "generation", "last_at")
 
 def session_row(exchange: Exchange) -> Values:
     """Write the session as it is if this is its only exchange. Raises Unstorable."""
-    return _checked(
+    return checked(
         sessions,
         {
             "id": session_id(exchange.key),
@@ -75,8 +76,8 @@ def message_rows(exchange: Exchange) -> list[Values]:
     rows.append(_row(exchange, answer) | facts)
     # Counted back from the answer's: so they follow from the exchange alone.
     first = micros(answered_at) - len(rows) + 1
-    checked = (_checked(messages, row | {"position": position}) for position, row in enumerate(rows, first))
-    return [row | {"words": words(row["content"])} for row in checked]
+    placed = (checked(messages, row | {"position": position}) for position, row in enumerate(rows, first))
+    return [row | {"words": words(row["content"])} for row in placed]
 
 
 def _facts(exchange: Exchange) -> Values:
@@ -129,7 +130,7 @@ def _aware(time: datetime) -> datetime:
     return time
 
 
-def _checked(table: Table, row: Values) -> Values:
+def checked(table: Table, row: Values) -> Values:
     """Clean the texts, and refuse what a column is not for: SQLite would keep anything, and say nothing."""
     for name, value in row.items():
         column = table.c[name]
@@ -176,8 +177,13 @@ def session(row: RowMapping) -> Session:
     return Session(**fields, user=row["user_id"], messages=row["message_count"])
 
 
-def message(row: RowMapping) -> Message:
-    """Read a message."""
-    fields = {name: row[name] for name in Message.__slots__ if name not in ("role", "cost", "user")}
+def message(row: RowMapping, of_people: Sequence[Feedback] = ()) -> Message:
+    """Read a message, and add what people say of it."""
+    fields = {name: row[name] for name in Message.__slots__ if name not in ("role", "cost", "user", "feedback")}
     cost = None if row["cost"] is None else Money.of(row["cost"], row["currency"])
-    return Message(**fields, role=Role(row["role"]), cost=cost, user=row["user_id"])
+    return Message(**fields, role=Role(row["role"]), cost=cost, user=row["user_id"], feedback=of_people)
+
+
+def feedback(row: RowMapping) -> Feedback:
+    """Read what a person said of an answer."""
+    return Feedback(row["rating"], row["note"], row["person"], row["person_id"], row["given_at"])

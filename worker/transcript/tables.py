@@ -214,6 +214,20 @@ asks = Table(
     Index("asks_target", "target", "assistant", "number", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
 )
 
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    Column("message_id", String(32), ForeignKey("messages.id", ondelete="CASCADE"), nullable=False),
+    Column("person_id", String(32)),  # none where it was made anonymous
+    Column("person", Text, nullable=False),
+    Column("rating", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("given_at", UtcTime, nullable=False),
+    CheckConstraint("rating IN ('right', 'wrong')", name="feedback_rating"),
+    Index("feedback_of_person", "message_id", "person_id", unique=True),
+)
+
 anchors = Table(
     "anchors",
     metadata,

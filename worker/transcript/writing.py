@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exists, or_, select, text, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exists, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,7 +16,7 @@ from worker.runtime.beside import beside_if
 from worker.transcript.conditions import seen
 from worker.transcript.database import Database
 from worker.transcript.rows import Values, ending, is_long, merged, message_rows, session_row
-from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, messages, sessions
+from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, feedback, messages, sessions
 from worker.transcript.words import clean
 
 REMOVED = "[removed]"
@@ -114,7 +114,7 @@ class SqlTranscriptWriter:
     async def _without(self, *steps: Callable[[AsyncConnection], Awaitable[Ended]]) -> Ended:
         """Take one step after the other, each in its own transaction, and leave no words behind."""
         done = [await self._database.write(step) for step in steps]
-        ended = Ended(sum(each.sessions for each in done), sum(each.messages for each in done))
+        ended = Ended(*(sum(getattr(each, name) for each in done) for name in Ended.__slots__))
         if self._database.is_sqlite and ended != Ended(0, 0):
             # What was deleted still stands in the full-text index, and in the log of writes.
             await self._database.write(_scrub)
@@ -160,7 +160,12 @@ async def _anonymise(names: Collection[str], at: datetime, connection: AsyncConn
     said = messages.c.session_id.in_(found) & (messages.c.content != REMOVED)
     blank: Values = {"content": REMOVED, "words": "", "attachment_url": None, "user_id": _nobody(messages)}
     contents = await connection.execute(update(messages).where(said).values(blank))
-    return Ended(len(found), contents.rowcount)
+    # Also where an older worker, which knows no feedback, has taken the words of an answer.
+    wordless = exists().where(messages.c.id == feedback.c.message_id, messages.c.content == REMOVED)
+    nobody: Values = {"person": REMOVED, "person_id": None, "note": case((feedback.c.note != "", REMOVED), else_="")}
+    told = update(feedback).where(feedback.c.person_id.is_not(None), wordless).values(nobody)
+    ratings = await connection.execute(told)
+    return Ended(len(found), contents.rowcount, ratings.rowcount)
 
 
 def _nobody(of: Table) -> ColumnElement[Any]:
@@ -171,18 +176,25 @@ async def _drop(names: Collection[str], connection: AsyncConnection) -> Ended:
     # The rows are locked first: an answer that comes now finds its session active again, or gone with what was said.
     locked = select(sessions.c.id).where(_over(names)).with_for_update()
     found = (await connection.execute(locked)).scalars().all()
-    said = await connection.execute(delete(messages).where(messages.c.session_id.in_(found)))
+    said, ratings = await _delete(messages.c.session_id.in_(found), connection)
     owned = await connection.execute(delete(sessions).where(sessions.c.id.in_(found)))
-    return Ended(owned.rowcount, said.rowcount)
+    return Ended(owned.rowcount, said, ratings)
+
+
+async def _delete(said: ColumnElement[bool], connection: AsyncConnection) -> tuple[int, int]:
+    """Delete messages, with which goes what people say of them; how many of both."""
+    theirs = select(func.count()).select_from(feedback).join(messages).where(said)
+    ratings = (await connection.execute(theirs)).scalar_one()
+    return (await connection.execute(delete(messages).where(said))).rowcount, ratings
 
 
 async def _remove(subject: Subject, connection: AsyncConnection) -> Ended:
     touched = select(messages.c.session_id).where(_said(subject)).distinct()
     # Before its messages are gone, which alone tell in whose sessions it spoke.
     shared = [name for (name,) in await connection.execute(touched)]
-    said = await connection.execute(delete(messages).where(_said(subject)))
+    said, ratings = await _delete(_said(subject), connection)
     owned = await connection.execute(delete(sessions).where(_owned(subject)))
-    return Ended(owned.rowcount + await _drop_empty(connection, shared), said.rowcount)
+    return Ended(owned.rowcount + await _drop_empty(connection, shared), said, ratings)
 
 
 async def _scrub(connection: AsyncConnection) -> None:

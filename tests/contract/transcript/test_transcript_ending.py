@@ -9,8 +9,19 @@ import pytest
 
 from tests.contract.transcript.conftest import Place
 from tests.records import KEY, START, exchange, key
-from worker.domain.conversations import EVERYTHING, Ended, Filter, MessageFilter, Session, Subject, session_id
-from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
+from worker.domain.conversations import (
+    EVERYTHING,
+    Ended,
+    Filter,
+    MessageFilter,
+    Role,
+    Session,
+    Subject,
+    message_id,
+    session_id,
+)
+from worker.domain.feedback import Feedback
+from worker.transcript import SqlFeedback, SqlTranscriptReader, SqlTranscriptWriter, open_database
 
 INSTANCE = Subject("default", instance="instance-1")
 ORDER = Subject("default", business_key="order-1")
@@ -205,6 +216,8 @@ async def test_nothing_of_what_is_erased_stays_in_the_file(tmp_path: Path, step:
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
         transcript = SqlTranscriptWriter(database)
         await transcript.record(exchange(1, question="xylophonist", answer="Xylophonist " * 2000))
+        answer = message_id("default", exchange(1).task_id, 1, Role.AGENT)
+        assert await SqlFeedback(database).give(answer, Feedback("wrong", "why", "Xylophonist", "a" * 32, START))
         for number in range(2, 40):
             await transcript.record(exchange(number, key("instance-2"), question="kept " * 200))
         await transcript.end([session_id(KEY)], START)

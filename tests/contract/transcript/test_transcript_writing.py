@@ -38,7 +38,7 @@ from worker.transcript.words import words
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0009"
+NEWEST = "0010"
 """The version of the tables."""
 
 
@@ -249,6 +249,7 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
         await SqlTranscriptWriter(database).record(exchange(1))
     for index in ("sessions_going_on", "sessions_with_threads", "sessions_engine", "messages_answers"):
         place.sql(f"DROP INDEX {index}")
+    place.sql("DROP TABLE feedback")
     place.sql("DROP TABLE anchors")
     place.sql("DROP TABLE formats")
     for name in (

@@ -30,9 +30,12 @@ def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     _erase(threads)
     _repair(threads)
     _renew(threads)
-    transcript = below(add(commands, "transcript", "search what was said, and sum what it cost"))
+    transcript = below(
+        add(commands, "transcript", "search what was said, and sum what it cost and what people say of it")
+    )
     _search(transcript)
     _cost(transcript)
+    _feedback(transcript)
     _stop(commands)
     _budgets(commands)
 
@@ -128,6 +131,14 @@ def _cost(commands: "Commands[argparse.ArgumentParser]") -> None:
     each = f"a sum for each {', '.join(common[:-1])} or {common[-1]}, in place of one; days are of UTC"
     added.add_argument("--by", metavar="WHAT", choices=common, default="all", help=each)
     added.add_argument("--since", metavar="DATE", type=_time, help="only answers from then on, such as 2026-11-01; UTC")
+
+
+def _feedback(commands: "Commands[argparse.ArgumentParser]") -> None:
+    what = "count how often people called the answers of each assistant's version right and wrong"
+    added = _add(commands, "transcript", "feedback", what, "transcript feedback --since 2026-11-01")
+    added.add_argument(
+        "--since", metavar="DATE", type=_time, help="only what was said from then on, such as 2026-11-01; UTC"
+    )
 
 
 def _stop(commands: "Commands[argparse.ArgumentParser]") -> None:

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 from contextlib import aclosing
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 
 from worker.domain.conversations import EVERYTHING, Filter, Hit, MessageFilter, Spent, every
 from worker.operate.commands import tables
@@ -49,6 +49,17 @@ async def cost_(desk: Desk, options: Namespace) -> int:
     return 0
 
 
+async def feedback_(desk: Desk, options: Namespace) -> int:
+    """Count what people say of answers."""
+    found = await conversations(desk).rated(since=options.since, within=EVERYTHING)
+    if options.json:
+        tables.as_json(found)
+    else:
+        heads = ["assistant", "version", "right", "wrong"]
+        tables.show(heads, [astuple(each) for each in found], "Nobody has said anything of an answer.")
+    return 0
+
+
 def _tokens(spent: Spent) -> tuple[int, ...]:
     return spent.input_tokens, spent.cached_tokens, spent.output_tokens, spent.reasoning_tokens
 
@@ -59,4 +70,4 @@ def _money(spent: Spent) -> str:
     return " + ".join([*map(str, spent.cost), *unknown])
 
 
-COMMANDS = {"search": search_, "cost": cost_}
+COMMANDS = {"search": search_, "cost": cost_, "feedback": feedback_}

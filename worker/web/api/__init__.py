@@ -4,6 +4,7 @@ from worker.web.api.access import Access
 from worker.web.api.application import app
 from worker.web.api.asks import asking
 from worker.web.api.erasing import erasing
+from worker.web.api.feedback import rating
 from worker.web.api.grants import Grant, Known, MayAsk, MayErase, MayHandOver, MayRead, MayReadStops, MayStop, MaySway
 from worker.web.api.login import Client
 from worker.web.api.persons import Persons, roles
@@ -30,6 +31,7 @@ __all__ = [
     "app",
     "asking",
     "erasing",
+    "rating",
     "roles",
     "serve",
     "stopping",

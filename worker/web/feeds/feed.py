@@ -21,7 +21,7 @@ REVOKED = "Your right to read this has ended."
 
 
 class Feed:
-    """Reads one session or instance along, from a place on. `allowed` says what its reader may see now, None if nothing.
+    """Reads one session or instance along, from a place on. `allowed` says what its reader may see now, or nothing.
 
     A slow reader holds nobody up, and nothing piles up for it: what is new is read when it has taken what came before.
     """

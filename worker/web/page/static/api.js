@@ -37,11 +37,14 @@ export async function get(path, parameters = {}, signal = undefined) {
   return response.json();
 }
 
-export async function post(path, body) {
+async function sendBody(method, path, body) {
   const headers = { "Content-Type": "application/json" };
-  const response = await send(`/api${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+  const response = await send(`/api${path}`, { method, headers, body: JSON.stringify(body) });
   return response.json().catch(() => null);
 }
+
+export const post = (path, body) => sendBody("POST", path, body);
+export const put = (path, body) => sendBody("PUT", path, body);
 
 export async function remove(path) {
   const response = await send(`/api${path}`, { method: "DELETE" });

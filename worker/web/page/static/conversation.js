@@ -13,7 +13,7 @@ export async function conversation({ parts: [own], me, signal, parameters }) {
     get(`/sessions/${id(own)}/standing`, {}, signal),
     get(`/sessions/${id(own)}/cost`, {}, signal),
   ]);
-  const said = await thread(`/sessions/${id(own)}/thread`, {}, { signal, newest });
+  const said = await thread(`/sessions/${id(own)}/thread`, {}, { signal, me, newest });
   return {
     title: session.assistant,
     content: [

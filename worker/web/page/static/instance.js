@@ -112,7 +112,7 @@ async function fill(view, section, list, activity, { focus, message, newest }) {
   }
   let said;
   try {
-    said = await thread(`${view.path}/thread`, parameters, { signal: view.page.signal, assistants: view.assistants, wanted: message, newest });
+    said = await thread(`${view.path}/thread`, parameters, { signal: view.page.signal, me: view.page.me, assistants: view.assistants, wanted: message, newest });
   } catch (error) {
     if (!focus) throw error;
     said = [h("p", { class: "wrong", role: "alert" }, error.message)];

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { count, facts, h, money, name, number, seconds, time, tokens, tree } from "./dom.js";
+import { feedback } from "./feedback.js";
 import { paged } from "./paged.js";
 
 const SIZE = 100;
@@ -19,16 +20,16 @@ const OUTCOMES = {
   invalid: "The answer is not what was asked for",
 };
 
-// `path` is the API's list of messages. `wanted` is the id of a message to begin with.
+// `path` is the API's list of messages, `me` who looks. `wanted` is the id of a message to begin with.
 // Returns the section's content; `assistants` tells whose conversation a message is in.
-export async function thread(path, parameters, { signal, assistants = new Map(), newest = false, wanted = null }) {
+export async function thread(path, parameters, { signal, me, assistants = new Map(), newest = false, wanted = null }) {
   const list = h("div", { class: "thread" });
   const load = async (after) => {
     const page = await get(path, { ...parameters, after, limit: SIZE, newest: newest || undefined }, signal);
     return newest ? { ...page, items: page.items.toReversed() } : page;
   };
   const add = (items) => {
-    const shown = items.map((item) => message(item, assistants));
+    const shown = items.map((item) => message(item, assistants, me));
     newest ? list.prepend(...shown) : list.append(...shown);
   };
   const label = newest ? "Show earlier messages" : "Show more messages";
@@ -54,7 +55,7 @@ export function point(id) {
   target.scrollIntoView({ block: "center" });
 }
 
-function message({ message: said, body }, assistants) {
+function message({ message: said, body }, assistants, me) {
   const answer = isAnswer(said);
   const title = `title-${said.id}`;
   const where = said.activity_name || said.activity_id;
@@ -74,6 +75,7 @@ function message({ message: said, body }, assistants) {
     answer && outcome(said),
     content(said, body),
     answer && about(said),
+    answer && feedback(said, me),
   );
 }
 

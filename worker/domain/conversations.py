@@ -229,6 +229,9 @@ class Counts:
     output_tokens: int
 
 
+Opened = Literal["instance", "session"]
+"""What begins with a question."""
+
 By = Literal["all", "instance", "definition", "day", "assistant", "model"]
 """What answers that are summed have in common. A day is one of UTC."""
 
@@ -279,6 +282,12 @@ class Limits:
     tenants: frozenset[str | None] | None = None
     instances: frozenset[str] | None = None
 
+    def allow(self, instance: str, tenant: str | None) -> bool:
+        """Whether an instance of this tenant may be seen."""
+        return (self.instances is None or instance in self.instances) and (
+            self.tenants is None or tenant in self.tenants
+        )
+
 
 EVERYTHING = Limits()
 
@@ -290,6 +299,9 @@ class Filter:
     `instance` and `definition_key` also find shared sessions in which it, or an instance of that process, spoke. The
     time span wants some of the session in it: `since` belongs to it, `until` does not. `ended_until` is the latest end
     that is wanted.
+
+    `parts`: business key, definition key and assistant are parts of what is wanted, in capitals or not; processes of
+    the keys `or_definitions` are wanted beside those that the definition key finds.
     """
 
     engine: str | None = None
@@ -304,6 +316,8 @@ class Filter:
     ended_until: datetime | None = None
     thread_erased: bool | None = None
     anonymised: bool | None = None
+    parts: bool = False
+    or_definitions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ async def test_conversations_are_found_by_parts(
     # A definition whose id is only a number does not name its key.
     await transcript.record(exchange(1, key("a"), business_key="Order_1%", definition_key="offers", definition_id="47"))
     await transcript.record(exchange(2, key("b"), business_key="order-2"))
-    for read in (conversations.instances, conversations.sessions):
-        items = (await read(wanted, within=EVERYTHING)).items
-        assert [each.id if read == conversations.instances else each.process_instance_id for each in items] == found
+    instances = (await conversations.instances(wanted, within=EVERYTHING)).items
+    sessions = (await conversations.sessions(wanted, within=EVERYTHING)).items
+    assert [each.id for each in instances] == found
+    assert [each.process_instance_id for each in sessions] == found

@@ -57,16 +57,18 @@ async def say(served: Site, number: int, instance: str, text: str) -> None:
 
 
 async def check(page: Page, address: str) -> None:
-    """See that nothing has run, and that there is nothing that could load or lead elsewhere."""
+    """See that nothing has run, that nothing could load, and that links lead to the web alone, and tell it nothing."""
     assert await page.evaluate("window.ran") is None
     assert await page.locator("main :is(img, iframe, script, object, embed, form[action], style, video)").count() == 0
-    assert await page.locator("main a:not([href^='/'], .bjs-powered-by)").count() == 0
-    assert await page.locator(":is(.content, bdi, .excerpt) :is([href], [src], [style], svg)").count() == 0
+    links = "main a:not([href^='/'], .bjs-powered-by)"
+    safe = ":is([href^='https://'], [href^='http://'])[target=_blank][rel='noopener noreferrer nofollow']"
+    assert await page.locator(f"{links}:not(.content {safe})").count() == 0
+    assert await page.locator(":is(.content, bdi, .excerpt) :is([src], [style], svg, [href]:not(a))").count() == 0
     assert page.url == address
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-async def test_a_hostile_answer_neither_runs_nor_loads_nor_leads_anywhere(
+async def test_a_hostile_answer_neither_runs_nor_loads_nor_leads_anywhere_by_itself(
     served: Site, browser: Watched, kind: str
 ) -> None:
     await say(served, 20, "instance-x", HOSTILE[kind])
@@ -76,6 +78,18 @@ async def test_a_hostile_answer_neither_runs_nor_loads_nor_leads_anywhere(
     await page.locator(".badge").first.wait_for()
     await check(page, f"{served.url}/instances/instance-x")
     assert browser.foreign(served.url) == []
+
+
+async def test_a_link_shows_whose_page_it_leads_to(served: Site, browser: Watched) -> None:
+    text = "[my bank](https://evil.example/login) <https://plain.example/a> [x](https://bank.example@evil.example)"
+    await say(served, 20, "instance-x", text)
+    page = browser.page
+    await page.goto(f"{served.url}/instances/instance-x")
+    content = page.locator("article.agent .content")
+    await expect(content.get_by_role("link")).to_have_text(["my bank", "https://plain.example/a"])
+    await expect(content).to_have_text(
+        "my bank (evil.example) https://plain.example/a [x](https://bank.example@evil.example)"
+    )
 
 
 @pytest.mark.parametrize(

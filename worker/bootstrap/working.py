@@ -133,6 +133,7 @@ async def work(
                     engine,
                     Eraser(ending_ports(settings, adapters)),
                     left_out,
+                    open_topics,
                     stopped,
                     known,
                     renewing,
@@ -237,6 +238,7 @@ def _serve_api(
     engine: RestEngine,
     eraser: Eraser,
     left_out: Callable[[], list[str]],
+    topics: OpenTopics,
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
@@ -250,10 +252,20 @@ def _serve_api(
     def report(error: Exception) -> None:
         log.error(Event.API_CRASHED, trace=trace(error))
 
+    async def definitions() -> Collection[str]:
+        return await engine.keys(await topics.every_definition())
+
     extend = [
         api.erasing(eraser, conversations, settings.engine_name),
         api.stopping(stopped, known),
-        page.routes(conversations, engine, engine_name=settings.engine_name, can_erase=True, left_out=left_out),
+        page.routes(
+            conversations,
+            engine,
+            engine_name=settings.engine_name,
+            can_erase=True,
+            left_out=left_out,
+            definitions=definitions,
+        ),
     ]
     served = api.app(conversations, engine, access, report=report, frame_ancestors=settings.api_frames, extend=extend)
     return api.serve(served, settings.api_host, settings.api_port)

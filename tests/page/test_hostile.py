@@ -5,9 +5,10 @@ import json
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.page.site import Site, Watched, browsing, watch
+from tests.page.site import Deployed, Site, Watched, browsing, process, watch
 from tests.records import exchange, key
 from worker.domain.exchanges import Utterance
+from worker.domain.processes import Incident, Result, Step
 
 HOSTILE = {
     "script": "<script>window.ran = 1; alert(1)</script><script src='https://evil.example/x.js'></script>",
@@ -102,6 +103,24 @@ async def test_lists_of_hostile_texts_do_not_either(served: Site, browser: Watch
     await page.goto(served.url + path)
     await expect(page.locator("main bdi").nth(3)).to_be_attached()
     await check(page, served.url + path)
+
+
+@pytest.mark.parametrize("kind", ["script", "image", "link", "escape", "data", "tree", "bidi"])
+async def test_what_comes_from_the_engine_does_not_either(
+    served: Site, browser: Watched, processes: Deployed, kind: str
+) -> None:
+    text = HOSTILE[kind]
+    name = text[:100]
+    processes.titles = {("decision", None): name}
+    processes.tasks = [Step(name, "failed", text, kind=name), Step("frame", "again", text)]
+    processes.outcome = [Result(name, text, None), Result(f"{name} again", name, None)]
+    processes.started = [process("instance-new", business_key=name)]
+    processes.wrong = [Incident("instance-new", name, text)]
+    page = browser.page
+    for address in ("/instances/instance-a", "/instances/instance-new", "/instances?state=failed"):
+        await page.goto(served.url + address)
+        await expect(page.locator("main bdi").first).to_be_attached()
+        await check(page, served.url + address)
 
 
 async def test_a_text_that_turns_the_direction_turns_nothing_beside_it(served: Site, browser: Watched) -> None:

@@ -31,7 +31,8 @@ async def test_what_goes_on_is_told_with_what_it_waits_for_until_it_is_over(
     model = bpmn(ServiceTask("step", topic, async_after=False), key=key)
     [definition] = await engine_rest.deploy(model)
     instance = await engine_rest.start(model, business_key="order 1")
-    assert await client.keys([definition, "deleted:1:1"]) == {key}
+    assert await client.keys([definition, "deleted:1:1"], [topic, "another"]) == {key}
+    assert await client.keys([definition], ["another"]) == set(), "a process of others"
 
     known = (await client.processes([instance, "nobody's"]))[instance]
     assert (known.definition_id, known.definition_key, known.business_key) == (definition, key, "order 1")

@@ -208,15 +208,11 @@ async def test_whoever_reaches_a_port_is_told_neither_by_whom_nor_why_nor_of_whi
     ]
 
 
-async def test_a_stopped_topic_is_not_polled_and_its_definitions_are_still_known(core: Core) -> None:
-    class Defined(FakeTopics):
-        async def definitions(self, topic: str) -> tuple[str, ...]:
-            return (f"decision:1:{topic}",)
-
+async def test_a_stopped_topic_is_not_polled_and_still_known(core: Core) -> None:
     stops = Stopped(core.stops)
-    topics = OpenTopics(Defined(Topic("topic"), Topic("second")), stops)
+    topics = OpenTopics(FakeTopics(Topic("topic"), Topic("second")), stops)
     await core.stops.stop(stop("topic"))
     await stops.look()
-    assert await topics.every_definition() == set()
-    assert await topics.current() == (Topic("second"),)
-    assert await topics.every_definition() == {"decision:1:topic", "decision:1:second"}
+    assert topics.every() == ()
+    assert await topics.current() == topics.known() == (Topic("second"),)
+    assert topics.every() == (Topic("topic"), Topic("second"))

@@ -253,7 +253,9 @@ def _serve_api(
         log.error(Event.API_CRASHED, trace=trace(error))
 
     async def definitions() -> Collection[str]:
-        return await engine.keys(await topics.every_definition())
+        names = {each.name for each in topics.every()}
+        ids = {each for name in names for each in await topics.definitions(name)}
+        return await engine.keys(ids, names)
 
     extend = [
         api.erasing(eraser, conversations, settings.engine_name),

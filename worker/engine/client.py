@@ -21,6 +21,7 @@ from worker.engine.lists import Lists
 from worker.engine.reads import Reads, variable_path
 from worker.engine.transport import COMPLETION, ORDINARY, Connection, Transport, open_transport
 from worker.errors import (
+    BadDefinition,
     Conflict,
     EngineDenied,
     EngineDown,
@@ -37,6 +38,7 @@ from worker.telemetry.logs import Event
 DEFINITIONS_KEPT = 500
 ROOTS_KEPT = 10_000
 RESOURCES_KEPT = 100
+USES_KEPT = 10_000
 NOBODYS_TASK = "assistant-worker-asks"
 """An id that no task has: engines make UUIDs or numbers."""
 NOBODYS_TOPIC = "assistant-worker-ping"
@@ -61,7 +63,7 @@ class RestEngine:
         self._spin = Cache(self._detect_spin, size=1)
         self._roots = Cache(self._reads.root, size=ROOTS_KEPT)
         self._resources = Cache(self._load_resource, size=RESOURCES_KEPT)
-        self._keys = Cache(self._reads.key, size=DEFINITIONS_KEPT)
+        self._uses = Cache(self._load_uses, size=USES_KEPT)
 
     @classmethod
     @asynccontextmanager
@@ -72,7 +74,7 @@ class RestEngine:
             try:
                 yield engine
             finally:
-                for cache in (engine._definitions, engine._spin, engine._roots, engine._resources, engine._keys):
+                for cache in (engine._definitions, engine._spin, engine._roots, engine._resources, engine._uses):
                     await cache.close()
 
     def use(self, connection: Connection) -> None:
@@ -242,12 +244,16 @@ class RestEngine:
         found = {each: ended is None for each, ended in past.items()}
         return found | dict.fromkeys(await self.instances.running(set(ids) - found.keys()), True)
 
-    async def keys(self, definitions: Collection[str]) -> set[str]:
-        """Return the ids that these definitions have in their models, deleted ones left out; raises as `Reads` does."""
+    async def keys(self, definitions: Collection[str], topics: Collection[str]) -> set[str]:
+        """Return the ids that these definitions have in their models, of those that use one of these topics.
+
+        What cannot be read is left out. Raises EngineDown.
+        """
         found: set[str] = set()
         for each in definitions:
-            with suppress(TaskLost):
-                found.add(await self._keys.get(each))
+            with suppress(TaskLost, ReadRefused, Unanswered):
+                key, used = await self._uses.get(each)
+                found |= {key} if used.intersection(topics) else set()
         return found
 
     async def processes(self, ids: Collection[str]) -> dict[str, Process]:
@@ -349,6 +355,14 @@ class RestEngine:
     async def _load_definition(self, definition_id: str) -> Definition:
         xml, key = await self.xml(definition_id), await self._reads.key(definition_id)
         return await asyncio.to_thread(definitions.read, definition_id, xml, key)  # large ones would hold the loop up
+
+    async def _load_uses(self, definition_id: str) -> tuple[str, frozenset[str]]:
+        """Return a definition's id in its model, and the topics of its external tasks: none where it cannot be read."""
+        try:
+            known = await self._definitions.get(definition_id)
+        except BadDefinition:
+            return "", frozenset()
+        return await self._reads.key(definition_id), frozenset(each.topic for each in known.activities.values())
 
     async def _load_resource(self, place: tuple[str, str]) -> str:
         return await self._reads.resource(*place)

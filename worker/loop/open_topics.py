@@ -24,9 +24,9 @@ class OpenTopics:
         """Return those that were last found, without looking for new ones."""
         return tuple(each for each in self._known if not self._stopped.topic(each.name))
 
-    async def every_definition(self) -> set[str]:
-        """Ids of all definitions that may bring tasks of ours, those on stopped topics too. Never raises."""
-        return {each for topic in self._known for each in await self._topics.definitions(topic.name)}
+    def every(self) -> tuple[Topic, ...]:
+        """Return those that were last found, stopped ones too."""
+        return self._known
 
     def next_look(self) -> timedelta:
         """See `ports.engine.Topics.next_look`."""

@@ -118,6 +118,8 @@ async def test_what_failed_is_seen_in_the_list_and_can_be_filtered(
     await expect(failed).to_have_count(2)
     await expect(page.locator("tbody tr")).to_have_count(2 if state == "failed" else 3)
     await expect(failed.filter(has_text="order-w")).to_contain_text("no model")
+    await expect(failed.filter(has_text="order-w")).to_contain_text("none yet")
+    await expect(failed.filter(has_text="order-a")).not_to_contain_text("none yet")
     if state == "failed":
         await expect(failed.filter(has_text="order-a")).to_contain_text(REFUSED)
     await shot(page, tmp_path, f"failed-{state}")

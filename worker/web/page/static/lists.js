@@ -109,7 +109,7 @@ export const instances = lister("/listed/instances", {
     state(each, each.id),
     each.started_at ? time(each.started_at) : "—",
     each.sessions === undefined ? "—" : number(each.sessions),
-    each.messages === undefined ? "none yet" : number(each.messages),
+    each.messages === undefined ? (each.asked ? "—" : "none yet") : number(each.messages),
   ],
 });
 

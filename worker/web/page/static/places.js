@@ -53,7 +53,7 @@ export function Places({ places, selected, root, select }) {
       select(place.id);
     };
     return html`<li key=${place.id}><a href=${`${root}/activities/${id(place.id)}`} aria-current=${place.id === selected ? "true" : null} onclick=${onclick}>
-      <span class=${`state ${stateClass(place)}`} aria-hidden="true">${MARKS[place.state] ?? ""}</span>
+      <span class=${`state ${stateClass(place)}`} aria-hidden="true">${MARKS[place.state] ?? "\u00a0"}</span>
       <span class="place">${name(place.name)} <span class="soft">${label(place) || "no turns"}</span></span>
     </a></li>`;
   })}</ol>`;

@@ -33,6 +33,7 @@ assets: $(VENV)/demo.stamp
 
 browser: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.browser || true
+	@$(BIN)/python -m tests.axe || true
 
 demo: $(VENV)/demo.stamp assets
 	$(BIN)/assistant-worker demo $(ARGS)

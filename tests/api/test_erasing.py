@@ -13,7 +13,7 @@ from tests.api.client import NO_CALLS, OPERATOR, VIEWER, Answer, Api
 from worker.domain.conversations import Subject
 from worker.domain.endings import Receipt, Status, Step, Store
 from worker.ending import StillRuns
-from worker.errors import EngineDown
+from worker.errors import EngineDown, StoreDown
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, app, erasing, serve
 
@@ -38,6 +38,12 @@ class Recorded:
         self.error: Exception | None = None
         self.left = False
         self.results = False
+        self.kept: Receipt | None = None
+
+    async def receipt(self, order: str) -> Receipt | None:
+        if self.error:
+            raise self.error
+        return self.kept if self.kept and self.kept.id == order else None
 
     async def erase(self, subject: Subject, *, force: bool = False, results: bool = False) -> Receipt:
         assert not force
@@ -56,7 +62,7 @@ def eraser() -> Recorded:
 
 
 @pytest.fixture
-async def erase(database: Database, transcript: SqlTranscriptWriter, eraser: Recorded) -> AsyncIterator[Any]:
+async def asked(database: Database, transcript: SqlTranscriptWriter, eraser: Recorded) -> AsyncIterator[Api]:
     await transcript.ping()
     conversations, crashed = SqlTranscriptReader(database), list[Exception]()
     route = erasing(eraser, conversations, "default")  # type: ignore[arg-type]  # the same method
@@ -64,12 +70,16 @@ async def erase(database: Database, transcript: SqlTranscriptWriter, eraser: Rec
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
-
-        async def order(token: str | None = OPERATOR, query: str = "", **wish: Any) -> Answer:
-            return await Api(session, token).get(f"/api/erase{query}", "POST", json=wish)
-
-        yield order
+        yield Api(session, OPERATOR)
     assert crashed == []
+
+
+@pytest.fixture
+def erase(asked: Api) -> Any:
+    async def order(token: str | None = OPERATOR, query: str = "", **wish: Any) -> Answer:
+        return await Api(asked.session, token).get(f"/api/erase{query}", "POST", json=wish)
+
+    return order
 
 
 async def test_an_operator_gets_a_receipt(erase: Any, eraser: Recorded) -> None:
@@ -146,3 +156,34 @@ async def test_a_running_instance_and_an_engine_that_is_away_are_told_apart(eras
     answer = await erase(instance="instance-a")
     assert answer.status == 503
     assert "no answer" in answer.json["detail"]
+
+
+@pytest.mark.parametrize(
+    ("token", "tenants", "status"),
+    [
+        (OPERATOR, None, 200),
+        (OPERATOR, ("north",), 200),
+        (NORTH, ("north",), 200),
+        (NORTH, ("north", "south"), 404),
+        (NORTH, None, 404),
+        (ONE, None, 200),
+        (VIEWER, None, 403),
+        (None, None, 401),
+    ],
+)
+async def test_a_receipt_has_an_address_of_its_own_for_those_who_may_see_all_of_it(
+    asked: Api, eraser: Recorded, token: str | None, tenants: tuple[str, ...] | None, status: int
+) -> None:
+    eraser.kept = Receipt("4711", "default", "instance-a", None, AT, tenants=tenants)
+    answer = await Api(asked.session, token).get("/api/erasures/4711")
+    assert answer.status == status
+    assert status != 200 or answer.json["instance"] == "instance-a"
+
+
+async def test_a_receipt_that_is_not_there_or_cannot_be_read_is_said_so(asked: Api, eraser: Recorded) -> None:
+    assert (await asked.get("/api/erasures/4711")).status == 404
+    eraser.kept = Receipt("4711", "default", "instance-b", None, AT)
+    assert (await Api(asked.session, ONE).get("/api/erasures/4711")).status == 404
+    eraser.error = StoreDown("no answer")
+    answer = await asked.get("/api/erasures/4711")
+    assert (answer.status, "no answer" in answer.json["detail"]) == (503, True)

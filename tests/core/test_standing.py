@@ -7,7 +7,6 @@ import pytest
 
 from worker.errors import EngineDenied, EngineDown
 from worker.web.page import standing
-from worker.web.page.processes import State
 from worker.web.page.standing import Standing, Told
 
 
@@ -19,12 +18,7 @@ class Engine:
         self.error: Exception | None = None
         self.pause = 0.0
         self.asked: list[set[str]] = []
-
-    async def xml(self, _: str) -> str:
-        return ""
-
-    async def activity_states(self, _: str) -> Mapping[str, State]:
-        return {}
+        self.wrong: frozenset[str] = frozenset()
 
     async def running(self, ids: Collection[str]) -> Mapping[str, bool]:
         self.asked.append(set(ids))
@@ -32,6 +26,10 @@ class Engine:
         if self.error:
             raise self.error
         return {each: self.runs[each] for each in ids if each in self.runs}
+
+    async def failing(self, ids: Collection[str]) -> frozenset[str]:
+        assert all(self.runs[each] for each in ids), "what is over has no incidents"
+        return self.wrong & set(ids)
 
 
 async def test_an_answer_is_good_for_seconds_also_that_nobody_knows_an_instance() -> None:
@@ -72,7 +70,7 @@ async def test_what_was_told_before_the_engine_went_away_is_still_told() -> None
     known = Standing(engine)
     await known.of(["a"])
     engine.error = EngineDown("away")
-    assert await known.of(["a", "b"]) == Told({"a": True}, "The engine cannot be asked now.")
+    assert await known.of(["a", "b"]) == Told({"a": True}, problem="The engine cannot be asked now.")
 
 
 async def test_an_engine_that_hangs_is_waited_for_briefly() -> None:
@@ -90,3 +88,9 @@ async def test_no_more_is_kept_than_may_be(monkeypatch: pytest.MonkeyPatch) -> N
     for name in engine.runs:
         assert await known.of([name]) == Told({name: True})
     assert len(known._known) <= 3
+
+
+async def test_which_of_those_that_run_have_incidents_is_told_too() -> None:
+    engine = Engine(a=True, b=False, c=True)
+    engine.wrong = frozenset("a")
+    assert await Standing(engine).of(["a", "b", "c"]) == Told({"a": True, "b": False, "c": True}, ("a",))

@@ -12,6 +12,7 @@ from tests.fakes.engine import FakeTopics
 from worker.domain.stops import KINDS, Kind
 from worker.domain.tasks import Topic
 from worker.errors import EngineDown, StoreDown
+from worker.loop.open_topics import OpenTopics
 from worker.telemetry.logs import Event
 from worker.turn.stops import Stopped
 
@@ -205,3 +206,13 @@ async def test_whoever_reaches_a_port_is_told_neither_by_whom_nor_why_nor_of_whi
     assert worker.stopped.lines() == [
         f"{what} {since}" for what in ("everything", "assistant analyst", "provider openai", "a tenant", "topic topic")
     ]
+
+
+async def test_a_stopped_topic_is_not_polled_and_still_known(core: Core) -> None:
+    stops = Stopped(core.stops)
+    topics = OpenTopics(FakeTopics(Topic("topic"), Topic("second")), stops)
+    await core.stops.stop(stop("topic"))
+    await stops.look()
+    assert topics.every() == ()
+    assert await topics.current() == topics.known() == (Topic("second"),)
+    assert topics.every() == (Topic("topic"), Topic("second"))

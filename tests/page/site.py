@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
@@ -12,7 +14,9 @@ from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, 
 from tests.api.client import NO_CALLS
 from tests.browser import BrowserError, browser
 from tests.fakes.board import Board
+from tests.records import START
 from worker.demo import npm
+from worker.domain.processes import Incident, Process, Result, Step
 from worker.errors import EngineDenied, EngineDown, TaskLost
 from worker.transcript import Database, SqlFeedback, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web import page as pages
@@ -26,15 +30,39 @@ PATIENCE_MS = 20_000
 DECISION = Path(__file__).parents[2] / "bpmn" / "decision" / "decision.bpmn"
 
 
+def process(instance: str, **others: Any) -> Process:
+    """An instance of the model, as an engine knows it."""
+    facts: dict[str, Any] = {
+        "id": instance,
+        "definition_id": "decision:1:4711",
+        "definition_key": "decision",
+        "definition_version": 1,
+        "business_key": f"order-{instance[-1]}",
+        "tenant": None,
+        "started_at": START,
+        "is_active": True,
+    }
+    return Process(**facts | others)
+
+
 @dataclass(slots=True)
 class Deployed:
-    """An engine that has one model and tells given states; None for what it does not have, or does not `let` see."""
+    """An engine that has one model and tells given states; None for what it does not have, or does not `let` see.
+
+    It knows instances whose ids begin with `instance-`, and runs them unless `runs` says else.
+    """
 
     model: str | None = None
     states: Mapping[str, State] | None = None
     let: bool = True
     runs: Mapping[str, bool] | None = field(default_factory=dict)
     asked: int = 0
+    looked: int = 0
+    tasks: Sequence[Step] = ()
+    outcome: Sequence[Result] = ()
+    started: Sequence[Process] = ()
+    wrong: Sequence[Incident] = ()
+    titles: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
 
     async def xml(self, definition_id: str) -> str:
         if self.model is None:
@@ -43,14 +71,50 @@ class Deployed:
 
     async def activity_states(self, instance_id: str) -> Mapping[str, State]:
         if self.states is None:
-            raise (EngineDown if self.let else EngineDenied)(instance_id)
+            raise self._no(instance_id)
         return self.states
 
     async def running(self, ids: Collection[str]) -> Mapping[str, bool]:
         self.asked += 1
         if self.runs is None:
-            raise (EngineDown if self.let else EngineDenied)("running")
+            raise self._no("running")
         return {each: self.runs[each] for each in ids if each in self.runs}
+
+    async def failing(self, ids: Collection[str]) -> AbstractSet[str]:
+        return {each.instance for each in self.wrong} & set(ids)
+
+    async def processes(self, ids: Collection[str]) -> Mapping[str, Process]:
+        self.looked += 1
+        if self.runs is None:
+            raise self._no("processes")
+        known = {each.id: each for each in self.started}
+        found = [known.get(each, process(each)) for each in ids if each.startswith("instance-") or each in known]
+        return {each.id: replace(each, is_active=self.runs.get(each.id, True)) for each in found}
+
+    async def steps(self, _: str) -> Sequence[Step]:
+        return self.tasks
+
+    async def results(self, _: str) -> Sequence[Result]:
+        return self.outcome
+
+    async def going_on(self, keys: Collection[str]) -> Sequence[Process]:
+        if self.runs is None:
+            raise self._no("going on")
+        return [each for each in self.started if each.definition_key in keys and self.runs.get(each.id, True)]
+
+    async def incidents(self, _: Collection[str]) -> Sequence[Incident]:
+        return self.wrong
+
+    async def names(self) -> Mapping[tuple[str, str | None], str]:
+        return self.titles
+
+    def _no(self, what: str) -> EngineDown:
+        return (EngineDown if self.let else EngineDenied)(what)
+
+
+async def definitions() -> Collection[str]:
+    """The keys of the models with tasks for assistants."""
+    return {"decision", "drones"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +181,7 @@ async def site_on(
         engine_name="default",
         can_erase=can_erase,
         left_out=lambda: left_out,
+        definitions=definitions,
         vendor=vendor,
     )
     served = app(

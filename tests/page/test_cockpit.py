@@ -47,14 +47,34 @@ async def test_cockpit_shows_the_conversation_of_an_instance_in_a_tab(kind: Kind
         await frame.get_by_text("A plain answer.").wait_for()
 
         assert await frame.locator("strong", has_text="plain").count() == 1
-        assert await frame.get_by_role("link", name="Frame the decision running, 1 turn").count() == 1
+        assert await frame.get_by_role("link", name="Frame the decision waiting, 1 turn").count() == 1
         assert await frame.get_by_role("button", name="Erase").count() == 0, "it is for reading"
         if shots := os.environ.get("PAGE_SHOTS"):
             await page.screenshot(path=f"{shots}/cockpit-{kind}.png")
+        # The tab goes to the activity that is selected in Cockpit's diagram, and back.
+        shape = page.locator(".djs-element[data-element-id=frame] .djs-hit").first
+        await shape.click()
+        await frame.get_by_role("heading", level=2, name="Frame the decision").wait_for()
+        await shape.click(modifiers=["ControlOrMeta"])
+        await frame.get_by_role("heading", level=2, name="Conversation").wait_for()
         async with context.expect_page() as opened:
             await page.get_by_role("link", name="Open the conversation in a page of its own").click()
         full = await opened.value
         await full.get_by_role("heading", name=said.definition_key).wait_for()
         assert full.url == f"{served.url}/instances/{instance}"
+        await full.close()
+
+        # A definition has the instances, ended ones too.
+        await rest.delete(f"/process-instance/{instance}")
+        await page.goto(f"{engine.cockpit_url}default/#/process-definition/{definition}/runtime")
+        await page.get_by_role("link", name="Conversations", exact=True).click()
+        listed = page.frame_locator("iframe[title=Conversations]")
+        await listed.locator("tbody .tag", has_text="ended").wait_for()
+        if shots:
+            await page.screenshot(path=f"{shots}/cockpit-definition-{kind}.png")
+        await listed.get_by_role("link", name="order-1").click()
+        await listed.get_by_text("A plain answer.").wait_for()
+        await listed.get_by_role("link", name="All instances").click()
+        await listed.locator("tbody .tag", has_text="ended").wait_for()
         assert [url for url in failed if url.startswith(served.url)] == []
         assert served.errors == []

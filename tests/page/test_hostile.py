@@ -5,9 +5,10 @@ import json
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.page.site import Site, Watched, browsing, watch
+from tests.page.site import Deployed, Site, Watched, browsing, process, watch
 from tests.records import exchange, key
 from worker.domain.exchanges import Utterance
+from worker.domain.processes import Incident, Result, Step
 
 HOSTILE = {
     "script": "<script>window.ran = 1; alert(1)</script><script src='https://evil.example/x.js'></script>",
@@ -57,16 +58,18 @@ async def say(served: Site, number: int, instance: str, text: str) -> None:
 
 
 async def check(page: Page, address: str) -> None:
-    """See that nothing has run, and that there is nothing that could load or lead elsewhere."""
+    """See that nothing has run, that nothing could load, and that links lead to the web alone, and tell it nothing."""
     assert await page.evaluate("window.ran") is None
     assert await page.locator("main :is(img, iframe, script, object, embed, form[action], style, video)").count() == 0
-    assert await page.locator("main a:not([href^='/'], .bjs-powered-by)").count() == 0
-    assert await page.locator(":is(.content, bdi, .excerpt) :is([href], [src], [style], svg)").count() == 0
+    links = "main a:not([href^='/'], .bjs-powered-by)"
+    safe = ":is([href^='https://'], [href^='http://'])[target=_blank][rel='noopener noreferrer nofollow']"
+    assert await page.locator(f"{links}:not(.content {safe})").count() == 0
+    assert await page.locator(":is(.content, bdi, .excerpt) :is([src], [style], svg, [href]:not(a))").count() == 0
     assert page.url == address
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-async def test_a_hostile_answer_neither_runs_nor_loads_nor_leads_anywhere(
+async def test_a_hostile_answer_neither_runs_nor_loads_nor_leads_anywhere_by_itself(
     served: Site, browser: Watched, kind: str
 ) -> None:
     await say(served, 20, "instance-x", HOSTILE[kind])
@@ -76,6 +79,18 @@ async def test_a_hostile_answer_neither_runs_nor_loads_nor_leads_anywhere(
     await page.locator(".badge").first.wait_for()
     await check(page, f"{served.url}/instances/instance-x")
     assert browser.foreign(served.url) == []
+
+
+async def test_a_link_shows_whose_page_it_leads_to(served: Site, browser: Watched) -> None:
+    text = "[my bank](https://evil.example/login) <https://plain.example/a> [x](https://bank.example@evil.example)"
+    await say(served, 20, "instance-x", text)
+    page = browser.page
+    await page.goto(f"{served.url}/instances/instance-x")
+    content = page.locator("article.agent .content")
+    await expect(content.get_by_role("link")).to_have_text(["my bank", "https://plain.example/a"])
+    await expect(content).to_have_text(
+        "my bank (evil.example) https://plain.example/a [x](https://bank.example@evil.example)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,6 +103,24 @@ async def test_lists_of_hostile_texts_do_not_either(served: Site, browser: Watch
     await page.goto(served.url + path)
     await expect(page.locator("main bdi").nth(3)).to_be_attached()
     await check(page, served.url + path)
+
+
+@pytest.mark.parametrize("kind", ["script", "image", "link", "escape", "data", "tree", "bidi"])
+async def test_what_comes_from_the_engine_does_not_either(
+    served: Site, browser: Watched, processes: Deployed, kind: str
+) -> None:
+    text = HOSTILE[kind]
+    name = text[:100]
+    processes.titles = {("decision", None): name}
+    processes.tasks = [Step(name, "failed", text, kind=name), Step("frame", "again", text)]
+    processes.outcome = [Result(name, text, None), Result(f"{name} again", name, None)]
+    processes.started = [process("instance-new", business_key=name)]
+    processes.wrong = [Incident("instance-new", name, text)]
+    page = browser.page
+    for address in ("/instances/instance-a", "/instances/instance-new", "/instances?state=failed"):
+        await page.goto(served.url + address)
+        await expect(page.locator("main bdi").first).to_be_attached()
+        await check(page, served.url + address)
 
 
 async def test_a_text_that_turns_the_direction_turns_nothing_beside_it(served: Site, browser: Watched) -> None:

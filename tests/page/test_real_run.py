@@ -11,7 +11,9 @@ from tests.flow.conftest import rig as flow_rig
 from tests.flow.rig import Rig
 from tests.models import unique
 from tests.page.site import DECISION, browsing, site, watch
+from tests.page.test_flows import shot
 from tests.waiting import wait_until
+from worker.demo.processes import HOST, free_port
 
 __all__ = ["flow_rig", "rig"]
 
@@ -50,11 +52,43 @@ async def test_a_run_is_seen_with_its_diagram_states_and_answers(rig: Rig, tmp_p
         await page.reload()
         for step in ("Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"):
             await expect(page.get_by_role("button", name=f"{step}: done, 1 turn")).to_be_visible()
+        results = page.get_by_role("region", name="Result")
+        await expect(results.get_by_role("heading", level=3)).to_have_text(
+            ["recommendation", "evaluation", "alternatives", "decision_frame"]
+        )
         await page.get_by_role("button", name="Recommend: done, 1 turn").click()
         said = (await rig.rest.variables(instance))["recommendation"]
+        await expect(results.locator(".content").first).to_contain_text(re.findall(r"\w{6,}", said)[0])
         content = page.locator("article.agent .content")
         await expect(content).to_have_count(1)
         await expect(content).to_contain_text(re.findall(r"\w{6,}", said)[0])
         assert watched.complaints == []
         assert watched.foreign(served.url) == []
         assert served.errors == []
+
+
+async def test_a_workers_own_page_shows_an_instance_that_failed_before_its_first_answer(
+    rig: Rig, tmp_path: Path
+) -> None:
+    port = free_port()
+    model = await rig.deploy(rig.step("frame", assistant="nobody"))
+    await rig.start_worker(api_port=port)
+    instance = await rig.rest.start(model, business_key="order-7")
+    await rig.until_failed(instance)
+    url = f"http://{HOST}:{port}"
+    async with browsing(viewport={"width": 1280, "height": 900}) as context:
+        watched = await watch(context)
+        page = watched.page
+        await page.goto(f"{url}/instances?state=failed")
+        row = page.get_by_role("row").filter(has_text="order-7")
+        await expect(row.locator(".tag")).to_have_text("failed")
+        await row.get_by_role("link").click()
+        now = page.get_by_role("region", name="What goes on now").get_by_role("listitem")
+        await expect(now).to_contain_text("nobody")
+        await expect(now).to_contain_text("raise the retries of the task in Cockpit")
+        await shot(page, tmp_path, "real-failed")
+
+        await rig.rest.delete(f"/process-instance/{instance}")
+        await expect(page.locator(".heading .tag").first).to_have_text("ended")
+        assert watched.complaints == []
+        assert watched.foreign(url) == []

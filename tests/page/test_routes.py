@@ -63,7 +63,7 @@ async def test_what_is_not_served_is_told_to_those_who_may_see_every_instance(tm
         assert told == {OPERATOR: ["tasks on topic t are left out: no"], VIEWER: [], GUEST: []}
 
 
-@pytest.mark.parametrize("what", ["diagram", "states", "activities", "thread"])
+@pytest.mark.parametrize("what", ["diagram", "now", "results", "activities", "thread"])
 async def test_limits_hold_for_each_instance(tmp_path: Path, what: str) -> None:
     async with asked(tmp_path) as api:
         allowed = {
@@ -77,9 +77,15 @@ async def test_limits_hold_for_each_instance(tmp_path: Path, what: str) -> None:
 
 async def test_an_instance_of_another_engine_is_not_asked_about_here(tmp_path: Path) -> None:
     async with asked(tmp_path) as api:
-        for what in ("diagram", "states"):
-            answer = await api.get(f"/api/instances/instance-other/{what}")
-            assert (answer.status, "second" in answer.text) == (404, True)
+        answer = await api.get("/api/instances/instance-other/diagram")
+        assert (answer.status, "second" in answer.text) == (404, True)
+        now = (await api.get("/api/instances/instance-other/now")).json
+        assert (now["process"], now["states"], now["problem"]) == (
+            None,
+            {},
+            "This instance is of another engine, second.",
+        )
+        assert (await api.get("/api/instances/instance-other/results")).json["items"] == []
         assert (await api.get("/api/instances/instance-other/thread")).status == 200
 
 
@@ -87,15 +93,15 @@ async def test_the_engine_is_passed_on_and_its_absence_too(tmp_path: Path) -> No
     async with asked(tmp_path) as api:
         diagram = (await api.get("/api/instances/instance-a/diagram")).json
         assert diagram == {"definition_id": "drones:3:4711", "xml": "<definitions/>"}
-        assert (await api.get("/api/instances/instance-a/states")).json == {"states": {"frame": "done"}}
+        assert (await api.get("/api/instances/instance-a/now")).json["states"] == {"frame": "done"}
     async with asked(tmp_path, Deployed()) as api:
-        gone, away = [await api.get(f"/api/instances/instance-a/{what}") for what in ("diagram", "states")]
-        assert (gone.status, away.status) == (404, 503)
+        gone, away = [await api.get(f"/api/instances/instance-a/{what}") for what in ("diagram", "now")]
+        assert (gone.status, away.status) == (404, 200)
         assert "does not have" in gone.json["detail"]
-        assert "engine" in away.json["detail"]
+        assert (away.json["states"], away.json["problem"]) == ({}, "The engine cannot be asked now.")
     async with asked(tmp_path, Deployed(let=False)) as api:
-        denied = await api.get("/api/instances/instance-a/states")
-        assert (denied.status, "right" in denied.json["detail"]) == (503, True)
+        denied = (await api.get("/api/instances/instance-a/now")).json
+        assert "right" in denied["problem"]
 
 
 async def test_activities_are_summed_over_turns_and_attempts(tmp_path: Path) -> None:
@@ -108,8 +114,8 @@ async def test_messages_come_with_their_trees(tmp_path: Path) -> None:
     async with asked(tmp_path) as api:
         items = (await api.get("/api/instances/instance-a/thread?limit=2")).json["items"]
     assert [each["body"] for each in items] == [
-        [{"tag": "pre", "children": ["Question 1?"], "start": None}],
-        [{"tag": "p", "children": ["Answer 1."], "start": None}],
+        [{"tag": "pre", "children": ["Question 1?"], "start": None, "href": None, "right": False}],
+        [{"tag": "p", "children": ["Answer 1."], "start": None, "href": None, "right": False}],
     ]
     assert items[1]["message"]["output_tokens"] == 20
 
@@ -121,18 +127,32 @@ async def test_views_and_files_are_open_and_carry_the_policy(tmp_path: Path) -> 
             answer = await nobody.get(path)
             assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8"), path
             assert "script-src 'self';" in answer.headers["Content-Security-Policy"]
-        for file in FILES.iterdir():
-            answer = await nobody.get(f"/static/{file.name}")
+        for file in filter(Path.is_file, FILES.rglob("*")):
+            answer = await nobody.get(f"/static/{file.relative_to(FILES)}")
             assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache"), file.name
         for path in ("/nothing", "/static/", "/static/../routes.py", "/static/%2e%2e/routes.py", "/vendor/bpmn-js"):
             assert (await nobody.get(path)).status == 404, path
 
 
+async def test_an_unknown_address_is_the_page_for_people_and_a_problem_for_all_others(tmp_path: Path) -> None:
+    people = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with asked(tmp_path) as api:
+        nobody = Api(api.session, None)
+        for path in ("/nothing", "/instance/a", "/nothing/at/all"):
+            shown, told = await nobody.get(path, headers=people), await nobody.get(path)
+            assert (shown.status, shown.headers["Content-Type"]) == (404, "text/html; charset=utf-8"), path
+            assert 'src="/static/app.js"' in shown.text
+            assert (told.status, told.headers["Content-Type"]) == (404, "application/problem+json"), path
+        answer = await api.get("/api/nothing", headers=people)
+        assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
+
+
 def test_no_file_of_the_page_takes_html_or_names_another_place() -> None:
-    for file in FILES.iterdir():
+    for file in filter(Path.is_file, FILES.glob("*")):
         text = file.read_text("utf-8").replace("http://www.w3.org/2000/svg", "").replace("http://www.omg.org/spec/", "")
         for way in (
             "innerHTML",
+            "InnerHTML",
             "outerHTML",
             "insertAdjacentHTML",
             "document.write",
@@ -164,18 +184,16 @@ async def test_whether_an_instance_runs_is_the_engines_word_within_a_tokens_limi
     async with asked(tmp_path, engine) as api:
         listed = (await api.get("/api/listed/instances")).json
         sessions = (await api.get("/api/listed/sessions?limit=2")).json
-        one = (await api.get("/api/instances/instance-a/standing")).json
-        other = (await api.get("/api/instances/instance-other/standing")).json
+        one = (await api.get("/api/instances/instance-a/now")).json
         limited = (await Api(api.session, VIEWER).get("/api/listed/instances")).json
         hidden = [
-            (await Api(api.session, VIEWER).get(f"/api/instances/{name}/standing")).status
+            (await Api(api.session, VIEWER).get(f"/api/instances/{name}/now")).status
             for name in ("instance-a", "secret")
         ]
-    assert listed["standing"] == {"runs": {"instance-a": False, "instance-b": True}, "problem": ""}
+    assert listed["standing"] == {"runs": {"instance-a": False, "instance-b": True}, "failed": [], "problem": ""}
     assert [each["id"] for each in listed["page"]["items"]] == ["instance-other", "instance-b", "instance-a"]
     assert (sessions["standing"]["runs"], sessions["page"]["next"] is None) == ({"instance-b": True}, False)
-    assert one["runs"] == {"instance-a": False}
-    assert other == {"runs": {}, "problem": ""}, "an id of another engine's is not asked about here"
+    assert one["runs"] is False
     assert limited["standing"]["runs"] == {"instance-b": True}
     assert hidden == [404, 404]
     assert engine.asked == 1, "what was told is good for seconds"
@@ -199,4 +217,4 @@ async def test_lists_come_and_say_so_when_the_engine_is_away(tmp_path: Path) -> 
     async with asked(tmp_path, Deployed(runs=None)) as api:
         listed = await api.get("/api/listed/instances")
     assert (listed.status, len(listed.json["page"]["items"])) == (200, 3)
-    assert listed.json["standing"] == {"runs": {}, "problem": "The engine cannot be asked now."}
+    assert listed.json["standing"] == {"runs": {}, "failed": [], "problem": "The engine cannot be asked now."}

@@ -32,8 +32,9 @@ def test_answers_are_as_documented(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/record.db"
     asyncio.run(fill(url))
     operations = [found.ok() for found in document(url).get_all_operations()]
-    own = [each for each in operations if each.path.endswith(("/me", "/thread", "/activities", "/diagram", "/states"))]
-    assert len(own) == 6
+    ends = ("/me", "/thread", "/activities", "/diagram", "/now", "/results", "/ongoing", "/standing")
+    own = [each for each in operations if each.path.endswith(ends)]
+    assert len(own) == 9
     for operation in own:
         for token in (OPERATOR, VIEWER):
             validate(operation, token, 8)

@@ -46,10 +46,15 @@ def test_a_list_begins_with_its_number() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[a](https://evil.example)",
-        "![a](https://evil.example/x.png)",
+        "![a](data:image/png;base64,x)",
         "[a](javascript:alert(1))",
-        "<https://evil.example>",
+        "[a](//evil.example)",
+        "[a](/instances)",
+        "[a](ftp://evil.example)",
+        "[a](data:text/html,x)",
+        "[a](https://bank.example@evil.example)",
+        "<mailto:a@b.example>",
+        "<a@b.example>",
         "<script>alert(1)</script>",
         "a <img src=x onerror=alert(1)> b",
         "[a][1]",
@@ -58,6 +63,53 @@ def test_a_list_begins_with_its_number() -> None:
 )
 def test_links_images_and_html_stay_the_text_that_they_are(text: str) -> None:
     assert flat(answer(text)) == f"<p>{text}</>"
+
+
+@pytest.mark.parametrize(
+    ("text", "link"),
+    [
+        ("[a](https://example.org/x?y#z)", Node("a", ["a"], href="https://example.org/x?y#z")),
+        ("<http://example.org>", Node("a", ["http://example.org"], href="http://example.org")),
+        ('[a](https://example.org "title")', Node("a", ["title: ", "a"], href="https://example.org")),
+        ("[](https://example.org)", Node("a", [], href="https://example.org")),
+    ],
+)
+def test_a_link_to_the_web_says_where_it_leads(text: str, link: Node) -> None:
+    assert answer(text) == [Node("p", [link])]
+
+
+def test_an_image_is_a_link_to_it_and_is_not_loaded() -> None:
+    link = Node("a", ["a"], href="https://evil.example/x.png")
+    assert answer("![a](https://evil.example/x.png)") == [Node("p", ["!", link])]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_link"),
+    [
+        ("https://example.org/a", True),
+        ("see https://example.org/a", False),
+        ("javascript:alert(1)", False),
+        ("https://a@example.org", False),
+        ("https://example.org/\u202e", False),
+        ("https://example.org/" + "a" * 2048, False),
+    ],
+)
+def test_data_that_is_an_address_of_the_web_is_a_link(value: str, is_link: bool) -> None:
+    [shown] = [each for each in nodes(answer(json.dumps([value]))) if each.tag == "li"]
+    assert shown.children == ([Node("a", [value], href=value)] if is_link else [value])
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ('[{"a": 1.5, "b": "x"}, {"a": null, "b": "2"}, {"a": -3, "b": "y"}]', ["a", "1.5", "—", "-3"]),
+        ('[{"a": 1.5, "b": "x"}, {"b": "2"}, {"a": -3, "b": "y"}]', ["a", "1.5", "-3"]),
+        ("|a|b|\n|-|-|\n|1,000 EUR|x|\n|-2 %|y|", ["a", "1,000 EUR", "-2 %"]),
+        ("|a|b|\n|-|-:|\n|x|y|", ["b", "y"]),
+    ],
+)
+def test_columns_of_numbers_stand_on_the_right(text: str, right: list[str]) -> None:
+    assert [flat(each.children) for each in nodes(answer(text)) if each.right and each.children] == right
 
 
 def test_what_a_link_would_refer_to_stays_visible() -> None:

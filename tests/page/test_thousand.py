@@ -37,7 +37,9 @@ async def test_a_thousand_messages_come_page_by_page_and_end(served: Site, brows
     order = await articles.evaluate_all("(all) => all.map((each) => each.id)")
     assert len(set(order)) == 2 * TURNS
 
-    await page.get_by_role("link", name="From the newest").click()
+    await page.get_by_role("link", name="Jump to the newest").click()
+    await expect(articles.last).to_be_focused()
+    await page.goto(f"{served.url}/instances/instance-long?from=newest")
     await expect(articles).to_have_count(100)
     await expect(page.get_by_text(f"Number {TURNS} it is.")).to_be_visible()
     await page.get_by_role("button", name="Show earlier messages").click()

@@ -1,13 +1,16 @@
 """Tokens and erasing on the page."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
 from playwright.async_api import expect
 
+from tests import axe
 from tests.api.client import OPERATOR, TOKENS, VIEWER
 from tests.page.site import Deployed, browsing, site, watch
+from tests.page.test_flows import shot
 from tests.records import START, exchange, key
 from worker.domain.endings import Receipt, Step, Store
 from worker.web.api import MayErase
@@ -18,6 +21,7 @@ class Erasing:
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
+        self.kept: Receipt | None = None
 
     def __call__(self, application: FastAPI) -> None:
         @application.post("/api/erase")
@@ -29,7 +33,14 @@ class Erasing:
                 Step(Store.REDIS, "<b>keys</b>").removed(3, START),
                 Step(Store.ENGINE, "variables").kept("the engine is away"),
             )
-            return Receipt("order-1", "default", body["instance"], None, START, steps=steps)
+            self.kept = Receipt("order-1", "default", body["instance"], None, START, steps=steps)
+            return self.kept
+
+        @application.get("/api/erasures/{order}")
+        async def erasure(_: MayErase, order: str) -> Receipt:
+            assert self.kept is not None
+            assert self.kept.id == order
+            return self.kept
 
 
 async def test_a_token_is_asked_for_and_kept_for_the_tab_alone(tmp_path: Path) -> None:
@@ -90,8 +101,17 @@ async def test_an_operator_erases_after_a_question(tmp_path: Path) -> None:
         heading = page.get_by_role("heading", level=1)
         await expect(heading).to_have_text("Not all is erased yet")
         await expect(heading).to_be_focused()
+        await expect(page).to_have_url(f"{served.url}/erasures/order-1")
+        assert await axe.findings(page, axe.source()) == []
+        await shot(page, tmp_path, "receipt")
         await expect(page.get_by_role("row", name="redis <b>keys</b> removed 3")).to_be_visible()
         await expect(page.get_by_role("row", name="engine variables open 0 — the engine is away")).to_be_visible()
+        assert erasing.kept is not None
+        erasing.kept = replace(erasing.kept, steps=(), completed_at=START)
+        await expect(heading).to_have_text("Erased")
+        assert await axe.findings(page, axe.source()) == []
+        await page.reload()
+        await expect(heading).to_have_text("Erased")
         assert erasing.asked == [{"instance": "instance-a", "results": chosen} for chosen in (False, True)]
         assert served.errors == []
 

@@ -142,6 +142,7 @@ async def work(
                     adapters.conversations,
                     adapters.feedback,
                     left_out,
+                    open_topics,
                     stopped,
                     known,
                     renewing,
@@ -276,6 +277,7 @@ async def _serve_api(
     conversations: TranscriptReader,
     feedback: FeedbackWriter,
     left_out: Callable[[], list[str]],
+    topics: OpenTopics,
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
@@ -303,6 +305,12 @@ async def _serve_api(
             most=settings.feed_most,
             most_each=settings.feed_most_each,
         )
+
+        async def definitions() -> Collection[str]:
+            names = {each.name for each in topics.every()}
+            ids = {each for name in names for each in await topics.definitions(name)}
+            return await engine.keys(ids, names)
+
         # Nobody is known to see every instance then.
         shown = tuple if settings.api_engine_rights else left_out
         extend = [
@@ -313,7 +321,9 @@ async def _serve_api(
             *([api.asking(desk, conversations)] if desk is not None else []),
             feeds.following(following, access),
             feeds.sockets(following, access),
-            page.routes(conversations, engine, engine_name=name, can_erase=True, left_out=shown),
+            page.routes(
+                conversations, engine, engine_name=name, can_erase=True, left_out=shown, definitions=definitions
+            ),
         ]
         served = api.app(
             conversations,

@@ -233,6 +233,9 @@ class Counts:
     output_tokens: int
 
 
+Opened = Literal["instance", "session"]
+"""What begins with a question."""
+
 By = Literal["all", "instance", "definition", "day", "assistant", "model"]
 """What answers that are summed have in common. A day is one of UTC."""
 
@@ -308,6 +311,9 @@ class Filter:
     `instance` and `definition_key` also find shared sessions in which it, or an instance of that process, spoke. The
     time span wants some of the session in it: `since` belongs to it, `until` does not. `ended_until` is the latest end
     that is wanted.
+
+    `parts`: business key, definition key and assistant are parts of what is wanted, in capitals or not; processes of
+    the keys `or_definitions` are wanted beside those that the definition key finds.
     """
 
     engine: str | None = None
@@ -322,6 +328,8 @@ class Filter:
     ended_until: datetime | None = None
     thread_erased: bool | None = None
     anonymised: bool | None = None
+    parts: bool = False
+    or_definitions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,80 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from worker.domain.conversations import Limits
 
 LONGEST_VERSION = 10
+
+
+StepState = Literal["waiting", "asking", "again", "failed", "suspended"]
+"""What a task that is not done waits for: a worker, an answer, an answer after a failure, or a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process instance by its engine's word. `started_at` is None where the engine keeps no history."""
+
+    id: str
+    definition_id: str
+    definition_key: str
+    definition_version: int | None
+    business_key: str | None
+    tenant: str | None
+    started_at: datetime | None
+    is_active: bool
+
+    def is_within(self, limits: Limits) -> bool:
+        """Whether a reader with these limits may see it."""
+        if limits.instances is not None and self.id not in limits.instances:
+            return False
+        if limits.tenants is not None and self.tenant not in limits.tenants:
+            return False
+        seen = limits.definitions
+        if seen is None:
+            return True
+        if self.is_active:
+            return self.definition_key in seen.running or self.id in seen.instances
+        return self.definition_key in seen.ended
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A task of an instance that is not done, or an incident at an activity.
+
+    `message` is why it failed, in the words that the engine has. `retries` are those that are left, None before the
+    first failure. `kind` is the engine's word for an incident: `failedExternalTask`, `failedJob` …
+    """
+
+    activity_id: str
+    state: StepState
+    message: str = ""
+    retries: int | None = None
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Why an instance does not go on. `message` is the engine's."""
+
+    instance: str
+    activity_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A process variable that an assistant's answer was put into.
+
+    `text` is None for a file; numbers and so on are JSON. `at` is when it was first written, None where the engine has
+    no history.
+    """
+
+    name: str
+    text: str | None
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

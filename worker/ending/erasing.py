@@ -106,6 +106,10 @@ class Eraser:
         await self._ports.orders.keep(known)
         return await self._carry_out(known)
 
+    async def receipt(self, order: str) -> Receipt | None:
+        """Read an order by its id, open or complete; None if there is none, or not any more. Raises StoreDown."""
+        return await self._ports.orders.receipt(order)
+
     async def resume(self, *, absent: bool = False) -> list[Receipt]:
         """Go on with every open order; one that cannot be carried out holds up no other. Raises StoreDown.
 

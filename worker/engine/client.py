@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Self
@@ -11,9 +11,9 @@ from urllib.parse import quote
 import aiohttp
 import structlog
 
-from worker.domain.processes import Calls
+from worker.domain.processes import Calls, Incident, Process, Result, Step
 from worker.domain.tasks import LONGEST_MESSAGE, Definition, Task, TaskState, Topic, Variable
-from worker.engine import activities, calls, definitions, info, kept, wire
+from worker.engine import activities, calls, definitions, info, kept, processes, wire
 from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.instances import RestInstances
@@ -22,6 +22,7 @@ from worker.engine.reads import Reads, variable_path
 from worker.engine.rights import RestRights
 from worker.engine.transport import COMPLETION, ORDINARY, Connection, Transport, open_transport
 from worker.errors import (
+    BadDefinition,
     Conflict,
     EngineDenied,
     EngineDown,
@@ -38,6 +39,7 @@ from worker.telemetry.logs import Event
 DEFINITIONS_KEPT = 500
 ROOTS_KEPT = 10_000
 RESOURCES_KEPT = 100
+USES_KEPT = 10_000
 NOBODYS_TASK = "assistant-worker-asks"
 """An id that no task has: engines make UUIDs or numbers."""
 NOBODYS_TOPIC = "assistant-worker-ping"
@@ -63,6 +65,7 @@ class RestEngine:
         self._spin = Cache(self._detect_spin, size=1)
         self._roots = Cache(self._reads.root, size=ROOTS_KEPT)
         self._resources = Cache(self._load_resource, size=RESOURCES_KEPT)
+        self._uses = Cache(self._load_uses, size=USES_KEPT)
 
     @classmethod
     @asynccontextmanager
@@ -73,7 +76,7 @@ class RestEngine:
             try:
                 yield engine
             finally:
-                for cache in (engine._definitions, engine._spin, engine._roots, engine._resources):
+                for cache in (engine._definitions, engine._spin, engine._roots, engine._resources, engine._uses):
                     await cache.close()
 
     def use(self, connection: Connection) -> None:
@@ -243,6 +246,46 @@ class RestEngine:
         found = {each: ended is None for each, ended in past.items()}
         return found | dict.fromkeys(await self.instances.running(set(ids) - found.keys()), True)
 
+    async def keys(self, definitions: Collection[str], topics: Collection[str]) -> set[str]:
+        """Return the ids that these definitions have in their models, of those that use one of these topics.
+
+        What cannot be read is left out. Raises EngineDown.
+        """
+        found: set[str] = set()
+        for each in definitions:
+            with suppress(TaskLost, ReadRefused, Unanswered):
+                key, used = await self._uses.get(each)
+                found |= {key} if used.intersection(topics) else set()
+        return found
+
+    async def processes(self, ids: Collection[str]) -> dict[str, Process]:
+        """Return what is known of instances, ended ones too where the history has them. Raises EngineDown."""
+        return await processes.found(self._lists, ids)
+
+    async def going_on(self, keys: Collection[str]) -> list[Process]:
+        """Return running instances of these definitions, the newest first, so many at most. Raises EngineDown."""
+        return await processes.going_on(self._lists, keys)
+
+    async def incidents(self, keys: Collection[str]) -> list[Incident]:
+        """Return the open incidents of these definitions, the newest first, so many at most. Raises EngineDown."""
+        return await processes.incidents(self._lists, keys)
+
+    async def failing(self, ids: Collection[str]) -> set[str]:
+        """Tell which of these instances have incidents. Raises EngineDown."""
+        return await processes.failing(self._lists, ids)
+
+    async def steps(self, instance_id: str) -> list[Step]:
+        """Tell what the tasks of an instance wait for, those with incidents first. Raises EngineDown."""
+        return await processes.steps(self._lists, instance_id)
+
+    async def names(self) -> dict[tuple[str, str | None], str]:
+        """Return the names of processes by key and tenant, as their newest versions have them. Raises EngineDown."""
+        return await processes.names(self._lists)
+
+    async def results(self, instance_id: str) -> list[Result]:
+        """Return what answers were put into, the newest first, so many at most. Raises EngineDown."""
+        return await self.instances.results(instance_id)
+
     async def called(self, instance_id: str) -> Calls:
         """Return the instances that one called, at any depth."""
         return await calls.below(self._lists, instance_id)
@@ -314,6 +357,14 @@ class RestEngine:
     async def _load_definition(self, definition_id: str) -> Definition:
         xml, key = await self.xml(definition_id), await self._reads.key(definition_id)
         return await asyncio.to_thread(definitions.read, definition_id, xml, key)  # large ones would hold the loop up
+
+    async def _load_uses(self, definition_id: str) -> tuple[str, frozenset[str]]:
+        """Return a definition's id in its model, and the topics of its external tasks: none where it cannot be read."""
+        try:
+            known = await self._definitions.get(definition_id)
+        except BadDefinition:
+            return "", frozenset()
+        return await self._reads.key(definition_id), frozenset(each.topic for each in known.activities.values())
 
     async def _load_resource(self, place: tuple[str, str]) -> str:
         return await self._reads.resource(*place)

@@ -1,5 +1,6 @@
 """Process instances over REST: which run or ran, what they have to do, and variables that may be taken from them."""
 
+import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ import structlog
 
 from worker.domain import meta
 from worker.domain.endings import Trace
+from worker.domain.processes import Result
 from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE
 from worker.domain.watching import TaskSeen
 from worker.engine.failures import describe
@@ -23,6 +25,7 @@ AT_ONCE = 200
 """Ids in one question."""
 MOST_TASKS = 1000
 """Of so many instances; whoever has more sees no more of them."""
+MOST_RESULTS = 50
 
 log = structlog.get_logger()
 
@@ -122,6 +125,23 @@ class RestInstances:
                 if row.get("executionId") == beside.get("executionId"):
                     yield row
 
+    async def results(self, instance: str) -> list[Result]:
+        """Return what assistants' answers were put into, the newest first, MOST_RESULTS at most. Raises EngineDown.
+
+        Only what stands beside a meta variable of ours: the other variables of a process are nobody's business.
+        """
+        for past in (True, False):
+            metas = self._variables(instance, past, variableNameLike=f"%{META_SUFFIX}")
+            ours = [row async for row in metas if _is_ours(row)]
+            found = {row["id"]: row for beside in ours for row in await self._told(instance, past, beside)}
+            if found:
+                break
+        newest = sorted(found.values(), key=lambda row: str(row.get("createTime")), reverse=True)
+        return [_result(row) for row in newest[:MOST_RESULTS]]
+
+    async def _told(self, instance: str, past: bool, beside: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [row async for row in self._results(instance, past, beside)]
+
     async def wipe(self, trace: Trace) -> None:
         """See `ports.ending.Instances.wipe`."""
         if trace.past:
@@ -172,6 +192,16 @@ def _task(row: Mapping[str, Any]) -> TaskSeen:
     )
 
 
+def _result(row: Mapping[str, Any]) -> Result:
+    value = row.get("value")
+    if value is not None and not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False)
+    if value is None and row.get("type") == "Null":
+        value = ""
+    at = row.get("createTime")
+    return Result(str(row["name"]), value, _read_time(at) if at else None)
+
+
 def _trace(row: Mapping[str, Any], value: str, *, past: bool) -> Trace:
     return Trace(str(row["id"]), str(row["name"]), value, row.get("executionId"), past)
 
@@ -188,10 +218,16 @@ def _is_ours(row: Mapping[str, Any]) -> bool:
     return False
 
 
+def _read_time(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+
+
 def _end(row: Mapping[str, Any]) -> datetime | None:
     """Read when an instance ended; one whose time cannot be read counts as running, which touches nothing of it."""
-    try:
-        return datetime.fromisoformat(row["endTime"]) if row.get("endTime") else None
-    except (TypeError, ValueError):
+    at = _read_time(row["endTime"]) if row.get("endTime") else None
+    if at is None and row.get("endTime"):
         log.warning(Event.END_DELAYED, what=str(row.get("id")), reason="its endTime has another form than engines give")
-        return None
+    return at

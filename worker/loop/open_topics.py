@@ -24,6 +24,10 @@ class OpenTopics:
         """Return those that were last found, without looking for new ones."""
         return tuple(each for each in self._known if not self._stopped.topic(each.name))
 
+    def every(self) -> tuple[Topic, ...]:
+        """Return those that were last found, stopped ones too."""
+        return self._known
+
     def next_look(self) -> timedelta:
         """See `ports.engine.Topics.next_look`."""
         return self._topics.next_look()

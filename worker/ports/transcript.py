@@ -16,6 +16,7 @@ from worker.domain.conversations import (
     Message,
     MessageFilter,
     Newest,
+    Opened,
     Page,
     Session,
     Spent,
@@ -123,6 +124,13 @@ class TranscriptReader(Protocol):
 
     async def instance(self, instance_id: str, *, within: Limits) -> Instance | None:
         """One process instance."""
+        ...
+
+    async def openings(self, ids: Collection[str], *, of: Opened, within: Limits) -> Mapping[str, str]:
+        """Return the beginning of what was first asked in each of these process instances, or sessions.
+
+        Those in which nobody was asked anything are left out. The beginning is one line, cut where it is long.
+        """
         ...
 
     async def search(

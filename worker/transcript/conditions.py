@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Integer,
     Select,
     and_,
@@ -28,19 +29,25 @@ from worker.transcript.words import clean, fts5_query, ts_query
 
 Condition = ColumnElement[bool]
 
+_ESCAPE = "/"
+
 ANSWER: Condition = and_(messages.c.role == literal_column("'agent'"), ~messages.c.is_between)
 """A message is an answer. Its role is literal: an index of some rows is only found by what looks the same."""
+
+QUESTION: Condition = and_(messages.c.role == literal_column("'user'"), ~messages.c.is_between)
 
 
 def wanted(filter_: Filter) -> Iterator[Condition]:
     """Conditions on sessions."""
-    for name in ("engine", "business_key", "assistant"):
+    if filter_.engine is not None:
+        yield sessions.c.engine == clean(filter_.engine)
+    for name in ("business_key", "assistant"):
         if (value := getattr(filter_, name)) is not None:
-            yield sessions.c[name] == clean(value)
+            yield _matches(sessions.c[name], value, part=filter_.parts)
     if filter_.instance is not None:
         yield _with_instance(clean(filter_.instance))
     if filter_.definition_key is not None:
-        yield sessions.c.id.in_(_spoken_in_process(filter_.definition_key, "session_id"))
+        yield sessions.c.id.in_(_spoken_in_process(filter_, filter_.definition_key, "session_id"))
     if filter_.tenants is not None:
         yield sessions.c.tenant.in_([clean(tenant) for tenant in sorted(filter_.tenants)])
     if filter_.active is not None:
@@ -73,16 +80,39 @@ def _with_instance(instance: str) -> Condition:
 def of_process(filter_: Filter) -> Iterator[Condition]:
     """Condition on messages: they were said in the wanted process, on whosever conversation."""
     if filter_.definition_key is not None:
-        yield messages.c.process_instance_id.in_(_spoken_in_process(filter_.definition_key, "process_instance_id"))
+        yield messages.c.process_instance_id.in_(
+            _spoken_in_process(filter_, filter_.definition_key, "process_instance_id")
+        )
 
 
-def _spoken_in_process(key: str, column: str) -> Select[Any]:
+def _spoken_in_process(filter_: Filter, key: str, column: str) -> Select[Any]:
     """Find what was said in a process by its definition's id, which an index has; a long one does not name it."""
-    said, whose, wanted = messages.alias(), sessions.alias(), clean(key)
-    named = said.c.definition_id.startswith(f"{wanted}:", autoescape=True)
-    unnamed = ~said.c.definition_id.contains(":") & (whose.c.definition_key == wanted)
+    said, whose = messages.alias(), sessions.alias()
+    of_these = [_of_definition(said, whose, each) for each in sorted(filter_.or_definitions)]
+    of_these.append(_of_definition(said, whose, key, part=filter_.parts))
     answers = said.c.role == literal_column("'agent'")
-    return select(said.c[column]).join(whose, whose.c.id == said.c.session_id).where(answers, named | unnamed)
+    return select(said.c[column]).join(whose, whose.c.id == said.c.session_id).where(answers, or_(*of_these))
+
+
+def _of_definition(said: FromClause, whose: FromClause, key: str, *, part: bool = False) -> Condition:
+    wanted = clean(key)
+    if part:
+        # Behind the key stand a version and a number, which the part is not looked for in.
+        named: Condition = said.c.definition_id.ilike(f"%{_literal(wanted)}%:%:%", escape=_ESCAPE)
+    else:
+        named = said.c.definition_id.startswith(f"{wanted}:", autoescape=True)
+    return named | (~said.c.definition_id.contains(":") & _matches(whose.c.definition_key, key, part=part))
+
+
+def _matches(value: ColumnElement[str], wanted: str, *, part: bool) -> Condition:
+    return value.icontains(clean(wanted), autoescape=True) if part else value == clean(wanted)
+
+
+def _literal(text: str) -> str:
+    """Take the meaning from what has one in a pattern."""
+    for sign in (_ESCAPE, "%", "_"):
+        text = text.replace(sign, _ESCAPE + sign)
+    return text
 
 
 def seen(limits: Limits) -> Iterator[Condition]:

@@ -21,6 +21,7 @@ from worker.domain.conversations import (
     Message,
     MessageFilter,
     Newest,
+    Opened,
     Page,
     Role,
     Session,
@@ -35,7 +36,7 @@ from worker.runtime.portions import portions
 from worker.transcript import conditions, cursor, rows, sums
 from worker.transcript.database import Database
 from worker.transcript.tables import feedback, messages, sessions
-from worker.transcript.words import SEARCHABLE, clean, excerpt
+from worker.transcript.words import SEARCHABLE, clean, excerpt, opening
 
 T = TypeVar("T")
 
@@ -122,6 +123,8 @@ _NEWEST_IN = (
 
 MOST_NAMED = 200
 """Sessions or instances that one statement asks about."""
+_OPENING = 2000
+"""Characters of a question that are looked through for its first line."""
 AT_ONCE = 10
 """Messages that are fetched before they are counted: each may have megabytes."""
 LONGEST_PAGE = 4_000_000
@@ -277,6 +280,20 @@ class SqlTranscriptReader:
         """See `ports.transcript.TranscriptReader.instance`."""
         page = await self.instances(Filter(instance=instance_id), within=within, limit=1)
         return page.items[0] if page.items else None
+
+    async def openings(self, ids: Collection[str], *, of: Opened, within: Limits) -> Mapping[str, str]:
+        """See `ports.transcript.TranscriptReader.openings`."""
+        whose = messages.c.session_id if of == "session" else messages.c.process_instance_id
+        asked = (whose.in_([clean(each) for each in ids]), conditions.QUESTION, *self._seen(within))
+        first = select(whose.label("id"), _STARTED.label("position")).join_from(messages, sessions).where(*asked)
+        places = first.group_by(whose).subquery()
+        query = (
+            select(places.c.id, func.substr(messages.c.content, 1, _OPENING).label("content"))
+            .join_from(messages, sessions)
+            .join(places, (places.c.id == whose) & (places.c.position == messages.c.position))
+            .where(*asked)
+        )
+        return {row["id"]: opening(row["content"]) for row in await self._rows(query)}
 
     async def search(
         self, text: str, wanted: Filter, *, within: Limits, after: str | None = None, limit: int = 50

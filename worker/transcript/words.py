@@ -15,6 +15,7 @@ PostgreSQL indexes no more than a megabyte for each row, and nobody should wait 
 """
 SHORTEST_PREFIX = 3
 EXCERPT = 240
+OPENING = 160
 MOST_INSIDE = 1000
 """Places inside of other words at which a word is met before it is given up."""
 
@@ -73,6 +74,13 @@ def _asked(text: str) -> list[str]:
 
 def _is_prefix(word: str) -> bool:
     return len(word) >= SHORTEST_PREFIX
+
+
+def opening(content: str) -> str:
+    """Return the first line of a text that says something, without the marks of a heading, cut where it is long."""
+    lines = (" ".join(line.lstrip("#>*- \t").split()) for line in content.splitlines())
+    first = next(filter(None, lines), "")
+    return first if len(first) <= OPENING else f"{first[:OPENING]} …"
 
 
 def excerpt(content: str, text: str) -> str:

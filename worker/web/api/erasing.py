@@ -1,4 +1,4 @@
-"""The route that erases."""
+"""The routes that erase, and tell what became of it."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -14,7 +14,7 @@ from worker.errors import Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.grants import Grant, MayErase
-from worker.web.api.routes import LONGEST
+from worker.web.api.routes import LONGEST, Id, found
 
 Name = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
 
@@ -35,7 +35,7 @@ class Wish(BaseModel):
 
 
 def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Callable[[FastAPI], None]:
-    """Make the extension that adds the route. Running instances are refused: those end on the command line only."""
+    """Make the extension that adds the routes. Running instances are refused: those end on the command line only."""
     router = APIRouter()
     answers = problems.documented(401, 403, 404, 409, 422, 429, 503)
     answers[HTTPStatus.ACCEPTED] = {"model": Receipt, "description": "Some of it is left, and will be tried again"}
@@ -60,10 +60,28 @@ def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Cal
             response.status_code = HTTPStatus.ACCEPTED
         return receipt
 
+    @router.get("/erasures/{order}", responses=problems.documented(401, 403, 404, 422, 429, 503))
+    async def erasure(grant: MayErase, order: Id) -> Receipt:
+        """The receipt of an order to erase, complete or not; complete ones can be asked for for 90 days."""
+        try:
+            receipt = found(await eraser.receipt(order))
+        except Transient as exc:
+            raise HTTPException(503, f"The receipt cannot be read now: {exc}") from exc
+        return found(receipt if _may_read(grant, receipt) else None)
+
     def extend(application: FastAPI) -> None:
         application.include_router(router, prefix="/api")
 
     return extend
+
+
+def _may_read(grant: Grant, receipt: Receipt) -> bool:
+    """Whether all that a receipt speaks of may be seen with this token."""
+    limits, tenants = grant.limits, receipt.tenants
+    if limits.definitions is not None:  # nobody can tell any more of which processes it was
+        return False
+    of_these = limits.tenants is None or (tenants is not None and limits.tenants.issuperset(tenants))
+    return of_these and (limits.instances is None or receipt.instance in limits.instances)
 
 
 async def _check(

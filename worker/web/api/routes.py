@@ -50,9 +50,12 @@ def _filter(
     active: Annotated[bool | None, Query(description="Still going on, or ended.")] = None,
     since: Time = None,
     until: Time = None,
+    parts: Annotated[
+        bool, Query(description="business_key, definition_key and assistant are parts, in capitals or not.")
+    ] = False,
 ) -> Filter:
     tenants = None if tenant is None else frozenset(tenant)
-    return Filter(engine, instance, business_key, definition_key, assistant, tenants, active, since, until)
+    return Filter(engine, instance, business_key, definition_key, assistant, tenants, active, since, until, parts=parts)
 
 
 Wanted = Annotated[Filter, Depends(_filter)]

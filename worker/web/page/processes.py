@@ -1,16 +1,30 @@
 """What the page wants to know of a process from its engine."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal, Protocol
 
+from worker.domain.processes import Incident, Process, Result, Step
 from worker.errors import EngineDenied, ReadRefused
 
 State = Literal["done", "running", "failed", "cancelled"]
 """Where an activity stands; one that was not reached has no state."""
 
 
-class Processes(Protocol):
-    """The engine, as the page sees it. Every method may raise Transient errors, ReadRefused."""
+class Running(Protocol):
+    """Which instances run. Every method may raise Transient errors, ReadRefused."""
+
+    async def running(self, ids: Collection[str]) -> Mapping[str, bool]:
+        """Which of these instances run, and which are over; those that the engine does not know are left out."""
+        ...
+
+    async def failing(self, ids: Collection[str]) -> AbstractSet[str]:
+        """Which of these instances have incidents."""
+        ...
+
+
+class Processes(Running, Protocol):
+    """The engine, as the page sees it. Errors as above. Lists are bounded."""
 
     async def xml(self, definition_id: str) -> str:
         """A definition's BPMN. Raises TaskLost if the engine does not have it any more."""
@@ -24,8 +38,28 @@ class Processes(Protocol):
         """
         ...
 
-    async def running(self, ids: Collection[str]) -> Mapping[str, bool]:
-        """Which of these instances run, and which are over; those that the engine does not know are left out."""
+    async def processes(self, ids: Collection[str]) -> Mapping[str, Process]:
+        """These instances, ended ones too where the history has them; unknown ones are left out."""
+        ...
+
+    async def steps(self, instance_id: str) -> Sequence[Step]:
+        """What the tasks of an instance wait for, those with incidents first."""
+        ...
+
+    async def results(self, instance_id: str) -> Sequence[Result]:
+        """The process variables that assistants' answers were put into, the newest first."""
+        ...
+
+    async def going_on(self, keys: Collection[str]) -> Sequence[Process]:
+        """Running instances of these definitions, the newest first."""
+        ...
+
+    async def incidents(self, keys: Collection[str]) -> Sequence[Incident]:
+        """Open incidents of instances of these definitions, the newest first."""
+        ...
+
+    async def names(self) -> Mapping[tuple[str, str | None], str]:
+        """The names of processes, by key and tenant; those without one are left out."""
         ...
 
 

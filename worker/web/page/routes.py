@@ -1,32 +1,29 @@
 """The page's files, and the routes below /api that only it needs."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from worker.domain.conversations import EVERYTHING, ActivityCounts, Filter, Instance, MessageFilter, Page, Session
+from worker.domain.conversations import EVERYTHING, ActivityCounts, MessageFilter, Page
 from worker.domain.people import Right
-from worker.errors import ReadRefused, TaskLost, Transient
 from worker.export import FORMATS
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
-from worker.web.api.grants import Grant, Known, MayRead
-from worker.web.api.routes import After, Id, Part, Size, Text, Wanted, found
-from worker.web.page.processes import Processes, State, why_not
+from worker.web.api.grants import Known, MayRead
+from worker.web.api.routes import Id, Part, Text, found
+from worker.web.page import following, listing
+from worker.web.page.processes import Processes
 from worker.web.page.reading import Shown, shown
-from worker.web.page.standing import Standing, Told
-
-T = TypeVar("T")
-L = TypeVar("L", Instance, Session)
-
-MOST_PAGES = 10
-"""That are looked through for one that runs."""
+from worker.web.page.standing import Standing
+from worker.web.page.watching import Watching
 
 FILES = Path(__file__).with_name("static")
 VENDOR = Path(__file__).with_name("vendor")
@@ -39,6 +36,8 @@ VIEWS = (
     "/conversations",
     "/conversations/{rest:path}",
     "/search",
+    "/erasures/{rest:path}",
+    "/embed/instances",
     "/embed/instances/{rest:path}",
 )
 """Addresses that people see. All of them are the same file, which looks at the address."""
@@ -81,27 +80,8 @@ class Me:
     rights: Sequence[Right] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
-    """A part of a list, and which of the process instances in it run."""
-
-    page: Page[T]
-    standing: Told
-
-
-@dataclass(frozen=True, slots=True)
-class Diagram:
-    """A definition's BPMN."""
-
-    definition_id: str
-    xml: str
-
-
-@dataclass(frozen=True, slots=True)
-class States:
-    """The state of each activity that was reached."""
-
-    states: Mapping[str, State]
+async def _none() -> Collection[str]:
+    return ()
 
 
 def routes(
@@ -111,20 +91,23 @@ def routes(
     engine_name: str,
     can_erase: bool = False,
     left_out: Callable[[], Sequence[str]] = tuple,
+    definitions: Callable[[], Awaitable[Collection[str]]] = _none,
     vendor: Path = VENDOR,
 ) -> Callable[[FastAPI], None]:
     """Make the extension of the API's application that serves the page.
 
     `engine_name` is the engine that `processes` asks: of instances of others nothing is asked, their ids may be taken
-    there. `can_erase`: there is a route that erases. `left_out` says what the worker does not serve.
+    there. `can_erase`: there is a route that erases. `left_out` says what the worker does not serve, `definitions` the
+    keys of those with tasks of ours.
     """
 
     def extend(application: FastAPI) -> None:
         router = APIRouter()
         _add_me(router, can_erase=can_erase, left_out=left_out, vendor=vendor)
         _add_reading(router, conversations)
-        _add_standing(router, conversations, Standing(processes), engine_name)
-        _add_processes(router, conversations, processes, engine_name)
+        watching = Watching(processes, definitions)
+        listing.add(router, conversations, Standing(processes), watching, engine_name)
+        following.add(router, conversations, processes, watching, engine_name)
         documented = problems.documented(401, 403, 404, 422, 429, 503)
         application.include_router(router, prefix="/api", responses=documented)
         _add_files(application, vendor)
@@ -164,101 +147,6 @@ def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:
         return await conversations.activities(instance_id, within=grant.limits)
 
 
-def _instance(one: Instance | Session) -> str | None:
-    return one.id if isinstance(one, Instance) else one.process_instance_id
-
-
-@dataclass(frozen=True, slots=True)
-class _Standings:
-    """Asks the engine of what is listed, but for what is another engine's."""
-
-    standing: Standing
-    engine_name: str
-
-    async def of(self, *each: Instance | Session) -> Told:
-        ids = {_instance(one) for one in each if one.engine == self.engine_name}
-        return await self.standing.of([name for name in ids if name is not None])
-
-    async def listing(
-        self, read: Callable[[str | None], Awaitable[Page[L]]], wanted: Filter, after: str | None
-    ) -> Listing[L]:
-        """Leave out of those that are active what the engine says has ended, and the transcript hears of later."""
-        for _ in range(MOST_PAGES):
-            page = await read(after)
-            told = await self.of(*page.items)
-            if not wanted.active:
-                break
-            page = replace(page, items=[each for each in page.items if told.runs.get(_instance(each) or "", True)])
-            if page.items or page.next is None:
-                break
-            after = page.next
-        return Listing(page, told)
-
-
-def _add_standing(router: APIRouter, conversations: TranscriptReader, standing: Standing, engine_name: str) -> None:
-    standings = _Standings(standing, engine_name)
-
-    @router.get("/listed/instances")
-    async def listed_instances(
-        grant: MayRead, wanted: Wanted, after: After = None, limit: Size = 50
-    ) -> Listing[Instance]:
-        """Process instances as `/instances` has them, and which of them run by the engine's word."""
-
-        async def read(after: str | None) -> Page[Instance]:
-            return await conversations.instances(wanted, within=grant.limits, after=after, limit=limit)
-
-        return await standings.listing(read, wanted, after)
-
-    @router.get("/listed/sessions")
-    async def listed_sessions(
-        grant: MayRead, wanted: Wanted, after: After = None, limit: Size = 50
-    ) -> Listing[Session]:
-        """Conversations as `/sessions` has them, and which of their instances run by the engine's word."""
-
-        async def read(after: str | None) -> Page[Session]:
-            return await conversations.sessions(wanted, within=grant.limits, after=after, limit=limit)
-
-        return await standings.listing(read, wanted, after)
-
-    @router.get("/instances/{instance_id}/standing")
-    async def instance_standing(grant: MayRead, instance_id: Id) -> Told:
-        """Whether a process instance runs, by the engine's word."""
-        return await standings.of(found(await conversations.instance(instance_id, within=grant.limits)))
-
-    @router.get("/sessions/{session_id}/standing")
-    async def session_standing(grant: MayRead, session_id: Id) -> Told:
-        """Whether the process instance of a conversation runs, by the engine's word."""
-        return await standings.of(found(await conversations.session(session_id, within=grant.limits)))
-
-
-def _add_processes(router: APIRouter, conversations: TranscriptReader, processes: Processes, engine_name: str) -> None:
-    async def ours(instance_id: str, grant: Grant) -> Instance:
-        instance = found(await conversations.instance(instance_id, within=grant.limits))
-        if instance.engine != engine_name:
-            raise HTTPException(404, f"This instance is of another engine, {instance.engine}.")
-        return instance
-
-    @router.get("/instances/{instance_id}/diagram")
-    async def instance_diagram(grant: MayRead, instance_id: Id) -> Diagram:
-        """The BPMN of a process instance, from the engine."""
-        instance = await ours(instance_id, grant)
-        try:
-            return Diagram(instance.definition_id, await processes.xml(instance.definition_id))
-        except TaskLost:
-            raise HTTPException(404, "The engine does not have this process definition any more.") from None
-        except (Transient, ReadRefused) as exc:
-            raise HTTPException(503, why_not(exc)) from None
-
-    @router.get("/instances/{instance_id}/states")
-    async def instance_states(grant: MayRead, instance_id: Id) -> States:
-        """The state of each activity of a process instance that was reached, from the engine."""
-        instance = await ours(instance_id, grant)
-        try:
-            return States(await processes.activity_states(instance.id))
-        except (Transient, ReadRefused) as exc:
-            raise HTTPException(503, why_not(exc)) from None
-
-
 class _Files(StaticFiles):
     """Files that a browser asks for again each time, and mostly hears that they are the same."""
 
@@ -272,6 +160,19 @@ def _add_files(application: FastAPI, vendor: Path) -> None:
     async def page() -> Response:
         return FileResponse(FILES / "index.html", media_type="text/html", headers={"Cache-Control": "no-cache"})
 
+    otherwise = application.exception_handlers[HTTPException]
+
+    async def nowhere(request: Request, exc: Exception) -> Response:
+        """Say to people on the page that there is nothing here, and to all others in the way of the API."""
+        path, accepts = request.url.path, request.headers.get("accept", "")
+        if path.startswith("/api/") or "text/html" not in accepts:
+            told: Response = await otherwise(request, exc)  # type: ignore[misc] # it is a coroutine function
+            return told
+        response = await page()
+        response.status_code = 404
+        return response
+
+    application.add_exception_handler(404, nowhere)
     for path in VIEWS:
         application.add_api_route(path, page, include_in_schema=False, response_class=Response)
     application.mount("/static", _Files(directory=FILES))

@@ -1,9 +1,13 @@
-"""Texts as trees of a few harmless elements. Texts of a model are text: there is no element that runs or loads."""
+"""Texts as trees of a few harmless elements. Texts of a model are text: there is no element that runs or loads.
+
+A link says where it leads, and leads nowhere but to another page of the web, by http or https, when somebody follows
+it.
+"""
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from markdown_it import MarkdownIt
@@ -25,26 +29,47 @@ LANGUAGE = re.compile(r"[\w+#.-]{0,30}")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An element: its name, and texts and elements in it. `start` is the first number of a list."""
+    """An element: its name, and texts and elements in it.
+
+    `start` is the first number of a list, `href` where a link leads. `right`: a number, or a cell that is said to stand
+    on the right.
+    """
 
     tag: str
     children: "Sequence[Node | str]"
     start: int | None = None
+    href: str | None = None
+    right: bool = False
 
 
 Tree: TypeAlias = Sequence[Node | str]
 
 TAGS = frozenset(
-    "p h4 h5 h6 ul ol li blockquote pre code em strong s br hr table thead tbody tr th td".split()  # noqa: SIM905 - easier to read
+    "p h4 h5 h6 ul ol li blockquote pre code em strong s br hr table thead tbody tr th td a".split()  # noqa: SIM905 - easier to read
 )
 """All elements that there are. The page makes no others, whatever it is told."""
 
-# Without the rules for links and images their Markdown stays what it is: text that says where they would lead.
+LONGEST_ADDRESS = 2048
+LONGEST_NUMBER = 60
+NOTHING = "—"
+_ADDRESS: Final = re.compile(r"https?://[^\s/?#@\\]+(?:[/?#][^\s\\]*)?", re.ASCII | re.IGNORECASE)
+"""An address of the web that shows whose it is: nobody's name stands before the host."""
+_NUMBER: Final = re.compile(r"[-+\u2212]?\d[\d.,\u2019\u202f\u00a0 ]*(?: ?(?:%|[A-Z]{3}|[$\u20ac\u00a3]))?")
+
+
+def address(text: str) -> str | None:
+    """Return where a link may lead; None for what is no address of the web."""
+    return text if len(text) <= LONGEST_ADDRESS and text.isprintable() and _ADDRESS.fullmatch(text) else None
+
+
+# Without the rule for images, and for links that lead elsewhere than to the web, their Markdown stays what it is: text
+# that says where they would lead. So do links by reference, whose address stands elsewhere in the text.
 _MARKDOWN = (
     MarkdownIt("commonmark", {"html": False, "maxNesting": DEEPEST_MARKDOWN})
     .enable(["table", "strikethrough"])
-    .disable(["link", "image", "autolink", "html_inline", "html_block", "reference"])
+    .disable(["image", "html_inline", "html_block", "reference"])
 )
+_MARKDOWN.validateLink = lambda url: address(url) is not None  # type: ignore[method-assign] # the parser's own way
 
 
 _BETWEEN_CELLS: Final = re.compile(r"(?<!\\)\|")
@@ -110,6 +135,8 @@ def _fill(into: list[Node | str], tokens: Iterable[Token], headings: Mapping[str
     for token in tokens:
         if token.nesting < 0:
             open_.pop()
+            if token.type == "table_close":
+                open_[-1][-1] = _aligned(open_[-1][-1])
         elif token.type == "inline":
             _fill(open_[-1], token.children or (), headings)
         elif token.nesting > 0:
@@ -118,10 +145,50 @@ def _fill(into: list[Node | str], tokens: Iterable[Token], headings: Mapping[str
             if token.hidden:
                 children = open_[-1]
             else:
-                open_[-1].append(Node(_tag(headings.get(token.tag, token.tag)), children, _start(token)))
+                open_[-1].append(_element(token, headings.get(token.tag, token.tag), children))
             open_.append(children)
         else:
             open_[-1].append(_leaf(token))
+
+
+def _element(token: Token, tag: str, children: list[Node | str]) -> Node:
+    href = address(str(token.attrGet("href"))) if token.tag == "a" else None
+    if title := token.attrGet("title"):
+        children.append(f"{title}: ")
+    return Node(_tag(tag), children, _start(token), href, right=token.attrGet("style") == "text-align:right")
+
+
+def _aligned(table: Node | str) -> Node | str:
+    """Put columns of numbers to the right."""
+    if isinstance(table, str):
+        return table
+    parts = [part for part in table.children if isinstance(part, Node)]
+    rows = [_cells(row) for part in parts if part.tag == "tbody" for row in part.children]
+    width = max((len(row) for row in rows), default=0)
+    right = {place for place in range(width) if _are_numbers(row[place] for row in rows if place < len(row))}
+    return replace(table, children=[_moved(part, right) for part in parts]) if right else table
+
+
+def _moved(part: Node, right: Collection[int]) -> Node:
+    rows = [
+        Node("tr", [replace(cell, right=cell.right or place in right) for place, cell in enumerate(_cells(row))])
+        for row in part.children
+    ]
+    return replace(part, children=rows)
+
+
+def _cells(row: Node | str) -> list[Node]:
+    return [] if isinstance(row, str) else [cell for cell in row.children if isinstance(cell, Node)]
+
+
+def _are_numbers(cells: Iterable[Node]) -> bool:
+    """Whether there is a number in some of these cells, and nothing in the others."""
+    said = [cell.children for cell in cells if cell.children not in ([], [NOTHING])]
+    return bool(said) and all(len(each) == 1 and isinstance(each[0], str) and _is_number(each[0]) for each in said)
+
+
+def _is_number(text: str) -> bool:
+    return len(text) <= LONGEST_NUMBER and _NUMBER.fullmatch(text) is not None
 
 
 def _leaf(token: Token) -> Node | str:
@@ -179,10 +246,11 @@ def _value(value: Any, depth: int) -> Node | str:
         return _text(value) if depth > DEEPEST_DATA else _list(value, depth)
     match value:
         case None:
-            return "—"
+            return NOTHING
         case bool():
             return "yes" if value else "no"
-    return _sound(str(value))
+    text = _sound(str(value))
+    return Node("a", [text], href=text) if address(text) else text
 
 
 def _sound(text: str) -> str:
@@ -195,7 +263,7 @@ def _object(pairs: _Pairs, depth: int) -> Node:
     return Node("table", [Node("tbody", rows)])
 
 
-def _list(values: list[Any], depth: int) -> Node:
+def _list(values: list[Any], depth: int) -> Node | str:
     names = _columns(values)
     if not names:
         return Node("ul", [Node("li", [_value(value, depth + 1)]) for value in values])
@@ -204,7 +272,7 @@ def _list(values: list[Any], depth: int) -> Node:
         Node("tr", [Node("td", [_value(row[name], depth + 1)] if name in row else []) for name in names])
         for row in map(dict, values)
     ]
-    return Node("table", [head, Node("tbody", rows)])
+    return _aligned(Node("table", [head, Node("tbody", rows)]))
 
 
 def _columns(values: list[Any]) -> list[str]:

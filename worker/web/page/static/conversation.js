@@ -1,40 +1,75 @@
 // One conversation: everything that was said with one assistant on one thread.
 
+import { html, useState } from "./lib/preact.js";
 import { get, id } from "./api.js";
-import { cost, count, facts, h, name, note, number, seconds, time, tokens } from "./dom.js";
-import { exports_ } from "./exports.js";
-import { order } from "./order.js";
-import { thread } from "./thread.js";
+import { bring, cost, count, Facts, name, Note, number, Process, seconds, State, time, tokens } from "./parts.js";
+import { Exports } from "./exports.js";
+import { useFollowed } from "./follow.js";
+import { kept } from "./kept.js";
+import { Order } from "./order.js";
+import { asking, firstOf, Thread, wantedIn } from "./thread.js";
 
-export async function conversation({ parts: [own], me, signal, parameters }) {
+const SECONDS = 5;
+const SECONDS_WHEN_ENDED = 30;
+
+async function load({ parts: [own], signal, parameters, back }) {
   const newest = parameters.get("from") === "newest";
-  const [session, standing, spent] = await Promise.all([
-    get(`/sessions/${id(own)}`, {}, signal),
-    get(`/sessions/${id(own)}/standing`, {}, signal),
-    get(`/sessions/${id(own)}/cost`, {}, signal),
-  ]);
-  const said = await thread(`/sessions/${id(own)}/thread`, {}, { signal, me, newest });
-  return {
-    title: session.assistant,
-    content: [
-      h("div", { class: "heading" }, h("h1", {}, name(session.assistant)), state(session, session.process_instance_id, standing)),
-      ...[asRecorded(standing)].filter(Boolean),
-      about(session, spent),
-      h("div", { class: "actions" }, exports_(me.formats, `/sessions/${id(own)}/export`, `conversation-${own}`)),
-      h("section", { "aria-labelledby": "said" }, h("div", { class: "heading" }, h("h2", { id: "said" }, count(session.messages, "message")), order(newest)), said),
-    ],
-  };
+  const wanted = wantedIn(parameters);
+  const ask = asking(`/sessions/${id(own)}/thread`, {}, { newest, signal });
+  const [now, first] = await Promise.all([look(own, signal), firstOf(ask, { wanted, pages: back ? kept().pages : 1 })]);
+  return { title: now.session.assistant, own, now, first, ask, newest, wanted: wanted ?? (newest ? lastOf(first, newest) : null) };
 }
 
-function about(session, spent) {
+async function look(own, signal) {
+  const [session, stands, spent] = await Promise.all(["", "/standing", "/cost"].map((part) => get(`/sessions/${id(own)}${part}`, {}, signal)));
+  return { session, spent, ...stands };
+}
+
+// The newest message, to begin with.
+export const lastOf = (first, newest) => first.items.at(newest ? 0 : -1)?.message.id ?? null;
+
+// By the engine's word, or else as the record last heard it.
+export const runs = (each, instance, standing) => (Object.hasOwn(standing.runs, instance) ? standing.runs[instance] : each.is_active);
+
+export const AsRecorded = ({ standing }) => standing.problem && html`<${Note} title="Active or ended: as last recorded" detail=${standing.problem} />`;
+
+function Conversation({ page, own, now: began, first, ask, newest }) {
+  const [now, see] = useState(began);
+  const { session, standing, spent } = now;
+  const isActive = runs(session, session.process_instance_id, standing);
+  useFollowed(async () => see(await look(own, page.signal)), isActive ? SECONDS : SECONDS_WHEN_ENDED);
+  const path = `/conversations/${id(own)}`;
+  return html`
+    <div class="heading"><h1>${name(session.assistant)}</h1><${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} /></div>
+    <${AsRecorded} standing=${standing} />
+    <${About} session=${session} called=${now.name} spent=${spent} />
+    <div class="actions"><${Exports} formats=${page.me.formats} path=${`/sessions/${id(own)}/export`} file=${`conversation-${own}`} /></div>
+    <section aria-labelledby="said" class="said">
+      <div class="heading"><h2 id="said">${count(session.messages, "message")}</h2><${Order} newest=${newest} path=${path} jump=${() => jumpToNewest(session.messages)} /></div>
+      <${Thread} first=${first} load=${ask} newest=${newest} pulse=${session.messages} root=${path} me=${page.me} />
+    </section>`;
+}
+
+// Shows the newest message if all messages are on the page.
+export function jumpToNewest(messages) {
+  const all = document.querySelectorAll(".thread > .message");
+  if (!all.length || all.length < messages) return false;
+  const last = all[all.length - 1];
+  last.tabIndex = -1;
+  last.focus({ preventScroll: true });
+  bring(last);
+  return true;
+}
+
+function About({ session, called, spent }) {
   const instance = session.process_instance_id;
-  return facts([
-    ["Process", [name(session.definition_key), session.definition_version ? ` v${session.definition_version}` : ""]],
-    ["Instance", instance ? h("a", { href: `/instances/${id(instance)}` }, h("code", {}, instance)) : "shared by business key"],
+  return html`<${Facts} pairs=${[
+    ["Process", html`<${Process} called=${called} definitionKey=${session.definition_key} version=${session.definition_version} />`],
+    ["Instance", instance ? html`<a href=${`/instances/${id(instance)}`}><code>${instance}</code></a>` : "shared by business key"],
     ["Business key", session.business_key && name(session.business_key)],
     ["Tenant", session.tenant && name(session.tenant)],
     ["Version", session.assistant_version && name(session.assistant_version)],
-    ["Thread", session.thread_id && h("code", {}, session.thread_id)],
+    ["Thread", session.thread_id && html`<code>${session.thread_id}</code>`],
     ["Generation", session.generation > 1 ? number(session.generation) : null],
     ["Person", session.user && name(session.user)],
     ["Tokens", tokens(spent)],
@@ -44,13 +79,7 @@ function about(session, spent) {
     ["Erased at the provider", session.thread_erased_at && time(session.thread_erased_at)],
     ["Anonymised", session.anonymised_at && time(session.anonymised_at)],
     ["Lasted", session.duration_seconds === null ? null : seconds(session.duration_seconds)],
-  ]);
+  ]} />`;
 }
 
-// By the engine's word, or else as the transcript last heard it.
-export function state(each, instance, standing) {
-  const runs = Object.hasOwn(standing.runs, instance) ? standing.runs[instance] : each.is_active;
-  return h("span", { class: `tag ${runs ? "running" : "done"}` }, runs ? "active" : "ended");
-}
-
-export const asRecorded = (standing) => standing.problem && note("Active or ended: as last recorded", standing.problem);
+export const conversation = { nav: "/conversations", load, View: Conversation };

@@ -1,6 +1,7 @@
 // The BPMN diagram, drawn by bpmn-js, which the installation puts beside the page.
 
-import { h, name } from "./dom.js";
+import { html, render, useEffect, useMemo, useRef, useState } from "./lib/preact.js";
+import { name, Note } from "./parts.js";
 import { label, stateClass } from "./places.js";
 
 const VIEWER = "/vendor/bpmn-js/viewer.js";
@@ -19,37 +20,67 @@ export function activitiesOf(xml) {
     .map((element) => ({ id: element.id, name: (element.getAttribute("name") ?? "").trim() }));
 }
 
-// Rejects with a text for people. Returns `select(activity)`, which marks one.
-export async function diagram(place, xml, places, onselect, signal) {
-  await (loading ??= load());
-  if (signal.aborted) return { select() {} };
-  const paper = h("div", { class: "canvas", role: "region", "aria-label": "Diagram. Arrow keys move it, plus and minus zoom, 0 shows all." });
-  place.replaceChildren(paper);
-  const viewer = await drawn(paper, xml);
-  const canvas = viewer.get("canvas");
-  place.append(buttons(canvas));
-  paper.addEventListener("keydown", (event) => steer(event, canvas));
-  const known = new Map(places.map((each) => [each.id, each]));
-  for (const each of places) decorate(viewer, each, onselect);
-  viewer.get("eventBus").on("element.click", ({ element }) => {
-    const target = element.type === "label" ? element.labelTarget : element;
-    if (known.has(target?.id)) onselect(target.id);
-  });
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", () => diagram(place, xml, places, onselect, signal), { once: true, signal });
-  signal.addEventListener("abort", () => viewer.destroy(), { once: true });
-  let marked = null;
-  return {
-    select(activity) {
-      const registry = viewer.get("elementRegistry");
-      if (marked && registry.get(marked)) canvas.removeMarker(marked, "chosen");
-      marked = activity;
-      if (activity && registry.get(activity)) canvas.addMarker(activity, "chosen");
-    },
-  };
+// Draws a model once, and shows on it where its places stand, and which one is selected, whenever that changes.
+export function Diagram(properties) {
+  const dark = useDark(); // the colours of a drawing are set when it is made
+  return html`<${Drawing} key=${String(dark)} ...${properties} />`;
 }
 
+function Drawing({ xml, places, selected, select }) {
+  const paper = useRef(null);
+  const [viewer, draw] = useState(null);
+  const [wrong, say] = useState("");
+  const onselect = useRef(select);
+  onselect.current = select;
+  const shown = useMemo(() => new Map(), []);
+  const looks = JSON.stringify(places.map((each) => [each.id, stateClass(each), label(each)]));
+  useEffect(() => viewer && decorate(viewer, places, shown, (activity) => onselect.current(activity)), [viewer, looks]);
+  useEffect(() => (viewer ? choose(viewer, selected) : undefined), [viewer, selected]);
+  useEffect(() => {
+    let over = false;
+    let made = null;
+    const ready = (it) => {
+      if (over) return it.destroy();
+      made = it;
+      it.get("eventBus").on("element.click", ({ element }) => {
+        const target = element.type === "label" ? element.labelTarget : element;
+        if (shown.has(target?.id)) onselect.current(target.id);
+      });
+      return draw(it);
+    };
+    drawn(paper.current, xml).then(ready, (error) => over || say(error.message));
+    return () => {
+      over = true;
+      made?.destroy();
+    };
+  }, [xml]);
+  if (wrong) return html`<${Note} title="No diagram" detail=${wrong} />`;
+  const zoomed = (text, title, onclick) => html`<button type="button" aria-label=${title} title=${title} onclick=${onclick}>${text}</button>`;
+  const canvas = () => viewer.get("canvas");
+  return html`<div class="diagram">
+    <div class="canvas" ref=${paper} role="region" aria-label="Diagram. Arrow keys move it, plus and minus zoom, 0 shows all." onkeydown=${(event) => viewer && steer(event, canvas())}></div>
+    ${viewer && html`<div class="zoom">
+      ${zoomed("+", "Zoom in", () => zoom(canvas(), 1.25))}
+      ${zoomed("−", "Zoom out", () => zoom(canvas(), 0.8))}
+      ${zoomed("⤢", "Show all", () => canvas().zoom("fit-viewport", "auto"))}
+    </div>`}
+  </div>`;
+}
+
+function useDark() {
+  const scheme = useMemo(() => matchMedia("(prefers-color-scheme: dark)"), []);
+  const [dark, set] = useState(scheme.matches);
+  useEffect(() => {
+    const onchange = () => set(scheme.matches);
+    scheme.addEventListener("change", onchange);
+    return () => scheme.removeEventListener("change", onchange);
+  }, [scheme]);
+  return dark;
+}
+
+// Rejects with a text for people.
 async function drawn(paper, xml) {
+  await (loading ??= load());
   const style = getComputedStyle(document.documentElement);
   const colour = (variable) => style.getPropertyValue(variable).trim();
   const viewer = new window.BpmnJS({
@@ -67,21 +98,35 @@ async function drawn(paper, xml) {
   return viewer;
 }
 
-function decorate(viewer, place, onselect) {
-  if (!viewer.get("elementRegistry").get(place.id)) return;
-  viewer.get("canvas").addMarker(place.id, `state-${stateClass(place)}`);
-  const text = label(place);
-  if (!text) return;
-  const badge = h("button", { type: "button", class: `badge ${stateClass(place)}`, onclick: () => onselect(place.id) }, h("span", { class: "hidden" }, name(place.name), ": "), text);
-  viewer.get("overlays").add(place.id, { position: { top: -22, left: 0 }, html: badge });
+// Shows where the places stand, with what leads to them. `shown` has what stands there, which is changed and not made
+// anew: it may have the focus.
+function decorate(viewer, places, shown, select) {
+  const [canvas, overlays, registry] = ["canvas", "overlays", "elementRegistry"].map((part) => viewer.get(part));
+  for (const place of places.filter((each) => registry.get(each.id))) {
+    const known = shown.get(place.id) ?? { box: null, marker: null };
+    shown.set(place.id, known);
+    const marker = `state-${stateClass(place)}`;
+    if (known.marker !== marker) {
+      if (known.marker) canvas.removeMarker(place.id, known.marker);
+      canvas.addMarker(place.id, marker);
+      known.marker = marker;
+    }
+    if (label(place) && !known.box) {
+      known.box = document.createElement("div");
+      overlays.add(place.id, { position: { top: -22, left: 0 }, html: known.box });
+    }
+    if (known.box) render(badge(place, select), known.box);
+  }
 }
 
-function buttons(canvas) {
-  const button = (text, title, onclick) => h("button", { type: "button", "aria-label": title, title, onclick }, text);
-  return h("div", { class: "zoom" },
-    button("+", "Zoom in", () => zoom(canvas, 1.25)),
-    button("−", "Zoom out", () => zoom(canvas, 0.8)),
-    button("⤢", "Show all", () => canvas.zoom("fit-viewport", "auto")));
+const badge = (place, select) =>
+  html`<button type="button" class=${`badge ${stateClass(place)}`} onclick=${() => select(place.id)}><span class="hidden">${name(place.name)}: </span>${label(place)}</button>`;
+
+function choose(viewer, activity) {
+  const has = (each) => each && viewer.get("elementRegistry").get(each);
+  if (!has(activity)) return undefined;
+  viewer.get("canvas").addMarker(activity, "chosen");
+  return () => has(activity) && viewer.get("canvas").removeMarker(activity, "chosen");
 }
 
 const zoom = (canvas, factor) => canvas.zoom(Math.min(4, Math.max(0.1, canvas.zoom() * factor)));
@@ -105,10 +150,10 @@ function steer(event, canvas) {
 }
 
 function load() {
-  for (const href of STYLES) document.head.append(h("link", { rel: "stylesheet", href }));
+  const made = (tag, properties) => Object.assign(document.createElement(tag), properties);
+  for (const href of STYLES) document.head.append(made("link", { rel: "stylesheet", href }));
   return new Promise((resolve, reject) => {
-    const script = h("script", { src: VIEWER });
-    script.onload = resolve;
+    const script = made("script", { src: VIEWER, onload: resolve });
     script.onerror = () => {
       loading = null;
       reject(new Error("The part that draws diagrams cannot be loaded."));

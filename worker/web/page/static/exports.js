@@ -1,20 +1,22 @@
 // The buttons that save a conversation as a file.
 
+import { html, useState } from "./lib/preact.js";
 import { download } from "./api.js";
-import { h, say } from "./dom.js";
+import { say } from "./parts.js";
 
-export function exports_(formats, path, file) {
-  return formats.map(({ name, ending, label }) => {
-    const onclick = async () => {
-      try {
-        await download(`${path}?format=${name}`, `${file}.${ending}`);
-        say(`Saved as ${file}.${ending}`);
-      } catch (error) {
-        say(error.message);
-        button.textContent = `${label}: ${error.message}`;
-      }
-    };
-    const button = h("button", { type: "button", onclick }, `Export ${label}`);
-    return button;
-  });
+export const Exports = ({ formats, path, file }) => formats.map((format) => html`<${Export} key=${format.name} format=${format} path=${path} file=${`${file}.${format.ending}`} />`);
+
+function Export({ format, path, file }) {
+  const [wrong, set] = useState("");
+  const onclick = async () => {
+    try {
+      await download(`${path}?format=${format.name}`, file);
+      set("");
+      say(`Saved as ${file}`);
+    } catch (error) {
+      set(error.message);
+      say(error.message);
+    }
+  };
+  return html`<button type="button" onclick=${onclick}>${wrong ? `${format.label}: ${wrong}` : `Export ${format.label}`}</button>`;
 }

@@ -1,153 +1,200 @@
-// One process instance: its diagram, its activities, and what was said.
+// One process instance as it stands now: what came out of it, its diagram, its activities, and what was said.
 
-import { get, id, Problem } from "./api.js";
-import { cost, count, facts, h, name, note, number, say, seconds, time, tokens } from "./dom.js";
-import { activitiesOf, diagram } from "./diagram.js";
-import { asRecorded, state } from "./conversation.js";
-import { eraseButton, receipt } from "./erase.js";
-import { exports_ } from "./exports.js";
-import { order } from "./order.js";
-import { entry, merged } from "./places.js";
-import { point, thread } from "./thread.js";
+import { html, useEffect, useState } from "./lib/preact.js";
+import { get, id, Problem, query } from "./api.js";
+import { cost, count, Facts, name, Note, number, Process, seconds, State, time, tokens, tree, wordsOf } from "./parts.js";
+import { jumpToNewest, lastOf } from "./conversation.js";
+import { activitiesOf, Diagram } from "./diagram.js";
+import { EraseButton } from "./erasure.js";
+import { Exports } from "./exports.js";
+import { useFollowed } from "./follow.js";
+import { kept } from "./kept.js";
+import { Order } from "./order.js";
+import { merged, Places, Steps } from "./places.js";
+import { asking, firstOf, Thread, wantedIn } from "./thread.js";
 
-export async function instance(page) {
-  const [own] = page.parts;
-  const root = `${page.embedded ? "/embed" : ""}/instances/${id(own)}`;
+const SECONDS = 3;
+const SECONDS_WHEN_ENDED = 30;
+const SHORT_RESULT = 60;
+const NOTHING_SAID = { sessions: [], spoken: [], spent: null };
+
+async function load(page) {
+  const { parts: [own, activity = null], parameters, signal, back } = page;
   const path = `/instances/${id(own)}`;
-  const [shown, standing, spent, sessions, spoken, states, model] = await Promise.all([
-    get(path, {}, page.signal),
-    get(`${path}/standing`, {}, page.signal),
-    get(`${path}/cost`, {}, page.signal),
-    get("/sessions", { instance: own, limit: 200 }, page.signal),
-    get(`${path}/activities`, {}, page.signal),
-    fromEngine(get(`${path}/states`, {}, page.signal)),
-    fromEngine(get(`${path}/diagram`, {}, page.signal)),
+  const newest = parameters.get("from") === "newest";
+  const wanted = wantedIn(parameters);
+  const now = await get(`${path}/now`, {}, signal);
+  const [said, results, model, chosen] = await Promise.all([
+    whatWasSaid(own, now, signal),
+    page.embedded ? null : get(`${path}/results`, {}, signal),
+    fromEngine(get(`${path}/diagram`, {}, signal)),
+    choice(path, now, activity, { newest, wanted, signal, pages: back ? kept().pages : 1 }),
   ]);
-  const assistants = new Map(sessions.items.map((each) => [each.id, each.assistant]));
-  const places = merged(spoken, model.value ? activitiesOf(model.value.xml) : [], states.value?.states);
-  const view = { page, own, root, path, shown, standing, spent, sessions: sessions.items, places, states, assistants };
-
-  const section = h("section", { "aria-labelledby": "said", class: "said" });
-  const list = h("ol", { class: "activities" });
-  view.select = (activity, { focus = true, message = null, newest = false } = {}) => fill(view, section, list, activity, { focus, message, newest });
-  for (const place of places) list.append(entry(place, root, (activity) => view.select(activity)));
-
-  const first = page.parameters.get("message");
-  await view.select(page.parts[1] ?? null, { focus: false, message: first, newest: page.parameters.get("from") === "newest" });
-  if (first) requestAnimationFrame(() => point(first));
-  return { title: shown.business_key || shown.definition_key, content: layout(view, model, list, section) };
+  const title = (now.instance ?? now.process).business_key || now.name || (now.instance ?? now.process).definition_key;
+  return { title, own, path, now, said, results, model, chosen, wanted: wanted ?? (newest ? lastOf(chosen.first, newest) : null) };
 }
 
-// In Cockpit's tab only what Cockpit does not show beside it.
-function layout(view, model, list, section) {
-  const { page, shown } = view;
-  const columns = h("div", { class: "columns" },
-    h("nav", { "aria-label": "Activities", class: "places" }, h("h2", {}, "Activities"), list),
-    section);
-  if (page.embedded) return [h("h1", { class: "hidden" }, name(shown.definition_key)), columns];
-  return [
-    h("div", { class: "heading" }, h("h1", {}, name(shown.definition_key)), state(shown, shown.id, view.standing)),
-    ...[asRecorded(view.standing)].filter(Boolean),
-    about(shown, view.spent),
-    h("div", { class: "actions" }, exports_(page.me.formats, `${view.path}/export`, `instance-${shown.id}`), page.me.can_erase && erasing(page, shown)),
-    process(view, model),
-    columns,
-  ];
+// What the record has of an instance beside its messages.
+async function whatWasSaid(own, now, signal) {
+  if (!now.instance) return NOTHING_SAID;
+  const [sessions, spoken, spent] = await Promise.all([
+    get("/sessions", { instance: own, limit: 200 }, signal),
+    get(`/instances/${id(own)}/activities`, {}, signal),
+    get(`/instances/${id(own)}/cost`, {}, signal),
+  ]);
+  return { sessions: sessions.items, spoken, spent };
 }
 
-function process(view, model) {
-  return h("section", { "aria-labelledby": "process", class: "process" },
-    h("h2", { id: "process" }, "Process"),
-    view.states.problem && note("States are not known", view.states.problem),
-    picture(view, model));
+// One activity, or the whole conversation with null, and the beginning of what was said there.
+async function choice(path, now, activity, { newest = false, wanted = null, signal, pages = 1 }) {
+  const load = asking(`${path}/thread`, activity === null ? {} : { activity }, { newest, signal });
+  const first = now.instance ? await firstOf(load, { wanted, pages }) : { items: [], next: null, pages: 1 };
+  return { activity, newest, load, first };
 }
 
-function about(shown, spent) {
-  return facts([
+function Instance({ page, own, path, now: began, said: saidAtFirst, results: resultsAtFirst, model, chosen: first }) {
+  const [now, see] = useState(began);
+  const [said, hear] = useState(saidAtFirst);
+  const [results, setResults] = useState(resultsAtFirst);
+  const [chosen, choose] = useState(first);
+  const [wrong, warn] = useState("");
+  const root = `${page.embedded ? "/embed" : ""}/instances/${id(own)}`;
+  useFollowed(async () => see(await get(`${path}/now`, {}, page.signal)), now.runs ? SECONDS : SECONDS_WHEN_ENDED);
+  const messages = now.instance?.messages ?? 0;
+  useNews(`${messages} ${now.runs}`, async () => {
+    const [heard, came] = await Promise.all([whatWasSaid(own, now, page.signal), page.embedded ? null : get(`${path}/results`, {}, page.signal)]);
+    hear(heard);
+    setResults(came);
+  });
+
+  const places = merged(said.spoken, model.value ? activitiesOf(model.value.xml) : [], now.states, now.steps);
+  const select = async (activity) => {
+    try {
+      const next = await choice(path, now, activity, { signal: page.signal });
+      page.move(activity === null ? root : `${root}/activities/${id(activity)}`);
+      warn("");
+      choose(next);
+      requestAnimationFrame(() => document.getElementById("said")?.focus());
+    } catch (error) {
+      if (error.name !== "AbortError") warn(error.message);
+    }
+  };
+  const view = { page, path, root, said, places, chosen, select, wrong, messages };
+  const shown = now.instance ?? now.process;
+  const columns = html`<div class="columns">
+    <nav aria-label="Activities" class="places"><h2>Activities</h2><${Places} places=${places} selected=${chosen.activity} root=${root} select=${select} /></nav>
+    <${Said} view=${view} />
+  </div>`;
+  const of = page.parameters.get("of");
+  // In Cockpit's tab only what Cockpit does not show beside it.
+  if (page.embedded) {
+    return html`
+      ${of ? html`<div class="heading"><h1><${Process} called=${now.name} definitionKey=${shown.definition_key} /></h1>${shown.business_key && name(shown.business_key)}<${Standing} now=${now} /><a class="button" href=${`/embed/instances${query({ definition_key: of })}`}>All instances</a></div>` : html`<h1 class="hidden">${name(now.name || shown.definition_key)}</h1>`}
+      <${Steps} steps=${now.steps} places=${places} />
+      ${columns}`;
+  }
+  return html`
+    <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} /></div>
+    ${now.problem && html`<${Note} title="As last recorded" detail=${now.problem} />`}
+    <${About} shown=${shown} now=${now} spent=${said.spent} />
+    ${now.instance && html`<div class="actions">
+      <${Exports} formats=${page.me.formats} path=${`${path}/export`} file=${`instance-${own}`} />
+      ${page.me.can_erase && html`<${EraseButton} instance=${now.instance} done=${(receipt) => page.go(`/erasures/${id(receipt.id)}`)} />`}
+    </div>`}
+    <${Results} results=${results} />
+    <${Steps} steps=${now.steps} places=${places} />
+    <section aria-labelledby="process" class="process">
+      <h2 id="process">Process</h2>
+      <${Picture} page=${page} model=${model} places=${places} selected=${chosen.activity} select=${select} />
+    </section>
+    ${columns}`;
+}
+
+const Standing = ({ now }) => html`<${State} runs=${now.runs} failed=${now.steps.some((each) => each.state === "failed")} />`;
+
+// Looks for news whenever what tells of them changes; what fails then is asked for with the next ones.
+function useNews(sign, look) {
+  const [known, know] = useState(sign);
+  useEffect(() => {
+    if (known !== sign) look().then(() => know(sign), () => {});
+  }, [sign]);
+}
+
+function About({ shown, now, spent }) {
+  return html`<${Facts} pairs=${[
+    ["Process", now.name && html`<code>${name(shown.definition_key)}</code>`],
     ["Business key", shown.business_key && name(shown.business_key)],
     ["Version", shown.definition_version],
     ["Tenant", shown.tenant && name(shown.tenant)],
-    ["Started", time(shown.started_at)],
-    ["Last said", time(shown.last_at)],
-    ["Messages", number(shown.messages)],
-    ["Tokens", tokens(spent)],
-    ["Cost", cost(spent)],
-    ["Instance", h("code", {}, shown.id)],
-  ]);
+    ["Started", shown.started_at && time(now.process?.started_at ?? shown.started_at)],
+    ["Last said", now.instance && time(now.instance.last_at)],
+    ["Messages", now.instance ? number(now.instance.messages) : "none yet"],
+    ["Tokens", spent && tokens(spent)],
+    ["Cost", spent && cost(spent)],
+    ["Instance", html`<code>${shown.id}</code>`],
+  ]} />`;
 }
 
-function erasing(page, shown) {
-  return eraseButton(shown, (said) => {
-    const main = document.getElementById("main");
-    main.replaceChildren(...receipt(said));
-    main.querySelector("h1").focus();
-    say("Erased");
-  });
+// What came out of the process, the newest first: short values beside each other, of the long ones the newest open.
+function Results({ results }) {
+  if (!results || !(results.items.length || results.problem)) return null;
+  const short = results.items.filter((each) => textOf(each.body)?.length <= SHORT_RESULT);
+  const long = results.items.filter((each) => !short.includes(each));
+  return html`<section aria-labelledby="results" class="results card">
+    <h2 id="results">Result</h2>
+    ${results.problem && html`<${Note} title="Results are not known" detail=${results.problem} />`}
+    ${short.length > 0 && html`<${Facts} pairs=${short.map((each) => [each.name, textOf(each.body) || "—"])} />`}
+    ${long.map((each, index) => html`<details key=${each.name} open=${index === 0}>
+      <summary><h3>${name(each.name)}</h3>${each.at && html`<span class="soft"> ${time(each.at)}</span>`}</summary>
+      <div class="content" dir="auto">${each.body ? tree(each.body) : "A file, which the engine keeps."}</div>
+      ${each.is_cut && html`<p class="soft">It is longer than is shown here.</p>`}
+    </details>`)}
+  </section>`;
 }
 
-function picture(view, model) {
-  if (!model.value) return note("No diagram", model.problem);
-  if (!view.page.me.diagrams) return note("No diagram", "The part that draws diagrams is not installed beside this worker.");
-  const place = h("div", { class: "diagram" });
-  // It needs its size, so it is drawn when it is on the page.
-  requestAnimationFrame(() =>
-    diagram(place, model.value.xml, view.places, (activity) => view.select(activity), view.page.signal).then(
-      (drawn) => { view.drawn = drawn; drawn.select(view.selected); },
-      (error) => place.replaceWith(note("No diagram", error.message)),
-    ),
-  );
-  return place;
+// A value that is one line of text, or undefined.
+function textOf(body) {
+  if (body?.length !== 1 || typeof body[0] === "string") return undefined;
+  const [{ tag, children }] = body;
+  return ["p", "pre"].includes(tag) && children.length <= 1 && typeof (children[0] ?? "") === "string" ? children[0] ?? "" : undefined;
 }
 
-// Shows one activity, or the whole conversation with null, and says so in the address.
-async function fill(view, section, list, activity, { focus, message, newest }) {
-  const place = view.places.find((each) => each.id === activity);
-  const parameters = activity === null ? {} : { activity };
-  const address = activity === null ? view.root : `${view.root}/activities/${id(activity)}`;
-  view.selected = activity;
-  view.drawn?.select(activity);
-  for (const item of list.children) {
-    const link = item.querySelector("a");
-    item.dataset.activity === activity ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current");
-  }
-  let said;
-  try {
-    said = await thread(`${view.path}/thread`, parameters, { signal: view.page.signal, me: view.page.me, assistants: view.assistants, wanted: message, newest });
-  } catch (error) {
-    if (!focus) throw error;
-    said = [h("p", { class: "wrong", role: "alert" }, error.message)];
-  }
-  if (view.selected !== activity) return;
-  const title = h("h2", { id: "said", tabindex: "-1" }, activity === null ? "Conversation" : name(place?.name ?? activity));
-  const back = (event) => (event.preventDefault(), view.select(null));
-  section.replaceChildren(
-    h("div", { class: "heading" }, title, activity === null ? order(newest, view.root) : h("a", { class: "button", href: view.root, onclick: back }, "Whole conversation")),
-    ...(activity === null ? [threads(view)] : [sums(place)]).filter(Boolean),
-    ...said,
-  );
-  if (focus) {
-    history.pushState(null, "", address);
-    title.focus();
-  }
+function Picture({ page, model, places, selected, select }) {
+  if (!model.value) return html`<${Note} title="No diagram" detail=${model.problem} />`;
+  if (!page.me.diagrams) return html`<${Note} title="No diagram" detail="The part that draws diagrams is not installed beside this worker." />`;
+  return html`<${Diagram} xml=${model.value.xml} places=${places} selected=${selected} select=${select} />`;
 }
 
-function threads(view) {
-  if (view.sessions.length < 1 || view.page.embedded) return null;
-  const links = view.sessions.map((each) => h("li", {}, h("a", { href: `/conversations/${id(each.id)}` }, name(each.assistant)), h("span", { class: "soft" }, ` ${count(each.messages, "message")}`)));
-  return h("ul", { class: "threads", "aria-label": "Conversations by assistant" }, links);
+function Said({ view: { page, path, root, said, places, chosen, select, wrong, messages } }) {
+  const { activity, newest, load, first } = chosen;
+  const place = places.find((each) => each.id === activity);
+  const assistants = new Map(said.sessions.map((each) => [each.id, each.assistant]));
+  const back = (event) => (event.preventDefault(), select(null));
+  const words = wordsOf(page.parameters.get("q") ?? "");
+  return html`<section aria-labelledby="said" class="said">
+    <div class="heading">
+      <h2 id="said" tabindex="-1">${activity === null ? "Conversation" : name(place?.name ?? activity)}</h2>
+      ${activity === null
+        ? messages > 0 && html`<${Order} newest=${newest} path=${root} jump=${() => jumpToNewest(messages)} />`
+        : html`<a class="button" href=${root} onclick=${back}>Whole conversation</a>`}
+    </div>
+    ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
+    ${activity === null && !page.embedded && said.sessions.length > 0 && html`<ul class="threads" aria-label="Conversations by assistant">${said.sessions.map((each) => html`<li key=${each.id}><a href=${`/conversations/${id(each.id)}`}>${name(each.assistant)}</a><span class="soft"> ${count(each.messages, "message")}</span></li>`)}</ul>`}
+    ${place && html`<${Sums} place=${place} />`}
+    <${Thread} key=${`${activity}`} first=${first} load=${load} newest=${newest} pulse=${messages} root=${path} me=${page.me} assistants=${assistants} words=${words} />
+  </section>`;
 }
 
-function sums(place) {
-  if (!place) return null;
-  const said = place.said;
-  return facts([
+function Sums({ place }) {
+  const { said } = place;
+  return html`<${Facts} pairs=${[
     ["State", place.state === "unknown" ? null : place.state],
     ["Turns", said ? number(said.turns) : "none"],
     ["Attempts", said && number(said.attempts)],
     ["Tokens", said && `${number(said.input_tokens)} read, ${number(said.output_tokens)} written`],
     ["Duration", said && seconds(said.seconds)],
     ["Last outcome", said?.outcome],
-  ]);
+  ]} />`;
 }
 
 // What only the engine knows may be missing: everything else is shown all the same.
@@ -159,3 +206,5 @@ async function fromEngine(asked) {
     throw error;
   }
 }
+
+export const instance = { nav: "/instances", load, View: Instance };

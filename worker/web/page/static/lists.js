@@ -1,80 +1,32 @@
-// The lists of instances and of conversations, with their filters.
+// The lists of instances and of conversations, with their filters, as they are at this moment.
 
+import { html, useState } from "./lib/preact.js";
 import { get, id, query } from "./api.js";
-import { h, name, note, number, time } from "./dom.js";
-import { asRecorded, state } from "./conversation.js";
-import { paged } from "./paged.js";
+import { AsRecorded, runs } from "./conversation.js";
+import { useFollowed } from "./follow.js";
+import { kept } from "./kept.js";
+import { firstPages, More, usePages } from "./pages.js";
+import { hidden, name, Note, number, Process, State, Table, time } from "./parts.js";
 
+const SECONDS = 5;
+const SIZE = 50;
 const FIELDS = [
   ["business_key", "Business key"],
   ["definition_key", "Process"],
   ["assistant", "Assistant"],
 ];
+const STATES = [["", "any"], ["active", "active"], ["ended", "ended"]];
+const ACTIVE = { active: true, ended: false };
 
-export async function instances(page) {
-  const { left_out } = await get("/me", {}, page.signal); // asked anew: it changes while the page is open
-  const found = await instanceList(page);
-  if (left_out.length) found.content.splice(1, 0, note("Not served by this worker", "", h("ul", {}, left_out.map((each) => h("li", {}, name(each))))));
-  return found;
+// What an address asks for, as the API wants it.
+function wantedIn(parameters) {
+  const { active, ...wanted } = Object.fromEntries([...parameters].filter(([, value]) => value));
+  const earlier = { true: "active", false: "ended" }[active]; // addresses that were kept name it so
+  if (earlier) wanted.state ??= earlier;
+  const { state, since, until, ...others } = wanted;
+  const asked = { ...others, active: ACTIVE[state], since: instant(since), until: instant(until), parts: true };
+  return { wanted, asked };
 }
-
-function instanceList(page) {
-  return list(page, "Instances", "/listed/instances", ["Process", "Business key", "State", "Started", "Conversations", "Messages"], (each, standing) => [
-    h("a", { href: `/instances/${id(each.id)}` }, name(each.definition_key), version(each), hidden(each.business_key || each.id)),
-    each.business_key ? name(each.business_key) : "—",
-    state(each, each.id, standing),
-    time(each.started_at),
-    number(each.sessions),
-    number(each.messages),
-  ]);
-}
-
-export async function conversations(page) {
-  return list(page, "Conversations", "/listed/sessions", ["Assistant", "Process", "Business key", "State", "Started", "Messages"], (each, standing) => [
-    h("a", { href: `/conversations/${id(each.id)}` }, name(each.assistant), hidden(each.business_key || each.scope)),
-    [name(each.definition_key), version(each)],
-    each.business_key ? name(each.business_key) : "—",
-    state(each, each.process_instance_id, standing),
-    time(each.started_at),
-    number(each.messages),
-  ]);
-}
-
-async function list(page, title, path, columns, cells) {
-  const wanted = Object.fromEntries([...page.parameters].filter(([, value]) => value));
-  const asked = { ...wanted, since: instant(wanted.since), until: instant(wanted.until) };
-  // Roles are said because narrow windows show rows as blocks, which browsers then take for no table.
-  const body = h("tbody", { role: "rowgroup" });
-  const told = h("div", {});
-  const more = await paged(
-    async (after) => {
-      const listing = await get(path, { ...asked, after, limit: 50 }, page.signal);
-      told.replaceChildren(...[asRecorded(listing.standing)].filter(Boolean));
-      return { ...listing.page, items: listing.page.items.map((each) => [each, listing.standing]) };
-    },
-    (items) => body.append(...items.map(([each, standing]) => row(columns, cells(each, standing)))),
-    "Show more",
-  );
-  const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, columns.map((column) => h("th", { scope: "col", role: "columnheader" }, column))));
-  const table = h("table", { class: "list", role: "table" }, h("caption", { class: "hidden" }, title), head, body);
-  const nothing = note("Nothing found", Object.keys(wanted).length ? "Try with fewer filters." : "Here you will see what assistants say in processes.");
-  const path_ = location.pathname === "/" ? "/instances" : location.pathname;
-  return {
-    title,
-    content: [
-      h("h1", {}, title),
-      filters(path_, wanted, page.go),
-      told,
-      ...(body.children.length ? [table, more] : [nothing]),
-    ],
-  };
-}
-
-function row(columns, cells) {
-  return h("tr", { role: "row" }, cells.map((cell, index) => h("td", { role: "cell", "data-label": columns[index] }, cell)));
-}
-
-const version = (each) => (each.definition_version ? h("span", { class: "soft" }, ` v${each.definition_version}`) : "");
 
 // What people type into a field for a local time, as the API wants it.
 function instant(local) {
@@ -82,28 +34,112 @@ function instant(local) {
   return date && !Number.isNaN(date.getTime()) ? date.toISOString() : undefined;
 }
 
-function filters(path, wanted, go) {
-  const field = (key, label, type) =>
-    h("div", { class: type === "text" ? null : "wide" }, h("label", { for: key }, label), h("input", { id: key, name: key, type, value: wanted[key], maxlength: 255, autocomplete: "off" }));
-  const states = [["", "any"], ["true", "active"], ["false", "ended"]].map(([value, label]) =>
-    h("option", { value, selected: (wanted.active ?? "") === value }, label),
-  );
-  const form = h(
-    "form",
-    { class: "filters", "aria-label": "Filters", role: "search" },
-    FIELDS.map(([key, label]) => field(key, label, "text")),
-    h("div", {}, h("label", { for: "active" }, "State"), h("select", { id: "active", name: "active" }, states)),
-    field("since", "From", "datetime-local"),
-    field("until", "To", "datetime-local"),
-    h("div", { class: "actions" }, h("button", { class: "primary" }, "Filter"), Object.keys(wanted).length > 0 && h("a", { class: "button", href: path }, "Clear")),
-  );
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    go(path + query(Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim()))));
-  });
-  return form;
+// Each item with what is known beside it.
+function rowsOf({ page, standing, names, asked }) {
+  const items = page.items.map((each) => ({ ...each, standing, called: names[each.id], asked: asked[each.id] }));
+  return { items, next: page.next };
 }
 
+// Running instances in which nothing was said yet, or those that failed; as items of the list.
+async function ongoing(asked, failed, signal) {
+  const { items, problem } = await get("/ongoing", { ...asked, failed }, signal);
+  const rows = items.map(({ process, name: called, incident, asked: opening }) => ({
+    ...process, called, asked: opening, incident, standing: { runs: { [process.id]: true }, failed: incident ? [process.id] : [] },
+  }));
+  return { rows, problem };
+}
 
-// Tells links apart for people who hear them one by one.
-const hidden = (text) => h("span", { class: "hidden" }, ", ", name(text));
+const NOTHING = { rows: [], problem: "" };
+
+const lister = (path, { title, columns, cells, goesOn }) => {
+  async function load({ parameters, signal, back }) {
+    const { wanted, asked } = wantedIn(parameters);
+    const ask = async (after) => rowsOf(await get(path, { ...asked, after, limit: SIZE }, signal));
+    const around = () => (goesOn && wanted.state !== "ended" ? ongoing(asked, wanted.state === "failed" || undefined, signal) : NOTHING);
+    const pages = wanted.state === "failed" && goesOn ? { items: [], next: null, pages: 1 } : firstPages(ask, { pages: back ? kept().pages : 1 });
+    const [first, now, me] = await Promise.all([pages, around(), get("/me", {}, signal)]); // `me` changes while the page is open
+    return { title, wanted, ask, around, first, now, leftOut: goesOn ? me.left_out : [] };
+  }
+
+  function View({ page, wanted, ask, around, first, now: began, leftOut }) {
+    const list = usePages(first, ask);
+    const [now, see] = useState(began);
+    useFollowed(async () => {
+      const [head, seen] = await Promise.all([wanted.state === "failed" ? { items: [], next: null } : ask(), around()]);
+      list.change((known) => withHead(known, head));
+      see(seen);
+    }, SECONDS);
+    const recorded = new Set(list.items.map((each) => each.id));
+    const rows = [...now.rows.filter((each) => !recorded.has(each.id)), ...list.items];
+    const standing = list.items[0]?.standing ?? { problem: now.problem };
+    return html`
+      <h1 class=${page.embedded ? "hidden" : null}>${title}</h1>
+      ${leftOut.length > 0 && html`<${Note} title="Not served by this worker"><ul>${leftOut.map((each) => html`<li key=${each}>${name(each)}</li>`)}</ul></>`}
+      ${!page.embedded && html`<${Filters} wanted=${wanted} page=${page} states=${goesOn ? [...STATES, ["failed", "failed"]] : STATES} />`}
+      <${AsRecorded} standing=${standing} />
+      ${rows.length
+        ? html`<${Table} title=${title} columns=${columns} rows=${rows.map((each) => [each.id, cells(each, page)])} /><${More} list=${list} label="Show more" />`
+        : html`<${Note} title="Nothing found" detail=${Object.keys(wanted).length ? "Try with fewer filters." : "Here you will see what assistants say in processes."} />`}`;
+  }
+
+  return { nav: `/${title.toLowerCase()}`, load, View };
+};
+
+// The list with its first page as it is now: what has left that page, such as what has ended, has left the list.
+function withHead(known, head) {
+  if (!head.next) return { items: head.items, next: null };
+  const ids = new Set(head.items.map((each) => each.id));
+  const last = head.items.at(-1);
+  const rest = last ? known.items.filter((each) => !ids.has(each.id) && each.started_at <= last.started_at) : [];
+  return { items: [...head.items, ...rest], next: rest.length ? known.next : head.next };
+}
+
+const where = (page, each) => (page.embedded ? `/embed/instances/${id(each.id)}${query({ of: each.definition_key })}` : `/instances/${id(each.id)}`);
+const opening = (each) => (each.incident ? html`<p class="wrong excerpt" dir="auto">${each.incident.message}</p>` : each.asked && html`<p class="soft opening" dir="auto">${each.asked}</p>`);
+const key = (each) => (each.business_key ? name(each.business_key) : "—");
+const state = (each, instance) => html`<${State} runs=${runs(each, instance, each.standing)} failed=${each.standing.failed.includes(instance)} />`;
+
+export const instances = lister("/listed/instances", {
+  title: "Instances",
+  columns: [["Process"], ["Business key"], ["State"], ["Started"], ["Conversations", true], ["Messages", true]],
+  goesOn: true,
+  cells: (each, page) => [
+    html`<a href=${where(page, each)}><${Process} called=${each.called} definitionKey=${each.definition_key} version=${each.definition_version} />${hidden(each.business_key || each.id)}</a>${opening(each)}`,
+    key(each),
+    state(each, each.id),
+    each.started_at ? time(each.started_at) : "—",
+    each.sessions === undefined ? "—" : number(each.sessions),
+    each.messages === undefined ? (each.asked ? "—" : "none yet") : number(each.messages),
+  ],
+});
+
+export const conversations = lister("/listed/sessions", {
+  title: "Conversations",
+  columns: [["Assistant"], ["Process"], ["Business key"], ["State"], ["Started"], ["Messages", true]],
+  goesOn: false,
+  cells: (each) => [
+    html`<a href=${`/conversations/${id(each.id)}`}>${name(each.assistant)}${hidden(each.business_key || each.scope)}</a>${opening(each)}`,
+    html`<${Process} called=${each.called} definitionKey=${each.definition_key} version=${each.definition_version} />`,
+    key(each),
+    state(each, each.process_instance_id),
+    time(each.started_at),
+    number(each.messages),
+  ],
+});
+
+function Filters({ wanted, page, states }) {
+  const path = location.pathname === "/" ? "/instances" : location.pathname;
+  const field = (own, label, type) =>
+    html`<div class=${type === "text" ? null : "wide"}><label for=${own}>${label}</label><input id=${own} name=${own} type=${type} defaultValue=${wanted[own] ?? ""} maxlength="255" autocomplete="off" /></div>`;
+  const onsubmit = (event) => {
+    event.preventDefault();
+    page.go(path + query(Object.fromEntries([...new FormData(event.target)].filter(([, value]) => value.trim()))));
+  };
+  return html`<form class="filters" aria-label="Filters" role="search" onsubmit=${onsubmit}>
+    ${FIELDS.map(([own, label]) => field(own, label, "text"))}
+    <div><label for="state">State</label><select id="state" name="state">${states.map(([value, label]) => html`<option value=${value} selected=${(wanted.state ?? "") === value}>${label}</option>`)}</select></div>
+    ${field("since", "From", "datetime-local")}
+    ${field("until", "To", "datetime-local")}
+    <div class="actions"><button class="primary">Filter</button>${Object.keys(wanted).length > 0 && html`<a class="button" href=${path}>Clear</a>`}</div>
+  </form>`;
+}

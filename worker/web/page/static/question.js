@@ -1,32 +1,34 @@
 // A question before something is done that concerns others, too. What is wrong is said in it, and it stays open then.
 
-import { h } from "./dom.js";
+import { html, useLayoutEffect, useRef, useState } from "./lib/preact.js";
 
-export function ask({ id, title, about, more = [], label, kind, act, done }) {
-  const wrong = h("p", { class: "wrong", role: "alert" });
-  const go = h("button", { class: kind }, label);
-  const cancel = h("button", { type: "button", autofocus: true, onclick: () => dialog.close() }, "Cancel");
-  const form = h("form", { method: "dialog" },
-    h("h2", { id: `${id}-title` }, title),
-    h("p", { id: `${id}-about` }, about),
-    more,
-    wrong,
-    h("div", { class: "actions" }, cancel, go));
-  const dialog = h("dialog", { "aria-labelledby": `${id}-title`, "aria-describedby": `${id}-about` }, form);
-  form.addEventListener("submit", async (event) => {
+// `act` does it, `done` gets what came of it, `close` is told that the question is over.
+export function Question({ id, title, about, label, kind, act, done, close, children }) {
+  const dialog = useRef(null);
+  const [state, set] = useState({ wrong: "", busy: false });
+  useLayoutEffect(() => dialog.current.showModal(), []);
+  const onsubmit = async (event) => {
     event.preventDefault();
-    go.disabled = true;
-    wrong.textContent = "";
+    const form = event.target;
+    set({ wrong: "", busy: true });
     try {
-      const result = await act();
-      dialog.close();
+      const result = await act(form);
+      dialog.current.close();
       done(result);
     } catch (error) {
-      wrong.textContent = error.message;
-      go.disabled = false;
+      set({ wrong: error.message, busy: false });
     }
-  });
-  dialog.addEventListener("close", () => dialog.remove());
-  document.body.append(dialog);
-  dialog.showModal();
+  };
+  return html`<dialog ref=${dialog} onclose=${close} aria-labelledby=${`${id}-title`} aria-describedby=${`${id}-about`}>
+    <form method="dialog" onsubmit=${onsubmit}>
+      <h2 id=${`${id}-title`}>${title}</h2>
+      <p id=${`${id}-about`}>${about}</p>
+      ${children}
+      <p class="wrong" role="alert">${state.wrong}</p>
+      <div class="actions">
+        <button type="button" autofocus onclick=${() => dialog.current.close()}>Cancel</button>
+        <button class=${kind} disabled=${state.busy}>${label}</button>
+      </div>
+    </form>
+  </dialog>`;
 }

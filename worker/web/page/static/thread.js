@@ -1,14 +1,17 @@
-// A conversation as a readable thread, page by page.
+// A conversation as a readable thread, page by page, which goes on while it is read.
 
-import { get } from "./api.js";
-import { count, facts, h, money, name, number, seconds, time, tokens, tree } from "./dom.js";
-import { feedback } from "./feedback.js";
-import { paged } from "./paged.js";
+import { Component, html, useEffect, useRef, useState } from "./lib/preact.js";
+import { get, id } from "./api.js";
+import { Feedback } from "./feedback.js";
+import { bring, copy, count, Facts, Link, money, name, number, say, seconds, time, tokens, tree } from "./parts.js";
+import { firstPages, More, usePages } from "./pages.js";
 
 const SIZE = 100;
 const SPEAKERS = { user: "Question", agent: "Answer", system: "System" };
 const BETWEEN = { user: "Message", agent: "Step", system: "System" };
 const LONG = 1200;
+const MOST_NEWS = 10;
+const NEAR = 300;
 
 const OUTCOMES = {
   ok: null,
@@ -20,101 +23,170 @@ const OUTCOMES = {
   invalid: "The answer is not what was asked for",
 };
 
-// `path` is the API's list of messages, `me` who looks. `wanted` is the id of a message to begin with.
-// Returns the section's content; `assistants` tells whose conversation a message is in.
-export async function thread(path, parameters, { signal, me, assistants = new Map(), newest = false, wanted = null }) {
-  const list = h("div", { class: "thread" });
-  const load = async (after) => {
-    const page = await get(path, { ...parameters, after, limit: SIZE, newest: newest || undefined }, signal);
-    return newest ? { ...page, items: page.items.toReversed() } : page;
-  };
-  const add = (items) => {
-    const shown = items.map((item) => message(item, assistants, me));
-    newest ? list.prepend(...shown) : list.append(...shown);
-  };
-  const label = newest ? "Show earlier messages" : "Show more messages";
-  const more = await paged(load, add, label, {
-    auto: !newest,
-    until: wanted && (() => list.querySelector(`#${CSS.escape(`message-${wanted}`)}`)),
-  });
-  if (!list.children.length) list.append(h("p", { class: "soft" }, "Nothing was said here."));
-  return newest ? [more, list] : [list, more];
-}
-
 // What a message is: question and answer, or, where it stands between them, of whom.
 export const speaker = (said) => (said.is_between ? BETWEEN : SPEAKERS)[said.role] ?? said.role;
 
 const isAnswer = (said) => said.role === "agent" && !said.is_between;
+const idOf = (item) => item.message.id;
 
-export function point(id) {
-  const target = document.getElementById(`message-${id}`);
+// How a thread is asked for, page by page. `path` is the API's list of messages.
+export function asking(path, parameters, { newest = false, signal = undefined } = {}) {
+  return (after, back = newest) => get(path, { ...parameters, after, limit: SIZE, newest: back || undefined }, signal);
+}
+
+// The thread as it is shown first: until the `wanted` message is there, or as many pages as were shown before.
+export const firstOf = (load, { wanted = null, pages = 1 } = {}) =>
+  firstPages(load, { pages, until: wanted && ((items) => items.some((item) => idOf(item) === wanted)) });
+
+// Shows a message: at the first of the words in it that were searched for, if there are any.
+export function point(wanted) {
+  const target = document.getElementById(`m-${wanted}`);
   if (!target) return;
+  for (const each of document.querySelectorAll(".message.wanted")) each.classList.remove("wanted");
   target.classList.add("wanted");
   target.tabIndex = -1;
   target.focus({ preventScroll: true });
-  target.scrollIntoView({ block: "center" });
+  const mark = target.querySelector("mark");
+  const folded = mark?.closest("details");
+  if (folded) folded.open = true;
+  bring(mark ?? target);
 }
 
-function message({ message: said, body }, assistants, me) {
-  const answer = isAnswer(said);
-  const title = `title-${said.id}`;
-  const where = said.activity_name || said.activity_id;
-  const assistant = assistants.get(said.session_id);
-  return h(
-    "article",
-    { class: `message ${said.is_between ? "between" : said.role}`, id: `message-${said.id}`, "aria-labelledby": title },
-    h(
-      "header",
-      {},
-      h("h3", { id: title }, speaker(said), answer && assistant ? [" of ", name(assistant)] : ""),
-      h("span", { class: "soft" }, name(where)),
-      said.user && h("span", { class: "soft" }, name(said.user)),
-      said.attempt > 1 && h("span", { class: "tag failed" }, `attempt ${number(said.attempt)}`),
-      h("span", { class: "soft when" }, time(said.created_at)),
-    ),
-    answer && outcome(said),
-    content(said, body),
-    answer && about(said),
-    answer && feedback(said, me),
-  );
+// Whose permalink an address has, or none.
+export const wantedIn = (parameters) => /^#m-(\w+)$/.exec(location.hash)?.[1] ?? parameters.get("message");
+
+// `first` is what `firstOf` returned, `load` what it was asked with; `pulse` changes when there may be news. `root` is
+// the address that permalinks begin with, `assistants` tells whose conversation a message is in, `words` are marked.
+export function Thread({ first, load, newest, pulse, root, me, assistants = null, words = null }) {
+  const list = usePages(first, load);
+  const [fresh, tell] = useState(null);
+  const began = useRef(pulse);
+  useEffect(() => {
+    if (began.current === pulse) return;
+    began.current = pulse;
+    // Before the end of a thread that begins at its beginning, what is new comes with the pages behind.
+    if (!newest && list.next) return;
+    news(load, list.items).then(take, () => {}); // the next pulse brings it
+  }, [pulse]);
+  const take = (found) => {
+    if (!found.length) return;
+    const isInSight = document.documentElement.scrollHeight - scrollY - innerHeight < NEAR;
+    list.change((now) => ({ items: together(now.items, found, newest) }));
+    say(count(found.length, "new message"));
+    tell(isInSight ? null : { count: found.length, id: idOf(together([], found, false)[0]) });
+  };
+  const messages = newest ? list.items.toReversed() : list.items;
+  const more = html`<${More} list=${list} label=${newest ? "Show earlier messages" : "Show more messages"} auto=${!newest} />`;
+  return html`
+    ${newest && more}
+    <div class="thread">
+      ${messages.map((item) => html`<${Message} key=${idOf(item)} item=${item} root=${root} me=${me} assistant=${assistants?.get(item.message.session_id)} words=${words} />`)}
+      ${!messages.length && html`<p class="soft">Nothing was said here.</p>`}
+    </div>
+    ${!newest && more}
+    ${fresh && html`<button type="button" class="primary fresh" onclick=${() => (point(fresh.id), tell(null))}>${count(fresh.count, "new message")} ↓</button>`}
+  `;
 }
 
-function content(said, body) {
-  const text = h("div", { class: "content", dir: "auto" }, tree(body));
+// What was said since: from the newest back, until something is known.
+async function news(load, known) {
+  const ids = new Set(known.map(idOf));
+  const found = [];
+  let after;
+  for (let page = 0; page < MOST_NEWS; page += 1) {
+    const { items, next } = await load(after, true);
+    const fresh = items.filter((item) => !ids.has(idOf(item)));
+    found.push(...fresh);
+    if (!next || fresh.length < items.length) break;
+    after = next;
+  }
+  return found;
+}
+
+// What was recorded late stands where it was said.
+function together(items, found, newest) {
+  const ids = new Set(items.map(idOf));
+  const all = [...items, ...found.filter((item) => !ids.has(idOf(item)))];
+  all.sort((one, other) => one.message.position - other.message.position || (idOf(one) < idOf(other) ? -1 : 1));
+  return newest ? all.reverse() : all;
+}
+
+// A message never changes, and may be long: it is made once.
+class Message extends Component {
+  shouldComponentUpdate(next) {
+    return ["item", "assistant", "words", "root", "me"].some((each) => next[each] !== this.props[each]);
+  }
+
+  render({ item: { message: said, body }, assistant, words, root, me }) {
+    const answer = isAnswer(said);
+    return html`<article class=${`message ${said.is_between ? "between" : said.role}`} id=${`m-${said.id}`} aria-labelledby=${`title-${said.id}`}>
+      <header>
+        <h3 id=${`title-${said.id}`}>${speaker(said)}${answer && assistant ? html` of ${name(assistant)}` : ""}</h3>
+        <span class="soft">${name(said.activity_name || said.activity_id)}</span>
+        ${said.user && html`<span class="soft">${name(said.user)}</span>`}
+        ${said.attempt > 1 && html`<span class="tag failed">attempt ${number(said.attempt)}</span>`}
+        <span class="soft when">${time(said.created_at)}</span>
+        <${Copy} text=${said.content} />
+        <a class="permalink" href=${`${root}#m-${id(said.id)}`} aria-label="Link to this message" title="Link to this message">#</a>
+      </header>
+      ${answer && html`<${Outcome} said=${said} />`}
+      <${Content} said=${said} body=${body} words=${words} />
+      ${said.attachment_url && html`<p>Attachment: <${Link} href=${said.attachment_url}>${said.attachment_url}</></p>`}
+      ${answer && html`<${About} said=${said} />`}
+      ${answer && html`<${Feedback} said=${said} me=${me} />`}
+    </article>`;
+  }
+}
+
+function Copy({ text }) {
+  const [told, tell] = useState("Copy");
+  const onclick = async () => {
+    const done = (await copy(text)) ? "Copied" : "Not copied";
+    tell(done);
+    say(done);
+  };
+  return html`<button type="button" class="quiet copy" onclick=${onclick}>${told}</button>`;
+}
+
+function Content({ said, body, words }) {
+  const text = html`<div class="content" dir="auto">${tree(body, words)}</div>`;
   if (isAnswer(said) || said.content.length <= LONG) return text;
   const first = said.content.replace(/^[#\s]+/, "").split("\n", 1)[0].slice(0, 160);
-  return h("details", {}, h("summary", {}, name(first), h("span", { class: "soft" }, ` (${count(said.content.length, "character")})`)), text);
+  return html`<details><summary>${name(first)}<span class="soft"> (${count(said.content.length, "character")})</span></summary>${text}</details>`;
 }
 
-function outcome(said) {
-  const kind = said.metadata.outcome;
+function Outcome({ said }) {
+  const { outcome: kind, detail } = said.metadata;
   if (!kind || OUTCOMES[kind] === null) return null;
-  const detail = said.metadata.detail;
-  return h("p", { class: "outcome" }, `${OUTCOMES[kind] ?? kind}`, detail ? [": ", name(detail)] : "");
+  return html`<p class="outcome">${OUTCOMES[kind] ?? kind}${detail ? html`: ${name(detail)}` : ""}</p>`;
 }
 
-function about(said) {
-  const thread = said.thread_id && [h("code", {}, said.thread_id), said.generation > 1 ? ` (made anew, ${said.generation})` : ""];
-  return h(
-    "details",
-    { class: "about" },
-    h("summary", {}, summary(said)),
-    facts([
+function About({ said }) {
+  const { metadata } = said;
+  const code = (text) => text && html`<code>${text}</code>`;
+  const anew = said.generation > 1 ? ` (made anew, ${said.generation})` : "";
+  return html`<details class="about">
+    <summary>${summary(said)}</summary>
+    <${Facts} pairs=${[
       ["Model", said.model && name(said.model)],
       ["Tokens", said.output_tokens === null ? null : tokens(said)],
       ["Cost", said.cost ? money(said.cost) : "not known"],
       ["Duration", seconds(said.processing_seconds)],
       ["Attempt", number(said.attempt)],
-      ["Outcome", said.metadata.outcome],
-      ["Use of the thread", said.metadata.use],
-      ["Found again after", said.metadata.recovered],
-      ["Repaired", said.metadata.repaired ? "yes" : null],
-      ["Earlier turns not told word for word", said.metadata.untold ? number(said.metadata.untold) : null],
-      ["Thread", thread],
-      ["Response", said.response_id && h("code", {}, said.response_id)],
-      ["Task", h("code", {}, said.task_id)],
-    ]),
-  );
+      ["Outcome", metadata.outcome],
+      ["Use of the thread", metadata.use],
+      ["Found again after", metadata.recovered],
+      ["Repaired", metadata.repaired ? "yes" : null],
+      ["Earlier turns not told word for word", metadata.untold ? number(metadata.untold) : null],
+      ["Assistant's version", metadata.assistant_version && name(metadata.assistant_version)],
+      ["Instructions", code(metadata.instructions)],
+      ["Schema of the answer", code(metadata.output_schema)],
+      ["Worker", metadata.worker && name(metadata.worker)],
+      ["Thread", said.thread_id && html`${code(said.thread_id)}${anew}`],
+      ["Response", code(said.response_id)],
+      ["Task", code(said.task_id)],
+    ]} />
+  </details>`;
 }
 
 function summary(said) {

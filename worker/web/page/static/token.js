@@ -1,25 +1,19 @@
 // The form that asks for a token.
 
-import { h } from "./dom.js";
+import { html } from "./lib/preact.js";
 
-export function askForToken(refused, then) {
-  const wrong = "This token is not known here.";
-  const input = h("input", {
-    id: "token", name: "token", type: "password", required: true, autocomplete: "off", spellcheck: "false",
-    "aria-describedby": "about-token",
-  });
-  const submit = (event) => {
+export function AskForToken({ refused, then }) {
+  const onsubmit = (event) => {
     event.preventDefault();
-    if (input.value.trim()) then(input.value.trim());
+    const value = event.target.elements.token.value.trim();
+    if (value) then(value);
   };
-  return h(
-    "form",
-    { class: "card token", onsubmit: submit },
-    h("h1", {}, "Token"),
-    refused && h("p", { class: "wrong", role: "alert" }, wrong),
-    h("label", { for: "token" }, "Token of this worker"),
-    input,
-    h("p", { id: "about-token", class: "hint" }, "It is kept in this browser tab, and forgotten when you close it."),
-    h("button", { class: "primary" }, "Continue"),
-  );
+  return html`<form class="card token" onsubmit=${onsubmit}>
+    <h1>Token</h1>
+    ${refused && html`<p class="wrong" role="alert">This token is not known here.</p>`}
+    <label for="token">Token of this worker</label>
+    <input id="token" name="token" type="password" required autocomplete="off" spellcheck="false" aria-describedby="about-token" />
+    <p id="about-token" class="hint">It is kept in this browser tab, and forgotten when you close it.</p>
+    <button class="primary">Continue</button>
+  </form>`;
 }

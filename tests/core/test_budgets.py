@@ -207,8 +207,7 @@ async def test_a_budget_of_a_day_is_there_again_on_the_next(core: Core) -> None:
         await core.until_over([core.world.start()])
         refused = core.world.start()
         await core.until(lambda: refused.has_incident)
-        today = now().date()
-        await core.until(lambda: now().date() > today, within=timedelta(days=2))
+        await asyncio.sleep(timedelta(days=1).total_seconds())
         refused.retries = 1
         core.world.news.set()
         await core.until_over([refused])

@@ -177,7 +177,7 @@ async def test_a_new_thread_waits_for_what_the_step_before_said_to_come_to_the_t
         await core.until_over([job])
 
     assert len(core.model.told) == 1
-    assert "old" not in core.model.told[0][0]
+    assert "old" not in [each.text for each in core.model.told[0][0]]
 
 
 async def test_a_full_conversation_without_a_transcript_is_an_incident_and_not_forgotten(core: Core) -> None:

@@ -202,7 +202,7 @@ class RedisThreads:
         pattern, cursor = _literally(turns) + "*", 0
         while True:
             cursor, found = await self._runner.command(self._redis.zscan(listed, cursor, match=pattern, count=NAMES))
-            for name, _ in found:
+            for name in (str(name) for name, _ in found):
                 # A name alone says little: it is listed before there is an answer, and may stay a while after it.
                 if name != turns + but and await self._runner.command(self._redis.hexists(name, "unrecorded")):
                     return True

@@ -115,11 +115,9 @@ class Leaving:
             self._check(seed)
             if seed.turns or not self.strayed:
                 return seed
-        # A restart goes on from one instance: what several share, or a single task has, goes back to none.
-        if self.variable is None or self.variable.one_of_many:
-            return seed
-        # Also a restart begins with it then, and goes on from nothing. It would be a request for each new thread.
-        if self.variable.begins and not self.strayed:
+        # A restart goes on from one instance: what several share, or a single task has, goes back to none. Nor does one
+        # that begins with this task, and most threads do: it would be a request for each.
+        if self.variable is None or self.variable.one_of_many or (self.variable.begins and not self.strayed):
             return seed
         forerunners = await self.variable.forerunners()
         if not forerunners:

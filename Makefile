@@ -116,7 +116,8 @@ deploy-check: $(VENV)/dev.stamp
 
 # The generators of hostile things, ten times as long as in each run.
 hostile: $(VENV)/dev.stamp
-	HOSTILE_TIMES=10 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py $(ARGS)
+	HOSTILE_TIMES=10 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py \
+		tests/core/test_hostile_tasks.py $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

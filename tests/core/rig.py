@@ -34,6 +34,7 @@ from worker.ports.providers import ThreadProvider, Watchers
 from worker.redis import RedisAnchors, RedisBudgets, RedisFleet, RedisOutages, RedisSeats, RedisStops, RedisThreads
 from worker.runtime import background
 from worker.runtime.background import Crew
+from worker.runtime.clock import monotonic
 from worker.turn.answering import Answering
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
@@ -44,6 +45,8 @@ from worker.turn.task_turn import Turn
 
 GRACE_SECONDS = 25.0
 KEEP = timedelta(days=30)
+FIRST_STEP_SECONDS, LONGEST_STEP_SECONDS = 0.05, 5.0
+"""Between two looks at what a test waits for. A look costs a turn of the loop, and some wait for hours."""
 
 
 class FakeAssistants:
@@ -308,10 +311,11 @@ class Core:
             await worker.stop()
 
     async def until(self, true: Callable[[], object], within: timedelta = timedelta(minutes=30)) -> None:
-        """Let time pass until this is true."""
+        """Let time pass until this is true; the longer it takes, the longer are the steps in which that is seen."""
+        began = monotonic()
         async with asyncio.timeout(within.total_seconds()):
             while not true():  # noqa: ASYNC110 - time costs nothing here, and nothing tells when it is true
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(min(max(FIRST_STEP_SECONDS, (monotonic() - began) / 100), LONGEST_STEP_SECONDS))
 
     async def until_over(self, jobs: Sequence[Job]) -> None:
         """Let time pass until these are completed, thrown or deleted."""

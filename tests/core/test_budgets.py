@@ -233,6 +233,27 @@ async def test_what_certainly_did_not_run_is_not_charged(core: Core, error: Exce
     assert await open_calls(core) == 0
 
 
+async def test_a_call_whose_hold_is_lost_behind_its_charge_is_not_charged(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge, charged = core.book.charge, 0
+
+    async def charge_and_lose_the_hold(*args: Any) -> Any:
+        nonlocal charged
+        charged += 1
+        if charged == len(SCOPES):
+            await core.redis.delete(*await core.redis.keys("*:hold"))
+        return await charge(*args)
+
+    monkeypatch.setattr(core.book, "charge", charge_and_lose_the_hold)
+    async with core.working():
+        await core.until_over([core.world.start()])
+
+    assert (charged, len(core.provider.asked)) == (2 * len(SCOPES), 1)
+    assert await used(core) == TOOK
+    assert await open_calls(core) == 0
+
+
 async def test_a_call_that_may_have_run_stays_charged_in_full(core: Core) -> None:
     core.provider.script.next("ask", TIMEOUT)
     async with core.working():

@@ -191,6 +191,40 @@ async def test_a_business_outcome_is_thrown(hand: Hand) -> None:
     assert hand.job.error_code == "NO_REVIEW"
 
 
+async def test_a_business_outcome_that_is_refused_by_chance_is_thrown_again(hand: Hand) -> None:
+    hand.worker.engine.script.next("bpmn_error", Refused("500 ProcessEngineException"))
+
+    assert await hand.tell(BpmnError("LATE", "too late")) == BpmnError("LATE", "too late")
+    assert (hand.job.error_code, hand.calls("bpmn_error")) == ("LATE", 2)
+
+
+async def test_a_business_outcome_that_is_refused_three_times_is_a_failure(hand: Hand) -> None:
+    hand.worker.engine.script.always("bpmn_error", Refused("500 ProcessEngineException"))
+
+    told = await hand.tell(BpmnError("LATE", "too late"))
+
+    assert hand.calls("bpmn_error") == 3
+    assert isinstance(told, Fail)
+    assert "LATE" in hand.job.message
+
+
+async def test_a_failure_whose_words_are_refused_is_told_in_plain_ones(hand: Hand) -> None:
+    hand.worker.engine.script.next("fail", Refused("500 a character that the database does not store"))
+
+    told = await hand.tell(replace(FAILED, message="it failed \U0001f600"))
+
+    assert isinstance(told, Fail)
+    assert hand.job.message.isascii()
+    assert hand.job.message.startswith("it failed")
+
+
+async def test_a_failure_that_is_refused_whatever_it_says_is_left_to_the_lock(hand: Hand) -> None:
+    hand.worker.engine.script.always("fail", Refused("500 ProcessEngineException"))
+
+    assert isinstance(await hand.tell(replace(FAILED, message="it failed \U0001f600")), Abandon)
+    assert (hand.calls("fail"), hand.job.message) == (2, "")
+
+
 async def test_a_parked_task_stays_locked_for_as_long_as_it_is_told(hand: Hand) -> None:
     before = hand.lease.renewed_at
 

@@ -377,10 +377,10 @@ async def test_two_workers_fold_once(local: Core) -> None:
 
 @pytest.mark.parametrize("pause", [0, 20])
 async def test_what_is_asked_while_a_summary_is_written_pays_for_no_second_one(local: Core, pause: int) -> None:
-    local.window = 8000
-    reading(local, 8000, meanwhile=lambda: asyncio.sleep(5), seconds=10)
+    local.window = 2000
+    reading(local, 2000, meanwhile=lambda: asyncio.sleep(5), seconds=10)
     async with local.working():
-        for _ in range(120):
+        for _ in range(30):
             await step(local, "talk")
             await asyncio.sleep(pause)
 

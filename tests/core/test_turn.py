@@ -383,6 +383,16 @@ async def test_a_file_in_an_odd_encoding_is_read_as_utf_8(core: Core, encoding: 
     assert "Café" in core.provider.asked[0][1].text
 
 
+@pytest.mark.parametrize("name", ["a/b", "a\\b", ".", ".."])
+async def test_a_file_whose_name_no_address_can_hold_is_an_incident(core: Core, name: str) -> None:
+    core.world.activity(**wishing(core, data_input=name))  # type: ignore[arg-type]  # as above
+    async with core.working():
+        job = core.world.start(variables={name: Variable(None, "File", {"mimeType": "text/plain"})})
+        await core.until(lambda: job.has_incident)
+
+    assert f"the file in input {name!r} cannot be asked for" in job.message
+
+
 LIST = {"objectTypeName": "java.util.ArrayList", "serializationDataFormat": "application/x-java-serialized-object"}
 
 

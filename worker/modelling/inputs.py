@@ -66,9 +66,10 @@ def _absent(name: str) -> BadInput:
 
 
 async def _with_content(task: Task, name: str, file: Variable, engine: Engine, room: int) -> Variable:
-    if "/" in name or "\\" in name:
+    if not _fits_an_address(name):
         raise BadInput(
-            f"the file in input {name!r} cannot be asked for: engines refuse addresses with a slash in a name"
+            f"the file in input {name!r} cannot be asked for: engines refuse addresses with a slash in a name, and "
+            "take dots alone for another one"
         )
     content = await engine.content(task.execution_id, name, room)
     if content is None:
@@ -79,9 +80,13 @@ async def _with_content(task: Task, name: str, file: Variable, engine: Engine, r
     return replace(file, value=text)
 
 
+def _fits_an_address(name: str) -> bool:
+    return not ("/" in name or "\\" in name or name in {".", ".."})
+
+
 async def _as_json(task: Task, name: str, variable: Variable, engine: Engine, room: int) -> Variable:
     """Have the engine show a list or a map of Java's as JSON; as it came where it shows nothing of the kind."""
-    if "/" in name or "\\" in name:
+    if not _fits_an_address(name):
         return variable
     try:
         text = await engine.as_json(task.execution_id, name, SPREAD * room)

@@ -671,6 +671,26 @@ async def test_a_record_that_is_away_under_the_hold_leaves_the_thread_to_others(
         assert (await chatting.over(asked)).state is State.ANSWERED
 
 
+async def test_an_ask_that_is_claimed_while_the_worker_stops_is_handed_on(
+    chatting: Chatting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+    asked, claim = await chatting.ask("a"), chatting.asks.claim
+
+    async def slowly(*args: Any) -> Any:
+        found = await claim(*args)
+        await asyncio.sleep(1)
+        return found
+
+    monkeypatch.setattr(chatting.asks, "claim", slowly)
+    async with chatting.answering():
+        while (await chatting.now(asked)).state is State.QUEUED:  # noqa: ASYNC110 - nothing tells when it is claimed
+            await asyncio.sleep(0.05)
+    handed_on = await chatting.now(asked)
+    assert (handed_on.state, handed_on.deaths) == (State.QUEUED, 0)
+
+
 async def away(*_: object, **__: object) -> Any:
     raise TranscriptDown("away")
 

@@ -5,23 +5,22 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import pytest
 
+from tests.asks import ask
 from tests.flow.command import Command, environment
 from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.flow.test_record import arrived
 from tests.waiting import wait_until
 from worker.demo.processes import HOST, free_port, running
-from worker.domain.asks import ask_id
+from worker.domain.asks import Ask
 from worker.domain.conversations import session_id
-from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
-from worker.ending import keeper
+from worker.transcript import SqlAsks, open_database
 
 FINISHED = {"answered", "failed", "withdrawn", "gone"}
 
@@ -128,20 +127,25 @@ async def test_a_follow_up_after_the_end_is_answered_on_the_thread_itself(kept: 
 
 
 async def test_a_step_waits_for_an_ask_and_an_ask_for_a_step(kept: Rig) -> None:
-    kept.assistant(timeout=60)
     later = f"{kept.topic}_later"
     model = await kept.deploy(kept.step("one"), kept.step("two", topic=later))
     async with client(kept) as person:
-        await kept.start_worker(topics=f"{kept.topic},{later}_none")
+        await kept.start_worker()
         instance = await kept.rest.start(model)
         await kept.until_open(instance, "two")
         await arrived(kept, instance, 2)
-        kept.provider.fault("responses.create", times=1, text="first", during=4)
-        kept.provider.fault("responses.create", times=1, text="two", during=2)
+        kept.provider.fault("responses.create", times=1, text="first", hold="gate")
         first = await person.ask(instance, "first", "1", on_thread=True)
         await wait_until(lambda: kept.provider.counts()["running"], 20, "the first call")
         second = await person.ask(instance, "second", "2", on_thread=True)
         await kept.start_worker(topics=later, api_port=0)
+        async with kept.redis() as redis:
+
+            async def is_refused() -> bool:
+                return bool([name async for name in redis.scan_iter("*:refused")])
+
+            await wait_until(is_refused, 20, "the step to find its thread busy")
+        kept.provider.release("gate")
         await person.over(first)
         await person.over(second)
         await kept.rest.wait_for_end(instance)
@@ -204,19 +208,17 @@ async def test_two_workers_answer_the_asks_of_many_threads_once_each(kept: Rig) 
 async def test_a_death_at_any_step_of_an_ask_costs_no_second_call_and_no_answer(kept: Rig, point: str) -> None:
     model = await kept.deploy(kept.step("one"), kept.step("two", topic=f"{kept.topic}_never"))
     async with client(kept) as person:
-        first = await kept.start_worker(chat_slots=1)
+        first = await kept.start_worker(chat_slots=0)
         instance = await kept.rest.start(model)
         await kept.until_open(instance, "two")
         await arrived(kept, instance, 2)
-        # The ask is accepted while nobody answers: it is handed in where the answering worker has a stop.
         await first.stop()
+        asked = await handed_in(kept, instance)
         settings = {"topics": f"{kept.topic}_never_either"}
-        dying = Command(environment(kept, **settings) | {"WORKER_FAIL_POINT": point})
-        async with running(dying):
-            asked = await _handed_in(person, instance)
+        async with running(Command(environment(kept, **settings) | {"WORKER_FAIL_POINT": point})) as dying:
             assert await dying.exit_code() == -9
         await kept.start_worker(**settings)
-        over = await person.over(asked, 60)
+        over = await person.over({"id": asked.id}, 90)
         said = await arrived(kept, instance, 4)
 
     assert (over["state"], over["failure"]) == ("answered", "")
@@ -225,32 +227,13 @@ async def test_a_death_at_any_step_of_an_ask_costs_no_second_call_and_no_answer(
     assert kept.calls("responses.create") == 2
 
 
-async def _handed_in(person: Client, instance: str) -> Any:
-    """Hand in an ask at a worker that may die before it has said that it took it."""
-
-    async def accepted() -> Any:
-        try:
-            return await person.ask(instance, "Why so?")
-        except aiohttp.ClientError:
-            return None
-
-    try:
-        return await wait_until(accepted, 10, "an ask to be accepted")
-    except AssertionError:
-        return {"id": _id(instance)}
+async def handed_in(rig: Rig, instance: str) -> Ask:
+    """Have an ask in the database before there is a worker that answers any."""
+    async with open_database(str(rig.settings["transcript_url"])) as database:
+        return await SqlAsks(database, engine="default").accept(ask(about=key(instance), text="Why so?"))
 
 
-def _id(instance: str) -> str:
-    return ask_id(key(instance), Person("local", "local", "this machine"), "1")
-
-
-LOOKS = timedelta(seconds=1)
-
-
-async def test_an_ask_about_what_is_erased_is_gone_and_its_receipt_covers_it(
-    kept: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keeper, "BETWEEN_LOOKS", LOOKS)
+async def test_an_ask_about_what_is_erased_is_gone_and_its_receipt_covers_it(kept: Rig) -> None:
     model = await kept.deploy(kept.step("one"))
     async with client(kept) as person:
         await kept.start_worker()

@@ -74,6 +74,9 @@ class Asking:
     async def __aexit__(self, *_: object) -> None:
         """Let what runs come to its end, and hand on the rest."""
         looking, *others = self._looking
+        self._news.set()
+        if self._stopping.is_set():  # what it has claimed by now must not wait for its lease to run out
+            await asyncio.wait({looking}, timeout=LAST_WORD_SECONDS)
         looking.cancel()
         await asyncio.wait({looking})
         if self._running:

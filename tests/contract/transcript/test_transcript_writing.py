@@ -250,6 +250,7 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
     for index in ("sessions_going_on", "sessions_with_threads", "sessions_engine", "messages_answers"):
         place.sql(f"DROP INDEX {index}")
     place.sql("DROP TABLE feedback")
+    place.sql("DROP TABLE asks")
     place.sql("DROP TABLE anchors")
     place.sql("DROP TABLE formats")
     for name in (

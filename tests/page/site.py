@@ -16,7 +16,7 @@ from worker.demo import npm
 from worker.errors import EngineDenied, EngineDown, TaskLost
 from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web import page as pages
-from worker.web.api import Access, app, serve, stopping
+from worker.web.api import Access, Client, Persons, app, serve, stopping
 from worker.web.api.application import Extension
 from worker.web.page import Processes, State
 from worker.web.page.routes import VENDOR
@@ -75,6 +75,8 @@ async def site(
     frames: Sequence[str] = (),
     port: int = 0,
     vendor: Path = VENDOR,
+    persons: Persons | None = None,
+    client: Client | None = None,
 ) -> AsyncIterator[Site]:
     """Serve the page; the record is empty."""
     async with (
@@ -89,6 +91,8 @@ async def site(
             frames=frames,
             port=port,
             vendor=vendor,
+            persons=persons,
+            client=client,
         ) as served,
     ):
         yield served
@@ -106,6 +110,8 @@ async def site_on(
     frames: Sequence[str] = (),
     port: int = 0,
     vendor: Path = VENDOR,
+    persons: Persons | None = None,
+    client: Client | None = None,
 ) -> AsyncIterator[Site]:
     """Serve the page over a record."""
     errors: list[Exception] = []
@@ -122,10 +128,11 @@ async def site_on(
     served = app(
         conversations,
         NO_CALLS,
-        Access.of(tokens),
+        Access.of(tokens, persons),
         report=errors.append,
         extend=[page, stopping(board, {"assistant": ["analyst"]}), *extend],
         frame_ancestors=frames,
+        client=client,
     )
     async with serve(served, "127.0.0.1", port) as taken:
         yield Site(f"http://127.0.0.1:{taken}", SqlTranscriptWriter(database), errors, board)

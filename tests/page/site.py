@@ -20,7 +20,7 @@ from worker.domain.processes import Incident, Process, Result, Step
 from worker.errors import EngineDenied, EngineDown, TaskLost
 from worker.transcript import Database, SqlFeedback, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web import page as pages
-from worker.web.api import Access, app, rating, serve, stopping
+from worker.web.api import Access, Client, Persons, app, rating, serve, stopping
 from worker.web.api.application import Extension
 from worker.web.page import Processes, State
 from worker.web.page.routes import VENDOR
@@ -139,6 +139,8 @@ async def site(
     frames: Sequence[str] = (),
     port: int = 0,
     vendor: Path = VENDOR,
+    persons: Persons | None = None,
+    client: Client | None = None,
 ) -> AsyncIterator[Site]:
     """Serve the page; the transcript is empty."""
     async with (
@@ -153,6 +155,8 @@ async def site(
             frames=frames,
             port=port,
             vendor=vendor,
+            persons=persons,
+            client=client,
         ) as served,
     ):
         yield served
@@ -170,6 +174,8 @@ async def site_on(
     frames: Sequence[str] = (),
     port: int = 0,
     vendor: Path = VENDOR,
+    persons: Persons | None = None,
+    client: Client | None = None,
 ) -> AsyncIterator[Site]:
     """Serve the page over a record."""
     errors: list[Exception] = []
@@ -187,7 +193,7 @@ async def site_on(
     served = app(
         conversations,
         NO_CALLS,
-        Access.of(tokens),
+        Access.of(tokens, persons),
         report=errors.append,
         extend=[
             page,
@@ -196,6 +202,7 @@ async def site_on(
             *extend,
         ],
         frame_ancestors=frames,
+        client=client,
     )
     async with serve(served, "127.0.0.1", port) as taken:
         yield Site(f"http://127.0.0.1:{taken}", SqlTranscriptWriter(database), errors, board)

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from itertools import count
 
+import httpx2
 import pytest
 from hypothesis import settings
 
@@ -34,6 +36,14 @@ their time."""
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is
 settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def authorities_read_once() -> Iterator[None]:
+    """Every model port reads the trusted authorities when it opens: a worker does it once, tests hundreds of times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx2, "create_ssl_context", cache(httpx2.create_ssl_context))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 """The model port over the scripted server, and Redis as people run it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import cache
 
-import httpx2
 import pytest
 from openai import AsyncOpenAI
 from prometheus_client import REGISTRY
@@ -17,14 +15,6 @@ from worker.demo.model import ModelServer
 from worker.domain.providers import Api, ProviderSpec
 from worker.providers import OpenAIProvider
 from worker.redis.connect import Client
-
-
-@pytest.fixture(scope="session", autouse=True)
-def authorities_read_once() -> Iterator[None]:
-    """Every model port reads the trusted authorities when it opens: a worker does it once, tests hundreds of times."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(httpx2, "create_ssl_context", cache(httpx2.create_ssl_context))
-        yield
 
 
 @pytest.fixture

@@ -93,6 +93,29 @@ async def test_a_token_is_asked_for_once_for_many_requests(engine: Engine) -> No
     assert engine.tokens.asked == [{"grant_type": "client_credentials"}]
 
 
+async def test_authorities_are_read_for_the_token_server_once_and_only_where_a_token_is_wanted(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[ssl.SSLContext] = []
+    make = ssl.create_default_context
+
+    def counted(**options: Any) -> ssl.SSLContext:
+        made.append(make(**options))
+        return made[-1]
+
+    monkeypatch.setattr(ssl, "create_default_context", counted)
+
+    async with open_engine(engine.url, auth=Bearer("another")) as adapter:
+        with pytest.raises(EngineDenied):
+            await POLL(adapter)
+    assert len(made) == 1, "for the engine"
+    async with known(engine) as adapter:
+        await POLL(adapter)
+        engine.tokens.given.append("the newest, which nobody has")
+        await POLL(adapter)
+    assert (len(made), len(engine.tokens.asked)) == (1 + 2, 2)
+
+
 async def test_scope_and_audience_are_asked_for_if_they_are_named(engine: Engine) -> None:
     async with known(engine, scope="engine tasks", audience="https://engine.example") as adapter:
         await POLL(adapter)

@@ -4,6 +4,7 @@ import asyncio
 import re
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, Self
@@ -95,10 +96,10 @@ class _Token:
 class Identity:
     """Says what stands in `Authorization`. However many requests need a new token, one is asked for.
 
-    Use as an async context manager: it owns the asking.
+    Use as an async context manager: it owns the asking. `tls` is for the token endpoint, and asked each time.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, auth: Auth | None, tls: ssl.SSLContext) -> None:
+    def __init__(self, session: aiohttp.ClientSession, auth: Auth | None, tls: Callable[[], ssl.SSLContext]) -> None:
         self._session = session
         self._auth = auth
         self._tls = tls
@@ -176,7 +177,7 @@ class Identity:
                 url,
                 data=client.form,
                 headers={"Authorization": client.header},
-                ssl=self._tls,
+                ssl=self._tls(),
                 timeout=_LIMITS,
                 allow_redirects=False,
             ) as response:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -160,9 +161,14 @@ async def open_transport(connection: Connection) -> AsyncIterator[Transport]:
     headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
     tls = _tls(connection.ca_file)
     _show(tls, connection)
-    tokens = ssl.create_default_context()
-    if connection.ca_file is not None:
-        tokens.load_verify_locations(connection.ca_file)
+
+    @cache  # made when a token is wanted: to read all authorities takes longer than the rest of this
+    def tokens() -> ssl.SSLContext:
+        made = ssl.create_default_context()
+        if connection.ca_file is not None:
+            made.load_verify_locations(connection.ca_file)
+        return made
+
     connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=IDLE_SECONDS)
     # Without cookies: the engine would open an HTTP session, and with it a second identity beside our credentials.
     async with (

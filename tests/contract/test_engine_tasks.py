@@ -15,6 +15,7 @@ from tests.rest import EngineRest
 from tests.waiting import wait_until
 from worker.demo.engine import Engine
 from worker.domain.tasks import Task, TaskState, Topic, Variable
+from worker.domain.watching import TaskSeen
 from worker.engine import RestEngine
 from worker.errors import Conflict, EngineDown, Refused, TaskLost, TaskSuspended, TooLong
 
@@ -443,3 +444,22 @@ async def test_each_version_has_its_own_documentation(client: RestEngine, engine
     assert texts == ["Old.", "New."]
     with pytest.raises(TaskLost):
         await client.definition("nosuch:1:1")
+
+
+async def test_what_instances_have_to_do_is_told_with_what_went_wrong(
+    client: RestEngine, engine_rest: EngineRest
+) -> None:
+    failed = await fetched(client, engine_rest)
+    fresh = await fetched(client, engine_rest)
+    over = await fetched(client, engine_rest)
+    await client.fail(failed.id, "the file is too large", "", 0, timedelta(0))
+    await client.complete(over.id, {}, {})
+    instances = [each.process_instance_id for each in (failed, fresh, over)]
+
+    found = await client.instances.waiting([*instances, "nobody's"])
+
+    assert found == {
+        failed.process_instance_id: [TaskSeen(failed.id, "step", None, 0, "the file is too large")],
+        fresh.process_instance_id: [TaskSeen(fresh.id, "step", None, None, "")],
+    }
+    assert await client.instances.waiting([]) == {}

@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import ssl
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -579,6 +580,37 @@ async def test_api_frames_are_whose_pages_may_show_ours(rig: Rig, tmp_path: Path
 
     await wait_until(answers, what="the page")
     assert "frame-ancestors https://cockpit.example" in policies[0]
+
+
+async def feeds_that_open(rig: Rig, tokens: list[str], **settings: int) -> list[int]:
+    """Open a feed for each token, and return how each is answered."""
+    port, known = free_port(), dict.fromkeys(tokens, "operator")
+    url = f"sqlite:///{rig.folder}/kept.db"
+    await rig.start_worker(transcript_url=url, api_port=port, api_tokens=json.dumps(known), **settings)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
+
+        async def status(token: str) -> int:
+            asked = session.get("/api/instances/4711/feed", headers={"Authorization": f"Bearer {token}"})
+            return (await stack.enter_async_context(asked)).status
+
+        async def answers() -> bool:
+            try:
+                return (await session.get("/api/counts")).status == 401
+            except aiohttp.ClientError:
+                return False
+
+        await wait_until(answers, what="the API")
+        return [await status(token) for token in tokens]
+
+
+async def test_feed_most_is_how_many_may_read_along(rig: Rig) -> None:
+    tokens = [f"token-of-reader-{number}" for number in range(3)]
+    assert await feeds_that_open(rig, tokens, feed_most=2) == [200, 200, 429]
+
+
+async def test_feed_most_each_is_how_many_feeds_one_may_have(rig: Rig) -> None:
+    assert await feeds_that_open(rig, ["token-of-reader-1"] * 3, feed_most_each=2) == [200, 200, 429]
 
 
 async def arrived(url: str, instance: str, count: int) -> list[Message]:

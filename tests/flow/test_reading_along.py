@@ -1,0 +1,145 @@
+"""People read along while a process runs, at the worker that answers and at another one."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import aiohttp
+import pytest
+
+from tests.api.reading import EventStream, event_stream
+from tests.flow.rig import Rig
+from tests.waiting import wait_until
+from worker.demo.processes import free_port
+
+WORDS = "Take the cheap one, because the dear one is no better, as far as anybody knows by now."
+
+
+class Reader:
+    """The API of a worker."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int) -> None:
+        self._session = session
+        self.base = f"http://127.0.0.1:{port}"
+
+    def feed(self, instance: str, last_id: str = "") -> AbstractAsyncContextManager[EventStream]:
+        return event_stream(self._session, f"{self.base}/api/instances/{instance}/feed", None, last_id)
+
+    async def answers(self) -> bool:
+        try:
+            async with self._session.get(f"{self.base}/api/counts") as reply:
+                return reply.status == 200
+        except aiohttp.ClientError:
+            return False
+
+
+@asynccontextmanager
+async def reader_of(rig: Rig, **settings: object) -> AsyncIterator[Reader]:
+    """Start a worker, and read at it."""
+    port = free_port()
+    await rig.start_worker(api_port=port, **settings)
+    async with aiohttp.ClientSession() as session:
+        reader = Reader(session, port)
+        await wait_until(reader.answers, what="the API")
+        yield reader
+
+
+def slowly(rig: Rig, pause: float = 0.15) -> None:
+    """Let the provider take its time for each word."""
+    rig.provider.answer("Please do two", WORDS)
+    rig.provider.fault("responses.create", text="Please do two", stream={"pause": pause}, times=None)
+
+
+async def until_landed(stream: EventStream, *answers: str) -> None:
+    """Read until these answers have come whole."""
+    for answer in answers:
+        while (await stream.next("message")).data["content"] != answer:
+            pass
+
+
+def spoken(stream: EventStream) -> str:
+    """What was heard of answers, put together; fails at a gap or a repetition."""
+    text = ""
+    for each in stream.heard:
+        if each.kind == "delta":
+            text = text if each.data["offset"] else ""
+            assert each.data["offset"] == len(text)
+            text += each.data["text"]
+    return text
+
+
+def is_most(text: str) -> bool:
+    """Whether this is the answer, but for the last words at most: the whole of it may be there before them."""
+    return WORDS.startswith(text) and len(text) > len(WORDS) / 2
+
+
+async def test_a_process_is_read_along_while_it_runs(kept: Rig) -> None:
+    slowly(kept)
+    model = await kept.deploy(kept.step("one"), kept.step("two"))
+    async with reader_of(kept) as reader:
+        instance = await kept.rest.start(model)
+        async with reader.feed(instance) as stream:
+            await until_landed(stream, WORDS)
+        contents = [each.data["content"] for each in stream.heard if each.kind == "message"]
+        states = [step["state"] for each in stream.heard if each.kind == "state" for step in each.data["steps"]]
+    first = (await kept.rest.variables(instance))["one"]
+    assert contents[1] == first
+    assert contents[3] == WORDS
+    assert len(contents) == 4
+    assert is_most(spoken(stream))
+    assert "asking" in states
+
+
+async def test_a_reader_that_is_cut_off_in_the_middle_of_an_answer_goes_on_without_loss_or_repetition(
+    kept: Rig,
+) -> None:
+    slowly(kept)
+    model = await kept.deploy(kept.step("one"), kept.step("two"))
+    async with reader_of(kept) as reader:
+        instance = await kept.rest.start(model)
+        async with reader.feed(instance) as first:
+            while "cheap" not in spoken(first):
+                await first.next("delta")
+        async with reader.feed(instance, first.last_id) as second:
+            await until_landed(second, WORDS)
+    second.heard = first.heard + second.heard
+    assert is_most(spoken(second))
+    ids = [each.data["id"] for each in second.heard if each.kind == "message"]
+    assert len(ids) == len(set(ids)) == 4
+
+
+@pytest.mark.parametrize("kept", ["postgresql"], indirect=True)
+async def test_who_reads_at_another_worker_hears_the_same(kept: Rig) -> None:
+    slowly(kept)
+    model = await kept.deploy(kept.step("one"), kept.step("two"))
+    async with reader_of(kept) as here, reader_of(kept, topics="another") as there:
+        instance = await kept.rest.start(model)
+        async with here.feed(instance) as one, there.feed(instance) as other:
+            await until_landed(one, WORDS)
+            await until_landed(other, WORDS)
+    assert is_most(spoken(one))
+    assert is_most(spoken(other))
+    for stream in (one, other):
+        assert len([each for each in stream.heard if each.kind == "message"]) == 4
+
+
+async def test_a_task_that_fails_shows_its_incident(kept: Rig) -> None:
+    model = await kept.deploy(kept.step("one", assistant="nobody"))
+    async with reader_of(kept) as reader:
+        instance = await kept.rest.start(model)
+        async with reader.feed(instance) as stream:
+            steps = (await stream.next("state")).data["steps"]
+            while not steps or steps[0]["state"] != "incident":
+                steps = (await stream.next("state")).data["steps"]
+    assert steps[0]["activity_id"] == "one"
+    assert "nobody" in steps[0]["text"]
+
+
+async def test_a_repair_is_seen(kept: Rig) -> None:
+    kept.provider.answer("Please do two", "No JSON at all, sorry about that.")
+    kept.provider.fault("responses.create", stream={"pause": 0.3}, times=None)
+    model = await kept.deploy(kept.step("one"), kept.step("two", data_output_schema='{"type": "object"}'))
+    async with reader_of(kept) as reader:
+        instance = await kept.rest.start(model)
+        async with reader.feed(instance) as stream:
+            while "repairing" not in [step["state"] for step in (await stream.next("state")).data["steps"]]:
+                pass

@@ -2,6 +2,7 @@
 
 import { html, useState } from "./lib/preact.js";
 import { get, id } from "./api.js";
+import { Asks, asksOf } from "./asks.js";
 import { bring, cost, count, Facts, name, Note, number, Process, seconds, State, time, tokens } from "./parts.js";
 import { Exports } from "./exports.js";
 import { useFollowed } from "./follow.js";
@@ -16,8 +17,9 @@ async function load({ parts: [own], signal, parameters, back }) {
   const newest = parameters.get("from") === "newest";
   const wanted = wantedIn(parameters);
   const ask = asking(`/sessions/${id(own)}/thread`, {}, { newest, signal });
-  const [now, first] = await Promise.all([look(own, signal), firstOf(ask, { wanted, pages: back ? kept().pages : 1 })]);
-  return { title: now.session.assistant, own, now, first, ask, newest, wanted: wanted ?? (newest ? lastOf(first, newest) : null) };
+  const pages = back ? kept().pages : 1;
+  const [now, first, asks] = await Promise.all([look(own, signal), firstOf(ask, { wanted, pages }), asksOf(own, signal)]);
+  return { title: now.session.assistant, own, now, first, ask, asks, newest, wanted: wanted ?? (newest ? lastOf(first, newest) : null) };
 }
 
 async function look(own, signal) {
@@ -33,11 +35,12 @@ export const runs = (each, instance, standing) => (Object.hasOwn(standing.runs, 
 
 export const AsRecorded = ({ standing }) => standing.problem && html`<${Note} title="Active or ended: as last recorded" detail=${standing.problem} />`;
 
-function Conversation({ page, own, now: began, first, ask, newest }) {
+function Conversation({ page, own, now: began, first, ask, asks, newest }) {
   const [now, see] = useState(began);
   const { session, standing, spent } = now;
   const isActive = runs(session, session.process_instance_id, standing);
-  useFollowed(async () => see(await look(own, page.signal)), isActive ? SECONDS : SECONDS_WHEN_ENDED);
+  const again = async () => see(await look(own, page.signal));
+  useFollowed(again, isActive ? SECONDS : SECONDS_WHEN_ENDED);
   const path = `/conversations/${id(own)}`;
   return html`
     <div class="heading"><h1>${name(session.assistant)}</h1><${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} /></div>
@@ -47,7 +50,8 @@ function Conversation({ page, own, now: began, first, ask, newest }) {
     <section aria-labelledby="said" class="said">
       <div class="heading"><h2 id="said">${count(session.messages, "message")}</h2><${Order} newest=${newest} path=${path} jump=${() => jumpToNewest(session.messages)} /></div>
       <${Thread} first=${first} load=${ask} newest=${newest} pulse=${session.messages} root=${path} me=${page.me} />
-    </section>`;
+    </section>
+    <${Asks} page=${page} session=${own} runs=${isActive} first=${asks} answered=${again} />`;
 }
 
 // Shows the newest message if all messages are on the page.

@@ -1,0 +1,87 @@
+// What people ask of a conversation's assistant, and how that stands. An ask is safe once the worker has taken it.
+
+import { html, useState } from "./lib/preact.js";
+import { get, id, post, remove } from "./api.js";
+import { useFollowed } from "./follow.js";
+import { name, say, time } from "./parts.js";
+
+const SECONDS = 10;
+const SECONDS_WHILE_ASKED = 2;
+const LONGEST = 20_000;
+const SHOWN = 5;
+
+const STATES = {
+  queued: "waits its turn", running: "is being answered", answered: "answered", failed: "not answered",
+  withdrawn: "withdrawn", gone: "the conversation was erased first",
+};
+const isOpen = (ask) => ["queued", "running"].includes(ask.state);
+const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (each) => each.toString(16).padStart(2, "0")).join("");
+
+// What was asked of a session; null where nothing can be asked, as nobody answers persons here.
+export const asksOf = (session, signal) => get(`/sessions/${id(session)}/asks`, {}, signal).catch((error) => {
+  if (error.name === "AbortError") throw error;
+  return null;
+});
+
+export function Asks({ page, session, runs, first, answered }) {
+  const [asks, see] = useState(first);
+  const look = async () => {
+    const now = (await asksOf(session, page.signal)) ?? asks;
+    if (now.items.some((each) => each.answer && !asks.items.some((before) => before.id === each.id && before.answer))) answered();
+    see(now);
+  };
+  useFollowed(look, asks === null ? null : asks.items.some(isOpen) ? SECONDS_WHILE_ASKED : SECONDS);
+  const mayAsk = page.me.rights.includes("ask");
+  if (asks === null || (!mayAsk && !asks.items.length)) return null;
+  return html`<section class="asks" aria-labelledby="asks">
+    <h2 id="asks">Ask back</h2>
+    <ul>${asks.items.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} session=${session} me=${page.me} look=${look} />`)}</ul>
+    ${mayAsk && html`<${Composer} session=${session} runs=${runs} sways=${page.me.rights.includes("sway")} look=${look} />`}
+  </section>`;
+}
+
+function One({ ask, session, me, look }) {
+  const [wrong, tell] = useState("");
+  const withdraw = () => remove(`/asks/${id(ask.id)}`).then(look, (error) => tell(error.message));
+  const beside = ask.answered_in !== session;
+  const answer = ask.answer && `/conversations/${id(ask.answered_in)}#m-${id(ask.answer)}`;
+  return html`<li class="card">
+    <p dir="auto" class="excerpt">${ask.text}</p>
+    <p class="soft">${name(ask.person)}, ${time(ask.created_at)}: <strong>${STATES[ask.state] ?? ask.state}</strong>
+      ${answer && html` <a href=${answer}>Answer${beside ? ", beside the process" : ""}</a>`}
+      ${ask.failure && html` <span>${name(ask.failure)}</span>`}</p>
+    ${ask.state === "queued" && ask.person === me.person?.name && html`<button type="button" class="quiet" onclick=${withdraw}>Withdraw</button>`}
+    ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
+  </li>`;
+}
+
+// The message keeps its id until it is taken: sent again after a lost reply, it is the same ask.
+function Composer({ session, runs, sways, look }) {
+  const [message, write] = useState({ id: newId(), text: "", on_thread: false });
+  const [wrong, tell] = useState("");
+  const [waits, wait] = useState(false);
+  const change = (what) => write({ ...message, ...what, id: newId() });
+  async function send(event) {
+    event.preventDefault();
+    if (waits || !message.text.trim()) return;
+    wait(true);
+    tell("");
+    try {
+      await post(`/sessions/${id(session)}/asks`, message);
+      write({ id: newId(), text: "", on_thread: false });
+      say("Asked");
+      await look().catch(() => {});
+    } catch (error) {
+      tell(error.message);
+    } finally {
+      wait(false);
+    }
+  }
+  return html`<form class="card" onsubmit=${send}>
+    <label for="ask">${runs ? "Answered beside the process: its steps hear nothing of it" : "Your question"}</label>
+    <textarea id="ask" rows="3" maxlength=${LONGEST} dir="auto" value=${message.text} oninput=${(event) => change({ text: event.target.value })} />
+    ${runs && sways && html`<label class="check"><input type="checkbox" checked=${message.on_thread} onchange=${(event) => change({ on_thread: event.target.checked })} /> Say it on the process's own conversation: later steps hear it</label>`}
+    <div class="actions"><button class="primary" disabled=${waits}>Ask</button></div>
+    ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
+  </form>`;
+}

@@ -292,10 +292,12 @@ class Core:
             await worker.stop()
 
     async def until(self, true: Callable[[], object], within: timedelta = timedelta(minutes=30)) -> None:
-        """Let time pass until this is true."""
+        """Let time pass until this is true. The longer that takes the more seldom it is looked at, to once a second."""
+        pause = 0.05
         async with asyncio.timeout(within.total_seconds()):
-            while not true():  # noqa: ASYNC110 - time costs nothing here, and nothing tells when it is true
-                await asyncio.sleep(0.05)
+            while not true():  # nothing tells when it is
+                await asyncio.sleep(pause)
+                pause = min(1.0, 1.01 * pause)
 
     async def until_over(self, jobs: Sequence[Job]) -> None:
         """Let time pass until these are completed, thrown or deleted."""

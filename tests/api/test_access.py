@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, cast
 
 import aiohttp
@@ -14,13 +15,13 @@ from tests.fakes.board import Board
 from tests.page.site import Deployed
 from worker.domain.conversations import EVERYTHING, Limits
 from worker.domain.people import Person
-from worker.ending import Eraser
 from worker.errors import Permanent
 from worker.ports.rates import Rate
 from worker.transcript import Database, SqlTranscriptReader
 from worker.web import page
-from worker.web.api import Access, Known, MayErase, app, erasing, serve, stopping
+from worker.web.api import Access, Known, MayErase, app, asking, erasing, rating, serve, stopping
 from worker.web.api.gate import Buckets
+from worker.web.feeds import following
 
 
 def scope(client: str = "127.0.0.1", **headers: str) -> dict[str, Any]:
@@ -208,29 +209,37 @@ async def test_a_route_of_others_is_closed_and_knows_rights(database: Database) 
 
 
 async def test_each_route_names_the_right_that_is_missing(database: Database) -> None:
-    record, eraser = SqlTranscriptReader(database), cast("Eraser", None)  # nobody comes so far
-    tokens = json.dumps({"r" * 16: {"rights": ["read"]}, "a" * 16: {"rights": ["ask", "sway", "hand_over"]}})
+    record, nobody = SqlTranscriptReader(database), cast("Any", None)  # who is refused comes so far and no further
+    tokens = json.dumps(
+        {"r" * 16: {"rights": ["read"], "name": "Rita"}, "a" * 16: {"rights": ["ask", "sway", "hand_over"]}}
+    )
+    access = Access.of(tokens)
     extend = [
-        erasing(eraser, record, "default"),
+        erasing(nobody, record, "default"),
         stopping(Board(), {}),
+        rating(record, nobody),
+        asking(nobody, record),
+        following(nobody, access),
         page.routes(record, Deployed(), engine_name="default"),
     ]
-    application = app(record, NO_CALLS, Access.of(tokens), report=print, extend=extend)
+    application = app(record, NO_CALLS, access, report=lambda _: None, extend=extend)
     async with serve(application, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         reader, asker = Api(session, "r" * 16), Api(session, "a" * 16)
         paths = (await reader.get("/api/openapi.json")).json["paths"]
-        wanted = {}
+        told = {}
         for path, method in ((path, method.upper()) for path, methods in paths.items() for method in methods):
-            refused = await (asker if method == "GET" else reader).get(path, method)
-            wanted[method, path] = (refused.status, refused.json["detail"] if refused.status == 403 else "")
+            answers = [await each.get(path, method) for each in (reader, asker)]
+            told[method, path] = {each.json["detail"] for each in answers if each.status == HTTPStatus.FORBIDDEN}
 
-    assert [wanted.pop(("GET", f"/api/{open_}"))[0] for open_ in ("me", "login")] == [200, 200]
-    erasing_, stopping_ = {("POST", "/api/erase")}, {("POST", "/api/stops"), ("DELETE", "/api/stops")}
-    rights = {each: "erase" if each in erasing_ else "stop" if each in stopping_ else "read" for each in wanted}
-    assert wanted == {
-        each: (403, f"This needs the right {right}, which this token lacks.") for each, right in rights.items()
-    }
-    assert erasing_ | stopping_ < wanted.keys()
+    assert [told.pop(("GET", f"/api/{open_}")) for open_ in ("me", "login")] == [set(), set()]
+    rights = dict.fromkeys(told, "read")
+    for right, routes in {
+        "erase": ["POST /api/erase", "GET /api/erasures/{order}"],
+        "stop": ["POST /api/stops", "DELETE /api/stops"],
+        "ask": ["POST /api/sessions/{session_id}/asks", "DELETE /api/asks/{ask_id}"],
+    }.items():
+        rights |= {(method, path): right for method, path in (each.split(" ") for each in routes)}
+    assert told == {each: {f"This needs the right {right}, which this token lacks."} for each, right in rights.items()}
 
 
 def test_buckets_fill_again_with_time() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import ssl
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Mapping
@@ -119,7 +120,7 @@ class Issuer:
 
 
 @asynccontextmanager
-async def issuing() -> AsyncIterator[Issuer]:
+async def issuing(tls: ssl.SSLContext | None = None) -> AsyncIterator[Issuer]:
     """Listen on a free port."""
     issuer = Issuer()
     app = web.Application(middlewares=[issuer.noted])
@@ -127,6 +128,6 @@ async def issuing() -> AsyncIterator[Issuer]:
     app.router.add_get("/jwks", issuer.jwks)
     app.router.add_get("/authorization", issuer.authorization)
     app.router.add_post("/token", issuer.token_endpoint)
-    async with listening(app) as address:
+    async with listening(app, tls=tls) as address:
         issuer.url = address
         yield issuer

@@ -4,7 +4,8 @@ import asyncio
 import json
 import signal
 import ssl
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -20,7 +21,9 @@ from tests.flow.command import COMMAND, environment, started
 from tests.flow.gateway import Passed, gateway
 from tests.flow.otlp import attributes, collector
 from tests.flow.rig import Rig
+from tests.issuers import AUDIENCE, Issuer, issuing
 from tests.models import Model, bpmn, unique
+from tests.records import exchange, key
 from tests.rest import connect
 from tests.token_server import token_server
 from tests.waiting import wait_until
@@ -31,7 +34,7 @@ from worker.domain.conversations import EVERYTHING, Message, MessageFilter, sess
 from worker.domain.threads import ThreadKey
 from worker.ending import Keeper
 from worker.settings import Settings
-from worker.transcript import SqlTranscriptReader, open_database
+from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 
 
 def test_every_setting_has_a_test_here() -> None:
@@ -561,6 +564,100 @@ async def state(api: aiohttp.ClientSession, ask_id: str) -> str:
 async def is_answered(api: aiohttp.ClientSession, ask_id: str) -> bool:
     """Whether an ask is answered."""
     return await state(api, ask_id) == "answered"
+
+
+@asynccontextmanager
+async def api(rig: Rig, **settings: Any) -> AsyncIterator[aiohttp.ClientSession]:
+    """Start a worker; inside, its API answers."""
+    port = free_port()
+    await rig.start_worker(transcript_url=f"sqlite:///{rig.folder}/kept.db", api_port=port, **settings)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+
+        async def answers() -> bool:
+            try:
+                return bool(await told(session, "/api/openapi.json"))
+            except aiohttp.ClientError:
+                return False
+
+        await wait_until(answers, what="the API")
+        yield session
+
+
+async def told(session: aiohttp.ClientSession, path: str, token: str = "") -> tuple[int, Any]:
+    """What it answers to whoever has this token."""
+    async with session.get(path, headers={"Authorization": f"Bearer {token}"} if token else {}) as reply:
+        return reply.status, await reply.json()
+
+
+def trusting(issuer: Issuer, **settings: Any) -> dict[str, Any]:
+    """The settings by which persons of this issuer come in."""
+    return {
+        "oidc_issuer": issuer.url,
+        "oidc_audience": AUDIENCE,
+        "oidc_roles": '{"writers": ["read", "ask"]}',
+    } | settings
+
+
+async def seen(session: aiohttp.ClientSession, token: str) -> int:
+    """How many sessions are there for whoever has this token."""
+    _, counts = await told(session, "/api/counts", token)
+    return int(counts["sessions"])
+
+
+async def kept(rig: Rig, *tenants: str) -> None:
+    """Have a session of each tenant in the record."""
+    async with open_database(f"sqlite:///{rig.folder}/kept.db") as database:
+        for tenant in tenants:
+            await SqlTranscriptWriter(database).record(exchange(1, key(f"instance-{tenant}", tenant=tenant)))
+
+
+async def test_oidc_issuer_oidc_audience_and_oidc_roles_say_who_comes_in_and_may_do_what(rig: Rig) -> None:
+    async with issuing() as issuer, api(rig, **trusting(issuer)) as session:
+        status, me = await told(session, "/api/me", issuer.token())
+        assert (status, me["person"]["name"], sorted(me["rights"])) == (200, "Ann", ["ask", "read"])
+        assert (await told(session, "/api/me", issuer.token(aud="another")))[0] == 401
+        assert (await told(session, "/api/me", issuer.token(iss="https://elsewhere.example")))[0] == 401
+
+
+async def test_oidc_roles_claim_and_oidc_tenants_claim_are_where_a_token_says_them(rig: Rig) -> None:
+    await kept(rig, "north", "south")
+    named = {"oidc_roles_claim": "groups", "oidc_tenants_claim": "branches"}
+    async with issuing() as issuer, api(rig, **trusting(issuer, **named)) as session:
+        token = issuer.token(roles=None, groups=["writers"], branches=["north"])
+        assert (await told(session, "/api/me", token))[1]["rights"] == ["ask", "read"]
+        assert await seen(session, token) == 1
+
+
+async def test_api_engine_rights_and_oidc_engine_user_claim_say_whose_rights_in_the_engine_hold(rig: Rig) -> None:
+    await kept(rig, "north")
+    limited = {"api_engine_rights": True, "oidc_engine_user_claim": "login"}
+    async with issuing() as issuer, api(rig, **trusting(issuer, **limited)) as session:
+        assert await seen(session, issuer.token()) == 0, "who is nobody in the engine sees nothing"
+        status, refused = await told(session, "/api/counts", issuer.token(login="ann"))
+        assert (status, refused["detail"][:30]) == (503, "What the engine lets you see c"), "it checks no rights here"
+
+
+async def test_oidc_client_id_and_oidc_scope_are_how_the_page_logs_people_in(rig: Rig) -> None:
+    async with (
+        issuing() as issuer,
+        api(rig, **trusting(issuer, oidc_client_id="page", oidc_scope="openid worker")) as session,
+    ):
+        _, login = await told(session, "/api/login")
+    assert (login["client_id"], login["scope"]) == ("page", "openid worker")
+
+
+async def test_oidc_ca_file_is_trusted(rig: Rig, tmp_path: Path) -> None:
+    authority, tls = _authority(tmp_path)
+    async with issuing(tls) as issuer, api(rig, **trusting(issuer, oidc_ca_file=authority)) as session:
+        assert (await told(session, "/api/me", issuer.token()))[0] == 200
+
+
+async def test_api_origins_are_whose_pages_may_use_the_api(rig: Rig) -> None:
+    async with api(rig, api_origins="https://portal.example") as session:
+        asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+        for origin, fine in (("https://portal.example", True), ("https://other.example", False)):
+            async with session.options("/api/me", headers={"Origin": origin, **asked}) as reply:
+                assert ("Access-Control-Allow-Origin" in reply.headers) is fine
 
 
 async def test_api_frames_are_whose_pages_may_show_ours(rig: Rig, tmp_path: Path) -> None:

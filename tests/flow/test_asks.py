@@ -47,7 +47,10 @@ class Client:
         """Wait until an ask is over; returns how it stands."""
 
         async def is_over() -> Any:
-            _, now = await self.call(f"asks/{asked['id']}")
+            try:
+                _, now = await self.call(f"asks/{asked['id']}")
+            except aiohttp.ClientConnectionError:  # the worker is starting
+                return None
             return now if now["state"] in FINISHED else None
 
         return await wait_until(is_over, seconds, f"the end of {asked}")
@@ -188,21 +191,14 @@ async def test_two_workers_answer_the_asks_of_many_threads_once_each(kept: Rig) 
 
 
 @pytest.mark.parametrize(
-    "point",
+    "point",  # every one is tried on fakes
     [
-        f"{when}:{call}"
-        for when in ("before", "after")
-        for call in (
-            "asks.claim",
-            "threads.enter",
-            "provider.create_thread",
-            "threads.bind",
-            "threads.intend",
-            "provider.ask",
-            "threads.keep_answer",
-            "asks.settle",
-            "threads.close",
-        )
+        "after:asks.claim",
+        "before:provider.ask",
+        "after:provider.ask",
+        "after:threads.keep_answer",
+        "before:asks.settle",
+        "after:asks.settle",
     ],
 )
 async def test_a_death_at_any_step_of_an_ask_costs_no_second_call_and_no_answer(kept: Rig, point: str) -> None:
@@ -219,7 +215,8 @@ async def test_a_death_at_any_step_of_an_ask_costs_no_second_call_and_no_answer(
             assert await dying.exit_code() == -9
         await kept.start_worker(**settings)
         over = await person.over({"id": asked.id}, 90)
-        said = await arrived(kept, instance, 4)
+        # The dead one may have been about to write it: then that is due again half a minute later.
+        said = await arrived(kept, instance, 4, seconds=60)
 
     assert (over["state"], over["failure"]) == ("answered", "")
     assert [each.content for each in said if each.user] == ["Why so?"]

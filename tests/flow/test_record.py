@@ -22,7 +22,7 @@ async def transcript(rig: Rig) -> AsyncIterator[SqlTranscriptReader]:
         yield SqlTranscriptReader(database)
 
 
-async def arrived(rig: Rig, instance: str, count: int) -> list[Message]:
+async def arrived(rig: Rig, instance: str, count: int, seconds: float = 10) -> list[Message]:
     """The messages of an instance once there are so many."""
     async with transcript(rig) as kept:
 
@@ -30,7 +30,7 @@ async def arrived(rig: Rig, instance: str, count: int) -> list[Message]:
             page = await kept.messages(MessageFilter(instance=instance), within=EVERYTHING)
             return list(page.items) if len(page.items) >= count else []
 
-        return await wait_until(enough, what=f"{count} messages")
+        return await wait_until(enough, seconds, f"{count} messages")
 
 
 async def test_every_turn_is_in_the_transcript_with_its_place_in_the_process(kept: Rig) -> None:

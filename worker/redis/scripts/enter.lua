@@ -48,11 +48,8 @@ if turn[1] == 'answered' or turn[1] == 'done' then
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if ARGV[6] == '' then
-  redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', string.format('%.0f', now))
-  if redis.call('EXISTS', KEYS[5]) == 1 then
-    return {'busy'}
-  end
+if ARGV[6] == '' and redis.call('ZCOUNT', KEYS[5], string.format('(%.0f', now), '+inf') > 0 then
+  return {'busy'}
 end
 -- A task takes over its own hold: its earlier worker has lost it, or the engine would not have given it to us.
 local holder = redis.call('HGET', KEYS[2], 'task')
@@ -63,9 +60,10 @@ if holder and holder ~= ARGV[1] then
   end
   return {'busy'}
 end
-redis.call('ZREM', KEYS[5], ARGV[1])
+-- The first thing that is written is one that a full server refuses: behind any other write it would let all of them pass.
 redis.call('HSET', KEYS[2], 'task', ARGV[1], 'token', ARGV[2], 'since', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('ZREM', KEYS[5], ARGV[1])
 -- What is in use does not age, and a history must not be gone before the map that counts its turns.
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
 redis.call('PEXPIRE', KEYS[4], ARGV[4])

@@ -149,7 +149,7 @@ async def read(place: Place) -> int:
 
 async def test_reading_an_empty_database_says_so_and_makes_no_table(place: Place) -> None:
     assert await tables(place) == set()
-    with pytest.raises(TranscriptDown, match="record is empty"):
+    with pytest.raises(TranscriptDown, match="transcript is empty"):
         await read(place)
     assert await tables(place) == set()
 

@@ -30,7 +30,6 @@ SLOW_SECONDS = 7.5
 FIRST_TURN = (
     "engine.definition",
     "threads.enter",
-    "engine.forerunners",
     "account.current",
     "provider.create_thread",
     "threads.bind",
@@ -62,6 +61,7 @@ BESIDE = {
     "map lost": ("provider.metadata",),
     "reply of complete lost": ("engine.was_completed",),
     "in the background": ("provider.start", "threads.note", "provider.follow"),
+    "two ways": ("engine.forerunners",),
 }
 """Calls that not every turn makes, by what makes it."""
 
@@ -145,7 +145,9 @@ class Stage:
         if scene.crash.story == "map lost":
             scene.instance = await self._with_its_map_lost(replace(first, topic=f"{topic}_first"), second)
         else:
-            steps = [first, second] if scene.crash.story == "two steps" else [first]
+            steps: list[ServiceTask | list[ServiceTask]] = [first]
+            if scene.crash.story in ("two steps", "two ways"):
+                steps = [first, second] if scene.crash.story == "two steps" else [[first, second]]
             scene.instance = await world.start(await world.rig.deploy(*steps))
         async with self._starting:
             worker = await world.spawn(scene.crash.point, topics=topic)

@@ -26,7 +26,7 @@ async def ann(strict: Rig) -> User:
 
 
 @pytest.fixture
-async def engine(strict: Rig, user: User) -> AsyncIterator[RestEngine]:
+async def asked(strict: Rig, user: User) -> AsyncIterator[RestEngine]:
     """The engine, asked as the worker's user, who may tell what others may."""
     for [(permission, resource)] in OF_PERSONS.values():
         await user.may(permission, resource)
@@ -34,12 +34,12 @@ async def engine(strict: Rig, user: User) -> AsyncIterator[RestEngine]:
         yield adapters.engine
 
 
-async def test_rights_on_a_process_are_those_on_its_key_and_each_is_its_own(engine: RestEngine, ann: User) -> None:
+async def test_rights_on_a_process_are_those_on_its_key_and_each_is_its_own(asked: RestEngine, ann: User) -> None:
     await ann.may("READ_INSTANCE", DEFINITION, "drones")
     await ann.may("READ_HISTORY", DEFINITION, "heat")
 
     told = {
-        (key, right): await engine.rights.on_definition(ann.name, right, key)
+        (key, right): await asked.rights.on_definition(ann.name, right, key)
         for key in ("drones", "heat", "dron")
         for right in ("READ_INSTANCE", "READ_HISTORY")
     }
@@ -47,7 +47,7 @@ async def test_rights_on_a_process_are_those_on_its_key_and_each_is_its_own(engi
     assert [each for each, may in told.items() if may] == [("drones", "READ_INSTANCE"), ("heat", "READ_HISTORY")]
 
 
-async def test_rights_come_by_groups_too_and_so_do_tenants(engine: RestEngine, strict: Rig, ann: User) -> None:
+async def test_rights_come_by_groups_too_and_so_do_tenants(asked: RestEngine, strict: Rig, ann: User) -> None:
     group, own, groups = (unique(name).replace("_", "") for name in ("group", "own", "groups"))
     await strict.rest.post("group/create", {"id": group, "name": group, "type": "WORKFLOW"})
     await strict.rest.put(f"group/{group}/members/{ann.name}", {})
@@ -58,27 +58,27 @@ async def test_rights_come_by_groups_too_and_so_do_tenants(engine: RestEngine, s
     await strict.rest.put(f"tenant/{own}/user-members/{ann.name}", {})
     await strict.rest.put(f"tenant/{groups}/group-members/{group}", {})
 
-    assert await engine.rights.on_definition(ann.name, "READ_INSTANCE", "drones")
-    assert await engine.rights.tenants(ann.name) == {own, groups}
+    assert await asked.rights.on_definition(ann.name, "READ_INSTANCE", "drones")
+    assert await asked.rights.tenants(ann.name) == {own, groups}
 
 
-async def test_instances_may_be_given_one_by_one_or_all(engine: RestEngine, ann: User) -> None:
-    assert await engine.rights.on_instances(ann.name) == frozenset()
+async def test_instances_may_be_given_one_by_one_or_all(asked: RestEngine, ann: User) -> None:
+    assert await asked.rights.on_instances(ann.name) == frozenset()
     await ann.may("READ", INSTANCE, "instance-7")
     await ann.may("UPDATE", INSTANCE, "instance-8")
-    assert await engine.rights.on_instances(ann.name) == {"instance-7"}
-    assert not await engine.rights.on_every_instance(ann.name)
+    assert await asked.rights.on_instances(ann.name) == {"instance-7"}
+    assert not await asked.rights.on_every_instance(ann.name)
 
     other = User(ann.rest)
     await other.create()
     await other.may("READ", INSTANCE)
-    assert await engine.rights.on_every_instance(other.name)
+    assert await asked.rights.on_every_instance(other.name)
 
 
-async def test_somebody_unknown_may_nothing(engine: RestEngine) -> None:
+async def test_somebody_unknown_may_nothing(asked: RestEngine) -> None:
     for name in ("nobody", "a&userId=demo", "ü ", "x" * 300):
-        assert not await engine.rights.on_definition(name, "READ_INSTANCE", "drones"), name
-        assert await engine.rights.tenants(name) == frozenset()
+        assert not await asked.rights.on_definition(name, "READ_INSTANCE", "drones"), name
+        assert await asked.rights.tenants(name) == frozenset()
 
 
 async def test_without_the_right_to_read_authorizations_nobody_can_tell_and_doctor_says_so(

@@ -194,11 +194,9 @@ async def test_two_workers_answer_the_asks_of_many_threads_once_each(kept: Rig) 
     "point",  # every one is tried on fakes
     [
         "after:asks.claim",
-        "before:provider.ask",
         "after:provider.ask",
         "after:threads.keep_answer",
         "before:asks.settle",
-        "after:asks.settle",
     ],
 )
 async def test_a_death_at_any_step_of_an_ask_costs_no_second_call_and_no_answer(kept: Rig, point: str) -> None:

@@ -44,7 +44,8 @@ async def reader_of(rig: Rig, **settings: object) -> AsyncIterator[Reader]:
 
 
 def slowly(rig: Rig, pause: float = 0.15) -> None:
-    """Let the provider take its time for each word."""
+    """Let the provider take its time for each word, and before that long enough for who reads along to be noticed."""
+    rig.provider.fault("responses.create", text="Please do one", during=2.0)
     rig.provider.answer("Please do two", WORDS)
     rig.provider.fault("responses.create", text="Please do two", stream={"pause": pause}, times=None)
 

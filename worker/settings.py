@@ -554,7 +554,10 @@ class Settings(BaseSettings):
     def _split_at_commas(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        return tuple(dict.fromkeys(name for part in value.split(",") if (name := part.strip())))
+        names = tuple(dict.fromkeys(name for part in value.split(",") if (name := part.strip())))
+        if not names:  # a limit that was meant would be none at all
+            raise ValueError("names nothing between its commas; leave it out if nothing is meant")
+        return names
 
     @field_validator("tenants")
     @classmethod

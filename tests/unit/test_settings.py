@@ -555,6 +555,15 @@ def test_what_is_no_address_of_an_engine_is_refused(env: Any, url: str) -> None:
     assert mistakes() == [f"ENGINE_URL={url}: must be an address that begins with http:// or https://"]
 
 
+@pytest.mark.parametrize("name", ["TOPICS", "TENANTS", "API_FRAMES"])
+@pytest.mark.parametrize("value", [",", " , ,"])
+def test_a_list_that_names_nothing_is_refused_and_not_taken_for_no_limit(env: Any, name: str, value: str) -> None:
+    env(**{name: value})
+    (line,) = mistakes()
+    assert line.endswith(": names nothing between its commas; leave it out if nothing is meant")
+    assert line.startswith(f"{name}=")
+
+
 @pytest.mark.parametrize("name", ["ENGINE_NAME", "REDIS_PREFIX"])
 @pytest.mark.parametrize("value", ["a{b}", "a b", "ü", "x" * 65])
 def test_names_that_would_break_a_key_are_refused(env: Any, name: str, value: str) -> None:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
 from worker.domain import foreign
-from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, Activity, Definition, Task, declared_inputs
+from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, Activity, Definition, Task, declared_inputs, has_expression
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
 from worker.modelling import rendering, schema
@@ -179,7 +179,7 @@ def is_named_by(name: str) -> bool:
 def _check_fixed(said: Mapping[str, str]) -> None:
     """Refuse names that were meant to be evaluated: an answer that was paid for would go where nobody looks for it."""
     for name, value in said.items():
-        if is_named_by(name) and ("${" in value or "#{" in value):
+        if is_named_by(name) and has_expression(value):
             raise BadDefinition(f"property {name} is {value!r}: it is fixed text, in which no expression is evaluated")
 
 

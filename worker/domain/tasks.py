@@ -150,6 +150,11 @@ META_SUFFIX = "_meta"
 """Ends the name of the variable beside a result."""
 
 
+def java_length(text: str) -> int:
+    """Count characters as Java and most databases do: an emoji is two."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def has_expression(text: str) -> bool:
     """Whether engines would evaluate something in a text of a model."""
     return "${" in text or "#{" in text

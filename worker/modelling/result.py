@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from worker.domain import meta
-from worker.domain.tasks import META_SUFFIX, Variable
+from worker.domain.tasks import META_SUFFIX, Variable, java_length
 from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
 from worker.modelling import schema
 from worker.modelling.properties import ResultType, TaskProperties
@@ -160,17 +160,12 @@ def _result(text: str, form: Form, *, spin: bool, longest: int) -> tuple[Variabl
             return _file(text, form), "File"
         case "Json" if spin:
             return Variable(text, "Json"), "Json"
-        case "Json" | "Text" if _utf16_length(text) <= longest and "\0" not in text:  # PostgreSQL stores no NUL
+        case "Json" | "Text" if java_length(text) <= longest and "\0" not in text:  # PostgreSQL stores no NUL
             return Variable(text, "String"), "String"
         case "Text" if spin:
             return _long_string(text), "Object"
         case "Json" | "Text":
             return _file(text, form), "File"
-
-
-def _utf16_length(text: str) -> int:
-    """Count as Java and most databases do: an emoji is two."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _long_string(text: str) -> Variable:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from worker.domain import meta
+from worker.domain import foreign, meta
 from worker.domain.tasks import META_SUFFIX, Variable, java_length
 from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
 from worker.modelling import schema
@@ -122,14 +122,9 @@ def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
         case int() | float():
             return Variable(float(value), "Double")
         case str():
-            return _result(_sound(value), Form(name, "Text"), spin=spin, longest=longest)[0]
-    text = _sound(json.dumps(value, ensure_ascii=False))
+            return _result(foreign.whole(value), Form(name, "Text"), spin=spin, longest=longest)[0]
+    text = foreign.whole(json.dumps(value, ensure_ascii=False))  # not every database stores half a character
     return _result(text, Form(name, "Json"), spin=spin, longest=longest)[0]
-
-
-def _sound(text: str) -> str:
-    """Replace halves of characters, which JSON can name and not every database can store."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 LAST_GENERATION: Final = 999_999_999

@@ -17,9 +17,10 @@ async def wait_until(
 ) -> T: ...
 @overload
 async def wait_until(predicate: Callable[[], T | None], deadline_seconds: float = ..., what: str = ...) -> T: ...
-async def wait_until(predicate: Callable[[], Any], deadline_seconds: float = 10, what: str = "") -> Any:
+async def wait_until(predicate: Callable[[], Any], deadline_seconds: float = 30, what: str = "") -> Any:
     """The first truthy value of the predicate, which may be async; AssertionError when the deadline passes before.
 
+    A deadline costs time only where a test fails: it leaves room for a disk or a processor that others use as well.
     `what` says in the error what was waited for; the predicate's last value stands beside it.
     """
     deadline = time.monotonic() + deadline_seconds

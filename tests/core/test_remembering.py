@@ -248,6 +248,7 @@ def reading(
         read.append(size // TOKEN)
         if size > TOKEN * tokens:
             raise ContextFull("too long")
+        # In the loop's time, which jumps.
         return meanwhile() if question == SUMMARY_TASK else asyncio.sleep(seconds)
 
     def answer(question: str) -> Answer:
@@ -378,6 +379,7 @@ async def test_two_workers_fold_once(local: Core) -> None:
 @pytest.mark.parametrize("pause", [0, 20])
 async def test_what_is_asked_while_a_summary_is_written_pays_for_no_second_one(local: Core, pause: int) -> None:
     local.window = 2000
+    # A summary is written while the next answer is, without a pause; with one it is done before.
     reading(local, 2000, meanwhile=lambda: asyncio.sleep(5), seconds=10)
     async with local.working():
         for _ in range(30):

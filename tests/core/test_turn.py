@@ -385,7 +385,7 @@ async def test_a_file_in_an_odd_encoding_is_read_as_utf_8(core: Core, encoding: 
 
 @pytest.mark.parametrize("name", ["a/b", "a\\b", ".", ".."])
 async def test_a_file_whose_name_no_address_can_hold_is_an_incident(core: Core, name: str) -> None:
-    core.world.activity(**wishing(core, data_input=name))  # type: ignore[arg-type]  # as above
+    core.world.activity(**wishing(core, data_input=name))  # type: ignore[arg-type]  # fields by name
     async with core.working():
         job = core.world.start(variables={name: Variable(None, "File", {"mimeType": "text/plain"})})
         await core.until(lambda: job.has_incident)

@@ -145,10 +145,11 @@ class Stage:
         if scene.crash.story == "map lost":
             scene.instance = await self._with_its_map_lost(replace(first, topic=f"{topic}_first"), second)
         else:
-            steps: list[ServiceTask | list[ServiceTask]] = [first]
-            if scene.crash.story in ("two steps", "two ways"):
-                steps = [first, second] if scene.crash.story == "two steps" else [[first, second]]
-            scene.instance = await world.start(await world.rig.deploy(*steps))
+            steps: dict[str, list[ServiceTask | list[ServiceTask]]] = {
+                "two steps": [first, second],
+                "two ways": [[first, second]],
+            }
+            scene.instance = await world.start(await world.rig.deploy(*steps.get(scene.crash.story, [first])))
         async with self._starting:
             worker = await world.spawn(scene.crash.point, topics=topic)
             scene.exit_code = await worker.ended(60)

@@ -27,7 +27,7 @@ async def test_healthy_instances_complete_beside_tasks_that_say_anything(rig: Ri
     hostile = [each for number in range(HOSTILE) if (each := await reach(rig, make, number)) is not None]
     assert len(hostile) >= FEWEST
     instances = [await rig.rest.start(healthy) for _ in range(10)]
-    await rig.start_worker(max_tasks=3, retries=1, trouble_for_seconds=1)
+    await rig.start_worker(max_tasks=3, trouble_for_seconds=1)
 
     await asyncio.gather(*(rig.rest.wait_for_end(each, 120) for each in instances))
     await asyncio.gather(*(wait_until(partial(has_ended, rig, each), 60, f"the end of {each}") for each in hostile))

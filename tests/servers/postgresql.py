@@ -69,7 +69,7 @@ class PostgreSQL(Process):
     def _program(self) -> list[str | Path]:
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
-        options = {"listen_addresses": HOST, "unix_socket_directories": "", "max_connections": "100"}
+        options = {"listen_addresses": HOST, "unix_socket_directories": "", "max_connections": "100", "fsync": "off"}
         settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         return [self._binaries() / "postgres", "-D", self._data, "-p", str(self.port), *settings]
 

@@ -71,6 +71,11 @@ def text(content: bytes, encoding: str | None) -> str:
         return content.decode("utf-8-sig", errors="replace")
 
 
+def whole(text: str) -> str:
+    """Join halves of characters, which JSON can name one by one; those without their other half become U+FFFD."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def extent(value: Any, most: float = float("inf")) -> int:
     """Count the values in a value, itself included, up to a few more than `most`. Raises TooDeep.
 

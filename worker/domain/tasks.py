@@ -150,6 +150,16 @@ META_SUFFIX = "_meta"
 """Ends the name of the variable beside a result."""
 
 
+def java_length(text: str) -> int:
+    """Count characters as Java and most databases do: an emoji is two."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def has_expression(text: str) -> bool:
+    """Whether engines would evaluate something in a text of a model."""
+    return "${" in text or "#{" in text
+
+
 def declared_inputs(properties: Mapping[str, str]) -> Mapping[str, bool] | None:
     """Read the names in `data.input`, none for a dash; None where the task does not say.
 

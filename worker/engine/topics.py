@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from worker.domain.tasks import Definition, Task, Topic
+from worker.domain.tasks import Definition, Task, Topic, has_expression
 from worker.engine.wire import Deployed
 from worker.errors import BadDefinition, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
 from worker.runtime.clock import monotonic
@@ -292,7 +292,7 @@ def _variables(topic: str, usages: Iterable[Usage]) -> tuple[str, ...] | None:
 
 
 def _hindrance(topic: str, usage: Usage) -> str:
-    if "${" in topic or "#{" in topic:
+    if has_expression(topic):
         return "its topic is an expression, which only the engine can evaluate; give it a fixed name"
     if topic in usage.others:
         return "tasks of the same definition and topic are not for assistants; give ours a topic of their own"

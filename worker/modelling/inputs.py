@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from worker.domain import foreign, meta
-from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, THREAD_VARIABLE, TRACE_VARIABLES, Activity, Task, Variable
+from worker.domain.tasks import (
+    LOOP_COUNTER,
+    META_SUFFIX,
+    THREAD_VARIABLE,
+    TRACE_VARIABLES,
+    Activity,
+    Task,
+    Variable,
+    has_expression,
+)
 from worker.domain.threads import BYTES_PER_TOKEN, Thread, size
 from worker.errors import BadInput, ReadRefused
 from worker.modelling.properties import TaskProperties
@@ -60,7 +69,7 @@ async def gather(
 
 def _absent(name: str) -> BadInput:
     why = "no variable of this name is seen by the task"
-    if "${" in name or "#{" in name:
+    if has_expression(name):
         why = "data.input is fixed text, in which no expression is evaluated"
     return BadInput(f"input {name!r} is not set: {why}. Where it may be absent, data.input says {name}?")
 

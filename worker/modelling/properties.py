@@ -9,7 +9,16 @@ from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
 from worker.domain import foreign
-from worker.domain.tasks import LOOP_COUNTER, META_SUFFIX, Activity, Definition, Task, declared_inputs
+from worker.domain.tasks import (
+    LOOP_COUNTER,
+    META_SUFFIX,
+    Activity,
+    Definition,
+    Task,
+    declared_inputs,
+    has_expression,
+    java_length,
+)
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
 from worker.modelling import rendering, schema
@@ -23,7 +32,7 @@ MOST_CALLS = 100
 LONGEST_TIMEOUT = timedelta(hours=1)
 LONGEST_DELAY = timedelta(days=1)
 LONGEST_NAME = 255
-"""UTF-16 units of a variable's name that engines keep."""
+"""Characters of a variable's name that engines keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +188,14 @@ def is_named_by(name: str) -> bool:
 def _check_fixed(said: Mapping[str, str]) -> None:
     """Refuse names that were meant to be evaluated: an answer that was paid for would go where nobody looks for it."""
     for name, value in said.items():
-        if is_named_by(name) and ("${" in value or "#{" in value):
+        if is_named_by(name) and has_expression(value):
             raise BadDefinition(f"property {name} is {value!r}: it is fixed text, in which no expression is evaluated")
 
 
 def _check(wanted: TaskProperties, activity: Activity) -> None:
     """Refuse what contradicts itself, and what no engine keeps."""
     for name in (wanted.output + META_SUFFIX, *wanted.fields):
-        if len(name.encode("utf-16-le", "surrogatepass")) > 2 * LONGEST_NAME:
+        if java_length(name) > LONGEST_NAME:
             raise BadDefinition(
                 f"property data.output: {name[:40]}… has more than the {LONGEST_NAME} characters that engines keep of "
                 "a variable's name; take a shorter one"

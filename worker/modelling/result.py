@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from worker.domain import meta
-from worker.domain.tasks import META_SUFFIX, Variable
+from worker.domain import foreign, meta
+from worker.domain.tasks import META_SUFFIX, Variable, java_length
 from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
 from worker.modelling import schema
 from worker.modelling.properties import ResultType, TaskProperties
@@ -125,14 +125,9 @@ def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
         case int() | float():
             return Variable(float(value), "Double")
         case str():
-            return _result(_sound(value), Form(name, "Text"), spin=spin, longest=longest)[0]
-    text = _sound(json.dumps(value, ensure_ascii=False))
+            return _result(foreign.whole(value), Form(name, "Text"), spin=spin, longest=longest)[0]
+    text = foreign.whole(json.dumps(value, ensure_ascii=False))  # not every database stores half a character
     return _result(text, Form(name, "Json"), spin=spin, longest=longest)[0]
-
-
-def _sound(text: str) -> str:
-    """Replace halves of characters, which JSON can name and not every database can store."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 LAST_GENERATION: Final = 999_999_999
@@ -163,17 +158,12 @@ def _result(text: str, form: Form, *, spin: bool, longest: int) -> tuple[Variabl
             return _file(text, form), "File"
         case "Json" if spin:
             return Variable(text, "Json"), "Json"
-        case "Json" | "Text" if _utf16_length(text) <= longest and "\0" not in text:  # PostgreSQL stores no NUL
+        case "Json" | "Text" if java_length(text) <= longest and "\0" not in text:  # PostgreSQL stores no NUL
             return Variable(text, "String"), "String"
         case "Text" if spin:
             return _long_string(text), "Object"
         case "Json" | "Text":
             return _file(text, form), "File"
-
-
-def _utf16_length(text: str) -> int:
-    """Count as Java and most databases do: an emoji is two."""
-    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _long_string(text: str) -> Variable:

@@ -100,7 +100,9 @@ def unfenced(text: str) -> str:
         return bare
     if (fenced := _fenced(bare)) is not None:
         return fenced.strip()
-    return (None if "```" in bare or "~~~" in bare else _object_in(bare)) or (text if bare == text.strip() else bare)
+    if "```" not in bare and "~~~" not in bare and (found := _object_in(bare)):
+        return found
+    return text if bare == text.strip() else bare
 
 
 def alone(text: str) -> str:

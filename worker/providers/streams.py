@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from worker.domain import foreign
 from worker.domain.threads import Answer
 from worker.ports.providers import Watcher
 from worker.providers.reading import loads
@@ -83,7 +84,7 @@ class Telling:
         """Say more. Half of a surrogate pair waits for its other half."""
         text = self._half + text
         self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        self._tell(_joined(text.removesuffix(self._half)))
+        self._tell(foreign.whole(text.removesuffix(self._half)))
 
     def settle(self, answer: Answer) -> Answer:
         """Say what is missing of an answer, all of it where something else was said."""
@@ -98,11 +99,6 @@ class Telling:
         if text:
             self._told.append(text)
             self._watcher.said(text)
-
-
-def _joined(text: str) -> str:
-    """Join the halves of surrogate pairs; those that have no other half become U+FFFD."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class Hearing(ABC):

@@ -1,6 +1,5 @@
 """Threads in Redis: the map, the hold and the journal, changed by Lua scripts only."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -210,17 +209,16 @@ class RedisThreads:
 
     async def unrecorded(self, key: ThreadKey, but: str) -> bool:
         """See `ports.threads.Threads.unrecorded`. Goes through the names of all that is unrecorded of this engine."""
-        turns = Keys.of(self._prefix, key).turn("")
+        keys = Keys.of(self._prefix, key)
         listed = unrecorded(self._prefix, key.engine, TRANSCRIPT)
-        pattern, cursor = _literally(turns) + "*", 0
-        while True:
-            cursor, found = await self._runner.command(self._redis.zscan(listed, cursor, match=pattern, count=NAMES))
-            for name in (str(name) for name, _ in found):
-                # A name alone says little: it is listed before there is an answer, and may stay a while after it.
-                if name != turns + but and await self._runner.command(self._redis.hexists(name, "unrecorded")):
-                    return True
-            if not cursor:
-                return False
+        # Prefix and parts have no letter that means something in a pattern.
+        names = self._redis.zscan_iter(listed, match=f"{keys.turn('')}*", count=NAMES)
+        while (found := await self._runner.command(anext(names, None))) is not None:
+            name = str(found[0])
+            # A name alone says little: it is listed before there is an answer, and may stay a while after it.
+            if name != keys.turn(but) and await self._runner.command(self._redis.hexists(name, "unrecorded")):
+                return True
+        return False
 
     async def standing(self, key: ThreadKey) -> Standing:
         """See `ports.threads.Threads.standing`."""
@@ -251,11 +249,6 @@ class RedisThreads:
             return
         for name in spoilt or [unreadable]:
             await self._runner.command(self._redis.delete(name))
-
-
-def _literally(text: str) -> str:
-    """Write it as a pattern of Redis' that nothing else matches."""
-    return re.sub(r"[][*?\\]", r"\\\g<0>", text)
 
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from worker.domain.tasks import Activity, Definition
+from worker.domain.tasks import Activity, Definition, has_expression
 from worker.engine import RestEngine, Survey
 from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
 from worker.engine.wire import Deployed
@@ -170,7 +170,7 @@ def given(
 
 
 def _left_out(label: str, topic: str) -> Finding:
-    if "${" in topic or "#{" in topic:
+    if has_expression(topic):
         said = "an expression: whether TOPICS names what comes of it shows only when the task is reached"
         return _finding(f"{label}, topic {topic}", Level.UNKNOWN, said)
     advice = "Add it to TOPICS, unless another worker serves it."

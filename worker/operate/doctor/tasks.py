@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.domain.tasks import META_SUFFIX, Activity, Task, Variable
+from worker.domain.tasks import META_SUFFIX, Activity, Task, Variable, has_expression
 from worker.errors import BadDefinition, UnknownAssistant
 from worker.modelling import properties
 from worker.modelling.properties import TaskProperties
@@ -130,7 +130,7 @@ def _odd_properties(activity: Activity) -> Iterator[Fault]:
             close = difflib.get_close_matches(name, _NAMES, n=1)
             hint = f"did you mean {close[0]}?" if close else f"those that are: {', '.join(_NAMES)}."
             yield Fault(Level.WARNING, f"property {name} is not one that is read", f"Correct its name; {hint}")
-        elif not properties.is_named_by(name) and ("${" in value or "#{" in value):
+        elif not properties.is_named_by(name) and has_expression(value):
             said = f"property {name} holds an expression, which nobody evaluates"
             advice = "Write fixed text; what is to be evaluated goes into the input parameters prompt and assistant."
             yield Fault(Level.WARNING, said, advice)

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from tests.api.reading import EventStream, event_stream
+from tests.flow.command import started
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
 from worker.demo.processes import free_port
@@ -123,8 +124,33 @@ async def test_who_reads_at_another_worker_hears_the_same(kept: Rig) -> None:
         assert len([each for each in stream.heard if each.kind == "message"]) == 4
 
 
+@pytest.mark.parametrize("kept", ["postgresql"], indirect=True)
+async def test_what_a_worker_said_that_is_killed_is_lost_and_its_answer_comes_whole_from_the_next(kept: Rig) -> None:
+    kept.provider.fault("responses.create", text="Please do one", during=2.0)  # so that who reads is noticed before two
+    kept.provider.answer("Please do two", WORDS)
+    kept.provider.fault("responses.create", text="Please do two", stream={"pause": 0.1, "after": 6, "then": "stall"})
+    model = await kept.deploy(kept.step("one"), kept.step("two"))
+    async with reader_of(kept, topics="nothing-of-this") as reader, started(kept) as speaking:
+        instance = await kept.rest.start(model)
+        async with reader.feed(instance) as stream:
+            heard = ""
+            while "cheap" not in heard:
+                heard += (await stream.next("delta")).data["text"]
+            speaking.kill()
+            lost = await stream.next("lost", within=60)
+            await kept.start_worker()
+            await until_landed(stream, WORDS)
+        await kept.rest.wait_for_end(instance)
+    messages = [each.data["content"] for each in stream.heard if each.kind == "message"]
+    assert WORDS.startswith(heard)
+    assert lost.data["attempt"] == 1
+    assert len(messages) == 4
+    assert messages.count(WORDS) == 1
+    assert kept.calls("responses.create") == 2, "no step was paid for twice"
+
+
 async def test_a_task_that_fails_shows_its_incident(kept: Rig) -> None:
-    model = await kept.deploy(kept.step("one", assistant="nobody"))
+    model = await kept.deploy(kept.step("one", data_output_type="Prose"))
     async with reader_of(kept) as reader:
         instance = await kept.rest.start(model)
         async with reader.feed(instance) as stream:
@@ -132,10 +158,11 @@ async def test_a_task_that_fails_shows_its_incident(kept: Rig) -> None:
             while not steps or steps[0]["state"] != "incident":
                 steps = (await stream.next("state")).data["steps"]
     assert steps[0]["activity_id"] == "one"
-    assert "nobody" in steps[0]["text"]
+    assert "Prose" in steps[0]["text"]
 
 
 async def test_a_repair_is_seen(kept: Rig) -> None:
+    kept.provider.fault("responses.create", text="Please do one", during=2.0)  # so that who reads is noticed before two
     kept.provider.answer("Please do two", "No JSON at all, sorry about that.")
     kept.provider.fault("responses.create", stream={"pause": 0.3}, times=None)
     model = await kept.deploy(kept.step("one"), kept.step("two", data_output_schema='{"type": "object"}'))

@@ -51,12 +51,12 @@ async def test_a_run_is_seen_with_its_diagram_states_and_answers(rig: Rig, tmp_p
         watched.complaints.clear()  # before the first turn was in the transcript, the instance was not found
         await page.reload()
         for step in ("Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"):
-            await expect(page.get_by_role("button", name=f"{step}: done, 1 turn")).to_be_visible()
+            await expect(page.get_by_role("link", name=f"{step} done, 1 turn")).to_be_visible()
         results = page.get_by_role("region", name="Result")
         await expect(results.get_by_role("heading", level=3)).to_have_text(
             ["recommendation", "evaluation", "alternatives", "decision_frame"]
         )
-        await page.get_by_role("button", name="Recommend: done, 1 turn").click()
+        await page.get_by_role("link", name="Recommend done, 1 turn").click()
         said = (await rig.rest.variables(instance))["recommendation"]
         await expect(results.locator(".content").first).to_contain_text(re.findall(r"\w{6,}", said)[0])
         content = page.locator("article.agent .content")
@@ -71,7 +71,7 @@ async def test_a_workers_own_page_shows_an_instance_that_failed_before_its_first
     rig: Rig, tmp_path: Path
 ) -> None:
     port = free_port()
-    model = await rig.deploy(rig.step("frame", assistant="nobody"))
+    model = await rig.deploy(rig.step("frame", data_output_type="Prose"))
     await rig.start_worker(api_port=port)
     instance = await rig.rest.start(model, business_key="order-7")
     await rig.until_failed(instance)
@@ -84,7 +84,7 @@ async def test_a_workers_own_page_shows_an_instance_that_failed_before_its_first
         await expect(row.locator(".tag")).to_have_text("failed")
         await row.get_by_role("link").click()
         now = page.get_by_role("region", name="What goes on now").get_by_role("listitem")
-        await expect(now).to_contain_text("nobody")
+        await expect(now).to_contain_text("Prose")
         await expect(now).to_contain_text("raise the retries of the task in Cockpit")
         await shot(page, tmp_path, "real-failed")
 

@@ -57,6 +57,7 @@ SEEN: dict[str, tuple[Any, str, tuple[Outcome, str]]] = {
     "empty thought": (completion(says("\n<think></think>Yes.")), "Yes.", OK),
     "thought without an end": (completion(says("<think>\nA? B?")), "", EMPTY),
     "thought that was cut": (completion(says("<think>\nA? B?"), "length"), "", CUT),
+    "thought whose beginning is in the template": (completion(says("A? B?\n</think>\n\nYes.")), "Yes.", OK),
     "thought further on": (completion(says("Write <think> and </think>.")), "Write <think> and </think>.", OK),
     "cut": (completion(says("Ye"), "length"), "Ye", CUT),
     "end of Mistral's window": (completion(says("Ye"), "model_length"), "Ye", CUT),

@@ -137,7 +137,7 @@ async def test_half_an_emoji_costs_one_character_and_not_the_answer() -> None:
         assert (await turns.ask()).text == "Yes \ufffd."
 
 
-@pytest.mark.parametrize("reason", ["error", "insufficient_system_resource"])
+@pytest.mark.parametrize("reason", ["error", "insufficient_system_resource", "abort"])
 async def test_answer_that_the_provider_gave_up_on_is_none(turns: Asking, server: ModelServer, reason: str) -> None:
     with pytest.raises(ModelUnknown, match=f"gave up on an answer.*{reason}"):
         await asked(turns, server, completion(says("Ye"), reason))

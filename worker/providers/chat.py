@@ -21,8 +21,8 @@ from worker.providers.thoughts import without_thought
 from worker.providers.watching import Streaming
 from worker.providers.wire import Maybe, ModelCard, Part, Plain, Usage, Wire, objects, parts_of
 
-_GAVE_UP: Final = frozenset({"error", "insufficient_system_resource"})
-"""Words of OpenRouter and DeepSeek for what others say with a 5xx."""
+_GAVE_UP: Final = frozenset({"error", "insufficient_system_resource", "abort"})
+"""Words of OpenRouter, of DeepSeek, and of vLLM and SGLang for what others say with a 5xx; the text ends anywhere."""
 
 
 class ChatMessage(Wire):

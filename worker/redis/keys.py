@@ -90,7 +90,7 @@ def budget(prefix: str, engine: str, *parts: str) -> str:
 
 
 def read_budget(name: str) -> tuple[str, str, str]:
-    """Read the name of what is used of a budget: its three parts."""
+    """Read the name of what is used of a budget: its three parts. Raises ValueError for a name of another form."""
     scope, named, day = map(_decode, name.rpartition("{")[2].removesuffix("}").split(":"))
     return scope, named, day
 

@@ -64,8 +64,11 @@ class RedisBudgets:
 
 def _counter(name: str, currency: str) -> Counter | None:
     """Read a name; None for one that we did not give. What the limit is now the file says."""
+    if (parts := read_budget(name)) is None:
+        return None
+    scope, named, day = parts
     try:
-        scope, named, day = read_budget(name)
-        return Counter(cast("Scope", scope), named, Limit(), "", date.fromisoformat(day) if day else None, currency)
+        on = date.fromisoformat(day) if day else None
     except ValueError:
         return None
+    return Counter(cast("Scope", scope), named, Limit(), "", on, currency)

@@ -1,6 +1,5 @@
 """The engine's REST API as `ports.engine.Engine`, under one worker id."""
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -34,7 +33,7 @@ from worker.errors import (
     Unanswered,
     WorkerError,
 )
-from worker.runtime.beside import beside_if
+from worker.runtime.beside import beside, beside_if
 from worker.telemetry.logs import Event
 
 DEFINITIONS_KEPT = 500
@@ -331,7 +330,7 @@ class RestEngine:
 
     async def _load_definition(self, definition_id: str) -> Definition:
         xml, key = await self.xml(definition_id), await self._reads.key(definition_id)
-        return await asyncio.to_thread(definitions.read, definition_id, xml, key)  # large ones would hold the loop up
+        return await beside(definitions.read, definition_id, xml, key)  # large ones would hold the loop up
 
     async def _load_resource(self, place: tuple[str, str]) -> str:
         return await self._reads.resource(*place)

@@ -24,7 +24,7 @@ from worker.domain.conversations import (
 )
 from worker.domain.processes import definition
 from worker.domain.threads import OPENAI, address
-from worker.runtime.beside import beside
+from worker.runtime.beside import for_reader
 from worker.transcript import conditions, cursor, rows, sums
 from worker.transcript.database import Database
 from worker.transcript.tables import messages, sessions
@@ -298,7 +298,7 @@ async def _excerpt(connection: AsyncConnection, number: int, text: str) -> str:
     """Cut an excerpt out of one message, beside the loop, with no more of it in memory than is looked through."""
     query = select(func.substr(messages.c.content, 1, SEARCHABLE + 1)).where(messages.c.number == number)
     content = (await connection.execute(query)).scalar() or ""
-    return await beside(excerpt, content, text)
+    return await for_reader(excerpt, content, text)
 
 
 def _hit(row: RowMapping, cut: str) -> Hit:

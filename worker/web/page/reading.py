@@ -1,6 +1,5 @@
 """The page's own reading: messages ready to be shown."""
 
-import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from worker.domain.conversations import Message, Page
+from worker.runtime.beside import for_reader
 from worker.web.page import shapes
 
 MOST_CHARACTERS = 300_000
@@ -31,7 +31,7 @@ _SHOWN = TypeAdapter(Shown)
 
 async def shown(page: Page[Message]) -> Response:
     """Answer with a `Page[Shown]`, made beside the loop: the longest take some seconds."""
-    return Response(await asyncio.to_thread(_written, page), media_type="application/json")
+    return Response(await for_reader(_written, page), media_type="application/json")
 
 
 def _written(page: Page[Message]) -> bytes:

@@ -38,8 +38,8 @@ browser: $(VENV)/dev.stamp
 demo: $(VENV)/demo.stamp assets
 	$(BIN)/assistant-worker demo $(ARGS)
 
-# Most tests wait most of the time: two processes at once, each with an engine of its own. Those of tests/faults run side
-# by side by themselves. With ARGS, whatever they choose runs in one process.
+# Most tests wait most of the time: three processes at once, each with an engine of its own, in the order in which the
+# tests stand, whose end is many short files. Those of tests/faults run side by side by themselves. With ARGS, whatever they choose runs in one process.
 ifeq ($(strip $(ARGS)),)
 test:
 	@$(MAKE) --no-print-directory --keep-going test-parts test-faults
@@ -49,7 +49,7 @@ test: $(VENV)/dev.stamp assets browser
 endif
 
 test-parts: $(VENV)/dev.stamp assets browser
-	$(PYTEST) -n 2 --dist loadfile --ignore tests/faults
+	$(PYTEST) -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/faults
 
 test-faults: $(VENV)/dev.stamp
 	$(PYTEST) tests/faults

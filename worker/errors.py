@@ -45,8 +45,9 @@ WorkerError
 │   └── BadCursor           no page of ours ended with this cursor
 ├── TurnedAway              this one request was refused, by a gateway's page or for want of a right; others may pass
 ├── Poisonous               workers died under this task again and again
-├── Refused                 the engine does not take the result
+├── Refused                 the engine does not take the result, or hands nothing over
 │   ├── TooLong             … because a value does not fit its column (code 10002)
+│   ├── TooMuch             the tasks of a poll have more bytes than are taken in; they are locked for us
 │   └── Forbidden           … because our user lacks a right, though the probe succeeds
 ├── TaskLost                the task is gone or another worker's: nothing may be told to the engine
 ├── TaskSuspended           the engine takes nothing for it until somebody resumes it
@@ -289,6 +290,10 @@ class Refused(WorkerError):
 
 class TooLong(Refused):
     """A value does not fit its database column."""
+
+
+class TooMuch(Refused):
+    """The reply to a poll has more bytes than are taken in, though its tasks are locked."""
 
 
 class Forbidden(Refused):

@@ -128,6 +128,18 @@ async def test_all_that_is_counted_for_can_be_listed(book: RedisBudgets) -> None
     assert [str(each) async for each, _ in book.counted("instance", "USD")] == ["instance a:b"]
 
 
+@pytest.mark.parametrize(
+    "odd", ["tenant:acme", "tenant:acme:yesterday", "tenant:a:b:2026-05-04", "tenant:", "tenant:%ff:"]
+)
+async def test_a_name_that_we_did_not_give_hides_nothing_else_of_the_list(
+    book: RedisBudgets, redis: Client, odd: str
+) -> None:
+    await book.charge(COUNTER, "one", Usage(1, 1))
+    await redis.set(f"aw:default:budget:{{{odd}}}", "text")
+
+    assert (COUNTER.name, 1) in [(each.name, used.tokens) async for each, used in book.counted("tenant", "USD")]
+
+
 @pytest.mark.parametrize(("counter", "life"), [(COUNTER, DAY_FOR), (Counter("task", "a", Limit(1), "task"), KEEP)])
 async def test_it_is_forgotten_in_the_end(redis: Client, book: RedisBudgets, counter: Counter, life: timedelta) -> None:
     await book.charge(counter, "one", Usage(1, 1))

@@ -12,7 +12,7 @@ import pytest
 from tests.engines import http, literal, open_engine, own_error
 from worker.demo.engine import Engine
 from worker.domain.tasks import Topic, Variable
-from worker.engine import Basic, Bearer, RestEngine, transport
+from worker.engine import Basic, Bearer, RestEngine, client, transport
 from worker.errors import (
     Conflict,
     EngineDenied,
@@ -24,6 +24,7 @@ from worker.errors import (
     TaskLost,
     TaskSuspended,
     TooLong,
+    TooMuch,
     Unanswered,
     WorkerError,
 )
@@ -339,6 +340,41 @@ async def test_one_task_that_cannot_be_read_takes_no_other_along() -> None:
     rows = ",".join([good % "first", *bad, good % "second"])
     async with literal(http(200, f"[{rows}]")) as server, open_engine(server.url) as engine:
         assert [task.id for task in await engine.fetch([Topic("t")], 9)] == ["first", "second"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+async def test_a_polls_reply_is_taken_in_up_to_its_bound(monkeypatch: pytest.MonkeyPatch, more: int) -> None:
+    rows = "[" + " " * 200_000 + "]"
+    monkeypatch.setattr(client, "LARGEST_POLL", len(rows) - more)
+    async with literal(http(200, rows)) as server, open_engine(server.url) as engine:
+        if not more:
+            assert await POLL(engine) == []
+            return
+        with pytest.raises(TooMuch, match=f"more than {len(rows) - 1} bytes"):
+            await POLL(engine)
+
+
+async def test_no_more_of_an_endless_reply_is_read_than_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LARGEST_POLL", 100_000)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000000000\r\n\r\n"
+    async with literal(head + b"[" + b" " * 8_000_000) as server, open_engine(server.url) as engine:
+        with pytest.raises(TooMuch):
+            await POLL(engine)
+
+
+@pytest.mark.parametrize("name", sorted(EVERY_CALL.keys() - {"fetch"}))
+async def test_every_reply_has_a_bound(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(transport, "LARGEST_REPLY", 1000)
+    async with literal(http(200, "[" + " " * 2000 + "]")) as server, open_engine(server.url) as engine:
+        with pytest.raises(EngineDown, match="more than 1000 bytes"):
+            await EVERY_CALL[name](engine)
+
+
+async def test_a_definition_that_is_too_much_to_take_in_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "LARGEST_REPLY", 1000)
+    async with literal(http(200, "{" + " " * 2000 + "}"), http(200, "[]")) as server, open_engine(server.url) as engine:
+        with pytest.raises(Unanswered, match="more than 1000 bytes"):
+            await engine.definition("key:1:1")
 
 
 @pytest.mark.parametrize("auth", [Basic("ada", "s3cret ü"), Bearer("s3cret-token")])

@@ -57,6 +57,7 @@ SEEN: dict[str, tuple[Any, str, tuple[Outcome, str]]] = {
     "empty thought": (completion(says("\n<think></think>Yes.")), "Yes.", OK),
     "thought without an end": (completion(says("<think>\nA? B?")), "", EMPTY),
     "thought that was cut": (completion(says("<think>\nA? B?"), "length"), "", CUT),
+    "thought whose beginning is in the template": (completion(says("A? B?\n</think>\n\nYes.")), "Yes.", OK),
     "thought further on": (completion(says("Write <think> and </think>.")), "Write <think> and </think>.", OK),
     "cut": (completion(says("Ye"), "length"), "Ye", CUT),
     "end of Mistral's window": (completion(says("Ye"), "model_length"), "Ye", CUT),
@@ -136,7 +137,7 @@ async def test_half_an_emoji_costs_one_character_and_not_the_answer() -> None:
         assert (await turns.ask()).text == "Yes \ufffd."
 
 
-@pytest.mark.parametrize("reason", ["error", "insufficient_system_resource"])
+@pytest.mark.parametrize("reason", ["error", "insufficient_system_resource", "abort"])
 async def test_answer_that_the_provider_gave_up_on_is_none(turns: Asking, server: ModelServer, reason: str) -> None:
     with pytest.raises(ModelUnknown, match=f"gave up on an answer.*{reason}"):
         await asked(turns, server, completion(says("Ye"), reason))

@@ -181,15 +181,30 @@ async def test_what_turns_out_not_to_be_the_answer_is_taken_back(turns: Asking, 
 
 @pytest.mark.parametrize("cut", [1, 3, 8, 50])
 @pytest.mark.parametrize("thought", ["<think>A? B?</think>\n\n", "\n<think></think>", " <think>1 < 2</th</think>"])
-@pytest.mark.parametrize("api", ["chat"])
 async def test_thought_at_the_head_is_not_said(turns: Asking, server: ModelServer, thought: str, cut: int) -> None:
-    whole = thought + LONG
-    events = [chunk(whole[start : start + cut]) for start in range(0, len(whole), cut)]
-    answer = await read(turns, server, sse(*events, chunk(reason="stop"), "[DONE]"))
+    answer = await read(turns, server, in_pieces(turns, thought + LONG, cut))
 
     assert answer.text == LONG
     assert turns.watcher is not None
     assert len(turns.watcher.requests) == 1, "nothing had to be taken back"
+
+
+async def test_thought_whose_beginning_is_in_the_template_is_taken_back(turns: Asking, server: ModelServer) -> None:
+    answer = await read(turns, server, in_pieces(turns, "A? B?\n</think>\n\n" + LONG, 8))
+
+    assert answer.text == LONG
+    assert turns.watcher is not None
+    assert turns.watcher.requests[-1] == [LONG]
+
+
+def in_pieces(turns: Asking, whole: str, cut: int) -> str:
+    """A stream of this text in pieces of so many characters."""
+    pieces = [whole[start : start + cut] for start in range(0, len(whole), cut)]
+    if turns.api == "chat":
+        return sse(*map(chunk, pieces), chunk(reason="stop"), "[DONE]")
+    deltas = [{"type": "response.output_text.delta", "output_index": 0, "delta": piece} for piece in pieces]
+    response = {"id": "resp_1", "status": "completed", "output": [message("assistant", whole)]}
+    return sse(*deltas, {"type": "response.completed", "response": response})
 
 
 # What comes is not as it should be

@@ -152,6 +152,19 @@ async def test_a_sink_that_is_away_for_a_thousand_turns_keeps_nothing_from_the_t
         assert [name for name in await redis.keys() if "memory" in name] == []
 
 
+async def test_a_name_that_we_did_not_give_holds_nothing_up_on_the_list(parts: Parts, redis_url: str) -> None:
+    turn = exchange(1)
+    async with open_redis(redis_url, connections=1) as redis:
+        for odd in ("%ff", "%fe"):
+            name = f"{Keys.of('test', turn.key).turn('')}{odd}"
+            await redis.zadd("test:default:unrecorded", {name: 0})
+            await (redis.set(name, "text") if odd == "%ff" else redis.hset(name, "schema", "99"))
+        await parts.answer(turn)
+        assert await carrier(parts).drain()
+
+    assert await parts.recorded() == [turn.answer.text]
+
+
 async def test_two_workers_bring_each_sink_everything_once(parts: Parts) -> None:
     turns, memory = [exchange(number) for number in range(50)], Memory()
     memory.away = False

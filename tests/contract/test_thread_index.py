@@ -56,6 +56,20 @@ async def found(index: RedisThreadIndex, key: ThreadKey = KEY) -> Kept:
     return next(each for each in await index.threads() if each.key == key)
 
 
+async def test_names_that_we_did_not_give_hide_no_thread_and_are_no_threads_of_ours(
+    threads: RedisThreads, index: RedisThreadIndex, redis: Client
+) -> None:
+    await turn(threads, KEY)
+    for odd in ("%ff:x", "instance%2D1:analyst", "a%3ab:c", "a:b:c:d", "\\xff:x", ":x"):
+        await redis.hset(f"test:default:{{{odd}}}:thread", mapping={"id": "conv_other", "generation": "1"})
+    await redis.hset(f"{Keys.of('test', KEY).thread.removesuffix('thread')}turn:%ff", mapping={"state": "open"})
+
+    [kept] = await index.threads()
+    assert (kept.key, kept.thread) == (KEY, Thread("conv_instance-1", 1, "bound-by"))
+    assert {each.task_id for each in await index.turns(kept)} == {"task-1", "%ff"}
+    assert len((await index.some(99, LEASE))[0]) == 1
+
+
 async def test_every_thread_is_found_with_its_turns_whatever_its_name(
     threads: RedisThreads, index: RedisThreadIndex
 ) -> None:

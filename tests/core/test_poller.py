@@ -10,7 +10,7 @@ from tests.core.rig import Core, Worker
 from tests.fakes.engine import LOCK, FakeTopics
 from worker.domain.tasks import Topic
 from worker.domain.threads import Answer, Outcome, ThreadKey
-from worker.errors import EngineDown, ProviderPaused
+from worker.errors import EngineDown, ProviderPaused, ReadRefused
 from worker.loop import poller
 from worker.loop.dependencies import Dependencies
 from worker.loop.poller import KNOWN, LAST_LOOK_SECONDS, LAST_POLL_SECONDS, Until
@@ -338,3 +338,75 @@ async def test_a_poll_is_over_when_the_first_parked_task_can_be_had_again(core: 
     first, second = [wait for _, _, wait in worker.engine.script.named("fetch")]
     assert first == timedelta.max
     assert PARKED_FOR - timedelta(seconds=1) < second <= PARKED_FOR
+
+
+async def test_tasks_that_are_too_much_for_one_reply_are_fetched_by_fewer_and_none_is_lost(core: Core) -> None:
+    jobs = [core.world.start() for _ in range(60)]
+    for job in jobs:
+        job.bytes = 300_000
+    async with core.working(slots=20) as worker:
+        began = asyncio.get_running_loop().time()
+        await core.until_over(jobs)
+        took = asyncio.get_running_loop().time() - began
+
+    assert took < LOCK.total_seconds() / 2, "what a poll has locked in vain is given back at once"
+    assert fetched(worker)[:4] == [20, 10, 5, 2]
+    assert all(len(job.completed_by) == 1 for job in jobs)
+    assert not worker.engine.script.named("bare")
+
+
+async def test_a_task_that_is_too_much_alone_is_an_incident_that_says_what_to_do_and_others_go_on(core: Core) -> None:
+    before = [core.world.start() for _ in range(10)]
+    huge = [core.world.start() for _ in range(2)]
+    for job in huge:
+        job.bytes = 2_000_000
+    behind = [core.world.start() for _ in range(50)]
+    async with core.working(slots=20) as worker:
+        began = asyncio.get_running_loop().time()
+        await core.until_over([*before, *behind])
+        await core.until(lambda: all(job.has_incident for job in huge))
+        took = asyncio.get_running_loop().time() - began
+        await asyncio.sleep(60)  # until its outages, if it saw any, and what it left out are over
+        more = [core.world.start() for _ in range(20)]
+        await core.until_over(more)
+
+    assert took < LOCK.total_seconds() / 2
+    assert not worker.dependencies.reasons()
+    for job in huge:
+        assert '"Frame" (frame)' in job.message
+        assert "name in data.input what is needed" in job.message
+        assert job.message.endswith("set the retries again.")
+    assert len(core.provider.asked) == 80
+
+
+async def test_after_a_reply_that_was_too_much_polls_grow_again(core: Core) -> None:
+    huge = core.world.start()
+    huge.bytes = 2_000_000
+    async with core.working(slots=10) as worker:
+        await core.until(lambda: huge.has_incident)
+        await core.until_over([core.world.start() for _ in range(200)])
+        core.world.start()
+        await asyncio.sleep(60)
+
+    assert fetched(worker)[-1] == 10
+
+
+async def test_a_task_that_is_too_much_and_cannot_be_found_keeps_no_other_topic_waiting(core: Core) -> None:
+    huge = core.world.start()
+    huge.bytes = 2_000_000
+    core.world.activity("other", definition="other:1:d", topic="other")
+    topics = FakeTopics(Topic("topic"), Topic("other"))
+    async with core.working(topics=topics) as worker:
+        worker.engine.script.always("bare", ReadRefused("no right"))
+        others = [core.world.start("other", definition="other:1:d") for _ in range(10)]
+        await core.until_over(others)
+
+    assert not huge.gone
+    assert not huge.has_incident
+
+
+async def test_a_healthy_poll_costs_no_other_request(core: Core) -> None:
+    async with core.working() as worker:
+        await core.until_over([core.world.start() for _ in range(10)])
+        assert not worker.engine.script.named("bare")
+        assert not worker.engine.script.named("locked")

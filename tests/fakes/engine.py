@@ -9,7 +9,7 @@ from itertools import count
 from tests.fakes.clock import EPOCH
 from tests.fakes.script import Script
 from worker.domain.tasks import Activity, Definition, Task, TaskState, Topic, Variable
-from worker.errors import BadDefinition, TaskLost, TaskSuspended
+from worker.errors import BadDefinition, TaskLost, TaskSuspended, TooMuch
 
 LOCK = timedelta(seconds=30)
 POLL = timedelta(seconds=10)
@@ -24,6 +24,7 @@ class Job:
     locked_until: float = 0.0
     retries: int | None = None
     suspended: bool = False
+    bytes: int = 0
     completed_by: list[str] = field(default_factory=list)
     gone: bool = False
     message: str = ""
@@ -49,6 +50,7 @@ class World:
         self.roots: dict[str, str] = {}
         self.forerunners: dict[str, list[str] | None] = {}
         self.spin = True
+        self.most_bytes = 1_000_000
         self.news = asyncio.Event()
         self._numbers = count(1)
 
@@ -114,7 +116,10 @@ class FakeEngine:
                     await self.world.news.wait()
             except TimeoutError:
                 pass
-        return [self._hand_out(job) for job in due[:max_tasks]]
+        tasks = [self._hand_out(job) for job in due[:max_tasks]]
+        if sum(job.bytes for job in due[:max_tasks]) > self.world.most_bytes:
+            raise TooMuch("what the engine hands over has too many bytes")
+        return tasks
 
     async def waiting(self, topic: Topic) -> int:
         await self.script.reach("waiting", topic)
@@ -177,6 +182,10 @@ class FakeEngine:
         await self.script.reach("state", task_id)
         job = self._there(task_id)
         return TaskState(job.worker, job.suspended, job.retries)
+
+    async def bare(self, task_id: str) -> Task:
+        await self.script.reach("bare", task_id)
+        return replace(self._there(task_id).task, variables={}, is_bare=True)
 
     async def locked(self) -> list[str]:
         await self.script.reach("locked")

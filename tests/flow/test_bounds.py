@@ -11,6 +11,7 @@ from tests.flow.gateway import gateway
 from tests.flow.rig import Rig
 from tests.models import Model, element, line, process, sub_process, unique
 from tests.waiting import wait_until
+from worker.engine import client
 from worker.telemetry.logs import Event
 
 pytestmark = pytest.mark.timeout(120)
@@ -137,3 +138,28 @@ async def test_a_variable_of_three_hundred_kilobytes_nested_deep_is_an_incident_
     assert "INPUT_TOKENS leaves room for 80,000" in incident["incidentMessage"]
     [question] = [each for each in rig.questions() if each.startswith("# Unasked")]
     assert question.partition("\n\n(ref")[0].endswith("Not included, for lack of room: x.")
+
+
+async def test_a_task_whose_variables_are_too_much_for_a_poll_is_an_incident_and_large_ones_come_by_fewer(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LARGEST_POLL", 1_000_000)
+    text = {"type": "Json", "value": json.dumps("x" * 900_000)}
+    large = await rig.deploy(rig.step("large"))
+    huge = await rig.rest.start(large, {"one": text})
+    await rig.rest.put(f"process-instance/{huge}/variables/two", text)
+    others = [await rig.rest.start(large, {"one": text}) for _ in range(3)]
+    await rig.start_worker()
+    await healthy(rig, await rig.deploy(rig.step("one", data_input="-")))
+    await asyncio.gather(*(rig.rest.wait_for_end(each, 60) for each in others))
+    await rig.until_failed(huge, 60)
+
+    [incident] = await rig.rest.incidents(huge)
+    assert "have too many bytes for a poll's reply" in incident["incidentMessage"]
+    assert incident["incidentMessage"].endswith("Correct the variable, then set the retries again.")
+
+    # What it says can be done for the instance that runs.
+    await rig.rest.delete(f"process-instance/{huge}/variables/two")
+    [task] = await rig.rest.tasks(huge)
+    await rig.rest.put(f"external-task/{task['id']}/retries", {"retries": 1})
+    await rig.rest.wait_for_end(huge, 60)

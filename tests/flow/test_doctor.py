@@ -504,7 +504,11 @@ async def test_budgets_are_looked_at_with_the_assistants_and_their_prices(rig: R
     file.write_text("budgets:\n  task: {tokens: 1000}\n")
     assert "analyst 1.0 needs max_output_tokens" in row(await seen(rig, budgets_file=file), "budgets", "file").said
     rig.assistant(more="max_output_tokens: 100")
-    assert level(await seen(rig, budgets_file=file), "budgets", "file") is Level.OK
+    file.write_text("budgets:\n  assistant analist: {tokens: 9}\n  assistant analyst: {tokens: 1000}\n")
+    rows = await seen(rig, budgets_file=file)
+    assert level(rows, "budgets", "file") is Level.OK
+    assert level(rows, "budgets", "assistant analist") is Level.WARNING
+    assert [each.subject for each in rows if each.area == "budgets"] == ["file", "assistant analist"]
 
 
 async def test_threads_at_a_provider_that_nobody_names_any_more_are_counted(rig: Rig) -> None:

@@ -68,7 +68,7 @@ def board() -> Board:
 
 @pytest.fixture
 async def asking(tmp_path: Path, board: Board) -> AsyncIterator[Site]:
-    async with site(tmp_path, Deployed(), tokens=TOKENS, extend=[board]) as served:
+    async with site(tmp_path, Deployed(), tokens=TOKENS, has_asks=True, extend=[board]) as served:
         await served.transcript.record(exchange(1, key("instance-a")), exchange(1, key("instance-b")))
         yield served
         assert served.errors == []

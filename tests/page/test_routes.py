@@ -40,6 +40,7 @@ async def test_me_tells_what_the_page_may_offer(tmp_path: Path) -> None:
         assert operator == {
             "role": "operator",
             "can_erase": True,
+            "has_asks": False,
             "guarded": True,
             "diagrams": True,
             "formats": [

@@ -87,3 +87,5 @@ def test_depth_is_no_trouble(kind: Any) -> None:
 def test_text_arrives_as_it_was_sent_without_the_thought_before_it(text: str, thought: str) -> None:
     told = {"choices": [{"message": {"content": f"<think>{thought}</think>{text}"}}]}
     assert ask(ChatModel, json.dumps(told).encode()).text == text.lstrip().encode(errors="replace").decode()
+    as_response = {"id": "resp_1", "output_text": f"<think>{thought}</think>{text}"}
+    assert ask(ResponsesModel, json.dumps(as_response).encode()).text == text.lstrip().encode(errors="replace").decode()

@@ -100,3 +100,21 @@ def test_others_json_is_read_in_one_place() -> None:
         if isinstance(node, ast.Attribute) and (ast.unparse(node) in ("json.loads", "json.load"))
     }
     assert {each for each in found if not each.startswith(tuple(ELSEWHERE))} == {"domain/foreign.py"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("idna", b"xn--4ca"),
+        ("punycode", b"4ca-"),
+        ("undefined", b"x"),
+        ("unicode_escape", rb"\x41"),
+        ("raw-unicode-escape", rb"\u0041"),
+        ("utf-7", b"+AGE-"),
+        ("UTF7", b"+AGE-"),
+        ("unicode-1-1-utf-7", b"+AGE-"),
+        ("base64", b"eA=="),
+    ],
+)
+def test_a_file_that_claims_an_encoding_of_no_text_is_read_as_it_stands(name: str, content: bytes) -> None:
+    assert foreign.text(content, name) == content.decode()

@@ -61,4 +61,4 @@ def test_ci_runs_what_a_person_runs() -> None:
     steps = (ROOT / ".ci" / "run").read_text().splitlines()
 
     assert "make test PYTEST=.ci/steadily" in steps
-    assert ".ci/steadily -n 2" in make("-n", "test-parts", "PYTEST=.ci/steadily").stdout
+    assert ".ci/steadily -n 3" in make("-n", "test-parts", "PYTEST=.ci/steadily").stdout

@@ -18,8 +18,8 @@ from worker.domain.providers import ProviderSpec
 from worker.domain.threads import Answer, Outcome
 from worker.errors import ContextFull, ModelUnknown, ProviderPaused, ThreadLocked
 from worker.providers import ChatModel, Client, ResponsesModel
-from worker.providers.chat_stream import Aloud
 from worker.providers.streams import Events, Telling
+from worker.providers.thoughts import Aloud
 
 STREAM = (
     ": a comment\n\nevent: one\ndata: first\ndata: second\n\ndata:no blank\nid: 7\nretry\n\nevent: nothing\n\n"

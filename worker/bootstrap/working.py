@@ -322,7 +322,13 @@ async def _serve_api(
             feeds.following(following, access),
             feeds.sockets(following, access),
             page.routes(
-                conversations, engine, engine_name=name, can_erase=True, left_out=shown, definitions=definitions
+                conversations,
+                engine,
+                engine_name=name,
+                can_erase=True,
+                has_asks=desk is not None,
+                left_out=shown,
+                definitions=definitions,
             ),
         ]
         served = api.app(

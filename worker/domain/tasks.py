@@ -54,7 +54,8 @@ class Task:
     """One external task that we hold the lock of.
 
     `id` stays the same over retries. `retries` is None on the first attempt. `fetched_at` is the local monotonic
-    clock in seconds; `created_at` is the engine's clock.
+    clock in seconds; `created_at` is the engine's clock. `is_bare`: it came without its variables, which have more
+    bytes than are taken in.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Task:
     tenant_id: str | None = None
     retries: int | None = None
     variables: Mapping[str, Variable] = field(default_factory=dict)
+    is_bare: bool = False
 
     @property
     def definition_version(self) -> int | None:

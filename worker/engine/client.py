@@ -1,8 +1,8 @@
 """The engine's REST API as `ports.engine.Engine`, under one worker id."""
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any, Self
@@ -18,7 +18,7 @@ from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.instances import RestInstances
 from worker.engine.lists import Lists
-from worker.engine.reads import Reads, variable_path
+from worker.engine.reads import LARGE, Reads, variable_path
 from worker.engine.rights import RestRights
 from worker.engine.transport import COMPLETION, ORDINARY, Connection, Transport, open_transport
 from worker.errors import (
@@ -31,15 +31,19 @@ from worker.errors import (
     Refused,
     TaskLost,
     TaskSuspended,
+    TooMuch,
     Unanswered,
     WorkerError,
 )
+from worker.runtime.beside import beside, beside_if
 from worker.telemetry.logs import Event
 
 DEFINITIONS_KEPT = 500
 ROOTS_KEPT = 10_000
 RESOURCES_KEPT = 100
 USES_KEPT = 10_000
+LARGEST_POLL = 16 * 1024 * 1024
+"""Bytes of a poll's reply that are taken in. As objects of Python small variables take ten times as much."""
 NOBODYS_TASK = "assistant-worker-asks"
 """An id that no task has: engines make UUIDs or numbers."""
 NOBODYS_TOPIC = "assistant-worker-ping"
@@ -88,15 +92,18 @@ class RestEngine:
         wait = min(self._poll, wait)
         body = wire.poll(self.worker_id, topics, max_tasks, self._lock, wait, self._tenants, self._also)
         reply = await self._transport.send(
-            "POST", "/external-task/fetchAndLock", body, limits=self._transport.poll_limits
+            "POST", "/external-task/fetchAndLock", body, limits=self._transport.poll_limits, most=LARGEST_POLL
         )
+        if reply.too_long:
+            raise TooMuch(f"what the engine hands over has more than {LARGEST_POLL} bytes, mostly variables")
         if reply.status != HTTPStatus.OK:
             error = refusal(reply)
             if isinstance(error, Conflict):
                 # Another transaction was faster, and nothing is locked: no task of this poll is to blame for that.
                 raise EngineDown(str(error)) from error
             raise Refused(f"the engine does not take our poll: {describe(reply)}")
-        tasks = (_task(raw, reply.at) for raw in reply.value(list))
+        rows = await _listed(reply)
+        tasks = (_task(raw, reply.at) for raw in rows)
         return [task for task in tasks if task is not None]
 
     async def waiting(self, topic: Topic) -> int:
@@ -170,11 +177,16 @@ class RestEngine:
 
     async def state(self, task_id: str) -> TaskState:
         """See `ports.engine.Engine.state`."""
-        reply = await self._reads.get(_path(task_id), "the task")
-        if reply.missing:
-            raise TaskLost("the engine has no such task")
-        said = reply.value(dict)
+        said = (await self._row(task_id)).value(dict)
         return TaskState(said.get("workerId"), said.get("suspended") is True, said.get("retries"))
+
+    async def bare(self, task_id: str) -> Task:
+        """See `ports.engine.Engine.bare`. Raises Refused where it is not to be read."""
+        reply = await self._row(task_id)
+        task = _task(reply.value(dict), reply.at)
+        if task is None:
+            raise Refused("the task cannot be read")
+        return replace(task, is_bare=True)
 
     async def locked(self) -> list[str]:
         """See `ports.engine.Engine.locked`."""
@@ -187,7 +199,8 @@ class RestEngine:
 
     async def deployed(self) -> list[wire.Deployed]:
         """Return every version of every definition that we may see, with its number of running instances."""
-        rows = (await self._transport.send("GET", "/process-definition/statistics")).value(list)
+        reply = await self._transport.send("GET", "/process-definition/statistics")
+        rows = await _listed(reply)
         try:
             return [wire.read_deployed(row) for row in rows]
         except wire.Unreadable as exc:
@@ -298,6 +311,12 @@ class RestEngine:
         """Return version, clock and rights, for people; `persons`: also those to tell what others may do."""
         return await info.examine(self._transport, info.RIGHTS | (info.OF_PERSONS if persons else {}))
 
+    async def _row(self, task_id: str) -> Reply:
+        reply = await self._reads.get(_path(task_id), "the task")
+        if reply.missing:
+            raise TaskLost("the engine has no such task")
+        return reply
+
     async def _count(self, wanted: dict[str, Any]) -> int:
         count = (await self._transport.send("POST", "/external-task/count", wanted)).value(dict).get("count")
         if not isinstance(count, int):
@@ -356,7 +375,7 @@ class RestEngine:
 
     async def _load_definition(self, definition_id: str) -> Definition:
         xml, key = await self.xml(definition_id), await self._reads.key(definition_id)
-        return await asyncio.to_thread(definitions.read, definition_id, xml, key)  # large ones would hold the loop up
+        return await beside(definitions.read, definition_id, xml, key)  # large ones would hold the loop up
 
     async def _load_uses(self, definition_id: str) -> tuple[str, frozenset[str]]:
         """Return a definition's id in its model, and the topics of its external tasks: none where it cannot be read."""
@@ -390,6 +409,10 @@ class RestEngine:
 
 def _path(task_id: str, verb: str = "") -> str:
     return f"/external-task/{quote(task_id, safe='')}{verb and '/'}{verb}"
+
+
+async def _listed(reply: Reply) -> list[Any]:
+    return await beside_if(len(reply.body) > LARGE, reply.value, list)
 
 
 def _task(raw: Any, fetched_at: float) -> Task | None:

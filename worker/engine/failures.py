@@ -9,6 +9,7 @@
 | 404 that is not the engine's own word, or of a path it lacks    | EngineDown: a gateway, or a wrong address      |
 | another 4xx or 5xx without an error of the engine's own         | EngineDown                                     |
 | success without the JSON, or with a page where nothing belongs  | EngineDown                                     |
+| success with more bytes than are taken in                       | EngineDown; to a poll TooMuch                  |
 | to a command: 500 with code 1, 10000, 10001                     | Conflict                                       |
 | to a command: 500 with code 10002; 413 from whomever            | TooLong                                        |
 | to a command: 404 of the engine's own                           | TaskLost                                       |

@@ -17,7 +17,7 @@ from yarl import URL
 from worker.engine.body import read_most
 from worker.engine.failures import Reply, check, unreachable
 from worker.engine.identity import Auth, Identity
-from worker.errors import Permanent
+from worker.errors import EngineDown, Permanent
 from worker.runtime.certificates import show_certificate
 from worker.runtime.clock import monotonic
 from worker.runtime.version import USER_AGENT
@@ -29,8 +29,10 @@ COMPLETION = aiohttp.ClientTimeout(total=20, sock_connect=CONNECT_SECONDS)
 POLL_MARGIN_SECONDS = 5.0
 BODY_SECONDS = 20.0
 """What a poll's reply may take on its way: its tasks are locked for us already, so it should not be cut short."""
-LARGEST_ERROR = 100_000
-"""Bytes of an error's text that are read where a content was asked for."""
+LARGEST_ERROR = 10_000_000
+"""Bytes of an error that are read; it may quote what it refuses."""
+LARGEST_REPLY = 64 * 1024 * 1024
+"""Bytes of any reply whose reader names no bound: the list of some hundred thousand definitions."""
 IDLE_SECONDS = 10.0
 """Unused connections are closed before the server does it, which Spring Boot's Tomcat does after 20 s."""
 
@@ -90,15 +92,25 @@ class Transport:
         self._identity.use(connection.auth)
 
     async def send(
-        self, method: str, path: str, body: Any = None, *, limits: aiohttp.ClientTimeout = ORDINARY
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        limits: aiohttp.ClientTimeout = ORDINARY,
+        most: int | None = None,
     ) -> Reply:
         """Send and return a success or the engine's own no; raise EngineDown or EngineDenied for everything else.
+
+        A success of more than `most` bytes comes as `too_long`; without a bound of its own it is EngineDown.
 
         `path` begins with a slash and is quoted already. The request may have had its effect although EngineDown is
         raised. POST is never sent twice; aiohttp repeats GET and PUT once where a pooled connection turns out dead.
         """
-        reply = await self._ask(method, path, limits, body)
+        reply = await self._ask(method, path, limits, body, LARGEST_REPLY if most is None else most)
         check(reply, self._hint)
+        if reply.too_long and most is None:
+            raise EngineDown(f"the engine's answer has more than {LARGEST_REPLY} bytes")
         return reply
 
     async def download(self, path: str, most: int) -> bytes | Reply | None:
@@ -106,15 +118,13 @@ class Transport:
 
         Raises what `send` raises.
         """
-        reply = await self._ask("GET", path, COMPLETION, most=most)
+        reply = await self._ask("GET", path, COMPLETION, None, most)
         if reply.status == HTTPStatus.OK:
             return None if reply.too_long else reply.body
         check(reply, self._hint)
         return reply
 
-    async def _ask(
-        self, method: str, path: str, limits: aiohttp.ClientTimeout, body: Any = None, most: int | None = None
-    ) -> Reply:
+    async def _ask(self, method: str, path: str, limits: aiohttp.ClientTimeout, body: Any, most: int) -> Reply:
         """Send, once more where the engine refuses who we were a moment ago: nothing of that request was done."""
         header = await self._identity.header()
         reply = await self._once(method, path, limits, header, body, most)
@@ -130,7 +140,7 @@ class Transport:
         limits: aiohttp.ClientTimeout,
         header: str | None,
         body: Any,
-        most: int | None,
+        most: int,
     ) -> Reply:
         headers = {} if header is None else {"Authorization": header}
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
@@ -146,11 +156,10 @@ class Transport:
             ) as response:
                 # Not when the body is whole: the tasks in it are locked before its head comes, and it may take long.
                 at = monotonic()
-                if most is None:
-                    content: bytes | None = await response.read()
-                else:
-                    content = await read_most(response, most if response.status == HTTPStatus.OK else LARGEST_ERROR)
-                return Reply(response.status, content or b"", response.headers, at, body, content is None)
+                wanted = most if response.status == HTTPStatus.OK else LARGEST_ERROR
+                content = await read_most(response, wanted)
+                too_long = content is None and response.status == HTTPStatus.OK
+                return Reply(response.status, content or b"", response.headers, at, body, too_long)
         except (aiohttp.ClientError, OSError) as exc:
             raise unreachable(exc, self._host) from exc
 

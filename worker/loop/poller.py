@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from worker.domain.tasks import Task, Topic
-from worker.errors import WorkerError
+from worker.errors import TooMuch, WorkerError
 from worker.loop.dependencies import Dependencies
 from worker.loop.handler import TaskHandler
 from worker.loop.sieve import Sieve
@@ -98,6 +98,7 @@ class Poller:
         self._parked = Until()
         self._backing_off = Until()
         self._backlog = False
+        self._most = MOST_FETCHED
         self._ghosts_until = 0.0
 
     async def run(self, grace_seconds: float, hurry: asyncio.Event) -> None:
@@ -158,23 +159,28 @@ class Poller:
 
     async def _poll_once(self, topics: tuple[Topic, ...]) -> None:
         on_trial = self._dependencies.on_trial
-        wanted = 1 if on_trial else min(self._welcome(), MOST_FETCHED)
+        wanted = 1 if on_trial else min(self._welcome(), self._most)
         started = monotonic()
         try:
             # A lock that runs out wakes no parked poll. One that asks for more than slots must not be parked: it would
             # bring what another worker has a slot for.
             ahead = wanted > self._slots.free
             wait = timedelta(0) if ahead else min(self._topics.next_look(), self._parked.next())
-            tasks = await self._engine.fetch(topics, wanted, wait)
+            tasks = await self._fetch(topics, wanted, wait)
         except WorkerError as exc:
             metrics.POLLS.labels("failed").inc()
             self._ghosts_until = monotonic() + GHOST_WATCH_SECONDS
+            if isinstance(exc, TooMuch) and wanted > 1:
+                self._most = wanted // 2
+                log.warning(Event.POLL_FAILED, reason=f"{exc}: {self._most} tasks at most are fetched next")
+                return
             # One task that the engine cannot hand over makes every poll fail, and is no outage.
             outage = await self._topics.judge(exc)
             if outage is not None:
                 self._dependencies.down("engine", outage)
             return
         self._topics.passed(tasks)
+        self._most = min(self._most + 1, MOST_FETCHED)
         metrics.POLLS.labels("tasks" if tasks else "empty").inc()
         metrics.LAST_POLL.set(time())
         metrics.TASKS_FETCHED.inc(len(tasks))
@@ -189,6 +195,20 @@ class Poller:
             pause = SHORTEST_POLL_SECONDS - (monotonic() - started)
             await self._unless_stopping(asyncio.sleep(max(0.0, pause)))
 
+    async def _fetch(self, topics: tuple[Topic, ...], wanted: int, wait: timedelta) -> list[Task]:
+        """Fetch; a single task that is too large for a reply comes without its variables, as far as it can be found."""
+        try:
+            return await self._engine.fetch(topics, wanted, wait)
+        except TooMuch:
+            if wanted == 1:
+                known = self._known()
+                found = [each for each in await self._locked() if each not in known]
+                # With several nobody knows which: they are given back, and it is among the first of the next poll.
+                if len(found) == 1:
+                    with suppress(WorkerError):
+                        return [await self._engine.bare(found[0])]
+            raise
+
     async def _try(self, taken: list[asyncio.Task[Verdict]], started: float) -> None:
         """Fetch nothing else until this has gone well, or goes on for so long that nobody can have refused it."""
         await asyncio.wait(taken, timeout=TRIAL_SECONDS)
@@ -197,8 +217,12 @@ class Poller:
     async def _unlock_ghosts(self) -> None:
         """Give back what a poll locked whose reply never came: the engine answers a poll even if its client is gone."""
         # Before the engine is asked: what is in hand may be parked or over by the time it answers.
-        known = {*self._in_hand.values(), *self._parked.now(), *self._backing_off.now()}
+        known = self._known()
         await self._unlock([each for each in await self._locked() if each not in known])
+
+    def _known(self) -> set[str]:
+        """Name what the engine may list as ours, and what no lost poll has locked."""
+        return {*self._in_hand.values(), *self._parked.now(), *self._backing_off.now()}
 
     async def _locked(self) -> list[str]:
         try:

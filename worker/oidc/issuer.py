@@ -18,6 +18,7 @@ from worker.domain import foreign
 from worker.domain.people import Endpoints
 from worker.errors import IssuerDown
 from worker.oidc.published import ALGORITHMS, Published
+from worker.runtime.beside import beside
 from worker.runtime.clock import monotonic
 from worker.runtime.version import USER_AGENT
 from worker.telemetry.logs import Event
@@ -135,7 +136,7 @@ class OidcIssuer:
             raise IssuerDown(f"it calls itself {str(about.get('issuer'))[:200]!r}: OIDC_ISSUER has to say the same")
         endpoints = Endpoints(*(_address(about, f"{name}_endpoint") for name in ("authorization", "token")))
         keys = await self._get(_address(about, "jwks_uri"))
-        published = await asyncio.to_thread(Published.read, keys, endpoints)
+        published = await beside(Published.read, keys, endpoints)
         if not published.keys:
             raise IssuerDown(f"it publishes no key that we take: {' or '.join(ALGORITHMS)}")
         return published

@@ -21,7 +21,8 @@ class Engine(Protocol):
         """Lock and return up to `max_tasks` tasks, by priority and then the oldest first.
 
         Waits at the engine for the first one, not longer than `wait`, nor than the worker's own time for a poll. Raises
-        Refused where the engine itself says no to this poll; tasks may be locked all the same.
+        Refused where the engine itself says no to this poll, TooMuch where the tasks have more bytes than are taken in;
+        tasks may be locked all the same.
         """
         ...
 
@@ -61,6 +62,10 @@ class Engine(Protocol):
 
     async def state(self, task_id: str) -> TaskState:
         """What the engine says of the task now. Raises TaskLost when it is gone."""
+        ...
+
+    async def bare(self, task_id: str) -> Task:
+        """Return a task that we have locked without its variables. Raises TaskLost when it is gone, Refused."""
         ...
 
     async def locked(self) -> list[str]:

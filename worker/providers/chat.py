@@ -1,6 +1,5 @@
 """Chat completions: the API that every server of models has. Nothing is kept there."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -18,13 +17,12 @@ from worker.providers.failures import Call
 from worker.providers.forms import cached, first_taken, instructions, named
 from worker.providers.openai import find_model
 from worker.providers.streams import Telling
+from worker.providers.thoughts import without_thought
 from worker.providers.watching import Streaming
 from worker.providers.wire import Maybe, ModelCard, Part, Plain, Usage, Wire, objects, parts_of
 
-_THOUGHT: Final = re.compile(r"\A\s*<think>.*?(</think>\s*|\Z)", re.DOTALL)
-"""Reasoning that a server has left at the head of an answer, or in place of one that did not fit any more."""
-_GAVE_UP: Final = frozenset({"error", "insufficient_system_resource"})
-"""Words of OpenRouter and DeepSeek for what others say with a 5xx."""
+_GAVE_UP: Final = frozenset({"error", "insufficient_system_resource", "abort"})
+"""Words of OpenRouter, of DeepSeek, and of vLLM and SGLang for what others say with a 5xx; the text ends anywhere."""
 
 
 class ChatMessage(Wire):
@@ -156,7 +154,7 @@ def _answer(completion: Completion, call: Call) -> Answer:
         raise ModelUnknown(f"{call.name}: the provider gave up on an answer (finish_reason {reason})")
     said = [part for part in message.content if part.type not in NOT_SAID]
     refused = bool(message.refusal) or any(part.type == "refusal" for part in said)
-    text = _THOUGHT.sub("", "".join(part.text or part.refusal or "" for part in said)) or message.refusal or ""
+    text = without_thought("".join(part.text or part.refusal or "" for part in said)) or message.refusal or ""
     outcome, detail = _outcome(text, reason, refused=refused)
     usage = completion.usage or Usage()
     answer = Answer(text=text, outcome=outcome, detail=detail, response_id=completion.id, model=completion.model)

@@ -1,16 +1,16 @@
 """A completion as it is written, chunk by chunk."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from worker.providers.streams import Hearing, Telling
+from worker.providers.thoughts import Aloud
 from worker.providers.wire import parts_of
 
 WAYS: Final = ({"stream": True, "stream_options": {"include_usage": True}}, {"stream": True})
 """OpenAI says what a stream took only if asked to; some servers know no such option, and some say it unasked."""
 NOT_SAID: Final = frozenset({"thinking", "reasoning", "reasoning_text"})
 """Parts of a message that are no part of the answer, in servers that send lists of them."""
-_THINK, _THOUGHT = "<think>", "</think>"
 
 
 class CompletionHearing(Hearing):
@@ -71,36 +71,6 @@ class CompletionHearing(Hearing):
         text = "".join(_texts(parts_of(parts)))
         self.began = self.began or bool(text)
         self.telling.say(self._aloud.of(text))
-
-
-class Aloud:
-    """A message without the reasoning that a server has left at its head."""
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._state: Literal["head", "thought", "behind", "past"] = "head"
-
-    def of(self, text: str) -> str:
-        """Return what can be said now that was not said before."""
-        if self._state == "past":
-            return text
-        self._held += text
-        if self._state == "head":
-            begun = self._held.lstrip()
-            if len(begun) < len(_THINK) and _THINK.startswith(begun):
-                return ""
-            self._state = "thought" if begun.startswith(_THINK) else "past"
-        if self._state == "thought":
-            # Its end may come in two pieces: of the thought only what may be the first of them is held.
-            thought, end, behind = self._held.partition(_THOUGHT)
-            self._held, self._state = (behind, "behind") if end else (thought[-len(_THOUGHT) :], "thought")
-        if self._state == "behind":
-            self._held = self._held.lstrip()
-            self._state = "past" if self._held else "behind"
-        if self._state != "past":
-            return ""
-        held, self._held = self._held, ""
-        return held
 
 
 def _texts(parts: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from worker.providers.streams import Hearing, Telling
+from worker.providers.thoughts import Aloud
 
 WAYS: Final = ({"stream": True},)
 _TEXT: Final = frozenset({"response.output_text.delta", "response.refusal.delta"})
@@ -21,6 +22,7 @@ class ResponseHearing(Hearing):
         self._items: list[Any] = []
         self._text: list[str] = []
         self._speaking: tuple[Any, Any] | None = None
+        self._aloud = Aloud()
 
     @property
     def whole(self) -> bool:
@@ -64,10 +66,11 @@ class ResponseHearing(Hearing):
             if phase == _FINAL and self._speaking[1] != _FINAL:
                 self.telling.begin()
                 self._text.clear()
+                self._aloud = Aloud()
             elif phase == _FINAL or self._speaking[1] != _FINAL:
                 text = f"\n\n{text}"
             else:
                 return
         self._speaking = now
         self._text.append(text)
-        self.telling.say(text)
+        self.telling.say(self._aloud.of(text))

@@ -1,6 +1,6 @@
 """The parts of OpenAI's JSON that we read, and what they say of an answer. Unknown fields and items are no trouble."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Final, TypeVar
 
@@ -18,6 +18,7 @@ from pydantic import (
 
 from worker.domain.refs import is_marked
 from worker.domain.threads import Answer, Outcome
+from worker.providers.thoughts import without_thought
 
 T = TypeVar("T")
 MOST_TOKENS: Final = 2**31 - 1
@@ -245,7 +246,7 @@ def answer_of(response: Response) -> Answer:
     """Read the answer of this one response. The statuses `queued`, `in_progress` and `cancelled` are the caller's."""
     output = _with_told(response.output or [], response.output_text)
     usage = response.usage or Usage()
-    text = "\n\n".join(_texts(output))
+    text = _text(output)
     outcome, detail = _outcome(response, output, text)
     return usage.on(Answer(text=text, outcome=outcome, detail=detail, response_id=response.id, model=response.model))
 
@@ -270,7 +271,7 @@ def _found(items: Sequence[Item]) -> Answer | None:
     # Half an answer would be kept as the whole.
     if any(item.status == "in_progress" for item in items):
         return None
-    text = "\n\n".join(_texts(items))
+    text = _text(items)
     outcome, detail = _judged(items, text)
     if any(item.status == "incomplete" for item in items):
         outcome, detail = Outcome.INCOMPLETE, ""
@@ -298,8 +299,8 @@ def _judged(items: Sequence[Item], text: str) -> tuple[Outcome, str]:
     return Outcome.EMPTY, "a message without text" if said else "no message"
 
 
-def _texts(items: Iterable[Item]) -> Iterator[str]:
-    return (item.text for item in _answering(items) if item.text)
+def _text(items: Iterable[Item]) -> str:
+    return without_thought("\n\n".join(item.text for item in _answering(items) if item.text))
 
 
 def _answering(items: Iterable[Item]) -> list[Item]:

@@ -54,15 +54,21 @@ class RedisBudgets:
         beginning = budget(self._prefix, self._engine, scope, "").removesuffix("}")
         names = self._redis.scan_iter(match=f"{beginning}*", count=STEP)
         while (name := await self._runner.command(anext(names, None))) is not None:
-            counter = _counter(name, currency)
-            yield counter, await self.used(counter)
+            if (counter := _counter(name, currency)) is not None:
+                yield counter, await self.used(counter)
 
     def _name(self, counter: Counter) -> str:
         day = counter.day.isoformat() if counter.day else ""
         return budget(self._prefix, self._engine, counter.scope, counter.name, day)
 
 
-def _counter(name: str, currency: str) -> Counter:
-    """Read a name. What the limit is now the file says."""
-    scope, named, day = read_budget(name)
-    return Counter(cast("Scope", scope), named, Limit(), "", date.fromisoformat(day) if day else None, currency)
+def _counter(name: str, currency: str) -> Counter | None:
+    """Read a name; None for one that we did not give. What the limit is now the file says."""
+    if (parts := read_budget(name)) is None:
+        return None
+    scope, named, day = parts
+    try:
+        on = date.fromisoformat(day) if day else None
+    except ValueError:
+        return None
+    return Counter(cast("Scope", scope), named, Limit(), "", on, currency)

@@ -53,8 +53,9 @@ class Keys:
 
     @staticmethod
     def task_of(turn: str) -> str:
-        """Read a journal entry's task from its name."""
-        return _decode(turn.rpartition(":")[2])
+        """Read a journal entry's task from its name; of a name that we did not give, what stands there."""
+        part = turn.rpartition(":")[2]
+        return part if (task := _decoded(part)) is None else task
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,14 @@ def stem(prefix: str, engine: str) -> str:
 def read_name(name: str, prefix: str, engine: str) -> Name | None:
     """Read the name of anything that is kept under a thread's hash tag; None for any other."""
     tag, closed, rest = name.removeprefix(f"{stem(prefix, engine)}:{{").partition("}:")
-    *tenant, scope, assistant = [_decode(part) for part in tag.split(":")] if tag.count(":") in (1, 2) else ["", ""]
+    parts = [_decoded(part) for part in tag.split(":")]
     kind = rest.partition(":")[0]
-    if not closed or not scope or not kind:
-        return None
-    return Name(ThreadKey(engine, scope, assistant, tenant[0] if tenant else None), kind)
+    match parts:
+        case [str(scope), str(assistant)] if closed and scope and kind:
+            return Name(ThreadKey(engine, scope, assistant), kind)
+        case [str(tenant), str(scope), str(assistant)] if closed and scope and kind:
+            return Name(ThreadKey(engine, scope, assistant, tenant), kind)
+    return None
 
 
 def unrecorded(prefix: str, engine: str, sink: str) -> str:
@@ -95,15 +99,22 @@ def budget(prefix: str, engine: str, *parts: str) -> str:
     return f"{stem(prefix, engine)}:budget:{{{':'.join(map(_encode, parts))}}}"
 
 
-def read_budget(name: str) -> tuple[str, str, str]:
-    """Read the name of what is used of a budget: its three parts."""
-    scope, named, day = map(_decode, name.rpartition("{")[2].removesuffix("}").split(":"))
-    return scope, named, day
+def read_budget(name: str) -> tuple[str, str, str] | None:
+    """Read the name of what is used of a budget: its three parts; None for one that we did not give."""
+    match [_decoded(part) for part in name.rpartition("{")[2].removesuffix("}").split(":")]:
+        case [str(scope), str(named), str(day)]:
+            return scope, named, day
+    return None
 
 
 def _encode(part: str) -> str:
     return quote(part, safe="", errors="surrogatepass")
 
 
-def _decode(part: str) -> str:
-    return unquote(part, errors="surrogatepass")
+def _decoded(part: str) -> str | None:
+    """Decode a part; None for what is not as we write it: it would be taken for another's, or be none at all."""
+    try:
+        text = unquote(part, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return None
+    return text if _encode(text) == part else None

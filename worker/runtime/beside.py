@@ -11,6 +11,8 @@ T = TypeVar("T")
 
 _THREADS = ThreadPoolExecutor(max_workers=4, thread_name_prefix="beside")
 """Threads of their own: names of hosts are looked up in the loop's, and what is slow here must not hold that up."""
+_FOR_READERS = ThreadPoolExecutor(max_workers=2, thread_name_prefix="reading")
+"""For people who look at what was said: however many do, turns have theirs."""
 
 
 async def beside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -20,6 +22,11 @@ async def beside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     its own, and to change nothing.
     """
     return await asyncio.get_running_loop().run_in_executor(_THREADS, partial(work, *args, **kwargs))
+
+
+async def for_reader(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The same for somebody who reads, which no turn waits for."""
+    return await asyncio.get_running_loop().run_in_executor(_FOR_READERS, partial(work, *args, **kwargs))
 
 
 async def beside_if(large: bool, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -106,6 +106,12 @@ def check(budgets: Budgets, assistants: tuple[Assistant, ...], providers: Mappin
         raise Permanent("BUDGETS_FILE: a call under a budget has to have a bound:\n" + "\n".join(lacks))
 
 
+def strangers(budgets: Budgets, assistants: tuple[Assistant, ...]) -> list[str]:
+    """Name the budgets of assistants that are not among these: they bound nothing here."""
+    known = {f"assistant {each.name}" for each in assistants}
+    return [name for name in budgets.limits if name.startswith("assistant ") and name not in known]
+
+
 def _without_price(budgets: Budgets, assistant: Assistant, providers: Mapping[str, ProviderSpec]) -> Iterator[str]:
     for name, model in assistant.chain:
         prices = providers[name].prices

@@ -118,10 +118,10 @@ def _literal(text: str) -> str:
 def seen(limits: Limits) -> Iterator[Condition]:
     """Conditions on sessions that keep a reader within the limits."""
     if limits.tenants is not None:
-        named = sessions.c.tenant.in_(sorted(tenant for tenant in limits.tenants if tenant is not None))
+        named = sessions.c.tenant.in_(sorted(clean(tenant) for tenant in limits.tenants if tenant is not None))
         yield or_(named, sessions.c.tenant.is_(None)) if None in limits.tenants else named
     if limits.instances is not None:
-        yield sessions.c.process_instance_id.in_(sorted(limits.instances))
+        yield sessions.c.process_instance_id.in_(sorted(map(clean, limits.instances)))
 
 
 def of_definitions(allowed: Definitions, *, sqlite: bool) -> Iterator[Condition]:

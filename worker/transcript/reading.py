@@ -31,7 +31,7 @@ from worker.domain.conversations import (
 from worker.domain.feedback import Feedback, Rated
 from worker.domain.processes import definition
 from worker.domain.threads import OPENAI, ThreadKey, address
-from worker.runtime.beside import beside
+from worker.runtime.beside import for_reader
 from worker.runtime.portions import portions
 from worker.transcript import conditions, cursor, rows, sums
 from worker.transcript.database import Database
@@ -429,7 +429,7 @@ async def _excerpt(connection: AsyncConnection, number: int, text: str) -> str:
     """Cut an excerpt out of one message, beside the loop, with no more of it in memory than is looked through."""
     query = select(func.substr(messages.c.content, 1, SEARCHABLE + 1)).where(messages.c.number == number)
     content = (await connection.execute(query)).scalar() or ""
-    return await beside(excerpt, content, text)
+    return await for_reader(excerpt, content, text)
 
 
 def _hit(row: RowMapping, cut: str) -> Hit:

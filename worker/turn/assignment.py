@@ -8,7 +8,7 @@ from worker.domain.budgets import Counter, Scope
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Task, thread_variable_name
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, Assistant, ThreadKey
-from worker.errors import BadDefinition, UnknownAssistant
+from worker.errors import BadDefinition, BadInput, UnknownAssistant
 from worker.modelling import properties, result
 from worker.modelling.properties import TaskProperties
 from worker.ports.engine import Engine
@@ -80,6 +80,8 @@ class Assigning:
         if activity is None:
             raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
         facts.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
+        if task.is_bare:
+            raise _too_much()
         # Before the properties are checked: where one is wrong, the incident still says which assistant was meant.
         facts.assistant = activity.properties.get("service.name", "").strip()[:LONGEST_NAME] or facts.assistant
         wanted = properties.read(task, activity, definition, with_schema=False)
@@ -163,3 +165,11 @@ class Assigning:
                 )
             case "activity":
                 return key(TASK_SCOPE + task.id), None
+
+
+def _too_much() -> BadInput:
+    return BadInput(
+        "the variables that come with this task have too many bytes for a poll's reply, so that it came without them. "
+        "Make the largest smaller or remove it (a file's content does not count), and in later versions of the model "
+        "name in data.input what is needed, at each task of this topic"
+    )

@@ -213,6 +213,8 @@ async def test_a_process_is_found_by_its_own_key_also_where_it_speaks_on_its_cal
         (Limits(tenants=frozenset({"north", None})), "abd"),
         (Limits(tenants=frozenset()), ""),
         (Limits(instances=frozenset({"a", "b"})), "ab"),
+        (Limits(instances=frozenset({"a", "b\0", "\ud800"})), "a"),
+        (Limits(tenants=frozenset({"north", "\0", "\ud800"})), "b"),
         (Limits(instances=frozenset({"a", "b"}), tenants=frozenset({"north"})), "b"),
         (Limits(instances=frozenset({"business-key:order-9", "d"})), ""),
     ],

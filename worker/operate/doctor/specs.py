@@ -50,6 +50,12 @@ def of_budgets(settings: Settings, specs: Specs | None, known: Mapping[str, Prov
                 budgets.check(limits, specs.assistants, known)
         except Permanent as exc:
             return [Finding("budgets", "file", Level.PROBLEM, "; ".join(str(exc).splitlines()), _ADVICE)]
-        return [Finding("budgets", "file", Level.OK, f"{len(limits.limits)} in {path}: {', '.join(limits.limits)}")]
+        found = [Finding("budgets", "file", Level.OK, f"{len(limits.limits)} in {path}: {', '.join(limits.limits)}")]
+        for name in budgets.strangers(limits, specs.assistants) if specs is not None else ():
+            said = "there is no assistant of this name here, so that it bounds nothing"
+            found.append(
+                Finding("budgets", name, Level.WARNING, said, "Correct the name, unless another worker has it.")
+            )
+        return found
 
     return [Check("budgets", "file", kept)]

@@ -1,6 +1,5 @@
 """The page's own reading: messages ready to be shown."""
 
-import asyncio
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from starlette.responses import Response
 
 from worker.domain.conversations import Message, Page
 from worker.domain.processes import Result
+from worker.runtime.beside import for_reader
 from worker.web.page import shapes
 
 MOST_CHARACTERS = 300_000
@@ -35,7 +35,7 @@ _SHOWN = TypeAdapter(Shown)
 
 async def shown(page: Page[Message]) -> Response:
     """Answer with a `Page[Shown]`, made beside the loop: the longest take some seconds."""
-    return Response(await asyncio.to_thread(_written, page), media_type="application/json")
+    return Response(await for_reader(_written, page), media_type="application/json")
 
 
 def _written(page: Page[Message]) -> bytes:
@@ -75,7 +75,7 @@ _CAME_OUT = TypeAdapter(CameOut)
 
 async def came_out(results: Sequence[Result], problem: str = "") -> Response:
     """Answer with a `CameOut`, made beside the loop."""
-    return Response(await asyncio.to_thread(_results, results, problem), media_type="application/json")
+    return Response(await for_reader(_results, results, problem), media_type="application/json")
 
 
 def _results(results: Sequence[Result], problem: str) -> bytes:

@@ -72,6 +72,7 @@ class Me:
 
     role: Literal["viewer", "operator"]
     can_erase: bool
+    has_asks: bool
     guarded: bool
     diagrams: bool
     formats: Sequence[FileFormat]
@@ -90,6 +91,7 @@ def routes(
     *,
     engine_name: str,
     can_erase: bool = False,
+    has_asks: bool = False,
     left_out: Callable[[], Sequence[str]] = tuple,
     definitions: Callable[[], Awaitable[Collection[str]]] = _none,
     vendor: Path = VENDOR,
@@ -97,13 +99,13 @@ def routes(
     """Make the extension of the API's application that serves the page.
 
     `engine_name` is the engine that `processes` asks: of instances of others nothing is asked, their ids may be taken
-    there. `can_erase`: there is a route that erases. `left_out` says what the worker does not serve, `definitions` the
-    keys of those with tasks of ours.
+    there. `can_erase`: there is a route that erases. `has_asks`: there are those where people ask back. `left_out` says
+    what the worker does not serve, `definitions` the keys of those with tasks of ours.
     """
 
     def extend(application: FastAPI) -> None:
         router = APIRouter()
-        _add_me(router, can_erase=can_erase, left_out=left_out, vendor=vendor)
+        _add_me(router, can_erase=can_erase, has_asks=has_asks, left_out=left_out, vendor=vendor)
         _add_reading(router, conversations)
         watching = Watching(processes, definitions)
         listing.add(router, conversations, Standing(processes), watching, engine_name)
@@ -115,7 +117,9 @@ def routes(
     return extend
 
 
-def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequence[str]], vendor: Path) -> None:
+def _add_me(
+    router: APIRouter, *, can_erase: bool, has_asks: bool, left_out: Callable[[], Sequence[str]], vendor: Path
+) -> None:
     @router.get("/me")
     async def me(grant: Known) -> Me:
         """Who asks, and what they may do."""
@@ -124,7 +128,7 @@ def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequen
         named = left_out() if "read" in grant.rights and grant.limits == EVERYTHING else ()
         erases = can_erase and "erase" in grant.rights
         person = Named(grant.person.id, grant.person.name) if grant.person else None
-        return Me(grant.role, erases, guarded, diagrams, SAVED_AS, named, person, sorted(grant.rights))
+        return Me(grant.role, erases, has_asks, guarded, diagrams, SAVED_AS, named, person, sorted(grant.rights))
 
 
 def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:

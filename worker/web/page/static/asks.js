@@ -18,15 +18,16 @@ const isOpen = (ask) => ["queued", "running"].includes(ask.state);
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (each) => each.toString(16).padStart(2, "0")).join("");
 
 // What was asked of a session; null where nothing can be asked, as nobody answers persons here.
-export const asksOf = (session, signal) => get(`/sessions/${id(session)}/asks`, {}, signal).catch((error) => {
-  if (error.name === "AbortError") throw error;
-  return null;
-});
+export const asksOf = ({ me, signal }, session) =>
+  me.has_asks ? get(`/sessions/${id(session)}/asks`, {}, signal).catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return null;
+  }) : null;
 
 export function Asks({ page, session, runs, first, answered }) {
   const [asks, see] = useState(first);
   const look = async () => {
-    const now = (await asksOf(session, page.signal)) ?? asks;
+    const now = (await asksOf(page, session)) ?? asks;
     if (now.items.some((each) => each.answer && !asks.items.some((before) => before.id === each.id && before.answer))) answered();
     see(now);
   };

@@ -13,12 +13,13 @@ import { asking, firstOf, Thread, wantedIn } from "./thread.js";
 const SECONDS = 5;
 const SECONDS_WHEN_ENDED = 30;
 
-async function load({ parts: [own], signal, parameters, back }) {
+async function load(page) {
+  const { parts: [own], signal, parameters, back } = page;
   const newest = parameters.get("from") === "newest";
   const wanted = wantedIn(parameters);
   const ask = asking(`/sessions/${id(own)}/thread`, {}, { newest, signal });
   const pages = back ? kept().pages : 1;
-  const [now, first, asks] = await Promise.all([look(own, signal), firstOf(ask, { wanted, pages }), asksOf(own, signal)]);
+  const [now, first, asks] = await Promise.all([look(own, signal), firstOf(ask, { wanted, pages }), asksOf(page, own)]);
   return { title: now.session.assistant, own, now, first, ask, asks, newest, wanted: wanted ?? (newest ? lastOf(first, newest) : null) };
 }
 

@@ -10,7 +10,7 @@ import { Exports } from "./exports.js";
 import { useFollowed } from "./follow.js";
 import { kept } from "./kept.js";
 import { Order } from "./order.js";
-import { merged, Places, Steps } from "./places.js";
+import { goingOn, merged, Places, Steps } from "./places.js";
 import { asking, firstOf, Thread, wantedIn } from "./thread.js";
 
 const SECONDS = 3;
@@ -59,7 +59,9 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
   const [chosen, choose] = useState(first);
   const [wrong, warn] = useState("");
   const root = `${page.embedded ? "/embed" : ""}/instances/${id(own)}`;
-  useFollowed(async () => see(await get(`${path}/now`, {}, page.signal)), now.runs ? SECONDS : SECONDS_WHEN_ENDED);
+  // Who saw it run reads along until the end of what is said.
+  const wanted = began.runs ? { instance: own } : null;
+  const heard = useFollowed(async () => see(await get(`${path}/now`, {}, page.signal)), now.runs ? SECONDS : SECONDS_WHEN_ENDED, wanted);
   const messages = now.instance?.messages ?? 0;
   useNews(`${messages} ${now.runs}`, async () => {
     const [heard, came] = await Promise.all([whatWasSaid(own, now, page.signal), page.embedded ? null : get(`${path}/results`, {}, page.signal)]);
@@ -67,7 +69,8 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
     setResults(came);
   });
 
-  const places = merged(said.spoken, model.value ? activitiesOf(model.value.xml) : [], now.states, now.steps);
+  const steps = goingOn(now.steps, heard);
+  const places = merged(said.spoken, model.value ? activitiesOf(model.value.xml) : [], now.states, steps);
   const select = async (activity) => {
     try {
       const next = await choice(path, now, activity, { signal: page.signal });
@@ -89,12 +92,12 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
   // In Cockpit's tab only what Cockpit does not show beside it.
   if (page.embedded) {
     return html`
-      ${of ? html`<div class="heading"><h1><${Process} called=${now.name} definitionKey=${shown.definition_key} /></h1>${shown.business_key && name(shown.business_key)}<${Standing} now=${now} /><a class="button" href=${`/embed/instances${query({ definition_key: of })}`}>All instances</a></div>` : html`<h1 class="hidden">${name(now.name || shown.definition_key)}</h1>`}
-      <${Steps} steps=${now.steps} places=${places} />
+      ${of ? html`<div class="heading"><h1><${Process} called=${now.name} definitionKey=${shown.definition_key} /></h1>${shown.business_key && name(shown.business_key)}<${Standing} now=${now} steps=${steps} /><a class="button" href=${`/embed/instances${query({ definition_key: of })}`}>All instances</a></div>` : html`<h1 class="hidden">${name(now.name || shown.definition_key)}</h1>`}
+      <${Steps} steps=${steps} places=${places} />
       ${columns}`;
   }
   return html`
-    <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} /></div>
+    <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} steps=${steps} /></div>
     ${now.problem && html`<${Note} title="As last recorded" detail=${now.problem} />`}
     <${About} shown=${shown} now=${now} spent=${said.spent} />
     ${now.instance && html`<div class="actions">
@@ -102,7 +105,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
       ${page.me.can_erase && html`<${EraseButton} instance=${now.instance} done=${(receipt) => page.go(`/erasures/${id(receipt.id)}`)} />`}
     </div>`}
     <${Results} results=${results} />
-    <${Steps} steps=${now.steps} places=${places} />
+    <${Steps} steps=${steps} places=${places} />
     <section aria-labelledby="process" class="process">
       <h2 id="process">Process</h2>
       <${Picture} page=${page} model=${model} places=${places} selected=${chosen.activity} select=${select} />
@@ -110,7 +113,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
     ${columns}`;
 }
 
-const Standing = ({ now }) => html`<${State} runs=${now.runs} failed=${now.steps.some((each) => each.state === "failed")} />`;
+const Standing = ({ now, steps }) => html`<${State} runs=${now.runs} failed=${steps.some((each) => each.state === "failed")} />`;
 
 // Looks for news whenever what tells of them changes; what fails then is asked for with the next ones.
 function useNews(sign, look) {

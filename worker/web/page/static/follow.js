@@ -3,6 +3,7 @@
 
 import { useEffect, useRef, useState } from "./lib/preact.js";
 import { readAlong } from "./feed.js";
+import { Answers } from "./growing.js";
 
 const SLOWEST_SECONDS = 60;
 const NEWS = ["message", "state", "ended"];
@@ -40,8 +41,8 @@ export function follow(look, seconds) {
   return { hurry: next, stop };
 }
 
-// The same for as long as a part is shown. `seconds` null: there is nothing to follow any more. The steps that a feed
-// tells of a `wanted` session or instance come back; null while it tells none.
+// The same for as long as a part is shown. `seconds` null: there is nothing to follow any more. What a feed tells of a
+// `wanted` session or instance comes back: the answers that are being written, and steps, null while it tells none.
 export function useFollowed(look, seconds, wanted = null) {
   const last = useRef(look);
   last.current = look;
@@ -52,14 +53,16 @@ export function useFollowed(look, seconds, wanted = null) {
     return following.current.stop;
   }, [seconds]);
 
+  const [answers] = useState(() => new Answers());
   const [steps, tell] = useState(null);
   useEffect(() => {
     if (!wanted) return undefined;
     return readAlong(wanted, (event) => {
+      answers.take(event);
       if (event.type === "state") tell(event.data.steps);
       if (event.type === "cut") tell(null);
       if (NEWS.includes(event.type)) following.current?.hurry();
     });
   }, []);
-  return steps;
+  return { answers, steps };
 }

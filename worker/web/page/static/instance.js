@@ -61,7 +61,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
   const root = `${page.embedded ? "/embed" : ""}/instances/${id(own)}`;
   // Who saw it run reads along until the end of what is said.
   const wanted = began.runs ? { instance: own } : null;
-  const heard = useFollowed(async () => see(await get(`${path}/now`, {}, page.signal)), now.runs ? SECONDS : SECONDS_WHEN_ENDED, wanted);
+  const told = useFollowed(async () => see(await get(`${path}/now`, {}, page.signal)), now.runs ? SECONDS : SECONDS_WHEN_ENDED, wanted);
   const messages = now.instance?.messages ?? 0;
   useNews(`${messages} ${now.runs}`, async () => {
     const [heard, came] = await Promise.all([whatWasSaid(own, now, page.signal), page.embedded ? null : get(`${path}/results`, {}, page.signal)]);
@@ -69,7 +69,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
     setResults(came);
   });
 
-  const steps = goingOn(now.steps, heard);
+  const steps = goingOn(now.steps, told.steps);
   const places = merged(said.spoken, model.value ? activitiesOf(model.value.xml) : [], now.states, steps);
   const select = async (activity) => {
     try {
@@ -82,7 +82,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
       if (error.name !== "AbortError") warn(error.message);
     }
   };
-  const view = { page, path, root, said, places, chosen, select, wrong, messages };
+  const view = { page, path, root, said, places, chosen, select, wrong, messages, answers: told.answers };
   const shown = now.instance ?? now.process;
   const columns = html`<div class="columns">
     <nav aria-label="Activities" class="places"><h2>Activities</h2><${Places} places=${places} selected=${chosen.activity} root=${root} select=${select} /></nav>
@@ -168,10 +168,11 @@ function Picture({ page, model, places, selected, select }) {
   return html`<${Diagram} xml=${model.value.xml} places=${places} selected=${selected} select=${select} />`;
 }
 
-function Said({ view: { page, path, root, said, places, chosen, select, wrong, messages } }) {
+function Said({ view: { page, path, root, said, places, chosen, select, wrong, messages, answers } }) {
   const { activity, newest, load, first } = chosen;
   const place = places.find((each) => each.id === activity);
   const assistants = new Map(said.sessions.map((each) => [each.id, each.assistant]));
+  const called = (wanted) => places.find((each) => each.id === wanted)?.name ?? wanted;
   const back = (event) => (event.preventDefault(), select(null));
   const words = wordsOf(page.parameters.get("q") ?? "");
   return html`<section aria-labelledby="said" class="said">
@@ -184,7 +185,7 @@ function Said({ view: { page, path, root, said, places, chosen, select, wrong, m
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
     ${activity === null && !page.embedded && said.sessions.length > 0 && html`<ul class="threads" aria-label="Conversations by assistant">${said.sessions.map((each) => html`<li key=${each.id}><a href=${`/conversations/${id(each.id)}`}>${name(each.assistant)}</a><span class="soft"> ${count(each.messages, "message")}</span></li>`)}</ul>`}
     ${place && html`<${Sums} place=${place} />`}
-    <${Thread} key=${`${activity}`} first=${first} load=${load} newest=${newest} pulse=${messages} root=${path} me=${page.me} assistants=${assistants} words=${words} />
+    <${Thread} key=${`${activity}`} first=${first} load=${load} newest=${newest} pulse=${messages} root=${path} me=${page.me} answers=${answers} activity=${activity} called=${called} assistants=${assistants} words=${words} />
   </section>`;
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
 
 from tests.api.client import NO_CALLS, Api
 from worker.domain.people import Person
@@ -17,7 +18,7 @@ from worker.errors import StoreDown
 from worker.ports.rates import Rate
 from worker.transcript import Database, SqlTranscriptReader
 from worker.web.api import Access, app, serve
-from worker.web.api.gate import Counting
+from worker.web.api.gate import Counting, Gate
 from worker.web.api.grants import Grant
 from worker.web.api.origins import is_welcome
 
@@ -83,6 +84,24 @@ async def test_who_has_asked_too_often_of_any_worker_is_told_when_to_come_again(
         answers = [await api.get("/api/counts") for _ in range(3)]
     assert [each.status for each in answers] == [200, 200, 429]
     assert answers[2].headers["Retry-After"] == "8"
+
+
+async def test_who_is_gone_before_a_socket_is_let_in_is_no_error_of_ours() -> None:
+    reported: list[Exception] = []
+
+    async def let_in(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+
+    async def gone(_: Message) -> None:
+        raise ConnectionResetError
+
+    async def nothing() -> Message:
+        raise AssertionError("nobody listens")
+
+    scope = {"type": "websocket", "client": ("127.0.0.1", 1), "path": "/api/feeds", "query_string": b""}
+    scope["headers"] = [(b"host", b"127.0.0.1:8091")]
+    await Gate(let_in, Access(), report=reported.append)(scope, nothing, gone)
+    assert reported == []
 
 
 def preflight(origin: str) -> dict[str, str]:

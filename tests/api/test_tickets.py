@@ -15,6 +15,7 @@ from worker.errors import StoreDown
 from worker.transcript import Database, SqlTranscriptReader
 from worker.web.api import Access, Grant, TicketOffice, app, serve, ticketing
 from worker.web.api.grants import token_digest
+from worker.web.api.tickets import agreed
 
 TOKENS = json.dumps({OPERATOR: {"role": "operator", "tenants": ["north", None], "name": "Ann"}})
 
@@ -91,6 +92,17 @@ async def test_what_is_no_ticket_opens_nothing(kept: Kept, query: str) -> None:
     assert own
     ticket = (await office.give(own)).ticket
     assert await access.grant(socket(query.format(ticket))) is None
+
+
+@pytest.mark.parametrize("offered", [["feeds", "ticket.x"], ["ticket.x", "feeds", "more"], ["feeds"]])
+def test_a_socket_agrees_on_what_is_offered_beside_its_ticket(offered: list[str]) -> None:
+    """Browsers hang up where they offer some and hear of none."""
+    assert agreed({"subprotocols": offered}) == "feeds"
+
+
+@pytest.mark.parametrize("scope", [{"subprotocols": ["ticket.x"]}, {"subprotocols": []}, {}])
+def test_a_ticket_itself_is_never_agreed_on(scope: dict[str, Any]) -> None:
+    assert agreed(scope) is None
 
 
 async def test_a_ticket_is_for_sockets_alone(kept: Kept) -> None:

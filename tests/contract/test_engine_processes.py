@@ -38,16 +38,17 @@ async def test_what_goes_on_is_told_with_what_it_waits_for_until_it_is_over(
     assert (known.definition_id, known.definition_key, known.business_key) == (definition, key, "order 1")
     assert (known.tenant, known.is_active, known.started_at is None) == (None, True, False)
     assert [each.id for each in await client.going_on([key, "another"])] == [instance]
-    assert await client.steps(instance) == [Step("step", "waiting")]
+    [own] = [each["id"] for each in await engine_rest.tasks(instance)]
+    assert await client.steps(instance) == [Step("step", "waiting", task_id=own)]
 
     [task] = await client.fetch([Topic(topic)], 1)
-    assert await client.steps(instance) == [Step("step", "asking")]
+    assert await client.steps(instance) == [Step("step", "asking", task_id=own)]
     await client.fail(task.id, "no model", "", 2, timedelta(0))
-    assert await client.steps(instance) == [Step("step", "again", "no model", 2)]
+    assert await client.steps(instance) == [Step("step", "again", "no model", 2, task_id=own)]
     assert await client.failing([instance]) == set()
     [task] = await client.fetch([Topic(topic)], 1)
     await client.fail(task.id, "no key", "", 0, timedelta(0))
-    assert await client.steps(instance) == [Step("step", "failed", "no key", kind="failedExternalTask")]
+    assert await client.steps(instance) == [Step("step", "failed", "no key", kind="failedExternalTask", task_id=own)]
     assert await client.failing([instance, "nobody's"]) == {instance}
     [incident] = await client.incidents([key])
     assert (incident.instance, incident.activity_id, incident.message) == (instance, "step", "no key")
@@ -65,7 +66,8 @@ async def test_suspended_tasks_are_told_apart(client: RestEngine, engine_rest: E
     await engine_rest.deploy(model)
     instance = await engine_rest.start(model)
     await engine_rest.put(f"/process-instance/{instance}/suspended", {"suspended": True})
-    assert await client.steps(instance) == [Step("step", "suspended")]
+    [own] = [each["id"] for each in await engine_rest.tasks(instance)]
+    assert await client.steps(instance) == [Step("step", "suspended", task_id=own)]
 
 
 async def test_results_are_what_stands_beside_a_meta_variable_and_nothing_else(

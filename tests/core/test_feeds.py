@@ -367,7 +367,11 @@ async def test_an_instance_shows_its_tasks_with_what_the_engine_says_of_them(wor
         ("check", "waiting", None, ""),
         ("send", "incident", None, "the file is too large"),
     ]
-    assert steps[0]["session_id"] == session_id(KEY)
+    assert [(each["session_id"], each["assistant"]) for each in steps] == [
+        (session_id(KEY), "analyst"),
+        (None, None),
+        (None, None),
+    ]
 
 
 async def test_an_instance_is_heard_before_anything_was_recorded_of_it(world: World) -> None:

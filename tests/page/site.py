@@ -9,19 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, WebSocket, async_playwright, expect
 
 from tests.api.client import NO_CALLS
+from tests.api.test_tickets import Kept
 from tests.browser import BrowserError, browser
 from tests.fakes.board import Board
+from tests.fakes.following import FakeTasks, FakeWindows
 from tests.records import START
 from worker.demo import npm
 from worker.domain.processes import Incident, Process, Result, Step
 from worker.errors import EngineDenied, EngineDown, TaskLost
 from worker.transcript import Database, SqlFeedback, SqlTranscriptReader, SqlTranscriptWriter, open_database
 from worker.web import page as pages
-from worker.web.api import Access, Client, Persons, app, rating, serve, stopping
+from worker.web.api import Access, Client, Persons, TicketOffice, app, rating, serve, stopping, ticketing
 from worker.web.api.application import Extension
+from worker.web.feeds import Feeds, following, sockets
 from worker.web.page import Processes, State
 from worker.web.page.routes import VENDOR
 
@@ -119,12 +122,18 @@ async def definitions() -> Collection[str]:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the page is, and what fills its record."""
+    """Where the page is, and what fills its record. `windows`, `tasks` and `trouble` are what its feeds look at.
+
+    `trouble` says of assistants why they cannot be asked.
+    """
 
     url: str
     transcript: SqlTranscriptWriter
     errors: list[Exception]
     board: Board
+    windows: FakeWindows
+    tasks: FakeTasks
+    trouble: dict[str, str]
 
 
 @asynccontextmanager
@@ -142,6 +151,8 @@ async def site(
     vendor: Path = VENDOR,
     persons: Persons | None = None,
     client: Client | None = None,
+    with_sockets: bool = True,
+    most_feeds: int = 500,
 ) -> AsyncIterator[Site]:
     """Serve the page; the transcript is empty."""
     async with (
@@ -159,6 +170,8 @@ async def site(
             vendor=vendor,
             persons=persons,
             client=client,
+            with_sockets=with_sockets,
+            most_feeds=most_feeds,
         ) as served,
     ):
         yield served
@@ -179,6 +192,8 @@ async def site_on(
     vendor: Path = VENDOR,
     persons: Persons | None = None,
     client: Client | None = None,
+    with_sockets: bool = True,
+    most_feeds: int = 500,
 ) -> AsyncIterator[Site]:
     """Serve the page over a record."""
     errors: list[Exception] = []
@@ -194,22 +209,42 @@ async def site_on(
         definitions=definitions,
         vendor=vendor,
     )
+    office = TicketOffice(Kept())
+    access = Access.of(tokens, persons, office)
+    windows, tasks, trouble = FakeWindows(), FakeTasks(), dict[str, str]()
+    feeds = Feeds(
+        conversations,
+        windows,
+        engine="default",
+        tasks=tasks,
+        assistants=lambda: ["analyst"],
+        trouble=trouble.get,
+        most=most_feeds,
+        most_each=most_feeds,
+    )
     served = app(
         conversations,
         NO_CALLS,
-        Access.of(tokens, persons),
+        access,
         report=errors.append,
         extend=[
             page,
             stopping(board, {"assistant": ["analyst"]}),
             rating(conversations, SqlFeedback(database)),
+            ticketing(office),
+            following(feeds, access),
+            *([sockets(feeds, access)] if with_sockets else []),
             *extend,
         ],
         frame_ancestors=frames,
         client=client,
     )
-    async with serve(served, "127.0.0.1", port) as taken:
-        yield Site(f"http://127.0.0.1:{taken}", SqlTranscriptWriter(database), errors, board)
+    async with feeds, serve(served, "127.0.0.1", port) as taken:
+        url, transcript = f"http://127.0.0.1:{taken}", SqlTranscriptWriter(database)
+        try:
+            yield Site(url, transcript, errors, board, windows, tasks, trouble)
+        finally:
+            feeds.close()
 
 
 @dataclass(slots=True)
@@ -218,6 +253,7 @@ class Watched:
 
     page: Page
     requests: list[str] = field(default_factory=list)
+    sockets: list[WebSocket] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     dialogs: list[str] = field(default_factory=list)
 
@@ -229,18 +265,28 @@ class Watched:
         def request(asked: Request) -> None:
             self.requests.append(asked.url)
 
+        def socket(opened: WebSocket) -> None:
+            self.sockets.append(opened)
+
         async def dialog(shown: object) -> None:
             self.dialogs.append(str(shown))
             await shown.dismiss()  # type: ignore[attr-defined] # playwright's Dialog
 
         self.page.on("console", console)
         self.page.on("request", request)
+        self.page.on("websocket", socket)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("dialog", dialog)
 
     def foreign(self, url: str) -> list[str]:
         """Requests to anywhere else than the site."""
-        return [each for each in self.requests if not each.startswith((f"{url}/", f"blob:{url}"))]
+        own = (f"{url}/", f"blob:{url}", f"{url.replace('http', 'ws', 1)}/")
+        return [each for each in [*self.requests, *(each.url for each in self.sockets)] if not each.startswith(own)]
+
+    @property
+    def open_sockets(self) -> int:
+        """How many sockets the page has now."""
+        return len([each for each in self.sockets if not each.is_closed()])
 
 
 def chromium() -> Path:

@@ -26,7 +26,7 @@ INSTANCE, CONVERSATION = "/instances/instance-a", f"/conversations/{session_id(k
 
 def feedback(page: Page) -> Locator:
     """What stands below the first answer."""
-    return page.get_by_role("region", name="Feedback").first
+    return page.get_by_role("group", name="Feedback").first
 
 
 async def test_an_answer_is_marked_with_a_note_turned_round_and_taken_back(

@@ -1,14 +1,17 @@
 """A real run seen on the page: a worker answers in a real engine, and the page draws what the engine knows."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
 from tests.engines import open_engine
+from tests.flow.command import started
 from tests.flow.conftest import rig as flow_rig
 from tests.flow.rig import Rig
+from tests.flow.test_reading_along import WORDS, is_most, reader_of
 from tests.models import unique
 from tests.page.site import DECISION, browsing, site, watch
 from tests.page.test_flows import shot
@@ -16,6 +19,15 @@ from tests.waiting import wait_until
 from worker.demo.processes import HOST, free_port
 
 __all__ = ["flow_rig", "rig"]
+
+GROWTH = """() => {
+  window.grown = [];
+  new MutationObserver(() => {
+    const text = document.querySelector(".growing .content")?.textContent;
+    if (text && text !== grown.at(-1)) grown.push(text);
+  }).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
+"""Keeps what a page shows of an answer that grows."""
 
 
 @pytest.fixture
@@ -92,3 +104,68 @@ async def test_a_workers_own_page_shows_an_instance_that_failed_before_its_first
         await expect(page.locator(".heading .tag").first).to_have_text("ended")
         assert watched.complaints == []
         assert watched.foreign(url) == []
+
+
+async def test_a_process_is_watched_from_its_start_to_its_end_with_its_answer_as_it_grows(
+    rig: Rig, tmp_path: Path
+) -> None:
+    rig.provider.fault("responses.create", text="Please do one", hold="gate")
+    rig.provider.answer("Please do two", WORDS)
+    rig.provider.fault("responses.create", text="Please do two", stream={"pause": 0.15})
+    model = await rig.deploy(rig.step("one"), rig.step("two"))
+    async with (
+        reader_of(rig, api_origins=("https://portal.example",)) as reader,
+        browsing(viewport={"width": 1280, "height": 900}) as context,
+    ):
+        watched = await watch(context)
+        page = watched.page
+        instance = await rig.rest.start(model)
+        await page.goto(f"{reader.base}/instances/{instance}")
+        await page.evaluate(GROWTH)
+        await expect(page.get_by_text("The model is asked.")).to_be_visible()
+        rig.provider.release("gate")
+
+        growing = page.locator("article.growing")
+        await expect(growing).to_contain_text("cheap")
+        await expect(growing.locator("header")).to_have_text("Answer of analystTwois being written")
+        await shot(page, tmp_path, "real-growing")
+        await expect(page.locator("article:not(.growing)")).to_have_count(4)
+        await expect(page.locator("article.agent .content").last).to_have_text(WORDS)
+        await expect(growing).to_have_count(0)
+        await expect(page.locator(".heading .tag").first).to_have_text("ended")
+        grown = await page.evaluate("grown")
+        assert len(grown) > 3
+        assert all(WORDS.startswith(each) for each in grown)
+        assert grown == sorted(grown, key=len)
+        assert is_most(grown[-1])
+        assert len(watched.sockets) == 1
+        assert watched.complaints == []
+        assert watched.foreign(reader.base) == []
+
+
+async def test_an_answer_whose_worker_is_killed_is_said_to_be_lost_and_comes_whole_from_the_next(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than the five seconds between two signs of life.
+    monkeypatch.setattr("worker.web.feeds.live.LOST_AFTER", timedelta(seconds=6))
+    rig.provider.answer("Please do one", WORDS)
+    rig.provider.fault("responses.create", text="Please do one", stream={"pause": 0.1, "after": 6, "then": "stall"})
+    model = await rig.deploy(rig.step("one"))
+    async with (
+        reader_of(rig, topics="nothing-of-this") as reader,
+        browsing(viewport={"width": 1280, "height": 900}) as context,
+    ):
+        page = (await watch(context)).page
+        instance = await rig.rest.start(model)
+        await page.goto(f"{reader.base}/instances/{instance}")
+        await expect(page.get_by_text("Waits for a worker.")).to_be_visible()
+        growing = page.locator("article.growing")
+        async with started(rig) as speaking:
+            await expect(growing).to_contain_text("cheap")
+            speaking.kill()
+        await expect(growing).to_contain_text("Nobody goes on writing")
+        assert WORDS.startswith(await growing.locator(".content").inner_text())
+        await shot(page, tmp_path, "real-lost")
+        await rig.start_worker()
+        await expect(page.locator("article.agent:not(.growing) .content")).to_have_text([WORDS])
+        await expect(growing).to_have_count(0)

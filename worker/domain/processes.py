@@ -46,7 +46,8 @@ class Step:
     """A task of an instance that is not done, or an incident at an activity.
 
     `message` is why it failed, in the words that the engine has. `retries` are those that are left, None before the
-    first failure. `kind` is the engine's word for an incident: `failedExternalTask`, `failedJob` …
+    first failure. `kind` is the engine's word for an incident: `failedExternalTask`, `failedJob` … `task_id` is the
+    external task's, empty where it is none.
     """
 
     activity_id: str
@@ -54,6 +55,7 @@ class Step:
     message: str = ""
     retries: int | None = None
     kind: str = ""
+    task_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ StepState = Literal["waiting", "preparing", "asking", "repairing", "paused", "de
 class Step:
     """How far one task is, as far as that is known. `text` says of an incident or a pause what it is about.
 
-    `session_id` and `activity_id` are None where nobody can tell by now whose thread it wants, or where it stands.
+    `session_id` and `assistant` are None where nobody can tell by now whose thread it wants, and `activity_id` where it
+    stands.
     """
 
     task_id: str
@@ -81,3 +82,4 @@ class Step:
     session_id: str | None = None
     activity_id: str | None = None
     text: str = ""
+    assistant: str | None = None

@@ -84,7 +84,9 @@ async def _rows(lists: Lists, path: str, wanted: Mapping[str, str]) -> list[dict
 
 def _failed(row: Mapping[str, Any]) -> Step:
     activity = _text(row, "failedActivityId") or _text(row, "activityId")
-    return Step(activity, "failed", _text(row, "incidentMessage"), kind=_text(row, "incidentType"))
+    kind = _text(row, "incidentType")
+    task_id = _text(row, "configuration") if kind == "failedExternalTask" else ""
+    return Step(activity, "failed", _text(row, "incidentMessage"), kind=kind, task_id=task_id)
 
 
 def _step(row: Mapping[str, Any]) -> Step:
@@ -94,6 +96,7 @@ def _step(row: Mapping[str, Any]) -> Step:
         _state(row),
         _text(row, "errorMessage"),
         retries if isinstance(retries, int) else None,
+        task_id=_text(row, "id"),
     )
 
 

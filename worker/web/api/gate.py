@@ -107,19 +107,25 @@ class Gate:
         """Serve one request, or one socket."""
         if scope["type"] not in ("http", "websocket"):
             return  # no start and stop of an application's own
-        started = False
+        started = is_gone = False
 
         async def answer(message: Message) -> None:
-            nonlocal started
+            nonlocal started, is_gone
             if message["type"] in _STARTS:
                 started = True
                 message.setdefault("headers", [])
                 self._dress(scope, MutableHeaders(scope=message))
-            await send(message)
+            try:
+                await send(message)
+            except OSError:  # so servers say that who asked is gone
+                is_gone = True
+                raise
 
         try:
             await self._pass(scope, receive, answer)
         except Exception as exc:  # noqa: BLE001 - its text may quote what was said, so nobody further out gets it
+            if is_gone:
+                return
             self._report(exc)
             if not started:
                 await problem(500)(scope, receive, answer)

@@ -77,6 +77,15 @@ def brought(scope: Scope, headers: Headers) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def agreed(scope: Scope) -> str | None:
+    """Choose the subprotocol that a socket is opened with, which is never the ticket; None if no other is offered.
+
+    Browsers hang up where they offer some and hear of none.
+    """
+    offered: list[str] = scope.get("subprotocols", [])
+    return next((each for each in offered if not each.startswith(PROTOCOL)), None)
+
+
 def _parameters(scope: Scope) -> Iterator[str]:
     query: bytes = scope.get("query_string", b"")
     yield from parse_qs(query.decode("latin-1")).get(PARAMETER, ())

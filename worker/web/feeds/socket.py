@@ -16,6 +16,7 @@ from worker.web.api.access import Access
 from worker.web.api.grants import MayRead
 from worker.web.api.problems import problem
 from worker.web.api.routes import LONGEST
+from worker.web.api.tickets import agreed
 from worker.web.feeds.events import Event
 from worker.web.feeds.feed import REVOKED, STOPPING, Feed
 from worker.web.feeds.feeds import Feeds, TooMany
@@ -76,7 +77,7 @@ def sockets(feeds: Feeds, access: Access) -> Callable[[FastAPI], None]:
     async def serve(client: WebSocket, grant: MayRead) -> None:
         try:
             with feeds.admitted(grant.who):
-                await client.accept()
+                await client.accept(agreed(client.scope))
                 await Socket(client, feeds, Reader.of(client, access, grant), grant.who).serve()
         except TooMany as exc:
             await client.send_denial_response(problem(429, str(exc)))

@@ -24,7 +24,7 @@ def steps(
 def _of_turns(turns: Iterable[tuple[str, ThreadKey, TurnSeen]], trouble: Callable[[str], str | None]) -> Iterator[Step]:
     for session, key, turn in turns:
         state, why = _state(turn), trouble(key.assistant)
-        step = Step(turn.task_id, state, turn.attempt, session)
+        step = Step(turn.task_id, state, turn.attempt, session, assistant=key.assistant)
         yield replace(step, state="paused", text=why) if why and state in {"waiting", "preparing"} else step
 
 
@@ -40,9 +40,5 @@ def _state(turn: TurnSeen) -> StepState:
 
 
 def _of_task(task: TaskSeen, step: Step | None) -> Step:
-    if task.retries == 0:
-        attempt, session = (step.attempt, step.session_id) if step else (None, None)
-        return Step(task.id, "incident", attempt, session, task.activity_id, task.problem)
-    if step is not None:
-        return replace(step, activity_id=task.activity_id)
-    return Step(task.id, "waiting", activity_id=task.activity_id)
+    known = replace(step or Step(task.id, "waiting"), activity_id=task.activity_id)
+    return replace(known, state="incident", text=task.problem) if task.retries == 0 else known

@@ -31,9 +31,11 @@ async function send(path, options = {}) {
   throw new Problem(response.status, said.title || `Status ${response.status}`, said.detail || "");
 }
 
-// `parameters` without a value are left out.
+// An answer that is read by who asked. `parameters` without a value are left out.
+export const opened = (path, parameters, signal) => send(`/api${path}${query(parameters)}`, { signal });
+
 export async function get(path, parameters = {}, signal = undefined) {
-  const response = await send(`/api${path}${query(parameters)}`, { signal });
+  const response = await opened(path, parameters, signal);
   return response.json();
 }
 

@@ -41,7 +41,8 @@ function Conversation({ page, own, now: began, first, ask, asks, newest }) {
   const { session, standing, spent } = now;
   const isActive = runs(session, session.process_instance_id, standing);
   const again = async () => see(await look(own, page.signal));
-  useFollowed(again, isActive ? SECONDS : SECONDS_WHEN_ENDED);
+  const { answers } = useFollowed(again, isActive ? SECONDS : SECONDS_WHEN_ENDED, { session: own });
+  const speaking = new Map([[own, session.assistant]]);
   const path = `/conversations/${id(own)}`;
   return html`
     <div class="heading"><h1>${name(session.assistant)}</h1><${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} /></div>
@@ -50,7 +51,7 @@ function Conversation({ page, own, now: began, first, ask, asks, newest }) {
     <div class="actions"><${Exports} formats=${page.me.formats} path=${`/sessions/${id(own)}/export`} file=${`conversation-${own}`} /></div>
     <section aria-labelledby="said" class="said">
       <div class="heading"><h2 id="said">${count(session.messages, "message")}</h2><${Order} newest=${newest} path=${path} jump=${() => jumpToNewest(session.messages)} /></div>
-      <${Thread} first=${first} load=${ask} newest=${newest} pulse=${session.messages} root=${path} me=${page.me} />
+      <${Thread} first=${first} load=${ask} newest=${newest} pulse=${session.messages} root=${path} me=${page.me} answers=${answers} assistants=${speaking} />
     </section>
     <${Asks} page=${page} session=${own} runs=${isActive} first=${asks} answered=${again} />`;
 }
@@ -58,7 +59,7 @@ function Conversation({ page, own, now: began, first, ask, asks, newest }) {
 // Shows the newest message if all messages are on the page.
 export function jumpToNewest(messages) {
   const all = document.querySelectorAll(".thread > .message");
-  if (!all.length || all.length < messages) return false;
+  if (!all.length || document.querySelectorAll(".thread > .message[id]").length < messages) return false;
   const last = all[all.length - 1];
   last.tabIndex = -1;
   last.focus({ preventScroll: true });

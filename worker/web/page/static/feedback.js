@@ -11,10 +11,10 @@ const LONGEST_NOTE = 2000;
 export function Feedback({ said, me }) {
   const [all, show] = useState(said.feedback);
   if (!me.person && !all.length) return null;
-  return html`<section class="feedback" aria-label="Feedback">
+  return html`<div class="feedback" role="group" aria-label="Feedback">
     ${me.person && html`<${Own} said=${said} person=${me.person} all=${all} show=${show} />`}
     ${all.length > 0 && html`<ul>${all.map((each) => html`<${Word} key=${`${each.person}${each.at}`} ...${each} />`)}</ul>`}
-  </section>`;
+  </div>`;
 }
 
 function Word({ rating, person, at, note }) {

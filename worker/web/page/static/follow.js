@@ -1,18 +1,23 @@
-// Where views hear that there may be news. Today it is looked for at a pace, while the page is seen. Whatever tells of
-// news by itself belongs here, in place of the pace: views only say what to do then.
+// Where views hear that there may be news: at a pace while the page is seen, and at once where a feed tells of some.
+// Views only say what to do then.
 
-import { useEffect, useRef } from "./lib/preact.js";
+import { useEffect, useRef, useState } from "./lib/preact.js";
+import { readAlong } from "./feed.js";
+import { Answers } from "./growing.js";
 
 const SLOWEST_SECONDS = 60;
+const NEWS = ["message", "state", "ended"];
 
-// Calls `look` again and again until the returned function is called; more slowly while it fails.
+// Calls `look` again and again, more slowly while it fails, and at once when `hurry` is called; until `stop` is.
 export function follow(look, seconds) {
   let timer = null;
   let pause = seconds;
   let looking = false;
+  let again = false;
   let over = false;
 
   async function next() {
+    again = looking;
     if (looking || over || document.hidden) return;
     clearTimeout(timer);
     looking = true;
@@ -23,21 +28,41 @@ export function follow(look, seconds) {
       pause = Math.min(2 * pause, SLOWEST_SECONDS);
     }
     looking = false;
-    if (!over) timer = setTimeout(next, 1000 * pause);
+    if (!over) timer = setTimeout(next, again ? 0 : 1000 * pause);
   }
 
   document.addEventListener("visibilitychange", next);
   timer = setTimeout(next, 1000 * seconds);
-  return () => {
+  const stop = () => {
     over = true;
     clearTimeout(timer);
     document.removeEventListener("visibilitychange", next);
   };
+  return { hurry: next, stop };
 }
 
-// The same for as long as a part is shown. `seconds` null: there is nothing to follow any more.
-export function useFollowed(look, seconds) {
+// The same for as long as a part is shown. `seconds` null: there is nothing to follow any more. What a feed tells of a
+// `wanted` session or instance comes back: the answers that are being written, and steps, null while it tells none.
+export function useFollowed(look, seconds, wanted = null) {
   const last = useRef(look);
   last.current = look;
-  useEffect(() => (seconds === null ? undefined : follow(() => last.current(), seconds)), [seconds]);
+  const following = useRef(null);
+  useEffect(() => {
+    if (seconds === null) return undefined;
+    following.current = follow(() => last.current(), seconds);
+    return following.current.stop;
+  }, [seconds]);
+
+  const [answers] = useState(() => new Answers());
+  const [steps, tell] = useState(null);
+  useEffect(() => {
+    if (!wanted) return undefined;
+    return readAlong(wanted, (event) => {
+      answers.take(event);
+      if (event.type === "state") tell(event.data.steps);
+      if (event.type === "cut") tell(null);
+      if (NEWS.includes(event.type)) following.current?.hurry();
+    });
+  }, []);
+  return { answers, steps };
 }

@@ -10,7 +10,7 @@ import { Exports } from "./exports.js";
 import { useFollowed } from "./follow.js";
 import { kept } from "./kept.js";
 import { Order } from "./order.js";
-import { merged, Places, Steps } from "./places.js";
+import { goingOn, merged, Places, Steps } from "./places.js";
 import { asking, firstOf, Thread, wantedIn } from "./thread.js";
 
 const SECONDS = 3;
@@ -59,7 +59,9 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
   const [chosen, choose] = useState(first);
   const [wrong, warn] = useState("");
   const root = `${page.embedded ? "/embed" : ""}/instances/${id(own)}`;
-  useFollowed(async () => see(await get(`${path}/now`, {}, page.signal)), now.runs ? SECONDS : SECONDS_WHEN_ENDED);
+  // Who saw it run reads along until the end of what is said.
+  const wanted = began.runs ? { instance: own } : null;
+  const told = useFollowed(async () => see(await get(`${path}/now`, {}, page.signal)), now.runs ? SECONDS : SECONDS_WHEN_ENDED, wanted);
   const messages = now.instance?.messages ?? 0;
   useNews(`${messages} ${now.runs}`, async () => {
     const [heard, came] = await Promise.all([whatWasSaid(own, now, page.signal), page.embedded ? null : get(`${path}/results`, {}, page.signal)]);
@@ -67,7 +69,8 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
     setResults(came);
   });
 
-  const places = merged(said.spoken, model.value ? activitiesOf(model.value.xml) : [], now.states, now.steps);
+  const steps = goingOn(now.steps, told.steps);
+  const places = merged(said.spoken, model.value ? activitiesOf(model.value.xml) : [], now.states, steps);
   const select = async (activity) => {
     try {
       const next = await choice(path, now, activity, { signal: page.signal });
@@ -79,7 +82,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
       if (error.name !== "AbortError") warn(error.message);
     }
   };
-  const view = { page, path, root, said, places, chosen, select, wrong, messages };
+  const view = { page, path, root, said, places, chosen, select, wrong, messages, answers: told.answers };
   const shown = now.instance ?? now.process;
   const columns = html`<div class="columns">
     <nav aria-label="Activities" class="places"><h2>Activities</h2><${Places} places=${places} selected=${chosen.activity} root=${root} select=${select} /></nav>
@@ -89,12 +92,12 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
   // In Cockpit's tab only what Cockpit does not show beside it.
   if (page.embedded) {
     return html`
-      ${of ? html`<div class="heading"><h1><${Process} called=${now.name} definitionKey=${shown.definition_key} /></h1>${shown.business_key && name(shown.business_key)}<${Standing} now=${now} /><a class="button" href=${`/embed/instances${query({ definition_key: of })}`}>All instances</a></div>` : html`<h1 class="hidden">${name(now.name || shown.definition_key)}</h1>`}
-      <${Steps} steps=${now.steps} places=${places} />
+      ${of ? html`<div class="heading"><h1><${Process} called=${now.name} definitionKey=${shown.definition_key} /></h1>${shown.business_key && name(shown.business_key)}<${Standing} now=${now} steps=${steps} /><a class="button" href=${`/embed/instances${query({ definition_key: of })}`}>All instances</a></div>` : html`<h1 class="hidden">${name(now.name || shown.definition_key)}</h1>`}
+      <${Steps} steps=${steps} places=${places} />
       ${columns}`;
   }
   return html`
-    <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} /></div>
+    <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} steps=${steps} /></div>
     ${now.problem && html`<${Note} title="As last recorded" detail=${now.problem} />`}
     <${About} shown=${shown} now=${now} spent=${said.spent} />
     ${now.instance && html`<div class="actions">
@@ -102,7 +105,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
       ${page.me.can_erase && html`<${EraseButton} instance=${now.instance} done=${(receipt) => page.go(`/erasures/${id(receipt.id)}`)} />`}
     </div>`}
     <${Results} results=${results} />
-    <${Steps} steps=${now.steps} places=${places} />
+    <${Steps} steps=${steps} places=${places} />
     <section aria-labelledby="process" class="process">
       <h2 id="process">Process</h2>
       <${Picture} page=${page} model=${model} places=${places} selected=${chosen.activity} select=${select} />
@@ -110,7 +113,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
     ${columns}`;
 }
 
-const Standing = ({ now }) => html`<${State} runs=${now.runs} failed=${now.steps.some((each) => each.state === "failed")} />`;
+const Standing = ({ now, steps }) => html`<${State} runs=${now.runs} failed=${steps.some((each) => each.state === "failed")} />`;
 
 // Looks for news whenever what tells of them changes; what fails then is asked for with the next ones.
 function useNews(sign, look) {
@@ -165,10 +168,11 @@ function Picture({ page, model, places, selected, select }) {
   return html`<${Diagram} xml=${model.value.xml} places=${places} selected=${selected} select=${select} />`;
 }
 
-function Said({ view: { page, path, root, said, places, chosen, select, wrong, messages } }) {
+function Said({ view: { page, path, root, said, places, chosen, select, wrong, messages, answers } }) {
   const { activity, newest, load, first } = chosen;
   const place = places.find((each) => each.id === activity);
   const assistants = new Map(said.sessions.map((each) => [each.id, each.assistant]));
+  const called = (wanted) => places.find((each) => each.id === wanted)?.name ?? wanted;
   const back = (event) => (event.preventDefault(), select(null));
   const words = wordsOf(page.parameters.get("q") ?? "");
   return html`<section aria-labelledby="said" class="said">
@@ -181,7 +185,7 @@ function Said({ view: { page, path, root, said, places, chosen, select, wrong, m
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
     ${activity === null && !page.embedded && said.sessions.length > 0 && html`<ul class="threads" aria-label="Conversations by assistant">${said.sessions.map((each) => html`<li key=${each.id}><a href=${`/conversations/${id(each.id)}`}>${name(each.assistant)}</a><span class="soft"> ${count(each.messages, "message")}</span></li>`)}</ul>`}
     ${place && html`<${Sums} place=${place} />`}
-    <${Thread} key=${`${activity}`} first=${first} load=${load} newest=${newest} pulse=${messages} root=${path} me=${page.me} assistants=${assistants} words=${words} />
+    <${Thread} key=${`${activity}`} first=${first} load=${load} newest=${newest} pulse=${messages} root=${path} me=${page.me} answers=${answers} activity=${activity} called=${called} assistants=${assistants} words=${words} />
   </section>`;
 }
 

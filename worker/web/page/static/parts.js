@@ -54,6 +54,9 @@ export function marked(text, words) {
   return text.split(words).map((part, index) => (index % 2 ? html`<mark>${part}</mark>` : part));
 }
 
+// An answer, and not what an agent says before it.
+export const isAnswer = (said) => said.role === "agent" && !said.is_between;
+
 // Names come from outside too: isolated, so that their writing direction stays their own.
 export const name = (text) => html`<bdi>${text}</bdi>`;
 

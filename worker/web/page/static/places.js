@@ -9,11 +9,23 @@ const MARKS = { done: "✓", running: "▶", failed: "!", cancelled: "✕" };
 // What a task that is not done waits for, in a word for the list and a sentence beside the diagram.
 const STEPS = {
   waiting: ["waiting", "Waits for a worker."],
+  turn: ["waits for its turn", "A worker has it: it waits until another task has spoken on its conversation, or was put off."],
+  preparing: ["preparing", "A worker has it, and looks for its conversation."],
+  model: ["asking", "The model is asked."],
+  repairing: ["repairing", "The model is asked to put its answer right, which did not have the form."],
+  paused: ["paused", "Its provider cannot be asked now. It goes on by itself when that can be asked again."],
+  delivering: ["delivering", "There is an answer, which the engine is told."],
+  delivered: ["answered", "The engine has its answer."],
   asking: ["asking", "A worker has it: it asks the model, or waits for its turn."],
   again: ["tried again", "It failed, and is tried again."],
   failed: ["failed", "It failed, and nothing goes on by itself."],
   suspended: ["suspended", "It is suspended in the engine: activate it there."],
 };
+
+// What a feed says of a step, by its words, where they are not the same.
+const HEARD = { asking: "model", incident: "failed" };
+// Of a task that the engine does not know, or not yet: it is told as long as somebody is at it.
+const AT_IT = ["preparing", "asking", "repairing"];
 
 // What a person can do about an incident, by the engine's word for its kind.
 const WAYS_OUT = {
@@ -21,6 +33,23 @@ const WAYS_OUT = {
   failedJob: "When the cause is mended, raise the retries of the job in Cockpit: the engine then tries again.",
 };
 const WAY_OUT = "Cockpit says more about it.";
+
+// What goes on by the engine's word, with what a feed has `heard` of the same tasks since; null where there is no feed.
+export function goingOn(steps, heard) {
+  if (!heard) return steps;
+  const known = new Map(heard.map((each) => [each.task_id, each]));
+  const told = steps.map((step) => (known.has(step.task_id) ? together(step, known.get(step.task_id)) : step));
+  const ids = new Set(steps.map((each) => each.task_id));
+  const others = heard.filter((each) => AT_IT.includes(each.state) && !ids.has(each.task_id));
+  return [...told, ...others.map((each) => together({ activity_id: each.activity_id ?? each.assistant }, each))];
+}
+
+function together(step, heard) {
+  if (["failed", "suspended"].includes(step.state)) return step;
+  if (heard.state === "waiting") return step.state === "asking" ? { ...step, state: "turn" } : step;
+  const kind = heard.state === "incident" ? "failedExternalTask" : step.kind;
+  return { ...step, state: HEARD[heard.state] ?? heard.state, message: heard.text, kind };
+}
 
 // Activities as the model has them, then those that it does not know.
 export function merged(spoken, modelled, states, steps = []) {

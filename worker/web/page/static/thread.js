@@ -1,9 +1,10 @@
 // A conversation as a readable thread, page by page, which goes on while it is read.
 
-import { Component, html, useEffect, useRef, useState } from "./lib/preact.js";
+import { Component, html, useEffect, useLayoutEffect, useRef, useState } from "./lib/preact.js";
 import { get, id } from "./api.js";
 import { Feedback } from "./feedback.js";
-import { bring, copy, count, Facts, Link, money, name, number, say, seconds, time, tokens, tree } from "./parts.js";
+import { Growing, useGrowing } from "./growing.js";
+import { bring, copy, count, Facts, isAnswer, Link, money, name, number, say, seconds, settle, time, tokens, tree } from "./parts.js";
 import { firstPages, More, usePages } from "./pages.js";
 
 const SIZE = 100;
@@ -26,7 +27,6 @@ const OUTCOMES = {
 // What a message is: question and answer, or, where it stands between them, of whom.
 export const speaker = (said) => (said.is_between ? BETWEEN : SPEAKERS)[said.role] ?? said.role;
 
-const isAnswer = (said) => said.role === "agent" && !said.is_between;
 const idOf = (item) => item.message.id;
 
 // How a thread is asked for, page by page. `path` is the API's list of messages.
@@ -57,9 +57,18 @@ export const wantedIn = (parameters) => /^#m-(\w+)$/.exec(location.hash)?.[1] ??
 
 // `first` is what `firstOf` returned, `load` what it was asked with; `pulse` changes when there may be news. `root` is
 // the address that permalinks begin with, `assistants` tells whose conversation a message is in, `words` are marked.
-export function Thread({ first, load, newest, pulse, root, me, assistants = null, words = null }) {
+// Of `answers` that are being written those of one `activity` are shown, of all with null; `called` tells its name.
+export function Thread({ first, load, newest, pulse, root, me, answers, activity = null, called = (each) => each, assistants = null, words = null }) {
   const list = usePages(first, load);
   const [fresh, tell] = useState(null);
+  const stood = useRef(null);
+  useGrowing(answers);
+  useLayoutEffect(() => {
+    const { id, top } = stood.current ?? {};
+    const whole = id && document.getElementById(`m-${id}`);
+    stood.current = null;
+    if (whole) settle(whole, () => scrollBy(0, whole.getBoundingClientRect().top - top));
+  }, [list.items]);
   const began = useRef(pulse);
   useEffect(() => {
     if (began.current === pulse) return;
@@ -70,22 +79,34 @@ export function Thread({ first, load, newest, pulse, root, me, assistants = null
   }, [pulse]);
   const take = (found) => {
     if (!found.length) return;
-    const isInSight = document.documentElement.scrollHeight - scrollY - innerHeight < NEAR;
+    stood.current ??= standing(found);
+    const isInSight = stood.current || document.documentElement.scrollHeight - scrollY - innerHeight < NEAR;
     list.change((now) => ({ items: together(now.items, found, newest) }));
     say(count(found.length, "new message"));
     tell(isInSight ? null : { count: found.length, id: idOf(together([], found, false)[0]) });
   };
   const messages = newest ? list.items.toReversed() : list.items;
+  const growing = !newest && list.next ? [] : answers.missingIn(list.items, activity);
   const more = html`<${More} list=${list} label=${newest ? "Show earlier messages" : "Show more messages"} auto=${!newest} />`;
   return html`
     ${newest && more}
     <div class="thread">
       ${messages.map((item) => html`<${Message} key=${idOf(item)} item=${item} root=${root} me=${me} assistant=${assistants?.get(item.message.session_id)} words=${words} />`)}
-      ${!messages.length && html`<p class="soft">Nothing was said here.</p>`}
+      ${growing.map((each) => html`<${Growing} key=${each.session_id} answer=${each} assistant=${each.assistant ?? assistants?.get(each.session_id)} called=${called} />`)}
+      ${!messages.length && !growing.length && html`<p class="soft">Nothing was said here.</p>`}
     </div>
     ${!newest && more}
     ${fresh && html`<button type="button" class="primary fresh" onclick=${() => (point(fresh.id), tell(null))}>${count(fresh.count, "new message")} ↓</button>`}
   `;
+}
+
+// Where an answer stands in the window that grows there and has come whole: what comes with it must not move it.
+function standing(found) {
+  for (const { message } of found.filter((each) => isAnswer(each.message))) {
+    const { top, bottom } = document.querySelector(`[data-growing="${message.session_id}"]`)?.getBoundingClientRect() ?? {};
+    if (top < innerHeight && bottom > 0) return { id: message.id, top };
+  }
+  return null;
 }
 
 // What was said since: from the newest back, until something is known.

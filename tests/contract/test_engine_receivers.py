@@ -164,6 +164,18 @@ async def test_what_somebody_has_made_of_a_marker_is_not_taken_for_none(
     assert await receivers.look(instance, NAME) is Absent.HIDDEN
 
 
+async def test_an_order_to_erase_finds_the_marker_and_with_results_the_text(
+    client: RestEngine, waiting: Process
+) -> None:
+    instance = await waiting.rest.start(waiting.model, {"note": "before", "other": "x"})
+    [execution] = await client.receivers.waiting(instance, waiting.message)
+    await client.receivers.correlate(execution, waiting.message, VARIABLES)
+    found = await client.instances.traces(instance)
+    assert {(each.name, each.past) for each in found} == {(NAME, True), (NAME, False)}
+    with_results = await client.instances.traces(instance, results=True)
+    assert {each.name for each in with_results} == {NAME, "note"}
+
+
 async def test_groups_of_a_user(receivers: RestReceivers) -> None:
     assert await receivers.groups("nobody") == frozenset()
 

@@ -5,6 +5,7 @@ from worker.transcript.asks import SqlAsks
 from worker.transcript.database import Database, address, open_database
 from worker.transcript.feedback import SqlFeedback
 from worker.transcript.format import SqlFormat
+from worker.transcript.handovers import SqlHandovers
 from worker.transcript.inspection import TranscriptInfo, TranscriptInspection
 from worker.transcript.reading import SqlTranscriptReader
 from worker.transcript.writing import SqlTranscriptWriter
@@ -15,6 +16,7 @@ __all__ = [
     "SqlAsks",
     "SqlFeedback",
     "SqlFormat",
+    "SqlHandovers",
     "SqlTranscriptReader",
     "SqlTranscriptWriter",
     "TranscriptInfo",

@@ -6,6 +6,7 @@ from worker.web.api.asks import asking
 from worker.web.api.erasing import erasing
 from worker.web.api.feedback import rating
 from worker.web.api.grants import Grant, Known, MayAsk, MayErase, MayHandOver, MayRead, MayReadStops, MayStop, MaySway
+from worker.web.api.handovers import handing_over
 from worker.web.api.login import Client
 from worker.web.api.persons import Persons, roles
 from worker.web.api.server import serve
@@ -31,6 +32,7 @@ __all__ = [
     "app",
     "asking",
     "erasing",
+    "handing_over",
     "rating",
     "roles",
     "serve",

@@ -8,6 +8,7 @@ from worker.transcript.format import SqlFormat
 from worker.transcript.handovers import SqlHandovers
 from worker.transcript.inspection import TranscriptInfo, TranscriptInspection
 from worker.transcript.reading import SqlTranscriptReader
+from worker.transcript.remarks import SqlRemarks
 from worker.transcript.writing import SqlTranscriptWriter
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "SqlFeedback",
     "SqlFormat",
     "SqlHandovers",
+    "SqlRemarks",
     "SqlTranscriptReader",
     "SqlTranscriptWriter",
     "TranscriptInfo",

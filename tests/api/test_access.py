@@ -28,6 +28,7 @@ from worker.web.api import (
     erasing,
     handing_over,
     rating,
+    recording,
     serve,
     stopping,
 )
@@ -231,6 +232,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
         rating(record, nobody),
         asking(nobody, record),
         handing_over(nobody, nobody, record),
+        recording(nobody, record),
         following(nobody, access),
         page.routes(record, Deployed(), engine_name="default"),
     ]
@@ -251,6 +253,8 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
         "ask": [
             "POST /api/sessions/{session_id}/asks",
             "DELETE /api/asks/{ask_id}",
+            "POST /api/sessions/{session_id}/remarks",
+            "PATCH /api/remarks/{remark_id}",
         ],
         "hand_over": ["POST /api/asks/{ask_id}/handover", "PATCH /api/asks/{ask_id}/handover"],
     }.items():

@@ -16,26 +16,41 @@ from tests.api.test_asks import Orders, Threads
 from tests.asks import ask
 from tests.fakes.instances import FakeInstances, Process
 from tests.fakes.receivers import FakeReceivers, Waiting
-from tests.records import exchange
+from tests.records import START, exchange
 from worker.chat.desk import Desk
 from worker.chat.handing import Handing
+from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
 from worker.domain.asks import State
 from worker.domain.conversations import Role, message_id, session_id
+from worker.domain.people import Person
+from worker.domain.remarks import Remark
 from worker.ports.rates import Rate
 from worker.transcript import (
     Database,
     SqlAsks,
     SqlHandovers,
+    SqlRemarks,
     SqlTranscriptReader,
     SqlTranscriptWriter,
     open_database,
 )
-from worker.web.api import Access, app, asking, handing_over
+from worker.web.api import Access, app, asking, handing_over, recording
 
 errors: list[Exception] = []
 NAMED = json.dumps(json.loads(TOKENS) | {OPERATOR: {"role": "operator", "name": "Ann"}})
 ASKED = ask(about=KEYS["a"])
+REMARK = Remark(
+    id="1" * 32,
+    about=KEYS["a"],
+    person=Person("token", "Ann", "Ann"),
+    role=Role.AGENT,
+    text="The caller agrees.",
+    instance="instance-a",
+    definition_id="drones:3:4711",
+    definition_key="drones",
+    said_at=START,
+)
 
 
 class FreshRecord:
@@ -63,6 +78,7 @@ async def fill(url: str) -> None:
         [held] = await asks.claim(1, timedelta(minutes=1))
         answer = message_id("default", exchange(1, KEYS["a"]).task_id, 1, Role.AGENT)
         await asks.settle(held, State.ANSWERED, answer=answer)
+        await SqlRemarks(database).record(REMARK)
 
 
 def filled(folders: pytest.TempPathFactory) -> str:
@@ -88,6 +104,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
     receivers.instances["instance-a"] = Waiting({"execution-1": "approved"})
     book: Any = FreshRecord(url, SqlHandovers)
     desk, handing = Desk(ports, lambda: None), Handing(ports, book, receivers, has_spin)
+    noting = Noting(ports, FreshRecord(url, SqlRemarks))
     application = app(
         conversations,
         NO_CALLS,
@@ -97,6 +114,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
         extend=[
             asking(desk, conversations),
             handing_over(handing, desk, conversations),
+            recording(noting, conversations),
         ],
     )
     return schemathesis.openapi.from_asgi("/api/openapi.json", application)
@@ -117,12 +135,12 @@ def validate(operation: Any, token: str, examples: int, **places: str) -> None:
 @pytest.mark.parametrize("token", [OPERATOR, VIEWER], ids=["operator", "viewer"])
 def test_answers_are_as_documented(document: Any, token: str) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
-    assert len(operations) == 20
+    assert len(operations) == 22
     for operation in operations:
         validate(operation, token, 15)
         if "{" in operation.path:
             for name, thread in KEYS.items():
                 places = {"session_id": session_id(thread), "instance_id": f"instance-{name}"}
-                places |= {"ask_id": ASKED.id}
+                places |= {"ask_id": ASKED.id, "remark_id": REMARK.id}
                 validate(operation, token, 2, **places)
     assert errors == []

@@ -27,6 +27,7 @@ from worker.ports.handovers import HandoverBook
 from worker.ports.limits import Seats
 from worker.ports.outages import Outages
 from worker.ports.providers import Model, Provider, ThreadProvider, Watchers
+from worker.ports.remarks import RemarkBook
 from worker.ports.sinks import Sink
 from worker.ports.threads import Histories
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
@@ -122,6 +123,7 @@ class Adapters:
     asks: Asks | None = None
     feedback: FeedbackWriter | None = None
     handovers: HandoverBook | None = None
+    remarks: RemarkBook | None = None
     watchers: Watchers | None = None
 
     @property
@@ -224,6 +226,7 @@ async def _with_transcript(
         asks=transcript.SqlAsks(database, engine=settings.engine_name, tenants=settings.served),
         feedback=transcript.SqlFeedback(database),
         handovers=transcript.SqlHandovers(database),
+        remarks=transcript.SqlRemarks(database),
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 

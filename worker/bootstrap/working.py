@@ -19,6 +19,7 @@ from worker.chat.ask_turn import AskTurn
 from worker.chat.asking import Asking
 from worker.chat.desk import Desk
 from worker.chat.handing import Handing
+from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper
@@ -264,6 +265,8 @@ def _talking(
     if adapters.handovers is not None:
         handing = Handing(chat, adapters.handovers, adapters.receivers, adapters.engine.has_spin)
         routes.append(api.handing_over(handing, desk, conversations))
+    if adapters.remarks is not None:
+        routes.append(api.recording(Noting(chat, adapters.remarks), conversations))
     return routes
 
 

@@ -9,6 +9,7 @@ from worker.web.api.grants import Grant, Known, MayAsk, MayErase, MayHandOver, M
 from worker.web.api.handovers import handing_over
 from worker.web.api.login import Client
 from worker.web.api.persons import Persons, roles
+from worker.web.api.remarks import recording
 from worker.web.api.server import serve
 from worker.web.api.sight import EngineSight
 from worker.web.api.stops import stopping
@@ -34,6 +35,7 @@ __all__ = [
     "erasing",
     "handing_over",
     "rating",
+    "recording",
     "roles",
     "serve",
     "stopping",

@@ -19,7 +19,19 @@ from worker.errors import Permanent
 from worker.ports.rates import Rate
 from worker.transcript import Database, SqlTranscriptReader
 from worker.web import page
-from worker.web.api import Access, Known, MayErase, app, asking, erasing, rating, serve, stopping
+from worker.web.api import (
+    Access,
+    Known,
+    MayErase,
+    app,
+    asking,
+    erasing,
+    handing_over,
+    rating,
+    recording,
+    serve,
+    stopping,
+)
 from worker.web.api.gate import Buckets
 from worker.web.feeds import following
 
@@ -211,7 +223,7 @@ async def test_a_route_of_others_is_closed_and_knows_rights(database: Database) 
 async def test_each_route_names_the_right_that_is_missing(database: Database) -> None:
     record, nobody = SqlTranscriptReader(database), cast("Any", None)  # who is refused comes so far and no further
     tokens = json.dumps(
-        {"r" * 16: {"rights": ["read"], "name": "Rita"}, "a" * 16: {"rights": ["ask", "sway", "hand_over"]}}
+        {"r" * 16: {"rights": ["read"], "name": "Rita"}, "a" * 16: {"rights": ["ask", "sway"], "name": "Ann"}}
     )
     access = Access.of(tokens)
     extend = [
@@ -219,6 +231,8 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
         stopping(Board(), {}),
         rating(record, nobody),
         asking(nobody, record),
+        handing_over(nobody, nobody, record),
+        recording(nobody, record),
         following(nobody, access),
         page.routes(record, Deployed(), engine_name="default"),
     ]
@@ -236,7 +250,13 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
     for right, routes in {
         "erase": ["POST /api/erase", "GET /api/erasures/{order}"],
         "stop": ["POST /api/stops", "DELETE /api/stops"],
-        "ask": ["POST /api/sessions/{session_id}/asks", "DELETE /api/asks/{ask_id}"],
+        "ask": [
+            "POST /api/sessions/{session_id}/asks",
+            "DELETE /api/asks/{ask_id}",
+            "POST /api/sessions/{session_id}/remarks",
+            "PATCH /api/remarks/{remark_id}",
+        ],
+        "hand_over": ["POST /api/asks/{ask_id}/handover", "PATCH /api/asks/{ask_id}/handover"],
     }.items():
         for each in routes:
             method, path = each.split(" ")

@@ -1,7 +1,9 @@
 """Whatever fits the OpenAPI document, or does not, is answered as the document says, and never with a 5xx."""
 
 import asyncio
+import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,16 +13,44 @@ from hypothesis import HealthCheck, given, settings
 from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER
 from tests.api.conftest import KEYS
 from tests.api.test_asks import Orders, Threads
+from tests.asks import ask
 from tests.fakes.instances import FakeInstances, Process
-from tests.records import exchange
+from tests.fakes.receivers import FakeReceivers, Waiting
+from tests.records import START, exchange
 from worker.chat.desk import Desk
+from worker.chat.handing import Handing
+from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
-from worker.domain.conversations import session_id
+from worker.domain.asks import State
+from worker.domain.conversations import Role, message_id, session_id
+from worker.domain.people import Person
+from worker.domain.remarks import Remark
 from worker.ports.rates import Rate
-from worker.transcript import Database, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter, open_database
-from worker.web.api import Access, app, asking
+from worker.transcript import (
+    Database,
+    SqlAsks,
+    SqlHandovers,
+    SqlRemarks,
+    SqlTranscriptReader,
+    SqlTranscriptWriter,
+    open_database,
+)
+from worker.web.api import Access, app, asking, handing_over, recording
 
 errors: list[Exception] = []
+NAMED = json.dumps(json.loads(TOKENS) | {OPERATOR: {"role": "operator", "name": "Ann"}})
+ASKED = ask(about=KEYS["a"])
+REMARK = Remark(
+    id="1" * 32,
+    about=KEYS["a"],
+    person=Person("token", "Ann", "Ann"),
+    role=Role.AGENT,
+    text="The caller agrees.",
+    instance="instance-a",
+    definition_id="drones:3:4711",
+    definition_key="drones",
+    said_at=START,
+)
 
 
 class FreshRecord:
@@ -43,6 +73,12 @@ async def fill(url: str) -> None:
     async with open_database(url) as database:
         for name, thread in KEYS.items():
             await SqlTranscriptWriter(database).record(exchange(1, thread, process_instance_id=f"instance-{name}"))
+        asks = SqlAsks(database, engine="default")
+        await asks.accept(ASKED)
+        [held] = await asks.claim(1, timedelta(minutes=1))
+        answer = message_id("default", exchange(1, KEYS["a"]).task_id, 1, Role.AGENT)
+        await asks.settle(held, State.ANSWERED, answer=answer)
+        await SqlRemarks(database).record(REMARK)
 
 
 def filled(folders: pytest.TempPathFactory) -> str:
@@ -50,6 +86,10 @@ def filled(folders: pytest.TempPathFactory) -> str:
     url = f"sqlite:///{folders.mktemp('schema')}/record.db"
     asyncio.run(fill(url))
     return url
+
+
+async def has_spin() -> bool:
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +100,22 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
     instances = FakeInstances()
     instances.processes["instance-a"] = Process()
     ports = ChatPorts(asks, conversations, Orders(), instances, Threads())  # type: ignore[arg-type]  # the methods that are needed
+    receivers = FakeReceivers()
+    receivers.instances["instance-a"] = Waiting({"execution-1": "approved"})
+    book: Any = FreshRecord(url, SqlHandovers)
+    desk, handing = Desk(ports, lambda: None), Handing(ports, book, receivers, has_spin)
+    noting = Noting(ports, FreshRecord(url, SqlRemarks))
     application = app(
         conversations,
         NO_CALLS,
-        Access.of(TOKENS),
+        Access.of(NAMED),
         report=errors.append,
         rate=Rate(burst=100_000),
-        extend=[asking(Desk(ports, lambda: None), conversations)],
+        extend=[
+            asking(desk, conversations),
+            handing_over(handing, desk, conversations),
+            recording(noting, conversations),
+        ],
     )
     return schemathesis.openapi.from_asgi("/api/openapi.json", application)
 
@@ -86,10 +135,12 @@ def validate(operation: Any, token: str, examples: int, **places: str) -> None:
 @pytest.mark.parametrize("token", [OPERATOR, VIEWER], ids=["operator", "viewer"])
 def test_answers_are_as_documented(document: Any, token: str) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
-    assert len(operations) == 17
+    assert len(operations) == 22
     for operation in operations:
         validate(operation, token, 15)
         if "{" in operation.path:
             for name, thread in KEYS.items():
-                validate(operation, token, 2, session_id=session_id(thread), instance_id=f"instance-{name}")
+                places = {"session_id": session_id(thread), "instance_id": f"instance-{name}"}
+                places |= {"ask_id": ASKED.id, "remark_id": REMARK.id}
+                validate(operation, token, 2, **places)
     assert errors == []

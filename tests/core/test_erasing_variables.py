@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from tests.asks import ADA
 from tests.core.closing import Closing, open_in
 from worker.domain.conversations import Subject
 from worker.domain.endings import Status, Store
+from worker.domain.handovers import Marker, marker_name, text_hash
 from worker.ending.case import LOOK
 from worker.ending.erasing import NAMES
 from worker.ending.stores import FOREIGN, LONGEST_ID, SHARED
@@ -197,6 +199,17 @@ async def test_variables_that_one_instance_keeps_are_no_others_trouble(closing: 
     [final] = await closing.resume()
     assert final.named[Store.ENGINE, "variables of a"].count == 2
     assert (final.completed_at is not None, set(closing.begin("a").variables)) == (True, {"frame"})
+
+
+async def test_what_was_handed_over_keeps_its_text_unless_results_go_too(closing: Closing) -> None:
+    marker = {marker_name("0" * 32): Marker(ADA, "note", text_hash("Yes.")).text, "note": "Yes."}
+    for name in ("a", "b"):
+        await closing.ran(name)
+        closing.begin(name).variables |= marker
+    await closing.erase("a")
+    await closing.erase("b", results=True)
+    assert closing.begin("a").variables.keys() == {"frame", "note"}
+    assert closing.begin("b").variables == {}
 
 
 async def test_variables_that_went_with_their_instance_are_done_with(closing: Closing) -> None:

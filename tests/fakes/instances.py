@@ -7,6 +7,7 @@ from datetime import datetime
 from tests.fakes.script import Script
 from worker.domain import meta
 from worker.domain.endings import Trace
+from worker.domain.handovers import read_marker
 from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE
 
 
@@ -55,7 +56,9 @@ class FakeInstances:
             told = meta.read(name, value)
             if told and results:
                 names += [each for each in (name.removesuffix(META_SUFFIX), *told.fields) if each in process.variables]
-            if told or name.startswith(THREAD_VARIABLE):
+            marker = read_marker(name, value)
+            names += [marker.variable] if marker and results and marker.variable in process.variables else []
+            if told or marker or name.startswith(THREAD_VARIABLE):
                 names.append(name)
         return [
             Trace(f"{instance}/{name}", name, process.variables[name], instance, past=not process.runs)

@@ -241,3 +241,33 @@ async def test_an_ask_about_what_is_erased_is_gone_and_its_receipt_covers_it(kep
         assert (await person.call(f"asks/{asked['id']}"))[0] == 404
         path = f"sessions/{session(instance)}/asks"
         assert (await person.call(path, "POST", json={"id": "2", "text": "And?"}))[0] in {404, 410}
+
+
+async def test_what_was_said_elsewhere_is_recorded_beside_the_process_and_no_model_hears_of_it(kept: Rig) -> None:
+    later = f"{kept.topic}_later"
+    model = await kept.deploy(kept.step("one"), kept.step("two", topic=later))
+    async with client(kept) as person:
+        await kept.start_worker()
+        instance = await kept.rest.start(model)
+        await arrived(kept, instance, 2)
+        path = f"sessions/{session(instance)}/remarks"
+        for role in ("user", "assistant", "system"):
+            body = {"id": role, "role": role, "text": f"Said on the phone by {role}."}
+            status, remark = await person.call(path, "POST", json=body)
+            assert status == 201
+        await person.answered(instance, "Why so?")
+        await kept.start_worker(topics=later, api_port=0)
+        await kept.rest.wait_for_end(instance)
+        said = await arrived(kept, instance, 9)
+        await person.answered(instance, "And now?", "2")
+
+    beside = [each for each in said if each.session_id == remark["session_id"]]
+    assert [each.content for each in beside[:3]] == [
+        f"Said on the phone by {n}." for n in ("user", "assistant", "system")
+    ]
+    assert [each.role for each in beside] == ["user", "agent", "system", "user", "agent"]
+    told = str(
+        [each["body"] for call in ("conversations.create", "responses.create") for each in kept.provider.requests(call)]
+    )
+    assert "Why so?" in told
+    assert "on the phone" not in told

@@ -17,15 +17,17 @@ from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import TRACE_VARIABLES
 from worker.ending import EndingPorts
-from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngine, RestInstances
+from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngine, RestInstances, RestReceivers
 from worker.loop.formats import Formats
 from worker.ports.accounts import Book
 from worker.ports.asks import AskBook, AskEraser
 from worker.ports.ending import Archive
 from worker.ports.feedback import FeedbackWriter
+from worker.ports.handovers import HandoverBook
 from worker.ports.limits import Seats
 from worker.ports.outages import Outages
 from worker.ports.providers import Model, Provider, ThreadProvider, Watchers
+from worker.ports.remarks import RemarkBook
 from worker.ports.sinks import Sink
 from worker.ports.threads import Histories
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
@@ -105,6 +107,7 @@ class Adapters:
     providers: Mapping[str, Connected]
     outbox: RedisOutbox
     instances: RestInstances
+    receivers: RestReceivers
     index: RedisThreadIndex
     orders: RedisOrders
     stops: RedisStops
@@ -119,6 +122,8 @@ class Adapters:
     conversations: TranscriptReader | None = None
     asks: Asks | None = None
     feedback: FeedbackWriter | None = None
+    handovers: HandoverBook | None = None
+    remarks: RemarkBook | None = None
     watchers: Watchers | None = None
 
     @property
@@ -174,6 +179,7 @@ async def connect(
             providers={},
             outbox=RedisOutbox(redis, **mine),
             instances=engine.instances,
+            receivers=engine.receivers,
             index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             orders=RedisOrders(redis, **mine),
             stops=RedisStops(redis, **mine),
@@ -219,6 +225,8 @@ async def _with_transcript(
         conversations=transcript.SqlTranscriptReader(database, engine=settings.engine_name),
         asks=transcript.SqlAsks(database, engine=settings.engine_name, tenants=settings.served),
         feedback=transcript.SqlFeedback(database),
+        handovers=transcript.SqlHandovers(database),
+        remarks=transcript.SqlRemarks(database),
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 

@@ -4,9 +4,10 @@ import asyncio
 import gc
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -17,6 +18,8 @@ from worker.bootstrap.written import Written, policy, rules, tokens
 from worker.chat.ask_turn import AskTurn
 from worker.chat.asking import Asking
 from worker.chat.desk import Desk
+from worker.chat.handing import Handing
+from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper
@@ -128,13 +131,12 @@ async def work(
             return [*map(str, sieve.left_out()), *dependencies.partly()]
 
         recorder, history, api_port = None, None, None
-        chat, news = _chat(settings, adapters), asyncio.Event()
+        chat, news = _chat(adapters), asyncio.Event()
         if adapters.sinks:
             # Entered before the poller runs, so that it ends after that: a stop's last answers are carried over.
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
         if adapters.conversations is not None and adapters.feedback is not None:
             history = History(adapters.conversations, settings.seed_tokens)
-            desk = Desk(chat, news.set) if chat is not None else None
             api_port = await stack.enter_async_context(
                 _serve_api(
                     settings,
@@ -146,7 +148,7 @@ async def work(
                     stopped,
                     known,
                     renewing,
-                    desk,
+                    _talking(settings, chat, adapters, adapters.conversations, news) if chat is not None else [],
                     partial(_trouble_of, dependencies, specs),
                 )
             )
@@ -187,7 +189,7 @@ async def work(
         def not_ready() -> list[str]:
             return (["stopping"] if stopping.is_set() else []) + dependencies.reasons() + stopped.reasons()
 
-        if chat is not None:
+        if chat is not None and settings.chat_slots:
             asking = Asking(
                 chat.asks,
                 AskTurn(chat, engine, answering, specs, ground, settings.chat),
@@ -245,11 +247,27 @@ async def work(
         await poller.run(settings.grace.total_seconds(), hurry)
 
 
-def _chat(settings: Settings, adapters: Adapters) -> ChatPorts | None:
-    """Pick what it takes to talk about conversations; None where nobody may, or nothing is known of them."""
-    if adapters.asks is None or adapters.conversations is None or not settings.chat_slots:
+def _chat(adapters: Adapters) -> ChatPorts | None:
+    """Pick what it takes to talk about conversations; None where nothing is known of them."""
+    if adapters.asks is None or adapters.conversations is None:
         return None
     return ChatPorts(adapters.asks, adapters.conversations, adapters.orders, adapters.instances, adapters.threads)
+
+
+def _talking(
+    settings: Settings, chat: ChatPorts, adapters: Adapters, conversations: TranscriptReader, news: asyncio.Event
+) -> list[Callable[[Any], None]]:
+    """Make the routes by which persons talk about conversations; those that ask, where anybody answers."""
+    from worker.web import api  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
+
+    desk = Desk(chat, news.set)
+    routes = [api.asking(desk, conversations)] if settings.chat_slots else []
+    if adapters.handovers is not None:
+        handing = Handing(chat, adapters.handovers, adapters.receivers, adapters.engine.has_spin)
+        routes.append(api.handing_over(handing, desk, conversations))
+    if adapters.remarks is not None:
+        routes.append(api.recording(Noting(chat, adapters.remarks), conversations))
+    return routes
 
 
 def _say_crash(error: Exception) -> None:
@@ -281,7 +299,7 @@ async def _serve_api(
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
-    desk: Desk | None,
+    talking: Sequence[Callable[[Any], None]],
     trouble_of: Callable[[str], str | None],
 ) -> AsyncIterator[int]:
     from worker.web import api, feeds, page  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
@@ -318,7 +336,7 @@ async def _serve_api(
             api.stopping(stopped, known),
             api.ticketing(office),
             api.rating(conversations, feedback),
-            *([api.asking(desk, conversations)] if desk is not None else []),
+            *talking,
             feeds.following(following, access),
             feeds.sockets(following, access),
             page.routes(

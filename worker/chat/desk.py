@@ -8,15 +8,13 @@ from typing import Literal
 
 from worker.chat.ports import ChatPorts
 from worker.domain.asks import Ask, Running, State, Talk, ask_id
-from worker.domain.conversations import EVERYTHING, Message, MessageFilter, Session
+from worker.domain.conversations import Message, Session
 from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.errors import EngineDown, Permanent, StoreDown, Unstorable
 
 Mode = Literal["enqueue", "reject"]
 """What becomes of an ask whose thread is in use: it waits its turn, or is not accepted."""
-RECENT = 5
-"""Messages among which the place of the thread's own instance is looked for."""
 
 
 class Erased(Permanent):
@@ -73,7 +71,7 @@ class Desk:
         return kept
 
     async def _made(self, session: Session, person: Person, wish: Wish) -> Ask:
-        place, now = await self._place(session), datetime.now(UTC)
+        place, now = await self._ports.place(session), datetime.now(UTC)
         about = session.key
         return Ask(
             id=ask_id(about, person, wish.client_id),
@@ -92,13 +90,6 @@ class Desk:
             on_thread=wish.on_thread,
             as_of=wish.as_of,
         )
-
-    async def _place(self, session: Session) -> Message | None:
-        """Find a message that tells where in the engine the session is; of a shared one it is the newest."""
-        wanted = MessageFilter(session_id=session.id)
-        newest = await self._ports.conversations.messages(wanted, within=EVERYTHING, limit=RECENT, newest=True)
-        own = session.process_instance_id
-        return next((each for each in newest.items if own in (None, each.process_instance_id)), None)
 
     async def _runs(self, session: Session, place: Message | None) -> bool:
         """Whether steps may still follow; where nobody can tell they may."""
@@ -125,7 +116,7 @@ class Desk:
 
     async def talk(self, session: Session) -> Talk:
         """Say what was asked about a session, and what `as_of` a next ask on its target would bring."""
-        target = session.key if not await self._runs(session, await self._place(session)) else session.key.branch
+        target = session.key if not await self._runs(session, await self._ports.place(session)) else session.key.branch
         return Talk(await self._asks.of_session(session.id), await self._answers(target))
 
     async def _answers(self, target: ThreadKey) -> int | None:

@@ -3,13 +3,16 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from worker.domain.conversations import EVERYTHING, Session, Subject, owner
+from worker.domain.conversations import EVERYTHING, Message, MessageFilter, Session, Subject, owner
 from worker.domain.endings import Receipt, order_id
 from worker.domain.threads import ThreadKey
 from worker.ports.asks import AskBook
 from worker.ports.ending import Instances, Orders
 from worker.ports.threads import Threads
 from worker.ports.transcript import TranscriptReader
+
+RECENT = 5
+"""Messages among which the place of the thread's own instance is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,13 @@ class ChatPorts:
     async def session(self, session_id: str) -> Session | None:
         """One session. Raises TranscriptDown."""
         return await self.conversations.session(session_id, within=EVERYTHING)
+
+    async def place(self, session: Session) -> Message | None:
+        """Find a message that tells where in the engine the session is; of a shared one it is the newest."""
+        wanted = MessageFilter(session_id=session.id)
+        newest = await self.conversations.messages(wanted, within=EVERYTHING, limit=RECENT, newest=True)
+        own = session.process_instance_id
+        return next((each for each in newest.items if own in (None, each.process_instance_id)), None)
 
     async def runs(self, about: ThreadKey, instance: str) -> bool:
         """Whether a process runs whose steps speak on this thread. Raises EngineDown."""

@@ -49,6 +49,10 @@ def role_of(provider_role: str) -> Role:
         raise Unstorable(f"no role of the transcript is known for the provider's {provider_role[:40]!r}") from None
 
 
+REMARK = "remark"
+"""In a message's metadata: it was said elsewhere, and somebody has recorded it."""
+
+
 def session_id(key: ThreadKey) -> str:
     """Name the session of a thread key: 32 hex digits, no two keys alike."""
     return digest("session", key.engine, key.tenant, key.scope, key.assistant)
@@ -112,10 +116,10 @@ class Session:
 class Message:
     """One message of an exchange. Positions grow with time within a session, and an exchange's follow each other.
 
-    `is_between`: it is neither the question nor the answer, and has the question's time. `user` is the person who
-    speaks, if it is one. The answer carries response, model, tokens and cost as `Answer` has them,
-    `processing_seconds`, and in `metadata` outcome, detail, use, recovered, repaired, and what spoke, see `Exchange`;
-    `feedback` is what people say of it, the earliest first.
+    `is_between`: it is neither the question nor the answer, and has the question's time, or it is a remark. `user` is
+    the person who speaks, if it is one, or who has recorded it. The answer carries response, model, tokens and cost as
+    `Answer` has them, `processing_seconds`, and in `metadata` outcome, detail, use, recovered, repaired, and what
+    spoke, see `Exchange`; `feedback` is what people say of it, the earliest first.
     """
 
     id: str
@@ -151,6 +155,17 @@ class Message:
     def is_answer(self) -> bool:
         """Whether it is the agent's answer; what else the agent says is none."""
         return self.role is Role.AGENT and not self.is_between
+
+    @property
+    def is_remark(self) -> bool:
+        """Whether it was said elsewhere, to no assistant and by none of them."""
+        return REMARK in self.metadata
+
+    @property
+    def attachments(self) -> Sequence[str]:
+        """Links that come with it. A reader who knows only one of them has the first."""
+        links: Sequence[str] | None = self.metadata.get("attachments")
+        return links or ([self.attachment_url] if self.attachment_url else [])
 
 
 @dataclass(frozen=True, slots=True)

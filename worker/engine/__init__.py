@@ -5,6 +5,7 @@ from worker.engine.identity import Auth, Basic, Bearer, OAuthClient
 from worker.engine.info import EngineInfo
 from worker.engine.instances import RestInstances, ThreadTrace
 from worker.engine.kept import Kept
+from worker.engine.receivers import RestReceivers
 from worker.engine.topics import Discovery, FixedTopics, NotServed, Survey
 from worker.engine.transport import Connection
 
@@ -21,6 +22,7 @@ __all__ = [
     "OAuthClient",
     "RestEngine",
     "RestInstances",
+    "RestReceivers",
     "Survey",
     "ThreadTrace",
 ]

@@ -19,6 +19,7 @@ from worker.engine.failures import Reply, describe, refusal
 from worker.engine.instances import RestInstances
 from worker.engine.lists import Lists
 from worker.engine.reads import LARGE, Reads, variable_path
+from worker.engine.receivers import RestReceivers
 from worker.engine.rights import RestRights
 from worker.engine.transport import COMPLETION, ORDINARY, Connection, Transport, open_transport
 from worker.errors import (
@@ -61,6 +62,7 @@ class RestEngine:
         self.rights = RestRights(transport, self._lists)
         self._transport = transport
         self._reads = Reads(transport, self.ping)
+        self.receivers = RestReceivers(transport, self._lists, self._reads, self.ping)
         self._lock = connection.lock
         self._poll = connection.poll
         self._tenants = connection.tenants

@@ -11,6 +11,7 @@ import structlog
 
 from worker.domain import meta
 from worker.domain.endings import Trace
+from worker.domain.handovers import MARKER, read_marker
 from worker.domain.processes import Result
 from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE
 from worker.domain.watching import TaskSeen
@@ -105,7 +106,7 @@ class RestInstances:
     async def traces(self, instance: str, *, results: bool = False) -> list[Trace]:
         """See `ports.ending.Instances.traces`."""
         found: dict[tuple[str, bool], Trace] = {}
-        for pattern in (f"{THREAD_VARIABLE}%", f"%{META_SUFFIX}"):
+        for pattern in (f"{THREAD_VARIABLE}%", f"%{META_SUFFIX}", f"{MARKER}%"):
             for past in (True, False):
                 ours = [row async for row in self._variables(instance, past, variableNameLike=pattern) if _is_ours(row)]
                 told = [each for row in ours async for each in self._results(instance, past, row)] if results else []
@@ -117,10 +118,8 @@ class RestInstances:
         return list(found.values())
 
     async def _results(self, instance: str, past: bool, beside: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        """Find the variables that a meta variable tells of, which were written together with it."""
-        name = str(beside["name"])
-        told = meta.read(name, beside["value"])
-        for each in (name.removesuffix(META_SUFFIX), *told.fields) if told else ():
+        """Find the variables that a meta variable or a marker tells of, which were written together with it."""
+        for each in _told_by(str(beside["name"]), beside["value"]):
             async for row in self._variables(instance, past, variableName=each):
                 if row.get("executionId") == beside.get("executionId"):
                     yield row
@@ -206,12 +205,20 @@ def _trace(row: Mapping[str, Any], value: str, *, past: bool) -> Trace:
     return Trace(str(row["id"]), str(row["name"]), value, row.get("executionId"), past)
 
 
+def _told_by(name: str, value: Any) -> tuple[str, ...]:
+    """Name what was written together with a variable of ours."""
+    if (told := meta.read(name, value)) is not None:
+        return (name.removesuffix(META_SUFFIX), *told.fields)
+    marker = read_marker(name, value)
+    return () if marker is None else (marker.variable,)
+
+
 def _is_ours(row: Mapping[str, Any]) -> bool:
     """Whether we wrote this variable: processes have names of their own that end in _meta."""
     name, value = str(row.get("name")), row.get("value")
     if name.startswith(THREAD_VARIABLE):
         return isinstance(value, str)
-    if meta.read(name, value) is not None:
+    if meta.read(name, value) is not None or read_marker(name, value) is not None:
         return True
     if meta.is_broken(name, value):
         log.warning(Event.VARIABLE_SKIPPED, variable=name, process_instance_id=row.get("processInstanceId"))

@@ -12,6 +12,7 @@ _BACKTICKS = re.compile("`+")
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _SPEAKERS = {Role.USER: "Question", Role.AGENT: "Answer", Role.SYSTEM: "System"}
 _BETWEEN = {Role.USER: "Message", Role.AGENT: "Step", Role.SYSTEM: "System"}
+_ELSEWHERE = {Role.USER: "User elsewhere", Role.AGENT: "Agent elsewhere", Role.SYSTEM: "System elsewhere"}
 
 
 async def write(source: Source) -> AsyncIterator[bytes]:
@@ -59,7 +60,8 @@ def _head(session: Session, known: Called | None) -> list[str]:
 
 def _said(message: Message, elsewhere: str = "") -> list[str]:
     where = message.activity_name or message.activity_id
-    speaker = (_BETWEEN if message.is_between else _SPEAKERS)[message.role]
+    speakers = _ELSEWHERE if message.is_remark else _BETWEEN if message.is_between else _SPEAKERS
+    speaker = speakers[message.role]
     return [
         "",
         f"## {speaker}: {_plain(where)}" if where else f"## {speaker}",  # what persons ask is at no activity
@@ -67,6 +69,7 @@ def _said(message: Message, elsewhere: str = "") -> list[str]:
         _about(message, elsewhere),
         "",
         *_fenced(message.content),
+        *(line for each in message.attachments for line in ("", f"*Attachment: {_plain(each)}*")),
         *(line for each in message.feedback for line in _judged(each)),
     ]
 

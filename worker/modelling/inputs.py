@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from worker.domain import foreign, meta
+from worker.domain.handovers import read_marker
 from worker.domain.tasks import (
     LOOP_COUNTER,
     META_SUFFIX,
@@ -135,7 +136,7 @@ def readable(task: Task, activity: Activity, thread: Thread | None) -> Mapping[s
     return {
         name: variable
         for name, variable in task.variables.items()
-        if name not in left and not name.startswith(THREAD_VARIABLE)
+        if not (name in left or name.startswith(THREAD_VARIABLE) or read_marker(name, variable.value))
     }
 
 

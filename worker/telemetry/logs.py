@@ -43,6 +43,7 @@ class Event(StrEnum):
     LEFTOVER_UNLOCKED = "leftover_unlocked", "a task that nobody here has is unlocked"
     TURN = "turn", "a task, and what the engine was told"
     ASK = "ask", "what a person asked, and what came of it"
+    HANDOVER = "handover", "what a person handed to a process, and how that stands"
     ASSISTANT_PAUSED = "assistant_paused", "an assistant's calls are refused; its tasks wait"
     TURN_CRASHED = "turn_crashed", "an unforeseen error in a turn"
     THREAD_VARIABLE_REJECTED = "thread_variable_rejected", "the thread that a variable names is not this task's"

@@ -5,8 +5,10 @@ from worker.transcript.asks import SqlAsks
 from worker.transcript.database import Database, address, open_database
 from worker.transcript.feedback import SqlFeedback
 from worker.transcript.format import SqlFormat
+from worker.transcript.handovers import SqlHandovers
 from worker.transcript.inspection import TranscriptInfo, TranscriptInspection
 from worker.transcript.reading import SqlTranscriptReader
+from worker.transcript.remarks import SqlRemarks
 from worker.transcript.writing import SqlTranscriptWriter
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "SqlAsks",
     "SqlFeedback",
     "SqlFormat",
+    "SqlHandovers",
+    "SqlRemarks",
     "SqlTranscriptReader",
     "SqlTranscriptWriter",
     "TranscriptInfo",

@@ -54,8 +54,17 @@ _SAME: tuple[str, ...] = (
 """What a row has by the same names as an ask."""
 
 
-def _utc() -> datetime:
+def own_clock() -> datetime:
+    """Read the clock of who has a file alone."""
     return datetime.now(UTC)
+
+
+async def read_clock(connection: AsyncConnection, own: Callable[[], datetime]) -> datetime:
+    """Read the clock by which leases go: the server's, which all workers share; of a file it is ours."""
+    if connection.dialect.name == "sqlite":
+        return own()
+    told: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    return told.astimezone(UTC)
 
 
 class SqlAsks:
@@ -70,7 +79,7 @@ class SqlAsks:
         *,
         engine: str,
         tenants: frozenset[str | None] | None = None,
-        now: Callable[[], datetime] = _utc,
+        now: Callable[[], datetime] = own_clock,
     ) -> None:
         self._database = database
         self._served = true() if tenants is None else _with_tenant(tenants)
@@ -212,11 +221,7 @@ class SqlAsks:
             return [_ask(row) for row in (await connection.execute(query)).mappings()]
 
     async def _now(self, connection: AsyncConnection) -> datetime:
-        """Read the clock by which leases go: the server's, which all workers share; of a file it is ours."""
-        if self._database.is_sqlite:
-            return self._utc()
-        told: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-        return told.astimezone(UTC)
+        return await read_clock(connection, self._utc)
 
 
 def _is_unfinished(state: ColumnElement[str] = asks.c.state) -> ColumnElement[bool]:

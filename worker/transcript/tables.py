@@ -228,6 +228,25 @@ feedback = Table(
     Index("feedback_of_person", "message_id", "person_id", unique=True),
 )
 
+handovers = Table(
+    "handovers",
+    metadata,
+    Column("ask_id", String(32), ForeignKey("asks.id", ondelete="CASCADE"), primary_key=True),
+    Column("issuer", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("message", Text),
+    Column("task", Text),
+    Column("variable", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("holder", String(32), nullable=False),
+    Column("begun_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("decided_by", Text, nullable=False),
+)
+
 anchors = Table(
     "anchors",
     metadata,

@@ -5,7 +5,21 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, exists, func, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -78,7 +92,7 @@ class SqlTranscriptWriter:
             known = {each["id"]: dict(each) for each in found.mappings()}
         said = [row for each in written for row in each.messages]
         if self._database.is_sqlite:
-            said = await _numbered(said, connection)
+            said = await numbered(said, connection)
         if len((await connection.execute(statements.add_messages, said)).all()) < len(said):
             await connection.rollback()
             return False
@@ -130,7 +144,7 @@ class SqlTranscriptWriter:
 _HIGHEST = text(f"SELECT max(coalesce((SELECT max(number) FROM messages), 0), number) FROM {LAST_NUMBER}")  # noqa: S608 - a constant
 
 
-async def _numbered(said: Sequence[Values], connection: AsyncConnection) -> list[Values]:
+async def numbered(said: Sequence[Values], connection: AsyncConnection) -> list[Values]:
     """Number messages behind all that ever were there. By itself SQLite counts on from what is left."""
     highest = (await connection.execute(_HIGHEST)).scalar_one()
     return [{**row, "number": number} for number, row in enumerate(said, highest + 1)]
@@ -159,13 +173,23 @@ async def _anonymise(names: Collection[str], at: datetime, connection: AsyncConn
     found = (await connection.execute(own.returning(sessions.c.id))).scalars().all()
     said = messages.c.session_id.in_(found) & (messages.c.content != REMOVED)
     blank: Values = {"content": REMOVED, "words": "", "attachment_url": None, "user_id": _nobody(messages)}
+    # Of what stands between question and answer only a remark has any: what a client says of it.
+    blank["metadata"] = case((messages.c.is_between, literal({}, messages.c.metadata.type)), else_=messages.c.metadata)
     contents = await connection.execute(update(messages).where(said).values(blank))
+    await connection.execute(update(messages).where(_left_remarks()).values(blank))
     # Also where an older worker, which knows no feedback, has taken the words of an answer.
     wordless = exists().where(messages.c.id == feedback.c.message_id, messages.c.content == REMOVED)
     nobody: Values = {"person": REMOVED, "person_id": None, "note": case((feedback.c.note != "", REMOVED), else_="")}
     told = update(feedback).where(feedback.c.person_id.is_not(None), wordless).values(nobody)
     ratings = await connection.execute(told)
     return Ended(len(found), contents.rowcount, ratings.rowcount)
+
+
+def _left_remarks() -> ColumnElement[bool]:
+    """Find remarks whose text an older worker has taken, which does not know what else a client says there."""
+    talk = select(sessions.c.id).where(sessions.c.kind == "chat", sessions.c.anonymised_at.is_not(None))
+    wordless = messages.c.is_between & (messages.c.content == REMOVED)
+    return messages.c.session_id.in_(talk) & wordless & (messages.c.metadata != literal({}, messages.c.metadata.type))
 
 
 def _nobody(of: Table) -> ColumnElement[Any]:

@@ -6,8 +6,10 @@ from worker.web.api.asks import asking
 from worker.web.api.erasing import erasing
 from worker.web.api.feedback import rating
 from worker.web.api.grants import Grant, Known, MayAsk, MayErase, MayHandOver, MayRead, MayReadStops, MayStop, MaySway
+from worker.web.api.handovers import handing_over
 from worker.web.api.login import Client
 from worker.web.api.persons import Persons, roles
+from worker.web.api.remarks import recording
 from worker.web.api.server import serve
 from worker.web.api.sight import EngineSight
 from worker.web.api.stops import stopping
@@ -31,7 +33,9 @@ __all__ = [
     "app",
     "asking",
     "erasing",
+    "handing_over",
     "rating",
+    "recording",
     "roles",
     "serve",
     "stopping",

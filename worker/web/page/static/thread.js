@@ -10,6 +10,7 @@ import { firstPages, More, usePages } from "./pages.js";
 const SIZE = 100;
 const SPEAKERS = { user: "Question", agent: "Answer", system: "System" };
 const BETWEEN = { user: "Message", agent: "Step", system: "System" };
+const ELSEWHERE = { user: "User elsewhere", agent: "Agent elsewhere", system: "System elsewhere" };
 const LONG = 1200;
 const MOST_NEWS = 10;
 const NEAR = 300;
@@ -24,8 +25,10 @@ const OUTCOMES = {
   invalid: "The answer is not what was asked for",
 };
 
-// What a message is: question and answer, or, where it stands between them, of whom.
-export const speaker = (said) => (said.is_between ? BETWEEN : SPEAKERS)[said.role] ?? said.role;
+// What a message is: question and answer, or, where it stands between them or was said elsewhere, of whom.
+export const speaker = (said) => (said.metadata?.remark ? ELSEWHERE : said.is_between ? BETWEEN : SPEAKERS)[said.role] ?? said.role;
+
+const attachments = (said) => said.metadata.attachments ?? (said.attachment_url ? [said.attachment_url] : []);
 
 const idOf = (item) => item.message.id;
 
@@ -152,7 +155,7 @@ class Message extends Component {
       </header>
       ${answer && html`<${Outcome} said=${said} />`}
       <${Content} said=${said} body=${body} words=${words} />
-      ${said.attachment_url && html`<p>Attachment: <${Link} href=${said.attachment_url}>${said.attachment_url}</></p>`}
+      ${attachments(said).map((each) => html`<p key=${each}>Attachment: <${Link} href=${each}>${each}</></p>`)}
       ${answer && html`<${About} said=${said} />`}
       ${answer && html`<${Feedback} said=${said} me=${me} />`}
     </article>`;

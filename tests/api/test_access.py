@@ -13,7 +13,7 @@ from yarl import URL
 from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER, Api
 from tests.fakes.board import Board
 from tests.page.site import Deployed
-from worker.domain.conversations import EVERYTHING, Limits
+from worker.domain.conversations import Limits
 from worker.domain.people import Person
 from worker.errors import Permanent
 from worker.ports.rates import Rate
@@ -42,10 +42,13 @@ async def test_roles_and_limits_come_from_the_setting() -> None:
     assert first
     assert second
     assert third
-    assert (first.role, first.limits) == ("operator", EVERYTHING)
+    # What somebody has beside all processes is theirs alone, whatever else they may see.
+    own = [frozenset({each.speaker.id}) for each in (first, second, third)]
+    assert len(set(own)) == 3
+    assert (first.role, first.limits) == ("operator", Limits(persons=own[0]))
     assert second.role == "viewer"
-    assert second.limits == Limits(frozenset({"north", None}), frozenset({"1", "2"}))
-    assert third.limits == Limits(tenants=frozenset())
+    assert second.limits == Limits(frozenset({"north", None}), frozenset({"1", "2"}), persons=own[1])
+    assert third.limits == Limits(tenants=frozenset(), persons=own[2])
     assert access.is_guarded
     assert "a" * 16 not in repr(vars(access)), "tokens are not kept"
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from worker.domain.asks import Ask, State
 from worker.domain.conversations import Subject
+from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 
 
@@ -14,6 +15,10 @@ class AskBook(Protocol):
 
     Times are by the clock of the database. What a holder does is refused once another one has the ask.
     """
+
+    async def begin(self, key: ThreadKey, person: Person) -> None:
+        """Have a session, in which nothing was said, for a person's thread beside all processes; or what is there."""
+        ...
 
     async def accept(self, ask: Ask) -> Ask:
         """Keep an ask; returns when it is safe on disk. One that is there under its id stays, and is returned.

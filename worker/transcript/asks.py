@@ -24,12 +24,13 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.asks import UNFINISHED, Ask, State
-from worker.domain.conversations import Subject
+from worker.domain.conversations import Subject, session_id
 from worker.domain.people import Person
 from worker.domain.threads import SHARED_SCOPE, ThreadKey
 from worker.errors import AskedOtherwise
+from worker.transcript.conditions import of_person
 from worker.transcript.database import Database
-from worker.transcript.tables import asks
+from worker.transcript.tables import asks, sessions
 from worker.transcript.words import clean, clean_all
 
 _SAME: tuple[str, ...] = (
@@ -76,6 +77,18 @@ class SqlAsks:
         self._served = true() if tenants is None else _with_tenant(tenants)
         self._utc = now
         self._own = asks.c.engine == clean(engine)
+
+    async def begin(self, key: ThreadKey, person: Person) -> None:
+        """See `ports.asks.AskBook.begin`."""
+
+        async def work(connection: AsyncConnection) -> None:
+            now = await self._now(connection)
+            place = {"engine": key.engine, "scope": key.scope, "assistant": key.assistant, "tenant": key.tenant}
+            said = {"user_id": person.name, "started_at": now, "last_at": now, "is_active": True, "metadata": {}}
+            row = {"id": session_id(key), "kind": "chat", "definition_key": "", **place, **said}
+            await connection.execute(self._database.insert(sessions).on_conflict_do_nothing(), clean_all(row))
+
+        await self._database.write(work)
 
     async def accept(self, ask: Ask) -> Ask:
         """See `ports.asks.AskBook.accept`."""
@@ -229,8 +242,11 @@ def _of(subjects: Iterable[Subject]) -> ColumnElement[bool]:
 
 
 def _is_of(subject: Subject) -> ColumnElement[bool]:
+    own: ColumnElement[bool]
     if subject.instance is not None:
-        own: ColumnElement[bool] = asks.c.process_instance_id == clean(subject.instance)
+        own = asks.c.process_instance_id == clean(subject.instance)
+    elif subject.person is not None:
+        own = of_person(asks.c.about, subject)
     else:
         key = clean(str(subject.business_key))
         own = or_(asks.c.business_key == key, asks.c.about == SHARED_SCOPE + key)

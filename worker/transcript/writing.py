@@ -13,7 +13,7 @@ from worker.domain.conversations import Ended, Subject, session_id
 from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import SHARED_SCOPE
 from worker.runtime.beside import beside_if
-from worker.transcript.conditions import seen
+from worker.transcript.conditions import of_person, seen
 from worker.transcript.database import Database
 from worker.transcript.rows import Values, ending, is_long, merged, message_rows, session_row
 from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, feedback, messages, sessions
@@ -206,6 +206,8 @@ def _owned(subject: Subject) -> ColumnElement[bool]:
     own = sessions.c.engine == clean(subject.engine)
     if subject.instance is not None:
         own &= sessions.c.process_instance_id == clean(subject.instance)
+    elif subject.person is not None:
+        own &= of_person(sessions.c.scope, subject)
     else:
         key = clean(str(subject.business_key))
         own &= or_(sessions.c.business_key == key, sessions.c.scope == SHARED_SCOPE + key)

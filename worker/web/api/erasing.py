@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from worker.domain.conversations import EVERYTHING, Filter, Subject
+from worker.domain.conversations import Filter, Subject
 from worker.domain.endings import Receipt
 from worker.ending import Eraser, StillRuns
 from worker.errors import Transient
@@ -92,7 +92,7 @@ async def _check(
         if grant.limits.instances is not None or grant.limits.definitions is not None:
             raise HTTPException(403, "A business key may reach beyond the instances that you may see.")
         return grant.limits.tenants
-    if grant.limits != EVERYTHING:
+    if grant.limits.hides_processes:
         wanted = Filter(engine=engine, instance=wish.instance)
         if not (await conversations.instances(wanted, within=grant.limits, limit=1)).items:
             raise HTTPException(404)

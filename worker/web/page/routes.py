@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from worker.domain.conversations import EVERYTHING, ActivityCounts, MessageFilter, Page
+from worker.domain.conversations import ActivityCounts, MessageFilter, Page
 from worker.domain.people import Right
 from worker.export import FORMATS
 from worker.ports.transcript import TranscriptReader
@@ -121,7 +121,7 @@ def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequen
         """Who asks, and what they may do."""
         diagrams = (vendor / "bpmn-js" / "viewer.js").is_file()
         guarded = not grant.is_local
-        named = left_out() if "read" in grant.rights and grant.limits == EVERYTHING else ()
+        named = left_out() if "read" in grant.rights and not grant.limits.hides_processes else ()
         erases = can_erase and "erase" in grant.rights
         person = Named(grant.person.id, grant.person.name) if grant.person else None
         return Me(grant.role, erases, guarded, diagrams, SAVED_AS, named, person, sorted(grant.rights))

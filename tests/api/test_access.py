@@ -19,7 +19,7 @@ from worker.errors import Permanent
 from worker.ports.rates import Rate
 from worker.transcript import Database, SqlTranscriptReader
 from worker.web import page
-from worker.web.api import Access, Known, MayErase, app, asking, erasing, rating, serve, stopping
+from worker.web.api import Access, Known, MayErase, app, asking, erasing, rating, serve, stopping, talking
 from worker.web.api.gate import Buckets
 from worker.web.feeds import following
 
@@ -222,6 +222,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
         stopping(Board(), {}),
         rating(record, nobody),
         asking(nobody, record),
+        talking(nobody),
         following(nobody, access),
         page.routes(record, Deployed(), engine_name="default"),
     ]
@@ -239,7 +240,12 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
     for right, routes in {
         "erase": ["POST /api/erase", "GET /api/erasures/{order}"],
         "stop": ["POST /api/stops", "DELETE /api/stops"],
-        "ask": ["POST /api/sessions/{session_id}/asks", "DELETE /api/asks/{ask_id}"],
+        "ask": [
+            "POST /api/sessions/{session_id}/asks",
+            "DELETE /api/asks/{ask_id}",
+            "GET /api/assistants",
+            "POST /api/assistants/{name}/conversations",
+        ],
     }.items():
         for each in routes:
             method, path = each.split(" ")

@@ -18,7 +18,7 @@ from worker.chat.ports import ChatPorts
 from worker.domain.conversations import session_id
 from worker.ports.rates import Rate
 from worker.transcript import Database, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter, open_database
-from worker.web.api import Access, app, asking
+from worker.web.api import Access, app, asking, talking
 
 errors: list[Exception] = []
 
@@ -60,13 +60,14 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
     instances = FakeInstances()
     instances.processes["instance-a"] = Process()
     ports = ChatPorts(asks, conversations, Orders(), instances, Threads())  # type: ignore[arg-type]  # the methods that are needed
+    desk = Desk(ports, lambda: None, "default", lambda: ["analyst"])
     application = app(
         conversations,
         NO_CALLS,
         Access.of(TOKENS),
         report=errors.append,
         rate=Rate(burst=100_000),
-        extend=[asking(Desk(ports, lambda: None), conversations)],
+        extend=[asking(desk, conversations), talking(desk)],
     )
     return schemathesis.openapi.from_asgi("/api/openapi.json", application)
 
@@ -86,10 +87,12 @@ def validate(operation: Any, token: str, examples: int, **places: str) -> None:
 @pytest.mark.parametrize("token", [OPERATOR, VIEWER], ids=["operator", "viewer"])
 def test_answers_are_as_documented(document: Any, token: str) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
-    assert len(operations) == 17
+    assert len(operations) == 19
     for operation in operations:
         validate(operation, token, 15)
         if "{" in operation.path:
             for name, thread in KEYS.items():
-                validate(operation, token, 2, session_id=session_id(thread), instance_id=f"instance-{name}")
+                validate(
+                    operation, token, 2, session_id=session_id(thread), instance_id=f"instance-{name}", name="analyst"
+                )
     assert errors == []

@@ -134,7 +134,7 @@ async def work(
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
         if adapters.conversations is not None and adapters.feedback is not None:
             history = History(adapters.conversations, settings.seed_tokens)
-            desk = Desk(chat, news.set) if chat is not None else None
+            desk = Desk(chat, news.set, settings.engine_name, lambda: known["assistant"]) if chat is not None else None
             api_port = await stack.enter_async_context(
                 _serve_api(
                     settings,
@@ -318,7 +318,7 @@ async def _serve_api(
             api.stopping(stopped, known),
             api.ticketing(office),
             api.rating(conversations, feedback),
-            *([api.asking(desk, conversations)] if desk is not None else []),
+            *([api.asking(desk, conversations), api.talking(desk, settings.served)] if desk is not None else []),
             feeds.following(following, access),
             feeds.sockets(following, access),
             page.routes(

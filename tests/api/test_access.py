@@ -245,6 +245,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
             "DELETE /api/asks/{ask_id}",
             "GET /api/assistants",
             "POST /api/assistants/{name}/conversations",
+            "DELETE /api/sessions/{session_id}",
         ],
     }.items():
         for each in routes:

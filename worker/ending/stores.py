@@ -144,8 +144,11 @@ class Messages(Place):
         case, subject, conversations = self.case, self.case.subject, self.case.ports.conversations
         if conversations is None:
             return
-        wanted = Filter(engine=subject.engine, instance=subject.instance, business_key=subject.business_key)
+        free = None if subject.person is None else True
+        wanted = Filter(subject.engine, subject.instance, subject.business_key, free=free)
         async for session in sessions(conversations, wanted, subject.limits):
+            if free and not subject.has(session.key):
+                continue
             self._found = True
             # What several instances share is not this one's to erase: only its own messages go.
             if subject.instance in (None, session.process_instance_id):
@@ -298,7 +301,7 @@ async def search(case: Case) -> list[Place]:
     """Look everywhere; returns the stores as `places` does. Raises StoreDown: without Redis nothing is begun."""
     if case.subject.instance is not None:
         case.instances.add(case.subject.instance)
-    else:
+    elif case.subject.business_key is not None:
         await case.trying(Store.ENGINE, case.find_instances())
     found = places(case)
     for place in sorted(found, key=lambda place: isinstance(place, NAMED)):

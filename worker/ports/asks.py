@@ -70,6 +70,10 @@ class AskBook(Protocol):
 class AskEraser(Protocol):
     """What the end of conversations takes away of asks. Every method may raise TranscriptDown."""
 
+    async def unfinished(self, target: ThreadKey) -> Sequence[Ask]:
+        """See `AskBook.unfinished`."""
+        ...
+
     async def count(self, subjects: Sequence[Subject]) -> int:
         """How many these have."""
         ...

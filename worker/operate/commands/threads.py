@@ -175,6 +175,8 @@ def _told(receipts: list[Receipt], options: Namespace) -> int:
 
 def _show_receipt(receipt: Receipt) -> None:
     whose = f"instance {receipt.instance}" if receipt.instance else f"business key {receipt.business_key}"
+    if receipt.person:
+        whose = f"person {receipt.person}" + (f", conversation {receipt.chat}" if receipt.chat else "")
     whose += "" if receipt.tenants is None else f" of tenant {', '.join(each or '(none)' for each in receipt.tenants)}"
     tables.say(f"Order {receipt.id}: {whose}, given {tables.cell(receipt.ordered_at)}")
     words = {Status.REMOVED: "removed", Status.OPEN: "left, will be tried again", Status.STAYS: "stays"}
@@ -197,7 +199,8 @@ def _told_round(done: Round, options: Namespace) -> int:
         return LEFT if done.delayed else 0
     rows: list[tuple[object, ...]] = [("thread", key.scope, key.assistant, name, "") for key, name in done.threads]
     rows += [("record", each.instance or each.business_key, "", "", "") for each in done.records]
-    rows += [("delayed", each.instance or each.business_key, "", "", why) for each, why in done.delayed]
+    rows += [("chat", each.person, "", each.chat, "") for each in done.chats]
+    rows += [("delayed", each.instance or each.business_key or each.person, "", "", why) for each, why in done.delayed]
     heads = ["would end" if options.dry_run else "ended", "scope", "assistant", "thread", "why not"]
     tables.show(heads, rows, "Nothing is due.")
     return LEFT if done.delayed else 0

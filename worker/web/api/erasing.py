@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from worker.domain.conversations import Filter, Subject
+from worker.domain.conversations import Filter, Limits, Subject, owner
 from worker.domain.endings import Receipt
 from worker.ending import Eraser, StillRuns
 from worker.errors import Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
-from worker.web.api.grants import Grant, MayErase
+from worker.web.api.grants import Grant, MayErase, MayTalk
 from worker.web.api.routes import LONGEST, Id, found
 
 Name = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
@@ -50,8 +50,19 @@ def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Cal
     ) -> Receipt:
         """Erase one instance's conversations, or a business key's, in every store, and return the receipt."""
         tenants = await _check(grant, wish, conversations, engine)
+        subject = Subject(engine, wish.instance, wish.business_key, tenants)
+        return await carried_out(subject, response, results=results)
+
+    @router.delete("/sessions/{session_id}", responses=answers)
+    async def end(grant: MayTalk, session_id: Id, response: Response) -> Receipt:
+        """End a conversation of one's own beside all processes: erase it in every store, and return the receipt."""
+        own = Limits(grant.limits.tenants, persons=grant.limits.persons)
+        session = found(await conversations.session(session_id, within=own))
+        return await carried_out(found(owner(session.key, None) if session.key.person else None), response)
+
+    async def carried_out(subject: Subject, response: Response, *, results: bool = False) -> Receipt:
         try:
-            receipt = await eraser.erase(Subject(engine, wish.instance, wish.business_key, tenants), results=results)
+            receipt = await eraser.erase(subject, results=results)
         except StillRuns as exc:
             raise HTTPException(409, "An instance of it still runs, so that nothing was erased.") from exc
         except Transient as exc:

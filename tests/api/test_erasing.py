@@ -212,3 +212,21 @@ async def test_a_person_ends_what_they_have_beside_all_processes_and_nothing_els
     assert (await Api(asked.session, ANN).get(f"/api/sessions/{talk}", "DELETE")).status == 202
     eraser.error = StoreDown("away")
     assert (await Api(asked.session, ANN).get(f"/api/sessions/{talk}", "DELETE")).status == 503
+
+
+async def test_what_a_person_has_said_is_erased_by_who_vouches_for_them_and_their_subject(
+    erase: Any, eraser: Recorded
+) -> None:
+    whom = {"issuer": "https://id.example", "subject": "ann"}
+    person = Person(whom["issuer"], whom["subject"], "").id
+    assert (await erase(person=whom)).status == 200
+    assert (await erase(NORTH, person=whom)).status == 200
+    assert eraser.orders == [
+        Subject("default", person=person),
+        Subject("default", person=person, tenants=frozenset(["north"])),
+    ]
+    assert [(await erase(token, person=whom)).status for token in (ONE, VIEWER, ANN)] == [403, 403, 403]
+    for wrong in ({}, {"issuer": "x"}, whom | {"name": "Ann"}, whom | {"subject": ""}):
+        assert (await erase(person=wrong)).status == 422
+    assert (await erase(person=whom, instance="instance-a")).status == 422
+    assert len(eraser.orders) == 2

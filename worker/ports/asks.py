@@ -74,6 +74,18 @@ class AskEraser(Protocol):
         """See `AskBook.unfinished`."""
         ...
 
+    async def spoken_on(self, subject: Subject) -> Sequence[ThreadKey]:
+        """Threads of processes on which a person was answered, or is to be."""
+        ...
+
+    async def unsay(self, subject: Subject) -> tuple[int, int]:
+        """Take from the record what a person asked about processes, with its answers, and said of answers there.
+
+        Of messages and feedback a mark is left, and the asks are deleted; but for those that are being answered now, or
+        whose answer is yet to be recorded. Returns how much went, and how many asks are left.
+        """
+        ...
+
     async def count(self, subjects: Sequence[Subject]) -> int:
         """How many these have."""
         ...

@@ -30,8 +30,10 @@ from worker.domain.threads import SHARED_SCOPE, ThreadKey
 from worker.errors import AskedOtherwise
 from worker.transcript.conditions import of_person
 from worker.transcript.database import Database
+from worker.transcript.persons import Unsaid, unsay
 from worker.transcript.tables import asks, sessions
 from worker.transcript.words import clean, clean_all
+from worker.transcript.writing import scrub
 
 _SAME: tuple[str, ...] = (
     "id",
@@ -196,6 +198,27 @@ class SqlAsks:
         async with self._database.reading() as connection:
             counted = select(func.count()).select_from(asks).where(self._own, _is_unfinished())
             return int((await connection.execute(counted)).scalar_one())
+
+    async def spoken_on(self, subject: Subject) -> Sequence[ThreadKey]:
+        """See `ports.asks.AskEraser.spoken_on`."""
+        return list(dict.fromkeys(each.target for each in await self._read(select(asks).where(self._asked(subject)))))
+
+    async def unsay(self, subject: Subject) -> tuple[int, int]:
+        """See `ports.asks.AskEraser.unsay`."""
+
+        async def work(connection: AsyncConnection) -> Unsaid:
+            return await unsay(subject, self._asked(subject), await self._now(connection), connection)
+
+        done = await self._database.write(work)
+        if done.gone and self._database.is_sqlite:
+            await self._database.write(scrub)
+            await self._database.empty_log()
+        return done
+
+    def _asked(self, subject: Subject) -> ColumnElement[bool]:
+        """What a person asked about processes."""
+        own = self._own & (asks.c.person_id == subject.person) & ~of_person(asks.c.about, subject)
+        return own if subject.tenants is None else own & _with_tenant(subject.tenants)
 
     async def count(self, subjects: Sequence[Subject]) -> int:
         """See `ports.asks.AskEraser.count`."""

@@ -117,7 +117,7 @@ class SqlTranscriptWriter:
         ended = Ended(*(sum(getattr(each, name) for each in done) for name in Ended.__slots__))
         if self._database.is_sqlite and ended != Ended(0, 0):
             # What was deleted still stands in the full-text index, and in the log of writes.
-            await self._database.write(_scrub)
+            await self._database.write(scrub)
             await self._database.empty_log()
         return ended
 
@@ -197,7 +197,7 @@ async def _remove(subject: Subject, connection: AsyncConnection) -> Ended:
     return Ended(owned.rowcount + await _drop_empty(connection, shared), said, ratings)
 
 
-async def _scrub(connection: AsyncConnection) -> None:
+async def scrub(connection: AsyncConnection) -> None:
     """Let go of the words of erased messages, which SQLite's full-text index keeps until it is merged."""
     await connection.execute(text(f"INSERT INTO {WORDS_INDEX}({WORDS_INDEX}) VALUES ('optimize')"))  # noqa: S608 - a constant
 

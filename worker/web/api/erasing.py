@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.domain.conversations import Filter, Limits, Subject, owner
 from worker.domain.endings import Receipt
+from worker.domain.people import Person
 from worker.ending import Eraser, StillRuns
 from worker.errors import Transient
 from worker.ports.transcript import TranscriptReader
@@ -19,19 +20,34 @@ from worker.web.api.routes import LONGEST, Id, found
 Name = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
 
 
+class Whom(BaseModel):
+    """A person, as the issuer of their tokens names them; `token` is the one of persons whom API_TOKENS names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str = Field(min_length=1, max_length=LONGEST)
+    subject: str = Field(min_length=1, max_length=LONGEST)
+
+
 class Wish(BaseModel):
-    """Whose conversations are to be erased: one of the two."""
+    """Whose conversations are to be erased: one of the three."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     instance: Name = None
     business_key: Name = None
+    person: Whom | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> "Wish":
-        if (self.instance is None) == (self.business_key is None):
-            raise ValueError("say either instance or business_key")
+        if [self.instance, self.business_key, self.person].count(None) != 2:  # noqa: PLR2004 - all but one
+            raise ValueError("say either instance, business_key or person")
         return self
+
+    def subject(self, engine: str, tenants: frozenset[str | None] | None) -> Subject:
+        """Say whose these are, of these tenants."""
+        person = Person(self.person.issuer, self.person.subject, "").id if self.person else None
+        return Subject(engine, self.instance, self.business_key, tenants, person)
 
 
 def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Callable[[FastAPI], None]:
@@ -48,9 +64,12 @@ def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Cal
         *,
         results: Annotated[bool, Query(description="Also the results, in the process variables they are in.")] = False,
     ) -> Receipt:
-        """Erase one instance's conversations, or a business key's, in every store, and return the receipt."""
-        tenants = await _check(grant, wish, conversations, engine)
-        subject = Subject(engine, wish.instance, wish.business_key, tenants)
+        """Erase one instance's conversations, a business key's, or a person's, in every store; returns the receipt.
+
+        Of a person it is what they have beside all processes, and their words in the record of others: the receipt says
+        which conversations of processes know these until those end.
+        """
+        subject = wish.subject(engine, await _check(grant, wish, conversations, engine))
         return await carried_out(subject, response, results=results)
 
     @router.delete("/sessions/{session_id}", responses=answers)
@@ -101,7 +120,7 @@ async def _check(
     """Let a token with limits erase no more than it may see of this engine; returns the tenants whose it may."""
     if wish.instance is None:
         if grant.limits.instances is not None or grant.limits.definitions is not None:
-            raise HTTPException(403, "A business key may reach beyond the instances that you may see.")
+            raise HTTPException(403, "That may reach beyond the instances that you may see.")
         return grant.limits.tenants
     if grant.limits.hides_processes:
         wanted = Filter(engine=engine, instance=wish.instance)

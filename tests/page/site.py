@@ -176,6 +176,7 @@ async def site_on(
     vendor: Path = VENDOR,
     persons: Persons | None = None,
     client: Client | None = None,
+    assistants: Sequence[str] = (),
 ) -> AsyncIterator[Site]:
     """Serve the page over a record."""
     errors: list[Exception] = []
@@ -188,6 +189,7 @@ async def site_on(
         can_erase=can_erase,
         left_out=lambda: left_out,
         definitions=definitions,
+        assistants=lambda: assistants,
         vendor=vendor,
     )
     served = app(

@@ -322,7 +322,13 @@ async def _serve_api(
             feeds.following(following, access),
             feeds.sockets(following, access),
             page.routes(
-                conversations, engine, engine_name=name, can_erase=True, left_out=shown, definitions=definitions
+                conversations,
+                engine,
+                engine_name=name,
+                can_erase=True,
+                left_out=shown,
+                definitions=definitions,
+                assistants=lambda: desk.assistants if desk is not None else (),
             ),
         ]
         served = api.app(

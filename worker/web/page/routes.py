@@ -67,7 +67,8 @@ class Named:
 class Me:
     """Who asks, and what the page may offer. `diagrams`: the part that draws them is installed.
 
-    `left_out` says which tasks this worker does not serve, to those who may see every instance.
+    `left_out` says which tasks this worker does not serve, to those who may see every instance. `assistants` are those
+    with whom they may talk beside all processes.
     """
 
     role: Literal["viewer", "operator"]
@@ -78,6 +79,7 @@ class Me:
     left_out: Sequence[str] = ()
     person: Named | None = None
     rights: Sequence[Right] = ()
+    assistants: Sequence[str] = ()
 
 
 async def _none() -> Collection[str]:
@@ -92,18 +94,19 @@ def routes(
     can_erase: bool = False,
     left_out: Callable[[], Sequence[str]] = tuple,
     definitions: Callable[[], Awaitable[Collection[str]]] = _none,
+    assistants: Callable[[], Sequence[str]] = tuple,
     vendor: Path = VENDOR,
 ) -> Callable[[FastAPI], None]:
     """Make the extension of the API's application that serves the page.
 
     `engine_name` is the engine that `processes` asks: of instances of others nothing is asked, their ids may be taken
     there. `can_erase`: there is a route that erases. `left_out` says what the worker does not serve, `definitions` the
-    keys of those with tasks of ours.
+    keys of those with tasks of ours. `assistants` can be talked to beside all processes.
     """
 
     def extend(application: FastAPI) -> None:
         router = APIRouter()
-        _add_me(router, can_erase=can_erase, left_out=left_out, vendor=vendor)
+        _add_me(router, can_erase=can_erase, left_out=left_out, assistants=assistants, vendor=vendor)
         _add_reading(router, conversations)
         watching = Watching(processes, definitions)
         listing.add(router, conversations, Standing(processes), watching, engine_name)
@@ -115,7 +118,14 @@ def routes(
     return extend
 
 
-def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequence[str]], vendor: Path) -> None:
+def _add_me(
+    router: APIRouter,
+    *,
+    can_erase: bool,
+    left_out: Callable[[], Sequence[str]],
+    assistants: Callable[[], Sequence[str]],
+    vendor: Path,
+) -> None:
     @router.get("/me")
     async def me(grant: Known) -> Me:
         """Who asks, and what they may do."""
@@ -124,7 +134,8 @@ def _add_me(router: APIRouter, *, can_erase: bool, left_out: Callable[[], Sequen
         named = left_out() if "read" in grant.rights and not grant.limits.hides_processes else ()
         erases = can_erase and "erase" in grant.rights
         person = Named(grant.person.id, grant.person.name) if grant.person else None
-        return Me(grant.role, erases, guarded, diagrams, SAVED_AS, named, person, sorted(grant.rights))
+        talks = assistants() if "ask" in grant.rights and grant.limits.instances is None else ()
+        return Me(grant.role, erases, guarded, diagrams, SAVED_AS, named, person, sorted(grant.rights), talks)
 
 
 def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:

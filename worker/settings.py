@@ -227,6 +227,10 @@ class Settings(BaseSettings):
         description="What is done to an ended transcript then: keep, anonymise, or remove (fully after its thread).",
     )
 
+    chat_retention_days: int | None = Field(
+        90, description="Days after its last message until what a person said beside all processes goes; or never."
+    )
+
     health_host: str = Field(
         "127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 in a container."
     )
@@ -358,6 +362,11 @@ class Settings(BaseSettings):
     def retention_record(self) -> timedelta | None:
         """How long the transcript stays as it is after the end of a process; None: for ever."""
         return None if self.retention_transcript_days is None else timedelta(days=self.retention_transcript_days)
+
+    @property
+    def retention_chats(self) -> timedelta | None:
+        """How long conversations of persons beside all processes outlive their last message; None: for ever."""
+        return None if self.chat_retention_days is None else timedelta(days=self.chat_retention_days)
 
     @property
     def keeps_transcript(self) -> bool:
@@ -575,7 +584,7 @@ class Settings(BaseSettings):
             raise ValueError(f"must be at least POLL_SECONDS ({poll_seconds}): a stop lets the poll return")
         return value
 
-    @field_validator("retention_threads_days", "retention_transcript_days", mode="before")
+    @field_validator("retention_threads_days", "retention_transcript_days", "chat_retention_days", mode="before")
     @classmethod
     def _is_days_or_never(cls, value: Any) -> Any:
         text = str(value).strip().lower()

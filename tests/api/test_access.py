@@ -13,7 +13,7 @@ from yarl import URL
 from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER, Api
 from tests.fakes.board import Board
 from tests.page.site import Deployed
-from worker.domain.conversations import EVERYTHING, Limits
+from worker.domain.conversations import Limits
 from worker.domain.people import Person
 from worker.errors import Permanent
 from worker.ports.rates import Rate
@@ -31,6 +31,7 @@ from worker.web.api import (
     recording,
     serve,
     stopping,
+    talking,
 )
 from worker.web.api.gate import Buckets
 from worker.web.feeds import following
@@ -54,10 +55,13 @@ async def test_roles_and_limits_come_from_the_setting() -> None:
     assert first
     assert second
     assert third
-    assert (first.role, first.limits) == ("operator", EVERYTHING)
+    # What somebody has beside all processes is theirs alone, whatever else they may see.
+    own = [frozenset({each.speaker.id}) for each in (first, second, third)]
+    assert len(set(own)) == 3
+    assert (first.role, first.limits) == ("operator", Limits(persons=own[0]))
     assert second.role == "viewer"
-    assert second.limits == Limits(frozenset({"north", None}), frozenset({"1", "2"}))
-    assert third.limits == Limits(tenants=frozenset())
+    assert second.limits == Limits(frozenset({"north", None}), frozenset({"1", "2"}), persons=own[1])
+    assert third.limits == Limits(tenants=frozenset(), persons=own[2])
     assert access.is_guarded
     assert "a" * 16 not in repr(vars(access)), "tokens are not kept"
 
@@ -233,6 +237,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
         asking(nobody, record),
         handing_over(nobody, nobody, record),
         recording(nobody, record),
+        talking(nobody),
         following(nobody, access),
         page.routes(record, Deployed(), engine_name="default"),
     ]
@@ -255,6 +260,9 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
             "DELETE /api/asks/{ask_id}",
             "POST /api/sessions/{session_id}/remarks",
             "PATCH /api/remarks/{remark_id}",
+            "GET /api/assistants",
+            "POST /api/assistants/{name}/conversations",
+            "DELETE /api/sessions/{session_id}",
         ],
         "hand_over": ["POST /api/asks/{ask_id}/handover", "PATCH /api/asks/{ask_id}/handover"],
     }.items():

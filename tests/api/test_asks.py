@@ -20,15 +20,17 @@ from worker.domain.endings import Receipt
 from worker.domain.threads import Standing, ThreadKey
 from worker.errors import StoreDown, TranscriptDown
 from worker.transcript import Database, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter
-from worker.web.api import Access, app, asking, serve
+from worker.web.api import Access, app, asking, serve, talking
 
-SECOND, NORTH = "second-0123456789abcdef", "north-0123456789abcdef"
+SECOND, NORTH, BOTH, HERE = (f"{name}-0123456789abcdef" for name in ("second", "north", "both", "here"))
 TOKENS = json.dumps(
     {
         OPERATOR: "operator",
         SECOND: "operator",
         VIEWER: "viewer",
         NORTH: {"role": "operator", "tenants": ["north"]},
+        BOTH: {"role": "operator", "tenants": ["north", "south", "west"]},
+        HERE: {"role": "operator", "instances": ["instance-a"]},
     }
 )
 A, B = session_id(KEYS["a"]), session_id(KEYS["b"])
@@ -83,6 +85,10 @@ class Ground:
         body = {"id": "1", "text": "Why?"} | message
         return await self.call(f"sessions/{session}/asks", "POST", token, body)
 
+    async def begin(self, token: str | None = OPERATOR, assistant: str = "analyst", **beginning: Any) -> Answer:
+        """Begin a conversation beside all processes."""
+        return await self.call(f"assistants/{assistant}/conversations", "POST", token, {"id": "1"} | beginning)
+
     def wake(self) -> None:
         self.accepted += 1
 
@@ -95,8 +101,9 @@ async def ground(database: Database, transcript: SqlTranscriptWriter) -> AsyncIt
         session = await stack.enter_async_context(aiohttp.ClientSession())
         ground = Ground(session, database)
         ports = ChatPorts(ground.asks, conversations, ground.orders, ground.instances, ground.threads)  # type: ignore[arg-type]  # the methods that are needed
-        route = asking(Desk(ports, ground.wake), conversations)
-        application = app(conversations, NO_CALLS, Access.of(TOKENS), report=crashed.append, extend=[route])
+        desk = Desk(ports, ground.wake, "default", lambda: ["critic", "analyst"])
+        extend = [asking(desk, conversations), talking(desk, frozenset({None, "north", "south"}))]
+        application = app(conversations, NO_CALLS, Access.of(TOKENS), report=crashed.append, extend=extend)
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         ground.session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
         yield ground
@@ -216,3 +223,62 @@ async def test_while_the_transcript_is_away_nothing_is_accepted(
     answer = await ground.ask()
     assert answer.status == 503
     assert "Retry-After" in answer.headers
+
+
+# Beside all processes
+
+
+async def test_a_conversation_is_begun_and_talked_in_by_its_person_alone(ground: Ground) -> None:
+    begun = await ground.begin()
+    assert (begun.status, begun.json["kind"], begun.json["process_instance_id"]) == (201, "chat", None)
+    talk = begun.json["id"]
+    assert ((await ground.begin()).json["id"], (await ground.begin(id="2")).json["id"] == talk) == (talk, False)
+    asked = await ground.ask(talk)
+    assert (asked.status, asked.json["answered_in"]) == (202, talk)
+    listed = (await ground.call("sessions?free=true")).json["items"]
+    assert {each["id"] for each in listed} == {talk, (await ground.begin(id="2")).json["id"]}
+    assert len((await ground.call("sessions?free=false")).json["items"]) == len(KEYS)
+    assert ground.instances.script.calls == [], "nothing is asked of the engine"
+
+    own = ["", "/messages", "/cost", "/asks", "/export"]
+    assert [(await ground.call(f"sessions/{talk}{each}")).status for each in own] == [200] * 5
+    for token in (SECOND, NORTH):
+        assert [(await ground.call(f"sessions/{talk}{each}", token=token)).status for each in own] == [404] * 5
+        assert (await ground.ask(talk, token, id="2")).status == 404
+        assert (await ground.call(f"asks/{asked.json['id']}", token=token)).status == 404
+        assert (await ground.call(f"asks/{asked.json['id']}", "DELETE", token)).status == 404
+        assert (await ground.call("sessions?free=true", token=token)).json["items"] == []
+    assert (await ground.begin(SECOND)).json["id"] != talk
+
+
+async def test_who_may_talk_is_told_with_whom(ground: Ground) -> None:
+    assert (await ground.call("assistants")).json == ["analyst", "critic"]
+    assert (await ground.begin(assistant="nobody")).status == 404
+    assert [(await ground.call("assistants", token=token)).status for token in (VIEWER, None)] == [403, 401]
+    assert [(await ground.begin(token)).status for token in (VIEWER, None)] == [403, 401]
+
+
+@pytest.mark.parametrize(
+    ("token", "tenant", "found"),
+    [
+        (OPERATOR, None, None),
+        (OPERATOR, "south", "south"),
+        (OPERATOR, "east", 403),  # nobody answers there
+        (NORTH, None, "north"),
+        (NORTH, "south", 403),
+        (BOTH, None, 403),  # it has to be said which
+        (BOTH, "south", "south"),
+        (BOTH, "west", 403),
+        (HERE, None, 403),
+    ],
+)
+async def test_a_conversation_is_of_a_tenant_of_its_persons(
+    ground: Ground, token: str, tenant: str | None, found: int | str | None
+) -> None:
+    begun = await ground.begin(token, tenant=tenant)
+    assert (begun.json["tenant"] if begun.status == 201 else begun.status) == found
+
+
+@pytest.mark.parametrize("beginning", [{"id": ""}, {"id": "x" * 201}, {"tenant": ""}, {"more": 1}])
+async def test_a_beginning_has_its_form(ground: Ground, beginning: dict[str, Any]) -> None:
+    assert (await ground.begin(**beginning)).status == 422

@@ -10,21 +10,26 @@ import aiohttp
 import pytest
 
 from tests.api.client import NO_CALLS, OPERATOR, VIEWER, Answer, Api
-from worker.domain.conversations import Subject
+from tests.api.conftest import KEYS
+from worker.domain.asks import chat_key
+from worker.domain.conversations import Subject, session_id
 from worker.domain.endings import Receipt, Status, Step, Store
+from worker.domain.people import Person
 from worker.ending import StillRuns
 from worker.errors import EngineDown, StoreDown
-from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter
+from worker.transcript import Database, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, app, erasing, serve
 
 NORTH = "north-0123456789abcdef"
 ONE = "one-0123456789abcdef"
+ANN = "ann-0123456789abcdef"
 TOKENS = json.dumps(
     {
         OPERATOR: "operator",
         VIEWER: "viewer",
         NORTH: {"role": "operator", "tenants": ["north"]},
         ONE: {"role": "operator", "instances": ["instance-a"]},
+        ANN: {"name": "Ann", "rights": ["ask"], "tenants": ["north"]},
     }
 )
 AT = datetime(2026, 5, 4, tzinfo=UTC)
@@ -187,3 +192,41 @@ async def test_a_receipt_that_is_not_there_or_cannot_be_read_is_said_so(asked: A
     eraser.error = StoreDown("no answer")
     answer = await asked.get("/api/erasures/4711")
     assert (answer.status, "no answer" in answer.json["detail"]) == (503, True)
+
+
+async def test_a_person_ends_what_they_have_beside_all_processes_and_nothing_else(
+    asked: Api, database: Database, eraser: Recorded
+) -> None:
+    ann = Person("token", "Ann", "Ann")
+    thread = chat_key("default", "north", ann, "analyst", "1")
+    await SqlAsks(database, engine="default").begin(thread, ann)
+    talk = session_id(thread)
+    others = [(OPERATOR, talk), (NORTH, talk), (ANN, session_id(KEYS["b"])), (ANN, "0" * 32)]
+    for token, session in others:
+        assert (await Api(asked.session, token).get(f"/api/sessions/{session}", "DELETE")).status == 404
+    assert eraser.orders == []
+    ended = await Api(asked.session, ANN).get(f"/api/sessions/{talk}", "DELETE")
+    assert (ended.status, ended.json["completed_at"]) == (200, "2026-05-04T00:00:00Z")
+    assert eraser.orders == [Subject("default", person=ann.id, chat=thread.scope.split(":")[-1])]
+    eraser.left = True
+    assert (await Api(asked.session, ANN).get(f"/api/sessions/{talk}", "DELETE")).status == 202
+    eraser.error = StoreDown("away")
+    assert (await Api(asked.session, ANN).get(f"/api/sessions/{talk}", "DELETE")).status == 503
+
+
+async def test_what_a_person_has_said_is_erased_by_who_vouches_for_them_and_their_subject(
+    erase: Any, eraser: Recorded
+) -> None:
+    whom = {"issuer": "https://id.example", "subject": "ann"}
+    person = Person(whom["issuer"], whom["subject"], "").id
+    assert (await erase(person=whom)).status == 200
+    assert (await erase(NORTH, person=whom)).status == 200
+    assert eraser.orders == [
+        Subject("default", person=person),
+        Subject("default", person=person, tenants=frozenset(["north"])),
+    ]
+    assert [(await erase(token, person=whom)).status for token in (ONE, VIEWER, ANN)] == [403, 403, 403]
+    for wrong in ({}, {"issuer": "x"}, whom | {"name": "Ann"}, whom | {"subject": ""}):
+        assert (await erase(person=wrong)).status == 422
+    assert (await erase(person=whom, instance="instance-a")).status == 422
+    assert len(eraser.orders) == 2

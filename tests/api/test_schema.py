@@ -35,7 +35,7 @@ from worker.transcript import (
     SqlTranscriptWriter,
     open_database,
 )
-from worker.web.api import Access, app, asking, handing_over, recording
+from worker.web.api import Access, app, asking, handing_over, recording, talking
 
 errors: list[Exception] = []
 NAMED = json.dumps(json.loads(TOKENS) | {OPERATOR: {"role": "operator", "name": "Ann"}})
@@ -103,7 +103,8 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
     receivers = FakeReceivers()
     receivers.instances["instance-a"] = Waiting({"execution-1": "approved"})
     book: Any = FreshRecord(url, SqlHandovers)
-    desk, handing = Desk(ports, lambda: None), Handing(ports, book, receivers, has_spin)
+    desk = Desk(ports, lambda: None, "default", lambda: ["analyst"])
+    handing = Handing(ports, book, receivers, has_spin)
     noting = Noting(ports, FreshRecord(url, SqlRemarks))
     application = app(
         conversations,
@@ -113,6 +114,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
         rate=Rate(burst=100_000),
         extend=[
             asking(desk, conversations),
+            talking(desk),
             handing_over(handing, desk, conversations),
             recording(noting, conversations),
         ],
@@ -135,12 +137,12 @@ def validate(operation: Any, token: str, examples: int, **places: str) -> None:
 @pytest.mark.parametrize("token", [OPERATOR, VIEWER], ids=["operator", "viewer"])
 def test_answers_are_as_documented(document: Any, token: str) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
-    assert len(operations) == 22
+    assert len(operations) == 25
     for operation in operations:
         validate(operation, token, 15)
         if "{" in operation.path:
             for name, thread in KEYS.items():
-                places = {"session_id": session_id(thread), "instance_id": f"instance-{name}"}
+                places = {"session_id": session_id(thread), "instance_id": f"instance-{name}", "name": "analyst"}
                 places |= {"ask_id": ASKED.id, "remark_id": REMARK.id}
                 validate(operation, token, 2, **places)
     assert errors == []

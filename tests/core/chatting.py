@@ -38,7 +38,7 @@ class Chatting:
         self.asks = closing.asks
         self.ports = ChatPorts(self.asks, closing.conversations, closing.orders, closing.instances, core.threads)
         self.news = asyncio.Event()
-        self.desk = Desk(self.ports, self.news.set)
+        self.desk = Desk(self.ports, self.news.set, "default", lambda: ["analyst"])
         self.outbox = RedisOutbox(core.redis, prefix="aw", engine="default")
         self._numbers = count(1)
 
@@ -97,6 +97,17 @@ class Chatting:
         client_id = str(wish.pop("client_id", next(self._numbers)))
         wanted = Wish(client_id, text, **wish)  # type: ignore[arg-type]  # fields by name
         return await self.desk.ask(await self.session(instance), person, wanted)
+
+    async def begin(self, person: Person = ADA, name: str = "1", tenant: str | None = None) -> Session:
+        """Begin a conversation that a person has beside all processes."""
+        return await self.desk.begin(person, "analyst", tenant, name)
+
+    async def said(self, talk: Session, text: str, person: Person = ADA, client_id: str = "") -> Ask:
+        """Say something in a person's conversation, and see it answered."""
+        ask = await self.desk.ask(talk, person, Wish(client_id or str(next(self._numbers)), text))
+        over = await self.over(ask)
+        assert (over.state, over.failure) == (State.ANSWERED, "")
+        return over
 
     async def over(self, ask: Ask) -> Ask:
         """Let time pass until an ask is over; returns how it stands."""

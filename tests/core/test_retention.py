@@ -80,6 +80,7 @@ async def test_a_dry_run_says_what_would_be_done_and_changes_nothing(closing: Cl
         "ended": [over | {"ended_at": ended_at.isoformat()}],
         "threads": [{"scope": "over", "assistant": "analyst", "tenant": None, "thread": thread.id}],
         "records": [over],
+        "chats": [],
         "delayed": [],
     }
     assert closing.provider.conversations.keys() == {thread.id, unknown.id}

@@ -176,6 +176,8 @@ async def test_repair_lists_queued_runs_and_cancels_them_on_request(kept: Rig) -
         (["threads", "erase"], {}, 2),
         (["threads", "erase", "i", "--dry-run"], {}, 2),
         (["threads", "erase", "i"], {}, 2),
+        (["threads", "erase", "i", "--issuer", "https://id.example", "--yes"], {}, 2),
+        (["threads", "erase", "--person", "ann", "--force", "--yes"], {}, 2),
         (["threads", "repair", "--account-changed"], {}, 2),
         (["threads", "erase", "--receipt", "4711"], {}, 2),
         (["threads", "show", "nobody"], {}, 2),

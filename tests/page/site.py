@@ -194,6 +194,7 @@ async def site_on(
     client: Client | None = None,
     with_sockets: bool = True,
     most_feeds: int = 500,
+    assistants: Sequence[str] = (),
 ) -> AsyncIterator[Site]:
     """Serve the page over a record."""
     errors: list[Exception] = []
@@ -207,6 +208,7 @@ async def site_on(
         has_asks=has_asks,
         left_out=lambda: left_out,
         definitions=definitions,
+        assistants=lambda: assistants,
         vendor=vendor,
     )
     office = TicketOffice(Kept())

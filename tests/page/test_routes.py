@@ -50,6 +50,7 @@ async def test_me_tells_what_the_page_may_offer(tmp_path: Path) -> None:
             "left_out": [],
             "person": None,
             "rights": ["ask", "erase", "hand_over", "read", "stop", "sway"],
+            "assistants": [],
         }
         assert (viewer["role"], viewer["can_erase"], viewer["rights"]) == ("viewer", False, ["read"])
         assert (await Api(api.session, None).get("/api/me")).status == 401

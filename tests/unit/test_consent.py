@@ -50,6 +50,7 @@ def test_on_a_terminal_a_person_is_asked(
     [
         ({"instance": "i-7"}, "of instance i-7 at the provider"),
         ({"business_key": "order-7", "results": True}, "and results of business key order-7"),
+        ({"person": "ann"}, "what ann said to assistants"),
         ({"ended": True}, "RETENTION_THREADS_DAYS"),
         ({"ended": True, "accept_absent": True}, "what this key cannot see"),
         ({"open": True, "accept_absent": True}, "what this key cannot see"),
@@ -59,7 +60,7 @@ def test_on_a_terminal_a_person_is_asked(
     ],
 )
 def test_erasing_says_what_it_does_and_looking_asks_nothing(given: dict[str, object], said: str | None) -> None:
-    names = ("instance", "business_key", "ended", "open", "receipt", "dry_run", "accept_absent", "results")
+    names = ("instance", "business_key", "person", "ended", "open", "receipt", "dry_run", "accept_absent", "results")
     undone = threads._undone(Namespace(**(dict.fromkeys(names) | given)))
 
     assert (said in undone) if said else (undone == "")

@@ -236,6 +236,7 @@ def test_defaults_are_those_that_are_promised() -> None:
         "retention_threads_days": 30,
         "retention_transcript_days": 365,
         "retention_transcript": "keep",
+        "chat_retention_days": 90,
         "health_host": "127.0.0.1",
         "health_port": 8090,
         "api_host": "127.0.0.1",
@@ -303,6 +304,7 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "RETENTION_THREADS_DAYS": ("Never", None),
         "RETENTION_TRANSCRIPT_DAYS": ("0", 0),
         "RETENTION_TRANSCRIPT": ("Remove", "remove"),
+        "CHAT_RETENTION_DAYS": ("7", 7),
         "HEALTH_HOST": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - only read, not listened on
         "HEALTH_PORT": ("0", 0),
         "API_HOST": ("::1", "::1"),
@@ -393,6 +395,7 @@ def test_all_mistakes_are_named_at_once(env: Any) -> None:
         ("THREAD_DAYS", 1, 3650),
         ("RETENTION_THREADS_DAYS", 0, 3650),
         ("RETENTION_TRANSCRIPT_DAYS", 0, 3650),
+        ("CHAT_RETENTION_DAYS", 0, 3650),
         ("HEALTH_PORT", 0, 65535),
     ],
 )

@@ -137,6 +137,7 @@ async def work(
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
         if adapters.conversations is not None and adapters.feedback is not None:
             history = History(adapters.conversations, settings.seed_tokens)
+            desk = Desk(chat, news.set, settings.engine_name, lambda: known["assistant"]) if chat is not None else None
             api_port = await stack.enter_async_context(
                 _serve_api(
                     settings,
@@ -148,7 +149,8 @@ async def work(
                     stopped,
                     known,
                     renewing,
-                    _talking(settings, chat, adapters, adapters.conversations, news) if chat is not None else [],
+                    desk if settings.chat_slots else None,
+                    _talking(settings, chat, desk, adapters) if chat is not None and desk is not None else [],
                     partial(_trouble_of, dependencies, specs),
                 )
             )
@@ -254,14 +256,12 @@ def _chat(adapters: Adapters) -> ChatPorts | None:
     return ChatPorts(adapters.asks, adapters.conversations, adapters.orders, adapters.instances, adapters.threads)
 
 
-def _talking(
-    settings: Settings, chat: ChatPorts, adapters: Adapters, conversations: TranscriptReader, news: asyncio.Event
-) -> list[Callable[[Any], None]]:
+def _talking(settings: Settings, chat: ChatPorts, desk: Desk, adapters: Adapters) -> list[Callable[[Any], None]]:
     """Make the routes by which persons talk about conversations; those that ask, where anybody answers."""
     from worker.web import api  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
-    desk = Desk(chat, news.set)
-    routes = [api.asking(desk, conversations)] if settings.chat_slots else []
+    conversations = chat.conversations
+    routes = [api.asking(desk, conversations), api.talking(desk, settings.served)] if settings.chat_slots else []
     if adapters.handovers is not None:
         handing = Handing(chat, adapters.handovers, adapters.receivers, adapters.engine.has_spin)
         routes.append(api.handing_over(handing, desk, conversations))
@@ -299,6 +299,7 @@ async def _serve_api(
     stopped: Stopped,
     known: Mapping[Kind, Collection[str]],
     renewing: list[Callable[[Settings], None]],
+    desk: Desk | None,
     talking: Sequence[Callable[[Any], None]],
     trouble_of: Callable[[str], str | None],
 ) -> AsyncIterator[int]:
@@ -347,6 +348,7 @@ async def _serve_api(
                 has_asks=desk is not None,
                 left_out=shown,
                 definitions=definitions,
+                assistants=lambda: desk.assistants if desk is not None else (),
             ),
         ]
         served = api.app(

@@ -44,7 +44,8 @@ def rules(settings: Settings) -> Rules:
 
 def policy(settings: Settings) -> Policy:
     """Pick what ends when."""
-    return Policy(settings.retention_threads, settings.retention_record, settings.retention_transcript)
+    kept = (settings.retention_threads, settings.retention_record, settings.retention_transcript)
+    return Policy(*kept, chats=settings.retention_chats)
 
 
 @dataclass(frozen=True, slots=True)

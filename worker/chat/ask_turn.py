@@ -59,7 +59,7 @@ class AskTurn:
         if ask.deaths >= DEADLY:
             return Settled(State.FAILED, f"{ask.deaths} workers in a row ended without a word while they had it")
         try:
-            with self._answering.limits.seat(ask.id, ask.instance) as seat:
+            with self._answering.limits.seat(ask.id, ask.instance or ask.target.scope) as seat:
                 return await self._in_turn(ask, await self._assistant(ask, facts), seat, facts)
         except WorkerError as exc:
             facts.error = exc
@@ -196,7 +196,8 @@ class AskTurn:
             person=ask.person.name,
         )
         # On a process's own thread nothing is begun by a person.
-        keepsake = RecordedThread(ask.target, history, may_be_new=ask.target.is_branch)
+        may_be_new = ask.target.is_branch or ask.target.person is not None
+        keepsake = RecordedThread(ask.target, history, may_be_new)
         work = _work(ask, assistant.provider)
         return await self._answering.answer(request, keepsake, work, seat, entry, facts)
 
@@ -205,15 +206,16 @@ class AskTurn:
         charging = self._ground.charging
         if charging is None:
             return ()
-        root = ask.instance
-        if charging.wants_root:
+        # A conversation beside all processes counts as an instance of its own.
+        instance = root = ask.instance or ask.target.scope
+        if charging.wants_root and ask.instance:
             with suppress(TaskLost):  # it is over, and nobody asks for its callers any more
                 root = await self._engine.root_instance(ask.instance)
         names: dict[Scope, str] = {
             "assistant": assistant.name,
             "tenant": ask.about.tenant or "",
             "root": root,
-            "instance": ask.instance,
+            "instance": instance,
             "task": ask.id,
         }
         return charging.counters(names)

@@ -136,7 +136,8 @@ class Asking:
 
     async def _answer(self, ask: Ask) -> None:
         started, facts = monotonic(), TurnFacts(activity="")
-        with structlog.contextvars.bound_contextvars(ask_id=ask.id, process_instance_id=ask.instance):
+        of = {"process_instance_id": ask.instance} if ask.instance else {}
+        with structlog.contextvars.bound_contextvars(ask_id=ask.id, **of):
             try:
                 async with background.running(background.renewing(self._lease, self._renewing(ask)), f"ask {ask.id}"):
                     after = await self._turn.take(ask, facts)
@@ -196,7 +197,7 @@ def _tell(ask: Ask, facts: TurnFacts, after: After, seconds: float) -> None:
         "reason": (after.failure if isinstance(after, Settled) else after.reason) or None,
         "assistant": facts.assistant,
         "version": facts.version,
-        "on": "branch" if ask.target.is_branch else "thread",
+        "on": "branch" if ask.target.is_branch else "thread" if ask.target.person is None else "chat",
         "calls": facts.calls or None,
         "thread_id": facts.thread.id if facts.thread else None,
         "generation": facts.thread.generation if facts.thread else None,

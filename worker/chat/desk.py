@@ -1,17 +1,17 @@
 """Where persons hand in what they ask: from then on it is safe, and any worker answers it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from worker.chat.ports import ChatPorts
-from worker.domain.asks import Ask, Running, State, Talk, ask_id
-from worker.domain.conversations import Message, Session
+from worker.domain.asks import Ask, Running, State, Talk, ask_id, chat_key
+from worker.domain.conversations import Message, Session, session_id
 from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
-from worker.errors import EngineDown, Permanent, StoreDown, Unstorable
+from worker.errors import EngineDown, Permanent, StoreDown, UnknownAssistant, Unstorable
 
 Mode = Literal["enqueue", "reject"]
 """What becomes of an ask whose thread is in use: it waits its turn, or is not accepted."""
@@ -47,13 +47,44 @@ class Wish:
 class Desk:
     """Takes asks about sessions that whoever asks may see. Every method may raise TranscriptDown.
 
-    `accepted` hears that there is something to answer.
+    `accepted` hears that there is something to answer. `assistants` are the names of those that persons may talk to
+    beside the processes of `engine`.
     """
 
-    def __init__(self, ports: ChatPorts, accepted: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ports: ChatPorts,
+        accepted: Callable[[], None],
+        engine: str = "default",
+        assistants: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._ports = ports
         self._asks = ports.asks
         self._accepted = accepted
+        self._engine = engine
+        self._assistants = assistants
+
+    @property
+    def assistants(self) -> list[str]:
+        """The names of those that persons may talk to."""
+        return sorted(self._assistants())
+
+    async def begin(self, person: Person, assistant: str, tenant: str | None, client_id: str) -> Session:
+        """Begin a conversation that a person has beside all processes; one that is there under its name is the same.
+
+        Raises UnknownAssistant, Erased.
+        """
+        if assistant not in self._assistants():
+            raise UnknownAssistant(f"no assistant is called {assistant}")
+        key = chat_key(self._engine, tenant, person, assistant, client_id)
+        await self._asks.begin(key, person)
+        session = await self._ports.session(session_id(key))
+        with suppress(StoreDown):  # it is looked at again before anything is answered
+            if await self._ports.is_erased(session):
+                raise Erased("it is erased, or about to be")
+        if session is None:
+            raise Erased("it has just been removed")
+        return session
 
     async def ask(self, session: Session, person: Person, wish: Wish) -> Ask:
         """Accept an ask; returns when it is safe. A message that comes again is the one that is there.
@@ -93,6 +124,8 @@ class Desk:
 
     async def _runs(self, session: Session, place: Message | None) -> bool:
         """Whether steps may still follow; where nobody can tell they may."""
+        if session.key.person is not None:
+            return False
         if not session.is_active and session.process_instance_id is not None:
             return False
         instance = place.process_instance_id if place else session.process_instance_id or ""

@@ -1,7 +1,7 @@
 """What asks need from outside, and what of it may still be talked about."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.domain.conversations import EVERYTHING, Message, MessageFilter, Session, Subject, owner
 from worker.domain.endings import Receipt, order_id
@@ -44,7 +44,7 @@ class ChatPorts:
                 yield receipt
         for subject in subjects:
             for tenants in (None, frozenset([session.tenant])):
-                whose = Subject(subject.engine, subject.instance, subject.business_key, tenants)
+                whose = replace(subject, tenants=tenants)
                 receipt = await self.orders.receipt(order_id(whose))
                 if receipt is not None and receipt.subject == whose:
                     yield receipt
@@ -62,6 +62,8 @@ class ChatPorts:
 
     async def runs(self, about: ThreadKey, instance: str) -> bool:
         """Whether a process runs whose steps speak on this thread. Raises EngineDown."""
+        if about.person is not None:
+            return False
         whose = owner(about, instance)
         if whose is not None and whose.business_key is not None:
             return await self.instances.runs_with(whose.business_key, whose.tenants)
@@ -80,12 +82,14 @@ def _subjects(session: Session) -> list[Subject]:
     found = [owner(session.key, session.process_instance_id)]
     if session.business_key is not None:
         found.append(Subject(session.engine, business_key=session.business_key))
+    if session.key.person is not None:
+        found.append(Subject(session.engine, person=session.key.person))
     tenants = frozenset([session.tenant])
-    return [Subject(each.engine, each.instance, each.business_key, tenants) for each in found if each is not None]
+    return [replace(each, tenants=tenants) for each in found if each is not None]
 
 
 def _covers(ordered: Subject, subject: Subject) -> bool:
     """Whether an order is for this one, which has one tenant."""
-    if (ordered.instance, ordered.business_key) != (subject.instance, subject.business_key):
+    if replace(ordered, tenants=None) != replace(subject, tenants=None):
         return False
     return ordered.tenants is None or (subject.tenants or frozenset()) <= ordered.tenants

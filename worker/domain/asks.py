@@ -8,7 +8,7 @@ from typing import Final
 
 from worker.domain.conversations import digest, session_id
 from worker.domain.people import Person
-from worker.domain.threads import ThreadKey
+from worker.domain.threads import PERSON_SCOPE, ThreadKey
 
 DEADLY: Final = 3
 """After so many workers in a row that ended under an ask nobody takes it any more."""
@@ -37,10 +37,11 @@ class Ask:
 
     `about` is the thread that the person reads, `target` the one that it is answered on: the same, or its branch. The
     client names the message by `client_id`, so that it may send it again. `instance` is the process instance that it is
-    of, with what is known of that. `on_thread`: later steps of the process are to hear it. `as_of` is how many answers
-    the person knew on the target, None where that does not matter. Whoever answers it has it until `due_at`, as its
-    `holder`; a queued one may be had from then on. `deaths` counts workers in a row that had it and were not heard of
-    again. `answer` is the id of the message that answers it.
+    of, with what is known of that; empty if the person has the conversation beside all processes. `on_thread`: later
+    steps of the process are to hear it. `as_of` is how many answers the person knew on the target, None where that does
+    not matter. Whoever answers it has it until `due_at`, as its `holder`; a queued one may be had from then on.
+    `deaths` counts workers in a row that had it and were not heard of again. `answer` is the id of the message that
+    answers it.
     """
 
     id: str
@@ -80,6 +81,12 @@ def ask_id(about: ThreadKey, person: Person, client_id: str) -> str:
     """Name an ask: 32 hex digits, the same whenever this person sends this message of theirs again."""
     key = (about.engine, about.tenant, about.scope, about.assistant)
     return digest("ask", *key, person.id, client_id)
+
+
+def chat_key(engine: str, tenant: str | None, person: Person, assistant: str, client_id: str) -> ThreadKey:
+    """Name the thread of a conversation that a person has beside all processes, by the name that the client gave it."""
+    name = digest("chat", tenant, assistant, client_id)
+    return ThreadKey(engine, f"{PERSON_SCOPE}{person.id}:{name}", assistant, tenant)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from worker.domain.feedback import Feedback
 from worker.domain.money import Money
-from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey
+from worker.domain.threads import PERSON_SCOPE, SHARED_SCOPE, TASK_SCOPE, ThreadKey
 from worker.errors import Unstorable
 
 T = TypeVar("T")
@@ -78,7 +78,8 @@ def digest(*parts: str | None) -> str:
 class Session:
     """One conversation. Process facts are those of its earliest exchange, assistant and thread of its latest.
 
-    `process_instance_id` is None where instances share it by business key. `messages` is counted when it is read.
+    `process_instance_id` is None where instances share it by business key, and where a person has it beside all
+    processes: then no process fact is known, and it does not end but go. `messages` is counted when it is read.
     `duration_seconds` is set with `ended_at`. `thread_erased_at`: since then the provider has nothing of it any more.
     """
 
@@ -308,15 +309,22 @@ class Limits:
     """What a reader may see; None sets no limit. None among the tenants stands for conversations without tenant.
 
     A limit to instances hides conversations that instances share by business key. One to definitions hides those in
-    which an instance spoke that may not be seen.
+    which an instance spoke that may not be seen. Of the conversations that persons have beside all processes only those
+    of these `persons` are seen, by their ids: nobody's, unless that is said.
     """
 
     tenants: frozenset[str | None] | None = None
     instances: frozenset[str] | None = None
     definitions: Definitions | None = None
+    persons: frozenset[str] | None = frozenset()
+
+    @property
+    def hides_processes(self) -> bool:
+        """Whether there may be processes that cannot be seen."""
+        return (self.tenants, self.instances, self.definitions) != (None, None, None)
 
 
-EVERYTHING = Limits()
+EVERYTHING = Limits(persons=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +336,8 @@ class Filter:
     that is wanted.
 
     `parts`: business key, definition key and assistant are parts of what is wanted, in capitals or not; processes of
-    the keys `or_definitions` are wanted beside those that the definition key finds.
+    the keys `or_definitions` are wanted beside those that the definition key finds. `free`: those that persons have
+    beside all processes.
     """
 
     engine: str | None = None
@@ -345,6 +354,7 @@ class Filter:
     anonymised: bool | None = None
     parts: bool = False
     or_definitions: frozenset[str] = frozenset()
+    free: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +387,8 @@ class Newest:
 
     def is_within(self, limits: Limits) -> bool:
         """Whether a reader with these limits may see the session."""
+        if self.key.person is not None and limits.persons is not None and self.key.person not in limits.persons:
+            return False
         return (limits.tenants is None or self.key.tenant in limits.tenants) and (
             limits.instances is None or self.process_instance_id in limits.instances
         )
@@ -384,25 +396,34 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose transcript ends: one process instance's, or a business key's. Exactly one of the two is set.
+    """Whose transcript ends: one process instance's, a business key's, or a person's. Exactly one of the three is set.
 
     `tenants` says whose; None those of all, None among them the one of processes without tenant. With an instance it
-    leaves out what processes of other tenants said on threads that are named after this one.
+    leaves out what processes of other tenants said on threads that are named after this one. `person` is an id, and
+    with a `chat` it is one conversation of theirs, by its name.
     """
 
     engine: str
     instance: str | None = None
     business_key: str | None = None
     tenants: frozenset[str | None] | None = None
+    person: str | None = None
+    chat: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.instance is None) == (self.business_key is None):
-            raise ValueError("a subject is an instance or a business key")
+        if [self.instance, self.business_key, self.person].count(None) != 2:  # noqa: PLR2004 - all but one
+            raise ValueError("a subject is an instance, a business key or a person")
+        if self.person is None and self.chat is not None:
+            raise ValueError("a chat is a person's")
 
     @property
     def limits(self) -> Limits:
         """What of the transcript may be its."""
-        return Limits(tenants=self.tenants)
+        return Limits(self.tenants, persons=frozenset() if self.person is None else frozenset([self.person]))
+
+    def has(self, key: ThreadKey) -> bool:
+        """Whether a thread is one of those that this person has beside all processes."""
+        return self.person is not None and self.person == key.person and self.chat in (None, _chat(key))
 
     @property
     def ordered_tenants(self) -> tuple[str | None, ...] | None:
@@ -415,8 +436,14 @@ def owner(key: ThreadKey, instance: str | None) -> Subject | None:
     if key.scope.startswith(SHARED_SCOPE):
         shared_by = key.scope.removeprefix(SHARED_SCOPE)
         return Subject(key.engine, business_key=shared_by, tenants=frozenset([key.tenant]))
+    if key.person is not None:
+        return Subject(key.engine, person=key.person, chat=_chat(key))
     instance = instance if key.scope.startswith(TASK_SCOPE) else key.scope
     return Subject(key.engine, instance=instance) if instance else None
+
+
+def _chat(key: ThreadKey) -> str:
+    return key.scope.removeprefix(PERSON_SCOPE).partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)

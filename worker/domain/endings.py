@@ -70,7 +70,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """An order to erase one instance or business key, and what became of it.
+    """An order to erase one instance, business key, person or a chat of theirs, and what became of it.
 
     It is complete when every store was looked into and nothing is open. `forced`: also if an instance runs.
     `look_again_at`: an exchange may have been on its way to the transcript, which is looked at once more from then on.
@@ -90,12 +90,14 @@ class Receipt:
     tenants: tuple[str | None, ...] | None = None
     results: bool = False
     absent: bool = False
+    person: str | None = None
+    chat: str | None = None
 
     @property
     def subject(self) -> Subject:
         """Whose conversations."""
         tenants = None if self.tenants is None else frozenset(self.tenants)
-        return Subject(self.engine, self.instance, self.business_key, tenants)
+        return Subject(self.engine, self.instance, self.business_key, tenants, self.person, self.chat)
 
     @property
     def open(self) -> tuple[Step, ...]:
@@ -171,6 +173,8 @@ class Trace:
 def order_id(subject: Subject) -> str:
     """Name the order for a subject: 12 hex digits, the same whoever gives it."""
     kind, name = ("instance", subject.instance) if subject.instance is not None else ("key", subject.business_key)
+    if subject.person is not None:
+        kind, name = ("person", subject.person) if subject.chat is None else (f"chat of {subject.person}", subject.chat)
     return hashlib.sha256(json.dumps([kind, subject.engine, name, subject.ordered_tenants]).encode()).hexdigest()[:12]
 
 
@@ -179,7 +183,7 @@ def is_of(subject: Subject, key: ThreadKey, instances: Collection[str]) -> bool:
     if not may_be_of(subject, key):
         return False
     shared = subject.business_key is not None and key.scope == SHARED_SCOPE + subject.business_key
-    return shared or key.scope in instances
+    return shared or key.scope in instances or subject.has(key)
 
 
 def may_be_of(subject: Subject, key: ThreadKey) -> bool:

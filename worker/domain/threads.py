@@ -20,6 +20,12 @@ TASK_SCOPE = "task:"
 BRANCH_SCOPE = TASK_SCOPE + "branch:"
 """Begins the scope of threads on which persons talk beside another one, whose scope is the rest."""
 
+PERSON_SCOPE = TASK_SCOPE + "person:"
+"""Begins the scope of threads of persons, beside all processes; the person's id and the conversation's name follow.
+
+To older workers it is a task's thread that no instance has bound, and those end none of them.
+"""
+
 OPENAI = "openai"
 """The provider of threads that were made before others were known, and of assistants that name none."""
 
@@ -83,7 +89,8 @@ class ThreadKey:
     """Whose conversation: what one scope and one assistant share, and nobody else.
 
     The scope is the id of a process instance, the task's own or its root's; or `business-key:<key>`, or `task:<id>`. A
-    branch is `task:branch:` and the scope that it is beside: older workers, too, end it with its instance.
+    branch is `task:branch:` and the scope that it is beside: older workers, too, end it with its instance. A person's
+    own is `task:person:<person>:<name>`.
     """
 
     engine: str
@@ -115,6 +122,12 @@ class ThreadKey:
     def trunk(self) -> "ThreadKey | None":
         """The thread that a branch is beside; None of any other."""
         return replace(self, scope=self.scope.removeprefix(BRANCH_SCOPE)) if self.is_branch else None
+
+    @property
+    def person(self) -> str | None:
+        """The id of the person whose thread this is, beside all processes; None of any other."""
+        owned = self.scope.startswith(PERSON_SCOPE)
+        return self.scope.removeprefix(PERSON_SCOPE).partition(":")[0] if owned else None
 
 
 def _short(value: str, limit: int = 512) -> str:

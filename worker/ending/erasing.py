@@ -1,4 +1,4 @@
-"""Erases one instance or business key everywhere, by an order that outlives us, and keeps a receipt."""
+"""Erases one instance, business key or person everywhere, by an order that outlives us, and keeps a receipt."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -180,5 +180,13 @@ class Eraser:
 
 
 def _receipt(subject: Subject, at: datetime) -> Receipt:
-    whose = (subject.engine, subject.instance, subject.business_key)
-    return Receipt(order_id(subject), *whose, ordered_at=at, tenants=subject.ordered_tenants)
+    return Receipt(
+        order_id(subject),
+        subject.engine,
+        subject.instance,
+        subject.business_key,
+        ordered_at=at,
+        tenants=subject.ordered_tenants,
+        person=subject.person,
+        chat=subject.chat,
+    )

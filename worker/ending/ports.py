@@ -71,7 +71,9 @@ async def holding(index: ThreadIndex, key: ThreadKey) -> AsyncIterator[Hold]:
 
 
 async def runs(instances: Instances, subject: Subject) -> bool:
-    """Whether an instance of it runs."""
+    """Whether an instance of it runs. What is a person's has none."""
+    if subject.person is not None:
+        return False
     if subject.instance is not None:
         return bool(await instances.running([subject.instance]))
     return await instances.runs_with(str(subject.business_key), subject.tenants)

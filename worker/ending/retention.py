@@ -8,10 +8,11 @@ from datetime import datetime
 import structlog
 
 from worker.domain.conversations import Filter, Session, Subject, owner, session_id
-from worker.domain.endings import Kept, Step, TurnKept
+from worker.domain.endings import Kept, Step, TurnKept, order_id
 from worker.domain.threads import ThreadKey
 from worker.ending.case import Case, Place
 from worker.ending.ends import Ends, EndTimes
+from worker.ending.erasing import Eraser
 from worker.ending.ports import EndingPorts, holding, runs, sessions
 from worker.ending.rounds import Policy, Round
 from worker.ending.stores import Conversations, Messages, places
@@ -68,11 +69,12 @@ class Retention:
 
         `absent`: a person says that threads that the key cannot see are gone.
         """
+        done = Round(absent=absent)
+        await self._end_chats(done, dry_run=dry_run)  # first: it needs no engine
         kept = {each.key: each for each in await self._ports.index.threads()}
         active = await self._active()
         owners = {each.owner for each in kept.values() if each.owner} | active.keys()
-        ended = await self._ends.of(owners, dry_run=dry_run, strict=True)
-        done = Round(ended, absent=absent)
+        done.ended = ended = await self._ends.of(owners, dry_run=dry_run, strict=True)
         if dry_run:
             unnoted = {subject: active[subject] for subject in active.keys() & ended.keys()}
         else:
@@ -88,7 +90,7 @@ class Retention:
         """Whose conversations go on, as far as the transcript knows."""
         found = defaultdict[Subject, list[ThreadKey]](list)
         if self._ports.conversations is not None:
-            wanted = Filter(engine=self._ports.engine_name, active=True)
+            wanted = Filter(engine=self._ports.engine_name, active=True, free=False)
             async for session in sessions(self._ports.conversations, wanted):
                 found[_owner(session)].append(session.key)
         return found
@@ -144,7 +146,7 @@ class Retention:
                     yield Old(subject, key)
         if self._ports.conversations is None:
             return
-        wanted = replace(wanted, engine=self._ports.engine_name, active=False, ended_until=until)
+        wanted = replace(wanted, engine=self._ports.engine_name, active=False, ended_until=until, free=False)
         async for session in sessions(self._ports.conversations, wanted):
             subject = _owner(session)
             if subject.business_key is None or await self._is_past(subject, until):
@@ -196,6 +198,30 @@ class Retention:
         if isinstance(place, Conversations) and step.key is not None:
             log.info(Event.ENDED, thread_id=place.name(step), assistant=step.key.assistant, items=step.count)
             metrics.ENDED.labels("thread").inc()
+
+    async def _end_chats(self, done: Round, *, dry_run: bool) -> None:
+        """Erase what persons have said beside all processes once its time is over; the engine is not asked."""
+        async for subject in self._chats_due():
+            try:
+                if not dry_run:
+                    await Eraser(self._ports).erase(subject, absent=done.absent)
+            except Exception as exc:  # noqa: BLE001 - as above
+                done.delay(subject, exc)
+            else:
+                done.chats.append(subject)
+
+    async def _chats_due(self) -> AsyncIterator[Subject]:
+        """Those in which nothing was said for so long, nothing waits for its answer, and that nobody erases already."""
+        if self._policy.chats is None or self._ports.conversations is None or self._ports.asks is None:
+            return
+        until, orders = self._ports.now() - self._policy.chats, await self._ports.orders.open_orders()
+        wanted = Filter(engine=self._ports.engine_name, free=True)
+        async for session in sessions(self._ports.conversations, wanted):
+            subject = _owner(session)
+            if session.last_at > until or order_id(subject) in orders:
+                continue
+            if not await self._ports.asks.unfinished(session.key):
+                yield subject
 
     async def _end_all_sessions(
         self, due: AsyncIterator[Old], kept: Mapping[ThreadKey, Kept], done: Round, *, dry_run: bool

@@ -20,23 +20,29 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How long what is kept after the end of a process; None keeps it for ever."""
+    """How long what is kept after the end of a process; None keeps it for ever.
+
+    `chats`: how long a conversation that a person has beside all processes is kept after its last message.
+    """
 
     threads: timedelta | None
     transcript: timedelta | None
     kind: Kind
+    chats: timedelta | None = None
 
 
 @dataclass(slots=True)
 class Round:
     """What one round did, or would do. `records` says how many sessions of whom; `delayed` what keeps whom.
 
-    `absent` as for `Retention.sweep`. `unseen` counts threads that the key cannot see.
+    `chats` are persons' conversations beside all processes. `absent` as for `Retention.sweep`. `unseen` counts threads
+    that the key cannot see.
     """
 
     ended: Ends = field(default_factory=dict)
     threads: list[tuple[ThreadKey, str]] = field(default_factory=list)
     records: dict[Subject, int] = field(default_factory=dict)
+    chats: list[Subject] = field(default_factory=list)
     delayed: list[tuple[Subject, str]] = field(default_factory=list)
     absent: bool = False
     unseen: int = 0
@@ -45,7 +51,8 @@ class Round:
         """The same for programs."""
 
         def whose(subject: Subject) -> dict[str, str | None]:
-            return {"instance": subject.instance, "business_key": subject.business_key}
+            of_person = {"person": subject.person, "chat": subject.chat} if subject.person else {}
+            return {"instance": subject.instance, "business_key": subject.business_key} | of_person
 
         return {
             "ended": [whose(each) | {"ended_at": at.isoformat()} for each, at in self.ended.items()],
@@ -54,6 +61,7 @@ class Round:
                 for key, name in self.threads
             ],
             "records": [whose(each) for each in self.records],
+            "chats": [whose(each) for each in self.chats],
             "delayed": [whose(each) | {"why": why} for each, why in self.delayed],
         }
 
@@ -64,4 +72,4 @@ class Round:
         self.unseen += (unseen := isinstance(reason, ThreadUnseen))
         if unseen and self.unseen > 1:
             return  # after a change of account these are many, and one line says all
-        log.warning(Event.END_DELAYED, what=subject.instance or "a business key", reason=said)
+        log.warning(Event.END_DELAYED, what=subject.instance or subject.person or "a business key", reason=said)

@@ -1,6 +1,6 @@
 """The stores of a conversation, one class each: how it finds what is a subject's, and erases it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import TypeGuard
 
@@ -11,11 +11,12 @@ from worker.domain.tasks import THREAD_VARIABLE, Variable
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey, address
 from worker.ending.case import CONVERSATION, LOOK, Case, Place
 from worker.ending.ports import sessions, why
-from worker.errors import BadRequest, ThreadGone
+from worker.errors import BadRequest, ThreadGone, ThreadLocked
 from worker.modelling.result import read_thread_variable
 
 LONGEST_ID = 500
 SHARED = "other instances share this conversation"
+OF_PROCESS = "it is a process's conversation, which knows what was said there until its process ends"
 FOREIGN = "only a process variable names it, and the provider says that it belongs elsewhere"
 
 
@@ -144,8 +145,11 @@ class Messages(Place):
         case, subject, conversations = self.case, self.case.subject, self.case.ports.conversations
         if conversations is None:
             return
-        wanted = Filter(engine=subject.engine, instance=subject.instance, business_key=subject.business_key)
+        free = None if subject.person is None else True
+        wanted = Filter(subject.engine, subject.instance, subject.business_key, free=free)
         async for session in sessions(conversations, wanted, subject.limits):
+            if free and not subject.has(session.key):
+                continue
             self._found = True
             # What several instances share is not this one's to erase: only its own messages go.
             if subject.instance in (None, session.process_instance_id):
@@ -277,6 +281,43 @@ class Asks(Place):
             yield self.done(step, await self.case.ports.asks.remove(_subjects(self.case)))
 
 
+class Words(Place):
+    """What a person said in conversations of processes. Those stay, and know it until their process ends."""
+
+    store = Store.TRANSCRIPT
+    kind = "words"
+    what = "words and feedback in conversations of processes"
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self._said = False
+        self._threads: Sequence[ThreadKey] = ()
+
+    async def find(self) -> None:
+        """See `Place.find`."""
+        case = self.case
+        if case.ports.asks is not None and case.subject.person is not None and case.subject.chat is None:
+            self._said, self._threads = True, await case.ports.asks.spoken_on(case.subject)
+
+    def steps(self) -> list[Step]:
+        """See `Place.steps`."""
+        stay = [
+            Step(Store.PROVIDER, f"{key.scope} {key.assistant}", status=Status.STAYS, why=OF_PROCESS)
+            for key in self._threads
+        ]
+        return [*stay, Step(self.store, self.what)] if self._said else []
+
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        if self.case.ports.asks is not None:
+            gone, left = await self.case.ports.asks.unsay(self.case.subject)
+            step = replace(step, count=step.count + gone)
+            yield step
+            if left:
+                raise ThreadLocked(f"{left} asks are being answered, or their answers are not recorded yet")
+            yield self.done(step, 0)
+
+
 def _subjects(case: Case) -> list[Subject]:
     """Whose it is: the subject's own, and that of each instance that it had."""
     whose = case.subject
@@ -284,7 +325,7 @@ def _subjects(case: Case) -> list[Subject]:
     return [whose, *(each for each in own if each != whose)]
 
 
-NAMED: tuple[type[Place], ...] = (Conversations, Responses, Asks)
+NAMED: tuple[type[Place], ...] = (Conversations, Responses, Asks, Words)
 NAMING: tuple[type[Place], ...] = (Messages, Keys, Variables)
 """What names things of other stores is looked into before those, and erased after them."""
 
@@ -298,7 +339,7 @@ async def search(case: Case) -> list[Place]:
     """Look everywhere; returns the stores as `places` does. Raises StoreDown: without Redis nothing is begun."""
     if case.subject.instance is not None:
         case.instances.add(case.subject.instance)
-    else:
+    elif case.subject.business_key is not None:
         await case.trying(Store.ENGINE, case.find_instances())
     found = places(case)
     for place in sorted(found, key=lambda place: isinstance(place, NAMED)):

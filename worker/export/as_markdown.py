@@ -30,7 +30,7 @@ async def write(source: Source) -> AsyncIterator[bytes]:
 
 def _elsewhere(message: Message, session: Session, source: Source) -> str:
     """Name the process in which something was said, where it is not the conversation's own."""
-    if message.process_instance_id == session.process_instance_id:
+    if message.process_instance_id in ("", session.process_instance_id):
         return ""
     known, named = source.caller(message.process_instance_id), definition(message.definition_id)
     name = known.name or known.definition_key if known else named and named[0]

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from worker.domain.asks import Ask, State
 from worker.domain.conversations import Subject
+from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 
 
@@ -14,6 +15,10 @@ class AskBook(Protocol):
 
     Times are by the clock of the database. What a holder does is refused once another one has the ask.
     """
+
+    async def begin(self, key: ThreadKey, person: Person) -> None:
+        """Have a session, in which nothing was said, for a person's thread beside all processes; or what is there."""
+        ...
 
     async def accept(self, ask: Ask) -> Ask:
         """Keep an ask; returns when it is safe on disk. One that is there under its id stays, and is returned.
@@ -64,6 +69,22 @@ class AskBook(Protocol):
 
 class AskEraser(Protocol):
     """What the end of conversations takes away of asks. Every method may raise TranscriptDown."""
+
+    async def unfinished(self, target: ThreadKey) -> Sequence[Ask]:
+        """See `AskBook.unfinished`."""
+        ...
+
+    async def spoken_on(self, subject: Subject) -> Sequence[ThreadKey]:
+        """Threads of processes on which a person was answered, or is to be."""
+        ...
+
+    async def unsay(self, subject: Subject) -> tuple[int, int]:
+        """Take from the record what a person asked about processes, with its answers, and said of answers there.
+
+        Of messages and feedback a mark is left, and the asks are deleted; but for those that are being answered now, or
+        whose answer is yet to be recorded. Returns how much went, and how many asks are left.
+        """
+        ...
 
     async def count(self, subjects: Sequence[Subject]) -> int:
         """How many these have."""

@@ -13,6 +13,9 @@ from worker.redis.formats import SCHEMA, CorruptRecord, key, opened
 Record = dict[str, Any]
 
 ORDER = "an order to erase"
+SCHEMA_OF_PERSONS = 2
+"""Of an order for what is a person's: to older workers it would be for nobody."""
+_KNOWN = (SCHEMA, SCHEMA_OF_PERSONS)
 _FIELDS = frozenset(Receipt.__slots__)
 _STEP_FIELDS = frozenset(Step.__slots__)
 
@@ -22,12 +25,13 @@ def dump_receipt(receipt: Receipt, kept: bytes | str | None = None) -> str:
     more, more_of_steps = _added(kept)
     record = asdict(receipt)
     record["steps"] = [more_of_steps.get((each["store"], each["what"]), {}) | each for each in record["steps"]]
-    return json.dumps({"schema": SCHEMA, **more, **record}, default=datetime.isoformat, separators=(",", ":"))
+    schema = SCHEMA if receipt.person is None else SCHEMA_OF_PERSONS
+    return json.dumps({"schema": schema, **more, **record}, default=datetime.isoformat, separators=(",", ":"))
 
 
 def load_receipt(text: bytes | str) -> Receipt:
     """Read it back, but for what a newer version has added. Raises CorruptRecord, NewerRecord."""
-    record = opened(text, ORDER)
+    record = opened(text, ORDER, _KNOWN)
     try:
         times = {name: _time(record[name]) for name in ("ordered_at", "look_again_at", "completed_at")}
         steps = tuple(_step(each) for each in record["steps"])
@@ -49,7 +53,7 @@ def _step(kept: Mapping[str, Any]) -> Step:
 def _added(kept: bytes | str | None) -> tuple[Record, dict[tuple[str, str], Record]]:
     """Pick what a newer version has added to an order, and to each of its steps."""
     try:
-        record = {} if kept is None else opened(kept, ORDER)
+        record = {} if kept is None else opened(kept, ORDER, _KNOWN)
         steps = {(each["store"], each["what"]): _without(each, _STEP_FIELDS) for each in record.get("steps", ())}
     except (CorruptRecord, TypeError, KeyError):
         return {}, {}

@@ -24,13 +24,16 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.asks import UNFINISHED, Ask, State
-from worker.domain.conversations import Subject
+from worker.domain.conversations import Subject, session_id
 from worker.domain.people import Person
 from worker.domain.threads import SHARED_SCOPE, ThreadKey
 from worker.errors import AskedOtherwise
+from worker.transcript.conditions import of_person
 from worker.transcript.database import Database
-from worker.transcript.tables import asks
+from worker.transcript.persons import Unsaid, unsay
+from worker.transcript.tables import asks, sessions
 from worker.transcript.words import clean, clean_all
+from worker.transcript.writing import scrub
 
 _SAME: tuple[str, ...] = (
     "id",
@@ -85,6 +88,18 @@ class SqlAsks:
         self._served = true() if tenants is None else _with_tenant(tenants)
         self._utc = now
         self._own = asks.c.engine == clean(engine)
+
+    async def begin(self, key: ThreadKey, person: Person) -> None:
+        """See `ports.asks.AskBook.begin`."""
+
+        async def work(connection: AsyncConnection) -> None:
+            now = await self._now(connection)
+            place = {"engine": key.engine, "scope": key.scope, "assistant": key.assistant, "tenant": key.tenant}
+            said = {"user_id": person.name, "started_at": now, "last_at": now, "is_active": True, "metadata": {}}
+            row = {"id": session_id(key), "kind": "chat", "definition_key": "", **place, **said}
+            await connection.execute(self._database.insert(sessions).on_conflict_do_nothing(), clean_all(row))
+
+        await self._database.write(work)
 
     async def accept(self, ask: Ask) -> Ask:
         """See `ports.asks.AskBook.accept`."""
@@ -193,6 +208,27 @@ class SqlAsks:
             counted = select(func.count()).select_from(asks).where(self._own, _is_unfinished())
             return int((await connection.execute(counted)).scalar_one())
 
+    async def spoken_on(self, subject: Subject) -> Sequence[ThreadKey]:
+        """See `ports.asks.AskEraser.spoken_on`."""
+        return list(dict.fromkeys(each.target for each in await self._read(select(asks).where(self._asked(subject)))))
+
+    async def unsay(self, subject: Subject) -> tuple[int, int]:
+        """See `ports.asks.AskEraser.unsay`."""
+
+        async def work(connection: AsyncConnection) -> Unsaid:
+            return await unsay(subject, self._asked(subject), await self._now(connection), connection)
+
+        done = await self._database.write(work)
+        if done.gone and self._database.is_sqlite:
+            await self._database.write(scrub)
+            await self._database.empty_log()
+        return done
+
+    def _asked(self, subject: Subject) -> ColumnElement[bool]:
+        """What a person asked about processes."""
+        own = self._own & (asks.c.person_id == subject.person) & ~of_person(asks.c.about, subject)
+        return own if subject.tenants is None else own & _with_tenant(subject.tenants)
+
     async def count(self, subjects: Sequence[Subject]) -> int:
         """See `ports.asks.AskEraser.count`."""
         async with self._database.reading() as connection:
@@ -234,8 +270,11 @@ def _of(subjects: Iterable[Subject]) -> ColumnElement[bool]:
 
 
 def _is_of(subject: Subject) -> ColumnElement[bool]:
+    own: ColumnElement[bool]
     if subject.instance is not None:
-        own: ColumnElement[bool] = asks.c.process_instance_id == clean(subject.instance)
+        own = asks.c.process_instance_id == clean(subject.instance)
+    elif subject.person is not None:
+        own = of_person(asks.c.about, subject)
     else:
         key = clean(str(subject.business_key))
         own = or_(asks.c.business_key == key, asks.c.about == SHARED_SCOPE + key)

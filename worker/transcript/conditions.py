@@ -22,7 +22,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from worker.domain.conversations import Definitions, Filter, Limits, MessageFilter
+from worker.domain.conversations import Definitions, Filter, Limits, MessageFilter, Subject
+from worker.domain.threads import PERSON_SCOPE
 from worker.transcript.cursor import micros
 from worker.transcript.tables import WORDS_INDEX, messages, sessions
 from worker.transcript.words import clean, fts5_query, ts_query
@@ -33,6 +34,11 @@ _ESCAPE = "/"
 
 ANSWER: Condition = and_(messages.c.role == literal_column("'agent'"), ~messages.c.is_between)
 """A message is an answer. Its role is literal: an index of some rows is only found by what looks the same."""
+
+FREE: Condition = func.substr(
+    sessions.c.scope, literal_column("1"), literal_column(str(len(PERSON_SCOPE)))
+) == literal_column(f"'{PERSON_SCOPE}'")
+"""A session is of a person, beside all processes. Literal as above."""
 
 QUESTION: Condition = and_(messages.c.role == literal_column("'user'"), ~messages.c.is_between)
 
@@ -52,6 +58,8 @@ def wanted(filter_: Filter) -> Iterator[Condition]:
         yield sessions.c.tenant.in_([clean(tenant) for tenant in sorted(filter_.tenants)])
     if filter_.active is not None:
         yield sessions.c.is_active if filter_.active else ~sessions.c.is_active
+    if filter_.free is not None:
+        yield FREE if filter_.free else ~FREE
     yield from _timed(filter_)
 
 
@@ -122,12 +130,23 @@ def seen(limits: Limits) -> Iterator[Condition]:
         yield or_(named, sessions.c.tenant.is_(None)) if None in limits.tenants else named
     if limits.instances is not None:
         yield sessions.c.process_instance_id.in_(sorted(map(clean, limits.instances)))
+    if limits.persons is not None:
+        theirs = [of_person(sessions.c.scope, Subject("", person=each)) for each in sorted(limits.persons)]
+        yield or_(~FREE, *theirs)
+
+
+def of_person(scope: ColumnElement[str], subject: Subject) -> Condition:
+    """Whether a scope is one of a person's conversations beside all processes, or the one that is meant."""
+    begins = f"{PERSON_SCOPE}{subject.person}:"
+    if subject.chat is not None:
+        return scope == clean(begins + subject.chat)
+    return func.substr(scope, 1, len(begins)) == clean(begins)
 
 
 def of_definitions(allowed: Definitions, *, sqlite: bool) -> Iterator[Condition]:
-    """Conditions on sessions that keep a reader within these processes."""
-    yield _may(allowed, sessions.c.definition_key, sessions.c.process_instance_id)
-    yield ~_has_others(allowed, sqlite=sqlite)
+    """Condition on sessions that keeps a reader within these processes; what is of none is not concerned."""
+    own = _may(allowed, sessions.c.definition_key, sessions.c.process_instance_id)
+    yield or_(FREE, and_(own, ~_has_others(allowed, sqlite=sqlite)))
 
 
 def _may(allowed: Definitions, key: ColumnElement[Any], instance: ColumnElement[Any]) -> Condition:

@@ -261,7 +261,8 @@ class SqlTranscriptReader:
         """See `ports.transcript.TranscriptReader.instances`."""
         own = (*conditions.wanted(wanted), *self._seen(within))
         name = messages.c.process_instance_id
-        places = select(name.label("id"), _STARTED.label("position")).group_by(name)  # an index has all of it
+        # An index has all of it. What is of no instance is not among them.
+        places = select(name.label("id"), _STARTED.label("position")).where(name != "").group_by(name)
         if own:
             places = places.where(messages.c.session_id.in_(select(sessions.c.id).where(*own)))
         places = places.where(*conditions.of_process(wanted))
@@ -347,7 +348,7 @@ class SqlTranscriptReader:
         ).where(*own)
         of_messages = (
             select(
-                func.count(messages.c.process_instance_id.distinct()).label("instances"),
+                func.count(func.nullif(messages.c.process_instance_id, "").distinct()).label("instances"),
                 func.count().label("messages"),
                 func.coalesce(func.sum(messages.c.input_tokens), 0).label("input_tokens"),
                 func.coalesce(func.sum(messages.c.output_tokens), 0).label("output_tokens"),
@@ -362,7 +363,7 @@ class SqlTranscriptReader:
 
     async def definition_keys(self) -> frozenset[str]:
         """See `ports.transcript.TranscriptReader.definition_keys`."""
-        own = select(sessions.c.definition_key.label("key")).distinct()
+        own = select(sessions.c.definition_key.label("key")).where(sessions.c.definition_key != "").distinct()
         spoke = select(messages.c.definition_id.label("id")).where(conditions.ANSWER).distinct()
         named = [definition(row["id"]) for row in await self._rows(spoke)]
         return frozenset(row["key"] for row in await self._rows(own)) | {each[0] for each in named if each}

@@ -31,7 +31,7 @@ def session_row(exchange: Exchange) -> Values:
         sessions,
         {
             "id": session_id(exchange.key),
-            "kind": "chat" if exchange.key.is_branch else "thread",
+            "kind": "chat" if exchange.key.is_branch or exchange.key.person else "thread",
             "engine": exchange.key.engine,
             "scope": exchange.key.scope,
             "process_instance_id": exchange.owner_id,

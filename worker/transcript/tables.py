@@ -67,6 +67,8 @@ BIG = BigInteger()
 NUMBER = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's own row number
 JSON = types.JSON().with_variant(JSONB(), "postgresql")
 
+FREE = text("substr(scope, 1, 12) = 'task:person:'")
+
 metadata = MetaData()
 
 sessions = Table(
@@ -111,6 +113,7 @@ sessions = Table(
         sqlite_where=text("thread_erased_at IS NULL"),
         postgresql_where=text("thread_erased_at IS NULL"),
     ),
+    Index("sessions_free", "started_at", "id", sqlite_where=FREE, postgresql_where=FREE),
 )
 
 messages = Table(
@@ -210,6 +213,7 @@ asks = Table(
     Column("finished_at", UtcTime),
     Index("asks_session", "session_id", "number"),
     Index("asks_instance", "process_instance_id"),
+    Index("asks_person", "person_id"),
     Index("asks_due", "engine", "due_at", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
     Index("asks_target", "target", "assistant", "number", sqlite_where=UNFINISHED, postgresql_where=UNFINISHED),
 )

@@ -27,7 +27,7 @@ from worker.domain.conversations import Ended, Subject, session_id
 from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import SHARED_SCOPE
 from worker.runtime.beside import beside_if
-from worker.transcript.conditions import seen
+from worker.transcript.conditions import of_person, seen
 from worker.transcript.database import Database
 from worker.transcript.rows import Values, ending, is_long, merged, message_rows, session_row
 from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, feedback, messages, sessions
@@ -131,7 +131,7 @@ class SqlTranscriptWriter:
         ended = Ended(*(sum(getattr(each, name) for each in done) for name in Ended.__slots__))
         if self._database.is_sqlite and ended != Ended(0, 0):
             # What was deleted still stands in the full-text index, and in the log of writes.
-            await self._database.write(_scrub)
+            await self._database.write(scrub)
             await self._database.empty_log()
         return ended
 
@@ -221,7 +221,7 @@ async def _remove(subject: Subject, connection: AsyncConnection) -> Ended:
     return Ended(owned.rowcount + await _drop_empty(connection, shared), said, ratings)
 
 
-async def _scrub(connection: AsyncConnection) -> None:
+async def scrub(connection: AsyncConnection) -> None:
     """Let go of the words of erased messages, which SQLite's full-text index keeps until it is merged."""
     await connection.execute(text(f"INSERT INTO {WORDS_INDEX}({WORDS_INDEX}) VALUES ('optimize')"))  # noqa: S608 - a constant
 
@@ -230,6 +230,8 @@ def _owned(subject: Subject) -> ColumnElement[bool]:
     own = sessions.c.engine == clean(subject.engine)
     if subject.instance is not None:
         own &= sessions.c.process_instance_id == clean(subject.instance)
+    elif subject.person is not None:
+        own &= of_person(sessions.c.scope, subject)
     else:
         key = clean(str(subject.business_key))
         own &= or_(sessions.c.business_key == key, sessions.c.scope == SHARED_SCOPE + key)

@@ -105,12 +105,12 @@ class Leaving:
 
         A thread that is still there is left only if that is known, unless a person has ordered it. An instance that
         nobody knows a thread of may have been restarted without its variables. A branch is told what its trunk knows,
-        too. Raises HistoryUnread, HistoryMissing.
+        too, and what a person has with an assistant alone all that was said. Raises HistoryUnread, HistoryMissing.
         """
         history, window, key = self.ground.history, self.provider.context_tokens, self.request.key
         most = None if window is None else int(SEEDED * window)
-        if key.trunk is not None:
-            return await self._of_branch(key.trunk, gone, most)
+        if key.trunk is not None or key.person is not None:
+            return await (self._of_branch(key.trunk, gone, most) if key.trunk else self._of_person(most))
         if gone is None and not self.strayed:
             seed = Seed()
         else:
@@ -142,6 +142,15 @@ class Leaving:
         if not (own.is_known and known.is_known):
             raise HistoryUnread("a conversation beside a process's is not begun without knowing what was said there")
         return Seed(known.said + own.said, known.turns + own.turns, known.left_out + own.left_out)
+
+    async def _of_person(self, most: int | None) -> Seed:
+        """Say what was said in a conversation that no process has: whatever Redis has lost, the record knows."""
+        history = self.ground.history
+        seed = Seed(is_known=False) if history is None else await self._told(history, self.request.key, most)
+        if not seed.is_known:
+            raise HistoryUnread("what was said in this conversation cannot be read now")
+        self._check(seed)
+        return seed
 
     async def _told(self, history: History, key: ThreadKey, most: int | None) -> Seed:
         """Read what was said. It comes to the transcript beside the turns: the newest may be on its way."""

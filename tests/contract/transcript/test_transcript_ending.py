@@ -237,10 +237,17 @@ async def test_a_place_that_was_emptied_is_used_on(place: Place, transcript: Sql
     assert place.sql("SELECT count(*) FROM sessions") == "1"
 
 
-@pytest.mark.parametrize("both", [{}, {"instance": "1", "business_key": "1"}])
+@pytest.mark.parametrize(
+    "both", [{}, {"instance": "1", "business_key": "1"}, {"instance": "1", "person": "1"}, {"chat": "1"}]
+)
 def test_a_subject_is_one_thing(both: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="an instance or a business key"):
+    with pytest.raises(ValueError, match="an instance, a business key or a person"):
         Subject("default", **both)
+
+
+def test_a_chat_is_of_its_person() -> None:
+    with pytest.raises(ValueError, match="a chat is a person's"):
+        Subject("default", instance="1", chat="1")
 
 
 async def test_an_order_of_one_tenant_leaves_the_namesake_in_another_engine_and_other_tenants(

@@ -38,7 +38,7 @@ from worker.transcript.words import words
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0011"
+NEWEST = "0012"
 """The version of the tables."""
 
 
@@ -247,7 +247,13 @@ async def test_many_that_start_at_once_on_an_empty_database_make_its_tables_once
 async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_in_it(place: Place) -> None:
     async with open_database(place.url) as database:
         await SqlTranscriptWriter(database).record(exchange(1))
-    for index in ("sessions_going_on", "sessions_with_threads", "sessions_engine", "messages_answers"):
+    for index in (
+        "sessions_going_on",
+        "sessions_with_threads",
+        "sessions_free",
+        "sessions_engine",
+        "messages_answers",
+    ):
         place.sql(f"DROP INDEX {index}")
     place.sql("DROP TABLE feedback")
     place.sql("DROP TABLE asks")

@@ -68,7 +68,12 @@ def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
     example = "threads erase --business-key order-7 --yes --json > receipt.json"
     added = _add(commands, "threads", "erase", what, example, writes=True, asks=True, final=True)
-    whose = _subject(added, "--business-key, --ended, --open or --receipt")
+    whose = _subject(added, "--business-key, --person, --ended, --open or --receipt")
+    whose.add_argument(
+        "--person",
+        metavar="SUBJECT",
+        help="all that this person has said to assistants, by the subject of their tokens",
+    )
     whose.add_argument(
         "--ended", action="store_true", help="all that retention has to erase by now: see RETENTION_THREADS_DAYS"
     )
@@ -85,8 +90,10 @@ def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
     added.add_argument(
         "--results", action="store_true", help="also the results, in the process variables that hold them"
     )
-    more = "with --business-key: only this tenant's; may be repeated"
+    more = "with --business-key or --person: only this tenant's; may be repeated"
     added.add_argument("--tenant", metavar="TENANT", action="append", help=more)
+    issuer = "with --person: who vouches for them; OIDC_ISSUER by default, or else token, for the names of API_TOKENS"
+    added.add_argument("--issuer", metavar="ISSUER", help=issuer)
 
 
 def _repair(commands: "Commands[argparse.ArgumentParser]") -> None:

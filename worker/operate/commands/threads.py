@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from worker import bootstrap, export
 from worker.domain.conversations import EVERYTHING, Subject
 from worker.domain.endings import Kept, Receipt, Status
+from worker.domain.people import Person
 from worker.domain.threads import Decision
 from worker.ending import Eraser, Retention, Round, overdue, runs
 from worker.errors import EngineDown, Permanent
@@ -125,8 +126,10 @@ async def erase_(desk: Desk, options: Namespace) -> int:
     ports = bootstrap.ending_ports(desk.settings, desk.adapters)
     if options.dry_run and not options.ended:
         raise Permanent("--dry-run goes with --ended only")
-    if options.tenant and options.business_key is None:
-        raise Permanent("--tenant goes with --business-key only")
+    if options.tenant and options.business_key is None and options.person is None:
+        raise Permanent("--tenant goes with --business-key and --person only")
+    if options.issuer and options.person is None:
+        raise Permanent("--issuer goes with --person only")
     if (options.force or options.results) and options.instance is None and options.business_key is None:
         raise Permanent("--force and --results go with an instance or --business-key only")
     if undone := _undone(options):
@@ -143,9 +146,15 @@ async def erase_(desk: Desk, options: Namespace) -> int:
             raise Permanent(f"there is no order {options.receipt}, or it was complete more than 90 days ago")
         return _told([known], options)
     tenants = frozenset(options.tenant) if options.tenant else None
-    subject = Subject(desk.settings.engine_name, options.instance, options.business_key, tenants)
+    person = _person(desk, options).id if options.person else None
+    subject = Subject(desk.settings.engine_name, options.instance, options.business_key, tenants, person)
     wishes = {"force": options.force, "results": options.results, "absent": options.accept_absent}
     return _told([await Eraser(ports).erase(subject, **wishes)], options)
+
+
+def _person(desk: Desk, options: Namespace) -> Person:
+    """Name a person by the issuer that is set, unless another is named; without any it is API_TOKENS."""
+    return Person(options.issuer or desk.settings.oidc_issuer or "token", options.person, options.person)
 
 
 def _undone(options: Namespace) -> str:
@@ -157,6 +166,8 @@ def _undone(options: Namespace) -> str:
         return f"This goes on with the open orders{absent}."
     if options.ended:
         return f"This erases all conversations whose time is over by RETENTION_THREADS_DAYS{absent}."
+    if options.person:
+        return f"This erases what {options.person} said to assistants, at the provider and in all stores{absent}."
     whose = f"business key {options.business_key}" if options.business_key else f"instance {options.instance}"
     results = " and results" if options.results else ""
     return f"This erases the conversations{results} of {whose} at the provider and in all stores{absent}."
@@ -175,6 +186,8 @@ def _told(receipts: list[Receipt], options: Namespace) -> int:
 
 def _show_receipt(receipt: Receipt) -> None:
     whose = f"instance {receipt.instance}" if receipt.instance else f"business key {receipt.business_key}"
+    if receipt.person:
+        whose = f"person {receipt.person}" + (f", conversation {receipt.chat}" if receipt.chat else "")
     whose += "" if receipt.tenants is None else f" of tenant {', '.join(each or '(none)' for each in receipt.tenants)}"
     tables.say(f"Order {receipt.id}: {whose}, given {tables.cell(receipt.ordered_at)}")
     words = {Status.REMOVED: "removed", Status.OPEN: "left, will be tried again", Status.STAYS: "stays"}
@@ -197,7 +210,8 @@ def _told_round(done: Round, options: Namespace) -> int:
         return LEFT if done.delayed else 0
     rows: list[tuple[object, ...]] = [("thread", key.scope, key.assistant, name, "") for key, name in done.threads]
     rows += [("record", each.instance or each.business_key, "", "", "") for each in done.records]
-    rows += [("delayed", each.instance or each.business_key, "", "", why) for each, why in done.delayed]
+    rows += [("chat", each.person, "", each.chat, "") for each in done.chats]
+    rows += [("delayed", each.instance or each.business_key or each.person, "", "", why) for each, why in done.delayed]
     heads = ["would end" if options.dry_run else "ended", "scope", "assistant", "thread", "why not"]
     tables.show(heads, rows, "Nothing is due.")
     return LEFT if done.delayed else 0

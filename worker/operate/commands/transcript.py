@@ -4,7 +4,7 @@ from argparse import Namespace
 from contextlib import aclosing
 from dataclasses import asdict, astuple
 
-from worker.domain.conversations import EVERYTHING, Filter, Hit, MessageFilter, Spent, every
+from worker.domain.conversations import EVERYTHING, Filter, Hit, Limits, MessageFilter, Spent, every
 from worker.operate.commands import tables
 from worker.operate.commands.desk import Desk
 from worker.operate.commands.threads import conversations
@@ -22,7 +22,7 @@ async def search_(desk: Desk, options: Namespace) -> int:
     )
     reading, text, found = conversations(desk), " ".join(options.words), list[Hit]()
     most = min(PAGE, options.limit)
-    hits = every(lambda after: reading.search(text, wanted, within=EVERYTHING, after=after, limit=most))
+    hits = every(lambda after: reading.search(text, wanted, within=Limits(), after=after, limit=most))
     async with aclosing(hits):
         async for hit in hits:
             found.append(hit)

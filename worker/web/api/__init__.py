@@ -5,7 +5,18 @@ from worker.web.api.application import app
 from worker.web.api.asks import asking
 from worker.web.api.erasing import erasing
 from worker.web.api.feedback import rating
-from worker.web.api.grants import Grant, Known, MayAsk, MayErase, MayHandOver, MayRead, MayReadStops, MayStop, MaySway
+from worker.web.api.grants import (
+    Grant,
+    Known,
+    MayAsk,
+    MayErase,
+    MayHandOver,
+    MayRead,
+    MayReadStops,
+    MayStop,
+    MaySway,
+    MayTalk,
+)
 from worker.web.api.handovers import handing_over
 from worker.web.api.login import Client
 from worker.web.api.persons import Persons, roles
@@ -13,6 +24,7 @@ from worker.web.api.remarks import recording
 from worker.web.api.server import serve
 from worker.web.api.sight import EngineSight
 from worker.web.api.stops import stopping
+from worker.web.api.talks import talking
 from worker.web.api.tickets import TicketOffice, ticketing
 
 __all__ = [
@@ -28,6 +40,7 @@ __all__ = [
     "MayReadStops",
     "MayStop",
     "MaySway",
+    "MayTalk",
     "Persons",
     "TicketOffice",
     "app",
@@ -39,5 +52,6 @@ __all__ = [
     "roles",
     "serve",
     "stopping",
+    "talking",
     "ticketing",
 ]

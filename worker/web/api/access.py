@@ -16,7 +16,7 @@ from worker.web.api.grants import LOCAL, Grant, token_digest
 from worker.web.api.persons import Persons
 from worker.web.api.tickets import TicketOffice
 
-_LOCAL = Grant(LOCAL, RIGHTS, person=Person(LOCAL, LOCAL, "this machine"))
+_LOCAL = Grant(LOCAL, RIGHTS, person=Person(LOCAL, LOCAL, "this machine")).personal
 
 
 class Access:
@@ -25,7 +25,7 @@ class Access:
     def __init__(
         self, grants: Sequence[Grant] = (), persons: Persons | None = None, office: TicketOffice | None = None
     ) -> None:
-        self._grants = tuple(grants)
+        self._grants = tuple(each.personal for each in grants)
         self._persons = persons
         self._office = office
 
@@ -65,7 +65,10 @@ class Access:
         if scheme.lower() != "bearer":
             return None
         found = self._own(token.strip())
-        return await self._persons.grant(token.strip()) if found is None and self._persons else found
+        if found is None and self._persons is not None:
+            named = await self._persons.grant(token.strip())
+            return named.personal if named else None
+        return found
 
     def still_grants(self, grant: Grant) -> bool:
         """Whether what was granted once is granted still, to whoever goes on with it for hours."""
@@ -78,7 +81,7 @@ class Access:
         if found is None:
             return None
         if found.until is not None:
-            return found if datetime.now(UTC) < found.until else None
+            return found.personal if datetime.now(UTC) < found.until else None
         # A token of ours counts as it is now: it may have been taken back since.
         return next((grant for grant in self._grants if grant.id == found.id), None)
 

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from worker.chat.desk import Desk, Erased, Mode, Occupied, Outdated, Wish
 from worker.domain.asks import Ask, Running, State
 from worker.domain.conversations import Session, session_id
-from worker.domain.people import Person
 from worker.errors import AskedOtherwise
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
@@ -96,7 +95,7 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
         session = await seen(grant, session_id)
         wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of)
         with _refusals():
-            return Asked.of(await desk.ask(session, person_of(grant), wish))
+            return Asked.of(await desk.ask(session, grant.speaker, wish))
 
     @router.get("/sessions/{session_id}/asks")
     async def asks(grant: MayRead, session_id: Id) -> Asks:
@@ -113,7 +112,7 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
     async def withdraw(grant: MayAsk, ask_id: Id) -> Asked:
         """Withdraw an ask of one's own that nobody has begun with."""
         kept = await seen_ask(grant, ask_id)
-        if kept.person.id != person_of(grant).id:
+        if kept.person.id != grant.speaker.id:
             raise HTTPException(403, "Somebody else has asked this.")
         with _refusals():
             return Asked.of(await desk.withdraw(kept))
@@ -123,11 +122,6 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
         application.include_router(router, prefix="/api", responses=answers)
 
     return extend
-
-
-def person_of(grant: Grant) -> Person:
-    """Say who asks; where nobody named a token, it is the token."""
-    return grant.person or Person("token", grant.id, f"the token {grant.id[:8]}…")
 
 
 @contextmanager

@@ -7,31 +7,47 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from worker.domain.conversations import EVERYTHING, Filter, Subject
+from worker.domain.conversations import Filter, Limits, Subject, owner
 from worker.domain.endings import Receipt
+from worker.domain.people import Person
 from worker.ending import Eraser, StillRuns
 from worker.errors import Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
-from worker.web.api.grants import Grant, MayErase
+from worker.web.api.grants import Grant, MayErase, MayTalk
 from worker.web.api.routes import LONGEST, Id, found
 
 Name = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
 
 
+class Whom(BaseModel):
+    """A person, as the issuer of their tokens names them; `token` is the one of persons whom API_TOKENS names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str = Field(min_length=1, max_length=LONGEST)
+    subject: str = Field(min_length=1, max_length=LONGEST)
+
+
 class Wish(BaseModel):
-    """Whose conversations are to be erased: one of the two."""
+    """Whose conversations are to be erased: one of the three."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     instance: Name = None
     business_key: Name = None
+    person: Whom | None = None
 
     @model_validator(mode="after")
     def _is_one(self) -> "Wish":
-        if (self.instance is None) == (self.business_key is None):
-            raise ValueError("say either instance or business_key")
+        if [self.instance, self.business_key, self.person].count(None) != 2:  # noqa: PLR2004 - all but one
+            raise ValueError("say either instance, business_key or person")
         return self
+
+    def subject(self, engine: str, tenants: frozenset[str | None] | None) -> Subject:
+        """Say whose these are, of these tenants."""
+        person = Person(self.person.issuer, self.person.subject, "").id if self.person else None
+        return Subject(engine, self.instance, self.business_key, tenants, person)
 
 
 def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Callable[[FastAPI], None]:
@@ -48,10 +64,24 @@ def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Cal
         *,
         results: Annotated[bool, Query(description="Also the results, in the process variables they are in.")] = False,
     ) -> Receipt:
-        """Erase one instance's conversations, or a business key's, in every store, and return the receipt."""
-        tenants = await _check(grant, wish, conversations, engine)
+        """Erase one instance's conversations, a business key's, or a person's, in every store; returns the receipt.
+
+        Of a person it is what they have beside all processes, and their words in the record of others: the receipt says
+        which conversations of processes know these until those end.
+        """
+        subject = wish.subject(engine, await _check(grant, wish, conversations, engine))
+        return await carried_out(subject, response, results=results)
+
+    @router.delete("/sessions/{session_id}", responses=answers)
+    async def end(grant: MayTalk, session_id: Id, response: Response) -> Receipt:
+        """End a conversation of one's own beside all processes: erase it in every store, and return the receipt."""
+        own = Limits(grant.limits.tenants, persons=grant.limits.persons)
+        session = found(await conversations.session(session_id, within=own))
+        return await carried_out(found(owner(session.key, None) if session.key.person else None), response)
+
+    async def carried_out(subject: Subject, response: Response, *, results: bool = False) -> Receipt:
         try:
-            receipt = await eraser.erase(Subject(engine, wish.instance, wish.business_key, tenants), results=results)
+            receipt = await eraser.erase(subject, results=results)
         except StillRuns as exc:
             raise HTTPException(409, "An instance of it still runs, so that nothing was erased.") from exc
         except Transient as exc:
@@ -90,9 +120,9 @@ async def _check(
     """Let a token with limits erase no more than it may see of this engine; returns the tenants whose it may."""
     if wish.instance is None:
         if grant.limits.instances is not None or grant.limits.definitions is not None:
-            raise HTTPException(403, "A business key may reach beyond the instances that you may see.")
+            raise HTTPException(403, "That may reach beyond the instances that you may see.")
         return grant.limits.tenants
-    if grant.limits != EVERYTHING:
+    if grant.limits.hides_processes:
         wanted = Filter(engine=engine, instance=wish.instance)
         if not (await conversations.instances(wanted, within=grant.limits, limit=1)).items:
             raise HTTPException(404)

@@ -2,18 +2,19 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Literal, Protocol
 
 from fastapi import Depends, HTTPException
 from starlette.requests import HTTPConnection
 
-from worker.domain.conversations import EVERYTHING, Limits
+from worker.domain.conversations import Limits
 from worker.domain.people import RIGHTS, Person, Right
 from worker.errors import Transient
 
 LOCAL = "local"
+_ALL = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Grant:
 
     id: str
     rights: frozenset[Right]
-    limits: Limits = EVERYTHING
+    limits: Limits = _ALL
     person: Person | None = None
     until: datetime | None = None
     engine_user: str | None = None
@@ -41,6 +42,16 @@ class Grant:
     def who(self) -> str:
         """Name who it is, over all of their tokens as far as that is known."""
         return self.person.id if self.person else self.id
+
+    @property
+    def speaker(self) -> Person:
+        """Say who speaks by it; where nobody named a token, it is the token."""
+        return self.person or Person("token", self.id, f"the token {self.id[:8]}…")
+
+    @property
+    def personal(self) -> "Grant":
+        """The same, which lets its person see what they have with assistants beside all processes."""
+        return replace(self, limits=replace(self.limits, persons=frozenset([self.speaker.id])))
 
     @property
     def role(self) -> Literal["viewer", "operator"]:
@@ -100,6 +111,8 @@ def _of_processes(right: Right) -> Callable[[HTTPConnection, Grant], Awaitable[G
 MayRead = Annotated[Grant, Depends(_of_processes("read"))]
 """A route's parameter of this type lets in who may read; the others, who may do what they are called by."""
 MayAsk = Annotated[Grant, Depends(_of_processes("ask"))]
+MayTalk = Annotated[Grant, Depends(_who_may("ask"))]
+"""Beside all processes: what of those somebody may see is no matter."""
 MaySway = Annotated[Grant, Depends(_of_processes("sway"))]
 MayHandOver = Annotated[Grant, Depends(_of_processes("hand_over"))]
 MayErase = Annotated[Grant, Depends(_of_processes("erase"))]

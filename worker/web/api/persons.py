@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.domain import foreign
-from worker.domain.conversations import EVERYTHING, Limits
+from worker.domain.conversations import Limits
 from worker.domain.people import Person, Right
 from worker.errors import Permanent
 from worker.ports.people import Issuer
@@ -64,10 +64,10 @@ class Persons:
 
     def _limits(self, claims: Mapping[str, Any]) -> Limits:
         if self.tenants_claim is None:
-            return EVERYTHING
+            return Limits()
         tenants = _listed(claims, self.tenants_claim)
         if ALL_TENANTS in tenants:
-            return EVERYTHING
+            return Limits()
         return Limits(frozenset(each for each in tenants if each is None or isinstance(each, str)))
 
 

@@ -53,9 +53,13 @@ def _filter(
     parts: Annotated[
         bool, Query(description="business_key, definition_key and assistant are parts, in capitals or not.")
     ] = False,
+    free: Annotated[
+        bool | None, Query(description="Your own with an assistant, beside all processes; or those of processes.")
+    ] = None,
 ) -> Filter:
     tenants = None if tenant is None else frozenset(tenant)
-    return Filter(engine, instance, business_key, definition_key, assistant, tenants, active, since, until, parts=parts)
+    chosen = (engine, instance, business_key, definition_key, assistant, tenants, active, since, until)
+    return Filter(*chosen, parts=parts, free=free)
 
 
 Wanted = Annotated[Filter, Depends(_filter)]

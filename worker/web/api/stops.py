@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 from fastapi import APIRouter, FastAPI, HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.domain.conversations import EVERYTHING, Limits
+from worker.domain.conversations import Limits
 from worker.domain.stops import LONGEST_NAME, LONGEST_REASON, Kind, Stop, described, order
 from worker.errors import Permanent, StopOfOthers, Transient
 from worker.web.api import problems
@@ -115,12 +115,12 @@ def _check(grant: Grant, kind: Kind, name: str) -> None:
 
 
 def _is_limited(grant: Grant) -> bool:
-    return grant.limits != EVERYTHING
+    return grant.limits.hides_processes
 
 
 def _is_within(limits: Limits, kind: Kind, name: str) -> bool:
     """Whether it concerns nobody else: a token with limits has its own tenants, if it has all of their instances."""
-    if limits == EVERYTHING:
+    if not limits.hides_processes:
         return True
     return kind == "tenant" and limits.instances is None and limits.tenants is not None and name in limits.tenants
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
-from worker.domain.conversations import EVERYTHING, Limits, MessageFilter
+from worker.domain.conversations import Limits, MessageFilter
 from worker.errors import TranscriptDown, Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api.access import Access
@@ -31,7 +31,7 @@ class Reader:
         if wanted.session_id is not None:
             return await conversations.session(wanted.session_id, within=self.limits) is not None
         # Before its first answer nobody knows whose an instance is.
-        return self.limits == EVERYTHING or (
+        return not self.limits.hides_processes or (
             await conversations.instance(str(wanted.instance), within=self.limits) is not None
         )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, HTTPException
 from starlette.responses import Response
 
-from worker.domain.conversations import EVERYTHING, Instance
+from worker.domain.conversations import Instance
 from worker.domain.processes import Process, Step
 from worker.errors import ReadRefused, TaskLost, Transient
 from worker.ports.transcript import TranscriptReader
@@ -66,7 +66,7 @@ class _Following:
         """Let nobody see more of what the engine alone knows than of what the record has."""
         if told.process is not None and told.process.is_within(grant.limits):
             return
-        if told.problem and grant.limits == EVERYTHING:
+        if told.problem and not grant.limits.hides_processes:
             raise HTTPException(503, f"Nothing was said in such an instance, as far as is known. {told.problem}")
         raise HTTPException(404)
 

@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from worker.domain.conversations import EVERYTHING, ActivityCounts, MessageFilter, Page
+from worker.domain.conversations import ActivityCounts, MessageFilter, Page
 from worker.domain.people import Right
 from worker.export import FORMATS
 from worker.ports.transcript import TranscriptReader
@@ -67,7 +67,8 @@ class Named:
 class Me:
     """Who asks, and what the page may offer. `diagrams`: the part that draws them is installed.
 
-    `left_out` says which tasks this worker does not serve, to those who may see every instance.
+    `left_out` says which tasks this worker does not serve, to those who may see every instance. `assistants` are those
+    with whom they may talk beside all processes.
     """
 
     role: Literal["viewer", "operator"]
@@ -79,6 +80,7 @@ class Me:
     left_out: Sequence[str] = ()
     person: Named | None = None
     rights: Sequence[Right] = ()
+    assistants: Sequence[str] = ()
 
 
 async def _none() -> Collection[str]:
@@ -94,18 +96,20 @@ def routes(
     has_asks: bool = False,
     left_out: Callable[[], Sequence[str]] = tuple,
     definitions: Callable[[], Awaitable[Collection[str]]] = _none,
+    assistants: Callable[[], Sequence[str]] = tuple,
     vendor: Path = VENDOR,
 ) -> Callable[[FastAPI], None]:
     """Make the extension of the API's application that serves the page.
 
     `engine_name` is the engine that `processes` asks: of instances of others nothing is asked, their ids may be taken
     there. `can_erase`: there is a route that erases. `has_asks`: there are those where people ask back. `left_out` says
-    what the worker does not serve, `definitions` the keys of those with tasks of ours.
+    what the worker does not serve, `definitions` the keys of those with tasks of ours. `assistants` can be talked to
+    beside all processes.
     """
 
     def extend(application: FastAPI) -> None:
         router = APIRouter()
-        _add_me(router, can_erase=can_erase, has_asks=has_asks, left_out=left_out, vendor=vendor)
+        _add_me(router, can_erase=can_erase, has_asks=has_asks, left_out=left_out, assistants=assistants, vendor=vendor)
         _add_reading(router, conversations)
         watching = Watching(processes, definitions)
         listing.add(router, conversations, Standing(processes), watching, engine_name)
@@ -118,17 +122,24 @@ def routes(
 
 
 def _add_me(
-    router: APIRouter, *, can_erase: bool, has_asks: bool, left_out: Callable[[], Sequence[str]], vendor: Path
+    router: APIRouter,
+    *,
+    can_erase: bool,
+    has_asks: bool,
+    left_out: Callable[[], Sequence[str]],
+    assistants: Callable[[], Sequence[str]],
+    vendor: Path,
 ) -> None:
     @router.get("/me")
     async def me(grant: Known) -> Me:
         """Who asks, and what they may do."""
         diagrams = (vendor / "bpmn-js" / "viewer.js").is_file()
         guarded = not grant.is_local
-        named = left_out() if "read" in grant.rights and grant.limits == EVERYTHING else ()
+        named = left_out() if "read" in grant.rights and not grant.limits.hides_processes else ()
         erases = can_erase and "erase" in grant.rights
         person = Named(grant.person.id, grant.person.name) if grant.person else None
-        return Me(grant.role, erases, has_asks, guarded, diagrams, SAVED_AS, named, person, sorted(grant.rights))
+        talks = assistants() if "ask" in grant.rights and grant.limits.instances is None else ()
+        return Me(grant.role, erases, has_asks, guarded, diagrams, SAVED_AS, named, person, sorted(grant.rights), talks)
 
 
 def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:

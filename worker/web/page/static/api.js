@@ -70,3 +70,6 @@ export function query(parameters) {
 }
 
 export const id = encodeURIComponent;
+
+// A name for what is sent, by which it is known if it has to be sent again.
+export const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (each) => each.toString(16).padStart(2, "0")).join("");

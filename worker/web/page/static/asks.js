@@ -1,7 +1,7 @@
 // What people ask of a conversation's assistant, and how that stands. An ask is safe once the worker has taken it.
 
 import { html, useState } from "./lib/preact.js";
-import { get, id, post, remove } from "./api.js";
+import { get, id, newId, post, remove } from "./api.js";
 import { useFollowed } from "./follow.js";
 import { name, say, time } from "./parts.js";
 
@@ -15,7 +15,6 @@ const STATES = {
   withdrawn: "withdrawn", gone: "the conversation was erased first",
 };
 const isOpen = (ask) => ["queued", "running"].includes(ask.state);
-const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (each) => each.toString(16).padStart(2, "0")).join("");
 
 // What was asked of a session; null where nothing can be asked, as nobody answers persons here.
 export const asksOf = ({ me, signal }, session) =>
@@ -24,7 +23,8 @@ export const asksOf = ({ me, signal }, session) =>
     return null;
   }) : null;
 
-export function Asks({ page, session, runs, first, answered }) {
+// In a conversation that is nobody else's, messages and answers stand above: only what is not answered is listed.
+export function Asks({ page, session, runs, free, first, answered }) {
   const [asks, see] = useState(first);
   const look = async () => {
     const now = (await asksOf(page, session)) ?? asks;
@@ -33,11 +33,12 @@ export function Asks({ page, session, runs, first, answered }) {
   };
   useFollowed(look, asks === null ? null : asks.items.some(isOpen) ? SECONDS_WHILE_ASKED : SECONDS);
   const mayAsk = page.me.rights.includes("ask");
-  if (asks === null || (!mayAsk && !asks.items.length)) return null;
+  const shown = asks?.items.filter((each) => !free || each.state !== "answered");
+  if (asks === null || (!mayAsk && !shown.length)) return null;
   return html`<section class="asks" aria-labelledby="asks">
-    <h2 id="asks">Ask back</h2>
-    <ul>${asks.items.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} session=${session} me=${page.me} look=${look} />`)}</ul>
-    ${mayAsk && html`<${Composer} session=${session} runs=${runs} sways=${page.me.rights.includes("sway")} look=${look} />`}
+    <h2 id="asks">${free ? "Go on" : "Ask back"}</h2>
+    <ul>${shown.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} session=${session} me=${page.me} look=${look} />`)}</ul>
+    ${mayAsk && html`<${Composer} session=${session} runs=${runs} free=${free} sways=${page.me.rights.includes("sway")} look=${look} />`}
   </section>`;
 }
 
@@ -57,7 +58,7 @@ function One({ ask, session, me, look }) {
 }
 
 // The message keeps its id until it is taken: sent again after a lost reply, it is the same ask.
-function Composer({ session, runs, sways, look }) {
+function Composer({ session, runs, free, sways, look }) {
   const [message, write] = useState({ id: newId(), text: "", on_thread: false });
   const [wrong, tell] = useState("");
   const [waits, wait] = useState(false);
@@ -79,7 +80,7 @@ function Composer({ session, runs, sways, look }) {
     }
   }
   return html`<form class="card" onsubmit=${send}>
-    <label for="ask">${runs ? "Answered beside the process: its steps hear nothing of it" : "Your question"}</label>
+    <label for="ask">${free ? "Your message: nobody else sees it" : runs ? "Answered beside the process: its steps hear nothing of it" : "Your question"}</label>
     <textarea id="ask" rows="3" maxlength=${LONGEST} dir="auto" value=${message.text} oninput=${(event) => change({ text: event.target.value })} />
     ${runs && sways && html`<label class="check"><input type="checkbox" checked=${message.on_thread} onchange=${(event) => change({ on_thread: event.target.checked })} /> Say it on the process's own conversation: later steps hear it</label>`}
     <div class="actions"><button class="primary" disabled=${waits}>Ask</button></div>

@@ -8,6 +8,7 @@ import { Exports } from "./exports.js";
 import { useFollowed } from "./follow.js";
 import { kept } from "./kept.js";
 import { Order } from "./order.js";
+import { End, isFree } from "./talk.js";
 import { asking, firstOf, Thread, wantedIn } from "./thread.js";
 
 const SECONDS = 5;
@@ -39,21 +40,22 @@ export const AsRecorded = ({ standing }) => standing.problem && html`<${Note} ti
 function Conversation({ page, own, now: began, first, ask, asks, newest }) {
   const [now, see] = useState(began);
   const { session, standing, spent } = now;
+  const free = isFree(session);
   const isActive = runs(session, session.process_instance_id, standing);
   const again = async () => see(await look(own, page.signal));
   const { answers } = useFollowed(again, isActive ? SECONDS : SECONDS_WHEN_ENDED, { session: own });
   const speaking = new Map([[own, session.assistant]]);
   const path = `/conversations/${id(own)}`;
   return html`
-    <div class="heading"><h1>${name(session.assistant)}</h1><${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} /></div>
+    <div class="heading"><h1>${name(session.assistant)}</h1>${!free && html`<${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} />`}</div>
     <${AsRecorded} standing=${standing} />
     <${About} session=${session} called=${now.name} spent=${spent} />
-    <div class="actions"><${Exports} formats=${page.me.formats} path=${`/sessions/${id(own)}/export`} file=${`conversation-${own}`} /></div>
+    <div class="actions"><${Exports} formats=${page.me.formats} path=${`/sessions/${id(own)}/export`} file=${`conversation-${own}`} />${free && html`<${End} page=${page} session=${session} />`}</div>
     <section aria-labelledby="said" class="said">
       <div class="heading"><h2 id="said">${count(session.messages, "message")}</h2><${Order} newest=${newest} path=${path} jump=${() => jumpToNewest(session.messages)} /></div>
       <${Thread} first=${first} load=${ask} newest=${newest} pulse=${session.messages} root=${path} me=${page.me} answers=${answers} assistants=${speaking} />
     </section>
-    <${Asks} page=${page} session=${own} runs=${isActive} first=${asks} answered=${again} />`;
+    <${Asks} page=${page} session=${own} runs=${isActive && !free} free=${free} first=${asks} answered=${again} />`;
 }
 
 // Shows the newest message if all messages are on the page.
@@ -69,9 +71,12 @@ export function jumpToNewest(messages) {
 
 function About({ session, called, spent }) {
   const instance = session.process_instance_id;
-  return html`<${Facts} pairs=${[
+  const place = [
     ["Process", html`<${Process} called=${called} definitionKey=${session.definition_key} version=${session.definition_version} />`],
     ["Instance", instance ? html`<a href=${`/instances/${id(instance)}`}><code>${instance}</code></a>` : "shared by business key"],
+  ];
+  return html`<${Facts} pairs=${[
+    ...(isFree(session) ? [["Process", "none: it is yours alone"]] : place),
     ["Business key", session.business_key && name(session.business_key)],
     ["Tenant", session.tenant && name(session.tenant)],
     ["Version", session.assistant_version && name(session.assistant_version)],

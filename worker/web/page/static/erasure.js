@@ -54,6 +54,8 @@ function Receipt({ page, first }) {
       ["Order", html`<code>${said.id}</code>`],
       ["Instance", said.instance && html`<code>${said.instance}</code>`],
       ["Business key", said.business_key && name(said.business_key)],
+      ["Person", said.person && html`<code>${said.person}</code>`],
+      ["Conversation", said.chat && html`<code>${said.chat}</code>`],
       ["Ordered", time(said.ordered_at)],
       ["Complete", said.completed_at && time(said.completed_at)],
     ]} />

@@ -6,6 +6,7 @@ import { AsRecorded, runs } from "./conversation.js";
 import { useFollowed } from "./follow.js";
 import { kept } from "./kept.js";
 import { firstPages, More, usePages } from "./pages.js";
+import { Begin, isFree } from "./talk.js";
 import { hidden, name, Note, number, Process, State, Table, time } from "./parts.js";
 
 const SECONDS = 5;
@@ -51,17 +52,17 @@ async function ongoing(asked, failed, signal) {
 
 const NOTHING = { rows: [], problem: "" };
 
-const lister = (path, { title, columns, cells, goesOn }) => {
+const lister = (path, { title, columns, cells, goesOn, begins }) => {
   async function load({ parameters, signal, back }) {
     const { wanted, asked } = wantedIn(parameters);
     const ask = async (after) => rowsOf(await get(path, { ...asked, after, limit: SIZE }, signal));
     const around = () => (goesOn && wanted.state !== "ended" ? ongoing(asked, wanted.state === "failed" || undefined, signal) : NOTHING);
     const pages = wanted.state === "failed" && goesOn ? { items: [], next: null, pages: 1 } : firstPages(ask, { pages: back ? kept().pages : 1 });
     const [first, now, me] = await Promise.all([pages, around(), get("/me", {}, signal)]); // `me` changes while the page is open
-    return { title, wanted, ask, around, first, now, leftOut: goesOn ? me.left_out : [] };
+    return { title, wanted, ask, around, first, now, leftOut: goesOn ? me.left_out : [], assistants: begins ? me.assistants : [] };
   }
 
-  function View({ page, wanted, ask, around, first, now: began, leftOut }) {
+  function View({ page, wanted, ask, around, first, now: began, leftOut, assistants }) {
     const list = usePages(first, ask);
     const [now, see] = useState(began);
     useFollowed(async () => {
@@ -75,6 +76,7 @@ const lister = (path, { title, columns, cells, goesOn }) => {
     return html`
       <h1 class=${page.embedded ? "hidden" : null}>${title}</h1>
       ${leftOut.length > 0 && html`<${Note} title="Not served by this worker"><ul>${leftOut.map((each) => html`<li key=${each}>${name(each)}</li>`)}</ul></>`}
+      <${Begin} page=${page} assistants=${assistants} />
       ${!page.embedded && html`<${Filters} wanted=${wanted} page=${page} states=${goesOn ? [...STATES, ["failed", "failed"]] : STATES} />`}
       <${AsRecorded} standing=${standing} />
       ${rows.length
@@ -117,11 +119,12 @@ export const conversations = lister("/listed/sessions", {
   title: "Conversations",
   columns: [["Assistant"], ["Process"], ["Business key"], ["State"], ["Started"], ["Messages", true]],
   goesOn: false,
+  begins: true,
   cells: (each) => [
     html`<a href=${`/conversations/${id(each.id)}`}>${name(each.assistant)}${hidden(each.business_key || each.scope)}</a>${opening(each)}`,
-    html`<${Process} called=${each.called} definitionKey=${each.definition_key} version=${each.definition_version} />`,
+    isFree(each) ? "none, yours alone" : html`<${Process} called=${each.called} definitionKey=${each.definition_key} version=${each.definition_version} />`,
     key(each),
-    state(each, each.process_instance_id),
+    isFree(each) ? "—" : state(each, each.process_instance_id),
     time(each.started_at),
     number(each.messages),
   ],

@@ -52,9 +52,11 @@ function Search({ page, q, ask, first, named }) {
 }
 
 function Hit({ hit, q, words }) {
-  const address = `/instances/${id(hit.process_instance_id)}/activities/${id(hit.activity_id)}?${new URLSearchParams({ q })}#m-${id(hit.message_id)}`;
+  // What persons say is at no activity.
+  const place = hit.activity_id ? `/instances/${id(hit.process_instance_id)}/activities/${id(hit.activity_id)}` : `/conversations/${id(hit.session_id)}`;
+  const address = `${place}?${new URLSearchParams({ q })}#m-${id(hit.message_id)}`;
   return html`<li>
-    <a href=${address}>${speaker(hit)} at ${name(hit.activity_name || hit.activity_id)}</a>
+    <a href=${address}>${speaker(hit)}${hit.activity_id && html` at ${name(hit.activity_name || hit.activity_id)}`}</a>
     <p class="excerpt" dir="auto">${words ? marked(hit.excerpt, words) : hit.excerpt}</p>
     <p class="soft">${name(hit.assistant)}${hit.business_key && html` · ${name(hit.business_key)}`} · ${time(hit.created_at)}</p>
   </li>`;

@@ -82,7 +82,7 @@ class EngineRest:
         """ACTIVE, SUSPENDED, COMPLETED, EXTERNALLY_TERMINATED or INTERNALLY_TERMINATED."""
         return str((await self.get(f"history/process-instance/{instance}"))["state"])
 
-    async def wait_for_end(self, instance: str, deadline_seconds: float = 20) -> None:
+    async def wait_for_end(self, instance: str, deadline_seconds: float = 60) -> None:
         """Returns when the instance is completed; AssertionError, with its incidents, when it is not in time."""
 
         async def completed() -> bool:

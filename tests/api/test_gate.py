@@ -98,7 +98,7 @@ async def test_who_is_gone_before_a_socket_is_let_in_is_no_error_of_ours() -> No
     async def nothing() -> Message:
         raise AssertionError("nobody listens")
 
-    scope = {"type": "websocket", "client": ("127.0.0.1", 1), "path": "/api/feeds", "query_string": b""}
+    scope: Scope = {"type": "websocket", "client": ("127.0.0.1", 1), "path": "/api/feeds", "query_string": b""}
     scope["headers"] = [(b"host", b"127.0.0.1:8091")]
     await Gate(let_in, Access(), report=reported.append)(scope, nothing, gone)
     assert reported == []

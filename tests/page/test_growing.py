@@ -67,7 +67,7 @@ async def test_an_answer_is_seen_while_it_is_written_and_then_whole_where_it_sta
     await growing(page).scroll_into_view_if_needed()
     await shot(page, tmp_path, "growing")
 
-    stood = await page.evaluate(TOP, ".growing")
+    stood: float = await page.evaluate(TOP, ".growing")
     await record(served)
     await expect(growing(page)).to_have_count(0)
     await expect(page.get_by_role("article")).to_have_count(6)

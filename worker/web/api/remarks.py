@@ -18,7 +18,7 @@ from worker.domain.remarks import LARGEST_METADATA, MOST_ATTACHMENTS
 from worker.errors import AskedOtherwise, StoreDown, Unstorable
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
-from worker.web.api.asks import LONGEST_CLIENT_ID, LONGEST_TEXT, person_of
+from worker.web.api.asks import LONGEST_CLIENT_ID, LONGEST_TEXT
 from worker.web.api.grants import MayAsk
 from worker.web.api.routes import Id, found
 
@@ -96,14 +96,14 @@ def recording(noting: Noting, conversations: TranscriptReader) -> Callable[[Fast
         session = found(await conversations.session(session_id, within=grant.limits))
         said = Said(told.id, role_of(told.role), told.text, told.attachments, told.metadata)
         with _refusals():
-            return Remark.of(await noting.record(session, person_of(grant), said))
+            return Remark.of(await noting.record(session, grant.speaker, said))
 
     @router.patch("/remarks/{remark_id}")
     async def add(grant: MayAsk, remark_id: Id, more: More) -> Remark:
         """Add attachments and metadata to a remark of one's own."""
         kept = found(await noting.find(remark_id))
         found(await conversations.session(kept.session_id, within=grant.limits))
-        if kept.person_id != person_of(grant).id:
+        if kept.person_id != grant.speaker.id:
             raise HTTPException(403, "Somebody else has recorded this.")
         with _refusals():
             return Remark.of(await noting.add(kept, more.attachments, more.metadata))

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from tests.api.client import NO_CALLS, Answer, Api
 from tests.api.conftest import KEYS
@@ -159,6 +160,14 @@ async def test_what_has_not_its_form_is_refused_and_not_quoted(ground: Ground, t
     assert len(await ground.messages()) == 1
     if told.keys() & {"metadata", "attachments"}:
         assert (await ground.add(kept, **told)).status == 422
+
+
+async def test_no_log_has_a_link_or_what_was_said(ground: Ground) -> None:
+    with capture_logs() as lines:
+        kept = (await ground.record(attachments=[LINK], metadata={"caller": "s3cret"})).json["id"]
+        await ground.add(kept, attachments=[f"{LINK}&second"])
+        await ground.record(id="2", attachments=[f"{LINK} "])
+    assert "s3cret" not in str(lines)
 
 
 async def test_numbers_that_are_none_are_refused(ground: Ground) -> None:

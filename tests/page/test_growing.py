@@ -189,7 +189,7 @@ async def test_a_tab_has_one_feed_by_a_ticket_of_its_token_and_it_ends_with_its_
         await page.get_by_role("link", name="analyst").click()
         await expect(page.get_by_role("heading", level=1)).to_have_text("analyst")
         await expect(growing(page)).to_be_visible()
-        assert watched.open_sockets == 1
+        await wait_until(lambda: watched.open_sockets == 1)
         await page.get_by_role("link", name="Search").first.click()
         await wait_until(lambda: watched.open_sockets == 0)
         assert [each.url for each in watched.sockets] == [f"{served.url.replace('http', 'ws')}/api/feeds"] * 2

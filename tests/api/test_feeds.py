@@ -15,9 +15,11 @@ from tests.api.reading import EventStream, event_stream
 from tests.fakes.following import FakeTasks, FakeWindows
 from tests.records import exchange
 from tests.waiting import wait_until
+from worker.domain.asks import chat_key
 from worker.domain.conversations import session_id
+from worker.domain.people import RIGHTS
 from worker.ports.rates import Rate
-from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter
+from worker.transcript import Database, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, app, serve, server
 from worker.web.feeds import Feeds, following, sockets
 
@@ -81,6 +83,19 @@ def _raise(error: Exception) -> None:
 async def served(database: Database, transcript: SqlTranscriptWriter) -> AsyncIterator[Served]:
     async with serving(database, transcript) as served:
         yield served
+
+
+async def test_what_somebody_has_beside_all_processes_is_followed_by_them_alone(
+    served: Served, database: Database
+) -> None:
+    [whose, *_] = [each for each in served.access._grants if each.rights >= RIGHTS]
+    thread = chat_key("default", "north", whose.speaker, "analyst", "1")
+    await SqlAsks(database, engine="default").begin(thread, whose.speaker)
+    path = f"sessions/{session_id(thread)}/feed"
+    assert (await Api(served.session, VIEWER).get(f"/api/{path}")).status == 404
+    async with served.feed(path) as stream:
+        await served.transcript.record(exchange(1, thread, process_instance_id="", activity_id="", definition_key=""))
+        assert await contents(stream, 2) == ["Question 1?", "Answer 1."]
 
 
 async def contents(stream: EventStream, count: int) -> list[str]:

@@ -5,7 +5,20 @@ from itertools import product
 import pytest
 
 from tests.records import exchange, key
-from worker.domain.conversations import Role, message_id, role_of, session_id
+from worker.domain.asks import chat_key
+from worker.domain.conversations import (
+    EVERYTHING,
+    Limits,
+    Newest,
+    Role,
+    Subject,
+    message_id,
+    owner,
+    role_of,
+    session_id,
+)
+from worker.domain.endings import order_id
+from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.errors import Unstorable
 
@@ -54,3 +67,42 @@ def test_a_role_that_nobody_knows_is_named_at_no_length(word: str) -> None:
 )
 def test_a_session_ends_with_the_instance_that_it_belongs_to(scope: str, owner: str | None) -> None:
     assert exchange(1, key(scope), process_instance_id="own-instance").owner_id == owner
+
+
+def test_what_a_person_has_beside_all_processes_is_theirs_and_ends_alone() -> None:
+    ann, ben = Person("token", "Ann", "Ann"), Person("token", "Ben", "Ben")
+    hers = chat_key("default", None, ann, "analyst", "1")
+    others = [
+        chat_key("default", None, ben, "analyst", "1"),
+        chat_key("default", None, ann, "critic", "1"),
+        chat_key("default", "north", ann, "analyst", "1"),
+        chat_key("default", None, ann, "analyst", "2"),
+    ]
+    assert len({session_id(each) for each in (hers, *others)}) == 5
+    assert (hers.person, hers.trunk, key().person, key().branch.person) == (ann.id, None, None, None)
+    one = owner(hers, None)
+    assert one is not None
+    assert (one.instance, one.business_key, one.person) == (None, None, ann.id)
+    assert [one.has(each) for each in (hers, *others)] == [True, False, False, False, False]
+    everything = Subject("default", person=ann.id)
+    assert [everything.has(each) for each in (hers, *others, key())] == [True, False, True, True, True, False]
+    assert len({order_id(one), order_id(everything), order_id(Subject("default", instance=ann.id))}) == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "is_seen"),
+    [
+        (EVERYTHING, True),
+        (Limits(), False),
+        (Limits(persons=frozenset(["somebody"])), False),
+        (Limits(persons=frozenset([Person("token", "Ann", "Ann").id])), True),
+        (Limits(frozenset(["north"]), persons=None), False),
+    ],
+)
+def test_only_whoever_may_see_a_persons_conversation_hears_that_something_is_said_in_it(
+    limits: Limits, *, is_seen: bool
+) -> None:
+    thread = chat_key("default", None, Person("token", "Ann", "Ann"), "analyst", "1")
+    newest = Newest(session_id(thread), thread, None, 1, None)
+    assert newest.is_within(limits) == is_seen
+    assert limits.hides_processes == (limits.tenants is not None)

@@ -51,7 +51,7 @@ async def talks(tmp_path: Path) -> AsyncIterator[tuple[Site, SqlAsks]]:
         eraser: Any = Eraser(SqlTranscriptWriter(database))
         extend = [asking(desk, conversations), talking(desk), erasing(eraser, conversations, "default")]
         async with site_on(
-            database, Deployed(), tokens=TOKENS, extend=extend, assistants=["analyst", "critic"]
+            database, Deployed(), tokens=TOKENS, has_asks=True, extend=extend, assistants=["analyst", "critic"]
         ) as served:
             await served.transcript.record(exchange(1, key("instance-a")))
             yield served, asks

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.domain.conversations import EVERYTHING, Filter, Limits, Message, MessageFilter, Session, every
+from worker.domain.conversations import Filter, Limits, Message, MessageFilter, Session, every
 from worker.domain.processes import Called, Calls
 from worker.errors import ReadRefused, Transient
 from worker.ports.transcript import TranscriptReader
@@ -72,7 +72,7 @@ async def _whole(
     conversations: TranscriptReader, processes: Processes, wanted: Filter, instances: Sequence[str], within: Limits
 ) -> Source:
     found = {each.id: each for each in await _sessions(conversations, wanted, within)}
-    if not found and within != EVERYTHING:
+    if not found and within.hides_processes:
         return Source(conversations, within, [])
     called, lacking = dict[str, Called](), set[str]()
     for instance in instances:

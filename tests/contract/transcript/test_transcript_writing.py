@@ -256,6 +256,7 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
     ):
         place.sql(f"DROP INDEX {index}")
     place.sql("DROP TABLE feedback")
+    place.sql("DROP TABLE handovers")
     place.sql("DROP TABLE asks")
     place.sql("DROP TABLE anchors")
     place.sql("DROP TABLE formats")

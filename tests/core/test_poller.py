@@ -11,7 +11,7 @@ from tests.fakes.engine import LOCK, FakeTopics
 from worker.domain.tasks import Topic
 from worker.domain.threads import Answer, Outcome, ThreadKey
 from worker.errors import EngineDown, ProviderPaused, ReadRefused
-from worker.loop import poller
+from worker.loop import poller, slots
 from worker.loop.dependencies import Dependencies
 from worker.loop.poller import KNOWN, LAST_LOOK_SECONDS, LAST_POLL_SECONDS, Until
 from worker.turn.verdict import PARKED_FOR
@@ -50,6 +50,23 @@ async def test_nothing_is_fetched_while_all_slots_are_taken(core: Core) -> None:
     async with core.working(slots=1) as worker:
         jobs = [core.world.start(), core.world.start()]
         await core.until(lambda: core.provider.asked)
+        polls = len(fetched(worker))
+        await asyncio.sleep(40)
+        assert len(fetched(worker)) == polls
+        await core.until_over(jobs)
+
+
+async def test_no_more_is_fetched_than_there_is_room_for_and_all_of_it_in_the_end(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "MOST_HELD", 1_000_000)
+    core.provider.script.always("ask", 50)
+    jobs = [core.world.start() for _ in range(8)]
+    for job in jobs:
+        job.bytes = 500_000
+    core.world.most_bytes = 600_000
+    async with core.working(slots=8) as worker:
+        await core.until(lambda: len(core.provider.script.named("ask")) == 2, within=timedelta(seconds=10))
         polls = len(fetched(worker))
         await asyncio.sleep(40)
         assert len(fetched(worker)) == polls

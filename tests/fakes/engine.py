@@ -142,7 +142,11 @@ class FakeEngine:
         job.worker, job.locked_until = self.worker_id, self._now() + self.lock.total_seconds()
         known = self.world.variables.get(job.task.process_instance_id, {})
         job.task = replace(
-            job.task, fetched_at=self._now(), retries=job.retries, variables={**job.task.variables, **known}
+            job.task,
+            fetched_at=self._now(),
+            retries=job.retries,
+            variables={**job.task.variables, **known},
+            size=job.bytes,
         )
         return job.task
 

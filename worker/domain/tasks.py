@@ -55,7 +55,7 @@ class Task:
 
     `id` stays the same over retries. `retries` is None on the first attempt. `fetched_at` is the local monotonic
     clock in seconds; `created_at` is the engine's clock. `is_bare`: it came without its variables, which have more
-    bytes than are taken in.
+    bytes than are taken in. `size`: about how many bytes came with it.
     """
 
     id: str
@@ -72,6 +72,7 @@ class Task:
     retries: int | None = None
     variables: Mapping[str, Variable] = field(default_factory=dict)
     is_bare: bool = False
+    size: int = 0
 
     @property
     def definition_version(self) -> int | None:

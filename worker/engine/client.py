@@ -106,7 +106,8 @@ class RestEngine:
             raise Refused(f"the engine does not take our poll: {describe(reply)}")
         rows = await _listed(reply)
         tasks = (_task(raw, reply.at) for raw in rows)
-        return [task for task in tasks if task is not None]
+        size = len(reply.body) // max(1, len(rows))
+        return [replace(task, size=size) for task in tasks if task is not None]
 
     async def waiting(self, topic: Topic) -> int:
         """See `ports.engine.Backlog.waiting`. A request for each definition that the topic is limited to."""

@@ -245,7 +245,13 @@ class Poller:
         earlier = {handling for handling, task_id in self._in_hand.items() if task_id == task.id}
         handling = self._group.create_task(self._handle(task, earlier, ours=ours), name=f"task {task.id}")
         self._in_hand[handling] = task.id
-        handling.add_done_callback(self._in_hand.pop)
+        self._slots.hold(task.size)
+
+        def over(handled: asyncio.Task[Verdict]) -> None:
+            del self._in_hand[handled]
+            self._slots.hold(-task.size)
+
+        handling.add_done_callback(over)
         return handling
 
     async def _handle(self, task: Task, earlier: set[asyncio.Task[Verdict]], *, ours: bool) -> Verdict:

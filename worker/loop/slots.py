@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from worker.telemetry import metrics
 
 MOST_AHEAD = 50
+MOST_HELD = 64 * 1024 * 1024
+"""Bytes of tasks in hand from which on no more are fetched: each poll is bounded, but not how many there are."""
 
 
 class Slots:
@@ -22,6 +24,7 @@ class Slots:
         self._running = asyncio.Semaphore(size)
         self._wanted = 0
         self._delivering = 0
+        self._held = 0
         self._changed = asyncio.Event()
         metrics.SLOTS.set(size)
 
@@ -33,7 +36,13 @@ class Slots:
     def welcome(self, *, backlog: bool) -> int:
         """How many more tasks are welcome; `backlog` says that more of them wait at the engine."""
         places = self.size + self._ahead * backlog
-        return max(0, places - self._wanted) if self._delivering < self.size else 0
+        is_full = self._delivering >= self.size or self._held >= MOST_HELD
+        return 0 if is_full else max(0, places - self._wanted)
+
+    def hold(self, size: int) -> None:
+        """Count so many bytes more, or less where it is negative, of tasks in hand."""
+        self._held += size
+        self._changed.set()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

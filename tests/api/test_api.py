@@ -60,6 +60,19 @@ async def test_every_filter_filters(api: Api, query: str, found: str) -> None:
     assert (await api.get(f"/api/counts?{query}")).json["sessions"] == len(found)
 
 
+async def test_an_assistant_is_summed_up_as_far_as_one_may_see(api: Api, viewer: Api) -> None:
+    theirs = (await api.get("/api/assistants/analyst/summary")).json
+    mine = (await viewer.get("/api/assistants/analyst/summary")).json
+    nobodys = (await api.get("/api/assistants/nobody/summary")).json
+
+    assert named(theirs["recent"]) == "ab"
+    assert theirs["counts"]["sessions"] == 2
+    assert theirs["counts"]["messages"] == sum(session["messages"] for session in theirs["recent"])
+    assert named(mine["recent"]) == "b"
+    assert mine["counts"]["sessions"] == 1
+    assert (nobodys["recent"], nobodys["counts"]["messages"]) == ([], 0)
+
+
 async def test_one_session_and_what_was_said_in_it(api: Api) -> None:
     session = (await api.get(f"/api/sessions/{IDS['a']}")).json
     page = (await api.get(f"/api/sessions/{IDS['a']}/messages?limit=3")).json
@@ -186,6 +199,7 @@ READS = [
     "/api/instances/{instance}/export",
     "/api/search?q=question",
     "/api/counts",
+    "/api/assistants/analyst/summary",
 ]
 
 
@@ -196,6 +210,7 @@ def path(read: str, name: str) -> str:
 async def test_these_are_all_the_routes(api: Api) -> None:
     document = (await api.get("/api/openapi.json")).json
     ours = {read.partition("?")[0].format(session="{session_id}", instance="{instance_id}") for read in READS}
+    ours = {read.replace("/analyst/", "/{name}/") for read in ours}
     assert document["paths"].keys() == ours | {"/api/login"}
 
 

@@ -1,5 +1,6 @@
 """The reading side's routes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -15,6 +16,7 @@ from worker.web.api.grants import Grant, MayRead
 
 T = TypeVar("T")
 
+RECENT = 10
 LONGEST = 255
 """As long as engines let their ids and business keys be."""
 
@@ -63,6 +65,14 @@ def _filter(
 
 
 Wanted = Annotated[Filter, Depends(_filter)]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How much an assistant was spoken with, and the newest of its conversations."""
+
+    counts: Counts
+    recent: Sequence[Session]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,13 @@ def reading(conversations: TranscriptReader, processes: export.Processes) -> API
     async def counts(grant: MayRead, wanted: Wanted) -> Counts:
         """How much there is."""
         return await conversations.counts(wanted, within=grant.limits)
+
+    @router.get("/assistants/{name}/summary")
+    async def summary(grant: MayRead, name: Id) -> Summary:
+        """How much an assistant was spoken with, as far as one may see: nothing, too, where nobody has."""
+        theirs = Filter(assistant=name)
+        recent = await conversations.sessions(theirs, within=grant.limits, limit=RECENT)
+        return Summary(await conversations.counts(theirs, within=grant.limits), recent.items)
 
     return router
 

@@ -30,7 +30,9 @@ from tests.waiting import wait_until
 from worker import bootstrap
 from worker.demo.engine import Engine
 from worker.demo.processes import HOST, Process, free_port, running
+from worker.domain.asks import chat_key
 from worker.domain.conversations import EVERYTHING, Message, MessageFilter, session_id
+from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.ending import Keeper
 from worker.settings import Settings
@@ -376,6 +378,25 @@ async def test_retention_transcript_days_and_retention_transcript_say_what_becom
 
     assert len(page.items) == left
     assert [each.content == "[removed]" for each in page.items] == [kind == "anonymise"] * left
+
+
+@pytest.mark.parametrize(("days", "erased"), [("0", True), ("1", False), ("never", False)])
+async def test_chat_retention_days_are_how_long_a_persons_own_conversation_outlives_its_last_message(
+    rig: Rig, tmp_path: Path, days: str, *, erased: bool
+) -> None:
+    rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/transcript.db"}
+    settings = rig.build_settings(chat_retention_days=days)
+    person = Person("token", "Ann", "Ann")
+    async with bootstrap.connect(settings) as adapters:
+        assert adapters.asks is not None
+        assert adapters.conversations is not None
+        talk = chat_key(settings.engine_name, None, person, "analyst", "1")
+        await adapters.asks.begin(talk, person)
+        keeper = Keeper(bootstrap.ending_ports(settings, adapters), bootstrap.policy(settings))
+        assert await keeper.round()
+        left = await adapters.conversations.session(session_id(talk), within=EVERYTHING)
+
+    assert (left is None) == erased
 
 
 async def test_health_host_and_health_port_are_where_probes_are_answered(rig: Rig) -> None:

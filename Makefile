@@ -130,6 +130,7 @@ bench: $(VENV)/dev.stamp assets
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 	$(BIN)/python -m tests.benchmarks.growth $(filter --quick,$(ARGS))
 	$(BIN)/python -m tests.benchmarks.long $(if $(filter --quick,$(ARGS)),--turns 200)
+	$(BIN)/python -m tests.benchmarks.watchers $(if $(filter --quick,$(ARGS)),--threads 5 --each 2)
 	$(BIN)/python -m tests.benchmarks.plots $(if $(filter --quick,$(ARGS)),--folder build/plots)
 
 # The commands above on a Debian 12 that has nothing but Python, make and git: as root and as an ordinary user, from a clone

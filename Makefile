@@ -38,8 +38,9 @@ browser: $(VENV)/dev.stamp
 demo: $(VENV)/demo.stamp assets
 	$(BIN)/assistant-worker demo $(ARGS)
 
-# Most tests wait most of the time: three processes at once, each with an engine of its own, in the order in which the
-# tests stand, whose end is many short files. Those of tests/faults run side by side by themselves. With ARGS, whatever they choose runs in one process.
+# Most tests wait most of the time: three processes at once, each with an engine of its own, and files in the random order
+# of the run: by default those with the fewest tests, which are among the slowest, come last. Those of tests/faults run
+# side by side by themselves. With ARGS, whatever they choose runs in one process.
 ifeq ($(strip $(ARGS)),)
 test:
 	@$(MAKE) --no-print-directory --keep-going test-parts test-faults

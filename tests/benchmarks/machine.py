@@ -31,6 +31,11 @@ def cpu_seconds(pid: int) -> float:
     return sum(_cpu_seconds(each) for each in [str(pid), *children])
 
 
+def open_files(pid: int) -> int:
+    """How many files and sockets a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 def _cpu_seconds(pid: str) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()

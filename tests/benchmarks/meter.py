@@ -137,9 +137,9 @@ class Meter:
         }
 
 
-def peak_bytes() -> int:
-    """The most memory that this process ever had resident: VmHWM."""
-    status = Path("/proc/self/status").read_text("utf-8")
+def peak_bytes(pid: int | str = "self") -> int:
+    """The most memory that a process ever had resident: VmHWM."""
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 

@@ -9,12 +9,10 @@ The same instances run once more with nobody reading along. Nothing is asserted 
 import argparse
 import asyncio
 import json
-import os
 import re
 import resource
-import statistics
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,9 @@ import aiohttp
 from aiohttp import web
 
 from tests.api.reading import EventStream, event_stream
+from tests.benchmarks.figures import percentile
+from tests.benchmarks.machine import cpu_seconds, open_files
+from tests.benchmarks.meter import peak_bytes
 from tests.flow.command import Command, started
 from tests.flow.rig import Rig
 from tests.models import Model
@@ -39,7 +40,6 @@ PAUSE = 0.15
 NOTICED_SECONDS = 20.0
 """How long the first step takes, so that all feeds are open, and known of, before the second begins."""
 MARK = re.compile(r"watched-(\d+)-(\d+)")
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class BareReader:
@@ -84,24 +84,9 @@ def token(number: int) -> str:
     return f"watcher-{number:016}"
 
 
-def taken(pid: int) -> tuple[float, float, int]:
-    """Seconds of processor, MB of memory at most, and open files of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert peak is not None
-    return (
-        (int(fields[11]) + int(fields[12])) / TICKS,
-        int(peak[1]) / 1024,
-        len(list(Path(f"/proc/{pid}/fd").iterdir())),
-    )
-
-
-def told(values: Iterable[float]) -> str:
+def told(values: Sequence[float]) -> str:
     """Median and 95th percentile of seconds."""
-    found = sorted(values)
-    if len(found) < 2:
-        return "none"
-    return f"p50 {1000 * statistics.median(found):.0f} ms, p95 {1000 * statistics.quantiles(found, n=20)[-1]:.0f} ms"
+    return ", ".join(f"p{each} {1000 * percentile(values, each):.0f} ms" for each in (50, 95)) if values else "none"
 
 
 async def first_words(stream: EventStream) -> float:
@@ -140,7 +125,7 @@ class Place:
     async def measure(self, batch: int, threads: int, each: int) -> str:
         """Start so many instances, each with so many who read along from its beginning to its end."""
         others, over, limit = list[float](), asyncio.Event(), aiohttp.TCPConnector(limit=0)
-        cpu, _, _ = taken(self.worker.pid)
+        cpu = cpu_seconds(self.worker.pid)
         began = monotonic()
         async with (
             aiohttp.ClientSession(
@@ -166,12 +151,13 @@ class Place:
             await asyncio.gather(*(until_whole(stream) for _, stream in opened))
             for instance in instances:
                 await self.rig.rest.wait_for_end(instance, 120)
-            after, memory, files = taken(self.worker.pid)
+            cpu = cpu_seconds(self.worker.pid) - cpu
+            files = open_files(self.worker.pid)
             over.set()
             await reading
         return (
-            f"{threads} instances, {len(opened)} feeds: {monotonic() - began:.0f} s, {after - cpu:.1f} s CPU, "
-            f"{memory:.0f} MB at most, {files} open files\n"
+            f"{threads} instances, {len(opened)} feeds: {monotonic() - began:.0f} s, {cpu:.1f} s CPU, "
+            f"{peak_bytes(self.worker.pid) / 2**20:.0f} MB at most, {files} open files\n"
             f"  first words behind the bare reader: {told(late)}\n"
             f"  {len(others)} other readers: {told(others)}"
         )

@@ -105,9 +105,9 @@ class RestEngine:
                 raise EngineDown(str(error)) from error
             raise Refused(f"the engine does not take our poll: {describe(reply)}")
         rows = await _listed(reply)
-        tasks = (_task(raw, reply.at) for raw in rows)
         size = len(reply.body) // max(1, len(rows))
-        return [replace(task, size=size) for task in tasks if task is not None]
+        tasks = (_task(raw, reply.at, size) for raw in rows)
+        return [task for task in tasks if task is not None]
 
     async def waiting(self, topic: Topic) -> int:
         """See `ports.engine.Backlog.waiting`. A request for each definition that the topic is limited to."""
@@ -418,9 +418,9 @@ async def _listed(reply: Reply) -> list[Any]:
     return await beside_if(len(reply.body) > LARGE, reply.value, list)
 
 
-def _task(raw: Any, fetched_at: float) -> Task | None:
+def _task(raw: Any, fetched_at: float, size: int = 0) -> Task | None:
     try:
-        return wire.read_task(raw, fetched_at)
+        return wire.read_task(raw, fetched_at, size)
     except wire.Unreadable as exc:
         task_id = raw.get("id") if isinstance(raw, dict) else None
         log.error(Event.POLL_FAILED, task_id=task_id, reason=f"a fetched task cannot be read: {exc}")

@@ -111,8 +111,8 @@ def read_variable(raw: Mapping[str, Any]) -> Variable:
     return Variable(raw.get("value"), raw.get("type"), raw.get("valueInfo") or {})
 
 
-def read_task(raw: Mapping[str, Any], fetched_at: float) -> Task:
-    """Read one fetched task. Raises Unreadable."""
+def read_task(raw: Mapping[str, Any], fetched_at: float, size: int = 0) -> Task:
+    """Read one fetched task, with which so many bytes came. Raises Unreadable."""
     try:
         task = ExternalTask(raw)
         return Task(
@@ -129,6 +129,7 @@ def read_task(raw: Mapping[str, Any], fetched_at: float) -> Task:
             tenant_id=task.get_tenant_id(),
             retries=raw.get("retries"),
             variables={name: read_variable(each) for name, each in (raw.get("variables") or {}).items()},
+            size=size,
         )
     except KeyError as exc:
         raise Unreadable(f"it has no {exc.args[0]}") from exc

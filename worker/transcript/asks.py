@@ -24,16 +24,17 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.asks import UNFINISHED, Ask, State
-from worker.domain.conversations import Subject, session_id
+from worker.domain.conversations import Subject
 from worker.domain.people import Person
 from worker.domain.threads import SHARED_SCOPE, ThreadKey
 from worker.errors import AskedOtherwise
 from worker.transcript.conditions import of_person
 from worker.transcript.database import Database
 from worker.transcript.persons import Unsaid, unsay
+from worker.transcript.rows import new_session
 from worker.transcript.tables import asks, sessions
 from worker.transcript.words import clean, clean_all
-from worker.transcript.writing import scrub
+from worker.transcript.writing import forget
 
 _SAME: tuple[str, ...] = (
     "id",
@@ -94,10 +95,8 @@ class SqlAsks:
 
         async def work(connection: AsyncConnection) -> None:
             now = await self._now(connection)
-            place = {"engine": key.engine, "scope": key.scope, "assistant": key.assistant, "tenant": key.tenant}
-            said = {"user_id": person.name, "started_at": now, "last_at": now, "is_active": True, "metadata": {}}
-            row = {"id": session_id(key), "kind": "chat", "definition_key": "", **place, **said}
-            await connection.execute(self._database.insert(sessions).on_conflict_do_nothing(), clean_all(row))
+            row = new_session(key, started_at=now, last_at=now, definition_key="", user_id=person.name)
+            await connection.execute(self._database.insert(sessions).on_conflict_do_nothing(), row)
 
         await self._database.write(work)
 
@@ -219,9 +218,8 @@ class SqlAsks:
             return await unsay(subject, self._asked(subject), await self._now(connection), connection)
 
         done = await self._database.write(work)
-        if done.gone and self._database.is_sqlite:
-            await self._database.write(scrub)
-            await self._database.empty_log()
+        if done.gone:
+            await forget(self._database)
         return done
 
     def _asked(self, subject: Subject) -> ColumnElement[bool]:

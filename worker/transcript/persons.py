@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, RowMapping, case, delete, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.asks import State
@@ -14,7 +14,7 @@ from worker.runtime.portions import portions
 from worker.transcript.conditions import seen
 from worker.transcript.tables import asks, feedback, messages, sessions
 from worker.transcript.words import clean
-from worker.transcript.writing import REMOVED
+from worker.transcript.writing import REMOVED, UNSIGNED, WORDLESS
 
 AT_ONCE = 100
 LANDS_WITHIN = timedelta(days=7)
@@ -38,9 +38,7 @@ async def unsay(subject: Subject, own: ColumnElement[bool], now: datetime, conne
         # By their sessions, which an index has.
         threads = {session_id(target(ask)) for ask in some}
         there = messages.c.session_id.in_(threads)
-        nobody = case((messages.c.user_id.is_not(None), REMOVED))
-        blank: dict[str, Any] = {"content": REMOVED, "words": "", "attachment_url": None, "user_id": nobody}
-        gone += (await connection.execute(update(messages).where(there, said).values(blank))).rowcount
+        gone += (await connection.execute(update(messages).where(there, said).values(WORDLESS))).rowcount
         whose = sessions.c.id.in_(threads) & sessions.c.user_id.in_({ask["person"] for ask in some})
         await connection.execute(update(sessions).where(whose).values(user_id=REMOVED))
         ids = [ask["number"] for ask in some]
@@ -66,5 +64,4 @@ async def _rated(subject: Subject, connection: AsyncConnection) -> int:
     own: Sequence[ColumnElement[bool]] = [sessions.c.engine == clean(subject.engine), *seen(subject.limits)]
     there = select(messages.c.id).join(sessions).where(*own)
     theirs = (feedback.c.person_id == subject.person) & feedback.c.message_id.in_(there)
-    nobody = {"person": REMOVED, "person_id": None, "note": case((feedback.c.note != "", REMOVED), else_="")}
-    return (await connection.execute(update(feedback).where(theirs).values(nobody))).rowcount
+    return (await connection.execute(update(feedback).where(theirs).values(UNSIGNED))).rowcount

@@ -14,12 +14,11 @@ from worker.errors import AskedOtherwise, Unstorable
 from worker.runtime.beside import beside_if
 from worker.transcript.cursor import micros
 from worker.transcript.database import Database
-from worker.transcript.rows import Values, checked
+from worker.transcript.rows import LONG, Values, checked, new_session
 from worker.transcript.tables import messages, sessions
 from worker.transcript.words import clean, clean_all, words
-from worker.transcript.writing import REMOVED, numbered
+from worker.transcript.writing import REMOVED, forget, numbered
 
-_LONG = 20_000
 _ATTACHMENTS, _BY = "attachments", "by"
 
 
@@ -32,7 +31,7 @@ class SqlRemarks:
     async def record(self, remark: Remark) -> Recorded | None:
         """See `ports.remarks.RemarkBook.record`."""
         session, message = _session_row(remark), _message_row(remark)
-        message["words"] = await beside_if(len(remark.text) > _LONG, words, message["content"])
+        message["words"] = await beside_if(len(remark.text) > LONG, words, message["content"])
         row = await self._database.write(partial(self._record, session, message))
         if row is None:
             return None
@@ -94,8 +93,7 @@ class SqlRemarks:
             await connection.execute(delete(sessions).where(sessions.c.id.in_(names), ~left))
 
         await self._database.write(work)
-        if self._database.is_sqlite:
-            await self._database.empty_log()  # which still has what was deleted
+        await forget(self._database)
 
 
 def _is(remark_id: str) -> ColumnElement[bool]:
@@ -106,26 +104,14 @@ def _session_row(remark: Remark) -> Values:
     """Write the session that it is recorded in, as it is if nothing else was said there."""
     key = remark.about.branch
     subject = owner(key, remark.instance)
-    row: Values = dict.fromkeys(sessions.columns.keys())
-    return checked(
-        sessions,
-        row
-        | {
-            "id": remark.session_id,
-            "kind": "chat",
-            "engine": key.engine,
-            "scope": key.scope,
-            "process_instance_id": subject.instance if subject else None,
-            "definition_key": remark.definition_key,
-            "definition_version": remark.definition_version,
-            "business_key": remark.business_key,
-            "tenant": key.tenant,
-            "assistant": key.assistant,
-            "started_at": remark.said_at,
-            "last_at": remark.said_at,
-            "is_active": True,
-            "metadata": {},
-        },
+    return new_session(
+        key,
+        started_at=remark.said_at,
+        last_at=remark.said_at,
+        process_instance_id=subject.instance if subject else None,
+        definition_key=remark.definition_key,
+        definition_version=remark.definition_version,
+        business_key=remark.business_key,
     )
 
 

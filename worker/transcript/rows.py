@@ -11,6 +11,7 @@ from worker.domain.conversations import Message, Role, Session, message_id, sess
 from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.feedback import Feedback
 from worker.domain.money import Money
+from worker.domain.threads import ThreadKey
 from worker.errors import Unstorable
 from worker.transcript.cursor import micros
 from worker.transcript.tables import messages, sessions
@@ -19,46 +20,51 @@ from worker.transcript.words import clean_all, words
 Values = dict[str, Any]
 
 _LARGEST = 2**63
-_LONG = 20_000
+LONG = 20_000
+"""Characters of a message from which on it may take more than a few milliseconds to write, mostly for its words."""
 _SPOKE = ("assistant_version", "instructions", "output_schema", "worker")
 _OF_THE_EARLIEST = ("definition_key", "definition_version", "business_key", "user_id", "started_at")
 _OF_THE_LATEST = ("assistant_version", "thread_id", "generation", "last_at")
 
 
+def new_session(key: ThreadKey, *, started_at: datetime, last_at: datetime, **said: Any) -> Values:
+    """Write a session that goes on, and what is said of it by names of columns. Raises Unstorable."""
+    row: Values = dict.fromkeys(sessions.columns.keys())
+    own: Values = {
+        "id": session_id(key),
+        "kind": "chat" if key.is_branch or key.person else "thread",
+        "engine": key.engine,
+        "scope": key.scope,
+        "tenant": key.tenant,
+        "assistant": key.assistant,
+        "started_at": started_at,
+        "last_at": last_at,
+        "is_active": True,
+        "metadata": {},
+    }
+    return checked(sessions, row | own | said)
+
+
 def session_row(exchange: Exchange) -> Values:
     """Write the session as it is if this is its only exchange. Raises Unstorable."""
-    return checked(
-        sessions,
-        {
-            "id": session_id(exchange.key),
-            "kind": "chat" if exchange.key.is_branch or exchange.key.person else "thread",
-            "engine": exchange.key.engine,
-            "scope": exchange.key.scope,
-            "process_instance_id": exchange.owner_id,
-            "definition_key": exchange.definition_key,
-            "definition_version": exchange.definition_version,
-            "business_key": exchange.business_key,
-            "tenant": exchange.key.tenant,
-            "assistant": exchange.key.assistant,
-            "assistant_version": exchange.assistant_version,
-            "thread_id": exchange.thread_id,
-            "generation": exchange.generation,
-            "user_id": exchange.question.user,
-            "started_at": min(_aware(exchange.asked_at), _aware(exchange.answered_at)),
-            "last_at": exchange.answered_at,
-            "ended_at": None,
-            "duration_seconds": None,
-            "is_active": True,
-            "metadata": {},
-            "thread_erased_at": None,
-            "anonymised_at": None,
-        },
+    return new_session(
+        exchange.key,
+        started_at=min(_aware(exchange.asked_at), _aware(exchange.answered_at)),
+        last_at=exchange.answered_at,
+        process_instance_id=exchange.owner_id,
+        definition_key=exchange.definition_key,
+        definition_version=exchange.definition_version,
+        business_key=exchange.business_key,
+        assistant_version=exchange.assistant_version,
+        thread_id=exchange.thread_id,
+        generation=exchange.generation,
+        user_id=exchange.question.user,
     )
 
 
 def is_long(exchange: Exchange) -> bool:
-    """Whether to write these rows may take more than a few milliseconds, most of it for finding the words."""
-    return sum(len(each.text) for each in exchange.messages if isinstance(each.text, str)) > _LONG
+    """Whether these rows take long to write."""
+    return sum(len(each.text) for each in exchange.messages if isinstance(each.text, str)) > LONG
 
 
 def message_rows(exchange: Exchange) -> list[Values]:

@@ -25,6 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from worker.domain.threads import PERSON_SCOPE
+
 VERSION_TABLE = "transcript_version"
 WORDS_INDEX = "message_words"
 """SQLite's full-text table, and the name of PostgreSQL's index: neither can be said in terms of both."""
@@ -67,7 +69,8 @@ BIG = BigInteger()
 NUMBER = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER is SQLite's own row number
 JSON = types.JSON().with_variant(JSONB(), "postgresql")
 
-FREE = text("substr(scope, 1, 12) = 'task:person:'")
+FREE = text(f"substr(scope, 1, {len(PERSON_SCOPE)}) = '{PERSON_SCOPE}'")
+"""As in `conditions.FREE`: an index of some rows is only found by what looks the same."""
 
 metadata = MetaData()
 

@@ -36,6 +36,16 @@ from worker.transcript.words import clean
 REMOVED = "[removed]"
 
 
+def _nobody(of: Table) -> ColumnElement[Any]:
+    return case((of.c.user_id.is_not(None), REMOVED))
+
+
+WORDLESS: Values = {"content": REMOVED, "words": "", "attachment_url": None, "user_id": _nobody(messages)}
+"""What becomes of a message whose words are taken."""
+UNSIGNED: Values = {"person": REMOVED, "person_id": None, "note": case((feedback.c.note != "", REMOVED), else_="")}
+"""What becomes of what a person has said of an answer, whose rating stays."""
+
+
 class _Statements:
     """What `record` says, built once: that costs more than saying it."""
 
@@ -129,10 +139,8 @@ class SqlTranscriptWriter:
         """Take one step after the other, each in its own transaction, and leave no words behind."""
         done = [await self._database.write(step) for step in steps]
         ended = Ended(*(sum(getattr(each, name) for each in done) for name in Ended.__slots__))
-        if self._database.is_sqlite and ended != Ended(0, 0):
-            # What was deleted still stands in the full-text index, and in the log of writes.
-            await self._database.write(scrub)
-            await self._database.empty_log()
+        if ended != Ended(0, 0):
+            await forget(self._database)
         return ended
 
     async def ping(self) -> None:
@@ -172,15 +180,14 @@ async def _anonymise(names: Collection[str], at: datetime, connection: AsyncConn
     own = update(sessions).where(_over(names), sessions.c.anonymised_at.is_(None)).values(changed)
     found = (await connection.execute(own.returning(sessions.c.id))).scalars().all()
     said = messages.c.session_id.in_(found) & (messages.c.content != REMOVED)
-    blank: Values = {"content": REMOVED, "words": "", "attachment_url": None, "user_id": _nobody(messages)}
     # Of what stands between question and answer only a remark has any: what a client says of it.
-    blank["metadata"] = case((messages.c.is_between, literal({}, messages.c.metadata.type)), else_=messages.c.metadata)
+    metadata = case((messages.c.is_between, literal({}, messages.c.metadata.type)), else_=messages.c.metadata)
+    blank = WORDLESS | {"metadata": metadata}
     contents = await connection.execute(update(messages).where(said).values(blank))
     await connection.execute(update(messages).where(_left_remarks()).values(blank))
     # Also where an older worker, which knows no feedback, has taken the words of an answer.
     wordless = exists().where(messages.c.id == feedback.c.message_id, messages.c.content == REMOVED)
-    nobody: Values = {"person": REMOVED, "person_id": None, "note": case((feedback.c.note != "", REMOVED), else_="")}
-    told = update(feedback).where(feedback.c.person_id.is_not(None), wordless).values(nobody)
+    told = update(feedback).where(feedback.c.person_id.is_not(None), wordless).values(UNSIGNED)
     ratings = await connection.execute(told)
     return Ended(len(found), contents.rowcount, ratings.rowcount)
 
@@ -190,10 +197,6 @@ def _left_remarks() -> ColumnElement[bool]:
     talk = select(sessions.c.id).where(sessions.c.kind == "chat", sessions.c.anonymised_at.is_not(None))
     wordless = messages.c.is_between & (messages.c.content == REMOVED)
     return messages.c.session_id.in_(talk) & wordless & (messages.c.metadata != literal({}, messages.c.metadata.type))
-
-
-def _nobody(of: Table) -> ColumnElement[Any]:
-    return case((of.c.user_id.is_not(None), REMOVED))
 
 
 async def _drop(names: Collection[str], connection: AsyncConnection) -> Ended:
@@ -221,7 +224,14 @@ async def _remove(subject: Subject, connection: AsyncConnection) -> Ended:
     return Ended(owned.rowcount + await _drop_empty(connection, shared), said, ratings)
 
 
-async def scrub(connection: AsyncConnection) -> None:
+async def forget(database: Database) -> None:
+    """Leave nothing of words that were erased: SQLite has them in its full-text index, and in its log of writes."""
+    if database.is_sqlite:
+        await database.write(_scrub)
+        await database.empty_log()
+
+
+async def _scrub(connection: AsyncConnection) -> None:
     """Let go of the words of erased messages, which SQLite's full-text index keeps until it is merged."""
     await connection.execute(text(f"INSERT INTO {WORDS_INDEX}({WORDS_INDEX}) VALUES ('optimize')"))  # noqa: S608 - a constant
 

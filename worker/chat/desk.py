@@ -8,7 +8,7 @@ from typing import Literal
 
 from worker.chat.ports import ChatPorts
 from worker.domain.asks import Ask, Running, State, Talk, ask_id, chat_key
-from worker.domain.conversations import Message, Session, session_id
+from worker.domain.conversations import Session, session_id
 from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.errors import EngineDown, Permanent, StoreDown, UnknownAssistant, Unstorable
@@ -107,12 +107,12 @@ class Desk:
         return Ask(
             id=ask_id(about, person, wish.client_id),
             about=about,
-            target=about if wish.on_thread or not await self._runs(session, place) else about.branch,
+            target=about if wish.on_thread or not await self._runs(session, place.instance) else about.branch,
             person=person,
             client_id=wish.client_id,
             text=wish.text,
-            instance=place.process_instance_id if place else session.process_instance_id or "",
-            definition_id=place.definition_id if place else "",
+            instance=place.instance,
+            definition_id=place.definition_id,
             definition_key=session.definition_key,
             definition_version=session.definition_version,
             business_key=session.business_key,
@@ -122,13 +122,12 @@ class Desk:
             as_of=wish.as_of,
         )
 
-    async def _runs(self, session: Session, place: Message | None) -> bool:
+    async def _runs(self, session: Session, instance: str) -> bool:
         """Whether steps may still follow; where nobody can tell they may."""
         if session.key.person is not None:
             return False
         if not session.is_active and session.process_instance_id is not None:
             return False
-        instance = place.process_instance_id if place else session.process_instance_id or ""
         try:
             return await self._ports.runs(session.key, instance)
         except EngineDown:
@@ -149,7 +148,8 @@ class Desk:
 
     async def talk(self, session: Session) -> Talk:
         """Say what was asked about a session, and what `as_of` a next ask on its target would bring."""
-        target = session.key if not await self._runs(session, await self._ports.place(session)) else session.key.branch
+        place = await self._ports.place(session)
+        target = session.key.branch if await self._runs(session, place.instance) else session.key
         return Talk(await self._asks.of_session(session.id), await self._answers(target))
 
     async def _answers(self, target: ThreadKey) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from worker.domain.conversations import EVERYTHING, Message, MessageFilter, Session, Subject, owner
+from worker.domain.conversations import EVERYTHING, MessageFilter, Session, Subject, owner
 from worker.domain.endings import Receipt, order_id
 from worker.domain.threads import ThreadKey
 from worker.ports.asks import AskBook
@@ -13,6 +13,14 @@ from worker.ports.transcript import TranscriptReader
 
 RECENT = 5
 """Messages among which the place of the thread's own instance is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A process instance and its definition, by their ids; empty where they are not known, or there is none."""
+
+    instance: str
+    definition_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +61,15 @@ class ChatPorts:
         """One session. Raises TranscriptDown."""
         return await self.conversations.session(session_id, within=EVERYTHING)
 
-    async def place(self, session: Session) -> Message | None:
-        """Find a message that tells where in the engine the session is; of a shared one it is the newest."""
+    async def place(self, session: Session) -> Place:
+        """Say where in the engine the session is; of a shared one it is where the newest message was said."""
         wanted = MessageFilter(session_id=session.id)
         newest = await self.conversations.messages(wanted, within=EVERYTHING, limit=RECENT, newest=True)
         own = session.process_instance_id
-        return next((each for each in newest.items if own in (None, each.process_instance_id)), None)
+        for each in newest.items:
+            if own in (None, each.process_instance_id):
+                return Place(each.process_instance_id, each.definition_id)
+        return Place(own or "", "")
 
     async def runs(self, about: ThreadKey, instance: str) -> bool:
         """Whether a process runs whose steps speak on this thread. Raises EngineDown."""

@@ -29,7 +29,7 @@ class Occupied(Permanent):
     """It was to be answered at once or not at all, and something else runs."""
 
     def __init__(self, running: Running) -> None:
-        super().__init__(f"{running.what} is before it")
+        super().__init__(str(running))
         self.running = running
 
 

@@ -97,6 +97,12 @@ class Running:
     since: datetime | None = None
     whose: str | None = None
 
+    def __str__(self) -> str:
+        """Say it to a person."""
+        whose = f" of {self.whose}" if self.whose else ""
+        since = f", since {self.since:%Y-%m-%d %H:%M:%SZ}" if self.since else ""
+        return f"{self.what}{whose}{since}"
+
 
 @dataclass(frozen=True, slots=True)
 class Talk:

@@ -1,7 +1,6 @@
 """The routes by which persons ask assistants about a conversation, and hear what came of it."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -11,7 +10,7 @@ from fastapi import APIRouter, FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.chat.desk import Desk, Erased, Mode, Occupied, Outdated, Wish
-from worker.domain.asks import Ask, Running, State
+from worker.domain.asks import Ask, State
 from worker.domain.conversations import Session, session_id
 from worker.errors import AskedOtherwise
 from worker.ports.transcript import TranscriptReader
@@ -21,6 +20,14 @@ from worker.web.api.routes import Id, found
 
 LONGEST_TEXT = 20_000
 LONGEST_CLIENT_ID = 200
+
+_TOLD: problems.Told = {
+    Erased: problems.ERASED,
+    Outdated: (409, "This conversation has gone on: {}"),
+    Occupied: (409, "Something else is before it: {}"),
+    AskedOtherwise: (409, "A message with another text was sent under this id"),
+}
+"""What keeps an ask from being accepted, or withdrawn, and how that is answered."""
 
 
 class Message(BaseModel):
@@ -78,11 +85,6 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
     async def seen(grant: Grant, session: str) -> Session:
         return found(await conversations.session(session, within=grant.limits))
 
-    async def seen_ask(grant: Grant, ask_id: str) -> Ask:
-        ask = found(await desk.find(ask_id))
-        await seen(grant, ask.session_id)
-        return ask
-
     @router.post("/sessions/{session_id}/asks", status_code=HTTPStatus.ACCEPTED)
     async def ask(grant: MayAsk, session_id: Id, message: Message) -> Asked:
         """Ask the assistant of a conversation something; once this is answered the ask is safe, and will be answered.
@@ -94,7 +96,7 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
             raise HTTPException(403, "This needs the right sway, which this token lacks.")
         session = await seen(grant, session_id)
         wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of)
-        with _refusals():
+        with problems.refusing(_TOLD):
             return Asked.of(await desk.ask(session, grant.speaker, wish))
 
     @router.get("/sessions/{session_id}/asks")
@@ -106,15 +108,15 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
     @router.get("/asks/{ask_id}")
     async def one_ask(grant: MayRead, ask_id: Id) -> Asked:
         """One ask."""
-        return Asked.of(await seen_ask(grant, ask_id))
+        return Asked.of(await seen_ask(desk, conversations, grant, ask_id))
 
     @router.delete("/asks/{ask_id}")
     async def withdraw(grant: MayAsk, ask_id: Id) -> Asked:
         """Withdraw an ask of one's own that nobody has begun with."""
-        kept = await seen_ask(grant, ask_id)
+        kept = await seen_ask(desk, conversations, grant, ask_id)
         if kept.person.id != grant.speaker.id:
             raise HTTPException(403, "Somebody else has asked this.")
-        with _refusals():
+        with problems.refusing(_TOLD):
             return Asked.of(await desk.withdraw(kept))
 
     def extend(application: FastAPI) -> None:
@@ -124,22 +126,8 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
     return extend
 
 
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Answer with what keeps an ask from being accepted, or withdrawn."""
-    try:
-        yield
-    except Erased as exc:
-        raise HTTPException(410, "This conversation is erased, or about to be.") from exc
-    except Outdated as exc:
-        raise HTTPException(409, f"This conversation has gone on: {exc}.") from exc
-    except Occupied as exc:
-        raise HTTPException(409, f"Something else is before it: {_told(exc.running)}.") from exc
-    except AskedOtherwise as exc:
-        raise HTTPException(409, "A message with another text was sent under this id.") from exc
-
-
-def _told(running: Running) -> str:
-    whose = f" of {running.whose}" if running.whose else ""
-    since = f", since {running.since:%Y-%m-%d %H:%M:%SZ}" if running.since else ""
-    return f"{running.what}{whose}{since}"
+async def seen_ask(desk: Desk, conversations: TranscriptReader, grant: Grant, ask_id: str) -> Ask:
+    """Find an ask about what somebody may see; anything else is not found."""
+    ask = found(await desk.find(ask_id))
+    found(await conversations.session(ask.session_id, within=grant.limits))
+    return ask

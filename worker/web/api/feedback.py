@@ -8,13 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from worker.domain.conversations import Message, MessageFilter
 from worker.domain.feedback import LONGEST_NOTE, Feedback, Rating
-from worker.domain.people import Person
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.transcript import TranscriptReader
 from worker.telemetry import metrics
 from worker.web.api import problems
-from worker.web.api.grants import Grant, MayRead
+from worker.web.api.grants import Grant, MayRead, person_of
 from worker.web.api.routes import Id, found
+
+NOBODY = "This token says of nobody whose it is: give it a name in API_TOKENS."
 
 
 class Word(BaseModel):
@@ -36,7 +37,7 @@ def rating(conversations: TranscriptReader, feedback: FeedbackWriter) -> Callabl
 
         Returns what all say of it. Questions, and messages on the way to an answer, are refused.
         """
-        person, answer = _person(grant), await _answer(conversations, message_id, grant)
+        person, answer = person_of(grant, NOBODY), await _answer(conversations, message_id, grant)
         given = Feedback(word.rating, word.note, person.name, person.id, datetime.now(UTC))
         if not await feedback.give(answer.id, given):
             raise HTTPException(404, "The words of this answer are gone.")
@@ -48,7 +49,7 @@ def rating(conversations: TranscriptReader, feedback: FeedbackWriter) -> Callabl
     @router.delete("/messages/{message_id}/feedback")
     async def take_feedback_back(grant: MayRead, message_id: Id) -> Sequence[Feedback]:
         """Delete what this person said of an answer, if anything; returns what all say of it."""
-        person, answer = _person(grant), await _answer(conversations, message_id, grant)
+        person, answer = person_of(grant, NOBODY), await _answer(conversations, message_id, grant)
         await feedback.take_back(answer.id, person.id)
         return (await _answer(conversations, message_id, grant)).feedback
 
@@ -57,12 +58,6 @@ def rating(conversations: TranscriptReader, feedback: FeedbackWriter) -> Callabl
         application.include_router(router, prefix="/api", responses=documented)
 
     return extend
-
-
-def _person(grant: Grant) -> Person:
-    if grant.person is None:
-        raise HTTPException(403, "This token says of nobody whose it is: give it a name in API_TOKENS.")
-    return grant.person
 
 
 async def _answer(conversations: TranscriptReader, message_id: str, grant: Grant) -> Message:

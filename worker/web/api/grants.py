@@ -59,6 +59,13 @@ class Grant:
         return "operator" if self.rights >= RIGHTS else "viewer"
 
 
+def person_of(grant: Grant, nobody: str) -> Person:
+    """Return whose the token is; where it says of nobody, that is answered with this sentence."""
+    if grant.person is None:
+        raise HTTPException(403, nobody)
+    return grant.person
+
+
 def token_digest(token: str) -> str:
     """Name a token without telling it: 64 hex digits."""
     return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()

@@ -1,13 +1,12 @@
 """The routes by which persons hand to a process what they were answered."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, HTTPException, Response
+from fastapi import APIRouter, FastAPI, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from worker.chat.desk import Desk, Erased
@@ -22,15 +21,13 @@ from worker.chat.handing import (
     NotTheirs,
     Wanted,
 )
-from worker.domain.asks import Ask
 from worker.domain.handovers import MARKER, Handover, Standing
-from worker.domain.people import Person
 from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE
-from worker.errors import Conflict, EngineDown, ReadRefused, StoreDown, Unanswered, WorkerError
+from worker.errors import Conflict, EngineDown, ReadRefused, StoreDown, Unanswered
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
-from worker.web.api.asks import LONGEST_TEXT
-from worker.web.api.grants import Grant, MayHandOver, MayRead
+from worker.web.api.asks import LONGEST_TEXT, seen_ask
+from worker.web.api.grants import MayHandOver, MayRead, person_of
 from worker.web.api.routes import LONGEST, Id, found
 
 NOBODY = "Without a person nobody hands anything over: give this token a name in API_TOKENS, or log in."
@@ -102,21 +99,16 @@ def handing_over(handing: Handing, desk: Desk, conversations: TranscriptReader) 
     """Make the extension that adds the routes: for who has the right, and is a person."""
     router = APIRouter()
 
-    async def seen(grant: Grant, ask_id: str) -> Ask:
-        ask = found(await desk.find(ask_id))
-        found(await conversations.session(ask.session_id, within=grant.limits))
-        return ask
-
     @router.post("/asks/{ask_id}/handover", responses={202: {"model": Handed}})
     async def hand_over(grant: MayHandOver, ask_id: Id, delivery: ByMessage | ByTask, response: Response) -> Handed:
         """Hand the answer of an ask, or a text in its place, to the process instance that it is of.
 
         The same again says what became of the first. 202: nobody knows yet; send it again.
         """
-        person = _person(grant)
-        ask = await seen(grant, ask_id)
+        person = person_of(grant, NOBODY)
+        ask = await seen_ask(desk, conversations, grant, ask_id)
         wanted = Wanted(**delivery.model_dump(), user=grant.engine_user or person.subject)
-        with _refusals():
+        with problems.refusing(_TOLD):
             handed = Handed.of(await handing.hand_over(ask, person, wanted))
         if handed.state is Standing.RUNNING:
             response.status_code = HTTPStatus.ACCEPTED
@@ -125,14 +117,14 @@ def handing_over(handing: Handing, desk: Desk, conversations: TranscriptReader) 
     @router.get("/asks/{ask_id}/handover")
     async def handover(grant: MayRead, ask_id: Id) -> Handed:
         """How it stands with what was handed over."""
-        return Handed.of(found(await handing.find(await seen(grant, ask_id))))
+        return Handed.of(found(await handing.find(await seen_ask(desk, conversations, grant, ask_id))))
 
     @router.patch("/asks/{ask_id}/handover")
     async def decide(grant: MayHandOver, ask_id: Id, word: Word) -> Handed:
         """Say whether what may have been handed over was. If not, it may be handed over anew."""
-        person = _person(grant)
-        ask = await seen(grant, ask_id)
-        with _refusals():
+        person = person_of(grant, NOBODY)
+        ask = await seen_ask(desk, conversations, grant, ask_id)
+        with problems.refusing(_TOLD):
             return Handed.of(await handing.decide(ask, person, happened=word.happened))
 
     def extend(application: FastAPI) -> None:
@@ -142,14 +134,8 @@ def handing_over(handing: Handing, desk: Desk, conversations: TranscriptReader) 
     return extend
 
 
-def _person(grant: Grant) -> Person:
-    if grant.person is None:
-        raise HTTPException(403, NOBODY)
-    return grant.person
-
-
-_TOLD: Mapping[type[WorkerError], tuple[int, str]] = {
-    Erased: (410, "This conversation is erased, or about to be"),
+_TOLD: problems.Told = {
+    Erased: problems.ERASED,
     Ended: (410, "This process instance takes nothing any more: {}"),
     NotTheirs: (403, "This may not be handed over: {}"),
     NotAnswered: (409, "There is no answer to hand over: {}"),
@@ -158,21 +144,9 @@ _TOLD: Mapping[type[WorkerError], tuple[int, str]] = {
     NotTaken: (409, "Nothing was handed over: {}"),
     ReadRefused: (409, "Nothing was handed over: {}"),
     NotRecorded: (503, "Nothing was handed over: {}"),
-    StoreDown: (503, "Nobody can tell now whether this conversation is erased"),
+    StoreDown: problems.UNKNOWN_IF_ERASED,
     EngineDown: (503, "The engine cannot be asked now: {}"),
     Unanswered: (503, "The engine cannot be asked now: {}"),
     Conflict: (503, "The engine cannot be asked now: {}"),
 }
 """What keeps something from being handed over, and how that is answered."""
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except WorkerError as exc:
-        told = next((_TOLD[each] for each in type(exc).mro() if each in _TOLD), None)
-        if told is None:
-            raise
-        status, words = told
-        raise HTTPException(status, f"{words.format(str(exc).rstrip('.'))}.") from exc

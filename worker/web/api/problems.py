@@ -1,7 +1,8 @@
 """Every error as a problem in JSON, as RFC 9457 has it: never a stack trace, never an input."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
@@ -13,11 +14,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.errors import BadCursor, TranscriptDown
+from worker.errors import BadCursor, TranscriptDown, WorkerError
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 
 ISSUER_DOWN = "Nobody can tell now whether this token is good: who issued it does not answer."
+Told = Mapping[type[WorkerError], tuple[int, str]]
+"""A status and a sentence for each kind of error; {} in it is what the error says."""
+ERASED = 410, "This conversation is erased, or about to be"
+UNKNOWN_IF_ERASED = 503, "Nobody can tell now whether this conversation is erased"
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 TOLD_AGAIN_SECONDS = 300
@@ -71,6 +76,19 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Say in the OpenAPI document that these are answered with problems."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+@contextmanager
+def refusing(told: Told) -> Iterator[None]:
+    """Answer errors of these kinds; others go on."""
+    try:
+        yield
+    except WorkerError as exc:
+        known = next((told[each] for each in type(exc).mro() if each in told), None)
+        if known is None:
+            raise
+        status, words = known
+        raise HTTPException(status, f"{words.format(str(exc).rstrip('.'))}.") from exc
 
 
 def add_to(app: FastAPI) -> None:

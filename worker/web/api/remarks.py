@@ -1,7 +1,6 @@
 """The routes by which agents elsewhere record what was said there about a conversation."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -37,6 +36,14 @@ def _small(metadata: dict[str, Any]) -> dict[str, Any]:
 Link = Annotated[str, Field(max_length=LONGEST_LINK, pattern=LINK)]
 Links = Annotated[list[Link], Field(max_length=MOST_ATTACHMENTS)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
+
+_TOLD: problems.Told = {
+    Erased: problems.ERASED,
+    AskedOtherwise: (409, "A message with another text or role was sent under this id"),
+    Unstorable: (422, "This cannot be recorded: {}"),
+    StoreDown: problems.UNKNOWN_IF_ERASED,
+}
+"""What keeps a remark from being recorded, or added to, and how that is answered."""
 
 
 class Told(BaseModel):
@@ -95,7 +102,7 @@ def recording(noting: Noting, conversations: TranscriptReader) -> Callable[[Fast
         """
         session = found(await conversations.session(session_id, within=grant.limits))
         said = Said(told.id, role_of(told.role), told.text, told.attachments, told.metadata)
-        with _refusals():
+        with problems.refusing(_TOLD):
             return Remark.of(await noting.record(session, grant.speaker, said))
 
     @router.patch("/remarks/{remark_id}")
@@ -105,7 +112,7 @@ def recording(noting: Noting, conversations: TranscriptReader) -> Callable[[Fast
         found(await conversations.session(kept.session_id, within=grant.limits))
         if kept.person_id != grant.speaker.id:
             raise HTTPException(403, "Somebody else has recorded this.")
-        with _refusals():
+        with problems.refusing(_TOLD):
             return Remark.of(await noting.add(kept, more.attachments, more.metadata))
 
     def extend(application: FastAPI) -> None:
@@ -113,18 +120,3 @@ def recording(noting: Noting, conversations: TranscriptReader) -> Callable[[Fast
         application.include_router(router, prefix="/api", responses=answers)
 
     return extend
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Answer with what keeps a remark from being recorded, or added to."""
-    try:
-        yield
-    except Erased as exc:
-        raise HTTPException(410, "This conversation is erased, or about to be.") from exc
-    except AskedOtherwise as exc:
-        raise HTTPException(409, "A message with another text or role was sent under this id.") from exc
-    except Unstorable as exc:
-        raise HTTPException(422, f"This cannot be recorded: {exc}.") from exc
-    except StoreDown as exc:
-        raise HTTPException(503, "Nobody can tell now whether this conversation is erased.") from exc

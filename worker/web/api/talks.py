@@ -18,6 +18,9 @@ from worker.web.api.routes import LONGEST
 Tenants = frozenset[str | None]
 Name = Annotated[str, Path(max_length=LONGEST)]
 
+_TOLD: problems.Told = {UnknownAssistant: (404, "This worker has no such assistant"), Erased: problems.ERASED}
+"""What keeps a conversation from being begun, and how that is answered."""
+
 
 class Beginning(BaseModel):
     """A conversation. The client names it, so that it may send this again: the same id is the same conversation.
@@ -47,12 +50,8 @@ def talking(desk: Desk, served: Tenants | None = None) -> Callable[[FastAPI], No
         What is said there is asked as anywhere: `POST /api/sessions/{id}/asks`.
         """
         tenant = _tenant(grant, beginning.tenant, served)
-        try:
+        with problems.refusing(_TOLD):
             return await desk.begin(grant.speaker, name, tenant, beginning.id)
-        except UnknownAssistant as exc:
-            raise HTTPException(404, "This worker has no such assistant.") from exc
-        except Erased as exc:
-            raise HTTPException(410, "This conversation is erased, or about to be.") from exc
 
     def extend(application: FastAPI) -> None:
         answers = problems.documented(401, 403, 404, 410, 422, 429, 503)

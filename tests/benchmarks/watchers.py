@@ -109,7 +109,7 @@ async def read_meanwhile(session: aiohttp.ClientSession, seconds: list[float], o
             await reply.read()
             assert reply.status == 200, reply.status
         seconds.append(monotonic() - began)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # the pace of a page, which this measures beside
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ async def test_small_work_is_done_at_once() -> None:
 
 async def test_however_many_read_turns_go_on_and_hosts_are_looked_up() -> None:
     reading = [asyncio.ensure_future(for_reader(time.sleep, WORK_SECONDS)) for _ in range(20)]
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # as many of them as there are threads for have begun
     async with asyncio.timeout(WORK_SECONDS / 2):
         await beside(int)
         await asyncio.get_running_loop().getaddrinfo("localhost", 80)

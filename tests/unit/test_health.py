@@ -12,7 +12,7 @@ from worker.errors import Permanent
 from worker.runtime.version import VERSION
 from worker.telemetry.metrics import LAST_POLL
 from worker.web import health
-from worker.web.health import left_out_at, measure_lag, serve
+from worker.web.health import LARGEST_ANSWER, left_out_at, measure_lag, serve
 
 HOST = "127.0.0.1"
 
@@ -70,6 +70,11 @@ async def test_what_a_worker_leaves_out_can_be_asked_for_on_its_machine() -> Non
     async with serve("0.0.0.0", 0, lambda: reasons, lambda: ["t"]) as port:  # noqa: S104 - as in a container
         assert await left_out_at("0.0.0.0", port) == ["t"]  # noqa: S104 - as above
     assert await left_out_at(HOST, port) == []
+
+
+async def test_no_more_is_read_than_a_worker_says_from_whatever_listens_in_its_place() -> None:
+    async with serve(HOST, 0, list, lambda: ["t" * LARGEST_ANSWER]) as port:
+        assert await left_out_at(HOST, port) == []
 
 
 async def test_metrics_are_those_of_the_worker_in_prometheus_format() -> None:

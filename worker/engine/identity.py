@@ -14,9 +14,9 @@ import aiohttp
 from yarl import URL
 
 from worker.domain import foreign
-from worker.engine.body import read_most
 from worker.engine.failures import unreachable
 from worker.errors import EngineDenied, EngineDown
+from worker.runtime.bodies import read_most
 from worker.runtime.clock import monotonic
 
 EARLY_SECONDS: Final = 60.0
@@ -181,7 +181,7 @@ class Identity:
                 timeout=_LIMITS,
                 allow_redirects=False,
             ) as response:
-                body = await read_most(response, LARGEST_ANSWER) or b""
+                body = await read_most(response.content.iter_any(), LARGEST_ANSWER) or b""
                 status = response.status
         except (aiohttp.ClientError, OSError) as exc:
             # Trouble there is trouble of the engine's: tasks wait, and nothing is wrong with us.

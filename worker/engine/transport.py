@@ -14,10 +14,10 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from worker.engine.body import read_most
 from worker.engine.failures import Reply, check, unreachable
 from worker.engine.identity import Auth, Identity
 from worker.errors import EngineDown, Permanent
+from worker.runtime.bodies import read_most
 from worker.runtime.certificates import show_certificate
 from worker.runtime.clock import monotonic
 from worker.runtime.version import USER_AGENT
@@ -157,7 +157,7 @@ class Transport:
                 # Not when the body is whole: the tasks in it are locked before its head comes, and it may take long.
                 at = monotonic()
                 wanted = most if response.status == HTTPStatus.OK else LARGEST_ERROR
-                content = await read_most(response, wanted)
+                content = await read_most(response.content.iter_any(), wanted)
                 too_long = content is None and response.status == HTTPStatus.OK
                 return Reply(response.status, content or b"", response.headers, at, body, too_long)
         except (aiohttp.ClientError, OSError) as exc:

@@ -19,6 +19,7 @@ from worker.domain.people import Endpoints
 from worker.errors import IssuerDown
 from worker.oidc.published import ALGORITHMS, Published
 from worker.runtime.beside import beside
+from worker.runtime.bodies import read_most
 from worker.runtime.clock import monotonic
 from worker.runtime.version import USER_AGENT
 from worker.telemetry.logs import Event
@@ -143,11 +144,8 @@ class OidcIssuer:
 
     async def _get(self, address: str) -> Mapping[str, Any]:
         async with self._session.get(address, allow_redirects=False) as response:
-            try:
-                await response.content.readexactly(LARGEST_ANSWER)
-            except asyncio.IncompleteReadError as exc:
-                body = exc.partial
-            else:
+            body = await read_most(response.content.iter_any(), LARGEST_ANSWER)
+            if body is None:
                 raise IssuerDown(f"its answer has more than {LARGEST_ANSWER} bytes")
             if response.status != HTTPStatus.OK:
                 raise IssuerDown(f"it answered {response.status} at {URL(address).path}")

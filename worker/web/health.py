@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from worker.domain import foreign
 from worker.errors import Permanent
+from worker.runtime.bodies import read_most
 from worker.runtime.version import VERSION
 from worker.telemetry.metrics import LOOP_LAG
 from worker.web.connections import Connections
@@ -21,6 +22,8 @@ TICK = timedelta(seconds=1)
 CONNECTIONS = 50
 LONGEST_CONNECTION = timedelta(seconds=30)
 """Answers take no time, so a connection that lives longer only waits; Prometheus opens another."""
+LARGEST_ANSWER = 1_000_000
+"""Bytes of /readyz that are read: whatever listens there need not be a worker."""
 _PATIENCE = aiohttp.ClientTimeout(total=2)
 _HERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a worker may listen on, and this machine's own address
 
@@ -81,7 +84,7 @@ async def left_out_at(host: str, port: int) -> list[str]:
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}/readyz"
     try:
         async with aiohttp.ClientSession(timeout=_PATIENCE) as client, client.get(address) as reply:
-            said = foreign.read(await reply.text())
+            said = foreign.read(await read_most(reply.content.iter_any(), LARGEST_ANSWER) or b"")
     except (aiohttp.ClientError, OSError, ValueError):
         return []
     named = said.get("left_out") if isinstance(said, dict) else None

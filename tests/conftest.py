@@ -1,5 +1,6 @@
 """Real parts for all tests, each started once per run when a test first wants it; unique names keep tests apart."""
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
@@ -7,6 +8,7 @@ from itertools import count
 
 import httpx2
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.engines import Elsewhere
@@ -44,6 +46,19 @@ def authorities_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httpx2, "create_ssl_context", cache(httpx2.create_ssl_context))
         yield
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Logging is global: what a test configures is taken back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("worker").setLevel(logging.NOTSET)
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

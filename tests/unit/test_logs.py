@@ -6,7 +6,6 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -18,19 +17,6 @@ from worker.domain.conversations import EVERYTHING, Filter
 from worker.telemetry import logs
 from worker.telemetry.logs import Event
 from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Logging is global: what a test configures is taken back."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.getLogger("worker").setLevel(logging.NOTSET)
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
 
 
 async def _fail_unseen() -> None:

@@ -535,6 +535,17 @@ async def test_many_readers_of_one_thing_are_one_look(world: World) -> None:
     assert all(each.beats for each in readers)
 
 
+async def test_an_answer_that_lands_is_read_once_for_all_who_read_along(world: World) -> None:
+    world.record.record(1, KEY)
+    readers = [world.read() for _ in range(20)]
+    await asyncio.sleep(5)
+    reads = world.record.reads
+    world.record.record(2, KEY)
+    await asyncio.sleep(5)
+    assert all(each.told[-1] == message("Answer 2.") for each in readers)
+    assert world.record.reads - reads <= 5 + 1 + 1, "one a second for all, and one more of what is new"
+
+
 @pytest.mark.parametrize("text", ["x", "AAAA", "~", "~abc", "~" + "0" * 32 + ":x-1:3", "é", "=" * 8000])
 def test_a_place_that_is_none_of_ours_is_refused(text: str) -> None:
     with pytest.raises(BadCursor):

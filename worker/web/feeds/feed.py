@@ -78,12 +78,14 @@ class Feed:
 
     async def _where_it_is(self) -> Place:
         """Find where the record is now."""
-        found = await self._feeds.whole(self._feeds.conversations.newest([self._wanted]))
+        found = await self._feeds.newest(self._wanted)
         return Place({each.session_id: each.number for each in found.get(self._wanted, ())})
 
     async def _new(self, topic: Topic, place: Place) -> AsyncIterator[Event]:
         """Tell what is new. The record goes first: an answer that it has need not be told in pieces any more."""
-        while self._is_behind(topic, place) and (some := await self._unread(place)):
+        while self._is_behind(topic, place) and (
+            some := await self._feeds.unread(self._wanted, place.read, self._within)
+        ):
             for number, message in some:
                 place.read[message.session_id] = number
                 self._land(message, place)
@@ -106,10 +108,6 @@ class Feed:
             for session, each in topic.newest.items()
             if each.is_within(self._within)
         )
-
-    async def _unread(self, place: Place) -> Sequence[tuple[int, Message]]:
-        since = self._feeds.conversations.since
-        return await self._feeds.whole(since(self._wanted, dict(place.read), within=self._within))
 
     def _land(self, message: Message, place: Place) -> None:
         if not message.is_answer:

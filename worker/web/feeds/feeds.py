@@ -1,7 +1,7 @@
 """Everybody who reads along at this worker: one look at record, Redis and engine for all of them together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import structlog
 
-from worker.domain.conversations import Limits, MessageFilter, Newest, session_id
+from worker.domain.conversations import Limits, Message, MessageFilter, Newest, session_id
 from worker.domain.threads import ThreadKey
 from worker.domain.watching import Look, Step, TaskSeen
 from worker.errors import ReadRefused, Transient
@@ -109,7 +109,7 @@ class Feeds:
         most_each: int,
     ) -> None:
         self.conversations = conversations
-        self._reads: set[asyncio.Task[Any]] = set()
+        self._reads: dict[Hashable, asyncio.Task[Any]] = {}
         self._room = asyncio.Semaphore(READS_AT_ONCE)
         self._windows = windows
         self._engine = engine
@@ -136,21 +136,32 @@ class Feeds:
         """Look no more."""
         self.close()
         await self._stack.aclose()
-        await asyncio.gather(*self._reads, return_exceptions=True)
+        await asyncio.gather(*self._reads.values(), return_exceptions=True)
 
-    async def whole(self, read: Coroutine[Any, Any, T]) -> T:
-        """Return what a read of the record returns; it comes to its end even if its reader is gone by then.
+    async def unread(
+        self, wanted: MessageFilter, read: Mapping[str, int], within: Limits
+    ) -> Sequence[tuple[int, Message]]:
+        """Return what the record has behind these numbers of sessions, see `TranscriptReader.since`."""
+        since = partial(self.conversations.since, wanted, dict(read), within=within)
+        return await self._once((wanted, frozenset(read.items()), within), since)
 
-        To break one off costs a connection, and many readers go in the middle of one.
+    async def newest(self, *wanted: MessageFilter) -> Mapping[MessageFilter, Sequence[Newest]]:
+        """Return how far the record is, see `TranscriptReader.newest`."""
+        return await self._once(frozenset(wanted), partial(self.conversations.newest, wanted))
+
+    async def _once(self, name: Hashable, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what a read of the record returns: one for all who want the same at the same time, as many do when an
+        answer lands. It comes to its end even if they are gone by then: to break one off costs a connection.
         """
-        task = asyncio.create_task(self._in_turn(read), name="feeds: a read")
-        self._reads.add(task)
-        task.add_done_callback(self._reads.discard)
+        task = self._reads.get(name)
+        if task is None:
+            task = self._reads[name] = asyncio.create_task(self._in_turn(read), name="feeds: a read")
+            task.add_done_callback(lambda _: self._reads.pop(name))
         return await asyncio.shield(task)
 
-    async def _in_turn(self, read: Coroutine[Any, Any, T]) -> T:
+    async def _in_turn(self, read: Callable[[], Awaitable[T]]) -> T:
         async with self._room:
-            return await read
+            return await read()
 
     def close(self) -> None:
         """Have every feed end, and let none begin."""
@@ -221,7 +232,7 @@ class Feeds:
             await set_within(self._look_soon, pause)
 
     async def _look_at_record(self) -> None:
-        found = await self.whole(self.conversations.newest([*self._topics]))
+        found = await self.newest(*self._topics)
         for wanted, topic in self._topics.items():
             topic.is_known = True
             newest = {each.session_id: each for each in found.get(wanted, ())}

@@ -10,7 +10,6 @@ import pytest
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
-from tests.fakes.life import Life
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Entered, Outcome, Said, Seed, Thread, ThreadKey
 from worker.errors import BadRequest, ContextFull, ModelDown, ModelUnknown, ProviderAway, ThreadBroken
@@ -155,17 +154,6 @@ async def test_after_a_crash_in_a_call_it_is_asked_again_at_once(local: Core) ->
 
     assert asyncio.get_running_loop().time() - began < 60
     assert len(local.model.told) == 1
-
-
-async def test_tasks_that_come_at_once_take_turns_and_each_knows_those_before(local: Core) -> None:
-    first, second = await local.worker(), await local.worker()
-    jobs = [local.world.start(f"branch_{number}", instance="a") for number in range(4)]
-    local.model.script.always("ask", 3.0)
-    first.start()
-    second.start()
-    await local.until_over(jobs)
-
-    assert [len(said) for said, _ in local.model.told] == [0, 2, 4, 6]
 
 
 async def test_nothing_is_completed_that_the_thread_does_not_know_of(local: Core) -> None:
@@ -615,37 +603,3 @@ async def test_a_call_that_may_have_run_is_looked_for_before_anybody_else_is_ask
 
     assert second.results["second"].value == f"answer to {core.provider.asked[-1][1].ref}"
     assert core.model.told == []
-
-
-CALLS = (
-    "threads.enter",
-    "threads.history",
-    "threads.intend",
-    "model.ask",
-    "threads.keep_answer",
-    "engine.complete",
-    "threads.close",
-)
-
-
-@pytest.mark.parametrize("call", [*CALLS, "threads.bind", "engine.set_variable"])
-@pytest.mark.parametrize("when", ["before", "after"])
-async def test_a_death_at_any_call_loses_repeats_and_mixes_up_nothing(local: Core, when: str, call: str) -> None:
-    first_turn_alone = call in {"threads.bind", "engine.set_variable"}
-    doomed = await local.worker(life=Life(f"{when}:{call}", 1 if first_turn_alone else 2))
-    doomed.start()
-    first = local.world.start("first", instance="a")
-    if not first_turn_alone:
-        await local.until_over([first])
-    jobs = [first, local.world.start("second", instance="a")]
-    async with local.working():
-        await local.until_over(jobs)
-        await step(local, "third")
-    asked = [question for _, question in local.model.told]
-
-    assert [len(job.completed_by) for job in jobs] == [1, 1]
-    assert len(asked) <= 4
-    assert sorted(text for text in told(local) if text.startswith("# ")) == sorted(
-        f"# {name}\n\nPlease do {name.lower()}." for name in ("First", "Second")
-    )
-    assert [each.role for each in local.model.told[-1][0]] == ["user", "assistant", "user", "assistant"]

@@ -364,18 +364,6 @@ async def test_an_earlier_call_that_may_still_run_is_let_end_where_the_provider_
     assert asyncio.get_running_loop().time() - began >= 89
 
 
-async def test_an_answer_in_the_journal_is_completed_without_asking(core: Core) -> None:
-    job = core.world.start()
-    entry = await earlier(core, job)
-    await core.threads.intend(entry.hold, 1, timedelta(seconds=90))
-    await core.threads.keep_answer(entry.hold, 1, Answer("kept", thread=Thread("conv_9", 1)), published=False)
-    async with core.working():
-        await core.until_over([job])
-
-    assert job.results["frame"].value == "kept"
-    assert core.provider.asked == []
-
-
 async def test_of_two_answers_of_one_attempt_the_first_counts(core: Core) -> None:
     job = core.world.start()
 

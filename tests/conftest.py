@@ -12,7 +12,7 @@ import structlog
 from hypothesis import settings
 
 from tests.engines import Elsewhere
-from tests.faults.nursery import Nursery
+from tests.nursery import Nursery, shared
 from tests.rest import EngineRest, connect
 from worker.demo.engine import Engine, Kind
 from worker.demo.servers import Valkey
@@ -76,10 +76,9 @@ def engine() -> Iterator[Engine | Elsewhere]:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
+def nursery() -> Nursery:
     """Where workers come from that start in a moment."""
-    with Nursery() as nursery:
-        yield nursery
+    return shared()
 
 
 @pytest.fixture(scope="session")

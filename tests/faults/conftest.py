@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.crowd import crowd  # noqa: F401 - a fixture of all tests here
-from tests.faults.nursery import Nursery
 from tests.faults.world import World, databases, open_world
+from tests.nursery import Nursery
 from tests.rest import EngineRest
 from worker.demo.processes import running
 from worker.demo.servers import Valkey

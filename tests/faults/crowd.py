@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.faults.nursery import Nursery
 from tests.faults.world import databases, open_world
+from tests.nursery import Nursery
 from tests.rest import connect
 from worker.demo.engine import Engine
 from worker.demo.processes import running

@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.faults.nursery import Nursery
 from tests.faults.world import Worker, World, open_world
+from tests.nursery import Nursery
 from tests.rest import EngineRest
 from tests.servers.postgresql import PostgreSQL
 from worker.demo.engine import JAVA_OPTIONS, Engine

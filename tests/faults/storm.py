@@ -30,12 +30,12 @@ from tests import poison
 from tests.faults.checkers import Explained, complaints, completed_once, silent, turns_apart
 from tests.faults.evidence import gather
 from tests.faults.http_proxy import HttpProxy
-from tests.faults.nursery import Nursery
 from tests.faults.proxy import Proxy, Said
 from tests.faults.redis_proxy import RedisProxy
 from tests.faults.world import World, calmly, open_world
 from tests.flow.gateway import Gateway, gateway
 from tests.models import Model, ServiceTask
+from tests.nursery import Nursery
 from tests.poison import POISONS
 from tests.rest import connect
 from worker.demo.engine import Engine

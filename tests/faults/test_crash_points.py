@@ -11,10 +11,10 @@ import pytest_asyncio
 
 from tests.faults.checkers import NOTHING, Explained, complaints
 from tests.faults.evidence import Evidence, gather
-from tests.faults.nursery import Nursery
 from tests.faults.world import World, databases, open_world
 from tests.flow.rig import SPEC
 from tests.models import ServiceTask, unique
+from tests.nursery import Nursery
 from tests.rest import connect
 from tests.waiting import wait_until
 from worker import failpoints

@@ -14,9 +14,9 @@ import aiohttp
 
 from tests.faults.history import History
 from tests.faults.http_proxy import HttpProxy
-from tests.faults.nursery import Child, Nursery
 from tests.faults.redis_proxy import RedisProxy
 from tests.flow.rig import Rig
+from tests.nursery import Child, Nursery
 from tests.rest import EngineRest
 from tests.waiting import wait_until
 from worker.demo.model import ModelServer

@@ -2,23 +2,27 @@
 
 import asyncio
 import json
-import subprocess
+import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from pydantic import SecretStr
 
 from tests.flow.rig import Rig
+from tests.nursery import shared
 from tests.waiting import wait_until
 from worker.demo.processes import HOST, Process, running
 from worker.demo.stage import PYTHON_ENVIRONMENT
 
 COMMAND = (sys.executable, "-m", "worker", "run")
+SECONDS = 60
+"""How long a command may take."""
 
 
 class Command(Process):
@@ -76,15 +80,6 @@ async def started(rig: Rig, **settings: object) -> AsyncIterator[Command]:
         yield command
 
 
-async def refused(env: Mapping[str, str]) -> tuple[int, str]:
-    """Exit code and complaint of a worker that does not start."""
-    done = await asyncio.to_thread(
-        subprocess.run, COMMAND, env=dict(env), capture_output=True, check=False, timeout=60, text=True
-    )
-    assert done.stdout == ""
-    return done.returncode, done.stderr
-
-
 @dataclass(frozen=True, slots=True)
 class Ran:
     """What a command printed, and its exit code."""
@@ -92,6 +87,11 @@ class Ran:
     code: int
     out: str
     err: str
+
+    @classmethod
+    def of(cls, code: int, out: Path, err: Path) -> Self:
+        """Read what it printed."""
+        return cls(code, out.read_text("utf-8"), err.read_text("utf-8"))
 
     @property
     def json(self) -> Any:
@@ -101,8 +101,20 @@ class Ran:
 
 async def assistant_worker(env: Mapping[str, str], *arguments: str, folder: Path | None = None) -> Ran:
     """Run a command of the worker's to its end, in a folder if that matters."""
-    command = (sys.executable, "-m", "worker", *arguments)
-    done = await asyncio.to_thread(
-        subprocess.run, command, env=dict(env), capture_output=True, check=False, timeout=60, text=True, cwd=folder
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+    nursery = await asyncio.to_thread(shared)
+    with tempfile.TemporaryDirectory() as scratch:
+        out, err = Path(scratch, "out"), Path(scratch, "err")
+        child = await nursery.fork(env, folder or Path.cwd(), out, arguments=arguments, errors=err)
+        try:
+            async with asyncio.timeout(SECONDS):
+                code = await child.wait()
+        finally:
+            child.signal(signal.SIGKILL)
+        return Ran.of(code, out, err)
+
+
+async def refused(env: Mapping[str, str]) -> tuple[int, str]:
+    """Exit code and complaint of a worker that does not start."""
+    ran = await assistant_worker(env, "run")
+    assert ran.out == ""
+    return ran.code, ran.err

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.nursery import Nursery
 from tests.faults.world import World, databases, open_world
+from tests.nursery import Nursery
 from tests.ogx.servers import MODEL, Aimock, Ogx
 from tests.rest import EngineRest
 from worker.demo.servers import Valkey

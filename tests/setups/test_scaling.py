@@ -15,8 +15,8 @@ import pytest
 
 from tests.faults.checkers import Explained, check
 from tests.faults.history import Exchange
-from tests.faults.nursery import Nursery
 from tests.faults.world import Worker, World, databases, open_world
+from tests.nursery import Nursery
 from tests.rest import EngineRest
 from worker.demo.servers import Valkey
 

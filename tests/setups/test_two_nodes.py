@@ -11,8 +11,8 @@ from time import monotonic
 import pytest
 
 from tests.faults.checkers import check
-from tests.faults.nursery import Nursery
 from tests.faults.world import World, calmly, databases, open_world
+from tests.nursery import Nursery
 from tests.rest import EngineRest, connect
 from tests.servers.postgresql import PostgreSQL
 from tests.setups.balancer import balancer

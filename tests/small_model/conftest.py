@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.http_proxy import HttpProxy
-from tests.faults.nursery import Nursery
 from tests.faults.world import World, databases, open_world
+from tests.nursery import Nursery
 from tests.rest import EngineRest
 from tests.small_model.servers import KEY, Litellm
 from worker.demo.servers import Valkey

@@ -1,19 +1,20 @@
-"""Workers that start in a moment: a process that has imported the worker once forks itself for each of them.
+"""Workers and commands that start in a moment: a process that has imported them once forks itself for each.
 
-What runs in the child is what `python -m worker run` runs, in a process of its own, which dies of every signal as that
+What runs in the child is what `python -m worker …` runs, in a process of its own, which dies of every signal as that
 one does. Started by itself this file is the server: it listens on the Unix socket named on its command line and takes
-one line of JSON per connection (environment, directory, log, broken). It answers with the child's process id, and with
-its exit code, in a second line, when it has ended.
+one line of JSON per connection, see `Nursery.fork`. It answers with the child's process id, and with its exit code, in
+a second line, when it has ended.
 """
 
 import asyncio
+import atexit
 import json
 import os
 import select
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -35,22 +36,48 @@ class Nursery(Process):
     def address(self) -> str:
         return str(self.directory / "nursery.sock")
 
-    async def fork(self, environment: Mapping[str, str], directory: Path, log: Path, broken: str = "") -> "Child":
+    async def fork(
+        self,
+        environment: Mapping[str, str],
+        directory: Path,
+        log: Path,
+        broken: str = "",
+        *,
+        arguments: Sequence[str] = ("run",),
+        errors: Path | None = None,
+    ) -> "Child":
         """Start a worker with this environment and nothing else in it; what it prints is appended to the log.
 
-        `broken` is the way in which it is broken, one of tests/faults/broken.py.
+        `broken` is the way in which it is broken, one of tests/faults/broken.py. Other `arguments` make it another
+        command, and what it complains of goes to `errors` if that is not the log.
         """
         reader, writer = await asyncio.open_unix_connection(self.address)
-        order = {"environment": dict(environment), "directory": str(directory), "log": str(log), "broken": broken}
+        order = {
+            "environment": dict(environment),
+            "directory": str(directory),
+            "log": str(log),
+            "errors": str(errors or log),
+            "broken": broken,
+            "arguments": list(arguments),
+        }
         writer.write(json.dumps(order).encode() + b"\n")
         return Child(int(await reader.readline()), reader, writer)
 
     def _command_line(self) -> list[str | Path]:
-        return [sys.executable, "-m", "tests.faults.nursery", self.address]
+        return [sys.executable, "-m", "tests.nursery", self.address]
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(self.address) == 0
+
+
+@cache
+def shared() -> Nursery:
+    """The one of all tests in this process, started when it is first wanted; blocks until it is ready."""
+    nursery = Nursery()
+    nursery.start()
+    atexit.register(nursery.close)
+    return nursery
 
 
 class Child:
@@ -83,7 +110,10 @@ class Child:
 def serve(address: str) -> None:
     """Fork workers until killed."""
     from tests.faults import broken  # noqa: F401, PLC0415 - so that no child pays for it
-    from worker import bootstrap, cli  # noqa: F401, PLC0415 - as above
+    from worker import bootstrap, cli, transcript  # noqa: F401, PLC0415 - as above
+    from worker.operate import doctor  # noqa: F401, PLC0415 - as above
+    from worker.operate.commands import budgets, stops, threads  # noqa: F401, PLC0415 - as above
+    from worker.web import api, page  # noqa: F401, PLC0415 - as above
 
     asyncio.run(read_authorities())
     listening = socket.socket(socket.AF_UNIX)
@@ -127,18 +157,20 @@ def live(order: Mapping[str, Any], inherited: list[socket.socket]) -> None:
         os.environ.clear()
         os.environ.update(order["environment"])
         os.chdir(order["directory"])
-        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+        for place, name in ((1, "log"), (2, "errors")):
+            os.dup2(os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), place)
         from tests.faults import broken  # noqa: PLC0415 - as above
         from worker.cli import main  # noqa: PLC0415 - as above
 
         if order["broken"]:
             getattr(broken, order["broken"])()
-        code = main(["run"])
+        code = main(order["arguments"])
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else 1
     except BaseException as exc:  # noqa: BLE001 - as the interpreter would at the end of a program
         sys.excepthook(type(exc), exc, exc.__traceback__)
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 

@@ -13,12 +13,14 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from worker.demo.processes import Process
 from worker.demo.stage import PYTHON_ENVIRONMENT
@@ -52,16 +54,16 @@ class Nursery(Process):
         command, and what it complains of goes to `errors` if that is not the log.
         """
         reader, writer = await asyncio.open_unix_connection(self.address)
-        order = {
-            "environment": dict(environment),
-            "directory": str(directory),
-            "log": str(log),
-            "errors": str(errors or log),
-            "broken": broken,
-            "arguments": list(arguments),
-        }
-        writer.write(json.dumps(order).encode() + b"\n")
+        writer.write(_order(environment, directory, log, broken, arguments, errors or log))
         return Child(int(await reader.readline()), reader, writer)
+
+    def spawn(self, environment: Mapping[str, str], directory: Path, log: Path) -> "Spawned":
+        """Start a worker as above, from outside of a loop."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(self.address)
+        connection.sendall(_order(environment, directory, log, "", ["run"], log))
+        answers = connection.makefile("rb")
+        return Spawned(int(answers.readline()), connection, answers)
 
     def _command_line(self) -> list[str | Path]:
         return [sys.executable, "-m", "tests.nursery", self.address]
@@ -69,6 +71,20 @@ class Nursery(Process):
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(self.address) == 0
+
+
+def _order(
+    environment: Mapping[str, str], directory: Path, log: Path, broken: str, arguments: Sequence[str], errors: Path
+) -> bytes:
+    order = {
+        "environment": dict(environment),
+        "directory": str(directory),
+        "log": str(log),
+        "errors": str(errors),
+        "broken": broken,
+        "arguments": list(arguments),
+    }
+    return json.dumps(order).encode() + b"\n"
 
 
 @cache
@@ -105,6 +121,39 @@ class Child:
         with suppress(OSError):
             await self._writer.wait_closed()
         return self.returncode
+
+
+class Spawned:
+    """A forked worker with what `subprocess.Popen` has of use to a `Process`."""
+
+    def __init__(self, pid: int, connection: socket.socket, answers: BinaryIO) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._connection = connection
+        self._answers = answers
+        self._reading = threading.Lock()
+
+    def poll(self) -> int | None:
+        """The exit code, or the negative number of the signal; None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float) -> int:
+        """The same, when it has ended. Raises subprocess.TimeoutExpired after so many seconds."""
+        with self._reading:
+            if self.returncode is None:
+                if not select.select([self._connection], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired("worker", timeout)
+                self.returncode = int(self._answers.readline() or -signal.SIGKILL)  # as in Child
+                self._answers.close()
+                self._connection.close()
+            return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
 def serve(address: str) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import aiohttp
 from pydantic import SecretStr
@@ -26,7 +27,7 @@ SECONDS = 60
 
 
 class Command(Process):
-    """A worker; it counts as started when its log says so."""
+    """A worker by `python -m worker run`; it counts as started when its log says so."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__("worker", COMMAND, ready=self._says_so, env=env)
@@ -59,6 +60,21 @@ class Command(Process):
         return "worker_started" in self.log_tail()
 
 
+class Forked(Command):
+    """The same, forked from a process that has imported it: that saves two seconds of CPU."""
+
+    def kill(self) -> None:
+        """Kill it alone: it has no group of its own, and dies with the nursery."""
+        if self.running:
+            self.signal(signal.SIGKILL)
+            self.wait(SECONDS)
+
+    def _spawn(self, _: list[str]) -> None:
+        assert self._env is not None
+        started = shared().spawn(self._env, self.directory, self.log)
+        self._popen = cast("subprocess.Popen[bytes]", started)  # it has the part of one that a Process uses
+
+
 def environment(rig: Rig, **settings: object) -> dict[str, str]:
     """The whole environment of a worker: what the rig's workers get, changed by `settings`; None leaves one out."""
     values: dict[str, Any] = dict(rig.build_settings())
@@ -76,7 +92,7 @@ def environment(rig: Rig, **settings: object) -> dict[str, str]:
 @asynccontextmanager
 async def started(rig: Rig, **settings: object) -> AsyncIterator[Command]:
     """A worker process that has started, and is gone afterwards."""
-    async with running(Command(environment(rig, **settings))) as command:
+    async with running(Forked(environment(rig, **settings))) as command:
         yield command
 
 

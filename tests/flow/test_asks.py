@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from tests.asks import ask
-from tests.flow.command import Command, environment
+from tests.flow.command import Forked, environment
 from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.flow.test_record import arrived
@@ -209,7 +209,7 @@ async def test_a_death_at_any_step_of_an_ask_costs_no_second_call_and_no_answer(
         await first.stop()
         asked = await handed_in(kept, instance)
         settings = {"topics": f"{kept.topic}_never_either"}
-        async with running(Command(environment(kept, **settings) | {"WORKER_FAIL_POINT": point})) as dying:
+        async with running(Forked(environment(kept, **settings) | {"WORKER_FAIL_POINT": point})) as dying:
             assert await dying.exit_code() == -9
         await kept.start_worker(**settings)
         over = await person.over({"id": asked.id}, 90)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.flow.command import Command, environment
+from tests.flow.command import Forked, environment
 from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.flow.test_record import arrived
@@ -26,7 +26,7 @@ POINTS = [
 async def test_a_death_at_any_step_of_writing_loses_and_doubles_nothing(kept: Rig, point: str) -> None:
     steps = [f"step{number}" for number in range(3)]
     model = await kept.deploy(*(kept.step(step, data_input="-") for step in steps))
-    dying = Command(environment(kept) | {"WORKER_FAIL_POINT": point})
+    dying = Forked(environment(kept) | {"WORKER_FAIL_POINT": point})
     async with running(dying):
         instance = await kept.rest.start(model)
         assert await dying.exit_code() == -9

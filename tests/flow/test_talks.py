@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from tests.flow.command import Command, assistant_worker, environment
+from tests.flow.command import Forked, assistant_worker, environment
 from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.flow.test_asks import Client, client, on
@@ -100,7 +100,7 @@ async def test_all_that_a_person_has_said_is_erased_by_a_command(kept: Rig) -> N
 @pytest.mark.parametrize("point", ["after:provider.ask", "before:asks.settle"])
 async def test_a_worker_that_is_killed_under_it_costs_no_second_call_and_no_answer(kept: Rig, point: str) -> None:
     async with client(kept) as person:
-        async with running(Command(environment(kept) | {"WORKER_FAIL_POINT": point})) as dying:
+        async with running(Forked(environment(kept) | {"WORKER_FAIL_POINT": point})) as dying:
             talk = await begun(person)
             status, asked = await person.call(f"sessions/{talk}/asks", "POST", json={"id": "1", "text": "Is it far?"})
             assert status == 202

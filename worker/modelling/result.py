@@ -92,7 +92,9 @@ class Form:
         return max((each for each in own if each is not None), default=None)
 
     def unsure(self, answer: Answer) -> tuple[str, ...]:
-        """Name the questions whose answers a person should look at."""
+        """Name the questions whose answers a person should look at; nothing where there are none."""
+        if not self.questions:
+            return ()
         return unsure(answer.text, self.questions, self.confidence, uncalibrated=self.uncalibrated)
 
     @property

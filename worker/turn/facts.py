@@ -10,6 +10,8 @@ from worker.domain.threads import Answer, Seed, Thread, ThreadKey
 from worker.runtime.clock import monotonic
 
 Use = Literal["created", "reused", "recreated", "adopted"]
+APART = "apart"
+"""In the place of a use: the answer is on no thread, and none is told of it."""
 Memory = Literal["whole", "part", "lost", "unknown"]
 """What a thread that was made knows of what was said before, which may have been nothing.
 

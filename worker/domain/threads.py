@@ -359,10 +359,11 @@ class Answer:
     def counted(self) -> tuple[int, int] | None:
         """Tokens read and written, as they were said; None where nobody knows them.
 
-        Some servers send zeros for what they do not count.
+        Some servers send zeros for what they do not count. Weights are not written, and take none.
         """
         read, written = self.input_tokens, self.output_tokens
-        return None if read is None or written is None or (self.text and not written) else (read, written)
+        uncounted = self.text and not written and not self.weighed
+        return None if read is None or written is None or uncounted else (read, written)
 
     @property
     def took(self) -> int | None:

@@ -7,11 +7,14 @@ from typing import Any, get_args
 import pytest
 
 from tests.contract.questions import KEY, SECRET_WORD, assistant
+from tests.contract.test_models_abilities import Book
 from worker.demo.model import ModelServer
 from worker.domain.providers import Api, ProviderSpec
 from worker.domain.questions import DecisionQuestion, Option
 from worker.domain.threads import Answer, Outcome, Said
 from worker.errors import BadRequest, ModelDown, ModelUnknown, ProviderPaused
+from worker.operate.doctor.abilities import of_model
+from worker.operate.doctor.checks import Level
 from worker.providers import Client, DecisionsModel, SystemOneModel
 
 FIT = DecisionQuestion("fit", "predicate", "Does it fit the budget?")
@@ -198,6 +201,27 @@ async def test_a_probe_asks_nothing(model: Model, server: ModelServer, call: str
     assert [each["body"] for each in server.requests(call)] == [{}]
     assert await model.find_model("gpt-6-luna") is not None
     assert await model.find_model("elsewhere") is None
+
+
+async def test_doctor_asks_one_question_and_says_whether_it_was_weighed(
+    model: Model, server: ModelServer, call: str, api: Api
+) -> None:
+    async def found() -> tuple[Level, str]:
+        spec, asker = ProviderSpec("judge", api, server.base_url), assistant(model="gpt-6-luna")
+        finding = await of_model("provider judge", "gpt-6-luna", spec, [asker], model, Book())  # type: ignore[arg-type]  # read alone
+        return finding.level, finding.said
+
+    level, said = await found()
+    assert (level, "answered with a probability" in said) == (Level.OK, True)
+    server.fault(
+        call, reply={"status": 200, "json": {"model": "m", "answers": [] if api == "decisions" else {"a": {}}}}
+    )
+    level, said = await found()
+    assert (level, "the answer is invalid" in said) == (Level.WARNING, True)
+    server.fault(call, reply={"status": 400, "json": {"error": {"message": "no such model here", "param": "model"}}})
+    level, said = await found()
+    assert (level, "a decision question is refused" in said) == (Level.PROBLEM, True)
+    assert server.counts()["calls"][call] == 3
 
 
 def test_every_api_of_the_kind_is_here() -> None:

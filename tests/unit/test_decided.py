@@ -7,6 +7,7 @@ import pytest
 
 from tests.samples import ACTIVITY, ASSISTANT, task
 from tests.unit.test_questions import ALL, FIT, ROUTE, URGENCY, read, wanted
+from worker.domain import meta
 from worker.domain.questions import DecisionQuestion, written
 from worker.domain.tasks import Variable
 from worker.domain.threads import Answer, Outcome
@@ -113,6 +114,23 @@ def test_a_loops_iterations_keep_their_answers_apart() -> None:
     assert {"fit_2", "fit_2_confidence", "frame_2", "frame_2_meta", "frame_2_unsure"} <= variables(
         weighed(), asked
     ).keys()
+
+
+def test_the_meta_names_the_variables_by_which_results_are_erased() -> None:
+    told = meta.read("frame_meta", variables(weighed(), form())["frame_meta"].value)
+    assert told is not None
+    assert set(told.fields) == variables(weighed(), form()).keys() - {"frame", "frame_meta"}
+
+
+@pytest.mark.parametrize("name", ["q", "é" * 40])
+def test_the_meta_of_hundreds_of_questions_still_says_who_was_asked(name: str) -> None:
+    many = [DecisionQuestion(f"{name}{number}", "predicate", "?") for number in range(400)]
+    answer = Answer(written({each.name: each.refused() for each in many}), weighed=True, model="judge-1")
+    text = variables(answer, Form.asking(wanted(), many))["frame_meta"].value
+    told = json.loads(text)
+
+    assert len(text) < meta.LONGEST
+    assert (told["model"], told["fields"][0], told["unsure"][0]) == ("judge-1", many[0].name, many[0].name)
 
 
 def test_an_answer_by_the_form_has_no_confidence() -> None:

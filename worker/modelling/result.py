@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -21,8 +21,8 @@ LONGEST_STRING = 4000
 LONGEST_DETAIL = 200
 MOST_HEARD: Final = 5
 """Persons whom the meta names: it has to stay short."""
-MOST_UNSURE: Final = 10
-"""Questions that it names."""
+UNSURE_ROOM: Final = 300
+"""Characters of it for the names of questions that are unsure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +165,14 @@ def _decided(answer: Answer, form: Form, *, spin: bool, longest: int) -> Iterato
     yield form.output + UNSURE_SUFFIX, Variable(bool(form.unsure(answer)), "Boolean")
 
 
+def _decided_names(form: Form) -> Iterator[str]:
+    """Name what `_decided` makes, the answers first."""
+    pairs = [names(each, form.suffix) for each in form.questions]
+    yield from (name for name, _ in pairs)
+    yield from (name for _, name in pairs)
+    yield form.output + UNSURE_SUFFIX
+
+
 def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
     """Give a part of an answer the engine's own type, so that expressions compare it as what it is."""
     match value:
@@ -267,12 +275,29 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
     }
     if form.questions:
         told["confidence"] = form.confidence
-        told["unsure"] = list(form.unsure(answer))[:MOST_UNSURE]
+        told["unsure"] = list(_that_fit(form.unsure(answer), UNSURE_ROOM))
     if story.heard:
         told["heard"] = {"messages": sum(story.heard.values()), "of": sorted(story.heard)[:MOST_HEARD]}
-    text = json.dumps(told, separators=(",", ":"))
+    if form.questions:
+        # Whoever erases results finds them by these; hundreds have no room here, and the rest of it goes before.
+        room = meta.LONGEST - len(_compact(told))
+        told["fields"] = list(_that_fit(_decided_names(form), room - 1))
+    text = _compact(told)
     return (
         text
         if len(text) < meta.LONGEST
         else json.dumps({"thread": str(told["thread"])[:100], "provider": assistant.provider, "too_long": True})
     )
+
+
+def _compact(told: Mapping[str, Any]) -> str:
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _that_fit(named: Iterable[str], room: int) -> Iterator[str]:
+    """Take the first of these for which there is room in a list."""
+    for each in named:
+        room -= len(json.dumps(each)) + 1
+        if room < 0:
+            return
+        yield each

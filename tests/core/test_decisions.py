@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.core.rig import Core
 from tests.core.test_calls import set_retries
@@ -18,6 +19,7 @@ from worker.domain.stops import Stop
 from worker.domain.threads import Answer, Outcome, ThreadKey
 from worker.errors import ModelDown, ModelUnknown, ProviderAway
 from worker.redis.keys import Keys
+from worker.telemetry.logs import Event
 
 QUESTIONS: list[dict[str, Any]] = [
     {"name": "fit", "type": "predicate", "instructions": "Does it fit the budget?"},
@@ -140,8 +142,10 @@ async def exchanges(core: Core, key: ThreadKey, job: Job) -> dict[str, Any]:
 
 async def test_less_confidence_than_the_bar_completes_and_says_so(core: Core) -> None:
     asking(core, service_confidence="0.85")
-    job = await done(core)
+    with capture_logs() as lines:
+        job = await done(core)
 
+    assert [each["outcome"] for each in lines if each["event"] == Event.TURN] == ["unsure"]
     assert values(job)["frame_unsure"] is True
     assert json.loads(job.results["frame_meta"].value)["unsure"] == ["route"]
     assert job.retries is None

@@ -215,19 +215,21 @@ class Turn:
     async def _judge(self, assignment: Assignment, facts: TurnFacts, answer: Answer) -> verdict.Verdict:
         """Turn the answer into the result, or into what the task wants for a bad one."""
         facts.answer = answer
+        if answer.weighed:
+            facts.thread, facts.use, facts.memory = None, APART, None
         if facts.recovered:
             metrics.RECOVERED.labels(facts.recovered).inc()
         if answer.outcome is not Outcome.OK:
             return verdict.on_answer(answer, self.case(assignment.task, facts), assignment.wanted.errors)
         story = result.Story(
-            None if answer.weighed else facts.thread,
-            APART if answer.weighed else facts.use,
+            facts.thread,
+            facts.use,
             facts.recovered,
             facts.repaired,
             facts.seconds,
             facts.seed.turns,
             facts.budgets,
-            None if answer.weighed else facts.memory,
+            facts.memory,
             facts.heard,
         )
         spin = await self._engine.has_spin()

@@ -155,7 +155,8 @@ class Core:
     """The ground that all workers of a test stand on.
 
     `provider` has conversations. With `several` there is the provider `local` too, which is a `model` without any. Both
-    have a `window` of so many tokens. Without `records` there is no transcript. With `tells_outages` workers tell each
+    have a `window` of so many tokens. With `weighing` there is the provider `judge`, too, which answers decision
+    questions alone. Without `records` there is no transcript. With `tells_outages` workers tell each
     other of providers that are down.
     """
 
@@ -166,6 +167,8 @@ class Core:
         self.watchers: Watchers | None = None
         self.window: int | None = None
         self.several = False
+        self.weighing = False
+        self.judge = FakeModel()
         self.prices: dict[str, Prices] = {}
         self.budgets: Budgets | None = None
         self.limits: dict[str, Limits] = {}
@@ -217,6 +220,9 @@ class Core:
         providers: dict[str, ThreadProvider] = {"openai": AnchoredProvider(provider, account, "openai", self.window)}
         if self.several:
             providers["local"] = RememberingProvider("local", model, threads, self.window)
+        if self.weighing:
+            judge = life.lives("judge", self.judge)
+            providers["judge"] = RememberingProvider("judge", judge, threads, self.window, weighs=True)
         dependencies = await self._stack.enter_async_context(
             Dependencies(
                 {"engine": engine.ping, "redis": self.threads.ping},

@@ -89,6 +89,7 @@ async def test_an_engine_with_nothing_for_us_is_a_warning(rig: Rig) -> None:
             Level.PROBLEM,
             "has no resource 'missing.json'; deploy it with the model",
         ),
+        ({"data.questions": "gate.json"}, Level.PROBLEM, "has no resource 'gate.json'; deploy it with the model"),
     ],
 )
 async def test_a_task_that_would_go_wrong_is_named_with_what_to_do(

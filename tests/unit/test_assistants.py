@@ -11,6 +11,8 @@ from worker.specs.assistants import Specs, load
 
 GOOD = '---\nname: {name}\nversion: "{version}"\nmodel: gpt-test\n---\nYou analyse decisions.\n'
 
+JUDGE = ProviderSpec(api="decisions")
+
 
 def put(directory: Path, name: str, version: str = "1.0", file: str | None = None) -> Path:
     path = directory / (file or f"{name}@{version}.md")
@@ -354,6 +356,13 @@ def test_a_fallback_names_providers_and_models(tmp_path: Path) -> None:
     assert assistant.stays
 
 
+def test_who_answers_decision_questions_may_fall_back_to_anybody(tmp_path: Path) -> None:
+    path = put(tmp_path, "analyst")
+    path.write_text(path.read_text().replace("model:", "provider: judge\nfallback: [openai/a, other/b]\nmodel:"))
+    providers = {"judge": JUDGE, "other": ProviderSpec(api="systemone"), "openai": ProviderSpec()}
+    assert load(tmp_path, providers=providers).assistants
+
+
 @pytest.mark.parametrize(
     ("fallback", "said"),
     [
@@ -363,13 +372,14 @@ def test_a_fallback_names_providers_and_models(tmp_path: Path) -> None:
         ("[7]", "fallback: "),
         ("[openai/other-model]", "fallback: openai is away when this one's turn comes"),
         ("[local/a, local/b]", "fallback: local is away when this one's turn comes"),
+        ("[judge/a]", "fallback: judge answers decision questions alone"),
     ],
 )
 def test_a_fallback_that_cannot_be_is_named_with_its_line(tmp_path: Path, fallback: str, said: str) -> None:
     path = put(tmp_path, "analyst")
     path.write_text(path.read_text().replace("---\n", f"---\nfallback: {fallback}\n", 1))
     with pytest.raises(Permanent) as caught:
-        load(tmp_path, providers={"local": ProviderSpec(), "openai": ProviderSpec()})
+        load(tmp_path, providers={"local": ProviderSpec(), "openai": ProviderSpec(), "judge": JUDGE})
 
     assert f":2: {said}" in str(caught.value)
 

@@ -5,15 +5,17 @@ import re
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from markdown_it import MarkdownIt
 
+from worker.domain.questions import Kind
 from worker.domain.tasks import Activity, Task, Variable
 from worker.domain.threads import Answer, Assistant, Entered, Hold, Outcome, ThreadKey
 from worker.engine import definitions
 from worker.errors import BadDefinition, WorkerError
-from worker.modelling import inputs, prompt, properties, rendering
+from worker.modelling import inputs, prompt, properties, questions, rendering
 from worker.settings import Settings
 from worker.specs import assistants
 from worker.turn import verdict
@@ -115,6 +117,11 @@ def test_example_of_a_spec_can_be_loaded(tmp_path: Path) -> None:
     assert assistants.load(tmp_path).find("reviewer", "1.0").instructions
 
 
+def test_example_of_decision_questions_can_be_asked() -> None:
+    asked = questions.read(blocks("json")[0], "the guide")
+    assert [each.kind for each in asked] == names("`type`") == list(get_args(Kind))
+
+
 def test_every_text_type_is_listed() -> None:
     listed = {span.rstrip("…") for span in SPANS}
     assert {*rendering.TEXT_TYPES, *rendering.TEXT_SUFFIXES} - listed == set()
@@ -180,7 +187,7 @@ def quotes() -> list[str]:
 
 
 def test_settings_that_are_named_exist() -> None:
-    named = {span for span in SPANS if re.fullmatch("[A-Z]+(_[A-Z]+)*", span)} - {"KEY", "NO_REVIEW"}
+    named = {span for span in SPANS if re.fullmatch("[A-Z]+(_[A-Z]+)*", span)} - {"KEY", "NO_REVIEW", "ASK_A_PERSON"}
     assert named
     assert named <= {name.upper() for name in Settings.model_fields}
 

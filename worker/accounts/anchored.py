@@ -18,6 +18,7 @@ class AnchoredProvider:
     """Implements `ports.providers.ThreadProvider` on a provider's own conversations."""
 
     remembers = True
+    weighs = False
 
     def __init__(
         self, provider: Provider, account: Account, name: str = OPENAI, context_tokens: int | None = None

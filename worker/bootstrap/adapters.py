@@ -31,7 +31,7 @@ from worker.ports.remarks import RemarkBook
 from worker.ports.sinks import Sink
 from worker.ports.threads import Histories
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
-from worker.providers import ChatModel, Client, OpenAIProvider, ResponsesModel
+from worker.providers import ChatModel, Client, DecisionsModel, OpenAIProvider, ResponsesModel, SystemOneModel
 from worker.redis import (
     RedisAnchors,
     RedisBudgets,
@@ -68,7 +68,7 @@ class Connected:
     """
 
     spec: ProviderSpec
-    provider: OpenAIProvider | ChatModel | ResponsesModel
+    provider: OpenAIProvider | ChatModel | ResponsesModel | DecisionsModel | SystemOneModel
     client: Client
     archive: Archive | None = None
     account: Account | None = None
@@ -79,7 +79,8 @@ class Connected:
         """Have it as turns see it."""
         if self.account is None:
             model = cast("Model", self.provider)
-            return RememberingProvider(self.spec.name, model, threads, self.spec.context_tokens)
+            window, weighs = self.spec.context_tokens, self.spec.weighs
+            return RememberingProvider(self.spec.name, model, threads, window, weighs=weighs)
         return AnchoredProvider(cast("Provider", self.provider), self.account, self.spec.name, self.spec.context_tokens)
 
 
@@ -243,6 +244,10 @@ async def _open_provider(
             return Connected(spec, ResponsesModel(client), client)
         case "chat":
             return Connected(spec, ChatModel(client), client)
+        case "decisions":
+            return Connected(spec, DecisionsModel(client), client)
+        case "systemone":
+            return Connected(spec, SystemOneModel(client), client)
 
 
 def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:

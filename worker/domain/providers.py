@@ -10,8 +10,10 @@ from typing import Literal
 from worker.domain.prices import Prices
 from worker.domain.threads import OPENAI
 
-Api = Literal["conversations", "responses", "chat"]
-"""How it is spoken to: with conversations of its own, or with everything in each question, in one of two forms."""
+Api = Literal["conversations", "responses", "chat", "decisions", "systemone"]
+"""How it is spoken to: with conversations of its own; with everything in each question, in one of two forms; or with
+decision questions alone, in one of two more.
+"""
 Schemas = Literal["strict", "loose", "none"]
 """Whether it holds answers to a JSON Schema: as OpenAI's strict mode does, as well as it can, or not at all."""
 
@@ -62,6 +64,11 @@ class ProviderSpec:
     words: Words = Words()
     files: tuple[Path, ...] = field(default=(), compare=False)
     """Where its secrets were read from."""
+
+    @property
+    def weighs(self) -> bool:
+        """Whether it answers decision questions, with probabilities, and nothing else."""
+        return self.api in {"decisions", "systemone"}
 
     @property
     def takes_cache_key(self) -> bool:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from worker.domain.money import Money
+from worker.domain.questions import DecisionQuestion
 from worker.domain.refs import ref_line
 
 SHARED_SCOPE = "business-key:"
@@ -55,7 +56,8 @@ class Assistant:
     `timeout` bounds one model call from the outside. `output_schema` is a JSON Schema or None. With `background` the
     provider runs the call by itself and outlives us: whoever has its response id can fetch the answer. `fallback` names
     provider and model of who answers while the own provider is away, in order; with `stays` a thread that has moved to
-    one of them stays there.
+    one of them stays there. `questions` are decision questions, for whoever weighs answers; `output_schema` is their
+    form for whoever does not.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Assistant:
     background: bool = False
     fallback: tuple[tuple[str, str], ...] = ()
     stays: bool = False
+    questions: tuple[DecisionQuestion, ...] = ()
 
     @property
     def chain(self) -> tuple[tuple[str, str], ...]:
@@ -309,7 +312,8 @@ def ref(key: ThreadKey, task_id: str, attempt: int) -> str:
 class Outcome(StrEnum):
     """What an answer is worth. The names are those of the `error.<outcome>` task properties.
 
-    Over budget is no answer: nothing was asked.
+    Over budget is no answer: nothing was asked. Unsure is one to decision questions that is well as such, and kept so:
+    that a task wants more confidence is for this task to say.
     """
 
     OK = "ok"
@@ -320,6 +324,7 @@ class Outcome(StrEnum):
     EMPTY = "empty"
     INVALID = "invalid"
     OVER_BUDGET = "over_budget"
+    UNSURE = "unsure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +334,9 @@ class Answer:
     `detail` says more about a bad outcome in the provider's code words, never in message text. Cached tokens and those
     written to the cache are part of the input, reasoning of the output; None where the provider does not say. `cost` is
     by the price of its day, None where nobody knows it. `untold`: of so many earlier turns of the thread the model was
-    not told every word. Of a `model` whose name is longer than any the beginning is kept, as it is stored and shown.
+    not told every word. `weighed`: the text is answers to decision questions, with their probabilities, as
+    `questions.written` has them. Of a `model` whose name is longer than any the beginning is kept, as it is stored and
+    shown.
     """
 
     text: str
@@ -346,15 +353,17 @@ class Answer:
     recovered: bool = False
     thread: Thread | None = None
     untold: int = 0
+    weighed: bool = False
 
     @property
     def counted(self) -> tuple[int, int] | None:
         """Tokens read and written, as they were said; None where nobody knows them.
 
-        Some servers send zeros for what they do not count.
+        Some servers send zeros for what they do not count. Weights are not written, and take none.
         """
         read, written = self.input_tokens, self.output_tokens
-        return None if read is None or written is None or (self.text and not written) else (read, written)
+        uncounted = self.text and not written and not self.weighed
+        return None if read is None or written is None or uncounted else (read, written)
 
     @property
     def took(self) -> int | None:

@@ -16,12 +16,13 @@ def text(
     *,
     room: float = float("inf"),
     json_wanted: bool = False,
+    questions: str = "",
     repair: str = "",
 ) -> str:
     """Put the question of this task together. Raises BadDefinition if the task asks nothing, or more than `room`.
 
-    `room` is in bytes, for what is asked without the inputs. `repair` says what was wrong with the last answer to the
-    same question. Not for the loop: all of it may be large.
+    `room` is in bytes, for what is asked without the inputs. `questions` are to be answered in JSON. `repair` says what
+    was wrong with the last answer to the same question. Not for the loop: all of it may be large.
     """
     body = prompt_parameter(task, activity) or activity.documentation.strip()
     if not body:
@@ -33,6 +34,8 @@ def text(
         sections += ["## Inputs", *inputs.shown.values()]
         if inputs.left_out:
             sections.append(f"Not included, for lack of room: {', '.join(map(one_line, inputs.left_out))}.")
+    if questions:
+        sections += ["## Questions", questions]
     if json_wanted:
         sections += ["## Form", "Answer with one JSON value and nothing else: no fences, no text before or after it."]
     if repair:

@@ -1,7 +1,7 @@
 """What a task says it wants: its extension properties, defined in one table and checked. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
 from worker.domain import foreign
+from worker.domain.questions import DecisionQuestion
 from worker.domain.tasks import (
     LOOP_COUNTER,
     META_SUFFIX,
@@ -21,7 +22,7 @@ from worker.domain.tasks import (
 )
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
-from worker.modelling import rendering, schema
+from worker.modelling import questions, rendering, schema
 
 ResultType = Literal["Text", "Json", "File"]
 Sharing = Literal["instance", "root", "business-key", "activity"]
@@ -82,6 +83,21 @@ PROPERTIES = (
         "the assistant's `output_schema`, if it has one",
     ),
     Property(
+        "data.questions",
+        "decision questions: the name of a file in the same deployment, or the questions themselves as JSON",
+        "the answer is a text, or what its schema says",
+    ),
+    Property(
+        "service.confidence",
+        "the confidence, from 0 to 1, below which an answer to one of `data.questions` is `unsure`",
+        "none is too low",
+    ),
+    Property(
+        "service.confidence.uncalibrated",
+        "`allow`: answers of a provider that tells no confidence are sure enough",
+        "an incident, where they have to have one",
+    ),
+    Property(
         "data.output.fields",
         "parts of a `Json` answer that become variables of their own, such as `choice, cost=budget.total`",
         "none",
@@ -101,7 +117,9 @@ class TaskProperties:
 
     `inputs` says by name whether a variable has to be there. `schema` is a JSON Schema, or the name of a resource that
     holds one. `fields` maps names of variables to paths in
-    the answer; `errors` maps bad outcomes to BPMN error codes.
+    the answer; `errors` maps bad outcomes to BPMN error codes. `questions` are decision questions, in place of any
+    other form, or the name of a resource that holds them, and `confidence` is what their answers have to have, unless
+    nobody weighs those and `uncalibrated` allows it. `suffix` ends the names of an iteration's results.
     """
 
     assistant: str
@@ -118,6 +136,10 @@ class TaskProperties:
     schema: Mapping[str, Any] | str | None
     fields: Mapping[str, str]
     errors: Mapping[Outcome, str]
+    questions: Sequence[DecisionQuestion] | str | None = None
+    confidence: float | None = None
+    uncalibrated: bool = False
+    suffix: str = ""
 
 
 def read(
@@ -125,8 +147,8 @@ def read(
 ) -> TaskProperties:
     """Read the properties of the fetched task. Raises BadDefinition, which names property and allowed values.
 
-    The definition tells whether another activity would name its result alike. `with_schema`: a schema that stands in
-    the property is read and checked, which may take seconds; otherwise it stays the text that it is.
+    The definition tells whether another activity would name its result alike. `with_schema`: a schema, or questions,
+    that stand in the property are read and checked, which may take seconds; otherwise they stay the text that they are.
     """
     said = {name: value.strip() for name, value in activity.properties.items()}
     _check_fixed(said)
@@ -140,7 +162,7 @@ def read(
     wanted = TaskProperties(
         assistant=assistant,
         version=said.get("service.version") or None,
-        sharing=cast("Sharing", _one_of(said, "service.thread", get_args(Sharing)) or "instance"),
+        sharing=_sharing(said),
         timeout=_duration(said, "service.timeout", LONGEST_TIMEOUT),
         retries=_number(said, "service.retries", MOST_RETRIES),
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
@@ -152,8 +174,13 @@ def read(
         schema=_schema(said.get("data.output.schema", ""), parsed=with_schema),
         fields={f"{name}{iteration}": path for name, path in _fields(said.get("data.output.fields", "")).items()},
         errors=_errors(said),
+        questions=_questions(said.get("data.questions", ""), parsed=with_schema),
+        confidence=_share(said, "service.confidence"),
+        uncalibrated=_one_of(said, "service.confidence.uncalibrated", ("allow",)) is not None,
+        suffix=iteration,
     )
     _check(wanted, activity)
+    _check_questions(wanted)
     return wanted
 
 
@@ -217,6 +244,39 @@ def _check(wanted: TaskProperties, activity: Activity) -> None:
         )
 
 
+def _check_questions(wanted: TaskProperties) -> None:
+    """Refuse what decision questions leave no room for, and what means nothing without them."""
+    if wanted.questions is None:
+        about = {
+            "service.confidence": wanted.confidence is not None,
+            "service.confidence.uncalibrated": wanted.uncalibrated,
+            "error.unsure": Outcome.UNSURE in wanted.errors,
+        }
+        for name in (name for name, is_said in about.items() if is_said):
+            raise BadDefinition(f"property {name} is about the answers to data.questions, which the task has not")
+        return
+    others = {
+        "data.output.schema": wanted.schema is not None,
+        "data.output.fields": bool(wanted.fields),
+        "data.output.type": wanted.output_type not in {None, "Json"},
+    }
+    for name in (name for name, is_said in others.items() if is_said):
+        raise BadDefinition(f"property {name} has no place beside data.questions, which say what is answered")
+    if wanted.sharing != "activity":
+        raise BadDefinition(
+            f"property service.thread is {wanted.sharing!r}, but data.questions are asked beside every conversation: "
+            "leave it out"
+        )
+    if not isinstance(wanted.questions, str):
+        questions.check_names(wanted.questions, wanted.output, wanted.suffix)
+
+
+def _sharing(said: Mapping[str, str]) -> Sharing:
+    """Say whose conversation it is. The answer to questions has no place in any that others go on with."""
+    usual = "activity" if said.get("data.questions") else "instance"
+    return cast("Sharing", _one_of(said, "service.thread", get_args(Sharing)) or usual)
+
+
 def _parameter(task: Task, activity: Activity, name: str) -> str | None:
     if name not in activity.parameters or name not in task.variables:
         return None
@@ -251,6 +311,15 @@ def _number(said: Mapping[str, str], name: str, most: int) -> int | None:
     return int(value)
 
 
+def _share(said: Mapping[str, str], name: str) -> float | None:
+    value = said.get(name)
+    if not value:
+        return None
+    if not re.fullmatch(r"0?\.[0-9]{1,9}|[01](\.0{1,9})?", value):
+        raise BadDefinition(f"property {name} is {value!r}; allowed are numbers from 0 to 1, such as 0.8")
+    return float(value)
+
+
 _DURATION = re.compile(r"P(?=.)(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,6})S)?)?", re.ASCII)
 
 
@@ -274,6 +343,12 @@ def _schema(value: str, *, parsed: bool) -> Mapping[str, Any] | str | None:
     if not (parsed and is_inline(value)):
         return value or None
     return parsed_schema(value, "property data.output.schema")
+
+
+def _questions(value: str, *, parsed: bool) -> Sequence[DecisionQuestion] | str | None:
+    if not (parsed and questions.is_inline(value)):
+        return value or None
+    return questions.read(value, "property data.questions")
 
 
 def is_inline(schema: str) -> bool:

@@ -3,15 +3,17 @@
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from worker.domain import foreign, meta
+from worker.domain.questions import DecisionQuestion
 from worker.domain.tasks import META_SUFFIX, Variable, java_length
 from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
 from worker.modelling import schema
 from worker.modelling.properties import ResultType, TaskProperties
+from worker.modelling.questions import UNSURE_SUFFIX, by_form, check_names, form, names, parts, unsure
 from worker.modelling.schema import Mistake
 
 LONGEST_STRING = 4000
@@ -19,6 +21,8 @@ LONGEST_STRING = 4000
 LONGEST_DETAIL = 200
 MOST_HEARD: Final = 5
 """Persons whom the meta names: it has to stay short."""
+UNSURE_ROOM: Final = 300
+"""Characters of it for the names of questions that are unsure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,21 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What an answer has to be, and where it goes."""
+    """What an answer has to be, and where it goes.
+
+    `questions` are decision questions, whose answers become variables whose names end in `suffix`; `confidence` is what
+    each of them has to have, unless nobody weighs them and `uncalibrated` allows it.
+    """
 
     output: str
     type: ResultType
     local: bool = False
     schema: Mapping[str, Any] | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
+    questions: Sequence[DecisionQuestion] = ()
+    suffix: str = ""
+    confidence: float | None = None
+    uncalibrated: bool = False
 
     @classmethod
     def of(cls, wanted: TaskProperties, schema: Mapping[str, Any] | None) -> "Form":
@@ -57,6 +69,33 @@ class Form:
         structured = schema is not None or wanted.fields
         kind = wanted.output_type or ("Json" if structured else "Text")
         return cls(wanted.output, kind, wanted.local, schema, wanted.fields)
+
+    @classmethod
+    def asking(cls, wanted: TaskProperties, questions: Sequence[DecisionQuestion]) -> "Form":
+        """Have the task's decision questions answered. Raises BadDefinition where two would go into one variable."""
+        check_names(questions, wanted.output, wanted.suffix)
+        return cls(
+            wanted.output,
+            "Json",
+            wanted.local,
+            form(questions),
+            questions=questions,
+            suffix=wanted.suffix,
+            confidence=wanted.confidence,
+            uncalibrated=wanted.uncalibrated,
+        )
+
+    @property
+    def bar(self) -> float | None:
+        """The highest confidence that an answer has to have; None where none has to."""
+        own = [self.confidence if each.confidence is None else each.confidence for each in self.questions]
+        return max((each for each in own if each is not None), default=None)
+
+    def unsure(self, answer: Answer) -> tuple[str, ...]:
+        """Name the questions whose answers a person should look at; nothing where there are none."""
+        if not self.questions:
+            return ()
+        return unsure(answer.text, self.questions, self.confidence, uncalibrated=self.uncalibrated)
 
     @property
     def is_json(self) -> bool:
@@ -70,7 +109,7 @@ def checked(answer: Answer, form: Form) -> tuple[Answer, str]:
     Returns what is wrong beside it, for the assistant: unlike the answer's detail it may quote the answer. Raises
     schema.Unusable. Not for the loop: a schema may make this take seconds.
     """
-    if answer.outcome is not Outcome.OK or not form.is_json:
+    if answer.outcome is not Outcome.OK or not form.is_json or answer.weighed:
         return answer, ""
     text = schema.unfenced(answer.text)
     try:
@@ -78,7 +117,7 @@ def checked(answer: Answer, form: Form) -> tuple[Answer, str]:
     except ValueError as exc:
         found = [Mistake("not JSON", f"it is not JSON: {exc}")]
     if not found:
-        return replace(answer, text=text), ""
+        return replace(answer, text=by_form(text, form.questions) if form.questions else text), ""
     rules = "; ".join(dict.fromkeys(mistake.rule for mistake in found))
     invalid = replace(answer, outcome=Outcome.INVALID, detail=rules[:LONGEST_DETAIL])
     return invalid, "\n".join(mistake.said for mistake in found)
@@ -104,13 +143,34 @@ def variables(
     longest = 0 if wide else LONGEST_STRING
     result, stored_as = _result(answer.text, form, spin=spin, longest=longest)
     meta = _meta(answer, form, assistant, story, stored_as)
-    fields = {}
+    fields = dict(_decided(answer, form, spin=spin, longest=longest))
     if form.fields:
         value = schema.parse(answer.text)
         fields = {
             name: _field(schema.at(value, path), name, spin=spin, longest=longest) for name, path in form.fields.items()
         }
     return {**fields, form.output: result, form.output + META_SUFFIX: Variable(meta, "String")}
+
+
+def _decided(answer: Answer, form: Form, *, spin: bool, longest: int) -> Iterator[tuple[str, Variable]]:
+    """Give each decision question's answer a variable, with one beside it that says how sure it is."""
+    if not form.questions:
+        return
+    said = parts(answer.text)
+    for each in form.questions:
+        for name, value in zip(
+            names(each, form.suffix), (said[each.name][key] for key in ("value", "confidence")), strict=True
+        ):
+            yield name, _field(value, name, spin=spin, longest=longest)
+    yield form.output + UNSURE_SUFFIX, Variable(bool(form.unsure(answer)), "Boolean")
+
+
+def _decided_names(form: Form) -> Iterator[str]:
+    """Name what `_decided` makes, the answers first."""
+    pairs = [names(each, form.suffix) for each in form.questions]
+    yield from (name for name, _ in pairs)
+    yield from (name for _, name in pairs)
+    yield form.output + UNSURE_SUFFIX
 
 
 def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
@@ -213,11 +273,31 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         "type": form.type,
         "stored_as": stored_as,
     }
+    if form.questions:
+        told["confidence"] = form.confidence
+        told["unsure"] = list(_that_fit(form.unsure(answer), UNSURE_ROOM))
     if story.heard:
         told["heard"] = {"messages": sum(story.heard.values()), "of": sorted(story.heard)[:MOST_HEARD]}
-    text = json.dumps(told, separators=(",", ":"))
+    if form.questions:
+        # Whoever erases results finds them by these; hundreds have no room here, and the rest of it goes before.
+        room = meta.LONGEST - len(_compact(told))
+        told["fields"] = list(_that_fit(_decided_names(form), room - 1))
+    text = _compact(told)
     return (
         text
         if len(text) < meta.LONGEST
         else json.dumps({"thread": str(told["thread"])[:100], "provider": assistant.provider, "too_long": True})
     )
+
+
+def _compact(told: Mapping[str, Any]) -> str:
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _that_fit(named: Iterable[str], room: int) -> Iterator[str]:
+    """Take the first of these for which there is room in a list."""
+    for each in named:
+        room -= len(json.dumps(each)) + 1
+        if room < 0:
+            return
+        yield each

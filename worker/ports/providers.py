@@ -63,7 +63,8 @@ class Model(Protocol):
     ) -> Answer:
         """One turn. Bad outcomes are answers too. Raises BadRequest, ContextFull. Ends within `assistant.timeout`.
 
-        `cache_key` as in `Question`. A watcher hears the answer while it is written, and changes nothing of it.
+        Who answers decision questions alone is asked the assistant's about this one, and told nothing of what was
+        said. `cache_key` as in `Question`. A watcher hears the answer while it is written, and changes nothing of it.
         """
         ...
 
@@ -162,6 +163,8 @@ class ThreadProvider(Protocol):
     """What its models can read, None where nobody said so."""
     remembers: bool
     """Whether the provider keeps what was said. Otherwise each answer is kept by us, with its question."""
+    weighs: bool
+    """Whether it answers decision questions, with probabilities, and nothing else."""
 
     def holds(self, thread: Thread) -> bool:
         """Whether this is a thread of the API that the provider is asked over by now."""

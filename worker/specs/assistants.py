@@ -162,6 +162,7 @@ def _unanswered(said: Mapped, providers: Mapping[str, ProviderSpec]) -> Iterator
     elif isinstance(provider, str) and said.values.get("background") and providers[provider].api != "conversations":
         text = f"{provider} keeps nothing that could be fetched; take this line out, or name another provider"
         yield said.line("background"), f"background: {text}"
+    talks = isinstance(provider, str) and provider in providers and not providers[provider].weighs
     chain = [provider]
     for number, each in enumerate(fallback if isinstance(fallback, list) else ()):
         name, _, model = str(each).partition("/")
@@ -173,6 +174,8 @@ def _unanswered(said: Mapped, providers: Mapping[str, ProviderSpec]) -> Iterator
         elif name in chain:
             text = "is away when this one's turn comes, so that it would never be asked; name another provider"
             yield line, f"fallback: {name} {text}"
+        elif talks and providers[name].weighs:
+            yield line, f"fallback: {name} answers decision questions alone; name a provider of another api"
         chain.append(name)
 
 

@@ -1,15 +1,16 @@
 """What one task wants, out of its model, its properties and its assistant's spec."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.domain.budgets import Counter, Scope
+from worker.domain.questions import DecisionQuestion
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Task, thread_variable_name
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, Assistant, ThreadKey
 from worker.errors import BadDefinition, BadInput, UnknownAssistant
-from worker.modelling import properties, result
+from worker.modelling import properties, questions, result
 from worker.modelling.properties import TaskProperties
 from worker.ports.engine import Engine
 from worker.ports.providers import Assistants
@@ -120,12 +121,26 @@ class Assigning:
         return charging.counters(names)
 
     async def with_schema(self, assignment: Assignment) -> Assignment:
-        """Have the schema that holds here; not before the journal knows that we have the task, as it may end us."""
-        schema = await self._schema(assignment.task, assignment.wanted)
+        """Have the schema or questions that hold here; not before the journal knows the task, as they may end us."""
+        task, wanted = assignment.task, assignment.wanted
+        if wanted.questions is not None:
+            asked = await self._questions(task, wanted.questions)
+            form = result.Form.asking(wanted, asked)
+            assistant = replace(assignment.assistant, output_schema=form.schema, questions=tuple(asked))
+            return replace(assignment, assistant=assistant, form=form)
+        schema = await self._schema(task, wanted)
         if schema is None:
             return assignment
         assistant = replace(assignment.assistant, output_schema=schema)
-        return replace(assignment, assistant=assistant, form=result.Form.of(assignment.wanted, schema))
+        return replace(assignment, assistant=assistant, form=result.Form.of(wanted, schema))
+
+    async def _questions(self, task: Task, said: Sequence[DecisionQuestion] | str) -> Sequence[DecisionQuestion]:
+        if not isinstance(said, str):
+            return said
+        if questions.is_inline(said):
+            return await beside(questions.read, said, "property data.questions")
+        text = await self._engine.resource(task.process_definition_id, said)
+        return await beside(questions.read, text, f"the resource {said!r} in property data.questions")
 
     async def _schema(self, task: Task, wanted: TaskProperties) -> Mapping[str, Any] | None:
         if not isinstance(wanted.schema, str):

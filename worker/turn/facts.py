@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 
 from worker.domain.threads import Answer, Seed, Thread, ThreadKey
 from worker.runtime.clock import monotonic
 
-Use = Literal["created", "reused", "recreated", "adopted"]
+Use = Literal["created", "reused", "recreated", "adopted", "apart"]
+APART: Final = "apart"
+"""The answer is on no thread, and none is told of it."""
 Memory = Literal["whole", "part", "lost", "unknown"]
 """What a thread that was made knows of what was said before, which may have been nothing.
 

@@ -18,7 +18,7 @@ from worker.runtime.version import VERSION
 from worker.telemetry.logs import Event
 from worker.turn.charging import Bill
 from worker.turn.cost import priced
-from worker.turn.facts import TurnFacts
+from worker.turn.facts import APART, TurnFacts
 from worker.turn.request import Ground, Request
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
@@ -124,15 +124,16 @@ class Keeping:
         """Say what the transcript is to have of this. The times are for the case that Redis does not set its own."""
         now, seconds = datetime.now(UTC), self.facts.seconds.get("model")
         assistant = self.request.assistant
+        thread = None if answer.weighed else answer.thread
         return Exchange(
             **asdict(self.request.place),
             key=self.request.key,
             task_id=self.request.id,
             attempt=self.entry.attempt,
             assistant_version=assistant.version,
-            thread_id=answer.thread.id if answer.thread else None,
-            generation=answer.thread.generation if answer.thread else None,
-            anchor=answer.thread.anchor if answer.thread else None,
+            thread_id=thread.id if thread else None,
+            generation=thread.generation if thread else None,
+            anchor=thread.anchor if thread else None,
             provider=answer.thread.provider if answer.thread else assistant.provider,
             untold=answer.untold,
             heard=sum(self.facts.heard.values()),
@@ -150,7 +151,7 @@ class Keeping:
             cache_write_tokens=answer.cache_write_tokens,
             reasoning_tokens=answer.reasoning_tokens,
             cost=answer.cost,
-            use=self.facts.use,
+            use=APART if answer.weighed else self.facts.use,
             recovered=self.facts.recovered,
             repaired=bool(self.entry.repair),
             seconds=seconds,

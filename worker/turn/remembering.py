@@ -61,14 +61,24 @@ log = structlog.get_logger()
 class RememberingProvider:
     """Implements `ports.providers.ThreadProvider` for a model that is told everything with every question.
 
-    `context_tokens` is the model's window, None where nobody said so: then the model's own refusal tells.
+    `context_tokens` is the model's window, None where nobody said so: then the model's own refusal tells. `weighs`: it
+    answers decision questions alone.
     """
 
     overlaps = True
     remembers = False
 
-    def __init__(self, name: str, model: Model, histories: Histories, context_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        histories: Histories,
+        context_tokens: int | None = None,
+        *,
+        weighs: bool = False,
+    ) -> None:
         self.name = name
+        self.weighs = weighs
         self.context_tokens = context_tokens
         self._model = model
         self._histories = histories

@@ -73,8 +73,8 @@ class Request:
 
     def remembered(self, answer: Answer) -> Remembered | None:
         """What a history that we keep is to have of this turn; None where it can be of no use to later ones."""
-        # What was cut or filtered would be told again with every later question.
-        if answer.outcome not in {Outcome.OK, Outcome.REFUSED}:
+        # What was cut or filtered would be told again with every later question, and weights are on no thread.
+        if answer.weighed or answer.outcome not in {Outcome.OK, Outcome.REFUSED}:
             return None
         fact = self.fact if answer.outcome is Outcome.OK and is_fact(answer.text) else None
         return Remembered((Said("user", self.text), Said("assistant", answer.text)), fact)

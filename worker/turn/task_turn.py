@@ -26,7 +26,7 @@ from worker.errors import (
     StoreDown,
     WorkerError,
 )
-from worker.modelling import prompt, properties, result, schema
+from worker.modelling import prompt, properties, questions, result, schema
 from worker.modelling.inputs import SMALL, gather
 from worker.ports.engine import Engine
 from worker.ports.providers import Assistants
@@ -37,7 +37,7 @@ from worker.turn import verdict
 from worker.turn.answering import Answering
 from worker.turn.assignment import Assigning, Assignment
 from worker.turn.charging import Bill
-from worker.turn.facts import TurnFacts
+from worker.turn.facts import APART, TurnFacts
 from worker.turn.fallback import Fallback
 from worker.turn.limits import Elsewhere
 from worker.turn.request import Ground
@@ -97,6 +97,7 @@ class Turn:
             return await self._in_turn(task, await self._assigning.of(task, facts, seat), facts)
 
     async def _in_turn(self, task: Task, assignment: Assignment, facts: TurnFacts) -> verdict.Verdict | Held:
+        assignment = self._weighing(assignment)
         fallback = Fallback(self._ground, self._answering.providers)
         provider = fallback.first(assignment.assistant)
         while True:
@@ -160,6 +161,7 @@ class Turn:
             assignment = replace(assignment, assistant=assistant)
             self._answering.pauses.check(assignment.assistant, assignment.task.id)
             assignment = await self._assigning.with_schema(assignment)
+            self._check_weights(assignment)
             return assignment, await self._text(assignment, entry, facts)
         except BaseException as exc:
             # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.
@@ -168,12 +170,36 @@ class Turn:
                 await self._threads.leave(entry.hold, asked=True, trouble=trouble)
             raise
 
+    def _weighing(self, assignment: Assignment) -> Assignment:
+        """Keep questions whose answers are weighed from a fallback that weighs none, unless the task allows that."""
+        assistant, wanted = assignment.assistant, assignment.wanted
+        if wanted.questions is None or wanted.uncalibrated or not self._weighs(assistant.provider):
+            return assignment
+        fallback = tuple(each for each in assistant.fallback if self._weighs(each[0]))
+        return replace(assignment, assistant=replace(assistant, fallback=fallback))
+
+    def _check_weights(self, assignment: Assignment) -> None:
+        """Refuse a bar that nobody could tell whether an answer meets it, before the answer is paid for."""
+        form, provider = assignment.form, assignment.assistant.provider
+        if form.bar is None or form.uncalibrated or self._weighs(provider):
+            return
+        raise BadDefinition(
+            f"answers to data.questions are to have a confidence, and the provider {provider} tells none: let the "
+            "assistant ask one of api decisions or systemone, take service.confidence out, or set "
+            "service.confidence.uncalibrated to allow, so that any answer is sure enough"
+        )
+
+    def _weighs(self, provider: str) -> bool:
+        return self._answering.providers[provider].weighs
+
     async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> str:
         """Put the question together."""
         task, activity, room = assignment.task, assignment.activity, self._rules.input_tokens
         inputs = await gather(task, activity, assignment.wanted, entry.thread, self._engine, room)
         facts.left_out = inputs.left_out
         asked = properties.prompt_parameter(task, activity) or activity.documentation
+        # Whoever weighs answers gets questions as such.
+        by_form = not self._weighs(assignment.assistant.provider)
         return await beside_if(
             sum(map(len, (asked, entry.repair, *inputs.shown.values()))) > SMALL,
             prompt.text,
@@ -181,13 +207,16 @@ class Turn:
             activity,
             inputs,
             room=BYTES_PER_TOKEN * room,
-            json_wanted=assignment.form.is_json,
+            json_wanted=assignment.form.is_json and by_form,
+            questions=questions.listed(assignment.form.questions) if by_form else "",
             repair=entry.repair,
         )
 
     async def _judge(self, assignment: Assignment, facts: TurnFacts, answer: Answer) -> verdict.Verdict:
         """Turn the answer into the result, or into what the task wants for a bad one."""
         facts.answer = answer
+        if answer.weighed:
+            facts.thread, facts.use, facts.memory = None, APART, None
         if facts.recovered:
             metrics.RECOVERED.labels(facts.recovered).inc()
         if answer.outcome is not Outcome.OK:
@@ -211,7 +240,13 @@ class Turn:
             local = assignment.form.local
             return verdict.Complete(traced, variables) if local else verdict.Complete(traced | variables)
 
-        return replace(complete(wide=False), wider=lambda: complete(wide=True))
+        done = complete(wide=False)
+        if unsure := assignment.form.unsure(answer):
+            facts.answer = replace(answer, outcome=Outcome.UNSURE)
+            code = assignment.wanted.errors.get(Outcome.UNSURE)
+            if code is not None:
+                return verdict.on_unsure(unsure, self.case(assignment.task, facts), code, done.variables)
+        return replace(done, wider=lambda: complete(wide=True))
 
 
 async def _checked(answer: Answer, form: result.Form) -> tuple[Answer, str]:

@@ -1,7 +1,7 @@
 """What the engine is to be told about a task, and the one table that decides it. Pure."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -197,6 +197,11 @@ def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail 
     advice = f"Retry asks anew; to handle it in the model, set the property error.{outcome.value}."
     text = _message(case, f"{what}. {advice}")
     return Fail(text, text, max(0, case.retries - 1), _wish(case), outcome.value, drops_answer=True, cost=1)
+
+
+def on_unsure(unsure: Sequence[str], case: Case, code: str, variables: Mapping[str, Variable]) -> BpmnError:
+    """Hand answers to decision questions to whoever catches that they are not sure enough; they are paid for."""
+    return BpmnError(code, _message(case, f"the answer is unsure ({_short(', '.join(unsure), 200)})"), variables)
 
 
 def on_over_budget(error: OverBudget, case: Case, codes: Mapping[Outcome, str]) -> Fail | BpmnError:

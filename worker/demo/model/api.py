@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from worker.demo.model import chat, streams, wire
+from worker.demo.model import chat, streams, weights, wire
 from worker.demo.model.store import Conversation, Store, Turn
 from worker.demo.model.streams import Event, EventStream
 from worker.demo.model.turns import Turns
@@ -15,6 +15,7 @@ from worker.demo.model.wire import ApiError, Json, invalid, missing, model_not_f
 
 MODELS: Final = frozenset(
     {"gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5-mini", "gpt-5-nano", "o4-mini", "scripted"}
+    | {"gpt-6-luna"}
 )
 CONTEXT_TOKENS: Final = 128_000
 MIN_OUTPUT_TOKENS: Final = 16
@@ -108,6 +109,8 @@ class Api:
             ("DELETE", item, "items.delete", self._delete_item),
             ("POST", "/v1/responses", "responses.create", self._respond),
             ("POST", "/v1/chat/completions", "chat.completions.create", self._complete),
+            ("POST", "/v1/decisions", "decisions.create", self._decide),
+            ("POST", "/v1/systemone", "systemone.create", self._weigh),
             ("GET", response, "responses.retrieve", self._retrieve_response),
             ("DELETE", response, "responses.delete", self._delete_response),
             ("POST", f"{response}/cancel", "responses.cancel", self._cancel_response),
@@ -193,6 +196,22 @@ class Api:
             return EventStream(_completed(turn, task, usage=usage), streams.chunk_failed)
         await asyncio.shield(task)
         return web.json_response(chat.completion(turn.response))
+
+    async def _decide(self, asked: Asked) -> web.Response:
+        body = asked.json()
+        weights.check_decisions(body)
+        return await self._weighed(body, weights.decision)
+
+    async def _weigh(self, asked: Asked) -> web.Response:
+        body = asked.json()
+        weights.check_systemone(body)
+        return await self._weighed(body, weights.systemone)
+
+    async def _weighed(self, body: Json, answer: Callable[[Json, Mapping[str, weights.Weight]], Json]) -> web.Response:
+        if body["model"] not in self._models:
+            raise model_not_found(body["model"])
+        await asyncio.sleep(self._turns.script.latency.total_seconds())
+        return web.json_response(answer(body, self._turns.script.weights))
 
     def _checked(self, body: Json, account: str) -> str | None:
         """Refuses what OpenAI refuses before a turn begins; returns the conversation's id."""

@@ -17,6 +17,7 @@ from worker.demo.model.api import MODELS, Api, Asked, Handler
 from worker.demo.model.record import Record
 from worker.demo.model.store import Conversation, Store, is_anchors
 from worker.demo.model.turns import Turns
+from worker.demo.model.weights import Weight
 from worker.demo.model.wire import ApiError, Json, parsed
 
 HOST: Final = "127.0.0.1"
@@ -149,6 +150,10 @@ class ModelServer:
         """Answers with this text where the regular expression is found in the question; the first one wins."""
         self._turns.script.literal.append((re.compile(pattern), text))
 
+    def weigh(self, **weights: Weight) -> None:
+        """Answers the decision questions of these names so: see `weights.Weight`; others as usual."""
+        self._turns.script.weights.update(weights)
+
     def release(self, gate: str) -> None:
         """Lets the turns go that wait at this gate, and those that come to it later."""
         self._turns.release(gate)
@@ -157,6 +162,7 @@ class ModelServer:
         """Is as it was when it was made, but for its port; running turns end without an answer."""
         await self._turns.stop()
         self._turns.script.literal.clear()
+        self._turns.script.weights.clear()
         self.latency = self._usual_latency
         self.models.clear()
         self.models.update(MODELS)
@@ -272,6 +278,7 @@ class _Control:
             body = await request.json()
             for each in body.get("answers", ()):
                 self._server.answer(each["pattern"], each["text"])
+            self._server.weigh(**body.get("weights", {}))
             if "latency_seconds" in body:
                 self._server.latency = timedelta(seconds=body["latency_seconds"])
             if "models" in body:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from worker.demo.model import answers
 from worker.demo.model.store import Store, Turn
+from worker.demo.model.weights import Weight
 from worker.demo.model.wire import (
     TOKEN_CHARACTERS,
     ApiError,
@@ -100,6 +101,8 @@ class Script:
 
     latency: timedelta = timedelta(0)
     literal: list[tuple[re.Pattern[str], str]] = field(default_factory=list)
+    weights: dict[str, Weight] = field(default_factory=dict)
+    """By the names of decision questions."""
 
     def text(self, question: str, history: Sequence[Json], wanted: Mapping[str, Any]) -> str:
         """The answer, in the form that was wanted."""

@@ -84,7 +84,7 @@ async def findings(settings: Settings, *, calls: bool = True, deep: bool = False
             *transcript.checks(adapters.conversations, tables, adapters.outbox, to_redis, settings),
             Check(specs.AREA, "specs", written),
             *specs.of_budgets(settings, known, providers),
-            *deployed.checks(adapters.engine, to_engine, known, settings),
+            *deployed.checks(adapters.engine, to_engine, known, settings, providers),
             *neighbour.checks(settings),
             *issuer.checks(settings),
         ]

@@ -1,10 +1,12 @@
 """What a model can do over its provider's API, asked and not assumed: one small question, and what is told of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, Protocol, get_args, runtime_checkable
 
 from worker.domain.providers import ProviderSpec, Schemas
+from worker.domain.questions import DecisionQuestion
 from worker.domain.stops import Stops, Work
 from worker.domain.threads import Answer, Assistant, Outcome
 from worker.errors import AssistantPaused, BadRequest, ProviderPaused, TurnedAway, WorkerError
@@ -19,6 +21,8 @@ SCHEMA: Final = {
     "required": ["there"],
     "additionalProperties": False,
 }
+PREDICATE: Final = DecisionQuestion("there", "predicate", "Somebody asks whether anybody is there.")
+"""What is asked instead of whoever answers decision questions alone."""
 MOST_WRITTEN: Final = 200
 """Tokens that the answer may take: a model that thinks first needs more than the answer has."""
 LIMIT: Final = timedelta(seconds=8)
@@ -58,6 +62,8 @@ async def _asked(
     asker = Assistant(
         "doctor", "1", name, spec.name, "Answer in JSON.", LIMIT, temperature, MOST_WRITTEN, output_schema=SCHEMA
     )
+    if spec.weighs:
+        return await _weighed(area, subject, replace(asker, questions=(PREDICATE,)), model)
     for schemas in _SCHEMAS:
         try:
             answer = await model.try_out(QUESTION, asker, schemas)
@@ -68,6 +74,20 @@ async def _asked(
     # A turn on a conversation is not asked to store nothing, so that there it may be for this that it is refused.
     level = Level.WARNING if spec.api == "conversations" else Level.PROBLEM
     return Finding(area, subject, level, f"a call is refused: {refusal}", "Every task that asks it would fail so.")
+
+
+async def _weighed(area: str, subject: str, asker: Assistant, model: Trying) -> Finding:
+    """Ask one decision question."""
+    try:
+        answer = await model.try_out(QUESTION, asker, "none")
+    except BadRequest as exc:
+        said = f"a decision question is refused: {exc}"
+        return Finding(area, subject, Level.PROBLEM, said, "Every task that asks it would fail so.")
+    if answer.outcome is not Outcome.OK:
+        said = f"one was made ({_tokens(answer)}); the answer is {answer.outcome.value} {answer.detail}".rstrip()
+        return Finding(area, subject, Level.WARNING, said, "Look whether the model is one that weighs answers.")
+    said = f"one was made and answered with a probability ({_tokens(answer)})"
+    return Finding(area, subject, Level.OK, said)
 
 
 def of_window(area: str, name: str, spec: ProviderSpec, told: int | None) -> list[Finding]:
@@ -91,8 +111,7 @@ def _stopped(stops: Stops, provider: str, users: Sequence[Assistant]) -> str | N
 
 def _judged(area: str, subject: str, spec: ProviderSpec, answer: Answer, taken: Schemas) -> Finding:
     """Say what the answer shows, and what of the file it contradicts."""
-    counts = (answer.input_tokens, answer.output_tokens)
-    took = "tokens are not told" if None in counts else f"{counts[0]} tokens read, {counts[1]} written"
+    took = _tokens(answer)
     said = f"one was made and answered ({took})"
     if answer.outcome is not Outcome.OK:
         said = f"one was made ({took}); the answer is {answer.outcome.value}, so it shows nothing of schemas"
@@ -108,6 +127,11 @@ def _judged(area: str, subject: str, spec: ProviderSpec, answer: Answer, taken: 
         advice = f"Set schema: {kept} for the provider {spec.name} in PROVIDERS_FILE, which says {spec.schema}."
         return Finding(area, subject, Level.WARNING, said, advice)
     return Finding(area, subject, Level.OK, said)
+
+
+def _tokens(answer: Answer) -> str:
+    counts = (answer.input_tokens, answer.output_tokens)
+    return "tokens are not told" if None in counts else f"{counts[0]} tokens read, {counts[1]} written"
 
 
 def _keeps(text: str) -> bool:

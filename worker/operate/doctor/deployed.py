@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import Activity, Definition, has_expression
 from worker.engine import RestEngine, Survey
 from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
 from worker.engine.wire import Deployed
 from worker.errors import BadDefinition, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
-from worker.modelling import properties
+from worker.modelling import properties, questions
 from worker.operate.doctor import tasks
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.operate.doctor.engine import reached
@@ -30,14 +31,14 @@ _NOTHING = "Deploy a model whose external tasks have the property service.type=a
 class Models:
     """What is deployed and counts: latest versions, and older ones with running instances.
 
-    `schemas` are the faults of files that tasks name, by definition and name.
+    `files` are the faults of those that tasks name, by definition, property and name.
     """
 
     labels: Mapping[str, str]
     keys: Mapping[str, str]
     definitions: dict[str, Definition] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
-    schemas: dict[tuple[str, str], Fault] = field(default_factory=dict)
+    files: dict[tuple[str, str, str], Fault] = field(default_factory=dict)
 
     def caught_outside(self, key: str) -> frozenset[str]:
         """Return the codes of BPMN errors that processes catch which call this one, at whatever distance."""
@@ -64,8 +65,15 @@ class Models:
         return usages | {id_: Usage(unreadable=reason) for id_, reason in self.unreadable.items()}
 
 
-def checks(engine: RestEngine, contact: Contact, specs: Specs | None, settings: Settings) -> list[Check]:
+def checks(
+    engine: RestEngine,
+    contact: Contact,
+    specs: Specs | None,
+    settings: Settings,
+    providers: Mapping[str, ProviderSpec] | None,
+) -> list[Check]:
     """Return the one check of the models."""
+    weighing = frozenset(name for name, each in (providers or {}).items() if each.weighs)
 
     async def examined() -> list[Finding]:
         await reached(contact)
@@ -73,7 +81,7 @@ def checks(engine: RestEngine, contact: Contact, specs: Specs | None, settings: 
         usages = models.usages
         look = survey(usages)
         about_topics = given(settings.topics, look, usages, models.labels) if settings.topics else found(look, models)
-        return [*about_topics, *_unread(models), *judged(models, specs)]
+        return [*about_topics, *_unread(models), *judged(models, specs, weighing)]
 
     return [Check(AREA, "topics, tasks", examined)]
 
@@ -89,9 +97,9 @@ async def read(engine: RestEngine) -> Models:
         async with places:
             try:
                 models.definitions[id_] = definition = await engine.definition(id_)
-                for name in _schema_files(definition):
-                    if (fault := await _fault_of_schema(engine, id_, name)) is not None:
-                        models.schemas[id_, name] = fault
+                for kind, name in {each for task in _ours(definition) for each in _named_files(task)}:
+                    if (fault := await _fault_of_file(engine, id_, kind, name)) is not None:
+                        models.files[id_, kind, name] = fault
             except (BadDefinition, Conflict, ReadRefused, Unanswered) as exc:
                 models.unreadable[id_] = str(exc)
             except TaskLost:
@@ -105,24 +113,34 @@ async def read(engine: RestEngine) -> Models:
     return models
 
 
-def _schema_files(definition: Definition) -> set[str]:
-    ours = (each for each in definition.activities.values() if each.is_ours)
-    named = {_schema_named(each) for each in ours}
-    return {name for name in named if name and not properties.is_inline(name)}
+def _ours(definition: Definition) -> Iterator[Activity]:
+    return (each for each in definition.activities.values() if each.is_ours)
 
 
-def _schema_named(activity: Activity) -> str:
-    return activity.properties.get("data.output.schema", "").strip()
+_INLINE: Mapping[str, Callable[[str], bool]] = {
+    "data.output.schema": properties.is_inline,
+    "data.questions": questions.is_inline,
+}
+"""Properties that may name a file, and how to tell that one holds what it would be the name of."""
 
 
-async def _fault_of_schema(engine: RestEngine, id_: str, name: str) -> Fault | None:
+def _named_files(activity: Activity) -> Iterator[tuple[str, str]]:
+    """Name the files that a task needs in its deployment, each with the property that does."""
+    for kind, is_inline in _INLINE.items():
+        name = activity.properties.get(kind, "").strip()
+        if name and not is_inline(name):
+            yield kind, name
+
+
+async def _fault_of_file(engine: RestEngine, id_: str, kind: str, name: str) -> Fault | None:
+    read = properties.parsed_schema if kind == "data.output.schema" else questions.read
     try:
         text = await engine.resource(id_, name)
-        await asyncio.to_thread(properties.parsed_schema, text, f"the resource {name!r} in property data.output.schema")
+        await asyncio.to_thread(read, text, f"the resource {name!r} in property {kind}")
     except BadDefinition as exc:
-        return tasks.of_schema(str(exc), is_known=True)
+        return tasks.of_file(str(exc), is_known=True)
     except WorkerError as exc:
-        return tasks.of_schema(str(exc), is_known=False)
+        return tasks.of_file(str(exc), is_known=False)
     return None
 
 
@@ -188,17 +206,18 @@ def _unread(models: Models) -> Iterator[Finding]:
         )
 
 
-def judged(models: Models, specs: Specs | None) -> Iterator[Finding]:
-    """Judge each task; those of one definition with the same fault share a row."""
+def judged(models: Models, specs: Specs | None, weighing: frozenset[str]) -> Iterator[Finding]:
+    """Judge each task; those of one definition with the same fault share a row. `weighing`: providers that do."""
     count = 0
     rows: defaultdict[tuple[str, Fault], list[str]] = defaultdict(list)
     for id_, definition in sorted(models.definitions.items()):
         outside = models.caught_outside(models.keys[id_])
         for activity in definition.activities.values():
             count += activity.is_ours
-            look = tasks.faults(activity, specs, outside) if activity.is_ours else tasks.strange(activity, specs)
-            schema = models.schemas.get((id_, _schema_named(activity))) if activity.is_ours else None
-            for fault in (*look, *tasks.nameless(activity), *filter(None, [schema])):
+            ours = activity.is_ours
+            look = tasks.faults(activity, specs, outside, weighing) if ours else tasks.strange(activity, specs)
+            files = [models.files.get((id_, *each)) for each in _named_files(activity)] if ours else []
+            for fault in (*look, *tasks.nameless(activity), *filter(None, files)):
                 rows[models.labels[id_], fault].append(activity.id)
     for (label, fault), activities in rows.items():
         yield _finding(f"{label}: {', '.join(activities)}", fault.level, fault.said, fault.advice)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from worker.domain.tasks import META_SUFFIX, Activity, Task, Variable, has_expression
 from worker.errors import BadDefinition, UnknownAssistant
-from worker.modelling import properties
+from worker.modelling import properties, questions
 from worker.modelling.properties import TaskProperties
 from worker.operate.doctor.checks import Level
 from worker.specs.assistants import Specs
@@ -26,10 +26,16 @@ class Fault:
     advice: str
 
 
-def faults(activity: Activity, specs: Specs | None, caught_outside: frozenset[str] = frozenset()) -> Iterator[Fault]:
+def faults(
+    activity: Activity,
+    specs: Specs | None,
+    caught_outside: frozenset[str] = frozenset(),
+    weighing: frozenset[str] = frozenset(),
+) -> Iterator[Fault]:
     """Name everything that is wrong with a task of ours. Without specs, nothing is said of the assistant.
 
-    `caught_outside` are the codes of errors that calling processes catch.
+    `caught_outside` are the codes of errors that calling processes catch, `weighing` the providers that answer decision
+    questions alone.
     """
     if not activity.documentation and "prompt" not in activity.parameters:
         said = "nothing to ask: neither documentation nor an input parameter prompt; an incident when it is reached"
@@ -41,6 +47,7 @@ def faults(activity: Activity, specs: Specs | None, caught_outside: frozenset[st
     else:
         if specs is not None and "assistant" not in activity.parameters:
             yield from _unknown(wanted.assistant, wanted.version, specs)
+            yield from _unweighed(wanted, specs, weighing)
         yield from _uncaught(wanted, activity.caught | caught_outside)
         if not activity.loops and not wanted.local:  # loops number their results
             yield from _overwritten(wanted)
@@ -63,15 +70,36 @@ def _uncaught(wanted: TaskProperties, caught: frozenset[str]) -> Iterator[Fault]
         yield Fault(Level.WARNING, said, f"Catch it, here or in the process that calls this one. {_DEPLOY}")
 
 
+def _unweighed(wanted: TaskProperties, specs: Specs, weighing: frozenset[str]) -> Iterator[Fault]:
+    """Name a task whose assistant is at a provider of the wrong kind."""
+    try:
+        provider = specs.find(wanted.assistant, wanted.version).provider
+    except UnknownAssistant:
+        return
+    if wanted.questions is None and provider in weighing:
+        said = (
+            f"the provider {provider} of its assistant answers decision questions alone; an incident when it is reached"
+        )
+        yield Fault(Level.PROBLEM, said, f"Set data.questions, or let another assistant answer. {_DEPLOY}")
+    asked = () if isinstance(wanted.questions, str | None) else wanted.questions
+    has_bar = wanted.confidence is not None or any(each.confidence is not None for each in asked)
+    if has_bar and not wanted.uncalibrated and provider not in weighing:
+        said = f"the provider {provider} of its assistant tells no confidence; an incident when it is reached"
+        advice = "Let its assistant ask a provider of api decisions or systemone, or take service.confidence out."
+        yield Fault(Level.PROBLEM, said, f"{advice} {_DEPLOY}")
+
+
 def _overwritten(wanted: TaskProperties) -> Iterator[Fault]:
-    results = {wanted.output, wanted.output + META_SUFFIX, *wanted.fields}
+    asked = () if isinstance(wanted.questions, str | None) else wanted.questions
+    answers = {name for each in asked for name in questions.names(each, wanted.suffix)}
+    results = {wanted.output, wanted.output + META_SUFFIX, *wanted.fields, *answers}
     if names := sorted(results & set(wanted.inputs or ())):
         said = f"its result overwrites its own input {', '.join(names)}, which nobody can look up then"
         yield Fault(Level.WARNING, said, "Give the result a name of its own (data.output), unless this is meant.")
 
 
-def of_schema(said: str, *, is_known: bool) -> Fault:
-    """Name what is wrong with the deployed file that data.output.schema names, or why it cannot be looked at."""
+def of_file(said: str, *, is_known: bool) -> Fault:
+    """Name what is wrong with a deployed file that a property names, or why it cannot be looked at."""
     if is_known:
         return Fault(Level.PROBLEM, f"{said}; an incident when it is reached", _DEPLOY)
     return Fault(Level.UNKNOWN, said, "")

@@ -1,0 +1,1 @@
+"""Decisions as records: put together, computed, hashed and compared. Pure."""

@@ -1,12 +1,13 @@
 """The example that is computed by hand: three alternatives, three criteria, swing weights 60, 100 and 40."""
 
+from collections.abc import Mapping
 from typing import Any
 
 SCORES = {"X": (100, 90, 20), "Y": (60, 60, 10), "Z": (40, 40, 20)}
 CRITERIA = ("Cost", "Quality", "Time")
 
 
-def scores(rows: dict[str, tuple[float, ...]] | None = None, **more: dict[str, Any]) -> dict[str, Any]:
+def scores(rows: Mapping[str, tuple[float, ...]] | None = None, **more: dict[str, Any]) -> dict[str, Any]:
     """The scores of one judge; `more` is what else stands in a cell, by alternative and criterion: `X_Quality`."""
     return {
         "scores": [

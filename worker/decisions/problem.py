@@ -149,7 +149,7 @@ class _Reader:
         self._tree()
         criteria = tuple(filter(None, map(self._criterion, self.leaves)))
         scores = {judge: self._scores(judge, self.by_judge[judge]["scores"]) for judge in sorted(self.by_judge)}
-        pooled = _pool(scores)
+        pooled = pool(scores)
         sets = self._by_id("set of weights", self.sets)
         bases = [name for name, each in sets.items() if each["kind"] == "base"]
         self._need(len(bases) == 1, f"one set of weights has to be the base, and {len(bases)} are")
@@ -295,7 +295,7 @@ class _Reader:
         return said
 
 
-def _pool(scores: Mapping[str, Mapping[tuple[str, str], Cell]]) -> dict[tuple[str, str], Cell]:
+def pool(scores: Mapping[str, Mapping[tuple[str, str], Cell]]) -> dict[tuple[str, str], Cell]:
     """Take the judges together: the mean, from the lowest that anybody says to the highest."""
     places = sorted({place for cells in scores.values() for place in cells})
     return {place: _pooled([cells[place] for cells in scores.values() if place in cells]) for place in places}

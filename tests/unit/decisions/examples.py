@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 SCORES = {"X": (100, 90, 20), "Y": (60, 60, 10), "Z": (40, 40, 20)}
 CRITERIA = ("Cost", "Quality", "Time")
 
@@ -62,3 +64,8 @@ def parts() -> dict[str, Any]:
         "dissent": {"dissent": [{"who": "Production", "text": "The large press is better."}]},
         "pre_mortem": {"pre_mortem": [{"what": "It broke down", "sign": "noise", "answer": "maintenance"}]},
     }
+
+
+def near(figure: float) -> Any:
+    """A figure that is computed in closed form, but for its last digits."""
+    return pytest.approx(figure, abs=1e-12)

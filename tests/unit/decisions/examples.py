@@ -9,12 +9,12 @@ SCORES = {"X": (100, 90, 20), "Y": (60, 60, 10), "Z": (40, 40, 20)}
 CRITERIA = ("Cost", "Quality", "Time")
 
 
-def scores(rows: Mapping[str, tuple[float, ...]] | None = None, **more: dict[str, Any]) -> dict[str, Any]:
+def scores(rows: Mapping[str, tuple[float, ...]] = SCORES, /, **more: Mapping[str, Any]) -> dict[str, Any]:
     """The scores of one judge; `more` is what else stands in a cell, by alternative and criterion: `X_Quality`."""
     return {
         "scores": [
             {"alternative": each, "criterion": criterion, "base": base, **more.get(f"{each}_{criterion}", {})}
-            for each, row in (rows or SCORES).items()
+            for each, row in rows.items()
             for criterion, base in zip(CRITERIA, row, strict=True)
         ]
     }

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from worker.decisions.items import Item
+
 SCORES = {"X": (100, 90, 20), "Y": (60, 60, 10), "Z": (40, 40, 20)}
 CRITERIA = ("Cost", "Quality", "Time")
 
@@ -69,3 +71,19 @@ def parts() -> dict[str, Any]:
 def near(figure: float) -> Any:
     """A figure that is computed in closed form, but for its last digits."""
     return pytest.approx(figure, abs=1e-12)
+
+
+def at(hour: int) -> str:
+    """A time on the day of the example."""
+    return f"2026-03-01T{hour:02}:00:00+00:00"
+
+
+def said(**changed: Any) -> list[Item]:
+    """All parts as turns of the first hour said them."""
+    source = {"of": "turn", "at": at(1), "task": "t1"}
+    given = parts() | changed
+    by_judge = given.pop("scores")
+    return [
+        *(Item(part, value, source) for part, value in given.items()),
+        *(Item("scores", value, source, judge) for judge, value in by_judge.items()),
+    ]

@@ -6,7 +6,7 @@ version of numpy makes others of the same seed.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
@@ -62,18 +62,29 @@ def chances(
     """Draw. `among` are the two or more alternatives that are ranked, and lack no score. Raises Permanent."""
     np = need_numpy()
     names = sorted(among)
-    criteria = [c for c in problem.criteria if c.id in problem.weights]
-    shares = np.array([problem.weights[c.id] for c in criteria])
+    criteria = problem.criteria
     known = np.array([[c.value(problem.pooled[each, c.id].base) for c in criteria] for each in names])
-    drawn, is_uncertain = _draw_scores(problem, names, criteria, known, samples, seed)
     weights = _draw_weights(len(criteria), samples, seed)
-    sums = np.round(np.einsum("c,acn->an", shares, drawn), DIGITS)
+    shares = np.array([problem.weights[c.id] for c in criteria])
+    rows = {name: row for row, name in enumerate(names)}
+    columns = {c.id: column for column, c in enumerate(criteria)}
+    is_drawn = np.zeros(known.shape, dtype=bool)
+    scored, both = np.zeros((len(names), samples)), np.zeros((len(names), samples))
+    for (name, criterion), worth in _draw_scores(problem, names, criteria, samples, seed):
+        row, column = rows[name], columns[criterion]
+        is_drawn[row, column] = True
+        scored[row] += shares[column] * worth
+        both[row] += weights[column] * worth
+    sure = np.where(is_drawn, 0, known)
+    scored += _weighed(sure, shares[:, None])
+    both += _weighed(sure, weights)
+    sums = np.round(scored, DIGITS)
     lead = sums[names.index(leader)] - np.delete(sums, names.index(leader), axis=0).max(axis=0)
     return Chances(
-        is_uncertain,
-        _acceptability(names, np.round(known @ weights, DIGITS)),
+        bool(is_drawn.any()),
+        _acceptability(names, np.round(_weighed(known, weights), DIGITS)),
         _acceptability(names, sums),
-        _acceptability(names, np.round(np.einsum("cn,acn->an", weights, drawn), DIGITS)),
+        _acceptability(names, np.round(both, DIGITS)),
         {
             one: {other: _beats(sums[i], sums[j]) for j, other in enumerate(names) if i != j}
             for i, one in enumerate(names)
@@ -82,6 +93,11 @@ def chances(
         {each.id: _information(problem, names, criteria, each) for each in problem.uncertainties},
         max(0.0, float(sums.max(axis=0).mean() - sums.mean(axis=1).max())),
     )
+
+
+def _weighed(worth: Array, weights: Array) -> Array:
+    """Multiply as matrices, without a library that does it otherwise on another processor."""
+    return need_numpy().einsum("ac,cn->an", worth, weights)
 
 
 class _Uniforms:
@@ -105,36 +121,31 @@ def _draw_weights(criteria: int, samples: int, seed: int) -> Array:
 
 
 def _draw_scores(
-    problem: Problem, names: Sequence[str], criteria: Sequence[Criterion], known: Array, samples: int, seed: int
-) -> tuple[Array, bool]:
-    """Draw what the scores are worth, by alternative, criterion and sample; and whether any is uncertain.
+    problem: Problem, names: Sequence[str], criteria: Sequence[Criterion], samples: int, seed: int
+) -> Iterator[tuple[tuple[str, str], Array]]:
+    """Draw what the scores that are uncertain are worth, each with its alternative and criterion.
 
-    Each stream is used in the order of ids: scores that move together share one number.
+    The stream is used in the order of ids: scores that move together share one number.
     """
-    np = need_numpy()
     uniforms = _Uniforms(seed, _SCORES)
-    drawn = np.repeat(known[:, :, None], samples, axis=2)
-    places = {(each, c.id): (row, column) for row, each in enumerate(names) for column, c in enumerate(criteria)}
-    moved, is_uncertain = set[tuple[str, str]](), False
+    by_id = {c.id: c for c in criteria}
+    moved = set[tuple[str, str]]()
     for uncertainty in problem.uncertainties:
         together = uniforms.draw(samples)
         for place, ends in uncertainty.cells.items():
             moved.add(place)
-            if place in places:
-                row, column = places[place]
-                drawn[row, column] = _worth(criteria[column], _moved(problem.pooled[place].base, ends, together))
-                is_uncertain |= ends[0] != ends[1]
-    for place, (row, column) in places.items():
+            if place[0] in names and ends[0] != ends[1]:
+                yield place, _worth(by_id[place[1]], _moved(problem.pooled[place].base, ends, together))
+    for place in ((name, criterion) for name in names for criterion in by_id):
         cell = problem.pooled[place]
         if place not in moved and not cell.is_sure:
-            is_uncertain = True
-            scores = (
-                _normal(cell, uniforms, samples)
-                if cell.sd
-                else _triangular(uniforms.draw(samples), cell.low, cell.base, cell.high)
-            )
-            drawn[row, column] = _worth(criteria[column], scores)
-    return drawn, is_uncertain
+            yield place, _worth(by_id[place[1]], _own(cell, uniforms, samples))
+
+
+def _own(cell: Cell, uniforms: _Uniforms, samples: int) -> Array:
+    if cell.sd:
+        return _normal(cell, uniforms, samples)
+    return _triangular(uniforms.draw(samples), cell.low, cell.base, cell.high)
 
 
 def _normal(cell: Cell, uniforms: _Uniforms, samples: int) -> Array:

@@ -108,6 +108,7 @@ def test_without_a_range_nothing_is_uncertain() -> None:
     assert not found.is_uncertain
     assert (found.over_scores["Y"], found.lead_sd, found.all_information) == ([1, 0, 0], 0, 0)
     assert drawn(scores={"one": scores(**NORMAL)}).is_uncertain
+    assert drawn(scores={"one": scores(Z_Quality={"base": 0, "high": 1})}).is_uncertain
 
 
 def test_what_ties_shares_its_ranks() -> None:

@@ -1,6 +1,7 @@
 """Changes and signatures of a record: rows that are only ever appended, each naming the one before it. Pure."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ def row(
         "revision": record["revision"],
         "content_sha256": record["content_sha256"],
         "at": at.astimezone(UTC).isoformat(),
-        "facts": dict(facts),
+        "facts": deepcopy(dict(facts)),
     }
     return made | {"row_sha256": hashing.sha256(made)}
 

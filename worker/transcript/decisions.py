@@ -142,6 +142,15 @@ class SqlDecisions:
         has_more = len(rows) > limit
         return Page(found, cursor.dump(cursor.micros(found[-1].changed_at), found[-1].key.id) if has_more else None)
 
+    async def texts(self, subjects: Sequence[Subject]) -> int:
+        """See `ports.decisions.DecisionEraser.texts`."""
+        found = 0
+        async with self._database.reading() as connection:
+            for subject in subjects:
+                there = await connection.execute(select(revisions.c.record).where(_theirs(subject)))
+                found += sum(len(foreign.read(record)["texts"]) for record in there.scalars())
+        return found
+
     async def erase_texts(self, subjects: Sequence[Subject]) -> int:
         """See `ports.decisions.DecisionEraser.erase_texts`."""
         gone = sum([await self._database.write(partial(_erase, subject)) for subject in subjects])
@@ -152,8 +161,7 @@ class SqlDecisions:
 
 async def _erase(subject: Subject, connection: AsyncConnection) -> int:
     gone = 0
-    of_theirs = select(decisions.c.id).where(*_of(subject))
-    there = select(revisions).where(revisions.c.decision_id.in_(of_theirs)).with_for_update()
+    there = select(revisions).where(_theirs(subject)).with_for_update()
     for row in (await connection.execute(there)).mappings().all():
         record = foreign.read(row["record"])
         if record["texts"]:
@@ -164,8 +172,13 @@ async def _erase(subject: Subject, connection: AsyncConnection) -> int:
     return gone
 
 
+def _theirs(subject: Subject) -> ColumnElement[bool]:
+    """Whether a revision is of a record that ends with a subject."""
+    return revisions.c.decision_id.in_(select(decisions.c.id).where(*_of(subject)))
+
+
 def _of(subject: Subject) -> Iterator[ColumnElement[bool]]:
-    """Conditions on the records that end with a subject. Nobody has any beside all processes."""
+    """Conditions on its records. What is a person's, beside all processes, is no decision's."""
     yield decisions.c.engine == clean(subject.engine)
     for column, value in (
         (decisions.c.process_instance_id, subject.instance),

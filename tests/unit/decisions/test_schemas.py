@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.unit.decisions.examples import parts
+from tests.unit.decisions.examples import parts, weights
 from worker.decisions import schemas
 from worker.decisions.schemas import PARTS, SCHEMA
 from worker.errors import BadRecord
@@ -38,6 +38,9 @@ def test_the_published_schema_is_a_schema() -> None:
         ("weights", {"sets": [{"id": "base", "points": []}]}, "'kind' is a required property"),
         ("scores", {"scores": [{"alternative": "X", "criterion": "Cost", "base": "100"}]}, "at $.scores[0].base"),
         ("scores", {"scores": [{"alternative": "X", "criterion": "C", "base": float("nan")}]}, "at $.scores[0].base"),
+        ("scores", {"scores": [{"alternative": "X", "criterion": "C", "base": 10**400}]}, "at $.scores[0].base"),
+        ("weights", {"sets": [weights(cost=-1e300)]}, "at $.sets[0].points[0].points"),
+        ("weights", {"sets": [weights(cost=1e300)]}, "at $.sets[0].points[0].points: it is no number to compute with"),
         ("recommendation", {"why": {"text_sha256": "0" * 64}}, "at $.why"),
     ],
 )

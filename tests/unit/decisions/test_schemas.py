@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from tests.unit.decisions.examples import parts, weights
 from worker.decisions import schemas
+from worker.decisions.findings import MISMATCHES, Kind
 from worker.decisions.schemas import PARTS, SCHEMA
 from worker.errors import BadRecord
 
@@ -98,3 +100,11 @@ def _open_objects(schema: Any, where: str) -> Iterator[str]:
             yield where
         for name, each in schema.items():
             yield from _open_objects(each, f"{where}.{name}")
+
+
+def test_the_guide_tells_of_every_part_figure_and_finding() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "decisions.md").read_text()
+    wanted = {*PARTS, *SCHEMA["$defs"]["computed"]["properties"], *Kind}
+    assert {each for each in wanted if f"`{each}`" not in guide} == set()
+    counted = {kind for kind in Kind if re.search(rf"^\| `{kind}` \|.*\| yes \|$", guide, re.MULTILINE)}
+    assert counted == MISMATCHES

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from worker.errors import BadRecord
+
 PERSON: Final = "person"
 _LONGEST: Final = 40
 
@@ -44,10 +46,11 @@ def count(items: Iterable[Item]) -> Counted:
     """Let the newest of each part and judge count, and of a person's nobody but a person's.
 
     What is said twice in the same words from the same source counts once. At the same time the later given is newer.
+    Raises BadRecord for a source without a time.
     """
     current, earlier, proposed = dict[tuple[str, str], Item](), list[Item](), list[Item]()
     seen = list[Item]()
-    for item in sorted(items, key=lambda each: datetime.fromisoformat(each.source["at"])):
+    for item in sorted(items, key=_time):
         if item in seen:
             continue
         seen.append(item)
@@ -63,6 +66,17 @@ def count(items: Iterable[Item]) -> Counted:
             proposed = [each for each in proposed if (each.part, each.judge) != key]
         current[key] = item
     return Counted(list(current.values()), earlier, proposed)
+
+
+def _time(item: Item) -> datetime:
+    wrong = f"the source of {item.part} has no time with a zone"
+    try:
+        at = datetime.fromisoformat(item.source["at"])
+    except (KeyError, TypeError, ValueError) as exc:
+        raise BadRecord(wrong) from exc
+    if at.tzinfo is None:
+        raise BadRecord(wrong)
+    return at
 
 
 def judge_ids(names: Iterable[str]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The published form of a decision's record, and of each of its parts. Pure."""
 
-import math
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from itertools import islice
@@ -27,7 +26,9 @@ REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
 """The parts that a record of a status needs, by the status that it is to have."""
 
 MOST_VALUES: Final = 100_000
-"""In one part, objects and lists counted; a large panel has a tenth of it."""
+"""In one part, objects and lists counted; a large panel has a tenth of it. A record may have five times as many."""
+LARGEST: Final = 1e15
+"""The largest number of a part: beyond it, and in its squares, floats are not exact any more."""
 MISTAKES_TOLD: Final = 10
 _LONGEST_MISTAKE: Final = 300
 
@@ -54,12 +55,12 @@ def check_part(name: str, value: Any) -> None:
     """Compare the value of one part with its form. Raises BadRecord, which names each place that does not fit."""
     if name not in _PARTS:
         raise BadRecord(f"a record has no part {name!r}; its parts are {', '.join(PARTS)}")
-    _check(f"the part {name}", _PARTS[name], value)
+    _check(f"the part {name}", _PARTS[name], value, MOST_VALUES)
 
 
 def check(record: Any) -> None:
     """Compare a record, as it is kept, with its form. Raises BadRecord."""
-    _check("the record", _RECORD, record)
+    _check("the record", _RECORD, record, 5 * MOST_VALUES)
 
 
 def lacking(content: Mapping[str, Any], status: str) -> list[str]:
@@ -67,14 +68,14 @@ def lacking(content: Mapping[str, Any], status: str) -> list[str]:
     return [name for name in REQUIRED[status] if name not in content]
 
 
-def _check(what: str, validator: Draft202012Validator, value: Any) -> None:
+def _check(what: str, validator: Draft202012Validator, value: Any, most: int) -> None:
     try:
-        if foreign.extent(value, MOST_VALUES) > MOST_VALUES:
-            raise BadRecord(f"{what} has more than {MOST_VALUES} values")
+        if foreign.extent(value, most) > most:
+            raise BadRecord(f"{what} has more than {most} values")
     except foreign.TooDeep as exc:
         raise BadRecord(f"{what} cannot be read: {exc}") from exc
     wrong = [_said(error) for error in islice(validator.iter_errors(value), MISTAKES_TOLD)]
-    wrong = wrong or [f"at {path}: it is no number to compute with" for path in _endless(value)][:MISTAKES_TOLD]
+    wrong = wrong or [f"at {path}: it is no number to compute with" for path in _too_large(value)][:MISTAKES_TOLD]
     if wrong:
         raise BadRecord(f"{what} is not in its form: {'; '.join(wrong)}")
 
@@ -83,16 +84,17 @@ def _said(error: ValidationError) -> str:
     return f"at {error.json_path}: {error.message}"[:_LONGEST_MISTAKE]
 
 
-def _endless(value: Any, path: str = "$") -> Iterator[str]:
-    """Find NaN and infinite numbers, which no JSON Schema refuses."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield path
+def _too_large(value: Any, path: str = "$") -> Iterator[str]:
+    """Find numbers that nothing can be computed with, NaN among them, which no JSON Schema refuses."""
+    if isinstance(value, int | float):
+        if not abs(value) <= LARGEST:
+            yield path
     elif isinstance(value, dict):
         for name, each in value.items():
-            yield from _endless(each, f"{path}.{name}")
+            yield from _too_large(each, f"{path}.{name}")
     elif isinstance(value, list):
         for place, each in enumerate(value):
-            yield from _endless(each, f"{path}[{place}]")
+            yield from _too_large(each, f"{path}[{place}]")
 
 
 def _references(schema: Any) -> Iterator[str]:

@@ -64,7 +64,7 @@ def fill(text: str, computed: Mapping[str, Any]) -> Filled:
         if isinstance(found, bool) or not isinstance(found, int | float | str) or (isinstance(found, str) and match[2]):
             unknown.append(match[0])
             return match[0]
-        return found if isinstance(found, str) else _written(found, in_percent=bool(match[2]))
+        return found if isinstance(found, str) else written(found, in_percent=bool(match[2]))
 
     filled = _FIGURE.sub(figure, text)
     return Filled(filled, tuple(unknown))
@@ -117,7 +117,8 @@ def _at(computed: Any, path: list[str]) -> Any:
     return computed
 
 
-def _written(figure: float, *, in_percent: bool) -> str:
+def written(figure: float, *, in_percent: bool = False) -> str:
+    """Write a figure for people, with at most three digits after the point, or as a percentage with one."""
     if in_percent:
         return f"{100 * figure:.1f}".removesuffix(".0") + " %"
     return f"{figure:.3f}".rstrip("0").rstrip(".") if isinstance(figure, float) else str(figure)

@@ -136,7 +136,7 @@ def decisions(draw: st.DrawFn, *, judges: int = 3) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25)
 @given(decisions())
 def test_the_same_parts_lead_to_the_same_figures_in_whatever_order_they_stand(content: dict[str, Any]) -> None:
     turned = json.loads(json.dumps(content))
@@ -149,7 +149,7 @@ def test_the_same_parts_lead_to_the_same_figures_in_whatever_order_they_stand(co
     assert json.dumps(first, sort_keys=True) == json.dumps(again, sort_keys=True)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25)
 @given(decisions(), st.integers(-1000, 1000), st.sampled_from([-3, 0.5, 10]))
 def test_another_zero_and_another_unit_change_no_figure(content: dict[str, Any], shift: int, unit: float) -> None:
     other = json.loads(json.dumps(content))
@@ -166,7 +166,7 @@ def test_another_zero_and_another_unit_change_no_figure(content: dict[str, Any],
     assert (then["ranking"], then["over_weights"]) == (first["ranking"], first["over_weights"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25)
 @given(decisions())
 def test_what_is_dominated_never_stands_before_and_whatever_leaves_changes_no_sum(content: dict[str, Any]) -> None:
     figures = compute(content, samples=FEW)
@@ -182,7 +182,7 @@ def test_what_is_dominated_never_stands_before_and_whatever_leaves_changes_no_su
         }
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25)
 @given(decisions(judges=1))
 def test_one_judge_is_never_agreement_and_one_alternative_never_a_ranking(content: dict[str, Any]) -> None:
     figures = compute(content, samples=FEW)
@@ -190,7 +190,7 @@ def test_one_judge_is_never_agreement_and_one_alternative_never_a_ranking(conten
     assert (figures["leader"] == "") == (len(figures["ranking"]) == 1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25)
 @given(decisions())
 def test_shares_stay_shares_and_ties_go_by_id(content: dict[str, Any]) -> None:
     figures = compute(content, samples=FEW)

@@ -85,6 +85,12 @@ def test_what_a_person_said_is_replaced_by_a_person_alone() -> None:
     assert (record["proposed"], len(record["earlier"])) == ([], 3)
 
 
+@pytest.mark.parametrize("when", [None, "today", "2026-03-01T12:00:00"])
+def test_what_has_no_time_cannot_be_newer(when: Any) -> None:
+    with pytest.raises(BadRecord, match="the source of frame has no time with a zone"):
+        built(Item("frame", parts()["frame"], {"of": "turn", "at": when}))
+
+
 def test_scores_count_by_judge() -> None:
     record = built(by_model("scores", scores(X_Quality={"base": 80}), 9, "two"))
     assert record["content"]["scores"].keys() == {"one", "two"} == record["sources"]["scores"].keys()

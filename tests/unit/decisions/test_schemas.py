@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.unit.decisions.examples import parts
+from tests.unit.decisions.examples import parts, weights
 from worker.decisions import schemas
+from worker.decisions.findings import MISMATCHES, Kind
 from worker.decisions.schemas import PARTS, SCHEMA
 from worker.errors import BadRecord
 
@@ -38,6 +40,9 @@ def test_the_published_schema_is_a_schema() -> None:
         ("weights", {"sets": [{"id": "base", "points": []}]}, "'kind' is a required property"),
         ("scores", {"scores": [{"alternative": "X", "criterion": "Cost", "base": "100"}]}, "at $.scores[0].base"),
         ("scores", {"scores": [{"alternative": "X", "criterion": "C", "base": float("nan")}]}, "at $.scores[0].base"),
+        ("scores", {"scores": [{"alternative": "X", "criterion": "C", "base": 10**400}]}, "at $.scores[0].base"),
+        ("weights", {"sets": [weights(cost=-1e300)]}, "at $.sets[0].points[0].points"),
+        ("weights", {"sets": [weights(cost=1e300)]}, "at $.sets[0].points[0].points: it is no number to compute with"),
         ("recommendation", {"why": {"text_sha256": "0" * 64}}, "at $.why"),
     ],
 )
@@ -95,3 +100,11 @@ def _open_objects(schema: Any, where: str) -> Iterator[str]:
             yield where
         for name, each in schema.items():
             yield from _open_objects(each, f"{where}.{name}")
+
+
+def test_the_guide_tells_of_every_part_figure_and_finding() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "decisions.md").read_text()
+    wanted = {*PARTS, *SCHEMA["$defs"]["computed"]["properties"], *Kind}
+    assert {each for each in wanted if f"`{each}`" not in guide} == set()
+    counted = {kind for kind in Kind if re.search(rf"^\| `{kind}` \|.*\| yes \|$", guide, re.MULTILINE)}
+    assert counted == MISMATCHES

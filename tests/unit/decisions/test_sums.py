@@ -97,6 +97,11 @@ def test_judges_count_alike_and_their_ranges_together() -> None:
     assert pooled["Y", "Quality"].is_sure
 
 
+def test_judges_who_say_the_same_are_sure_of_it_to_the_last_digit() -> None:
+    pooled = given(scores={each: scores(X_Quality={"base": 0.1}) for each in "abc"}).pooled
+    assert (pooled["X", "Quality"], pooled["X", "Quality"].is_sure) == (Cell(0.1, 0.1, 0.1), True)
+
+
 def test_standard_deviations_and_the_judges_differences_add_up_as_variances() -> None:
     judges = {"a": scores(X_Quality={"base": 86, "sd": 3}), "b": scores(X_Quality={"base": 94, "sd": 3})}
     assert given(scores=judges).pooled["X", "Quality"] == Cell(90, 90, 90, 5)
@@ -171,7 +176,7 @@ QUALITY = {"id": "Quality", "name": "Quality"}
             {
                 "objectives": {
                     "objectives": [
-                        QUALITY | {"value": {"walk_away": 0, "ideal": 9, "between": [{"at": 10, "value": 0.5}]}}
+                        QUALITY | {"value": {"walk_away": 0, "ideal": 9, "between": [{"at": 10, "value": 1}]}}
                     ]
                 }
             },

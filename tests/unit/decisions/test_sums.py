@@ -127,6 +127,15 @@ def test_a_limit_is_judged_by_the_number_and_no_word_makes_up_for_it(
     assert sums.excluded(example) == ({"X": ["budget"]} if kept == "broken" else {})
 
 
+def test_a_mean_that_is_off_by_its_last_digit_breaks_no_limit() -> None:
+    limit = {"id": "budget", "statement": "At most 12.3", "hard": True, "criterion": "Cost", "at_most": 12.3}
+    judges = {f"j{base}".replace(".", "_"): scores(X_Cost={"base": base}) for base in (12.3, 13.8, 10.8)}
+    example = given(frame=parts()["frame"] | {"limits": [limit]}, scores=judges)
+    assert example.pooled["X", "Cost"].base > 12.3
+    assert sums.by_number(example, "X", example.limits[0]) == "at_risk"
+    assert sums.by_number(example, "Y", example.limits[0]) == "broken"
+
+
 def test_a_limit_without_a_number_is_what_the_screening_says_and_a_soft_one_excludes_nothing() -> None:
     limits = [{"id": each, "statement": "…", "hard": each == "law"} for each in ("law", "wish", "other")]
     screening = [{"limit": "law", "kept": True}, {"limit": "wish", "kept": False}]

@@ -302,10 +302,10 @@ def pool(scores: Mapping[str, Mapping[tuple[str, str], Cell]]) -> dict[tuple[str
 
 
 def _pooled(cells: Sequence[Cell]) -> Cell:
-    base = fmean(each.base for each in cells)
+    low, high = min(each.low for each in cells), max(each.high for each in cells)
+    base = min(max(low, fmean(each.base for each in cells)), high)  # a mean may be off by its last digit
     if not any(each.sd for each in cells):
-        low, high = min(each.low for each in cells), max(each.high for each in cells)
-        return Cell(base, min(low, base), max(high, base))  # a mean may be off by its last digit
+        return Cell(base, low, high)
     # What one judge is unsure of and what judges differ in add up as variances.
     spread = fmean(_variance(each) for each in cells) + pvariance([each.base for each in cells])
     return Cell(base, base, base, math.sqrt(spread))

@@ -109,5 +109,18 @@ def _references(schema: Any) -> Iterator[str]:
             yield from _references(each)
 
 
-_RECORD: Final = Draft202012Validator(SCHEMA)
-_PARTS: Final = {name: Draft202012Validator(part(name)) for name in PARTS}
+def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    return Draft202012Validator(_ending_there(schema))
+
+
+def _ending_there(schema: Any, name: str = "") -> Any:
+    """Let patterns end where JSON Schema says that they do: for Python's `$` a line may still end behind it."""
+    if isinstance(schema, Mapping):
+        return {each: _ending_there(inner, each) for each, inner in schema.items()}
+    if isinstance(schema, list):
+        return [_ending_there(each) for each in schema]
+    return f"{schema.removesuffix('$')}\\Z" if name == "pattern" else schema
+
+
+_RECORD: Final = _validator(SCHEMA)
+_PARTS: Final = {name: _validator(part(name)) for name in PARTS}

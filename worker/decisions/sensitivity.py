@@ -56,9 +56,9 @@ def _swaps(worth: Values, shares: Mapping[str, float], leader: str, criterion: s
             continue
         crossing = begins / (begins - ends)
         if begins > ends and crossing <= 1:
-            up.append(Swap(max(crossing, share), other))
+            up.append(Swap(crossing, other))
         elif begins < ends and crossing >= 0:
-            down.append(Swap(min(crossing, share), other))
+            down.append(Swap(crossing, other))
     nearest_down = max(down, key=lambda each: each.share, default=None)
     return Swaps(share, nearest_down, min(up, key=lambda each: each.share, default=None))
 

@@ -119,10 +119,15 @@ def by_number(problem: Problem, alternative: str, limit: Limit) -> Kept:
     cell = problem.pooled.get((alternative, limit.criterion)) if limit.criterion else None
     if cell is None:
         return Kept.UNKNOWN
-    if not limit.at_least <= cell.base <= limit.at_most:
+    if not _is_within(cell.base, limit):
         return Kept.BROKEN
-    low, high = cell.ends
-    return Kept.KEPT if limit.at_least <= low and high <= limit.at_most else Kept.AT_RISK
+    return Kept.KEPT if all(_is_within(end, limit) for end in cell.ends) else Kept.AT_RISK
+
+
+def _is_within(score: float, limit: Limit) -> bool:
+    """Compare but for the last digits, which a mean may be off by."""
+    at_end = any(math.isclose(score, end, rel_tol=10**-DIGITS) for end in (limit.at_least, limit.at_most))
+    return at_end or limit.at_least <= score <= limit.at_most
 
 
 def _stands(problem: Problem, alternative: str, limit: Limit) -> Kept:

@@ -1,7 +1,7 @@
 """What chance does to an order: figures in closed form, within the error of what is drawn."""
 
 import sys
-from math import sqrt
+from math import log, sqrt
 from statistics import NormalDist, fmean
 from typing import Any
 
@@ -68,6 +68,27 @@ def test_a_range_is_a_triangle() -> None:
     found = drawn(scores={"one": scores(Y_Quality={"low": 30, "high": 70})})
     assert found.beats["X"]["Y"] == about(1 / 3)
     assert found.over_scores["Y"] == [about(2 / 3), about(1 / 3 - 0.03), about(0.03)]
+
+
+def test_over_both_weights_and_scores_are_drawn() -> None:
+    # With a weight of w and B's score of u, A leads where w > u / (1 + u); u is a triangle from 0 over 0.5 to 1.
+    scale = {"walk_away": 0, "ideal": 1}
+    rows = [("A", "p", 1), ("A", "q", 0), ("B", "p", 0), ("B", "q", 0.5)]
+    cells = [{"alternative": each, "criterion": criterion, "base": base} for each, criterion, base in rows]
+    cells[-1] |= {"low": 0, "high": 1}
+    two = problem.read(
+        {
+            "frame": {"statement": "Which?", "decider": "We"},
+            "objectives": {"objectives": [{"id": each, "name": each, "value": scale} for each in "pq"]},
+            "alternatives": {"alternatives": [{"id": each, "name": each} for each in "AB"]},
+            "weights": {"sets": [{"id": "b", "kind": "base", "points": [{"objective": c, "points": 1} for c in "pq"]}]},
+            "scores": {"one": {"scores": cells}},
+        }
+    )
+    found = chances(two, "AB", "A")
+    assert found.over_both["A"][0] == about(8 * log(4 / 3) - 4 * log(1.5))
+    assert found.over_scores["A"][0] == 1
+    assert found.over_weights["A"][0] == about(2 / 3)
 
 
 def uncertain(*cells: tuple[str, float, float]) -> dict[str, Any]:

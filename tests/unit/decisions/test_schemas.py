@@ -14,6 +14,7 @@ from worker.decisions import schemas
 from worker.decisions.findings import MISMATCHES, Kind
 from worker.decisions.schemas import PARTS, SCHEMA
 from worker.errors import BadRecord
+from worker.modelling.schema import flaw, mistakes
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -23,6 +24,20 @@ def test_the_schema_of_a_part_stands_alone_and_takes_the_example(name: str) -> N
     assert set(re.findall(r'"#/\$defs/(\w+)"', json.dumps(schema))) <= schema["$defs"].keys()
     value = parts()[name]
     Draft202012Validator(schema).validate(value["one"] if name == "scores" else value)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_task_can_ask_for_a_part(name: str) -> None:
+    value = parts()[name]
+    assert flaw(schemas.part(name)) == ""
+    assert mistakes(value["one"] if name == "scores" else value, schemas.part(name)) == []
+    assert mistakes({}, schemas.part(name)) != []
+
+
+def test_patterns_are_none_that_a_server_of_models_cannot_follow() -> None:
+    patterns = re.findall(r'"pattern": "([^"]*)"', json.dumps(SCHEMA))
+    assert patterns
+    assert [each for each in patterns if "(" in each or not (each.startswith("^") and each.endswith("$"))] == []
 
 
 def test_the_published_schema_is_a_schema() -> None:

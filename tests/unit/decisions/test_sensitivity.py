@@ -53,6 +53,12 @@ def test_one_criterion_alone_has_nothing_to_swap() -> None:
     assert sensitivity.swaps(rows, shares, "B")["d"] == Swaps(0.0, None, Swap(0.5, "A"))
 
 
+def test_no_share_is_more_than_the_whole() -> None:
+    rows = {"A": {"c": 0.4, "d": 0.6}, "B": {"c": 0.6, "d": 0.4}}
+    share, order = sensitivity.fifths(rows, {"c": 0.9, "d": 0.1})["c"]["more"]
+    assert (share, order.sums) == (1, {"A": 0.4, "B": 0.6})
+
+
 def test_a_fifth_more_quality_makes_x_lead() -> None:
     found = sensitivity.fifths(worth(given()), given().weights)
     share, order = found["Quality"]["more"]

@@ -97,6 +97,11 @@ def test_judges_count_alike_and_their_ranges_together() -> None:
     assert pooled["Y", "Quality"].is_sure
 
 
+def test_judges_who_say_the_same_are_sure_of_it_to_the_last_digit() -> None:
+    pooled = given(scores={each: scores(X_Quality={"base": 0.1}) for each in "abc"}).pooled
+    assert (pooled["X", "Quality"], pooled["X", "Quality"].is_sure) == (Cell(0.1, 0.1, 0.1), True)
+
+
 def test_standard_deviations_and_the_judges_differences_add_up_as_variances() -> None:
     judges = {"a": scores(X_Quality={"base": 86, "sd": 3}), "b": scores(X_Quality={"base": 94, "sd": 3})}
     assert given(scores=judges).pooled["X", "Quality"] == Cell(90, 90, 90, 5)
@@ -120,6 +125,15 @@ def test_a_limit_is_judged_by_the_number_and_no_word_makes_up_for_it(
     example = given(alternatives=alternatives, scores={"one": scores(X_Cost=cell)})
     assert sums.limits(example)["X"] == {"budget": kept}
     assert sums.excluded(example) == ({"X": ["budget"]} if kept == "broken" else {})
+
+
+def test_a_mean_that_is_off_by_its_last_digit_breaks_no_limit() -> None:
+    limit = {"id": "budget", "statement": "At most 12.3", "hard": True, "criterion": "Cost", "at_most": 12.3}
+    judges = {f"j{base}".replace(".", "_"): scores(X_Cost={"base": base}) for base in (12.3, 13.8, 10.8)}
+    example = given(frame=parts()["frame"] | {"limits": [limit]}, scores=judges)
+    assert example.pooled["X", "Cost"].base > 12.3
+    assert sums.by_number(example, "X", example.limits[0]) == "at_risk"
+    assert sums.by_number(example, "Y", example.limits[0]) == "broken"
 
 
 def test_a_limit_without_a_number_is_what_the_screening_says_and_a_soft_one_excludes_nothing() -> None:
@@ -171,7 +185,7 @@ QUALITY = {"id": "Quality", "name": "Quality"}
             {
                 "objectives": {
                     "objectives": [
-                        QUALITY | {"value": {"walk_away": 0, "ideal": 9, "between": [{"at": 10, "value": 0.5}]}}
+                        QUALITY | {"value": {"walk_away": 0, "ideal": 9, "between": [{"at": 10, "value": 1}]}}
                     ]
                 }
             },

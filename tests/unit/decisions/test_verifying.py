@@ -66,7 +66,10 @@ def edited(record: Record) -> None:
 def test_an_edit_is_seen(kept: tuple[Record, Rows]) -> None:
     record, rows = kept
     edited(record)
-    problems = verify(record, rows).problems
+    found = verify(record, rows, [anchor(record)])
+    problems = found.problems
+    assert "engine: record_sha256 in the history has another hash of revision 1" in problems
+    assert found.anchors == []
     assert "the content is not what was hashed" in problems
     assert "items or their sources are not those that the last row tells of" in problems
 

@@ -280,7 +280,6 @@ revisions = Table(
     Column("revision", BIG, primary_key=True, autoincrement=False),
     Column("content_sha256", String(64), nullable=False),
     Column("record", Text, nullable=False),  # JSON as it was hashed: JSONB writes numbers in its own way
-    Index("decision_revisions_content", "decision_id", "content_sha256", unique=True),
 )
 
 changes = Table(

@@ -110,6 +110,16 @@ async def test_a_revision_never_gets_other_content(book: SqlDecisions) -> None:
     assert await book.last(KEY) == before
 
 
+async def test_content_may_come_back_after_it_was_changed(book: SqlDecisions) -> None:
+    assert await keep(book)
+    assert await keep(book, dissent={"dissent": [{"who": "Sales", "text": "Wait."}]})
+    assert await keep(book)
+    found = await book.last(KEY)
+
+    assert found is not None
+    assert (found.record["revision"], verify(found.record, found.rows).problems) == (3, [])
+
+
 async def test_a_record_outlives_what_was_said_for_it(book: SqlDecisions, transcript: SqlTranscriptWriter) -> None:
     said_for_it = exchange(1)
     await transcript.record(said_for_it)

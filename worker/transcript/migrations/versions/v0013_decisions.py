@@ -41,7 +41,6 @@ def upgrade(op: Operations) -> None:
         sa.Column("content_sha256", sa.String(64), nullable=False),
         sa.Column("record", sa.Text, nullable=False),
     )
-    op.create_index("decision_revisions_content", "decision_revisions", ["decision_id", "content_sha256"], unique=True)
     op.create_table(
         "decision_rows",
         own(),

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models image monitoring wheel keeping deploy-check
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models oracles image monitoring wheel keeping deploy-check
 .PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -89,6 +89,10 @@ models: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.small_model.install
 	WITH_MODELS=1 $(BIN)/python -m pytest tests/small_model $(ARGS)
 
+# Decisions as pymcdm and scikit-criteria compute them, which are installed into .oracles.
+oracles: $(VENV)/dev.stamp
+	WITH_ORACLES=1 $(BIN)/python -m pytest tests/oracles $(ARGS)
+
 # The alert rules against their cases, and a real Prometheus that scrapes a worker.
 monitoring: $(VENV)/dev.stamp
 	@command -v promtool >/dev/null || { echo "Prometheus is needed: apt-get install prometheus"; exit 1; }
@@ -142,10 +146,10 @@ bare:
 # Needs uv. Writes hashes and no address of any package index.
 lock:
 	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "build --group build" "otel pyproject.toml --extra otel" \
-	    "oidc pyproject.toml --extra oidc" \
-	    "node --group node" "deploy --group deploy" \
+	    "oidc pyproject.toml --extra oidc" "decisions pyproject.toml --extra decisions" \
+	    "node --group node" "deploy --group deploy" "oracles --group oracles" \
 	    "small-model worker/demo/small-model.in --no-deps" "litellm tests/small_model/litellm.in" \
-	    "dev pyproject.toml --extra demo --extra oidc --extra otel --group build --group node --group bench --group test"; do \
+	    "dev pyproject.toml --extra decisions --extra demo --extra oidc --extra otel --group build --group node --group bench --group test"; do \
 	  set -- $$set; name=$$1; shift; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$@ -o $(PINS)/$$name.txt; \
@@ -159,4 +163,4 @@ baseline:
 	cd tests/upgrade && sha256sum baseline.tar.xz > baseline.sha256
 
 clean:
-	rm -rf $(VENV) .ogx .models .deploy .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ogx .models .deploy .oracles .pytest_cache .mypy_cache .ruff_cache

@@ -25,15 +25,15 @@ collect_ignore = [
         "keeping": "WITH_KEEPING",
         "monitoring": "WITH_PROMETHEUS",
         "ogx": "WITH_OGX",
+        "oracles": "WITH_ORACLES",
         "setups": "WITH_SETUPS",
         "small_model": "WITH_MODELS",
         "wheel": "WITH_WHEEL",
     }.items()
     if wanted not in os.environ
 ]
-"""`make deploy-check`, `image`, `ogx`, `models` and `wheel` make or install what these tests need, and run them; `make
-monitoring` says what is missing; `make engines` and `make keeping` take
-their time."""
+"""`make deploy-check`, `image`, `ogx`, `models`, `oracles` and `wheel` make or install what these tests need, and run
+them; `make monitoring` says what is missing; `make engines` and `make keeping` take their time."""
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is

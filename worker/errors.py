@@ -42,6 +42,7 @@ WorkerError
 │   ├── StopOfOthers        who is limited to tenants may not change a stop of somebody who is not
 │   ├── NoProvider          what a thread is at is not among the providers any more
 │   ├── Unstorable          a sink will never take this one exchange
+│   ├── BadRecord           a decision's record lacks what it needs, or contradicts itself
 │   └── BadCursor           no page of ours ended with this cursor
 ├── TurnedAway              this one request was refused, by a gateway's page or for want of a right; others may pass
 ├── Poisonous               workers died under this task again and again
@@ -343,3 +344,7 @@ class Unstorable(Permanent):
 
 class BadCursor(Permanent):
     """No page of ours ended with this cursor."""
+
+
+class BadRecord(Permanent):
+    """What a decision's record is made of lacks something, or cannot be; the text names each place."""

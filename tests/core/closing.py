@@ -21,7 +21,7 @@ from worker.ending import EndingPorts, Eraser, Keeper, Pace, Policy, Retention, 
 from worker.ending.ends import Ends
 from worker.ending.rounds import Kind
 from worker.redis import RedisAnchors, RedisOrders, RedisThreadIndex
-from worker.transcript import Database, SqlAnchors, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter
+from worker.transcript import Database, SqlAnchors, SqlAsks, SqlDecisions, SqlTranscriptReader, SqlTranscriptWriter
 
 
 class Closing:
@@ -44,6 +44,7 @@ class Closing:
         self.index = RedisThreadIndex(core.redis, prefix="aw", engine="default", lease=LOCK, keep=KEEP)
         self.orders = RedisOrders(core.redis, prefix="aw", engine="default")
         self.asks = SqlAsks(database, engine="default", now=now)
+        self.decisions = SqlDecisions(database, engine="default", now=now)
         self.ports = EndingPorts(
             engine_name="default",
             index=self.index,
@@ -53,12 +54,13 @@ class Closing:
             transcript=self.transcript,
             conversations=self.conversations,
             asks=self.asks,
+            decisions=self.decisions,
             now=now,
         )
 
     def without_transcript(self) -> None:
         """Be a worker that keeps none."""
-        self.ports = replace(self.ports, transcript=None, conversations=None, asks=None)
+        self.ports = replace(self.ports, transcript=None, conversations=None, asks=None, decisions=None)
 
     @property
     def eraser(self) -> Eraser:

@@ -6,7 +6,11 @@ import pytest
 
 from tests.core.closing import Closing, open_in, step_of
 from tests.fakes.clock import now
+from tests.unit.decisions.examples import said
+from worker.decisions import chain, record
+from worker.decisions.verifying import verify
 from worker.domain.conversations import EVERYTHING, MessageFilter, Subject
+from worker.domain.decisions import DecisionKey
 from worker.domain.endings import Receipt, Status, Step, Store, order_id
 from worker.domain.feedback import Feedback
 from worker.ending import StillRuns
@@ -198,6 +202,26 @@ async def test_a_business_key_is_erased_with_all_its_instances_and_what_they_sha
     assert await closing.texts("a") + await closing.texts("b") == []
     assert len(await closing.texts("c")) == 4
     assert closing.begin("b").variables.keys() == {"frame"}
+
+
+async def test_a_record_of_a_decision_stays_sound_without_its_texts(closing: Closing) -> None:
+    await closing.speak("a")
+    closing.finish("a")
+    kept = DecisionKey("default", "a")
+    made = record.build(kept.id, said(), "computed", samples=100)
+    row = chain.row("change", None, made, now(), record.facts(made))
+    await closing.decisions.keep(kept, made, row, definition_key="decision", business_key=None)
+    receipt = await closing.eraser.erase(Subject("default", "a"))
+    left = await closing.decisions.last(kept)
+
+    assert receipt.completed_at is not None
+    assert [(each.count > 0, each.status) for each in receipt.steps if each.what == "decisions' texts"] == [
+        (True, Status.REMOVED)
+    ]
+    assert left is not None
+    verified = verify(left.record, left.rows)
+    assert (verified.problems, verified.erased > 0) == ([], True)
+    assert left.record["content"]["computed"]["leader"] == "Y"
 
 
 async def test_tenants_with_the_same_business_key_are_erased_each_for_itself(closing: Closing) -> None:

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 
 from tests.hostile import TIMES, answers
 from worker.domain.conversations import Message, Page, Role
+from worker.domain.markdown import CONTROL
 from worker.export import as_markdown
 from worker.transcript.words import EXCERPT, clean, excerpt, words
 from worker.web.page import reading, shapes
@@ -159,6 +160,4 @@ def test_an_export_to_be_read_loads_nothing_and_has_no_headings_but_its_own(text
         "fence",
     ]
     assert not {"image", "html_inline", "html_block", "link_open"} & {each.type for each in (*tokens, *inline)}
-    assert tokens[-1].content.splitlines() == [
-        as_markdown._CONTROL.sub("\ufffd", line) for line in clean(text).splitlines()
-    ]
+    assert tokens[-1].content.splitlines() == [CONTROL.sub("\ufffd", line) for line in clean(text).splitlines()]

@@ -21,6 +21,7 @@ from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngi
 from worker.loop.formats import Formats
 from worker.ports.accounts import Book
 from worker.ports.asks import AskBook, AskEraser
+from worker.ports.decisions import DecisionBook, DecisionEraser, DecisionReader
 from worker.ports.ending import Archive
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.handovers import HandoverBook
@@ -58,6 +59,10 @@ from worker.turn.remembering import RememberingProvider
 
 class Asks(AskBook, AskEraser, Protocol):
     """Where it is kept what persons ask."""
+
+
+class Decisions(DecisionBook, DecisionReader, DecisionEraser, Protocol):
+    """Where records of decisions are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,7 @@ class Adapters:
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
     asks: Asks | None = None
+    decisions: Decisions | None = None
     feedback: FeedbackWriter | None = None
     handovers: HandoverBook | None = None
     remarks: RemarkBook | None = None
@@ -225,6 +231,7 @@ async def _with_transcript(
         transcript=transcript.SqlTranscriptWriter(database),
         conversations=transcript.SqlTranscriptReader(database, engine=settings.engine_name),
         asks=transcript.SqlAsks(database, engine=settings.engine_name, tenants=settings.served),
+        decisions=transcript.SqlDecisions(database, engine=settings.engine_name),
         feedback=transcript.SqlFeedback(database),
         handovers=transcript.SqlHandovers(database),
         remarks=transcript.SqlRemarks(database),
@@ -266,6 +273,7 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
         transcript=adapters.transcript,
         conversations=adapters.conversations,
         asks=adapters.asks,
+        decisions=adapters.decisions,
     )
 
 

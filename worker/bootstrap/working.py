@@ -337,6 +337,7 @@ async def _serve_api(
             api.stopping(stopped, known),
             api.ticketing(office),
             api.rating(conversations, feedback),
+            *([api.deciding(adapters.decisions)] if adapters.decisions is not None else []),
             *talking,
             feeds.following(following, access),
             feeds.sockets(following, access),

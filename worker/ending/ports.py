@@ -12,6 +12,7 @@ from worker.domain.endings import Kept, TurnKept
 from worker.domain.threads import OPENAI, Hold, ThreadKey, address
 from worker.errors import NewerRecord, StoreDown, ThreadLocked, WorkerError
 from worker.ports.asks import AskEraser
+from worker.ports.decisions import DecisionEraser
 from worker.ports.ending import EndingProvider, Instances, Orders, ThreadIndex
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.runtime import background
@@ -28,7 +29,7 @@ def _utc() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class EndingPorts:
-    """The stores, and the clock that receipts go by. Without a transcript there is neither a reading side nor asks."""
+    """The stores, and the clock that receipts go by. Without a transcript there is nothing else in SQL either."""
 
     engine_name: str
     index: ThreadIndex
@@ -38,6 +39,7 @@ class EndingPorts:
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
     asks: AskEraser | None = None
+    decisions: DecisionEraser | None = None
     now: Callable[[], datetime] = _utc
 
 

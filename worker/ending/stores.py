@@ -281,6 +281,32 @@ class Asks(Place):
             yield self.done(step, await self.case.ports.asks.remove(_subjects(self.case)))
 
 
+class Records(Place):
+    """What was said in records of decisions. What was computed stays there, with hashes in place of the texts."""
+
+    store = Store.TRANSCRIPT
+    kind = "decisions"
+    what = "decisions' texts"
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self._count = 0
+
+    async def find(self) -> None:
+        """See `Place.find`."""
+        if self.case.ports.decisions is not None:
+            self._count = await self.case.ports.decisions.texts(_subjects(self.case))
+
+    def steps(self) -> list[Step]:
+        """See `Place.steps`."""
+        return [Step(self.store, self.what)] if self._count else []
+
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        if self.case.ports.decisions is not None:
+            yield self.done(step, await self.case.ports.decisions.erase_texts(_subjects(self.case)))
+
+
 class Words(Place):
     """What a person said in conversations of processes. Those stay, and know it until their process ends."""
 
@@ -325,7 +351,7 @@ def _subjects(case: Case) -> list[Subject]:
     return [whose, *(each for each in own if each != whose)]
 
 
-NAMED: tuple[type[Place], ...] = (Conversations, Responses, Asks, Words)
+NAMED: tuple[type[Place], ...] = (Conversations, Responses, Asks, Words, Records)
 NAMING: tuple[type[Place], ...] = (Messages, Keys, Variables)
 """What names things of other stores is looked into before those, and erased after them."""
 

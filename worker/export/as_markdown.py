@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 
 from worker.domain.conversations import Message, Role, Session
 from worker.domain.feedback import Feedback
+from worker.domain.markdown import CONTROL, plain
 from worker.domain.processes import Called, definition
 from worker.export.source import Source
 
 _BACKTICKS = re.compile("`+")
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _SPEAKERS = {Role.USER: "Question", Role.AGENT: "Answer", Role.SYSTEM: "System"}
 _BETWEEN = {Role.USER: "Message", Role.AGENT: "Step", Role.SYSTEM: "System"}
 _ELSEWHERE = {Role.USER: "User elsewhere", Role.AGENT: "Agent elsewhere", Role.SYSTEM: "System elsewhere"}
@@ -19,7 +19,7 @@ async def write(source: Source) -> AsyncIterator[bytes]:
     """Write conversations to be read. What was said stands in fences: nothing in it is Markdown, HTML or loaded."""
     if source.lacking:
         yield _text(
-            [f"**Conversations of processes that were called may be missing here: {_plain(source.lacking)}.**", ""]
+            [f"**Conversations of processes that were called may be missing here: {plain(source.lacking)}.**", ""]
         )
     for session in source.sessions:
         yield _text(_head(session, source.caller(session.process_instance_id)))
@@ -52,9 +52,9 @@ def _head(session: Session, known: Called | None) -> list[str]:
         "Ended": session.ended_at and session.ended_at.isoformat(),
     }
     return [
-        f"# {_plain(session.assistant)}",
+        f"# {plain(session.assistant)}",
         "",
-        *(f"- {name}: {_plain(value)}" for name, value in facts.items() if value),
+        *(f"- {name}: {plain(value)}" for name, value in facts.items() if value),
     ]
 
 
@@ -64,30 +64,30 @@ def _said(message: Message, elsewhere: str = "") -> list[str]:
     speaker = speakers[message.role]
     return [
         "",
-        f"## {speaker}: {_plain(where)}" if where else f"## {speaker}",  # what persons ask is at no activity
+        f"## {speaker}: {plain(where)}" if where else f"## {speaker}",  # what persons ask is at no activity
         "",
         _about(message, elsewhere),
         "",
         *_fenced(message.content),
-        *(line for each in message.attachments for line in ("", f"*Attachment: {_plain(each)}*")),
+        *(line for each in message.attachments for line in ("", f"*Attachment: {plain(each)}*")),
         *(line for each in message.feedback for line in _judged(each)),
     ]
 
 
 def _judged(feedback: Feedback) -> list[str]:
     """Tell what a person says of an answer, below it."""
-    head = f"*{feedback.rating.capitalize()}, says {_plain(feedback.person)}, {feedback.at.isoformat()}*"
+    head = f"*{feedback.rating.capitalize()}, says {plain(feedback.person)}, {feedback.at.isoformat()}*"
     return ["", head, *(["", *_fenced(feedback.note)] if feedback.note else [])]
 
 
 def _fenced(text: str) -> list[str]:
     fence = "`" * max(3, 1 + max(map(len, _BACKTICKS.findall(text)), default=0))
-    return [f"{fence}text", *(_CONTROL.sub("\ufffd", line) for line in text.splitlines()), fence]
+    return [f"{fence}text", *(CONTROL.sub("\ufffd", line) for line in text.splitlines()), fence]
 
 
 def _about(message: Message, elsewhere: str) -> str:
-    who = [_plain(message.user or ""), elsewhere and f"in {_plain(elsewhere)}"]
-    parts = [*who, message.created_at.isoformat(), _plain(message.model or "")]
+    who = [plain(message.user or ""), elsewhere and f"in {plain(elsewhere)}"]
+    parts = [*who, message.created_at.isoformat(), plain(message.model or "")]
     if message.attempt > 1:
         parts.append(f"attempt {message.attempt}")
     if message.output_tokens is not None:
@@ -97,9 +97,3 @@ def _about(message: Message, elsewhere: str) -> str:
     if isinstance(untold := message.metadata.get("untold"), int):
         parts.append(f"{untold} earlier turn{'' if untold == 1 else 's'} not told word for word")
     return "*" + ", ".join(filter(None, parts)) + "*"
-
-
-def _plain(text: str) -> str:
-    """Keep names on one line, and from being taken for Markdown."""
-    line = _CONTROL.sub("\ufffd", " ".join(text.split()))
-    return "".join(f"\\{char}" if char in "\\`*_[]<>#!|&~" else char for char in line)

@@ -3,6 +3,7 @@
 from worker.transcript.anchors import SqlAnchors
 from worker.transcript.asks import SqlAsks
 from worker.transcript.database import Database, address, open_database
+from worker.transcript.decisions import SqlDecisions
 from worker.transcript.feedback import SqlFeedback
 from worker.transcript.format import SqlFormat
 from worker.transcript.handovers import SqlHandovers
@@ -15,6 +16,7 @@ __all__ = [
     "Database",
     "SqlAnchors",
     "SqlAsks",
+    "SqlDecisions",
     "SqlFeedback",
     "SqlFormat",
     "SqlHandovers",

@@ -254,6 +254,43 @@ handovers = Table(
     Column("decided_by", Text, nullable=False),
 )
 
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("engine", Text, nullable=False),
+    Column("tenant", Text),
+    Column("process_instance_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("definition_key", Text, nullable=False),
+    Column("business_key", Text),
+    Column("revision", BIG, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("began_at", UtcTime, nullable=False),
+    Column("changed_at", UtcTime, nullable=False),
+    Index("decisions_instance", "process_instance_id"),
+    Index("decisions_business_key", "business_key"),
+    Index("decisions_changed", "engine", "changed_at", "id"),
+)
+
+revisions = Table(
+    "decision_revisions",
+    metadata,
+    Column("decision_id", String(32), ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", BIG, primary_key=True, autoincrement=False),
+    Column("content_sha256", String(64), nullable=False),
+    Column("record", Text, nullable=False),  # JSON as it was hashed: JSONB writes numbers in its own way
+)
+
+changes = Table(
+    "decision_rows",
+    metadata,
+    Column("decision_id", String(32), ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    Column("revision", BIG, nullable=False),
+    Column("row", Text, nullable=False),
+)
+
 anchors = Table(
     "anchors",
     metadata,

@@ -38,7 +38,7 @@ from worker.transcript.words import words
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0012"
+NEWEST = "0013"
 """The version of the tables."""
 
 
@@ -255,11 +255,17 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
         "messages_answers",
     ):
         place.sql(f"DROP INDEX {index}")
-    place.sql("DROP TABLE feedback")
-    place.sql("DROP TABLE handovers")
-    place.sql("DROP TABLE asks")
-    place.sql("DROP TABLE anchors")
-    place.sql("DROP TABLE formats")
+    for table in (
+        "feedback",
+        "handovers",
+        "asks",
+        "anchors",
+        "formats",
+        "decision_rows",
+        "decision_revisions",
+        "decisions",
+    ):
+        place.sql(f"DROP TABLE {table}")
     for name in (
         "anchor",
         "provider",

@@ -21,8 +21,13 @@ EXITS = (
 )
 
 
+NEW_FILE = "a file that does not exist yet; without it, the standard output"
+RECORD_FORMATS = ("json", "html", "markdown")
+"""Those of `decisions.formats`, which takes its time to import; a test compares the two."""
+
+
 def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
-    """Add `threads` and `transcript`, `stop`, `resume`, `stops` and `budgets`."""
+    """Add `threads` and `transcript`, `stop`, `resume`, `stops`, `budgets` and `decisions`."""
     threads = below(add(commands, "threads", "list, show, export, erase, repair and renew conversations"))
     _list(threads)
     _show(threads)
@@ -38,6 +43,7 @@ def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     _feedback(transcript)
     _stop(commands)
     _budgets(commands)
+    _decisions(below(add(commands, "decisions", "list, show, export and verify records of decisions")))
 
 
 def _list(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -57,9 +63,7 @@ def _export(commands: "Commands[argparse.ArgumentParser]") -> None:
     )
     _subject(added)
     added.add_argument("--format", choices=[*FORMATS], default="json", help="as what; json by default")
-    added.add_argument(
-        "--output", metavar="FILE", help="a file that does not exist yet; without it, the standard output"
-    )
+    added.add_argument("--output", metavar="FILE", help=NEW_FILE)
 
 
 def _erase(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -170,6 +174,31 @@ def _budgets(commands: "Commands[argparse.ArgumentParser]") -> None:
     added.add_argument("scope", metavar="KIND", nargs="?", choices=SCOPES, help=scopes)
 
 
+def _decisions(commands: "Commands[argparse.ArgumentParser]") -> None:
+    added = _add(
+        commands, "decisions", "list", "list records of decisions, those that changed last first", "decisions list"
+    )
+    added.add_argument("--instance", metavar="ID", help="only this process instance's")
+    example = "decisions show 8f14e45f-ceea-11f0-9d1c"
+    _decision(_add(commands, "decisions", "show", "print a record, as text", example))
+    example = "decisions export 8f14e45f-ceea-11f0-9d1c --format html --output decision.html"
+    what = "write a record to a file, or to the standard output"
+    added = _decision(_add(commands, "decisions", "export", what, example, json=False))
+    added.add_argument("--format", choices=RECORD_FORMATS, default="json", help="as what; json by default")
+    added.add_argument("--output", metavar="FILE", help=NEW_FILE)
+    what = "compute a record anew, and compare it with its hashes and with the rows that tell of its changes"
+    more = " Exit code 4: it is not what it was."
+    _decision(_add(commands, "decisions", "verify", what, "decisions verify 8f14e45f-ceea-11f0-9d1c", more=more))
+
+
+def _decision(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        "decision", metavar="DECISION", help="its id, or that of a process instance that has one record"
+    )
+    parser.add_argument("--revision", metavar="N", type=_number, help="an earlier revision; the last one without")
+    return parser
+
+
 def _stoppable(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="WHAT", choices=KINDS, help=f"one of {', '.join(KINDS)}")
     parser.add_argument("name", metavar="NAME", nargs="?", default="", help="its name; after `all` there is none")
@@ -197,12 +226,13 @@ def _add(
     writes: bool = False,
     asks: bool = False,
     final: bool = False,
+    more: str = "",
 ) -> argparse.ArgumentParser:
     """Add a command. `writes`: it may change the transcript; `asks`: it works with providers, and so reads of them.
 
     `final`: it may do what cannot be undone, and wants to hear that this is meant.
     """
-    added = add(commands, name, what, more=f"{EXAMPLE}assistant-worker {example}\n\n{EXITS}")
+    added = add(commands, name, what, more=f"{EXAMPLE}assistant-worker {example}\n\n{EXITS}{more}")
     if json:
         added.add_argument("--json", action="store_true", help="print JSON, for programs")
     if final:
@@ -221,13 +251,14 @@ def _run(module: str, name: str, options: argparse.Namespace) -> int:
 
 def _commands(group: str) -> Mapping[str, Work]:
     """Return what the commands of a group do. They are imported when one is wanted: --help need not pay for it."""
-    from worker.operate.commands import budgets, stops, threads, transcript  # noqa: PLC0415 - as the docstring says
+    from worker.operate.commands import budgets, decisions, stops, threads, transcript  # noqa: PLC0415 - as the docstring says
 
     return {
         "threads": threads.COMMANDS,
         "transcript": transcript.COMMANDS,
         "stops": stops.COMMANDS,
         "budgets": budgets.COMMANDS,
+        "decisions": decisions.COMMANDS,
     }[group]
 
 
@@ -260,6 +291,12 @@ def _time(text: str) -> datetime:
         raise argparse.ArgumentTypeError(
             "must be a date such as 2026-11-01, or a time such as 2026-11-01T12:00"
         ) from None
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1 on")
+    return int(text)
 
 
 def _count(text: str) -> int:

@@ -1,12 +1,9 @@
 """`assistant-worker threads …`."""
 
-import sys
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import astuple
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from worker import bootstrap, export
 from worker.domain.conversations import EVERYTHING, Subject
@@ -17,6 +14,7 @@ from worker.ending import Eraser, Retention, Round, overdue, runs
 from worker.errors import EngineDown, Permanent
 from worker.operate.commands import consent, tables
 from worker.operate.commands.desk import Desk, me
+from worker.operate.commands.files import writing
 from worker.ports.transcript import TranscriptReader
 
 LEFT = 3
@@ -79,27 +77,10 @@ async def show_(desk: Desk, options: Namespace) -> int:
 async def export_(desk: Desk, options: Namespace) -> int:
     """Write what was said."""
     found = await _selected(desk, options)
-    try:
-        with _open(options.output) as file:
-            async for part in export.FORMATS[options.format].write(found):
-                file.write(part)
-    except OSError as exc:
-        raise Permanent(f"{options.output or 'the output'} cannot be written: {exc.strerror}") from exc
+    with writing(options.output) as file:
+        async for part in export.FORMATS[options.format].write(found):
+            file.write(part)
     return 0
-
-
-@contextmanager
-def _open(path: str | None) -> Iterator[BinaryIO]:
-    """Open a file that does not exist yet, which stays only if all went well; or the standard output."""
-    if path is None:
-        yield sys.stdout.buffer
-        return
-    with Path(path).open("xb") as file:
-        try:
-            yield file
-        except BaseException:
-            Path(path).unlink()
-            raise
 
 
 async def _selected(desk: Desk, options: Namespace) -> export.Source:

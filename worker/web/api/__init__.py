@@ -3,6 +3,7 @@
 from worker.web.api.access import Access
 from worker.web.api.application import app
 from worker.web.api.asks import asking
+from worker.web.api.decisions import deciding
 from worker.web.api.erasing import erasing
 from worker.web.api.feedback import rating
 from worker.web.api.grants import (
@@ -45,6 +46,7 @@ __all__ = [
     "TicketOffice",
     "app",
     "asking",
+    "deciding",
     "erasing",
     "handing_over",
     "rating",

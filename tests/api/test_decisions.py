@@ -1,0 +1,158 @@
+"""Records of decisions over HTTP, and by commands on the same database."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.api.client import GUEST, NO_CALLS, OPERATOR, TOKENS, VIEWER, Api
+from tests.flow.command import Ran, assistant_worker
+from tests.unit.decisions.examples import said
+from worker.decisions import chain, record, schemas
+from worker.decisions.formats import FORMATS
+from worker.demo.stage import PYTHON_ENVIRONMENT
+from worker.domain.decisions import DecisionKey
+from worker.operate.commands.options import RECORD_FORMATS
+from worker.transcript import Database, SqlDecisions, SqlTranscriptReader
+from worker.web.api import Access, app, deciding, serve
+
+KEY = DecisionKey("default", "instance-a", tenant="north")
+OTHER = DecisionKey("default", "instance-b", name="second", tenant="south")
+HOSTILE = "</script><img src=x onerror=alert(1)> [x](javascript:alert(1)) =HYPERLINK(1)"
+
+
+async def keep(book: SqlDecisions, key: DecisionKey, **parts: Any) -> None:
+    """Keep the next revision."""
+    before = await book.last(key)
+    made = record.build(key.id, said(**parts), "proposed", before=before.record if before else None, samples=100)
+    row = chain.row("change", before.rows[-1] if before else None, made, datetime.now(UTC), record.facts(made))
+    await book.keep(key, made, row, definition_key="decision", business_key="order-1")
+
+
+@pytest.fixture
+async def book(database: Database) -> SqlDecisions:
+    book = SqlDecisions(database, engine="default")
+    await keep(book, KEY)
+    await keep(book, KEY, dissent={"dissent": [{"who": "Sales", "text": HOSTILE}]})
+    await keep(book, OTHER)
+    return book
+
+
+@pytest.fixture
+async def api(database: Database, book: SqlDecisions) -> AsyncIterator[Api]:
+    application = app(SqlTranscriptReader(database), NO_CALLS, Access.of(TOKENS), report=print, extend=[deciding(book)])
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
+        session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
+        yield Api(session, OPERATOR)
+
+
+async def test_records_are_listed_and_shown_at_any_revision(api: Api) -> None:
+    listed = (await api.get("/api/decisions")).json["items"]
+    one = (await api.get(f"/api/decisions/{KEY.id}")).json
+    first = (await api.get(f"/api/decisions/{KEY.id}?revision=1")).json
+
+    assert [(each["id"], each["revision"], each["status"]) for each in listed] == [
+        (OTHER.id, 1, "proposed"),
+        (KEY.id, 2, "proposed"),
+    ]
+    assert [each["id"] for each in (await api.get("/api/decisions?instance=instance-a")).json["items"]] == [KEY.id]
+    schemas.check(one["record"])
+    assert (one["record"]["revision"], len(one["rows"])) == (2, 2)
+    assert (first["record"]["revision"], len(first["rows"])) == (1, 1)
+    assert one["process_instance_id"] == "instance-a"
+
+
+async def test_a_reader_finds_its_own_tenants_records_and_its_own_instances(api: Api) -> None:
+    for token in (VIEWER, GUEST):
+        reader = replace(api, token=token)
+        assert [each["id"] for each in (await reader.get("/api/decisions")).json["items"]] == [KEY.id]
+        for what in ("", "/export", "/verify"):
+            assert (await reader.get(f"/api/decisions/{OTHER.id}{what}")).status == 404
+    assert (await replace(api, token=None).get("/api/decisions")).status == 401
+
+
+@pytest.mark.parametrize(("path", "status"), [("x", 404), (f"{KEY.id}?revision=9", 404), (f"{KEY.id}?revision=0", 422)])
+async def test_what_is_not_there_is_said(api: Api, path: str, status: int) -> None:
+    assert (await api.get(f"/api/decisions/{path}")).status == status
+
+
+@pytest.mark.parametrize("name", FORMATS)
+async def test_a_record_is_exported_as_a_file_that_browsers_save(api: Api, name: str) -> None:
+    answer = await api.get(f"/api/decisions/{KEY.id}/export?format={name}")
+
+    assert answer.status == 200
+    assert answer.headers["Content-Disposition"].startswith("attachment;")
+    assert answer.headers["Content-Type"].startswith(FORMATS[name].media_type)
+    assert name != "html" or "<img" not in answer.text
+    assert (await api.get(f"/api/decisions/{KEY.id}/export?format=exe")).status == 422
+
+
+async def test_verifying_says_what_holds_and_that_nothing_outside_does(api: Api) -> None:
+    said = (await api.get(f"/api/decisions/{KEY.id}/verify")).json
+
+    assert (said["holds"], said["problems"], said["anchors"]) == (True, [], [])
+    assert said["notes"] == ["no anchor outside the database holds this revision"]
+
+
+async def test_a_changed_byte_does_not_verify(api: Api, database: Database) -> None:
+    async def change(connection: Any) -> None:
+        swap = "UPDATE decision_revisions SET record = replace(record, '\"base\": 90', '\"base\": 91')"
+        await connection.exec_driver_sql(swap)
+
+    await database.write(change)
+    said = (await api.get(f"/api/decisions/{KEY.id}/verify")).json
+
+    assert not said["holds"]
+    assert "the content is not what was hashed" in said["problems"]
+
+
+async def command(folder: Path, *arguments: str) -> Ran:
+    """Run a command on the database of the tests; nothing else can be reached."""
+    away = {"ENGINE_URL": "http://127.0.0.1:1/engine-rest", "REDIS_URL": "redis://127.0.0.1:1/0", "OPENAI_API_KEY": "x"}
+    known = {"TRANSCRIPT_URL": f"sqlite:///{folder}/record.db"}
+    return await assistant_worker({**PYTHON_ENVIRONMENT, **away, **known}, "decisions", *arguments, folder=folder)
+
+
+@pytest.mark.usefixtures("book")
+async def test_commands_list_show_export_and_verify(tmp_path: Path) -> None:
+    listed = await command(tmp_path, "list", "--json")
+    shown = await command(tmp_path, "show", "instance-a")
+    exported = await command(tmp_path, "export", KEY.id, "--format", "html", "--output", "record.html")
+    again = await command(tmp_path, "export", KEY.id, "--output", "record.html")
+    verified = await command(tmp_path, "verify", KEY.id, "--revision", "1")
+    nothing = await command(tmp_path, "verify", "nothing")
+
+    assert [row["id"] for row in listed.json] == [OTHER.id, KEY.id], listed.err
+    assert (shown.code, "Which press is bought?" in shown.out) == (0, True)
+    assert exported.code == 0
+    assert "<img" not in (tmp_path / "record.html").read_text()
+    assert (again.code, "record.html cannot be written: File exists" in again.err) == (2, True)
+    assert (verified.code, verified.out.splitlines()[-1]) == (0, f"Revision 1 of decision {KEY.id} is what it was.")
+    assert (nothing.code, "there is no record of a decision" in nothing.err) == (2, True)
+
+
+async def test_a_record_that_was_changed_ends_verify_with_a_code_of_its_own(
+    tmp_path: Path, database: Database, book: SqlDecisions
+) -> None:
+    assert await book.last(OTHER)
+
+    async def change(connection: Any) -> None:
+        await connection.exec_driver_sql("UPDATE decision_rows SET row = replace(row, 'order', 'border')")
+        await connection.exec_driver_sql("UPDATE decision_revisions SET record = replace(record, '\"sum', '\"sun')")
+
+    await database.write(change)
+    ran = await command(tmp_path, "verify", OTHER.id, "--json")
+
+    assert ran.code == 4
+    assert json.loads(ran.out)["holds"] is False
+
+
+def test_the_commands_know_the_formats_that_there_are() -> None:
+    assert sorted(RECORD_FORMATS) == sorted(FORMATS)

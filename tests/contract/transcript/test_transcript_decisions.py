@@ -1,0 +1,217 @@
+"""Records of decisions, in the transcript's database, the same on both."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.contract.transcript.conftest import Place
+from tests.records import exchange
+from tests.unit.decisions.examples import said
+from worker.decisions import chain, hashing, record
+from worker.decisions.verifying import verify
+from worker.domain.conversations import EVERYTHING, Definitions, Limits, Subject, session_id
+from worker.domain.decisions import DecisionKey
+from worker.errors import BadCursor
+from worker.transcript import Database, SqlDecisions, SqlTranscriptWriter
+
+KEY = DecisionKey("default", "instance-1")
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Clock:
+    """Goes on by a second with each look."""
+
+    def __init__(self) -> None:
+        self.now = AT
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@pytest.fixture
+def book(database: Database) -> SqlDecisions:
+    return SqlDecisions(database, engine="default", now=Clock())
+
+
+def made(key: DecisionKey = KEY, before: dict[str, Any] | None = None, **parts: Any) -> dict[str, Any]:
+    return record.build(key.id, said(**parts), "computed", before=before, samples=100)
+
+
+async def keep(book: SqlDecisions, key: DecisionKey = KEY, **parts: Any) -> bool:
+    """Keep the next revision."""
+    before = await book.last(key)
+    last = before.rows[-1] if before else None
+    new = made(key, dict(before.record) if before else None, **parts)
+    row = chain.row("change", last, new, AT, record.facts(new))
+    return await book.keep(key, new, row, definition_key="decision", business_key="order-1")
+
+
+async def test_a_record_is_there_as_it_was_kept(book: SqlDecisions) -> None:
+    assert await book.last(KEY) is None
+    assert await keep(book)
+    found = await book.last(KEY)
+
+    assert found is not None
+    assert (found.key, found.definition_key, found.business_key) == (KEY, "decision", "order-1")
+    assert verify(found.record, found.rows).problems == []
+    assert found.record["content_sha256"] == hashing.sha256(found.record["content"])
+
+
+async def test_every_revision_stays_with_the_rows_up_to_it(book: SqlDecisions) -> None:
+    await keep(book)
+    dissent = {"dissent": [{"who": "Sales", "text": "Wait."}]}
+    await keep(book, dissent=dissent)
+    first = await book.decision(KEY.id, within=EVERYTHING, revision=1)
+    last = await book.decision(KEY.id, within=EVERYTHING)
+
+    assert first is not None
+    assert last is not None
+    assert [first.record["revision"], last.record["revision"]] == [1, 2]
+    assert [len(first.rows), len(last.rows)] == [1, 2]
+    assert verify(last.record, last.rows).problems == []
+    assert await book.decision(KEY.id, within=EVERYTHING, revision=3) is None
+
+
+async def test_of_two_who_keep_at_once_one_is_told_to_read_anew(book: SqlDecisions) -> None:
+    kept = await asyncio.gather(*(keep(book) for _ in range(4)))
+
+    assert sorted(kept) == [False, False, False, True]
+    found = await book.last(KEY)
+    assert found is not None
+    assert len(found.rows) == 1
+
+
+async def test_what_becomes_of_a_revision_is_kept_with_a_row_of_its_own(book: SqlDecisions) -> None:
+    await keep(book)
+    before = await book.last(KEY)
+    assert before is not None
+    proposed = record.build(KEY.id, said(), "proposed", before=before.record, samples=100)
+    assert proposed["revision"] == 1
+    row = chain.row("change", before.rows[-1], proposed, AT, record.facts(proposed))
+    assert await book.keep(KEY, proposed, row, definition_key="decision", business_key=None)
+    after = await book.last(KEY)
+
+    assert after is not None
+    assert (after.record["status"], len(after.rows)) == ("proposed", 2)
+    assert after.began_at < after.changed_at
+
+
+async def test_a_revision_never_gets_other_content(book: SqlDecisions) -> None:
+    await keep(book)
+    before = await book.last(KEY)
+    assert before is not None
+    other = made(dissent={"dissent": [{"who": "Sales", "text": "Wait."}]})
+    row = chain.row("change", before.rows[-1], other, AT, record.facts(other))
+    assert not await book.keep(KEY, other, row, definition_key="decision", business_key=None)
+    assert await book.last(KEY) == before
+
+
+async def test_content_may_come_back_after_it_was_changed(book: SqlDecisions) -> None:
+    assert await keep(book)
+    assert await keep(book, dissent={"dissent": [{"who": "Sales", "text": "Wait."}]})
+    assert await keep(book)
+    found = await book.last(KEY)
+
+    assert found is not None
+    assert (found.record["revision"], verify(found.record, found.rows).problems) == (3, [])
+
+
+async def test_a_record_outlives_what_was_said_for_it(book: SqlDecisions, transcript: SqlTranscriptWriter) -> None:
+    said_for_it = exchange(1)
+    await transcript.record(said_for_it)
+    await keep(book)
+    await transcript.end([session_id(said_for_it.key)], AT)
+    await transcript.drop([session_id(said_for_it.key)])
+
+    assert await book.last(KEY) is not None
+
+
+async def test_erased_texts_leave_hashes_and_rows_sound_and_no_words(book: SqlDecisions, place: Place) -> None:
+    words = "Zanzibar is the better place."
+    await keep(book, dissent={"dissent": [{"who": "Sales", "text": words}]})
+    await keep(book)
+    assert await book.erase_texts([Subject("default", "instance-1")]) > 0
+    assert await book.erase_texts([Subject("default", "instance-1")]) == 0
+
+    for number in (1, 2):
+        found = await book.decision(KEY.id, within=EVERYTHING, revision=number)
+        assert found is not None
+        verified = verify(found.record, found.rows)
+        assert verified.problems == []
+        assert verified.erased > 0
+    assert words not in place.sql("SELECT record FROM decision_revisions")
+    if place.is_sqlite:
+        await asyncio.to_thread(_find_nowhere, place.url.removeprefix("sqlite:///"), words)
+
+
+def _find_nowhere(path: str, words: str) -> None:
+    with open(path, "rb") as file:  # noqa: PTH123 - a path of the test's own
+        assert words.encode() not in file.read()
+
+
+@pytest.mark.parametrize(
+    ("subject", "goes"),
+    [
+        (Subject("default", "instance-1"), True),
+        (Subject("default", business_key="order-1"), True),
+        (Subject("default", business_key="order-1", tenants=frozenset({None})), True),
+        (Subject("default", business_key="order-1", tenants=frozenset({"a"})), False),
+        (Subject("default", business_key="order-2"), False),
+        (Subject("default", "instance-2"), False),
+        (Subject("other", "instance-1"), False),
+        (Subject("default", person="0" * 32), False),
+    ],
+)
+async def test_nobody_elses_texts_are_erased(book: SqlDecisions, subject: Subject, goes: bool) -> None:
+    await keep(book)
+    assert bool(await book.erase_texts([subject])) is goes
+
+
+async def test_records_are_listed_page_by_page_the_last_changed_first(book: SqlDecisions) -> None:
+    keys = [replace(KEY, name=name) for name in ("a", "b", "c", "d", "e")]
+    for key in keys:
+        await keep(book, key)
+    await keep(book, keys[0], dissent={"dissent": [{"who": "Sales", "text": "Wait."}]})
+    names, after = list[str](), None
+    while True:
+        page = await book.decisions(within=EVERYTHING, after=after, limit=2)
+        names += [each.key.name for each in page.items]
+        after = page.next
+        if after is None:
+            break
+
+    assert names == ["a", "e", "d", "c", "b"]
+    assert page.items[0].revision == 1
+    with pytest.raises(BadCursor):
+        await book.decisions(within=EVERYTHING, after="x")
+
+
+@pytest.mark.parametrize(
+    ("within", "is_seen"),
+    [
+        (Limits(tenants=frozenset({"a"})), True),
+        (Limits(tenants=frozenset({"b", None})), False),
+        (Limits(instances=frozenset({"instance-1"})), True),
+        (Limits(instances=frozenset({"instance-2"})), False),
+        (Limits(definitions=Definitions(frozenset({"decision"}), frozenset({"decision"}))), True),
+        (Limits(definitions=Definitions(running=frozenset({"decision"}))), False),
+    ],
+)
+async def test_a_reader_sees_what_it_may(book: SqlDecisions, within: Limits, is_seen: bool) -> None:
+    key = replace(KEY, tenant="a")
+    await keep(book, key)
+
+    assert (await book.decision(key.id, within=within) is not None) is is_seen
+    assert bool((await book.decisions(within=within)).items) is is_seen
+
+
+async def test_another_engines_records_are_not_there(book: SqlDecisions, database: Database) -> None:
+    await keep(book)
+    other = SqlDecisions(database, engine="other")
+
+    assert await other.decision(KEY.id, within=EVERYTHING) is None
+    assert (await other.decisions(within=EVERYTHING)).items == []

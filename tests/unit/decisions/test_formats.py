@@ -1,0 +1,208 @@
+"""A record as files: what is in them, and that words stay words whatever they are."""
+
+import json
+from datetime import datetime
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from tests.hostile import OPENINGS, PIECES
+from tests.unit.decisions.examples import at, said, scores
+from worker.decisions import chain, hashing, schemas
+from worker.decisions.findings import Kind
+from worker.decisions.formats import FORMATS
+from worker.decisions.record import Act, Record, build, close, facts
+from worker.decisions.report import SAID, report
+from worker.decisions.verifying import verify
+
+FEW = 200
+EVIL = [
+    *(f"{opening}evil" for opening in OPENINGS),
+    *(piece for piece in PIECES if piece.strip() and "\ud800" not in piece),
+    *("</script><script>alert(1)</script>", "<!--<script>", "</title><b>", "'\"><img src=x onerror=alert(1)>"),
+    *(
+        "\n---\nstatus: accepted\n---\n",
+        "\n# Heading\n",
+        "\n\n| a |\n| - |\n",
+        "a\n===",
+        "a\n\n    code",
+        "1. a",
+        "+ a",
+    ),
+    *(
+        '=HYPERLINK("https://evil.example")',
+        '#read("/etc/passwd")',
+        "$x$",
+        "{{ 7 * 7 }}",
+        "{sums.Y}",
+        ": a",
+        "- ",
+        "null",
+    ),
+    *("\u202eevil", "\u2066evil", "\x9b31m", "\ufeff", "\ufffe", "[x]: https://evil.example", "<https://evil.example>"),
+]
+
+
+def made(**changed: Any) -> Record:
+    given = {"scores": {"one": scores(Y_Quality={"sd": 15}), "two": scores(X_Cost={"base": 115})}} | changed
+    record = build("r1", said(**given), "proposed", samples=FEW)
+    row = chain.row("change", None, record, datetime.fromisoformat(at(3)), facts(record))
+    return record | {"rows": [row]}
+
+
+GOOD = made()
+
+
+def written(record: Record, name: str) -> str:
+    return FORMATS[name].write(record).decode()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_writes_records_of_every_stage(name: str) -> None:
+    for stage in ("open", "computed", "proposed"):
+        assert FORMATS[name].write(build("r1", said(), stage, samples=FEW))
+    assert FORMATS[name].write(build("r1", [], "open"))
+    one = {"alternatives": {"alternatives": [{"id": "Z", "name": "The old press"}]}}
+    alone = {"one": scores({"Z": (40, 40, 20)})}
+    nothing = {"alternative": None, "why": "…"}
+    assert FORMATS[name].write(build("r1", said(**one, scores=alone, recommendation=nothing), "proposed", samples=FEW))
+
+
+@pytest.mark.parametrize("name", ["html", "markdown"])
+def test_what_a_reader_needs_is_there(name: str) -> None:
+    shown = written(GOOD, name)
+    for text in (
+        "Which press is bought?",
+        "The board",
+        "The small press",
+        "It has 0.64",
+        "Production",
+        "It broke down",
+    ):
+        assert text in shown
+    for text in (GOOD["content_sha256"], "Swap points", "Ranks over both", "Kendall", "Given up: Some quality"):
+        assert text in shown
+
+
+@pytest.mark.parametrize(
+    ("act", "status"),
+    [((True, ""), "accepted"), ((False, ""), "rejected"), ((True, "demo did it"), "void"), (None, "proposed")],
+)
+def test_the_front_matter_is_that_of_madr(act: tuple[bool, str] | None, status: str) -> None:
+    record = GOOD
+    if act:
+        record = close(GOOD, [Act(act[0], "yes", GOOD["content_sha256"], act[1])])
+    _, front, body = written(record, "markdown").split("---\n", 2)
+    assert yaml.safe_load(front) == {
+        "status": status,
+        "date": "2026-03-01",
+        "decision-makers": ["The board"],
+        "consulted": ["Finance"],
+        "record": "r1",
+        "revision": 1,
+        "content_sha256": GOOD["content_sha256"],
+    }
+    assert body.startswith("\n# Which press is bought?\n")
+    for heading in ("## Context and Problem Statement", "## Considered Options", "## Decision Outcome"):
+        assert f"\n{heading}\n" in body
+
+
+def test_json_fits_the_published_form_and_can_be_verified_by_who_gets_it() -> None:
+    record = json.loads(written(GOOD, "json"))
+    schemas.check(record)
+    assert verify(record, record["rows"]).holds
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes = set[str]()
+        self.script = ""
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-1:] == ["script"]:
+            self.script += data
+        elif self.tags:
+            self.text += data
+
+
+GOOD_PAGE = Page(written(GOOD, "html"))
+
+
+def hostile(text: str) -> Record:
+    """The same record, as if everybody had begun with this whatever they said."""
+    said_so = {digest: each | {"text": f"{text} {each['text']}"} for digest, each in GOOD["texts"].items()}
+    return GOOD | {"texts": said_so}
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_a_page_holds_hostile_words_as_words(text: str) -> None:
+    record = hostile(text)
+    page = Page(written(record, "html"))
+    assert page.tags == GOOD_PAGE.tags
+    assert page.tags.count("script") == 1
+    assert page.attributes == GOOD_PAGE.attributes
+    assert not page.attributes & {"src", "href", "onerror", "onclick", "style"}
+    assert json.loads(page.script) == record
+    assert not set(page.text) & set("\x00\x07\x1b\x9b\u202e\u2066\ufeff\ufffe")
+
+
+MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+GOOD_TOKENS = [token.type for token in MARKDOWN.parse(written(GOOD, "markdown").split("\n---\n", 1)[1])]
+
+
+@pytest.mark.parametrize("text", EVIL)
+def test_markdown_holds_hostile_words_as_words(text: str) -> None:
+    record = hostile(text)
+    front, _, body = written(record, "markdown").removeprefix("---\n").partition("\n---\n")
+    matter = yaml.safe_load(front)
+    assert matter.keys() == {"status", "date", "decision-makers", "consulted", "record", "revision", "content_sha256"}
+    assert (matter["status"], len(matter["decision-makers"])) == ("proposed", 1)
+    assert "The board" in matter["decision-makers"][0]
+    tokens = MARKDOWN.parse(body)
+    assert [token.type for token in tokens] == GOOD_TOKENS
+    inline = {each.type for token in tokens for each in token.children or ()}
+    assert not {"image", "html_inline", "link_open", "em_open", "code_inline", "s_open"} & inline
+
+
+def test_json_holds_hostile_words_as_they_are() -> None:
+    dissent = {"dissent": [{"who": text, "text": text} for text in EVIL]}
+    record = made(dissent=dissent)
+    again = json.loads(written(record, "json"))
+    assert again == record
+    assert verify(again, again["rows"]).holds
+    assert hashing.opened(again["content"], again["texts"])["dissent"] == dissent
+
+
+def test_a_text_that_was_erased_is_said_to_be() -> None:
+    record = GOOD | {"texts": {}}
+    for name in ("html", "markdown"):
+        shown = written(record, name)
+        assert "[erased]" in shown or "\\[erased\\]" in shown
+        assert "The board" not in shown
+
+
+def test_every_finding_has_its_words() -> None:
+    assert SAID.keys() == set(Kind)
+
+
+def test_what_was_found_is_told_in_words() -> None:
+    record = made(
+        recommendation={"alternative": "X", "why": "It has 82.06 points.", "conditions": [{"text": "A subsidy"}]}
+    )
+    [known] = [each for each in report(record).sections if each.title == "What to know before signing"]
+    assert "Mismatch: recommendation.why says 82.06, which is no input and was not computed" in known.points
+    assert "recommendation.conditions[0] rests on nothing that was computed with" in known.points
+    assert "recommended is X, and Y leads" in known.points

@@ -1,0 +1,53 @@
+"""Changes and signatures of a record: rows that are only ever appended, each naming the one before it. Pure."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from worker.decisions import hashing
+
+Row = Mapping[str, Any]
+Kind = Literal["change", "signature"]
+
+
+def row(
+    kind: Kind, before: Row | None, record: Mapping[str, Any], at: datetime, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Make the row that follows `before`, the last one there is, on the revision that `record` is at.
+
+    `facts` are plain JSON, with every text sealed. Raises BadRecord for what cannot be hashed.
+    """
+    made = {
+        "kind": kind,
+        "number": before["number"] + 1 if before else 1,
+        "previous": before["row_sha256"] if before else "",
+        "record": record["id"],
+        "revision": record["revision"],
+        "content_sha256": record["content_sha256"],
+        "at": at.astimezone(UTC).isoformat(),
+        "facts": deepcopy(dict(facts)),
+    }
+    return made | {"row_sha256": hashing.sha256(made)}
+
+
+def problems(rows: Sequence[Row], record: str) -> list[str]:
+    """Say what does not hold of a record's rows, from the first on."""
+    found, before = list[str](), None
+    hashes = dict[int, str]()
+    for number, each in enumerate(rows, start=1):
+        here = f"row {number}"
+        if each["number"] != number:
+            found.append(f"{here} says that it is row {each['number']}: rows are missing, or not in order")
+        if each["previous"] != (before["row_sha256"] if before else ""):
+            found.append(f"{here} does not follow the row before it")
+        if each["row_sha256"] != hashing.sha256({name: value for name, value in each.items() if name != "row_sha256"}):
+            found.append(f"{here} is not what was hashed")
+        if each["record"] != record:
+            found.append(f"{here} is of another record")
+        if before and each["revision"] < before["revision"]:
+            found.append(f"{here} goes back to revision {each['revision']}")
+        if hashes.setdefault(each["revision"], each["content_sha256"]) != each["content_sha256"]:
+            found.append(f"{here} names another content of revision {each['revision']} than the rows before it")
+        before = each
+    return found

@@ -1,0 +1,31 @@
+"""The formats that a record is exported in. Pure."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from worker.decisions import as_html, as_json, as_markdown
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a record becomes a file. `name` is for programs, `label` for people, `ending` for the file's name.
+
+    `write` takes a record, with its rows as `rows` if they are to be in it.
+    """
+
+    name: str
+    label: str
+    media_type: str
+    ending: str
+    write: Callable[[Mapping[str, Any]], bytes]
+
+
+FORMATS: Final = {
+    each.name: each
+    for each in (
+        Format("json", "JSON", "application/json", "json", as_json.write),
+        Format("html", "Web page", "text/html", "html", as_html.write),
+        Format("markdown", "Markdown (MADR)", "text/markdown", "md", as_markdown.write),
+    )
+}

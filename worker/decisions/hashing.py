@@ -1,0 +1,135 @@
+"""What a record is hashed as, and texts that can be erased without changing the hash. Pure.
+
+A part is kept with `{"text_sha256": …}` in place of each text. The texts lie beside, each with its salt: who takes one
+away leaves a hash that nobody can guess the text from, and all that was hashed stays as it was.
+"""
+
+import hashlib
+import math
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import rfc8785
+
+from worker.decisions import texts
+from worker.decisions.schemas import PARTS
+from worker.errors import BadRecord
+
+SEALED: Final = "text_sha256"
+ERASED: Final = "[erased]"
+PERSONAL: Final = frozenset({"user", "through", "name"})
+"""What in a source may name a person."""
+
+_LARGEST: Final = 2**53 - 1
+_SALT_BYTES: Final = 16
+
+Texts = Mapping[str, Mapping[str, str]]
+"""Salt and text, by sha256(salt ‖ text)."""
+
+
+def sha256(value: Any) -> str:
+    """Hash plain JSON in the form of RFC 8785. Raises BadRecord, which names what has no such form."""
+    for path, wrong in _unhashable(value, "$"):
+        raise BadRecord(f"at {path}: {wrong}, and cannot be hashed")
+    return hashlib.sha256(rfc8785.dumps(value)).hexdigest()
+
+
+def seal(
+    content: Mapping[str, Any], known: Texts, salt: Callable[[], str] | None = None
+) -> tuple[dict[str, Any], Texts]:
+    """Put hashes in place of the texts of parts. The second is the texts beside them.
+
+    A text that is known keeps its salt: the same parts have the same hash when they are sealed again. `salt` makes the
+    others', each 16 bytes in hexadecimal digits.
+    """
+    sealing = _Sealing(known, salt or (lambda: secrets.token_hex(_SALT_BYTES)))
+    sealed = {name: texts.changed(value, sealing.seal) if name in PARTS else value for name, value in content.items()}
+    return sealed, sealing.used
+
+
+def seal_source(
+    source: Mapping[str, Any], known: Texts, salt: Callable[[], str] | None = None
+) -> tuple[dict[str, Any], Texts]:
+    """Put hashes in place of what may name a person in a source."""
+    sealing = _Sealing(known, salt or (lambda: secrets.token_hex(_SALT_BYTES)))
+    sealed = {
+        name: sealing.seal(value) if name in PERSONAL and isinstance(value, str) else value
+        for name, value in source.items()
+    }
+    return sealed, sealing.used
+
+
+def opened(value: Any, known: Texts) -> Any:
+    """Put texts back in place of their hashes, and ERASED for those that are gone."""
+    if isinstance(value, Mapping):
+        if value.keys() == {SEALED}:
+            return known.get(value[SEALED], {}).get("text", ERASED)
+        return {name: opened(each, known) for name, each in value.items()}
+    return [opened(each, known) for each in value] if isinstance(value, list) else value
+
+
+def digests(value: Any) -> Iterator[str]:
+    """Find the hashes of texts."""
+    if isinstance(value, Mapping):
+        if value.keys() == {SEALED}:
+            yield value[SEALED]
+        else:
+            for each in value.values():
+                yield from digests(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from digests(each)
+
+
+def text_sha256(salt: str, text: str) -> str:
+    """Hash a text behind its salt."""
+    return hashlib.sha256(bytes.fromhex(salt) + text.encode()).hexdigest()
+
+
+class _Sealing:
+    """Seals texts, and keeps those that it has used."""
+
+    def __init__(self, known: Texts, salt: Callable[[], str]) -> None:
+        self.used = dict[str, Mapping[str, str]]()
+        self._salts = {each["text"]: each["salt"] for each in known.values()}
+        self._new = salt
+
+    def seal(self, text: str) -> dict[str, str]:
+        if not _is_whole(text):
+            raise BadRecord("a text has half a character (a lone surrogate), and cannot be hashed")
+        salt = self._salts.setdefault(text, "") or self._new()
+        self._salts[text] = salt
+        digest = text_sha256(salt, text)
+        self.used[digest] = {"salt": salt, "text": text}
+        return {SEALED: digest}
+
+
+def _unhashable(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if type(value) is dict:
+        for name, each in value.items():
+            if type(name) is str and _is_whole(name):
+                yield from _unhashable(each, f"{path}.{name}")
+            else:
+                yield path, "a name is no text"
+    elif type(value) is list:
+        for place, each in enumerate(value):
+            yield from _unhashable(each, f"{path}[{place}]")
+    elif wrong := _wrong(value):
+        yield path, wrong
+
+
+def _wrong(value: Any) -> str:
+    """Say what keeps a value that is no object and no list from being hashed. Subclasses may be written otherwise."""
+    kind = type(value)
+    if kind is int and abs(value) > _LARGEST:
+        return "an integer is beyond 2^53, where numbers of JSON are not exact"
+    if kind is float and not math.isfinite(value):
+        return "a number is NaN or infinite"
+    if kind is str and not _is_whole(value):
+        return "a text has half a character (a lone surrogate)"
+    return "" if value is None or kind in {bool, int, float, str} else f"{kind.__name__} is nothing of JSON"
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)

@@ -1,0 +1,180 @@
+"""The record of a decision: built of items, computed, hashed, and closed by persons' acts. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from worker.decisions import hashing, items, schemas, texts
+from worker.decisions.computed import compute
+from worker.decisions.hashing import Texts
+from worker.decisions.items import Counted, Item
+from worker.decisions.sampling import SAMPLES, SEED
+from worker.decisions.schemas import FORMAT, INPUTS, PARTS
+from worker.errors import BadRecord
+
+Record = dict[str, Any]
+"""As the published schema has it."""
+Stage = Literal["open", "computed", "proposed"]
+
+_SCORES: Final = "scores"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a person did with what was shown. `shown_sha256` is the content_sha256 that stood before them.
+
+    `doubt` says why it cannot count, as that another completed the task than whom it was given to; empty if it can.
+    """
+
+    accepted: bool
+    answer: str
+    shown_sha256: str
+    doubt: str = ""
+
+
+def build(
+    record: str,
+    said: Iterable[Item],
+    stage: Stage,
+    *,
+    before: Mapping[str, Any] | None = None,
+    samples: int = SAMPLES,
+    seed: int = SEED,
+    salt: Callable[[], str] | None = None,
+) -> Record:
+    """Build the record of the id `record` from all that was said for it so far, `before` being the last one kept.
+
+    Computes unless the stage is open: takes too long for the loop. The same content is the same revision, with the
+    same content_sha256; another one is the next revision, and nobody has signed it. Raises BadRecord, which names the
+    parts that the stage lacks and what is wrong with those that are there, and Permanent without the extra [decisions].
+    """
+    counted = items.count(said)
+    content = _content(counted.current)
+    if missing := schemas.lacking(content, stage):
+        raise BadRecord(f"the record lacks {', '.join(missing)} to be {stage}")
+    if stage != "open":
+        content["computed"] = compute(content, samples=samples, seed=seed)
+    known: Texts = before["texts"] if before else {}
+    sealed, used = hashing.seal(content, known, salt)
+    kept = _Kept({**known, **used}, salt)
+    made = {
+        "format": FORMAT,
+        "id": record,
+        "revision": 1,
+        "status": stage,
+        "content": sealed,
+        "content_sha256": hashing.sha256(sealed),
+        "sources": kept.sources(counted),
+        "earlier": [kept.item(each) for each in counted.earlier],
+        "proposed": [kept.item(each) for each in counted.proposed],
+    }
+    if before:
+        made["revision"] = before["revision"] + (made["content_sha256"] != before["content_sha256"])
+    return made | {"texts": {**used, **kept.used}}
+
+
+def close(record: Mapping[str, Any], acts: Sequence[Act]) -> Record:
+    """Say what persons made of it. It is accepted if all of one or more did, on what it is now, and without a doubt."""
+    schemas.check(record)
+    if record["status"] not in {"proposed", "closed"}:
+        raise BadRecord(f"a record is closed after it was proposed, and this one is {record['status']}")
+    reason = next(filter(None, (_void(record, act) for act in acts)), "" if acts else "nobody has signed it")
+    decision = {
+        "accepted": not reason and all(act.accepted for act in acts),
+        "answer": acts[-1].answer if acts else "",
+        "void_reason": reason,
+    }
+    return {**record, "status": "closed", "decision": decision}
+
+
+def _void(record: Mapping[str, Any], act: Act) -> str:
+    is_now, was_shown = record["content_sha256"], act.shown_sha256
+    if act.doubt or was_shown == is_now:
+        return act.doubt
+    return f"what was signed is {was_shown[:12] or 'unknown'}, and the record is {is_now[:12]}"
+
+
+def facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what a row of the change that led to this revision holds: each item that counts, hashed, with its source."""
+    return {
+        "status": record["status"],
+        "items": [
+            {"part": part, "judge": judge, "value_sha256": hashing.sha256(value), "source": source}
+            for part, judge, value, source in current(record)
+        ],
+    }
+
+
+def current(record: Mapping[str, Any]) -> list[tuple[str, str, Any, Any]]:
+    """List what counts as part, judge, value and source, texts sealed."""
+    content, sources = record["content"], record["sources"]
+    found = [(part, "", content[part], sources.get(part)) for part in PARTS if part in content and part != _SCORES]
+    by_judge = sources.get(_SCORES, {})
+    return found + [(_SCORES, judge, value, by_judge.get(judge)) for judge, value in content.get(_SCORES, {}).items()]
+
+
+def shown(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Open a record's content to be read: texts in their place, and figures filled in by code."""
+    content = hashing.opened(record["content"], record["texts"])
+    computed = content.get("computed", {})
+    return {
+        part: value
+        if part in INPUTS or part == "computed"
+        else texts.changed(value, lambda text: texts.fill(text, computed).text)
+        for part, value in content.items()
+    }
+
+
+def _content(said: Sequence[Item]) -> dict[str, Any]:
+    """Put values in their places, in an order that does not hang on who spoke first. Raises BadRecord."""
+    found = dict[str, Any]()
+    for item in sorted(said, key=lambda each: (PARTS.index(each.part) if each.part in PARTS else -1, each.judge)):
+        try:
+            schemas.check_part(item.part, item.value)
+        except BadRecord as exc:
+            where = f" (of {item.judge})" if item.judge else ""
+            raise BadRecord(f"{exc}{where}") from exc
+        if (item.part == _SCORES) != bool(item.judge):
+            raise BadRecord(f"scores have a judge, and nothing else has: {item.part}")
+        if item.judge:
+            found.setdefault(_SCORES, {})[item.judge] = item.value
+        else:
+            found[item.part] = item.value
+    return found
+
+
+class _Kept:
+    """Seals what stands beside the content, and keeps the texts that it uses."""
+
+    def __init__(self, known: Texts, salt: Callable[[], str] | None) -> None:
+        self._known = known
+        self._salt = salt
+        self.used: Texts = {}
+
+    def sources(self, counted: Counted) -> dict[str, Any]:
+        found = dict[str, Any]()
+        for item in counted.current:
+            if item.judge:
+                found.setdefault(_SCORES, {})[item.judge] = self._source(item.source)
+            else:
+                found[item.part] = self._source(item.source)
+        return found
+
+    def item(self, item: Item) -> dict[str, Any]:
+        sealed, used = hashing.seal({item.part: item.value}, self._known, self._salt)
+        self._use(used)
+        return {
+            "part": item.part,
+            "judge": item.judge,
+            "value": sealed[item.part],
+            "source": self._source(item.source),
+        }
+
+    def _source(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        sealed, used = hashing.seal_source(source, self._known, self._salt)
+        self._use(used)
+        return sealed
+
+    def _use(self, used: Texts) -> None:
+        self.used = {**self.used, **used}
+        self._known = {**self._known, **used}

@@ -1,0 +1,330 @@
+"""A record as people read it: sections of words and tables, which each format lays out. Pure.
+
+All words of others are plain text here, without what is no letter: controls, halves of characters and what turns the
+direction of a line become U+FFFD. Whoever lays them out takes care that they stay text.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from worker.decisions import record as records
+from worker.decisions import texts
+from worker.decisions.findings import MISMATCHES, Kind
+from worker.decisions.texts import written
+
+_NO_LETTER = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A figure that can be drawn as a part of 1, with the words that stand for it."""
+
+    share: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table. Figures are words or shares."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str | Share]]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading with what stands below it: words, then points, then tables, then what has headings of its own."""
+
+    title: str
+    words: Sequence[str] = ()
+    points: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    below: Sequence["Section"] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A record to be read. `facts` are what it is, by name."""
+
+    title: str
+    facts: Mapping[str, str]
+    decider: str
+    stakeholders: Sequence[str]
+    sections: Sequence[Section]
+
+
+SAID: Final[Mapping[Kind, str]] = {
+    Kind.UNBOUND: "{where} says {said}, which is no input and was not computed",
+    Kind.UNKNOWN_FIGURE: "{where} wants {said}, which the computation does not have",
+    Kind.SCREENING: "{where} was said to stand otherwise to the limit {said} than its score does",
+    Kind.EXCLUDED_RECOMMENDED: "{where} is recommended, and breaks the limit {said}",
+    Kind.LIMIT_BROKEN: "{where} breaks the limit {said}",
+    Kind.LIMIT_AT_RISK: "{where} may break the limit {said}: its range goes beyond it",
+    Kind.CONDITION_OUTSIDE: "{where} rests on nothing that was computed with",
+    Kind.NOT_LEADER: "recommended is {where}, and {said} leads",
+    Kind.LEAD_WITHIN_UNCERTAINTY: "the lead of {where} is smaller than it varies",
+    Kind.FLIPS: "{said} leads if one weight's share is a fifth other: {where}",
+    Kind.RANGE_LEAVES_OUT: "the range of {where} leaves out the score of {said}",
+    Kind.MISSING: "{where} has no score of {said}",
+}
+"""What findings say, by `where` and `said`."""
+
+
+def report(record: Mapping[str, Any]) -> Report:
+    """Lay out what a record has, in the order in which it is read. Texts that were erased say so."""
+    content = {
+        part: value if part == "computed" else texts.changed(value, _clean)
+        for part, value in records.shown(record).items()
+    }
+    frame = content.get("frame", {})
+    decision = record.get("decision", {})
+    facts = {
+        "Record": record["id"],
+        "Revision": str(record["revision"]),
+        "Status": status(record),
+        "Answer": decision.get("answer", ""),
+        "Void because": decision.get("void_reason", ""),
+        "Content (SHA-256)": record["content_sha256"],
+    }
+    sections = _Sections(content, record)
+    return Report(
+        frame.get("statement", _clean(record["id"])),
+        {name: _clean(value) for name, value in facts.items() if value},
+        frame.get("decider", ""),
+        [each["name"] for each in frame.get("stakeholders", ())],
+        [each for each in sections.all() if each.words or each.points or each.tables or each.below],
+    )
+
+
+def status(record: Mapping[str, Any]) -> str:
+    """Say in one word how it stands: open, computed, proposed, accepted, rejected or void."""
+    decision = record.get("decision")
+    if record["status"] != "closed" or decision is None:
+        return str(record["status"])
+    return "void" if decision["void_reason"] else "accepted" if decision["accepted"] else "rejected"
+
+
+class _Sections:
+    def __init__(self, content: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+        self.content = content
+        self.record = record
+        self.computed = content.get("computed", {})
+        self.frame = content.get("frame", {})
+        self.options = content.get("alternatives", {}).get("alternatives", [])
+        self.objectives = content.get("objectives", {}).get("objectives", [])
+        uncertain = self.frame.get("uncertainties", [])
+        named = [*self.options, *self.objectives, *uncertain]
+        self.names: dict[str, str] = {each["id"]: each["name"] for each in named}
+
+    def all(self) -> Iterator[Section]:
+        yield self._problem()
+        yield Section("Decision Drivers", tables=self._drivers())
+        yield Section("Considered Options", points=[self._option(each) for each in self.options])
+        yield self._outcome()
+        if self.computed:
+            yield Section("Ranking", tables=[self._ranking(), self._scores()])
+            yield Section("How far the order holds", tables=[*self._swaps(), *self._tornado(), *self._chances()])
+            yield Section("Judges and other weights", self._agreement(), tables=self._orders())
+            yield Section("What to know before signing", points=[*self._findings()])
+        yield Section("Dissent", points=[_by(each) for each in self._list("dissent")])
+        yield Section("Pre-mortem", points=[self._failure(each) for each in self._list("pre_mortem")])
+        yield Section("Changes and signatures", tables=self._rows())
+
+    def _list(self, part: str) -> Sequence[Mapping[str, str]]:
+        found: Sequence[Mapping[str, str]] = self.content.get(part, {}).get(part, ())
+        return found
+
+    def _name(self, name: str) -> str:
+        return self.names.get(name, name)
+
+    def _problem(self) -> Section:
+        words = [f"Decided by {self.frame['decider']}."] if "decider" in self.frame else []
+        frame = self.frame
+        return Section(
+            "Context and Problem Statement",
+            words,
+            [
+                *(f"Stakeholder: {each['name']}{_after(each, 'interest')}" for each in frame.get("stakeholders", ())),
+                *(f"{_kind(each)} limit: {each['statement']}" for each in frame.get("limits", ())),
+                *(f"Assumed: {each['text']}" for each in frame.get("assumptions", ())),
+                *(f"Uncertain: {each['name']}{_after(each, 'why')}" for each in frame.get("uncertainties", ())),
+            ],
+        )
+
+    def _drivers(self) -> list[Table]:
+        shares = self.computed.get("shares", {})
+        rows = [
+            [each["name"], *_scale(each), _share(shares[each["id"]]) if each["id"] in shares else ""]
+            for each in self.objectives
+        ]
+        return [Table("Objectives", ["Objective", "Worth 0 at", "Worth 1 at", "Weight"], rows)] if rows else []
+
+    def _option(self, each: Mapping[str, Any]) -> str:
+        marks = ["as before"] if each.get("baseline") else []
+        marks += [f"breaks {limit}" for limit in self.computed.get("excluded", {}).get(each["id"], ())]
+        marked = f" ({', '.join(marks)})" if marks else ""
+        return f"{each['name']}{marked}{_after(each, 'summary')}"
+
+    def _outcome(self) -> Section:
+        said = self.content.get("recommendation")
+        if said is None:
+            return Section("Decision Outcome")
+        named = said["alternative"]
+        chosen = f"Chosen option: {self._name(named)}." if named else "No option is recommended."
+        conditions = [
+            f"Condition: {each['text']}" + (f" (on {each['rests_on']})" if each.get("rests_on") else "")
+            for each in said.get("conditions", ())
+        ]
+        following = [
+            f"{each['what']}" + "".join(f", {each[name]}" for name in ("who", "by") if each.get(name))
+            for each in said.get("next", ())
+        ]
+        return Section(
+            "Decision Outcome",
+            [chosen, said["why"]],
+            conditions,
+            below=[
+                Section("Consequences", points=[f"Given up: {each}" for each in said.get("given_up", ())]),
+                Section("Next", points=following),
+            ],
+        )
+
+    def _ranking(self) -> Table:
+        first = self.computed["over_weights"]
+        rows: list[list[str | Share]] = [
+            [
+                str(place),
+                self._name(each),
+                Share(self.computed["sums"][each], written(self.computed["sums"][each])),
+                _share(first[each][0]) if each in first else "",
+            ]
+            for place, each in enumerate(self.computed["ranking"], start=1)
+        ]
+        rows += [
+            ["excluded" if each in self.computed["excluded"] else "not ranked", self._name(each), _sum(total), ""]
+            for each, total in self.computed["sums"].items()
+            if each not in self.computed["ranking"]
+        ]
+        return Table("Weighted sums", ["Rank", "Option", "Sum", "First over all weights"], rows)
+
+    def _scores(self) -> Table:
+        criteria = list(self.computed["shares"])
+        scores = self.computed["scores"]
+        rows = [
+            _row(
+                self._name(each), (Share(row[c], written(scores[each][c])) if c in row else "missing" for c in criteria)
+            )
+            for each, row in self.computed["values"].items()
+        ]
+        return Table("Scores, and what they are worth", ["Option", *map(self._name, criteria)], rows)
+
+    def _swaps(self) -> list[Table]:
+        rows: list[list[str | Share]] = [
+            [self._name(each), _share(swap["share"]), self._swap(swap["down"]), self._swap(swap["up"])]
+            for each, swap in self.computed["swaps"].items()
+        ]
+        head = ["Weight", "Share", "Draws level below", "Draws level above"]
+        return [Table("Swap points", head, rows)] if rows else []
+
+    def _swap(self, swap: Mapping[str, Any] | None) -> str:
+        return f"{self._name(swap['to'])} at {written(swap['share'], in_percent=True)}" if swap else "nobody"
+
+    def _tornado(self) -> list[Table]:
+        rows = [[self._thing(bar["of"]), written(bar["low"]), written(bar["high"])] for bar in self.computed["tornado"]]
+        return [Table("Lead with one thing at its ends", ["Of", "At its low", "At its high"], rows)] if rows else []
+
+    def _thing(self, of: str) -> str:
+        return ", ".join(map(self._name, of.split("/")))
+
+    def _chances(self) -> list[Table]:
+        names = {"over_weights": "Ranks over all weights"}
+        if self.computed["is_uncertain"]:
+            names |= {"over_scores": "Ranks over the scores' ranges", "over_both": "Ranks over both"}
+        return [
+            Table(
+                title,
+                ["Option", *(f"Rank {rank}" for rank in range(1, len(self.computed[name]) + 1))],
+                [_row(self._name(each), map(_share, ranks)) for each, ranks in self.computed[name].items()],
+            )
+            for name, title in names.items()
+            if self.computed[name]
+        ]
+
+    def _agreement(self) -> list[str]:
+        measured = self.computed["kendall_w"]
+        how = {"agree": "The judges agree", "differ": "The judges differ", "not_measured": "No agreement was measured"}
+        return [
+            how[self.computed["agreement"]] + ("." if measured is None else f": Kendall's W is {written(measured)}.")
+        ]
+
+    def _orders(self) -> list[Table]:
+        rows = [
+            [what, name, " > ".join(map(self._name, order["ranking"])), written(order["lead"])]
+            for what, orders in (
+                ("judge", "judges"),
+                ("without judge", "without_judge"),
+                ("weights", "sets"),
+                ("without criterion", "without_criterion"),
+            )
+            for name, order in self.computed[orders].items()
+        ]
+        return [Table("Orders", ["By", "Name", "Order", "Lead"], rows)]
+
+    def _findings(self) -> Iterator[str]:
+        for each in self.computed["findings"]:
+            kind = Kind(each["kind"])
+            said = SAID[kind].format(where=each["where"] or "nothing", said=each["said"] or "nobody")
+            yield f"Mismatch: {said}" if kind in MISMATCHES else said
+
+    def _failure(self, each: Mapping[str, Any]) -> str:
+        return "; ".join(
+            [
+                each["what"],
+                *(f"{name}: {each[name]}" for name in ("sign", "answer") if each.get(name)),
+            ]
+        )
+
+    def _rows(self) -> list[Table]:
+        rows = [
+            [str(row["number"]), row["kind"], str(row["revision"]), row["at"], row["content_sha256"]]
+            for row in self.record.get("rows", ())
+        ]
+        return [Table("Rows", ["Row", "Kind", "Revision", "At", "Content (SHA-256)"], rows)] if rows else []
+
+
+def _clean(text: str) -> str:
+    return _NO_LETTER.sub("\ufffd", text)
+
+
+def _after(each: Mapping[str, Any], name: str) -> str:
+    return f": {each[name]}" if each.get(name) else ""
+
+
+def _by(each: Mapping[str, Any]) -> str:
+    return f"{each['who']}: {each['text']}" if each.get("who") else str(each["text"])
+
+
+def _kind(limit: Mapping[str, Any]) -> str:
+    return "Hard" if limit["hard"] else "Soft"
+
+
+def _scale(objective: Mapping[str, Any]) -> list[str]:
+    scale, unit = objective.get("value"), objective.get("unit") or ""
+    return [f"{written(scale[end])} {unit}".strip() for end in ("walk_away", "ideal")] if scale else ["", ""]
+
+
+def _share(share: float) -> Share:
+    return Share(share, written(share, in_percent=True))
+
+
+def _row(name: str, cells: Iterable[str | Share]) -> list[str | Share]:
+    return [name, *cells]
+
+
+def _sum(total: float) -> Share:
+    return Share(total, written(total))

@@ -1,0 +1,161 @@
+"""Whether a record is what it was: against its own hashes, its rows, and what stands elsewhere. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from worker.decisions import chain, hashing, record, schemas
+from worker.decisions.chain import Row
+from worker.decisions.computed import compute
+from worker.errors import BadRecord, Permanent
+
+TOLERANCE: Final = 1e-9
+"""Of figures in closed form, which another processor may round otherwise."""
+DRAWN_TOLERANCE: Final = 1e-3
+"""Of figures that are drawn: some samples of 20000 may fall on the other side of a tie."""
+
+_DRAWN: Final = frozenset(
+    {
+        *("first_share", "over_weights", "over_scores", "over_both", "beats", "lead_sd", "all_information"),
+    }
+)
+_OF_WORDS: Final = frozenset({"findings", "mismatches"})
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A hash that somebody else than the record's database has: the engine's history, or what a person signed there.
+
+    `where` says for people where it was found. `row_sha256` is that of the last row at that time; empty if unknown.
+    """
+
+    of: Literal["engine", "signature"]
+    where: str
+    revision: int
+    content_sha256: str
+    row_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What does not hold (`problems`), which anchors do, what a reader should know (`notes`), how many texts are gone.
+
+    Without an anchor that holds for this revision, a change by somebody who can write to the database and has computed
+    all hashes anew is not seen.
+    """
+
+    problems: Sequence[str]
+    anchors: Sequence[str]
+    notes: Sequence[str]
+    erased: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found that does not."""
+        return not self.problems
+
+
+def verify(given: Mapping[str, Any], rows: Sequence[Row], anchors: Sequence[Anchor] = ()) -> Verified:
+    """Compare a record with itself, its rows from the first on, and anchors. Computes: takes too long for the loop."""
+    try:
+        schemas.check(given)
+        checked = _Checked(given, rows)
+        checked.check(anchors)
+    except BadRecord as exc:
+        return Verified([str(exc)], [], [], 0)
+    return Verified(checked.problems, checked.anchors, checked.notes, checked.erased)
+
+
+class _Checked:
+    """Goes through a record, and gathers what it finds."""
+
+    def __init__(self, given: Mapping[str, Any], rows: Sequence[Row]) -> None:
+        self.problems: list[str] = []
+        self.anchors: list[str] = []
+        self.notes: list[str] = []
+        self.given = given
+        self.rows = rows
+        sealed = [given["content"], given["sources"], given["earlier"], given["proposed"]]
+        self.erased = len(set(hashing.digests(sealed)) - given["texts"].keys())
+
+    def check(self, anchors: Sequence[Anchor]) -> None:
+        own = hashing.sha256(self.given["content"])
+        if own != self.given["content_sha256"]:
+            self.problems.append("the content is not what was hashed")
+        self._texts()
+        self.problems += chain.problems(self.rows, self.given["id"])
+        self._rows()
+        for anchor in anchors:
+            self._anchor(anchor, own)
+        if not self.anchors:
+            self.notes.append("no anchor outside the database holds this revision")
+        if "computed" in self.given["content"]:
+            self._computed()
+
+    def _texts(self) -> None:
+        for digest, each in self.given["texts"].items():
+            if hashing.text_sha256(each["salt"], each["text"]) != digest:
+                self.problems.append(f"the text {digest[:12]} is not what was hashed")
+        if self.erased:
+            self.notes.append(f"{self.erased} text{'' if self.erased == 1 else 's'} erased")
+
+    def _rows(self) -> None:
+        mine = [each for each in self.rows if each["revision"] == self.given["revision"]]
+        changes = [each for each in mine if each["kind"] == "change"]
+        if not changes or changes[-1]["content_sha256"] != self.given["content_sha256"]:
+            self.problems.append(f"no row tells of revision {self.given['revision']} with this content")
+        elif changes[-1]["facts"].get("items") != record.facts(self.given)["items"]:
+            self.problems.append("items or their sources are not those that the last row tells of")
+        older = {each["revision"] for each in self.rows if each["kind"] == "signature"} - {self.given["revision"]}
+        self.notes += [
+            f"a signature is of revision {each}, and this is revision {self.given['revision']}"
+            for each in sorted(older)
+        ]
+
+    def _anchor(self, anchor: Anchor, own: str) -> None:
+        name = f"{anchor.of}: {anchor.where}"
+        kept = {each["revision"]: each["content_sha256"] for each in self.rows}
+        is_mine = anchor.revision == self.given["revision"]
+        if anchor.content_sha256 != (own if is_mine else kept.get(anchor.revision)):
+            self.problems.append(f"{name} has another hash of revision {anchor.revision}")
+        elif anchor.row_sha256 and anchor.row_sha256 not in {each["row_sha256"] for each in self.rows}:
+            self.problems.append(f"{name} has seen a row that is not there")
+        elif is_mine:
+            self.anchors.append(name)
+        else:
+            self.notes.append(f"{name} holds revision {anchor.revision}, and this is {self.given['revision']}")
+
+    def _computed(self) -> None:
+        content = hashing.opened(self.given["content"], self.given["texts"])
+        kept = content.pop("computed")
+        try:
+            method = kept["method"]
+            again = compute(content, samples=method["samples"], seed=method["seed"])
+        except BadRecord as exc:
+            self.problems.append(f"what was computed cannot be computed again: {exc}")
+        except (Permanent, KeyError, TypeError) as exc:
+            self.notes.append(f"what was computed was not computed again: {exc}")
+        else:
+            left_out = _OF_WORDS if self.erased else frozenset()
+            for name in sorted((kept.keys() | again.keys()) - left_out):
+                self.problems += _differences(kept.get(name), again.get(name), name, _tolerance(name))
+
+
+def _tolerance(figure: str) -> float:
+    return DRAWN_TOLERANCE if figure in _DRAWN else TOLERANCE
+
+
+def _differences(kept: Any, again: Any, path: str, tolerance: float) -> Iterator[str]:
+    if isinstance(kept, dict) and isinstance(again, dict) and kept.keys() == again.keys():
+        for name, each in kept.items():
+            yield from _differences(each, again[name], f"{path}.{name}", tolerance)
+    elif isinstance(kept, list) and isinstance(again, list) and len(kept) == len(again):
+        for place, (one, other) in enumerate(zip(kept, again, strict=True), start=1):
+            yield from _differences(one, other, f"{path}.{place}", tolerance)
+    elif not _is_same(kept, again, tolerance):
+        yield f"{path} is computed otherwise now"
+
+
+def _is_same(kept: Any, again: Any, tolerance: float) -> bool:
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (kept, again))
+    return abs(kept - again) <= tolerance if numbers else bool(kept == again)

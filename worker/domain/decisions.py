@@ -1,0 +1,57 @@
+"""Records of decisions, as they are kept and found. What stands in a record is for `worker.decisions` to say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from worker.domain.conversations import digest
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionKey:
+    """Whose record it is: of a process instance, one of several by its name; `tenant` is the instance's."""
+
+    engine: str
+    instance: str
+    name: str = ""
+    tenant: str | None = None
+
+    @property
+    def id(self) -> str:
+        """32 hex digits, no two keys alike."""
+        return digest("decision", self.engine, self.tenant, self.instance, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A record with all of its rows, as it was kept last.
+
+    `record` is JSON as the published schema has it, without the rows; `rows` are in their order.
+    """
+
+    key: DecisionKey
+    definition_key: str
+    business_key: str | None
+    record: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
+    began_at: datetime
+    changed_at: datetime
+
+    @property
+    def id(self) -> str:
+        """That of its key."""
+        return self.key.id
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionSeen:
+    """What a list shows of a record."""
+
+    key: DecisionKey
+    definition_key: str
+    business_key: str | None
+    revision: int
+    status: str
+    began_at: datetime
+    changed_at: datetime

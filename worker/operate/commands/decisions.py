@@ -1,0 +1,108 @@
+"""`assistant-worker decisions …`."""
+
+from argparse import Namespace
+from dataclasses import asdict
+
+from worker.decisions.formats import FORMATS
+from worker.decisions.verifying import verify
+from worker.domain.conversations import EVERYTHING, every
+from worker.domain.decisions import Decision, DecisionSeen
+from worker.errors import Permanent
+from worker.operate.commands import tables
+from worker.operate.commands.desk import Desk
+from worker.operate.commands.files import writing
+from worker.ports.decisions import DecisionReader
+from worker.runtime.beside import beside
+
+DOES_NOT_HOLD = 4
+"""The exit code where a record is not what it was."""
+
+
+async def list_(desk: Desk, options: Namespace) -> int:
+    """List records."""
+    records = _records(desk)
+    reading = every(lambda after: records.decisions(within=EVERYTHING, instance=options.instance, after=after))
+    rows = [_row(each) async for each in reading]
+    if options.json:
+        tables.as_json(rows)
+    else:
+        heads = ["decision", "instance", "name", "process", "business key", "revision", "status", "changed"]
+        tables.show(heads, [tuple(row.values()) for row in rows], "There are no records of decisions.")
+    return 0
+
+
+def _row(seen: DecisionSeen) -> dict[str, str | int | None]:
+    return {
+        "id": seen.key.id,
+        "process_instance_id": seen.key.instance,
+        "name": seen.key.name,
+        "definition_key": seen.definition_key,
+        "business_key": seen.business_key,
+        "revision": seen.revision,
+        "status": seen.status,
+        "changed_at": seen.changed_at.isoformat(timespec="seconds"),
+    }
+
+
+async def show_(desk: Desk, options: Namespace) -> int:
+    """Print a record, for people or as it is kept."""
+    content = await _written(await _chosen(desk, options), "json" if options.json else "markdown")
+    tables.write(content.decode(), raw=options.json)
+    return 0
+
+
+async def export_(desk: Desk, options: Namespace) -> int:
+    """Write a record to a file."""
+    content = await _written(await _chosen(desk, options), options.format)
+    with writing(options.output) as file:
+        file.write(content)
+    return 0
+
+
+async def verify_(desk: Desk, options: Namespace) -> int:
+    """Say whether a record is what it was."""
+    one = await _chosen(desk, options)
+    said = await beside(verify, one.record, one.rows)
+    if options.json:
+        tables.as_json(asdict(said) | {"holds": said.holds})
+    else:
+        for problem in said.problems:
+            tables.say(f"does not hold: {problem}")
+        for anchor in said.anchors:
+            tables.say(f"holds against {anchor}")
+        for note in said.notes:
+            tables.say(note)
+        word = "is what it was" if said.holds else "is NOT what it was"
+        tables.say(f"Revision {one.record['revision']} of decision {one.id} {word}.")
+    return 0 if said.holds else DOES_NOT_HOLD
+
+
+async def _written(one: Decision, name: str) -> bytes:
+    return await beside(FORMATS[name].write, {**one.record, "rows": list(one.rows)})
+
+
+async def _chosen(desk: Desk, options: Namespace) -> Decision:
+    """Find the record of an id, or of a process instance that has one. Raises Permanent."""
+    records, wanted = _records(desk), options.decision
+    found = await records.decision(wanted, within=EVERYTHING, revision=options.revision)
+    if found is not None:
+        return found
+    page = await records.decisions(within=EVERYTHING, instance=wanted)
+    if len(page.items) > 1:
+        names = ", ".join(f"{each.key.id} ({each.key.name or 'without a name'})" for each in page.items)
+        raise Permanent(f"the instance has several records; name one by its id: {names}")
+    for each in page.items:
+        found = await records.decision(each.key.id, within=EVERYTHING, revision=options.revision)
+    if found is None:
+        which = "" if options.revision is None else f" with a revision {options.revision}"
+        raise Permanent(f"there is no record of a decision{which} by this id, or of this instance")
+    return found
+
+
+def _records(desk: Desk) -> DecisionReader:
+    if desk.adapters.decisions is None:
+        raise Permanent("there is no transcript, and so no record of a decision: TRANSCRIPT_URL is off")
+    return desk.adapters.decisions
+
+
+COMMANDS = {"list": list_, "show": show_, "export": export_, "verify": verify_}

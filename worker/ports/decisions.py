@@ -1,0 +1,63 @@
+"""Where records of decisions are kept, for good and in all of their revisions."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from worker.domain.conversations import Limits, Page, Subject
+from worker.domain.decisions import Decision, DecisionKey, DecisionSeen
+
+
+class DecisionBook(Protocol):
+    """All workers share it. Every method may raise TranscriptDown, and may be repeated with the same effect."""
+
+    async def last(self, key: DecisionKey) -> Decision | None:
+        """Return a record at its last revision."""
+        ...
+
+    async def keep(
+        self,
+        key: DecisionKey,
+        record: Mapping[str, Any],
+        row: Mapping[str, Any],
+        *,
+        definition_key: str,
+        business_key: str | None,
+    ) -> bool:
+        """Keep a revision, or what became of the one that is there, with the row that tells of it: both or nothing.
+
+        False where another was faster: there is a row of this number, or this revision has other content. Read `last`
+        anew then. Raises Unstorable.
+        """
+        ...
+
+
+class DecisionReader(Protocol):
+    """The reading side. Every method may raise TranscriptDown; `decisions` BadCursor.
+
+    `within` is what the reader may see; anything else is as if it were not there.
+    """
+
+    async def decision(self, id_: str, *, within: Limits, revision: int | None = None) -> Decision | None:
+        """Return a record by its id, with the rows up to the revision, which is the last one if none is named."""
+        ...
+
+    async def decisions(
+        self, *, within: Limits, instance: str | None = None, after: str | None = None, limit: int = 50
+    ) -> Page[DecisionSeen]:
+        """Records, those that changed last first; of one instance if it is named."""
+        ...
+
+
+class DecisionEraser(Protocol):
+    """Erases what persons and models said in records, and leaves their hashes."""
+
+    async def texts(self, subjects: Sequence[Subject]) -> int:
+        """Count the texts in all revisions of these subjects' records. May raise TranscriptDown."""
+        ...
+
+    async def erase_texts(self, subjects: Sequence[Subject]) -> int:
+        """Take the texts out of all revisions of these subjects' records; returns how many texts went.
+
+        What is computed, hashes and rows stay. May raise TranscriptDown.
+        """
+        ...

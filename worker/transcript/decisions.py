@@ -1,0 +1,215 @@
+"""Records of decisions, in the transcript's database. They hang on no session: they outlive what was said for them."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, false, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from worker.domain import foreign
+from worker.domain.conversations import Limits, Page, Subject
+from worker.domain.decisions import Decision, DecisionKey, DecisionSeen
+from worker.transcript import cursor
+from worker.transcript.asks import own_clock, read_clock
+from worker.transcript.conditions import before
+from worker.transcript.database import Database
+from worker.transcript.tables import changes, decisions, revisions
+from worker.transcript.words import clean, clean_all
+from worker.transcript.writing import forget
+
+
+class SqlDecisions:
+    """Implements `ports.decisions`: book, reader and eraser, of one engine. `now` is the clock of who has the file."""
+
+    def __init__(self, database: Database, *, engine: str, now: Callable[[], datetime] = own_clock) -> None:
+        self._database = database
+        self._engine = engine
+        self._own_clock = now
+
+    async def last(self, key: DecisionKey) -> Decision | None:
+        """See `ports.decisions.DecisionBook.last`."""
+        return await self._decision(decisions.c.id == key.id, None)
+
+    async def keep(
+        self,
+        key: DecisionKey,
+        record: Mapping[str, Any],
+        row: Mapping[str, Any],
+        *,
+        definition_key: str,
+        business_key: str | None,
+    ) -> bool:
+        """See `ports.decisions.DecisionBook.keep`."""
+        values: dict[str, Any] = clean_all(
+            {
+                "id": key.id,
+                "engine": key.engine,
+                "tenant": key.tenant,
+                "process_instance_id": key.instance,
+                "name": key.name,
+                "definition_key": definition_key,
+                "business_key": business_key,
+                "revision": record["revision"],
+                "status": record["status"],
+            }
+        )
+        return await self._database.write(partial(self._keep, values, record, row))
+
+    async def _keep(
+        self, values: dict[str, Any], record: Mapping[str, Any], row: Mapping[str, Any], connection: AsyncConnection
+    ) -> bool:
+        now, own = await read_clock(connection, self._own_clock), decisions.c.id == values["id"]
+        insert = self._database.insert(decisions).on_conflict_do_nothing(index_elements=[decisions.c.id])
+        await connection.execute(insert, values | {"began_at": now, "changed_at": now})
+        # Held until the end: who is slower finds its row's number taken.
+        await connection.execute(select(decisions.c.id).where(own).with_for_update())
+        last = select(changes.c.number).where(changes.c.decision_id == values["id"]).order_by(changes.c.number.desc())
+        number = (await connection.execute(last.limit(1))).scalar_one_or_none() or 0
+        there = select(revisions.c.content_sha256).where(_revision(values["id"], record["revision"]))
+        known = (await connection.execute(there)).scalar_one_or_none()
+        if row["number"] != number + 1 or known not in {None, record["content_sha256"]}:
+            return False
+        written = {"record": _dump(record)}
+        if known is None:
+            named = {"decision_id": values["id"], "revision": record["revision"]}
+            content = {"content_sha256": record["content_sha256"]}
+            await connection.execute(revisions.insert(), named | content | written)
+        else:
+            await connection.execute(update(revisions).where(_revision(values["id"], record["revision"])), written)
+        told = {"decision_id": values["id"], "number": row["number"], "revision": row["revision"], "row": _dump(row)}
+        await connection.execute(changes.insert(), told)
+        changed = {name: values[name] for name in ("revision", "status")} | {"changed_at": now}
+        await connection.execute(update(decisions).where(own), changed)
+        return True
+
+    async def decision(self, id_: str, *, within: Limits, revision: int | None = None) -> Decision | None:
+        """See `ports.decisions.DecisionReader.decision`."""
+        own = (decisions.c.id == clean(id_)) & (decisions.c.engine == clean(self._engine))
+        for each in _seen(within):
+            own &= each
+        return await self._decision(own, revision)
+
+    async def _decision(self, own: ColumnElement[bool], revision: int | None) -> Decision | None:
+        async with self._database.reading() as connection:
+            row = (await connection.execute(select(decisions).where(own))).mappings().one_or_none()
+            if row is None:
+                return None
+            wanted = row["revision"] if revision is None else revision
+            one = select(revisions.c.record).where(_revision(row["id"], wanted))
+            record = (await connection.execute(one)).scalar_one_or_none()
+            told = select(changes.c.row).where(changes.c.decision_id == row["id"], changes.c.revision <= wanted)
+            rows = (await connection.execute(told.order_by(changes.c.number))).scalars().all()
+        if record is None:
+            return None
+        return Decision(
+            key=_key(row),
+            definition_key=row["definition_key"],
+            business_key=row["business_key"],
+            record=foreign.read(record),
+            rows=tuple(map(foreign.read, rows)),
+            began_at=row["began_at"],
+            changed_at=row["changed_at"],
+        )
+
+    async def decisions(
+        self, *, within: Limits, instance: str | None = None, after: str | None = None, limit: int = 50
+    ) -> Page[DecisionSeen]:
+        """See `ports.decisions.DecisionReader.decisions`."""
+        wanted = select(decisions).where(decisions.c.engine == clean(self._engine), *_seen(within))
+        if instance is not None:
+            wanted = wanted.where(decisions.c.process_instance_id == clean(instance))
+        if after is not None:
+            at, name = cursor.load(after)
+            wanted = wanted.where(before(decisions.c.changed_at, decisions.c.id, cursor.time_of(at), name))
+        wanted = wanted.order_by(decisions.c.changed_at.desc(), decisions.c.id.desc()).limit(limit + 1)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(wanted)).mappings().all()
+        found = [
+            DecisionSeen(
+                key=_key(row),
+                definition_key=row["definition_key"],
+                business_key=row["business_key"],
+                revision=row["revision"],
+                status=row["status"],
+                began_at=row["began_at"],
+                changed_at=row["changed_at"],
+            )
+            for row in rows[:limit]
+        ]
+        has_more = len(rows) > limit
+        return Page(found, cursor.dump(cursor.micros(found[-1].changed_at), found[-1].key.id) if has_more else None)
+
+    async def texts(self, subjects: Sequence[Subject]) -> int:
+        """See `ports.decisions.DecisionEraser.texts`."""
+        found = 0
+        async with self._database.reading() as connection:
+            for subject in subjects:
+                there = await connection.execute(select(revisions.c.record).where(_theirs(subject)))
+                found += sum(len(foreign.read(record)["texts"]) for record in there.scalars())
+        return found
+
+    async def erase_texts(self, subjects: Sequence[Subject]) -> int:
+        """See `ports.decisions.DecisionEraser.erase_texts`."""
+        gone = sum([await self._database.write(partial(_erase, subject)) for subject in subjects])
+        if gone:
+            await forget(self._database)
+        return gone
+
+
+async def _erase(subject: Subject, connection: AsyncConnection) -> int:
+    gone = 0
+    there = select(revisions).where(_theirs(subject)).with_for_update()
+    for row in (await connection.execute(there)).mappings().all():
+        record = foreign.read(row["record"])
+        if record["texts"]:
+            gone += len(record["texts"])
+            left = {"record": _dump(record | {"texts": {}})}
+            own = _revision(row["decision_id"], row["revision"])
+            await connection.execute(update(revisions).where(own), left)
+    return gone
+
+
+def _theirs(subject: Subject) -> ColumnElement[bool]:
+    """Whether a revision is of a record that ends with a subject."""
+    return revisions.c.decision_id.in_(select(decisions.c.id).where(*_of(subject)))
+
+
+def _of(subject: Subject) -> Iterator[ColumnElement[bool]]:
+    """Conditions on its records. What is a person's, beside all processes, is no decision's."""
+    yield decisions.c.engine == clean(subject.engine)
+    for column, value in (
+        (decisions.c.process_instance_id, subject.instance),
+        (decisions.c.business_key, subject.business_key),
+    ):
+        if value is not None:
+            yield column == clean(value)
+    if subject.person is not None:
+        yield false()
+    yield from _seen(Limits(subject.tenants))
+
+
+def _seen(limits: Limits) -> Iterator[ColumnElement[bool]]:
+    """Conditions that keep a reader within the limits. Whether an instance is over is not known here: both must do."""
+    if limits.tenants is not None:
+        named = decisions.c.tenant.in_(sorted(clean(each) for each in limits.tenants if each is not None))
+        yield or_(named, decisions.c.tenant.is_(None)) if None in limits.tenants else named
+    if limits.instances is not None:
+        yield decisions.c.process_instance_id.in_(sorted(map(clean, limits.instances)))
+    if limits.definitions is not None:
+        always = sorted(limits.definitions.running & limits.definitions.ended)
+        yield decisions.c.definition_key.in_(always)
+
+
+def _revision(decision: str, revision: int) -> ColumnElement[bool]:
+    return (revisions.c.decision_id == decision) & (revisions.c.revision == revision)
+
+
+def _key(row: RowMapping) -> DecisionKey:
+    return DecisionKey(row["engine"], row["process_instance_id"], row["name"], row["tenant"])
+
+
+def _dump(value: Mapping[str, Any]) -> str:
+    return json.dumps(value)  # in ASCII: neither database refuses any of it

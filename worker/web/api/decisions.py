@@ -1,0 +1,133 @@
+"""The routes by which records of decisions are read, exported and verified."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Query
+from pydantic import AfterValidator
+from starlette.responses import Response
+
+from worker.decisions.formats import FORMATS
+from worker.decisions.verifying import verify
+from worker.domain.conversations import Page
+from worker.domain.decisions import Decision, DecisionKey
+from worker.ports.decisions import DecisionReader
+from worker.runtime.beside import for_reader
+from worker.web.api import problems
+from worker.web.api.grants import Grant, MayRead
+from worker.web.api.routes import After, Id, Size, Text, found
+
+
+def _known(name: str) -> str:
+    if name not in FORMATS:
+        raise ValueError(f"one of: {', '.join(FORMATS)}")
+    return name
+
+
+Format = Annotated[str, AfterValidator(_known), Query(json_schema_extra={"enum": [*FORMATS]})]
+Revision = Annotated[int | None, Query(ge=1, le=2**31, description="An earlier one; the last one without.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A record of a decision, as a list shows it. `name` tells it from others of its instance."""
+
+    id: str
+    process_instance_id: str
+    name: str
+    tenant: str | None
+    definition_key: str
+    business_key: str | None
+    revision: int
+    status: str
+    began_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A record at one revision: `record` is a decision-record/1, `rows` tell of its changes and signatures."""
+
+    id: str
+    process_instance_id: str
+    name: str
+    tenant: str | None
+    definition_key: str
+    business_key: str | None
+    record: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    began_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a record is what it was. `problems` do not hold; `anchors` outside of its database do; `erased` texts.
+
+    Without an anchor nobody can tell whether who may write to the database has hashed all anew: a note says so.
+    """
+
+    holds: bool
+    problems: Sequence[str]
+    anchors: Sequence[str]
+    notes: Sequence[str]
+    erased: int
+
+
+def _whose(key: DecisionKey) -> dict[str, Any]:
+    return {"id": key.id, "process_instance_id": key.instance, "name": key.name, "tenant": key.tenant}
+
+
+def deciding(records: DecisionReader) -> Callable[[FastAPI], None]:
+    """Make the extension that adds the routes. Whatever a token may not see is not found."""
+    router = APIRouter()
+
+    async def read(grant: Grant, decision_id: str, revision: int | None) -> Decision:
+        return found(await records.decision(decision_id, within=grant.limits, revision=revision))
+
+    @router.get("/decisions")
+    async def decisions(grant: MayRead, instance: Text = None, after: After = None, limit: Size = 50) -> Page[Listed]:
+        """Records of decisions, those that changed last first."""
+        page = await records.decisions(within=grant.limits, instance=instance, after=after, limit=limit)
+        same = ("definition_key", "business_key", "revision", "status", "began_at", "changed_at")
+        listed = [Listed(**_whose(each.key), **{name: getattr(each, name) for name in same}) for each in page.items]
+        return Page(listed, page.next)
+
+    @router.get("/decisions/{decision_id}")
+    async def decision(grant: MayRead, decision_id: Id, revision: Revision = None) -> Shown:
+        """One record."""
+        one = await read(grant, decision_id, revision)
+        same = ("definition_key", "business_key", "record", "rows", "began_at", "changed_at")
+        return Shown(**_whose(one.key), **{name: getattr(one, name) for name in same})
+
+    @router.get("/decisions/{decision_id}/verify")
+    async def verified(grant: MayRead, decision_id: Id, revision: Revision = None) -> Verdict:
+        """Compute all of a record anew, and compare it with its hashes and rows."""
+        one = await read(grant, decision_id, revision)
+        said = await for_reader(verify, one.record, one.rows)
+        return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
+
+    texts = {each.media_type: {"schema": {"type": "string"}} for each in FORMATS.values() if each.name != "json"}
+    answers: dict[int | str, dict[str, Any]] = {200: {"content": texts, "model": dict[str, Any]}}
+
+    @router.get("/decisions/{decision_id}/export", responses=answers, response_class=Response)
+    async def exported(
+        grant: MayRead,
+        decision_id: Id,
+        revision: Revision = None,
+        format: Format = "json",  # noqa: A002 - its name outside
+    ) -> Response:
+        """One record as a file."""
+        one = await read(grant, decision_id, revision)
+        chosen = FORMATS[format]
+        content = await for_reader(chosen.write, {**one.record, "rows": list(one.rows)})
+        name = f"decision-{one.id}-{one.record['revision']}.{chosen.ending}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(content, media_type=chosen.media_type, headers=headers)
+
+    def extend(application: FastAPI) -> None:
+        application.include_router(router, prefix="/api", responses=problems.documented(401, 403, 404, 422, 429, 503))
+
+    return extend

@@ -253,7 +253,7 @@ async def test_a_part_that_dies_ends_it_with_what_that_said_last(scratch: Path) 
 
 
 async def test_a_model_that_the_engine_refuses_ends_it_with_the_engine_s_reason(engine: Engine, tmp_path: Path) -> None:
-    bpmn = broken(tmp_path, "decision/decision.bpmn", 'camunda:historyTimeToLive="P180D"', "")
+    bpmn = broken(tmp_path, "decision/decision.bpmn", 'camunda:historyTimeToLive="P400D"', "")
     [files] = [each for each in Application.read(bpmn, "decision").folders if each[0].parent.name == "decision"]
 
     async with connection() as session:

@@ -24,6 +24,8 @@ BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 DI = "{http://www.omg.org/spec/BPMN/20100524/DI}"
 DC = "{http://www.omg.org/spec/DD/20100524/DC}"
 CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
+KEPT_DAYS = 400
+"""A year's audit still finds what was decided at its beginning, and has a month to ask about it."""
 FLOW_NODE = re.compile(re.escape(BPMN) + r"(\w+(Event|Task|Gateway)|task|subProcess|transaction|callActivity)")
 
 
@@ -77,7 +79,7 @@ def faults(
     beside = beside or Beside()
     return [
         *_undrawn(model),
-        *_without_time_to_live(model),
+        *_forgotten_early(model),
         *(fault for task in tasks for fault in _incomplete(task, specs)),
         *(fault for task in tasks for fault in _without_schema(task, beside)),
         *(fault for task in tasks for fault in _uncaught(model, task)),
@@ -108,10 +110,12 @@ def _undrawn(model: Element) -> Iterator[str]:
             yield f"{element.get('id')}: no edge"
 
 
-def _without_time_to_live(model: Element) -> Iterator[str]:
+def _forgotten_early(model: Element) -> Iterator[str]:
     for process in model.iter(f"{BPMN}process"):
-        if not process.get(f"{CAMUNDA}historyTimeToLive"):
-            yield f"{process.get('id')}: no history time to live"
+        said = process.get(f"{CAMUNDA}historyTimeToLive", "")
+        days = re.fullmatch(r"P(\d+)D", said)
+        if days is None or int(days[1]) < KEPT_DAYS:
+            yield f"{process.get('id')}: history time to live {said or 'missing'}, not at least P{KEPT_DAYS}D"
 
 
 def _incomplete(task: AssistantTask, specs: frozenset[str]) -> Iterator[str]:
@@ -280,7 +284,16 @@ BREAKS = {
     "start event not drawn": (r'bpmnElement="decision_needed"', 'bpmnElement="x"', ["decision_needed: no shape"]),
     "edge missing": (r'<bpmndi:BPMNEdge id="to_frame_di".*?</bpmndi:BPMNEdge>', "", ["to_frame: no edge"]),
     "edge of one point": (r'(bpmnElement="to_frame">\s*)<di:waypoint[^>]*>', r"\1", ["to_frame: no edge"]),
-    "time to live missing": (r' camunda:historyTimeToLive="\w+"', "", ["decision: no history time to live"]),
+    "time to live missing": (
+        r' camunda:historyTimeToLive="\w+"',
+        "",
+        ["decision: history time to live missing, not at least P400D"],
+    ),
+    "time to live of half a year": (
+        r'historyTimeToLive="P400D"',
+        'historyTimeToLive="P180D"',
+        ["decision: history time to live P180D, not at least P400D"],
+    ),
     "asyncAfter missing": (r' camunda:asyncAfter="true"', "", ["frame: no asyncAfter"]),
     "asyncAfter false": (r'asyncAfter="true"', 'asyncAfter="false"', ["frame: no asyncAfter"]),
     "topic missing": (r' camunda:topic="[\w-]+"', "", ["frame: no external topic"]),

@@ -103,10 +103,14 @@ def numbers(text: str) -> list[float]:
 
 
 def with_another_figure(text: str) -> Iterator[tuple[str, str]]:
-    """The text once for each numeral in its lists and tables, with its last digit changed; and what is around it."""
+    """The text once for each numeral in its lists and tables, with its last digit changed; and what is around it.
+
+    Headers of tables are left as they are.
+    """
     for found in re.finditer(r"(?<![\w.,])\d[\d,.]*(?<=\d)", text):
         place = found.end() - 1
-        if text[text.rfind("\n", 0, place) + 1] in "|-":
+        is_header = text[place:].partition("\n")[2].startswith("|---")
+        if text[text.rfind("\n", 0, place) + 1] in "|-" and not is_header:
             yield (
                 f"{text[:place]}{(int(text[place]) + 3) % 10}{text[place + 1 :]}",
                 text[max(0, place - 30) : place + 10],

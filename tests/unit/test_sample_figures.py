@@ -129,6 +129,137 @@ def _recommendation(recommendation: str, summed: list[list[str]], weights: Row) 
     )
 
 
+def of_parallel_analysis(answers: Answers) -> Iterator[str]:
+    """Name each figure of the sample analysis that does not follow from others, and each limit that is broken."""
+    variables = start_variables("parallel_analysis")
+    budget = variables["budget_eur"].value / 1e6
+    figures = {row[0]: [number(cell) for cell in row[1:]] for row in table(answers["estimate_money"], "Figures")[1:]}
+    for name, (investment, cost, income, net) in figures.items():
+        yield from differs(f"net of {name}", net, near(investment + 10 * (cost - income)))
+    yield from _technical(answers)
+    yield from _business(answers["judge_business_case"], figures, budget)
+    yield from _risks(answers["find_risks"], answers["answer_risks"])
+    together = table(answers["reconcile"], "With all conditions")[1:]
+    for name, *conditions, spent, balance, _ in together:
+        price = sum(number(text.rpartition("; ")[2]) for text in conditions)
+        yield from differs(
+            f"{name} in all",
+            [number(spent), number(balance)],
+            [near(figures[name][place] + price) for place in (0, -1)],
+        )
+        views = ("judge_feasibility", "judge_business_case", "answer_risks")
+        yield from differs(
+            f"conditions of {name}", conditions, [entries(answers[view], "Conditions")[name] for view in views]
+        )
+    yield from differs("ranks", [row[-1] for row in together], ["1", "2", "3"])
+    yield from differs(
+        "order", [row[0] for row in together], [row[0] for row in sorted(together, key=lambda row: number(row[-2]))]
+    )
+    sums = {row[0]: [number(cell) for cell in row[-3:-1]] for row in together}
+    yield from _within(answers, sums, budget)
+
+
+def _technical(answers: Answers) -> Iterator[str]:
+    volume = number(entries(answers["set_up"], "Common figures")["Volume"])
+    for name, text in entries(answers["examine_technology"], "Capacity").items():
+        capacity, percent = numbers(text)
+        yield from differs(f"room of {name}", percent, round(100 * capacity / volume - 100))
+    header, *rows = table(answers["examine_technology"], "Requirements")
+    met = {name: [row[place] for row in rows].count("met") for place, name in enumerate(header) if name}
+    ranking = entries(answers["judge_feasibility"], "Ranking")
+    yield from differs("most feasible", [met[name] for name in ranking], sorted(met.values(), reverse=True))
+    months = {
+        name: number(text.rpartition("; ")[2]) for name, text in entries(answers["examine_technology"], "Build").items()
+    }
+    for name, text in ranking.items():
+        yield from differs(f"months of {name}", numbers(text), [len(rows) - met[name], months[name]])
+    for line in section(answers["judge_feasibility"], "Besides").splitlines()[:-1]:
+        name = next(name for name in months if name in line)
+        limit, needed, rest = numbers(line)
+        yield from differs(
+            f"supply by {name}", [needed, rest, "late" in line], [months[name], abs(limit - needed), needed > limit]
+        )
+        yield from differs("months of support", limit, number(entries(answers["set_up"], "Common figures")["Time"]))
+
+
+def _business(verdict: str, figures: Mapping[str, list[float]], budget: float) -> Iterator[str]:
+    ranking = entries(verdict, "Ranking")
+    yield from differs("cheapest", [*ranking], sorted(figures, key=lambda name: figures[name][-1]))
+    yield from differs(
+        "nets", [numbers(text) for text in ranking.values()], [[figures[name][-1], 10] for name in ranking]
+    )
+    first, second, *_ = ranking
+    *left, level, lead, limit = section(verdict, "Besides").strip().splitlines()
+    for line in left:
+        name = line.removeprefix("- ").partition(":")[0]
+        yield from differs(f"left by {name}", numbers(line), [figures[name][0], near(budget - figures[name][0])])
+    more_income = figures[second][2] - figures[first][2]
+    percent = 100 * (figures[second][-1] - figures[first][-1]) / (10 * more_income)
+    yield from differs("level", number(level), pytest.approx(percent, abs=0.05))
+    behind, net = figures[second][-1] - figures[first][-1], figures[first][-1]
+    yield from differs("lead", numbers(lead), [near(behind), pytest.approx(net / 10, abs=0.05), 10])
+    yield from differs("certain", "not certain" in lead, behind < net / 10)
+    yield from differs("budget", number(limit), budget)
+
+
+def _risks(found: str, answered: str) -> Iterator[str]:
+    rows = table(found, "Register")[1:]
+    for name, _, likelihood, impact, product in rows:
+        yield from differs(f"product of {name}", number(product), number(likelihood) * number(impact))
+    left = {row[0]: number(row[-1]) for row in rows}
+    for name, text in entries(answered, "Besides").items():
+        yield from differs(f"{name} before", numbers(text)[0], left[name])
+        left[name] = numbers(text)[1]
+    for option, text in entries(answered, "Ranking").items():
+        own = {name: left[name] for name, belongs, *_ in rows if belongs in {option, "every option"}}
+        yield from differs(f"left to {option}", number(text), max(own.values()))
+        yield from differs(
+            f"named for {option}", [name in text for name in own], [each == max(own.values()) for each in own.values()]
+        )
+    places = [number(text) for text in entries(answered, "Ranking").values()]
+    yield from differs("safest", places, sorted(places))
+
+
+def _within(answers: Answers, sums: Mapping[str, list[float]], budget: float) -> Iterator[str]:
+    candidates, beyond = (
+        entries(answers["reconcile"], name) for name in ("All three can live with", "Beyond the budget")
+    )
+    yield from differs("candidates", [*candidates], [name for name, (spent, _) in sums.items() if spent <= budget][:2])
+    yield from differs("beyond", [*beyond], [name for name, (spent, _) in sums.items() if spent > budget])
+    yield from differs(
+        "candidates' sums", [numbers(text) for text in candidates.values()], [sums[name] for name in candidates]
+    )
+    for name, text in beyond.items():
+        yield from differs(
+            f"{name} beyond", numbers(text), [sums[name][0], near(sums[name][0] - budget), sums[name][1]]
+        )
+    best = next(iter(candidates))
+    course = answers["recommend_course"]
+    money = {row[0]: number(row[1]) for row in table(course, "Money")[1:]}
+    wanted = {
+        "Investment with all conditions": sums[best][0],
+        "Reserve": near(budget - sums[best][0]),
+        "Budget": budget,
+    }
+    yield from differs("money", money, {**wanted, "Net over 10 years with all conditions": sums[best][1]})
+    yield from differs(
+        "verdict", [best in course.partition("\n")[0], numbers(course.partition("\n")[0])], [True, sums[best]]
+    )
+    yield from differs("paper", table(answers["write_white_paper"], "What it costs"), table(course, "Money"))
+    for step, heading in (
+        ("reconcile", "Conflicts"),
+        ("recommend_course", "For it"),
+        ("write_white_paper", "What was found"),
+    ):
+        if re.search("net over 10 years(?!, before conditions)", section(answers[step], heading)):
+            yield f"{step}: a sum without its conditions is not called one"
+
+
+def near(value: float) -> Any:
+    """As exact as what is written with one decimal."""
+    return pytest.approx(value, abs=1e-6)
+
+
 def differs(what: str, found: Any, wanted: Any) -> Iterator[str]:
     """Say so if something is not what it should be."""
     if found != wanted:
@@ -151,6 +282,7 @@ def weighted(weights: Row, scores: Row) -> float:
 
 FIGURES: Mapping[str, Callable[[Answers], Iterator[str]]] = {
     "decision": of_decision,
+    "parallel_analysis": of_parallel_analysis,
 }
 """For each process what its figures have to agree with."""
 
@@ -161,16 +293,21 @@ def test_every_figure_of_a_sample_follows_from_those_that_it_is_said_to_follow_f
 
 
 CHECKED = {
-    "decision": {
-        "evaluate": ["Consequences", "Weighted sums", "Sensitivity"],
-        "recommend": ["Reasons", "Given up", "Budget"],
-    },
+    ("decision", "evaluate"): ["Consequences", "Weighted sums", "Sensitivity"],
+    ("decision", "recommend"): ["Reasons", "Given up", "Budget"],
+    ("parallel_analysis", "judge_feasibility"): ["Ranking", "Besides"],
+    ("parallel_analysis", "estimate_money"): ["Figures"],
+    ("parallel_analysis", "judge_business_case"): ["Ranking", "Besides"],
+    ("parallel_analysis", "answer_risks"): ["Ranking"],
+    ("parallel_analysis", "reconcile"): ["With all conditions", "All three can live with", "Beyond the budget"],
+    ("parallel_analysis", "recommend_course"): ["Money"],
+    ("parallel_analysis", "write_white_paper"): ["What it costs"],
 }
-"""Whose sections hold nothing but such figures."""
+"""Sections that hold nothing but such figures."""
 
 
 @pytest.mark.parametrize(
-    ("process", "step", "heading"), [(p, s, h) for p, steps in CHECKED.items() for s, hs in steps.items() for h in hs]
+    ("process", "step", "heading"), [(*where, heading) for where, headings in CHECKED.items() for heading in headings]
 )
 def test_any_other_figure_there_would_be_noticed(process: str, step: str, heading: str) -> None:
     answers = played(process)

@@ -345,7 +345,7 @@ def assert_four_steps_on_one_thread(shown: str) -> None:
 
 
 def assert_a_person_is_stood_in_for(shown: str) -> None:
-    note = r"1 Assess.*\n.*Review the assessment: a person's task.* hands in its form.*approved=true.*\n.*2 Draft"
+    note = r"1 Assess.*\n.*Review the assessment: a person's task.* chooses .*board_decision=grant.*\n.*2 Draft"
     assert re.search(note, shown)
     assert "we grant you 13,440 EUR" in shown.partition("\nLetter\n")[2]
 

@@ -31,7 +31,7 @@ UNSEEN_CALL_SECONDS: Final = 1.0
 class Watch:
     """Follows one process instance and shows what happens to it.
 
-    With `strict`, whatever stops it is raised, and nobody is waited for: forms are handed in as they stand.
+    With `strict`, whatever stops it is raised, and nobody is waited for: of a form's choices the first is taken.
     """
 
     def __init__(
@@ -187,9 +187,11 @@ class Watch:
             name = self._name(task.process, task.activity)
             if self._strict:
                 form = self._application.forms.get((task.process, task.activity), {})
-                defaults = ", ".join(f"{field}={value}" for field, value in form.items() if value)
-                await self._engine.hand_in(task)
-                self._screen.note(f"{name}: a person's task; the demo hands in its form as it stands ({defaults})")
+                chosen = ", ".join(f"{field}={value}" for field, value in form.items())
+                await self._engine.hand_in(task, form)
+                self._screen.note(
+                    f"{name}: a person's task; the demo stands in and chooses what comes first ({chosen})"
+                )
                 self._quiet_since = monotonic()
             else:
                 where = self._stage.tasklist(task.id)

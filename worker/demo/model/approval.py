@@ -50,7 +50,7 @@ def letter(inputs: Inputs, said: Said) -> str:
     assessment = next((found for text in reversed(said) if "budget" in (found := _read(text))), {})
     comment = inputs.get("comment", "")
     comment = "" if comment in {"(not set)", "(empty)"} else comment
-    if inputs.get("approved") == "false":
+    if inputs.get("board_decision") == "decline":
         return (
             f"Dear applicants,\n\nwe cannot grant your request. {comment}\n\nPlease talk to us before you apply again."
         )

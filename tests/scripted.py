@@ -71,6 +71,30 @@ def played(process: str, **changed: Any) -> dict[str, str]:
     return instance.answers
 
 
+def procured() -> dict[str, str]:
+    """The answers of the sample procurement and of the processes that it calls."""
+    caller = Instance("procurement")
+    own, review, talks = (activities("procurement", name) for name in ("procurement", "supplier_review", "negotiation"))
+    caller.answer(own["criteria"])
+    for offer in "ab":
+        handed = {"offer": f"offer_{offer}", "supplier_record": f"record_{offer}"}
+        called = Instance("procurement")
+        called.variables = {
+            name: caller.variables[handed.get(name, name)] for name in (*handed, "requirements", "criteria")
+        }
+        caller.answers[f"check {offer}"] = called.answer(review["check"])
+        caller.variables[f"review_{offer}"] = Variable(called.answer(review["rate"]), "String")
+    for step in (own["compare"], talks["points"], talks["brief"], own["propose"]):
+        caller.answer(step)
+    return caller.answers
+
+
+@cache
+def answers_of(process: str) -> Mapping[str, str]:
+    """The answers to the sample of a process."""
+    return procured() if process == "procurement" else played(process)
+
+
 def entries(answer: str, heading: str) -> dict[str, str]:
     """The list under a heading: names and what is said of each."""
     return dict(re.findall(r"^- \*\*(.+?)\*\*:? ?(.*)$", section(answer, heading), re.MULTILINE))

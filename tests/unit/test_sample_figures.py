@@ -3,24 +3,20 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from typing import Any
 
 import pytest
 
 from tests.scripted import (
-    Instance,
-    activities,
+    answers_of,
     entries,
     number,
     numbers,
-    played,
     section,
     start_variables,
     table,
     with_another_figure,
 )
-from worker.domain.tasks import Variable
 
 Answers = Mapping[str, str]
 Row = Mapping[str, float]
@@ -371,24 +367,6 @@ def of_decision_frame(answers: Answers) -> Iterator[str]:
     yield from differs("budget", numbers(frame["statement"].partition("for at most")[2]), [budget])
 
 
-def procured() -> dict[str, str]:
-    """The answers of the sample procurement and of the processes that it calls."""
-    caller = Instance("procurement")
-    own, review, talks = (activities("procurement", name) for name in ("procurement", "supplier_review", "negotiation"))
-    caller.answer(own["criteria"])
-    for offer in "ab":
-        handed = {"offer": f"offer_{offer}", "supplier_record": f"record_{offer}"}
-        called = Instance("procurement")
-        called.variables = {
-            name: caller.variables[handed.get(name, name)] for name in (*handed, "requirements", "criteria")
-        }
-        caller.answers[f"check {offer}"] = called.answer(review["check"])
-        caller.variables[f"review_{offer}"] = Variable(called.answer(review["rate"]), "String")
-    for step in (own["compare"], talks["points"], talks["brief"], own["propose"]):
-        caller.answer(step)
-    return caller.answers
-
-
 def near(value: float) -> Any:
     """As exact as what is written with one decimal."""
     return pytest.approx(value, abs=1e-6)
@@ -412,12 +390,6 @@ def scored(values: Mapping[str, Row], row: Row) -> dict[str, float]:
 
 def weighted(weights: Row, scores: Row) -> float:
     return sum(weights[name] * score for name, score in scores.items()) / 100
-
-
-@cache
-def answers_of(process: str) -> Answers:
-    """The answers to the sample of a process."""
-    return procured() if process == "procurement" else played(process)
 
 
 FIGURES: Mapping[str, Callable[[Answers], Iterator[str]]] = {

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, Final
 
 from worker.demo.application import Application
+from worker.demo.outcome import Outcome, outcome, results_of
 from worker.demo.proof import Proof
 from worker.demo.rest import Counts, EngineRest, Failed, ModelControl, OpenTask
 from worker.demo.screen import Screen, Turn
@@ -140,6 +141,11 @@ class Watch:
         name = self._application.steps[last.process, last.activity].output
         text = await self._engine.variable(self.instance, name)
         return name.replace("_", " ").capitalize(), text or "There is none."
+
+    async def outcome(self) -> Outcome | None:
+        """What the process came to; None where its results do not show it."""
+        key = self._application.key
+        return outcome(key, {name: await self._engine.variable(self.instance, name) for name in results_of(key)})
 
     async def _in_the_middle(self) -> bool:
         """Whether the step is being answered in which the worker is to die."""

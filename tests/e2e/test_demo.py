@@ -34,6 +34,7 @@ APPLICATIONS = {
     "procurement": "9 turns · 3 threads created · 6 reused",
     "parallel_analysis": "10 turns · 4 threads created · 6 reused",
     "decision_frame": "8 turns · 1 thread created · 7 reused",
+    "quick_decision": "3 turns · 1 thread created · 2 reused",
 }
 """The default first."""
 STEPS = ["Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"]
@@ -148,6 +149,7 @@ async def test_every_application_is_run_to_its_end_and_proven(scratch: Path) -> 
     assert re.search(
         r"\n  1 +Own centre .* beyond the budget\n(.*\n)+\nRecommendation: Shared", parts["parallel_analysis"]
     )
+    assert "Hired van for 3,000 EUR of a budget of 3,600 EUR. Signed: accepted." in parts["quick_decision"]
     assert "Not ready: When does the council vote" in parts["decision_frame"]
     assert "2,000,000" in parts["decision"].partition("\nRecommendation\n")[2]
     assert_a_person_is_stood_in_for(parts["approval"])

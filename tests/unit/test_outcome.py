@@ -11,10 +11,10 @@ KEYS = sorted(path.name for path in BPMN.iterdir() if path.is_dir() and path.nam
 
 
 def results(process: str) -> dict[str, str | None]:
-    """The results of a sample process by the names of their variables; a person has decided to grant."""
+    """The results of a sample process by their variables; a person has decided to grant, nobody has signed."""
     outputs = {step: activity.properties["data.output"] for step, activity in activities(process).items()}
     said: dict[str, str | None] = {outputs[step]: text for step, text in answers_of(process).items() if step in outputs}
-    return said | {"board_decision": "grant"}
+    return said | {"board_decision": "grant", "signature": None}
 
 
 @pytest.mark.parametrize("process", KEYS)
@@ -45,6 +45,13 @@ def test_the_sum_and_who_decided_are_shown_of_a_grant() -> None:
     assert found is not None
     assert ("To be paid", "13,440") in found.rows
     assert found.reached == "Proposed: grant, 13,440 of 18,400 EUR. Decided by the board: grant."
+
+
+def test_a_quick_decision_that_nobody_signed_is_not_shown_as_one_that_was() -> None:
+    found = outcome("quick_decision", results("quick_decision"))
+    assert found is not None
+    assert found.rows[-1] == ("-", "Courier", "65.5", "Budget: 3,800 EUR is 200 EUR too much")
+    assert found.reached == "Hired van for 3,000 EUR of a budget of 3,600 EUR. Signed: not in time."
 
 
 @pytest.mark.parametrize("process", KEYS)

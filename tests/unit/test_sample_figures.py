@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.scripted import (
+    BPMN,
+    activities,
     answers_of,
     entries,
     number,
     numbers,
+    played,
     section,
     start_variables,
     table,
@@ -367,6 +371,70 @@ def of_decision_frame(answers: Answers) -> Iterator[str]:
     yield from differs("budget", numbers(frame["statement"].partition("for at most")[2]), [budget])
 
 
+def of_quick_decision(answers: Answers) -> Iterator[str]:
+    """Name each figure of the sample quick decision that does not follow from priorities, values and scales."""
+    variables = start_variables("quick_decision")
+    framed, weighed, recommended = (json.loads(answers[step]) for step in ("frame", "weigh", "recommend"))
+    priorities = {each["name"]: each["points"] for each in json.loads(variables["priorities"].value)}
+    criteria = {each["name"]: each for each in framed["criteria"]}
+    weights = {name: each["weight"] for name, each in criteria.items()}
+    wanted = {name: 100 * points / sum(priorities.values()) for name, points in priorities.items()}
+    yield from differs("weights", weights, wanted)
+    budget = variables["budget_eur"].value
+    found = {each["name"]: each for each in weighed["alternatives"]}
+    sums = {}
+    for way in framed["alternatives"]:
+        name, values = way["name"], {each["criterion"]: each["value"] for each in way["values"]}
+        points = {each: _on_scale(criteria[each], value) for each, value in values.items()}
+        shown = {each["criterion"]: each["points"] for each in found[name]["points"]}
+        yield from differs(f"points of {name}", shown, {each: round(value, 1) for each, value in points.items()})
+        totals = [round(weighted(weights, each), 1) for each in (points, shown)]
+        yield from differs(f"sum of {name}", [found[name]["sum"]] * 2, totals)
+        yield from differs(f"limit of {name}", bool(way["breaks"]), values[COST] > budget)
+        yield from differs(f"reason of {name}", found[name]["why_not"], way["breaks"])
+        if way["breaks"]:
+            yield from differs(f"excess of {name}", numbers(way["breaks"]), [values[COST], values[COST] - budget])
+        else:
+            sums[name] = weighted(weights, points)
+    order = sorted(sums, key=lambda name: -sums[name])
+    yield from differs(
+        "ranks",
+        {name: each["rank"] for name, each in found.items()},
+        dict.fromkeys(found) | {name: rank for rank, name in enumerate(order, 1)},
+    )
+    yield from _page(weighed, recommended, weights, order)
+
+
+def _on_scale(criterion: Mapping[str, Any], value: float) -> float:
+    return float(100 * (value - criterion["at_zero"]) / (criterion["at_hundred"] - criterion["at_zero"]))
+
+
+def _page(weighed: Any, recommended: Any, weights: Row, order: list[str]) -> Iterator[str]:
+    """Name what the page that is signed says otherwise than the weighing."""
+    first, second = (
+        {each["criterion"]: each["points"] for each in way["points"]} for way in weighed["alternatives"][:2]
+    )
+    swap = re.search(r"weight of ([\d.]+) for (.+), not (\d+), (.+) would draw level with (.+)\.", weighed["turns_if"])
+    assert swap
+    moved, name = float(swap[1]), swap[2]
+    rest = (100 - moved) / (100 - weights[name])
+    changed = {each: moved if each == name else weight * rest for each, weight in weights.items()}
+    yield from differs("swap", weighted(changed, first), pytest.approx(weighted(changed, second), abs=0.05))
+    yield from differs("rivals", [swap[4], swap[5], float(swap[3])], [order[1], order[0], weights[name]])
+    yield from differs("turn", recommended["turns_if"], weighed["turns_if"])
+    sums = [each["sum"] for each in weighed["alternatives"][:2]]
+    yield from differs(
+        "recommended", [recommended["alternative"], numbers(recommended["because"][0])], [order[0], sums]
+    )
+    for reason in recommended["because"][1:]:
+        criterion = reason.partition(":")[0]
+        yield from differs(reason, numbers(reason), [first[criterion], 100, weights[criterion]])
+    lost = [each for name in first if second[name] > first[name] for each in (first[name], second[name])]
+    yield from differs("given up", numbers(recommended["given_up"]), lost)
+    cost, budget = numbers(recommended["sentence"])
+    yield from differs("cost", cost <= budget == start_variables("quick_decision")["budget_eur"].value, True)
+
+
 def near(value: float) -> Any:
     """As exact as what is written with one decimal."""
     return pytest.approx(value, abs=1e-6)
@@ -398,6 +466,7 @@ FIGURES: Mapping[str, Callable[[Answers], Iterator[str]]] = {
     "procurement": of_procurement,
     "approval": of_approval,
     "decision_frame": of_decision_frame,
+    "quick_decision": of_quick_decision,
 }
 """For each process what its figures have to agree with."""
 
@@ -452,3 +521,27 @@ def test_any_other_sum_of_the_sample_grant_would_be_noticed() -> None:
         item["eligible_eur"] += 1
         assert list(of_approval({**answers, "assess": json.dumps(assessment)})), item
         item["eligible_eur"] -= 1
+
+
+@pytest.mark.parametrize("name", ["sum", "rank", "points"])
+def test_any_other_figure_of_the_sample_quick_decision_would_be_noticed(name: str) -> None:
+    answers = answers_of("quick_decision")
+    for number_of in range(4):
+        weighed = json.loads(answers["weigh"])
+        there = weighed["alternatives"][number_of]
+        there = there["points"][0] if name == "points" else there
+        there[name] = (there[name] or 0) + 1
+        assert list(of_quick_decision({**answers, "weigh": json.dumps(weighed)})), weighed["alternatives"][number_of]
+
+
+def test_the_answers_of_the_quick_decision_fit_their_schemas() -> None:
+    for step, activity in activities("quick_decision").items():
+        form = json.loads((BPMN / "quick_decision" / activity.properties["data.output.schema"]).read_text("utf-8"))
+        Draft202012Validator(form).validate(json.loads(answers_of("quick_decision")[step]))
+
+
+@pytest.mark.parametrize(("budget", "best"), [(2500, "Cargo bikes"), (9000, "Hired van"), (100, "Patients fetch it")])
+def test_the_budget_decides_what_a_quick_decision_may_recommend(budget: int, best: str) -> None:
+    recommended = json.loads(played("quick_decision", budget_eur=budget)["recommend"])
+    assert recommended["alternative"] == best
+    assert f"of a budget of {budget:,} EUR" in recommended["sentence"]

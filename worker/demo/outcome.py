@@ -83,6 +83,16 @@ def _decision_frame(results: Results) -> tuple[list[Row], str]:
     return [("", "Name", "Question, measure, or what reduces it"), *rows], f"{frame['statement']} {ready}"
 
 
+def _quick_decision(results: Results) -> tuple[list[Row], str]:
+    ways = json.loads(results["weighing"])["alternatives"]
+    ranked = [(str(each["rank"] or "-"), each["name"], f"{each['sum']:.1f}", each["why_not"]) for each in ways]
+    sentence = json.loads(results["recommendation"])["sentence"]
+    return [
+        ("Rank", "Alternative", "Points", ""),
+        *ranked,
+    ], f"{sentence} Signed: {results['signature'] or 'not in time'}."
+
+
 def _first(text: str) -> str:
     return text.partition("\n")[0]
 
@@ -93,5 +103,6 @@ _READERS: Final[Mapping[str, tuple[Sequence[str], Callable[[Results], Any]]]] = 
     "procurement": (("comparison", "award_proposal"), _procurement),
     "approval": (("assessment", "board_decision"), _approval),
     "decision_frame": (("final_frame",), _decision_frame),
+    "quick_decision": (("weighing", "recommendation", "signature"), _quick_decision),
 }
 """By the key of a process the results that its outcome is read from, and how."""

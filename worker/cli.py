@@ -28,7 +28,7 @@ EVALUATE: Final = (
     f'{EXAMPLE}eval "$(assistant-worker completion bash)"\n{EXAMPLE}assistant-worker completion fish | source\n\n'
     "This line belongs into your shell's start-up file, such as .bashrc; with zsh, as with bash."
 )
-PROCESSES: Final = "Keys: approval, decision, decision_frame, parallel_analysis, procurement."
+PROCESSES: Final = "Keys: approval, decision, decision_frame, parallel_analysis, procurement, quick_decision."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,6 +80,10 @@ def command_line() -> Parser:
         nargs="+",
         default=["decision"],
         help="which ones, by their keys; decision by default",
+    )
+    engines = ("operaton", "camunda")
+    demo.add_argument(
+        "--engine", choices=engines, default=engines[0], help="which engine runs them; Operaton by default"
     )
     demo.add_argument("--once", action="store_true", help="end when the processes have ended, and not by Ctrl-C")
     demo.add_argument("--crash", action="store_true", help="kill the worker after step 2 and start another")
@@ -133,4 +137,6 @@ def _demo(options: argparse.Namespace) -> int:
     except ImportError as exc:
         raise Permanent(f"the demo needs more packages ({exc.name}): pip install 'assistant-worker[demo]'") from exc
     local = options.model == "local"
-    return demo.main(once=options.once, crash=options.crash, local=local, processes=options.process)
+    return demo.main(
+        once=options.once, crash=options.crash, local=local, engine=options.engine, processes=options.process
+    )

@@ -19,7 +19,7 @@ SAMPLE: dict[str, Any] = json.loads((FOLDER / "approval.json").read_text("utf-8"
 async def approval(rig: Rig) -> Rig:
     """The application is deployed, its assistant answers."""
     rig.folder = BPMN / "assistants"
-    await rig.rest.deploy(FOLDER / "approval.bpmn", FOLDER / "assessment.schema.json")
+    await rig.rest.deploy(FOLDER / "approval.bpmn", FOLDER / "assessment.schema.json", *FOLDER.glob("*.form"))
     await rig.start_worker(topics="grants")
     return rig
 
@@ -86,21 +86,24 @@ async def test_any_other_case_waits_for_a_person(approval: Rig, request_changes:
     task = await until_person(approval, instance, "review")
 
     form = await approval.rest.get(f"task/{task}/form-variables")
-    assert form["approved"]["value"] is True
+    assert form["assessment"]["value"], "the form has it to show"
+    assert "board_decision" not in form, "nothing is chosen beforehand"
+    with pytest.raises(AssertionError, match="board_decision"):
+        await approval.rest.post(f"task/{task}/complete", {})
     assert "letter" not in await reached(approval, instance), why
 
 
 async def test_what_the_person_decides_is_what_the_letter_says(approval: Rig) -> None:
     instance = await start(approval)
     task = await until_person(approval, instance, "review")
-    decided = {"approved": {"value": False}, "comment": {"value": "The landlord has other plans."}}
+    decided = {"board_decision": {"value": "decline"}, "comment": {"value": "The landlord has other plans."}}
     await approval.rest.post(f"task/{task}/submit-form", {"variables": decided})
     await approval.rest.wait_for_end(instance)
 
     [thread] = approval.provider.counts()["turns"]
     assess, letter = approval.questions(thread)
     assert assess.startswith("# Assess the request")
-    assert "### approved (Boolean)\n\n    false" in letter
+    assert "### board_decision (String)\n\n    decline" in letter
     assert "The landlord has other plans." in letter
     text = (await approval.rest.variables(instance))["letter"]
     assert "we cannot grant" in text
@@ -114,7 +117,7 @@ async def test_a_refusal_is_caught_and_a_person_decides_alone(approval: Rig) -> 
 
     assert await approval.rest.incidents(instance) == []
     assert "no_assessment" in await reached(approval, instance)
-    await approval.rest.post(f"task/{task}/submit-form", {"variables": {"approved": {"value": True}}})
+    await approval.rest.post(f"task/{task}/submit-form", {"variables": {"board_decision": {"value": "grant"}}})
     await approval.rest.wait_for_end(instance)
     assert "decided_by_hand" in await reached(approval, instance)
     assert approval.calls("responses.create") == 1

@@ -61,7 +61,7 @@ async def test_results_have_the_types_that_the_model_names_and_fields_are_variab
     values = {row["name"]: row["value"] for row in rows}
     assert {types[name] for name in ("stakeholders", "decision_context")} == {"String"}
     assert {types[name] for name in ("vision", *SCHEMAS)} == {"Json"}
-    assert (types["frame_is_ready"], values["frame_is_ready"]) == ("Boolean", True)
+    assert (types["frame_is_ready"], values["frame_is_ready"]) == ("Boolean", False)
     assert values["vision_statement"] == json.loads(values["vision"])["statement"]
     assert values["frame_statement"] == json.loads(values["final_frame"])["statement"]
     assert "for at most 64 M€" in values["frame_statement"]

@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -24,6 +24,8 @@ BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 DI = "{http://www.omg.org/spec/BPMN/20100524/DI}"
 DC = "{http://www.omg.org/spec/DD/20100524/DC}"
 CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
+KEPT_DAYS = 400
+"""A year's audit still finds what was decided at its beginning, and has a month to ask about it."""
 FLOW_NODE = re.compile(re.escape(BPMN) + r"(\w+(Event|Task|Gateway)|task|subProcess|transaction|callActivity)")
 
 
@@ -52,20 +54,22 @@ class AssistantTask:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What is deployed together with a model: names of files, and of each process what its steps put out."""
+    """What is deployed together with a model: names of files, forms by id, and what steps put out by process."""
 
     files: frozenset[str] = frozenset()
+    forms: Mapping[str, Any] = field(default_factory=dict)
     outputs: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, folder: Path) -> "Beside":
         models = [ElementTree.fromstring(path.read_text("utf-8")) for path in folder.glob("*.bpmn")]
+        forms = {form["id"]: form for path in folder.glob("*.form") for form in [json.loads(path.read_text("utf-8"))]}
         outputs = {
-            process.get("id", ""): frozenset(name for names in _outputs(model).values() for name in names)
+            process.get("id", ""): frozenset(name for names in _outputs(model, forms).values() for name in names)
             for model in models
             for process in model.iter(f"{BPMN}process")
         }
-        return cls(frozenset(path.name for path in folder.iterdir()), outputs)
+        return cls(frozenset(path.name for path in folder.iterdir()), forms, outputs)
 
 
 def faults(
@@ -77,11 +81,12 @@ def faults(
     beside = beside or Beside()
     return [
         *_undrawn(model),
-        *_without_time_to_live(model),
+        *_forgotten_early(model),
         *(fault for task in tasks for fault in _incomplete(task, specs)),
         *(fault for task in tasks for fault in _without_schema(task, beside)),
         *(fault for task in tasks for fault in _uncaught(model, task)),
-        *_unknown_inputs(model, tasks, start_variables),
+        *_unknown_inputs(model, tasks, start_variables, beside),
+        *_blind_signatures(model, start_variables, beside),
         *_unknown_calls(model, beside),
         *_repeated_outputs(tasks),
     ]
@@ -108,10 +113,12 @@ def _undrawn(model: Element) -> Iterator[str]:
             yield f"{element.get('id')}: no edge"
 
 
-def _without_time_to_live(model: Element) -> Iterator[str]:
+def _forgotten_early(model: Element) -> Iterator[str]:
     for process in model.iter(f"{BPMN}process"):
-        if not process.get(f"{CAMUNDA}historyTimeToLive"):
-            yield f"{process.get('id')}: no history time to live"
+        said = process.get(f"{CAMUNDA}historyTimeToLive", "")
+        days = re.fullmatch(r"P(\d+)D", said)
+        if days is None or int(days[1]) < KEPT_DAYS:
+            yield f"{process.get('id')}: history time to live {said or 'missing'}, not at least P{KEPT_DAYS}D"
 
 
 def _incomplete(task: AssistantTask, specs: frozenset[str]) -> Iterator[str]:
@@ -142,14 +149,52 @@ def _uncaught(model: Element, task: AssistantTask) -> Iterator[str]:
             yield f"{task.id}: nothing catches {code}"
 
 
-def _unknown_inputs(model: Element, tasks: list[AssistantTask], start_variables: frozenset[str]) -> Iterator[str]:
-    outputs = _outputs(model)
+def _unknown_inputs(
+    model: Element, tasks: list[AssistantTask], start_variables: frozenset[str], beside: Beside
+) -> Iterator[str]:
     wanted = [(task.id, name) for task in tasks for name in task.inputs]
     wanted += [(call.get("id", "?"), source) for call in _calls(model) for source, _ in _mapped(call, "in")]
     for node, name in wanted:
-        earlier = {output for before in _before(model, node) & outputs.keys() for output in outputs[before]}
-        if name not in start_variables | earlier:
+        if name not in start_variables | _set_before(model, node, beside):
             yield f"{node}: nothing sets its input {name}"
+
+
+def _set_before(model: Element, node: str, beside: Beside) -> set[str]:
+    outputs = _outputs(model, beside.forms)
+    return {output for before in _before(model, node) & outputs.keys() for output in outputs[before]}
+
+
+def _blind_signatures(model: Element, start_variables: frozenset[str], beside: Beside) -> Iterator[str]:
+    """Forms on which something is chosen beforehand, nothing has to be chosen, or nothing stands to be read."""
+    for person in model.iter(f"{BPMN}userTask"):
+        node = person.get("id", "?")
+        known = start_variables | _set_before(model, node, beside)
+        ref = person.get(f"{CAMUNDA}formRef")
+        if ref is not None and ref not in beside.forms:
+            yield f"{node}: no form {ref} beside the model"
+            continue
+        fields = _form_fields(person)
+        shown = {each.get("id", "") for each in fields} & known
+        for each in fields:
+            if each.get("defaultValue"):
+                yield f"{node}: {each.get('id')} is filled in beforehand"
+        if ref is not None:
+            components = beside.forms[ref]["components"]
+            shown = {name for each in components for name in _names_in(each.get("text", ""))}
+            for each in components:
+                if "defaultValue" in each or each["type"] in {"checkbox", "checklist"}:
+                    yield f"{node}: {each.get('key')} is filled in beforehand"
+            if not any(each.get("values") and each.get("validate", {}).get("required") for each in components):
+                yield f"{node}: nothing has to be chosen"
+            yield from (f"{node}: nothing sets {name}, which its form shows" for name in sorted(shown - known))
+        if not shown:
+            yield f"{node}: its form shows nothing"
+
+
+def _names_in(text: str) -> set[str]:
+    """The variables that a text of a form shows."""
+    outside = re.sub(r"\{\{#loop ([\w.]+)\}\}.*?\{\{/loop\}\}", r"{{\1}}", text, flags=re.DOTALL)
+    return set(re.findall(r"\{\{(?:if count\()?([a-z_]\w*)", outside))
 
 
 def _unknown_calls(model: Element, beside: Beside) -> Iterator[str]:
@@ -163,14 +208,19 @@ def _unknown_calls(model: Element, beside: Beside) -> Iterator[str]:
                 yield f"{call.get('id')}: {called} has no {source}"
 
 
-def _outputs(model: Element) -> dict[str, list[str]]:
+def _outputs(model: Element, forms: Mapping[str, Any]) -> dict[str, list[str]]:
     """What each node of the model sets: results and their fields, fields of forms, what a called process gives back."""
     outputs = {task.id: task.outputs for task in _assistant_tasks(model)}
     outputs |= {call.get("id", ""): [target for _, target in _mapped(call, "out")] for call in _calls(model)}
     for person in model.iter(f"{BPMN}userTask"):
-        fields = person.iterfind(f"{BPMN}extensionElements/{CAMUNDA}formData/{CAMUNDA}formField")
-        outputs[person.get("id", "")] = [each.get("id", "") for each in fields]
+        components = forms.get(person.get(f"{CAMUNDA}formRef", ""), {}).get("components", [])
+        keys = [each["key"] for each in components if "key" in each]
+        outputs[person.get("id", "")] = [*keys, *(each.get("id", "") for each in _form_fields(person))]
     return outputs
+
+
+def _form_fields(person: Element) -> list[Element]:
+    return list(person.iterfind(f"{BPMN}extensionElements/{CAMUNDA}formData/{CAMUNDA}formField"))
 
 
 def _calls(model: Element) -> list[Element]:
@@ -280,7 +330,16 @@ BREAKS = {
     "start event not drawn": (r'bpmnElement="decision_needed"', 'bpmnElement="x"', ["decision_needed: no shape"]),
     "edge missing": (r'<bpmndi:BPMNEdge id="to_frame_di".*?</bpmndi:BPMNEdge>', "", ["to_frame: no edge"]),
     "edge of one point": (r'(bpmnElement="to_frame">\s*)<di:waypoint[^>]*>', r"\1", ["to_frame: no edge"]),
-    "time to live missing": (r' camunda:historyTimeToLive="\w+"', "", ["decision: no history time to live"]),
+    "time to live missing": (
+        r' camunda:historyTimeToLive="\w+"',
+        "",
+        ["decision: history time to live missing, not at least P400D"],
+    ),
+    "time to live of half a year": (
+        r'historyTimeToLive="P400D"',
+        'historyTimeToLive="P180D"',
+        ["decision: history time to live P180D, not at least P400D"],
+    ),
     "asyncAfter missing": (r' camunda:asyncAfter="true"', "", ["frame: no asyncAfter"]),
     "asyncAfter false": (r'asyncAfter="true"', 'asyncAfter="false"', ["frame: no asyncAfter"]),
     "topic missing": (r' camunda:topic="[\w-]+"', "", ["frame: no external topic"]),
@@ -345,16 +404,22 @@ MORE_BREAKS = {
         r'\1"NO_ASSESMENT"',
         "assess: nothing catches NO_ASSESMENT",
     ),
-    "form field missing": (
+    "form missing": (
         "approval",
-        r'<camunda:formField id="comment"[^>]*>',
-        "",
-        "letter: nothing sets its input comment",
+        r'formRef="decide_alone"',
+        'formRef="decide_allone"',
+        "decide: no form decide_allone beside the model",
+    ),
+    "input that no form asks for": (
+        "approval",
+        r"board_decision\?, comment\?",
+        "board_decision?, coment?",
+        "letter: nothing sets its input coment",
     ),
     "field with the name of a result": (
         "approval",
         r'"decision, confidence',
-        '"letter, confidence',
+        '"letter=reasons, decision, confidence',
         "output letter of 2 tasks",
     ),
     "result not handed back": (
@@ -392,6 +457,41 @@ def test_what_models_say_to_each_other_is_held_to_as_well(
     broken, times = re.subn(pattern, replacement, model.read_text("utf-8"), count=1)
     assert times == 1
     assert faults(broken, start_variables(model), beside=Beside.of(model.parent)) == [expected]
+
+
+BLIND = {
+    "ticked": ({"type": "checkbox", "key": "seen"}, "review: seen is filled in beforehand"),
+    "chosen": (
+        {"type": "radio", "key": "x", "defaultValue": "a", "values": [{"value": "a"}]},
+        "review: x is filled in beforehand",
+    ),
+    "misspelt": ({"type": "text", "text": "{{assesment.sum}}"}, "review: nothing sets assesment, which its form shows"),
+}
+
+
+@pytest.mark.parametrize(("component", "expected"), BLIND.values(), ids=BLIND.keys())
+def test_form_with_a_choice_made_or_nothing_behind_its_text_is_rejected(component: Any, expected: str) -> None:
+    model = FOLDER / "approval" / "approval.bpmn"
+    beside = Beside.of(model.parent)
+    form = beside.forms["review_assessment"]
+    forms = {**beside.forms, "review_assessment": {**form, "components": [*form["components"], component]}}
+    found = faults(model.read_text("utf-8"), start_variables(model), beside=replace(beside, forms=forms))
+    assert found == [expected]
+
+
+def test_form_on_which_nothing_is_shown_or_has_to_be_chosen_is_rejected() -> None:
+    model = FOLDER / "approval" / "approval.bpmn"
+    beside = Beside.of(model.parent)
+    empty = {"components": [{"type": "textarea", "key": "comment"}, {"type": "textfield", "key": "board_decision"}]}
+    blind = replace(beside, forms={**beside.forms, "review_assessment": empty})
+    found = faults(model.read_text("utf-8"), start_variables(model), beside=blind)
+    assert found == ["review: nothing has to be chosen", "review: its form shows nothing"]
+
+
+@pytest.mark.parametrize("form", sorted(FOLDER.glob("*/*.form")), ids=lambda form: form.name)
+def test_form_is_called_like_its_file_and_used_by_a_model_beside_it(form: Path) -> None:
+    assert json.loads(form.read_text("utf-8"))["id"] == form.stem
+    assert any(f'formRef="{form.stem}"' in model.read_text("utf-8") for model in form.parent.glob("*.bpmn"))
 
 
 def test_called_process_knows_what_each_of_its_callers_hands_over() -> None:

@@ -36,8 +36,9 @@ class Step:
 class Application:
     """One process with its sample, and whatever is deployed beside it.
 
-    `folders` are deployed one by one. Names, steps and forms are those of all models; a form is the defaults of its
-    fields. `is_plain`: one assistant answers in one process, so that nobody needs to be told which.
+    `folders` are deployed one by one. Names, steps and forms are those of all models; of a form it is the first choice
+    of each field that offers some. `is_plain`: one assistant answers in one process, so that nobody needs to be told
+    which.
     """
 
     key: str
@@ -69,7 +70,7 @@ class Application:
             assistants=folder / "assistants",
             names={place: " ".join((element.get("name") or place[1]).split()) for place, element in nodes},
             steps=steps,
-            forms={place: form for place, element in nodes if (form := _form(element))},
+            forms=_forms(folder, nodes),
             is_plain=len(answering) == 1,
         )
 
@@ -90,7 +91,7 @@ def _known(folder: Path, key: str) -> None:
 
 def _deployed(folder: Path) -> list[Path]:
     models = sorted(folder.glob("*.bpmn"))
-    return [*models, *sorted(folder.glob("*.schema.json"))] if models else []
+    return [*models, *sorted(folder.glob("*.schema.json")), *sorted(folder.glob("*.form"))] if models else []
 
 
 def _process(model: Path) -> Element:
@@ -115,6 +116,10 @@ def _step(element: Element) -> Step | None:
     return Step(said.get("service.name", ""), output, said.get("service.thread", "instance"))
 
 
-def _form(element: Element) -> dict[str, str]:
-    fields = element.iterfind(f"{BPMN}extensionElements/{CAMUNDA}formData/{CAMUNDA}formField")
-    return {field.get("id", ""): field.get("defaultValue", "") for field in fields}
+def _forms(folder: Path, nodes: Sequence[tuple[Node, Element]]) -> dict[Node, dict[str, str]]:
+    choices = {form.stem: _choices(json.loads(form.read_text("utf-8"))) for form in folder.glob("*/*.form")}
+    return {place: choices[ref] for place, element in nodes if (ref := element.get(f"{CAMUNDA}formRef")) in choices}
+
+
+def _choices(form: Mapping[str, Any]) -> dict[str, str]:
+    return {each["key"]: each["values"][0]["value"] for each in form["components"] if each.get("values")}

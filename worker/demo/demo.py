@@ -12,6 +12,7 @@ import aiohttp
 
 from worker.demo import jars, small_model, stage
 from worker.demo.application import Application
+from worker.demo.engine import Kind
 from worker.demo.jars import JarError
 from worker.demo.processes import StartError
 from worker.demo.rest import EngineRest, Failed, ModelControl, connection
@@ -28,7 +29,13 @@ CRASH_PACE: Final = Pace(lock_seconds=10, latency_seconds=2.0)
 
 
 def main(
-    *, once: bool, crash: bool, local: bool = False, processes: Sequence[str] = (PROCESS,), bpmn: Path = BPMN
+    *,
+    once: bool,
+    crash: bool,
+    local: bool = False,
+    engine: Kind = "operaton",
+    processes: Sequence[str] = (PROCESS,),
+    bpmn: Path = BPMN,
 ) -> int:
     """Run processes one after the other, then stay until Ctrl-C or, with `once`, end; leave nothing running.
 
@@ -48,8 +55,8 @@ def main(
             screen.title(_provider())
         screen.place(jars.cache_directory())
         # Now, and not when the engine starts: a thread that downloads could not be broken off.
-        jars.fetch(jars.locked("operaton"), console=screen.console)
-        return asyncio.run(Demo(screen, applications, once=once, crash=crash, local=local).run())
+        jars.fetch(jars.locked(engine), console=screen.console)
+        return asyncio.run(Demo(screen, applications, engine, once=once, crash=crash, local=local).run())
     except (Failed, StartError, JarError) as exc:
         screen.failure(str(exc))
         return 1
@@ -68,10 +75,18 @@ class Demo:
     """One run of the demo."""
 
     def __init__(
-        self, screen: Screen, applications: Sequence[Application], *, once: bool, crash: bool, local: bool
+        self,
+        screen: Screen,
+        applications: Sequence[Application],
+        engine: Kind,
+        *,
+        once: bool,
+        crash: bool,
+        local: bool,
     ) -> None:
         self._screen = screen
         self._applications = applications
+        self._engine = engine
         self._once = once
         self._crash = crash
         self._local = local
@@ -82,10 +97,11 @@ class Demo:
         """Start everything, run each process, stay if that is wanted, and end everything. The exit code."""
         self._on_signals()
         pace = CRASH_PACE if self._crash else PACE
-        self._screen.doing("starting Operaton, Valkey and what else it takes")
+        self._screen.doing(f"starting {self._engine.capitalize()}, Valkey and what else it takes")
+        assistants = self._applications[0].assistants
         try:
             async with (
-                stage.set_up(self._applications[0].assistants, pace, self._screen.ready, local=self._local) as parts,
+                stage.set_up(assistants, pace, self._screen.ready, engine=self._engine, local=self._local) as parts,
                 connection() as session,
             ):
                 await self._perform(parts, session)
@@ -144,5 +160,7 @@ class Demo:
         proof = await watch.proof()
         faults = proof.faults()
         self._screen.result(*await watch.result())
+        if (outcome := await watch.outcome()) is not None:
+            self._screen.outcome(outcome)
         self._screen.proof(str(proof), proof.account(crash=crash), faults)
         return 1 if faults else 0

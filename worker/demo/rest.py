@@ -119,10 +119,11 @@ class EngineRest:
         rows = await self._get("task")
         return [PersonsTask(row["id"], _key(row["processDefinitionId"]), row["taskDefinitionKey"]) for row in rows]
 
-    async def hand_in(self, task: PersonsTask) -> None:
-        """Complete a user task with its form as it stands: the engine fills in the defaults of the fields."""
+    async def hand_in(self, task: PersonsTask, fields: Mapping[str, str]) -> None:
+        """Complete a user task with these fields of its form."""
         url = f"{self.base_url}/task/{task.id}/submit-form"
-        await _json(self._session, "POST", url, json={"variables": {}})
+        variables = {name: {"value": value} for name, value in fields.items()}
+        await _json(self._session, "POST", url, json={"variables": variables})
 
     async def incidents(self, instances: Sequence[str]) -> list[Incident]:
         """The open incidents of these instances; the copies that the engine makes for those who called are left out."""

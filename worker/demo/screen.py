@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.status import Status
 
 from worker.demo.application import Application
+from worker.demo.outcome import Outcome
 
 _ID_CHARACTERS: Final = 13
 _NAME: Final = 26
@@ -156,6 +157,17 @@ class Screen:
         else:
             self._say(f"{escape(title)}\n")
             self.console.print(text, markup=False, soft_wrap=True)
+        self._say()
+
+    def outcome(self, outcome: Outcome) -> None:
+        """What the process came to, as a table, and the recommendation below it."""
+        widths = [max(map(len, column)) for column in zip(*outcome.rows, strict=True)]
+        for number, row in enumerate(outcome.rows):
+            cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+            line = escape(f"  {'  '.join(cells)}".rstrip())
+            self._say(line if number else f"[dim]{line}[/]")
+        self._say()
+        self._say(f"[bold]{escape(outcome.reached)}[/]")
         self._say()
 
     def proof(self, proof: str, account: str, faults: Sequence[str]) -> None:

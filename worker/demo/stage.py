@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from worker.demo.engine import Engine
+from worker.demo.engine import Engine, Kind
 from worker.demo.jars import cache_directory
 from worker.demo.processes import HOST, Process, free_port, http_ok, running
 from worker.demo.rest import Failed
@@ -193,7 +193,9 @@ def is_scripted() -> bool:
 
 
 @asynccontextmanager
-async def set_up(assistants: Path, pace: Pace, ready: Ready, *, local: bool = False) -> AsyncIterator[Stage]:
+async def set_up(
+    assistants: Path, pace: Pace, ready: Ready, *, engine: Kind = "operaton", local: bool = False
+) -> AsyncIterator[Stage]:
     """Start everything but a worker; whatever was started is gone when the context ends. `assistants` is absolute.
 
     `local`: the small model answers, which is installed. StartError: a part did not get ready.
@@ -222,12 +224,12 @@ async def set_up(assistants: Path, pace: Pace, ready: Ready, *, local: bool = Fa
             model = group.create_task(
                 _model(stack, ready, pace.latency_seconds, local=local), name="start model server"
             )
-            make_engine = partial(Engine, port=cockpit_port, conversations=f"http://{HOST}:{page_port}")
-            engine = group.create_task(_start(stack, ready, "Operaton", make_engine), name="start Operaton")
+            make_engine = partial(Engine, engine, port=cockpit_port, conversations=f"http://{HOST}:{page_port}")
+            started = group.create_task(_start(stack, ready, engine.capitalize(), make_engine), name="start engine")
         served = model.result()
         if isinstance(served, SmallModel):
             settings |= _for_small_model(served, assistants, Path(record))
-        yield Stage(stack, ready, (engine.result(), valkey.result(), served), settings)
+        yield Stage(stack, ready, (started.result(), valkey.result(), served), settings)
 
 
 def _for_small_model(served: SmallModel, assistants: Path, folder: Path) -> dict[str, str]:

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any, Final
 
 from worker.demo.application import Application
+from worker.demo.outcome import Outcome, outcome, results_of
 from worker.demo.proof import Proof
 from worker.demo.rest import Counts, EngineRest, Failed, ModelControl, OpenTask
 from worker.demo.screen import Screen, Turn
@@ -31,7 +32,7 @@ UNSEEN_CALL_SECONDS: Final = 1.0
 class Watch:
     """Follows one process instance and shows what happens to it.
 
-    With `strict`, whatever stops it is raised, and nobody is waited for: forms are handed in as they stand.
+    With `strict`, whatever stops it is raised, and nobody is waited for: of a form's choices the first is taken.
     """
 
     def __init__(
@@ -141,6 +142,11 @@ class Watch:
         text = await self._engine.variable(self.instance, name)
         return name.replace("_", " ").capitalize(), text or "There is none."
 
+    async def outcome(self) -> Outcome | None:
+        """What the process came to; None where its results do not show it."""
+        key = self._application.key
+        return outcome(key, {name: await self._engine.variable(self.instance, name) for name in results_of(key)})
+
     async def _in_the_middle(self) -> bool:
         """Whether the step is being answered in which the worker is to die."""
         if await self.ended():
@@ -187,9 +193,11 @@ class Watch:
             name = self._name(task.process, task.activity)
             if self._strict:
                 form = self._application.forms.get((task.process, task.activity), {})
-                defaults = ", ".join(f"{field}={value}" for field, value in form.items() if value)
-                await self._engine.hand_in(task)
-                self._screen.note(f"{name}: a person's task; the demo hands in its form as it stands ({defaults})")
+                chosen = ", ".join(f"{field}={value}" for field, value in form.items())
+                await self._engine.hand_in(task, form)
+                self._screen.note(
+                    f"{name}: a person's task; the demo stands in and chooses what comes first ({chosen})"
+                )
                 self._quiet_since = monotonic()
             else:
                 where = self._stage.tasklist(task.id)

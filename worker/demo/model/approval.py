@@ -20,14 +20,21 @@ def assess(inputs: Inputs, _said: Said) -> str:
     requested = sum(int(each.get("cost_eur", 0)) for each in request.get("items", []))
     wanted = sum(each["eligible_eur"] for each in items)
     share = wanted * int(rules.get("own_share_percent", 0)) // 100
-    eligible = min(wanted - share, int(rules.get("ceiling_eur", wanted)))
+    ceiling = int(rules.get("ceiling_eur", wanted))
+    eligible = min(wanted - share, ceiling)
     questions = [] if int(request.get("own_share_eur", 0)) >= share else [f"Who pays the own share of {share:,} EUR?"]
     questions += ["What is the request for?"] if not items else []
     kinds = {each.get("kind") for each in request.get("items", [])}
     assessment = {
         "decision": "grant" if eligible > 0 else "decline",
         "confidence": round(SURE - DOUBT * len(questions), 2),
-        "budget": {"requested_eur": requested, "eligible_eur": eligible, "items": items},
+        "budget": {
+            "requested_eur": requested,
+            "items": items,
+            "own_share_eur": share,
+            "ceiling_eur": ceiling,
+            "eligible_eur": eligible,
+        },
         "reasons": [
             f"{request.get('purpose', 'The purpose')} serves “{rules.get('purpose', 'the programme')}”.",
             f"{wanted:,} of {requested:,} EUR are of an eligible kind; {share:,} EUR of it are the own share.",
@@ -43,7 +50,7 @@ def letter(inputs: Inputs, said: Said) -> str:
     assessment = next((found for text in reversed(said) if "budget" in (found := _read(text))), {})
     comment = inputs.get("comment", "")
     comment = "" if comment in {"(not set)", "(empty)"} else comment
-    if inputs.get("approved") == "false":
+    if inputs.get("board_decision") == "decline":
         return (
             f"Dear applicants,\n\nwe cannot grant your request. {comment}\n\nPlease talk to us before you apply again."
         )

@@ -3,23 +3,26 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.demo.model import drones
 from worker.demo.model import markdown as md
-from worker.demo.model.weighing import Table, swap
+from worker.demo.model.weighing import Table, swap, weighted
 
 Inputs = Mapping[str, str]
 Said = Sequence[str]
 
 OBJECTIVES, LIMITS, STAKEHOLDERS, UNCERTAINTIES = "Objectives", "Hard limits", "Stakeholders", "Uncertainties"
-ALTERNATIVES, CONSEQUENCES, SUMS, SENSITIVITY = "Alternatives", "Consequences", "Weighted sums", "Sensitivity"
+ALTERNATIVES, CHECKED = "Alternatives", "Against the hard limits"
+CONSEQUENCES, RANGES, SUMS, SENSITIVITY = "Consequences", "Ranges", "Weighted sums", "Sensitivity"
 
 AT_MOST: Final = "at most "
 """Stands before the budget in the hard limits."""
 
-MATTERS_POINTS: Final = 15
-"""From this difference on an objective, what is uncertain about it matters to the choice of the first two."""
+MATTERS: Final = "matters"
+NOT_RANKED: Final = "kept for comparison, and not ranked"
+"""Ends the line of an alternative that breaks a hard limit."""
 
 
 def frame(inputs: Inputs, _said: Said) -> str:
@@ -31,8 +34,8 @@ def frame(inputs: Inputs, _said: Said) -> str:
         if isinstance(who, dict) and "who" in who
     }
     uncertainties = {
-        name: f"touches {touched}; {text}; reduced by {cure}"
-        for name, (touched, text, cure) in drones.UNCERTAINTIES.items()
+        name: f"touches {each.touches}; {each.unknown}; reduced by {each.cure}"
+        for name, each in drones.UNCERTAINTIES.items()
     }
     return md.page(
         f"**Decision**: {inputs.get('decision', 'Which drones to buy?')} Left for later: the daily duty roster.",
@@ -105,7 +108,7 @@ def find_alternatives(_inputs: Inputs, said: Said) -> str:
         f" and {len(limits)} hard limits.",
         md.section("Ideas, one objective at a time", md.bullets({o.name: o.idea for o in objectives})),
         md.section(ALTERNATIVES, md.bullets(found)),
-        md.section("Against the hard limits", "\n".join(_checks(fitting, limits))),
+        md.section(CHECKED, "\n".join(_checks(fitting, limits))),
     )
 
 
@@ -114,9 +117,11 @@ def _checks(fitting: Sequence[drones.Alternative], limits: Mapping[str, str]) ->
         limit, text = each.condition
         if limit in limits:
             yield f"- {each.name} passes **{limit}** only {text}."
-    scout, broken = drones.SCOUT
-    if broken in limits:
-        yield f"- Left out: {scout}, break **{broken}** ({limits[broken]})."
+        if broken := [f"**{name}**" for name in each.breaks if name in limits]:
+            yield f"- {each.name} breaks {' and '.join(broken)}: {NOT_RANKED}."
+    scout, limit = drones.SCOUT
+    if limit in limits:
+        yield f"- Left out: {scout}, break **{limit}** ({limits[limit]})."
     for each in drones.ALTERNATIVES:
         if each not in fitting:
             yield f"- Left out: {each.name}, costs more than **Budget**."
@@ -127,7 +132,7 @@ def _listed(parts: drones.Parts) -> str:
     return ", ".join(f"{count} x {item}" for item, count in parts.items()) or "nothing new"
 
 
-def _extreme(scores: Mapping[str, int], pick: Callable[..., str]) -> str:
+def _extreme(scores: Mapping[str, float], pick: Callable[..., str]) -> str:
     return pick(scores, key=scores.__getitem__)
 
 
@@ -135,31 +140,38 @@ def evaluate(_inputs: Inputs, said: Said) -> str:
     """Step 3: the alternatives of the earlier answer, scored by the objectives of the frame."""
     framed = md.latest(said, OBJECTIVES) or ""
     objectives = drones.named(md.read(framed, OBJECTIVES))
-    names = md.read(md.latest(said, ALTERNATIVES) or "", ALTERNATIVES)
+    found = md.latest(said, ALTERNATIVES) or ""
+    names = md.read(found, ALTERNATIVES)
     if not objectives:
         return _missing("frame", "there are no objectives to score by")
     if not names:
         return _missing("list of alternatives", "there is nothing to evaluate")
     every = Table.of([each for each in drones.ALTERNATIVES if each.name in names], objectives)
-    table = every.without(every.dominated())
+    dominated = every.dominated()
+    broken = [name for name in names for line in md.lines(found, CHECKED) if name in line and NOT_RANKED in line]
     points = _points(framed, [objective.name for objective in objectives])
     weights = _shares(points)
-    ranking = table.ranking(weights)
+    trial = _Trial(every, weights, [name for name in names if name not in {*dominated, *broken}])
+    unranked = [name for name in broken if name not in dominated]
+    doubts = {
+        name: drones.UNCERTAINTIES[name] for name in md.read(framed, UNCERTAINTIES) if name in drones.UNCERTAINTIES
+    }
     return md.page(
         f"The {len(names)} alternatives found, by the {len(objectives)} objectives of the frame.",
         md.section(
             CONSEQUENCES, md.grid(["", *weights], [[name, *row.values()] for name, row in every.values.items()])
         ),
-        f"Dominated and struck out: {', '.join(every.dominated()) or 'none'}.",
+        f"Dominated and struck out: {', '.join(dominated) or 'none'}.",
         md.section(
             "Weights",
             "2 points for the objective that a stakeholder of the frame cares for most, 1 for the next: "
             + ", ".join(f"{name} {count}" for name, count in points.items())
             + f"; {sum(points.values())} points scaled to 100.",
         ),
-        md.section(SUMS, _sums(table, weights, ranking)),
+        md.section(SUMS, _sums(trial, unranked)),
         "Scores run from 0 (worst value of a column) to 100 (best); a sum is weight times score / 100, added up.",
-        md.section(SENSITIVITY, _sensitivity(table, weights, list(ranking), md.read(framed, UNCERTAINTIES))),
+        md.section(RANGES, _ranges(every, doubts)),
+        md.section(SENSITIVITY, _sensitivity(trial, doubts)),
     )
 
 
@@ -182,36 +194,77 @@ def _shares(points: Mapping[str, int]) -> dict[str, int]:
     return shares
 
 
-def _sums(table: Table, weights: Mapping[str, int], ranking: Mapping[str, float]) -> str:
-    rows = [[name, *table.scores[name].values(), f"{total:.2f}"] for name, total in ranking.items()]
-    return md.grid(["", *weights, "Sum"], [["Weight", *weights.values(), sum(weights.values())], *rows])
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A table with weights that add up to 100, and the alternatives in it that are ranked."""
+
+    table: Table
+    weights: Mapping[str, int]
+    ranked: Sequence[str]
+
+    def ranking(self, objective: str = "", changed: Mapping[str, float] | None = None) -> dict[str, float]:
+        """The sums, best first, with other values of one objective."""
+        values = {name: {objective: value} for name, value in (changed or {}).items()}
+        return self.table.ranking(self.weights, self.ranked, values)
 
 
-def _sensitivity(
-    table: Table, weights: Mapping[str, int], order: Sequence[str], uncertainties: Mapping[str, str]
-) -> str:
-    if len(order) < 2:  # noqa: PLR2004 - it takes two to swap
+def _sums(trial: _Trial, unranked: Sequence[str]) -> str:
+    weights, scores = trial.weights, trial.table.scores
+    ranks = [(name, str(rank)) for rank, name in enumerate(trial.ranking(), 1)] + [(name, "-") for name in unranked]
+    rows = [
+        [name, *(f"{score:.1f}" for score in scores[name].values()), f"{weighted(weights, scores[name]):.1f}", rank]
+        for name, rank in ranks
+    ]
+    return md.grid(["", *weights, "Sum", "Rank"], [["Weight", *weights.values(), sum(weights.values()), ""], *rows])
+
+
+def _ranges(table: Table, doubts: Mapping[str, drones.Uncertainty]) -> str:
+    rows = [
+        [name, doubt.touches, alternative, table.values[alternative][doubt.touches], worst]
+        for name, doubt in doubts.items()
+        for alternative, worst in doubt.worst.items()
+        if alternative in table.values and doubt.touches in table.less
+    ]
+    return md.grid(["Uncertainty", "Touches", "Alternative", "As scored", "At worst"], rows) if rows else "- None."
+
+
+def _sensitivity(trial: _Trial, doubts: Mapping[str, drones.Uncertainty]) -> str:
+    ranking = trial.ranking()
+    if len(ranking) < 2:  # noqa: PLR2004 - it takes two to swap
         return "- There is only one alternative."
-    first, second = (table.scores[name] for name in order[:2])
-    found = swap(weights, first, second)
+    first, second, *_ = ranking
+    weights, scores = trial.weights, trial.table.scores
+    found = swap(weights, scores[first], scores[second])
     lines = ["- No single weight, however changed, would put another alternative first."]
     if found:
         name, weight = found
         change = f"the weight of {name} went from {weights[name]} to {weight:.1f}, the others changing in proportion"
-        lines = [f"- If {change}, {order[1]} would draw level with {order[0]}."]
-    for name, text in uncertainties.items():
-        touched = text.removeprefix("touches ").split(";")[0]
-        if touched in first:
-            gap = abs(first[touched] - second[touched])
-            verdict = "matters" if gap >= MATTERS_POINTS else "does not matter much"
-            lines.append(f"- **{name}** {verdict}: the first two are {gap} points apart on {touched}.")
+        lines = [f"- If {change}, {second} would draw level with {first}."]
+    for name, doubt in doubts.items():
+        if doubt.touches in weights:
+            lines.append(_verdict_on(name, first, trial.ranking(doubt.touches, doubt.worst)))
     return "\n".join(lines)
+
+
+def _verdict_on(name: str, first: str, at_worst: Mapping[str, float]) -> str:
+    """Whether an uncertainty matters: whether at its worst another alternative leads."""
+    leader, second, *_ = at_worst
+    if leader == first:
+        return (
+            f"- **{name}** does not matter: at worst {first} still leads, with {at_worst[first]:.1f} against "
+            f"{at_worst[second]:.1f} points for {second}."
+        )
+    return (
+        f"- **{name}** {MATTERS}: at worst {leader} leads, with {at_worst[leader]:.1f} against "
+        f"{at_worst[first]:.1f} points for {first}."
+    )
 
 
 def recommend(inputs: Inputs, said: Said) -> str:
     """Step 4: the best alternative of the evaluation that the budget in the question's inputs pays for."""
     framed, evaluated = md.latest(said, OBJECTIVES) or "", md.latest(said, SUMS) or ""
     listed = md.read(md.latest(said, ALTERNATIVES) or "", ALTERNATIVES)
+    doubts = md.read(framed, UNCERTAINTIES)
     weights, scores, sums = _evaluated(evaluated)
     if not sums:
         return _missing("evaluation", "there is nothing to recommend")
@@ -220,32 +273,36 @@ def recommend(inputs: Inputs, said: Said) -> str:
     budget = _money(inputs.get("budget_usd", ""))
     affordable = [name for name in sums if budget is None or costs[name] <= budget]
     if not affordable:
-        return f"**Recommendation**: none; not one of the {len(sums)} alternatives fits into {budget:,} $."
+        return f"**Recommendation**: none; not one of the {len(sums)} that were ranked fits into {budget:,} $."
     best, *others = affordable
+    swap_line, *verdicts = md.lines(evaluated, SENSITIVITY)
+    mattering = {name: line for line in verdicts for name in doubts if line.startswith(f"- **{name}** {MATTERS}")}
+    order = [*mattering, *(name for name in doubts if name not in mattering)]
     return md.page(
         _verdict(best, sums, costs, budget),
         md.section("Reasons", _reasons(weights, scores[best], sums[best])),
         md.section("Given up", _given_up(scores, best, others, md.read(framed, STAKEHOLDERS))),
         md.section("Budget", _spending(parts[best], budget)),
-        md.section("What would change this", "\n".join(md.lines(evaluated, SENSITIVITY)[:1])),
+        md.section("What would change this", "\n".join([swap_line, *mattering.values()])),
         md.section("Next steps", "\n".join(f"{n}. {step}" for n, step in enumerate(_NEXT, 1))),
-        md.section("To be checked before signing", md.bullets(md.read(framed, UNCERTAINTIES))),
+        md.section("To be checked before signing", md.bullets({name: doubts[name] for name in order})),
     )
 
 
-def _evaluated(text: str) -> tuple[dict[str, int], dict[str, dict[str, int]], dict[str, str]]:
-    """Weights, scores and sums of an evaluation, best alternative first; nothing where there is none."""
+def _evaluated(text: str) -> tuple[dict[str, int], dict[str, dict[str, float]], dict[str, str]]:
+    """Weights, scores and sums of what an evaluation ranks, best alternative first; nothing where there is none."""
     header, weighting, *rows = md.rows(text, SUMS) or [[], []]
-    names = header[1:-1]
-    weights = dict(zip(names, map(int, weighting[1:-1]), strict=True))
-    scores = {row[0]: dict(zip(names, map(int, row[1:-1]), strict=True)) for row in rows}
-    return weights, scores, {row[0]: row[-1] for row in rows}
+    names = header[1:-2]
+    weights = dict(zip(names, map(int, weighting[1:-2]), strict=True))
+    ranked = [row for row in rows if row[-1].isdigit()]
+    scores = {row[0]: dict(zip(names, map(float, row[1:-2]), strict=True)) for row in ranked}
+    return weights, scores, {row[0]: row[-2] for row in ranked}
 
 
 _NEXT: Final = (
     "Emergency manager: have the grant office confirm the origin of every component, within 2 weeks.",
     "Sheriff's office: apply for the certificate of authorization and night training, within 4 weeks.",
-    "Fire and rescue: fly the two finalists in wind, rain and darkness, within 8 weeks.",
+    "Fire and rescue: fly the two finalists in wind, rain and the two worst valleys, within 8 weeks.",
     "County board: decide and sign, before the fiscal year ends.",
 )
 
@@ -259,36 +316,38 @@ def _verdict(best: str, sums: Mapping[str, str], costs: Mapping[str, int], budge
     return " ".join(lines)
 
 
-def _reasons(weights: Mapping[str, int], scores: Mapping[str, int], total: str) -> str:
+def _reasons(weights: Mapping[str, int], scores: Mapping[str, float], total: str) -> str:
     worth = {name: weights[name] * points / 100 for name, points in scores.items()}
     return "\n".join(
-        f"- **{name}**: {scores[name]} of 100 at weight {weights[name]} gives {worth[name]:.2f} of the {total} points."
+        f"- **{name}**: {scores[name]} of 100 at weight {weights[name]} gives {worth[name]:.1f} of the {total} points."
         for name in sorted(worth, key=worth.__getitem__, reverse=True)[:3]
     )
 
 
 def _given_up(
-    scores: Mapping[str, Mapping[str, int]], best: str, others: Sequence[str], stakeholders: Mapping[str, str]
+    scores: Mapping[str, Mapping[str, float]], best: str, others: Sequence[str], stakeholders: Mapping[str, str]
 ) -> str:
     if not others:
         return "- There is no second alternative within the budget."
-    ahead = {name: points - scores[best][name] for name, points in scores[others[0]].items()}
     lines = []
-    for name, points in ahead.items():
-        if points > 0:
+    for name, points in scores[others[0]].items():
+        if points > scores[best][name]:
             bearing = ", ".join(who for who, cared in stakeholders.items() if name in cared) or "nobody in the frame"
-            lines.append(f"- **{name}**: {others[0]} is {points} points better; borne by {bearing}.")
+            lines.append(f"- **{name}**: {scores[best][name]} points, {others[0]} {points}; borne by {bearing}.")
     return "\n".join(lines) or f"- Nothing: {others[0]} is better on no objective."
 
 
 def _spending(parts: drones.Parts, budget: int | None) -> str:
-    rows: list[list[object]] = [[item, n, f"{n * drones.PRICES[item]:,} $"] for item, n in parts.items()]
-    total = drones.cost(parts)
-    rows.append(["operation, 12 % of the equipment a year", f"{drones.YEARS} years", f"{drones.operation(parts):,} $"])
-    rows.append(["**Total**", "", f"{total:,} $"])
+    rows: list[list[object]] = [
+        [item, n, f"{drones.PRICES[item]:,} $", f"{n * drones.PRICES[item]:,} $"] for item, n in parts.items()
+    ]
+    total, running = drones.cost(parts), drones.operation(parts)
+    name = f"operation, {drones.OPERATION_PERCENT} % of the equipment a year"
+    rows.append([name, f"{drones.YEARS} years", f"{running // drones.YEARS:,} $", f"{running:,} $"])
+    rows.append(["**Total**", "", "", f"{total:,} $"])
     if budget is not None:
-        rows += [["**Reserve**", "", f"{budget - total:,} $"], ["**Budget**", "", f"{budget:,} $"]]
-    return md.grid(["Item", "Quantity", "Cost"], rows)
+        rows += [["**Reserve**", "", "", f"{budget - total:,} $"], ["**Budget**", "", "", f"{budget:,} $"]]
+    return md.grid(["Item", "Quantity", "Each", "Cost"], rows)
 
 
 def _parts(text: str) -> dict[str, int]:

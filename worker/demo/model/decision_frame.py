@@ -1,6 +1,7 @@
 """The eight steps of the sample frame: Markdown where it is read, JSON where the next steps calculate with it."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -146,21 +147,34 @@ def write_frame(inputs: Inputs, said: Said) -> str:
     uncertain = [each for each in _known(categories, UNCERTAINTIES) if each.name in drawn]
     later = [each["decision"] for each in hierarchy.get("later", [])]
     why_now = md.lines(md.latest(said, WHY_NOW) or "", WHY_NOW)
+    open_points = [{"point": each, "settled_by": _decider(said)} for each in later if "vote" in each]
     return _json(
         {
             "statement": f"{inputs.get('question', 'The decision')} To be chosen together: {', '.join(focus)}; "
             f"for at most {inputs.get('budget_meur', '?')} M€, and without reopening what is given.",
             "decision_maker": _decider(said),
-            "deadline": why_now[0].removeprefix("- ").partition(";")[0] if why_now else "not known",
+            "deadline": _deadline(why_now[0]) if why_now else "not known",
             "given": [each["decision"] for each in hierarchy.get("given", [])],
             "focus": [f"{each['name']}: {each['question']}" for each in hierarchy.get("focus", [])],
             "later": later,
             "objectives": objectives,
             "uncertainties": [{"name": each.name, "reduced_by": each.reduced_by} for each in uncertain],
-            "open_points": [{"point": each, "settled_by": _decider(said)} for each in later[:1]],
-            "ready": bool(focus and objectives and why_now),
+            "open_points": open_points,
+            "ready": bool(focus and objectives and why_now and not open_points),
         }
     )
+
+
+def _deadline(why_now: str) -> str:
+    """When it has to be decided: as long before the year that is named as planning and building may take."""
+    year, longest = re.search(r"20\d\d", why_now), re.search(r"\w+ to (\w+) years", why_now)
+    if not year or not longest or longest[1] not in _YEARS:
+        return why_now.removeprefix("- ")
+    years = _YEARS[longest[1]]
+    return f"{int(year[0]) - years}: planning and building takes up to {years} years, until {year[0]}"
+
+
+_YEARS: Final = {"three": 3, "four": 4, "five": 5, "six": 6}
 
 
 def _ruled_out(given: str) -> str:

@@ -96,7 +96,8 @@ def cost(parts: Parts) -> int:
 class Alternative:
     """One way to go. `values` are in the measures of the objectives, all but the cost.
 
-    `condition` names a hard limit and on what condition it is kept; empty where there is none.
+    `condition` names a hard limit and on what condition it is kept; empty where there is none. `breaks` are the hard
+    limits that it does not keep at all.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Alternative:
     flown_by: str
     values: Mapping[str, float]
     condition: tuple[str, str] = ("", "")
+    breaks: tuple[str, ...] = ()
 
 
 def _values(*values: float) -> Mapping[str, float]:
@@ -111,7 +113,13 @@ def _values(*values: float) -> Mapping[str, float]:
 
 
 ALTERNATIVES: Final = (
-    Alternative("A Present state", {}, "state police, with their helicopter", _values(70, 5, 55, 0, 14)),
+    Alternative(
+        "A Present state",
+        {},
+        "state police, with their helicopter",
+        _values(70, 5, 55, 0, 14),
+        breaks=("Thermal camera", "Training"),
+    ),
     Alternative(
         "B Quadcopter pool",
         {"Talvo M3": 14, "pilot training": 16},
@@ -140,12 +148,37 @@ ALTERNATIVES: Final = (
     ),
 )
 
+
+@dataclass(frozen=True, slots=True)
+class Uncertainty:
+    """What is not known of an objective. `worst`: what alternatives achieve by it if it turns out badly."""
+
+    touches: str
+    unknown: str
+    cure: str
+    worst: Mapping[str, float]
+
+
 UNCERTAINTIES: Final = {
-    "Waiver": ("Reach", "whether flights beyond visual line of sight will be allowed", "an early talk with the FAA"),
-    "Radio": ("Night search", "whether live pictures get out of the hills", "test flights in the two worst valleys"),
-    "Crews": ("Readiness", "whether both services can spare 16 people", "a written promise of both chiefs"),
+    "Waiver": Uncertainty(
+        "Reach",
+        "whether flights beyond visual line of sight will be allowed",
+        "an early talk with the FAA",
+        {"C Mixed fleet": 74, "D Docking network": 41},
+    ),
+    "Radio": Uncertainty(
+        "Night search",
+        "whether live pictures get out of the hills",
+        "test flights in the two worst valleys",
+        {"C Mixed fleet": 32, "D Docking network": 41},
+    ),
+    "Crews": Uncertainty(
+        "Readiness",
+        "whether both services can spare 16 people",
+        "a written promise of both chiefs",
+        {"B Quadcopter pool": 8, "C Mixed fleet": 9},
+    ),
 }
-"""What each one touches, what is not known, and what would reduce it."""
 
 SCOUT: Final = ("Pell S1 scouts, 28 minutes in the air", "Flight time")
 """An idea that breaks a hard limit, and which."""

@@ -9,7 +9,10 @@ YEARS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to go. Money in M€, `cost` and `income` a year. `conditions` by view: what it is, and its price."""
+    """One way to go. Money in M€, `cost` and `income` a year; `capacity` is Brennach's part, in examinations a year.
+
+    `conditions` by view: what it is, and its price, which is paid once.
+    """
 
     built: str
     months: int
@@ -29,7 +32,7 @@ TECHNICAL, BUSINESS, RISK = "Technical", "Business", "Risk"
 
 OPTIONS: Final = {
     "Own centre": Option(
-        "new wing beside the emergency department, shielding, 14 people on shift",
+        "new wing beside the emergency department, shielding, 14 people on shift, 4 of them new",
         20,
         9_400,
         7.9,
@@ -44,14 +47,14 @@ OPTIONS: Final = {
     "Shared centre": Option(
         "a hall in Tallach, a joint archive, patient transport by the quarter of an hour",
         26,
-        16_000,
+        8_900,
         3.9,
         2.1,
         0.3,
         {
-            TECHNICAL: ("a CT of its own stays in the emergency department", 1.4),
+            TECHNICAL: ("a new CT of its own in the emergency department, and both networks joined", 1.4),
             BUSINESS: ("the company's costs are split by use, not by beds", 0.1),
-            RISK: ("an exit clause, and transport at night by contract", 0.3),
+            RISK: ("an exit clause, transport at night, and spare parts for the old CT bought now", 0.4),
         },
     ),
     "Contractor": Option(
@@ -62,7 +65,7 @@ OPTIONS: Final = {
         2.9,
         0.5,
         {
-            TECHNICAL: ("a second shift on three days a week", 0.5),
+            TECHNICAL: ("a second shift on three evenings a week", 0.5),
             BUSINESS: ("a price per examination above the agreed volume", 0.3),
             RISK: ("a right to buy the machines after five years", 0.1),
         },
@@ -71,7 +74,7 @@ OPTIONS: Final = {
 
 MET: Final = "met"
 FITS: Final[Mapping[str, Mapping[str, str]]] = {
-    "Emergency CT": {"Own centre": MET, "Shared centre": "if a CT stays in the house", "Contractor": MET},
+    "Emergency CT": {"Own centre": MET, "Shared centre": "if a CT of its own stands in the house", "Contractor": MET},
     "MRI wait": {"Own centre": MET, "Shared centre": MET, "Contractor": "if evenings are in the contract"},
     "Volume": {"Own centre": MET, "Shared centre": MET, "Contractor": "if a second shift is worked"},
     "Reports": {
@@ -79,7 +82,11 @@ FITS: Final[Mapping[str, Mapping[str, str]]] = {
         "Shared centre": "if both networks are joined",
         "Contractor": MET,
     },
-    "Outage": {"Own centre": "if a truck is on call", "Shared centre": "if a CT stays in the house", "Contractor": MET},
+    "Outage": {
+        "Own centre": "if a truck is on call",
+        "Shared centre": "if a CT of its own stands in the house",
+        "Contractor": MET,
+    },
 }
 """How each option does by each requirement."""
 
@@ -105,6 +112,7 @@ class Risk:
     threatens: str
 
 
+EVERY: Final = "every option"
 RISKS: Final = {
     "Vacant posts": Risk(
         ("Own centre",), "nobody applies, and the machines stand still at night", 4, 4, "remote reading", 10, "Reports"
@@ -119,7 +127,7 @@ RISKS: Final = {
         "Outage",
     ),
     "No decision": Risk(
-        ("every option",), "the old CT fails before its successor is ordered", 3, 5, "a date for the vote", 5, "Outage"
+        (EVERY,), "the old CT fails before its successor is ordered", 3, 5, "a date for the vote", 5, "Outage"
     ),
     "Low volume": Risk(
         ("Own centre",), "the practices send their patients elsewhere", 3, 4, "contracts before building", 8, "Volume"

@@ -1,15 +1,16 @@
 """The steps of the sample analysis from three views: the strategist's here, those of the views beside."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from worker.demo.model import markdown as md
 from worker.demo.model import three_views as views
 from worker.demo.model.imaging import BUSINESS, COMMON, OPTIONS, RISK, TECHNICAL, YEARS
-from worker.demo.model.three_views import Inputs, Said, entries, listed, millions, missing, number
+from worker.demo.model.three_views import BEFORE, Inputs, Said, amount, entries, listed, millions, missing, number
 
 VERDICTS: Final = {TECHNICAL: "technical_verdict", BUSINESS: "business_verdict", RISK: "risk_verdict"}
-CANDIDATES, TOGETHER, OPEN = "All three can live with", "Conditions together", "For those who decide"
+CANDIDATES, BEYOND, TOGETHER = "All three can live with", "Beyond the budget", "With all conditions"
+OPEN: Final = "For those who decide"
 
 
 def set_up(inputs: Inputs, _said: Said) -> str:
@@ -47,40 +48,59 @@ def reconcile(inputs: Inputs, _said: Said) -> str:
     firsts = list(dict.fromkeys(row[1] for row in rows))
     conflict = f"{listed(firsts)} each come first for somebody." if firsts[1:] else f"All three put {firsts[0]} first."
     together = _together(inputs, [name for name in rankings[TECHNICAL] if name in OPTIONS])
-    cheapest = sorted(together, key=lambda row: float(str(row[-1]).split()[0]))[:2]
+    budget = amount(next(iter(_besides(inputs, "Budget: ")), "")) or None
+    fitting = [row for row in together if budget is None or amount(row[-3]) <= budget]
+    beyond = {
+        row[0]: f"{row[-3]} to invest, {millions(amount(row[-3]) - budget)} more than there is; {row[-2]} net"
+        for row in together
+        if budget is not None and row not in fitting
+    }
     return md.page(
         md.section("Agreed", f"- None of the {len(together)} options works without conditions."),
         md.section("Conflicts", md.grid(["View", "First", "Last", "Reason for the first"], rows) + f"\n\n{conflict}"),
-        md.section("Settled", md.bullets(_settled(inputs))),
-        md.section(TOGETHER, md.grid(["", *VERDICTS, "Investment", "Net"], together)),
-        md.section(CANDIDATES, md.bullets({str(row[0]): f"{row[-2]} to invest, {row[-1]} net" for row in cheapest})),
+        md.section("Settled", md.bullets(_settled(inputs, list(rankings[BUSINESS]), [row[0] for row in together]))),
+        md.section(TOGETHER, md.grid(["", *VERDICTS, "Investment", f"Net, {YEARS} years", "Rank by net"], together)),
+        md.section(CANDIDATES, md.bullets({row[0]: f"{row[-3]} to invest, {row[-2]} net" for row in fitting[:2]})),
+        md.section(BEYOND, md.bullets(beyond) or "- None."),
     )
 
 
-def _settled(inputs: Inputs) -> dict[str, str]:
+def _settled(inputs: Inputs, before: Sequence[str], after: Sequence[str]) -> dict[str, str]:
     """Which figure counts where two views speak of the same thing, and what is left to those who decide."""
     built = md.read(inputs.get("technical_findings", ""), "Build").get("Shared centre", "")
     events = md.read(inputs.get("risk_register", ""), "Events")
-    settled = {OPEN: "how much it is worth to have the machines in one's own hands"}
+    settled = {}
     if built and "Late opening" in events:
         months = built.rpartition("; ")[2]
-        settled = {
-            "Opening": f"the engineer's {months} count, so the risk stands that {events['Late opening']}"
-        } | settled
-    return settled
+        settled["Opening"] = f"the engineer's {months} count, so the risk stands that {events['Late opening']}"
+    if before != after:
+        settled["Order by net cost"] = (
+            f"{', '.join(before)} {BEFORE}; {', '.join(after)} with all of them, which counts"
+        )
+    for line in _besides(inputs, ""):
+        if " leads by " in line:
+            settled["Certainty"] = line
+    return settled | {OPEN: "how much it is worth to have the machines in one's own hands"}
 
 
-def _together(inputs: Inputs, names: Iterable[str]) -> list[list[object]]:
-    """A row for each option: its conditions by view, then investment and net cost with all of them."""
+def _besides(inputs: Inputs, beginning: str) -> list[str]:
+    """The lines that the economist adds to the verdict and that begin so."""
+    lines = md.lines(inputs.get("business_verdict", ""), "Besides")
+    return [line.removeprefix("- ") for line in lines if line.startswith(f"- {beginning}")]
+
+
+def _together(inputs: Inputs, names: Iterable[str]) -> list[list[str]]:
+    """A row for each option: its conditions by view, then investment, net cost and rank with all of them paid."""
     conditions = {view: md.read(inputs.get(name, ""), "Conditions") for view, name in VERDICTS.items()}
     figures = {row[0]: row for row in md.rows(inputs.get("business_figures", ""), "Figures")}
-    rows: list[list[object]] = []
+    rows: list[list[str]] = []
     for name in names:
         texts = [conditions[view].get(name, "none; 0.0 M€") for view in VERDICTS]
-        price = sum(float(text.rpartition("; ")[2].split()[0]) for text in texts)
+        price = sum(amount(text.rpartition("; ")[2]) for text in texts)
         known = figures.get(name, [name, millions(OPTIONS[name].investment), millions(OPTIONS[name].net)])
-        rows.append([name, *texts, *(millions(float(known[place].split()[0]) + price) for place in (1, -1))])
-    return rows
+        rows.append([name, *texts, *(millions(amount(known[place]) + price) for place in (1, -1))])
+    rows.sort(key=lambda row: amount(row[-1]))
+    return [[*row, str(rank)] for rank, row in enumerate(rows, 1)]
 
 
 def recommend_course(inputs: Inputs, said: Said) -> str:
@@ -88,26 +108,29 @@ def recommend_course(inputs: Inputs, said: Said) -> str:
     synthesis = md.latest(said, CANDIDATES) or ""
     candidates = md.read(synthesis, CANDIDATES)
     budget = (number(inputs.get("budget_eur", "")) or 0) / 1e6
-    best = next((name for name, text in candidates.items() if float(text.split()[0]) <= budget), None)
+    best = next((name for name, text in candidates.items() if amount(text) <= budget), None)
     if best is None:
         return f"**Recommendation**: none fits into {millions(budget)}." if candidates else missing("synthesis")
     row = next(row for row in md.rows(synthesis, TOGETHER) if row[0] == best)
     views = md.rows(synthesis, "Conflicts")[1:]
-    money = [["Investment with all conditions", row[-2]], ["Reserve", millions(budget - float(row[-2].split()[0]))]]
+    settled = md.read(synthesis, "Settled")
+    money = [
+        ["Investment with all conditions", row[-3]],
+        ["Reserve", millions(budget - amount(row[-3]))],
+        ["Budget", millions(budget)],
+        [f"Net over {YEARS} years with all conditions", row[-2]],
+    ]
+    against = {each[0]: f"puts {each[1]} first" for each in views if each[1] != best}
+    against |= {name: f"beyond the budget: {text}" for name, text in md.read(synthesis, BEYOND).items()}
     return md.page(
-        f"**Recommendation**: {best}, on the conditions of all three views.",
+        f"**Recommendation**: {best}, on the conditions of all three views: {row[-3]} to invest, {row[-2]} net.",
         md.section(
             "For it", md.bullets({each[0]: each[3] for each in views if each[1] == best} or {"Money": candidates[best]})
         ),
-        md.section(
-            "Against it",
-            md.bullets(
-                {each[0]: f"puts {each[1]} first" for each in views if each[1] != best} or {"Nobody": "all agree"}
-            ),
-        ),
+        md.section("Against it", md.bullets(against or {"Nobody": "all agree"})),
         md.section("Conditions", md.bullets(dict(zip(VERDICTS, row[1:4], strict=True)))),
-        md.section("Money", md.grid(["", "Amount"], [*money, ["Budget", millions(budget)]])),
-        md.section("Left open", md.bullets({OPEN: md.read(synthesis, "Settled").get(OPEN, "nothing")})),
+        md.section("Money", md.grid(["", "Amount"], money)),
+        md.section("Left open", md.bullets({name: settled[name] for name in ("Certainty", OPEN) if name in settled})),
         md.section("Next steps", "\n".join(f"{n}. {step}" for n, step in enumerate(_NEXT, 1))),
     )
 
@@ -116,7 +139,7 @@ _NEXT: Final = (
     "Management: letters of intent from the other parties, within 6 weeks.",
     "Engineering: apply for the radiation permit, within 8 weeks.",
     "Board: vote on 30 June. From here on it cannot be taken back.",
-    "Purchasing: order, and buy spare parts for the old CT, within 4 weeks of the vote.",
+    "Purchasing: order, with what the conditions name, within 4 weeks of the vote.",
 )
 
 
@@ -131,12 +154,13 @@ def write_white_paper(inputs: Inputs, said: Said) -> str:
         row[0]: f"puts {row[1]} first and {row[2]} last. For the first speaks: {row[3]}"
         for row in md.rows(synthesis, "Conflicts")[1:]
     }
+    in_short = course.partition("\n")[0].replace("**", "")
     readers = inputs.get("readers", "those who decide").partition(":")[0].rstrip(".")
     return md.page(
         "# An imaging centre for Brennach",
         md.section(
             "Summary",
-            f"For {_lower(readers)}. {course.partition('.')[0].replace('**', '')}. What stays open is yours to decide.",
+            f"For {_lower(readers)}. {in_short} What stays open is yours to decide.",
         ),
         md.section("The question", f"{question}\n\n" + md.bullets(md.read(brief, "Common figures"))),
         md.section("The options", md.bullets(md.read(brief, "Options"))),

@@ -10,8 +10,10 @@ from worker.demo.model import markdown as md
 Inputs = Mapping[str, str]
 Said = Sequence[str]
 
-WEIGHTS, MUSTS, FIGURES, MET, NOT_MET = "Weights", "Knock-out criteria", "Figures", "Met", "Not met"
+WEIGHTS, MUSTS, FIGURES = "Weights", "Knock-out criteria", "Figures"
+MET, RESERVED, NOT_MET = "Met", "Met on a condition", "Not met"
 RECORD, POINTS, SUMS, TALKS, ORDER = "Record", "Points", "Sums", "Points to negotiate", "What would swap the order"
+ON_CONDITION: Final = "only on a condition"
 PRICE: Final = "Price"
 PRICE_WEIGHT: Final = 40
 
@@ -52,14 +54,21 @@ def rate(inputs: Inputs, said: Said) -> str:
     checked = md.latest(said, "Check") or ""
     figures = md.read(checked, FIGURES)
     judged = [(row[0], row[-1]) for row in md.rows(checked, "Check")[1:]]
-    met = ", ".join(name for name, verdict in judged if verdict == "met") or "none"
-    not_met = ", ".join(name for name, verdict in judged if verdict != "met") or "none"
+    verdicts = {
+        verdict: ", ".join(name for name, each in judged if each == verdict.lower()) or "none"
+        for verdict in (MET, RESERVED, NOT_MET)
+    }
+    reservations = md.read(checked, "Reservations").values()
+    conditions = {
+        name: text for name, verdict in judged if verdict == RESERVED.lower() for text in reservations if name in text
+    }
     return md.page(
         f"**Review of {figures.get('Supplier', 'an offer that was not shown')}**",
         md.section(FIGURES, md.bullets(figures)),
-        md.section("Requirements", md.bullets({MET: met, NOT_MET: not_met})),
+        md.section("Requirements", md.bullets(verdicts)),
+        md.section("Reservations", md.bullets(conditions) or "- None that touches a requirement."),
         md.section(RECORD, inputs.get("supplier_record", "No record was given.")),
-        f"Questions: what would make {not_met.partition(',')[0]} good? Which reference shows it? Who signs for it?",
+        f"Questions: what would make {_first(verdicts[NOT_MET])} good? Which reference shows it? Who signs for it?",
     )
 
 
@@ -72,31 +81,54 @@ def compare(inputs: Inputs, said: Said) -> str:
     lowest = min(prices.values(), default=0)
     points = {
         name: [
-            round(weight * lowest / prices[name]) if criterion == PRICE else weight * _has(offers[name], criterion)
+            round(weight * lowest / prices[name], 1) if criterion == PRICE else weight * _has(offers[name], criterion)
             for criterion, weight in weights.items()
         ]
         for name in offers
     }
-    grid = [
-        [criterion, weight, *(each[n] for each in points.values())]
+    sums = {name: round(sum(each), 1) for name, each in points.items()}
+    places = [sorted(sums.values(), reverse=True).index(each) + 1 for each in sums.values()]
+    grid: list[list[object]] = [
+        [criterion, weight, *(f"{each[n]:.1f}" for each in points.values())]
         for n, (criterion, weight) in enumerate(weights.items())
     ]
-    sums = {name: f"{sum(each)} points; {prices[name]:,} EUR" for name, each in points.items()}
+    grid += [["**Sum**", sum(weights.values()), *(f"{each:.1f}" for each in sums.values())], ["**Rank**", "", *places]]
+    musts = md.read(md.latest(said, MUSTS) or "", MUSTS)
     return md.page(
+        md.section(MUSTS, md.bullets({name: _knocked(each, musts) for name, each in offers.items()})),
         md.section(POINTS, md.grid(["Criterion", "Weight", *points], grid)),
-        md.section(SUMS, md.bullets(sums)),
+        md.section(SUMS, md.bullets({name: f"{each:.1f} points; {prices[name]:,} EUR" for name, each in sums.items()})),
         md.section("Gaps", md.bullets({name: md.read(each, "Requirements")[NOT_MET] for name, each in offers.items()})),
-        md.section(ORDER, _swap({name: sum(each) for name, each in points.items()}, weights)),
+        md.section(ORDER, _swap(sums, weights)),
     )
+
+
+def _knocked(review: str, musts: Mapping[str, str]) -> str:
+    """What a review says of the knock-out criteria: those that fail, and on what condition others do not."""
+    found = md.read(review, "Requirements")
+    failed = [name for name in found[NOT_MET].split(", ") if name in musts]
+    reserved = {name: text for name, text in md.read(review, "Reservations").items() if name in musts}
+    said = f"fails {', '.join(failed)}" if failed else "fails none"
+    return "; ".join([said, *(f"{name} {ON_CONDITION}: {text}" for name, text in reserved.items())])
+
+
+def _condition(knocked: str) -> tuple[str, str]:
+    """The knock-out criterion that is met on a condition, and what the offer says; empty where there is none."""
+    found = re.search(rf"; (.+?) {ON_CONDITION}: (.*?)(?:;|$)", knocked)
+    return (found[1], found[2]) if found else ("", "")
 
 
 def find_points(inputs: Inputs, said: Said) -> str:
     """What to talk about with each supplier: the gaps of the comparison that stands in this conversation."""
-    gaps = md.read(md.latest(said, SUMS) or "", "Gaps")
+    compared = md.latest(said, SUMS) or ""
+    gaps, musts = md.read(compared, "Gaps"), md.read(compared, MUSTS)
+    points = {}
+    for name, gap in gaps.items():
+        reserved = _condition(musts.get(name, ""))[0]
+        first = f"withdraw the reservation on {reserved} and " if reserved else ""
+        points[name] = f"{first}make good {gap}; otherwise a lower price"
     return md.page(
-        md.section(
-            TALKS, md.bullets({name: f"make good {gap}; otherwise a lower price" for name, gap in gaps.items()})
-        ),
+        md.section(TALKS, md.bullets(points)),
         "**In return**: an earlier first payment, and the second reference visit.",
         f"**Rules kept**: {inputs.get('negotiation_rules', 'none given')}",
     )
@@ -117,29 +149,39 @@ def brief(inputs: Inputs, said: Said) -> str:
 def propose(inputs: Inputs, said: Said) -> str:
     """The offer with the most points, what is to be settled with its supplier, and its distance from the estimate."""
     sums = md.read(md.latest(said, SUMS) or "", SUMS)
-    best = max(sums, key=lambda name: _number(sums[name]), default="nobody")
+    compared = md.latest(said, SUMS) or ""
+    best = max(sums, key=lambda name: _points(sums[name]), default="nobody")
     price = _number(sums.get(best, "").partition(";")[2])
     estimate = _number(inputs.get("estimate_eur", "0"))
     distance = f"{abs(price - estimate):,} EUR {'below' if price <= estimate else 'above'} the estimate"
-    question = md.read(md.latest(said, "Questions") or "", "Questions").get(best, "nothing")
+    settled = {"Nothing": "no knock-out criterion is met on a condition"}
+    name, text = _condition(md.read(compared, MUSTS).get(best, ""))
+    if name:
+        settled = {name: f"the offer says “{text}”. That is a knock-out criterion: without its withdrawal, no award"}
+    wishes = md.read(compared, "Gaps").get(best, "none")
     return md.page(
         f"**Proposal**: award to {best} for {price:,} EUR, {distance}.",
         md.section(SUMS, md.bullets(sums)),
-        md.section("To be settled in writing", f"From the negotiation brief: {question} Without it, no award."),
+        md.section("To be settled in writing", md.bullets(settled)),
+        md.section("Wished for", md.bullets({wishes: "more points if it is made good, and no condition of the award"})),
         md.section(ORDER, md.lines(md.latest(said, ORDER) or f"## {ORDER}\nUnknown.", ORDER)[0]),
     )
 
 
-def _swap(sums: Mapping[str, int], weights: Mapping[str, int]) -> str:
+def _first(names: str) -> str:
+    return names.partition(",")[0]
+
+
+def _swap(sums: Mapping[str, float], weights: Mapping[str, int]) -> str:
     if len(sums) < 2:  # noqa: PLR2004 - one offer has no rival
         return "Nothing: there are not two offers."
     first, second = sorted(sums, key=lambda name: -sums[name])[:2]
-    ahead = sums[first] - sums[second]
+    ahead = round(sums[first] - sums[second], 1)
     enough = next(
         (f"{name} alone ({weight})" for name, weight in weights.items() if name != PRICE and weight > ahead),
         "the price",
     )
-    return f"{first} is {ahead} points ahead of {second}; {second} would pass by making good {enough}."
+    return f"{first} is {ahead:.1f} points ahead of {second}; {second} would pass by making good {enough}."
 
 
 def _has(review: str, criterion: str) -> bool:
@@ -154,9 +196,11 @@ def _need(requirement: Mapping[str, Any]) -> str:
 def _judged(requirement: Mapping[str, Any], offer: Mapping[str, Any]) -> str:
     value = offer.get(requirement.get("field", ""))
     if not isinstance(value, int | float):
-        return "not met"
-    met = value >= requirement.get("at_least", value) and value <= requirement.get("at_most", value)
-    return "met" if met else "not met"
+        return NOT_MET.lower()
+    if not requirement.get("at_least", value) <= value <= requirement.get("at_most", value):
+        return NOT_MET.lower()
+    reserved = any(text.startswith(str(requirement["name"])) for _, text in _numbered(offer.get("reservations")))
+    return (RESERVED if reserved else MET).lower()
 
 
 def _numbered(entries: Any) -> list[tuple[int, str]]:
@@ -167,6 +211,12 @@ def _number(text: str) -> int:
     """The first whole number in a text; 0 without one."""
     match = re.search(r"\d[\d,]*", text)
     return int(match[0].replace(",", "")) if match else 0
+
+
+def _points(text: str) -> float:
+    """The points that a text begins with; 0 without any."""
+    match = re.match(r"\d+\.\d", text)
+    return float(match[0]) if match else 0.0
 
 
 def _list(inputs: Inputs, name: str) -> list[dict[str, Any]]:

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from worker.demo.model import markdown as md
-from worker.demo.model.imaging import BUSINESS, FITS, MET, OPTIONS, RISK, RISKS, TECHNICAL, YEARS, Option
+from worker.demo.model.imaging import BUSINESS, EVERY, FITS, MET, OPTIONS, RISK, RISKS, TECHNICAL, YEARS, Option
 
 Inputs = Mapping[str, str]
 Said = Sequence[str]
 
+TOLERANCE: Final = 10
+"""Per cent, of each of the economist's figures."""
+BEFORE: Final = "before conditions"
 ANSWERED: Final = 5
 """How many risks are answered."""
 
@@ -29,7 +32,7 @@ def examine_technology(inputs: Inputs, _said: Said) -> str:
         md.section("Build", md.bullets(built)),
         md.section("Requirements", md.grid(["", *options], rows)),
         md.section("Capacity", md.bullets(room)),
-        "Assumption: permit and acceptance test run beside the building; if not, five months more for each option.",
+        "Assumption: permit and acceptance test run beside the building; if not, 5 months more for each option.",
     )
 
 
@@ -48,9 +51,20 @@ def judge_feasibility(inputs: Inputs, said: Said) -> str:
             f"on a condition; {OPTIONS[name].months} months"
             for name in order
         },
+        *_in_time(entries(inputs, "constraints"), order),
         "Looked at against "
         + (listed(str(each).partition(":")[0] for each in entries(inputs, "constraints")) or "no limit"),
     )
+
+
+def _in_time(constraints: Iterable[Any], names: Iterable[str]) -> Iterable[str]:
+    """How each option does by the months in a constraint on the supply."""
+    supply = next((str(each) for each in constraints if str(each).startswith("Supply:")), "")
+    if months := number(supply):
+        for name in names:
+            late = OPTIONS[name].months - months
+            rest = f"{late} months late; its condition bridges them" if late > 0 else f"{-late} months to spare"
+            yield f"Supply, {months} months: {name} takes {OPTIONS[name].months}, {rest}."
 
 
 def estimate_money(inputs: Inputs, _said: Said) -> str:
@@ -62,13 +76,13 @@ def estimate_money(inputs: Inputs, _said: Said) -> str:
     return md.page(
         _taken(options),
         md.section("Figures", md.grid(["", "Investment", "Cost a year", "Income a year", f"Net, {YEARS} years"], rows)),
-        "Net is the investment and ten years of cost, less ten years of income; nothing is discounted.",
+        f"Net is the investment and {YEARS} years of cost less income, {BEFORE}; nothing is discounted.",
         md.section(
             "Sources",
             md.bullets(
                 {
                     "Brief": listed(md.read(inputs.get("analysis_brief", ""), "Common figures")) or "no figures",
-                    "Assumption": "offers of two manufacturers, ±10 %; wages rise with the payments for examinations",
+                    "Assumption": f"offers of two manufacturers, ±{TOLERANCE} %; wages rise as the payments do",
                 }
             ),
         ),
@@ -80,20 +94,33 @@ def judge_business_case(inputs: Inputs, said: Said) -> str:
     figures = {row[0]: row[1:] for row in md.rows(md.latest(said, "Figures") or "", "Figures")[1:]}
     if not figures:
         return missing("estimate")
-    net = {name: float(row[-1].split()[0]) for name, row in figures.items()}
+    net = {name: amount(row[-1]) for name, row in figures.items()}
     first, *others = order = sorted(net, key=net.__getitem__)
-    lines = [_against(name, float(figures[name][0].split()[0]), number(inputs.get("budget_eur", ""))) for name in order]
+    budget = number(inputs.get("budget_eur", ""))
+    lines = [_against(name, amount(figures[name][0]), budget) for name in order]
     if others:
         ahead, behind = OPTIONS[first], OPTIONS[others[0]]
         change = (net[others[0]] - net[first]) / (YEARS * abs(behind.income - ahead.income))
         lines.append(f"{others[0]} draws level with {first} if all income is {change * 100:.1f} % higher than planned.")
-    return _verdict(BUSINESS, {name: f"{millions(net[name])} net over {YEARS} years" for name in order}, *lines)
+        lines.append(_lead(first, net[others[0]] - net[first], net[first]))
+    if budget is not None:
+        lines.append(f"Budget: {millions(budget / 1e6)}, for the investment with all conditions.")
+    return _verdict(
+        BUSINESS, {name: f"{millions(net[name])} net over {YEARS} years, {BEFORE}" for name in order}, *lines
+    )
+
+
+def _lead(first: str, lead: float, net: float) -> str:
+    spread = net * TOLERANCE / 100
+    judged = "smaller than that: the order is not certain" if lead < spread else "larger than that"
+    uncertain = f"its net is uncertain by {millions(spread)} (±{TOLERANCE} %)"
+    return f"{first} leads by {millions(lead)} {BEFORE}; {uncertain}, so the lead is {judged}."
 
 
 def find_risks(inputs: Inputs, _said: Said) -> str:
     """The register: every risk that belongs to an option of the brief, or to all."""
     options = _options(inputs.get("analysis_brief", ""))
-    found = {name: risk for name, risk in RISKS.items() if risk.options[0] in {*options, "every option"}}
+    found = {name: risk for name, risk in RISKS.items() if risk.options[0] in {*options, EVERY}}
     rows = [
         [name, listed(risk.options), risk.likelihood, risk.impact, risk.likelihood * risk.impact]
         for name, risk in found.items()
@@ -116,7 +143,7 @@ def answer_risks(inputs: Inputs, said: Said) -> str:
     answered = order[:ANSWERED]
     left = {name: RISKS[name].left if name in answered else int(register[name][-1]) for name in order}
     remaining = {
-        option: sorted(((left[name], name) for name in order if register[name][1] == option), reverse=True)
+        option: [(left[name], name) for name in order if register[name][1] in {option, EVERY}]
         for option in dict.fromkeys(register[name][1] for name in order)
         if option in OPTIONS
     }
@@ -126,12 +153,13 @@ def answer_risks(inputs: Inputs, said: Said) -> str:
         + (f" Threatens {RISKS[name].threatens}." if RISKS[name].threatens in needs else "")
         for name in answered
     ]
-    ranks = sorted(remaining, key=lambda option: remaining[option])
+    greatest = {option: max(points for points, _ in risks) for option, risks in remaining.items()}
     return _verdict(
         RISK,
         {
-            option: f"the greatest risk that remains is {remaining[option][0][1]}, at {remaining[option][0][0]}"
-            for option in ranks
+            option: f"what remains is {greatest[option]} at most, by "
+            + listed(name for points, name in remaining[option] if points == greatest[option])
+            for option in sorted(greatest, key=greatest.__getitem__)
         },
         *responses,
     )
@@ -142,7 +170,7 @@ def _verdict(view: str, ranking: Mapping[str, str], *more: str) -> str:
     conditions = {name: OPTIONS[name].conditions[view] for name in ranking}
     priced = {name: f"{text}; {millions(price)}" for name, (text, price) in conditions.items()}
     return md.page(
-        f"The {len(ranking)} options of the brief, by what was found on this thread.",
+        f"The {len(ranking)} options of the brief, by what was found on this thread. A condition's price is paid once.",
         md.section("Ranking", md.bullets(ranking)),
         md.section("Conditions", md.bullets(priced)),
         md.section("Besides", "\n".join(f"- {line}" for line in more)),
@@ -158,7 +186,7 @@ def _taken(options: Iterable[str]) -> str:
 
 
 def _growth(capacity: int, volume: int | None) -> str:
-    return f", {capacity * 100 // volume - 100} % above the brief's volume" if volume else ""
+    return f", {capacity * 100 / volume - 100:.0f} % above the brief's volume" if volume else ""
 
 
 def _against(name: str, investment: float, budget: int | None) -> str:
@@ -171,6 +199,12 @@ def _against(name: str, investment: float, budget: int | None) -> str:
 def millions(amount: float) -> str:
     """An amount of M€ as it is written everywhere, `3.4 M€`."""
     return f"{amount:.1f} M€"
+
+
+def amount(text: str) -> float:
+    """The first amount in a text, such as `3.9 M€`, in M€; 0 without one."""
+    found = re.search(r"(\d+\.\d) M€", text)
+    return float(found[1]) if found else 0.0
 
 
 def number(text: str) -> int | None:

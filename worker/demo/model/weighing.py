@@ -27,14 +27,18 @@ class Table:
         return type(self)({name: row for name, row in self.values.items() if name not in names}, self.less)
 
     @property
-    def scores(self) -> dict[str, dict[str, int]]:
-        """Whole points from 0, the worst value of an objective in this table, to 100, the best."""
-        return {name: {o: self._score(o, row[o]) for o in self.less} for name, row in self.values.items()}
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Points from 0, the worst value of an objective in this table, to 100, the best; not rounded."""
+        return {name: self.scored(row) for name, row in self.values.items()}
 
-    def _score(self, objective: str, found: float) -> int:
+    def scored(self, row: Mapping[str, float]) -> dict[str, float]:
+        """The points of a row, of this table or not, on the scale of this table."""
+        return {o: self._score(o, row[o]) for o in self.less}
+
+    def _score(self, objective: str, found: float) -> float:
         column = [row[objective] for row in self.values.values()]
         worst, best = (max(column), min(column)) if self.less[objective] else (min(column), max(column))
-        return 100 if worst == best else round(100 * (found - worst) / (best - worst))
+        return 100 if worst == best else 100 * abs(found - worst) / abs(best - worst)
 
     def dominated(self) -> list[str]:
         """Who is nowhere better and somewhere worse than another one."""
@@ -49,13 +53,23 @@ class Table:
             )
         ]
 
-    def ranking(self, weights: Mapping[str, int]) -> dict[str, float]:
-        """The weighted sums, best first; weights add up to 100."""
-        sums = {name: sum(weights[o] * row[o] for o in row) / 100 for name, row in self.scores.items()}
+    def ranking(
+        self, weights: Mapping[str, int], names: Collection[str], changed: Mapping[str, Mapping[str, float]]
+    ) -> dict[str, float]:
+        """The weighted sums of these alternatives, best first, with `changed` values; weights add up to 100."""
+        rows = {name: {**self.values[name], **changed.get(name, {})} for name in self.values if name in names}
+        sums = {name: weighted(weights, self.scored(row)) for name, row in rows.items()}
         return dict(sorted(sums.items(), key=lambda entry: entry[1], reverse=True))
 
 
-def swap(weights: Mapping[str, int], first: Mapping[str, int], second: Mapping[str, int]) -> tuple[str, float] | None:
+def weighted(weights: Mapping[str, int], scores: Mapping[str, float]) -> float:
+    """Weight times score / 100, added up."""
+    return sum(weights[name] * score for name, score in scores.items()) / 100
+
+
+def swap(
+    weights: Mapping[str, int], first: Mapping[str, float], second: Mapping[str, float]
+) -> tuple[str, float] | None:
     """The nearest weight at which two alternatives draw level, the others keeping their proportions to each other."""
     ahead = {name: first[name] - second[name] for name in weights}
     total = sum(weights[name] * ahead[name] for name in weights)

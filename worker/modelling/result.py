@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from worker.domain import foreign, meta
+from worker.domain.exchanges import digest
 from worker.domain.tasks import META_SUFFIX, Variable, java_length
 from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
 from worker.modelling import schema
@@ -27,7 +28,8 @@ class Story:
 
     `repaired`: the first answer did not have the form that the task asks for. `seeded` counts the turns that a
     recreated thread was told. `budgets` says which are nearly used up. `memory` is whole, part, lost or unknown; None
-    where no thread was made. `heard` counts what persons were answered on the thread before, by their names.
+    where no thread was made. `heard` counts what persons were answered on the thread before, by their names. `origin`
+    names task, attempt and messages, by which the answer is found elsewhere.
     """
 
     thread: Thread | None
@@ -39,6 +41,7 @@ class Story:
     budgets: Sequence[str] = ()
     memory: str | None = None
     heard: Mapping[str, int] = field(default_factory=dict)
+    origin: Mapping[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +190,8 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
     told: dict[str, Any] = {
         "assistant": assistant.name,
         "version": assistant.version,
+        "instructions": digest(assistant.instructions),
+        **story.origin,
         "provider": assistant.provider,
         "model": answer.model or assistant.model,
         "thread": story.thread.id if story.thread else None,

@@ -3,9 +3,11 @@
 import random
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import structlog
 
+from worker.domain.conversations import Role, message_id
 from worker.domain.tasks import Task, Variable
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
@@ -202,6 +204,7 @@ class Turn:
             facts.budgets,
             facts.memory,
             facts.heard,
+            self._origin(assignment.task, facts),
         )
         spin = await self._engine.has_spin()
 
@@ -212,6 +215,18 @@ class Turn:
             return verdict.Complete(traced, variables) if local else verdict.Complete(traced | variables)
 
         return replace(complete(wide=False), wider=lambda: complete(wide=True))
+
+    def _origin(self, task: Task, facts: TurnFacts) -> dict[str, str | int]:
+        """Say by what the answer is found again: in the engine, and as messages in the transcript."""
+        engine = self._rules.engine_name
+        return {
+            "task": task.id,
+            "attempt": facts.attempt,
+            **({"activity_instance": task.activity_instance} if task.activity_instance else {}),
+            "question": message_id(engine, task.id, facts.attempt, Role.USER),
+            "answer": message_id(engine, task.id, facts.attempt, Role.AGENT),
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
 
 
 async def _checked(answer: Answer, form: result.Form) -> tuple[Answer, str]:

@@ -125,6 +125,11 @@ class Activity:
         return " ".join(self.name.split())
 
     @property
+    def label(self) -> str:
+        """Its name and id for people."""
+        return f'"{self.title}" ({self.id})' if self.title else self.id
+
+    @property
     def is_ours(self) -> bool:
         """Whether the model asks for this worker here."""
         return self.is_for_assistant or self.is_record

@@ -21,6 +21,7 @@ from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngi
 from worker.loop.formats import Formats
 from worker.ports.accounts import Book
 from worker.ports.asks import AskBook, AskEraser
+from worker.ports.decisions import DecisionBook, DecisionSources
 from worker.ports.ending import Archive
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.handovers import HandoverBook
@@ -108,6 +109,7 @@ class Adapters:
     outbox: RedisOutbox
     instances: RestInstances
     receivers: RestReceivers
+    sources: DecisionSources
     index: RedisThreadIndex
     orders: RedisOrders
     stops: RedisStops
@@ -124,6 +126,7 @@ class Adapters:
     feedback: FeedbackWriter | None = None
     handovers: HandoverBook | None = None
     remarks: RemarkBook | None = None
+    decisions: DecisionBook | None = None
     watchers: Watchers | None = None
 
     @property
@@ -180,6 +183,7 @@ async def connect(
             outbox=RedisOutbox(redis, **mine),
             instances=engine.instances,
             receivers=engine.receivers,
+            sources=engine.sources,
             index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             orders=RedisOrders(redis, **mine),
             stops=RedisStops(redis, **mine),

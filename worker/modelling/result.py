@@ -116,6 +116,16 @@ def variables(
     return {**fields, form.output: result, form.output + META_SUFFIX: Variable(meta, "String")}
 
 
+def of_code(value: Mapping[str, Any], form: Form, *, spin: bool, wide: bool = False) -> dict[str, Variable]:
+    """Return the result variable and its fields for what no assistant has answered. Raises LookupError for a field."""
+    longest = 0 if wide else LONGEST_STRING
+    text = json.dumps(value, ensure_ascii=False)
+    fields = {
+        name: _field(schema.at(value, path), name, spin=spin, longest=longest) for name, path in form.fields.items()
+    }
+    return {**fields, form.output: _result(text, form, spin=spin, longest=longest)[0]}
+
+
 def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
     """Give a part of an answer the engine's own type, so that expressions compare it as what it is."""
     match value:

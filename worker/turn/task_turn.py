@@ -42,6 +42,7 @@ from worker.turn.charging import Bill
 from worker.turn.facts import TurnFacts
 from worker.turn.fallback import Fallback
 from worker.turn.limits import Elsewhere
+from worker.turn.record_turn import RecordTurn
 from worker.turn.request import Ground
 
 DEADLY = 3
@@ -58,10 +59,16 @@ class Held:
 
 
 class Turn:
-    """Asks the assistant that a task names, on the thread that the task's instance has with it."""
+    """Asks the assistant that a task names, on the thread that the task's instance has with it.
 
-    def __init__(self, engine: Engine, answering: Answering, assistants: Assistants, ground: Ground) -> None:
+    A task that makes a decision's record is for `records`.
+    """
+
+    def __init__(
+        self, engine: Engine, answering: Answering, assistants: Assistants, ground: Ground, records: RecordTurn
+    ) -> None:
         self._engine = engine
+        self._records = records
         self._answering = answering
         self._assigning = Assigning(engine, assistants, ground)
         self._ground = ground
@@ -95,6 +102,11 @@ class Turn:
         )
 
     async def _until_judged(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
+        definition = await self._engine.definition(task.process_definition_id)
+        activity = definition.activities.get(task.activity_id)
+        if activity is not None and activity.is_record:
+            facts.activity = activity.label
+            return await self._records.take(task, activity, definition, facts)
         with self._answering.limits.seat(task.id, task.process_instance_id) as seat:
             return await self._in_turn(task, await self._assigning.of(task, facts, seat), facts)
 

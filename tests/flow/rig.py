@@ -15,6 +15,7 @@ from tests.rest import EngineRest
 from tests.waiting import wait_until
 from worker import bootstrap
 from worker.demo.model import ModelServer
+from worker.ports.decisions import DecisionBook
 from worker.ports.providers import Watchers
 from worker.settings import Settings
 
@@ -67,6 +68,7 @@ class Rig:
     settings: dict[str, Any] = field(default_factory=dict)
     workers: list[RunningWorker] = field(default_factory=list)
     watchers: Watchers | None = None
+    decisions: DecisionBook | None = None
 
     def assistant(self, name: str = "analyst", version: str = "1.0", timeout: int = 20, more: str = "") -> None:
         """Write a spec; `more` are lines of its front matter."""
@@ -119,7 +121,11 @@ class Rig:
         async def work() -> None:
             async with bootstrap.connect(settings) as adapters:
                 written = bootstrap.Written.read(settings)
-                watched = replace(adapters, watchers=self.watchers or adapters.watchers)
+                watched = replace(
+                    adapters,
+                    watchers=self.watchers or adapters.watchers,
+                    decisions=self.decisions or adapters.decisions,
+                )
                 await bootstrap.work(written, watched, stopping, hurry)
 
         worker = RunningWorker(stopping, hurry, asyncio.create_task(work(), name=unique("worker")))

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from tests.core.deciding import KEY, Deciding, told
 from tests.core.rig import Core
 from tests.unit.decisions.examples import weights
@@ -134,6 +136,21 @@ async def test_who_signed_through_a_service_account_is_unproven_and_the_account_
     facts = deciding.kept.rows[1]["facts"]
     assert (facts["identity"], "user" in facts) == ("unproven", False)
     assert deciding.kept.record["texts"][facts["through"]["text_sha256"]]["text"] == "tasklist"
+
+
+@pytest.mark.parametrize("has_tasks", [True, False])
+async def test_without_a_history_of_values_what_stands_there_now_counts_if_anybody_completed_a_task(
+    core: Core, deciding: Deciding, *, has_tasks: bool
+) -> None:
+    core.world.past.is_kept, core.world.past.has_tasks = False, has_tasks
+    await proposed(deciding)
+    core.world.past.skip(10**7)
+    core.world.past.person("a", "sign", assignee="ben", approved=True)
+    said = await closed(deciding)
+    assert said["accepted"] is has_tasks
+    assert said["void_reason"] == ("" if has_tasks else "nobody has signed it")
+    core.world.past.by_hand("a", decision_sha256="f" * 64)
+    assert (await closed(deciding))["accepted"] is False
 
 
 async def test_nothing_is_closed_that_was_not_proposed(deciding: Deciding) -> None:

@@ -47,7 +47,7 @@ class FakeSources:
 
     async def persons_tasks(self, instance: str) -> Sequence[PersonsTask]:
         past = self._world.past
-        return [each for each in past.persons if each.instance == instance] if past.is_kept else []
+        return [each for each in past.persons if each.instance == instance and (past.is_kept or past.has_tasks)]
 
     async def operations(self, instance: str) -> Mapping[str, Operation]:
         past = self._world.past

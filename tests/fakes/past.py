@@ -15,10 +15,11 @@ from worker.domain.tasks import Task, Variable
 class Past:
     """Every event has a second of its own. `is_kept`: without, nothing but what variables are now can be read.
 
-    `knows_users`: the engine asks for names.
+    `has_tasks`: persons' tasks are kept all the same. `knows_users`: the engine asks for names.
     """
 
     is_kept: bool = True
+    has_tasks: bool = False
     knows_users: bool = True
     completions: list[Completion] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
@@ -57,6 +58,10 @@ class Past:
         for name, value in variables.items():
             self._write(instance, name, value, None, at, "somewhere", operation)
         self.operations[operation] = instance, Operation(operation, user, "SetVariable", "")
+
+    def skip(self, seconds: int) -> None:
+        """Have nothing happen for so long."""
+        self._numbers = count(next(self._numbers) + seconds)
 
     def _write(
         self, instance: str, name: str, value: Any, kind: str | None, at: datetime, passage: str, operation: str

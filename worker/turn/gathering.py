@@ -205,7 +205,13 @@ class Gathering:
                         read = await self._read(value, part.activity)
                         said.append(_Said(part.name, read, source, _judge(part, meta)))
                 gathered += _numbered(said)
-        return Gathered(instances, _items(gathered), _tasks(parts.values()), has_past=False)
+        # As if each had run, though nobody can tell when.
+        passages = [
+            Completion("", task.process_instance_id, activity, "", definition, _LONG_AGO)
+            for definition, activity in known
+        ]
+        records = list(_records(passages, known, wanted.name))
+        return Gathered(instances, _items(gathered), _tasks(parts.values()), records, has_past=False)
 
 
 def _parts(known: Mapping[tuple[str, str], tuple[Activity, str]], record: str) -> dict[tuple[str, str], Part]:

@@ -34,7 +34,7 @@ class Signing:
     async def read(self, wanted: RecordProperties, gathered: Gathered, last: Decision) -> list[Signed]:
         """Return what was done since the last proposal, in the order of time."""
         proposals = [(output, each) for stage, output, each in gathered.records if stage == "propose"]
-        since = proposals[-1][1].at if proposals else _kept_at(last)
+        since = proposals[-1][1].at if proposals and gathered.has_past else _kept_at(last)
         shown = await self._shown(gathered, proposals)
         signed = list[tuple[datetime, Signed]]()
         for instance in gathered.instances:
@@ -65,7 +65,9 @@ class Signing:
         name = output + HASH_SUFFIX
         passages = {each.activity_instance for _, _, each in gathered.records}
         values = await self._sources.values(proposal.instance, name)
-        return [(each, each.activity_instance in passages) for each in values if each.name == name]
+        return [
+            (each, not gathered.has_past or each.activity_instance in passages) for each in values if each.name == name
+        ]
 
     def _signed(
         self,

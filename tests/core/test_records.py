@@ -127,6 +127,27 @@ async def test_a_panel_has_a_judge_for_each_answer_and_only_its_last_run_sits(de
     assert told(job)["agreement"] in {"agree", "differ"}
 
 
+async def test_parts_that_persons_give_by_a_form_need_no_assistant(core: Core, deciding: Deciding) -> None:
+    deciding.say_all()
+    given = {"record_given": "weights=agreed, scores=own"}
+    job = await deciding.reach("compute", **given)
+    assert "the variable agreed, which record.given names, is not set" not in job.message, "an assistant's is there"
+    sets = {"sets": [weights(quality=200)]}
+    core.world.past.by_hand("a", agreed=json.dumps(sets))
+    core.world.past.person("a", "weigh", "ann", agreed=json.dumps(sets), own=json.dumps(scores()))
+    job = await deciding.reach("compute", **given)
+
+    sources = deciding.kept.record["sources"]
+    assert (told(job)["revision"], sources["weights"]["of"]) == (2, "variable"), "the form changed nothing of it"
+    assert sources["scores"]["own"]["of"] == "person"
+    assert sorted(deciding.kept.record["content"]["scores"]) == ["analyst", "own"]
+
+
+async def test_a_part_that_nobody_has_given_names_its_variable(deciding: Deciding) -> None:
+    job = await deciding.reach("compute", record_given="frame=asked")
+    assert "needs the part frame: the variable asked, which record.given names, is not set; set it" in job.message
+
+
 async def test_what_called_processes_said_is_gathered_with_it(core: Core, deciding: Deciding) -> None:
     deciding.say_all()
     core.world.past.called["a"] = ["b"]

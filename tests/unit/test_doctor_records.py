@@ -51,6 +51,11 @@ def test_parts_that_no_task_makes_are_named_before_an_instance_gets_there() -> N
     )
 
 
+def test_a_part_that_persons_give_needs_no_task() -> None:
+    given = "weights=agreed, frame=asked, objectives=goals, alternatives=found"
+    assert said(definition(part("scores"), stage("compute", record_given=given))) == []
+
+
 def test_a_part_of_another_record_is_none_of_this_one() -> None:
     [told] = said(definition(*PARTS, stage("compute", record_id="site")))
     assert "no task has record.part=frame, nor objectives" in told

@@ -111,6 +111,12 @@ PROPERTIES = (
         "of this process instance, with what it called",
     ),
     Property(
+        "record.given",
+        "of a `decision-record`: parts that persons or the process write into variables, such as "
+        "`weights=agreed_weights`, in the form of the part",
+        "each part is an assistant's answer",
+    ),
+    Property(
         "record.signed",
         "of `close`: ids of the persons' tasks that sign, separated by commas",
         "every person's task since the proposal",
@@ -157,13 +163,15 @@ class TaskProperties:
 class RecordProperties:
     """The wishes of one task that makes a decision's record.
 
-    `name` tells one record of several, empty for the only one. `signed` names the persons' tasks that sign it, none for
-    all. `accepted` and `answer` are variables of their forms; an empty one is not asked for.
+    `name` tells one record of several, empty for the only one. `given` maps parts to variables that others write.
+    `signed` names the persons' tasks that sign it, none for all. `accepted` and `answer` are variables of their forms;
+    an empty one is not asked for.
     """
 
     stage: Stage
     name: str
     is_of_root: bool
+    given: Mapping[str, str]
     signed: frozenset[str]
     accepted: str
     answer: str
@@ -226,6 +234,7 @@ def read_record(task: Task, activity: Activity, definition: Definition | None = 
         stage=cast("Stage", stage),
         name=record_name(said),
         is_of_root=_one_of(said, "record.scope", ("instance", "root")) == "root",
+        given=_given(said.get("record.given", "")),
         signed=frozenset(filter(None, map(str.strip, said.get("record.signed", "").split(",")))),
         accepted=said.get("record.accepted") or "accepted",
         answer=said.get("record.answer", ""),
@@ -418,6 +427,18 @@ def _fields(text: str) -> dict[str, str]:
             )
         fields[name] = path
     return fields
+
+
+def _given(text: str) -> dict[str, str]:
+    """Read `part=variable` entries."""
+    entries = [each.partition("=") for each in filter(None, map(str.strip, text.split(",")))]
+    given = {part.strip(): variable.strip() for part, _, variable in entries}
+    if len(given) < len(entries) or not given.keys() <= set(schemas.PARTS) or not all(given.values()):
+        raise BadDefinition(
+            f"property record.given is {text!r}; allowed are entries such as weights=agreed_weights, each part once, "
+            f"of {', '.join(schemas.PARTS)}"
+        )
+    return given
 
 
 def _errors(said: Mapping[str, str]) -> dict[Outcome, str]:

@@ -1,7 +1,7 @@
 """What was said for a decision's record: out of the engine's history, or of what its variables are now without one."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ LARGEST_PART: Final = 4_000_000
 LARGE: Final = 100_000
 """Characters of JSON that take more than a few milliseconds to read."""
 LARGEST_NUMBER: Final = 2**53
+_SCORES: Final = "scores"
 LONGEST_FACT: Final = 500
 _FACTS: Final = (
     *("assistant", "version", "instructions", "provider", "model", "thread", "generation", "response"),
@@ -58,9 +59,8 @@ class Gathered:
 
 @dataclass(slots=True)
 class _Past:
-    """What happened in one instance."""
+    """What persons did in one instance."""
 
-    instance: str
     tasks: Mapping[str, PersonsTask]
     operations: Mapping[str, Operation]
 
@@ -97,6 +97,7 @@ class Gathering:
         said = list[_Said]()
         for instance in instances:
             said += await self._of_instance(instance, [each for each in done if each.instance == instance], parts)
+            said += await self._given(instance, wanted.given, {each.activity_instance for each in done})
         return Gathered(instances, _items(said), _tasks(parts.values()), list(_records(done, known, wanted.name)))
 
     async def _activities(self, definitions: Iterable[str]) -> dict[tuple[str, str], tuple[Activity, str]]:
@@ -120,13 +121,31 @@ class Gathering:
             if part not in by_output[part.output]:
                 by_output[part.output].append(part)
         values = {output: await self._sources.values(instance, output) for output in by_output}
-        # After the values, so that whoever has written one is among them.
-        tasks = {each.activity_instance: each for each in await self._sources.persons_tasks(instance)}
-        past = _Past(instance, tasks, await self._sources.operations(instance))
+        past = await self._past(instance)
         said = list[_Said]()
         for output, found in values.items():
             runs = {each.activity.id: await self._runs(instance, each) for each in by_output[output]}
             said += await self._of_output(found, mine, parts, past, runs)
+        return said
+
+    async def _past(self, instance: str) -> _Past:
+        """Read who did what. After the values, so that whoever has written one is among them."""
+        tasks = {each.activity_instance: each for each in await self._sources.persons_tasks(instance)}
+        return _Past(tasks, await self._sources.operations(instance))
+
+    async def _given(self, instance: str, given: Mapping[str, str], passages: Collection[str]) -> list[_Said]:
+        """Read parts that others write. What came with completions of external tasks is no doing of theirs."""
+        said = list[_Said]()
+        for part, variable in given.items():
+            values = [each for each in await self._sources.values(instance, variable) if each.name == variable]
+            past = await self._past(instance) if values else _Past({}, {})
+            for value in values:
+                if value.activity_instance in passages:
+                    continue
+                read = await _parsed(await self._text(value), f"the variable {variable}, which record.given names,")
+                if not said or (said[-1].part, said[-1].value) != (part, read):
+                    judge = variable if part == _SCORES else ""
+                    said.append(_Said(part, read, _of_others(value, past), judge))
         return said
 
     async def _runs(self, instance: str, part: Part) -> Mapping[str, str]:
@@ -205,6 +224,7 @@ class Gathering:
                         read = await self._read(value, part.activity)
                         said.append(_Said(part.name, read, source, _judge(part, meta)))
                 gathered += _numbered(said)
+            gathered += await self._given(instance, wanted.given, ())
         # As if each had run, though nobody can tell when.
         passages = [
             Completion("", task.process_instance_id, activity, "", definition, _LONG_AGO)
@@ -242,7 +262,7 @@ def _records(
 
 
 def _judge(part: Part, meta: Mapping[str, Any]) -> str:
-    return str(meta.get("assistant") or part.activity.id) if part.name == "scores" else ""
+    return str(meta.get("assistant") or part.activity.id) if part.name == _SCORES else ""
 
 
 def _answers(results: Sequence[Value], mine: Mapping[str, Completion]) -> dict[tuple[str, str], Value]:

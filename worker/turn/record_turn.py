@@ -189,8 +189,10 @@ def _check_parts(wanted: RecordProperties, gathered: Gathered) -> None:
     for part in schemas.REQUIRED[_STATUS[wanted.stage]]:
         if part in said:
             continue
-        tasks = gathered.tasks.get(part)
+        tasks, given = gathered.tasks.get(part), wanted.given.get(part)
         needs = f"property record.stage is {wanted.stage}, which needs the part {part}"
+        if given:
+            raise BadRecord(f"{needs}: the variable {given}, which record.given names, is not set; set it")
         if not tasks:
             of = f" and record.id={wanted.name}" if wanted.name else ""
             raise BadDefinition(f"{needs}: no task has the property record.part={part}{of}; add one before this task")

@@ -46,7 +46,8 @@ def _of_parts(wanted: RecordProperties, activities: Iterable[Activity]) -> Itera
         for each in activities
         if each.is_for_assistant and each.properties.get("record.id", "").strip() == wanted.name
     }
-    missing = [each for each in schemas.REQUIRED[NEEDED[wanted.stage]] if each not in known]
+    needed = schemas.REQUIRED[NEEDED[wanted.stage]]
+    missing = [each for each in needed if each not in known and each not in wanted.given]
     if missing:
         said = f"no task has record.part={missing[0]}" + (f", nor {', '.join(missing[1:])}" if missing[1:] else "")
         yield Fault(Level.PROBLEM, f"{said}, which record.stage={wanted.stage} needs; an incident then", DEPLOY)

@@ -116,13 +116,15 @@ async def test_a_panel_has_a_judge_for_each_answer_and_only_its_last_run_sits(de
     deciding.say_all()
     deciding.task("scores", loops=1)
     for number, name in enumerate(("old hand", "buyer", "buyer")):
-        deciding.say("scores", scores(), output=f"scores_{number}", run="#1", assistant=name)
+        deciding.say("scores", scores(), output=f"scores_{number}", run="a#1", assistant=name)
     for number, name in enumerate(("buyer", "buyer", "maker-of-things")):
         rows = {"X": (100, 70 + number, 20), "Y": (60, 60, 10), "Z": (40, 40, 20)}
-        deciding.say("scores", scores(rows), output=f"scores_{number}", run="#2", assistant=name)
+        deciding.say("scores", scores(rows), output=f"scores_{number}", run="a#2", assistant=name)
+    deciding.core.world.past.runs |= {"scores:cancelled": "a#2", "scores:cancelled-before": "a#1"}
     job = await deciding.reach("compute")
 
     judges = deciding.kept.record["content"]["scores"]
+    assert (told(job)["judges"], told(job)["absent"]) == (3, 1), "a short panel is said"
     assert sorted(judges) == ["buyer_scores_0", "buyer_scores_1", "maker_of_things_scores_2"]
     assert told(job)["agreement"] in {"agree", "differ"}
 

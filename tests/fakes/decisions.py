@@ -42,8 +42,10 @@ class FakeSources:
         return None if content is None or len(content) > most else content
 
     async def panel(self, instance: str, activity: str) -> Mapping[str, str]:
-        passages = {each.activity_instance for each in await self.completions(instance) if each.activity == activity}
-        return {each: run for each, run in self._world.past.runs.items() if each in passages}
+        passages = self._world.past.runs.items()
+        return {
+            each: run for each, run in passages if run.startswith(f"{instance}#") and each.startswith(f"{activity}:")
+        }
 
     async def persons_tasks(self, instance: str) -> Sequence[PersonsTask]:
         past = self._world.past

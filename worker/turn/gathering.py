@@ -47,13 +47,15 @@ class Gathered:
     """All that was said, and what else is needed to judge what became of it.
 
     `tasks` names the activities that are to bring each part. `records` are passages of the tasks that make this record,
-    by their stage. `has_past`: the engine has a history of every value.
+    by their stage. `absent` counts judges of the last run of a panel who brought nothing. `has_past`: the engine has a
+    history of every value.
     """
 
     instances: Sequence[str]
     items: Sequence[Item]
     tasks: Mapping[str, Sequence[str]]
     records: Sequence[tuple[str, str, Completion]] = ()
+    absent: int = 0
     has_past: bool = True
 
 
@@ -94,11 +96,14 @@ class Gathering:
         done = [each for instance in instances for each in await self._sources.completions(instance)]
         known = await self._activities({task.process_definition_id, *(each.definition for each in done)})
         parts = _parts(known, wanted.name)
-        said = list[_Said]()
+        said, absent = list[_Said](), 0
         for instance in instances:
-            said += await self._of_instance(instance, [each for each in done if each.instance == instance], parts)
+            mine = [each for each in done if each.instance == instance]
+            found, missing = await self._of_instance(instance, mine, parts)
+            said, absent = said + found, absent + missing
             said += await self._given(instance, wanted.given, {each.activity_instance for each in done})
-        return Gathered(instances, _items(said), _tasks(parts.values()), list(_records(done, known, wanted.name)))
+        records = list(_records(done, known, wanted.name))
+        return Gathered(instances, _items(said), _tasks(parts.values()), records, absent)
 
     async def _activities(self, definitions: Iterable[str]) -> dict[tuple[str, str], tuple[Activity, str]]:
         """Read the activities of definitions, each with the name of its result."""
@@ -113,7 +118,8 @@ class Gathering:
 
     async def _of_instance(
         self, instance: str, done: Sequence[Completion], parts: Mapping[tuple[str, str], Part]
-    ) -> list[_Said]:
+    ) -> tuple[list[_Said], int]:
+        """Return what was said in one instance, and how many judges of a panel's last run said nothing."""
         mine = {each.activity_instance: each for each in done if (each.definition, each.activity) in parts}
         by_output = defaultdict[str, list[Part]](list)
         for each in mine.values():
@@ -122,11 +128,12 @@ class Gathering:
                 by_output[part.output].append(part)
         values = {output: await self._sources.values(instance, output) for output in by_output}
         past = await self._past(instance)
-        said = list[_Said]()
+        said, absent = list[_Said](), 0
         for output, found in values.items():
             runs = {each.activity.id: await self._runs(instance, each) for each in by_output[output]}
             said += await self._of_output(found, mine, parts, past, runs)
-        return said
+            absent += sum(_absent(each, mine) for each in runs.values())
+        return said, absent
 
     async def _past(self, instance: str) -> _Past:
         """Read who did what. After the values, so that whoever has written one is among them."""
@@ -283,6 +290,12 @@ def _numbered(said: Sequence[_Said]) -> list[_Said]:
     if not any(len(names) > 1 for judges in per_run.values() for names in judges.values()):
         return list(said)
     return [replace(each, judge=f"{each.judge} {each.source['variable']}" if each.judge else "") for each in said]
+
+
+def _absent(runs: Mapping[str, str], mine: Mapping[str, Completion]) -> int:
+    """Count the passages of a loop's last run that the engine has taken no answer of."""
+    last = next((runs[each] for each in reversed(list(mine)) if each in runs), None)
+    return sum(run == last and passage not in mine for passage, run in runs.items())
 
 
 def _of_last_runs(said: Sequence[_Said]) -> list[_Said]:

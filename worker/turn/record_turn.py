@@ -71,7 +71,7 @@ class RecordTurn:
         _check_parts(wanted, gathered)
         key = DecisionKey(self._engine_name, gathered.instances[0], wanted.name, task.tenant_id)
         made = await self._made(_Making(self._book, key, task, facts), wanted, gathered)
-        return await self._complete(wanted, made)
+        return await self._complete(wanted, made, gathered.absent)
 
     async def _made(self, making: "_Making", wanted: RecordProperties, gathered: Gathered) -> Record:
         for _ in range(TRIES):
@@ -104,13 +104,15 @@ class RecordTurn:
             await making.kept(last, closed, "change", record.facts(closed))
         return closed
 
-    async def _complete(self, wanted: RecordProperties, made: Record) -> verdict.Complete:
+    async def _complete(self, wanted: RecordProperties, made: Record, absent: int) -> verdict.Complete:
         computed = made["content"]["computed"]
         told = {
             "id": made["id"],
             "revision": made["revision"],
             "status": made["status"],
             **{name: computed[name] for name in _COMPUTED},
+            "judges": len(made["content"]["scores"]),
+            "absent": absent,
             **made.get("decision", {}),
         }
         form = result.Form(wanted.output, "Json", fields=wanted.fields)

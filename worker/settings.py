@@ -284,6 +284,12 @@ class Settings(BaseSettings):
         default=False, description="true: people see what they may see in the engine, and nothing else."
     )
 
+    record_service_accounts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Users of the engine who complete tasks for others, separated by commas: in decision records their "
+        "signatures are unproven.",
+    )
+
     feed_most: int = Field(
         500, ge=0, le=10_000, description="People who may read along at this worker at once, each a feed."
     )
@@ -558,7 +564,7 @@ class Settings(BaseSettings):
                 raise ValueError("must be origins such as https://cockpit.example, without a path")
         return value
 
-    @field_validator("topics", "tenants", "api_frames", "api_origins", mode="before")
+    @field_validator("topics", "tenants", "api_frames", "api_origins", "record_service_accounts", mode="before")
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         if not isinstance(value, str):

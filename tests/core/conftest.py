@@ -11,6 +11,7 @@ import pytest
 
 from tests.core.chatting import Chatting
 from tests.core.closing import Closing
+from tests.core.deciding import Deciding
 from tests.core.rig import Core
 from tests.fakes.clock import JumpingLoop, wall_clock_of_the_loop
 from worker.transcript import SqlTranscriptWriter, open_database
@@ -69,3 +70,9 @@ async def closing(
 def chatting(core: Core, closing: Closing) -> Chatting:
     """What answers persons, on the ground of what ends conversations."""
     return Chatting(core, closing)
+
+
+@pytest.fixture
+def deciding(core: Core) -> Deciding:
+    """An instance in which a decision is made."""
+    return Deciding(core)

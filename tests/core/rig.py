@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from tests.fakes.clock import now
+from tests.fakes.decisions import FakeBook, FakeSources
 from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job, World
 from tests.fakes.life import Life
 from tests.fakes.provider import FakeModel, FakeProvider
@@ -38,6 +39,7 @@ from worker.runtime.clock import monotonic
 from worker.turn.answering import Answering
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
+from worker.turn.record_turn import RecordTurn
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
 from worker.turn.stops import Stopped
@@ -178,6 +180,7 @@ class Core:
         self.recording = FakeRecording()
         self.history = FakeHistory()
         self.records = True
+        self.decisions: FakeBook | None = FakeBook()
         self.threads = RedisThreads(self.redis, prefix="aw", lease=LOCK, keep=KEEP)
         self.stops = RedisStops(self.redis, prefix="aw", engine="default")
         self.book = RedisBudgets(self.redis, prefix="aw", engine="default", keep=KEEP)
@@ -269,7 +272,9 @@ class Core:
             {name: life.lives("seats", self.seats(name)) for name in self.limits},
         )
         answering = Answering(providers, ground)
-        turn = Turn(engine, answering, has, ground)
+        book = None if self.decisions is None else life.lives("decisions", self.decisions)
+        records = RecordTurn(engine, FakeSources(self.world), book, stopped, "default", ["tasklist"])
+        turn = Turn(engine, answering, has, ground, records)
         handler = TaskHandler(
             Leases(engine, LOCK, engine_down),
             room,

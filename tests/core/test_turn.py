@@ -1,14 +1,17 @@
 """One task → what the engine is told, by every way that there is."""
 
 import asyncio
+import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
+from worker.domain.conversations import Role, message_id
+from worker.domain.exchanges import digest
 from worker.domain.tasks import Variable, thread_variable_name
 from worker.domain.threads import Answer, Outcome, ThreadKey
 from worker.errors import (
@@ -161,6 +164,20 @@ async def test_a_task_of_its_own_has_a_thread_of_its_own_and_no_variable(core: C
 
     assert len({thread for thread, _ in core.provider.asked}) == 2
     assert core.world.variables["a"].keys() == {"frame", "frame_meta"}
+
+
+async def test_meta_says_where_the_answer_is_found_in_engine_and_transcript(core: Core) -> None:
+    core.world.activity()
+    async with core.working():
+        job = core.world.start(activity_instance="frame:1")
+        await core.until_over([job])
+
+    meta = json.loads(job.results["frame_meta"].value)
+    assert (meta["task"], meta["attempt"], meta["activity_instance"]) == (job.task.id, 1, "frame:1")
+    assert meta["question"] == message_id("default", job.task.id, 1, Role.USER)
+    assert meta["answer"] == message_id("default", job.task.id, 1, Role.AGENT)
+    assert meta["instructions"] == digest("Be brief.")
+    assert datetime.fromisoformat(meta["at"]).tzinfo is not None
 
 
 async def test_local_results_stay_with_the_activity(core: Core) -> None:

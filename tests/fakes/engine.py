@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from tests.fakes.clock import EPOCH
+from tests.fakes.past import Past
 from tests.fakes.script import Script
 from worker.domain.tasks import Activity, Definition, Task, TaskState, Topic, Variable
 from worker.errors import BadDefinition, TaskLost, TaskSuspended, TooMuch
@@ -49,6 +50,7 @@ class World:
         self.shown: dict[tuple[str, str], str] = {}
         self.roots: dict[str, str] = {}
         self.forerunners: dict[str, list[str] | None] = {}
+        self.past = Past()
         self.spin = True
         self.most_bytes = 1_000_000
         self.news = asyncio.Event()
@@ -159,6 +161,7 @@ class FakeEngine:
         await self.script.reach("complete", task_id, variables, local)
         job = self._mine(task_id)
         job.completed_by.append(self.worker_id)
+        self.world.past.completed(job.task, {**variables, **local})
         job.results, job.local, job.gone = dict(variables), dict(local), True
         self.world.variables.setdefault(job.task.process_instance_id, {}).update(variables)
 

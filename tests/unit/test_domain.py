@@ -82,10 +82,18 @@ def test_ids_that_fit_stand_in_metadata_as_they_are() -> None:
     }
 
 
-@pytest.mark.parametrize(("kind", "ours"), [("assistant", True), ("Assistant", False), ("", False), (None, False)])
+@pytest.mark.parametrize(
+    ("kind", "ours"), [("assistant", True), ("decision-record", True), ("Assistant", False), (None, False)]
+)
 def test_only_activities_that_say_so_are_ours(kind: str | None, *, ours: bool) -> None:
     properties = {} if kind is None else {"service.type": kind}
     assert dataclasses.replace(ACTIVITY, properties=properties).is_ours is ours
+
+
+def test_a_record_is_told_from_an_assistant_s_task_and_needs_no_variable_of_the_process() -> None:
+    record = dataclasses.replace(ACTIVITY, properties={"service.type": "decision-record"})
+    assert (record.is_record, record.is_for_assistant) == (True, False)
+    assert record.needs == frozenset({"loopCounter"}), "an empty list would bring all of them"
 
 
 DATA = [

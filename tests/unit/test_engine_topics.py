@@ -52,6 +52,14 @@ def test_what_nobody_can_serve_is_no_topic() -> None:
     assert [each.topic for each in found.not_served] == ["t", "#{u}", "${t}"]
 
 
+def test_a_record_s_topic_is_ours_and_wants_no_variable_of_the_process() -> None:
+    record = Activity("compute", "", "records", properties={"service.type": "decision-record"})
+    asked = Activity("frame", "", "t", properties={"service.type": "assistant", "service.name": "analyst"})
+    found = survey({"d": Usage.of(Definition("d", {each.id: each for each in (record, asked)}))})
+    assert found.topics == (Topic("records", (), ("loopCounter",)), Topic("t"))
+    assert found.not_served == ()
+
+
 def test_an_unreadable_definition_stops_no_other() -> None:
     found = survey({"bad": Usage(unreadable="no XML"), "good": usage(ours="t")})
     assert found.topics == (Topic("t"),)

@@ -1,5 +1,6 @@
 """What a task says it wants, read from its extension properties and input parameters."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import ACTIVITY, TASK, task
+from worker.decisions import schemas
 from worker.domain.tasks import Activity, Variable
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
 from worker.modelling import properties
-from worker.modelling.properties import TaskProperties
+from worker.modelling.properties import RecordProperties, TaskProperties
 
 MINIMAL = {"service.type": "assistant", "service.name": "analyst"}
 DECLARED = replace(ACTIVITY, parameters=frozenset({"assistant", "prompt"}))
@@ -278,3 +280,95 @@ def test_a_long_text_is_a_parameter_as_a_short_one_is() -> None:
 @pytest.mark.parametrize("name", ["__class__", "{{x}}", "${x}", "x" * 4000, "\u202e\u200bx", "a b"])
 def test_hostile_names_of_inputs_are_names(name: str) -> None:
     assert read({"data.input": name}).inputs == {name: True}
+
+
+@pytest.mark.parametrize("part", schemas.PARTS)
+def test_a_part_of_a_record_is_asked_for_in_its_published_form_unless_the_task_has_one_of_its_own(part: str) -> None:
+    wanted = read({"record.part": part})
+    assert (wanted.part, wanted.schema) == (part, schemas.part(part))
+    assert read({"record.part": part, "data.output.schema": "own.json"}).schema == "own.json"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"record.part": "summary"}, "property record.part is 'summary'; allowed are frame, objectives"),
+        ({"record.part": "frame", "data.output.type": "Text"}, "property record.part wants JSON"),
+        ({"record.part": "frame", "record.id": "1st"}, "property record.id is '1st'; allowed are up to 40 letters"),
+    ],
+)
+def test_what_no_record_has_is_an_incident_that_says_so(said: dict[str, str], told: str) -> None:
+    with pytest.raises(BadDefinition, match=told):
+        read(said)
+
+
+RECORD = {"service.type": "decision-record"}
+
+
+def read_record(given_properties: dict[str, str]) -> RecordProperties:
+    return properties.read_record(task(), replace(ACTIVITY, properties=RECORD | given_properties))
+
+
+def test_a_record_needs_its_stage_alone() -> None:
+    assert read_record({"record.stage": "compute"}) == RecordProperties(
+        stage="compute",
+        name="",
+        is_of_root=False,
+        given={},
+        signed=frozenset(),
+        accepted="accepted",
+        answer="",
+        output="frame",
+        fields={},
+    )
+
+
+def test_everything_can_be_said_of_a_record() -> None:
+    said = {
+        "record.stage": "close",
+        "record.id": "site",
+        "record.scope": "root",
+        "record.given": "weights = agreed, scores=own",
+        "record.signed": "sign, countersign",
+        "record.accepted": "approved",
+        "record.answer": "choice",
+        "data.output": "decision",
+        "data.output.fields": "accepted, why=void_reason",
+        "service.retries": "5",
+        "service.retries.delay": "PT1M",
+    }
+    assert read_record(said) == RecordProperties(
+        stage="close",
+        name="site",
+        is_of_root=True,
+        given={"weights": "agreed", "scores": "own"},
+        signed=frozenset({"sign", "countersign"}),
+        accepted="approved",
+        answer="choice",
+        output="decision",
+        fields={"accepted": "accepted", "why": "void_reason"},
+        retries=5,
+        retry_delay=timedelta(minutes=1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({}, "the task says no record.stage; allowed are compute, propose, close"),
+        ({"record.stage": "sign"}, "property record.stage is 'sign'; allowed are compute, propose, close"),
+        (
+            {"record.stage": "close", "record.scope": "all"},
+            "property record.scope is 'all'; allowed are instance, root",
+        ),
+        (
+            {"record.stage": "close", "record.given": "weight=w"},
+            "property record.given is 'weight=w'; allowed are entries",
+        ),
+        ({"record.stage": "close", "record.part": "frame"}, "property record.part is of tasks for assistants"),
+        ({"record.stage": "close", "data.output": "${name}"}, "no expression is evaluated"),
+    ],
+)
+def test_a_record_that_cannot_be_meant_so_is_refused(said: dict[str, str], told: str) -> None:
+    with pytest.raises(BadDefinition, match=re.escape(told)):
+        read_record(said)

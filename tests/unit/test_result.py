@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.samples import ASSISTANT, HOSTILE_TEXTS
+from worker.domain.exchanges import digest
 from worker.domain.money import Money
 from worker.domain.tasks import Variable, thread_variable_name
 from worker.domain.threads import Answer, Outcome, Thread
@@ -292,6 +293,7 @@ def test_meta_tells_how_the_answer_came_about() -> None:
     assert json.loads(meta()) == {
         "assistant": "analyst",
         "version": "1.0",
+        "instructions": digest("Be brief."),
         "model": "gpt-5-mini-2026",
         "provider": "openai",
         "thread": "conv_1",

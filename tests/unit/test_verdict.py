@@ -379,7 +379,11 @@ NOBODY = cast("Any", None)
 @pytest.mark.parametrize(("retries", "left", "first"), [(None, 5, True), (0, 0, False), (2, 2, False)])
 def test_a_task_that_never_failed_has_the_retries_of_the_settings(retries: int | None, left: int, first: bool) -> None:
     turn = Turn(
-        NOBODY, NOBODY, NOBODY, Ground(NOBODY, RULES, lambda: False, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY)
+        NOBODY,
+        NOBODY,
+        NOBODY,
+        Ground(NOBODY, RULES, lambda: False, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY),
+        NOBODY,
     )
     case = turn.case(replace(TASK, retries=retries), TurnFacts("frame", "analyst", "1.0"))
 

@@ -21,7 +21,7 @@ from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngi
 from worker.loop.formats import Formats
 from worker.ports.accounts import Book
 from worker.ports.asks import AskBook, AskEraser
-from worker.ports.decisions import DecisionBook, DecisionEraser, DecisionReader
+from worker.ports.decisions import DecisionBook, DecisionEraser, DecisionReader, DecisionSources
 from worker.ports.ending import Archive
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.handovers import HandoverBook
@@ -114,6 +114,7 @@ class Adapters:
     outbox: RedisOutbox
     instances: RestInstances
     receivers: RestReceivers
+    sources: DecisionSources
     index: RedisThreadIndex
     orders: RedisOrders
     stops: RedisStops
@@ -187,6 +188,7 @@ async def connect(
             outbox=RedisOutbox(redis, **mine),
             instances=engine.instances,
             receivers=engine.receivers,
+            sources=engine.sources,
             index=RedisThreadIndex(redis, **mine, lease=settings.lock, keep=settings.thread_life),
             orders=RedisOrders(redis, **mine),
             stops=RedisStops(redis, **mine),

@@ -49,6 +49,7 @@ from worker.telemetry.logs import Event, trace
 from worker.turn.answering import Answering
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
+from worker.turn.record_turn import RecordTurn
 from worker.turn.recorder import Recorder
 from worker.turn.request import Ground
 from worker.turn.reseed import History
@@ -176,7 +177,7 @@ async def work(
             seats,
         )
         answering = Answering(threads_of, ground)
-        turn = Turn(engine, answering, specs, ground)
+        turn = Turn(engine, answering, specs, ground, _records(settings, adapters, stopped))
         handler = TaskHandler(
             Leases(engine, settings.lock, partial(dependencies.down, "engine")),
             slots,
@@ -247,6 +248,11 @@ async def work(
             assistants=[f"{each.name} {each.version}" for each in written.specs.assistants],
         )
         await poller.run(settings.grace.total_seconds(), hurry)
+
+
+def _records(settings: Settings, adapters: Adapters, stopped: Stopped) -> RecordTurn:
+    accounts = settings.record_service_accounts
+    return RecordTurn(adapters.engine, adapters.sources, adapters.decisions, stopped, settings.engine_name, accounts)
 
 
 def _chat(adapters: Adapters) -> ChatPorts | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from worker.decisions import hashing, items, schemas, texts
-from worker.decisions.computed import compute
+from worker.decisions.computed import METHOD, compute
 from worker.decisions.hashing import Texts
 from worker.decisions.items import Counted, Item
 from worker.decisions.sampling import SAMPLES, SEED
@@ -44,7 +44,8 @@ def build(
 ) -> Record:
     """Build the record of the id `record` from all that was said for it so far, `before` being the last one kept.
 
-    Computes unless the stage is open: takes too long for the loop. The same content is the same revision, with the
+    Computes unless the stage is open: takes too long for the loop. What was computed of the same parts before stays, so
+    that the last digits of another processor make no new revision. The same content is the same revision, with the
     same content_sha256; another one is the next revision, and nobody has signed it. Raises BadRecord, which names the
     parts that the stage lacks and what is wrong with those that are there, and Permanent without the extra [decisions].
     """
@@ -52,10 +53,11 @@ def build(
     content = _content(counted.current)
     if missing := schemas.lacking(content, stage):
         raise BadRecord(f"the record lacks {', '.join(missing)} to be {stage}")
-    if stage != "open":
-        content["computed"] = compute(content, samples=samples, seed=seed)
     known: Texts = before["texts"] if before else {}
     sealed, used = hashing.seal(content, known, salt)
+    if stage != "open":
+        computed = _computed(before, sealed, samples, seed) if before else None
+        sealed["computed"] = computed or compute(content, samples=samples, seed=seed)
     kept = _Kept({**known, **used}, salt)
     made = {
         "format": FORMAT,
@@ -71,6 +73,14 @@ def build(
     if before:
         made["revision"] = before["revision"] + (made["content_sha256"] != before["content_sha256"])
     return made | {"texts": {**used, **kept.used}}
+
+
+def _computed(before: Mapping[str, Any], sealed: Mapping[str, Any], samples: int, seed: int) -> dict[str, Any] | None:
+    """Return what was computed of these parts before, in the same way; None if nothing was."""
+    content = dict(before["content"])
+    computed: dict[str, Any] | None = content.pop("computed", None)
+    way = {"name": METHOD, "samples": samples, "seed": seed}
+    return computed if computed and content == sealed and computed["method"] == way else None
 
 
 def close(record: Mapping[str, Any], acts: Sequence[Act]) -> Record:

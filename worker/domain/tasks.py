@@ -55,7 +55,8 @@ class Task:
 
     `id` stays the same over retries. `retries` is None on the first attempt. `fetched_at` is the local monotonic
     clock in seconds; `created_at` is the engine's clock. `is_bare`: it came without its variables, which have more
-    bytes than are taken in. `size`: about how many bytes came with it.
+    bytes than are taken in. `size`: about how many bytes came with it. `activity_instance` names this passage through
+    the activity, empty if the engine does not say.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Task:
     variables: Mapping[str, Variable] = field(default_factory=dict)
     is_bare: bool = False
     size: int = 0
+    activity_instance: str = ""
 
     @property
     def definition_version(self) -> int | None:
@@ -123,13 +125,30 @@ class Activity:
         return " ".join(self.name.split())
 
     @property
+    def label(self) -> str:
+        """Its name and id for people."""
+        return f'"{self.title}" ({self.id})' if self.title else self.id
+
+    @property
     def is_ours(self) -> bool:
+        """Whether the model asks for this worker here."""
+        return self.is_for_assistant or self.is_record
+
+    @property
+    def is_for_assistant(self) -> bool:
         """Whether the model asks for an assistant here."""
-        return self.properties.get("service.type") == "assistant"
+        return self.properties.get("service.type") == ASSISTANT
+
+    @property
+    def is_record(self) -> bool:
+        """Whether a decision's record is made here, for which no model is asked."""
+        return self.properties.get("service.type") == DECISION_RECORD
 
     @property
     def needs(self) -> frozenset[str] | None:
         """Names of the variables that its question and its thread need; None if that may be any."""
+        if self.is_record:  # it reads for itself what was said
+            return frozenset({LOOP_COUNTER})
         inputs = declared_inputs(self.properties)
         if inputs is None or "assistant" in self.parameters:
             return None
@@ -137,6 +156,10 @@ class Activity:
         own = {thread_variable_name(assistant), thread_variable_name(assistant, by_business_key=True), LOOP_COUNTER}
         return frozenset(inputs) | own | (self.parameters & {"prompt"})
 
+
+ASSISTANT = "assistant"
+DECISION_RECORD = "decision-record"
+"""What a task is for, in its property `service.type`."""
 
 LOOP_COUNTER = "loopCounter"
 """The engine's variable with the number of an iteration, from 0; of loops within loops only the innermost is seen."""

@@ -6,6 +6,7 @@ from worker.engine.info import EngineInfo
 from worker.engine.instances import RestInstances, ThreadTrace
 from worker.engine.kept import Kept
 from worker.engine.receivers import RestReceivers
+from worker.engine.sources import RestSources
 from worker.engine.topics import Discovery, FixedTopics, NotServed, Survey
 from worker.engine.transport import Connection
 
@@ -23,6 +24,7 @@ __all__ = [
     "RestEngine",
     "RestInstances",
     "RestReceivers",
+    "RestSources",
     "Survey",
     "ThreadTrace",
 ]

@@ -21,6 +21,7 @@ from worker.engine.lists import Lists
 from worker.engine.reads import LARGE, Reads, variable_path
 from worker.engine.receivers import RestReceivers
 from worker.engine.rights import RestRights
+from worker.engine.sources import RestSources
 from worker.engine.transport import COMPLETION, ORDINARY, Connection, Transport, open_transport
 from worker.errors import (
     BadDefinition,
@@ -60,6 +61,7 @@ class RestEngine:
         self._lists = Lists(transport)
         self.instances = RestInstances(transport, self._lists)
         self.rights = RestRights(transport, self._lists)
+        self.sources = RestSources(transport, self._lists, self.ping)
         self._transport = transport
         self._reads = Reads(transport, self.ping)
         self.receivers = RestReceivers(transport, self._lists, self._reads, self.ping)

@@ -92,7 +92,7 @@ def read(definition_id: str, xml: str, key: str = "") -> Definition:
                     own[activity.id] = activity
                 elif called := element.get("calledElement"):
                     calls[called] |= caught
-            if name := beginning(process, {each.id for each in own.values() if each.is_ours}):
+            if name := beginning(process, {each.id for each in own.values() if each.is_for_assistant}):
                 own[name] = replace(own[name], begins=True)
             activities |= own
         return Definition(definition_id, activities, {called: frozenset(caught) for called, caught in calls.items()})

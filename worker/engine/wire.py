@@ -130,6 +130,7 @@ def read_task(raw: Mapping[str, Any], fetched_at: float, size: int = 0) -> Task:
             retries=raw.get("retries"),
             variables={name: read_variable(each) for name, each in (raw.get("variables") or {}).items()},
             size=size,
+            activity_instance=raw.get("activityInstanceId") or "",
         )
     except KeyError as exc:
         raise Unreadable(f"it has no {exc.args[0]}") from exc

@@ -139,7 +139,7 @@ def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
     answer = facts.answer
     line: dict[str, Any] = {
         "definition": task.process_definition_key,
-        "assistant": facts.assistant,
+        "assistant": facts.assistant or None,
         "version": facts.version,
         "attempt": facts.attempt,
         "calls": facts.calls or None,

@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Any, Literal, cast, get_args
 
+from worker.decisions import schemas
 from worker.domain import foreign
 from worker.domain.questions import DecisionQuestion
 from worker.domain.tasks import (
@@ -26,6 +27,7 @@ from worker.modelling import questions, rendering, schema
 
 ResultType = Literal["Text", "Json", "File"]
 Sharing = Literal["instance", "root", "business-key", "activity"]
+Stage = Literal["compute", "propose", "close"]
 BAD_OUTCOMES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.OK)
 MOST_RETRIES = 100
 CALLS = 3
@@ -46,7 +48,11 @@ class Property:
 
 
 PROPERTIES = (
-    Property("service.type", "`assistant`: this task is for this worker", "the task is not this worker's"),
+    Property(
+        "service.type",
+        "this task is for this worker: `assistant`, or `decision-record`, which puts together what was decided",
+        "the task is not this worker's",
+    ),
     Property("service.name", "name of the assistant", "needed, unless the input parameter `assistant` is there"),
     Property(
         "service.version",
@@ -103,6 +109,37 @@ PROPERTIES = (
         "none",
     ),
     Property(
+        "record.part",
+        "the answer is a part of a decision's record: `frame`, `objectives`, `alternatives`, `weights`, `scores`, "
+        "`recommendation`, `dissent` or `pre_mortem`",
+        "the answer stands in no record",
+    ),
+    Property(
+        "record.stage",
+        "of a `decision-record`: `compute` what its parts come to, `propose` what is to be signed, or `close` it by "
+        "what persons did",
+        "needed there",
+    ),
+    Property("record.id", "which record it is, where a process has several: letters, digits and `_`", "the only one"),
+    Property(
+        "record.scope",
+        "`root`: the record is of the process at the top of the callers, with all that it called",
+        "of this process instance, with what it called",
+    ),
+    Property(
+        "record.given",
+        "of a `decision-record`: parts that persons or the process write into variables, such as "
+        "`weights=agreed_weights`, in the form of the part",
+        "each part is an assistant's answer",
+    ),
+    Property(
+        "record.signed",
+        "of `close`: ids of the persons' tasks that sign, separated by commas",
+        "every person's task since the proposal",
+    ),
+    Property("record.accepted", "of `close`: the variable by which a form says yes, a Boolean", "`accepted`"),
+    Property("record.answer", "of `close`: the variable with what else a form says, in a few words", "nothing else"),
+    Property(
         "error.<outcome>", "code of the BPMN error to throw for this outcome", "a failure, and in the end an incident"
     ),
 )
@@ -119,7 +156,8 @@ class TaskProperties:
     holds one. `fields` maps names of variables to paths in
     the answer; `errors` maps bad outcomes to BPMN error codes. `questions` are decision questions, in place of any
     other form, or the name of a resource that holds them, and `confidence` is what their answers have to have, unless
-    nobody weighs those and `uncalibrated` allows it. `suffix` ends the names of an iteration's results.
+    nobody weighs those and `uncalibrated` allows it. `suffix` ends the names of an iteration's results. `part` is the
+    part of a decision's record that the answer is, empty if it is none.
     """
 
     assistant: str
@@ -140,6 +178,29 @@ class TaskProperties:
     confidence: float | None = None
     uncalibrated: bool = False
     suffix: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordProperties:
+    """The wishes of one task that makes a decision's record.
+
+    `name` tells one record of several, empty for the only one. `given` maps parts to variables that others write.
+    `signed` names the persons' tasks that sign it, none for all. `accepted` and `answer` are variables of their forms;
+    an empty one is not asked for.
+    """
+
+    stage: Stage
+    name: str
+    is_of_root: bool
+    given: Mapping[str, str]
+    signed: frozenset[str]
+    accepted: str
+    answer: str
+    output: str
+    fields: Mapping[str, str]
+    retries: int | None = None
+    retry_delay: timedelta | None = None
 
 
 def read(
@@ -159,6 +220,8 @@ def read(
         )
     local = _one_of(said, "data.output.scope", ("instance", "local")) == "local"
     iteration = "" if local else _iteration(task, activity)
+    part = _one_of(said, "record.part", schemas.PARTS) or ""
+    record_name(said)
     wanted = TaskProperties(
         assistant=assistant,
         version=said.get("service.version") or None,
@@ -168,20 +231,60 @@ def read(
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
         calls=_number(said, "service.calls", MOST_CALLS) or CALLS,
         inputs=declared_inputs(said),
-        output=(said.get("data.output") or _result_name(task.activity_id, definition)) + iteration,
+        output=output_name(task.activity_id, said, definition) + iteration,
         output_type=cast("ResultType | None", _one_of(said, "data.output.type", get_args(ResultType))),
         local=local,
-        schema=_schema(said.get("data.output.schema", ""), parsed=with_schema),
+        schema=_schema(said.get("data.output.schema", ""), parsed=with_schema) or _schema_of(part),
         fields={f"{name}{iteration}": path for name, path in _fields(said.get("data.output.fields", "")).items()},
         errors=_errors(said),
         questions=_questions(said.get("data.questions", ""), parsed=with_schema),
         confidence=_share(said, "service.confidence"),
         uncalibrated=_one_of(said, "service.confidence.uncalibrated", ("allow",)) is not None,
         suffix=iteration,
+        part=part,
     )
     _check(wanted, activity)
     _check_questions(wanted)
     return wanted
+
+
+def read_record(task: Task, activity: Activity, definition: Definition | None = None) -> RecordProperties:
+    """Read the properties of a fetched task that makes a decision's record. Raises BadDefinition as `read` does."""
+    said = {name: value.strip() for name, value in activity.properties.items()}
+    _check_fixed(said)
+    stage = _one_of(said, "record.stage", get_args(Stage))
+    if stage is None:
+        raise BadDefinition(f"the task says no record.stage; allowed are {', '.join(get_args(Stage))}")
+    if said.get("record.part"):
+        raise BadDefinition("property record.part is of tasks for assistants, whose answers are parts; take it out")
+    return RecordProperties(
+        stage=cast("Stage", stage),
+        name=record_name(said),
+        is_of_root=_one_of(said, "record.scope", ("instance", "root")) == "root",
+        given=_given(said.get("record.given", "")),
+        signed=frozenset(filter(None, map(str.strip, said.get("record.signed", "").split(",")))),
+        accepted=said.get("record.accepted") or "accepted",
+        answer=said.get("record.answer", ""),
+        output=output_name(task.activity_id, said, definition) + _iteration(task, activity),
+        fields=_fields(said.get("data.output.fields", "")),
+        retries=_number(said, "service.retries", MOST_RETRIES),
+        retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
+    )
+
+
+def record_name(said: Mapping[str, str]) -> str:
+    """Say which record a task is about, empty for the only one. Raises BadDefinition."""
+    name = said.get("record.id", "").strip()
+    if name and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
+        raise BadDefinition(
+            f"property record.id is {name!r}; allowed are up to 40 letters, digits and _, a letter first"
+        )
+    return name
+
+
+def output_name(activity_id: str, said: Mapping[str, str], definition: Definition | None = None) -> str:
+    """Name the result variable of an activity; in a loop its iterations' names end in `_` and their number."""
+    return said.get("data.output", "").strip() or _result_name(activity_id, definition)
 
 
 def prompt_parameter(task: Task, activity: Activity) -> str | None:
@@ -227,6 +330,8 @@ def _check(wanted: TaskProperties, activity: Activity) -> None:
                 f"property data.output: {name[:40]}… has more than the {LONGEST_NAME} characters that engines keep of "
                 "a variable's name; take a shorter one"
             )
+    if wanted.output_type == "Text" and wanted.part:
+        raise BadDefinition("property record.part wants JSON, but data.output.type is 'Text'; leave that out")
     if wanted.output_type == "Text" and wanted.schema is not None:
         raise BadDefinition(
             "property data.output.schema wants JSON, but data.output.type is 'Text'; make it Json or File"
@@ -256,6 +361,7 @@ def _check_questions(wanted: TaskProperties) -> None:
             raise BadDefinition(f"property {name} is about the answers to data.questions, which the task has not")
         return
     others = {
+        "record.part": bool(wanted.part),
         "data.output.schema": wanted.schema is not None,
         "data.output.fields": bool(wanted.fields),
         "data.output.type": wanted.output_type not in {None, "Json"},
@@ -351,6 +457,12 @@ def _questions(value: str, *, parsed: bool) -> Sequence[DecisionQuestion] | str 
     return questions.read(value, "property data.questions")
 
 
+@cache
+def _schema_of(part: str) -> Mapping[str, Any] | None:
+    """Return the published schema of a record's part, which nobody may change; None without a part."""
+    return schemas.part(part) if part else None
+
+
 def is_inline(schema: str) -> bool:
     """Whether this is a schema itself, and not the name of a resource that holds one."""
     return schema.startswith("{")
@@ -391,6 +503,18 @@ def _fields(text: str) -> dict[str, str]:
             )
         fields[name] = path
     return fields
+
+
+def _given(text: str) -> dict[str, str]:
+    """Read `part=variable` entries."""
+    entries = [each.partition("=") for each in filter(None, map(str.strip, text.split(",")))]
+    given = {part.strip(): variable.strip() for part, _, variable in entries}
+    if len(given) < len(entries) or not given.keys() <= set(schemas.PARTS) or not all(given.values()):
+        raise BadDefinition(
+            f"property record.given is {text!r}; allowed are entries such as weights=agreed_weights, each part once, "
+            f"of {', '.join(schemas.PARTS)}"
+        )
+    return given
 
 
 def _errors(said: Mapping[str, str]) -> dict[Outcome, str]:

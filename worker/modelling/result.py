@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from worker.domain import foreign, meta
+from worker.domain.exchanges import digest
 from worker.domain.questions import DecisionQuestion
 from worker.domain.tasks import META_SUFFIX, Variable, java_length
 from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
@@ -31,7 +32,8 @@ class Story:
 
     `repaired`: the first answer did not have the form that the task asks for. `seeded` counts the turns that a
     recreated thread was told. `budgets` says which are nearly used up. `memory` is whole, part, lost or unknown; None
-    where no thread was made. `heard` counts what persons were answered on the thread before, by their names.
+    where no thread was made. `heard` counts what persons were answered on the thread before, by their names. `origin`
+    names task, attempt and messages, by which the answer is found elsewhere.
     """
 
     thread: Thread | None
@@ -43,6 +45,7 @@ class Story:
     budgets: Sequence[str] = ()
     memory: str | None = None
     heard: Mapping[str, int] = field(default_factory=dict)
+    origin: Mapping[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,16 @@ def _decided_names(form: Form) -> Iterator[str]:
     yield form.output + UNSURE_SUFFIX
 
 
+def of_code(value: Mapping[str, Any], form: Form, *, spin: bool, wide: bool = False) -> dict[str, Variable]:
+    """Return the result variable and its fields for what no assistant has answered. Raises LookupError for a field."""
+    longest = 0 if wide else LONGEST_STRING
+    text = json.dumps(value, ensure_ascii=False)
+    fields = {
+        name: _field(schema.at(value, path), name, spin=spin, longest=longest) for name, path in form.fields.items()
+    }
+    return {**fields, form.output: _result(text, form, spin=spin, longest=longest)[0]}
+
+
 def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
     """Give a part of an answer the engine's own type, so that expressions compare it as what it is."""
     match value:
@@ -247,6 +260,8 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
     told: dict[str, Any] = {
         "assistant": assistant.name,
         "version": assistant.version,
+        "instructions": digest(assistant.instructions),
+        **story.origin,
         "provider": assistant.provider,
         "model": answer.model or assistant.model,
         "thread": story.thread.id if story.thread else None,

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 from worker.domain.conversations import Limits, Page, Subject
 from worker.domain.decisions import Decision, DecisionKey, DecisionSeen
+from worker.domain.evidence import Completion, Operation, PersonsTask, Value
+from worker.domain.processes import Calls
 
 
 class DecisionBook(Protocol):
@@ -28,6 +30,48 @@ class DecisionBook(Protocol):
         False where another was faster: there is a row of this number, or this revision has other content. Read `last`
         anew then. Raises Unstorable.
         """
+        ...
+
+
+class DecisionSources(Protocol):
+    """What the engine knows of how a decision came about. Every method may raise EngineDown.
+
+    What our user may not read is as if it were not there. Everything comes in the order of time.
+    """
+
+    async def called(self, instance: str) -> Calls:
+        """Return the instances that one called, at any depth."""
+        ...
+
+    async def remembers(self, task: str) -> bool:
+        """Whether the history tells of external tasks, as it does of this one then, and of every value."""
+        ...
+
+    async def completions(self, instance: str) -> Sequence[Completion]:
+        """Return the completions of external tasks that the engine took."""
+        ...
+
+    async def values(self, instance: str, name: str) -> Sequence[Value]:
+        """Return every value of the variables that are called so, see `evidence.is_called`.
+
+        Local ones of activities are among them. Without a history they are those of now.
+        """
+        ...
+
+    async def content(self, value: Value, most: int) -> bytes | None:
+        """Return the content of a File; None if it has more than `most` bytes, or is gone."""
+        ...
+
+    async def panel(self, instance: str, activity: str) -> Mapping[str, str]:
+        """Say in which run of its loop each passage through an activity was, by their names."""
+        ...
+
+    async def persons_tasks(self, instance: str) -> Sequence[PersonsTask]:
+        """Return the user tasks that were completed."""
+        ...
+
+    async def operations(self, instance: str) -> Mapping[str, Operation]:
+        """Return what persons told the engine about this instance, by id; nothing where it does not know them."""
         ...
 
 

@@ -80,7 +80,7 @@ class Assigning:
         activity = definition.activities.get(task.activity_id)
         if activity is None:
             raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")
-        facts.activity = f'"{activity.title}" ({activity.id})' if activity.title else activity.id
+        facts.activity = activity.label
         if task.is_bare:
             raise _too_much()
         # Before the properties are checked: where one is wrong, the incident still says which assistant was meant.

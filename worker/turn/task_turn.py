@@ -3,9 +3,11 @@
 import random
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import structlog
 
+from worker.domain.conversations import Role, message_id
 from worker.domain.tasks import Task, Variable
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
@@ -40,6 +42,7 @@ from worker.turn.charging import Bill
 from worker.turn.facts import APART, TurnFacts
 from worker.turn.fallback import Fallback
 from worker.turn.limits import Elsewhere
+from worker.turn.record_turn import RecordTurn
 from worker.turn.request import Ground
 
 DEADLY = 3
@@ -56,10 +59,16 @@ class Held:
 
 
 class Turn:
-    """Asks the assistant that a task names, on the thread that the task's instance has with it."""
+    """Asks the assistant that a task names, on the thread that the task's instance has with it.
 
-    def __init__(self, engine: Engine, answering: Answering, assistants: Assistants, ground: Ground) -> None:
+    A task that makes a decision's record is for `records`.
+    """
+
+    def __init__(
+        self, engine: Engine, answering: Answering, assistants: Assistants, ground: Ground, records: RecordTurn
+    ) -> None:
         self._engine = engine
+        self._records = records
         self._answering = answering
         self._assigning = Assigning(engine, assistants, ground)
         self._ground = ground
@@ -93,6 +102,11 @@ class Turn:
         )
 
     async def _until_judged(self, task: Task, facts: TurnFacts) -> verdict.Verdict | Held:
+        definition = await self._engine.definition(task.process_definition_id)
+        activity = definition.activities.get(task.activity_id)
+        if activity is not None and activity.is_record:
+            facts.activity = activity.label
+            return await self._records.take(task, activity, definition, facts)
         with self._answering.limits.seat(task.id, task.process_instance_id) as seat:
             return await self._in_turn(task, await self._assigning.of(task, facts, seat), facts)
 
@@ -231,6 +245,7 @@ class Turn:
             facts.budgets,
             facts.memory,
             facts.heard,
+            self._origin(assignment.task, facts),
         )
         spin = await self._engine.has_spin()
 
@@ -247,6 +262,18 @@ class Turn:
             if code is not None:
                 return verdict.on_unsure(unsure, self.case(assignment.task, facts), code, done.variables)
         return replace(done, wider=lambda: complete(wide=True))
+
+    def _origin(self, task: Task, facts: TurnFacts) -> dict[str, str | int]:
+        """Say by what the answer is found again: in the engine, and as messages in the transcript."""
+        engine = self._rules.engine_name
+        return {
+            "task": task.id,
+            "attempt": facts.attempt,
+            **({"activity_instance": task.activity_instance} if task.activity_instance else {}),
+            "question": message_id(engine, task.id, facts.attempt, Role.USER),
+            "answer": message_id(engine, task.id, facts.attempt, Role.AGENT),
+            "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
 
 
 async def _checked(answer: Answer, form: result.Form) -> tuple[Answer, str]:

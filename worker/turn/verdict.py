@@ -29,6 +29,7 @@ from worker.errors import (
     TaskSuspended,
     ThreadGone,
     ThreadLocked,
+    TranscriptDown,
     Transient,
     TurnedAway,
     UnknownAssistant,
@@ -163,6 +164,8 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
             return Park(error.retry_after or PARKED_FOR, "thread locked")
         case NewerRecord():
             return Park(PARKED_FOR, "newer record")
+        case TranscriptDown():
+            return Park(PARKED_FOR, "transcript away")
         case Transient() | ThreadGone():
             return _later(error, case, trouble_limit)
         case UnknownAssistant():
@@ -273,7 +276,8 @@ def _fail(case: Case, what: str, error: Exception, *, cost: int | None = None, d
 
 def _message(case: Case, what: str) -> str:
     """Keep place, assistant, fault and advice inside what engines keep: the middle of each long part goes."""
-    return _short(f"{_short(case.activity, 150)}, assistant {_short(case.assistant, 100)}: {what}", LONGEST_MESSAGE)
+    whose = f", assistant {_short(case.assistant, 100)}" if case.assistant else ""
+    return _short(f"{_short(case.activity, 150)}{whose}: {what}", LONGEST_MESSAGE)
 
 
 def _short(text: str, longest: int) -> str:

@@ -186,3 +186,12 @@ def test_judges_get_ids_of_their_own() -> None:
     assert ids["risk-officer"] == "risk_officer_2"
     for each in ids.values():
         schemas.check_part("scores", {"scores": [{"alternative": each, "criterion": "c", "base": 1}]})
+
+
+def test_what_was_computed_of_the_same_parts_stays_though_another_processor_rounds_otherwise() -> None:
+    first = built()
+    figures = first["content"]["computed"]
+    elsewhere = {**first, "content": {**first["content"], "computed": {**figures, "lead": figures["lead"] + 1e-12}}}
+    assert built(before=elsewhere)["content"] == elsewhere["content"]
+    assert built(by_person("weights", {"sets": [weights(cost=61)]}, 9), before=elsewhere)["content"] != first["content"]
+    assert build("r1", said(), "proposed", before=elsewhere, samples=FEW + 1)["content"]["computed"] != figures

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import Activity, Definition, has_expression
@@ -12,7 +13,7 @@ from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
 from worker.engine.wire import Deployed
 from worker.errors import BadDefinition, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
 from worker.modelling import properties, questions
-from worker.operate.doctor import tasks
+from worker.operate.doctor import records, tasks
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.operate.doctor.engine import reached
 from worker.operate.doctor.tasks import Fault
@@ -58,6 +59,11 @@ class Models:
                     known.add(caller)
         return caught
 
+    def family(self, id_: str, record: Activity) -> list[Definition]:
+        """Return the definitions whose answers a record may gather: its own, and any where processes call others."""
+        alone = not self.definitions[id_].calls and record.properties.get("record.scope", "").strip() != "root"
+        return [self.definitions[id_]] if alone else list(self.definitions.values())
+
     @property
     def usages(self) -> dict[str, Usage]:
         """Who uses which topics, by definition."""
@@ -81,7 +87,7 @@ def checks(
         usages = models.usages
         look = survey(usages)
         about_topics = given(settings.topics, look, usages, models.labels) if settings.topics else found(look, models)
-        return [*about_topics, *_unread(models), *judged(models, specs, weighing)]
+        return [*about_topics, *_unread(models), *judged(models, specs, weighing), *_unkept(models, settings)]
 
     return [Check(AREA, "topics, tasks", examined)]
 
@@ -215,7 +221,10 @@ def judged(models: Models, specs: Specs | None, weighing: frozenset[str]) -> Ite
         for activity in definition.activities.values():
             count += activity.is_ours
             ours = activity.is_ours
-            look = tasks.faults(activity, specs, outside, weighing) if ours else tasks.strange(activity, specs)
+            if activity.is_record:
+                look = records.faults(activity, definition, models.family(id_, activity))
+            else:
+                look = tasks.faults(activity, specs, outside, weighing) if ours else tasks.strange(activity, specs)
             files = [models.files.get((id_, *each)) for each in _named_files(activity)] if ours else []
             for fault in (*look, *tasks.nameless(activity), *filter(None, files)):
                 rows[models.labels[id_], fault].append(activity.id)
@@ -225,6 +234,20 @@ def judged(models: Models, specs: Specs | None, weighing: frozenset[str]) -> Ite
         yield _finding("assistants of the tasks", Level.UNKNOWN, "the specs cannot be loaded")
     if count and not rows:
         yield _finding("tasks", Level.OK, f"{count} for assistants, each with all that it needs")
+
+
+def _unkept(models: Models, settings: Settings) -> Iterator[Finding]:
+    """Say what records lack that no model can give them."""
+    if not any(each.is_record for one in models.definitions.values() for each in one.activities.values()):
+        return
+    if not settings.keeps_transcript:
+        advice = "Set TRANSCRIPT_URL to a database."
+        yield _finding("decision records", Level.PROBLEM, "there is no database to keep them in", advice)
+    if find_spec("numpy") is None:
+        advice = "Install the worker with its extra: pip install 'assistant-worker[decisions]'."
+        yield _finding(
+            "decision records", Level.PROBLEM, "numpy, which they are computed with, is not installed", advice
+        )
 
 
 def _finding(subject: str, level: Level, said: str, advice: str = "") -> Finding:

@@ -13,8 +13,8 @@ from worker.operate.doctor.checks import Level
 from worker.specs.assistants import Specs
 
 _NAMES = [each.name for each in properties.PROPERTIES]
-_NAMESPACES = ("service.", "data.", "error.")
-_DEPLOY = "Correct the model and deploy it; migrate or restart the instances of this version that get there."
+_NAMESPACES = ("service.", "data.", "record.", "error.")
+DEPLOY = "Correct the model and deploy it; migrate or restart the instances of this version that get there."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ def faults(
     """
     if not activity.documentation and "prompt" not in activity.parameters:
         said = "nothing to ask: neither documentation nor an input parameter prompt; an incident when it is reached"
-        yield Fault(Level.PROBLEM, said, _DEPLOY)
+        yield Fault(Level.PROBLEM, said, DEPLOY)
     try:
-        wanted = properties.read(_as_fetched(activity), activity)
+        wanted = properties.read(as_fetched(activity), activity)
     except BadDefinition as exc:
-        yield Fault(Level.PROBLEM, f"{exc}; an incident when it is reached", _DEPLOY)
+        yield Fault(Level.PROBLEM, f"{exc}; an incident when it is reached", DEPLOY)
     else:
         if specs is not None and "assistant" not in activity.parameters:
             yield from _unknown(wanted.assistant, wanted.version, specs)
@@ -51,14 +51,8 @@ def faults(
         yield from _uncaught(wanted, activity.caught | caught_outside)
         if not activity.loops and not wanted.local:  # loops number their results
             yield from _overwritten(wanted)
-    yield from _odd_properties(activity)
-    if not activity.async_after:
-        said = (
-            "no asyncAfter: if the step behind it is broken, completing this task fails, though its answer is fine; "
-            "and where branches join, completions collide and have to be repeated"
-        )
-        advice = 'Tick "Asynchronous continuations: After" in Camunda Modeler (camunda:asyncAfter="true") and deploy.'
-        yield Fault(Level.WARNING, said, advice)
+    yield from odd_properties(activity)
+    yield from without_async_after(activity)
 
 
 def _uncaught(wanted: TaskProperties, caught: frozenset[str]) -> Iterator[Fault]:
@@ -67,7 +61,7 @@ def _uncaught(wanted: TaskProperties, caught: frozenset[str]) -> Iterator[Fault]
         said = (
             f"no event catches the BPMN error {', '.join(codes)}: it would end its path silently, without an incident"
         )
-        yield Fault(Level.WARNING, said, f"Catch it, here or in the process that calls this one. {_DEPLOY}")
+        yield Fault(Level.WARNING, said, f"Catch it, here or in the process that calls this one. {DEPLOY}")
 
 
 def _unweighed(wanted: TaskProperties, specs: Specs, weighing: frozenset[str]) -> Iterator[Fault]:
@@ -80,13 +74,13 @@ def _unweighed(wanted: TaskProperties, specs: Specs, weighing: frozenset[str]) -
         said = (
             f"the provider {provider} of its assistant answers decision questions alone; an incident when it is reached"
         )
-        yield Fault(Level.PROBLEM, said, f"Set data.questions, or let another assistant answer. {_DEPLOY}")
+        yield Fault(Level.PROBLEM, said, f"Set data.questions, or let another assistant answer. {DEPLOY}")
     asked = () if isinstance(wanted.questions, str | None) else wanted.questions
     has_bar = wanted.confidence is not None or any(each.confidence is not None for each in asked)
     if has_bar and not wanted.uncalibrated and provider not in weighing:
         said = f"the provider {provider} of its assistant tells no confidence; an incident when it is reached"
         advice = "Let its assistant ask a provider of api decisions or systemone, or take service.confidence out."
-        yield Fault(Level.PROBLEM, said, f"{advice} {_DEPLOY}")
+        yield Fault(Level.PROBLEM, said, f"{advice} {DEPLOY}")
 
 
 def _overwritten(wanted: TaskProperties) -> Iterator[Fault]:
@@ -101,7 +95,7 @@ def _overwritten(wanted: TaskProperties) -> Iterator[Fault]:
 def of_file(said: str, *, is_known: bool) -> Fault:
     """Name what is wrong with a deployed file that a property names, or why it cannot be looked at."""
     if is_known:
-        return Fault(Level.PROBLEM, f"{said}; an incident when it is reached", _DEPLOY)
+        return Fault(Level.PROBLEM, f"{said}; an incident when it is reached", DEPLOY)
     return Fault(Level.UNKNOWN, said, "")
 
 
@@ -113,10 +107,10 @@ def strange(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
     kind = activity.properties.get("service.type")
     found = "no service.type" if kind is None else f"the service.type {kind!r}"
     said = f"it names the assistant {name}, but has {found}: this worker leaves it to others"
-    yield Fault(Level.WARNING, said, f"If it is for the assistant, set service.type to assistant. {_DEPLOY}")
+    yield Fault(Level.WARNING, said, f"If it is for the assistant, set service.type to assistant. {DEPLOY}")
 
 
-def _as_fetched(activity: Activity) -> Task:
+def as_fetched(activity: Activity) -> Task:
     """Make the task as it would come, every input parameter with some value."""
     return Task(
         id="",
@@ -136,8 +130,19 @@ def _unknown(name: str, version: str | None, specs: Specs) -> Iterator[Fault]:
     try:
         specs.find(name, version)
     except UnknownAssistant as exc:
-        advice = f"Add its spec to ASSISTANTS_DIR; or: {_DEPLOY[0].lower()}{_DEPLOY[1:]}"
+        advice = f"Add its spec to ASSISTANTS_DIR; or: {DEPLOY[0].lower()}{DEPLOY[1:]}"
         yield Fault(Level.PROBLEM, str(exc), advice)
+
+
+def without_async_after(activity: Activity) -> Iterator[Fault]:
+    """Name what makes a completion depend on the step behind it."""
+    if not activity.async_after:
+        said = (
+            "no asyncAfter: if the step behind it is broken, completing this task fails, though its answer is fine; "
+            "and where branches join, completions collide and have to be repeated"
+        )
+        advice = 'Tick "Asynchronous continuations: After" in Camunda Modeler (camunda:asyncAfter="true") and deploy.'
+        yield Fault(Level.WARNING, said, advice)
 
 
 def nameless(activity: Activity) -> Iterator[Fault]:
@@ -147,10 +152,11 @@ def nameless(activity: Activity) -> Iterator[Fault]:
             "a property without a name, which nobody can read. This worker does not mind; others that fetch extension "
             "properties get no task at all while one of these waits on their topics"
         )
-        yield Fault(Level.WARNING, said, f"Name the property, or take it out. {_DEPLOY}")
+        yield Fault(Level.WARNING, said, f"Name the property, or take it out. {DEPLOY}")
 
 
-def _odd_properties(activity: Activity) -> Iterator[Fault]:
+def odd_properties(activity: Activity) -> Iterator[Fault]:
+    """Name properties that nobody reads, and values that nobody evaluates."""
     for name, value in activity.properties.items():
         if not name.startswith(_NAMESPACES):
             continue

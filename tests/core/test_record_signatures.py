@@ -1,0 +1,160 @@
+"""What persons did with a proposed record, and what closes it or makes their signature void."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.core.deciding import KEY, Deciding, told
+from tests.core.rig import Core
+from tests.unit.decisions.examples import weights
+from worker.decisions import chain
+from worker.decisions.verifying import verify
+
+
+async def proposed(deciding: Deciding) -> None:
+    deciding.say_all()
+    await deciding.reach("propose")
+
+
+async def closed(deciding: Deciding, **properties: str) -> Mapping[str, Any]:
+    return told(await deciding.reach("close", record_accepted="approved", record_answer="choice", **properties))
+
+
+async def test_a_signature_on_what_was_shown_closes_the_record(deciding: Deciding) -> None:
+    await proposed(deciding)
+    deciding.core.world.past.person("a", "sign", "ann", assignee="ann", approved=True, choice="Y, by May")
+    said = await closed(deciding)
+
+    assert (said["accepted"], said["answer"], said["void_reason"]) == (True, "Y, by May", "")
+    assert (said["status"], said["revision"]) == ("closed", 1)
+    assert deciding.kinds() == [("change", 1, "proposed"), ("signature", 1, ""), ("change", 1, "closed")]
+    facts = deciding.kept.rows[1]["facts"]
+    assert (facts["identity"], facts["activity"], facts["accepted"]) == ("operation_log", "sign", True)
+    assert facts["shown_sha256"] == deciding.kept.record["content_sha256"]
+    assert deciding.kept.record["texts"][facts["user"]["text_sha256"]]["text"] == "ann"
+    assert verify(deciding.kept.record, deciding.kept.rows).holds
+    before = deciding.kept
+    assert await closed(deciding) == said, "a repeated task"
+    assert deciding.kept == before
+
+
+async def test_a_no_is_no_doubt(deciding: Deciding) -> None:
+    await proposed(deciding)
+    deciding.core.world.past.person("a", "sign", approved=False, choice="too dear")
+    said = await closed(deciding)
+    assert (said["accepted"], said["answer"], said["void_reason"]) == (False, "too dear", "")
+
+
+async def test_all_who_sign_have_to_accept_and_only_those_that_sign_count(deciding: Deciding) -> None:
+    await proposed(deciding)
+    past = deciding.core.world.past
+    past.person("a", "sign", approved=True)
+    past.person("a", "read")
+    past.person("a", "countersign", "ben", approved=False)
+    assert (await closed(deciding, record_signed="sign"))["accepted"] is True
+    both = await closed(deciding, record_signed="sign, countersign")
+    assert (both["accepted"], both["void_reason"]) == (False, "")
+    assert [row["kind"] for row in deciding.kept.rows].count("signature") == 2
+    assert "read was completed past its form" in (await closed(deciding))["void_reason"]
+
+
+async def test_nobody_s_signature_is_none(deciding: Deciding) -> None:
+    await proposed(deciding)
+    assert (await closed(deciding))["void_reason"] == "nobody has signed it"
+
+
+async def test_a_signature_from_before_the_proposal_is_none(deciding: Deciding) -> None:
+    deciding.core.world.past.person("a", "sign", approved=True)
+    await proposed(deciding)
+    assert (await closed(deciding))["void_reason"] == "nobody has signed it"
+
+
+async def test_a_task_that_was_completed_past_its_form_voids(deciding: Deciding) -> None:
+    await proposed(deciding)
+    deciding.core.world.past.by_hand("a", approved=True)
+    deciding.core.world.past.person("a", "sign", choice="Y")
+    said = await closed(deciding)
+    assert said["accepted"] is False
+    assert said["void_reason"] == "sign was completed past its form: it does not say approved"
+
+
+async def test_another_than_the_one_whom_the_task_was_given_to_voids(deciding: Deciding) -> None:
+    await proposed(deciding)
+    deciding.core.world.past.person("a", "sign", "demo", assignee="ben", approved=True)
+    said = await closed(deciding)
+    assert (said["accepted"], said["void_reason"]) == (
+        False,
+        "sign was completed by somebody else than who it was given to",
+    )
+
+
+async def test_a_hash_that_was_changed_by_hand_voids(deciding: Deciding) -> None:
+    await proposed(deciding)
+    deciding.core.world.past.by_hand("a", decision_sha256="f" * 64)
+    deciding.core.world.past.person("a", "sign", approved=True)
+    assert (await closed(deciding))["void_reason"] == "the hash that sign showed was changed by hand"
+
+
+async def test_a_change_after_the_signature_voids_it_and_leaves_it_on_the_revision_that_was_signed(
+    deciding: Deciding,
+) -> None:
+    await proposed(deciding)
+    sha256 = deciding.kept.record["content_sha256"]
+    deciding.core.world.past.person(
+        "a", "sign", "ann", approved=True, weights=json.dumps({"sets": [weights(quality=200)]})
+    )
+    said = await closed(deciding)
+
+    assert (said["accepted"], said["revision"]) == (False, 2)
+    assert said["void_reason"].startswith(f"what was signed is {sha256[:12]}, and the record is ")
+    assert deciding.kinds() == [
+        ("change", 1, "proposed"),
+        ("signature", 1, ""),
+        ("change", 2, "proposed"),
+        ("change", 2, "closed"),
+    ]
+    notes = verify(deciding.kept.record, deciding.kept.rows).notes
+    assert "a signature is of revision 1, and this is revision 2" in notes
+    assert chain.problems(deciding.kept.rows, KEY.id) == []
+
+
+async def test_who_signed_is_unproven_where_the_engine_does_not_ask_for_names(core: Core, deciding: Deciding) -> None:
+    core.world.past.knows_users = False
+    await proposed(deciding)
+    core.world.past.person("a", "sign", assignee="ben", approved=True)
+    assert (await closed(deciding))["accepted"] is True
+    facts = deciding.kept.rows[1]["facts"]
+    assert (facts["identity"], "user" in facts) == ("unproven", False)
+
+
+async def test_who_signed_through_a_service_account_is_unproven_and_the_account_is_named(deciding: Deciding) -> None:
+    await proposed(deciding)
+    deciding.core.world.past.person("a", "sign", "tasklist", assignee="ben", approved=True)
+    assert (await closed(deciding))["accepted"] is True
+    facts = deciding.kept.rows[1]["facts"]
+    assert (facts["identity"], "user" in facts) == ("unproven", False)
+    assert deciding.kept.record["texts"][facts["through"]["text_sha256"]]["text"] == "tasklist"
+
+
+@pytest.mark.parametrize("has_tasks", [True, False])
+async def test_without_a_history_of_values_what_stands_there_now_counts_if_anybody_completed_a_task(
+    core: Core, deciding: Deciding, *, has_tasks: bool
+) -> None:
+    core.world.past.is_kept, core.world.past.has_tasks = False, has_tasks
+    await proposed(deciding)
+    core.world.past.skip(10**7)
+    core.world.past.person("a", "sign", assignee="ben", approved=True)
+    said = await closed(deciding)
+    assert said["accepted"] is has_tasks
+    assert said["void_reason"] == ("" if has_tasks else "nobody has signed it")
+    core.world.past.by_hand("a", decision_sha256="f" * 64)
+    assert (await closed(deciding))["accepted"] is False
+
+
+async def test_nothing_is_closed_that_was_not_proposed(deciding: Deciding) -> None:
+    deciding.say_all()
+    await deciding.reach("compute")
+    job = await deciding.reach("close")
+    assert "nothing was proposed: let a task with record.stage=propose come before" in job.message

@@ -1,0 +1,94 @@
+"""A decision's record from its first part to its signature, on whichever engine the tests run."""
+
+import json
+from typing import Any
+
+from tests.flow.rig import Rig
+from tests.models import ServiceTask, element, line, process, unique
+from tests.unit.decisions.examples import parts, scores
+from tests.waiting import wait_until
+from worker.decisions.verifying import verify
+from worker.domain.conversations import EVERYTHING
+from worker.domain.decisions import Decision
+from worker.transcript import SqlDecisions, open_database
+
+JUDGES = {"buyer": scores(), "maker": scores({"X": (100, 75, 20), "Y": (60, 65, 10), "Z": (40, 40, 20)})}
+
+JUDGE = '${loopCounter == 0 ? "buyer" : "maker"}'
+
+
+def part(rig: Rig, name: str, value: Any) -> ServiceTask:
+    """A task that brings a part, and the answer to it."""
+    rig.provider.answer(f"Please do {name}", json.dumps(value))
+    return rig.step(name, record_part=name, data_input="-")
+
+
+def panel(rig: Rig) -> ServiceTask:
+    """Two judges, each asked once, on a conversation of its own."""
+    for name, said in JUDGES.items():
+        rig.assistant(name)
+        rig.provider.answer(f"Please score as {name}", json.dumps(said))
+    return ServiceTask(
+        "scores",
+        rig.topic,
+        properties={
+            "service.type": "assistant",
+            "service.thread": "activity",
+            "record.part": "scores",
+            "data.input": "-",
+        },
+        inputs={"assistant": JUDGE, "prompt": f"Please score as {JUDGE}"},
+        instances=len(JUDGES),
+    )
+
+
+def stage(topic: str, name: str, **properties: str) -> ServiceTask:
+    said = {"service.type": "decision-record", "record.stage": name, "data.output": "decision"}
+    return ServiceTask(name, topic, properties=said | {key.replace("_", "."): each for key, each in properties.items()})
+
+
+async def test_a_decision_is_computed_proposed_signed_and_closed(kept: Rig) -> None:
+    rig, records = kept, unique("records")
+    given = parts()
+    tasks = [part(rig, name, given[name]) for name in ("frame", "objectives", "alternatives", "weights")]
+    tasks += [panel(rig), stage(records, "compute"), part(rig, "recommendation", given["recommendation"])]
+    tasks += [stage(records, "propose")]
+    close = stage(records, "close", record_accepted="approved", data_output_fields="accepted, void_reason")
+    sign = '<bpmn:userTask id="sign" name="Sign" camunda:assignee="ben"/>'
+    model = process(line(*map(element, tasks), sign, element(close)))
+    await rig.rest.deploy(model)
+    await rig.start_worker(topics=f"{rig.topic},{records}")
+    instance = await rig.rest.start(model)
+
+    async def to_sign() -> Any:
+        incidents = await rig.rest.incidents(instance)
+        assert incidents == [], [each["incidentMessage"] for each in incidents]
+        return next((each["id"] for each in await rig.rest.get("task", processInstanceId=instance)), None)
+
+    person = await wait_until(to_sign, 60, "a task for a person")
+    await rig.rest.post(f"task/{person}/complete", {"variables": {"approved": {"value": True, "type": "Boolean"}}})
+    await rig.rest.wait_for_end(instance)
+
+    variables = await rig.rest.variables(instance)
+    async with open_database(str(rig.settings["transcript_url"])) as database:
+        book = SqlDecisions(database, engine="default")
+        [listed] = (await book.decisions(within=EVERYTHING, instance=instance)).items
+        found = await book.last(listed.key)
+    assert found is not None
+    said = json.loads(variables["decision"])
+    assert (said["status"], said["revision"], said["leader"], said["agreement"]) == ("closed", 2, "Y", "agree")
+    assert (variables["accepted"], variables["void_reason"]) == (True, "")
+    assert variables["decision_sha256"] == found.record["content_sha256"]
+    assert variables["decision_id"] == found.id
+    assert sorted(found.record["content"]["scores"]) == ["buyer", "maker"]
+    assert [row["kind"] for row in found.rows] == ["change", "change", "signature", "change"]
+    assert found.rows[2]["facts"]["identity"] == "unproven", "this engine asks nobody's name"
+    assert verify(found.record, found.rows).problems == []
+    _check_source(found, await rig.meta(instance, "frame"))
+
+
+def _check_source(kept: Decision, meta: dict[str, Any]) -> None:
+    """A part's source leads to the message that holds it."""
+    source = kept.record["sources"]["frame"]
+    names = ("task", "answer", "question", "activity_instance", "instructions", "thread", "response")
+    assert {name: source[name] for name in names} == {name: meta[name] for name in names}

@@ -1,0 +1,62 @@
+"""What is wrong with a deployed task that makes a decision's record, as far as the model shows it. Pure."""
+
+from collections.abc import Iterable, Iterator
+
+from worker.decisions import schemas
+from worker.domain.tasks import Activity, Definition
+from worker.errors import BadDefinition
+from worker.modelling import properties
+from worker.modelling.properties import RecordProperties
+from worker.operate.doctor import tasks
+from worker.operate.doctor.checks import Level
+from worker.operate.doctor.tasks import DEPLOY, Fault
+
+NEEDED = {"compute": "computed", "propose": "proposed", "close": "closed"}
+
+
+def faults(activity: Activity, definition: Definition, family: Iterable[Definition]) -> Iterator[Fault]:
+    """Name everything that is wrong with the task. `family` are the definitions whose answers it may gather."""
+    yield from _of_topic(activity, definition)
+    try:
+        wanted = properties.read_record(tasks.as_fetched(activity), activity)
+    except BadDefinition as exc:
+        yield Fault(Level.PROBLEM, f"{exc}; an incident when it is reached", DEPLOY)
+    else:
+        yield from _of_parts(wanted, [each for one in family for each in one.activities.values()])
+        if wanted.stage == "propose" and not _is_closed(wanted, definition):
+            said = "nothing closes what it proposes: no task has record.stage=close, so that a signature counts nowhere"
+            yield Fault(Level.WARNING, said, DEPLOY)
+    yield from tasks.odd_properties(activity)
+    yield from tasks.without_async_after(activity)
+
+
+def _of_topic(activity: Activity, definition: Definition) -> Iterator[Fault]:
+    others = definition.activities.values()
+    if any(each.is_for_assistant and each.topic == activity.topic for each in others):
+        said = (
+            f"its topic {activity.topic} is that of tasks for assistants, too: workers from before decision records "
+            "would leave all of them alone"
+        )
+        yield Fault(Level.PROBLEM, said, f"Give it a topic of its own. {DEPLOY}")
+
+
+def _of_parts(wanted: RecordProperties, activities: Iterable[Activity]) -> Iterator[Fault]:
+    known = {
+        each.properties.get("record.part", "").strip()
+        for each in activities
+        if each.is_for_assistant and each.properties.get("record.id", "").strip() == wanted.name
+    }
+    needed = schemas.REQUIRED[NEEDED[wanted.stage]]
+    missing = [each for each in needed if each not in known and each not in wanted.given]
+    if missing:
+        said = f"no task has record.part={missing[0]}" + (f", nor {', '.join(missing[1:])}" if missing[1:] else "")
+        yield Fault(Level.PROBLEM, f"{said}, which record.stage={wanted.stage} needs; an incident then", DEPLOY)
+
+
+def _is_closed(wanted: RecordProperties, definition: Definition) -> bool:
+    return any(
+        each.is_record
+        and each.properties.get("record.stage", "").strip() == "close"
+        and each.properties.get("record.id", "").strip() == wanted.name
+        for each in definition.activities.values()
+    )

@@ -1,0 +1,211 @@
+"""One task that makes a decision's record: what was said → computed, kept, and closed. Asks no model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from worker.decisions import chain, hashing, record, schemas
+from worker.decisions.chain import Kind
+from worker.decisions.record import Record, Stage
+from worker.domain.decisions import Decision, DecisionKey
+from worker.domain.stops import Work
+from worker.domain.tasks import Activity, Definition, Task, Variable
+from worker.errors import BadDefinition, BadRecord, Permanent, TranscriptDown
+from worker.modelling import properties, result
+from worker.modelling.properties import RecordProperties
+from worker.ports.decisions import DecisionBook, DecisionSources
+from worker.ports.engine import Engine
+from worker.runtime.beside import beside
+from worker.turn import verdict
+from worker.turn.facts import TurnFacts
+from worker.turn.gathering import Gathered, Gathering
+from worker.turn.signing import HASH_SUFFIX, Signed, Signing
+from worker.turn.stops import Stopped
+
+TRIES: Final = 5
+"""To keep a row, while others keep theirs."""
+ID_SUFFIX: Final = "_id"
+
+_STATUS: Final[Mapping[str, Stage]] = {"compute": "computed", "propose": "proposed", "close": "proposed"}
+_COMPUTED: Final = ("leader", "lead", "first_share", "agreement", "mismatches")
+"""What gateways read of it; never null."""
+
+
+class _Overtaken(Exception):
+    """Somebody else has kept a row meanwhile."""
+
+
+class RecordTurn:
+    """Makes the record that a task asks for. Without a `book` there is none."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        sources: DecisionSources,
+        book: DecisionBook | None,
+        stopped: Stopped,
+        engine_name: str,
+        service_accounts: Sequence[str] = (),
+    ) -> None:
+        self._engine = engine
+        self._book = book
+        self._stopped = stopped
+        self._engine_name = engine_name
+        self._gathering = Gathering(engine, sources)
+        self._signing = Signing(sources, service_accounts)
+
+    async def take(self, task: Task, activity: Activity, definition: Definition, facts: TurnFacts) -> verdict.Complete:
+        """Gather, compute, keep, and return what the engine is to be told. Raises what says why that cannot be.
+
+        A task that comes again, after a crash behind the keeping, keeps nothing anew.
+        """
+        facts.assistant = ""
+        wanted = properties.read_record(task, activity, definition)
+        facts.retries, facts.retry_delay = wanted.retries, wanted.retry_delay
+        if self._book is None:
+            raise Permanent("decision records are kept in the transcript's database, which is off: set TRANSCRIPT_URL")
+        self._stopped.check(Work(task.topic, task.tenant_id, "", ""))
+        with facts.phase("gather"):
+            gathered = await self._gathering.gather(task, wanted)
+        _check_parts(wanted, gathered)
+        key = DecisionKey(self._engine_name, gathered.instances[0], wanted.name, task.tenant_id)
+        made = await self._made(_Making(self._book, key, task, facts), wanted, gathered)
+        return await self._complete(wanted, made, gathered.absent)
+
+    async def _made(self, making: "_Making", wanted: RecordProperties, gathered: Gathered) -> Record:
+        for _ in range(TRIES):
+            try:
+                last = await making.book.last(making.key)
+                if wanted.stage != "close":
+                    return await making.changed(last, gathered, _STATUS[wanted.stage])
+                return await self._closed(making, wanted, gathered, last)
+            except _Overtaken:
+                continue
+        raise TranscriptDown("others write to this decision's record again and again")
+
+    async def _closed(
+        self, making: "_Making", wanted: RecordProperties, gathered: Gathered, last: Decision | None
+    ) -> Record:
+        if last is None or last.record["status"] not in {"proposed", "closed"}:
+            raise BadRecord(
+                "property record.stage is close, and nothing was proposed: let a task with record.stage=propose come "
+                "before, and what is to be signed behind that"
+            )
+        signed = await self._signing.read(wanted, gathered, last)
+        for each in signed:
+            last = await making.signed(last, each)
+        # What was changed since, in a form for one, makes another revision than the one that was signed.
+        now = await making.built(last, gathered, "proposed")
+        if now["content_sha256"] != last.record["content_sha256"]:
+            last = await making.kept(last, now, "change", record.facts(now))
+        closed = record.close(now, [each.act for each in signed])
+        if closed != last.record:
+            await making.kept(last, closed, "change", record.facts(closed))
+        return closed
+
+    async def _complete(self, wanted: RecordProperties, made: Record, absent: int) -> verdict.Complete:
+        computed = made["content"]["computed"]
+        told = {
+            "id": made["id"],
+            "revision": made["revision"],
+            "status": made["status"],
+            **{name: computed[name] for name in _COMPUTED},
+            "judges": len(made["content"]["scores"]),
+            "absent": absent,
+            **made.get("decision", {}),
+        }
+        form = result.Form(wanted.output, "Json", fields=wanted.fields)
+        beside_it = {
+            wanted.output + HASH_SUFFIX: Variable(made["content_sha256"], "String"),
+            wanted.output + ID_SUFFIX: Variable(made["id"], "String"),
+        }
+        spin = await self._engine.has_spin()
+
+        def complete(*, wide: bool) -> verdict.Complete:
+            return verdict.Complete(beside_it | result.of_code(told, form, spin=spin, wide=wide))
+
+        try:
+            return replace(complete(wide=False), wider=lambda: complete(wide=True))
+        except LookupError:
+            raise BadDefinition(
+                f"property data.output.fields names what the record does not tell here; that is {', '.join(told)}"
+            ) from None
+
+
+class _Making:
+    """Makes the revisions of one record, each with the row that tells of it."""
+
+    def __init__(self, book: DecisionBook, key: DecisionKey, task: Task, facts: TurnFacts) -> None:
+        self.book = book
+        self.key = key
+        self._task = task
+        self._facts = facts
+
+    async def changed(self, last: Decision | None, gathered: Gathered, status: Stage) -> Record:
+        made = await self.built(last, gathered, status)
+        if last is None or made != last.record:
+            await self.kept(last, made, "change", record.facts(made))
+        return made
+
+    async def built(self, last: Decision | None, gathered: Gathered, status: Stage) -> Record:
+        before = last.record if last else None
+        with self._facts.phase("compute"):
+            try:
+                made = await beside(record.build, self.key.id, gathered.items, status, before=before)
+            except BadRecord as exc:
+                raise BadRecord(f"{exc}. {_whose(str(exc), gathered)}") from exc
+        return made if last is None else made | {"texts": {**_signers(last), **made["texts"]}}
+
+    async def signed(self, last: Decision, signed: Signed) -> Decision:
+        """Keep a signature, unless it is there: on the revision that stood, whatever has become of it."""
+        task = signed.source["task"]
+        if any(row["kind"] == "signature" and row["facts"].get("task") == task for row in last.rows):
+            return last
+        source, texts = hashing.seal_source(signed.source, last.record["texts"])
+        act = {"accepted": signed.act.accepted, "shown_sha256": signed.act.shown_sha256, "doubt": signed.act.doubt}
+        return await self.kept(
+            last, {**last.record, "texts": {**last.record["texts"], **texts}}, "signature", source | act
+        )
+
+    async def kept(self, last: Decision | None, made: Record, kind: Kind, facts: Mapping[str, Any]) -> Decision:
+        now = datetime.now(UTC)
+        row = chain.row(kind, last.rows[-1] if last else None, made, now, facts)
+        definition, business = self._task.process_definition_key, self._task.business_key
+        with self._facts.phase("keep"):
+            if not await self.book.keep(self.key, made, row, definition_key=definition, business_key=business):
+                raise _Overtaken
+        if last is None:
+            return Decision(self.key, definition, business, made, (row,), now, now)
+        return replace(last, record=made, rows=(*last.rows, row), changed_at=now)
+
+
+def _signers(last: Decision) -> dict[str, Any]:
+    """Return the texts that signatures name; no part of the content does."""
+    named = {digest for row in last.rows if row["kind"] == "signature" for digest in hashing.digests(row["facts"])}
+    return {digest: text for digest, text in last.record["texts"].items() if digest in named}
+
+
+def _check_parts(wanted: RecordProperties, gathered: Gathered) -> None:
+    said = {each.part for each in gathered.items}
+    for part in schemas.REQUIRED[_STATUS[wanted.stage]]:
+        if part in said:
+            continue
+        tasks, given = gathered.tasks.get(part), wanted.given.get(part)
+        needs = f"property record.stage is {wanted.stage}, which needs the part {part}"
+        if given:
+            raise BadRecord(f"{needs}: the variable {given}, which record.given names, is not set; set it")
+        if not tasks:
+            of = f" and record.id={wanted.name}" if wanted.name else ""
+            raise BadDefinition(f"{needs}: no task has the property record.part={part}{of}; add one before this task")
+        raise BadRecord(
+            f"{needs}: the engine has taken no answer of {', '.join(tasks)} (record.part={part}) yet; see that it is "
+            "answered before this task is reached"
+        )
+
+
+def _whose(said: str, gathered: Gathered) -> str:
+    """Name the tasks that the parts came from which an error is about."""
+    tasks = {name: ids for name, ids in gathered.tasks.items() if f"part {name}" in said}
+    named = "; ".join(f"{', '.join(ids)} (record.part={name})" for name, ids in (tasks or gathered.tasks).items())
+    return f"The parts are of {named}"

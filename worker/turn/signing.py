@@ -1,0 +1,129 @@
+"""What persons did with what was proposed: who completed which task, what their form said, and what they were shown."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from worker.decisions.record import Act
+from worker.domain.decisions import Decision
+from worker.domain.evidence import COMPLETE, Completion, Operation, PersonsTask, Value
+from worker.modelling.properties import RecordProperties
+from worker.ports.decisions import DecisionSources
+from worker.turn.gathering import Gathered
+
+LONGEST_ANSWER: Final = 1000
+HASH_SUFFIX: Final = "_sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """One person's task. `source` says who did it, and how far that is proven, as sources of items do."""
+
+    act: Act
+    source: Mapping[str, Any]
+
+
+class Signing:
+    """Reads what persons did. `service_accounts` are users of the engine who complete tasks for others."""
+
+    def __init__(self, sources: DecisionSources, service_accounts: Collection[str]) -> None:
+        self._sources = sources
+        self._service_accounts = frozenset(service_accounts)
+
+    async def read(self, wanted: RecordProperties, gathered: Gathered, last: Decision) -> list[Signed]:
+        """Return what was done since the last proposal, in the order of time."""
+        proposals = [(output, each) for stage, output, each in gathered.records if stage == "propose"]
+        since = proposals[-1][1].at if proposals and gathered.has_past else _kept_at(last)
+        shown = await self._shown(gathered, proposals)
+        signed = list[tuple[datetime, Signed]]()
+        for instance in gathered.instances:
+            tasks = [
+                each
+                for each in await self._sources.persons_tasks(instance)
+                if each.at >= since and (not wanted.signed or each.activity in wanted.signed)
+            ]
+            if not tasks:
+                continue
+            operations = (await self._sources.operations(instance)).values()
+            accepted = await self._sources.values(instance, wanted.accepted)
+            answers = await self._sources.values(instance, wanted.answer) if wanted.answer else ()
+            for task in tasks:
+                completed = next((each for each in operations if each.task == task.id and each.kind == COMPLETE), None)
+                said = _said(accepted, wanted.accepted, task, completed)
+                answer = _said(answers, wanted.answer, task, completed)
+                signed.append((task.at, self._signed(wanted, task, completed, said, answer, shown)))
+        return [each for _, each in sorted(signed, key=lambda pair: pair[0])]
+
+    async def _shown(
+        self, gathered: Gathered, proposals: Sequence[tuple[str, Completion]]
+    ) -> Sequence[tuple[Value, bool]]:
+        """Find what was to be seen as the record's hash, and for each whether it came with a completion of its task."""
+        if not proposals:
+            return ()
+        output, proposal = proposals[-1]
+        name = output + HASH_SUFFIX
+        passages = {each.activity_instance for _, _, each in gathered.records}
+        values = await self._sources.values(proposal.instance, name)
+        return [
+            (each, not gathered.has_past or each.activity_instance in passages) for each in values if each.name == name
+        ]
+
+    def _signed(
+        self,
+        wanted: RecordProperties,
+        task: PersonsTask,
+        completed: Operation | None,
+        said: Value | None,
+        answer: Value | None,
+        shown: Sequence[tuple[Value, bool]],
+    ) -> Signed:
+        is_for_others = completed is not None and completed.user in self._service_accounts
+        sha256, is_ours = next(
+            ((str(each.value), ours) for each, ours in reversed(shown) if each.at is None or each.at <= task.at),
+            ("", True),
+        )
+        where = f"{task.name} ({task.activity})" if task.name else task.activity
+        doubt = ""
+        if not is_ours:
+            doubt = f"the hash that {where} showed was changed by hand"
+        elif said is None:
+            doubt = f"{where} was completed past its form: it does not say {wanted.accepted}"
+        elif completed is not None and not is_for_others and task.assignee not in {"", completed.user}:
+            doubt = f"{where} was completed by somebody else than who it was given to"
+        act = Act(
+            accepted=said is not None and (said.value is True or str(said.value).strip().lower() == "true"),
+            answer="" if answer is None or answer.value is None else str(answer.value)[:LONGEST_ANSWER],
+            shown_sha256=sha256,
+            doubt=doubt,
+        )
+        source: dict[str, Any] = {
+            "of": "person",
+            "at": task.at.astimezone(UTC).isoformat(),
+            "instance": task.instance,
+            "activity": task.activity,
+            "task": task.id,
+            "identity": "operation_log" if completed is not None and not is_for_others else "unproven",
+        }
+        if completed is not None:
+            source["through" if is_for_others else "user"] = completed.user
+        return Signed(act, source)
+
+
+def _kept_at(last: Decision) -> datetime:
+    """Say when the last proposal was kept: by our clock, where the engine has no history of its tasks."""
+    proposed = [row for row in last.rows if row["kind"] == "change" and row["facts"].get("status") == "proposed"]
+    return datetime.fromisoformat(proposed[-1]["at"])
+
+
+def _said(values: Sequence[Value], name: str, task: PersonsTask, completed: Operation | None) -> Value | None:
+    """Find what came with the completion of a task; without its operation, what was written last while it was open."""
+    found = None
+    for each in values:
+        if each.name != name or (each.at is not None and each.at > task.at):
+            continue
+        if each.at is None or (
+            each.operation == completed.id if completed else each.activity_instance == task.activity_instance
+        ):
+            found = each
+    return found

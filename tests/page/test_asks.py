@@ -20,6 +20,7 @@ from worker.domain.asks import State
 from worker.domain.conversations import message_id, session_id
 from worker.web.api import MayAsk, MayRead
 from worker.web.api.asks import Asked, Asks
+from worker.web.api.handovers import Handed
 
 SESSION, BRANCH = session_id(key("instance-a")), session_id(key("instance-b"))
 ANSWER = message_id("default", exchange(1, key("instance-b")).task_id, 1, exchange(1).answer.role)
@@ -50,6 +51,10 @@ class Board:
         @application.get("/api/sessions/{session}/asks")
         async def asks(_: MayRead, session: str) -> Asks:
             return Asks(None, [each for each in reversed(self.kept.values()) if each.session_id == session])
+
+        @application.get("/api/sessions/{_session}/handovers")
+        async def handovers(_: MayRead, _session: str) -> list[Handed]:
+            return []
 
         @application.delete("/api/asks/{name}")
         async def withdraw(_: MayAsk, name: str) -> Asked:

@@ -13,16 +13,19 @@ from playwright.async_api import expect
 from tests import axe
 from tests.api.test_asks import Orders, Threads
 from tests.fakes.instances import FakeInstances
+from tests.fakes.receivers import FakeReceivers
 from tests.page.site import Deployed, Site, browsing, site_on, watch
 from tests.page.test_flows import shot
+from tests.page.test_handovers import has_spin
 from tests.records import exchange, key
 from worker.chat.desk import Desk
+from worker.chat.handing import Handing
 from worker.chat.ports import ChatPorts
 from worker.domain.asks import State
 from worker.domain.conversations import Role, Subject, message_id, session_id
 from worker.domain.endings import Receipt
-from worker.transcript import SqlAsks, SqlTranscriptReader, SqlTranscriptWriter, open_database
-from worker.web.api import asking, erasing, talking
+from worker.transcript import SqlAsks, SqlHandovers, SqlTranscriptReader, SqlTranscriptWriter, open_database
+from worker.web.api import asking, erasing, handing_over, talking
 
 ANN, BEN, READER = (f"{name}-0123456789abcdef" for name in ("ann", "ben", "reader"))
 TOKENS = json.dumps(
@@ -49,7 +52,9 @@ async def talks(tmp_path: Path) -> AsyncIterator[tuple[Site, SqlAsks]]:
         ports = ChatPorts(asks, conversations, Orders(), FakeInstances(), Threads())  # type: ignore[arg-type]  # the methods that are needed
         desk = Desk(ports, lambda: None, "default", lambda: ["analyst", "critic"])
         eraser: Any = Eraser(SqlTranscriptWriter(database))
-        extend = [asking(desk, conversations), talking(desk), erasing(eraser, conversations, "default")]
+        handing = Handing(ports, SqlHandovers(database), FakeReceivers(), has_spin)
+        extend = [asking(desk, conversations), handing_over(handing, desk, conversations)]
+        extend += [talking(desk), erasing(eraser, conversations, "default")]
         async with site_on(
             database, Deployed(), tokens=TOKENS, has_asks=True, extend=extend, assistants=["analyst", "critic"]
         ) as served:

@@ -3,6 +3,7 @@
 import { html, useState } from "./lib/preact.js";
 import { get, id, newId, post, remove } from "./api.js";
 import { useFollowed } from "./follow.js";
+import { Handover, handoversOf } from "./handover.js";
 import { name, say, time } from "./parts.js";
 
 const SECONDS = 10;
@@ -16,12 +17,17 @@ const STATES = {
 };
 const isOpen = (ask) => ["queued", "running"].includes(ask.state);
 
-// What was asked of a session; null where nothing can be asked, as nobody answers persons here.
-export const asksOf = ({ me, signal }, session) =>
-  me.has_asks ? get(`/sessions/${id(session)}/asks`, {}, signal).catch((error) => {
-    if (error.name === "AbortError") throw error;
-    return null;
-  }) : null;
+// What was asked of a session, and what of that was handed over; null where nothing can be asked, as nobody answers
+// persons here.
+export const asksOf = (page, session) => (page.me.has_asks ? read(page, session).catch((error) => {
+  if (error.name === "AbortError") throw error;
+  return null;
+}) : null);
+
+async function read(page, session) {
+  const [asks, handovers] = await Promise.all([get(`/sessions/${id(session)}/asks`, {}, page.signal), handoversOf(page, session)]);
+  return { ...asks, handovers };
+}
 
 // In a conversation that is nobody else's, messages and answers stand above: only what is not answered is listed.
 export function Asks({ page, session, runs, free, first, answered }) {
@@ -37,12 +43,12 @@ export function Asks({ page, session, runs, free, first, answered }) {
   if (asks === null || (!mayAsk && !shown.length)) return null;
   return html`<section class="asks" aria-labelledby="asks">
     <h2 id="asks">${free ? "Go on" : "Ask back"}</h2>
-    <ul>${shown.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} session=${session} me=${page.me} look=${look} />`)}</ul>
+    <ul>${shown.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} handover=${asks.handovers.get(each.id)} session=${session} runs=${runs} me=${page.me} look=${look} />`)}</ul>
     ${mayAsk && html`<${Composer} session=${session} runs=${runs} free=${free} sways=${page.me.rights.includes("sway")} look=${look} />`}
   </section>`;
 }
 
-function One({ ask, session, me, look }) {
+function One({ ask, handover, session, runs, me, look }) {
   const [wrong, tell] = useState("");
   const withdraw = () => remove(`/asks/${id(ask.id)}`).then(look, (error) => tell(error.message));
   const beside = ask.answered_in !== session;
@@ -54,6 +60,7 @@ function One({ ask, session, me, look }) {
       ${ask.failure && html` <span>${name(ask.failure)}</span>`}</p>
     ${ask.state === "queued" && ask.person === me.person?.name && html`<button type="button" class="quiet" onclick=${withdraw}>Withdraw</button>`}
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
+    ${ask.state === "answered" && html`<${Handover} ask=${ask} handover=${handover} me=${me} runs=${runs} look=${look} />`}
   </li>`;
 }
 

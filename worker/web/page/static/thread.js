@@ -149,9 +149,11 @@ class Message extends Component {
         <span class="soft">${name(said.activity_name || said.activity_id)}</span>
         ${said.user && html`<span class="soft">${name(said.user)}</span>`}
         ${said.attempt > 1 && html`<span class="tag failed">attempt ${number(said.attempt)}</span>`}
-        <span class="soft when">${time(said.created_at)}</span>
-        <${Copy} text=${said.content} />
-        <a class="permalink" href=${`${root}#m-${id(said.id)}`} aria-label="Link to this message" title="Link to this message">#</a>
+        <span class="when">
+          <span class="soft">${time(said.created_at)}</span>
+          <${Copy} text=${said.content} />
+          <a class="permalink" href=${`${root}#m-${id(said.id)}`} aria-label="Link to this message" title="Link to this message">#</a>
+        </span>
       </header>
       ${answer && html`<${Outcome} said=${said} />`}
       <${Content} said=${said} body=${body} words=${words} />

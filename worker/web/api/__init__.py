@@ -1,5 +1,6 @@
 """The transcript over HTTP, to be read by those who may."""
 
+from worker.web.api import tokens
 from worker.web.api.access import Access
 from worker.web.api.application import app
 from worker.web.api.asks import asking
@@ -54,4 +55,5 @@ __all__ = [
     "stopping",
     "talking",
     "ticketing",
+    "tokens",
 ]

@@ -339,7 +339,7 @@ async def _serve_api(
             api.rating(conversations, feedback),
             *talking,
             feeds.following(following, access),
-            feeds.sockets(following, access),
+            feeds.sockets(following, access, None if desk is None else api.Intake(desk, conversations)),
             page.routes(
                 conversations,
                 engine,

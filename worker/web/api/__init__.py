@@ -3,7 +3,7 @@
 from worker.web.api import tokens
 from worker.web.api.access import Access
 from worker.web.api.application import app
-from worker.web.api.asks import asking
+from worker.web.api.asks import Intake, asking
 from worker.web.api.erasing import erasing
 from worker.web.api.feedback import rating
 from worker.web.api.grants import (
@@ -33,6 +33,7 @@ __all__ = [
     "Client",
     "EngineSight",
     "Grant",
+    "Intake",
     "Known",
     "MayAsk",
     "MayErase",

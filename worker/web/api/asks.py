@@ -78,9 +78,26 @@ class Asks:
     items: Sequence[Asked]
 
 
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Takes asks, whichever way they come."""
+
+    desk: Desk
+    conversations: TranscriptReader
+
+    async def take(self, grant: Grant, session_id: str, message: Message) -> Asked:
+        """Accept an ask about what somebody may see; returns when it is safe. Raises HTTPException, TranscriptDown."""
+        if message.on_thread and "sway" not in grant.rights:
+            raise HTTPException(403, "This needs the right sway, which this token lacks.")
+        session = found(await self.conversations.session(session_id, within=grant.limits))
+        wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of)
+        with problems.refusing(_TOLD):
+            return Asked.of(await self.desk.ask(session, grant.speaker, wish))
+
+
 def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], None]:
     """Make the extension that adds the routes. A token asks about what it may see, and about nothing else."""
-    router = APIRouter()
+    router, intake = APIRouter(), Intake(desk, conversations)
 
     async def seen(grant: Grant, session: str) -> Session:
         return found(await conversations.session(session, within=grant.limits))
@@ -92,12 +109,7 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
         While the process runs that happens beside its conversation, which hears nothing of it; to be heard there takes
         the right to sway.
         """
-        if message.on_thread and "sway" not in grant.rights:
-            raise HTTPException(403, "This needs the right sway, which this token lacks.")
-        session = await seen(grant, session_id)
-        wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of)
-        with problems.refusing(_TOLD):
-            return Asked.of(await desk.ask(session, grant.speaker, wish))
+        return await intake.take(grant, session_id, message)
 
     @router.get("/sessions/{session_id}/asks")
     async def asks(grant: MayRead, session_id: Id) -> Asks:

@@ -158,10 +158,22 @@ async def test_a_token_asks_about_what_it_may_see_alone(ground: Ground) -> None:
         {"as_of": -1},
         {"person": "ada"},
         {"on_thread": 7},
+        {"attachments": ["https://ann:secret@files.example/a"]},
+        {"attachments": ["javascript:alert(1)"]},
+        {"attachments": [f"https://files.example/{'a' * 2048}"]},
+        {"attachments": [f"https://files.example/{n}" for n in range(11)]},
     ],
 )
 async def test_a_message_has_its_form(ground: Ground, message: dict[str, Any]) -> None:
     assert (await ground.ask(**message)).status == 422
+
+
+async def test_links_come_with_an_ask_and_are_part_of_the_message(ground: Ground) -> None:
+    links = ["https://files.example/plan.pdf?sig=1"]
+    asked = await ground.ask(attachments=links)
+    assert (asked.status, asked.json["attachments"]) == (202, links)
+    assert (await ground.ask(attachments=links)).json == asked.json
+    assert (await ground.ask()).status == 409
 
 
 async def test_on_the_thread_itself_it_is_asked_if_that_is_said_or_nothing_runs(ground: Ground) -> None:

@@ -1,6 +1,6 @@
 """Where persons hand in what they ask: from then on it is safe, and any worker answers it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,6 +42,7 @@ class Wish:
     on_thread: bool = False
     mode: Mode = "enqueue"
     as_of: int | None = None
+    attachments: Sequence[str] = ()
 
 
 class Desk:
@@ -120,6 +121,7 @@ class Desk:
             due_at=now,
             on_thread=wish.on_thread,
             as_of=wish.as_of,
+            attachments=tuple(wish.attachments),
         )
 
     async def _runs(self, session: Session, instance: str) -> bool:

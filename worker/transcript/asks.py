@@ -104,8 +104,8 @@ class SqlAsks:
         """See `ports.asks.AskBook.accept`."""
         row = _row(ask)
         kept = await self._database.write(partial(self._accept, row))
-        if kept.text != row["text"]:
-            raise AskedOtherwise("a message with another text came before under this id")
+        if (kept.text, list(kept.attachments)) != (row["text"], row["attachments"]):
+            raise AskedOtherwise("a message with another text or other links came before under this id")
         return kept
 
     async def _accept(self, row: dict[str, Any], connection: AsyncConnection) -> Ask:
@@ -290,6 +290,7 @@ def _row(ask: Ask) -> dict[str, Any]:
     threads = {"about": ask.about.scope, "target": ask.target.scope, "process_instance_id": ask.instance}
     same = {name: getattr(ask, name) for name in _SAME}
     row = {**person, **place, **threads, **same, "person": ask.person.name, "answer_id": ask.answer}
+    row |= {"attachments": [*ask.attachments]}
     cleaned: dict[str, Any] = clean_all(row)
     return cleaned
 
@@ -305,4 +306,5 @@ def _ask(row: RowMapping) -> Ask:
         person=Person(row["issuer"], row["subject"], row["person"]),
         instance=row["process_instance_id"],
         answer=row["answer_id"],
+        attachments=tuple(row["attachments"] or ()),
     )

@@ -10,9 +10,18 @@ import pytest
 from tests.asks import ADA, MARY
 from tests.contract.transcript.conftest import Place
 from tests.records import KEY, START, exchange
-from worker.domain.conversations import EVERYTHING, Filter, Message, MessageFilter, Role, Subject, session_id
+from worker.domain.conversations import (
+    EVERYTHING,
+    MOST_ATTACHMENTS,
+    Filter,
+    Message,
+    MessageFilter,
+    Role,
+    Subject,
+    session_id,
+)
 from worker.domain.people import Person
-from worker.domain.remarks import MOST_ATTACHMENTS, Remark, remark_id
+from worker.domain.remarks import Remark, remark_id
 from worker.errors import AskedOtherwise, Unstorable
 from worker.transcript import Database, SqlRemarks, SqlTranscriptReader, SqlTranscriptWriter
 from worker.turn.reseed import History

@@ -16,6 +16,7 @@ from worker.errors import AskedOtherwise
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.grants import Grant, MayAsk, MayRead
+from worker.web.api.links import Links
 from worker.web.api.routes import Id, found
 
 LONGEST_TEXT = 20_000
@@ -25,7 +26,7 @@ _TOLD: problems.Told = {
     Erased: problems.ERASED,
     Outdated: (409, "This conversation has gone on: {}"),
     Occupied: (409, "Something else is before it: {}"),
-    AskedOtherwise: (409, "A message with another text was sent under this id"),
+    AskedOtherwise: (409, "A message with another text or other links was sent under this id"),
 }
 """What keeps an ask from being accepted, or withdrawn, and how that is answered."""
 
@@ -35,6 +36,7 @@ class Message(BaseModel):
 
     `on_thread`: later steps of the process hear it. `reject`: it is not accepted where it would have to wait. `as_of`
     is how many answers the person knows, as the list of asks says it; with fewer than there are it is not accepted.
+    Attachments are links for people, which nobody here follows, and of which the assistant is not told.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +46,7 @@ class Message(BaseModel):
     on_thread: bool = False
     mode: Mode = "enqueue"
     as_of: int | None = Field(None, ge=0)
+    attachments: Links = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Asked:
     finished_at: datetime | None
     answer: str | None
     failure: str
+    attachments: Sequence[str] = ()
 
     @classmethod
     def of(cls, ask: Ask) -> "Asked":
@@ -90,7 +94,7 @@ class Intake:
         if message.on_thread and "sway" not in grant.rights:
             raise HTTPException(403, "This needs the right sway, which this token lacks.")
         session = found(await self.conversations.session(session_id, within=grant.limits))
-        wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of)
+        wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of, message.attachments)
         with problems.refusing(_TOLD):
             return Asked.of(await self.desk.ask(session, grant.speaker, wish))
 

@@ -4,7 +4,7 @@ import { html, useState } from "./lib/preact.js";
 import { get, id, newId, post, remove } from "./api.js";
 import { useFollowed } from "./follow.js";
 import { Handover, handoversOf } from "./handover.js";
-import { name, say, time } from "./parts.js";
+import { Attachments, hostOf, name, say, time } from "./parts.js";
 
 const SECONDS = 10;
 const SECONDS_WHILE_ASKED = 2;
@@ -55,6 +55,7 @@ function One({ ask, handover, session, runs, me, look }) {
   const answer = ask.answer && `/conversations/${id(ask.answered_in)}#m-${id(ask.answer)}`;
   return html`<li class="card">
     <p dir="auto" class="excerpt">${ask.text}</p>
+    <${Attachments} links=${ask.attachments} />
     <p class="soft">${name(ask.person)}, ${time(ask.created_at)}: <strong>${STATES[ask.state] ?? ask.state}</strong>
       ${answer && html` <a href=${answer}>Answer${beside ? ", beside the process" : ""}</a>`}
       ${ask.failure && html` <span>${name(ask.failure)}</span>`}</p>
@@ -64,20 +65,27 @@ function One({ ask, handover, session, runs, me, look }) {
   </li>`;
 }
 
+const nothing = () => ({ id: newId(), text: "", on_thread: false, links: "" });
+const linksIn = (text) => text.split(/\s+/).filter(Boolean);
+
 // The message keeps its id until it is taken: sent again after a lost reply, it is the same ask.
 function Composer({ session, runs, free, sways, look }) {
-  const [message, write] = useState({ id: newId(), text: "", on_thread: false });
+  const [message, write] = useState(nothing);
   const [wrong, tell] = useState("");
   const [waits, wait] = useState(false);
   const change = (what) => write({ ...message, ...what, id: newId() });
   async function send(event) {
     event.preventDefault();
     if (waits || !message.text.trim()) return;
+    const { links, ...said } = message;
+    const attachments = linksIn(links);
+    const odd = attachments.find((each) => !hostOf(each));
+    if (odd) return tell(`No link by http or https: ${odd}`);
     wait(true);
     tell("");
     try {
-      await post(`/sessions/${id(session)}/asks`, message);
-      write({ id: newId(), text: "", on_thread: false });
+      await post(`/sessions/${id(session)}/asks`, { ...said, attachments });
+      write(nothing());
       say("Asked");
       await look().catch(() => {});
     } catch (error) {
@@ -90,6 +98,10 @@ function Composer({ session, runs, free, sways, look }) {
     <label for="ask">${free ? "Your message: nobody else sees it" : runs ? "Answered beside the process: its steps hear nothing of it" : "Your question"}</label>
     <textarea id="ask" rows="3" maxlength=${LONGEST} dir="auto" value=${message.text} oninput=${(event) => change({ text: event.target.value })} />
     ${runs && sways && html`<label class="check"><input type="checkbox" checked=${message.on_thread} onchange=${(event) => change({ on_thread: event.target.checked })} /> Say it on the process's own conversation: later steps hear it</label>`}
+    <details class="links"><summary>Attach links</summary>
+      <label for="links">Links for those who read this, one a line: nobody here follows them, nor is the assistant told</label>
+      <textarea id="links" rows="2" spellcheck=${false} value=${message.links} oninput=${(event) => change({ links: event.target.value })} />
+    </details>
     <div class="actions"><button class="primary" disabled=${waits}>Ask</button></div>
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
   </form>`;

@@ -4,7 +4,7 @@ import { Component, html, useEffect, useLayoutEffect, useRef, useState } from ".
 import { get, id } from "./api.js";
 import { Feedback } from "./feedback.js";
 import { Growing, useGrowing } from "./growing.js";
-import { bring, copy, count, Facts, isAnswer, Link, money, name, number, say, seconds, settle, time, tokens, tree } from "./parts.js";
+import { Attachments, bring, copy, count, Facts, isAnswer, money, name, number, say, seconds, settle, time, tokens, tree } from "./parts.js";
 import { firstPages, More, usePages } from "./pages.js";
 
 const SIZE = 100;
@@ -159,7 +159,7 @@ class Message extends Component {
       </header>
       ${answer && html`<${Outcome} said=${said} />`}
       <${Content} said=${said} body=${body} words=${words} />
-      ${attachments(said).map((each) => html`<p key=${each}>Attachment: <${Link} href=${each}>${each}</></p>`)}
+      <${Attachments} links=${attachments(said)} />
       ${answer && html`<${About} said=${said} />`}
       ${answer && html`<${Feedback} said=${said} me=${me} />`}
     </article>`;

@@ -96,7 +96,7 @@ async def test_a_question_is_asked_once_and_its_answer_is_where_it_leads_to(
         links = part.get_by_role("textbox", name="Links for those who read this")
         await links.fill("javascript:alert(1)")
         await part.get_by_role("button", name="Ask").click()
-        await expect(part.get_by_role("alert")).to_have_text("No link by http or https: javascript:alert(1)")
+        await expect(part.get_by_role("alert")).to_have_text("This is no link to the web: javascript:alert(1)")
         await links.fill(f"{LINK}\n{LINK}?two")
         await part.get_by_role("button", name="Ask").click()
         await expect(part.get_by_role("alert")).to_have_text("The transcript is away.")

@@ -155,3 +155,30 @@ async def begun(served: Site, token: str) -> str:
     address = f"{served.url}/api/assistants/critic/conversations"
     async with aiohttp.ClientSession(headers=headers) as http, http.post(address, json={"id": "1"}) as reply:
         return str((await reply.json())["id"])
+
+
+async def test_an_assistants_page_follows_what_is_said_with_it(talks: tuple[Site, SqlAsks], tmp_path: Path) -> None:
+    served, _ = talks
+    async with browsing() as context:
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
+        watched = await watch(context)
+        page = watched.page
+        await page.goto(f"{served.url}/conversations/{session_id(key('instance-a'))}")
+        await page.get_by_role("heading", level=1).get_by_role("link", name="analyst").press("Enter")
+        await expect(page).to_have_url(f"{served.url}/assistants/analyst")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("analyst")
+        rows = page.get_by_role("table", name="Conversations").get_by_role("row")
+        await expect(rows).to_have_count(2)
+        assert await axe.findings(page, axe.source()) == []
+        await shot(page, tmp_path, "assistant")
+        await served.transcript.record(
+            exchange(2, key("instance-b")), exchange(3, key("instance-c", assistant="critic"))
+        )
+        await expect(rows).to_have_count(3)
+        await expect(page.get_by_text("Messages", exact=True).first.locator("..")).to_contain_text("4")
+        begin = page.get_by_role("form", name="New conversation")
+        await expect(begin.get_by_role("option")).to_have_text(["analyst"])
+        await page.goto(f"{served.url}/assistants/nobody")
+        await expect(page.get_by_role("note")).to_contain_text("Nothing was said with this assistant")
+        await expect(begin).to_have_count(0)
+        assert watched.complaints == []

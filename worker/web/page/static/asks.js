@@ -80,7 +80,7 @@ function Composer({ session, runs, free, sways, look }) {
     const { links, ...said } = message;
     const attachments = linksIn(links);
     const odd = attachments.find((each) => !hostOf(each));
-    if (odd) return tell(`No link by http or https: ${odd}`);
+    if (odd) return tell(`This is no link to the web: ${odd}`);
     wait(true);
     tell("");
     try {
@@ -98,11 +98,12 @@ function Composer({ session, runs, free, sways, look }) {
     <label for="ask">${free ? "Your message: nobody else sees it" : runs ? "Answered beside the process: its steps hear nothing of it" : "Your question"}</label>
     <textarea id="ask" rows="3" maxlength=${LONGEST} dir="auto" value=${message.text} oninput=${(event) => change({ text: event.target.value })} />
     ${runs && sways && html`<label class="check"><input type="checkbox" checked=${message.on_thread} onchange=${(event) => change({ on_thread: event.target.checked })} /> Say it on the process's own conversation: later steps hear it</label>`}
-    <details class="links"><summary>Attach links</summary>
-      <label for="links">Links for those who read this, one a line: nobody here follows them, nor is the assistant told</label>
-      <textarea id="links" rows="2" spellcheck=${false} value=${message.links} oninput=${(event) => change({ links: event.target.value })} />
-    </details>
-    <div class="actions"><button class="primary" disabled=${waits}>Ask</button></div>
+    <div class="actions"><button class="primary" disabled=${waits}>Ask</button>
+      <details class="links"><summary>Attach links</summary>
+        <label for="links">Links for those who read this, one a line: nobody here follows them, nor is the assistant told</label>
+        <textarea id="links" rows="2" spellcheck=${false} value=${message.links} oninput=${(event) => change({ links: event.target.value })} />
+      </details>
+    </div>
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
   </form>`;
 }

@@ -47,7 +47,7 @@ function Conversation({ page, own, now: began, first, ask, asks, newest }) {
   const speaking = new Map([[own, session.assistant]]);
   const path = `/conversations/${id(own)}`;
   return html`
-    <div class="heading"><h1>${name(session.assistant)}</h1>${!free && html`<${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} />`}</div>
+    <div class="heading"><h1><a href=${`/assistants/${id(session.assistant)}`}>${name(session.assistant)}</a></h1>${!free && html`<${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} />`}</div>
     <${AsRecorded} standing=${standing} />
     <${About} session=${session} called=${now.name} spent=${spent} />
     <div class="actions"><${Exports} formats=${page.me.formats} path=${`/sessions/${id(own)}/export`} file=${`conversation-${own}`} />${free && html`<${End} page=${page} session=${session} />`}</div>

@@ -95,6 +95,8 @@ class Handing:
         Raises Erased, NotAnswered, NotRecorded, Ended, NotTheirs, NotTaken, HandedOtherwise, and what reads of the
         engine raise: then nothing is handed over that was not before.
         """
+        if not ask.instance:
+            raise NotTaken("what was asked is of no process")
         text = (await self._text(ask, wanted)).replace("\0", "␀")
         new = _new(ask, person, wanted, text)
         kept = await self._book.handover(ask.id)

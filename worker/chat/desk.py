@@ -13,8 +13,11 @@ from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.errors import EngineDown, Permanent, StoreDown, UnknownAssistant, Unstorable
 
-Mode = Literal["enqueue", "reject"]
-"""What becomes of an ask whose thread is in use: it waits its turn, or is not accepted."""
+Mode = Literal["enqueue", "reject", "interrupt"]
+"""What becomes of an ask whose thread is in use.
+
+It waits its turn, or is not accepted, or takes the place of what the same person has waiting there.
+"""
 
 
 class Erased(Permanent):
@@ -31,6 +34,10 @@ class Occupied(Permanent):
     def __init__(self, running: Running) -> None:
         super().__init__(str(running))
         self.running = running
+
+
+class Unbroken(Permanent):
+    """It was to take the place of what the same person has asked, and that is being answered already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +97,13 @@ class Desk:
     async def ask(self, session: Session, person: Person, wish: Wish) -> Ask:
         """Accept an ask; returns when it is safe. A message that comes again is the one that is there.
 
-        Raises AskedOtherwise, Erased, Outdated, Occupied.
+        Raises AskedOtherwise, Erased, Outdated, Occupied, Unbroken.
         """
         ask = await self._made(session, person, wish)
         if await self._asks.ask(ask.id) is None:
             await self._check(session, ask, wish)
+            if wish.mode == "interrupt":
+                await self._make_way(ask)
         try:
             kept = await self._asks.accept(ask)
         except Unstorable as exc:
@@ -147,6 +156,15 @@ class Desk:
                 raise Outdated(f"there are {standing.answers} answers by now, and {wish.as_of} were known")
             if wish.mode == "reject" and standing.holder is not None:
                 raise Occupied(Running("a step of the process", standing.since))
+
+    async def _make_way(self, ask: Ask) -> None:
+        """Withdraw what the same person has waiting there. Raises Unbroken where somebody has begun with some of it."""
+        before = [each for each in await self._asks.unfinished(ask.target) if each.person.id == ask.person.id]
+        if all(each.state is State.QUEUED for each in before):
+            before = [now for each in before if (now := await self._asks.withdraw(each.id)) is not None]
+        # Persons are answered by calls that wait for their reply: of none of those a provider shows that it has ended.
+        if any(each.state is State.RUNNING for each in before):
+            raise Unbroken("a question of yours is being answered, and no provider shows that it has ended such a call")
 
     async def talk(self, session: Session) -> Talk:
         """Say what was asked about a session, and what `as_of` a next ask on its target would bring."""

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.chat.desk import Desk, Erased, Mode, Occupied, Outdated, Wish
+from worker.chat.desk import Desk, Erased, Mode, Occupied, Outdated, Unbroken, Wish
 from worker.domain.asks import Ask, State
 from worker.domain.conversations import Session, session_id
 from worker.errors import AskedOtherwise
@@ -26,6 +26,7 @@ _TOLD: problems.Told = {
     Erased: problems.ERASED,
     Outdated: (409, "This conversation has gone on: {}"),
     Occupied: (409, "Something else is before it: {}"),
+    Unbroken: (409, "This cannot take its place: {}"),
     AskedOtherwise: (409, "A message with another text or other links was sent under this id"),
 }
 """What keeps an ask from being accepted, or withdrawn, and how that is answered."""
@@ -34,9 +35,10 @@ _TOLD: problems.Told = {
 class Message(BaseModel):
     """What a person asks. The client names it, so that it may send it again: the same id and text is the same ask.
 
-    `on_thread`: later steps of the process hear it. `reject`: it is not accepted where it would have to wait. `as_of`
-    is how many answers the person knows, as the list of asks says it; with fewer than there are it is not accepted.
-    Attachments are links for people, which nobody here follows, and of which the assistant is not told.
+    `on_thread`: later steps of the process hear it. `reject`: it is not accepted where it would have to wait;
+    `interrupt`: what the person has waiting there is withdrawn for it, and it is not accepted where that has begun.
+    `as_of` is how many answers the person knows, as the list of asks says it; with fewer than there are it is not
+    accepted. Attachments are links for people, which nobody here follows, and of which the assistant is not told.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

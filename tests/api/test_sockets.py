@@ -12,6 +12,7 @@ import pytest
 from tests.api.client import GUEST, OPERATOR, VIEWER, Api
 from tests.api.conftest import KEYS
 from tests.api.test_feeds import NORTH, A, B, Served, serving
+from tests.hostile import PIECES
 from tests.waiting import wait_until
 from worker.domain.conversations import Subject
 from worker.ports.rates import Rate
@@ -301,3 +302,24 @@ async def test_open_sockets_keep_no_request_out_and_stay(served: Served, monkeyp
     assert await client.contents(1) == [("a", "Question 1?")]
     for each in clients:
         await each.close()
+
+
+async def test_whatever_is_asked_is_told_the_same_over_both_ways_and_ends_no_socket(served: Served) -> None:
+    no_texts: list[Any] = [None, 7, [], {}, True]
+    asked: list[dict[str, Any]] = [{"id": f"{number}", "text": piece} for number, piece in enumerate(PIECES)]
+    asked += [{"id": piece, "text": "Why?"} for piece in PIECES]
+    links = [[f"https://a.example/{piece}"] for piece in PIECES]
+    asked += [{"id": f"link {number}", "text": "Why?", "attachments": each} for number, each in enumerate(links)]
+    asked += [{"id": "x", "text": each} for each in no_texts]
+    api = Api(served.session, OPERATOR)
+    async with connected(served) as client:
+        for each in asked:
+            posted = await api.get(f"/api/sessions/{A}/asks", "POST", json=each)
+            await client.say(type="ask", session=A, ask=each)
+            said = await client.next("asked", "problem")
+            told = (202, posted.json) if said["type"] == "asked" else (said["data"].get("status", 422), None)
+            assert told == (posted.status, posted.json if posted.status == 202 else None), each
+            assert posted.status in (202, 409, 422), each
+        for session in PIECES:
+            await client.say(type="ask", session=session, ask={"id": "1", "text": "Why?"})
+            assert (await client.next())["type"] == "problem"

@@ -102,8 +102,9 @@ class Desk:
         ask = await self._made(session, person, wish)
         if await self._asks.ask(ask.id) is None:
             await self._check(session, ask, wish)
-            if wish.mode == "interrupt":
-                await self._make_way(ask)
+            if wish.mode == "interrupt" and not await self._asks.make_way(ask):
+                # Of no call that waits for its reply, as these do, a provider shows that it has ended.
+                raise Unbroken("a question of yours is being answered, and nobody can tell that such a call has ended")
         try:
             kept = await self._asks.accept(ask)
         except Unstorable as exc:
@@ -156,15 +157,6 @@ class Desk:
                 raise Outdated(f"there are {standing.answers} answers by now, and {wish.as_of} were known")
             if wish.mode == "reject" and standing.holder is not None:
                 raise Occupied(Running("a step of the process", standing.since))
-
-    async def _make_way(self, ask: Ask) -> None:
-        """Withdraw what the same person has waiting there. Raises Unbroken where somebody has begun with some of it."""
-        before = [each for each in await self._asks.unfinished(ask.target) if each.person.id == ask.person.id]
-        if all(each.state is State.QUEUED for each in before):
-            before = [now for each in before if (now := await self._asks.withdraw(each.id)) is not None]
-        # Persons are answered by calls that wait for their reply: of none of those a provider shows that it has ended.
-        if any(each.state is State.RUNNING for each in before):
-            raise Unbroken("a question of yours is being answered, and no provider shows that it has ended such a call")
 
     async def talk(self, session: Session) -> Talk:
         """Say what was asked about a session, and what `as_of` a next ask on its target would bring."""

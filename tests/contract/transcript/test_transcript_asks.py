@@ -167,6 +167,28 @@ async def test_what_nobody_has_begun_with_can_be_withdrawn(asks: SqlAsks) -> Non
     assert await asks.withdraw("nobody's") is None
 
 
+async def test_what_a_person_has_waiting_makes_way_unless_it_is_being_answered(asks: SqlAsks) -> None:
+    for name in ("1", "2"):
+        await asks.accept(ask(name))
+    theirs, elsewhere = ask(person=MARY), ask("3", target=KEY)
+    await asks.accept(theirs)
+    await asks.accept(elsewhere)
+
+    async def states() -> dict[str, str]:
+        return {each.id: each.state for each in await asks.of_session(session_id(KEY))}
+
+    assert await asks.make_way(ask("new"))
+    left = dict.fromkeys((theirs.id, elsewhere.id), State.QUEUED)
+    assert await states() == {ask("1").id: State.WITHDRAWN, ask("2").id: State.WITHDRAWN} | left
+    await asks.withdraw(theirs.id)
+    await asks.accept(ask("4"))
+    await asks.claim(5, LEASE)
+    await asks.accept(ask("5"))
+    before = await states()
+    assert not await asks.make_way(ask("new"))
+    assert await states() == before
+
+
 async def test_another_engine_has_nothing_of_it(asks: SqlAsks, database: Database) -> None:
     kept = await asks.accept(ask())
     other = SqlAsks(database, engine="other")

@@ -93,9 +93,15 @@ async def test_a_person_begins_goes_on_and_ends_by_keys_and_nobody_else_sees_it(
         await answer(served, asks)
         await expect(page.get_by_text("It is near.")).to_be_visible()
         await expect(part.get_by_role("listitem")).to_have_count(0)
+        await page.emulate_media(color_scheme="dark")
+        await page.set_viewport_size({"width": 390, "height": 900})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert await axe.findings(page, axe.source()) == []
+        await shot(page, tmp_path, "talk-dark-390")
         await page.get_by_role("link", name="Conversations", exact=True).last.click()
         row = page.get_by_role("row", name="critic")
         await expect(row).to_contain_text("none, yours alone")
+        await shot(page, tmp_path, "talks-dark-390")
         await row.get_by_role("link").click()
         await page.get_by_role("button", name="End …").press("Enter")
         await expect(page.get_by_role("dialog", name="End this conversation?")).to_be_visible()

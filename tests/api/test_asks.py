@@ -154,14 +154,26 @@ async def test_a_token_asks_about_what_it_may_see_alone(ground: Ground) -> None:
         {"id": ""},
         {"text": ""},
         {"text": "x" * 20_001},
-        {"mode": "interrupt"},
+        {"mode": "nonsense"},
         {"as_of": -1},
         {"person": "ada"},
         {"on_thread": 7},
+        {"attachments": ["https://ann:secret@files.example/a"]},
+        {"attachments": ["javascript:alert(1)"]},
+        {"attachments": [f"https://files.example/{'a' * 2048}"]},
+        {"attachments": [f"https://files.example/{n}" for n in range(11)]},
     ],
 )
 async def test_a_message_has_its_form(ground: Ground, message: dict[str, Any]) -> None:
     assert (await ground.ask(**message)).status == 422
+
+
+async def test_links_come_with_an_ask_and_are_part_of_the_message(ground: Ground) -> None:
+    links = ["https://files.example/plan.pdf?sig=1"]
+    asked = await ground.ask(attachments=links)
+    assert (asked.status, asked.json["attachments"]) == (202, links)
+    assert (await ground.ask(attachments=links)).json == asked.json
+    assert (await ground.ask()).status == 409
 
 
 async def test_on_the_thread_itself_it_is_asked_if_that_is_said_or_nothing_runs(ground: Ground) -> None:
@@ -178,6 +190,26 @@ async def test_what_runs_is_said_to_who_would_not_wait(ground: Ground) -> None:
     refused = await ground.ask(id="3", mode="reject", on_thread=True)
     assert (refused.status, "a step of the process, since 2026-05-04" in refused.json["detail"]) == (409, True)
     assert (await ground.ask(id="1", mode="reject")).status == 202, "it was accepted before"
+
+
+async def test_a_question_takes_the_place_of_what_the_same_person_has_waiting(ground: Ground) -> None:
+    first, others = (await ground.ask(id="1")).json, (await ground.ask(id="1", token=SECOND)).json
+    again = [await ground.ask(id="2", mode="interrupt") for _ in range(2)]
+    assert [each.status for each in again] == [202, 202]
+    listed = (await ground.call(f"sessions/{A}/asks")).json["items"]
+    assert {each["id"]: each["state"] for each in listed} == {
+        first["id"]: "withdrawn",
+        others["id"]: "queued",
+        again[0].json["id"]: "queued",
+    }
+    ground.threads.answers = 2
+    assert (await ground.ask(id="3", mode="interrupt", as_of=1)).status == 409
+    assert await ground.asks.backlog() == 2, "what is refused withdraws nothing"
+    await ground.call(f"asks/{others['id']}", "DELETE", SECOND)
+    await ground.asks.claim(1, timedelta(minutes=1))
+    refused = await ground.ask(id="3", mode="interrupt")
+    assert (refused.status, "is being answered" in refused.json["detail"]) == (409, True)
+    assert (await ground.ask(id="3", mode="interrupt", token=SECOND)).status == 202
 
 
 async def test_a_state_that_is_older_than_the_conversation_is_refused(ground: Ground) -> None:

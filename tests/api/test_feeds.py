@@ -1,6 +1,7 @@
 """Feeds over HTTP, served by the real server from a real SQLite file."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -12,17 +13,22 @@ import pytest
 from tests.api.client import GUEST, NO_CALLS, OPERATOR, TOKENS, VIEWER, Api
 from tests.api.conftest import KEYS
 from tests.api.reading import EventStream, event_stream
+from tests.api.test_asks import Orders, Threads
 from tests.fakes.following import FakeTasks, FakeWindows
+from tests.fakes.instances import FakeInstances
 from tests.records import exchange
 from tests.waiting import wait_until
+from worker.chat.desk import Desk
+from worker.chat.ports import ChatPorts
 from worker.domain.asks import chat_key
 from worker.domain.conversations import session_id
 from worker.domain.people import RIGHTS
 from worker.ports.rates import Rate
 from worker.transcript import Database, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter
-from worker.web.api import Access, app, serve, server
+from worker.web.api import Access, Intake, app, asking, serve, server
 from worker.web.feeds import Feeds, following, sockets
 
+NORTH = "north-0123456789abcdef"
 A = session_id(KEYS["a"])
 B = session_id(KEYS["b"])
 
@@ -54,9 +60,14 @@ async def serving(
     most: int = 500,
     most_each: int = 500,
     rate: Rate = Rate(burst=10_000),  # noqa: B008 - it is frozen
+    asks: bool = True,
 ) -> AsyncIterator[Served]:
-    windows, access = FakeWindows(), Access.of(TOKENS)
+    asker = {NORTH: {"rights": ["read", "ask"], "tenants": ["north"]}}
+    windows, access = FakeWindows(), Access.of(json.dumps(json.loads(TOKENS) | asker))
     conversations = SqlTranscriptReader(database)
+    book = SqlAsks(database, engine="default")
+    ports = ChatPorts(book, conversations, Orders(), FakeInstances(), Threads())  # type: ignore[arg-type]  # the methods that are needed
+    desk = Desk(ports, lambda: None)
     feeds = Feeds(conversations, windows, engine="default", tasks=FakeTasks(), most=most, most_each=most_each)
     application = app(
         conversations,
@@ -64,7 +75,11 @@ async def serving(
         access,
         report=_raise,
         rate=rate,
-        extend=[following(feeds, access), sockets(feeds, access)],
+        extend=[
+            following(feeds, access),
+            sockets(feeds, access, Intake(desk, conversations) if asks else None),
+            asking(desk, conversations),
+        ],
     )
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(feeds)

@@ -81,6 +81,9 @@ async def test_what_is_handed_over_is_told_and_the_same_again_too(ground: Ground
     assert (told["variable"], told["state"], told["decided_by"]) == ("note", "handed_over", "")
     assert again.json == told
     assert (await ground.hand(READER, "GET")).json == told
+    for token, seen in ((READER, (200, [told])), (NORTH, (404, None))):
+        listed = await Api(ground.session, token).get(f"/api/sessions/{ground.asked.session_id}/handovers")
+        assert (listed.status, listed.json if listed.status == 200 else None) == seen
     assert (await ground.hand(body=BODY | {"text": "No."})).status == 409
     assert len(ground.receivers.script.named("correlate")) == 1
 

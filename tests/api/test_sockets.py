@@ -11,7 +11,8 @@ import pytest
 
 from tests.api.client import GUEST, OPERATOR, VIEWER, Api
 from tests.api.conftest import KEYS
-from tests.api.test_feeds import A, B, Served, serving
+from tests.api.test_feeds import NORTH, A, B, Served, serving
+from tests.hostile import PIECES
 from tests.waiting import wait_until
 from worker.domain.conversations import Subject
 from worker.ports.rates import Rate
@@ -32,7 +33,7 @@ class Client:
         self.socket = socket
         self.heard: list[dict[str, Any]] = []
 
-    async def say(self, **message: str) -> None:
+    async def say(self, **message: Any) -> None:
         await self.socket.send_json(message)
 
     async def next(self, *kinds: str) -> dict[str, Any]:
@@ -46,6 +47,14 @@ class Client:
     async def contents(self, count: int) -> list[tuple[str, str]]:
         found = [await self.next("message") for _ in range(count)]
         return [(each["feed"], each["data"]["content"]) for each in found]
+
+    async def ask(self, session: str = A, **ask: Any) -> dict[str, Any]:
+        """Ask, and return the whole of what is said to it."""
+        await self.say(type="ask", session=session, ask={"id": "7", "text": "Why?"} | ask)
+        said = await self.next("asked", "problem")
+        name = ask.get("id", "7")
+        assert said["ask"] == (name if isinstance(name, str) else "")
+        return said
 
     async def closed(self) -> tuple[int | None, str | None]:
         """The code that it is closed with, and the last message before that."""
@@ -201,6 +210,45 @@ async def test_sockets_and_their_feeds_are_bounded(database: Database, transcrip
         await wait_until(is_free)
 
 
+async def test_what_is_asked_over_a_socket_is_what_is_asked_by_a_request(served: Served) -> None:
+    post = f"/api/sessions/{A}/asks"
+    async with connected(served) as client:
+        asked = await client.ask()
+        assert (asked["type"], asked["data"]["state"], asked["data"]["text"]) == ("asked", "queued", "Why?")
+        again = await Api(served.session, OPERATOR).get(post, "POST", json={"id": "7", "text": "Why?"})
+        assert (again.status, again.json) == (202, asked["data"])
+        assert (await client.ask())["data"] == asked["data"], "the same message is the same ask"
+        refused = await client.ask(text="Another?")
+        assert (refused["type"], refused["data"]["status"]) == ("problem", 409)
+        problem = (await Api(served.session, OPERATOR).get(post, "POST", json={"id": "7", "text": "Another?"})).json
+        assert {name: refused["data"][name] for name in ("title", "detail")} == problem
+        for ask, status in (
+            ({"session": "0" * 32}, 404),
+            ({"id": ""}, 422),
+            ({"id": 7}, 422),
+            ({"text": "x" * 20_001}, 422),
+            ({"more": 1}, 422),
+        ):
+            assert (await client.ask(**ask))["data"]["status"] == status
+        await client.say(type="subscribe", feed="a", session=A)
+        assert await client.contents(1) == [("a", "Question 1?")]
+
+
+async def test_nobody_asks_over_a_socket_who_may_not(
+    served: Served, database: Database, transcript: SqlTranscriptWriter
+) -> None:
+    for token, session, status in ((VIEWER, B, 403), (NORTH, A, 404)):
+        async with connected(served, token) as client:
+            assert (await client.ask(session))["data"]["status"] == status
+    async with connected(served, NORTH) as client:
+        assert (await client.ask(B, on_thread=True))["data"]["status"] == 403
+        assert (await client.ask(B))["type"] == "asked"
+        served.access.use(Access.of(f'{{"{OPERATOR}": "operator"}}'))
+        assert (await client.ask(B, id="8"))["data"]["status"] == 401
+    async with serving(database, transcript, asks=False) as alone, connected(alone) as client:
+        assert (await client.ask())["data"]["status"] == 404
+
+
 async def test_a_message_that_is_too_large_ends_the_socket(served: Served) -> None:
     async with connected(served) as client:
         await client.socket.send_str("x" * (server.LARGEST_MESSAGE + 1))
@@ -254,3 +302,24 @@ async def test_open_sockets_keep_no_request_out_and_stay(served: Served, monkeyp
     assert await client.contents(1) == [("a", "Question 1?")]
     for each in clients:
         await each.close()
+
+
+async def test_whatever_is_asked_is_told_the_same_over_both_ways_and_ends_no_socket(served: Served) -> None:
+    no_texts: list[Any] = [None, 7, [], {}, True]
+    asked: list[dict[str, Any]] = [{"id": f"{number}", "text": piece} for number, piece in enumerate(PIECES)]
+    asked += [{"id": piece, "text": "Why?"} for piece in PIECES]
+    links = [[f"https://a.example/{piece}"] for piece in PIECES]
+    asked += [{"id": f"link {number}", "text": "Why?", "attachments": each} for number, each in enumerate(links)]
+    asked += [{"id": "x", "text": each} for each in no_texts]
+    api = Api(served.session, OPERATOR)
+    async with connected(served) as client:
+        for each in asked:
+            posted = await api.get(f"/api/sessions/{A}/asks", "POST", json=each)
+            await client.say(type="ask", session=A, ask=each)
+            said = await client.next("asked", "problem")
+            told = (202, posted.json) if said["type"] == "asked" else (said["data"].get("status", 422), None)
+            assert told == (posted.status, posted.json if posted.status == 202 else None), each
+            assert posted.status in (202, 409, 422), each
+        for session in PIECES:
+            await client.say(type="ask", session=session, ask={"id": "1", "text": "Why?"})
+            assert (await client.next())["type"] == "problem"

@@ -162,6 +162,13 @@ async def test_what_has_no_answer_is_not_handed_over(hands: Hands, state: State)
     assert await hands.kept() is None
 
 
+async def test_what_a_person_has_beside_all_processes_is_handed_to_none(hands: Hands) -> None:
+    hands.receivers.instances[""] = Waiting({"execution-1": "approved"})
+    with pytest.raises(NotTaken, match="of no process"):
+        await hands.hand(ask=replace(hands.ask, instance=""))
+    assert (hands.receivers.script.calls, await hands.kept()) == ([], None)
+
+
 async def test_an_answer_that_is_not_recorded_yet_is_waited_for(hands: Hands) -> None:
     with pytest.raises(NotRecorded):
         await hands.hand(replace(WANTED, text=None), ask=replace(hands.ask, answer="0" * 32))

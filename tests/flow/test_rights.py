@@ -1,14 +1,18 @@
 """An engine that asks who may do what, and gives no list without a limit: each feature with its rights, and without."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 from tests.flow.rig import Rig
 from tests.flow.strict import User, strict, strict_engine, user
 from tests.models import ServiceTask, bpmn, line, process
 from tests.rest import MOST
 from tests.waiting import wait_until
 from worker import bootstrap
-from worker.engine.info import DEFINITION, DEPLOYMENT
+from worker.engine.info import DEFINITION, DEPLOYMENT, TO_HAND_OVER
 from worker.operate import doctor
-from worker.operate.doctor import Level
+from worker.operate.doctor import Finding, Level
 
 __all__ = ["strict", "strict_engine", "user"]
 
@@ -137,9 +141,7 @@ async def test_a_user_who_may_not_complete_stops_no_other_task(strict: Rig, user
 
 async def test_doctor_names_each_right_that_is_missing(strict: Rig, user: User) -> None:
     await user.may_all_but("READ on deployments", "READ_INSTANCE_VARIABLE on process definitions")
-    rows = await doctor.findings(strict.build_settings(topics=()))
-
-    [row] = [each for each in rows if each.subject == "rights"]
+    row = await rights(strict)
     assert row.level is Level.WARNING
     assert (
         "to read schemas that are deployed with a model, and models that are not in UTF-8: READ on deployments"
@@ -147,6 +149,33 @@ async def test_doctor_names_each_right_that_is_missing(strict: Rig, user: User) 
     )
     assert "READ_INSTANCE_VARIABLE on process definitions" in row.said
     assert "UPDATE_INSTANCE" not in row.said
+    assert "TASK" not in row.said, "nobody hands anything over"
+
+
+async def test_where_persons_hand_over_doctor_names_what_that_needs_too(
+    strict: Rig, user: User, tmp_path: Path
+) -> None:
+    await user.may_all_but()
+    named = json.dumps({"ann-0123456789abcdef": {"name": "Ann", "rights": ["read", "hand_over"]}})
+    over_api = {"api_tokens": named, "transcript_url": f"sqlite:///{tmp_path}/record.db"}
+    row = await rights(strict, **over_api)
+    assert row.level is Level.WARNING
+    assert (
+        "to see user tasks that persons hand something over with: READ_TASK on process definitions or READ on tasks"
+        in row.said
+    )
+    assert "to complete these user tasks: UPDATE_TASK on process definitions or UPDATE on tasks" in row.said
+    assert "to tell which groups persons are in: READ on groups" in row.said
+    for choices in TO_HAND_OVER.values():
+        await user.may(*choices[-1])
+    assert (await rights(strict, **over_api)).level is Level.OK
+
+
+async def rights(rig: Rig, **settings: Any) -> Finding:
+    """What doctor finds of rights."""
+    rows = await doctor.findings(rig.build_settings(topics=(), **settings))
+    [row] = [each for each in rows if (each.area, each.subject) == ("engine", "rights")]
+    return row
 
 
 async def called_by(rig: Rig, instance: str) -> str:

@@ -26,6 +26,7 @@ VIEWS = {
     "waiting": "/instances/instance-new",
     "conversations": "/conversations",
     "conversation": f"/conversations/{session_id(key('instance-c'))}",
+    "assistant": "/assistants/analyst",
     "search": "/search?q=found",
     "nowhere": "/nowhere",
     "embedded-list": "/embed/instances?definition_key=decision",

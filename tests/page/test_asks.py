@@ -20,9 +20,11 @@ from worker.domain.asks import State
 from worker.domain.conversations import message_id, session_id
 from worker.web.api import MayAsk, MayRead
 from worker.web.api.asks import Asked, Asks
+from worker.web.api.handovers import Handed
 
 SESSION, BRANCH = session_id(key("instance-a")), session_id(key("instance-b"))
 ANSWER = message_id("default", exchange(1, key("instance-b")).task_id, 1, exchange(1).answer.role)
+LINK = "https://files.example/plan.pdf"
 READER, ANN = (f"{name}-0123456789abcdef" for name in ("reader", "ann"))
 TOKENS = json.dumps({READER: "viewer", ANN: {"role": "operator", "name": "Ann"}})
 
@@ -42,7 +44,7 @@ class Board:
             name = body["id"]
             if name not in self.kept:
                 said = (name, session, BRANCH, name, "Ann", body["text"], body["on_thread"])
-                self.kept[name] = Asked(*said, State.QUEUED, datetime.now(UTC), None, None, "")
+                self.kept[name] = Asked(*said, State.QUEUED, datetime.now(UTC), None, None, "", body["attachments"])
             if self.away:
                 raise HTTPException(503, "The transcript is away.")
             return self.kept[name]
@@ -50,6 +52,10 @@ class Board:
         @application.get("/api/sessions/{session}/asks")
         async def asks(_: MayRead, session: str) -> Asks:
             return Asks(None, [each for each in reversed(self.kept.values()) if each.session_id == session])
+
+        @application.get("/api/sessions/{_session}/handovers")
+        async def handovers(_: MayRead, _session: str) -> list[Handed]:
+            return []
 
         @application.delete("/api/asks/{name}")
         async def withdraw(_: MayAsk, name: str) -> Asked:
@@ -84,7 +90,14 @@ async def test_a_question_is_asked_once_and_its_answer_is_where_it_leads_to(
         await page.goto(f"{asking.url}/conversations/{SESSION}")
         part = page.get_by_role("region", name="Ask back")
         board.away = True
-        await part.get_by_role("textbox").fill("Why not B?")
+        question = part.get_by_role("textbox", name="Answered beside the process")
+        await question.fill("Why not B?")
+        await part.get_by_text("Attach links").press("Enter")
+        links = part.get_by_role("textbox", name="Links for those who read this")
+        await links.fill("javascript:alert(1)")
+        await part.get_by_role("button", name="Ask").click()
+        await expect(part.get_by_role("alert")).to_have_text("This is no link to the web: javascript:alert(1)")
+        await links.fill(f"{LINK}\n{LINK}?two")
         await part.get_by_role("button", name="Ask").click()
         await expect(part.get_by_role("alert")).to_have_text("The transcript is away.")
         watched.complaints.clear()  # the browser tells of each status above 400
@@ -92,11 +105,18 @@ async def test_a_question_is_asked_once_and_its_answer_is_where_it_leads_to(
         await part.get_by_role("button", name="Ask").click()
         await expect(part.get_by_role("listitem")).to_have_count(1)
         await expect(part.get_by_role("listitem")).to_contain_text("waits its turn")
+        found = part.get_by_role("listitem").get_by_role("link")
+        assert [await each.get_attribute("href") for each in await found.all()] == [LINK, f"{LINK}?two"]
         assert [asked["text"] for asked in board.asked] == ["Why not B?"] * 2
         assert board.asked[0]["id"] == board.asked[1]["id"]
-        await expect(part.get_by_role("textbox")).to_have_value("")
+        await expect(question).to_have_value("")
+        await part.get_by_text("Attach links").press("Enter")
         assert await axe.findings(page, axe.source()) == []
-        await shot(page, tmp_path, "asks")
+        for scheme, width in (("light", 1280), ("dark", 390)):
+            await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            await page.set_viewport_size({"width": width, "height": 900})
+            assert await axe.findings(page, axe.source()) == []
+            await shot(page, tmp_path, f"asks-{scheme}-{width}")
 
         board.become(state=State.ANSWERED, answer=ANSWER)
         await part.get_by_role("link", name="Answer, beside the process").click()

@@ -13,16 +13,19 @@ from playwright.async_api import expect
 from tests import axe
 from tests.api.test_asks import Orders, Threads
 from tests.fakes.instances import FakeInstances
+from tests.fakes.receivers import FakeReceivers
 from tests.page.site import Deployed, Site, browsing, site_on, watch
 from tests.page.test_flows import shot
+from tests.page.test_handovers import has_spin
 from tests.records import exchange, key
 from worker.chat.desk import Desk
+from worker.chat.handing import Handing
 from worker.chat.ports import ChatPorts
 from worker.domain.asks import State
 from worker.domain.conversations import Role, Subject, message_id, session_id
 from worker.domain.endings import Receipt
-from worker.transcript import SqlAsks, SqlTranscriptReader, SqlTranscriptWriter, open_database
-from worker.web.api import asking, erasing, talking
+from worker.transcript import SqlAsks, SqlHandovers, SqlTranscriptReader, SqlTranscriptWriter, open_database
+from worker.web.api import asking, erasing, handing_over, talking
 
 ANN, BEN, READER = (f"{name}-0123456789abcdef" for name in ("ann", "ben", "reader"))
 TOKENS = json.dumps(
@@ -49,7 +52,9 @@ async def talks(tmp_path: Path) -> AsyncIterator[tuple[Site, SqlAsks]]:
         ports = ChatPorts(asks, conversations, Orders(), FakeInstances(), Threads())  # type: ignore[arg-type]  # the methods that are needed
         desk = Desk(ports, lambda: None, "default", lambda: ["analyst", "critic"])
         eraser: Any = Eraser(SqlTranscriptWriter(database))
-        extend = [asking(desk, conversations), talking(desk), erasing(eraser, conversations, "default")]
+        handing = Handing(ports, SqlHandovers(database), FakeReceivers(), has_spin)
+        extend = [asking(desk, conversations), handing_over(handing, desk, conversations)]
+        extend += [talking(desk), erasing(eraser, conversations, "default")]
         async with site_on(
             database, Deployed(), tokens=TOKENS, has_asks=True, extend=extend, assistants=["analyst", "critic"]
         ) as served:
@@ -88,9 +93,15 @@ async def test_a_person_begins_goes_on_and_ends_by_keys_and_nobody_else_sees_it(
         await answer(served, asks)
         await expect(page.get_by_text("It is near.")).to_be_visible()
         await expect(part.get_by_role("listitem")).to_have_count(0)
+        await page.emulate_media(color_scheme="dark")
+        await page.set_viewport_size({"width": 390, "height": 900})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert await axe.findings(page, axe.source()) == []
+        await shot(page, tmp_path, "talk-dark-390")
         await page.get_by_role("link", name="Conversations", exact=True).last.click()
         row = page.get_by_role("row", name="critic")
         await expect(row).to_contain_text("none, yours alone")
+        await shot(page, tmp_path, "talks-dark-390")
         await row.get_by_role("link").click()
         await page.get_by_role("button", name="End …").press("Enter")
         await expect(page.get_by_role("dialog", name="End this conversation?")).to_be_visible()
@@ -150,3 +161,30 @@ async def begun(served: Site, token: str) -> str:
     address = f"{served.url}/api/assistants/critic/conversations"
     async with aiohttp.ClientSession(headers=headers) as http, http.post(address, json={"id": "1"}) as reply:
         return str((await reply.json())["id"])
+
+
+async def test_an_assistants_page_follows_what_is_said_with_it(talks: tuple[Site, SqlAsks], tmp_path: Path) -> None:
+    served, _ = talks
+    async with browsing() as context:
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
+        watched = await watch(context)
+        page = watched.page
+        await page.goto(f"{served.url}/conversations/{session_id(key('instance-a'))}")
+        await page.get_by_role("heading", level=1).get_by_role("link", name="analyst").press("Enter")
+        await expect(page).to_have_url(f"{served.url}/assistants/analyst")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("analyst")
+        rows = page.get_by_role("table", name="Conversations").get_by_role("row")
+        await expect(rows).to_have_count(2)
+        assert await axe.findings(page, axe.source()) == []
+        await shot(page, tmp_path, "assistant")
+        await served.transcript.record(
+            exchange(2, key("instance-b")), exchange(3, key("instance-c", assistant="critic"))
+        )
+        await expect(rows).to_have_count(3)
+        await expect(page.get_by_text("Messages", exact=True).first.locator("..")).to_contain_text("4")
+        begin = page.get_by_role("form", name="New conversation")
+        await expect(begin.get_by_role("option")).to_have_text(["analyst"])
+        await page.goto(f"{served.url}/assistants/nobody")
+        await expect(page.get_by_role("note")).to_contain_text("Nothing was said with this assistant")
+        await expect(begin).to_have_count(0)
+        assert watched.complaints == []

@@ -9,7 +9,8 @@ import pytest
 
 from worker.domain.watching import StepState
 from worker.settings import Settings
-from worker.web.api import server
+from worker.web.api import problems, server
+from worker.web.api.asks import Asked, Message
 from worker.web.feeds import events, feed, socket
 
 PAGE = (Path(__file__).parents[2] / "docs" / "feeds.md").read_text("utf-8")
@@ -42,9 +43,20 @@ def test_what_the_client_says_is_taken(example: dict[str, object]) -> None:
 
 
 def test_all_kinds_of_messages_have_an_example() -> None:
-    assert {each["type"] for each in said("client")} == {"subscribe", "unsubscribe"}
+    assert {each["type"] for each in said("client")} == {"subscribe", "unsubscribe", "ask"}
     told = {each["type"] for each in said("worker")} - set(get_args(events.Kind))
-    assert told == {"subscribed", "unsubscribed", "refused", "problem"}
+    assert told == {"subscribed", "unsubscribed", "refused", "problem", "asked"}
+
+
+def test_what_is_asked_and_answered_looks_as_the_api_has_it() -> None:
+    [asked] = [each["ask"] for each in said("client") if each["type"] == "ask"]
+    assert Message.model_validate(asked).id == "7"
+    [accepted] = [each for each in said("worker") if each["type"] == "asked"]
+    assert isinstance(accepted["data"], dict)
+    assert accepted["data"].keys() <= set(Asked.__slots__)
+    [refused] = [each["data"] for each in said("worker") if each["type"] == "problem" and "ask" in each]
+    assert isinstance(refused, dict)
+    assert refused.keys() == {"status"} | set(problems.Problem.__slots__)
 
 
 def test_the_codes_are_those_that_sockets_are_closed_with() -> None:

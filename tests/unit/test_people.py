@@ -9,7 +9,7 @@ import pytest
 import worker
 from tests.issuers import AUDIENCE, issuing
 from worker import bootstrap
-from worker.bootstrap.people import client, open_issuer, persons
+from worker.bootstrap.people import anybody_may, client, open_issuer, persons
 from worker.errors import Permanent
 from worker.operate.doctor import issuer as doctors
 from worker.operate.doctor.checks import Level
@@ -86,3 +86,20 @@ async def test_doctor_says_whether_the_issuer_answers() -> None:
     assert (fine.level, keyless.level, away.level) == (Level.OK, Level.WARNING, Level.WARNING)
     assert "no key" in keyless.said
     assert "503" in away.said
+
+
+@pytest.mark.parametrize(
+    ("may", "more"),
+    [
+        (False, {}),
+        (False, {"api_tokens": '{"ann-0123456789abcdef": "operator"}'}),
+        (False, {"api_tokens": '{"ann-0123456789abcdef": {"name": "Ann", "rights": ["read"]}}'}),
+        (False, {"api_tokens": "no JSON"}),
+        (True, {"api_tokens": '{"ann-0123456789abcdef": {"name": "Ann", "role": "operator"}}'}),
+        (True, {"oidc_roles": '{"boss": ["hand_over"]}'}),
+        (False, {"oidc_roles": '{"boss": "viewer"}'}),
+        (False, {"oidc_roles": '{"boss": "operator"}', "transcript_url": "off"}),
+    ],
+)
+def test_somebody_may_who_has_a_name_and_the_right(may: bool, more: dict[str, Any]) -> None:
+    assert anybody_may("hand_over", settings(None if "oidc_roles" not in more else "http://127.0.0.1:1", **more)) is may

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from worker.bootstrap.written import tokens
+from worker.domain.people import Right
 from worker.errors import Permanent
 from worker.ports.people import Issuer
 from worker.settings import Settings
@@ -36,6 +38,20 @@ def persons(settings: Settings, issuer: Issuer | None) -> "api.Persons | None":
     return api.Persons(
         issuer, known, settings.oidc_roles_claim, settings.oidc_tenants_claim, settings.oidc_engine_user_claim
     )
+
+
+def anybody_may(right: Right, settings: Settings) -> bool:
+    """Say whether somebody with a name has a right over the API; nobody has by settings that cannot be read."""
+    if not settings.keeps_transcript:
+        return False
+    from worker.web import api  # noqa: PLC0415 - as above
+
+    try:
+        roles = api.roles(settings.oidc_roles or "") if settings.oidc_issuer else {}
+        named = [each.rights for each in api.tokens.read(tokens(settings)) if each.person is not None]
+    except Permanent:
+        return False
+    return any(right in rights for rights in [*roles.values(), *named])
 
 
 def client(settings: Settings, issuer: Issuer | None) -> "api.Client | None":

@@ -346,7 +346,7 @@ async def _serve_api(
             *([api.deciding(adapters.decisions)] if adapters.decisions is not None else []),
             *talking,
             feeds.following(following, access),
-            feeds.sockets(following, access),
+            feeds.sockets(following, access, None if desk is None else api.Intake(desk, conversations)),
             page.routes(
                 conversations,
                 engine,

@@ -1,6 +1,6 @@
 """Where persons hand in what they ask: from then on it is safe, and any worker answers it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,8 +13,11 @@ from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.errors import EngineDown, Permanent, StoreDown, UnknownAssistant, Unstorable
 
-Mode = Literal["enqueue", "reject"]
-"""What becomes of an ask whose thread is in use: it waits its turn, or is not accepted."""
+Mode = Literal["enqueue", "reject", "interrupt"]
+"""What becomes of an ask whose thread is in use.
+
+It waits its turn, or is not accepted, or takes the place of what the same person has waiting there.
+"""
 
 
 class Erased(Permanent):
@@ -33,6 +36,10 @@ class Occupied(Permanent):
         self.running = running
 
 
+class Unbroken(Permanent):
+    """It was to take the place of what the same person has asked, and that is being answered already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a person hands in: a message under a name of the client's. The rest as in `Ask`."""
@@ -42,6 +49,7 @@ class Wish:
     on_thread: bool = False
     mode: Mode = "enqueue"
     as_of: int | None = None
+    attachments: Sequence[str] = ()
 
 
 class Desk:
@@ -89,11 +97,14 @@ class Desk:
     async def ask(self, session: Session, person: Person, wish: Wish) -> Ask:
         """Accept an ask; returns when it is safe. A message that comes again is the one that is there.
 
-        Raises AskedOtherwise, Erased, Outdated, Occupied.
+        Raises AskedOtherwise, Erased, Outdated, Occupied, Unbroken.
         """
         ask = await self._made(session, person, wish)
         if await self._asks.ask(ask.id) is None:
             await self._check(session, ask, wish)
+            if wish.mode == "interrupt" and not await self._asks.make_way(ask):
+                # Of no call that waits for its reply, as these do, a provider shows that it has ended.
+                raise Unbroken("a question of yours is being answered, and nobody can tell that such a call has ended")
         try:
             kept = await self._asks.accept(ask)
         except Unstorable as exc:
@@ -120,6 +131,7 @@ class Desk:
             due_at=now,
             on_thread=wish.on_thread,
             as_of=wish.as_of,
+            attachments=tuple(wish.attachments),
         )
 
     async def _runs(self, session: Session, instance: str) -> bool:

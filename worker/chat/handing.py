@@ -1,6 +1,6 @@
 """Hands to a process what a person was answered: looked for before it is told to the engine, and told once."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -85,12 +85,18 @@ class Handing:
         """Say how it stands, as far as that is known."""
         return await self._book.handover(ask.id)
 
+    async def of_session(self, session_id: str) -> Sequence[Handover]:
+        """Say how it stands with the newest of what was asked about a session, as far as that is known."""
+        return await self._book.of_session(session_id)
+
     async def hand_over(self, ask: Ask, person: Person, wanted: Wanted) -> Handover:
         """Hand over; the same again says what became of the first. Nothing is told to the engine twice.
 
         Raises Erased, NotAnswered, NotRecorded, Ended, NotTheirs, NotTaken, HandedOtherwise, and what reads of the
         engine raise: then nothing is handed over that was not before.
         """
+        if not ask.instance:
+            raise NotTaken("what was asked is of no process")
         text = (await self._text(ask, wanted)).replace("\0", "␀")
         new = _new(ask, person, wanted, text)
         kept = await self._book.handover(ask.id)

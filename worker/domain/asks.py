@@ -41,7 +41,7 @@ class Ask:
     steps of the process are to hear it. `as_of` is how many answers the person knew on the target, None where that does
     not matter. Whoever answers it has it until `due_at`, as its `holder`; a queued one may be had from then on.
     `deaths` counts workers in a row that had it and were not heard of again. `answer` is the id of the message that
-    answers it.
+    answers it. Attachments are links for people, of which the assistant is not told.
     """
 
     id: str
@@ -65,6 +65,7 @@ class Ask:
     failure: str = ""
     answer: str | None = None
     finished_at: datetime | None = None
+    attachments: Sequence[str] = ()
 
     @property
     def session_id(self) -> str:

@@ -50,6 +50,8 @@ def role_of(provider_role: str) -> Role:
 
 
 REMARK = "remark"
+MOST_ATTACHMENTS = 10
+"""Links that come with one message."""
 """In a message's metadata: it was said elsewhere, and somebody has recorded it."""
 
 

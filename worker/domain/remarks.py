@@ -10,7 +10,6 @@ from worker.domain.conversations import REMARK, Role, digest, session_id
 from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 
-MOST_ATTACHMENTS: Final = 10
 LARGEST_METADATA: Final = 4000
 """Characters of it as JSON."""
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -312,9 +313,9 @@ class RestEngine:
         """Tell what the history keeps, as far as what runs now shows it; for people."""
         return await kept.kept(self._lists)
 
-    async def info(self, *, persons: bool = False) -> info.EngineInfo:
-        """Return version, clock and rights, for people; `persons`: also those to tell what others may do."""
-        return await info.examine(self._transport, info.RIGHTS | (info.OF_PERSONS if persons else {}))
+    async def info(self, also: info.Rights = MappingProxyType({})) -> info.EngineInfo:
+        """Return version, clock and rights, for people; `also` are rights that are not always needed."""
+        return await info.examine(self._transport, {**info.RIGHTS, **also})
 
     async def _row(self, task_id: str) -> Reply:
         reply = await self._reads.get(_path(task_id), "the task")

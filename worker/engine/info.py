@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 from worker.engine.transport import Transport
 from worker.errors import EngineDenied
 
-DEFINITION, INSTANCE, DEPLOYMENT = ("process definitions", 6), ("process instances", 8), ("deployments", 9)
+DEFINITION, TASK, INSTANCE = ("process definitions", 6), ("tasks", 7), ("process instances", 8)
+DEPLOYMENT = ("deployments", 9)
 SPECIFIC = "where the engine has enforceSpecificVariablePermission"
 RIGHTS = {
     "find the topics and read the models": (("READ", DEFINITION),),
@@ -24,12 +25,19 @@ RIGHTS = {
     f"find what to erase there, {SPECIFIC}": (("READ_HISTORY_VARIABLE", DEFINITION),),
 }
 """What we do, and the rights of which one suffices; the engine's numbers of resources are part of its API."""
+_GROUPS = "tell which groups persons are in"
 OF_PERSONS = {
     "tell what persons may see": (("READ", ("authorizations", 4)),),
-    "tell which groups they are in": (("READ", ("groups", 2)),),
+    _GROUPS: (("READ", ("groups", 2)),),
     "tell which tenants they are in": (("READ", ("tenants", 11)),),
 }
 """The same for API_ENGINE_RIGHTS."""
+TO_HAND_OVER = {
+    "see user tasks that persons hand something over with": (("READ_TASK", DEFINITION), ("READ", TASK)),
+    "complete these user tasks": (("UPDATE_TASK", DEFINITION), ("UPDATE", TASK)),
+    _GROUPS: OF_PERSONS[_GROUPS],
+}
+"""The same where persons hand something to processes. By messages that takes no more than tasks of ours do."""
 Rights = Mapping[str, tuple[tuple[str, tuple[str, int]], ...]]
 
 

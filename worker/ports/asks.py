@@ -62,6 +62,13 @@ class AskBook(Protocol):
         """Withdraw one that nobody has begun with; returns how it stands with it then."""
         ...
 
+    async def make_way(self, ask: Ask) -> bool:
+        """Withdraw for this ask what its person has waiting on its target.
+
+        False, and nothing is withdrawn, where some of that is being answered.
+        """
+        ...
+
     async def backlog(self) -> int:
         """How many are not answered yet."""
         ...

@@ -53,6 +53,10 @@ class HandoverBook(Protocol):
         """Return how it stands with an ask's hand-over."""
         ...
 
+    async def of_session(self, session_id: str) -> Sequence[Handover]:
+        """Return the hand-overs of what was asked about the thread of a session, the newest hundred."""
+        ...
+
     async def begin(self, handover: Handover, lease: timedelta) -> Handover:
         """Keep one that is about to be told to the engine; returns when it is safe on disk.
 

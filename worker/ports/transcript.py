@@ -97,7 +97,8 @@ class TranscriptReader(Protocol):
 
         `read` has the highest number that was read of each session, by its id; of others nothing was. In this way none
         is missed and none comes twice, however late it is written: numbers grow within a session, but not from one to
-        another. Long messages make for fewer than the limit allows, and nothing means that there are no more.
+        another. A remark that was added to comes again, under a new number. Long messages make for fewer than the limit
+        allows, and nothing means that there are no more.
         """
         ...
 

@@ -104,8 +104,8 @@ class SqlAsks:
         """See `ports.asks.AskBook.accept`."""
         row = _row(ask)
         kept = await self._database.write(partial(self._accept, row))
-        if kept.text != row["text"]:
-            raise AskedOtherwise("a message with another text came before under this id")
+        if (kept.text, list(kept.attachments)) != (row["text"], row["attachments"]):
+            raise AskedOtherwise("a message with another text or other links came before under this id")
         return kept
 
     async def _accept(self, row: dict[str, Any], connection: AsyncConnection) -> Ask:
@@ -127,9 +127,12 @@ class SqlAsks:
 
     async def unfinished(self, target: ThreadKey) -> Sequence[Ask]:
         """See `ports.asks.AskBook.unfinished`."""
+        return await self._read(select(asks).where(self._unfinished(target)).order_by(asks.c.number))
+
+    def _unfinished(self, target: ThreadKey) -> ColumnElement[bool]:
         there = asks.c.tenant.is_not_distinct_from(target.tenant)
         there &= (asks.c.target == clean(target.scope)) & (asks.c.assistant == clean(target.assistant))
-        return await self._read(select(asks).where(self._own, there, _is_unfinished()).order_by(asks.c.number))
+        return self._own & there & _is_unfinished()
 
     async def claim(self, most: int, lease: timedelta) -> Sequence[Ask]:
         """See `ports.asks.AskBook.claim`."""
@@ -200,6 +203,21 @@ class SqlAsks:
 
         await self._database.write(work)
         return await self.ask(ask_id)
+
+    async def make_way(self, ask: Ask) -> bool:
+        """See `ports.asks.AskBook.make_way`."""
+        theirs = self._unfinished(ask.target) & (asks.c.person_id == ask.person.id)
+
+        async def work(connection: AsyncConnection) -> bool:
+            # Locked, so that no worker begins with one of them meanwhile.
+            found = await connection.execute(select(asks.c.state).where(theirs).with_for_update())
+            if State.RUNNING in found.scalars().all():
+                return False
+            at = await self._now(connection)
+            await connection.execute(update(asks).where(theirs).values(state=State.WITHDRAWN, finished_at=at))
+            return True
+
+        return await self._database.write(work)
 
     async def backlog(self) -> int:
         """See `ports.asks.AskBook.backlog`."""
@@ -290,6 +308,7 @@ def _row(ask: Ask) -> dict[str, Any]:
     threads = {"about": ask.about.scope, "target": ask.target.scope, "process_instance_id": ask.instance}
     same = {name: getattr(ask, name) for name in _SAME}
     row = {**person, **place, **threads, **same, "person": ask.person.name, "answer_id": ask.answer}
+    row |= {"attachments": [*ask.attachments]}
     cleaned: dict[str, Any] = clean_all(row)
     return cleaned
 
@@ -305,4 +324,5 @@ def _ask(row: RowMapping) -> Ask:
         person=Person(row["issuer"], row["subject"], row["person"]),
         instance=row["process_instance_id"],
         answer=row["answer_id"],
+        attachments=tuple(row["attachments"] or ()),
     )

@@ -1,22 +1,24 @@
 """What persons hand to processes, in the transcript's database, beside the ask that it is of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, delete, select, true, update
+from sqlalchemy import ColumnElement, RowMapping, Select, delete, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.handovers import Handover, Standing
 from worker.domain.people import Person
 from worker.transcript.asks import own_clock, read_clock
 from worker.transcript.database import Database
-from worker.transcript.tables import handovers
+from worker.transcript.tables import asks, handovers
 from worker.transcript.words import clean, clean_all
 
 _SAME = ("message", "task", "variable", "hash", "state", "holder", "begun_at", "due_at", "finished_at", "decided_by")
 """What a row has by the same names as a hand-over."""
+MOST = 100
+"""Hand-overs of one session that are read, as its asks are."""
 
 
 class SqlHandovers:
@@ -28,10 +30,18 @@ class SqlHandovers:
 
     async def handover(self, ask_id: str) -> Handover | None:
         """See `ports.handovers.HandoverBook.handover`."""
+        found = await self._read(select(handovers).where(handovers.c.ask_id == clean(ask_id)))
+        return found[0] if found else None
+
+    async def of_session(self, session_id: str) -> Sequence[Handover]:
+        """See `ports.handovers.HandoverBook.of_session`."""
+        own = select(handovers).join(asks, asks.c.id == handovers.c.ask_id)
+        own = own.where(asks.c.session_id == clean(session_id))
+        return await self._read(own.order_by(handovers.c.begun_at.desc()).limit(MOST))
+
+    async def _read(self, query: Select[Any]) -> Sequence[Handover]:
         async with self._database.reading() as connection:
-            found = await connection.execute(select(handovers).where(handovers.c.ask_id == clean(ask_id)))
-            row = found.mappings().one_or_none()
-        return None if row is None else _handover(row)
+            return [_handover(row) for row in (await connection.execute(query)).mappings()]
 
     async def begin(self, handover: Handover, lease: timedelta) -> Handover:
         """See `ports.handovers.HandoverBook.begin`."""

@@ -35,7 +35,7 @@ from worker.runtime.beside import for_reader
 from worker.runtime.portions import portions
 from worker.transcript import conditions, cursor, rows, sums
 from worker.transcript.database import Database
-from worker.transcript.tables import feedback, messages, sessions
+from worker.transcript.tables import asks, feedback, messages, sessions
 from worker.transcript.words import SEARCHABLE, clean, excerpt, opening
 
 T = TypeVar("T")
@@ -218,8 +218,8 @@ class SqlTranscriptReader:
                     found.append(row)
             finally:
                 await streamed.close()
-            said = await _feedback(connection, found)
-        return [(row, rows.message(row, said.get(row["id"], ()))) for row in found], is_all
+            said, links = await _feedback(connection, found), await _links(connection, found)
+        return [(row, rows.message(row, said.get(row["id"], ()), links.get(row["id"], ()))) for row in found], is_all
 
     async def stored(self, wanted: MessageFilter, *, within: Limits) -> Stored:
         """See `ports.transcript.TranscriptReader.stored`."""
@@ -424,6 +424,16 @@ async def _feedback(connection: AsyncConnection, found: Sequence[RowMapping]) ->
     for row in (await connection.execute(query.order_by(feedback.c.given_at, feedback.c.number))).mappings():
         said[row["message_id"]].append(rows.feedback(row))
     return said
+
+
+async def _links(connection: AsyncConnection, found: Sequence[RowMapping]) -> Mapping[str, Sequence[str]]:
+    """Find the links that came with what persons asked, by the ids of these messages. They go with the ask."""
+    of_persons = {row["id"]: row["task_id"] for row in found if rows.may_be_asked(row)}
+    if not of_persons:
+        return {}
+    query = select(asks.c.id, asks.c.attachments).where(asks.c.id.in_({*of_persons.values()}))
+    known = {row["id"]: row["attachments"] or () for row in (await connection.execute(query)).mappings()}
+    return {message: known[ask] for message, ask in of_persons.items() if ask in known}
 
 
 async def _excerpt(connection: AsyncConnection, number: int, text: str) -> str:

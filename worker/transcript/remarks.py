@@ -8,16 +8,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.domain.conversations import REMARK, Role, owner
-from worker.domain.remarks import LARGEST_METADATA, MOST_ATTACHMENTS, Recorded, Remark, size_of
+from worker.domain.conversations import MOST_ATTACHMENTS, REMARK, Role, owner
+from worker.domain.remarks import LARGEST_METADATA, Recorded, Remark, size_of
 from worker.errors import AskedOtherwise, Unstorable
 from worker.runtime.beside import beside_if
 from worker.transcript.cursor import micros
 from worker.transcript.database import Database
-from worker.transcript.rows import LONG, Values, checked, new_session
+from worker.transcript.rows import LONG, REMOVED, Values, checked, new_session
 from worker.transcript.tables import messages, sessions
 from worker.transcript.words import clean, clean_all, words
-from worker.transcript.writing import REMOVED, forget, numbered
+from worker.transcript.writing import forget, numbered
 
 _ATTACHMENTS, _BY = "attachments", "by"
 
@@ -52,8 +52,7 @@ class SqlRemarks:
             return None
         if found is not None:
             return found
-        [row] = await numbered([message], connection) if self._database.is_sqlite else [message]
-        await connection.execute(insert(messages), row)
+        await self._insert(message, connection)
         if message["created_at"] > known["last_at"]:
             later = update(sessions).where(sessions.c.id == session["id"])
             await connection.execute(later.values(last_at=message["created_at"]))
@@ -70,23 +69,30 @@ class SqlRemarks:
         """See `ports.remarks.RemarkBook.add`."""
 
         async def work(connection: AsyncConnection) -> Recorded | None:
-            # Locked, so that nothing is added by two at once and lost, or to words that are just being taken.
-            own = select(messages).where(_is(remark_id)).with_for_update()
-            row = (await connection.execute(own)).mappings().one_or_none()
+            row = await _held(remark_id, connection)
             if row is None or REMARK not in row["metadata"]:
                 return None
             kept = _recorded(row)
             links = dict.fromkeys([*kept.attachments, *clean_all(attachments)])
-            changed = _attached([*links], {**kept.metadata, **clean_all(metadata)}, kept.person_id)
-            await connection.execute(update(messages).where(_is(remark_id)).values(changed))
-            return _recorded({**row, **changed})
+            changed = {**row, **_attached([*links], {**kept.metadata, **clean_all(metadata)}, kept.person_id)}
+            if changed != dict(row):
+                # Written anew it gets a number behind all others: by that who follows the record sees it again.
+                await connection.execute(delete(messages).where(_is(remark_id)))
+                await self._insert({name: changed[name] for name in changed if name != "number"}, connection)
+            return _recorded(changed)
 
         return await self._database.write(work)
+
+    async def _insert(self, message: Values, connection: AsyncConnection) -> None:
+        """Write a message whose session is locked."""
+        [row] = await numbered([message], connection) if self._database.is_sqlite else [message]
+        await connection.execute(self._database.insert(messages), row)
 
     async def take_back(self, remark_id: str) -> None:
         """See `ports.remarks.RemarkBook.take_back`."""
 
         async def work(connection: AsyncConnection) -> None:
+            await _held(remark_id, connection)
             gone = delete(messages).where(_is(remark_id)).returning(messages.c.session_id)
             names = (await connection.execute(gone)).scalars().all()
             left = exists().where(messages.c.session_id == sessions.c.id)
@@ -98,6 +104,17 @@ class SqlRemarks:
 
 def _is(remark_id: str) -> ColumnElement[bool]:
     return (messages.c.id == clean(remark_id)) & messages.c.is_between & (messages.c.content != REMOVED)
+
+
+async def _held(remark_id: str, connection: AsyncConnection) -> RowMapping | None:
+    """Lock the session of a remark, as whenever a message there gets its number, and read it as it is then.
+
+    So nothing is added by two at once and lost, or to words that are just being taken.
+    """
+    of = select(messages.c.session_id).where(_is(remark_id))
+    await connection.execute(select(sessions.c.id).where(sessions.c.id.in_(of)).with_for_update())
+    own = select(messages).where(_is(remark_id)).with_for_update()
+    return (await connection.execute(own)).mappings().one_or_none()
 
 
 def _session_row(remark: Remark) -> Values:

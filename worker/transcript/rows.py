@@ -19,6 +19,8 @@ from worker.transcript.words import clean_all, words
 
 Values = dict[str, Any]
 
+REMOVED = "[removed]"
+"""Stands in the place of words, and of who spoke, that were taken away."""
 _LARGEST = 2**63
 LONG = 20_000
 """Characters of a message from which on it may take more than a few milliseconds to write, mostly for its words."""
@@ -183,9 +185,17 @@ def session(row: RowMapping) -> Session:
     return Session(**fields, user=row["user_id"], messages=row["message_count"])
 
 
-def message(row: RowMapping, of_people: Sequence[Feedback] = ()) -> Message:
-    """Read a message, and add what people say of it."""
+def may_be_asked(row: RowMapping) -> bool:
+    """Whether a message may be what a person asked, whose words are still there."""
+    is_question = row["role"] == Role.USER and not row["is_between"]
+    return is_question and not row["activity_id"] and row["content"] != REMOVED
+
+
+def message(row: RowMapping, of_people: Sequence[Feedback] = (), links: Sequence[str] = ()) -> Message:
+    """Read a message, and add what people say of it, and links that are kept beside it."""
     fields = {name: row[name] for name in Message.__slots__ if name not in ("role", "cost", "user", "feedback")}
+    if links:
+        fields |= {"attachment_url": links[0], "metadata": {**row["metadata"], "attachments": [*links]}}
     cost = None if row["cost"] is None else Money.of(row["cost"], row["currency"])
     return Message(**fields, role=Role(row["role"]), cost=cost, user=row["user_id"], feedback=of_people)
 

@@ -214,6 +214,7 @@ asks = Table(
     Column("failure", Text, nullable=False),
     Column("answer_id", String(32)),
     Column("finished_at", UtcTime),
+    Column("attachments", JSON),
     Index("asks_session", "session_id", "number"),
     Index("asks_instance", "process_instance_id"),
     Index("asks_person", "person_id"),

@@ -29,11 +29,9 @@ from worker.domain.threads import SHARED_SCOPE
 from worker.runtime.beside import beside_if
 from worker.transcript.conditions import of_person, seen
 from worker.transcript.database import Database
-from worker.transcript.rows import Values, ending, is_long, merged, message_rows, session_row
+from worker.transcript.rows import REMOVED, Values, ending, is_long, merged, message_rows, session_row
 from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, feedback, messages, sessions
 from worker.transcript.words import clean
-
-REMOVED = "[removed]"
 
 
 def _nobody(of: Table) -> ColumnElement[Any]:

@@ -11,9 +11,9 @@ from tests.asks import ADA, MARY, ask
 from tests.contract.transcript.conftest import Place
 from tests.records import KEY, exchange, key
 from worker.domain.asks import Ask, State
-from worker.domain.conversations import Subject, session_id
+from worker.domain.conversations import EVERYTHING, MessageFilter, Subject, session_id
 from worker.errors import AskedOtherwise, Unstorable
-from worker.transcript import Database, SqlAsks, SqlTranscriptWriter, open_database
+from worker.transcript import Database, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter, open_database
 
 LEASE = timedelta(minutes=1)
 NONE = timedelta(0)
@@ -51,6 +51,31 @@ async def test_a_message_that_is_sent_again_is_the_one_that_is_there(asks: SqlAs
     assert again.finished_at is not None
     with pytest.raises(AskedOtherwise):
         await asks.accept(ask(text="Why not?"))
+
+
+async def test_links_come_with_the_question_to_who_reads_it_until_the_ask_is_gone(
+    asks: SqlAsks, conversations: SqlTranscriptReader, transcript: SqlTranscriptWriter
+) -> None:
+    links = ["https://files.example/a", "https://files.example/b?\u2400"]
+    kept = await asks.accept(ask(attachments=("https://files.example/a", "https://files.example/b?\0")))
+    assert list(kept.attachments) == links
+    with pytest.raises(AskedOtherwise):
+        await asks.accept(ask(attachments=links[:1]))
+    for attempt in (1, 2):
+        said = exchange(attempt, kept.target, task_id=kept.id, activity_id="", attempt=attempt, question=kept.text)
+        await transcript.record(said)
+    await transcript.record(exchange(3, kept.target))
+
+    async def read() -> list[list[str]]:
+        wanted = MessageFilter(session_id(kept.target))
+        page = await conversations.messages(wanted, within=EVERYTHING)
+        followed = await conversations.since(wanted, {}, within=EVERYTHING)
+        assert {each.id: each for each in page.items} == {each.id: each for _, each in followed}
+        return [list(each.attachments) for each in page.items]
+
+    assert await read() == [links, [], links, [], [], []]
+    await asks.drop([kept.session_id])
+    assert await read() == [[]] * 6
 
 
 async def test_two_persons_with_one_client_id_ask_twice(asks: SqlAsks) -> None:
@@ -140,6 +165,28 @@ async def test_what_nobody_has_begun_with_can_be_withdrawn(asks: SqlAsks) -> Non
     assert (began.state, withdrawn.state) == (State.RUNNING, State.WITHDRAWN)
     assert withdrawn.finished_at is not None
     assert await asks.withdraw("nobody's") is None
+
+
+async def test_what_a_person_has_waiting_makes_way_unless_it_is_being_answered(asks: SqlAsks) -> None:
+    for name in ("1", "2"):
+        await asks.accept(ask(name))
+    theirs, elsewhere = ask(person=MARY), ask("3", target=KEY)
+    await asks.accept(theirs)
+    await asks.accept(elsewhere)
+
+    async def states() -> dict[str, str]:
+        return {each.id: each.state for each in await asks.of_session(session_id(KEY))}
+
+    assert await asks.make_way(ask("new"))
+    left = dict.fromkeys((theirs.id, elsewhere.id), State.QUEUED)
+    assert await states() == {ask("1").id: State.WITHDRAWN, ask("2").id: State.WITHDRAWN} | left
+    await asks.withdraw(theirs.id)
+    await asks.accept(ask("4"))
+    await asks.claim(5, LEASE)
+    await asks.accept(ask("5"))
+    before = await states()
+    assert not await asks.make_way(ask("new"))
+    assert await states() == before
 
 
 async def test_another_engine_has_nothing_of_it(asks: SqlAsks, database: Database) -> None:

@@ -50,6 +50,12 @@ async def test_what_is_begun_is_there_as_it_was_begun(book: SqlHandovers) -> Non
     assert await book.handover("nobody's") is None
 
 
+async def test_what_is_begun_is_found_by_the_session_that_was_asked_about(book: SqlHandovers) -> None:
+    kept = await book.begin(handover(), LEASE)
+    assert await book.of_session(ask().session_id) == [kept]
+    assert await book.of_session(session_id(KEY.branch)) == []
+
+
 async def test_of_many_that_begin_at_once_one_has_it(book: SqlHandovers) -> None:
     kept = await asyncio.gather(*(book.begin(handover(f"{n}" * 32), LEASE) for n in range(5)))
     assert len({each.holder for each in kept}) == 1

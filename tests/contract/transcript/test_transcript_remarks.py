@@ -10,9 +10,18 @@ import pytest
 from tests.asks import ADA, MARY
 from tests.contract.transcript.conftest import Place
 from tests.records import KEY, START, exchange
-from worker.domain.conversations import EVERYTHING, Filter, Message, MessageFilter, Role, Subject, session_id
+from worker.domain.conversations import (
+    EVERYTHING,
+    MOST_ATTACHMENTS,
+    Filter,
+    Message,
+    MessageFilter,
+    Role,
+    Subject,
+    session_id,
+)
 from worker.domain.people import Person
-from worker.domain.remarks import MOST_ATTACHMENTS, Remark, remark_id
+from worker.domain.remarks import Remark, remark_id
 from worker.errors import AskedOtherwise, Unstorable
 from worker.transcript import Database, SqlRemarks, SqlTranscriptReader, SqlTranscriptWriter
 from worker.turn.reseed import History
@@ -126,6 +135,46 @@ async def test_links_and_metadata_come_later(remarks: SqlRemarks, conversations:
     assert await remarks.record(said) == added, "sent again it stays as it is"
     [message] = await beside(conversations)
     assert message.attachment_url == LINK
+
+
+async def test_who_follows_the_record_sees_a_remark_again_whenever_it_was_added_to(
+    remarks: SqlRemarks, conversations: SqlTranscriptReader
+) -> None:
+    said, other = remark(), remark("2", said_at=START + timedelta(hours=2))
+    await remarks.record(said)
+    await remarks.record(other)
+
+    async def news() -> list[tuple[str, list[str]]]:
+        found = await conversations.since(MessageFilter(BESIDE), read, within=EVERYTHING)
+        read[BESIDE] = max([number for number, _ in found], default=read.get(BESIDE, 0))
+        return [(message.id, list(message.attachments)) for _, message in found]
+
+    read = dict[str, int]()
+    assert await news() == [(said.id, []), (other.id, [])]
+    await remarks.add(said.id, [LINK], {})
+    assert await news() == [(said.id, [LINK])]
+    await remarks.add(said.id, [LINK], {})
+    assert await news() == [], "nothing has changed"
+    await remarks.take_back(said.id)
+    await remarks.add(other.id, [], {"a": 1})
+    assert await news() == [(other.id, [])]
+    assert [each.id for each in await beside(conversations)] == [other.id]
+    assert len((await conversations.search("caller", Filter(), within=EVERYTHING)).items) == 1
+
+
+async def test_a_remark_that_was_added_to_stays_where_it_stood_and_is_found_once(
+    remarks: SqlRemarks, conversations: SqlTranscriptReader
+) -> None:
+    said = [remark(f"{n}", said_at=START + timedelta(hours=n)) for n in (1, 2)]
+    for each in said:
+        await remarks.record(each)
+    before = await beside(conversations)
+    await remarks.add(said[0].id, [], {"a": 1})
+    after = await beside(conversations)
+    assert [(each.id, each.position, each.created_at) for each in after] == [
+        (each.id, each.position, each.created_at) for each in before
+    ]
+    assert len((await conversations.search("caller", Filter(), within=EVERYTHING)).items) == 2
 
 
 async def test_what_two_add_at_once_is_all_there(remarks: SqlRemarks) -> None:

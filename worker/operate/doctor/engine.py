@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 
+from worker.bootstrap.people import anybody_may
 from worker.engine import EngineInfo, Kept, RestEngine
+from worker.engine.info import OF_PERSONS, TO_HAND_OVER, Rights
 from worker.errors import EngineDenied, EngineDown
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.settings import Settings
@@ -27,7 +29,7 @@ def checks(engine: RestEngine, contact: Contact, settings: Settings) -> list[Che
 
     async def info() -> list[Finding]:
         await reached(contact)
-        told = await engine.info(persons=settings.api_engine_rights)
+        told = await engine.info(of_persons(settings))
         sees_any = not told.lacking or bool(await engine.deployed())
         return [version(told), rights(told, sees_any=sees_any), clock(told)]
 
@@ -64,6 +66,12 @@ async def reached(contact: Contact) -> None:
         raise
     except EngineDown:
         return
+
+
+def of_persons(settings: Settings) -> Rights:
+    """List the rights that are needed for what persons do over the API."""
+    sees = OF_PERSONS if settings.api_engine_rights else {}
+    return {**sees, **(TO_HAND_OVER if anybody_may("hand_over", settings) else {})}
 
 
 def version(info: EngineInfo) -> Finding:

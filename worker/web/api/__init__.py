@@ -1,8 +1,9 @@
 """The transcript over HTTP, to be read by those who may."""
 
+from worker.web.api import tokens
 from worker.web.api.access import Access
 from worker.web.api.application import app
-from worker.web.api.asks import asking
+from worker.web.api.asks import Intake, asking
 from worker.web.api.decisions import deciding
 from worker.web.api.erasing import erasing
 from worker.web.api.feedback import rating
@@ -33,6 +34,7 @@ __all__ = [
     "Client",
     "EngineSight",
     "Grant",
+    "Intake",
     "Known",
     "MayAsk",
     "MayErase",
@@ -56,4 +58,5 @@ __all__ = [
     "stopping",
     "talking",
     "ticketing",
+    "tokens",
 ]

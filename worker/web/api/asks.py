@@ -9,13 +9,14 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from worker.chat.desk import Desk, Erased, Mode, Occupied, Outdated, Wish
+from worker.chat.desk import Desk, Erased, Mode, Occupied, Outdated, Unbroken, Wish
 from worker.domain.asks import Ask, State
 from worker.domain.conversations import Session, session_id
 from worker.errors import AskedOtherwise
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.grants import Grant, MayAsk, MayRead
+from worker.web.api.links import Links
 from worker.web.api.routes import Id, found
 
 LONGEST_TEXT = 20_000
@@ -25,7 +26,8 @@ _TOLD: problems.Told = {
     Erased: problems.ERASED,
     Outdated: (409, "This conversation has gone on: {}"),
     Occupied: (409, "Something else is before it: {}"),
-    AskedOtherwise: (409, "A message with another text was sent under this id"),
+    Unbroken: (409, "This cannot take its place: {}"),
+    AskedOtherwise: (409, "A message with another text or other links was sent under this id"),
 }
 """What keeps an ask from being accepted, or withdrawn, and how that is answered."""
 
@@ -33,8 +35,10 @@ _TOLD: problems.Told = {
 class Message(BaseModel):
     """What a person asks. The client names it, so that it may send it again: the same id and text is the same ask.
 
-    `on_thread`: later steps of the process hear it. `reject`: it is not accepted where it would have to wait. `as_of`
-    is how many answers the person knows, as the list of asks says it; with fewer than there are it is not accepted.
+    `on_thread`: later steps of the process hear it. `reject`: it is not accepted where it would have to wait;
+    `interrupt`: what the person has waiting there is withdrawn for it, and it is not accepted where that has begun.
+    `as_of` is how many answers the person knows, as the list of asks says it; with fewer than there are it is not
+    accepted. Attachments are links for people, which nobody here follows, and of which the assistant is not told.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +48,7 @@ class Message(BaseModel):
     on_thread: bool = False
     mode: Mode = "enqueue"
     as_of: int | None = Field(None, ge=0)
+    attachments: Links = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,7 @@ class Asked:
     finished_at: datetime | None
     answer: str | None
     failure: str
+    attachments: Sequence[str] = ()
 
     @classmethod
     def of(cls, ask: Ask) -> "Asked":
@@ -78,9 +84,26 @@ class Asks:
     items: Sequence[Asked]
 
 
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Takes asks, whichever way they come."""
+
+    desk: Desk
+    conversations: TranscriptReader
+
+    async def take(self, grant: Grant, session_id: str, message: Message) -> Asked:
+        """Accept an ask about what somebody may see; returns when it is safe. Raises HTTPException, TranscriptDown."""
+        if message.on_thread and "sway" not in grant.rights:
+            raise HTTPException(403, "This needs the right sway, which this token lacks.")
+        session = found(await self.conversations.session(session_id, within=grant.limits))
+        wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of, message.attachments)
+        with problems.refusing(_TOLD):
+            return Asked.of(await self.desk.ask(session, grant.speaker, wish))
+
+
 def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], None]:
     """Make the extension that adds the routes. A token asks about what it may see, and about nothing else."""
-    router = APIRouter()
+    router, intake = APIRouter(), Intake(desk, conversations)
 
     async def seen(grant: Grant, session: str) -> Session:
         return found(await conversations.session(session, within=grant.limits))
@@ -92,12 +115,7 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
         While the process runs that happens beside its conversation, which hears nothing of it; to be heard there takes
         the right to sway.
         """
-        if message.on_thread and "sway" not in grant.rights:
-            raise HTTPException(403, "This needs the right sway, which this token lacks.")
-        session = await seen(grant, session_id)
-        wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of)
-        with problems.refusing(_TOLD):
-            return Asked.of(await desk.ask(session, grant.speaker, wish))
+        return await intake.take(grant, session_id, message)
 
     @router.get("/sessions/{session_id}/asks")
     async def asks(grant: MayRead, session_id: Id) -> Asks:

@@ -102,17 +102,22 @@ def _who_may(right: Right) -> Callable[[Known], Grant]:
     return granted
 
 
+async def granted(right: Right, grant: Grant, sight: Sight | None) -> Grant:
+    """Find what somebody may do by a right to what is of processes: the grant says to which. Raises HTTPException."""
+    may = _who_may(right)(grant)
+    try:
+        return await sight.narrowed(may) if sight else may
+    except Transient as exc:
+        raise HTTPException(503, f"What the engine lets you see cannot be told now: {exc}") from exc
+
+
 def _of_processes(right: Right) -> Callable[[HTTPConnection, Grant], Awaitable[Grant]]:
-    """The same for what is of processes: the grant says which of them."""
+    """Make what refuses those without this right, for a route that is of processes."""
 
-    async def granted(connection: HTTPConnection, grant: Annotated[Grant, Depends(_who_may(right))]) -> Grant:
-        sight: Sight | None = connection.scope.get("sight")
-        try:
-            return await sight.narrowed(grant) if sight else grant
-        except Transient as exc:
-            raise HTTPException(503, f"What the engine lets you see cannot be told now: {exc}") from exc
+    async def of_processes(connection: HTTPConnection, grant: Known) -> Grant:
+        return await granted(right, grant, connection.scope.get("sight"))
 
-    return granted
+    return of_processes
 
 
 MayRead = Annotated[Grant, Depends(_of_processes("read"))]

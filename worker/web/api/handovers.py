@@ -1,6 +1,6 @@
 """The routes by which persons hand to a process what they were answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -118,6 +118,12 @@ def handing_over(handing: Handing, desk: Desk, conversations: TranscriptReader) 
     async def handover(grant: MayRead, ask_id: Id) -> Handed:
         """How it stands with what was handed over."""
         return Handed.of(found(await handing.find(await seen_ask(desk, conversations, grant, ask_id))))
+
+    @router.get("/sessions/{session_id}/handovers")
+    async def handovers(grant: MayRead, session_id: Id) -> Sequence[Handed]:
+        """What was handed over of what was asked about a conversation; the newest hundred."""
+        found(await conversations.session(session_id, within=grant.limits))
+        return [Handed.of(each) for each in await handing.of_session(session_id)]
 
     @router.patch("/asks/{ask_id}/handover")
     async def decide(grant: MayHandOver, ask_id: Id, word: Word) -> Handed:

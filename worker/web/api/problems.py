@@ -1,7 +1,7 @@
 """Every error as a problem in JSON, as RFC 9457 has it: never a stack trace, never an input."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
@@ -60,16 +60,26 @@ _DETAILS = {
 }
 
 
+def told(status: int, detail: str = "") -> Problem:
+    """Say what a status means; `detail` may be its name, which says nothing more."""
+    title = HTTPStatus(status).phrase
+    return Problem(title, detail if detail and detail != title else _DETAILS.get(status, ""))
+
+
 def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> Response:
     """Answer with a problem."""
-    title = HTTPStatus(status).phrase
     extra = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": str(RETRY_SECONDS)}}.get(status, {})
     return Response(
-        json.dumps(asdict(Problem(title, detail or _DETAILS.get(status, "")))),
+        json.dumps(asdict(told(status, detail))),
         status,
         {**extra, **(headers or {})},
         media_type=MEDIA_TYPE,
     )
+
+
+def wrong(errors: Iterable[Mapping[str, Any]], below: int = 0) -> str:
+    """Say in one line what is wrong with an input, and where; the first `below` names of a place say nothing."""
+    return "; ".join(f"{'.'.join(map(str, each['loc'][below:]))}: {each['msg']}" for each in errors)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -79,15 +89,15 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 @contextmanager
-def refusing(told: Told) -> Iterator[None]:
+def refusing(known: Told) -> Iterator[None]:
     """Answer errors of these kinds; others go on."""
     try:
         yield
     except WorkerError as exc:
-        known = next((told[each] for each in type(exc).mro() if each in told), None)
-        if known is None:
+        said = next((known[each] for each in type(exc).mro() if each in known), None)
+        if said is None:
             raise
-        status, words = known
+        status, words = said
         raise HTTPException(status, f"{words.format(str(exc).rstrip('.'))}.") from exc
 
 
@@ -96,26 +106,24 @@ def add_to(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(_: Request, exc: HTTPException) -> Response:
-        said = exc.detail if exc.detail != HTTPStatus(exc.status_code).phrase else ""
-        return problem(exc.status_code, said, exc.headers)
+        return problem(exc.status_code, exc.detail, exc.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, exc: RequestValidationError) -> Response:
-        wrong = (f"{'.'.join(map(str, error['loc'][1:]))}: {error['msg']}" for error in exc.errors())
-        return problem(422, "; ".join(wrong))
+        return problem(422, wrong(exc.errors(), below=1))
 
     @app.exception_handler(BadCursor)
     async def lost(_: Request, exc: BadCursor) -> Response:
         return problem(404, f"after: {exc}")
 
-    told: dict[str, float] = {}
+    logged: dict[str, float] = {}
 
     @app.exception_handler(TranscriptDown)
     async def down(_: Request, exc: TranscriptDown) -> Response:
         now = monotonic()
-        if now - told.get(str(exc), float("-inf")) >= TOLD_AGAIN_SECONDS:
-            told.clear()
-            told[str(exc)] = now
+        if now - logged.get(str(exc), float("-inf")) >= TOLD_AGAIN_SECONDS:
+            logged.clear()
+            logged[str(exc)] = now
             log.warning(Event.TRANSCRIPT_NOT_READ, reason=str(exc))
         return problem(503)
 

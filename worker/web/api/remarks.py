@@ -13,17 +13,14 @@ from worker.chat.desk import Erased
 from worker.chat.noting import Noting, Said
 from worker.domain import foreign, remarks
 from worker.domain.conversations import Role, role_of
-from worker.domain.remarks import LARGEST_METADATA, MOST_ATTACHMENTS
+from worker.domain.remarks import LARGEST_METADATA
 from worker.errors import AskedOtherwise, StoreDown, Unstorable
 from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.asks import LONGEST_CLIENT_ID, LONGEST_TEXT
 from worker.web.api.grants import MayAsk
+from worker.web.api.links import Links
 from worker.web.api.routes import Id, found
-
-LONGEST_LINK = 2048
-# Without user and password, and with nothing in it that browsers would read as another host.
-LINK = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?#][!-\[\]-~]*)?$"
 
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -33,8 +30,6 @@ def _small(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
-Link = Annotated[str, Field(max_length=LONGEST_LINK, pattern=LINK)]
-Links = Annotated[list[Link], Field(max_length=MOST_ATTACHMENTS)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_small)]
 
 _TOLD: problems.Told = {

@@ -3,13 +3,15 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from worker.domain.conversations import Limits, MessageFilter
+from worker.domain.people import Right
 from worker.errors import TranscriptDown, Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api.access import Access
-from worker.web.api.grants import Grant, Sight
+from worker.web.api.grants import Grant, Sight, granted
 
 
 @dataclass(slots=True)
@@ -53,3 +55,9 @@ class Reader:
                 with suppress(TranscriptDown):
                     return limits if await self.sees(wanted, conversations) else None
         return self.limits
+
+    async def granted(self, right: Right) -> Grant:
+        """Return what may be done now by a right. Raises HTTPException."""
+        if not self.access.still_grants(self.given):
+            raise HTTPException(401)
+        return await granted(right, self.given, self.sight)

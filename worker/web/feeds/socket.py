@@ -1,20 +1,23 @@
-"""Many feeds over one WebSocket: which ones its client says, in messages of JSON. docs/feeds.md has them all."""
+"""Many feeds over one WebSocket, and asks: its client says which, in messages of JSON. docs/feeds.md has them all."""
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import FastAPI, WebSocket
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from starlette.exceptions import HTTPException
 from starlette.types import Message
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from worker.domain.conversations import MessageFilter
 from worker.errors import BadCursor, TranscriptDown
 from worker.web.api.access import Access
+from worker.web.api.asks import Asked, Intake
+from worker.web.api.asks import Message as AskMessage
 from worker.web.api.grants import MayRead
-from worker.web.api.problems import problem
+from worker.web.api.problems import problem, told, wrong
 from worker.web.api.routes import LONGEST
 from worker.web.api.tickets import agreed
 from worker.web.feeds.events import Event
@@ -67,18 +70,29 @@ class Unsubscribe(BaseModel):
     feed: Name
 
 
-Wish = Annotated[Subscribe | Unsubscribe, Field(discriminator="type")]
-WISH: Final[TypeAdapter[Subscribe | Unsubscribe]] = TypeAdapter(Wish)
+class AskAbout(BaseModel):
+    """Ask about a session, as `POST /api/sessions/…/asks` does; `ask` is what is posted there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["ask"]
+    session: Annotated[str, Field(min_length=1, max_length=LONGEST)]
+    ask: dict[str, Any]
 
 
-def sockets(feeds: Feeds, access: Access) -> Callable[[FastAPI], None]:
-    """Make the extension that adds the socket."""
+Wish = Annotated[Subscribe | Unsubscribe | AskAbout, Field(discriminator="type")]
+WISH: Final[TypeAdapter[Subscribe | Unsubscribe | AskAbout]] = TypeAdapter(Wish)
+_ASKED: Final = TypeAdapter(Asked)
+
+
+def sockets(feeds: Feeds, access: Access, intake: Intake | None = None) -> Callable[[FastAPI], None]:
+    """Make the extension that adds the socket. Without an intake nobody answers persons here."""
 
     async def serve(client: WebSocket, grant: MayRead) -> None:
         try:
             with feeds.admitted(grant.who):
                 await client.accept(agreed(client.scope))
-                await Socket(client, feeds, Reader.of(client, access, grant), grant.who).serve()
+                await Socket(client, feeds, Reader.of(client, access, grant), grant.who, intake).serve()
         except TooMany as exc:
             await client.send_denial_response(problem(429, str(exc)))
 
@@ -88,11 +102,12 @@ def sockets(feeds: Feeds, access: Access) -> Callable[[FastAPI], None]:
 class Socket:
     """One client's feeds, by the names that it gave them. The socket counts as one of them."""
 
-    def __init__(self, client: WebSocket, feeds: Feeds, reader: Reader, who: str) -> None:
+    def __init__(self, client: WebSocket, feeds: Feeds, reader: Reader, who: str, intake: Intake | None) -> None:
         self._client = client
         self._feeds = feeds
         self._reader = reader
         self._who = who
+        self._intake = intake
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._group = asyncio.TaskGroup()
 
@@ -111,8 +126,10 @@ class Socket:
         try:
             wish = WISH.validate_json(message.get("text") or "")
         except ValidationError as exc:
-            wrong = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in exc.errors())
-            await self._tell("problem", detail="; ".join(wrong))
+            await self._tell("problem", detail=wrong(exc.errors()))
+            return
+        if isinstance(wish, AskAbout):
+            await self._ask(wish)
             return
         running = self._reading.get(wish.feed)
         match wish:
@@ -124,6 +141,30 @@ class Socket:
                 running.cancel()
                 await asyncio.wait({running})
                 await self._tell("unsubscribed", wish.feed)
+
+    async def _ask(self, wish: AskAbout) -> None:
+        """Accept an ask, or say why not; the next message is taken after that."""
+        name = wish.ask.get("id")
+        answer = {"ask": name if isinstance(name, str) else ""}
+        try:
+            asked = await self._asked(wish)
+        except ValidationError as exc:
+            refusal = HTTPException(422, wrong(exc.errors()))
+        except TranscriptDown:
+            refusal = HTTPException(503)
+        except HTTPException as exc:
+            refusal = exc
+        else:
+            await self._send({"type": "asked", **answer, "data": _ASKED.dump_python(asked, mode="json")})
+            return
+        data = {"status": refusal.status_code, **asdict(told(refusal.status_code, refusal.detail))}
+        await self._send({"type": "problem", **answer, "data": data})
+
+    async def _asked(self, wish: AskAbout) -> Asked:
+        if self._intake is None:
+            raise HTTPException(404)
+        grant = await self._reader.granted("ask")
+        return await self._intake.take(grant, wish.session, AskMessage.model_validate(wish.ask))
 
     async def _read(self, wish: Subscribe) -> None:
         try:

@@ -35,6 +35,7 @@ VIEWS = (
     "/instances/{rest:path}",
     "/conversations",
     "/conversations/{rest:path}",
+    "/assistants/{rest:path}",
     "/search",
     "/erasures/{rest:path}",
     "/embed/instances",

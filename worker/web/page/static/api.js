@@ -46,6 +46,7 @@ async function sendBody(method, path, body) {
 }
 
 export const post = (path, body) => sendBody("POST", path, body);
+export const patch = (path, body) => sendBody("PATCH", path, body);
 export const put = (path, body) => sendBody("PUT", path, body);
 
 export async function remove(path) {

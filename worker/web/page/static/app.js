@@ -2,6 +2,7 @@
 
 import { html, render } from "./lib/preact.js";
 import { get, Problem, token } from "./api.js";
+import { assistant } from "./assistant.js";
 import { conversation } from "./conversation.js";
 import { erasure } from "./erasure.js";
 import { follow } from "./follow.js";
@@ -22,6 +23,7 @@ const VIEWS = [
   [/^\/embed\/instances$/, instances],
   [/^\/conversations\/([^/]+)$/, conversation],
   [/^\/conversations$/, conversations],
+  [/^\/assistants\/([^/]+)$/, assistant],
   [/^\/erasures\/([^/]+)$/, erasure],
   [/^\/search$/, search],
   [/^\/(?:instances)?$/, instances],

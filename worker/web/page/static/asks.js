@@ -3,7 +3,8 @@
 import { html, useState } from "./lib/preact.js";
 import { get, id, newId, post, remove } from "./api.js";
 import { useFollowed } from "./follow.js";
-import { name, say, time } from "./parts.js";
+import { Handover, handoversOf } from "./handover.js";
+import { Attachments, hostOf, name, say, time } from "./parts.js";
 
 const SECONDS = 10;
 const SECONDS_WHILE_ASKED = 2;
@@ -16,12 +17,17 @@ const STATES = {
 };
 const isOpen = (ask) => ["queued", "running"].includes(ask.state);
 
-// What was asked of a session; null where nothing can be asked, as nobody answers persons here.
-export const asksOf = ({ me, signal }, session) =>
-  me.has_asks ? get(`/sessions/${id(session)}/asks`, {}, signal).catch((error) => {
-    if (error.name === "AbortError") throw error;
-    return null;
-  }) : null;
+// What was asked of a session, and what of that was handed over; null where nothing can be asked, as nobody answers
+// persons here.
+export const asksOf = (page, session) => (page.me.has_asks ? read(page, session).catch((error) => {
+  if (error.name === "AbortError") throw error;
+  return null;
+}) : null);
+
+async function read(page, session) {
+  const [asks, handovers] = await Promise.all([get(`/sessions/${id(session)}/asks`, {}, page.signal), handoversOf(page, session)]);
+  return { ...asks, handovers };
+}
 
 // In a conversation that is nobody else's, messages and answers stand above: only what is not answered is listed.
 export function Asks({ page, session, runs, free, first, answered }) {
@@ -37,40 +43,49 @@ export function Asks({ page, session, runs, free, first, answered }) {
   if (asks === null || (!mayAsk && !shown.length)) return null;
   return html`<section class="asks" aria-labelledby="asks">
     <h2 id="asks">${free ? "Go on" : "Ask back"}</h2>
-    <ul>${shown.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} session=${session} me=${page.me} look=${look} />`)}</ul>
+    <ul>${shown.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} handover=${asks.handovers.get(each.id)} session=${session} runs=${runs} me=${page.me} look=${look} />`)}</ul>
     ${mayAsk && html`<${Composer} session=${session} runs=${runs} free=${free} sways=${page.me.rights.includes("sway")} look=${look} />`}
   </section>`;
 }
 
-function One({ ask, session, me, look }) {
+function One({ ask, handover, session, runs, me, look }) {
   const [wrong, tell] = useState("");
   const withdraw = () => remove(`/asks/${id(ask.id)}`).then(look, (error) => tell(error.message));
   const beside = ask.answered_in !== session;
   const answer = ask.answer && `/conversations/${id(ask.answered_in)}#m-${id(ask.answer)}`;
   return html`<li class="card">
     <p dir="auto" class="excerpt">${ask.text}</p>
+    <${Attachments} links=${ask.attachments} />
     <p class="soft">${name(ask.person)}, ${time(ask.created_at)}: <strong>${STATES[ask.state] ?? ask.state}</strong>
       ${answer && html` <a href=${answer}>Answer${beside ? ", beside the process" : ""}</a>`}
       ${ask.failure && html` <span>${name(ask.failure)}</span>`}</p>
     ${ask.state === "queued" && ask.person === me.person?.name && html`<button type="button" class="quiet" onclick=${withdraw}>Withdraw</button>`}
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
+    ${ask.state === "answered" && html`<${Handover} ask=${ask} handover=${handover} me=${me} runs=${runs} look=${look} />`}
   </li>`;
 }
 
+const nothing = () => ({ id: newId(), text: "", on_thread: false, links: "" });
+const linksIn = (text) => text.split(/\s+/).filter(Boolean);
+
 // The message keeps its id until it is taken: sent again after a lost reply, it is the same ask.
 function Composer({ session, runs, free, sways, look }) {
-  const [message, write] = useState({ id: newId(), text: "", on_thread: false });
+  const [message, write] = useState(nothing);
   const [wrong, tell] = useState("");
   const [waits, wait] = useState(false);
   const change = (what) => write({ ...message, ...what, id: newId() });
   async function send(event) {
     event.preventDefault();
     if (waits || !message.text.trim()) return;
+    const { links, ...said } = message;
+    const attachments = linksIn(links);
+    const odd = attachments.find((each) => !hostOf(each));
+    if (odd) return tell(`This is no link to the web: ${odd}`);
     wait(true);
     tell("");
     try {
-      await post(`/sessions/${id(session)}/asks`, message);
-      write({ id: newId(), text: "", on_thread: false });
+      await post(`/sessions/${id(session)}/asks`, { ...said, attachments });
+      write(nothing());
       say("Asked");
       await look().catch(() => {});
     } catch (error) {
@@ -83,7 +98,12 @@ function Composer({ session, runs, free, sways, look }) {
     <label for="ask">${free ? "Your message: nobody else sees it" : runs ? "Answered beside the process: its steps hear nothing of it" : "Your question"}</label>
     <textarea id="ask" rows="3" maxlength=${LONGEST} dir="auto" value=${message.text} oninput=${(event) => change({ text: event.target.value })} />
     ${runs && sways && html`<label class="check"><input type="checkbox" checked=${message.on_thread} onchange=${(event) => change({ on_thread: event.target.checked })} /> Say it on the process's own conversation: later steps hear it</label>`}
-    <div class="actions"><button class="primary" disabled=${waits}>Ask</button></div>
+    <div class="actions"><button class="primary" disabled=${waits}>Ask</button>
+      <details class="links"><summary>Attach links</summary>
+        <label for="links">Links for those who read this, one a line: nobody here follows them, nor is the assistant told</label>
+        <textarea id="links" rows="2" spellcheck=${false} value=${message.links} oninput=${(event) => change({ links: event.target.value })} />
+      </details>
+    </div>
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
   </form>`;
 }

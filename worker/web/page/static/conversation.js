@@ -43,17 +43,17 @@ function Conversation({ page, own, now: began, first, ask, asks, newest }) {
   const free = isFree(session);
   const isActive = runs(session, session.process_instance_id, standing);
   const again = async () => see(await look(own, page.signal));
-  const { answers } = useFollowed(again, isActive ? SECONDS : SECONDS_WHEN_ENDED, { session: own });
+  const { answers, remarks } = useFollowed(again, isActive ? SECONDS : SECONDS_WHEN_ENDED, { session: own });
   const speaking = new Map([[own, session.assistant]]);
   const path = `/conversations/${id(own)}`;
   return html`
-    <div class="heading"><h1>${name(session.assistant)}</h1>${!free && html`<${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} />`}</div>
+    <div class="heading"><h1><a href=${`/assistants/${id(session.assistant)}`}>${name(session.assistant)}</a></h1>${!free && html`<${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} />`}</div>
     <${AsRecorded} standing=${standing} />
     <${About} session=${session} called=${now.name} spent=${spent} />
     <div class="actions"><${Exports} formats=${page.me.formats} path=${`/sessions/${id(own)}/export`} file=${`conversation-${own}`} />${free && html`<${End} page=${page} session=${session} />`}</div>
     <section aria-labelledby="said" class="said">
-      <div class="heading"><h2 id="said">${count(session.messages, "message")}</h2><${Order} newest=${newest} path=${path} jump=${() => jumpToNewest(session.messages)} /></div>
-      <${Thread} first=${first} load=${ask} newest=${newest} pulse=${session.messages} root=${path} me=${page.me} answers=${answers} assistants=${speaking} />
+      <div class="heading"><h2 id="said">${count(session.messages, "message")}</h2>${session.messages > 0 && html`<${Order} newest=${newest} path=${path} jump=${() => jumpToNewest(session.messages)} />`}</div>
+      <${Thread} first=${first} load=${ask} newest=${newest} pulse=${session.messages} root=${path} me=${page.me} answers=${answers} remarks=${remarks} assistants=${speaking} />
     </section>
     <${Asks} page=${page} session=${own} runs=${isActive && !free} free=${free} first=${asks} answered=${again} />`;
 }
@@ -77,6 +77,7 @@ function About({ session, called, spent }) {
   ];
   return html`<${Facts} pairs=${[
     ...(isFree(session) ? [["Process", "none: it is yours alone"]] : place),
+    ["Conversation", session.kind === "chat" && !isFree(session) && "beside the process's own"],
     ["Business key", session.business_key && name(session.business_key)],
     ["Tenant", session.tenant && name(session.tenant)],
     ["Version", session.assistant_version && name(session.assistant_version)],

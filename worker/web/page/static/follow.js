@@ -42,7 +42,8 @@ export function follow(look, seconds) {
 }
 
 // The same for as long as a part is shown. `seconds` null: there is nothing to follow any more. What a feed tells of a
-// `wanted` session or instance comes back: the answers that are being written, and steps, null while it tells none.
+// `wanted` session or instance comes back: the answers that are being written; steps, null while it tells none; and by
+// their ids remarks as they are by now, which alone of all messages change.
 export function useFollowed(look, seconds, wanted = null) {
   const last = useRef(look);
   last.current = look;
@@ -55,14 +56,16 @@ export function useFollowed(look, seconds, wanted = null) {
 
   const [answers] = useState(() => new Answers());
   const [steps, tell] = useState(null);
+  const [remarks, note] = useState(new Map());
   useEffect(() => {
     if (!wanted) return undefined;
     return readAlong(wanted, (event) => {
       answers.take(event);
       if (event.type === "state") tell(event.data.steps);
       if (event.type === "cut") tell(null);
+      if (event.type === "message" && event.data.metadata.remark) note((known) => new Map(known).set(event.data.id, event.data));
       if (NEWS.includes(event.type)) following.current?.hurry();
     });
   }, []);
-  return { answers, steps };
+  return { answers, steps, remarks };
 }

@@ -82,7 +82,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
       if (error.name !== "AbortError") warn(error.message);
     }
   };
-  const view = { page, path, root, said, places, chosen, select, wrong, messages, answers: told.answers };
+  const view = { page, path, root, said, places, chosen, select, wrong, messages, answers: told.answers, remarks: told.remarks };
   const shown = now.instance ?? now.process;
   const columns = html`<div class="columns">
     <nav aria-label="Activities" class="places"><h2>Activities</h2><${Places} places=${places} selected=${chosen.activity} root=${root} select=${select} /></nav>
@@ -168,7 +168,7 @@ function Picture({ page, model, places, selected, select }) {
   return html`<${Diagram} xml=${model.value.xml} places=${places} selected=${selected} select=${select} />`;
 }
 
-function Said({ view: { page, path, root, said, places, chosen, select, wrong, messages, answers } }) {
+function Said({ view: { page, path, root, said, places, chosen, select, wrong, messages, answers, remarks } }) {
   const { activity, newest, load, first } = chosen;
   const place = places.find((each) => each.id === activity);
   const assistants = new Map(said.sessions.map((each) => [each.id, each.assistant]));
@@ -185,7 +185,7 @@ function Said({ view: { page, path, root, said, places, chosen, select, wrong, m
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
     ${activity === null && !page.embedded && said.sessions.length > 0 && html`<ul class="threads" aria-label="Conversations by assistant">${said.sessions.map((each) => html`<li key=${each.id}><a href=${`/conversations/${id(each.id)}`}>${name(each.assistant)}</a><span class="soft"> ${count(each.messages, "message")}</span></li>`)}</ul>`}
     ${place && html`<${Sums} place=${place} />`}
-    <${Thread} key=${`${activity}`} first=${first} load=${load} newest=${newest} pulse=${messages} root=${path} me=${page.me} answers=${answers} activity=${activity} called=${called} assistants=${assistants} words=${words} />
+    <${Thread} key=${`${activity}`} first=${first} load=${load} newest=${newest} pulse=${messages} root=${path} me=${page.me} answers=${answers} remarks=${remarks} activity=${activity} called=${called} assistants=${assistants} words=${words} />
   </section>`;
 }
 

@@ -10,7 +10,7 @@ import { Begin, isFree } from "./talk.js";
 import { hidden, name, Note, number, Process, State, Table, time } from "./parts.js";
 
 const SECONDS = 5;
-const SIZE = 50;
+export const SIZE = 50;
 const FIELDS = [
   ["business_key", "Business key"],
   ["definition_key", "Process"],
@@ -36,7 +36,7 @@ function instant(local) {
 }
 
 // Each item with what is known beside it.
-function rowsOf({ page, standing, names, asked }) {
+export function rowsOf({ page, standing, names, asked }) {
   const items = page.items.map((each) => ({ ...each, standing, called: names[each.id], asked: asked[each.id] }));
   return { items, next: page.next };
 }
@@ -88,7 +88,7 @@ const lister = (path, { title, columns, cells, goesOn, begins }) => {
 };
 
 // The list with its first page as it is now: what has left that page, such as what has ended, has left the list.
-function withHead(known, head) {
+export function withHead(known, head) {
   if (!head.next) return { items: head.items, next: null };
   const ids = new Set(head.items.map((each) => each.id));
   const last = head.items.at(-1);
@@ -115,11 +115,8 @@ export const instances = lister("/listed/instances", {
   ],
 });
 
-export const conversations = lister("/listed/sessions", {
-  title: "Conversations",
+export const CONVERSATIONS = {
   columns: [["Assistant"], ["Process"], ["Business key"], ["State"], ["Started"], ["Messages", true]],
-  goesOn: false,
-  begins: true,
   cells: (each) => [
     html`<a href=${`/conversations/${id(each.id)}`}>${name(each.assistant)}${hidden(each.business_key || each.scope)}</a>${opening(each)}`,
     isFree(each) ? "none, yours alone" : html`<${Process} called=${each.called} definitionKey=${each.definition_key} version=${each.definition_version} />`,
@@ -128,7 +125,9 @@ export const conversations = lister("/listed/sessions", {
     time(each.started_at),
     number(each.messages),
   ],
-});
+};
+
+export const conversations = lister("/listed/sessions", { title: "Conversations", goesOn: false, begins: true, ...CONVERSATIONS });
 
 function Filters({ wanted, page, states }) {
   const path = location.pathname === "/" ? "/instances" : location.pathname;

@@ -35,7 +35,10 @@ export function Link({ href, children }) {
   return html`<a href=${href} target="_blank" rel="noopener noreferrer nofollow">${[children].flat().length ? children : href}</a>${shown}`;
 }
 
-function hostOf(href) {
+// Links that came with what somebody said.
+export const Attachments = ({ links }) => links.map((each) => html`<p key=${each} class="attachment">Attachment: <${Link} href=${each}>${each}</></p>`);
+
+export function hostOf(href) {
   try {
     const { protocol, host } = new URL(href);
     return /^https?:$/.test(protocol) ? host : null;

@@ -4,7 +4,7 @@ import { Component, html, useEffect, useLayoutEffect, useRef, useState } from ".
 import { get, id } from "./api.js";
 import { Feedback } from "./feedback.js";
 import { Growing, useGrowing } from "./growing.js";
-import { bring, copy, count, Facts, isAnswer, Link, money, name, number, say, seconds, settle, time, tokens, tree } from "./parts.js";
+import { Attachments, bring, copy, count, Facts, isAnswer, money, name, number, say, seconds, settle, time, tokens, tree } from "./parts.js";
 import { firstPages, More, usePages } from "./pages.js";
 
 const SIZE = 100;
@@ -61,7 +61,8 @@ export const wantedIn = (parameters) => /^#m-(\w+)$/.exec(location.hash)?.[1] ??
 // `first` is what `firstOf` returned, `load` what it was asked with; `pulse` changes when there may be news. `root` is
 // the address that permalinks begin with, `assistants` tells whose conversation a message is in, `words` are marked.
 // Of `answers` that are being written those of one `activity` are shown, of all with null; `called` tells its name.
-export function Thread({ first, load, newest, pulse, root, me, answers, activity = null, called = (each) => each, assistants = null, words = null }) {
+// `remarks` are those that have come or changed since.
+export function Thread({ first, load, newest, pulse, root, me, answers, remarks, activity = null, called = (each) => each, assistants = null, words = null }) {
   const list = usePages(first, load);
   const [fresh, tell] = useState(null);
   const stood = useRef(null);
@@ -88,7 +89,8 @@ export function Thread({ first, load, newest, pulse, root, me, answers, activity
     say(count(found.length, "new message"));
     tell(isInSight ? null : { count: found.length, id: idOf(together([], found, false)[0]) });
   };
-  const messages = newest ? list.items.toReversed() : list.items;
+  const now = list.items.map((item) => (remarks.has(idOf(item)) ? { ...item, message: remarks.get(idOf(item)) } : item));
+  const messages = newest ? now.toReversed() : now;
   const growing = !newest && list.next ? [] : answers.missingIn(list.items, activity);
   const more = html`<${More} list=${list} label=${newest ? "Show earlier messages" : "Show more messages"} auto=${!newest} />`;
   return html`
@@ -135,7 +137,7 @@ function together(items, found, newest) {
   return newest ? all.reverse() : all;
 }
 
-// A message never changes, and may be long: it is made once.
+// A message may be long, and is made once, but for remarks that change.
 class Message extends Component {
   shouldComponentUpdate(next) {
     return ["item", "assistant", "words", "root", "me"].some((each) => next[each] !== this.props[each]);
@@ -146,16 +148,18 @@ class Message extends Component {
     return html`<article class=${`message ${said.is_between ? "between" : said.role}`} id=${`m-${said.id}`} aria-labelledby=${`title-${said.id}`}>
       <header>
         <h3 id=${`title-${said.id}`}>${speaker(said)}${answer && assistant ? html` of ${name(assistant)}` : ""}</h3>
-        <span class="soft">${name(said.activity_name || said.activity_id)}</span>
+        ${(said.activity_name || said.activity_id) && html`<span class="soft">${name(said.activity_name || said.activity_id)}</span>`}
         ${said.user && html`<span class="soft">${name(said.user)}</span>`}
         ${said.attempt > 1 && html`<span class="tag failed">attempt ${number(said.attempt)}</span>`}
-        <span class="soft when">${time(said.created_at)}</span>
-        <${Copy} text=${said.content} />
-        <a class="permalink" href=${`${root}#m-${id(said.id)}`} aria-label="Link to this message" title="Link to this message">#</a>
+        <span class="when">
+          <span class="soft">${time(said.created_at)}</span>
+          <${Copy} text=${said.content} />
+          <a class="permalink" href=${`${root}#m-${id(said.id)}`} aria-label="Link to this message" title="Link to this message">#</a>
+        </span>
       </header>
       ${answer && html`<${Outcome} said=${said} />`}
       <${Content} said=${said} body=${body} words=${words} />
-      ${attachments(said).map((each) => html`<p key=${each}>Attachment: <${Link} href=${each}>${each}</></p>`)}
+      <${Attachments} links=${attachments(said)} />
       ${answer && html`<${About} said=${said} />`}
       ${answer && html`<${Feedback} said=${said} me=${me} />`}
     </article>`;

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from worker.domain.conversations import Message, Page, Role, Spent, Stored, session_id
+from worker.domain.conversations import REMOVED, Message, Page, Role, Spent, Stored, session_id
 from worker.domain.threads import Said, Seed, Thread, ThreadKey
 from worker.errors import TranscriptDown
 from worker.turn.reseed import PATIENCE_SECONDS, History
@@ -276,3 +276,16 @@ async def test_what_is_inherited_is_unknown_while_the_transcript_cannot_be_read(
 
     seed = await history(FakeConversations([], trouble)).inherited([KEY], "three")
     assert seed == Seed(is_known=False)
+
+
+@pytest.mark.parametrize("removed", [True, False])
+async def test_what_was_erased_is_handed_down_to_nobody(removed: bool) -> None:
+    said = [("one", REMOVED, REMOVED), ("two", REMOVED, REMOVED) if removed else ("two", "q2", "a2")]
+    known = History(FakeSessions({session_id(KEY): said}), 1000)  # type: ignore[arg-type]  # of the port it uses one method
+    seed = await known.inherited([KEY], "three")
+    assert [each.text for each in seed.said] == ([] if removed else ["q2", "a2"])
+
+
+async def test_what_was_erased_is_told_to_no_new_thread() -> None:
+    seed = await history(FakeConversations([(REMOVED, REMOVED), ("q2", "a2")])).seed(KEY)
+    assert [each.text for each in seed.said if each.role != "developer"] == ["q2", "a2"]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.domain.conversations import REMARK, Role, owner
+from worker.domain.conversations import REMARK, REMOVED, Role, owner
 from worker.domain.remarks import LARGEST_METADATA, MOST_ATTACHMENTS, Recorded, Remark, size_of
 from worker.errors import AskedOtherwise, Unstorable
 from worker.runtime.beside import beside_if
@@ -17,7 +17,7 @@ from worker.transcript.database import Database
 from worker.transcript.rows import LONG, Values, checked, new_session
 from worker.transcript.tables import messages, sessions
 from worker.transcript.words import clean, clean_all, words
-from worker.transcript.writing import REMOVED, forget, numbered
+from worker.transcript.writing import forget, numbered
 
 _ATTACHMENTS, _BY = "attachments", "by"
 

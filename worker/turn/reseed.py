@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.domain.conversations import EVERYTHING, Message, MessageFilter, Role, every, session_id
+from worker.domain.conversations import EVERYTHING, REMOVED, Message, MessageFilter, Role, every, session_id
 from worker.domain.refs import defused
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
@@ -187,7 +187,7 @@ class History:
             async for message in messages:
                 if message.activity_id == until:
                     break
-                if message.is_between:
+                if message.is_between or message.content == REMOVED:
                     continue
                 if message.role is Role.USER:
                     if said:
@@ -207,7 +207,7 @@ class History:
         answer: list[Said] = []
         async with aclosing(newest_first):
             async for message in newest_first:
-                if message.is_between:
+                if message.is_between or message.content == REMOVED:
                     continue
                 if message.role is Role.USER:
                     said = [_asked(message), *answer]

@@ -122,12 +122,12 @@ class Leaving:
         # that begins with this task, and most threads do: it would be a request for each.
         if self.variable is None or self.variable.one_of_many or (self.variable.begins and not self.strayed):
             return seed
-        forerunners = await self.variable.forerunners()
-        if not forerunners:
-            return Seed(is_known=False) if forerunners is None and self.strayed else seed
-        if history is None:
+        origin = await self.variable.origin()
+        if origin is None or (origin.forerunners and history is None):
             return Seed(is_known=False)
-        keys = [replace(key, scope=each) for each in forerunners]
+        if not origin.forerunners or history is None:
+            return seed
+        keys = [replace(key, scope=each) for each in origin.forerunners]
         return await history.inherited(keys, self.request.place.activity_id)
 
     async def _of_branch(self, trunk: ThreadKey, gone: Thread | None, most: int | None) -> Seed:

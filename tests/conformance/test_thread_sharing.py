@@ -148,6 +148,25 @@ async def restarted(rig: Rig, model: Model, instance: str, activity: str, *, ini
     return str(new)
 
 
+@pytest.mark.parametrize("required", [False, True])
+async def test_an_instance_that_is_started_in_its_middle_says_that_it_knows_nothing(rig: Rig, required: bool) -> None:
+    needed = {"service_thread_required": "true"} if required else {}
+    model = await rig.deploy(rig.step("one"), rig.step("two", **needed))
+    await rig.start_worker()
+    order = {"startInstructions": [{"type": "startBeforeActivity", "activityId": "two"}]}
+    instance = str((await rig.rest.post(f"process-definition/key/{model.key}/start", order))["id"])
+
+    if required:
+        [incident] = await wait_until(lambda: rig.rest.incidents(instance), what="the incident")
+        assert "the instance was started at two" in incident["incidentMessage"]
+        assert rig.calls("conversations.create") == 0
+    else:
+        await rig.rest.wait_for_end(instance)
+        assert (await rig.meta(instance, "two"))["memory"] == "empty"
+    usual = await rig.run(await rig.deploy(rig.step("only", **needed)))
+    assert (await rig.meta(usual, "only"))["memory"] == "whole"
+
+
 async def recorded(rig: Rig) -> None:
     """The transcript has all that was said."""
     async with rig.redis() as redis:

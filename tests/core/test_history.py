@@ -278,12 +278,19 @@ async def test_what_is_inherited_is_unknown_while_the_transcript_cannot_be_read(
     assert seed == Seed(is_known=False)
 
 
+@pytest.mark.parametrize("turns", [{}, {"old": []}, {"old": ["one"]}])
+async def test_of_what_nothing_is_kept_nobody_can_tell_whether_it_was_said(turns: dict[str, list[str]]) -> None:
+    seed = await inherited(turns, "old", activity="one")
+    assert (seed.said, seed.is_absent) == ((), turns != {"old": ["one"]})
+
+
 @pytest.mark.parametrize("removed", [True, False])
 async def test_what_was_erased_is_handed_down_to_nobody(removed: bool) -> None:
     said = [("one", REMOVED, REMOVED), ("two", REMOVED, REMOVED) if removed else ("two", "q2", "a2")]
     known = History(FakeSessions({session_id(KEY): said}), 1000)  # type: ignore[arg-type]  # of the port it uses one method
     seed = await known.inherited([KEY], "three")
     assert [each.text for each in seed.said] == ([] if removed else ["q2", "a2"])
+    assert seed.is_absent is removed
 
 
 async def test_what_was_erased_is_told_to_no_new_thread() -> None:

@@ -224,13 +224,14 @@ def left_out_note(turns: int) -> Said:
 class Seed:
     """What a recreated thread is told of its forerunner: so many turns, and so many older ones left out.
 
-    `is_known`: whether anybody could say what that is.
+    `is_known`: whether anybody could say what that is. `is_absent`: whoever could has nothing at all of the forerunner.
     """
 
     said: tuple[Said, ...] = ()
     turns: int = 0
     left_out: int = 0
     is_known: bool = True
+    is_absent: bool = False
 
     @property
     def tokens(self) -> int:
@@ -246,6 +247,14 @@ class Seed:
                 turns.append([])
             turns[-1].append(each)
         return [Remembered(tuple(turn)) for turn in turns]
+
+
+Memory = Literal["whole", "part", "lost", "unknown", "empty"]
+"""What a thread that was made knows of what was said before, which may have been nothing.
+
+`lost`: nothing, though there was something. `unknown`: nothing, and nobody can tell whether there was something.
+`empty`: nothing, as its instance was started behind what comes before.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,6 +414,7 @@ class Answered:
     calls: int = 0
     call: str = ""
     heard: Mapping[str, int] = field(default_factory=dict)
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +427,8 @@ class Entered:
     `dropped` those whose answer came and was of no use. `tokens` is what the last turn on this thread read and wrote.
     `busy_for` is how long a call of any task may still run on the thread; `renewal` says that it is to be left.
     `answers` is how many have been kept under this key since the map knows it, and `heard` how many of them were to
-    persons, by their names.
+    persons, by their names. `memory` is what was noted when the thread was made, if that was for this task, or nothing
+    has been answered on it yet.
     """
 
     hold: Hold
@@ -435,6 +446,7 @@ class Entered:
     renewal: Decision | None = None
     answers: int = 0
     heard: Mapping[str, int] = field(default_factory=dict)
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)

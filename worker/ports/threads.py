@@ -11,6 +11,7 @@ from worker.domain.threads import (
     Entry,
     Hold,
     Intended,
+    Memory,
     Past,
     Remembered,
     Seed,
@@ -51,13 +52,14 @@ class Threads(Protocol):
         why: Decision | None = None,
         said: Sequence[Remembered] = (),
         tokens: int = 0,
+        memory: Memory | None = None,
     ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
 
         `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
         a single task end. `former` is the replaced thread if it is still there: it is remembered with `why` it
         was left, to be erased with this one. `said`: turns that the history begins with, where we keep it.
-        `tokens` is what the thread begins with.
+        `tokens` is what the thread begins with, `memory` what that is of what was said before.
         """
         ...
 
@@ -170,7 +172,8 @@ class History(Protocol):
         """Return what was said before a restart. Never raises.
 
         `keys` are those of the instances that it goes back to, the latest first. Of that one it is what was said before
-        this activity was first asked, of each one before it what was said before the later one began.
+        this activity was first asked, of each one before it what was said before the later one began. Where nothing is
+        kept of any of them it is absent: nobody can tell whether there was something.
         """
         ...
 

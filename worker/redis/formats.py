@@ -23,7 +23,7 @@ KNOWN = str(SCHEMA)
 SCHEMA_WITH_MESSAGES = 2
 """Of an exchange with messages between question and answer. One of those two alone is written as it always was."""
 _EXCHANGES = (SCHEMA, SCHEMA_WITH_MESSAGES)
-_APART = ("messages", "asked_at", "answered_at", "heard")
+_APART = ("messages", "asked_at", "answered_at", "heard", "memory")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -142,7 +142,7 @@ def dump_exchange(exchange: Exchange) -> str:
     fields = {name: getattr(exchange, name) for name in exchange.__slots__ if name not in _APART}
     key = {name: getattr(exchange.key, name) for name in exchange.key.__slots__}
     apart: dict[str, Any] = {"key": key, "cost": exchange.cost and exchange.cost.told}
-    apart |= {"heard": exchange.heard} if exchange.heard else {}
+    apart |= {name: value for name in ("heard", "memory") if (value := getattr(exchange, name))}
     schema, said = (SCHEMA_WITH_MESSAGES, _messages(exchange)) if exchange.between else (SCHEMA, _both(exchange))
     return json.dumps({"schema": schema, **fields, **said, **apart}, ensure_ascii=True, separators=(",", ":"))
 

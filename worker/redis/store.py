@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import structlog
@@ -19,6 +19,7 @@ from worker.domain.threads import (
     Entry,
     Hold,
     Intended,
+    Memory,
     Past,
     Remembered,
     Standing,
@@ -105,10 +106,12 @@ class RedisThreads:
         why: Decision | None = None,
         said: Sequence[Remembered] = (),
         tokens: int = 0,
+        memory: Memory | None = None,
     ) -> bool:
         """See `ports.threads.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
-        told: list[str | int] = [dump_former(former, why) if former else "", tokens, *map(dump_turn, said)]
+        noted = "" if memory in {None, "whole"} else f"{memory}:{hold.task_id}"
+        told: list[str | int] = [dump_former(former, why) if former else "", tokens, noted, *map(dump_turn, said)]
         args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
         return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
 
@@ -253,14 +256,16 @@ class RedisThreads:
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:
     match reply:
-        case ["answered", attempt, answer, repair, calls, call, *heard]:
-            return Answered(load(answer), _attempt(attempt), repair, calls, call, _heard(heard))
+        case ["answered", attempt, answer, repair, calls, call, memory, *heard]:
+            return Answered(load(answer), _attempt(attempt), repair, calls, call, _heard(heard), _memory(memory))
         case ["newer"]:
             raise NewerRecord("this turn in the journal, or the thread in the map,")
         case ["busy"]:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:
-            response, repair, anchor, provider, calls, dropped, call, tokens, busy, renewal, answers, *heard = more
+            response, repair, anchor, provider, calls, dropped, call, tokens, busy, renewal, answers, memory, *heard = (
+                more
+            )
             thread = Thread(thread_id, _number(generation), anchor or None, provider or OPENAI) if thread_id else None
             return Entered(
                 hold=hold,
@@ -278,12 +283,17 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 renewal=load_decision(renewal) if renewal else None,
                 answers=_count(answers),
                 heard=_heard(heard),
+                memory=_memory(memory),
             )
     raise CorruptRecord("unknown reply")
 
 
 def _heard(reply: list[str]) -> dict[str, int]:
     return {name: _count(count) for name, count in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def _memory(word: str) -> Memory | None:
+    return next((each for each in get_args(Memory) if each == word), None)
 
 
 def _count(text: str) -> int:

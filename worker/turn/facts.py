@@ -6,15 +6,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from worker.domain.threads import Answer, Seed, Thread, ThreadKey
+from worker.domain.threads import Answer, Memory, Seed, Thread, ThreadKey
 from worker.runtime.clock import monotonic
 
 Use = Literal["created", "reused", "recreated", "adopted"]
-Memory = Literal["whole", "part", "lost", "unknown"]
-"""What a thread that was made knows of what was said before, which may have been nothing.
-
-`lost`: nothing, though there was something. `unknown`: nothing, and nobody can tell whether there was something.
-"""
 
 
 @dataclass(slots=True)

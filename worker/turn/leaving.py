@@ -1,12 +1,13 @@
 """Whether a thread that is still there is left for a new one, why, and what that one is told."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
 
-from worker.domain.threads import Decision, Entered, Seed, Thread, ThreadKey
+from worker.domain.tasks import Origin
+from worker.domain.threads import Decision, Entered, Memory, Seed, Thread, ThreadKey
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -21,7 +22,6 @@ from worker.ports.providers import ThreadProvider
 from worker.ports.threads import History
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
-from worker.turn.facts import Memory
 from worker.turn.request import Ground, Request
 from worker.turn.thread_variable import Keepsake
 
@@ -40,7 +40,8 @@ class Leaving:
     """What one attempt decides about its thread. `former` is the thread that is left, `why` it is.
 
     `strayed`: the variable named a thread that is none of ours, or is gone; it may have been copied over the one that
-    was. Without a variable the thread is this request's alone.
+    was. Without a variable the thread is this request's alone. `origin` is where its instance came from, if that had to
+    be asked; None if nobody can tell.
     """
 
     ground: Ground
@@ -51,6 +52,7 @@ class Leaving:
     strayed: bool = False
     former: Thread | None = None
     why: Decision | None = None
+    origin: Origin | None = field(default_factory=Origin)
 
     def stay(self) -> None:
         """Take a decision back."""
@@ -122,12 +124,12 @@ class Leaving:
         # that begins with this task, and most threads do: it would be a request for each.
         if self.variable is None or self.variable.one_of_many or (self.variable.begins and not self.strayed):
             return seed
-        origin = await self.variable.origin()
-        if origin is None or (origin.forerunners and history is None):
+        self.origin = await self.variable.origin()
+        if self.origin is None or (self.origin.forerunners and history is None):
             return Seed(is_known=False)
-        if not origin.forerunners or history is None:
+        if not self.origin.forerunners or history is None:
             return seed
-        keys = [replace(key, scope=each) for each in origin.forerunners]
+        keys = [replace(key, scope=each) for each in self.origin.forerunners]
         return await history.inherited(keys, self.request.place.activity_id)
 
     async def _of_branch(self, trunk: ThreadKey, gone: Thread | None, most: int | None) -> Seed:
@@ -175,7 +177,39 @@ class Leaving:
             return "part" if seed.left_out else "whole"
         if gone is not None and not self.strayed:
             return "lost"
-        return "whole" if gone is None and seed.is_known else "unknown"
+        if gone is not None or not seed.is_known or seed.is_absent:
+            return "unknown"
+        # Of an instance that goes back to another one the transcript tells that nothing was said there before.
+        started_late = self.origin is not None and self.origin.skipped_to and not self.origin.forerunners
+        return "empty" if started_late else "whole"
+
+    def missing(self, memory: Memory, gone: Thread | None) -> str:
+        """Say what was expected to be there where a new thread knows nothing; empty where nothing was."""
+        match memory:
+            case "lost":
+                name = gone.id if gone else ""
+                return f"the thread {name} is there no more, and what was said on it is in no transcript"
+            case "empty" if self.origin is not None:
+                return f"the instance was started at {self.origin.skipped_to}, and nothing was said in it before"
+            case "unknown" if self.origin is not None and self.origin.forerunners:
+                said = "what was said there is in no transcript"
+                return f"the instance was restarted from {self.origin.forerunners[0]}, and {said}"
+            case "unknown" if self.strayed:
+                return "the thread that the process variable names is none of this instance, or is there no more"
+        return ""
+
+    def check_memory(self, memory: Memory, gone: Thread | None, seed: Seed) -> None:
+        """Raise where the new thread has to know what was said before, and would not."""
+        if not self.request.needs_memory or memory in {"whole", "part"}:
+            return
+        why = self.missing(memory, gone) or "the engine's history does not tell where the instance came from"
+        wanted = "the task must not be asked without what was said before (service.thread.required), and"
+        if self.ground.history is not None and self.origin is not None and not seed.is_known:
+            raise HistoryUnread(f"{wanted} the transcript, which TRANSCRIPT_URL names, cannot be read now")
+        raise HistoryMissing(
+            f"{wanted} {why}. Start the instance anew from an earlier activity, or, if it may go on without, migrate "
+            "it to a model whose task lacks that property"
+        )
 
     def _check(self, seed: Seed) -> None:
         """Raise if a thread that is still there would be left for one that knows nothing."""
@@ -198,8 +232,9 @@ class Leaving:
 
     @property
     def needs_history(self) -> bool:
-        """Whether the new thread has to know what was said on one that is still there."""
-        return self.request.key.is_branch or (self.former is not None and self.entry.renewal is None)
+        """Whether the new thread has to know what was said before, on one that is still there for one."""
+        is_left = self.former is not None and self.entry.renewal is None
+        return self.request.key.is_branch or self.request.needs_memory or is_left
 
     def _left(self, thread: Thread, why: Decision) -> Thread:
         self.former, self.why = thread, why

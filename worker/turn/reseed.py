@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -162,10 +162,12 @@ class History:
     async def _read_before(self, sessions: Sequence[str], activity: str) -> Seed:
         """Read each session from its oldest turn on until the activity that the next one began with."""
         parts = list[tuple[str, str]]()
+        is_absent = True
         for session in sessions:
             parts.append((session, activity))
             first = await self._conversations.messages(MessageFilter(session_id=session), within=EVERYTHING, limit=1)
-            activity = first.items[0].activity_id if first.items else activity
+            for each in first.items:
+                activity, is_absent = each.activity_id, is_absent and each.content == REMOVED
         told: deque[_Turn] = deque()
         room, left_out = self._room, 0
         for session, until in reversed(parts):
@@ -176,7 +178,7 @@ class History:
                     while room < 0:
                         room += told.popleft().size
                         left_out += 1
-        return _seed(told, {}, left_out)
+        return replace(_seed(told, {}, left_out), is_absent=is_absent and not told)
 
     async def _oldest_first(self, session: str, until: str) -> AsyncGenerator[_Turn, None]:
         """Yield each turn before the first one of this activity."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from worker.domain.threads import Answer, Entered, Seed, Thread
+from worker.domain.threads import Answer, Entered, Memory, Seed, Thread
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -113,6 +113,8 @@ class ThreadTurn:
             await self.bill.release()
 
     async def _find_or_ask(self) -> Answer | None:
+        # Of a thread that was made by a turn that died: what it knows has yet to be said.
+        self.facts.memory = self.entry.memory
         thread, gone = await self._known_thread()
         if thread is not None and self._must_look():
             try:
@@ -226,8 +228,11 @@ class ThreadTurn:
             with self.facts.phase("create"):
                 seed = await self.leaving.seed(gone)
                 memory = self.leaving.memory(gone, seed)
+                self.leaving.check_memory(memory, gone, seed)
                 thread, told = await self._create_with(gone, generation, seed)
-            bound = await self._bind(thread, told)
+            # Where not all was told, the provider did not take it.
+            memory = memory if told is seed else "lost"
+            bound = await self._bind(thread, told, memory)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
             # There may be a conversation now that nobody knows of, and the API lists none: it can only be counted.
             metrics.THREADS.labels("possibly_orphaned").inc()
@@ -237,12 +242,12 @@ class ThreadTurn:
             await self._discard(thread, told)
             return None
         self.facts.use = "created" if gone is None else "recreated"
-        self.facts.seed = told
-        # Where not all was told, the provider did not take it.
-        self.facts.memory = memory if told is seed else "lost"
+        self.facts.seed, self.facts.memory = told, memory
+        if missing := self.leaving.missing(memory, gone):
+            log.warning(Event.THREAD_EMPTY, thread_id=thread.id, memory=memory, reason=missing)
         return thread
 
-    async def _bind(self, thread: Thread, seed: Seed | None = None) -> bool:
+    async def _bind(self, thread: Thread, seed: Seed | None = None, memory: Memory | None = None) -> bool:
         replaces = self.bound.generation if self.bound else 0
         # What is said to it stands in the history only where we keep one: others were told when the thread was made.
         if await self.ground.threads.bind(
@@ -254,6 +259,7 @@ class ThreadTurn:
             why=self.leaving.why,
             said=seed.by_turns if seed and not self.provider.remembers else (),
             tokens=seed.tokens if seed else 0,
+            memory=memory,
         ):
             self.bound = thread
             return True

@@ -30,6 +30,13 @@ export const speaker = (said) => (said.metadata?.remark ? ELSEWHERE : said.is_be
 
 const attachments = (said) => said.metadata.attachments ?? (said.attachment_url ? [said.attachment_url] : []);
 
+// What is said of an answer whose assistant knew nothing of what may have been said before.
+const MEMORIES = {
+  lost: "What was said before is lost: the assistant knew nothing of it",
+  empty: "The instance was started behind its beginning: the assistant knew nothing of what comes before",
+  unknown: "The assistant knew nothing of before, and nobody can tell whether something was said",
+};
+
 const idOf = (item) => item.message.id;
 
 // How a thread is asked for, page by page. `path` is the API's list of messages.
@@ -154,6 +161,7 @@ class Message extends Component {
         <a class="permalink" href=${`${root}#m-${id(said.id)}`} aria-label="Link to this message" title="Link to this message">#</a>
       </header>
       ${answer && html`<${Outcome} said=${said} />`}
+      ${answer && Object.hasOwn(MEMORIES, said.metadata.memory ?? "") && html`<p class="outcome">${MEMORIES[said.metadata.memory]}</p>`}
       <${Content} said=${said} body=${body} words=${words} />
       ${attachments(said).map((each) => html`<p key=${each}>Attachment: <${Link} href=${each}>${each}</></p>`)}
       ${answer && html`<${About} said=${said} />`}

@@ -18,7 +18,7 @@ from worker.domain.budgets import Budgets
 from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
 from worker.domain.providers import Limits, ProviderSpec
-from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
+from worker.domain.threads import Assistant, Cut, Seed, Thread, ThreadKey
 from worker.errors import UnknownAssistant
 from worker.loop.breakers import Breaker
 from worker.loop.delivery import Delivery
@@ -96,10 +96,11 @@ class FakeHistory:
     most: int | None = None
     handed_down: Seed = field(default_factory=Seed)
     restarted: list[tuple[list[str], str]] = field(default_factory=list)
+    cuts: tuple[Cut, ...] = ()
 
-    async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
+    async def seed(self, key: ThreadKey, most: int | None = None, cuts: Sequence[Cut] = ()) -> Seed:
         self.asked.append(key)
-        self.most = most
+        self.most, self.cuts = most, tuple(cuts)
         return Seed(is_known=False) if self.is_down else self.told
 
     async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from worker.domain.conversations import REMOVED, Message, Page, Role, Spent, Stored, session_id
-from worker.domain.threads import Said, Seed, Thread, ThreadKey
+from worker.domain.threads import Cut, Said, Seed, Thread, ThreadKey
 from worker.errors import TranscriptDown
 from worker.turn.reseed import PATIENCE_SECONDS, History
 from worker.turn.retelling import FRAME
@@ -211,18 +211,28 @@ async def test_a_small_window_leaves_less_room() -> None:
 
 @dataclass(slots=True)
 class FakeSessions:
-    """Some sessions, each with its turns as activity, question and answer, read from the oldest on, three a page."""
+    """Some sessions, each with its turns as activity, question and answer, three messages a page.
+
+    `marks` are more facts of the messages of a turn, by its number.
+    """
 
     turns: dict[str, list[tuple[str, str, str]]]
+    marks: dict[int, dict[str, Any]] = field(default_factory=dict)
 
-    async def messages(self, wanted: Any, *, after: str | None = None, limit: int = 0, **_: Any) -> Page[Message]:
+    async def messages(
+        self, wanted: Any, *, after: str | None = None, limit: int = 0, newest: bool = False, **_: Any
+    ) -> Page[Message]:
         said = [
-            replace(message(number, role, text), activity_id=activity)
+            replace(message(2 * number + place, role, text), activity_id=activity, **self.marks.get(number, {}))
             for number, (activity, asked, answered) in enumerate(self.turns.get(wanted.session_id, []))
-            for role, text in ((Role.USER, asked), (Role.AGENT, answered))
+            for place, (role, text) in enumerate(((Role.USER, asked), (Role.AGENT, answered)))
         ]
+        said = said[::-1] if newest else said
         start, most = int(after or 0), min(limit, 3)
         return Page(said[start : start + most], str(start + most) if start + most < len(said) else None)
+
+    async def spent(self, *_: Any, **__: Any) -> Mapping[str, Spent]:
+        return {"": Spent(answers=sum(map(len, self.turns.values())))}
 
 
 def of(scope: str) -> ThreadKey:
@@ -296,3 +306,37 @@ async def test_what_was_erased_is_handed_down_to_nobody(removed: bool) -> None:
 async def test_what_was_erased_is_told_to_no_new_thread() -> None:
     seed = await history(FakeConversations([(REMOVED, REMOVED), ("q2", "a2")])).seed(KEY)
     assert [each.text for each in seed.said if each.role != "developer"] == ["q2", "a2"]
+
+
+def rewound(*, is_noted: bool) -> tuple[History, list[Cut]]:
+    """A record of five turns: two on the first thread, then one before the second of which it goes on, and so again."""
+    turns = [(each, f"q {each}", f"a {each}") for each in ("one", "two", "three", "two", "four")]
+    cuts = [Cut(2, 2), Cut(6, 3)]
+    generations: dict[int, dict[str, Any]] = {0: {"generation": 1}, 1: {"generation": 1}, 2: {"generation": 1}}
+    generations |= {3: {"generation": 2}, 4: {"generation": 3}}
+    if is_noted:
+        generations[3] |= {"metadata": {"cuts": [[2, 2]]}}
+        generations[4] |= {"metadata": {"cuts": [[2, 2], [6, 3]]}}
+    known = FakeSessions({session_id(KEY): turns}, generations)
+    return History(known, 1000), [] if is_noted else cuts  # type: ignore[arg-type]  # of the port it uses two methods
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+async def test_what_was_cut_off_is_told_no_more_and_is_not_left_out(is_noted: bool) -> None:
+    known, cuts = rewound(is_noted=is_noted)
+    seed = await known.seed(KEY, None, cuts)
+    assert [each.text for each in seed.said] == ["q one", "a one", "q four", "a four"]
+    assert (seed.turns, seed.left_out) == (2, 0)
+
+
+async def test_what_was_cut_off_is_handed_down_to_no_restarted_instance() -> None:
+    known, _ = rewound(is_noted=True)
+    assert [each.text for each in (await known.inherited([KEY], "two")).said[::2]] == ["q one", "q four"]
+    assert [each.text for each in (await known.inherited([KEY], "four")).said[::2]] == ["q one"]
+
+
+@pytest.mark.parametrize("marks", ["x", [1], [[1]], [["1", 2]], {"a": 1}, None])
+async def test_marks_of_nobody_cut_nothing_off(marks: Any) -> None:
+    sessions = FakeSessions({session_id(KEY): [("one", "q", "a")]}, {0: {"metadata": {"cuts": marks}}})
+    known = History(sessions, 1000)  # type: ignore[arg-type]  # of the port it uses two methods
+    assert [each.text for each in (await known.seed(KEY)).said] == ["q", "a"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.domain.conversations import Role, owner, role_of
 from worker.domain.money import Money
-from worker.domain.threads import OPENAI, Outcome, ThreadKey
+from worker.domain.threads import OPENAI, Cut, Outcome, ThreadKey
 
 TRANSCRIPT = "transcript"
 """The name of the transcript among the places that exchanges go to."""
@@ -37,9 +37,9 @@ class Exchange:
     the order in which they were said; all other facts are of the attempt or of its answer. `use` and `recovered` as in
     the turn's record. `seconds` is how long the answer took. `anchor` names the account that the thread is in, and
     `untold` is as in `Answer`; `heard` counts the persons' messages that were answered on the thread before, and
-    `memory` is what the thread knew of before where it was made for this, unless that is all. What
-    spoke: the assistant's version, digests of its instructions and of the schema that held, as `digest` makes them, and
-    the worker's version. Raises ValueError for fewer messages than two.
+    `memory` is what the thread knew of before where it was made for this, unless that is all; `cuts` as in `Entered`.
+    What spoke: the assistant's version, digests of its instructions and of the schema that held, as `digest` makes
+    them, and the worker's version. Raises ValueError for fewer messages than two.
     """
 
     key: ThreadKey
@@ -80,6 +80,7 @@ class Exchange:
     worker: str | None = None
     heard: int = 0
     memory: str | None = None
+    cuts: tuple[Cut, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what has no question or no answer."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from worker.domain.money import Money
 from worker.domain.refs import ref_line
@@ -174,10 +174,33 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Why a thread is left for a new one although it is still there, and who decided that: a person, or a worker."""
+    """Why a thread is left for a new one although it is still there, and who decided that: a person, or a worker.
+
+    `before`: the new one is told only what was said before this position of the record; None for all.
+    """
 
     reason: str
     by: str = "worker"
+    before: int | None = None
+
+
+class Cut(NamedTuple):
+    """Nobody is told any more what stands from this position of the record on, on threads of earlier generations."""
+
+    position: int
+    generation: int
+
+    def hides(self, position: int, generation: int | None) -> bool:
+        """Whether a message is of what is not told any more."""
+        return position >= self.position and (generation or 0) < self.generation
+
+    @classmethod
+    def read(cls, pairs: object) -> "tuple[Cut, ...]":
+        """Read what was written as a list of pairs; what else stands there is left out."""
+        listed = pairs if isinstance(pairs, list | tuple) else []
+        return tuple(
+            cls(*each) for each in listed if isinstance(each, list | tuple) and [*map(type, each)] == [int, int]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,7 +451,7 @@ class Entered:
     `busy_for` is how long a call of any task may still run on the thread; `renewal` says that it is to be left.
     `answers` is how many have been kept under this key since the map knows it, and `heard` how many of them were to
     persons, by their names. `memory` is what was noted when the thread was made, if that was for this task, or nothing
-    has been answered on it yet.
+    has been answered on it yet. `cuts` say what is not told any more of what was said under this key.
     """
 
     hold: Hold
@@ -447,6 +470,12 @@ class Entered:
     answers: int = 0
     heard: Mapping[str, int] = field(default_factory=dict)
     memory: Memory | None = None
+    cuts: tuple[Cut, ...] = ()
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether the thread is left for one that ends before something that was said."""
+        return self.renewal is not None and self.renewal.before is not None
 
 
 @dataclass(frozen=True, slots=True)

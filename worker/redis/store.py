@@ -14,6 +14,7 @@ from worker.domain.threads import (
     Answered,
     Asked,
     Busy,
+    Cut,
     Decision,
     Entered,
     Entry,
@@ -32,10 +33,12 @@ from worker.redis.formats import (
     CorruptMap,
     CorruptRecord,
     dump,
+    dump_cuts,
     dump_exchange,
     dump_former,
     dump_turn,
     load,
+    load_cuts,
     load_decision,
     load_turn,
 )
@@ -107,11 +110,13 @@ class RedisThreads:
         said: Sequence[Remembered] = (),
         tokens: int = 0,
         memory: Memory | None = None,
+        cuts: Sequence[Cut] = (),
     ) -> bool:
         """See `ports.threads.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
         noted = "" if memory in {None, "whole"} else f"{memory}:{hold.task_id}"
-        told: list[str | int] = [dump_former(former, why) if former else "", tokens, noted, *map(dump_turn, said)]
+        left, cut = dump_former(former, why) if former else "", dump_cuts(cuts) if cuts else ""
+        told: list[str | int] = [left, tokens, noted, cut, *map(dump_turn, said)]
         args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
         return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
 
@@ -263,9 +268,8 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
         case ["busy"]:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:
-            response, repair, anchor, provider, calls, dropped, call, tokens, busy, renewal, answers, memory, *heard = (
-                more
-            )
+            response, repair, anchor, provider, calls, dropped, call, *more = more
+            tokens, busy, renewal, answers, memory, cuts, *heard = more
             thread = Thread(thread_id, _number(generation), anchor or None, provider or OPENAI) if thread_id else None
             return Entered(
                 hold=hold,
@@ -284,6 +288,7 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 answers=_count(answers),
                 heard=_heard(heard),
                 memory=_memory(memory),
+                cuts=load_cuts(cuts) if cuts else (),
             )
     raise CorruptRecord("unknown reply")
 

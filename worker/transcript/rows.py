@@ -90,7 +90,7 @@ def _facts(exchange: Exchange) -> Values:
     """Write what is known of the answer alone."""
     how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
     how["outcome"] = str(exchange.outcome)
-    how |= {name: value for name in ("untold", "heard", "memory") if (value := getattr(exchange, name))}
+    how |= {name: value for name in ("untold", "heard", "memory", "cuts") if (value := getattr(exchange, name))}
     how |= {name: getattr(exchange, name) for name in _SPOKE if getattr(exchange, name) is not None}
     return {
         "response_id": exchange.response_id,

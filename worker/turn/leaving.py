@@ -1,13 +1,14 @@
 """Whether a thread that is still there is left for a new one, why, and what that one is told."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
 
 from worker.domain.tasks import Origin
-from worker.domain.threads import Decision, Entered, Memory, Seed, Thread, ThreadKey
+from worker.domain.threads import Cut, Decision, Entered, Memory, Seed, Thread, ThreadKey
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -102,7 +103,12 @@ class Leaving:
             return False
         return isinstance(exc, BadRequest) or (exc.is_trouble and self._is_long_trouble())
 
-    async def seed(self, gone: Thread | None) -> Seed:
+    def cuts(self, generation: int) -> tuple[Cut, ...]:
+        """Say what a thread of this generation is not told of what was said, whatever it is made for."""
+        why = self.entry.renewal
+        return self.entry.cuts if why is None or why.before is None else (*self.entry.cuts, Cut(why.before, generation))
+
+    async def seed(self, gone: Thread | None, cuts: Sequence[Cut]) -> Seed:
         """Say what the new thread is told: what was said on this one, or else where this instance was restarted from.
 
         A thread that is still there is left only if that is known, unless a person has ordered it. An instance that
@@ -116,7 +122,7 @@ class Leaving:
         if gone is None and not self.strayed:
             seed = Seed()
         else:
-            seed = Seed(is_known=False) if history is None else await self._told(history, self.request.key, most)
+            seed = Seed(is_known=False) if history is None else await self._told(history, key, most, cuts)
             self._check(seed)
             if seed.turns or not self.strayed:
                 return seed
@@ -154,11 +160,11 @@ class Leaving:
         self._check(seed)
         return seed
 
-    async def _told(self, history: History, key: ThreadKey, most: int | None) -> Seed:
+    async def _told(self, history: History, key: ThreadKey, most: int | None, cuts: Sequence[Cut] = ()) -> Seed:
         """Read what was said. It comes to the transcript beside the turns: the newest may be on its way."""
         # Asked first: what comes between the two is read then.
         is_late = await self._is_late(key)
-        seed = await history.seed(key, most)
+        seed = await history.seed(key, most, cuts)
         # Who cannot read at all need not wait for more.
         if not (is_late and seed.is_known):
             return seed
@@ -166,7 +172,7 @@ class Leaving:
         # Whoever carries it over, which may be another worker, tells nobody.
         while monotonic() < ends_at and await self._is_late(key):  # noqa: ASYNC110 - see above
             await asyncio.sleep(LOOK_SECONDS)
-        return await history.seed(key, most)
+        return await history.seed(key, most, cuts)
 
     async def _is_late(self, key: ThreadKey) -> bool:
         return await self.ground.threads.unrecorded(key, self.request.id)
@@ -176,7 +182,7 @@ class Leaving:
         if seed.turns or seed.left_out:
             return "part" if seed.left_out else "whole"
         if gone is not None and not self.strayed:
-            return "lost"
+            return "whole" if self.entry.rewinds and seed.is_known else "lost"
         if gone is not None or not seed.is_known or seed.is_absent:
             return "unknown"
         # Of an instance that goes back to another one the transcript tells that nothing was said there before.
@@ -214,6 +220,11 @@ class Leaving:
     def _check(self, seed: Seed) -> None:
         """Raise if a thread that is still there would be left for one that knows nothing."""
         left, why = self.former, self.why
+        if self.entry.rewinds and self.ground.history is None:
+            raise HistoryMissing(
+                "the thread is to be left for one that ends before a step, and without a transcript nobody knows what "
+                "was said before that: set TRANSCRIPT_URL"
+            )
         if left is None or why is None:
             return
         # A database that is away for a moment must not cost what was said: the task comes again.
@@ -222,7 +233,12 @@ class Leaving:
                 f"the thread {left.id} at {left.provider} is left for one at {self.provider.name} that knows what was "
                 "said, and the transcript, which TRANSCRIPT_URL names, cannot be read now"
             )
-        if self.needs_history and not seed.said and (self.ground.history is None or self.entry.tokens):
+        if (
+            self.needs_history
+            and not self.entry.rewinds
+            and not seed.said
+            and (self.ground.history is None or self.entry.tokens)
+        ):
             raise HistoryMissing(
                 f"the thread {left.id} at {left.provider} would have to be left ({why.reason}) "
                 f"for one at {self.provider.name} that knows nothing, as what was said on it is in no transcript: keep "

@@ -14,6 +14,7 @@ from worker.domain.threads import (
     BYTES_PER_TOKEN,
     OPENAI,
     SAFE_BYTES_PER_TOKEN,
+    Cut,
     Said,
     Seed,
     Thread,
@@ -40,10 +41,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """What was said in one, and the activity that its answer is of; empty if it has none."""
+    """What was said in one, and the name of the activity that its answer is of; empty if it has none.
+
+    `asked_at` is that activity's id. One that is hidden was said, and is not told any more.
+    """
 
     said: list[Said]
     activity: str
+    asked_at: str = ""
+    is_hidden: bool = False
 
     @property
     def size(self) -> int:
@@ -93,10 +99,10 @@ class History:
         self._conversations = conversations
         self._room = BYTES_PER_TOKEN * tokens
 
-    async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
+    async def seed(self, key: ThreadKey, most: int | None = None, cuts: Sequence[Cut] = ()) -> Seed:
         """See `ports.threads.History.seed`."""
         room = self._room if most is None else min(self._room, SAFE_BYTES_PER_TOKEN * most)
-        return await self._in_time(self._read(session_id(key), room))
+        return await self._in_time(self._read(session_id(key), room, cuts))
 
     async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
         """See `ports.threads.History.inherited`."""
@@ -135,19 +141,21 @@ class History:
         except (TranscriptDown, TimeoutError):
             return None
 
-    async def _read(self, session: str, room: int) -> Seed:
+    async def _read(self, session: str, room: int, cuts: Sequence[Cut]) -> Seed:
         """Read from the newest turn back until the room is used up; a turn is taken whole or not at all.
 
         Of those behind that it is told what they settled, in a part of the room at most.
         """
         told: deque[_Turn] = deque()
         older: deque[_Turn] = deque()
-        left, read = room, 0
-        async with aclosing(self._newest_first(session)) as newest_first:
+        left, read, hidden = room, 0, 0
+        async with aclosing(self._newest_first(session, cuts)) as newest_first:
             async for turn in newest_first:
                 read += 1
                 left -= turn.size
-                if left >= 0:
+                if turn.is_hidden:
+                    hidden += 1
+                elif left >= 0:
                     told.appendleft(turn)
                 elif turn.activity and turn.size < room:  # what is longer has no room as a fact either
                     older.appendleft(turn)
@@ -156,64 +164,55 @@ class History:
         told, facts = await beside(_fitted, told, older, room)
         # Counted by the database: here no more than the newest were read.
         answers = await self._conversations.spent("all", MessageFilter(session_id=session), within=EVERYTHING)
-        left_out = max(0, sum(each.answers for each in answers.values()) - len(told))
+        left_out = max(0, sum(each.answers for each in answers.values()) - len(told) - hidden)
         return _seed(told, facts, left_out)
 
     async def _read_before(self, sessions: Sequence[str], activity: str) -> Seed:
-        """Read each session from its oldest turn on until the activity that the next one began with."""
-        parts = list[tuple[str, str]]()
-        is_absent = True
+        """Read of each session what comes before the activity that the next one began with, the newest first."""
+        told = deque[_Turn]()
+        room, left_out, is_absent = self._room, 0, True
         for session in sessions:
-            parts.append((session, activity))
+            own, free, missed = deque[_Turn](), room, 0
+            async with aclosing(self._newest_first(session)) as newest_first:
+                async for turn in newest_first:
+                    if turn.is_hidden:
+                        continue
+                    free -= turn.size
+                    if turn.asked_at == activity:  # all that was said since is not before it
+                        own.clear()
+                        free, missed = room, 0
+                    elif free >= 0:
+                        own.appendleft(turn)
+                    else:
+                        missed += 1
+            told.extendleft(reversed(own))
+            room, left_out = max(0, free), left_out + missed
             first = await self._conversations.messages(MessageFilter(session_id=session), within=EVERYTHING, limit=1)
             for each in first.items:
                 activity, is_absent = each.activity_id, is_absent and each.content == REMOVED
-        told: deque[_Turn] = deque()
-        room, left_out = self._room, 0
-        for session, until in reversed(parts):
-            async with aclosing(self._oldest_first(session, until)) as oldest_first:
-                async for turn in oldest_first:
-                    told.append(turn)
-                    room -= turn.size
-                    while room < 0:
-                        room += told.popleft().size
-                        left_out += 1
         return replace(_seed(told, {}, left_out), is_absent=is_absent and not told)
 
-    async def _oldest_first(self, session: str, until: str) -> AsyncGenerator[_Turn, None]:
-        """Yield each turn before the first one of this activity."""
-        wanted = MessageFilter(session_id=session)
-        messages = every(lambda after: self._conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE))
-        said: list[Said] = []
-        async with aclosing(messages):
-            async for message in messages:
-                if message.activity_id == until:
-                    break
-                if message.is_between or message.content == REMOVED:
-                    continue
-                if message.role is Role.USER:
-                    if said:
-                        yield _Turn(said, "")
-                    said = [_asked(message)]
-                elif message.content:
-                    said.append(Said("assistant", message.content))
-        if said:
-            yield _Turn(said, "")
+    async def _newest_first(self, session: str, cuts: Sequence[Cut] = ()) -> AsyncGenerator[_Turn, None]:
+        """Yield each turn: the question, and the answer unless it is empty. Nothing is told of what stands between.
 
-    async def _newest_first(self, session: str) -> AsyncGenerator[_Turn, None]:
-        """Yield each turn: the question, and the answer unless it is empty. Nothing is told of what stands between."""
+        Answers name the cuts that were made before them: what these hide is older, and so comes behind them.
+        """
         wanted = MessageFilter(session_id=session)
         newest_first = every(
             lambda after: self._conversations.messages(wanted, within=EVERYTHING, after=after, limit=PAGE, newest=True)
         )
-        answer: list[Said] = []
+        answer, known = list[Said](), set(cuts)
         async with aclosing(newest_first):
             async for message in newest_first:
+                known.update(Cut.read(message.metadata.get("cuts")))
                 if message.is_between or message.content == REMOVED:
                     continue
-                if message.role is Role.USER:
-                    said = [_asked(message), *answer]
-                    yield _Turn(said, message.activity_name or message.activity_id if answer else "")
-                    answer = []
-                else:
+                if message.role is not Role.USER:
                     answer = [Said("assistant", message.content)] if message.content else []
+                    continue
+                if any(each.hides(message.position, message.generation) for each in known):
+                    yield _Turn([], "", is_hidden=True)
+                else:
+                    name = message.activity_name or message.activity_id if answer else ""
+                    yield _Turn([_asked(message), *answer], name, message.activity_id)
+                answer = []

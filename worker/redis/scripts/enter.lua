@@ -15,7 +15,8 @@
 --          token as above, tokens that the thread's last turn read and wrote ('': not known),
 --          ms that a call of any task may still run on the thread, why it is to be left ('': it is not),
 --          answers that it has had, what it knew when it was made, if that was for this task or nothing has been answered
---          on it yet ('': all, or that is over), then persons who were heard on it, each with how many messages}
+--          on it yet ('': all, or that is over), what is not told any more of what was said under this key ('': nothing),
+--          then persons who were heard on it, each with how many messages}
 -- repeat  the same token takes the same hold again
 for index = 1, 3, 2 do -- a hold is the same in all versions: it keeps them out of each other's way
   local schema = redis.call('HGET', KEYS[index], 'schema')
@@ -95,5 +96,6 @@ end
 local trouble = now - (tonumber(turn[6] or '') or now)
 local ends_at, limit = string.match(thread[7] or '', ':(%d+):(%d+)$')
 local busy = ends_at and math.max(0, math.min(tonumber(ends_at) - now, tonumber(limit))) or 0
-local renew = thread[1] and redis.call('HGET', KEYS[3], 'renew:' .. thread[1]) or ''
-return with_heard({'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or '', busy, renew, thread[8] or '0', memory or ''})
+-- Of the two orders the one to rewind, which older workers do not carry out and cannot take for the other.
+local renew = thread[1] and (redis.call('HGET', KEYS[3], 'rewind:' .. thread[1]) or redis.call('HGET', KEYS[3], 'renew:' .. thread[1])) or ''
+return with_heard({'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or '', busy, renew, thread[8] or '0', memory or '', redis.call('HGET', KEYS[3], 'cuts') or ''})

@@ -22,7 +22,7 @@ from worker.chat.handing import Handing
 from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
 from worker.domain.stops import Kind
-from worker.ending import Eraser, Keeper
+from worker.ending import Eraser, Keeper, Rewinding
 from worker.engine import Discovery, FixedTopics, RestEngine
 from worker.errors import Permanent, UnknownAssistant
 from worker.loop.breakers import Breaker
@@ -335,6 +335,7 @@ async def _serve_api(
         extend = [
             api.erasing(Eraser(ending_ports(settings, adapters)), conversations, name),
             api.stopping(stopped, known),
+            api.rewinding(Rewinding(adapters.index, conversations)),
             api.ticketing(office),
             api.rating(conversations, feedback),
             *talking,

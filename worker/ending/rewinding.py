@@ -75,7 +75,8 @@ class Rewinding:
         if not asked:
             raise NothingToRewind(await self._nobody(wish, within))
         if (wish.attempt or 1) > len(asked):
-            raise NothingToRewind(f"{wish.before} was asked {len(asked)} times in instance {wish.instance}, not more")
+            times = f"{len(asked)} time{'' if len(asked) == 1 else 's'}"
+            raise NothingToRewind(f"{wish.before} was asked {times} in instance {wish.instance}, not more")
         return list(asked.values())[-1 if wish.attempt is None else wish.attempt - 1]
 
     async def _asked(self, wish: Wish, within: Limits) -> AsyncIterator[Message]:

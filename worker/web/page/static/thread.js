@@ -209,6 +209,7 @@ function About({ said }) {
       ["Use of the thread", metadata.use],
       ["Found again after", metadata.recovered],
       ["Repaired", metadata.repaired ? "yes" : null],
+      ["Rewound: told nothing of what was said from", cutOff(metadata.cuts)],
       ["Earlier turns not told word for word", metadata.untold ? number(metadata.untold) : null],
       ["Assistant's version", metadata.assistant_version && name(metadata.assistant_version)],
       ["Instructions", code(metadata.instructions)],
@@ -219,6 +220,12 @@ function About({ said }) {
       ["Task", code(said.task_id)],
     ]} />
   </details>`;
+}
+
+// The times from which on earlier threads are not told any more; positions are microseconds.
+function cutOff(cuts) {
+  const from = (Array.isArray(cuts) ? cuts : []).map((cut) => new Date(cut?.[0] / 1000)).filter((date) => !Number.isNaN(date.getTime()));
+  return from.length ? from.map((date, index) => html`${index ? ", " : ""}${time(date.toISOString())}`) : null;
 }
 
 function summary(said) {

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from worker.domain.conversations import REMOVED, Message, Page, Role, Spent, Stored, session_id
 from worker.domain.threads import Cut, Said, Seed, Thread, ThreadKey
-from worker.errors import TranscriptDown
+from worker.errors import StoreDown, TranscriptDown
 from worker.turn.reseed import PATIENCE_SECONDS, History
 from worker.turn.retelling import FRAME
 
@@ -231,6 +231,9 @@ class FakeSessions:
         start, most = int(after or 0), min(limit, 3)
         return Page(said[start : start + most], str(start + most) if start + most < len(said) else None)
 
+    async def session(self, name: str, **_: Any) -> Any:
+        return name if name in self.turns else None
+
     async def spent(self, *_: Any, **__: Any) -> Mapping[str, Spent]:
         return {"": Spent(answers=sum(map(len, self.turns.values())))}
 
@@ -301,6 +304,29 @@ async def test_what_was_erased_is_handed_down_to_nobody(removed: bool) -> None:
     seed = await known.inherited([KEY], "three")
     assert [each.text for each in seed.said] == ([] if removed else ["q2", "a2"])
     assert seed.is_absent is removed
+
+
+@pytest.mark.parametrize(
+    ("judged", "told"),
+    [(True, ["one of middle"]), (False, ["zero of old", "one of middle"]), (StoreDown("away"), None)],
+)
+async def test_of_an_instance_that_is_to_be_erased_nothing_is_handed_down_although_the_record_has_it(
+    judged: bool | Exception, told: list[str] | None
+) -> None:
+    async def is_erased(session: Any) -> bool:
+        if isinstance(judged, Exception):
+            raise judged
+        return judged and session == session_id(of("old"))
+
+    old = [("zero", "zero of old", "a"), ("one", "one of old", "a")]
+    middle = [("one", "one of middle", "a"), ("two", "two of middle", "a")]
+    sessions = FakeSessions({session_id(of("old")): old, session_id(of("middle")): middle})
+    known = History(sessions, 1000, is_erased)  # type: ignore[arg-type]  # of the port it uses two methods
+    seed = await known.inherited([of("middle"), of("old")], "two")
+    if told is None:
+        assert seed == Seed(is_known=False)
+    else:
+        assert [each.text for each in seed.said[::2]] == told
 
 
 async def test_what_was_erased_is_told_to_no_new_thread() -> None:

@@ -136,7 +136,7 @@ async def work(
             # Entered before the poller runs, so that it ends after that: a stop's last answers are carried over.
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
         if adapters.conversations is not None and adapters.feedback is not None:
-            history = History(adapters.conversations, settings.seed_tokens)
+            history = History(adapters.conversations, settings.seed_tokens, chat.is_erased if chat else None)
             desk = Desk(chat, news.set, settings.engine_name, lambda: known["assistant"]) if chat is not None else None
             api_port = await stack.enter_async_context(
                 _serve_api(

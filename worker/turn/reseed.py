@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 import structlog
 
-from worker.domain.conversations import EVERYTHING, REMOVED, Message, MessageFilter, Role, every, session_id
+from worker.domain.conversations import EVERYTHING, REMOVED, Message, MessageFilter, Role, Session, every, session_id
 from worker.domain.refs import defused
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
@@ -24,7 +24,7 @@ from worker.domain.threads import (
     provider_of,
     size_of_all,
 )
-from worker.errors import TranscriptDown
+from worker.errors import StoreDown, TranscriptDown
 from worker.ports.transcript import TranscriptReader
 from worker.runtime.beside import beside
 from worker.telemetry.logs import Event
@@ -93,11 +93,21 @@ def _seed(told: Iterable[_Turn], facts: Mapping[str, str], left_out: int) -> See
 
 
 class History:
-    """Implements `ports.threads.History`. `tokens` is the room for earlier turns, taken for 4 bytes each."""
+    """Implements `ports.threads.History`. `tokens` is the room for earlier turns, taken for 4 bytes each.
 
-    def __init__(self, conversations: TranscriptReader, tokens: int) -> None:
+    `is_erased` says of a session whether it is erased or is to be, in spite of what the record still has; it may raise
+    TranscriptDown, StoreDown. Of such a one nothing is handed down to another instance.
+    """
+
+    def __init__(
+        self,
+        conversations: TranscriptReader,
+        tokens: int,
+        is_erased: Callable[[Session], Awaitable[bool]] | None = None,
+    ) -> None:
         self._conversations = conversations
         self._room = BYTES_PER_TOKEN * tokens
+        self._is_erased = is_erased
 
     async def seed(self, key: ThreadKey, most: int | None = None, cuts: Sequence[Cut] = ()) -> Seed:
         """See `ports.threads.History.seed`."""
@@ -112,7 +122,7 @@ class History:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return await reading
-        except (TranscriptDown, TimeoutError) as exc:
+        except (TranscriptDown, StoreDown, TimeoutError) as exc:
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc) or "the transcript takes too long")
             return Seed(is_known=False)
 
@@ -172,25 +182,37 @@ class History:
         told = deque[_Turn]()
         room, left_out, is_absent = self._room, 0, True
         for session in sessions:
-            own, free, missed = deque[_Turn](), room, 0
-            async with aclosing(self._newest_first(session)) as newest_first:
-                async for turn in newest_first:
-                    if turn.is_hidden:
-                        continue
-                    free -= turn.size
-                    if turn.asked_at == activity:  # all that was said since is not before it
-                        own.clear()
-                        free, missed = room, 0
-                    elif free >= 0:
-                        own.appendleft(turn)
-                    else:
-                        missed += 1
-            told.extendleft(reversed(own))
-            room, left_out = max(0, free), left_out + missed
             first = await self._conversations.messages(MessageFilter(session_id=session), within=EVERYTHING, limit=1)
-            for each in first.items:
-                activity, is_absent = each.activity_id, is_absent and each.content == REMOVED
+            if first.items and not await self._is_over(session):
+                own, room, missed = await self._said_before(session, activity, room)
+                told.extendleft(reversed(own))
+                left_out += missed
+                is_absent = is_absent and first.items[0].content == REMOVED
+            activity = first.items[0].activity_id if first.items else activity
         return replace(_seed(told, {}, left_out), is_absent=is_absent and not told)
+
+    async def _said_before(self, session: str, activity: str, room: int) -> tuple[deque[_Turn], int, int]:
+        """Return the newest turns before this activity was first asked, the room that is left, how many did not fit."""
+        own, free, missed = deque[_Turn](), room, 0
+        async with aclosing(self._newest_first(session)) as newest_first:
+            async for turn in newest_first:
+                if turn.is_hidden:
+                    continue
+                free -= turn.size
+                if turn.asked_at == activity:  # all that was said since is not before it
+                    own.clear()
+                    free, missed = room, 0
+                elif free >= 0:
+                    own.appendleft(turn)
+                else:
+                    missed += 1
+        return own, max(0, free), missed
+
+    async def _is_over(self, session: str) -> bool:
+        if self._is_erased is None:
+            return False
+        known = await self._conversations.session(session, within=EVERYTHING)
+        return known is not None and await self._is_erased(known)
 
     async def _newest_first(self, session: str, cuts: Sequence[Cut] = ()) -> AsyncGenerator[_Turn, None]:
         """Yield each turn: the question, and the answer unless it is empty. Nothing is told of what stands between.

@@ -234,8 +234,8 @@ class FakeSessions:
     async def session(self, name: str, **_: Any) -> Any:
         return name if name in self.turns else None
 
-    async def spent(self, *_: Any, **__: Any) -> Mapping[str, Spent]:
-        return {"": Spent(answers=sum(map(len, self.turns.values())))}
+    async def spent(self, _: Any, wanted: Any, **__: Any) -> Mapping[str, Spent]:
+        return {"": Spent(answers=len(self.turns.get(wanted.session_id, [])))}
 
 
 def of(scope: str) -> ThreadKey:
@@ -366,3 +366,23 @@ async def test_marks_of_nobody_cut_nothing_off(marks: Any) -> None:
     sessions = FakeSessions({session_id(KEY): [("one", "q", "a")]}, {0: {"metadata": {"cuts": marks}}})
     known = History(sessions, 1000)  # type: ignore[arg-type]  # of the port it uses two methods
     assert [each.text for each in (await known.seed(KEY)).said] == ["q", "a"]
+
+
+async def test_what_is_handed_down_ends_where_the_instances_own_words_began_and_shares_their_room() -> None:
+    old = [(each, f"q {each}", "a") for each in ("one", "two", "three")]
+    own = [("two", "q own two", "a"), ("three", "q own three", "a")]
+    sessions = {session_id(of("old")): old, session_id(of("new")): own}
+    known = History(FakeSessions(sessions), 1000)  # type: ignore[arg-type]  # of the port it uses two methods
+    # Cut off behind its beginning: what was said in it is hidden, and where it began is known all the same.
+    then = await known.seed(of("new"), None, [Cut(0, 2)])
+    assert (then.turns, then.began_at) == (0, "two")
+    assert [each.text for each in (await known.inherited([of("old")], "three", None, then)).said[::2]] == ["q one"]
+
+    then = await known.seed(of("new"))
+    whole = await known.inherited([of("old")], "three", None, then)
+    assert [each.text for each in whole.said[::2]] == ["q one", "q own two", "q own three"]
+    assert (whole.turns, whole.left_out) == (3, 0)
+    short = await known.inherited([of("old")], "three", 10, then)  # 30 bytes, of which its own words have 22
+    assert (short.turns, short.left_out) == (3, 0)
+    none = await known.inherited([of("old")], "three", 8, then)
+    assert (none.turns, none.left_out) == (2, 1)

@@ -163,3 +163,46 @@ async def test_an_empty_memory_is_said_by_the_next_task_where_the_first_one_neve
         await core.until_over([later])
 
     assert meta(later)["memory"] == "empty"
+
+
+@pytest.mark.parametrize("forerunners", [("a",), ()])
+async def test_a_thread_that_is_made_anew_knows_also_what_its_instance_was_restarted_with(
+    core: Core, forerunners: tuple[str, ...]
+) -> None:
+    await forgotten(core)
+    core.world.origins["b"], core.history.handed_down = Origin(forerunners), TOLD
+    core.history.told = Seed((Said("user", "q2"), Said("assistant", "a2")), turns=1)
+    job = await done(core)
+
+    assert (meta(job)["use"], meta(job)["memory"]) == ("recreated", "whole")
+    items = core.provider.conversations[meta(job)["thread"]].items
+    assert [text for role, text in items if text.startswith("q")] == (["q", "q2"] if forerunners else ["q2"])
+
+
+async def test_a_thread_that_is_made_anew_says_where_nobody_can_read_what_its_instance_was_restarted_with(
+    core: Core,
+) -> None:
+    await forgotten(core)
+    core.world.origins["b"], core.history.handed_down = Origin(("a",)), Seed(is_known=False)
+    core.history.told = TOLD
+    job = await done(core)
+
+    assert (meta(job)["memory"], meta(job)["seeded"]) == ("part", 1)
+
+
+async def test_the_engine_is_not_asked_where_the_newest_turns_have_no_room_for_more(core: Core) -> None:
+    await forgotten(core)
+    core.world.origins["b"] = Origin(("a",))
+    core.history.told = Seed(TOLD.said, turns=1, left_out=3)
+    job = await done(core)
+
+    assert meta(job)["memory"] == "part"
+    assert core.history.restarted == []
+
+
+async def test_a_thread_of_its_own_is_made_anew_as_ever_where_nobody_can_tell_where_its_instance_came_from(
+    core: Core,
+) -> None:
+    await forgotten(core)
+    core.world.origins["b"], core.history.told = None, TOLD
+    assert meta(await done(core))["memory"] == "whole"

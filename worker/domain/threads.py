@@ -248,6 +248,7 @@ class Seed:
     """What a recreated thread is told of its forerunner: so many turns, and so many older ones left out.
 
     `is_known`: whether anybody could say what that is. `is_absent`: whoever could has nothing at all of the forerunner.
+    `began_at` is the activity that it was first asked at, as far as that was looked for.
     """
 
     said: tuple[Said, ...] = ()
@@ -255,6 +256,7 @@ class Seed:
     left_out: int = 0
     is_known: bool = True
     is_absent: bool = False
+    began_at: str = ""
 
     @property
     def tokens(self) -> int:
@@ -271,6 +273,9 @@ class Seed:
             turns[-1].append(each)
         return [Remembered(tuple(turn)) for turn in turns]
 
+
+NOTHING = Seed()
+"""Nothing was said."""
 
 Memory = Literal["whole", "part", "lost", "unknown", "empty"]
 """What a thread that was made knows of what was said before, which may have been nothing.

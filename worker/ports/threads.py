@@ -6,6 +6,7 @@ from typing import Protocol
 
 from worker.domain.exchanges import Exchange
 from worker.domain.threads import (
+    NOTHING,
     Answer,
     Cut,
     Decision,
@@ -174,11 +175,14 @@ class History(Protocol):
         """
         ...
 
-    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
-        """Return what was said before a restart. Never raises.
+    async def inherited(
+        self, keys: Sequence[ThreadKey], activity: str, most: int | None = None, then: Seed = NOTHING
+    ) -> Seed:
+        """Return what was said before a restart, and `then`, in so many tokens at most. Never raises.
 
         `keys` are those of the instances that it goes back to, the latest first. Of that one it is what was said before
-        this activity was first asked, of each one before it what was said before the later one began. Where nothing is
+        this activity was first asked, or the one that `then` began at, of each one before it what was said before the
+        later one began. Where nothing is
         kept of any of them it is absent: nobody can tell whether there was something.
         """
         ...

@@ -119,24 +119,32 @@ class Leaving:
         most = None if window is None else int(SEEDED * window)
         if key.trunk is not None or key.person is not None:
             return await (self._of_branch(key.trunk, gone, most) if key.trunk else self._of_person(most))
-        if gone is None and not self.strayed:
-            seed = Seed()
-        else:
-            seed = Seed(is_known=False) if history is None else await self._told(history, key, most, cuts)
-            self._check(seed)
-            if seed.turns or not self.strayed:
-                return seed
+        own = Seed()
+        if gone is not None or self.strayed:
+            own = Seed(is_known=False) if history is None else await self._told(history, key, most, cuts)
+        seed = await self._with_inherited(own, gone, most)
+        self._check(seed)
+        return seed
+
+    async def _with_inherited(self, own: Seed, gone: Thread | None, most: int | None) -> Seed:
+        """Put before what was said on this instance's own threads what it knew when it was restarted."""
         # A restart goes on from one instance: what several share, or a single task has, goes back to none. Nor does one
         # that begins with this task, and most threads do: it would be a request for each.
         if self.variable is None or self.variable.one_of_many or (self.variable.begins and not self.strayed):
-            return seed
-        self.origin = await self.variable.origin()
-        if self.origin is None or (self.origin.forerunners and history is None):
+            return own
+        if own.left_out or (gone is not None and not own.is_known):  # there is no room, or nobody to tell it
+            return own
+        origin = await self.variable.origin()
+        if own.turns or (gone is not None and not self.strayed):
+            origin = origin or Origin()  # that its thread is its own is known
+        else:
+            self.origin = origin
+        if origin is None or (origin.forerunners and self.ground.history is None):
             return Seed(is_known=False)
-        if not self.origin.forerunners or history is None:
-            return seed
-        keys = [replace(key, scope=each) for each in self.origin.forerunners]
-        return await history.inherited(keys, self.request.place.activity_id)
+        if not origin.forerunners or self.ground.history is None:
+            return own
+        keys = [replace(self.request.key, scope=each) for each in origin.forerunners]
+        return await self.ground.history.inherited(keys, self.request.place.activity_id, most, own)
 
     async def _of_branch(self, trunk: ThreadKey, gone: Thread | None, most: int | None) -> Seed:
         """Say what a branch begins with: what is known on its trunk now, and what was said on the branch before."""
@@ -180,7 +188,7 @@ class Leaving:
     def memory(self, gone: Thread | None, seed: Seed) -> Memory:
         """Say what the new thread knows of what was said before."""
         if seed.turns or seed.left_out:
-            return "part" if seed.left_out else "whole"
+            return "whole" if seed.is_known and not seed.left_out else "part"
         if gone is not None and not self.strayed:
             return "whole" if self.entry.rewinds and seed.is_known else "lost"
         if gone is not None or not seed.is_known or seed.is_absent:

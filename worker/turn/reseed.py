@@ -12,6 +12,7 @@ from worker.domain.conversations import EVERYTHING, REMOVED, Message, MessageFil
 from worker.domain.refs import defused
 from worker.domain.threads import (
     BYTES_PER_TOKEN,
+    NOTHING,
     OPENAI,
     SAFE_BYTES_PER_TOKEN,
     Cut,
@@ -111,12 +112,20 @@ class History:
 
     async def seed(self, key: ThreadKey, most: int | None = None, cuts: Sequence[Cut] = ()) -> Seed:
         """See `ports.threads.History.seed`."""
-        room = self._room if most is None else min(self._room, SAFE_BYTES_PER_TOKEN * most)
-        return await self._in_time(self._read(session_id(key), room, cuts))
+        return await self._in_time(self._read(session_id(key), self._room_for(most), cuts))
 
-    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
+    def _room_for(self, most: int | None) -> int:
+        return self._room if most is None else min(self._room, SAFE_BYTES_PER_TOKEN * most)
+
+    async def inherited(
+        self, keys: Sequence[ThreadKey], activity: str, most: int | None = None, then: Seed = NOTHING
+    ) -> Seed:
         """See `ports.threads.History.inherited`."""
-        return await self._in_time(self._read_before([session_id(key) for key in keys], activity))
+        room = max(0, self._room_for(most) - size_of_all(then.said))
+        before = await self._in_time(self._read_before([*map(session_id, keys)], then.began_at or activity, room))
+        said = before.said + then.said
+        is_absent = before.is_absent and not then.turns
+        return Seed(said, before.turns + then.turns, before.left_out + then.left_out, before.is_known, is_absent)
 
     async def _in_time(self, reading: Awaitable[Seed]) -> Seed:
         try:
@@ -158,11 +167,12 @@ class History:
         """
         told: deque[_Turn] = deque()
         older: deque[_Turn] = deque()
-        left, read, hidden = room, 0, 0
+        left, read, hidden, began_at = room, 0, 0, ""
         async with aclosing(self._newest_first(session, cuts)) as newest_first:
             async for turn in newest_first:
                 read += 1
                 left -= turn.size
+                began_at = turn.asked_at or began_at
                 if turn.is_hidden:
                     hidden += 1
                 elif left >= 0:
@@ -175,12 +185,11 @@ class History:
         # Counted by the database: here no more than the newest were read.
         answers = await self._conversations.spent("all", MessageFilter(session_id=session), within=EVERYTHING)
         left_out = max(0, sum(each.answers for each in answers.values()) - len(told) - hidden)
-        return _seed(told, facts, left_out)
+        return replace(_seed(told, facts, left_out), began_at=began_at)
 
-    async def _read_before(self, sessions: Sequence[str], activity: str) -> Seed:
+    async def _read_before(self, sessions: Sequence[str], activity: str, room: int) -> Seed:
         """Read of each session what comes before the activity that the next one began with, the newest first."""
-        told = deque[_Turn]()
-        room, left_out, is_absent = self._room, 0, True
+        told, left_out, is_absent = deque[_Turn](), 0, True
         for session in sessions:
             first = await self._conversations.messages(MessageFilter(session_id=session), within=EVERYTHING, limit=1)
             if first.items and not await self._is_over(session):
@@ -233,7 +242,7 @@ class History:
                     answer = [Said("assistant", message.content)] if message.content else []
                     continue
                 if any(each.hides(message.position, message.generation) for each in known):
-                    yield _Turn([], "", is_hidden=True)
+                    yield _Turn([], "", message.activity_id, is_hidden=True)
                 else:
                     name = message.activity_name or message.activity_id if answer else ""
                     yield _Turn([_asked(message), *answer], name, message.activity_id)

@@ -22,7 +22,7 @@ WorkerError
 │   │   ├── LimitReached    as many calls run, or were made in this minute, as PROVIDERS_FILE allows
 │   │   ├── StoppedByOperator  an operator has stopped the assistant, or what else the call is of
 │   │   └── AssistantElsewhere  another worker has the assistant, or may soon
-│   ├── HistoryUnread       what was said on a thread that is to be left cannot be read now
+│   ├── HistoryUnread       what a new thread has to know of what was said cannot be read now
 │   ├── ModelUnknown        the call may have run: a timeout or a cut reply. Look before asking again
 │   │   └── BrokenOff       … because an operator's stop broke it off
 │   └── ThreadLocked        the provider works on this conversation already
@@ -37,7 +37,7 @@ WorkerError
 │   │   └── Filtered        … because of what it says: where a call has an answer, this is one
 │   ├── OverBudget          a budget does not allow the call: nothing was asked
 │   ├── CallsSpent          the task has made as many calls as it may, and no usable answer came
-│   ├── HistoryMissing      a thread would have to be left, and what was said on it is nowhere
+│   ├── HistoryMissing      a new thread has to know what was said before, and that is nowhere
 │   ├── AskedOtherwise      a person's message came before under the same id, with another text
 │   ├── StopOfOthers        who is limited to tenants may not change a stop of somebody who is not
 │   ├── NoProvider          what a thread is at is not among the providers any more
@@ -192,7 +192,7 @@ class BrokenOff(ModelUnknown):
 
 
 class HistoryUnread(Transient):
-    """A thread that is still there is not left for one that would know nothing: later, when the transcript answers."""
+    """No thread is made that would know nothing, and has to know: later, when the transcript answers."""
 
     excludes_call = True
     is_trouble = True
@@ -221,7 +221,7 @@ class ReadRefused(Permanent):
 
 
 class HistoryMissing(Permanent):
-    """A thread that is still there is not left for one that would know nothing; the text says what can be done."""
+    """No thread is made that would know nothing, and has to know; the text says what can be done."""
 
     excludes_call = True
 

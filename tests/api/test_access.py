@@ -29,6 +29,7 @@ from worker.web.api import (
     handing_over,
     rating,
     recording,
+    rewinding,
     serve,
     stopping,
     talking,
@@ -233,6 +234,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
     extend = [
         erasing(nobody, record, "default"),
         stopping(Board(), {}),
+        rewinding(nobody),
         rating(record, nobody),
         asking(nobody, record),
         handing_over(nobody, nobody, record),
@@ -255,6 +257,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
     for right, routes in {
         "erase": ["POST /api/erase", "GET /api/erasures/{order}"],
         "stop": ["POST /api/stops", "DELETE /api/stops"],
+        "sway": ["POST /api/instances/{instance_id}/rewind"],
         "ask": [
             "POST /api/sessions/{session_id}/asks",
             "DELETE /api/asks/{ask_id}",

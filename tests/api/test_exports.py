@@ -106,18 +106,22 @@ async def test_an_export_has_no_more_than_its_token_may_see(database: Database) 
     assert hidden.status == 404
 
 
-async def test_an_export_says_how_many_turns_an_answer_did_not_know_word_for_word(database: Database) -> None:
+async def test_an_export_says_how_many_turns_an_answer_did_not_know_word_for_word_and_where_it_knew_none(
+    database: Database,
+) -> None:
     async with asked(database, {"long": Calls([])}) as api:
         transcript = SqlTranscriptWriter(database)
         await transcript.record(exchange(1, key("long")))
         await transcript.record(exchange(2, key("long"), untold=1))
         await transcript.record(exchange(3, key("long"), untold=17))
+        await transcript.record(exchange(4, key("long"), memory="lost"))
         [part] = (await api.get("/api/instances/long/export")).json
         text = (await api.get("/api/instances/long/export?format=markdown")).text
 
-    assert [each["metadata"].get("untold") for each in part["messages"]] == [None, None, None, 1, None, 17]
+    assert [each["metadata"].get("untold") for each in part["messages"]] == [None] * 3 + [1, None, 17, None, None]
     assert (text.count("1 earlier turn not told word for word*"), text.count("17 earlier turns not")) == (1, 1)
     assert text.count("word for word") == 2
+    assert text.count("told nothing of before*") == 1
 
 
 async def test_a_caller_without_a_word_of_its_own_is_exported_with_what_it_called(database: Database) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.conformance.questions import about
+from tests.flow.command import assistant_worker, environment
 from tests.flow.rig import Rig
 from tests.models import Model, call, element, line, process, unique
 from tests.waiting import wait_until
@@ -146,6 +147,56 @@ async def restarted(rig: Rig, model: Model, instance: str, activity: str, *, ini
     await rig.rest.wait_for_end(new)
     await recorded(rig)
     return str(new)
+
+
+async def test_an_instance_that_is_moved_back_knows_what_was_said_before_that_step_once_it_is_rewound(
+    kept: Rig,
+) -> None:
+    steps = [kept.step(name, data_input="-") for name in ("one", "two", "three")]
+    model = await kept.deploy(*steps, kept.step("wait", topic=f"{kept.topic}_wait"))
+    await kept.start_worker()
+    instance = await kept.rest.start(model)
+    await kept.until_open(instance, "wait")
+    await recorded(kept)
+    rewind = ("threads", "rewind", instance, "--before", "two", "--reason", "a wrong turn", "--json")
+    wrong, done, again = [
+        await assistant_worker(environment(kept), *arguments)
+        for arguments in ((*rewind[:3], "--before", "wait"), rewind, rewind)
+    ]
+    assert (wrong.code, "there were one, two, three" in " ".join(wrong.err.split())) == (2, True)
+    assert (done.code, [each["why"] for each in done.json]) == (0, [""])
+    assert again.json == done.json
+    order = [{"type": "cancel", "activityId": "wait"}, {"type": "startBeforeActivity", "activityId": "two"}]
+    await kept.rest.post(f"process-instance/{instance}/modification", {"instructions": order})
+    await kept.start_worker(topics=f"{kept.topic},{kept.topic}_wait")
+    await kept.rest.wait_for_end(instance)
+
+    two, last = await kept.meta(instance, "two"), await kept.meta(instance, "wait")
+    assert (two["generation"], two["seeded"], two["memory"]) == (2, 1, "whole")
+    assert last["thread"] == two["thread"]
+    assert [text.splitlines()[0] for text in kept.questions(two["thread"])] == ["# Two", "# Three", "# Wait"]
+    await recorded(kept)
+    shown = await assistant_worker(environment(kept), "threads", "show", instance, "--json")
+    assert sum(len(each["messages"]) for each in shown.json) == 2 * 6, "nothing that was said is lost"
+
+
+@pytest.mark.parametrize("required", [False, True])
+async def test_an_instance_that_is_started_in_its_middle_says_that_it_knows_nothing(rig: Rig, required: bool) -> None:
+    needed = {"service_thread_required": "true"} if required else {}
+    model = await rig.deploy(rig.step("one"), rig.step("two", **needed))
+    await rig.start_worker()
+    order = {"startInstructions": [{"type": "startBeforeActivity", "activityId": "two"}]}
+    instance = str((await rig.rest.post(f"process-definition/key/{model.key}/start", order))["id"])
+
+    if required:
+        [incident] = await wait_until(lambda: rig.rest.incidents(instance), what="the incident")
+        assert "the instance was started at two" in incident["incidentMessage"]
+        assert rig.calls("conversations.create") == 0
+    else:
+        await rig.rest.wait_for_end(instance)
+        assert (await rig.meta(instance, "two"))["memory"] == "empty"
+    usual = await rig.run(await rig.deploy(rig.step("only", **needed)))
+    assert (await rig.meta(usual, "only"))["memory"] == "whole"
 
 
 async def recorded(rig: Rig) -> None:

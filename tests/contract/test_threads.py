@@ -18,6 +18,7 @@ from worker.domain.threads import (
     Answered,
     Asked,
     Busy,
+    Cut,
     Decision,
     Entered,
     Hold,
@@ -767,10 +768,59 @@ async def test_a_thread_that_is_to_be_left_is_known_by_every_task_until_another_
     assert await threads.bind(second.hold, new, 1, former=old, why=WHY)
     await threads.leave(second.hold, asked=False, trouble=False)
     former = json.loads(str(await redis.hget(keys.thread, "former:conv_1")))
-    assert (former["provider"], former["id"], former["reason"], former["by"]) == ("openai", "conv_1", *astuple(WHY))
+    assert [former[name] for name in ("provider", "id", "reason", "by", "before")] == [
+        "openai",
+        "conv_1",
+        *astuple(WHY),
+    ]
     assert (await entered(threads, "task-3")).renewal is None
     [kept] = await index(redis).threads()
     assert kept.named == (old, new), "both are erased together"
+
+
+async def test_an_order_to_rewind_goes_before_one_to_renew_and_what_it_cuts_off_outlives_the_thread(
+    threads: RedisThreads, redis: Redis
+) -> None:
+    first = await entered(threads)
+    await threads.bind(first.hold, Thread("conv_1", 1), 0)
+    back = replace(WHY, before=1_777_000_000_000_001)
+    for _ in range(2):
+        assert await index(redis).replace(KEY, Thread("conv_1", 1), back)
+        assert await index(redis).replace(KEY, Thread("conv_1", 1), WHY)
+    again = await entered(threads)
+    assert (again.renewal, again.rewinds, again.cuts) == (back, True, ())
+
+    cuts = (Cut(1_777_000_000_000_001, 2),)
+    for _ in range(2):
+        assert await threads.bind(again.hold, Thread("conv_2", 2), 1, cuts=cuts)
+    second = await entered(threads)
+    assert (second.renewal, second.rewinds, second.cuts) == (None, False, cuts)
+    await threads.bind(second.hold, Thread("conv_3", 3), 2)
+    assert (await entered(threads)).cuts == cuts
+
+
+async def test_what_a_thread_was_made_with_is_known_by_its_task_and_by_others_until_something_is_answered(
+    threads: RedisThreads,
+) -> None:
+    first = await entered(threads)
+    await threads.bind(first.hold, Thread("conv_1", 1), 0, memory="empty")
+    await threads.leave(first.hold, asked=False, trouble=False)
+    assert (await entered(threads)).memory == "empty"
+    await threads.leave((await entered(threads)).hold, asked=False, trouble=False)
+    other = await entered(threads, "task-2")
+    assert other.memory == "empty"
+    await threads.leave(other.hold, asked=False, trouble=False)
+
+    first = await entered(threads)
+    answer = Answer("text", thread=Thread("conv_1", 1))
+    await threads.keep_answer(first.hold, 1, answer, published=False, tokens=15)
+    again = await threads.enter(KEY, "task-1")
+    assert isinstance(again, Answered)
+    assert again.memory == "empty"
+    second = await entered(threads, "task-2")
+    assert second.memory is None
+    await threads.bind(second.hold, Thread("conv_2", 2), 1)
+    assert (await entered(threads, "task-2")).memory is None
 
 
 async def test_a_decision_that_cannot_be_read_is_one(threads: RedisThreads, redis: Redis, keys: Keys) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
@@ -19,7 +19,7 @@ from worker.domain.budgets import Budgets
 from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
 from worker.domain.providers import Limits, ProviderSpec
-from worker.domain.threads import Assistant, Seed, Thread, ThreadKey
+from worker.domain.threads import NOTHING, Assistant, Cut, Seed, Thread, ThreadKey
 from worker.errors import UnknownAssistant
 from worker.loop.breakers import Breaker
 from worker.loop.delivery import Delivery
@@ -98,15 +98,21 @@ class FakeHistory:
     most: int | None = None
     handed_down: Seed = field(default_factory=Seed)
     restarted: list[tuple[list[str], str]] = field(default_factory=list)
+    cuts: tuple[Cut, ...] = ()
+    then: Seed = NOTHING
 
-    async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
+    async def seed(self, key: ThreadKey, most: int | None = None, cuts: Sequence[Cut] = ()) -> Seed:
         self.asked.append(key)
-        self.most = most
+        self.most, self.cuts = most, tuple(cuts)
         return Seed(is_known=False) if self.is_down else self.told
 
-    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
+    async def inherited(
+        self, keys: Sequence[ThreadKey], activity: str, most: int | None = None, then: Seed = NOTHING
+    ) -> Seed:
         self.restarted.append(([key.scope for key in keys], activity))
-        return self.handed_down
+        self.most, self.then = most, then
+        before = self.handed_down
+        return replace(before, said=before.said + then.said, turns=before.turns + then.turns)
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         return self.threads.get(key.scope)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from worker.domain.conversations import Message, Page, Role, Spent, Stored, session_id
-from worker.domain.threads import Said, Seed, Thread, ThreadKey
-from worker.errors import TranscriptDown
+from worker.domain.conversations import REMOVED, Message, Page, Role, Spent, Stored, session_id
+from worker.domain.threads import Cut, Said, Seed, Thread, ThreadKey
+from worker.errors import StoreDown, TranscriptDown
 from worker.turn.reseed import PATIENCE_SECONDS, History
 from worker.turn.retelling import FRAME
 
@@ -211,18 +211,31 @@ async def test_a_small_window_leaves_less_room() -> None:
 
 @dataclass(slots=True)
 class FakeSessions:
-    """Some sessions, each with its turns as activity, question and answer, read from the oldest on, three a page."""
+    """Some sessions, each with its turns as activity, question and answer, three messages a page.
+
+    `marks` are more facts of the messages of a turn, by its number.
+    """
 
     turns: dict[str, list[tuple[str, str, str]]]
+    marks: dict[int, dict[str, Any]] = field(default_factory=dict)
 
-    async def messages(self, wanted: Any, *, after: str | None = None, limit: int = 0, **_: Any) -> Page[Message]:
+    async def messages(
+        self, wanted: Any, *, after: str | None = None, limit: int = 0, newest: bool = False, **_: Any
+    ) -> Page[Message]:
         said = [
-            replace(message(number, role, text), activity_id=activity)
+            replace(message(2 * number + place, role, text), activity_id=activity, **self.marks.get(number, {}))
             for number, (activity, asked, answered) in enumerate(self.turns.get(wanted.session_id, []))
-            for role, text in ((Role.USER, asked), (Role.AGENT, answered))
+            for place, (role, text) in enumerate(((Role.USER, asked), (Role.AGENT, answered)))
         ]
+        said = said[::-1] if newest else said
         start, most = int(after or 0), min(limit, 3)
         return Page(said[start : start + most], str(start + most) if start + most < len(said) else None)
+
+    async def session(self, name: str, **_: Any) -> Any:
+        return name if name in self.turns else None
+
+    async def spent(self, _: Any, wanted: Any, **__: Any) -> Mapping[str, Spent]:
+        return {"": Spent(answers=len(self.turns.get(wanted.session_id, [])))}
 
 
 def of(scope: str) -> ThreadKey:
@@ -276,3 +289,100 @@ async def test_what_is_inherited_is_unknown_while_the_transcript_cannot_be_read(
 
     seed = await history(FakeConversations([], trouble)).inherited([KEY], "three")
     assert seed == Seed(is_known=False)
+
+
+@pytest.mark.parametrize("turns", [{}, {"old": []}, {"old": ["one"]}])
+async def test_of_what_nothing_is_kept_nobody_can_tell_whether_it_was_said(turns: dict[str, list[str]]) -> None:
+    seed = await inherited(turns, "old", activity="one")
+    assert (seed.said, seed.is_absent) == ((), turns != {"old": ["one"]})
+
+
+@pytest.mark.parametrize("removed", [True, False])
+async def test_what_was_erased_is_handed_down_to_nobody(removed: bool) -> None:
+    said = [("one", REMOVED, REMOVED), ("two", REMOVED, REMOVED) if removed else ("two", "q2", "a2")]
+    known = History(FakeSessions({session_id(KEY): said}), 1000)  # type: ignore[arg-type]  # of the port it uses one method
+    seed = await known.inherited([KEY], "three")
+    assert [each.text for each in seed.said] == ([] if removed else ["q2", "a2"])
+    assert seed.is_absent is removed
+
+
+@pytest.mark.parametrize(
+    ("judged", "told"),
+    [(True, ["one of middle"]), (False, ["zero of old", "one of middle"]), (StoreDown("away"), None)],
+)
+async def test_of_an_instance_that_is_to_be_erased_nothing_is_handed_down_although_the_record_has_it(
+    judged: bool | Exception, told: list[str] | None
+) -> None:
+    async def is_erased(session: Any) -> bool:
+        if isinstance(judged, Exception):
+            raise judged
+        return judged and session == session_id(of("old"))
+
+    old = [("zero", "zero of old", "a"), ("one", "one of old", "a")]
+    middle = [("one", "one of middle", "a"), ("two", "two of middle", "a")]
+    sessions = FakeSessions({session_id(of("old")): old, session_id(of("middle")): middle})
+    known = History(sessions, 1000, is_erased)  # type: ignore[arg-type]  # of the port it uses two methods
+    seed = await known.inherited([of("middle"), of("old")], "two")
+    if told is None:
+        assert seed == Seed(is_known=False)
+    else:
+        assert [each.text for each in seed.said[::2]] == told
+
+
+async def test_what_was_erased_is_told_to_no_new_thread() -> None:
+    seed = await history(FakeConversations([(REMOVED, REMOVED), ("q2", "a2")])).seed(KEY)
+    assert [each.text for each in seed.said if each.role != "developer"] == ["q2", "a2"]
+
+
+def rewound(*, is_noted: bool) -> tuple[History, list[Cut]]:
+    """A record of five turns: two on the first thread, then one before the second of which it goes on, and so again."""
+    turns = [(each, f"q {each}", f"a {each}") for each in ("one", "two", "three", "two", "four")]
+    cuts = [Cut(2, 2), Cut(6, 3)]
+    generations: dict[int, dict[str, Any]] = {0: {"generation": 1}, 1: {"generation": 1}, 2: {"generation": 1}}
+    generations |= {3: {"generation": 2}, 4: {"generation": 3}}
+    if is_noted:
+        generations[3] |= {"metadata": {"cuts": [[2, 2]]}}
+        generations[4] |= {"metadata": {"cuts": [[2, 2], [6, 3]]}}
+    known = FakeSessions({session_id(KEY): turns}, generations)
+    return History(known, 1000), [] if is_noted else cuts  # type: ignore[arg-type]  # of the port it uses two methods
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+async def test_what_was_cut_off_is_told_no_more_and_is_not_left_out(is_noted: bool) -> None:
+    known, cuts = rewound(is_noted=is_noted)
+    seed = await known.seed(KEY, None, cuts)
+    assert [each.text for each in seed.said] == ["q one", "a one", "q four", "a four"]
+    assert (seed.turns, seed.left_out) == (2, 0)
+
+
+async def test_what_was_cut_off_is_handed_down_to_no_restarted_instance() -> None:
+    known, _ = rewound(is_noted=True)
+    assert [each.text for each in (await known.inherited([KEY], "two")).said[::2]] == ["q one", "q four"]
+    assert [each.text for each in (await known.inherited([KEY], "four")).said[::2]] == ["q one"]
+
+
+@pytest.mark.parametrize("marks", ["x", [1], [[1]], [["1", 2]], {"a": 1}, None])
+async def test_marks_of_nobody_cut_nothing_off(marks: Any) -> None:
+    sessions = FakeSessions({session_id(KEY): [("one", "q", "a")]}, {0: {"metadata": {"cuts": marks}}})
+    known = History(sessions, 1000)  # type: ignore[arg-type]  # of the port it uses two methods
+    assert [each.text for each in (await known.seed(KEY)).said] == ["q", "a"]
+
+
+async def test_what_is_handed_down_ends_where_the_instances_own_words_began_and_shares_their_room() -> None:
+    old = [(each, f"q {each}", "a") for each in ("one", "two", "three")]
+    own = [("two", "q own two", "a"), ("three", "q own three", "a")]
+    sessions = {session_id(of("old")): old, session_id(of("new")): own}
+    known = History(FakeSessions(sessions), 1000)  # type: ignore[arg-type]  # of the port it uses two methods
+    # Cut off behind its beginning: what was said in it is hidden, and where it began is known all the same.
+    then = await known.seed(of("new"), None, [Cut(0, 2)])
+    assert (then.turns, then.began_at) == (0, "two")
+    assert [each.text for each in (await known.inherited([of("old")], "three", None, then)).said[::2]] == ["q one"]
+
+    then = await known.seed(of("new"))
+    whole = await known.inherited([of("old")], "three", None, then)
+    assert [each.text for each in whole.said[::2]] == ["q one", "q own two", "q own three"]
+    assert (whole.turns, whole.left_out) == (3, 0)
+    short = await known.inherited([of("old")], "three", 10, then)  # 30 bytes, of which its own words have 22
+    assert (short.turns, short.left_out) == (3, 0)
+    none = await known.inherited([of("old")], "three", 8, then)
+    assert (none.turns, none.left_out) == (2, 1)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.core.rig import Core
 from tests.fakes.engine import Job
-from worker.domain.tasks import Variable
+from worker.domain.tasks import Origin, Variable
 from worker.domain.threads import Answer, Entered, Said, Seed, Thread, ThreadKey
 from worker.errors import BadRequest, EngineDown, ModelDown, ModelUnknown, StoreDown, ThreadGone, ThreadLocked
 from worker.modelling.result import thread_variable
@@ -220,7 +220,7 @@ async def test_a_restarted_instance_is_told_what_was_said_before_the_activity_th
     thread = await a_thread(core)
     if kept == "no thread":
         del core.provider.conversations[thread.id]
-    core.world.forerunners["b"] = ["a", "older"]
+    core.world.origins["b"] = Origin(("a", "older"))
     core.history.handed_down = Seed((Said("user", "q"), Said("assistant", "a")), turns=1)
     async with core.working():
         variables = {} if kept == "no variables" else {NAME: thread_variable(thread)}
@@ -235,21 +235,21 @@ async def test_a_restarted_instance_is_told_what_was_said_before_the_activity_th
 
 async def test_before_the_first_step_of_a_model_nothing_was_said_and_the_engine_is_not_asked_for_it(core: Core) -> None:
     await a_thread(core)
-    core.world.forerunners["b"] = ["a"]
+    core.world.origins["b"] = Origin(("a",))
     core.world.activity("first", begins=True)
     async with core.working() as worker:
         job = core.world.start("first", instance="b")
         await core.until_over([job])
 
     assert (used(job)["use"], used(job)["memory"]) == ("created", "whole")
-    assert worker.engine.script.named("forerunners") == []
+    assert worker.engine.script.named("origin") == []
 
 
 async def test_a_copied_thread_variable_has_the_engine_asked_for_what_was_said_also_before_the_first_step(
     core: Core,
 ) -> None:
     thread = await a_thread(core)
-    core.world.forerunners["b"] = ["a"]
+    core.world.origins["b"] = Origin(("a",))
     core.world.activity("first", begins=True)
     core.history.handed_down = Seed((Said("user", "q"), Said("assistant", "a")), turns=1)
     async with core.working():
@@ -259,22 +259,22 @@ async def test_a_copied_thread_variable_has_the_engine_asked_for_what_was_said_a
     assert core.history.restarted == [(["a"], "first")]
 
 
-@pytest.mark.parametrize(("forerunners", "memory"), [(["a"], "unknown"), (None, "whole")])
-async def test_a_restart_without_variables_and_without_a_transcript_is_said_where_it_is_known(
-    core: Core, forerunners: list[str] | None, memory: str
+@pytest.mark.parametrize("origin", [Origin(("a",)), None])
+async def test_a_restart_without_a_transcript_and_one_that_may_have_been_are_said(
+    core: Core, origin: Origin | None
 ) -> None:
     core.records = False
-    core.world.forerunners["b"] = forerunners
+    core.world.origins["b"] = origin
     async with core.working():
         job = core.world.start("second", instance="b")
         await core.until_over([job])
 
-    assert used(job)["memory"] == memory
+    assert used(job)["memory"] == "unknown"
 
 
 async def test_whether_an_instance_was_restarted_may_be_unknown_and_is_said_so(core: Core) -> None:
     thread = await a_thread(core)
-    core.world.forerunners["b"] = None
+    core.world.origins["b"] = None
     async with core.working():
         job = core.world.start("second", instance="b", variables={NAME: thread_variable(thread)})
         await core.until_over([job])

@@ -9,7 +9,7 @@ from itertools import count
 from tests.fakes.clock import EPOCH
 from tests.fakes.past import Past
 from tests.fakes.script import Script
-from worker.domain.tasks import Activity, Definition, Task, TaskState, Topic, Variable
+from worker.domain.tasks import Activity, Definition, Origin, Task, TaskState, Topic, Variable
 from worker.errors import BadDefinition, TaskLost, TaskSuspended, TooMuch
 
 LOCK = timedelta(seconds=30)
@@ -49,8 +49,8 @@ class World:
         self.contents: dict[tuple[str, str], bytes] = {}
         self.shown: dict[tuple[str, str], str] = {}
         self.roots: dict[str, str] = {}
-        self.forerunners: dict[str, list[str] | None] = {}
         self.past = Past()
+        self.origins: dict[str, Origin | None] = {}
         self.spin = True
         self.most_bytes = 1_000_000
         self.news = asyncio.Event()
@@ -228,9 +228,9 @@ class FakeEngine:
         await self.script.reach("root_instance", process_instance_id)
         return self.world.roots.get(process_instance_id, process_instance_id)
 
-    async def forerunners(self, process_instance_id: str) -> list[str] | None:
-        await self.script.reach("forerunners", process_instance_id)
-        return self.world.forerunners.get(process_instance_id, [])
+    async def origin(self, process_instance_id: str) -> Origin | None:
+        await self.script.reach("origin", process_instance_id)
+        return self.world.origins.get(process_instance_id, Origin())
 
     async def resource(self, definition_id: str, name: str) -> str:
         await self.script.reach("resource", definition_id, name)

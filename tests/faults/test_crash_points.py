@@ -61,7 +61,7 @@ BESIDE = {
     "map lost": ("provider.metadata",),
     "reply of complete lost": ("engine.was_completed",),
     "in the background": ("provider.start", "threads.note", "provider.follow"),
-    "two ways": ("engine.forerunners",),
+    "two ways": ("engine.origin",),
 }
 """Calls that not every turn makes, by what makes it."""
 

@@ -12,7 +12,7 @@ from worker import bootstrap
 from worker.domain.conversations import EVERYTHING, Subject, session_id
 from worker.domain.endings import Store
 from worker.domain.threads import ThreadKey
-from worker.ending import Eraser
+from worker.ending import Eraser, Rewinding, Wish
 from worker.redis.keys import stem
 
 
@@ -113,6 +113,39 @@ async def test_a_schema_holds_and_a_wrong_answer_is_put_right_once(rig: Rig) -> 
 
     assert (await rig.rest.variables(instance))["score"] == 3
     assert (await rig.meta(instance, "one"))["repaired"] is True
+
+
+async def test_an_instance_that_is_moved_back_is_asked_on_a_thread_that_ends_before_that_step(
+    rig: Rig, api: str
+) -> None:
+    rig.provider.answer("Please do one", "The cheap one is a pelican.")
+    rig.provider.answer("Please do two", "Take the heron.")
+    model = await rig.deploy(rig.step("one"), rig.step("two"), rig.step("wait", topic=f"{rig.topic}_held"))
+    worker = await rig.start_worker()
+    instance = await rig.rest.start(model)
+    await rig.until_open(instance, "wait")
+    await worker.stop()
+    settings = rig.build_settings()
+    async with bootstrap.connect(settings) as adapters:
+        assert adapters.conversations is not None
+        rewinding = Rewinding(adapters.index, adapters.conversations)
+        [done] = await rewinding.rewind(Wish(instance, "two"), "ada", within=EVERYTHING)
+    assert done.why == ""
+    await moved(rig, instance, "wait", "two")
+    await rig.start_worker()
+
+    await wait_until(lambda: len(seen(rig, api)) == 3, what="the third call")
+
+    await rig.until_open(instance, "wait")
+    assert "pelican" in seen(rig, api)[-1]
+    # Of a conversation all is seen that is there now: the same answer once more, behind the question.
+    assert seen(rig, api)[-1].count("heron") == (api == "conversations")
+
+
+async def moved(rig: Rig, instance: str, away: str, to: str) -> None:
+    """What an operator does in Cockpit."""
+    steps = [{"type": "cancel", "activityId": away}, {"type": "startBeforeActivity", "activityId": to}]
+    await rig.rest.post(f"process-instance/{instance}/modification", {"instructions": steps})
 
 
 @pytest.mark.parametrize("outcome", ["refused", "filtered", "incomplete", "empty"])

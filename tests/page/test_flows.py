@@ -10,10 +10,11 @@ import pytest
 from playwright.async_api import Download, Page, expect
 
 from tests.page.site import Deployed, Site, Watched, browsing, site, watch
-from tests.records import BETWEEN, exchange, key
+from tests.records import BETWEEN, START, exchange, key
 from worker.domain.conversations import session_id
 from worker.domain.exchanges import Utterance
 from worker.domain.money import Money
+from worker.domain.threads import Cut
 from worker.export import FORMATS
 
 
@@ -62,6 +63,22 @@ async def test_an_answer_says_how_much_of_what_was_said_it_did_not_know_word_for
     await page.get_by_text("gpt-5 · 120 tokens · 5.0 s").click()
 
     await expect(page.locator(".about dl")).to_contain_text("Earlier turns not told word for word1,200")
+
+
+async def test_an_answer_without_a_memory_says_so_and_a_rewound_one_from_when_on_it_knows_nothing(
+    served: Site, browser: Watched
+) -> None:
+    cut = Cut(int(START.timestamp() * 1_000_000), 2)
+    said = exchange(30, key("instance-c"), memory="empty", cuts=(cut,), generation=2)
+    await served.transcript.record(said)
+    page = browser.page
+    await page.goto(f"{served.url}/instances/instance-c")
+    answer = page.get_by_role("article", name="Answer")
+
+    await expect(answer.locator(".outcome")).to_contain_text("The instance was started behind its beginning")
+    await answer.get_by_text("gpt-5 · 120 tokens · 5.0 s").click()
+    time = answer.locator("div", has_text="Rewound: told nothing of what was said from").last.locator("time")
+    await expect(time).to_have_attribute("datetime", "2026-05-04T09:00:00.000Z")
 
 
 async def test_what_the_worker_does_not_serve_stands_above_the_instances(tmp_path: Path) -> None:

@@ -285,3 +285,10 @@ def test_elements_in_any_place_and_with_any_attributes_are_read_or_said_to_be_wr
     except BadDefinition:
         return
     assert all(activity.id == id_ for id_, activity in found.activities.items())
+
+
+def test_what_an_instance_reaches_behind_its_start_is_known_at_whatever_depth() -> None:
+    inside = sub_process("sub", line(element(ServiceTask("deep", "topic")), start="within", end="out"))
+    model = process(line(element(ServiceTask("step", "topic")), inside, '<bpmn:task id="plain"/>'))
+    found = read(f"{model.key}:1:1", model.xml).inner
+    assert found == {"step", "sub", "within", "deep", "out", "plain", "end"}

@@ -22,7 +22,7 @@ from worker.chat.handing import Handing
 from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
 from worker.domain.stops import Kind
-from worker.ending import Eraser, Keeper
+from worker.ending import Eraser, Keeper, Rewinding
 from worker.engine import Discovery, FixedTopics, RestEngine
 from worker.errors import Permanent, UnknownAssistant
 from worker.loop.breakers import Breaker
@@ -137,7 +137,7 @@ async def work(
             # Entered before the poller runs, so that it ends after that: a stop's last answers are carried over.
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
         if adapters.conversations is not None and adapters.feedback is not None:
-            history = History(adapters.conversations, settings.seed_tokens)
+            history = History(adapters.conversations, settings.seed_tokens, chat.is_erased if chat else None)
             desk = Desk(chat, news.set, settings.engine_name, lambda: known["assistant"]) if chat is not None else None
             api_port = await stack.enter_async_context(
                 _serve_api(
@@ -341,6 +341,7 @@ async def _serve_api(
         extend = [
             api.erasing(Eraser(ending_ports(settings, adapters)), conversations, name),
             api.stopping(stopped, known),
+            api.rewinding(Rewinding(adapters.index, conversations)),
             api.ticketing(office),
             api.rating(conversations, feedback),
             *([api.deciding(adapters.decisions)] if adapters.decisions is not None else []),

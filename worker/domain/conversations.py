@@ -49,6 +49,9 @@ def role_of(provider_role: str) -> Role:
         raise Unstorable(f"no role of the transcript is known for the provider's {provider_role[:40]!r}") from None
 
 
+REMOVED = "[removed]"
+"""Stands where words were that are not kept any more."""
+
 REMARK = "remark"
 MOST_ATTACHMENTS = 10
 """Links that come with one message."""

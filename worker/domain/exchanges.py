@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.domain.conversations import Role, owner, role_of
 from worker.domain.money import Money
-from worker.domain.threads import OPENAI, Outcome, ThreadKey
+from worker.domain.threads import OPENAI, Cut, Outcome, ThreadKey
 
 TRANSCRIPT = "transcript"
 """The name of the transcript among the places that exchanges go to."""
@@ -36,9 +36,10 @@ class Exchange:
     `engine`, task id and attempt name it: what comes again under the same name is not written again. `messages` are in
     the order in which they were said; all other facts are of the attempt or of its answer. `use` and `recovered` as in
     the turn's record. `seconds` is how long the answer took. `anchor` names the account that the thread is in, and
-    `untold` is as in `Answer`; `heard` counts the persons' messages that were answered on the thread before. What
-    spoke: the assistant's version, digests of its instructions and of the schema that held, as `digest` makes them, and
-    the worker's version. Raises ValueError for fewer messages than two.
+    `untold` is as in `Answer`; `heard` counts the persons' messages that were answered on the thread before, and
+    `memory` is what the thread knew of before where it was made for this, unless that is all; `cuts` as in `Entered`.
+    What spoke: the assistant's version, digests of its instructions and of the schema that held, as `digest` makes
+    them, and the worker's version. Raises ValueError for fewer messages than two.
     """
 
     key: ThreadKey
@@ -78,6 +79,8 @@ class Exchange:
     output_schema: str | None = None
     worker: str | None = None
     heard: int = 0
+    memory: str | None = None
+    cuts: tuple[Cut, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what has no question or no answer."""

@@ -211,8 +211,22 @@ class Definition:
     """A deployed process definition's external tasks, by activity id. It never changes once deployed.
 
     `calls` has the keys of the processes that it calls, and for each the codes of errors that are caught around a call.
+    `inner` has the ids of all elements that instances reach behind their start: one that begins there has left it out.
     """
 
     id: str
     activities: Mapping[str, Activity]
     calls: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    inner: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a process instance came from.
+
+    `forerunners` are the instances that it was restarted from, the latest first. `skipped_to` is the element that it
+    was started at behind its start, None where it was not, or nobody can tell.
+    """
+
+    forerunners: tuple[str, ...] = ()
+    skipped_to: str | None = None

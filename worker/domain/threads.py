@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from worker.domain.money import Money
 from worker.domain.questions import DecisionQuestion
@@ -177,10 +177,33 @@ class Thread:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Why a thread is left for a new one although it is still there, and who decided that: a person, or a worker."""
+    """Why a thread is left for a new one although it is still there, and who decided that: a person, or a worker.
+
+    `before`: the new one is told only what was said before this position of the record; None for all.
+    """
 
     reason: str
     by: str = "worker"
+    before: int | None = None
+
+
+class Cut(NamedTuple):
+    """Nobody is told any more what stands from this position of the record on, on threads of earlier generations."""
+
+    position: int
+    generation: int
+
+    def hides(self, position: int, generation: int | None) -> bool:
+        """Whether a message is of what is not told any more."""
+        return position >= self.position and (generation or 0) < self.generation
+
+    @classmethod
+    def read(cls, pairs: object) -> "tuple[Cut, ...]":
+        """Read what was written as a list of pairs; what else stands there is left out."""
+        listed = pairs if isinstance(pairs, list | tuple) else []
+        return tuple(
+            cls(*each) for each in listed if isinstance(each, list | tuple) and [*map(type, each)] == [int, int]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,13 +250,16 @@ def left_out_note(turns: int) -> Said:
 class Seed:
     """What a recreated thread is told of its forerunner: so many turns, and so many older ones left out.
 
-    `is_known`: whether anybody could say what that is.
+    `is_known`: whether anybody could say what that is. `is_absent`: whoever could has nothing at all of the forerunner.
+    `began_at` is the activity that it was first asked at, as far as that was looked for.
     """
 
     said: tuple[Said, ...] = ()
     turns: int = 0
     left_out: int = 0
     is_known: bool = True
+    is_absent: bool = False
+    began_at: str = ""
 
     @property
     def tokens(self) -> int:
@@ -249,6 +275,17 @@ class Seed:
                 turns.append([])
             turns[-1].append(each)
         return [Remembered(tuple(turn)) for turn in turns]
+
+
+NOTHING = Seed()
+"""Nothing was said."""
+
+Memory = Literal["whole", "part", "lost", "unknown", "empty"]
+"""What a thread that was made knows of what was said before, which may have been nothing.
+
+`lost`: nothing, though there was something. `unknown`: nothing, and nobody can tell whether there was something.
+`empty`: nothing, as its instance was started behind what comes before.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +451,7 @@ class Answered:
     calls: int = 0
     call: str = ""
     heard: Mapping[str, int] = field(default_factory=dict)
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +464,8 @@ class Entered:
     `dropped` those whose answer came and was of no use. `tokens` is what the last turn on this thread read and wrote.
     `busy_for` is how long a call of any task may still run on the thread; `renewal` says that it is to be left.
     `answers` is how many have been kept under this key since the map knows it, and `heard` how many of them were to
-    persons, by their names.
+    persons, by their names. `memory` is what was noted when the thread was made, if that was for this task, or nothing
+    has been answered on it yet. `cuts` say what is not told any more of what was said under this key.
     """
 
     hold: Hold
@@ -444,6 +483,13 @@ class Entered:
     renewal: Decision | None = None
     answers: int = 0
     heard: Mapping[str, int] = field(default_factory=dict)
+    memory: Memory | None = None
+    cuts: tuple[Cut, ...] = ()
+
+    @property
+    def rewinds(self) -> bool:
+        """Whether the thread is left for one that ends before something that was said."""
+        return self.renewal is not None and self.renewal.before is not None
 
 
 @dataclass(frozen=True, slots=True)

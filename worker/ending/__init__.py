@@ -5,18 +5,23 @@ from worker.ending.keeper import Keeper, Pace
 from worker.ending.ports import EndingPorts, runs, sessions
 from worker.ending.repair import Stuck, overdue
 from worker.ending.retention import Retention
+from worker.ending.rewinding import NothingToRewind, Rewinding, Rewound, Wish
 from worker.ending.rounds import Policy, Round
 
 __all__ = [
     "EndingPorts",
     "Eraser",
     "Keeper",
+    "NothingToRewind",
     "Pace",
     "Policy",
     "Retention",
+    "Rewinding",
+    "Rewound",
     "Round",
     "StillRuns",
     "Stuck",
+    "Wish",
     "overdue",
     "runs",
     "sessions",

@@ -13,7 +13,7 @@ import aiohttp
 import structlog
 
 from worker.domain.processes import Calls, Incident, Process, Result, Step
-from worker.domain.tasks import LONGEST_MESSAGE, Definition, Task, TaskState, Topic, Variable
+from worker.domain.tasks import LONGEST_MESSAGE, Definition, Origin, Task, TaskState, Topic, Variable
 from worker.engine import activities, calls, definitions, info, kept, processes, wire
 from worker.engine.cache import Cache
 from worker.engine.failures import Reply, describe, refusal
@@ -43,6 +43,7 @@ from worker.telemetry.logs import Event
 
 DEFINITIONS_KEPT = 500
 ROOTS_KEPT = 10_000
+ORIGINS_KEPT = 10_000
 RESOURCES_KEPT = 100
 USES_KEPT = 10_000
 LARGEST_POLL = 16 * 1024 * 1024
@@ -73,6 +74,7 @@ class RestEngine:
         self._definitions = Cache(self._load_definition, size=DEFINITIONS_KEPT)
         self._spin = Cache(self._detect_spin, size=1)
         self._roots = Cache(self._reads.root, size=ROOTS_KEPT)
+        self._origins = Cache(self._load_origin, size=ORIGINS_KEPT)
         self._resources = Cache(self._load_resource, size=RESOURCES_KEPT)
         self._uses = Cache(self._load_uses, size=USES_KEPT)
 
@@ -85,7 +87,14 @@ class RestEngine:
             try:
                 yield engine
             finally:
-                for cache in (engine._definitions, engine._spin, engine._roots, engine._resources, engine._uses):
+                for cache in (
+                    engine._definitions,
+                    engine._spin,
+                    engine._roots,
+                    engine._origins,
+                    engine._resources,
+                    engine._uses,
+                ):
                     await cache.close()
 
     def use(self, connection: Connection) -> None:
@@ -239,9 +248,12 @@ class RestEngine:
         """See `ports.engine.Engine.root_instance`."""
         return await self._roots.get(process_instance_id)
 
-    async def forerunners(self, process_instance_id: str) -> Sequence[str] | None:
-        """See `ports.engine.Engine.forerunners`."""
-        return await self._reads.forerunners(process_instance_id)
+    async def origin(self, process_instance_id: str) -> Origin | None:
+        """See `ports.engine.Engine.origin`."""
+        try:
+            return await self._origins.get(process_instance_id)
+        except ReadRefused:  # for want of a right or of a history, which may be mended
+            return None
 
     async def resource(self, definition_id: str, name: str) -> str:
         """See `ports.engine.Engine.resource`."""
@@ -382,6 +394,14 @@ class RestEngine:
     async def _load_definition(self, definition_id: str) -> Definition:
         xml, key = await self.xml(definition_id), await self._reads.key(definition_id)
         return await beside(definitions.read, definition_id, xml, key)  # large ones would hold the loop up
+
+    async def _load_origin(self, process_instance_id: str) -> Origin:
+        past = await self._reads.past(process_instance_id)
+        with suppress(BadDefinition, TaskLost):
+            # A start event that the model does not have any more, as the instance was migrated, tells nothing.
+            if past.began_at in (await self.definition(past.definition_id)).inner:
+                return Origin(past.forerunners, past.began_at)
+        return Origin(past.forerunners)
 
     async def _load_uses(self, definition_id: str) -> tuple[str, frozenset[str]]:
         """Return a definition's id in its model, and the topics of its external tasks: none where it cannot be read."""

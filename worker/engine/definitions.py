@@ -29,6 +29,8 @@ _DECLARATION = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml[^>]*?\bencoding\s*=\s*["'
 _AS_UTF_8 = frozenset({b"utf-8", b"utf8", b"us-ascii", b"ascii"})
 
 _TASKS = frozenset(f"{BPMN}{name}" for name in ("serviceTask", "sendTask", "businessRuleTask"))
+_NODES = ("Task", "}task", "Event", "Gateway", "ubProcess", "callActivity", "transaction")
+"""Ends the names of the elements that an instance can be started at."""
 _EVENTS = frozenset(f"{BPMN}{name}" for name in ("intermediateThrowEvent", "endEvent"))
 
 
@@ -83,6 +85,7 @@ def read(definition_id: str, xml: str, key: str = "") -> Definition:
         root = _root(xml)
         codes = {each.get("id"): each.get("errorCode", "") for each in root.iterfind(f"{BPMN}error")}
         activities: dict[str, Activity] = {}
+        inner = set[str]()
         calls = defaultdict[str, set[str]](set)
         for process in _processes(root, key or key_in(definition_id)):
             own: dict[str, Activity] = {}
@@ -95,7 +98,9 @@ def read(definition_id: str, xml: str, key: str = "") -> Definition:
             if name := beginning(process, {each.id for each in own.values() if each.is_for_assistant}):
                 own[name] = replace(own[name], begins=True)
             activities |= own
-        return Definition(definition_id, activities, {called: frozenset(caught) for called, caught in calls.items()})
+            inner.update(_inner(process))
+        caught_around = {called: frozenset(caught) for called, caught in calls.items()}
+        return Definition(definition_id, activities, caught_around, frozenset(inner))
     except _TooLarge as exc:
         raise BadDefinition(f"the XML of definition {definition_id} is too large to be served: {exc}") from exc
     except Exception as exc:
@@ -155,6 +160,15 @@ def _elements(process: Element, codes: Mapping[str | None, str]) -> Iterator[tup
                 waiting.append((element, within, caught))
             else:
                 yield element, within, caught
+
+
+def _inner(process: Element) -> Iterator[str]:
+    """Yield the ids of what instances reach behind their start, at whatever depth."""
+    starts = {each.get("id") for each in process.iterfind(f"{BPMN}startEvent")}
+    for element in process.iter():
+        name = element.get("id")
+        if name and name not in starts and element.tag.endswith(_NODES):
+            yield name
 
 
 def _codes(events: Iterable[Element], codes: Mapping[str | None, str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,6 +23,15 @@ MOST_RESTARTS = 10
 """So many back; each is a request."""
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An instance in the history: those that it was restarted from, where it began, and of which definition it is."""
+
+    forerunners: tuple[str, ...]
+    began_at: str
+    definition_id: str
 
 
 class Reads:
@@ -133,24 +143,22 @@ class Reads:
                 "definition, or READ on process instances"
             )
 
-    async def forerunners(self, process_instance_id: str) -> list[str] | None:
-        """See `ports.engine.Engine.forerunners`. Only the history knows them."""
-        found: list[str] = []
-        latest: object = process_instance_id
-        for _ in range(MOST_RESTARTS):
-            path = f"/history/process-instance/{quote(str(latest), safe='')}"
-            try:
-                reply = await self.get(path, "the history")
-            except ReadRefused:
-                return None
-            if reply.missing:  # there is none, or it was cleaned
-                return found or None
-            # Older engines do not tell: then it counts as restarted from none.
-            latest = reply.value(dict).get("restartedProcessInstanceId")
-            if not isinstance(latest, str):
-                break
+    async def past(self, process_instance_id: str) -> Past:
+        """Return what the history has of an instance. Raises ReadRefused also where it has nothing of it."""
+        path = "/history/process-instance/"
+        reply = await self.get(f"{path}{quote(process_instance_id, safe='')}", "the history")
+        if reply.missing:
+            raise ReadRefused("the history does not have the process instance")
+        own = row = reply.value(dict)
+        found = list[str]()
+        # Older engines do not tell: then it counts as restarted from none.
+        while isinstance(latest := row.get("restartedProcessInstanceId"), str) and len(found) < MOST_RESTARTS:
             found.append(latest)
-        return found
+            reply = await self.get(f"{path}{quote(latest, safe='')}", "the history")
+            if reply.missing:  # it was cleaned
+                break
+            row = reply.value(dict)
+        return Past(tuple(found), str(own.get("startActivityId")), str(own.get("processDefinitionId")))
 
     async def resource(self, definition_id: str, name: str) -> str:
         """See `ports.engine.Engine.resource`."""

@@ -96,4 +96,6 @@ def _about(message: Message, elsewhere: str) -> str:
         parts.append(str(message.cost))
     if isinstance(untold := message.metadata.get("untold"), int):
         parts.append(f"{untold} earlier turn{'' if untold == 1 else 's'} not told word for word")
+    if message.metadata.get("memory") in {"lost", "unknown", "empty"}:
+        parts.append("told nothing of before")
     return "*" + ", ".join(filter(None, parts)) + "*"

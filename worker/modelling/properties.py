@@ -65,6 +65,11 @@ PROPERTIES = (
         "all instances with the same one) or `activity` (this task's alone: no memory)",
         "`instance`",
     ),
+    Property(
+        "service.thread.required",
+        "`true`: the task fails where its conversation should know what was said before, and knows nothing",
+        "it is answered all the same, and `memory` in `<output>_meta` says so",
+    ),
     Property("service.timeout", "how long an answer may take, up to `PT1H`", "the assistant's `timeout_seconds`"),
     Property("service.retries", "tries before the incident, 1 to 100", "the worker's setting `RETRIES`"),
     Property("service.retries.delay", "pause between two tries, up to `P1D`", "5 seconds to 5 minutes, at random"),
@@ -163,6 +168,7 @@ class TaskProperties:
     assistant: str
     version: str | None
     sharing: Sharing
+    needs_memory: bool
     timeout: timedelta | None
     retries: int | None
     retry_delay: timedelta | None
@@ -226,6 +232,7 @@ def read(
         assistant=assistant,
         version=said.get("service.version") or None,
         sharing=_sharing(said),
+        needs_memory=_one_of(said, "service.thread.required", ("true", "false")) == "true",
         timeout=_duration(said, "service.timeout", LONGEST_TIMEOUT),
         retries=_number(said, "service.retries", MOST_RETRIES),
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
@@ -341,6 +348,10 @@ def _check(wanted: TaskProperties, activity: Activity) -> None:
     taken = {wanted.output, wanted.output + META_SUFFIX} & set(wanted.fields)
     if taken:
         raise BadDefinition(f"property data.output.fields: {min(taken)} is the name of the result itself; take another")
+    if wanted.needs_memory and wanted.sharing == "activity":
+        raise BadDefinition(
+            "property service.thread.required is 'true', but with service.thread 'activity' nothing is known of before"
+        )
     if activity.loops > 1 and not wanted.local:
         raise BadDefinition(
             "the task is in a loop within a loop, where results at the instance would overwrite each other: make the "

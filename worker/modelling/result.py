@@ -31,9 +31,9 @@ class Story:
     """How this turn went, for `<output>_meta`. `use` is created, reused, recreated or adopted.
 
     `repaired`: the first answer did not have the form that the task asks for. `seeded` counts the turns that a
-    recreated thread was told. `budgets` says which are nearly used up. `memory` is whole, part, lost or unknown; None
-    where no thread was made. `heard` counts what persons were answered on the thread before, by their names. `origin`
-    names task, attempt and messages, by which the answer is found elsewhere.
+    recreated thread was told. `budgets` says which are nearly used up. `memory` is what a thread that was made knows of
+    before, None where none was. `heard` counts what persons were answered on the thread before, by their names.
+    `origin` names task, attempt and messages, by which the answer is found elsewhere.
     """
 
     thread: Thread | None

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from worker.domain.conversations import Subject
 from worker.domain.endings import Kept, Receipt, Trace, TurnKept
-from worker.domain.threads import Hold, Thread, ThreadKey
+from worker.domain.threads import Decision, Hold, Thread, ThreadKey
 
 
 class ThreadIndex(Protocol):
@@ -21,6 +21,10 @@ class ThreadIndex(Protocol):
 
     async def thread(self, key: ThreadKey) -> Thread | None:
         """Read the map. Raises NewerRecord."""
+        ...
+
+    async def waiting(self) -> tuple[frozenset[ThreadKey], datetime | None]:
+        """Say which threads have exchanges that the transcript has yet to get, and since when the oldest seen waits."""
         ...
 
     async def turns(self, kept: Kept) -> list[TurnKept]:
@@ -44,6 +48,13 @@ class ThreadIndex(Protocol):
 
         Turns that the transcript may not have yet stay, unless `unrecorded`. Lets go of the hold; raises StoreDown if
         it is lost.
+        """
+        ...
+
+    async def replace(self, key: ThreadKey, thread: Thread, why: Decision) -> bool:
+        """Note that a thread is to be left for a new one at its next turn.
+
+        False, and nothing noted, if the map names another. Raises NewerRecord.
         """
         ...
 

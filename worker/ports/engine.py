@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 
-from worker.domain.tasks import Definition, Task, TaskState, Topic, Variable
+from worker.domain.tasks import Definition, Origin, Task, TaskState, Topic, Variable
 
 
 class Engine(Protocol):
@@ -99,8 +99,8 @@ class Engine(Protocol):
         """The instance that no call activity started, at the top of this one's callers; it may be itself."""
         ...
 
-    async def forerunners(self, process_instance_id: str) -> Sequence[str] | None:
-        """Return the instances that this one was restarted from, the latest first; None if nobody can tell."""
+    async def origin(self, process_instance_id: str) -> Origin | None:
+        """Say where this instance came from, which its history alone knows; None if nobody can tell."""
         ...
 
     async def resource(self, definition_id: str, name: str) -> str:

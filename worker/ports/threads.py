@@ -6,11 +6,14 @@ from typing import Protocol
 
 from worker.domain.exchanges import Exchange
 from worker.domain.threads import (
+    NOTHING,
     Answer,
+    Cut,
     Decision,
     Entry,
     Hold,
     Intended,
+    Memory,
     Past,
     Remembered,
     Seed,
@@ -51,13 +54,16 @@ class Threads(Protocol):
         why: Decision | None = None,
         said: Sequence[Remembered] = (),
         tokens: int = 0,
+        memory: Memory | None = None,
+        cuts: Sequence[Cut] = (),
     ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
 
         `replaces` is 0 where the map has nothing. `instance` is the process instance that binds, with which threads of
         a single task end. `former` is the replaced thread if it is still there: it is remembered with `why` it
         was left, to be erased with this one. `said`: turns that the history begins with, where we keep it.
-        `tokens` is what the thread begins with.
+        `tokens` is what the thread begins with, `memory` what that is of what was said before. `cuts` take
+        the place of those that are noted, if there are any.
         """
         ...
 
@@ -162,15 +168,22 @@ class Histories(Protocol):
 class History(Protocol):
     """What was said on threads that are gone."""
 
-    async def seed(self, key: ThreadKey, most: int | None = None) -> Seed:
-        """Return what a recreated thread has to know, in so many tokens at most. Never raises: see `Seed.is_known`."""
+    async def seed(self, key: ThreadKey, most: int | None = None, cuts: Sequence[Cut] = ()) -> Seed:
+        """Return what a recreated thread has to know, in so many tokens at most. Never raises: see `Seed.is_known`.
+
+        Nothing is told of what is behind these cuts, or those that the record knows of.
+        """
         ...
 
-    async def inherited(self, keys: Sequence[ThreadKey], activity: str) -> Seed:
-        """Return what was said before a restart. Never raises.
+    async def inherited(
+        self, keys: Sequence[ThreadKey], activity: str, most: int | None = None, then: Seed = NOTHING
+    ) -> Seed:
+        """Return what was said before a restart, and `then`, in so many tokens at most. Never raises.
 
         `keys` are those of the instances that it goes back to, the latest first. Of that one it is what was said before
-        this activity was first asked, of each one before it what was said before the later one began.
+        this activity was first asked, or the one that `then` began at, of each one before it what was said before the
+        later one began. Where nothing is
+        kept of any of them it is absent: nobody can tell whether there was something.
         """
         ...
 

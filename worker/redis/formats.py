@@ -6,7 +6,7 @@ older ones then touch nothing of it, and say so (NewerRecord). Only what no vers
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from worker.domain import foreign
 from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.money import Money
-from worker.domain.threads import OPENAI, Answer, Decision, Outcome, Remembered, Said, Thread, ThreadKey
+from worker.domain.threads import OPENAI, Answer, Cut, Decision, Outcome, Remembered, Said, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 
 SCHEMA = 1
@@ -23,7 +23,7 @@ KNOWN = str(SCHEMA)
 SCHEMA_WITH_MESSAGES = 2
 """Of an exchange with messages between question and answer. One of those two alone is written as it always was."""
 _EXCHANGES = (SCHEMA, SCHEMA_WITH_MESSAGES)
-_APART = ("messages", "asked_at", "answered_at", "heard")
+_APART = ("messages", "asked_at", "answered_at", "heard", "memory", "cuts")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -99,9 +99,23 @@ def load_decision(text: str) -> Decision:
     """Read it back. What nobody can read is a decision all the same: somebody has made it."""
     try:
         record = foreign.read_flat(text)
-        return Decision(str(record["reason"]), str(record["by"]))
+        before = record.get("before")
+        return Decision(str(record["reason"]), str(record["by"]), before if isinstance(before, int) else None)
     except (ValueError, TypeError, KeyError):
         return Decision("unreadable", "somebody")
+
+
+def dump_cuts(cuts: Sequence[Cut]) -> str:
+    """Write what is not told any more."""
+    return json.dumps(cuts, separators=(",", ":"))
+
+
+def load_cuts(text: str) -> tuple[Cut, ...]:
+    """Read it back. What nobody can read is nothing: the record has it as well."""
+    try:
+        return Cut.read(foreign.read(text))
+    except ValueError:
+        return ()
 
 
 def dump_turn(turn: Remembered) -> str:
@@ -142,7 +156,7 @@ def dump_exchange(exchange: Exchange) -> str:
     fields = {name: getattr(exchange, name) for name in exchange.__slots__ if name not in _APART}
     key = {name: getattr(exchange.key, name) for name in exchange.key.__slots__}
     apart: dict[str, Any] = {"key": key, "cost": exchange.cost and exchange.cost.told}
-    apart |= {"heard": exchange.heard} if exchange.heard else {}
+    apart |= {name: value for name in ("heard", "memory", "cuts") if (value := getattr(exchange, name))}
     schema, said = (SCHEMA_WITH_MESSAGES, _messages(exchange)) if exchange.between else (SCHEMA, _both(exchange))
     return json.dumps({"schema": schema, **fields, **said, **apart}, ensure_ascii=True, separators=(",", ":"))
 
@@ -172,6 +186,7 @@ def load_exchange(text: str, answered_us: str) -> Exchange:
             "messages": _said(record),
             "outcome": _outcome(record["outcome"]),
             "cost": Money.read(record.get("cost")),
+            "cuts": Cut.read(record.get("cuts")),
         }
         return Exchange(**{**known, **changed}, asked_at=asked_at, answered_at=answered_at)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as exc:

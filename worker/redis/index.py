@@ -76,7 +76,7 @@ class RedisThreadIndex:
         return {key: thread for key, thread in read.items() if thread is not None}
 
     async def waiting(self) -> tuple[frozenset[ThreadKey], datetime | None]:
-        """Say which threads have exchanges that the transcript has yet to get, and since when the oldest seen waits."""
+        """See `ports.ending.ThreadIndex.waiting`."""
         name = unrecorded(self._prefix, self._engine, TRANSCRIPT)
         turns = cast("list[str]", await self._runner.command(self._redis.zrange(name, 0, MOST_WAITING - 1)))
         read = [read_name(turn, self._prefix, self._engine) for turn in turns]
@@ -142,11 +142,9 @@ class RedisThreadIndex:
         await self._runner.run("anchor_thread", [self._keys(key).thread], thread.id, thread.anchor or "")
 
     async def replace(self, key: ThreadKey, thread: Thread, why: Decision) -> bool:
-        """Note that a thread is to be left for a new one at its next turn.
-
-        False, and nothing noted, if the map names another. Raises NewerRecord, StoreDown.
-        """
-        noted = await self._runner.run("replace", [self._keys(key).thread], thread.id, dump_decision(why))
+        """See `ports.ending.ThreadIndex.replace`."""
+        kind = "renew" if why.before is None else "rewind"
+        noted = await self._runner.run("replace", [self._keys(key).thread], thread.id, dump_decision(why), kind)
         if noted == "newer":
             raise NewerRecord("the thread in the map")
         return bool(noted)

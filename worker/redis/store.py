@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import uuid4
 
 import structlog
@@ -14,11 +14,13 @@ from worker.domain.threads import (
     Answered,
     Asked,
     Busy,
+    Cut,
     Decision,
     Entered,
     Entry,
     Hold,
     Intended,
+    Memory,
     Past,
     Remembered,
     Standing,
@@ -31,10 +33,12 @@ from worker.redis.formats import (
     CorruptMap,
     CorruptRecord,
     dump,
+    dump_cuts,
     dump_exchange,
     dump_former,
     dump_turn,
     load,
+    load_cuts,
     load_decision,
     load_turn,
 )
@@ -105,10 +109,14 @@ class RedisThreads:
         why: Decision | None = None,
         said: Sequence[Remembered] = (),
         tokens: int = 0,
+        memory: Memory | None = None,
+        cuts: Sequence[Cut] = (),
     ) -> bool:
         """See `ports.threads.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
-        told: list[str | int] = [dump_former(former, why) if former else "", tokens, *map(dump_turn, said)]
+        noted = "" if memory in {None, "whole"} else f"{memory}:{hold.task_id}"
+        left, cut = dump_former(former, why) if former else "", dump_cuts(cuts) if cuts else ""
+        told: list[str | int] = [left, tokens, noted, cut, *map(dump_turn, said)]
         args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
         return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
 
@@ -253,14 +261,15 @@ class RedisThreads:
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:
     match reply:
-        case ["answered", attempt, answer, repair, calls, call, *heard]:
-            return Answered(load(answer), _attempt(attempt), repair, calls, call, _heard(heard))
+        case ["answered", attempt, answer, repair, calls, call, memory, *heard]:
+            return Answered(load(answer), _attempt(attempt), repair, calls, call, _heard(heard), _memory(memory))
         case ["newer"]:
             raise NewerRecord("this turn in the journal, or the thread in the map,")
         case ["busy"]:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:
-            response, repair, anchor, provider, calls, dropped, call, tokens, busy, renewal, answers, *heard = more
+            response, repair, anchor, provider, calls, dropped, call, *more = more
+            tokens, busy, renewal, answers, memory, cuts, *heard = more
             thread = Thread(thread_id, _number(generation), anchor or None, provider or OPENAI) if thread_id else None
             return Entered(
                 hold=hold,
@@ -278,12 +287,18 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 renewal=load_decision(renewal) if renewal else None,
                 answers=_count(answers),
                 heard=_heard(heard),
+                memory=_memory(memory),
+                cuts=load_cuts(cuts) if cuts else (),
             )
     raise CorruptRecord("unknown reply")
 
 
 def _heard(reply: list[str]) -> dict[str, int]:
     return {name: _count(count) for name, count in zip(reply[::2], reply[1::2], strict=True)}
+
+
+def _memory(word: str) -> Memory | None:
+    return next((each for each in get_args(Memory) if each == word), None)
 
 
 def _count(text: str) -> int:

@@ -50,6 +50,7 @@ class Event(StrEnum):
     THREAD_VARIABLE_NOT_WRITTEN = "thread_variable_not_written", "the process does not have its thread's id"
     VARIABLE_SKIPPED = "variable_skipped", "a variable is not taken along"
     THREAD_NOT_SEEDED = "thread_not_seeded", "a new thread was not told what was said"
+    THREAD_EMPTY = "thread_empty", "a new thread knows nothing of what came before"
     THREAD_MOVED = "thread_moved", "a thread goes on at another provider"
     FALLBACK = "fallback", "another provider answers"
     THREAD_FULL = "thread_full", "the model can read no more of a thread"

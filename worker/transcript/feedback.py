@@ -5,10 +5,11 @@ from functools import partial
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from worker.domain.conversations import REMOVED
 from worker.domain.feedback import Feedback
 from worker.transcript.conditions import ANSWER
 from worker.transcript.database import Database
-from worker.transcript.rows import REMOVED, Values, checked
+from worker.transcript.rows import Values, checked
 from worker.transcript.tables import feedback, messages
 from worker.transcript.words import clean
 

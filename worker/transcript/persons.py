@@ -8,11 +8,10 @@ from sqlalchemy import ColumnElement, RowMapping, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.asks import State
-from worker.domain.conversations import Subject, session_id
+from worker.domain.conversations import REMOVED, Subject, session_id
 from worker.domain.threads import ThreadKey
 from worker.runtime.portions import portions
 from worker.transcript.conditions import seen
-from worker.transcript.rows import REMOVED
 from worker.transcript.tables import asks, feedback, messages, sessions
 from worker.transcript.words import clean
 from worker.transcript.writing import UNSIGNED, WORDLESS

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Table
 
-from worker.domain.conversations import Message, Role, Session, message_id, session_id
+from worker.domain.conversations import REMOVED, Message, Role, Session, message_id, session_id
 from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.feedback import Feedback
 from worker.domain.money import Money
@@ -19,8 +19,6 @@ from worker.transcript.words import clean_all, words
 
 Values = dict[str, Any]
 
-REMOVED = "[removed]"
-"""Stands in the place of words, and of who spoke, that were taken away."""
 _LARGEST = 2**63
 LONG = 20_000
 """Characters of a message from which on it may take more than a few milliseconds to write, mostly for its words."""
@@ -92,7 +90,7 @@ def _facts(exchange: Exchange) -> Values:
     """Write what is known of the answer alone."""
     how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
     how["outcome"] = str(exchange.outcome)
-    how |= {name: count for name in ("untold", "heard") if (count := getattr(exchange, name))}
+    how |= {name: value for name in ("untold", "heard", "memory", "cuts") if (value := getattr(exchange, name))}
     how |= {name: getattr(exchange, name) for name in _SPOKE if getattr(exchange, name) is not None}
     return {
         "response_id": exchange.response_id,

@@ -23,13 +23,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.domain.conversations import Ended, Subject, session_id
+from worker.domain.conversations import REMOVED, Ended, Subject, session_id
 from worker.domain.exchanges import TRANSCRIPT, Exchange
 from worker.domain.threads import SHARED_SCOPE
 from worker.runtime.beside import beside_if
 from worker.transcript.conditions import of_person, seen
 from worker.transcript.database import Database
-from worker.transcript.rows import REMOVED, Values, ending, is_long, merged, message_rows, session_row
+from worker.transcript.rows import Values, ending, is_long, merged, message_rows, session_row
 from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, feedback, messages, sessions
 from worker.transcript.words import clean
 

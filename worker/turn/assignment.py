@@ -63,7 +63,8 @@ class Assignment:
             business_key=task.business_key,
         )
         fact = f"{self.activity.title or self.activity.id}: {self.form.output}" if self.form.is_json else None
-        return Request(task.id, self.key, text, self.assistant, place, self.wanted.calls, fact, self.counters)
+        chosen = (self.assistant, place, self.wanted.calls, fact, self.counters)
+        return Request(task.id, self.key, text, *chosen, needs_memory=self.wanted.needs_memory)
 
 
 class Assigning:

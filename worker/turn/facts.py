@@ -6,17 +6,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
 
-from worker.domain.threads import Answer, Seed, Thread, ThreadKey
+from worker.domain.threads import Answer, Cut, Memory, Seed, Thread, ThreadKey
 from worker.runtime.clock import monotonic
 
 Use = Literal["created", "reused", "recreated", "adopted", "apart"]
 APART: Final = "apart"
 """The answer is on no thread, and none is told of it."""
-Memory = Literal["whole", "part", "lost", "unknown"]
-"""What a thread that was made knows of what was said before, which may have been nothing.
-
-`lost`: nothing, though there was something. `unknown`: nothing, and nobody can tell whether there was something.
-"""
 
 
 @dataclass(slots=True)
@@ -28,6 +23,7 @@ class TurnFacts:
     names inputs that there was no room for. `retries` and `retry_delay` are the task's own wishes. `calls` counts
     those that may have been paid, as in `Entered`, with one of this turn. `budgets` says which are nearly used up,
     `reads` how many tokens its call is thought to read. `heard` counts what persons were answered on the thread before.
+    `cuts` say what is not told any more of what was said.
     """
 
     activity: str
@@ -43,6 +39,7 @@ class TurnFacts:
     use: Use = "reused"
     seed: Seed = field(default_factory=Seed)
     memory: Memory | None = None
+    cuts: tuple[Cut, ...] = ()
     recovered: Literal["journal", "thread"] | None = None
     repaired: bool = False
     left_out: tuple[str, ...] = ()

@@ -137,6 +137,8 @@ class Keeping:
             provider=answer.thread.provider if answer.thread else assistant.provider,
             untold=answer.untold,
             heard=sum(self.facts.heard.values()),
+            cuts=self.facts.cuts,
+            memory=None if self.facts.memory == "whole" else self.facts.memory,
             instructions=digest(assistant.instructions),
             output_schema=None if assistant.output_schema is None else digest(assistant.output_schema),
             worker=VERSION,

@@ -1,12 +1,14 @@
 """Whether a thread that is still there is left for a new one, why, and what that one is told."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import structlog
 
-from worker.domain.threads import Decision, Entered, Seed, Thread, ThreadKey
+from worker.domain.tasks import Origin
+from worker.domain.threads import Cut, Decision, Entered, Memory, Seed, Thread, ThreadKey
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -21,7 +23,6 @@ from worker.ports.providers import ThreadProvider
 from worker.ports.threads import History
 from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
-from worker.turn.facts import Memory
 from worker.turn.request import Ground, Request
 from worker.turn.thread_variable import Keepsake
 
@@ -40,7 +41,8 @@ class Leaving:
     """What one attempt decides about its thread. `former` is the thread that is left, `why` it is.
 
     `strayed`: the variable named a thread that is none of ours, or is gone; it may have been copied over the one that
-    was. Without a variable the thread is this request's alone.
+    was. Without a variable the thread is this request's alone. `origin` is where its instance came from, if that had to
+    be asked; None if nobody can tell.
     """
 
     ground: Ground
@@ -51,6 +53,7 @@ class Leaving:
     strayed: bool = False
     former: Thread | None = None
     why: Decision | None = None
+    origin: Origin | None = field(default_factory=Origin)
 
     def stay(self) -> None:
         """Take a decision back."""
@@ -100,7 +103,12 @@ class Leaving:
             return False
         return isinstance(exc, BadRequest) or (exc.is_trouble and self._is_long_trouble())
 
-    async def seed(self, gone: Thread | None) -> Seed:
+    def cuts(self, generation: int) -> tuple[Cut, ...]:
+        """Say what a thread of this generation is not told of what was said, whatever it is made for."""
+        why = self.entry.renewal
+        return self.entry.cuts if why is None or why.before is None else (*self.entry.cuts, Cut(why.before, generation))
+
+    async def seed(self, gone: Thread | None, cuts: Sequence[Cut]) -> Seed:
         """Say what the new thread is told: what was said on this one, or else where this instance was restarted from.
 
         A thread that is still there is left only if that is known, unless a person has ordered it. An instance that
@@ -111,24 +119,32 @@ class Leaving:
         most = None if window is None else int(SEEDED * window)
         if key.trunk is not None or key.person is not None:
             return await (self._of_branch(key.trunk, gone, most) if key.trunk else self._of_person(most))
-        if gone is None and not self.strayed:
-            seed = Seed()
-        else:
-            seed = Seed(is_known=False) if history is None else await self._told(history, self.request.key, most)
-            self._check(seed)
-            if seed.turns or not self.strayed:
-                return seed
+        own = Seed()
+        if gone is not None or self.strayed:
+            own = Seed(is_known=False) if history is None else await self._told(history, key, most, cuts)
+        seed = await self._with_inherited(own, gone, most)
+        self._check(seed)
+        return seed
+
+    async def _with_inherited(self, own: Seed, gone: Thread | None, most: int | None) -> Seed:
+        """Put before what was said on this instance's own threads what it knew when it was restarted."""
         # A restart goes on from one instance: what several share, or a single task has, goes back to none. Nor does one
         # that begins with this task, and most threads do: it would be a request for each.
         if self.variable is None or self.variable.one_of_many or (self.variable.begins and not self.strayed):
-            return seed
-        forerunners = await self.variable.forerunners()
-        if not forerunners:
-            return Seed(is_known=False) if forerunners is None and self.strayed else seed
-        if history is None:
+            return own
+        if own.left_out or (gone is not None and not own.is_known):  # there is no room, or nobody to tell it
+            return own
+        origin = await self.variable.origin()
+        if own.turns or (gone is not None and not self.strayed):
+            origin = origin or Origin()  # that its thread is its own is known
+        else:
+            self.origin = origin
+        if origin is None or (origin.forerunners and self.ground.history is None):
             return Seed(is_known=False)
-        keys = [replace(key, scope=each) for each in forerunners]
-        return await history.inherited(keys, self.request.place.activity_id)
+        if not origin.forerunners or self.ground.history is None:
+            return own
+        keys = [replace(self.request.key, scope=each) for each in origin.forerunners]
+        return await self.ground.history.inherited(keys, self.request.place.activity_id, most, own)
 
     async def _of_branch(self, trunk: ThreadKey, gone: Thread | None, most: int | None) -> Seed:
         """Say what a branch begins with: what is known on its trunk now, and what was said on the branch before."""
@@ -152,11 +168,11 @@ class Leaving:
         self._check(seed)
         return seed
 
-    async def _told(self, history: History, key: ThreadKey, most: int | None) -> Seed:
+    async def _told(self, history: History, key: ThreadKey, most: int | None, cuts: Sequence[Cut] = ()) -> Seed:
         """Read what was said. It comes to the transcript beside the turns: the newest may be on its way."""
         # Asked first: what comes between the two is read then.
         is_late = await self._is_late(key)
-        seed = await history.seed(key, most)
+        seed = await history.seed(key, most, cuts)
         # Who cannot read at all need not wait for more.
         if not (is_late and seed.is_known):
             return seed
@@ -164,7 +180,7 @@ class Leaving:
         # Whoever carries it over, which may be another worker, tells nobody.
         while monotonic() < ends_at and await self._is_late(key):  # noqa: ASYNC110 - see above
             await asyncio.sleep(LOOK_SECONDS)
-        return await history.seed(key, most)
+        return await history.seed(key, most, cuts)
 
     async def _is_late(self, key: ThreadKey) -> bool:
         return await self.ground.threads.unrecorded(key, self.request.id)
@@ -172,14 +188,51 @@ class Leaving:
     def memory(self, gone: Thread | None, seed: Seed) -> Memory:
         """Say what the new thread knows of what was said before."""
         if seed.turns or seed.left_out:
-            return "part" if seed.left_out else "whole"
+            return "whole" if seed.is_known and not seed.left_out else "part"
         if gone is not None and not self.strayed:
-            return "lost"
-        return "whole" if gone is None and seed.is_known else "unknown"
+            return "whole" if self.entry.rewinds and seed.is_known else "lost"
+        if gone is not None or not seed.is_known or seed.is_absent:
+            return "unknown"
+        # Of an instance that goes back to another one the transcript tells that nothing was said there before.
+        started_late = self.origin is not None and self.origin.skipped_to and not self.origin.forerunners
+        return "empty" if started_late else "whole"
+
+    def missing(self, memory: Memory, gone: Thread | None) -> str:
+        """Say what was expected to be there where a new thread knows nothing; empty where nothing was."""
+        match memory:
+            case "lost":
+                name = gone.id if gone else ""
+                return f"the thread {name} is there no more, and what was said on it is in no transcript"
+            case "empty" if self.origin is not None:
+                return f"the instance was started at {self.origin.skipped_to}, and nothing was said in it before"
+            case "unknown" if self.origin is not None and self.origin.forerunners:
+                said = "what was said there is in no transcript"
+                return f"the instance was restarted from {self.origin.forerunners[0]}, and {said}"
+            case "unknown" if self.strayed:
+                return "the thread that the process variable names is none of this instance, or is there no more"
+        return ""
+
+    def check_memory(self, memory: Memory, gone: Thread | None, seed: Seed) -> None:
+        """Raise where the new thread has to know what was said before, and would not."""
+        if not self.request.needs_memory or memory in {"whole", "part"}:
+            return
+        why = self.missing(memory, gone) or "the engine's history does not tell where the instance came from"
+        wanted = "the task must not be asked without what was said before (service.thread.required), and"
+        if self.ground.history is not None and self.origin is not None and not seed.is_known:
+            raise HistoryUnread(f"{wanted} the transcript, which TRANSCRIPT_URL names, cannot be read now")
+        raise HistoryMissing(
+            f"{wanted} {why}. Start the instance anew from an earlier activity, or, if it may go on without, migrate "
+            "it to a model whose task lacks that property"
+        )
 
     def _check(self, seed: Seed) -> None:
         """Raise if a thread that is still there would be left for one that knows nothing."""
         left, why = self.former, self.why
+        if self.entry.rewinds and self.ground.history is None:
+            raise HistoryMissing(
+                "the thread is to be left for one that ends before a step, and without a transcript nobody knows what "
+                "was said before that: set TRANSCRIPT_URL"
+            )
         if left is None or why is None:
             return
         # A database that is away for a moment must not cost what was said: the task comes again.
@@ -188,7 +241,12 @@ class Leaving:
                 f"the thread {left.id} at {left.provider} is left for one at {self.provider.name} that knows what was "
                 "said, and the transcript, which TRANSCRIPT_URL names, cannot be read now"
             )
-        if self.needs_history and not seed.said and (self.ground.history is None or self.entry.tokens):
+        if (
+            self.needs_history
+            and not self.entry.rewinds
+            and not seed.said
+            and (self.ground.history is None or self.entry.tokens)
+        ):
             raise HistoryMissing(
                 f"the thread {left.id} at {left.provider} would have to be left ({why.reason}) "
                 f"for one at {self.provider.name} that knows nothing, as what was said on it is in no transcript: keep "
@@ -198,8 +256,9 @@ class Leaving:
 
     @property
     def needs_history(self) -> bool:
-        """Whether the new thread has to know what was said on one that is still there."""
-        return self.request.key.is_branch or (self.former is not None and self.entry.renewal is None)
+        """Whether the new thread has to know what was said before, on one that is still there for one."""
+        is_left = self.former is not None and self.entry.renewal is None
+        return self.request.key.is_branch or self.request.needs_memory or is_left
 
     def _left(self, thread: Thread, why: Decision) -> Thread:
         self.former, self.why = thread, why

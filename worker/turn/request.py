@@ -51,7 +51,8 @@ class Request:
     `id` names it for good: a request that comes again under its id, after a crash or a Retry, is the same one. The
     assistant's schema and timeout are the ones that hold here. `most_calls` bounds how often it may ask, `counters` are
     the budgets that its calls count for. `fact` names what the answer settles, None where it is only said. `person` is
-    who asks, by name, None where a task does.
+    who asks, by name, None where a task does. `needs_memory`: it is not asked on a thread that should know what was
+    said before, and knows nothing.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Request:
     fact: str | None = None
     counters: tuple[Counter, ...] = ()
     person: str | None = None
+    needs_memory: bool = False
 
     @property
     def tokens(self) -> int:

@@ -127,6 +127,7 @@ class Turn:
                 case Answered():
                     facts.attempt, facts.calls = entry.attempt, entry.calls
                     facts.recovered, facts.thread, facts.heard = "journal", entry.answer.thread, entry.heard
+                    facts.memory = entry.memory
                     answer: Answer | None = entry.answer
                     bill = Bill(self._ground.charging, assignment.counters, self._ground.prices)
                     # Whoever kept the answer may have died before the budgets were put right.

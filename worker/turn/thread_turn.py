@@ -1,12 +1,13 @@
 """Request → answer, under the hold: find the thread, find the answer on it, or ask, and keep. Knows no BPMN."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import structlog
 
-from worker.domain.threads import Answer, Entered, Seed, Thread
+from worker.domain.threads import Answer, Cut, Entered, Memory, Seed, Thread
 from worker.errors import (
     BadRequest,
     ContextFull,
@@ -113,6 +114,8 @@ class ThreadTurn:
             await self.bill.release()
 
     async def _find_or_ask(self) -> Answer | None:
+        # Of a thread that was made by a turn that died: what it knows has yet to be said.
+        self.facts.memory, self.facts.cuts = self.entry.memory, self.entry.cuts
         thread, gone = await self._known_thread()
         if thread is not None and self._must_look():
             try:
@@ -224,10 +227,14 @@ class ThreadTurn:
         generation = max((known.generation for known in (self.bound, gone) if known), default=0) + 1
         try:
             with self.facts.phase("create"):
-                seed = await self.leaving.seed(gone)
+                cuts = self.leaving.cuts(generation)
+                seed = await self.leaving.seed(gone, cuts)
                 memory = self.leaving.memory(gone, seed)
+                self.leaving.check_memory(memory, gone, seed)
                 thread, told = await self._create_with(gone, generation, seed)
-            bound = await self._bind(thread, told)
+            # Where not all was told, the provider did not take it.
+            memory = memory if told is seed else "lost"
+            bound = await self._bind(thread, told, memory, cuts)
         except (ModelUnknown, StoreDown, asyncio.CancelledError):
             # There may be a conversation now that nobody knows of, and the API lists none: it can only be counted.
             metrics.THREADS.labels("possibly_orphaned").inc()
@@ -237,12 +244,14 @@ class ThreadTurn:
             await self._discard(thread, told)
             return None
         self.facts.use = "created" if gone is None else "recreated"
-        self.facts.seed = told
-        # Where not all was told, the provider did not take it.
-        self.facts.memory = memory if told is seed else "lost"
+        self.facts.seed, self.facts.memory, self.facts.cuts = told, memory, cuts
+        if missing := self.leaving.missing(memory, gone):
+            log.warning(Event.THREAD_EMPTY, thread_id=thread.id, memory=memory, reason=missing)
         return thread
 
-    async def _bind(self, thread: Thread, seed: Seed | None = None) -> bool:
+    async def _bind(
+        self, thread: Thread, seed: Seed | None = None, memory: Memory | None = None, cuts: Sequence[Cut] = ()
+    ) -> bool:
         replaces = self.bound.generation if self.bound else 0
         # What is said to it stands in the history only where we keep one: others were told when the thread was made.
         if await self.ground.threads.bind(
@@ -254,6 +263,8 @@ class ThreadTurn:
             why=self.leaving.why,
             said=seed.by_turns if seed and not self.provider.remembers else (),
             tokens=seed.tokens if seed else 0,
+            memory=memory,
+            cuts=cuts,
         ):
             self.bound = thread
             return True
@@ -266,7 +277,7 @@ class ThreadTurn:
         try:
             return await self.provider.create_thread(key, generation, replaces, seed.said), seed
         except BadRequest as exc:
-            if not seed.said or self.leaving.needs_history:
+            if not seed.said or self.leaving.needs_history or self.entry.rewinds:
                 raise
             log.warning(Event.THREAD_NOT_SEEDED, reason=str(exc))
         return await self.provider.create_thread(key, generation, replaces, ()), Seed()

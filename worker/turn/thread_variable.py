@@ -1,12 +1,11 @@
 """What knows a thread for the day Redis has lost it: a process variable, or the transcript alone."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import structlog
 
-from worker.domain.tasks import Task
+from worker.domain.tasks import Origin, Task
 from worker.domain.threads import Thread, ThreadKey
 from worker.errors import HistoryUnread, WorkerError
 from worker.modelling import result
@@ -39,8 +38,8 @@ class Keepsake(Protocol):
         """Return the thread; None where there is none."""
         ...
 
-    async def forerunners(self) -> Sequence[str] | None:
-        """Return the instances that the thread's one was restarted from; see `ports.engine.Engine.forerunners`."""
+    async def origin(self) -> Origin | None:
+        """Say where the thread's instance came from; see `ports.engine.Engine.origin`."""
         ...
 
     def came_with(self, thread: Thread) -> bool:
@@ -72,9 +71,9 @@ class RecordedThread:
             raise HistoryUnread("the transcript, which alone can know the thread, does not tell it now")
         return known
 
-    async def forerunners(self) -> Sequence[str] | None:
-        """Return none: it is told what the transcript has."""
-        return ()
+    async def origin(self) -> Origin | None:
+        """Say nothing of it: it is told what the transcript has."""
+        return Origin()
 
     def came_with(self, thread: Thread) -> bool:  # noqa: ARG002 - of the protocol
         """Say no: nobody but the process knows what the process knows."""
@@ -115,9 +114,9 @@ class ThreadVariable:
         known = None if self.history is None else await self.history.thread(self.key)
         return known or result.read_thread_variable(variable)
 
-    async def forerunners(self) -> Sequence[str] | None:
-        """Return the instances that this variable's one was restarted from; see `ports.engine.Engine.forerunners`."""
-        return await self.engine.forerunners(self.process_instance_id)
+    async def origin(self) -> Origin | None:
+        """Say where this variable's instance came from; see `ports.engine.Engine.origin`."""
+        return await self.engine.origin(self.process_instance_id)
 
     def came_with(self, thread: Thread) -> bool:
         """Whether the variable that came with the task names this thread."""

@@ -28,13 +28,14 @@ RECORD_FORMATS = ("json", "html", "markdown")
 
 def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     """Add `threads` and `transcript`, `stop`, `resume`, `stops`, `budgets` and `decisions`."""
-    threads = below(add(commands, "threads", "list, show, export, erase, repair and renew conversations"))
+    threads = below(add(commands, "threads", "list, show, export, erase, repair, renew and rewind conversations"))
     _list(threads)
     _show(threads)
     _export(threads)
     _erase(threads)
     _repair(threads)
     _renew(threads)
+    _rewind(threads)
     transcript = below(
         add(commands, "transcript", "search what was said, and sum what it cost and what people say of it")
     )
@@ -118,6 +119,17 @@ def _renew(commands: "Commands[argparse.ArgumentParser]") -> None:
     example = 'threads renew conv_68f2 --reason "its provider refuses it"'
     added = _add(commands, "threads", "renew", what, example)
     added.add_argument("thread", metavar="THREAD", help="its id, as `threads list` shows it")
+    added.add_argument("--reason", metavar="TEXT", default="", help="why, for the log and for whoever looks later")
+
+
+def _rewind(commands: "Commands[argparse.ArgumentParser]") -> None:
+    what = "have an instance's threads replaced at their next turns by new ones that end before one of its steps"
+    added = _add(commands, "threads", "rewind", what, "threads rewind 4711 --before evaluate")
+    added.add_argument("instance", metavar="INSTANCE", help="id of a process instance, which was moved back")
+    added.add_argument("--before", metavar="ACTIVITY", required=True, help="the id of that step in the model")
+    added.add_argument("--assistant", metavar="NAME", help="only the thread of this assistant; without it, of all")
+    which = "where the step was asked several times, as in a loop: which time, from 1; without it, the latest"
+    added.add_argument("--attempt", metavar="N", type=_count, help=which)
     added.add_argument("--reason", metavar="TEXT", default="", help="why, for the log and for whoever looks later")
 
 

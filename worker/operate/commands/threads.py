@@ -10,7 +10,7 @@ from worker.domain.conversations import EVERYTHING, Subject
 from worker.domain.endings import Kept, Receipt, Status
 from worker.domain.people import Person
 from worker.domain.threads import Decision
-from worker.ending import Eraser, Retention, Round, overdue, runs
+from worker.ending import Eraser, Retention, Rewinding, Round, Wish, overdue, runs
 from worker.errors import EngineDown, Permanent
 from worker.operate.commands import consent, tables
 from worker.operate.commands.desk import Desk, me
@@ -252,6 +252,23 @@ async def renew_(desk: Desk, options: Namespace) -> int:
     return 0
 
 
+async def rewind_(desk: Desk, options: Namespace) -> int:
+    """Order that an instance's threads end before one of its steps; their next turns do it, under their holds."""
+    rewinding = Rewinding(desk.adapters.index, conversations(desk))
+    wish = Wish(options.instance, options.before, options.assistant, options.attempt)
+    done = await rewinding.rewind(wish, me(), options.reason, within=EVERYTHING)
+    if options.json:
+        tables.as_json(done)
+        return 0
+    rows = [(each.assistant, each.thread, each.why or "its next turn begins a new one") for each in done]
+    tables.show(["assistant", "thread", "what becomes of it"], rows, "")
+    tables.say(
+        f"A new one is told what was said before {options.before}. Nothing is taken from the transcript, and what the "
+        "process knows by its variables stays."
+    )
+    return 0
+
+
 COMMANDS = {
     "list": list_,
     "show": show_,
@@ -259,4 +276,5 @@ COMMANDS = {
     "erase": erase_,
     "repair": repair_,
     "renew": renew_,
+    "rewind": rewind_,
 }

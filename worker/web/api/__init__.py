@@ -23,6 +23,7 @@ from worker.web.api.handovers import handing_over
 from worker.web.api.login import Client
 from worker.web.api.persons import Persons, roles
 from worker.web.api.remarks import recording
+from worker.web.api.rewinding import rewinding
 from worker.web.api.server import serve
 from worker.web.api.sight import EngineSight
 from worker.web.api.stops import stopping
@@ -53,6 +54,7 @@ __all__ = [
     "handing_over",
     "rating",
     "recording",
+    "rewinding",
     "roles",
     "serve",
     "stopping",

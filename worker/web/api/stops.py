@@ -65,7 +65,7 @@ def stopping(board: Board, names: Mapping[Kind, Collection[str]]) -> Callable[[F
             ordered = order(
                 wish.kind,
                 wish.name,
-                _who(grant),
+                who(grant),
                 names,
                 reason=wish.reason,
                 now=wish.now,
@@ -125,7 +125,8 @@ def _is_within(limits: Limits, kind: Kind, name: str) -> bool:
     return kind == "tenant" and limits.instances is None and limits.tenants is not None and name in limits.tenants
 
 
-def _who(grant: Grant) -> str:
+def who(grant: Grant) -> str:
+    """Name who orders something, for those who see it later."""
     if grant.is_local:
         return "this machine, over the API"
     return str(grant.person) if grant.person else f"the token {grant.id[:SHOWN_OF_A_TOKEN]}…"

@@ -30,6 +30,13 @@ export const speaker = (said) => (said.metadata?.remark ? ELSEWHERE : said.is_be
 
 const attachments = (said) => said.metadata.attachments ?? (said.attachment_url ? [said.attachment_url] : []);
 
+// What is said of an answer whose assistant knew nothing of what may have been said before.
+const MEMORIES = {
+  lost: "What was said before is lost: the assistant knew nothing of it",
+  empty: "The instance was started behind its beginning: the assistant knew nothing of what comes before",
+  unknown: "The assistant knew nothing of before, and nobody can tell whether something was said",
+};
+
 const idOf = (item) => item.message.id;
 
 // How a thread is asked for, page by page. `path` is the API's list of messages.
@@ -158,6 +165,7 @@ class Message extends Component {
         </span>
       </header>
       ${answer && html`<${Outcome} said=${said} />`}
+      ${answer && Object.hasOwn(MEMORIES, said.metadata.memory ?? "") && html`<p class="outcome">${MEMORIES[said.metadata.memory]}</p>`}
       <${Content} said=${said} body=${body} words=${words} />
       <${Attachments} links=${attachments(said)} />
       ${answer && html`<${About} said=${said} />`}
@@ -205,6 +213,7 @@ function About({ said }) {
       ["Use of the thread", metadata.use],
       ["Found again after", metadata.recovered],
       ["Repaired", metadata.repaired ? "yes" : null],
+      ["Rewound: told nothing of what was said from", cutOff(metadata.cuts)],
       ["Earlier turns not told word for word", metadata.untold ? number(metadata.untold) : null],
       ["Assistant's version", metadata.assistant_version && name(metadata.assistant_version)],
       ["Instructions", code(metadata.instructions)],
@@ -215,6 +224,12 @@ function About({ said }) {
       ["Task", code(said.task_id)],
     ]} />
   </details>`;
+}
+
+// The times from which on earlier threads are not told any more; positions are microseconds.
+function cutOff(cuts) {
+  const from = (Array.isArray(cuts) ? cuts : []).map((cut) => new Date(cut?.[0] / 1000)).filter((date) => !Number.isNaN(date.getTime()));
+  return from.length ? from.map((date, index) => html`${index ? ", " : ""}${time(date.toISOString())}`) : null;
 }
 
 function summary(said) {

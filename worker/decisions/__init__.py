@@ -13,7 +13,7 @@ compares with what stands elsewhere, `FORMATS` write files. `record["content"]["
 `leader`, `lead`, `first_share`, `agreement` and `mismatches`, never null; `record["decision"]` has `accepted`, `answer`
 and `void_reason`.
 
-To erase a text, take it from the `texts` of every revision that has it: nothing else changes, and `verify` counts it.
+To erase what was said, take `erased` of every revision: nothing that is hashed changes, and `verify` counts the texts.
 Errors are BadRecord, whose text names each place, and Permanent where the extra [decisions] is not installed.
 """
 
@@ -21,7 +21,7 @@ from worker.decisions import chain
 from worker.decisions.formats import FORMATS, Format
 from worker.decisions.hashing import ERASED, Texts
 from worker.decisions.items import Item, judge_ids
-from worker.decisions.record import Act, Record, Stage, build, close, facts, shown
+from worker.decisions.record import Act, Record, Stage, build, close, erased, facts, shown
 from worker.decisions.schemas import FORMAT, PARTS, SCHEMA, check, check_part, part
 from worker.decisions.verifying import Anchor, Verified, verify
 
@@ -44,6 +44,7 @@ __all__ = [
     "check",
     "check_part",
     "close",
+    "erased",
     "facts",
     "judge_ids",
     "part",

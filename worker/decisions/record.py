@@ -104,6 +104,16 @@ def _void(record: Mapping[str, Any], act: Act) -> str:
     return f"what was signed is {was_shown[:12] or 'unknown'}, and the record is {is_now[:12]}"
 
 
+def erased(record: Mapping[str, Any]) -> tuple[Record, int]:
+    """Return a record without its texts, and how many went. All that is hashed stays as it was."""
+    left, gone = {**record, "texts": {}}, len(record["texts"])
+    decision = record.get("decision")
+    if decision and decision["answer"] not in {"", hashing.ERASED}:
+        left["decision"] = {**decision, "answer": hashing.ERASED}
+        gone += 1
+    return left, gone
+
+
 def facts(record: Mapping[str, Any]) -> dict[str, Any]:
     """Say what a row of the change that led to this revision holds: each item that counts, hashed, with its source."""
     return {

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, false, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from worker.decisions.record import erased
 from worker.domain import foreign
 from worker.domain.conversations import Limits, Page, Subject
 from worker.domain.decisions import Decision, DecisionKey, DecisionSeen
@@ -148,7 +149,7 @@ class SqlDecisions:
         async with self._database.reading() as connection:
             for subject in subjects:
                 there = await connection.execute(select(revisions.c.record).where(_theirs(subject)))
-                found += sum(len(foreign.read(record)["texts"]) for record in there.scalars())
+                found += sum(erased(foreign.read(record))[1] for record in there.scalars())
         return found
 
     async def erase_texts(self, subjects: Sequence[Subject]) -> int:
@@ -163,12 +164,11 @@ async def _erase(subject: Subject, connection: AsyncConnection) -> int:
     gone = 0
     there = select(revisions).where(_theirs(subject)).with_for_update()
     for row in (await connection.execute(there)).mappings().all():
-        record = foreign.read(row["record"])
-        if record["texts"]:
-            gone += len(record["texts"])
-            left = {"record": _dump(record | {"texts": {}})}
+        left, count = erased(foreign.read(row["record"]))
+        if count:
+            gone += count
             own = _revision(row["decision_id"], row["revision"])
-            await connection.execute(update(revisions).where(own), left)
+            await connection.execute(update(revisions).where(own), {"record": _dump(left)})
     return gone
 
 

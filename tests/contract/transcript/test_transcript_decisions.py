@@ -130,6 +130,22 @@ async def test_a_record_outlives_what_was_said_for_it(book: SqlDecisions, transc
     assert await book.last(KEY) is not None
 
 
+async def test_what_a_person_answered_goes_with_the_texts(book: SqlDecisions) -> None:
+    await keep(book)
+    before = await book.last(KEY)
+    assert before is not None
+    proposed = record.build(KEY.id, said(), "proposed", before=before.record, samples=100)
+    closed = record.close(proposed, [record.Act(True, "Yes, says Ada.", proposed["content_sha256"])])
+    row = chain.row("change", before.rows[-1], closed, AT, record.facts(closed))
+    await book.keep(KEY, closed, row, definition_key="decision", business_key=None)
+    await book.erase_texts([Subject("default", "instance-1")])
+    left = await book.last(KEY)
+
+    assert left is not None
+    assert left.record["decision"] == {"accepted": True, "answer": hashing.ERASED, "void_reason": ""}
+    assert verify(left.record, left.rows).problems == []
+
+
 async def test_erased_texts_leave_hashes_and_rows_sound_and_no_words(book: SqlDecisions, place: Place) -> None:
     words = "Zanzibar is the better place."
     await keep(book, dissent={"dissent": [{"who": "Sales", "text": words}]})

@@ -1,7 +1,7 @@
 """Records of decisions over HTTP, and by commands on the same database."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,11 +13,13 @@ import pytest
 
 from tests.api.client import GUEST, NO_CALLS, OPERATOR, TOKENS, VIEWER, Api
 from tests.flow.command import Ran, assistant_worker
-from tests.unit.decisions.examples import said
+from tests.unit.decisions.examples import said, scores
 from worker.decisions import chain, record, schemas
 from worker.decisions.formats import FORMATS
 from worker.demo.stage import PYTHON_ENVIRONMENT
 from worker.domain.decisions import DecisionKey
+from worker.domain.evidence import Value
+from worker.errors import EngineDown
 from worker.operate.commands.options import RECORD_FORMATS
 from worker.transcript import Database, SqlDecisions, SqlTranscriptReader
 from worker.web.api import Access, app, deciding, serve
@@ -31,7 +33,8 @@ async def keep(book: SqlDecisions, key: DecisionKey, **parts: Any) -> None:
     """Keep the next revision."""
     before = await book.last(key)
     made = record.build(key.id, said(**parts), "proposed", before=before.record if before else None, samples=100)
-    row = chain.row("change", before.rows[-1] if before else None, made, datetime.now(UTC), record.facts(made))
+    place = {"instance": key.instance, "variable": "decision_sha256"} if key == KEY else {}
+    row = chain.row("change", before.rows[-1] if before else None, made, datetime.now(UTC), record.facts(made) | place)
     await book.keep(key, made, row, definition_key="decision", business_key="order-1")
 
 
@@ -44,9 +47,30 @@ async def book(database: Database) -> SqlDecisions:
     return book
 
 
+class Engine:
+    """Has what the variable of a record's hash was given; nothing else is asked of it."""
+
+    def __init__(self) -> None:
+        self.given: list[str] = []
+        self.is_down = False
+
+    async def values(self, instance: str, name: str) -> Sequence[Value]:
+        if self.is_down:
+            raise EngineDown("away")
+        assert (instance, name) == ("instance-a", "decision_sha256")
+        return [Value(str(number), instance, name, each, "String") for number, each in enumerate(self.given)]
+
+
 @pytest.fixture
-async def api(database: Database, book: SqlDecisions) -> AsyncIterator[Api]:
-    application = app(SqlTranscriptReader(database), NO_CALLS, Access.of(TOKENS), report=print, extend=[deciding(book)])
+def engine() -> Any:
+    return Engine()
+
+
+@pytest.fixture
+async def api(database: Database, book: SqlDecisions, engine: Any) -> AsyncIterator[Api]:
+    application = app(
+        SqlTranscriptReader(database), NO_CALLS, Access.of(TOKENS), report=print, extend=[deciding(book, engine)]
+    )
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
         session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
@@ -95,10 +119,48 @@ async def test_a_record_is_exported_as_a_file_that_browsers_save(api: Api, name:
 
 
 async def test_verifying_says_what_holds_and_that_nothing_outside_does(api: Api) -> None:
-    said = (await api.get(f"/api/decisions/{KEY.id}/verify")).json
+    said = (await api.get(f"/api/decisions/{OTHER.id}/verify")).json
 
     assert (said["holds"], said["problems"], said["anchors"]) == (True, [], [])
     assert said["notes"] == ["no anchor outside the database holds this revision"]
+
+
+async def test_the_engines_history_holds_a_record_where_it_was(api: Api, book: SqlDecisions, engine: Any) -> None:
+    last = await book.last(KEY)
+    assert last is not None
+    engine.given = [row["content_sha256"] for row in last.rows]
+    said = (await api.get(f"/api/decisions/{KEY.id}/verify")).json
+    earlier = (await api.get(f"/api/decisions/{KEY.id}/verify?revision=1")).json
+    engine.is_down = True
+    unasked = (await api.get(f"/api/decisions/{KEY.id}/verify")).json
+
+    assert (said["holds"], said["anchors"]) == (True, ["engine: variable decision_sha256 of instance instance-a"])
+    assert (earlier["holds"], len(earlier["anchors"])) == (True, 1)
+    assert (unasked["holds"], unasked["anchors"]) == (True, [])
+    assert "the engine could not be asked" in unasked["notes"][-1]
+
+
+async def test_a_record_that_was_edited_and_hashed_anew_does_not_verify(
+    api: Api, book: SqlDecisions, engine: Any, database: Database
+) -> None:
+    """Who may write to the database makes every hash and every row anew; the engine has the one that was."""
+    last = await book.last(KEY)
+    assert last is not None
+    engine.given = [row["content_sha256"] for row in last.rows]
+    forged = record.build(KEY.id, said(scores={"one": scores(X_Quality={"base": 10})}), "proposed", samples=100)
+    place = {"instance": KEY.instance, "variable": "decision_sha256"}
+    row = chain.row("change", None, forged, datetime.now(UTC), record.facts(forged) | place)
+
+    async def forge(connection: Any) -> None:
+        for table in ("decision_rows", "decision_revisions", "decisions"):
+            await connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+
+    await database.write(forge)
+    assert await book.keep(KEY, forged, row, definition_key="decision", business_key="order-1")
+    told = (await api.get(f"/api/decisions/{KEY.id}/verify")).json
+
+    assert not told["holds"]
+    assert "has another hash of revision 1" in told["problems"][0]
 
 
 async def test_a_changed_byte_does_not_verify(api: Api, database: Database) -> None:

@@ -7,9 +7,10 @@ from tests.flow.rig import Rig
 from tests.models import ServiceTask, element, line, process, unique
 from tests.unit.decisions.examples import parts, scores
 from tests.waiting import wait_until
-from worker.decisions.verifying import verify
+from worker import bootstrap
 from worker.domain.conversations import EVERYTHING
 from worker.domain.decisions import Decision
+from worker.export.verifying import verified
 from worker.transcript import SqlDecisions, open_database
 
 JUDGES = {"buyer": scores(), "maker": scores({"X": (100, 75, 20), "Y": (60, 65, 10), "Z": (40, 40, 20)})}
@@ -83,7 +84,9 @@ async def test_a_decision_is_computed_proposed_signed_and_closed(kept: Rig) -> N
     assert sorted(found.record["content"]["scores"]) == ["buyer", "maker"]
     assert [row["kind"] for row in found.rows] == ["change", "change", "signature", "change"]
     assert found.rows[2]["facts"]["identity"] == "unproven", "this engine asks nobody's name"
-    assert verify(found.record, found.rows).problems == []
+    async with bootstrap.connect(rig.build_settings()) as adapters:
+        told = await verified(found, adapters.sources, is_last=True)
+    assert (told.problems, len(told.anchors)) == ([], 1)
     _check_source(found, await rig.meta(instance, "frame"))
 
 

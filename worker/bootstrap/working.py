@@ -344,7 +344,7 @@ async def _serve_api(
             api.rewinding(Rewinding(adapters.index, conversations)),
             api.ticketing(office),
             api.rating(conversations, feedback),
-            *([api.deciding(adapters.decisions)] if adapters.decisions is not None else []),
+            *([api.deciding(adapters.decisions, adapters.sources)] if adapters.decisions is not None else []),
             *talking,
             feeds.following(following, access),
             feeds.sockets(following, access, None if desk is None else api.Intake(desk, conversations)),

@@ -70,7 +70,7 @@ class RecordTurn:
             gathered = await self._gathering.gather(task, wanted)
         _check_parts(wanted, gathered)
         key = DecisionKey(self._engine_name, gathered.instances[0], wanted.name, task.tenant_id)
-        made = await self._made(_Making(self._book, key, task, facts), wanted, gathered)
+        made = await self._made(_Making(self._book, key, task, facts, wanted.output + HASH_SUFFIX), wanted, gathered)
         return await self._complete(wanted, made, gathered.absent)
 
     async def _made(self, making: "_Making", wanted: RecordProperties, gathered: Gathered) -> Record:
@@ -98,10 +98,10 @@ class RecordTurn:
         # What was changed since, in a form for one, makes another revision than the one that was signed.
         now = await making.built(last, gathered, "proposed")
         if now["content_sha256"] != last.record["content_sha256"]:
-            last = await making.kept(last, now, "change", record.facts(now))
+            last = await making.kept(last, now, "change", making.facts(now))
         closed = record.close(now, [each.act for each in signed])
         if closed != last.record:
-            await making.kept(last, closed, "change", record.facts(closed))
+            await making.kept(last, closed, "change", making.facts(closed))
         return closed
 
     async def _complete(self, wanted: RecordProperties, made: Record, absent: int) -> verdict.Complete:
@@ -136,17 +136,22 @@ class RecordTurn:
 class _Making:
     """Makes the revisions of one record, each with the row that tells of it."""
 
-    def __init__(self, book: DecisionBook, key: DecisionKey, task: Task, facts: TurnFacts) -> None:
+    def __init__(self, book: DecisionBook, key: DecisionKey, task: Task, facts: TurnFacts, variable: str) -> None:
         self.book = book
         self.key = key
         self._task = task
+        self._variable = variable
         self._facts = facts
 
     async def changed(self, last: Decision | None, gathered: Gathered, status: Stage) -> Record:
         made = await self.built(last, gathered, status)
         if last is None or made != last.record:
-            await self.kept(last, made, "change", record.facts(made))
+            await self.kept(last, made, "change", self.facts(made))
         return made
+
+    def facts(self, made: Record) -> dict[str, Any]:
+        """Say what a change's row holds; also which variable the engine gets the hash in."""
+        return record.facts(made) | {"instance": self._task.process_instance_id, "variable": self._variable}
 
     async def built(self, last: Decision | None, gathered: Gathered, status: Stage) -> Record:
         before = last.record if last else None

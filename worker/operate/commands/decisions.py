@@ -4,10 +4,10 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from worker.decisions.formats import FORMATS
-from worker.decisions.verifying import verify
 from worker.domain.conversations import EVERYTHING, every
 from worker.domain.decisions import Decision, DecisionSeen
 from worker.errors import Permanent
+from worker.export.verifying import verified
 from worker.operate.commands import tables
 from worker.operate.commands.desk import Desk
 from worker.operate.commands.files import writing
@@ -62,7 +62,7 @@ async def export_(desk: Desk, options: Namespace) -> int:
 async def verify_(desk: Desk, options: Namespace) -> int:
     """Say whether a record is what it was."""
     one = await _chosen(desk, options)
-    said = await beside(verify, one.record, one.rows)
+    said = await verified(one, desk.adapters.sources, is_last=options.revision is None)
     if options.json:
         tables.as_json(asdict(said) | {"holds": said.holds})
     else:

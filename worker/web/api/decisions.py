@@ -10,10 +10,10 @@ from pydantic import AfterValidator
 from starlette.responses import Response
 
 from worker.decisions.formats import FORMATS
-from worker.decisions.verifying import verify
 from worker.domain.conversations import Page
 from worker.domain.decisions import Decision, DecisionKey
-from worker.ports.decisions import DecisionReader
+from worker.export.verifying import verified
+from worker.ports.decisions import DecisionReader, DecisionSources
 from worker.runtime.beside import for_reader
 from worker.web.api import problems
 from worker.web.api.grants import Grant, MayRead
@@ -80,7 +80,7 @@ def _whose(key: DecisionKey) -> dict[str, Any]:
     return {"id": key.id, "process_instance_id": key.instance, "name": key.name, "tenant": key.tenant}
 
 
-def deciding(records: DecisionReader) -> Callable[[FastAPI], None]:
+def deciding(records: DecisionReader, sources: DecisionSources) -> Callable[[FastAPI], None]:
     """Make the extension that adds the routes. Whatever a token may not see is not found."""
     router = APIRouter()
 
@@ -103,10 +103,9 @@ def deciding(records: DecisionReader) -> Callable[[FastAPI], None]:
         return Shown(**_whose(one.key), **{name: getattr(one, name) for name in same})
 
     @router.get("/decisions/{decision_id}/verify")
-    async def verified(grant: MayRead, decision_id: Id, revision: Revision = None) -> Verdict:
-        """Compute all of a record anew, and compare it with its hashes and rows."""
-        one = await read(grant, decision_id, revision)
-        said = await for_reader(verify, one.record, one.rows)
+    async def verdict(grant: MayRead, decision_id: Id, revision: Revision = None) -> Verdict:
+        """Compute all of a record anew, and compare it with its hashes, its rows and the engine's history."""
+        said = await verified(await read(grant, decision_id, revision), sources, is_last=revision is None)
         return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
 
     texts = {each.media_type: {"schema": {"type": "string"}} for each in FORMATS.values() if each.name != "json"}

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.decisions import record as records
-from worker.decisions import texts
 from worker.decisions.findings import MISMATCHES, Kind
 from worker.decisions.texts import written
 
@@ -77,10 +76,7 @@ SAID: Final[Mapping[Kind, str]] = {
 
 def report(record: Mapping[str, Any]) -> Report:
     """Lay out what a record has, in the order in which it is read. Texts that were erased say so."""
-    content = {
-        part: value if part == "computed" else texts.changed(value, _clean)
-        for part, value in records.shown(record).items()
-    }
+    content = shown(record)
     frame = content.get("frame", {})
     decision = record.get("decision", {})
     facts = {
@@ -99,6 +95,12 @@ def report(record: Mapping[str, Any]) -> Report:
         [each["name"] for each in frame.get("stakeholders", ())],
         [each for each in sections.all() if each.words or each.points or each.tables or each.below],
     )
+
+
+def shown(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Open a record's content as `record.shown` does, without what is no letter."""
+    opened: dict[str, Any] = _cleaned(records.shown(record))
+    return opened
 
 
 def status(record: Mapping[str, Any]) -> str:
@@ -299,6 +301,14 @@ class _Sections:
 
 def _clean(text: str) -> str:
     return _NO_LETTER.sub("\ufffd", text)
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _cleaned(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    return _clean(value) if isinstance(value, str) else value
 
 
 def _after(each: Mapping[str, Any], name: str) -> str:

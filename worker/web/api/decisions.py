@@ -109,8 +109,12 @@ def deciding(records: DecisionReader) -> Callable[[FastAPI], None]:
         said = await for_reader(verify, one.record, one.rows)
         return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
 
-    texts = {each.media_type: {"schema": {"type": "string"}} for each in FORMATS.values() if each.name != "json"}
-    answers: dict[int | str, dict[str, Any]] = {200: {"content": texts, "model": dict[str, Any]}}
+    files = {
+        each.media_type: {"schema": {"type": "string"} if each.media_type.startswith("text/") else {}}
+        for each in FORMATS.values()
+        if each.name != "json"
+    }
+    answers: dict[int | str, dict[str, Any]] = {200: {"content": files, "model": dict[str, Any]}}
 
     @router.get("/decisions/{decision_id}/export", responses=answers, response_class=Response)
     async def exported(

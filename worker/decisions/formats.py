@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.decisions import as_html, as_json, as_markdown, as_xlsx
+from worker.decisions import as_docx, as_html, as_json, as_markdown, as_pdf, as_xlsx
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +31,7 @@ FORMATS: Final = {
         Format("html", "Web page", "text/html", "html", as_html.write),
         Format("markdown", "Markdown (MADR)", "text/markdown", "md", as_markdown.write),
         Format("xlsx", "Excel workbook", f"{_OFFICE}.spreadsheetml.sheet", "xlsx", as_xlsx.write),
+        Format("docx", "Word document", f"{_OFFICE}.wordprocessingml.document", "docx", as_docx.write),
+        Format("pdf", "PDF", "application/pdf", "pdf", as_pdf.write),
     )
 }

@@ -17,6 +17,8 @@ _NO_LETTER = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 
+_LONG_NAME: Final = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -121,7 +123,7 @@ class _Sections:
         self.objectives = content.get("objectives", {}).get("objectives", [])
         uncertain = self.frame.get("uncertainties", [])
         named = [*self.options, *self.objectives, *uncertain]
-        self.names: dict[str, str] = {each["id"]: each["name"] for each in named}
+        self.names: dict[str, str] = {each["id"]: _short(each["name"]) for each in named}
 
     def all(self) -> Iterator[Section]:
         yield self._problem()
@@ -301,6 +303,11 @@ class _Sections:
 
 def _clean(text: str) -> str:
     return _NO_LETTER.sub("\ufffd", text)
+
+
+def _short(name: str) -> str:
+    """Shorten what is named again and again; whole it stands once, where it is told what there is."""
+    return name if len(name) <= _LONG_NAME else f"{name[: _LONG_NAME - 1]}…"
 
 
 def _cleaned(value: Any) -> Any:

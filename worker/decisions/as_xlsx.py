@@ -12,7 +12,7 @@ from worker.decisions.report import Report, Section, Share, report, shown
 
 _LONGEST: Final = 32_767 // 2
 """Characters that fit into a cell, even if each counts twice."""
-_WIDTHS: Final = {"Name": 26, "Statement": 40, "Why": 60}
+_WIDTHS: Final = {"Name": 26, "Keeps hard limits": 18, "Statement": 40, "Why": 60}
 _FIRST_WIDTH: Final = 60
 _WIDTH: Final = 26
 _COLUMNS: Final = 60

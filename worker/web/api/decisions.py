@@ -13,6 +13,7 @@ from worker.decisions.formats import FORMATS
 from worker.decisions.verifying import verify
 from worker.domain.conversations import Page
 from worker.domain.decisions import Decision, DecisionKey
+from worker.errors import Permanent
 from worker.ports.decisions import DecisionReader
 from worker.runtime.beside import for_reader
 from worker.web.api import problems
@@ -115,6 +116,7 @@ def deciding(records: DecisionReader) -> Callable[[FastAPI], None]:
         if each.name != "json"
     }
     answers: dict[int | str, dict[str, Any]] = {200: {"content": files, "model": dict[str, Any]}}
+    answers |= problems.documented(501)
 
     @router.get("/decisions/{decision_id}/export", responses=answers, response_class=Response)
     async def exported(
@@ -126,7 +128,8 @@ def deciding(records: DecisionReader) -> Callable[[FastAPI], None]:
         """One record as a file."""
         one = await read(grant, decision_id, revision)
         chosen = FORMATS[format]
-        content = await for_reader(chosen.write, {**one.record, "rows": list(one.rows)})
+        with problems.refusing({Permanent: (501, "{}")}):
+            content = await for_reader(chosen.write, {**one.record, "rows": list(one.rows)})
         name = f"decision-{one.id}-{one.record['revision']}.{chosen.ending}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(content, media_type=chosen.media_type, headers=headers)

@@ -89,8 +89,9 @@ models: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.small_model.install
 	WITH_MODELS=1 $(BIN)/python -m pytest tests/small_model $(ARGS)
 
-# Decisions as pymcdm and scikit-criteria compute them, which are installed into .oracles.
+# Decisions as pymcdm and scikit-criteria compute them, which are installed into .oracles, and as LibreOffice does.
 oracles: $(VENV)/dev.stamp
+	@command -v soffice >/dev/null || { echo "LibreOffice is needed: apt-get install libreoffice-calc"; exit 1; }
 	WITH_ORACLES=1 $(BIN)/python -m pytest tests/oracles $(ARGS)
 
 # The alert rules against their cases, and a real Prometheus that scrapes a worker.
@@ -146,10 +147,10 @@ bare:
 # Needs uv. Writes hashes and no address of any package index.
 lock:
 	for set in "run pyproject.toml" "demo pyproject.toml --extra demo --group build" "build --group build" "otel pyproject.toml --extra otel" \
-	    "oidc pyproject.toml --extra oidc" "decisions pyproject.toml --extra decisions" \
+	    "oidc pyproject.toml --extra oidc" "decisions pyproject.toml --extra decisions" "report pyproject.toml --extra report" \
 	    "node --group node" "deploy --group deploy" "oracles --group oracles" \
 	    "small-model worker/demo/small-model.in --no-deps" "litellm tests/small_model/litellm.in" \
-	    "dev pyproject.toml --extra decisions --extra demo --extra oidc --extra otel --group build --group node --group bench --group test"; do \
+	    "dev pyproject.toml --extra decisions --extra demo --extra oidc --extra otel --extra report --group build --group node --group bench --group test"; do \
 	  set -- $$set; name=$$1; shift; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	    --no-emit-index-url --no-emit-find-links $$@ -o $(PINS)/$$name.txt; \

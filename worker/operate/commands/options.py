@@ -22,7 +22,7 @@ EXITS = (
 
 
 NEW_FILE = "a file that does not exist yet; without it, the standard output"
-RECORD_FORMATS = ("json", "html", "markdown")
+RECORD_FORMATS = ("json", "html", "markdown", "xlsx", "docx", "pdf")
 """Those of `decisions.formats`, which takes its time to import; a test compares the two."""
 
 

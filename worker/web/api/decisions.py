@@ -12,6 +12,7 @@ from starlette.responses import Response
 from worker.decisions.formats import FORMATS
 from worker.domain.conversations import Page
 from worker.domain.decisions import Decision, DecisionKey
+from worker.errors import Permanent
 from worker.export.verifying import verified
 from worker.ports.decisions import DecisionReader, DecisionSources
 from worker.runtime.beside import for_reader
@@ -108,8 +109,13 @@ def deciding(records: DecisionReader, sources: DecisionSources) -> Callable[[Fas
         said = await verified(await read(grant, decision_id, revision), sources, is_last=revision is None)
         return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
 
-    texts = {each.media_type: {"schema": {"type": "string"}} for each in FORMATS.values() if each.name != "json"}
-    answers: dict[int | str, dict[str, Any]] = {200: {"content": texts, "model": dict[str, Any]}}
+    files = {
+        each.media_type: {"schema": {"type": "string"} if each.media_type.startswith("text/") else {}}
+        for each in FORMATS.values()
+        if each.name != "json"
+    }
+    answers: dict[int | str, dict[str, Any]] = {200: {"content": files, "model": dict[str, Any]}}
+    answers |= problems.documented(501)
 
     @router.get("/decisions/{decision_id}/export", responses=answers, response_class=Response)
     async def exported(
@@ -121,7 +127,8 @@ def deciding(records: DecisionReader, sources: DecisionSources) -> Callable[[Fas
         """One record as a file."""
         one = await read(grant, decision_id, revision)
         chosen = FORMATS[format]
-        content = await for_reader(chosen.write, {**one.record, "rows": list(one.rows)})
+        with problems.refusing({Permanent: (501, "{}")}):
+            content = await for_reader(chosen.write, {**one.record, "rows": list(one.rows)})
         name = f"decision-{one.id}-{one.record['revision']}.{chosen.ending}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(content, media_type=chosen.media_type, headers=headers)

@@ -1,0 +1,132 @@
+"""Records as files of office programs: what others said is text in them, and nothing else."""
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from io import BytesIO
+from typing import Any, Final
+from zipfile import ZipFile
+
+import pytest
+import typst
+from defusedxml import ElementTree
+
+from tests.unit.decisions.examples import parts
+from tests.unit.decisions.test_formats import EVIL, GOOD, hostile, made
+from worker.decisions import as_pdf
+from worker.decisions.formats import FORMATS
+from worker.decisions.record import Record
+from worker.errors import Permanent
+
+TEXT: Final = {"t", "si", "br", "tab"}
+"""Elements that are no more than text: there are fewer where two texts are the same, and more where one has lines."""
+LONG: Final = "9" * 20_000
+
+
+class Archive:
+    """A file that is a ZIP of XML. `parts` are the files in it, `text` all that is no markup."""
+
+    def __init__(self, name: str, record: Record) -> None:
+        with ZipFile(BytesIO(FORMATS[name].write(record))) as archive:
+            self.parts = {each: archive.read(each) for each in archive.namelist()}
+        trees = [ElementTree.fromstring(part) for each, part in self.parts.items() if each.endswith((".xml", ".rels"))]
+        self.elements = [element for tree in trees for element in tree.iter()]
+        self.tags = Counter(each.tag for each in self.elements if each.tag.rpartition("}")[2] not in TEXT)
+        self.text = "".join(element.text or "" for element in self.elements)
+
+    def of(self, tag: str) -> list[str]:
+        """The texts of all elements of this name."""
+        return [each.text or "" for each in self.elements if each.tag.rpartition("}")[2] == tag]
+
+    @property
+    def links(self) -> list[str]:
+        """What is referred to outside."""
+        return [each.attrib["Target"] for each in self.elements if each.attrib.get("TargetMode") == "External"]
+
+
+def plain(text: str) -> str:
+    """What of a text is letters of ASCII, which nothing escapes."""
+    return "".join(re.findall(r"[\w ]+", text, re.ASCII))
+
+
+def dissenting(texts: list[str]) -> Record:
+    """A record in which somebody says each of these; what was computed hangs on none of them."""
+    words = {"word" * number: text for number, text in enumerate(texts, start=1)}
+    record = made(dissent={"dissent": [{"who": word, "text": word} for word in words]})
+    kept = {digest: each | {"text": words.get(each["text"], each["text"])} for digest, each in record["texts"].items()}
+    return record | {"texts": kept}
+
+
+@pytest.mark.parametrize("name", ["xlsx", "docx"])
+def test_office_programs_hold_hostile_words_as_words(name: str) -> None:
+    every = "\n".join(EVIL)
+    for evil, words in (
+        (dissenting(EVIL), dissenting(["words"] * len(EVIL))),
+        (hostile(every), hostile("words")),
+    ):
+        file, harmless = Archive(name, evil), Archive(name, words)
+        assert file.parts.keys() == harmless.parts.keys()
+        assert file.tags == harmless.tags
+        assert file.of("f") == harmless.of("f")
+        assert file.links == []
+        lost = {text for text in EVIL if plain(text) not in plain(file.text)}
+        assert lost <= {"{sums.Y}"}  # for which code has filled in a figure
+        assert not set(file.text) & set("\x00\x07\x1b\x9b\u202e\u2066\ufeff\ufffe")
+
+
+def asked_of_typst(record: Record, selector: str) -> Any:
+    """What Typst has made of a record."""
+    return json.loads(typst.query(str(as_pdf.SOURCE), selector, sys_inputs=as_pdf.inputs(record)))
+
+
+def test_typst_holds_hostile_words_as_words() -> None:
+    for record in (hostile("\n".join(EVIL)), dissenting(EVIL)):
+        assert len(asked_of_typst(record, "heading")) == len(asked_of_typst(GOOD, "heading"))
+        assert len(asked_of_typst(record, "table")) == len(asked_of_typst(GOOD, "table"))
+        kinds = ("raw", "math.equation", "link", "image", "emph", "ref", "enum", "metadata", "footnote")
+        assert asked_of_typst(record, f"selector({').or('.join(kinds)})") == []
+        assert FORMATS["pdf"].write(record).startswith(b"%PDF-")
+    items = [item["body"] for each in asked_of_typst(record, "list") for item in each["children"]]
+    assert {"func": "text", "text": '#read("/etc/passwd"): #read("/etc/passwd")'} in items
+
+
+@pytest.mark.parametrize("name", ["xlsx", "docx"])
+def test_a_unit_is_cleaned_like_all_words(name: str) -> None:
+    objectives = parts()["objectives"]["objectives"]
+    units = {"objectives": [each | {"unit": "\x1b[2J\u202e€"} for each in objectives]}
+    text = Archive(name, made(objectives=units)).text
+    assert "\ufffd[2J\ufffd€" in text
+    assert "\u202e" not in text
+
+
+def test_words_that_look_like_formulas_and_links_are_strings_of_a_workbook() -> None:
+    book = Archive("xlsx", hostile('=HYPERLINK("https://evil.example")'))
+    assert '=HYPERLINK("https://evil.example") The large press' in book.of("t")
+    assert not [each for each in book.of("f") if "HYPERLINK" in each]
+
+
+@pytest.mark.parametrize("name", ["xlsx", "docx"])
+def test_long_words_are_written_whole(name: str) -> None:
+    assert LONG in "".join(Archive(name, hostile(f"{'👩' * 15_000}{LONG}")).text.split("\n"))
+
+
+@pytest.mark.parametrize("name", ["xlsx", "docx", "pdf"])
+def test_the_same_record_is_the_same_file(name: str) -> None:
+    assert FORMATS[name].write(GOOD) == FORMATS[name].write(json.loads(json.dumps(GOOD)))
+
+
+@pytest.mark.parametrize(("name", "package"), [("xlsx", "xlsxwriter"), ("docx", "docx"), ("pdf", "typst")])
+def test_without_the_extra_it_says_what_to_install(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(Permanent, match=rf"{package} is missing: pip install 'assistant-worker\[report\]'"):
+        FORMATS[name].write(GOOD)
+
+
+def test_nothing_that_writes_files_is_imported_before_it_is_wanted() -> None:
+    program = "import sys, worker.decisions.formats; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(ran.stdout.split())
+    assert "worker.decisions.as_xlsx" in loaded
+    assert not {"xlsxwriter", "docx", "lxml", "typst"} & loaded

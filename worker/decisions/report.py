@@ -58,6 +58,14 @@ class Report:
     sections: Sequence[Section]
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A finding in words. `is_mismatch`: something was said that does not hold."""
+
+    words: str
+    is_mismatch: bool
+
+
 SAID: Final[Mapping[Kind, str]] = {
     Kind.UNBOUND: "{where} says {said}, which is no input and was not computed",
     Kind.UNKNOWN_FIGURE: "{where} wants {said}, which the computation does not have",
@@ -77,10 +85,7 @@ SAID: Final[Mapping[Kind, str]] = {
 
 def report(record: Mapping[str, Any]) -> Report:
     """Lay out what a record has, in the order in which it is read. Texts that were erased say so."""
-    content = {
-        part: value if part == "computed" else texts.changed(value, _clean)
-        for part, value in records.shown(record).items()
-    }
+    content = readable(record)
     frame = content.get("frame", {})
     decision = record.get("decision", {})
     facts = {
@@ -99,6 +104,22 @@ def report(record: Mapping[str, Any]) -> Report:
         [each["name"] for each in frame.get("stakeholders", ())],
         [each for each in sections.all() if each.words or each.points or each.tables or each.below],
     )
+
+
+def readable(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts as they are read: texts and figures in their places, without what is no letter."""
+    return {
+        part: value if part == "computed" else texts.changed(value, _clean)
+        for part, value in records.shown(record).items()
+    }
+
+
+def findings(computed: Mapping[str, Any]) -> Iterator[Told]:
+    """Say what was found in words, in its order."""
+    for each in computed.get("findings", ()):
+        kind = Kind(each["kind"])
+        words = SAID[kind].format(where=each["where"] or "nothing", said=each["said"] or "nobody")
+        yield Told(words, kind in MISMATCHES)
 
 
 def status(record: Mapping[str, Any]) -> str:
@@ -276,10 +297,8 @@ class _Sections:
         return [Table("Orders", ["By", "Name", "Order", "Lead"], rows)]
 
     def _findings(self) -> Iterator[str]:
-        for each in self.computed["findings"]:
-            kind = Kind(each["kind"])
-            said = SAID[kind].format(where=each["where"] or "nothing", said=each["said"] or "nobody")
-            yield f"Mismatch: {said}" if kind in MISMATCHES else said
+        for each in findings(self.computed):
+            yield f"Mismatch: {each.words}" if each.is_mismatch else each.words
 
     def _failure(self, each: Mapping[str, Any]) -> str:
         return "; ".join(

@@ -35,6 +35,8 @@ VIEWS = (
     "/instances/{rest:path}",
     "/conversations",
     "/conversations/{rest:path}",
+    "/decisions",
+    "/decisions/{rest:path}",
     "/search",
     "/erasures/{rest:path}",
     "/embed/instances",

@@ -3,6 +3,8 @@
 import { html, render } from "./lib/preact.js";
 import { get, Problem, token } from "./api.js";
 import { conversation } from "./conversation.js";
+import { decision } from "./decision.js";
+import { decisions } from "./decisions.js";
 import { erasure } from "./erasure.js";
 import { follow } from "./follow.js";
 import { instance } from "./instance.js";
@@ -22,11 +24,13 @@ const VIEWS = [
   [/^\/embed\/instances$/, instances],
   [/^\/conversations\/([^/]+)$/, conversation],
   [/^\/conversations$/, conversations],
+  [/^\/decisions\/([^/]+)$/, decision],
+  [/^\/decisions$/, decisions],
   [/^\/erasures\/([^/]+)$/, erasure],
   [/^\/search$/, search],
   [/^\/(?:instances)?$/, instances],
 ];
-const PARTS = [["/instances", "Instances"], ["/conversations", "Conversations"], ["/search", "Search"]];
+const PARTS = [["/instances", "Instances"], ["/conversations", "Conversations"], ["/decisions", "Decisions"], ["/search", "Search"]];
 const SECONDS = 15;
 
 const nowhere = {

@@ -1,4 +1,4 @@
-"""People read the record of a decision on the page."""
+"""People read the record of a decision on the page, and find where each score was said."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -80,13 +80,17 @@ async def test_a_decision_is_found_and_read(served: Site, browser: Watched, tmp_
     ranking = part(page, "Ranking")
     await expect(ranking.locator(".leads")).to_contain_text("The small press leads by 0.05.")
     await expect(ranking.get_by_role("row").nth(1)).to_contain_text("The small press10.640.180.30.16")
+    holds = part(page, "How far the order holds")
+    await expect(holds.get_by_role("row", name="Quality 50%")).to_contain_text("The large press at 57.1%")
     await expect(part(page, "Judges, stakeholders and other orders")).to_contain_text("Kendall's W is 1.")
 
     await shot(page, tmp_path, "decision-read")
 
 
 @pytest.mark.usefixtures("book")
-async def test_a_record_is_verified_saved_and_read_at_any_revision(served: Site, browser: Watched) -> None:
+async def test_a_record_is_verified_saved_read_at_any_revision_and_leads_to_what_was_said(
+    served: Site, browser: Watched
+) -> None:
     page = browser.page
     await page.goto(f"{served.url}/decisions/{KEY.id}")
     await page.get_by_role("button", name="Verify").click()
@@ -101,6 +105,19 @@ async def test_a_record_is_verified_saved_and_read_at_any_revision(served: Site,
     await expect(page.get_by_text("It is too small.")).to_have_count(0)
     await page.get_by_role("link", name="Show revision 2").click()
     await expect(page.get_by_text("It is too small.")).to_be_visible()
+
+    score = part(page, "Scores").get_by_role("row", name="The large press").get_by_role("button").nth(1)
+    await score.focus()
+    await page.keyboard.press("Enter")
+    cell = part(page, "The large press: Quality")
+    await expect(cell.get_by_role("heading")).to_be_focused()
+    await expect(cell).to_contain_text("90 points (70 … 95) says one")
+    await expect(cell).to_contain_text("The data sheet, page 4")
+    await page.keyboard.press("Escape")
+    await expect(score).to_be_focused()
+    await page.keyboard.press("Enter")
+    await cell.get_by_role("link", name="Read it where it was said").click()
+    await expect(page.locator(f"#m-{ANSWER}")).to_be_focused()
 
 
 async def test_hostile_texts_stay_texts_and_erased_ones_say_so(
@@ -118,6 +135,8 @@ async def test_hostile_texts_stay_texts_and_erased_ones_say_so(
     changed = {"frame": frame, "alternatives": options, "objectives": objectives, "scores": told_so}
     await keep(book, KEY, told(dissent=dissent, **changed))
     await page.goto(address)
+    await part(page, "Scores").get_by_role("button").nth(1).click()
+    await expect(page.get_by_role("region", name="<script>").get_by_role("listitem")).to_have_count(1 + len(hostile))
     await expect(page.get_by_role("heading", level=1)).to_have_text(hostile[0])
     await check(page, address)
 
@@ -142,6 +161,7 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(served: Si
                     await page.goto(served.url + path)
                     await page.get_by_role("heading", level=1).wait_for()
                     if name == "decision":
+                        await part(page, "Scores").get_by_role("button").nth(1).click()
                         await page.get_by_role("button", name="Verify").click()
                         await page.get_by_text("no anchor").wait_for()
                     await shot(page, tmp_path, f"{name}-{width}-{scheme}")

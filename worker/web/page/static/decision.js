@@ -4,7 +4,8 @@ import { html, useState } from "./lib/preact.js";
 import { get, id, query } from "./api.js";
 import { Exports } from "./exports.js";
 import { count, Facts, name, Note, number, say, time } from "./parts.js";
-import { Bars, figure, Grid, parts, percent } from "./plots.js";
+import { Bars, figure, Grid, parts, percent, Swaps, Tornado } from "./plots.js";
+import { Scores } from "./scores.js";
 import { Source } from "./source.js";
 
 const ERASED = "[erased]";
@@ -36,8 +37,11 @@ function Decision({ path, last, shown }) {
   const { computed, frame = {} } = content;
   const called = naming(content);
   const objectives = content.objectives?.objectives ?? [];
+  const options = content.alternatives?.alternatives ?? [];
+  const criteria = objectives.filter((each) => !objectives.some((other) => other.parent === each.id));
   const own = `/decisions/${id(shown.id)}`;
   const isLast = record.revision === last.record.revision;
+  const isRanked = computed?.ranking.length > 1;
   return html`
     <div class="heading"><h1>${words(frame.statement ?? "Decision")}</h1><span class=${`tag ${TAGS[shown.standing] ?? ""}`}>${shown.standing}</span></div>
     ${!isLast && html`<${Note} title=${`This is revision ${record.revision}, not the last one.`}><a href=${own}>Show revision ${last.record.revision}</a></>`}
@@ -47,6 +51,8 @@ function Decision({ path, last, shown }) {
     <${Outcome} content=${content} record=${record} called=${called} />
     ${findings.length > 0 && html`<section aria-labelledby="findings" class="card part"><h2 id="findings">What to know before signing</h2><ul class="findings">${findings.map((each, index) => html`<li key=${index}>${each.is_mismatch && html`<span class="tag failed">mismatch</span> `}${name(each.words)}</li>`)}</ul></section>`}
     ${computed ? html`<${Ranking} computed=${computed} called=${called} />` : html`<${Note} title="Nothing is computed yet" detail="The record is open: parts are missing, or its process has not got there." />`}
+    ${options.length > 0 && criteria.length > 0 && html`<${Scores} shown=${shown} criteria=${criteria} options=${options} called=${called} words=${words} />`}
+    ${isRanked && html`<${Holds} computed=${computed} called=${called} />`}
     ${computed && html`<${Orders} computed=${computed} called=${called} />`}
     <${Frame} frame=${frame} objectives=${objectives} computed=${computed} called=${called} />
     <${Objections} content=${content} />
@@ -138,6 +144,33 @@ function Ranking({ computed, called }) {
     <${Grid} title="Weighted sums" head=${["Option", "Rank", "Sum", ...criteria.map(called), "First over all weights", ...(isUncertain ? ["First over the scores' ranges"] : [])]}
       rows=${[...ranking.map((each, index) => row(each, index + 1)), ...others.map((each) => row(each, why(each)))]} />
   </section>`;
+}
+
+// How far the order holds.
+function Holds({ computed, called }) {
+  const swaps = Object.entries(computed.swaps);
+  const of = (each) => each.split("/").map(called).join(", ");
+  const level = (swap) => (swap ? `${called(swap.to)} at ${percent(swap.share)}` : "nobody");
+  const ranks = [["over_weights", "Ranks over all weights"], ["over_scores", "Ranks over the scores' ranges"], ["over_both", "Ranks over both"]];
+  return html`<section aria-labelledby="holds" class="card part">
+    <h2 id="holds">How far the order holds</h2>
+    <h3>Swap points</h3>
+    <p class="soft">The mark is the share that a weight has, from 0 to 100 %. Where the line is red, another leads.</p>
+    <${Swaps} label="Each weight, and from where on another leads" rows=${swaps.map(([key, swap]) => ({ key, label: called(key), ...swap }))} />
+    <${Grid} title="Where another draws level" head=${["Weight", "Share", "Below", "Above"]} rows=${swaps.map(([key, swap]) => [key, [called(key), percent(swap.share), level(swap.down), level(swap.up)]])} />
+    ${computed.tornado.length > 0 && html`<h3>Tornado</h3>
+      <${Tornado} label="The lead with one thing at its ends" now=${computed.lead} bars=${computed.tornado.map(({ of: key, ...ends }) => ({ key, label: of(key), ...ends }))} />
+      <${Grid} title=${`The lead, now ${figure(computed.lead)}, with one thing at its ends`} head=${["Of", "At its low", "At its high"]} rows=${computed.tornado.map((bar) => [bar.of, [of(bar.of), figure(bar.low), figure(bar.high)]])} />`}
+    ${ranks.filter(([key]) => Object.keys(computed[key]).length > 0 && (key === "over_weights" || computed.is_uncertain)).map(([key, title]) => html`<${Ranks} key=${key} title=${title} table=${computed[key]} ranking=${computed.ranking} called=${called} />`)}
+    ${Object.keys(computed.information).length > 0 && html`<${Grid} title="What it would be worth to know, in the sums' unit" head=${["Uncertainty", "Worth"]} rows=${[...Object.entries(computed.information).map(([key, worth]) => [key, [called(key), figure(worth)]]), ["*", ["everything", figure(computed.all_information)]]]} />`}
+  </section>`;
+}
+
+function Ranks({ title, table, ranking, called }) {
+  const places = ranking.map((_, index) => `Rank ${index + 1}`);
+  return html`<h3>${title}</h3>
+    <${Bars} label=${title} series=${places} rows=${ranking.map((each) => ({ key: each, label: called(each), sizes: table[each], text: percent(table[each][0]) }))} />
+    <${Grid} title=${title} head=${["Option", ...places]} rows=${ranking.map((each) => [each, [called(each), ...table[each].map(percent)]])} />`;
 }
 
 const AGREEMENT = { agree: "The judges agree", differ: "The judges differ", not_measured: "No agreement was measured" };

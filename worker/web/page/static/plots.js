@@ -39,6 +39,33 @@ export function Bars({ label, series, rows }) {
   </>`;
 }
 
+// From one end to the other of each bar, { key, label, low, high }, through what it is now.
+export function Tornado({ label, now, bars }) {
+  const all = [0, now, ...bars.flatMap((each) => [each.low, each.high])];
+  const [least, most] = [Math.min(...all), Math.max(...all)];
+  const at = (value) => (100 * (value - least)) / (most - least || 1);
+  return html`<${Plot} label=${label}>
+    ${bars.map((bar) => html`<${Line} key=${bar.key} label=${bar.label} text=${`${figure(bar.low)} … ${figure(bar.high)}`}>
+      ${rect(0, 100, "track", "track")}
+      ${rect(at(bar.low), at(now), "s2", "low")}
+      ${rect(at(now), at(bar.high), "s0", "high")}
+      ${rect(at(0) - 0.2, at(0) + 0.2, "zero", "zero")}
+    </>`)}
+  </>`;
+}
+
+// Each share with the nearest ones at which another draws level, { key, label, share, down, up }: beyond, another leads.
+export function Swaps({ label, rows }) {
+  return html`<${Plot} label=${label}>
+    ${rows.map(({ key, label: of, share, down, up }) => html`<${Line} key=${key} label=${of} text=${percent(share)}>
+      ${rect(0, 100, "track", "track")}
+      ${down && rect(0, 100 * down.share, "beyond", "down")}
+      ${up && rect(100 * up.share, 100, "beyond", "up")}
+      ${rect(100 * share - 0.4, 100 * share + 0.4, "at", "share")}
+    </>`)}
+  </>`;
+}
+
 // The figures. A row is [key, cells], the first of which names it.
 export function Grid({ title, head, rows, kind = "" }) {
   return html`<div class="scroll" tabindex="0" role="group" aria-label=${title}>

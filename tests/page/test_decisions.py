@@ -1,4 +1,4 @@
-"""People read the record of a decision on the page, and find where each score was said."""
+"""People read the record of a decision on the page, try other weights, and find where each score was said."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -67,7 +67,9 @@ def part(page: Page, title: str) -> Locator:
 
 
 @pytest.mark.usefixtures("book")
-async def test_a_decision_is_found_and_read(served: Site, browser: Watched, tmp_path: Path) -> None:
+async def test_a_decision_is_read_and_other_weights_are_tried_out_by_keyboard(
+    served: Site, browser: Watched, tmp_path: Path
+) -> None:
     page = browser.page
     await page.goto(f"{served.url}/instances/instance-a")
     await page.get_by_role("link", name="Record").click()
@@ -84,7 +86,21 @@ async def test_a_decision_is_found_and_read(served: Site, browser: Watched, tmp_
     await expect(holds.get_by_role("row", name="Quality 50%")).to_contain_text("The large press at 57.1%")
     await expect(part(page, "Judges, stakeholders and other orders")).to_contain_text("Kendall's W is 1.")
 
-    await shot(page, tmp_path, "decision-read")
+    quality = page.get_by_label("Quality", exact=True)
+    await quality.focus()
+    for _ in range(10):
+        await page.keyboard.press("ArrowRight")
+    tried = part(page, "Weights: what if?")
+    await expect(tried).to_contain_text("what if, not kept")
+    await expect(tried.locator(".leads")).to_have_text("The large press leads by 0.02.")
+    await expect(tried.get_by_role("row").nth(1)).to_contain_text("The large press120.6520.59")
+    await expect(ranking.locator(".leads")).to_contain_text("The small press leads by 0.05.")
+    await shot(page, tmp_path, "decision-what-if")
+    await tried.get_by_role("button", name="Reset").click()
+    await expect(tried.locator(".leads")).to_have_text("The small press leads by 0.05.")
+    await expect(tried).to_contain_text("as kept")
+    await tried.get_by_role("button", name="Weights of Finance").click()
+    await expect(tried).to_contain_text("what if, not kept")
 
 
 @pytest.mark.usefixtures("book")

@@ -7,6 +7,7 @@ import { count, Facts, name, Note, number, say, time } from "./parts.js";
 import { Bars, figure, Grid, parts, percent, Swaps, Tornado } from "./plots.js";
 import { Scores } from "./scores.js";
 import { Source } from "./source.js";
+import { WhatIf } from "./whatif.js";
 
 const ERASED = "[erased]";
 const TAGS = { accepted: "done", rejected: "failed", void: "failed" };
@@ -52,7 +53,7 @@ function Decision({ path, last, shown }) {
     ${findings.length > 0 && html`<section aria-labelledby="findings" class="card part"><h2 id="findings">What to know before signing</h2><ul class="findings">${findings.map((each, index) => html`<li key=${index}>${each.is_mismatch && html`<span class="tag failed">mismatch</span> `}${name(each.words)}</li>`)}</ul></section>`}
     ${computed ? html`<${Ranking} computed=${computed} called=${called} />` : html`<${Note} title="Nothing is computed yet" detail="The record is open: parts are missing, or its process has not got there." />`}
     ${options.length > 0 && criteria.length > 0 && html`<${Scores} shown=${shown} criteria=${criteria} options=${options} called=${called} words=${words} />`}
-    ${isRanked && html`<${Holds} computed=${computed} called=${called} />`}
+    ${isRanked && html`<${WhatIf} computed=${computed} called=${called} /><${Holds} computed=${computed} called=${called} />`}
     ${computed && html`<${Orders} computed=${computed} called=${called} />`}
     <${Frame} frame=${frame} objectives=${objectives} computed=${computed} called=${called} />
     <${Objections} content=${content} />

@@ -43,10 +43,10 @@ def told(**changed: Any) -> list[Item]:
     return [Item(each.part, each.value, SOURCE, each.judge) if each.judge == "one" else each for each in found]
 
 
-async def keep(book: SqlDecisions, key: DecisionKey, items: list[Item]) -> None:
+async def keep(book: SqlDecisions, key: DecisionKey, items: list[Item], stage: record.Stage = "proposed") -> None:
     """Keep the next revision."""
     before = await book.last(key)
-    made = record.build(key.id, items, "proposed", before=before.record if before else None, samples=200)
+    made = record.build(key.id, items, stage, before=before.record if before else None, samples=200)
     row = chain.row("change", before.rows[-1] if before else None, made, datetime.now(UTC), record.facts(made))
     assert await book.keep(key, made, row, definition_key="decision", business_key="order-a")
 
@@ -143,6 +143,7 @@ async def test_hostile_texts_stay_texts_and_erased_ones_say_so(
     hostile = [text[:5000].replace("\0", "") for text in HOSTILE.values()]
     given = parts()
     given["alternatives"]["alternatives"][0] |= {"name": hostile[0], "summary": hostile[3]}
+    given["alternatives"]["alternatives"].append({"id": "constructor", "name": hostile[2]})
     given["objectives"]["objectives"][1]["name"] = hostile[1]
     frame = given["frame"] | {"statement": hostile[0], "decider": hostile[9]}
     dissent = {"dissent": [{"who": each[:90], "text": each} for each in hostile]}
@@ -162,6 +163,14 @@ async def test_hostile_texts_stay_texts_and_erased_ones_say_so(
     await expect(part(page, "Ranking").locator(".leads")).to_contain_text("Y [erased] leads by 0.05.")
     await page.get_by_role("button", name="Verify").click()
     await expect(page.get_by_text("texts erased")).to_be_visible()
+
+
+async def test_an_open_record_shows_what_was_said_so_far(served: Site, browser: Watched, book: SqlDecisions) -> None:
+    key = DecisionKey("default", "instance-b", name="second")
+    await keep(book, key, said()[:2], "open")
+    await browser.page.goto(f"{served.url}/decisions/{key.id}")
+    await expect(browser.page.get_by_text("Nothing is computed yet")).to_be_visible()
+    await expect(part(browser.page, "What it was decided on")).to_contain_text("120 → 20 k€")
 
 
 @pytest.mark.usefixtures("book")

@@ -16,9 +16,16 @@ const HASH = 12;
 async function load({ parts: [own], parameters, signal }) {
   const path = `/decisions/${id(own)}`;
   const wanted = parameters.get("revision");
-  const last = await get(path, {}, signal);
-  const shown = wanted && wanted !== `${last.record.revision}` ? await get(path, { revision: wanted }, signal) : last;
+  const last = bare(await get(path, {}, signal));
+  const shown = wanted && wanted !== `${last.record.revision}` ? bare(await get(path, { revision: wanted }, signal)) : last;
   return { title: shown.content.frame?.statement ?? "Decision", path, last, shown };
+}
+
+// Tables without what every object has: a criterion may be called `constructor`.
+function bare(value) {
+  if (value === null || typeof value !== "object") return value;
+  Object.values(value).forEach(bare);
+  return Array.isArray(value) ? value : Object.setPrototypeOf(value, null);
 }
 
 // What somebody said, or that it was erased.

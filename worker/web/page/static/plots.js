@@ -25,10 +25,12 @@ const Line = ({ label, text, children }) => html`<div class="line">
 
 const Plot = ({ label, children }) => html`<div class="plot" role="img" aria-label=${`${label}; the table below has the figures`}>${children}</div>`;
 
+const Legend = ({ labels, kinds = [] }) => html`<ul class="legend">${labels.map((each, index) => html`<li key=${index}><span class=${`swatch ${kinds[index] ?? `s${index % SERIES}`}`}></span>${each}</li>`)}</ul>`;
+
 // Lengths behind each other. A row is { key, label, sizes, text }, its sizes parts of 1 in the order of `series`.
 export function Bars({ label, series, rows }) {
   return html`<${Plot} label=${label}>
-    <ul class="legend">${series.map((each, index) => html`<li key=${index}><span class=${`swatch s${index % SERIES}`}></span>${each}</li>`)}</ul>
+    <${Legend} labels=${series} />
     ${rows.map((row) => {
       let from = 0;
       return html`<${Line} key=${row.key} label=${row.label} text=${row.text}>
@@ -45,6 +47,7 @@ export function Tornado({ label, now, bars }) {
   const [least, most] = [Math.min(...all), Math.max(...all)];
   const at = (value) => (100 * (value - least)) / (most - least || 1);
   return html`<${Plot} label=${label}>
+    <${Legend} labels=${["to its low", "to its high", "no lead"]} kinds=${["s2", "s0", "zero"]} />
     ${bars.map((bar) => html`<${Line} key=${bar.key} label=${bar.label} text=${`${figure(bar.low)} … ${figure(bar.high)}`}>
       ${rect(0, 100, "track", "track")}
       ${rect(at(bar.low), at(now), "s2", "low")}

@@ -18,6 +18,7 @@ from tests.unit.decisions.examples import said, scores
 from worker.decisions import chain, record, schemas
 from worker.decisions.formats import FORMATS
 from worker.demo.stage import PYTHON_ENVIRONMENT
+from worker.domain.conversations import Subject
 from worker.domain.decisions import DecisionKey
 from worker.domain.evidence import Value
 from worker.errors import EngineDown
@@ -92,6 +93,25 @@ async def test_records_are_listed_and_shown_at_any_revision(api: Api) -> None:
     assert (one["record"]["revision"], len(one["rows"])) == (2, 2)
     assert (first["record"]["revision"], len(first["rows"])) == (1, 1)
     assert one["process_instance_id"] == "instance-a"
+
+
+async def test_what_is_read_has_texts_and_figures_in_their_places_and_says_what_was_erased(
+    api: Api, book: SqlDecisions
+) -> None:
+    shown = (await api.get(f"/api/decisions/{KEY.id}")).json
+    await book.erase_texts([Subject("default", instance="instance-a", tenants=frozenset({"north"}))])
+    erased = (await api.get(f"/api/decisions/{KEY.id}")).json
+
+    assert shown["standing"] == "proposed"
+    assert [each["name"] for each in shown["formats"]] == [*FORMATS]
+    assert shown["content"]["frame"]["statement"] == "Which press is bought?"
+    assert shown["content"]["recommendation"]["why"] == "It has 0.64, and leads by 0.05."
+    assert shown["sources"]["scores"]["one"]["task"] == "t1"
+    assert "X leads if one weight's share is a fifth other: Quality.more" in [
+        each["words"] for each in shown["findings"]
+    ]
+    assert erased["content"]["frame"]["statement"] == "[erased]"
+    assert erased["content"]["computed"] == shown["content"]["computed"]
 
 
 async def test_a_reader_finds_its_own_tenants_records_and_its_own_instances(api: Api) -> None:

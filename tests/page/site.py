@@ -15,14 +15,23 @@ from tests.api.client import NO_CALLS
 from tests.api.test_tickets import Kept
 from tests.browser import BrowserError, browser
 from tests.fakes.board import Board
+from tests.fakes.decisions import FakeSources
+from tests.fakes.engine import World
 from tests.fakes.following import FakeTasks, FakeWindows
 from tests.records import START
 from worker.demo import npm
 from worker.domain.processes import Incident, Process, Result, Step
 from worker.errors import EngineDenied, EngineDown, TaskLost
-from worker.transcript import Database, SqlFeedback, SqlTranscriptReader, SqlTranscriptWriter, open_database
+from worker.transcript import (
+    Database,
+    SqlDecisions,
+    SqlFeedback,
+    SqlTranscriptReader,
+    SqlTranscriptWriter,
+    open_database,
+)
 from worker.web import page as pages
-from worker.web.api import Access, Client, Persons, TicketOffice, app, rating, serve, stopping, ticketing
+from worker.web.api import Access, Client, Persons, TicketOffice, app, deciding, rating, serve, stopping, ticketing
 from worker.web.api.application import Extension
 from worker.web.feeds import Feeds, following, sockets
 from worker.web.page import Processes, State
@@ -234,6 +243,7 @@ async def site_on(
             stopping(board, {"assistant": ["analyst"]}),
             rating(conversations, SqlFeedback(database)),
             ticketing(office),
+            deciding(SqlDecisions(database, engine="default"), FakeSources(World())),
             following(feeds, access),
             *([sockets(feeds, access)] if with_sockets else []),
             *extend,

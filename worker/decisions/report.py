@@ -59,6 +59,14 @@ class Report:
     sections: Sequence[Section]
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A finding in words. `is_mismatch`: something was said that does not hold."""
+
+    words: str
+    is_mismatch: bool
+
+
 SAID: Final[Mapping[Kind, str]] = {
     Kind.UNBOUND: "{where} says {said}, which is no input and was not computed",
     Kind.UNKNOWN_FIGURE: "{where} wants {said}, which the computation does not have",
@@ -103,6 +111,14 @@ def shown(record: Mapping[str, Any]) -> dict[str, Any]:
     """Open a record's content as `record.shown` does, without what is no letter."""
     opened: dict[str, Any] = _cleaned(records.shown(record))
     return opened
+
+
+def findings(computed: Mapping[str, Any]) -> Iterator[Told]:
+    """Say what was found in words, in its order."""
+    for each in computed.get("findings", ()):
+        kind = Kind(each["kind"])
+        words = SAID[kind].format(where=each["where"] or "nothing", said=each["said"] or "nobody")
+        yield Told(words, kind in MISMATCHES)
 
 
 def status(record: Mapping[str, Any]) -> str:
@@ -280,10 +296,8 @@ class _Sections:
         return [Table("Orders", ["By", "Name", "Order", "Lead"], rows)]
 
     def _findings(self) -> Iterator[str]:
-        for each in self.computed["findings"]:
-            kind = Kind(each["kind"])
-            said = SAID[kind].format(where=each["where"] or "nothing", said=each["said"] or "nobody")
-            yield f"Mismatch: {said}" if kind in MISMATCHES else said
+        for each in findings(self.computed):
+            yield f"Mismatch: {each.words}" if each.is_mismatch else each.words
 
     def _failure(self, each: Mapping[str, Any]) -> str:
         return "; ".join(

@@ -9,7 +9,9 @@ from fastapi import APIRouter, FastAPI, Query
 from pydantic import AfterValidator
 from starlette.responses import Response
 
+from worker.decisions import hashing, report
 from worker.decisions.formats import FORMATS
+from worker.decisions.report import Told
 from worker.domain.conversations import Page
 from worker.domain.decisions import Decision, DecisionKey
 from worker.errors import Permanent
@@ -32,6 +34,18 @@ Revision = Annotated[int | None, Query(ge=1, le=2**31, description="An earlier o
 
 
 @dataclass(frozen=True, slots=True)
+class FileFormat:
+    """A format that a record is exported in, as `formats.Format`."""
+
+    name: str
+    label: str
+    ending: str
+
+
+SAVED_AS = [FileFormat(each.name, each.label, each.ending) for each in FORMATS.values()]
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A record of a decision, as a list shows it. `name` tells it from others of its instance."""
 
@@ -49,7 +63,11 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A record at one revision: `record` is a decision-record/1, `rows` tell of its changes and signatures."""
+    """A record at one revision: `record` is a decision-record/1, `rows` tell of its changes and signatures.
+
+    The rest is made of it, to be read: `standing` in one word, `content` and `sources` with texts in their places,
+    `findings` in words. A text that was erased is `[erased]` there.
+    """
 
     id: str
     process_instance_id: str
@@ -59,6 +77,11 @@ class Shown:
     business_key: str | None
     record: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
+    standing: str
+    content: Mapping[str, Any]
+    sources: Mapping[str, Any]
+    findings: Sequence[Told]
+    formats: Sequence[FileFormat]
     began_at: datetime
     changed_at: datetime
 
@@ -101,7 +124,15 @@ def deciding(records: DecisionReader, sources: DecisionSources) -> Callable[[Fas
         """One record."""
         one = await read(grant, decision_id, revision)
         same = ("definition_key", "business_key", "record", "rows", "began_at", "changed_at")
-        return Shown(**_whose(one.key), **{name: getattr(one, name) for name in same})
+        return Shown(
+            **_whose(one.key),
+            **{name: getattr(one, name) for name in same},
+            standing=report.status(one.record),
+            content=report.shown(one.record),
+            sources=hashing.opened(one.record["sources"], one.record["texts"]),
+            findings=[*report.findings(one.record["content"].get("computed", {}))],
+            formats=SAVED_AS,
+        )
 
     @router.get("/decisions/{decision_id}/verify")
     async def verdict(grant: MayRead, decision_id: Id, revision: Revision = None) -> Verdict:

@@ -36,6 +36,8 @@ VIEWS = (
     "/conversations",
     "/conversations/{rest:path}",
     "/assistants/{rest:path}",
+    "/decisions",
+    "/decisions/{rest:path}",
     "/search",
     "/erasures/{rest:path}",
     "/embed/instances",

@@ -4,6 +4,8 @@ import { html, render } from "./lib/preact.js";
 import { get, Problem, token } from "./api.js";
 import { assistant } from "./assistant.js";
 import { conversation } from "./conversation.js";
+import { decision } from "./decision.js";
+import { decisions } from "./decisions.js";
 import { erasure } from "./erasure.js";
 import { follow } from "./follow.js";
 import { instance } from "./instance.js";
@@ -24,11 +26,13 @@ const VIEWS = [
   [/^\/conversations\/([^/]+)$/, conversation],
   [/^\/conversations$/, conversations],
   [/^\/assistants\/([^/]+)$/, assistant],
+  [/^\/decisions\/([^/]+)$/, decision],
+  [/^\/decisions$/, decisions],
   [/^\/erasures\/([^/]+)$/, erasure],
   [/^\/search$/, search],
   [/^\/(?:instances)?$/, instances],
 ];
-const PARTS = [["/instances", "Instances"], ["/conversations", "Conversations"], ["/search", "Search"]];
+const PARTS = [["/instances", "Instances"], ["/conversations", "Conversations"], ["/decisions", "Decisions"], ["/search", "Search"]];
 const SECONDS = 15;
 
 const nowhere = {

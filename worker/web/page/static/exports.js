@@ -1,16 +1,16 @@
 // The buttons that save a conversation as a file.
 
 import { html, useState } from "./lib/preact.js";
-import { download } from "./api.js";
+import { download, query } from "./api.js";
 import { say } from "./parts.js";
 
-export const Exports = ({ formats, path, file }) => formats.map((format) => html`<${Export} key=${format.name} format=${format} path=${path} file=${`${file}.${format.ending}`} />`);
+export const Exports = ({ formats, path, file, parameters = {} }) => formats.map((format) => html`<${Export} key=${format.name} format=${format} path=${`${path}${query({ ...parameters, format: format.name })}`} file=${`${file}.${format.ending}`} />`);
 
 function Export({ format, path, file }) {
   const [wrong, set] = useState("");
   const onclick = async () => {
     try {
-      await download(`${path}?format=${format.name}`, file);
+      await download(path, file);
       set("");
       say(`Saved as ${file}`);
     } catch (error) {

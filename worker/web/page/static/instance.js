@@ -16,6 +16,7 @@ import { asking, firstOf, Thread, wantedIn } from "./thread.js";
 const SECONDS = 3;
 const SECONDS_WHEN_ENDED = 30;
 const SHORT_RESULT = 60;
+const NO_OUTCOME = { results: null, decisions: [] };
 const NOTHING_SAID = { sessions: [], spoken: [], spent: null };
 
 async function load(page) {
@@ -24,14 +25,14 @@ async function load(page) {
   const newest = parameters.get("from") === "newest";
   const wanted = wantedIn(parameters);
   const now = await get(`${path}/now`, {}, signal);
-  const [said, results, model, chosen] = await Promise.all([
+  const [said, outcome, model, chosen] = await Promise.all([
     whatWasSaid(own, now, signal),
-    page.embedded ? null : get(`${path}/results`, {}, signal),
+    page.embedded ? NO_OUTCOME : outcomeOf(own, signal),
     fromEngine(get(`${path}/diagram`, {}, signal)),
     choice(path, now, activity, { newest, wanted, signal, pages: back ? kept().pages : 1 }),
   ]);
   const title = (now.instance ?? now.process).business_key || now.name || (now.instance ?? now.process).definition_key;
-  return { title, own, path, now, said, results, model, chosen, wanted: wanted ?? (newest ? lastOf(chosen.first, newest) : null) };
+  return { title, own, path, now, said, outcome, model, chosen, wanted: wanted ?? (newest ? lastOf(chosen.first, newest) : null) };
 }
 
 // What the record has of an instance beside its messages.
@@ -45,6 +46,12 @@ async function whatWasSaid(own, now, signal) {
   return { sessions: sessions.items, spoken, spent };
 }
 
+// What came out of it: process variables, and records of decisions.
+async function outcomeOf(own, signal) {
+  const [results, records] = await Promise.all([get(`/instances/${id(own)}/results`, {}, signal), get("/decisions", { instance: own }, signal)]);
+  return { results, decisions: records.items };
+}
+
 // One activity, or the whole conversation with null, and the beginning of what was said there.
 async function choice(path, now, activity, { newest = false, wanted = null, signal, pages = 1 }) {
   const load = asking(`${path}/thread`, activity === null ? {} : { activity }, { newest, signal });
@@ -52,10 +59,10 @@ async function choice(path, now, activity, { newest = false, wanted = null, sign
   return { activity, newest, load, first };
 }
 
-function Instance({ page, own, path, now: began, said: saidAtFirst, results: resultsAtFirst, model, chosen: first }) {
+function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: outcomeAtFirst, model, chosen: first }) {
   const [now, see] = useState(began);
   const [said, hear] = useState(saidAtFirst);
-  const [results, setResults] = useState(resultsAtFirst);
+  const [outcome, setOutcome] = useState(outcomeAtFirst);
   const [chosen, choose] = useState(first);
   const [wrong, warn] = useState("");
   const root = `${page.embedded ? "/embed" : ""}/instances/${id(own)}`;
@@ -64,9 +71,9 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
   const told = useFollowed(async () => see(await get(`${path}/now`, {}, page.signal)), now.runs ? SECONDS : SECONDS_WHEN_ENDED, wanted);
   const messages = now.instance?.messages ?? 0;
   useNews(`${messages} ${now.runs}`, async () => {
-    const [heard, came] = await Promise.all([whatWasSaid(own, now, page.signal), page.embedded ? null : get(`${path}/results`, {}, page.signal)]);
+    const [heard, came] = await Promise.all([whatWasSaid(own, now, page.signal), page.embedded ? NO_OUTCOME : outcomeOf(own, page.signal)]);
     hear(heard);
-    setResults(came);
+    setOutcome(came);
   });
 
   const steps = goingOn(now.steps, told.steps);
@@ -99,12 +106,12 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, results: res
   return html`
     <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} steps=${steps} /></div>
     ${now.problem && html`<${Note} title="As last recorded" detail=${now.problem} />`}
-    <${About} shown=${shown} now=${now} spent=${said.spent} />
+    <${About} shown=${shown} now=${now} spent=${said.spent} decisions=${outcome.decisions} />
     ${now.instance && html`<div class="actions">
       <${Exports} formats=${page.me.formats} path=${`${path}/export`} file=${`instance-${own}`} />
       ${page.me.can_erase && html`<${EraseButton} instance=${now.instance} done=${(receipt) => page.go(`/erasures/${id(receipt.id)}`)} />`}
     </div>`}
-    <${Results} results=${results} />
+    <${Results} results=${outcome.results} />
     <${Steps} steps=${steps} places=${places} />
     <section aria-labelledby="process" class="process">
       <h2 id="process">Process</h2>
@@ -123,7 +130,7 @@ function useNews(sign, look) {
   }, [sign]);
 }
 
-function About({ shown, now, spent }) {
+function About({ shown, now, spent, decisions }) {
   return html`<${Facts} pairs=${[
     ["Process", now.name && html`<code>${name(shown.definition_key)}</code>`],
     ["Business key", shown.business_key && name(shown.business_key)],
@@ -135,6 +142,7 @@ function About({ shown, now, spent }) {
     ["Tokens", spent && tokens(spent)],
     ["Cost", spent && cost(spent)],
     ["Instance", html`<code>${shown.id}</code>`],
+    ["Decision", decisions.length > 0 && decisions.map((each) => html`<a key=${each.id} href=${`/decisions/${id(each.id)}`}>${each.name ? name(each.name) : "Record"}</a> <span class="soft">${each.status}, revision ${number(each.revision)}</span> `)],
   ]} />`;
 }
 

@@ -1,0 +1,197 @@
+"""People read the record of a decision on the page, try other weights, and find where each score was said."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests import axe
+from tests.page.site import Site, Watched, browsing, watch
+from tests.page.test_flows import shot
+from tests.page.test_hostile import HOSTILE, check
+from tests.unit.decisions.examples import SCORES, parts, said, scores, weights
+from worker.decisions import chain, record
+from worker.decisions.items import Item
+from worker.domain.conversations import Role, Subject, message_id
+from worker.domain.decisions import DecisionKey
+from worker.transcript import SqlDecisions, open_database
+
+KEY = DecisionKey("default", "instance-a")
+ANSWER = message_id("default", "task-instance-a-analyst-1", 1, Role.AGENT)
+SOURCE = {"of": "turn", "at": "2026-05-04T09:01:05+00:00", "instance": "instance-a", "answer": ANSWER}
+WHY = "Its makers say so."
+CELL = {"why": WHY, "evidence": ["The data sheet, page 4"], "low": 70, "high": 95}
+
+
+def told(**changed: Any) -> list[Item]:
+    """Parts with two judges, a stakeholder's weights and an uncertainty. An answer gave the first judge's scores."""
+    frame = parts()["frame"] | {
+        "uncertainties": [
+            {
+                "id": "demand_risk",
+                "name": "How much is asked for",
+                "cells": [{"alternative": "Y", "criterion": "Cost", "low": 80, "high": 50}],
+            }
+        ]
+    }
+    sets = [weights(), weights(100, 40, 40) | {"id": "thrifty", "kind": "stakeholder", "stakeholder": "finance"}]
+    both = {"one": scores(X_Quality=CELL), "two": scores(SCORES)}
+    found = said(**{"frame": frame, "weights": {"sets": sets}, "scores": both} | changed)
+    return [Item(each.part, each.value, SOURCE, each.judge) if each.judge == "one" else each for each in found]
+
+
+async def keep(book: SqlDecisions, key: DecisionKey, items: list[Item], stage: record.Stage = "proposed") -> None:
+    """Keep the next revision."""
+    before = await book.last(key)
+    made = record.build(key.id, items, stage, before=before.record if before else None, samples=200)
+    row = chain.row("change", before.rows[-1] if before else None, made, datetime.now(UTC), record.facts(made))
+    assert await book.keep(key, made, row, definition_key="decision", business_key="order-a")
+
+
+@pytest.fixture
+async def book(tmp_path: Path) -> AsyncIterator[SqlDecisions]:
+    """A record in two revisions."""
+    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
+        book = SqlDecisions(database, engine="default")
+        await keep(book, KEY, told())
+        await keep(book, KEY, told(dissent={"dissent": [{"who": "Sales", "text": "It is too small."}]}))
+        yield book
+
+
+def part(page: Page, title: str) -> Locator:
+    """A section of the record."""
+    return page.get_by_role("region", name=title, exact=True)
+
+
+@pytest.mark.usefixtures("book")
+async def test_a_decision_is_read_and_other_weights_are_tried_out_by_keyboard(
+    served: Site, browser: Watched, tmp_path: Path
+) -> None:
+    page = browser.page
+    await page.goto(f"{served.url}/instances/instance-a")
+    await page.get_by_role("link", name="Record").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Which press is bought?")
+    await page.get_by_role("navigation", name="Main").get_by_role("link", name="Decisions").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Decisions")
+    await expect(page.get_by_role("cell", name="proposed")).to_be_visible()
+    await page.get_by_role("link", name="order-a").click()
+
+    ranking = part(page, "Ranking")
+    await expect(ranking.locator(".leads")).to_contain_text("The small press leads by 0.05.")
+    await expect(ranking.get_by_role("row").nth(1)).to_contain_text("The small press10.640.180.30.16")
+    holds = part(page, "How far the order holds")
+    await expect(holds.get_by_role("row", name="Quality 50%")).to_contain_text("The large press at 57.1%")
+    await expect(part(page, "Judges, stakeholders and other orders")).to_contain_text("Kendall's W is 1.")
+
+    quality = page.get_by_label("Quality", exact=True)
+    await quality.focus()
+    for _ in range(10):
+        await page.keyboard.press("ArrowRight")
+    tried = part(page, "Weights: what if?")
+    await expect(tried).to_contain_text("what if, not kept")
+    await expect(tried.locator(".leads")).to_have_text("The large press leads by 0.02.")
+    await expect(tried.get_by_role("row").nth(1)).to_contain_text("The large press120.6520.59")
+    await expect(ranking.locator(".leads")).to_contain_text("The small press leads by 0.05.")
+    await shot(page, tmp_path, "decision-what-if")
+    await tried.get_by_role("button", name="Reset").click()
+    await expect(tried.locator(".leads")).to_have_text("The small press leads by 0.05.")
+    await expect(tried).to_contain_text("as kept")
+    await tried.get_by_role("button", name="Weights of Finance").click()
+    await expect(tried).to_contain_text("what if, not kept")
+
+
+@pytest.mark.usefixtures("book")
+async def test_a_record_is_verified_saved_read_at_any_revision_and_leads_to_what_was_said(
+    served: Site, browser: Watched
+) -> None:
+    page = browser.page
+    await page.goto(f"{served.url}/decisions/{KEY.id}")
+    await page.get_by_role("button", name="Verify").click()
+    await expect(page.get_by_text("Revision 2 is what it was.")).to_have_count(2)  # one is for those who hear it
+    await expect(page.get_by_text("no anchor outside the database holds this revision")).to_be_visible()
+    async with page.expect_download() as saved:
+        await page.get_by_role("button", name="Export Web page").click()
+    assert (await saved.value).suggested_filename == f"decision-{KEY.id}-2.html"
+
+    await part(page, "Changes and signatures").get_by_role("link", name="show this revision").click()
+    await expect(page.get_by_text("This is revision 1, not the last one.")).to_be_visible()
+    await expect(page.get_by_text("It is too small.")).to_have_count(0)
+    await page.get_by_role("link", name="Show revision 2").click()
+    await expect(page.get_by_text("It is too small.")).to_be_visible()
+
+    score = part(page, "Scores").get_by_role("row", name="The large press").get_by_role("button").nth(1)
+    await score.focus()
+    await page.keyboard.press("Enter")
+    cell = part(page, "The large press: Quality")
+    await expect(cell.get_by_role("heading")).to_be_focused()
+    await expect(cell).to_contain_text("90 points (70 … 95) says one")
+    await expect(cell).to_contain_text("The data sheet, page 4")
+    await page.keyboard.press("Escape")
+    await expect(score).to_be_focused()
+    await page.keyboard.press("Enter")
+    await cell.get_by_role("link", name="Read it where it was said").click()
+    await expect(page.locator(f"#m-{ANSWER}")).to_be_focused()
+
+
+async def test_hostile_texts_stay_texts_and_erased_ones_say_so(
+    served: Site, browser: Watched, book: SqlDecisions
+) -> None:
+    page, address = browser.page, f"{served.url}/decisions/{KEY.id}"
+    hostile = [text[:5000].replace("\0", "") for text in HOSTILE.values()]
+    given = parts()
+    given["alternatives"]["alternatives"][0] |= {"name": hostile[0], "summary": hostile[3]}
+    given["alternatives"]["alternatives"].append({"id": "constructor", "name": hostile[2]})
+    given["objectives"]["objectives"][1]["name"] = hostile[1]
+    frame = given["frame"] | {"statement": hostile[0], "decider": hostile[9]}
+    dissent = {"dissent": [{"who": each[:90], "text": each} for each in hostile]}
+    options, objectives = (given[name] for name in ("alternatives", "objectives"))
+    told_so = {"one": scores(X_Quality={"why": hostile[0], "evidence": hostile})}
+    changed = {"frame": frame, "alternatives": options, "objectives": objectives, "scores": told_so}
+    await keep(book, KEY, told(dissent=dissent, **changed))
+    await page.goto(address)
+    await part(page, "Scores").get_by_role("button").nth(1).click()
+    await expect(page.get_by_role("region", name="<script>").get_by_role("listitem")).to_have_count(1 + len(hostile))
+    await expect(page.get_by_role("heading", level=1)).to_have_text(hostile[0])
+    await check(page, address)
+
+    await book.erase_texts([Subject("default", instance="instance-a")])
+    await page.reload()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("erased")
+    await expect(part(page, "Ranking").locator(".leads")).to_contain_text("Y [erased] leads by 0.05.")
+    await page.get_by_role("button", name="Verify").click()
+    await expect(page.get_by_text("texts erased")).to_be_visible()
+
+
+async def test_an_open_record_shows_what_was_said_so_far(served: Site, browser: Watched, book: SqlDecisions) -> None:
+    key = DecisionKey("default", "instance-b", name="second")
+    await keep(book, key, said()[:2], "open")
+    await browser.page.goto(f"{served.url}/decisions/{key.id}")
+    await expect(browser.page.get_by_text("Nothing is computed yet")).to_be_visible()
+    await expect(part(browser.page, "What it was decided on")).to_contain_text("120 → 20 k€")
+
+
+@pytest.mark.usefixtures("book")
+async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(served: Site, tmp_path: Path) -> None:
+    program, found = axe.source(), dict[str, list[str]]()
+    async with browsing() as context:
+        page = (await watch(context)).page
+        for width in (1280, 390):
+            await page.set_viewport_size({"width": width, "height": 900})
+            for scheme in ("light", "dark"):
+                await page.emulate_media(color_scheme=scheme)
+                for name, path in (("decisions", "/decisions"), ("decision", f"/decisions/{KEY.id}")):
+                    await page.goto(served.url + path)
+                    await page.get_by_role("heading", level=1).wait_for()
+                    if name == "decision":
+                        await part(page, "Scores").get_by_role("button").nth(1).click()
+                        await page.get_by_role("button", name="Verify").click()
+                        await page.get_by_text("no anchor").wait_for()
+                    await shot(page, tmp_path, f"{name}-{width}-{scheme}")
+                    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+                    found |= (
+                        {f"{name} {width} {scheme}": broken} if (broken := await axe.findings(page, program)) else {}
+                    )
+    assert found == {}

@@ -10,6 +10,8 @@ from worker.modelling import properties
 from worker.ports.fleet import REMEMBERED
 from worker.redis.keys import wanted
 
+QUESTION = '[{"name": "fits", "type": "predicate", "instructions": "Does it fit?"}]'
+RECORD = {"service.type": "decision-record", "record.stage": "compute"}
 WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "no_assistant": ({"service.name": " "}, ("service.name", "input parameter assistant")),
     "version": ({"service.version": "7.0"}, ("analyst", "7.0", "Known: 1.0")),
@@ -39,6 +41,15 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
         ("data.output.fields", "name of the result itself"),
     ),
     "schema": ({"data.output.schema": "{"}, ("data.output.schema", "no JSON")),
+    "required": ({"service.thread.required": "maybe"}, ("service.thread.required", "true, false")),
+    "questions": ({"data.questions": "[]"}, ("data.questions", "1 to 400 questions")),
+    "confidence": ({"data.questions": QUESTION, "service.confidence": "2"}, ("service.confidence", "from 0 to 1")),
+    "uncalibrated": ({"service.confidence.uncalibrated": "yes"}, ("service.confidence.uncalibrated", "allow")),
+    "part": ({"record.part": "frames"}, ("record.part", "frame, objectives, alternatives")),
+    "record_name": ({"record.part": "frame", "record.id": "1x"}, ("record.id", "a letter first")),
+    "stage": (RECORD | {"record.stage": "sign"}, ("record.stage", "compute, propose, close")),
+    "record_scope": (RECORD | {"record.scope": "all"}, ("record.scope", "instance, root")),
+    "given": (RECORD | {"record.given": "weights"}, ("record.given", "weights=agreed_weights")),
     "business_key": ({"service.thread": "business-key"}, ("service.thread", "no business key", "take instance")),
 }
 
@@ -80,7 +91,8 @@ async def test_every_wrong_property_is_named_with_what_is_allowed_before_anythin
 
 def test_no_property_that_can_be_wrong_was_forgotten() -> None:
     tried = {name for wrong, _ in WRONG.values() for name in wrong}
-    anything_goes = {"service.type", "data.input", "error.<outcome>"}
+    names = {"record.signed", "record.accepted", "record.answer"}
+    anything_goes = {"service.type", "data.input", "error.<outcome>"} | names
     assert {each.name for each in properties.PROPERTIES} - anything_goes <= tried
 
 

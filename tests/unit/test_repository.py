@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -60,6 +61,23 @@ def built(source: Path, folder: Path) -> set[str]:
     subprocess.run(build, cwd=source, capture_output=True, check=True)
     [wheel] = folder.glob("*.whl")
     return set(ZipFile(wheel).namelist())
+
+
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)", re.MULTILINE)
+TOGETHER = ("run", "demo", "dev", "oidc", "otel", "decisions", "report")
+"""Sets of pins that are installed into one environment, and that the tests run on."""
+
+
+def test_pins_that_are_installed_together_agree() -> None:
+    versions = defaultdict[str, set[frozenset[str]]](set)
+    for each in TOGETHER:
+        own = defaultdict[str, set[str]](set)
+        for name, version in PINNED.findall((ROOT / "docker" / "requirements" / f"{each}.txt").read_text()):
+            own[name.lower()].add(version)
+        for name, known in own.items():
+            versions[name].add(frozenset(known))
+
+    assert {name: known for name, known in versions.items() if len(known) > 1} == {}
 
 
 def test_the_wheel_has_the_package_what_the_demo_reads_and_nothing_else(tmp_path: Path) -> None:

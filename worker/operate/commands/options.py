@@ -191,16 +191,16 @@ def _decisions(commands: "Commands[argparse.ArgumentParser]") -> None:
         commands, "decisions", "list", "list records of decisions, those that changed last first", "decisions list"
     )
     added.add_argument("--instance", metavar="ID", help="only this process instance's")
-    example = "decisions show 8f14e45f-ceea-11f0-9d1c"
+    example = "decisions show 4711"
     _decision(_add(commands, "decisions", "show", "print a record, as text", example))
-    example = "decisions export 8f14e45f-ceea-11f0-9d1c --format html --output decision.html"
+    example = "decisions export 4711 --format html --output decision.html"
     what = "write a record to a file, or to the standard output"
     added = _decision(_add(commands, "decisions", "export", what, example, json=False))
     added.add_argument("--format", choices=RECORD_FORMATS, default="json", help="as what; json by default")
     added.add_argument("--output", metavar="FILE", help=NEW_FILE)
     what = "compute a record anew, and compare it with its hashes and with the rows that tell of its changes"
     more = " Exit code 4: it is not what it was."
-    _decision(_add(commands, "decisions", "verify", what, "decisions verify 8f14e45f-ceea-11f0-9d1c", more=more))
+    _decision(_add(commands, "decisions", "verify", what, "decisions verify 4711", more=more))
 
 
 def _decision(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

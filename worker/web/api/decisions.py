@@ -21,6 +21,7 @@ from worker.runtime.beside import for_reader
 from worker.web.api import problems
 from worker.web.api.grants import Grant, MayRead
 from worker.web.api.routes import After, Id, Size, Text, found
+from worker.web.saving import FileFormat
 
 
 def _known(name: str) -> str:
@@ -33,16 +34,7 @@ Format = Annotated[str, AfterValidator(_known), Query(json_schema_extra={"enum":
 Revision = Annotated[int | None, Query(ge=1, le=2**31, description="An earlier one; the last one without.")]
 
 
-@dataclass(frozen=True, slots=True)
-class FileFormat:
-    """A format that a record is exported in, as `formats.Format`."""
-
-    name: str
-    label: str
-    ending: str
-
-
-SAVED_AS = [FileFormat(each.name, each.label, each.ending) for each in FORMATS.values()]
+SAVED_AS = FileFormat.all_of(FORMATS.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from worker.web.page.processes import Processes
 from worker.web.page.reading import Shown, shown
 from worker.web.page.standing import Standing
 from worker.web.page.watching import Watching
+from worker.web.saving import FileFormat
 
 FILES = Path(__file__).with_name("static")
 VENDOR = Path(__file__).with_name("vendor")
@@ -46,16 +47,7 @@ VIEWS = (
 """Addresses that people see. All of them are the same file, which looks at the address."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileFormat:
-    """A format that conversations can be saved in, as `export.Format`."""
-
-    name: str
-    label: str
-    ending: str
-
-
-SAVED_AS = [FileFormat(each.name, each.label, each.ending) for each in FORMATS.values()]
+SAVED_AS = FileFormat.all_of(FORMATS.values())
 
 
 @dataclass(frozen=True, slots=True)

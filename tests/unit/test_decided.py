@@ -169,3 +169,21 @@ def test_an_answer_without_confidence_is_sure_only_where_that_is_allowed(more: d
 def test_an_answer_that_does_not_fit_the_questions_is_invalid(text: str) -> None:
     answer, wrong = result.checked(Answer(text), form())
     assert (answer.outcome, bool(wrong)) == (Outcome.INVALID, True)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"fit": FIT | {"name": "fits"}},
+        {"fit": FIT | {"type": "choice", "choices": ["yes", "no"]}},
+        {"route": ROUTE | {"choices": ["north", "south"]}},
+    ],
+)
+def test_a_kept_answer_to_other_questions_is_invalid(changed: dict[str, dict[str, object]]) -> None:
+    """The model may have been corrected, and its instances migrated, since it was given."""
+    asked = [changed.get(name, each) for name, each in (("fit", FIT), ("route", ROUTE), ("urgency", URGENCY))]
+    answer, wrong = result.checked(weighed(), Form.asking(wanted(), read(*asked)))
+
+    assert answer.outcome is Outcome.INVALID
+    assert wrong == answer.detail == "it answers other questions than the task asks now"
+    assert result.checked(weighed(), form())[0].outcome is Outcome.OK

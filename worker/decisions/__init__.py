@@ -21,7 +21,7 @@ from worker.decisions import chain
 from worker.decisions.formats import FORMATS, Format
 from worker.decisions.hashing import ERASED, Texts
 from worker.decisions.items import Item, judge_ids
-from worker.decisions.record import Act, Record, Stage, build, close, erased, facts, shown
+from worker.decisions.record import Act, Record, Stage, build, close, erased, facts, processes, shown
 from worker.decisions.schemas import FORMAT, PARTS, SCHEMA, check, check_part, part
 from worker.decisions.verifying import Anchor, Verified, verify
 
@@ -48,6 +48,7 @@ __all__ = [
     "facts",
     "judge_ids",
     "part",
+    "processes",
     "shown",
     "verify",
 ]

@@ -1,5 +1,6 @@
 """What was said for a record, and which of it counts. Pure."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,11 +50,12 @@ def count(items: Iterable[Item]) -> Counted:
     Raises BadRecord for a source without a time.
     """
     current, earlier, proposed = dict[tuple[str, str], Item](), list[Item](), list[Item]()
-    seen = list[Item]()
+    seen = set[str]()
     for item in sorted(items, key=_time):
-        if item in seen:
+        same = json.dumps([item.part, item.judge, item.value, dict(item.source)], sort_keys=True)
+        if same in seen:
             continue
-        seen.append(item)
+        seen.add(same)
         key = (item.part, item.judge)
         before = current.get(key)
         if before is not None and before.is_of_person and not item.is_of_person:

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, pvariance
-from typing import Any
+from typing import Any, Final
 
 from worker.decisions.schemas import INPUTS, lacking
 from worker.errors import BadRecord
+
+MOST_JUDGES: Final = 50
+MOST_CELLS: Final = 1000
+"""Alternatives times criteria: a computation goes on in a thread, where nobody can break it off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +109,17 @@ def read(content: Mapping[str, Any]) -> Problem:
         raise BadRecord(f"the record lacks {', '.join(missing)}, and cannot be computed")
     if not content["scores"]:
         raise BadRecord("the record lacks scores of at least one judge, and cannot be computed")
+    if len(content["scores"]) > MOST_JUDGES:
+        raise BadRecord(
+            f"the record has scores of {len(content['scores'])} judges, and {MOST_JUDGES} at most are computed"
+        )
     reader = _Reader({name: content[name] for name in INPUTS})
     problem = reader.read()
+    if len(problem.alternatives) * len(problem.criteria) > MOST_CELLS:
+        raise BadRecord(
+            f"the record has {len(problem.alternatives)} alternatives and {len(problem.criteria)} criteria; at most "
+            f"{MOST_CELLS} scores of one judge are computed: screen alternatives, or bring criteria together"
+        )
     if reader.wrong:
         raise BadRecord(f"the record contradicts itself: {'; '.join(dict.fromkeys(reader.wrong))}")
     return problem

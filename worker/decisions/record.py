@@ -49,11 +49,13 @@ def build(
     same content_sha256; another one is the next revision, and nobody has signed it. Raises BadRecord, which names the
     parts that the stage lacks and what is wrong with those that are there, and Permanent without the extra [decisions].
     """
+    known: Texts = before["texts"] if before else {}
+    if before and set(hashing.digests(before["content"])) - known.keys():
+        raise BadRecord("the record's texts were erased by an order, and what was said is not put into it again")
     counted = items.count(said)
     content = _content(counted.current)
     if missing := schemas.lacking(content, stage):
         raise BadRecord(f"the record lacks {', '.join(missing)} to be {stage}")
-    known: Texts = before["texts"] if before else {}
     sealed, used = hashing.seal(content, known, salt)
     if stage != "open":
         computed = _computed(before, sealed, samples, seed) if before else None
@@ -104,14 +106,40 @@ def _void(record: Mapping[str, Any], act: Act) -> str:
     return f"what was signed is {was_shown[:12] or 'unknown'}, and the record is {is_now[:12]}"
 
 
-def erased(record: Mapping[str, Any]) -> tuple[Record, int]:
-    """Return a record without its texts, and how many went. All that is hashed stays as it was."""
-    left, gone = {**record, "texts": {}}, len(record["texts"])
-    decision = record.get("decision")
-    if decision and decision["answer"] not in {"", hashing.ERASED}:
+def erased(record: Mapping[str, Any], instance: str | None = None) -> tuple[Record, int]:
+    """Return a record without its texts, or without those that were said in one instance; and how many went.
+
+    What is said in the same words elsewhere stays. All that is hashed stays as it was.
+    """
+    texts = record["texts"]
+    gone = set(texts) if instance is None else _said_in(record, instance) & texts.keys()
+    left = {**record, "texts": {digest: text for digest, text in texts.items() if digest not in gone}}
+    decision, count = record.get("decision"), len(gone)
+    if instance is None and decision and decision["answer"] not in {"", hashing.ERASED}:
         left["decision"] = {**decision, "answer": hashing.ERASED}
-        gone += 1
-    return left, gone
+        count += 1
+    return left, count
+
+
+def _said_in(record: Mapping[str, Any], instance: str) -> set[str]:
+    mine, others = set[str](), set[str]()
+    for value, source in _items(record):
+        (mine if (source or {}).get("instance") == instance else others).update(hashing.digests([value, source]))
+    return mine - others
+
+
+def _items(record: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    """List all that was said for it, with its sources: what counts, and what does not."""
+    beside = [*record["earlier"], *record["proposed"]]
+    return [(value, source) for _, _, value, source in current(record)] + [
+        (each["value"], each["source"]) for each in beside
+    ]
+
+
+def processes(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name the instances that something was said in for it, each with its definition's id where that is known."""
+    named = [(source or {}) for _, source in _items(record)]
+    return list(dict.fromkeys((each.get("instance", ""), each.get("definition", "")) for each in named))
 
 
 def facts(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,10 @@ _NUMERAL = re.compile(
     r"(?<![\w.,])[-\u2212+]?(?:\d{1,3}(?:[ \u00a0\u202f'\u2019]\d{3})+(?!\d)|\d+)(?:[.,]\d+)*(?:[ \u00a0\u202f]?%)?"
 )
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(?:([.,])\d{3})(?:\1\d{3})*")
-_ENUMERATION = re.compile(r"^\s*\d+[.)]\s", re.MULTILINE)
+# Blanks of one line: many lines would be walked over and over.
+_ENUMERATION = re.compile(r"^[^\S\n]*\d+[.)]\s", re.MULTILINE)
+_LONGEST_PLACE = 5
+"""Digits of a place in a list: no list is longer."""
 _BETWEEN_GROUPS = re.compile("[ \u00a0\u202f'\u2019%]")
 
 
@@ -110,11 +113,15 @@ def _at(computed: Any, path: list[str]) -> Any:
     for part in path:
         if isinstance(computed, Mapping):
             computed = computed.get(part)
-        elif isinstance(computed, list) and part.isascii() and part.isdigit() and 0 < int(part) <= len(computed):
+        elif isinstance(computed, list) and _is_place(part) and 0 < int(part) <= len(computed):
             computed = computed[int(part) - 1]
         else:
             return None
     return computed
+
+
+def _is_place(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) <= _LONGEST_PLACE
 
 
 def written(figure: float, *, in_percent: bool = False) -> str:

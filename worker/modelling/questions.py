@@ -193,6 +193,16 @@ def parts(text: str) -> Mapping[str, Mapping[str, Any]]:
     return read_back
 
 
+def is_answered(text: str, questions: Sequence[DecisionQuestion]) -> bool:
+    """Whether a kept answer is one to these questions, which may have been changed since."""
+    said = {name: (each["type"], each["value"]) for name, each in parts(text).items()}
+    return said.keys() == {each.name for each in questions} and all(
+        said[each.name][0] == each.kind
+        and (each.kind != "choice" or said[each.name][1] in [None, *(option.value for option in each.options)])
+        for each in questions
+    )
+
+
 def unsure(
     text: str, questions: Sequence[DecisionQuestion], bar: float | None, *, uncalibrated: bool
 ) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from worker.domain.tasks import META_SUFFIX, Variable, java_length
 from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
 from worker.modelling import schema
 from worker.modelling.properties import ResultType, TaskProperties
-from worker.modelling.questions import UNSURE_SUFFIX, by_form, check_names, form, names, parts, unsure
+from worker.modelling.questions import UNSURE_SUFFIX, by_form, check_names, form, is_answered, names, parts, unsure
 from worker.modelling.schema import Mistake
 
 LONGEST_STRING = 4000
@@ -106,12 +106,18 @@ class Form:
         return self.type == "Json" or self.schema is not None
 
 
+OTHER_QUESTIONS: Final = "it answers other questions than the task asks now"
+"""A kept answer may be older than the model that its instance was migrated to."""
+
+
 def checked(answer: Answer, form: Form) -> tuple[Answer, str]:
     """Call an answer invalid that is not what the task asked for: engines store broken JSON unchecked.
 
     Returns what is wrong beside it, for the assistant: unlike the answer's detail it may quote the answer. Raises
     schema.Unusable. Not for the loop: a schema may make this take seconds.
     """
+    if answer.outcome is Outcome.OK and answer.weighed and not is_answered(answer.text, form.questions):
+        return replace(answer, outcome=Outcome.INVALID, detail=OTHER_QUESTIONS), OTHER_QUESTIONS
     if answer.outcome is not Outcome.OK or not form.is_json or answer.weighed:
         return answer, ""
     text = schema.unfenced(answer.text)

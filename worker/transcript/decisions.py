@@ -6,18 +6,20 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, false, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, exists, false, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.decisions.record import erased
+from worker.decisions.record import processes as processes_of
 from worker.domain import foreign
 from worker.domain.conversations import Limits, Page, Subject
 from worker.domain.decisions import Decision, DecisionKey, DecisionSeen
+from worker.runtime.beside import beside
 from worker.transcript import cursor
 from worker.transcript.asks import own_clock, read_clock
 from worker.transcript.conditions import before
 from worker.transcript.database import Database
-from worker.transcript.tables import changes, decisions, revisions
+from worker.transcript.tables import changes, decisions, processes, revisions
 from worker.transcript.words import clean, clean_all
 from worker.transcript.writing import forget
 
@@ -80,6 +82,14 @@ class SqlDecisions:
             await connection.execute(revisions.insert(), named | content | written)
         else:
             await connection.execute(update(revisions).where(_revision(values["id"], record["revision"])), written)
+        said_in = {(each, _process(definition)) for each, definition in processes_of(record)} - {("", "")}
+        said_in.add((values["process_instance_id"], values["definition_key"]))
+        known_there = self._database.insert(processes).on_conflict_do_nothing()
+        rows = [
+            clean_all({"decision_id": values["id"], "process_instance_id": each, "definition_key": key})
+            for each, key in sorted(said_in)
+        ]
+        await connection.execute(known_there, rows)
         told = {"decision_id": values["id"], "number": row["number"], "revision": row["revision"], "row": _dump(row)}
         await connection.execute(changes.insert(), told)
         changed = {name: values[name] for name in ("revision", "status")} | {"changed_at": now}
@@ -109,8 +119,8 @@ class SqlDecisions:
             key=_key(row),
             definition_key=row["definition_key"],
             business_key=row["business_key"],
-            record=foreign.read(record),
-            rows=tuple(map(foreign.read, rows)),
+            record=await beside(foreign.read, record),
+            rows=tuple(await beside(_read_all, rows)),
             began_at=row["began_at"],
             changed_at=row["changed_at"],
         )
@@ -148,33 +158,65 @@ class SqlDecisions:
         found = 0
         async with self._database.reading() as connection:
             for subject in subjects:
-                there = await connection.execute(select(revisions.c.record).where(_theirs(subject)))
-                found += sum(erased(foreign.read(record))[1] for record in there.scalars())
+                for decision, instance in await _theirs(subject, connection):
+                    there = select(revisions.c.record).where(revisions.c.decision_id == decision)
+                    for record in (await connection.execute(there)).scalars().all():
+                        _, count = await beside(_erased, record, instance)
+                        found += count
         return found
 
     async def erase_texts(self, subjects: Sequence[Subject]) -> int:
         """See `ports.decisions.DecisionEraser.erase_texts`."""
-        gone = sum([await self._database.write(partial(_erase, subject)) for subject in subjects])
+        gone = sum([await self._erase(subject) for subject in subjects])
         if gone:
             await forget(self._database)
         return gone
 
+    async def _erase(self, subject: Subject) -> int:
+        async with self._database.reading() as connection:
+            theirs = await _theirs(subject, connection)
+        return sum([await self._database.write(partial(_erase, decision, instance)) for decision, instance in theirs])
 
-async def _erase(subject: Subject, connection: AsyncConnection) -> int:
+
+async def _erase(decision: str, instance: str | None, connection: AsyncConnection) -> int:
+    # Before anything else: what keeps a revision meanwhile has to see that its texts are gone.
+    await connection.execute(select(decisions.c.id).where(decisions.c.id == decision).with_for_update())
     gone = 0
-    there = select(revisions).where(_theirs(subject)).with_for_update()
+    there = select(revisions).where(revisions.c.decision_id == decision)
     for row in (await connection.execute(there)).mappings().all():
-        left, count = erased(foreign.read(row["record"]))
+        left, count = await beside(_erased, row["record"], instance)
         if count:
             gone += count
-            own = _revision(row["decision_id"], row["revision"])
-            await connection.execute(update(revisions).where(own), {"record": _dump(left)})
+            await connection.execute(update(revisions).where(_revision(decision, row["revision"])), {"record": left})
     return gone
 
 
-def _theirs(subject: Subject) -> ColumnElement[bool]:
-    """Whether a revision is of a record that ends with a subject."""
-    return revisions.c.decision_id.in_(select(decisions.c.id).where(*_of(subject)))
+def _erased(record: str, instance: str | None) -> tuple[str, int]:
+    left, count = erased(foreign.read(record), instance)
+    return _dump(left), count
+
+
+def _read_all(rows: Sequence[str]) -> list[Any]:
+    return list(map(foreign.read, rows))
+
+
+def _process(definition: str) -> str:
+    """Name the process of a definition's id; a long id does not tell it."""
+    key, colon, _ = definition.partition(":")
+    return key if colon else definition
+
+
+async def _theirs(subject: Subject, connection: AsyncConnection) -> list[tuple[str, str | None]]:
+    """Find the records that end with a subject, and, with its instance, those that something was said for there."""
+    own = (await connection.execute(select(decisions.c.id).where(*_of(subject)))).scalars().all()
+    found: list[tuple[str, str | None]] = [(each, None) for each in own]
+    if subject.instance is not None:
+        of_engine = (decisions.c.engine == clean(subject.engine), *_seen(Limits(subject.tenants)))
+        there = select(decisions.c.id).join(processes, processes.c.decision_id == decisions.c.id)
+        there = there.where(*of_engine, processes.c.process_instance_id == clean(subject.instance)).distinct()
+        others = set((await connection.execute(there)).scalars()) - set(own)
+        found += [(each, subject.instance) for each in sorted(others)]
+    return found
 
 
 def _of(subject: Subject) -> Iterator[ColumnElement[bool]]:
@@ -200,7 +242,10 @@ def _seen(limits: Limits) -> Iterator[ColumnElement[bool]]:
         yield decisions.c.process_instance_id.in_(sorted(map(clean, limits.instances)))
     if limits.definitions is not None:
         always = sorted(limits.definitions.running & limits.definitions.ended)
+        mine = processes.c.decision_id == decisions.c.id
+        hidden = mine & (processes.c.definition_key != "") & processes.c.definition_key.not_in(always)
         yield decisions.c.definition_key.in_(always)
+        yield ~exists().where(hidden)
 
 
 def _revision(decision: str, revision: int) -> ColumnElement[bool]:

@@ -283,6 +283,15 @@ revisions = Table(
     Column("record", Text, nullable=False),  # JSON as it was hashed: JSONB writes numbers in its own way
 )
 
+processes = Table(
+    "decision_processes",
+    metadata,
+    Column("decision_id", String(32), ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True),
+    Column("process_instance_id", Text, primary_key=True),
+    Column("definition_key", Text, primary_key=True),  # empty where a person said it
+    Index("decision_processes_instance", "process_instance_id"),
+)
+
 changes = Table(
     "decision_rows",
     metadata,

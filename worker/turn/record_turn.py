@@ -99,7 +99,7 @@ class RecordTurn:
         now = await making.built(last, gathered, "proposed")
         if now["content_sha256"] != last.record["content_sha256"]:
             last = await making.kept(last, now, "change", making.facts(now))
-        closed = record.close(now, [each.act for each in signed])
+        closed = await beside(record.close, now, [each.act for each in signed])
         if closed != last.record:
             await making.kept(last, closed, "change", making.facts(closed))
         return closed

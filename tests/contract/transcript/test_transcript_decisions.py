@@ -11,10 +11,11 @@ from tests.contract.transcript.conftest import Place
 from tests.records import exchange
 from tests.unit.decisions.examples import said
 from worker.decisions import chain, hashing, record
+from worker.decisions.items import Item
 from worker.decisions.verifying import verify
 from worker.domain.conversations import EVERYTHING, Definitions, Limits, Subject, session_id
 from worker.domain.decisions import DecisionKey
-from worker.errors import BadCursor
+from worker.errors import BadCursor, BadRecord
 from worker.transcript import Database, SqlDecisions, SqlTranscriptWriter
 
 KEY = DecisionKey("default", "instance-1")
@@ -185,6 +186,54 @@ def _find_nowhere(path: str, words: str) -> None:
 async def test_nobody_elses_texts_are_erased(book: SqlDecisions, subject: Subject, goes: bool) -> None:
     await keep(book)
     assert bool(await book.erase_texts([subject])) is goes
+
+
+async def with_called(book: SqlDecisions) -> None:
+    """A record of a process that a called one said something for."""
+    at = {"of": "turn", "at": AT.isoformat()}
+    own = {"instance": "instance-1", "definition": "decision:1:x"}
+    called = {"instance": "called-1", "definition": "scoring:1:x"}
+    mine = [Item(each.part, each.value, {**at, **own}, each.judge) for each in said() if each.part != "dissent"]
+    heard = Item("dissent", {"dissent": [{"who": "Sales", "text": "Said in the called."}]}, {**at, **called})
+    new = record.build(KEY.id, [*mine, heard], "computed", samples=100)
+    row = chain.row("change", None, new, AT, record.facts(new))
+    assert await book.keep(KEY, new, row, definition_key="decision", business_key=None)
+
+
+async def test_what_a_called_process_said_goes_with_its_instance_and_nothing_else(book: SqlDecisions) -> None:
+    await with_called(book)
+    assert await book.texts([Subject("default", "called-1")]) > 0
+    await book.erase_texts([Subject("default", "called-1")])
+    left = await book.last(KEY)
+
+    assert left is not None
+    shown = record.shown(left.record)
+    assert shown["dissent"]["dissent"][0]["text"] == hashing.ERASED
+    assert shown["frame"]["statement"] == "Which press is bought?"
+    assert verify(left.record, left.rows).problems == []
+    assert await book.texts([Subject("default", "called-1")]) == 0
+
+
+async def test_nothing_is_put_again_into_a_record_whose_texts_were_erased(book: SqlDecisions) -> None:
+    await with_called(book)
+    await book.erase_texts([Subject("default", "called-1")])
+    left = await book.last(KEY)
+    assert left is not None
+    with pytest.raises(BadRecord, match="erased by an order"):
+        record.build(KEY.id, said(), "proposed", before=left.record, samples=100)
+
+
+@pytest.mark.parametrize(
+    ("known", "is_seen"), [({"decision", "scoring"}, True), ({"decision"}, False), ({"scoring"}, False)]
+)
+async def test_a_record_is_for_those_who_may_see_all_processes_that_spoke(
+    book: SqlDecisions, known: set[str], is_seen: bool
+) -> None:
+    await with_called(book)
+    within = Limits(definitions=Definitions(frozenset(known), frozenset(known)))
+
+    assert (await book.decision(KEY.id, within=within) is not None) is is_seen
+    assert bool((await book.decisions(within=within)).items) is is_seen
 
 
 async def test_records_are_listed_page_by_page_the_last_changed_first(book: SqlDecisions) -> None:

@@ -91,3 +91,12 @@ def test_texts_are_found_where_they_stand_and_can_be_replaced() -> None:
     lower = texts.changed(frame, str.lower)
     assert (lower["statement"], lower["limits"][0]["criterion"]) == ("which press is bought?", "Cost")
     assert texts.changed(parts()["recommendation"], len)["given_up"] == [12]
+
+
+def test_a_place_in_a_list_that_no_list_has_is_no_figure() -> None:
+    assert texts.fill("{ranking." + "9" * 5000 + "}", {"ranking": ["Y"]}).unknown != ()
+
+
+def test_many_lines_are_walked_over_once() -> None:
+    """Where each line was the beginning of a search through all of the others, these would take minutes."""
+    assert texts.unbound("\n" * 300_000 + "7", frozenset()) == ["7"]

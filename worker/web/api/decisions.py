@@ -96,6 +96,19 @@ def _whose(key: DecisionKey) -> dict[str, Any]:
     return {"id": key.id, "process_instance_id": key.instance, "name": key.name, "tenant": key.tenant}
 
 
+def _shown(one: Decision) -> Shown:
+    same = ("definition_key", "business_key", "record", "rows", "began_at", "changed_at")
+    return Shown(
+        **_whose(one.key),
+        **{name: getattr(one, name) for name in same},
+        standing=report.status(one.record),
+        content=report.shown(one.record),
+        sources=hashing.opened(one.record["sources"], one.record["texts"]),
+        findings=[*report.findings(one.record["content"].get("computed", {}))],
+        formats=SAVED_AS,
+    )
+
+
 def deciding(records: DecisionReader, sources: DecisionSources) -> Callable[[FastAPI], None]:
     """Make the extension that adds the routes. Whatever a token may not see is not found."""
     router = APIRouter()
@@ -115,16 +128,7 @@ def deciding(records: DecisionReader, sources: DecisionSources) -> Callable[[Fas
     async def decision(grant: MayRead, decision_id: Id, revision: Revision = None) -> Shown:
         """One record."""
         one = await read(grant, decision_id, revision)
-        same = ("definition_key", "business_key", "record", "rows", "began_at", "changed_at")
-        return Shown(
-            **_whose(one.key),
-            **{name: getattr(one, name) for name in same},
-            standing=report.status(one.record),
-            content=report.shown(one.record),
-            sources=hashing.opened(one.record["sources"], one.record["texts"]),
-            findings=[*report.findings(one.record["content"].get("computed", {}))],
-            formats=SAVED_AS,
-        )
+        return await for_reader(_shown, one)
 
     @router.get("/decisions/{decision_id}/verify")
     async def verdict(grant: MayRead, decision_id: Id, revision: Revision = None) -> Verdict:

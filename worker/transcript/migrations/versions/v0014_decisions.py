@@ -42,6 +42,13 @@ def upgrade(op: Operations) -> None:
         sa.Column("record", sa.Text, nullable=False),
     )
     op.create_table(
+        "decision_processes",
+        own(),
+        sa.Column("process_instance_id", sa.Text, primary_key=True),
+        sa.Column("definition_key", sa.Text, primary_key=True),
+    )
+    op.create_index("decision_processes_instance", "decision_processes", ["process_instance_id"])
+    op.create_table(
         "decision_rows",
         own(),
         sa.Column("number", whole, primary_key=True, autoincrement=False),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,6 +79,14 @@ async def test_a_task_that_was_completed_past_its_form_voids(deciding: Deciding)
     said = await closed(deciding)
     assert said["accepted"] is False
     assert said["void_reason"] == "sign was completed past its form: it does not say approved"
+
+
+async def test_a_doubt_names_the_activity_and_not_the_name_which_may_hold_a_person_s(deciding: Deciding) -> None:
+    await proposed(deciding)
+    past = deciding.core.world.past
+    past.persons.append(replace(past.person("a", "sign"), name="Sign, Ann Lee"))
+    del past.persons[0]
+    assert (await closed(deciding))["void_reason"] == "sign was completed past its form: it does not say approved"
 
 
 async def test_another_than_the_one_whom_the_task_was_given_to_voids(deciding: Deciding) -> None:

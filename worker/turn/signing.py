@@ -83,7 +83,7 @@ class Signing:
             ((str(each.value), ours) for each, ours in reversed(shown) if each.at is None or each.at <= task.at),
             ("", True),
         )
-        where = f"{task.name} ({task.activity})" if task.name else task.activity
+        where = task.activity  # its name is the engine's to evaluate, and may hold a person's
         doubt = ""
         if not is_ours:
             doubt = f"the hash that {where} showed was changed by hand"

@@ -106,6 +106,14 @@ async def test_a_hash_that_was_changed_by_hand_voids(deciding: Deciding) -> None
     assert (await closed(deciding))["void_reason"] == "the hash that sign showed was changed by hand"
 
 
+async def test_the_same_hash_written_once_more_is_not_changed(deciding: Deciding) -> None:
+    await proposed(deciding)
+    past = deciding.core.world.past
+    past.by_hand("a", decision_sha256=deciding.kept.record["content_sha256"])
+    past.person("a", "sign", approved=True, decision_sha256=deciding.kept.record["content_sha256"])
+    assert (await closed(deciding))["accepted"] is True
+
+
 async def test_a_change_after_the_signature_voids_it_and_leaves_it_on_the_revision_that_was_signed(
     deciding: Deciding,
 ) -> None:

@@ -3,17 +3,20 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from worker.decisions.record import Act
 from worker.domain.decisions import Decision
-from worker.domain.evidence import COMPLETE, Completion, Operation, PersonsTask, Value
+from worker.domain.evidence import COMPLETE, Operation, PersonsTask, Value
 from worker.modelling.properties import RecordProperties
 from worker.ports.decisions import DecisionSources
 from worker.turn.gathering import Gathered
 
 LONGEST_ANSWER: Final = 1000
 HASH_SUFFIX: Final = "_sha256"
+
+_Shown: TypeAlias = tuple[Value, bool]
+"""A value of the record's hash, and whether it is ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,9 @@ class Signing:
         """Return what was done since the last proposal, in the order of time."""
         proposals = [(output, each) for stage, output, each in gathered.records if stage == "propose"]
         since = proposals[-1][1].at if proposals and gathered.has_past else _kept_at(last)
-        shown = await self._shown(gathered, proposals)
+        shown = (
+            await self._shown(gathered, proposals[-1][1].instance, proposals[-1][0] + HASH_SUFFIX) if proposals else ()
+        )
         signed = list[tuple[datetime, Signed]]()
         for instance in gathered.instances:
             tasks = [
@@ -55,19 +60,18 @@ class Signing:
                 signed.append((task.at, self._signed(wanted, task, completed, said, answer, shown)))
         return [each for _, each in sorted(signed, key=lambda pair: pair[0])]
 
-    async def _shown(
-        self, gathered: Gathered, proposals: Sequence[tuple[str, Completion]]
-    ) -> Sequence[tuple[Value, bool]]:
-        """Find what was to be seen as the record's hash, and for each whether it came with a completion of its task."""
-        if not proposals:
-            return ()
-        output, proposal = proposals[-1]
-        name = output + HASH_SUFFIX
+    async def _shown(self, gathered: Gathered, instance: str, name: str) -> Sequence[_Shown]:
+        """Find what was to be seen as the record's hash, and for each whether it came with a completion of its task.
+
+        So did the same value written once more, by a mapping of variables or a person's client.
+        """
         passages = {each.activity_instance for _, _, each in gathered.records}
-        values = await self._sources.values(proposal.instance, name)
-        return [
-            (each, not gathered.has_past or each.activity_instance in passages) for each in values if each.name == name
-        ]
+        found = list[_Shown]()
+        for each in await self._sources.values(instance, name):
+            if each.name == name:
+                again = bool(found) and found[-1][1] and found[-1][0].value == each.value
+                found.append((each, not gathered.has_past or each.activity_instance in passages or again))
+        return found
 
     def _signed(
         self,
@@ -76,7 +80,7 @@ class Signing:
         completed: Operation | None,
         said: Value | None,
         answer: Value | None,
-        shown: Sequence[tuple[Value, bool]],
+        shown: Sequence[_Shown],
     ) -> Signed:
         is_for_others = completed is not None and completed.user in self._service_accounts
         sha256, is_ours = next(

@@ -94,6 +94,7 @@ class Gathering:
         if not await self._sources.remembers(task.id):
             return await self._as_of_now(task, wanted, instances)
         done = [each for instance in instances for each in await self._sources.completions(instance)]
+        done.sort(key=lambda each: each.at)
         known = await self._activities({task.process_definition_id, *(each.definition for each in done)})
         parts = _parts(known, wanted.name)
         said, absent = list[_Said](), 0

@@ -21,8 +21,8 @@ from worker.runtime.beside import beside_if
 
 LARGEST_PART: Final = 4_000_000
 """Bytes of a file that holds a part."""
-LARGE: Final = 100_000
-"""Characters of JSON that take more than a few milliseconds to read."""
+LARGE: Final = 30_000
+"""Characters of JSON that take more than a few milliseconds to read, and to hash."""
 LARGEST_NUMBER: Final = 2**53
 _SCORES: Final = "scores"
 LONGEST_FACT: Final = 500

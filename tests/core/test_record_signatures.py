@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,14 @@ async def test_a_task_that_was_completed_past_its_form_voids(deciding: Deciding)
     assert said["void_reason"] == "sign was completed past its form: it does not say approved"
 
 
+async def test_a_doubt_names_the_activity_and_not_the_name_which_may_hold_a_person_s(deciding: Deciding) -> None:
+    await proposed(deciding)
+    past = deciding.core.world.past
+    past.persons.append(replace(past.person("a", "sign"), name="Sign, Ann Lee"))
+    del past.persons[0]
+    assert (await closed(deciding))["void_reason"] == "sign was completed past its form: it does not say approved"
+
+
 async def test_another_than_the_one_whom_the_task_was_given_to_voids(deciding: Deciding) -> None:
     await proposed(deciding)
     deciding.core.world.past.person("a", "sign", "demo", assignee="ben", approved=True)
@@ -95,6 +104,14 @@ async def test_a_hash_that_was_changed_by_hand_voids(deciding: Deciding) -> None
     deciding.core.world.past.by_hand("a", decision_sha256="f" * 64)
     deciding.core.world.past.person("a", "sign", approved=True)
     assert (await closed(deciding))["void_reason"] == "the hash that sign showed was changed by hand"
+
+
+async def test_the_same_hash_written_once_more_is_not_changed(deciding: Deciding) -> None:
+    await proposed(deciding)
+    past = deciding.core.world.past
+    past.by_hand("a", decision_sha256=deciding.kept.record["content_sha256"])
+    past.person("a", "sign", approved=True, decision_sha256=deciding.kept.record["content_sha256"])
+    assert (await closed(deciding))["accepted"] is True
 
 
 async def test_a_change_after_the_signature_voids_it_and_leaves_it_on_the_revision_that_was_signed(
@@ -118,6 +135,43 @@ async def test_a_change_after_the_signature_voids_it_and_leaves_it_on_the_revisi
     notes = verify(deciding.kept.record, deciding.kept.rows).notes
     assert "a signature is of revision 1, and this is revision 2" in notes
     assert chain.problems(deciding.kept.rows, KEY.id) == []
+
+
+async def proposed_by_both(deciding: Deciding) -> tuple[str, str]:
+    """Propose in a called process, and once more in the one that called it; the two hashes."""
+    deciding.say_all()
+    deciding.core.world.roots["b"], deciding.core.world.past.called["a"] = "a", ["b"]
+    await deciding.reach("propose", activity="first", instance="b", record_scope="root")
+    first = deciding.kept.record["content_sha256"]
+    deciding.say("weights", {"sets": [weights(quality=200)]})
+    await deciding.reach("propose")
+    return first, deciding.kept.record["content_sha256"]
+
+
+async def test_the_last_proposal_is_the_last_in_time_whichever_instance_made_it(deciding: Deciding) -> None:
+    first, second = await proposed_by_both(deciding)
+    assert first != second
+    deciding.core.world.past.person("a", "sign", approved=True)
+    assert (await closed(deciding))["accepted"] is True
+
+
+async def test_a_signature_is_of_the_hash_that_its_own_instance_showed(deciding: Deciding) -> None:
+    first, second = await proposed_by_both(deciding)
+    past = deciding.core.world.past
+    past.person("b", "countersign", approved=True)
+    said = await closed(deciding)
+    assert said["void_reason"].startswith(f"what was signed is {first[:12]}, and the record is {second[:12]}")
+
+
+@pytest.mark.parametrize("is_the_one", [True, False])
+async def test_a_called_process_may_be_given_the_hash_to_show(deciding: Deciding, *, is_the_one: bool) -> None:
+    await proposed(deciding)
+    past = deciding.core.world.past
+    past.called["a"] = ["c"]
+    past.by_hand("c", decision_sha256=deciding.kept.record["content_sha256"] if is_the_one else "f" * 64)
+    past.person("c", "sign", approved=True)
+    said = await closed(deciding)
+    assert said["void_reason"] == ("" if is_the_one else "the hash that sign showed was changed by hand")
 
 
 async def test_who_signed_is_unproven_where_the_engine_does_not_ask_for_names(core: Core, deciding: Deciding) -> None:

@@ -150,6 +150,63 @@ async def test_a_part_that_nobody_has_given_names_its_variable(deciding: Decidin
     assert "needs the part frame: the variable asked, which record.given names, is not set; set it" in job.message
 
 
+UNREADABLE = [None, "", "null", "{broken", "[1]", '{"dissent": "\\ud800"}', '{"dissent": 1e999}']
+
+
+@pytest.mark.parametrize("was", UNREADABLE)
+async def test_what_a_given_variable_was_before_does_not_block_the_record(deciding: Deciding, was: Any) -> None:
+    deciding.say_all()
+    past = deciding.core.world.past
+    past.by_hand("a", agreed=was)
+    past.person("a", "weigh", "ann", agreed=was)
+    past.person("a", "weigh", "ann", agreed=json.dumps({"sets": [weights(quality=200)]}))
+    job = await deciding.reach("compute", record_given="weights=agreed")
+    assert (told(job)["revision"], deciding.kept.record["sources"]["weights"]["variable"]) == (1, "agreed")
+
+
+@pytest.mark.parametrize("now", UNREADABLE)
+async def test_what_a_given_variable_is_last_has_to_be_a_part_if_it_is_set(deciding: Deciding, now: Any) -> None:
+    deciding.say_all()
+    past = deciding.core.world.past
+    past.person("a", "weigh", "ann", agreed=json.dumps({"sets": [weights(quality=200)]}))
+    past.person("a", "weigh", "ann", agreed=now)
+    job = await deciding.reach("compute", record_given="weights=agreed")
+    if now in UNREADABLE[:3]:
+        assert deciding.kept.record["sources"]["weights"]["variable"] == "weights"
+    else:
+        assert "the variable agreed, which record.given names, is no " in job.message
+
+
+@pytest.mark.parametrize("was", UNREADABLE)
+async def test_what_a_person_made_of_an_answer_before_does_not_block_the_record(deciding: Deciding, was: Any) -> None:
+    deciding.say_all()
+    past = deciding.core.world.past
+    past.person("a", "review", "ann", weights=was)
+    if was in UNREADABLE[:3]:
+        await deciding.reach("compute", activity="first")
+        assert deciding.kept.record["sources"]["weights"]["of"] == "turn"
+    else:
+        job = await deciding.reach("compute", activity="first")
+        assert "what review has made of weights in the variable weights is no " in job.message
+    past.person("a", "review", "ann", weights=json.dumps({"sets": [weights(quality=200)]}))
+    await deciding.reach("compute", activity="second")
+    assert deciding.kept.record["sources"]["weights"]["of"] == "person"
+
+
+@pytest.mark.parametrize("was", UNREADABLE)
+async def test_an_answer_that_is_no_part_may_be_mended_by_a_person(deciding: Deciding, was: Any) -> None:
+    deciding.say_all()
+    at = datetime.fromtimestamp(0, UTC)
+    task = Task("tw", "topic", "weights", "a", DEFINITION, "choose", "e", at, 0.0)
+    deciding.core.world.past.completed(task, {"weights": Variable(was, "String")})
+    job = await deciding.reach("compute", activity="first")
+    assert "in the variable weights is no " in job.message
+    mended = json.dumps({"sets": [weights(quality=200)]})
+    deciding.core.world.past.person("a", "review", "ann", weights=mended)
+    await deciding.reach("compute", activity="second")
+    assert deciding.kept.record["sources"]["weights"]["of"] == "person"
+
+
 async def test_what_called_processes_said_is_gathered_with_it(core: Core, deciding: Deciding) -> None:
     deciding.say_all()
     core.world.past.called["a"] = ["b"]

@@ -143,9 +143,16 @@ def processes(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def facts(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what a row of the change that led to this revision holds: each item that counts, hashed, with its source."""
+    """Say what a row of the change that led to this revision holds: each item that counts, hashed, with its source.
+
+    What does not count is one hash, `beside`, and of the decision stands there what no erasing changes.
+    """
+    decision = record.get("decision")
+    decided = {"decision": {name: decision[name] for name in ("accepted", "void_reason")}} if decision else {}
     return {
         "status": record["status"],
+        **decided,
+        "beside": {"sha256": hashing.sha256([record["earlier"], record["proposed"]])},
         "items": [
             {"part": part, "judge": judge, "value_sha256": hashing.sha256(value), "source": source}
             for part, judge, value, source in current(record)

@@ -104,13 +104,28 @@ class _Checked:
         changes = [each for each in mine if each["kind"] == "change"]
         if not changes or changes[-1]["content_sha256"] != self.given["content_sha256"]:
             self.problems.append(f"no row tells of revision {self.given['revision']} with this content")
-        elif changes[-1]["facts"].get("items") != record.facts(self.given)["items"]:
-            self.problems.append("items or their sources are not those that the last row tells of")
+        else:
+            self._told(changes[-1]["facts"], mine)
         older = {each["revision"] for each in self.rows if each["kind"] == "signature"} - {self.given["revision"]}
         self.notes += [
             f"a signature is of revision {each}, and this is revision {self.given['revision']}"
             for each in sorted(older)
         ]
+
+    def _told(self, told: Mapping[str, Any], mine: Sequence[Row]) -> None:
+        """Compare the record with what the last row of its revision tells of it. Older rows tell less."""
+        own = record.facts(self.given)
+        if told.get("items") != own["items"]:
+            self.problems.append("items or their sources are not those that the last row tells of")
+        if told.get("status") != own["status"]:
+            self.problems.append("the status is not the one that the last row tells of")
+        if "beside" in told:
+            if told["beside"] != own["beside"]:
+                self.problems.append("what does not count any more is not what the last row tells of")
+            if told.get("decision") != own.get("decision"):
+                self.problems.append("the decision is not the one that the last row tells of")
+        elif own.get("decision", {}).get("accepted") and any(_refuses(each) for each in mine):
+            self.problems.append("the decision is not what a signature of this revision says")
 
     def _anchor(self, anchor: Anchor, own: str) -> None:
         name = f"{anchor.of}: {anchor.where}"
@@ -139,6 +154,10 @@ class _Checked:
             left_out = _OF_WORDS if self.erased else frozenset()
             for name in sorted((kept.keys() | again.keys()) - left_out):
                 self.problems += _differences(kept.get(name), again.get(name), name, _tolerance(name))
+
+
+def _refuses(row: Row) -> bool:
+    return row["kind"] == "signature" and (row["facts"].get("accepted") is False or bool(row["facts"].get("doubt")))
 
 
 def _tolerance(figure: str) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from worker.decisions import hashing
 from worker.decisions.items import Item, judge_ids
 from worker.domain import foreign
 from worker.domain.evidence import COMPLETE, Completion, Operation, PersonsTask, Value
@@ -20,8 +21,8 @@ from worker.runtime.beside import beside_if
 
 LARGEST_PART: Final = 4_000_000
 """Bytes of a file that holds a part."""
-LARGE: Final = 100_000
-"""Characters of JSON that take more than a few milliseconds to read."""
+LARGE: Final = 30_000
+"""Characters of JSON that take more than a few milliseconds to read, and to hash."""
 LARGEST_NUMBER: Final = 2**53
 _SCORES: Final = "scores"
 LONGEST_FACT: Final = 500
@@ -94,6 +95,7 @@ class Gathering:
         if not await self._sources.remembers(task.id):
             return await self._as_of_now(task, wanted, instances)
         done = [each for instance in instances for each in await self._sources.completions(instance)]
+        done.sort(key=lambda each: each.at)
         known = await self._activities({task.process_definition_id, *(each.definition for each in done)})
         parts = _parts(known, wanted.name)
         said, absent = list[_Said](), 0
@@ -141,17 +143,25 @@ class Gathering:
         return _Past(tasks, await self._sources.operations(instance))
 
     async def _given(self, instance: str, given: Mapping[str, str], passages: Collection[str]) -> list[_Said]:
-        """Read parts that others write. What came with completions of external tasks is no doing of theirs."""
+        """Read parts that others write. What came with completions of external tasks is no doing of theirs.
+
+        A variable that was emptied is not set. Raises BadRecord if what it is last is no part; before, that is nothing.
+        """
         said = list[_Said]()
         for part, variable in given.items():
-            values = [each for each in await self._sources.values(instance, variable) if each.name == variable]
-            past = await self._past(instance) if values else _Past({}, {})
+            values = [
+                each
+                for each in await self._sources.values(instance, variable)
+                if each.name == variable and each.activity_instance not in passages
+            ]
+            if not values or _is_empty(values[-1]):
+                continue
+            past = await self._past(instance)
+            judge = variable if part == _SCORES else ""
+            where = f"the variable {variable}, which record.given names,"
             for value in values:
-                if value.activity_instance in passages:
-                    continue
-                read = await _parsed(await self._text(value), f"the variable {variable}, which record.given names,")
-                if not said or (said[-1].part, said[-1].value) != (part, read):
-                    judge = variable if part == _SCORES else ""
+                read = await self._tried(value, where, is_last=value is values[-1])
+                if read is not None and (not said or (said[-1].part, said[-1].value) != (part, read)):
                     said.append(_Said(part, read, _of_others(value, past), judge))
         return said
 
@@ -170,8 +180,10 @@ class Gathering:
         metas = {(each.name, each.activity_instance): each.value for each in values if each.name.endswith(META_SUFFIX)}
         results = [each for each in values if not each.name.endswith(META_SUFFIX)]
         answers = _answers(results, mine)
+        newest = {each.name: each for each in results}
         said, latest = list[_Said](), dict[str, _Said]()
         for value in results:
+            is_last = newest[value.name] is value
             answer, before = answers.get((value.name, value.activity_instance)), latest.get(value.name)
             if answer is value:
                 done = mine[value.activity_instance]
@@ -180,31 +192,42 @@ class Gathering:
                 source = _of_turn(done, value, meta)
                 run = runs.get(done.activity, {}).get(done.activity_instance, "")
                 judge = _judge(part, meta)
-                new = _Said(part.name, await self._read(value, part.activity), source, judge, (part.activity.id, run))
+                read = await self._read(value, part.activity, is_last=is_last)
+                new = _Said(part.name, read, source, judge, (part.activity.id, run))
             elif before is None or (answer is not None and answer.operation == value.operation):
                 continue  # what stood in this name before anything was said, or the answer once more, by a mapping
             else:
-                read = await self._changed(value, past, before)
+                read = await self._changed(value, past, before, is_last=is_last)
                 if read is None:
                     continue
                 new = replace(before, value=read, source=_of_others(value, past))
             if before is None or new.value != before.value or new.source["of"] == "turn":
-                said.append(new)
                 latest[value.name] = new
+                if read is not None:
+                    said.append(new)
         return _of_last_runs(_numbered(said))
 
-    async def _read(self, value: Value, activity: Activity) -> Any:
-        where = f"the answer of {activity.label} in the variable {value.name}"
-        return await _parsed(await self._text(value), where)
+    async def _read(self, value: Value, activity: Activity, *, is_last: bool = True) -> Any:
+        """Read an answer; None if that is no part at all, and something else has come in its place."""
+        return await self._tried(value, f"the answer of {activity.label} in the variable {value.name}", is_last=is_last)
 
-    async def _changed(self, value: Value, past: _Past, before: _Said) -> Any:
-        """Read what others have written in place of an answer; None if that is no part at all, and nobody signed it."""
+    async def _changed(self, value: Value, past: _Past, before: _Said, *, is_last: bool) -> Any:
+        """Read what others have written in place of an answer; None if that is no part at all.
+
+        Raises BadRecord if it stands there still, and a person signed it. Who empties a variable says nothing.
+        """
+        if _is_empty(value):
+            return None
         task = past.tasks.get(value.activity_instance)
         where = f"what {task.activity if task else 'somebody'} has made of {before.part} in the variable {value.name}"
+        return await self._tried(value, where, is_last=is_last and _of_others(value, past)["of"] == "person")
+
+    async def _tried(self, value: Value, where: str, *, is_last: bool) -> Any:
+        """Read a part; None for what is none. Raises BadRecord if it is the last value, which has to be one."""
         try:
             return await _parsed(await self._text(value), where)
         except BadRecord:
-            if _of_others(value, past)["of"] == "person":
+            if is_last:
                 raise
             return None
 
@@ -350,13 +373,29 @@ def _meta(value: Any) -> Mapping[str, Any]:
     return {}
 
 
+def _is_empty(value: Value) -> bool:
+    """Whether a variable is there and not set, as forms and models leave one that nobody has filled in."""
+    if value.type in {"File", "Bytes"}:
+        return False
+    return value.value is None or (isinstance(value.value, str) and value.value.strip() in {"", "null"})
+
+
 async def _parsed(text: str | bytes | None, where: str) -> Any:
     try:
-        read = None if text is None else await beside_if(len(text) > LARGE, foreign.read, text)
+        read = None if text is None else await beside_if(len(text) > LARGE, _hashable, text)
     except ValueError as exc:
         raise BadRecord(f"{where} is no JSON: {exc}") from exc
+    except BadRecord as exc:
+        raise BadRecord(f"{where} is no part: {exc}") from exc
     if not isinstance(read, dict):
         raise BadRecord(f"{where} is no JSON object")
+    return read
+
+
+def _hashable(text: str | bytes) -> Any:
+    """Read JSON that has one form to be hashed, which half a character and too large a number have not."""
+    read = foreign.read(text)
+    hashing.sha256(read)
     return read
 
 

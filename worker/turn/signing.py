@@ -3,17 +3,20 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from worker.decisions.record import Act
 from worker.domain.decisions import Decision
-from worker.domain.evidence import COMPLETE, Completion, Operation, PersonsTask, Value
+from worker.domain.evidence import COMPLETE, Operation, PersonsTask, Value
 from worker.modelling.properties import RecordProperties
 from worker.ports.decisions import DecisionSources
 from worker.turn.gathering import Gathered
 
 LONGEST_ANSWER: Final = 1000
 HASH_SUFFIX: Final = "_sha256"
+
+_Shown: TypeAlias = tuple[Value, bool]
+"""A value of the record's hash, and whether it is ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Signing:
         """Return what was done since the last proposal, in the order of time."""
         proposals = [(output, each) for stage, output, each in gathered.records if stage == "propose"]
         since = proposals[-1][1].at if proposals and gathered.has_past else _kept_at(last)
-        shown = await self._shown(gathered, proposals)
+        name, place = (proposals[-1][0] + HASH_SUFFIX, proposals[-1][1].instance) if proposals else ("", "")
+        proposed = await self._shown(gathered, place, name) if proposals else ()
         signed = list[tuple[datetime, Signed]]()
         for instance in gathered.instances:
             tasks = [
@@ -48,7 +52,9 @@ class Signing:
             operations = (await self._sources.operations(instance)).values()
             accepted = await self._sources.values(instance, wanted.accepted)
             answers = await self._sources.values(instance, wanted.answer) if wanted.answer else ()
+            own = await self._shown(gathered, instance, name, proposed) if proposals and instance != place else ()
             for task in tasks:
+                shown = _last(own, task.at) or _last(proposed, task.at)
                 completed = next((each for each in operations if each.task == task.id and each.kind == COMPLETE), None)
                 said = _said(accepted, wanted.accepted, task, completed)
                 answer = _said(answers, wanted.answer, task, completed)
@@ -56,18 +62,21 @@ class Signing:
         return [each for _, each in sorted(signed, key=lambda pair: pair[0])]
 
     async def _shown(
-        self, gathered: Gathered, proposals: Sequence[tuple[str, Completion]]
-    ) -> Sequence[tuple[Value, bool]]:
-        """Find what was to be seen as the record's hash, and for each whether it came with a completion of its task."""
-        if not proposals:
-            return ()
-        output, proposal = proposals[-1]
-        name = output + HASH_SUFFIX
+        self, gathered: Gathered, instance: str, name: str, proposed: Sequence[_Shown] = ()
+    ) -> Sequence[_Shown]:
+        """Find what was to be seen as the record's hash, and for each whether it came with a completion of its task.
+
+        So did the same value written once more, by a mapping of variables or a person's client, and what another
+        instance was given of that in which it was `proposed`.
+        """
         passages = {each.activity_instance for _, _, each in gathered.records}
-        values = await self._sources.values(proposal.instance, name)
-        return [
-            (each, not gathered.has_past or each.activity_instance in passages) for each in values if each.name == name
-        ]
+        found = list[_Shown]()
+        for each in await self._sources.values(instance, name):
+            if each.name == name:
+                before = (*found[-1:], *filter(None, [_last(proposed, each.at)]))
+                again = any(ours and other.value == each.value for other, ours in before)
+                found.append((each, not gathered.has_past or each.activity_instance in passages or again))
+        return found
 
     def _signed(
         self,
@@ -76,14 +85,11 @@ class Signing:
         completed: Operation | None,
         said: Value | None,
         answer: Value | None,
-        shown: Sequence[tuple[Value, bool]],
+        shown: _Shown | None,
     ) -> Signed:
         is_for_others = completed is not None and completed.user in self._service_accounts
-        sha256, is_ours = next(
-            ((str(each.value), ours) for each, ours in reversed(shown) if each.at is None or each.at <= task.at),
-            ("", True),
-        )
-        where = f"{task.name} ({task.activity})" if task.name else task.activity
+        sha256, is_ours = (str(shown[0].value), shown[1]) if shown else ("", True)
+        where = task.activity  # its name is the engine's to evaluate, and may hold a person's
         doubt = ""
         if not is_ours:
             doubt = f"the hash that {where} showed was changed by hand"
@@ -108,6 +114,11 @@ class Signing:
         if completed is not None:
             source["through" if is_for_others else "user"] = completed.user
         return Signed(act, source)
+
+
+def _last(shown: Sequence[_Shown], at: datetime | None) -> _Shown | None:
+    """Find what was to be seen at a time, or now."""
+    return next((each for each in reversed(shown) if at is None or each[0].at is None or each[0].at <= at), None)
 
 
 def _kept_at(last: Decision) -> datetime:

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.decisions.examples import at, parts, said, scores, weights
 from worker.decisions import chain, hashing
 from worker.decisions.items import Item
-from worker.decisions.record import Record, build, facts
+from worker.decisions.record import Act, Record, build, close, erased, facts
 from worker.decisions.verifying import Anchor, Verified, verify
 
 Rows = list[dict[str, Any]]
@@ -122,6 +122,64 @@ def test_a_source_that_was_changed_is_seen(kept: tuple[Record, Rows]) -> None:
     record, rows = kept
     record["sources"]["frame"]["task"] = "t9"
     assert verify(record, rows).problems == ["items or their sources are not those that the last row tells of"]
+
+
+@pytest.fixture
+def decided(kept: tuple[Record, Rows]) -> tuple[Record, Rows]:
+    """A record with parts that do not count any more, which one person has refused."""
+    record, rows = kept
+    edited = Item("weights", {"sets": [weights(1, 1, 1)]}, {"of": "person", "at": at(5), "user": "ben"})
+    late = Item("weights", {"sets": [weights(2, 1, 1)]}, {"of": "turn", "at": at(6)})
+    built = build("r1", [*said(), edited, late], "proposed", before=record, samples=FEW)
+    assert built["earlier"]
+    assert built["proposed"]
+    refused = {"accepted": False, "shown_sha256": built["content_sha256"], "doubt": ""}
+    closed = close(built, [Act(False, "too dear", built["content_sha256"])])
+    for kind, now, told in (("change", built, facts(built)), ("signature", built, refused), ("change", closed, None)):
+        of: Any = kind
+        rows.append(chain.row(of, rows[-1], now, datetime.fromisoformat(at(7)), told or facts(closed)))
+    assert verify(closed, rows).holds
+    return closed, rows
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"decision": {"accepted": True}}, "the decision is not the one that the last row tells of"),
+        ({"decision": {"void_reason": "a doubt"}}, "the decision is not the one that the last row tells of"),
+        ({"status": "proposed"}, "the status is not the one that the last row tells of"),
+        ({"earlier": []}, "what does not count any more is not what the last row tells of"),
+        ({"proposed": []}, "what does not count any more is not what the last row tells of"),
+    ],
+)
+def test_what_stands_beside_the_content_cannot_be_changed(
+    decided: tuple[Record, Rows], change: dict[str, Any], problem: str
+) -> None:
+    record, rows = decided
+    for name, value in change.items():
+        record[name] = {**record[name], **value} if isinstance(value, dict) else value
+    assert problem in verify(record, rows).problems
+
+
+def test_rows_that_tell_less_hold_the_status_and_what_signatures_say(decided: tuple[Record, Rows]) -> None:
+    record, before = decided
+    rows = Rows()
+    for row in before:
+        told = {name: each for name, each in row["facts"].items() if name not in {"decision", "beside"}}
+        of = {"id": "r1", "revision": row["revision"], "content_sha256": row["content_sha256"]}
+        at_ = datetime.fromisoformat(row["at"])
+        rows.append(chain.row(row["kind"], rows[-1] if rows else None, of, at_, told))
+    assert verify(record, rows).holds
+    accepted = {**record, "decision": {**record["decision"], "accepted": True}}
+    assert verify(accepted, rows).problems == ["the decision is not what a signature of this revision says"]
+    assert not verify({**record, "status": "proposed"}, rows).holds
+
+
+def test_an_erased_record_of_a_decision_holds(decided: tuple[Record, Rows]) -> None:
+    record, rows = decided
+    left, gone = erased(record)
+    assert gone
+    assert verify(left, rows).holds
 
 
 def test_a_row_that_is_gone_is_seen_by_who_has_seen_it(kept: tuple[Record, Rows]) -> None:

@@ -30,6 +30,13 @@ _TOLD = {
     "fields": [],
     "type": "Text",
     "stored_as": "String",
+    "task": "0" * 36,
+    "attempt": 1,
+    "question": "0" * 32,
+    "answer": "0" * 32,
+    "activity_instance": f"step_1:{'0' * 36}",
+    "instructions": "0" * 64,
+    "at": "2026-01-01T00:00:00.000000+00:00",
 }
 META = json.dumps(_TOLD, separators=(",", ":"))
 """What our worker writes beside an answer."""

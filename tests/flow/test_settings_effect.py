@@ -764,3 +764,9 @@ async def test_trace_content_has_spans_hold_what_is_said(rig: Rig, monkeypatch: 
         await rig.workers[0].stop()
     (call,) = collected.named("chat gpt-5-mini")
     assert "Please do one." in attributes(call)["gen_ai.input.messages"]
+
+
+def test_record_service_accounts_are_names_parted_by_commas(rig: Rig) -> None:
+    """What they are good for stands in tests/core/test_record_signatures.py: this engine asks nobody's name."""
+    settings = rig.build_settings(record_service_accounts="tasklist, portal")
+    assert settings.record_service_accounts == ("tasklist", "portal")

@@ -196,7 +196,8 @@ def _decisions(commands: "Commands[argparse.ArgumentParser]") -> None:
     example = "decisions export 4711 --format html --output decision.html"
     what = "write a record to a file, or to the standard output"
     added = _decision(_add(commands, "decisions", "export", what, example, json=False))
-    added.add_argument("--format", choices=RECORD_FORMATS, default="json", help="as what; json by default")
+    formats = f"as what: {', '.join(RECORD_FORMATS[:-1])} or {RECORD_FORMATS[-1]}; json by default"
+    added.add_argument("--format", metavar="FORMAT", choices=RECORD_FORMATS, default="json", help=formats)
     added.add_argument("--output", metavar="FILE", help=NEW_FILE)
     what = "compute a record anew, and compare it with its hashes and with the rows that tell of its changes"
     more = " Exit code 4: it is not what it was."

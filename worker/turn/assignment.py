@@ -7,7 +7,7 @@ from typing import Any
 from worker.domain.budgets import Counter, Scope
 from worker.domain.questions import DecisionQuestion
 from worker.domain.stops import Work
-from worker.domain.tasks import Activity, Task, thread_variable_name
+from worker.domain.tasks import Activity, Definition, Task, thread_variable_name
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, Assistant, ThreadKey
 from worker.errors import BadDefinition, BadInput, UnknownAssistant
 from worker.modelling import properties, questions, result
@@ -75,9 +75,8 @@ class Assigning:
         self._assistants = assistants
         self._ground = ground
 
-    async def of(self, task: Task, facts: TurnFacts, seat: Seat) -> Assignment:
-        """Find out what the task wants, from the model, its properties and its assistant's spec."""
-        definition = await self._engine.definition(task.process_definition_id)
+    async def of(self, task: Task, definition: Definition, facts: TurnFacts, seat: Seat) -> Assignment:
+        """Find out what the task wants, from its model, its properties and its assistant's spec."""
         activity = definition.activities.get(task.activity_id)
         if activity is None:
             raise BadDefinition(f"definition {definition.id} has no external task {task.activity_id}")

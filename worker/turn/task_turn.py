@@ -108,7 +108,7 @@ class Turn:
             facts.activity = activity.label
             return await self._records.take(task, activity, definition, facts)
         with self._answering.limits.seat(task.id, task.process_instance_id) as seat:
-            return await self._in_turn(task, await self._assigning.of(task, facts, seat), facts)
+            return await self._in_turn(task, await self._assigning.of(task, definition, facts, seat), facts)
 
     async def _in_turn(self, task: Task, assignment: Assignment, facts: TurnFacts) -> verdict.Verdict | Held:
         assignment = self._weighing(assignment)

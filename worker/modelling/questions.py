@@ -195,12 +195,19 @@ def parts(text: str) -> Mapping[str, Mapping[str, Any]]:
 
 def is_answered(text: str, questions: Sequence[DecisionQuestion]) -> bool:
     """Whether a kept answer is one to these questions, which may have been changed since."""
-    said = {name: (each["type"], each["value"]) for name, each in parts(text).items()}
-    return said.keys() == {each.name for each in questions} and all(
-        said[each.name][0] == each.kind
-        and (each.kind != "choice" or said[each.name][1] in [None, *(option.value for option in each.options)])
-        for each in questions
-    )
+    try:
+        said = foreign.read(text)
+    except ValueError:
+        return False
+    if not isinstance(said, dict) or said.keys() != {each.name for each in questions}:
+        return False
+    return all(_answers(each, said[each.name]) for each in questions)
+
+
+def _answers(question: DecisionQuestion, said: Any) -> bool:
+    if not isinstance(said, dict) or said.get("type") != question.kind or not {"value", "confidence"} <= said.keys():
+        return False
+    return question.kind != "choice" or said["value"] in [None, *(each.value for each in question.options)]
 
 
 def unsure(

@@ -149,6 +149,7 @@ HIDE = """() => {
 async def test_a_worker_that_cannot_be_reached_for_a_while_is_asked_again(served: Site, browser: Watched) -> None:
     page = browser.page
     await page.goto(f"{served.url}/instances/instance-a")
+    await expect(page.get_by_role("article")).to_have_count(4)  # a view that cannot be made asks for nothing again
     await page.route("**/now", lambda route: route.abort())
     async with page.expect_event("requestfailed"):
         pass

@@ -3,9 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from worker.domain.conversations import digest
+
+HASH_SUFFIX: Final = "_sha256"
+"""Ends the name of the process variable with a record's hash, beside the result of the task that made it."""
+ID_SUFFIX: Final = "_id"
+"""Ends that of the one with its id."""
 
 
 @dataclass(frozen=True, slots=True)

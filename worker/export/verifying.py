@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
 
 from worker.decisions.verifying import Anchor, Verified, verify
-from worker.domain.decisions import Decision
+from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, Decision
 from worker.domain.evidence import Value
 from worker.errors import WorkerError
 from worker.ports.decisions import DecisionSources
 from worker.runtime.beside import for_reader
 
 UNASKED = "the engine could not be asked for the hashes that it has"
-HASH_SUFFIX: Final = "_sha256"
-ID_SUFFIX: Final = "_id"
 
 
 async def verified(one: Decision, sources: DecisionSources, *, is_last: bool) -> Verified:

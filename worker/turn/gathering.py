@@ -147,16 +147,20 @@ class Gathering:
 
         A variable that was emptied is not set. Raises BadRecord if what it is last is no part; before, that is nothing.
         """
-        said = list[_Said]()
+        found = dict[str, list[Value]]()
         for part, variable in given.items():
             values = [
                 each
                 for each in await self._sources.values(instance, variable)
                 if each.name == variable and each.activity_instance not in passages
             ]
-            if not values or _is_empty(values[-1]):
-                continue
-            past = await self._past(instance)
+            if values and not _is_empty(values[-1]):
+                found[part] = values
+        if not found:
+            return []
+        past, said = await self._past(instance), list[_Said]()
+        for part, values in found.items():
+            variable = given[part]
             judge = variable if part == _SCORES else ""
             where = f"the variable {variable}, which record.given names,"
             for value in values:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from worker.decisions import chain, hashing, record, schemas
 from worker.decisions.chain import Kind
 from worker.decisions.record import Record, Stage
-from worker.domain.decisions import Decision, DecisionKey
+from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, Decision, DecisionKey
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Definition, Task, Variable
 from worker.errors import BadDefinition, BadRecord, Permanent, TranscriptDown
@@ -20,12 +20,11 @@ from worker.runtime.beside import beside
 from worker.turn import verdict
 from worker.turn.facts import TurnFacts
 from worker.turn.gathering import Gathered, Gathering
-from worker.turn.signing import HASH_SUFFIX, Signed, Signing
+from worker.turn.signing import Signed, Signing
 from worker.turn.stops import Stopped
 
 TRIES: Final = 5
 """To keep a row, while others keep theirs."""
-ID_SUFFIX: Final = "_id"
 
 _STATUS: Final[Mapping[str, Stage]] = {"compute": "computed", "propose": "proposed", "close": "proposed"}
 _COMPUTED: Final = ("leader", "lead", "first_share", "agreement", "mismatches")
@@ -78,7 +77,7 @@ class RecordTurn:
             try:
                 last = await making.book.last(making.key)
                 if wanted.stage != "close":
-                    return await making.changed(last, gathered, _STATUS[wanted.stage])
+                    return await making.made(last, gathered, _STATUS[wanted.stage])
                 return await self._closed(making, wanted, gathered, last)
             except _Overtaken:
                 continue
@@ -98,10 +97,10 @@ class RecordTurn:
         # What was changed since, in a form for one, makes another revision than the one that was signed.
         now = await making.built(last, gathered, "proposed")
         if now["content_sha256"] != last.record["content_sha256"]:
-            last = await making.kept(last, now, "change", making.facts(now))
+            last = await making.changed(last, now)
         closed = await beside(record.close, now, [each.act for each in signed])
         if closed != last.record:
-            await making.kept(last, closed, "change", making.facts(closed))
+            await making.changed(last, closed)
         return closed
 
     async def _complete(self, wanted: RecordProperties, made: Record, absent: int) -> verdict.Complete:
@@ -143,15 +142,17 @@ class _Making:
         self._variable = variable
         self._facts = facts
 
-    async def changed(self, last: Decision | None, gathered: Gathered, status: Stage) -> Record:
+    async def made(self, last: Decision | None, gathered: Gathered, status: Stage) -> Record:
         made = await self.built(last, gathered, status)
         if last is None or made != last.record:
-            await self.kept(last, made, "change", self.facts(made))
+            await self.changed(last, made)
         return made
 
-    def facts(self, made: Record) -> dict[str, Any]:
-        """Say what a change's row holds; also which variable the engine gets the hash in."""
-        return record.facts(made) | {"instance": self._task.process_instance_id, "variable": self._variable}
+    async def changed(self, last: Decision | None, made: Record) -> Decision:
+        """Keep a change; its row says also which variable the engine gets the hash in."""
+        facts = await beside(record.facts, made)
+        where = {"instance": self._task.process_instance_id, "variable": self._variable}
+        return await self.kept(last, made, "change", facts | where)
 
     async def built(self, last: Decision | None, gathered: Gathered, status: Stage) -> Record:
         before = last.record if last else None

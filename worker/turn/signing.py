@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from worker.decisions.record import Act
-from worker.domain.decisions import Decision
+from worker.domain.decisions import HASH_SUFFIX, Decision
 from worker.domain.evidence import COMPLETE, Operation, PersonsTask, Value
 from worker.modelling.properties import RecordProperties
 from worker.ports.decisions import DecisionSources
 from worker.turn.gathering import Gathered
 
 LONGEST_ANSWER: Final = 1000
-HASH_SUFFIX: Final = "_sha256"
 
 _Shown: TypeAlias = tuple[Value, bool]
 """A value of the record's hash, and whether it is ours."""

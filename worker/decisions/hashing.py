@@ -35,31 +35,6 @@ def sha256(value: Any) -> str:
     return hashlib.sha256(rfc8785.dumps(value)).hexdigest()
 
 
-def seal(
-    content: Mapping[str, Any], known: Texts, salt: Callable[[], str] | None = None
-) -> tuple[dict[str, Any], Texts]:
-    """Put hashes in place of the texts of parts. The second is the texts beside them.
-
-    A text that is known keeps its salt: the same parts have the same hash when they are sealed again. `salt` makes the
-    others', each 16 bytes in hexadecimal digits.
-    """
-    sealing = _Sealing(known, salt or (lambda: secrets.token_hex(_SALT_BYTES)))
-    sealed = {name: texts.changed(value, sealing.seal) if name in PARTS else value for name, value in content.items()}
-    return sealed, sealing.used
-
-
-def seal_source(
-    source: Mapping[str, Any], known: Texts, salt: Callable[[], str] | None = None
-) -> tuple[dict[str, Any], Texts]:
-    """Put hashes in place of what may name a person in a source."""
-    sealing = _Sealing(known, salt or (lambda: secrets.token_hex(_SALT_BYTES)))
-    sealed = {
-        name: sealing.seal(value) if name in PERSONAL and isinstance(value, str) else value
-        for name, value in source.items()
-    }
-    return sealed, sealing.used
-
-
 def opened(value: Any, known: Texts) -> Any:
     """Put texts back in place of their hashes, and ERASED for those that are gone."""
     if isinstance(value, Mapping):
@@ -87,18 +62,33 @@ def text_sha256(salt: str, text: str) -> str:
     return hashlib.sha256(bytes.fromhex(salt) + text.encode()).hexdigest()
 
 
-class _Sealing:
-    """Seals texts, and keeps those that it has used."""
+class Sealing:
+    """Puts hashes in place of texts. `used` are the texts that it has sealed.
 
-    def __init__(self, known: Texts, salt: Callable[[], str]) -> None:
+    A text that is `known`, or comes again, keeps its salt: the same parts have the same hash when they are sealed
+    again. `salt` makes the others', each 16 bytes in hexadecimal digits.
+    """
+
+    def __init__(self, known: Texts, salt: Callable[[], str] | None = None) -> None:
         self.used = dict[str, Mapping[str, str]]()
         self._salts = {each["text"]: each["salt"] for each in known.values()}
-        self._new = salt
+        self._new = salt or (lambda: secrets.token_hex(_SALT_BYTES))
 
-    def seal(self, text: str) -> dict[str, str]:
+    def content(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Seal the texts of parts. Raises BadRecord for what cannot be hashed."""
+        return {name: texts.changed(value, self._seal) if name in PARTS else value for name, value in content.items()}
+
+    def source(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        """Seal what may name a person in a source."""
+        return {
+            name: self._seal(value) if name in PERSONAL and isinstance(value, str) else value
+            for name, value in source.items()
+        }
+
+    def _seal(self, text: str) -> dict[str, str]:
         if not _is_whole(text):
             raise BadRecord("a text has half a character (a lone surrogate), and cannot be hashed")
-        salt = self._salts.setdefault(text, "") or self._new()
+        salt = self._salts.get(text) or self._new()
         self._salts[text] = salt
         digest = text_sha256(salt, text)
         self.used[digest] = {"salt": salt, "text": text}

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from worker.decisions import hashing, items, schemas, texts
 from worker.decisions.computed import METHOD, compute
-from worker.decisions.hashing import Texts
+from worker.decisions.hashing import Sealing, Texts
 from worker.decisions.items import Counted, Item
 from worker.decisions.sampling import SAMPLES, SEED
 from worker.decisions.schemas import FORMAT, INPUTS, PARTS
@@ -56,11 +56,11 @@ def build(
     content = _content(counted.current)
     if missing := schemas.lacking(content, stage):
         raise BadRecord(f"the record lacks {', '.join(missing)} to be {stage}")
-    sealed, used = hashing.seal(content, known, salt)
+    sealing = Sealing(known, salt)
+    sealed = sealing.content(content)
     if stage != "open":
         computed = _computed(before, sealed, samples, seed) if before else None
         sealed["computed"] = computed or compute(content, samples=samples, seed=seed)
-    kept = _Kept({**known, **used}, salt)
     made = {
         "format": FORMAT,
         "id": record,
@@ -68,13 +68,13 @@ def build(
         "status": stage,
         "content": sealed,
         "content_sha256": hashing.sha256(sealed),
-        "sources": kept.sources(counted),
-        "earlier": [kept.item(each) for each in counted.earlier],
-        "proposed": [kept.item(each) for each in counted.proposed],
+        "sources": _sources(counted, sealing),
+        "earlier": [_item(each, sealing) for each in counted.earlier],
+        "proposed": [_item(each, sealing) for each in counted.proposed],
     }
     if before:
         made["revision"] = before["revision"] + (made["content_sha256"] != before["content_sha256"])
-    return made | {"texts": {**used, **kept.used}}
+    return made | {"texts": sealing.used}
 
 
 def _computed(before: Mapping[str, Any], sealed: Mapping[str, Any], samples: int, seed: int) -> dict[str, Any] | None:
@@ -198,38 +198,17 @@ def _content(said: Sequence[Item]) -> dict[str, Any]:
     return found
 
 
-class _Kept:
-    """Seals what stands beside the content, and keeps the texts that it uses."""
+def _sources(counted: Counted, sealing: Sealing) -> dict[str, Any]:
+    found = dict[str, Any]()
+    for item in counted.current:
+        if item.judge:
+            found.setdefault(_SCORES, {})[item.judge] = sealing.source(item.source)
+        else:
+            found[item.part] = sealing.source(item.source)
+    return found
 
-    def __init__(self, known: Texts, salt: Callable[[], str] | None) -> None:
-        self._known = known
-        self._salt = salt
-        self.used: Texts = {}
 
-    def sources(self, counted: Counted) -> dict[str, Any]:
-        found = dict[str, Any]()
-        for item in counted.current:
-            if item.judge:
-                found.setdefault(_SCORES, {})[item.judge] = self._source(item.source)
-            else:
-                found[item.part] = self._source(item.source)
-        return found
-
-    def item(self, item: Item) -> dict[str, Any]:
-        sealed, used = hashing.seal({item.part: item.value}, self._known, self._salt)
-        self._use(used)
-        return {
-            "part": item.part,
-            "judge": item.judge,
-            "value": sealed[item.part],
-            "source": self._source(item.source),
-        }
-
-    def _source(self, source: Mapping[str, Any]) -> dict[str, Any]:
-        sealed, used = hashing.seal_source(source, self._known, self._salt)
-        self._use(used)
-        return sealed
-
-    def _use(self, used: Texts) -> None:
-        self.used = {**self.used, **used}
-        self._known = {**self._known, **used}
+def _item(item: Item, sealing: Sealing) -> dict[str, Any]:
+    """Write what does not count."""
+    [value] = sealing.content({item.part: item.value}).values()
+    return {"part": item.part, "judge": item.judge, "value": value, "source": sealing.source(item.source)}

@@ -168,10 +168,11 @@ class _Making:
         task = signed.source["task"]
         if any(row["kind"] == "signature" and row["facts"].get("task") == task for row in last.rows):
             return last
-        source, texts = hashing.seal_source(signed.source, last.record["texts"])
+        sealing = hashing.Sealing(last.record["texts"])
+        source = sealing.source(signed.source)
         act = {"accepted": signed.act.accepted, "shown_sha256": signed.act.shown_sha256, "doubt": signed.act.doubt}
         return await self.kept(
-            last, {**last.record, "texts": {**last.record["texts"], **texts}}, "signature", source | act
+            last, {**last.record, "texts": {**last.record["texts"], **sealing.used}}, "signature", source | act
         )
 
     async def kept(self, last: Decision | None, made: Record, kind: Kind, facts: Mapping[str, Any]) -> Decision:

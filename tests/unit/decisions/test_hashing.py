@@ -53,7 +53,8 @@ def test_what_is_read_back_has_the_same_hash(value: Any) -> None:
 
 def sealed(content: dict[str, Any], known: hashing.Texts | None = None) -> tuple[dict[str, Any], hashing.Texts]:
     numbers = count(1)
-    return hashing.seal(content, known or {}, lambda: f"{next(numbers):032x}")
+    sealing = hashing.Sealing(known or {}, lambda: f"{next(numbers):032x}")
+    return sealing.content(content), sealing.used
 
 
 def test_no_text_of_a_part_is_in_what_is_hashed_and_all_come_back() -> None:
@@ -82,11 +83,11 @@ def test_a_text_that_is_erased_leaves_the_hash_and_cannot_be_guessed() -> None:
 
 
 def test_the_same_texts_have_the_same_hash_again_and_others_salts_of_their_own() -> None:
-    content, texts = hashing.seal(parts(), {})
-    again, _ = hashing.seal(parts(), texts)
-    assert again == content
-    assert hashing.seal(parts(), {})[0] != content
-    salts = [each["salt"] for each in texts.values()]
+    sealing = hashing.Sealing({})
+    content = sealing.content(parts())
+    assert hashing.Sealing(sealing.used).content(parts()) == content
+    assert hashing.Sealing({}).content(parts()) != content
+    salts = [each["salt"] for each in sealing.used.values()]
     assert len(set(salts)) == len(salts)
 
 
@@ -97,9 +98,10 @@ def test_half_a_character_cannot_be_sealed() -> None:
 
 def test_of_a_source_what_names_a_person_is_sealed() -> None:
     source = {"of": "person", "at": AT.isoformat(), "user": "ben", "through": "tasklist", "task": "t1"}
-    kept, texts = hashing.seal_source(source, {})
+    sealing = hashing.Sealing({})
+    kept = sealing.source(source)
     assert (kept["of"], kept["task"], "ben" in json.dumps(kept)) == ("person", "t1", False)
-    assert hashing.opened(kept, texts) == source
+    assert hashing.opened(kept, sealing.used) == source
 
 
 RECORD = {"id": "r1", "revision": 1, "content_sha256": "a" * 64}

@@ -78,7 +78,14 @@ async def test_every_revision_stays_with_the_rows_up_to_it(book: SqlDecisions) -
 
 
 async def test_of_two_who_keep_at_once_one_is_told_to_read_anew(book: SqlDecisions) -> None:
-    kept = await asyncio.gather(*(keep(book) for _ in range(4)))
+    new = [made() for _ in range(4)]  # none of them knows of another
+    rows = [chain.row("change", None, each, AT, record.facts(each)) for each in new]
+    kept = await asyncio.gather(
+        *(
+            book.keep(KEY, each, row, definition_key="decision", business_key=None)
+            for each, row in zip(new, rows, strict=True)
+        )
+    )
 
     assert sorted(kept) == [False, False, False, True]
     found = await book.last(KEY)

@@ -90,7 +90,7 @@ def chances(
             for i, one in enumerate(names)
         },
         float(lead.std()),
-        {each.id: _information(problem, names, criteria, each) for each in problem.uncertainties},
+        _information(problem, names, criteria) if problem.uncertainties else {},
         max(0.0, float(sums.max(axis=0).mean() - sums.mean(axis=1).max())),
     )
 
@@ -204,23 +204,31 @@ def _beats(one: Array, other: Array) -> float:
     return float((one > other).mean() + (one == other).mean() / 2)
 
 
-def _information(
-    problem: Problem, names: Sequence[str], criteria: Sequence[Criterion], uncertainty: Uncertainty
-) -> float:
-    """Say what it would be worth, in the sums' unit, to know how one uncertainty turns out before deciding."""
+def _information(problem: Problem, names: Sequence[str], criteria: Sequence[Criterion]) -> dict[str, float]:
+    """Say what it would be worth, in the sums' unit, to know how each uncertainty turns out before deciding."""
+    np = need_numpy()
+    moved = {place: other for other in problem.uncertainties for place in other.cells}
+    places = [(name, criterion.id) for name in names for criterion in criteria]
+    by_id = {criterion.id: criterion for criterion in criteria}
+    worth = {
+        place: _over_quantiles(problem.pooled[place], by_id[place[1]], moved.get(place), place) for place in places
+    }
+    means = {place: each.mean() for place, each in worth.items()}
+    found = dict[str, float]()
+    for uncertainty in problem.uncertainties:
+        totals = np.zeros((len(names), _GRID))
+        for place in places:
+            known = worth[place] if moved.get(place) is uncertainty else means[place]
+            totals[names.index(place[0])] += problem.weights[place[1]] * known
+        found[uncertainty.id] = max(0.0, float(totals.max(axis=0).mean() - totals.mean(axis=1).max()))
+    return found
+
+
+def _over_quantiles(cell: Cell, criterion: Criterion, by: Uncertainty | None, place: tuple[str, str]) -> Array:
     np = need_numpy()
     quantiles = (np.arange(_GRID) + 0.5) / _GRID
-    moved = {place: other for other in problem.uncertainties for place in other.cells}
-    totals = np.zeros((len(names), _GRID))
-    for row, name in enumerate(names):
-        for criterion in criteria:
-            place = (name, criterion.id)
-            cell, by = problem.pooled[place], moved.get(place)
-            if by is not None:
-                worth = _worth(criterion, _moved(cell.base, by.cells[place], quantiles))
-            elif cell.sd:
-                worth = _worth(criterion, cell.base + cell.sd * np.array(_normal_quantiles()))
-            else:
-                worth = _worth(criterion, _triangular(quantiles, cell.low, cell.base, cell.high))
-            totals[row] += problem.weights[criterion.id] * (worth if by is uncertainty else worth.mean())
-    return max(0.0, float(totals.max(axis=0).mean() - totals.mean(axis=1).max()))
+    if by is not None:
+        return _worth(criterion, _moved(cell.base, by.cells[place], quantiles))
+    if cell.sd:
+        return _worth(criterion, cell.base + cell.sd * np.array(_normal_quantiles()))
+    return _worth(criterion, _triangular(quantiles, cell.low, cell.base, cell.high))

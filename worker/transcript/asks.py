@@ -28,7 +28,7 @@ from worker.domain.conversations import Subject
 from worker.domain.people import Person
 from worker.domain.threads import SHARED_SCOPE, ThreadKey
 from worker.errors import AskedOtherwise
-from worker.transcript.conditions import of_person
+from worker.transcript.conditions import of_person, of_tenants
 from worker.transcript.database import Database
 from worker.transcript.persons import Unsaid, unsay
 from worker.transcript.rows import new_session
@@ -86,7 +86,7 @@ class SqlAsks:
         now: Callable[[], datetime] = own_clock,
     ) -> None:
         self._database = database
-        self._served = true() if tenants is None else _with_tenant(tenants)
+        self._served = true() if tenants is None else of_tenants(asks.c.tenant, tenants)
         self._utc = now
         self._own = asks.c.engine == clean(engine)
 
@@ -243,7 +243,7 @@ class SqlAsks:
     def _asked(self, subject: Subject) -> ColumnElement[bool]:
         """What a person asked about processes."""
         own = self._own & (asks.c.person_id == subject.person) & ~of_person(asks.c.about, subject)
-        return own if subject.tenants is None else own & _with_tenant(subject.tenants)
+        return own if subject.tenants is None else own & of_tenants(asks.c.tenant, subject.tenants)
 
     async def count(self, subjects: Sequence[Subject]) -> int:
         """See `ports.asks.AskEraser.count`."""
@@ -294,12 +294,7 @@ def _is_of(subject: Subject) -> ColumnElement[bool]:
     else:
         key = clean(str(subject.business_key))
         own = or_(asks.c.business_key == key, asks.c.about == SHARED_SCOPE + key)
-    return own if subject.tenants is None else own & _with_tenant(subject.tenants)
-
-
-def _with_tenant(tenants: frozenset[str | None]) -> ColumnElement[bool]:
-    named = asks.c.tenant.in_(sorted(tenant for tenant in tenants if tenant is not None))
-    return or_(named, asks.c.tenant.is_(None)) if None in tenants else named
+    return own if subject.tenants is None else own & of_tenants(asks.c.tenant, subject.tenants)
 
 
 def _row(ask: Ask) -> dict[str, Any]:

@@ -126,13 +126,18 @@ def _literal(text: str) -> str:
 def seen(limits: Limits) -> Iterator[Condition]:
     """Conditions on sessions that keep a reader within the limits."""
     if limits.tenants is not None:
-        named = sessions.c.tenant.in_(sorted(clean(tenant) for tenant in limits.tenants if tenant is not None))
-        yield or_(named, sessions.c.tenant.is_(None)) if None in limits.tenants else named
+        yield of_tenants(sessions.c.tenant, limits.tenants)
     if limits.instances is not None:
         yield sessions.c.process_instance_id.in_(sorted(map(clean, limits.instances)))
     if limits.persons is not None:
         theirs = [of_person(sessions.c.scope, Subject("", person=each)) for each in sorted(limits.persons)]
         yield or_(~FREE, *theirs)
+
+
+def of_tenants(tenant: ColumnElement[Any], allowed: frozenset[str | None]) -> Condition:
+    """Whether a tenant is one of these. None among them stands for what has none."""
+    named = tenant.in_(sorted(clean(each) for each in allowed if each is not None))
+    return or_(named, tenant.is_(None)) if None in allowed else named
 
 
 def of_person(scope: ColumnElement[str], subject: Subject) -> Condition:

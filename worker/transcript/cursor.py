@@ -2,10 +2,17 @@
 
 import base64
 import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import RowMapping
 
 from worker.domain import foreign
+from worker.domain.conversations import Page
 from worker.errors import BadCursor
+
+T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = 2**62
@@ -38,3 +45,11 @@ def load(cursor: str) -> tuple[int, str]:
     if type(number) is not int or type(name) is not str or abs(number) > _LARGEST:
         raise BadCursor("this is no cursor of ours")
     return number, name
+
+
+def page(
+    found: Sequence[RowMapping], limit: int, read: Callable[[RowMapping], T], place: Callable[[RowMapping], Any]
+) -> Page[T]:
+    """Keep one row less than was asked for: that one only says that there is more."""
+    kept = found[:limit]
+    return Page([read(row) for row in kept], dump(*place(kept[-1])) if len(found) > limit else None)

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, exists, false, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, exists, false, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.decisions.record import erased
@@ -17,7 +17,7 @@ from worker.domain.decisions import Decision, DecisionKey, DecisionSeen
 from worker.runtime.beside import beside
 from worker.transcript import cursor
 from worker.transcript.asks import own_clock, read_clock
-from worker.transcript.conditions import before
+from worker.transcript.conditions import before, of_tenants
 from worker.transcript.database import Database
 from worker.transcript.tables import changes, decisions, processes, revisions
 from worker.transcript.words import clean, clean_all
@@ -138,20 +138,7 @@ class SqlDecisions:
         wanted = wanted.order_by(decisions.c.changed_at.desc(), decisions.c.id.desc()).limit(limit + 1)
         async with self._database.reading() as connection:
             rows = (await connection.execute(wanted)).mappings().all()
-        found = [
-            DecisionSeen(
-                key=_key(row),
-                definition_key=row["definition_key"],
-                business_key=row["business_key"],
-                revision=row["revision"],
-                status=row["status"],
-                began_at=row["began_at"],
-                changed_at=row["changed_at"],
-            )
-            for row in rows[:limit]
-        ]
-        has_more = len(rows) > limit
-        return Page(found, cursor.dump(cursor.micros(found[-1].changed_at), found[-1].key.id) if has_more else None)
+        return cursor.page(rows, limit, _listed, lambda row: (cursor.micros(row["changed_at"]), row["id"]))
 
     async def texts(self, subjects: Sequence[Subject]) -> int:
         """See `ports.decisions.DecisionEraser.texts`."""
@@ -236,8 +223,7 @@ def _of(subject: Subject) -> Iterator[ColumnElement[bool]]:
 def _seen(limits: Limits) -> Iterator[ColumnElement[bool]]:
     """Conditions that keep a reader within the limits. Whether an instance is over is not known here: both must do."""
     if limits.tenants is not None:
-        named = decisions.c.tenant.in_(sorted(clean(each) for each in limits.tenants if each is not None))
-        yield or_(named, decisions.c.tenant.is_(None)) if None in limits.tenants else named
+        yield of_tenants(decisions.c.tenant, limits.tenants)
     if limits.instances is not None:
         yield decisions.c.process_instance_id.in_(sorted(map(clean, limits.instances)))
     if limits.definitions is not None:
@@ -250,6 +236,11 @@ def _seen(limits: Limits) -> Iterator[ColumnElement[bool]]:
 
 def _revision(decision: str, revision: int) -> ColumnElement[bool]:
     return (revisions.c.decision_id == decision) & (revisions.c.revision == revision)
+
+
+def _listed(row: RowMapping) -> DecisionSeen:
+    same = ("definition_key", "business_key", "revision", "status", "began_at", "changed_at")
+    return DecisionSeen(_key(row), **{name: row[name] for name in same})
 
 
 def _key(row: RowMapping) -> DecisionKey:

@@ -1,7 +1,7 @@
 """The transcript's reading side."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -151,7 +151,7 @@ class SqlTranscriptReader:
             number, name = cursor.load(after)
             query = query.where(conditions.before(sessions.c.started_at, sessions.c.id, cursor.time_of(number), name))
         found = await self._rows(query.order_by(sessions.c.started_at.desc(), sessions.c.id.desc()).limit(limit + 1))
-        return _page(found, limit, rows.session, lambda last: (cursor.micros(last["started_at"]), last["id"]))
+        return cursor.page(found, limit, rows.session, lambda last: (cursor.micros(last["started_at"]), last["id"]))
 
     async def session(self, session_id: str, *, within: Limits) -> Session | None:
         """See `ports.transcript.TranscriptReader.session`."""
@@ -270,7 +270,7 @@ class SqlTranscriptReader:
             places = places.where(name == clean(wanted.instance))
         if after is not None:
             places = places.having(conditions.before(_STARTED, name, *cursor.load(after)))
-        page = _page(
+        page = cursor.page(
             await self._rows(places.order_by(_STARTED.desc(), name.desc()).limit(limit + 1)), limit, _place, _place
         )
         query = _INSTANCES.where(*own, name.in_([found for _, found in page.items]))
@@ -315,7 +315,7 @@ class SqlTranscriptReader:
         async with self._database.reading() as connection:
             found = (await connection.execute(query)).mappings().all()
             excerpts = {row["number"]: await _excerpt(connection, row["number"], text) for row in found[:limit]}
-        return _page(found, limit, lambda row: _hit(row, excerpts[row["number"]]), _place)
+        return cursor.page(found, limit, lambda row: _hit(row, excerpts[row["number"]]), _place)
 
     async def spent(self, by: By, wanted: MessageFilter, *, within: Limits) -> Mapping[str, Spent]:
         """See `ports.transcript.TranscriptReader.spent`."""
@@ -380,14 +380,6 @@ class SqlTranscriptReader:
         async with self._database.reading() as connection:
             found: Sequence[RowMapping] = (await connection.execute(query)).mappings().all()
             return found
-
-
-def _page(
-    found: Sequence[RowMapping], limit: int, read: Callable[[RowMapping], T], place: Callable[[RowMapping], Any]
-) -> Page[T]:
-    """Keep one row less than was asked for: that one only says that there is more."""
-    kept = found[:limit]
-    return Page([read(row) for row in kept], cursor.dump(*place(kept[-1])) if len(found) > limit else None)
 
 
 def _newest(row: RowMapping) -> Newest:

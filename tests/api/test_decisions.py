@@ -99,7 +99,7 @@ async def test_what_is_read_has_texts_and_figures_in_their_places_and_says_what_
     api: Api, book: SqlDecisions
 ) -> None:
     shown = (await api.get(f"/api/decisions/{KEY.id}")).json
-    await book.erase_texts([Subject("default", instance="instance-a", tenants=frozenset({"north"}))])
+    await book.remove([Subject("default", instance="instance-a", tenants=frozenset({"north"}))])
     erased = (await api.get(f"/api/decisions/{KEY.id}")).json
 
     assert shown["standing"] == "proposed"

@@ -157,7 +157,7 @@ async def test_hostile_texts_stay_texts_and_erased_ones_say_so(
     await expect(page.get_by_role("heading", level=1)).to_have_text(hostile[0])
     await check(page, address)
 
-    await book.erase_texts([Subject("default", instance="instance-a")])
+    await book.remove([Subject("default", instance="instance-a")])
     await page.reload()
     await expect(page.get_by_role("heading", level=1)).to_have_text("erased")
     await expect(part(page, "Ranking").locator(".leads")).to_contain_text("Y [erased] leads by 0.05.")

@@ -1,5 +1,6 @@
 """The stores of a conversation, one class each: how it finds what is a subject's, and erases it."""
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import TypeGuard
@@ -13,6 +14,7 @@ from worker.ending.case import CONVERSATION, LOOK, Case, Place
 from worker.ending.ports import sessions, why
 from worker.errors import BadRequest, ThreadGone, ThreadLocked
 from worker.modelling.result import read_thread_variable
+from worker.ports.ending import Counting
 
 LONGEST_ID = 500
 SHARED = "other instances share this conversation"
@@ -256,46 +258,24 @@ class Variables(Place):
         yield self.done(step, 0)
 
 
-class Asks(Place):
-    """What persons asked, answered or not: it would go with the sessions, and is counted here before."""
+class _Counted(Place):
+    """What is only counted before it is removed. `what` is the one step's name."""
 
-    store = Store.ASKS
-    kind = "asks"
-
-    def __init__(self, case: Case) -> None:
-        super().__init__(case)
-        self._count = 0
-
-    async def find(self) -> None:
-        """See `Place.find`."""
-        if self.case.ports.asks is not None:
-            self._count = await self.case.ports.asks.count(_subjects(self.case))
-
-    def steps(self) -> list[Step]:
-        """See `Place.steps`."""
-        return [Step(self.store, self.kind)] if self._count else []
-
-    async def erase(self, step: Step) -> AsyncIterator[Step]:
-        """See `Place.erase`."""
-        if self.case.ports.asks is not None:
-            yield self.done(step, await self.case.ports.asks.remove(_subjects(self.case)))
-
-
-class Records(Place):
-    """What was said in records of decisions. What was computed stays there, with hashes in place of the texts."""
-
-    store = Store.TRANSCRIPT
-    kind = "decisions"
-    what = "decisions' texts"
+    what: str
 
     def __init__(self, case: Case) -> None:
         super().__init__(case)
         self._count = 0
 
+    @property
+    @abstractmethod
+    def eraser(self) -> Counting | None:
+        """What counts and removes it; None where there is none of it."""
+
     async def find(self) -> None:
         """See `Place.find`."""
-        if self.case.ports.decisions is not None:
-            self._count = await self.case.ports.decisions.texts(_subjects(self.case))
+        if self.eraser is not None:
+            self._count = await self.eraser.count(_subjects(self.case))
 
     def steps(self) -> list[Step]:
         """See `Place.steps`."""
@@ -303,8 +283,33 @@ class Records(Place):
 
     async def erase(self, step: Step) -> AsyncIterator[Step]:
         """See `Place.erase`."""
-        if self.case.ports.decisions is not None:
-            yield self.done(step, await self.case.ports.decisions.erase_texts(_subjects(self.case)))
+        if self.eraser is not None:
+            yield self.done(step, await self.eraser.remove(_subjects(self.case)))
+
+
+class Asks(_Counted):
+    """What persons asked, answered or not: it would go with the sessions, and is counted here before."""
+
+    store = Store.ASKS
+    kind = what = "asks"
+
+    @property
+    def eraser(self) -> Counting | None:
+        """See `_Counted.eraser`."""
+        return self.case.ports.asks
+
+
+class Records(_Counted):
+    """What was said in records of decisions. What was computed stays there, with hashes in place of the texts."""
+
+    store = Store.TRANSCRIPT
+    kind = "decisions"
+    what = "decisions' texts"
+
+    @property
+    def eraser(self) -> Counting | None:
+        """See `_Counted.eraser`."""
+        return self.case.ports.decisions
 
 
 class Words(Place):

@@ -95,11 +95,11 @@ class DecisionReader(Protocol):
 class DecisionEraser(Protocol):
     """Erases what persons and models said in records, and leaves their hashes."""
 
-    async def texts(self, subjects: Sequence[Subject]) -> int:
+    async def count(self, subjects: Sequence[Subject]) -> int:
         """Count the texts in all revisions of these subjects' records. May raise TranscriptDown."""
         ...
 
-    async def erase_texts(self, subjects: Sequence[Subject]) -> int:
+    async def remove(self, subjects: Sequence[Subject]) -> int:
         """Take the texts out of all revisions of these subjects' records; returns how many texts went.
 
         What is computed, hashes and rows stay. May raise TranscriptDown.

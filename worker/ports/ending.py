@@ -1,12 +1,24 @@
 """What the end of conversations needs from outside: where something of them lies, and who takes it away."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.domain.conversations import Subject
 from worker.domain.endings import Kept, Receipt, Trace, TurnKept
 from worker.domain.threads import Decision, Hold, Thread, ThreadKey
+
+
+class Counting(Protocol):
+    """What of a store ends as a whole, once it was counted. Every method may raise TranscriptDown."""
+
+    async def count(self, subjects: Sequence[Subject]) -> int:
+        """How much these have."""
+        ...
+
+    async def remove(self, subjects: Sequence[Subject]) -> int:
+        """Take it away; how much went."""
+        ...
 
 
 class ThreadIndex(Protocol):

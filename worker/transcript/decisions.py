@@ -140,8 +140,8 @@ class SqlDecisions:
             rows = (await connection.execute(wanted)).mappings().all()
         return cursor.page(rows, limit, _listed, lambda row: (cursor.micros(row["changed_at"]), row["id"]))
 
-    async def texts(self, subjects: Sequence[Subject]) -> int:
-        """See `ports.decisions.DecisionEraser.texts`."""
+    async def count(self, subjects: Sequence[Subject]) -> int:
+        """See `ports.decisions.DecisionEraser.count`."""
         found = 0
         async with self._database.reading() as connection:
             for subject in subjects:
@@ -152,8 +152,8 @@ class SqlDecisions:
                         found += count
         return found
 
-    async def erase_texts(self, subjects: Sequence[Subject]) -> int:
-        """See `ports.decisions.DecisionEraser.erase_texts`."""
+    async def remove(self, subjects: Sequence[Subject]) -> int:
+        """See `ports.decisions.DecisionEraser.remove`."""
         gone = sum([await self._erase(subject) for subject in subjects])
         if gone:
             await forget(self._database)

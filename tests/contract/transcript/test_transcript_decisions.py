@@ -146,7 +146,7 @@ async def test_what_a_person_answered_goes_with_the_texts(book: SqlDecisions) ->
     closed = record.close(proposed, [record.Act(True, "Yes, says Ada.", proposed["content_sha256"])])
     row = chain.row("change", before.rows[-1], closed, AT, record.facts(closed))
     await book.keep(KEY, closed, row, definition_key="decision", business_key=None)
-    await book.erase_texts([Subject("default", "instance-1")])
+    await book.remove([Subject("default", "instance-1")])
     left = await book.last(KEY)
 
     assert left is not None
@@ -158,8 +158,8 @@ async def test_erased_texts_leave_hashes_and_rows_sound_and_no_words(book: SqlDe
     words = "Zanzibar is the better place."
     await keep(book, dissent={"dissent": [{"who": "Sales", "text": words}]})
     await keep(book)
-    assert await book.erase_texts([Subject("default", "instance-1")]) > 0
-    assert await book.erase_texts([Subject("default", "instance-1")]) == 0
+    assert await book.remove([Subject("default", "instance-1")]) > 0
+    assert await book.remove([Subject("default", "instance-1")]) == 0
 
     for number in (1, 2):
         found = await book.decision(KEY.id, within=EVERYTHING, revision=number)
@@ -192,7 +192,7 @@ def _find_nowhere(path: str, words: str) -> None:
 )
 async def test_nobody_elses_texts_are_erased(book: SqlDecisions, subject: Subject, goes: bool) -> None:
     await keep(book)
-    assert bool(await book.erase_texts([subject])) is goes
+    assert bool(await book.remove([subject])) is goes
 
 
 async def with_called(book: SqlDecisions) -> None:
@@ -209,8 +209,8 @@ async def with_called(book: SqlDecisions) -> None:
 
 async def test_what_a_called_process_said_goes_with_its_instance_and_nothing_else(book: SqlDecisions) -> None:
     await with_called(book)
-    assert await book.texts([Subject("default", "called-1")]) > 0
-    await book.erase_texts([Subject("default", "called-1")])
+    assert await book.count([Subject("default", "called-1")]) > 0
+    await book.remove([Subject("default", "called-1")])
     left = await book.last(KEY)
 
     assert left is not None
@@ -218,12 +218,12 @@ async def test_what_a_called_process_said_goes_with_its_instance_and_nothing_els
     assert shown["dissent"]["dissent"][0]["text"] == hashing.ERASED
     assert shown["frame"]["statement"] == "Which press is bought?"
     assert verify(left.record, left.rows).problems == []
-    assert await book.texts([Subject("default", "called-1")]) == 0
+    assert await book.count([Subject("default", "called-1")]) == 0
 
 
 async def test_nothing_is_put_again_into_a_record_whose_texts_were_erased(book: SqlDecisions) -> None:
     await with_called(book)
-    await book.erase_texts([Subject("default", "called-1")])
+    await book.remove([Subject("default", "called-1")])
     left = await book.last(KEY)
     assert left is not None
     with pytest.raises(BadRecord, match="erased by an order"):

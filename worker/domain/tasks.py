@@ -119,6 +119,10 @@ class Activity:
     caught: frozenset[str] = frozenset()
     begins: bool = False
 
+    def said(self, name: str) -> str:
+        """Return what stands in a property, without blanks around it; empty where nothing does."""
+        return self.properties.get(name, "").strip()
+
     @property
     def title(self) -> str:
         """Its name on one line."""
@@ -152,7 +156,7 @@ class Activity:
         inputs = declared_inputs(self.properties)
         if inputs is None or "assistant" in self.parameters:
             return None
-        assistant = self.properties.get("service.name", "").strip()
+        assistant = self.said("service.name")
         own = {thread_variable_name(assistant), thread_variable_name(assistant, by_business_key=True), LOOP_COUNTER}
         return frozenset(inputs) | own | (self.parameters & {"prompt"})
 

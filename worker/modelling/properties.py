@@ -28,6 +28,12 @@ from worker.modelling import questions, rendering, schema
 ResultType = Literal["Text", "Json", "File"]
 Sharing = Literal["instance", "root", "business-key", "activity"]
 Stage = Literal["compute", "propose", "close"]
+STATUS: Mapping[Stage, Literal["computed", "proposed"]] = {
+    "compute": "computed",
+    "propose": "proposed",
+    "close": "proposed",
+}
+"""What a stage makes of a record; `close` closes what is proposed then."""
 BAD_OUTCOMES = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.OK)
 MOST_RETRIES = 100
 CALLS = 3
@@ -185,6 +191,11 @@ class TaskProperties:
     uncalibrated: bool = False
     suffix: str = ""
     part: str = ""
+
+    @property
+    def own_questions(self) -> Sequence[DecisionQuestion]:
+        """The questions that stand in the property itself, as far as they were read; none that stand in a file."""
+        return () if self.questions is None or isinstance(self.questions, str) else self.questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,8 +395,7 @@ def _check_questions(wanted: TaskProperties) -> None:
             f"property service.thread is {wanted.sharing!r}, but data.questions are asked beside every conversation: "
             "leave it out"
         )
-    if not isinstance(wanted.questions, str):
-        questions.check_names(wanted.questions, wanted.output, wanted.suffix)
+    questions.check_names(wanted.own_questions, wanted.output, wanted.suffix)
 
 
 def _sharing(said: Mapping[str, str]) -> Sharing:

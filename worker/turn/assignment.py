@@ -84,7 +84,7 @@ class Assigning:
         if task.is_bare:
             raise _too_much()
         # Before the properties are checked: where one is wrong, the incident still says which assistant was meant.
-        facts.assistant = activity.properties.get("service.name", "").strip()[:LONGEST_NAME] or facts.assistant
+        facts.assistant = activity.said("service.name")[:LONGEST_NAME] or facts.assistant
         wanted = properties.read(task, activity, definition, with_schema=False)
         facts.assistant = wanted.assistant[:LONGEST_NAME]
         facts.retries, facts.retry_delay = wanted.retries, wanted.retry_delay

@@ -272,9 +272,7 @@ def _parts(known: Mapping[tuple[str, str], tuple[Activity, str]], record: str) -
     return {
         place: Part(activity, part, output)
         for place, (activity, output) in known.items()
-        if activity.is_for_assistant
-        and (part := activity.properties.get("record.part", "").strip())
-        and activity.properties.get("record.id", "").strip() == record
+        if activity.is_for_assistant and (part := activity.said("record.part")) and activity.said("record.id") == record
     }
 
 
@@ -291,8 +289,8 @@ def _records(
     """Find the passages of tasks that made this record, each with its stage and the name of its result."""
     for each in done:
         activity, output = known.get((each.definition, each.activity), (None, ""))
-        if activity is not None and activity.is_record and activity.properties.get("record.id", "").strip() == name:
-            yield activity.properties.get("record.stage", "").strip(), output, each
+        if activity is not None and activity.is_record and activity.said("record.id") == name:
+            yield activity.said("record.stage"), output, each
 
 
 def _judge(part: Part, meta: Mapping[str, Any]) -> str:

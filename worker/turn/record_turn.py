@@ -26,7 +26,6 @@ from worker.turn.stops import Stopped
 TRIES: Final = 5
 """To keep a row, while others keep theirs."""
 
-_STATUS: Final[Mapping[str, Stage]] = {"compute": "computed", "propose": "proposed", "close": "proposed"}
 _COMPUTED: Final = ("leader", "lead", "first_share", "agreement", "mismatches")
 """What gateways read of it; never null."""
 
@@ -77,7 +76,7 @@ class RecordTurn:
             try:
                 last = await making.book.last(making.key)
                 if wanted.stage != "close":
-                    return await making.made(last, gathered, _STATUS[wanted.stage])
+                    return await making.made(last, gathered, properties.STATUS[wanted.stage])
                 return await self._closed(making, wanted, gathered, last)
             except _Overtaken:
                 continue
@@ -195,7 +194,7 @@ def _signers(last: Decision) -> dict[str, Any]:
 
 def _check_parts(wanted: RecordProperties, gathered: Gathered) -> None:
     said = {each.part for each in gathered.items}
-    for part in schemas.REQUIRED[_STATUS[wanted.stage]]:
+    for part in schemas.REQUIRED[properties.STATUS[wanted.stage]]:
         if part in said:
             continue
         tasks, given = gathered.tasks.get(part), wanted.given.get(part)

@@ -61,7 +61,7 @@ class Models:
 
     def family(self, id_: str, record: Activity) -> list[Definition]:
         """Return the definitions whose answers a record may gather: its own, and any where processes call others."""
-        alone = not self.definitions[id_].calls and record.properties.get("record.scope", "").strip() != "root"
+        alone = not self.definitions[id_].calls and record.said("record.scope") != "root"
         return [self.definitions[id_]] if alone else list(self.definitions.values())
 
     @property
@@ -133,7 +133,7 @@ _INLINE: Mapping[str, Callable[[str], bool]] = {
 def _named_files(activity: Activity) -> Iterator[tuple[str, str]]:
     """Name the files that a task needs in its deployment, each with the property that does."""
     for kind, is_inline in _INLINE.items():
-        name = activity.properties.get(kind, "").strip()
+        name = activity.said(kind)
         if name and not is_inline(name):
             yield kind, name
 

@@ -11,8 +11,6 @@ from worker.operate.doctor import tasks
 from worker.operate.doctor.checks import Level
 from worker.operate.doctor.tasks import DEPLOY, Fault
 
-NEEDED = {"compute": "computed", "propose": "proposed", "close": "closed"}
-
 
 def faults(activity: Activity, definition: Definition, family: Iterable[Definition]) -> Iterator[Fault]:
     """Name everything that is wrong with the task. `family` are the definitions whose answers it may gather."""
@@ -42,11 +40,11 @@ def _of_topic(activity: Activity, definition: Definition) -> Iterator[Fault]:
 
 def _of_parts(wanted: RecordProperties, activities: Iterable[Activity]) -> Iterator[Fault]:
     known = {
-        each.properties.get("record.part", "").strip()
+        each.said("record.part")
         for each in activities
-        if each.is_for_assistant and each.properties.get("record.id", "").strip() == wanted.name
+        if each.is_for_assistant and each.said("record.id") == wanted.name
     }
-    needed = schemas.REQUIRED[NEEDED[wanted.stage]]
+    needed = schemas.REQUIRED[properties.STATUS[wanted.stage]]
     missing = [each for each in needed if each not in known and each not in wanted.given]
     if missing:
         said = f"no task has record.part={missing[0]}" + (f", nor {', '.join(missing[1:])}" if missing[1:] else "")
@@ -55,8 +53,6 @@ def _of_parts(wanted: RecordProperties, activities: Iterable[Activity]) -> Itera
 
 def _is_closed(wanted: RecordProperties, definition: Definition) -> bool:
     return any(
-        each.is_record
-        and each.properties.get("record.stage", "").strip() == "close"
-        and each.properties.get("record.id", "").strip() == wanted.name
+        each.is_record and each.said("record.stage") == "close" and each.said("record.id") == wanted.name
         for each in definition.activities.values()
     )

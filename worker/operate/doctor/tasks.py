@@ -75,8 +75,7 @@ def _unweighed(wanted: TaskProperties, specs: Specs, weighing: frozenset[str]) -
             f"the provider {provider} of its assistant answers decision questions alone; an incident when it is reached"
         )
         yield Fault(Level.PROBLEM, said, f"Set data.questions, or let another assistant answer. {DEPLOY}")
-    asked = () if isinstance(wanted.questions, str | None) else wanted.questions
-    has_bar = wanted.confidence is not None or any(each.confidence is not None for each in asked)
+    has_bar = wanted.confidence is not None or any(each.confidence is not None for each in wanted.own_questions)
     if has_bar and not wanted.uncalibrated and provider not in weighing:
         said = f"the provider {provider} of its assistant tells no confidence; an incident when it is reached"
         advice = "Let its assistant ask a provider of api decisions or systemone, or take service.confidence out."
@@ -84,8 +83,7 @@ def _unweighed(wanted: TaskProperties, specs: Specs, weighing: frozenset[str]) -
 
 
 def _overwritten(wanted: TaskProperties) -> Iterator[Fault]:
-    asked = () if isinstance(wanted.questions, str | None) else wanted.questions
-    answers = {name for each in asked for name in questions.names(each, wanted.suffix)}
+    answers = {name for each in wanted.own_questions for name in questions.names(each, wanted.suffix)}
     results = {wanted.output, wanted.output + META_SUFFIX, *wanted.fields, *answers}
     if names := sorted(results & set(wanted.inputs or ())):
         said = f"its result overwrites its own input {', '.join(names)}, which nobody can look up then"
@@ -101,7 +99,7 @@ def of_file(said: str, *, is_known: bool) -> Fault:
 
 def strange(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
     """Name what makes a task that is not ours look as if it was meant to be."""
-    name = activity.properties.get("service.name", "").strip()
+    name = activity.said("service.name")
     if specs is None or name not in {each.name for each in specs.assistants}:
         return
     kind = activity.properties.get("service.type")

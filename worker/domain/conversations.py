@@ -8,7 +8,7 @@ aware and UTC.
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, Literal, TypeVar
 
@@ -61,6 +61,14 @@ MOST_ATTACHMENTS = 10
 def session_id(key: ThreadKey) -> str:
     """Name the session of a thread key: 32 hex digits, no two keys alike."""
     return digest("session", key.engine, key.tenant, key.scope, key.assistant)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(time: datetime) -> int:
+    """Microseconds since 1970: where in the record what was said at this time stands."""
+    return (time - EPOCH) // timedelta(microseconds=1)
 
 
 def message_id(engine: str, task_id: str, attempt: int, role: Role, number: int = 0) -> str:

@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 
-from worker.domain.conversations import Filter, Limits, Message, MessageFilter, Role, Session, every
+from worker.domain.conversations import Filter, Limits, Message, MessageFilter, Role, Session, every, micros
 from worker.domain.threads import Decision
 from worker.ending.ports import sessions
 from worker.errors import HistoryUnread, Permanent
@@ -12,7 +11,6 @@ from worker.ports.ending import ThreadIndex
 from worker.ports.transcript import TranscriptReader
 
 PAGE = 100
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NothingToRewind(Permanent):
@@ -101,19 +99,14 @@ class Rewinding:
 
     async def _ordered(self, session: Session, step: Message, why: Decision) -> Rewound:
         # Other threads than the step's are cut by the time at which it was asked.
-        cut = step.position if session.id == step.session_id else _position(step.created_at)
+        cut = step.position if session.id == step.session_id else micros(step.created_at)
         told = Rewound(session.scope, session.assistant, session.thread_id)
-        if _position(session.last_at) < cut:
+        if micros(session.last_at) < cut:
             return replace(told, why="nothing was said on it since")
         thread = await self.index.thread(session.key)
         if thread is None or not await self.index.replace(session.key, thread, replace(why, before=cut)):
             return replace(told, why="Redis knows no thread of it now")
         return replace(told, thread=thread.id)
-
-
-def _position(time: datetime) -> int:
-    """Say where in the record what was said at this time stands."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 def _called(assistant: str | None) -> str:

@@ -22,9 +22,8 @@ from sqlalchemy import (
     union_all,
 )
 
-from worker.domain.conversations import Definitions, Filter, Limits, MessageFilter, Subject
+from worker.domain.conversations import Definitions, Filter, Limits, MessageFilter, Subject, micros
 from worker.domain.threads import PERSON_SCOPE
-from worker.transcript.cursor import micros
 from worker.transcript.tables import WORDS_INDEX, messages, sessions
 from worker.transcript.words import clean, fts5_query, ts_query
 

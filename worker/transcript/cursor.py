@@ -3,30 +3,24 @@
 import base64
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping
 
 from worker.domain import foreign
-from worker.domain.conversations import Page
+from worker.domain.conversations import EPOCH, Page
 from worker.errors import BadCursor
 
 T = TypeVar("T")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = 2**62
-
-
-def micros(time: datetime) -> int:
-    """Microseconds since 1970."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 def time_of(micros: int) -> datetime:
     """Turn microseconds back into the time. Raises BadCursor for one outside of the calendar."""
     try:
-        return _EPOCH + timedelta(microseconds=micros)
+        return EPOCH + timedelta(microseconds=micros)
     except OverflowError as exc:
         raise BadCursor("this is no cursor of ours") from exc
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from worker.decisions.record import erased
 from worker.decisions.record import processes as processes_of
 from worker.domain import foreign
-from worker.domain.conversations import Limits, Page, Subject
+from worker.domain.conversations import Limits, Page, Subject, micros
 from worker.domain.decisions import Decision, DecisionKey, DecisionSeen
 from worker.runtime.beside import beside
 from worker.transcript import cursor
@@ -138,7 +138,7 @@ class SqlDecisions:
         wanted = wanted.order_by(decisions.c.changed_at.desc(), decisions.c.id.desc()).limit(limit + 1)
         async with self._database.reading() as connection:
             rows = (await connection.execute(wanted)).mappings().all()
-        return cursor.page(rows, limit, _listed, lambda row: (cursor.micros(row["changed_at"]), row["id"]))
+        return cursor.page(rows, limit, _listed, lambda row: (micros(row["changed_at"]), row["id"]))
 
     async def count(self, subjects: Sequence[Subject]) -> int:
         """See `ports.decisions.DecisionEraser.count`."""

@@ -27,6 +27,7 @@ from worker.domain.conversations import (
     Session,
     Spent,
     Stored,
+    micros,
 )
 from worker.domain.feedback import Feedback, Rated
 from worker.domain.processes import definition
@@ -151,7 +152,7 @@ class SqlTranscriptReader:
             number, name = cursor.load(after)
             query = query.where(conditions.before(sessions.c.started_at, sessions.c.id, cursor.time_of(number), name))
         found = await self._rows(query.order_by(sessions.c.started_at.desc(), sessions.c.id.desc()).limit(limit + 1))
-        return cursor.page(found, limit, rows.session, lambda last: (cursor.micros(last["started_at"]), last["id"]))
+        return cursor.page(found, limit, rows.session, lambda last: (micros(last["started_at"]), last["id"]))
 
     async def session(self, session_id: str, *, within: Limits) -> Session | None:
         """See `ports.transcript.TranscriptReader.session`."""

@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.domain.conversations import MOST_ATTACHMENTS, REMARK, REMOVED, Role, owner
+from worker.domain.conversations import MOST_ATTACHMENTS, REMARK, REMOVED, Role, micros, owner
 from worker.domain.remarks import LARGEST_METADATA, Recorded, Remark, size_of
 from worker.errors import AskedOtherwise, Unstorable
 from worker.runtime.beside import beside_if
-from worker.transcript.cursor import micros
 from worker.transcript.database import Database
 from worker.transcript.rows import LONG, Values, checked, new_session
 from worker.transcript.tables import messages, sessions

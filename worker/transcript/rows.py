@@ -7,13 +7,12 @@ from typing import Any
 
 from sqlalchemy import RowMapping, Table
 
-from worker.domain.conversations import REMOVED, Message, Role, Session, message_id, session_id
+from worker.domain.conversations import REMOVED, Message, Role, Session, message_id, micros, session_id
 from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.feedback import Feedback
 from worker.domain.money import Money
 from worker.domain.threads import ThreadKey
 from worker.errors import Unstorable
-from worker.transcript.cursor import micros
 from worker.transcript.tables import messages, sessions
 from worker.transcript.words import clean_all, words
 

@@ -13,24 +13,17 @@ from worker.decisions import hashing, report
 from worker.decisions.formats import FORMATS
 from worker.decisions.report import Told
 from worker.domain.conversations import Page
-from worker.domain.decisions import Decision, DecisionKey
+from worker.domain.decisions import Decision, DecisionSeen
 from worker.errors import Permanent
 from worker.export.verifying import verified
 from worker.ports.decisions import DecisionReader, DecisionSources
 from worker.runtime.beside import for_reader
 from worker.web.api import problems
 from worker.web.api.grants import Grant, MayRead
-from worker.web.api.routes import After, Id, Size, Text, found
+from worker.web.api.routes import After, Id, Size, Text, found, known_in
 from worker.web.saving import FileFormat
 
-
-def _known(name: str) -> str:
-    if name not in FORMATS:
-        raise ValueError(f"one of: {', '.join(FORMATS)}")
-    return name
-
-
-Format = Annotated[str, AfterValidator(_known), Query(json_schema_extra={"enum": [*FORMATS]})]
+Format = Annotated[str, AfterValidator(known_in(FORMATS)), Query(json_schema_extra={"enum": [*FORMATS]})]
 Revision = Annotated[int | None, Query(ge=1, le=2**31, description="An earlier one; the last one without.")]
 
 
@@ -38,8 +31,8 @@ SAVED_AS = FileFormat.all_of(FORMATS.values())
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A record of a decision, as a list shows it. `name` tells it from others of its instance."""
+class Whose:
+    """Whose a record is. `name` tells it from others of its instance."""
 
     id: str
     process_instance_id: str
@@ -47,26 +40,34 @@ class Listed:
     tenant: str | None
     definition_key: str
     business_key: str | None
-    revision: int
-    status: str
     began_at: datetime
     changed_at: datetime
 
+    @staticmethod
+    def of(one: Decision | DecisionSeen) -> dict[str, Any]:
+        """Say it by these names."""
+        key = one.key
+        own = {"id": key.id, "process_instance_id": key.instance, "name": key.name, "tenant": key.tenant}
+        same = ("definition_key", "business_key", "began_at", "changed_at")
+        return own | {name: getattr(one, name) for name in same}
+
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Listed(Whose):
+    """A record of a decision, as a list shows it."""
+
+    revision: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown(Whose):
     """A record at one revision: `record` is a decision-record/1, `rows` tell of its changes and signatures.
 
     The rest is made of it, to be read: `standing` in one word, `content` and `sources` with texts in their places,
     `findings` in words. A text that was erased is `[erased]` there.
     """
 
-    id: str
-    process_instance_id: str
-    name: str
-    tenant: str | None
-    definition_key: str
-    business_key: str | None
     record: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
     standing: str
@@ -74,8 +75,6 @@ class Shown:
     sources: Mapping[str, Any]
     findings: Sequence[Told]
     formats: Sequence[FileFormat]
-    began_at: datetime
-    changed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +91,11 @@ class Verdict:
     erased: int
 
 
-def _whose(key: DecisionKey) -> dict[str, Any]:
-    return {"id": key.id, "process_instance_id": key.instance, "name": key.name, "tenant": key.tenant}
-
-
 def _shown(one: Decision) -> Shown:
-    same = ("definition_key", "business_key", "record", "rows", "began_at", "changed_at")
     return Shown(
-        **_whose(one.key),
-        **{name: getattr(one, name) for name in same},
+        **Whose.of(one),
+        record=one.record,
+        rows=one.rows,
         standing=report.status(one.record),
         content=report.shown(one.record),
         sources=hashing.opened(one.record["sources"], one.record["texts"]),
@@ -120,8 +115,7 @@ def deciding(records: DecisionReader, sources: DecisionSources) -> Callable[[Fas
     async def decisions(grant: MayRead, instance: Text = None, after: After = None, limit: Size = 50) -> Page[Listed]:
         """Records of decisions, those that changed last first."""
         page = await records.decisions(within=grant.limits, instance=instance, after=after, limit=limit)
-        same = ("definition_key", "business_key", "revision", "status", "began_at", "changed_at")
-        listed = [Listed(**_whose(each.key), **{name: getattr(each, name) for name in same}) for each in page.items]
+        listed = [Listed(**Whose.of(each), revision=each.revision, status=each.status) for each in page.items]
         return Page(listed, page.next)
 
     @router.get("/decisions/{decision_id}")

@@ -1,6 +1,6 @@
 """The reading side's routes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -28,10 +28,16 @@ def _utc(time: datetime) -> datetime:
         return time.replace(tzinfo=UTC)
 
 
-def _known(name: str) -> str:
-    if name not in export.FORMATS:
-        raise ValueError(f"one of: {', '.join(export.FORMATS)}")
-    return name
+def known_in(names: Iterable[str]) -> Callable[[str], str]:
+    """Make what refuses all but these names."""
+    known = tuple(names)
+
+    def check(name: str) -> str:
+        if name not in known:
+            raise ValueError(f"one of: {', '.join(known)}")
+        return name
+
+    return check
 
 
 Text = Annotated[str | None, Query(max_length=LONGEST)]
@@ -39,7 +45,7 @@ Time = Annotated[AwareDatetime | None, AfterValidator(lambda time: time and _utc
 Id = Annotated[str, Path(max_length=LONGEST)]
 After = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
 Size = Annotated[int, Query(ge=1, le=200)]
-Format = Annotated[str, AfterValidator(_known), Query(json_schema_extra={"enum": [*export.FORMATS]})]
+Format = Annotated[str, AfterValidator(known_in(export.FORMATS)), Query(json_schema_extra={"enum": [*export.FORMATS]})]
 
 
 def _filter(

@@ -1,8 +1,9 @@
 """The two steps of the sample grant: an assessment as JSON, by the rules in the inputs, and the letter that follows."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+
+from worker.demo.model import objects
 
 Inputs = Mapping[str, str]
 Said = Sequence[str]
@@ -42,12 +43,12 @@ def assess(inputs: Inputs, _said: Said) -> str:
         "conditions": [f"For {kind}: {text}" for kind, text in rules.get("conditions", {}).items() if kind in kinds],
         "open_questions": questions,
     }
-    return json.dumps(assessment, ensure_ascii=False, indent=2)
+    return objects.write(assessment)
 
 
 def letter(inputs: Inputs, said: Said) -> str:
     """The letter: what the person decided, or the assessment of this conversation where nobody was asked."""
-    assessment = next((found for text in reversed(said) if "budget" in (found := _read(text))), {})
+    assessment = objects.latest(said, "budget")
     comment = inputs.get("comment", "")
     comment = "" if comment in {"(not set)", "(empty)"} else comment
     if inputs.get("board_decision") == "decline":
@@ -80,16 +81,7 @@ def _item(item: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, Any]:
 
 
 def _object(inputs: Inputs, name: str) -> dict[str, Any]:
-    return _read(inputs.get(name, ""))
-
-
-def _read(text: str) -> dict[str, Any]:
-    """A JSON object; anything else is an empty one."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+    return objects.read(inputs.get(name, ""), dict)
 
 
 STEPS: Final[Mapping[str, Callable[[Inputs, Said], str]]] = {

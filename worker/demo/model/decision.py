@@ -1,12 +1,11 @@
 """The four steps of the sample decision, each worked out from what the earlier answers of the conversation say."""
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.demo.model import drones
+from worker.demo.model import drones, objects
 from worker.demo.model import markdown as md
 from worker.demo.model.weighing import Table, swap, weighted
 
@@ -72,11 +71,7 @@ def _limits(inputs: Inputs) -> dict[str, str]:
 
 def _list(inputs: Inputs, name: str) -> list[Any]:
     """An input that should be a JSON list; anything else is an empty one."""
-    try:
-        value = json.loads(inputs.get(name, "[]"))
-    except ValueError:
-        return []
-    return value if isinstance(value, list) else []
+    return objects.read(inputs.get(name, ""), list)
 
 
 def _cared_for(wants: str, objectives: Iterable[str]) -> list[str]:

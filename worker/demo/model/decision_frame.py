@@ -1,11 +1,11 @@
 """The eight steps of the sample frame: Markdown where it is read, JSON where the next steps calculate with it."""
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from worker.demo.model import markdown as md
+from worker.demo.model import objects
 from worker.demo.model.heat import (
     ARCS,
     CARES,
@@ -29,7 +29,7 @@ STAKEHOLDERS, WHO_DECIDES, WHY_NOW = "Stakeholders", "Who decides", "Why now"
 
 def map_stakeholders(inputs: Inputs, _said: Said) -> str:
     """Step 1: a row for each of the people in the inputs."""
-    people = [each for each in _value(inputs.get("people", ""), list) if isinstance(each, dict) and "who" in each]
+    people = [each for each in objects.read(inputs.get("people", ""), list) if isinstance(each, dict) and "who" in each]
     rows = [[each["who"], each.get("role", ""), CARES.get(each["who"], UNKNOWN)[0]] for each in people]
     deciding = next((each["who"] for each in people if "decides" in str(each.get("role"))), None)
     names = [row[0] for row in rows]
@@ -45,7 +45,7 @@ def map_stakeholders(inputs: Inputs, _said: Said) -> str:
 
 def describe_context(inputs: Inputs, said: Said) -> str:
     """Step 2: why now, what is given, and where the boundaries run."""
-    given = _value(inputs.get("given", ""), list)
+    given = objects.read(inputs.get("given", ""), list)
     situation = inputs.get("situation", "").split(". ")
     dated = [sentence.rstrip(".") for sentence in situation if "2031" in sentence] or ["no date was given"]
     return md.page(
@@ -68,7 +68,7 @@ def describe_context(inputs: Inputs, said: Said) -> str:
 def state_vision(inputs: Inputs, said: Said) -> str:
     """Step 3: JSON with a sign of success for each stakeholder of step 1."""
     signs = [{"who": name, "sign": CARES.get(name, UNKNOWN)[1]} for name in _people(said)]
-    return _json(
+    return objects.write(
         {
             "purpose": f"To settle for a generation: {inputs.get('question', 'the question')}",
             "perspective": f"The {_decider(said)} on behalf of everybody who pays for heat, to 2050",
@@ -83,14 +83,14 @@ def raise_issues(_inputs: Inputs, said: Said) -> str:
     """Step 4: JSON with what each stakeholder of step 1 would say."""
     people = _people(said)
     heard = [issue for issue in ISSUES if issue.who in people or not people]
-    return _json(
+    return objects.write(
         {"issues": [{"id": f"I{n}", "text": each.text, "raised_by": each.who} for n, each in enumerate(heard, 1)]}
     )
 
 
 def sort_issues(inputs: Inputs, _said: Said) -> str:
     """Step 5: JSON with every issue of the inputs in one category; one that the script does not know is uncertain."""
-    issues = _value(inputs.get("issues", ""), dict).get("issues", [])
+    issues = objects.read(inputs.get("issues", ""), dict).get("issues", [])
     known = {each.text: each for each in ISSUES}
     found: dict[str, list[Json]] = {FACTS: [], UNCERTAINTIES: [], DECISIONS: [], VALUES: []}
     for issue in issues:
@@ -98,18 +98,18 @@ def sort_issues(inputs: Inputs, _said: Said) -> str:
         if issue["text"] in known:
             category, restated = known[issue["text"]].category, known[issue["text"]].restated
         found[category].append({"issue": issue["id"], "restated": restated})
-    return _json(found)
+    return objects.write(found)
 
 
 def build_hierarchy(inputs: Inputs, _said: Said) -> str:
     """Step 6: JSON with the decisions of the categories, and those that were taken before."""
-    decisions = _known(_value(inputs.get("categories", ""), dict), DECISIONS)
-    given = [str(each) for each in _value(inputs.get("given", ""), list)]
+    decisions = _known(objects.read(inputs.get("categories", ""), dict), DECISIONS)
+    given = [str(each) for each in objects.read(inputs.get("given", ""), list)]
     focus = [
         {"name": each.name, "question": each.restated, "options": each.options} for each in decisions if each.options
     ]
     later = [{"decision": each.restated, "waits_for": each.waits_for} for each in decisions if not each.options]
-    return _json(
+    return objects.write(
         {
             "given": [{"decision": each, "rules_out": _ruled_out(each)} for each in given],
             "focus": focus,
@@ -120,8 +120,8 @@ def build_hierarchy(inputs: Inputs, _said: Said) -> str:
 
 def diagram_influences(inputs: Inputs, _said: Said) -> str:
     """Step 7: JSON with nodes for decisions in focus, uncertainties and objectives, and the arcs between them."""
-    categories = _value(inputs.get("categories", ""), dict)
-    focus = [each["name"] for each in _value(inputs.get("hierarchy", ""), dict).get("focus", [])]
+    categories = objects.read(inputs.get("categories", ""), dict)
+    focus = [each["name"] for each in objects.read(inputs.get("hierarchy", ""), dict).get("focus", [])]
     kinds = {
         "decision": focus,
         "uncertainty": [each.name for each in _known(categories, UNCERTAINTIES)],
@@ -135,12 +135,12 @@ def diagram_influences(inputs: Inputs, _said: Said) -> str:
     ids = {node["label"]: node["id"] for node in nodes}
     arcs = [{"from": ids[one], "to": ids[to], "because": why} for one, to, why in ARCS if one in ids and to in ids]
     arcs += [{"from": ids[name], "to": "V", "because": "it is wanted"} for name in kinds["calculated"]]
-    return _json({"nodes": [*nodes, {"id": "V", "label": "Good for Hallin", "kind": "value"}], "arcs": arcs})
+    return objects.write({"nodes": [*nodes, {"id": "V", "label": "Good for Hallin", "kind": "value"}], "arcs": arcs})
 
 
 def write_frame(inputs: Inputs, said: Said) -> str:
     """Step 8: JSON that gathers what the steps before said, within the budget of this question."""
-    categories, hierarchy, diagram = (_latest(said, name) for name in (VALUES, "focus", "nodes"))
+    categories, hierarchy, diagram = (objects.latest(said, name) for name in (VALUES, "focus", "nodes"))
     focus = [each["name"] for each in hierarchy.get("focus", [])]
     drawn = {node["label"] for node in diagram.get("nodes", [])}
     objectives = [{"name": each.name, "measure": each.measure, "better": "less"} for each in _known(categories, VALUES)]
@@ -148,7 +148,7 @@ def write_frame(inputs: Inputs, said: Said) -> str:
     later = [each["decision"] for each in hierarchy.get("later", [])]
     why_now = md.lines(md.latest(said, WHY_NOW) or "", WHY_NOW)
     open_points = [{"point": each, "settled_by": _decider(said)} for each in later if "vote" in each]
-    return _json(
+    return objects.write(
         {
             "statement": f"{inputs.get('question', 'The decision')} To be chosen together: {', '.join(focus)}; "
             f"for at most {inputs.get('budget_meur', '?')} M€, and without reopening what is given.",
@@ -194,24 +194,6 @@ def _known(categories: Json, category: str) -> list[Issue]:
     """The issues of one category that the script knows."""
     restated = [each["restated"] for each in categories.get(category, [])]
     return [issue for issue in ISSUES if issue.restated in restated]
-
-
-def _latest(said: Said, member: str) -> Json:
-    """The newest answer that is a JSON object with this member."""
-    return next((found for text in reversed(said) if member in (found := _value(text, dict))), {})
-
-
-def _value(text: str, kind: type[Any]) -> Any:
-    """JSON of this kind; anything else is an empty one."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return kind()
-    return value if isinstance(value, kind) else kind()
-
-
-def _json(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 STEPS: Final[Mapping[str, Callable[[Inputs, Said], str]]] = {

@@ -1,11 +1,11 @@
 """The steps of the sample procurement, worked out from the offers and from what the conversation says of them."""
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from worker.demo.model import markdown as md
+from worker.demo.model import objects
 
 Inputs = Mapping[str, str]
 Said = Sequence[str]
@@ -221,20 +221,12 @@ def _points(text: str) -> float:
 
 def _list(inputs: Inputs, name: str) -> list[dict[str, Any]]:
     """An input that should be a JSON list of objects; anything else is an empty one."""
-    value = _read(inputs, name)
-    return [each for each in value if isinstance(each, dict) and "name" in each] if isinstance(value, list) else []
+    listed = objects.read(inputs.get(name, ""), list)
+    return [each for each in listed if isinstance(each, dict) and "name" in each]
 
 
 def _object(inputs: Inputs, name: str) -> dict[str, Any]:
-    value = _read(inputs, name)
-    return value if isinstance(value, dict) else {}
-
-
-def _read(inputs: Inputs, name: str) -> Any:
-    try:
-        return json.loads(inputs.get(name, ""))
-    except ValueError:
-        return None
+    return objects.read(inputs.get(name, ""), dict)
 
 
 STEPS: Final[Mapping[str, Callable[[Inputs, Said], str]]] = {

@@ -1,9 +1,9 @@
 """The three steps of the sample quick decision: a frame, a weighing and a recommendation, all of them JSON."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from worker.demo.model import objects
 from worker.demo.model.weighing import swap, weighted
 
 Inputs = Mapping[str, str]
@@ -24,10 +24,10 @@ COST: Final = "Cost"
 
 def frame(inputs: Inputs, _said: Said) -> str:
     """Step 1: criteria with scales out of the priorities, and what each way achieves by them."""
-    priorities = [each for each in _value(inputs.get("priorities", ""), list) if each.get("name") in SCALES]
+    priorities = [each for each in objects.read(inputs.get("priorities", ""), list) if each.get("name") in SCALES]
     total = sum(int(each["points"]) for each in priorities) or 1
     budget = int(inputs["budget_eur"]) if inputs.get("budget_eur", "").isdecimal() else None
-    return _json(
+    return objects.write(
         {
             "question": inputs.get("question", "not given"),
             "left_out": "what happens if the repair takes longer",
@@ -61,13 +61,13 @@ def _broken(cost: int, budget: int | None) -> str:
 
 def weigh(_inputs: Inputs, said: Said) -> str:
     """Step 2: points, sums and ranks by the frame of this conversation."""
-    framed = _latest(said, "criteria")
+    framed = objects.latest(said, "criteria")
     weights = {each["name"]: each["weight"] for each in framed.get("criteria", [])}
     points = {each["name"]: _points(framed, each) for each in framed.get("alternatives", [])}
     sums = {name: weighted(weights, each) for name, each in points.items()}
     broken = {each["name"]: each["breaks"] for each in framed.get("alternatives", [])}
     order = sorted((name for name in sums if not broken[name]), key=lambda name: -sums[name])
-    return _json(
+    return objects.write(
         {
             "alternatives": [
                 {
@@ -106,7 +106,7 @@ def _turn(weights: Mapping[str, int], points: Mapping[str, Mapping[str, float]],
 
 def recommend(inputs: Inputs, said: Said) -> str:
     """Step 3: the first of the weighing, with what is given up against the second."""
-    framed, weighed = _latest(said, "criteria"), _latest(said, "turns_if")
+    framed, weighed = objects.latest(said, "criteria"), objects.latest(said, "turns_if")
     ranked = [each for each in weighed.get("alternatives", []) if each["rank"]]
     if not ranked:
         return "No weighing was given in this conversation, so there is nothing to recommend."
@@ -120,7 +120,7 @@ def recommend(inputs: Inputs, said: Said) -> str:
     values = {each["name"]: each["values"] for each in framed["alternatives"]}[first["name"]]
     cost = next(each["value"] for each in values if each["criterion"] == COST)
     budget = _thousands(inputs.get("budget_eur", ""))
-    return _json(
+    return objects.write(
         {
             "alternative": first["name"],
             "sentence": f"{first['name']} for {cost:,} EUR of a budget of {budget} EUR.",
@@ -137,24 +137,6 @@ def recommend(inputs: Inputs, said: Said) -> str:
 
 def _thousands(text: str) -> str:
     return f"{int(text):,}" if text.isdecimal() else "unknown"
-
-
-def _latest(said: Said, member: str) -> Json:
-    """The newest answer that is a JSON object with this member."""
-    return next((found for text in reversed(said) if member in (found := _value(text, dict))), {})
-
-
-def _value(text: str, kind: type[Any]) -> Any:
-    """JSON of this kind; anything else is an empty one."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return kind()
-    return value if isinstance(value, kind) else kind()
-
-
-def _json(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 STEPS: Final[Mapping[str, Callable[[Inputs, Said], str]]] = {

@@ -1,11 +1,11 @@
 """What each of the three views says in the sample analysis: of the brief that it is given, and of its own thread."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from worker.demo.model import markdown as md
+from worker.demo.model import objects
 from worker.demo.model.imaging import BUSINESS, EVERY, FITS, MET, OPTIONS, RISK, RISKS, TECHNICAL, YEARS, Option
 
 Inputs = Mapping[str, str]
@@ -221,11 +221,7 @@ def listed(names: Iterable[str]) -> str:
 
 def entries(inputs: Inputs, name: str) -> list[Any]:
     """An input that should be a JSON list; anything else is an empty one."""
-    try:
-        value = json.loads(inputs.get(name, "[]"))
-    except ValueError:
-        return []
-    return value if isinstance(value, list) else []
+    return objects.read(inputs.get(name, ""), list)
 
 
 def missing(what: str) -> str:

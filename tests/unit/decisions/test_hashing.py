@@ -36,7 +36,7 @@ def test_the_hash_is_of_the_form_of_rfc_8785() -> None:
         ({1: 2}, "a name is no text"),
         ({"\udc00": 2}, "a name is no text"),
         ((1, 2), "tuple is nothing of JSON"),
-        (enum.StrEnum("Word", "X").X, "Word is nothing of JSON"),  # type: ignore[attr-defined]
+        (enum.StrEnum("Word", "X").X, "Word is nothing of JSON"),  # type: ignore[attr-defined]  # made by name
         (type("float64", (float,), {})(0.5), "float64 is nothing of JSON"),
     ],
 )

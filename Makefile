@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 PINS := docker/requirements
 PYTEST ?= $(BIN)/python -m pytest
 
+# Tests start some hundred processes, each of which would compile all sources again where the environment says to keep no
+# bytecode.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models oracles image monitoring wheel keeping deploy-check
 .PHONY: lint bench lock baseline clean
 

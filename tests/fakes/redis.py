@@ -3,7 +3,41 @@
 from typing import Any
 
 import fakeredis
+from fakeredis.commands_mixins.scripting_mixin import ScriptingCommandsMixin
 from redis.crc import key_slot
+
+
+class _Compiled:
+    """fakeredis' Lua, which would read each script anew and collect garbage after each: half of its time."""
+
+    def __init__(self, lua: Any) -> None:
+        self._lua = lua
+        self._functions: dict[bytes | str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lua, name)
+
+    def execute(self, script: bytes | str) -> Any:
+        # What it keeps is small, and Lua collects by itself.
+        if script == "collectgarbage()":
+            return None
+        if script not in self._functions:
+            self._functions[script] = self._lua.compile(script)
+        return self._functions[script]()
+
+
+_lua_of = ScriptingCommandsMixin._get_server_runtime
+
+
+def _compiled(mixin: ScriptingCommandsMixin, server: Any) -> Any:
+    lua = _lua_of(mixin, server)
+    if not isinstance(lua, _Compiled):
+        server._lua_runtime = lua = _Compiled(lua)
+    return lua
+
+
+# fakeredis has no place where one could hand in a Lua of one's own.
+ScriptingCommandsMixin._get_server_runtime = _compiled  # type: ignore[assignment]
 
 
 class StrictRedis(fakeredis.FakeAsyncRedis):

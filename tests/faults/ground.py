@@ -59,8 +59,17 @@ async def open_ground() -> AsyncIterator[Ground]:
 
 def peak_megabytes(worker: Worker) -> float:
     """The most memory that a running worker ever had resident. What the nursery had at the fork is part of it."""
+    return _megabytes(worker, "VmHWM:")
+
+
+def resident_megabytes(worker: Worker) -> float:
+    """The memory that a running worker has resident now, with what the nursery had at the fork."""
+    return _megabytes(worker, "VmRSS:")
+
+
+def _megabytes(worker: Worker, name: str) -> float:
     status = Path(f"/proc/{worker.child.pid}/status").read_text("ascii")
-    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith(name))
     return round(int(kilobytes) * 1024 / 1_000_000, 1)
 
 

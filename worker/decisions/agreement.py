@@ -20,6 +20,7 @@ class Agreement(StrEnum):
 
     AGREE = "agree"
     DIFFER = "differ"
+    # A word of its own, and no null: expressions of gateways take null for 0, and choose a way without an error.
     NOT_MEASURED = "not_measured"
 
 
@@ -65,6 +66,7 @@ def kendall_w(by_judge: Sequence[Mapping[str, float]]) -> float | None:
         return None
     ranked = [sums.ranks(totals) for totals in by_judge]
     together = [sum(each[name] for each in ranked) for name in ranked[0]]
+    # W = 12 S / (m² (n³ - n) - m T), S the squares of the rank sums' distances from their mean, T the ties' t³ - t.
     mean = judges * (count + 1) / 2
     ties = sum(each**3 - each for ranks in ranked for each in Counter(ranks.values()).values())
     most = judges**2 * (count**3 - count) - judges * ties

@@ -15,6 +15,7 @@ def write(record: Mapping[str, Any]) -> bytes:
         import docx  # noqa: PLC0415 - the extra [report] is not installed everywhere
     made = report(record)
     document = docx.Document()
+    # python-docx's template names itself in both.
     document.core_properties.author = ""
     document.core_properties.comments = ""
     document.add_heading(made.title, 0)

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from worker.decisions.report import Section, Share, Table, report
 
+# A text with `</script>` would end the element, and what follows it be read as HTML.
 _IN_SCRIPTS: Final = {ord(char): f"\\u{ord(char):04x}" for char in "<>&"}
 
 _STYLE: Final = """

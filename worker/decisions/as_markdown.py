@@ -25,6 +25,7 @@ def write(record: Mapping[str, Any]) -> bytes:
         "revision": record["revision"],
         "content_sha256": record["content_sha256"],
     }
+    # A record without a frame has no decider yet.
     lines = ["---", *(f"{name}: {_yaml(value)}" for name, value in front.items() if value != [""]), "---", ""]
     lines += [f"# {plain(made.title)}", "", *(f"- {name}: {_words(value)}" for name, value in made.facts.items())]
     for section in made.sections:

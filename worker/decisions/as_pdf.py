@@ -16,6 +16,7 @@ def write(record: Mapping[str, Any]) -> bytes:
     """Write a record to be printed. Whatever somebody said is text. Raises Permanent without the extra [report]."""
     with needed("PDF"):
         import typst  # noqa: PLC0415 - the extra [report] is not installed everywhere
+    # No file outside of this folder can be read, and without a time the same record is the same file.
     made: bytes = typst.compile(str(SOURCE), root=str(SOURCE.parent), sys_inputs=inputs(record), timestamp=0)
     return made
 

@@ -17,7 +17,9 @@ _FIRST_WIDTH: Final = 60
 _WIDTH: Final = 26
 _COLUMNS: Final = 60
 _LINE: Final = 15
+"""Points."""
 _HIGHEST: Final = 405
+"""Points; a row of Excel has 409 at most."""
 _MADE: Final = datetime(2000, 1, 1, tzinfo=UTC)
 """The same record is the same file."""
 
@@ -55,6 +57,7 @@ class _Writer:
             if kind == "plain":
                 sheet.set_row(row, _height(texts))
             for column, text in enumerate(texts):
+                # Never by write(), which takes a text that begins with = for a formula.
                 sheet.write_string(row, column, text, getattr(self, kind))
 
     def calculated(self, made: Sheet) -> None:
@@ -79,6 +82,7 @@ class _Writer:
         if isinstance(cell, str):
             sheet.write_string(row, column, _cut(cell), self.plain)
         elif isinstance(cell, Formula):
+            # With what it came to: a program that only shows the file does not compute.
             sheet.write_formula(row, column, cell.text, self.figure, cell.figure)
         elif cell is not None:
             sheet.write_number(row, column, cell, style)

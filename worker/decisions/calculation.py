@@ -81,6 +81,7 @@ class _Calculation:
             below.setdefault(parent or "", []).append(name)
         figures = {"": 1.0}
         waiting = [""]
+        # Grows on the way: level by level, so that siblings stand in rows below each other, which one SUM takes in.
         for parent in waiting:
             siblings = below.get(parent, [])
             first, last = sheet.next, sheet.next + len(siblings) - 1
@@ -168,6 +169,7 @@ class _Calculation:
             is_kept = 0.0 if alternative in self.computed["excluded"] else 1.0
             is_ranked = alternative in among
             rank = float(among.index(alternative) + 1) if is_ranked else None
+            # RANK has no condition: what takes no part gets -1, below every sum, and no rank behind that.
             compared = f"IF(ISNUMBER(C{row}),IF(D{row}=1,ROUND(C{row},{DIGITS}),-1),-1)"
             ranked = f"RANK(E{row},E${FIRST}:E${end})+COUNTIF(E${FIRST}:E{row},E{row})-1"
             sheet.rows.append(

@@ -47,6 +47,7 @@ def problems(rows: Sequence[Row], record: str) -> list[str]:
             found.append(f"{here} is of another record")
         if before and each["revision"] < before["revision"]:
             found.append(f"{here} goes back to revision {each['revision']}")
+        # Several rows may be of one revision, as signatures are: all of them are of the same content.
         if hashes.setdefault(each["revision"], each["content_sha256"]) != each["content_sha256"]:
             found.append(f"{here} names another content of revision {each['revision']} than the rows before it")
         before = each

@@ -126,8 +126,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, float):
+        # Of -0.0 this makes 0.0, which reads and is hashed in one way only.
         return round(value, DIGITS) + 0.0
     if isinstance(value, str):
+        # Also of words of an enumeration, which are no plain texts to `hashing`.
         return str(value)
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))

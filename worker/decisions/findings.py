@@ -50,6 +50,7 @@ def of_limits(problem: Problem) -> Iterator[Finding]:
         elif kept[each][limit.id] is Kept.AT_RISK:
             yield Finding(Kind.LIMIT_AT_RISK, each, limit.id)
         said, counted = problem.screening[each].get(limit.id), sums.by_number(problem, each, limit)
+        # Said to be kept and broken by its score, or the other way round.
         if said is not None and counted is not Kept.UNKNOWN and said == (counted is Kept.BROKEN):
             yield Finding(Kind.SCREENING, each, limit.id)
 
@@ -93,6 +94,7 @@ def of_recommendation(content: Mapping[str, Any], computed: Mapping[str, Any]) -
 
 def of_words(content: Mapping[str, Any], computed: Mapping[str, Any]) -> Iterator[Finding]:
     """Find numerals and figures that come neither from code nor from an input."""
+    # Numbers of inputs may be repeated in words; all others have to come by a figure's place, which code fills in.
     known = texts.numbers([content[name] for name in INPUTS])
     for part in PARTS:
         if part not in INPUTS and part in content:

@@ -22,7 +22,9 @@ PERSONAL: Final = frozenset({"user", "through", "name"})
 """What in a source may name a person."""
 
 _LARGEST: Final = 2**53 - 1
+"""The largest integer that RFC 8785 has a form for: there numbers are floats."""
 _SALT_BYTES: Final = 16
+"""So many that nobody can try all salts of a short text, as a yes or no would be."""
 
 Texts = Mapping[str, Mapping[str, str]]
 """Salt and text, by sha256(salt ‖ text)."""

@@ -11,6 +11,7 @@ from worker.errors import BadRecord
 
 PERSON: Final = "person"
 _LONGEST: Final = 40
+"""Characters of an id, as the record's schema has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ def judge_ids(names: Iterable[str]) -> dict[str, str]:
     ids = dict[str, str]()
     for name in sorted(set(names)):
         plain = re.sub("[^A-Za-z0-9]+", "_", name).strip("_")
+        # Four are kept for what tells two apart that come to the same id.
         plain = (plain if plain[:1].isalpha() else f"j_{plain}")[: _LONGEST - 4].rstrip("_")
         taken, number, found = set(ids.values()), 1, plain
         while found in taken:

@@ -246,6 +246,7 @@ class _Reader:
         all_named, leaves = set(self.objectives), set(self.leaves)
         for unknown in sorted(points.keys() - all_named):
             self.wrong.append(f"the weights {name} name no objective: {unknown}")
+        # Given to the criteria alone, or to every objective: then each level shares out what its parent has.
         if points.keys() <= leaves:
             for lacks in sorted(leaves - points.keys()):
                 self.wrong.append(f"the weights {name} lack {lacks}")
@@ -326,5 +327,6 @@ def _pooled(cells: Sequence[Cell]) -> Cell:
 
 def _variance(cell: Cell) -> float:
     low, base, high = cell.low, cell.base, cell.high
+    # Of the triangular distribution that `sampling` draws from; a judge who names no range has none.
     triangle = (low**2 + base**2 + high**2 - low * base - low * high - base * high) / 18
     return cell.sd**2 or max(0.0, triangle)

@@ -49,6 +49,7 @@ def build(
     same content_sha256; another one is the next revision, and nobody has signed it. Raises BadRecord, which names the
     parts that the stage lacks and what is wrong with those that are there, and Permanent without the extra [decisions].
     """
+    # Texts keep their salts: with new ones the same content would have another hash, which nobody has signed.
     known: Texts = before["texts"] if before else {}
     if before and set(hashing.digests(before["content"])) - known.keys():
         raise BadRecord("the record's texts were erased by an order, and what was said is not put into it again")

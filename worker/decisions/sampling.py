@@ -23,6 +23,7 @@ SEED: Final = 1
 _GRID: Final = 2000
 """Quantiles, each as likely as the next, over which means are taken where nothing has to be drawn."""
 _WEIGHTS, _SCORES = 1, 2
+"""Streams of one seed: how much is drawn from the one changes nothing of the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ def chances(
     sure = np.where(is_drawn, 0, known)
     scored += _weighed(sure, shares[:, None])
     both += _weighed(sure, weights)
+    # Rounded before they are compared, or a last digit would decide what ties.
     sums = np.round(scored, DIGITS)
     lead = sums[names.index(leader)] - np.delete(sums, names.index(leader), axis=0).max(axis=0)
     return Chances(
@@ -116,6 +118,8 @@ def _draw_weights(criteria: int, samples: int, seed: int) -> Array:
     """Draw from all weights with the sum 1, none likelier than another; one row for each criterion."""
     np = need_numpy()
     uniforms = _Uniforms(seed, _WEIGHTS).draw(criteria * samples).reshape(criteria, samples)
+    # Exponential numbers, divided by their sum, are spread evenly over all weights. Of 1 - u, as u may be 0 and is
+    # never 1.
     exponential = -np.log1p(-uniforms)
     return exponential / exponential.sum(axis=0)
 
@@ -185,6 +189,7 @@ def _acceptability(names: Sequence[str], sums: Array) -> dict[str, list[float]]:
     found = dict[str, list[float]]()
     for row, name in enumerate(names):
         better, tied = (sums > sums[row]).sum(axis=0), (sums == sums[row]).sum(axis=0)
+        # Both numbers in one, so that one call counts all samples.
         times = np.bincount(better * (count + 1) + tied, minlength=count * (count + 1))
         shares = [0.0] * count
         for place in times.nonzero()[0]:
@@ -220,6 +225,7 @@ def _information(problem: Problem, names: Sequence[str], criteria: Sequence[Crit
         for place in places:
             known = worth[place] if moved.get(place) is uncertainty else means[place]
             totals[names.index(place[0])] += problem.weights[place[1]] * known
+        # Knowledge is worth nothing at least: below 0 there are only last digits.
         found[uncertainty.id] = max(0.0, float(totals.max(axis=0).mean() - totals.mean(axis=1).max()))
     return found
 

@@ -30,6 +30,7 @@ MOST_VALUES: Final = 100_000
 LARGEST: Final = 1e15
 """The largest number of a part: beyond it, and in its squares, floats are not exact any more."""
 MISTAKES_TOLD: Final = 10
+"""Mistakes that are told at once; the rest shows itself when these are corrected."""
 _LONGEST_MISTAKE: Final = 300
 
 SCHEMA: Final[dict[str, Any]] = foreign.read(Path(__file__).with_name("record.schema.json").read_bytes())

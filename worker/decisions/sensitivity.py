@@ -52,6 +52,7 @@ def _swaps(worth: Values, shares: Mapping[str, float], leader: str, criterion: s
     up, down = list[Swap](), list[Swap]()
     for other in sorted(worth.keys() - {leader}):
         begins, ends = at_0[leader] - at_0[other], at_1[leader] - at_1[other]
+        # Parallel: they cross nowhere, or by their last digits alone.
         if round(begins - ends, DIGITS) == 0:
             continue
         crossing = begins / (begins - ends)

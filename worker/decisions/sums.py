@@ -65,6 +65,7 @@ def order(totals: Mapping[str, float], among: Iterable[str]) -> Order:
 
 def lead(totals: Mapping[str, float], leader: str) -> float:
     """Say what one has more than the best of the others; below 0 where it has less."""
+    # Of -0.0 this makes 0.0.
     return round(totals[leader] - max(total for each, total in totals.items() if each != leader), DIGITS) + 0.0
 
 

@@ -15,6 +15,7 @@ NAMES: Final = frozenset(
 """What holds a name for programs, or a unit. Every other string of a part is somebody's words."""
 
 _FIGURE = re.compile(r"\{([A-Za-z]\w*(?:\.\w+)*)(:%)?\}")
+# With a sign, thousands in groups parted by any blank or apostrophe, points or commas, and a percent sign.
 _NUMERAL = re.compile(
     r"(?<![\w.,])[-\u2212+]?(?:\d{1,3}(?:[ \u00a0\u202f'\u2019]\d{3})+(?!\d)|\d+)(?:[.,]\d+)*(?:[ \u00a0\u202f]?%)?"
 )
@@ -44,6 +45,7 @@ def words(value: Any, path: str = "", *, name: str = "") -> Iterator[tuple[str, 
             yield from words(inner, f"{path}.{each}" if path else each, name=each)
     elif isinstance(value, list):
         for place, inner in enumerate(value):
+            # What a list has goes by the list's name.
             yield from words(inner, f"{path}[{place}]", name=name)
 
 
@@ -64,6 +66,7 @@ def fill(text: str, computed: Mapping[str, Any]) -> Filled:
 
     def figure(match: re.Match[str]) -> str:
         found = _at(computed, match[1].split("."))
+        # A truth value is an int to Python; a table or a list is no figure, and of a name there is no percentage.
         if isinstance(found, bool) or not isinstance(found, int | float | str) or (isinstance(found, str) and match[2]):
             unknown.append(match[0])
             return match[0]
@@ -113,6 +116,7 @@ def _at(computed: Any, path: list[str]) -> Any:
     for part in path:
         if isinstance(computed, Mapping):
             computed = computed.get(part)
+        # Places count from 1, as a model would write of the first of a ranking.
         elif isinstance(computed, list) and _is_place(part) and 0 < int(part) <= len(computed):
             computed = computed[int(part) - 1]
         else:

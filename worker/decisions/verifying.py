@@ -20,6 +20,7 @@ _DRAWN: Final = frozenset(
     }
 )
 _OF_WORDS: Final = frozenset({"findings", "mismatches"})
+"""What is read out of texts, and so comes out otherwise once some of them are erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ class _Checked:
             again = compute(content, samples=method["samples"], seed=method["seed"])
         except BadRecord as exc:
             self.problems.append(f"what was computed cannot be computed again: {exc}")
+        # No problem of the record's: numpy is not installed here, or another method has computed it.
         except (Permanent, KeyError, TypeError) as exc:
             self.notes.append(f"what was computed was not computed again: {exc}")
         else:

@@ -11,6 +11,7 @@ State = Literal["done", "running", "failed", "cancelled"]
 MOST_ROWS = 5000
 """Of an instance that loops more often than this the newest activities count."""
 _BODY = "#multiInstanceBody"
+"""Behind an activity's id where engines mean all of its instances together: the history has a row for that, too."""
 _RANK: Mapping[State, int] = {"cancelled": 0, "done": 1, "running": 2, "failed": 3}
 
 
@@ -21,6 +22,7 @@ async def states(lists: Lists, instance_id: str) -> dict[str, State]:
     """
     own = {"processInstanceId": instance_id}
     newest = {"sortBy": "startTime", "sortOrder": "desc"}
+    # The history knows nothing of incidents: an activity that waits in one stands there as any other that runs.
     history, incidents = await asyncio.gather(
         _rows(lists, "/history/activity-instance", own | newest), _rows(lists, "/incident", own)
     )

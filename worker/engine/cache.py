@@ -44,6 +44,7 @@ class Cache(Generic[K, V]):
 
     async def _fill(self, key: K) -> V:
         value = await self._load(key)
+        # Before the load is forgotten, which `_loaded` does a turn of the loop later: so nobody loads again in between.
         self._values[key] = value
         while len(self._values) > self._size:
             self._values.popitem(last=False)

@@ -38,6 +38,7 @@ async def below(lists: Lists, instance_id: str) -> Calls:
 
 async def _by(lists: Lists, path: str, caller: str) -> list[Called]:
     wanted = {_CALLER[path]: caller} | ({"sortBy": "startTime", "sortOrder": "asc"} if path == _PAST else {})
+    # One more than is told, by which `below` sees that some are left out.
     rows = lists.rows(path, wanted, most=MOST_CALLED + 1)
     return [_read(row, caller) async for row in rows]
 

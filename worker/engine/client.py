@@ -87,6 +87,7 @@ class RestEngine:
             try:
                 yield engine
             finally:
+                # While the transport is still open: a load that goes on behind its end would meet a closed session.
                 for cache in (
                     engine._definitions,
                     engine._spin,
@@ -117,6 +118,8 @@ class RestEngine:
                 raise EngineDown(str(error)) from error
             raise Refused(f"the engine does not take our poll: {describe(reply)}")
         rows = await _listed(reply)
+        # An equal share for each: only their sum is bounded (`loop/slots.py`), and the parsed rows do not tell their
+        # bytes.
         size = len(reply.body) // max(1, len(rows))
         tasks = (_task(raw, reply.at, size) for raw in rows)
         return [task for task in tasks if task is not None]
@@ -214,6 +217,7 @@ class RestEngine:
 
     async def deployed(self) -> list[wire.Deployed]:
         """Return every version of every definition that we may see, with its number of running instances."""
+        # The one list that is not read by `Lists`: engines know neither maxResults nor firstResult on this path.
         reply = await self._transport.send("GET", "/process-definition/statistics")
         rows = await _listed(reply)
         try:
@@ -420,6 +424,7 @@ class RestEngine:
         Changes nothing and needs no right. A 400 counts only if the same without Json is a 404.
         """
         try:
+            # In this order: where Spin is, one request tells.
             for variable_type in ("Json", "String"):
                 variables = {"x": wire.variable(Variable("{}", variable_type))}
                 reply = await self._tell(NOBODYS_TASK, "complete", {"variables": variables})

@@ -61,6 +61,7 @@ class _Bounded(TreeBuilder):
 
 def decoded(content: bytes) -> str:
     """Read a model's bytes as its XML declaration or its byte order mark says, in UTF-8 where neither does."""
+    # UTF-16 without a byte order mark. Its declaration says so, too, but stands there in two bytes a letter.
     if content.startswith((b"<\0", b"\0<")):
         return foreign.text(content, "utf-16-le" if content[0] else "utf-16-be")
     declared = _DECLARATION.match(content)
@@ -125,6 +126,7 @@ def key_in(definition_id: str) -> str:
 def _processes(root: Element, key: str) -> list[Element]:
     """Pick the definition's own process: a file with several pools is deployed as several definitions."""
     processes = root.findall(f"{BPMN}process")
+    # Without a key nobody can say which it is: then tasks of a neighbour, which never come here, are better than none.
     return [process for process in processes if process.get("id") == key] or processes
 
 
@@ -192,6 +194,7 @@ def _is_multi_instance(element: Element) -> bool:
 
 
 def _is_external(carrier: Element | None) -> TypeGuard[Element]:
+    # Engines compare without regard to case: a task of the type External is one, too.
     return carrier is not None and _attribute(carrier, "type").lower() == "external"
 
 

@@ -102,6 +102,7 @@ class Reply:
         except ValueError:
             return None
         match said:
+            # Spring Boot's own error has `error` and `path`, problems by RFC 9457 have a URI as their `type`.
             case {"type": str(name), "message": str() | None as message} if name.endswith("Exception"):
                 code = said.get("code")
                 return OwnError(name, message or "", code if isinstance(code, int) else None)
@@ -183,4 +184,5 @@ def _target(reply: Reply) -> str:
 def _retry_after(reply: Reply) -> timedelta | None:
     """Read the wish in seconds; the form with a date needs a clock that both sides agree on."""
     wish = reply.headers.get("Retry-After", "").strip()
+    # Six digits are eleven days. Without a bound, a number of thousands of digits is an error of Python's.
     return timedelta(seconds=int(wish[:6])) if wish.isascii() and wish.isdecimal() else None

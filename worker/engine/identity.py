@@ -105,6 +105,7 @@ class Identity:
         self._tls = tls
         self._token: _Token | None = None
         self._renewal: asyncio.Task[_Token] | None = None
+        # Also those that `use` has let go of: each has to be over before the session is closed.
         self._askings: set[asyncio.Task[_Token]] = set()
         self._not_before = 0.0
 
@@ -170,6 +171,7 @@ class Identity:
             self._token = asking.result()
 
     async def _ask(self, client: OAuthClient) -> _Token:
+        # From before the request: a token's life begins when it is made, and the answer may be on its way for 10 s.
         url, at = URL(client.token_url), monotonic()
         host = f"{url.host}:{url.port}"
         try:
@@ -203,6 +205,7 @@ def _read(status: int, body: bytes, host: str, at: float) -> _Token:
             raise EngineDenied(f"the token endpoint at {host} gives our client no token: {status}{word}")
         raise EngineDown(f"the token endpoint at {host} answered {status}{word}")
     token, kind = said.get("access_token"), str(said.get("token_type", "")).lower()
+    # It becomes a header: what is not visible ASCII could begin another one, or none that can be sent.
     if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token) or kind != "bearer":
         raise EngineDown(f"the answer of the token endpoint at {host} has no bearer token; is ENGINE_TOKEN_URL right?")
     seconds = _seconds(said.get("expires_in"))

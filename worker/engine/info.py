@@ -83,6 +83,7 @@ async def _lacking(transport: Transport, needed: Rights) -> tuple[str, ...]:
 
 
 async def _is_granted(transport: Transport, right: str, resource: int) -> bool:
+    # Engines answer 400 without a resourceName, but look at the type alone: any word will do.
     query = urlencode({"permissionName": right, "resourceName": right, "resourceType": resource})
     reply = await transport.send("GET", f"/authorization/check?{query}")
     said: dict[str, Any] = reply.value(dict) if reply.status == HTTPStatus.OK else {}

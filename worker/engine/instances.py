@@ -106,6 +106,7 @@ class RestInstances:
     async def traces(self, instance: str, *, results: bool = False) -> list[Trace]:
         """See `ports.ending.Instances.traces`."""
         found: dict[tuple[str, bool], Trace] = {}
+        # By names, and not all of an instance's variables: values may be megabytes each, and most are none of ours.
         for pattern in (f"{THREAD_VARIABLE}%", f"%{META_SUFFIX}", f"{MARKER}%"):
             for past in (True, False):
                 ours = [row async for row in self._variables(instance, past, variableNameLike=pattern) if _is_ours(row)]
@@ -121,6 +122,7 @@ class RestInstances:
         """Find the variables that a meta variable or a marker tells of, which were written together with it."""
         for each in _told_by(str(beside["name"]), beside["value"]):
             async for row in self._variables(instance, past, variableName=each):
+                # By the execution: parallel branches may each have a local variable of this name.
                 if row.get("executionId") == beside.get("executionId"):
                     yield row
 
@@ -129,6 +131,7 @@ class RestInstances:
 
         Only what stands beside a meta variable of ours: the other variables of a process are nobody's business.
         """
+        # The history first, which has what ended, too; at its level none only what runs has variables.
         for past in (True, False):
             metas = self._variables(instance, past, variableNameLike=f"%{META_SUFFIX}")
             ours = [row async for row in metas if _is_ours(row)]
@@ -146,6 +149,7 @@ class RestInstances:
         if trace.past:
             reply = await self._transport.send("DELETE", f"/history/variable-instance/{quote(trace.id, safe='')}")
         else:
+            # Where it stands: asked by the instance, engines find what is in its outermost scope alone.
             place = f"/execution/{quote(str(trace.execution), safe='')}/localVariables/{quote(trace.name, safe='')}"
             reply = await self._transport.send("DELETE", place)
         if not reply.missing and not reply.done and not await self._is_over(trace):

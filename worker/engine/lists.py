@@ -19,6 +19,7 @@ class Lists:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        # For all lists: what an engine takes at once is one setting of its own (queryMaxResultsLimit).
         self._rows = ROWS
 
     async def rows(
@@ -29,6 +30,8 @@ class Lists:
         Where no order is asked for, engines sort by id.
         """
         first = 0
+        # By offset, as engines have no cursor: a row that goes between two pages may hide another one until the next
+        # look.
         while most is None or first < most:
             size = self._rows if most is None else min(self._rows, most - first)
             page = await self._page(path, query or {}, body, first, size)

@@ -103,8 +103,10 @@ def _step(row: Mapping[str, Any]) -> Step:
 def _state(row: Mapping[str, Any]) -> StepState:
     if row.get("suspended") is True:
         return "suspended"
+    # Before the lock: engines keep the message of a failure while the task is tried again.
     if row.get("errorMessage"):
         return "again"
+    # By our clock against the engine's: good enough for people, and nothing is decided by it.
     locked_until = _time(row.get("lockExpirationTime"))
     return "asking" if locked_until is not None and locked_until > datetime.now(UTC) else "waiting"
 

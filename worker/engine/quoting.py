@@ -21,6 +21,7 @@ _EDGES = re.compile(r"^\W+|\W+$")
 def unquoted(message: str, sent: Any) -> str:
     """Leave out of a message, which has single blanks, what it has from the values of a request's JSON."""
     values = {" ".join(text.split()) for text in _values(sent)}
+    # Apart by what no message has, or a run could seem to go from the end of one value into the beginning of another.
     everything = "\0".join(values)
     whole = {_EDGES.sub("", value) for value in values}
     words = list(_WORD.finditer(message))

@@ -16,9 +16,11 @@ from worker.errors import BadDefinition, Conflict, EngineDenied, EngineDown, Rea
 from worker.runtime.beside import beside_if
 
 LARGEST_RESOURCE = 1_000_000
+"""Bytes of a schema that is deployed with a model."""
 LARGE = 100_000
 """Bytes of JSON that take more than a few milliseconds to read."""
 DEEPEST_CALL = 100
+"""Callers, one above the other, that are looked for; each is a request."""
 MOST_RESTARTS = 10
 """So many back; each is a request."""
 
@@ -168,6 +170,7 @@ class Reads:
         if isinstance(content, str):
             raise BadDefinition(f"property data.output.schema: {content}")
         try:
+            # Editors on Windows begin a file with a byte order mark, which is no JSON.
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as exc:
             raise BadDefinition(f"property data.output.schema: {name!r} is not UTF-8 text") from exc

@@ -59,6 +59,7 @@ class RestReceivers:
     async def waiting(self, instance: str, message: str) -> Sequence[str]:
         """See `ports.handovers.Receivers.waiting`."""
         wanted = {"processInstanceId": instance, "messageEventSubscriptionName": message, "active": "true"}
+        # Two tell that it is not one, which is all that anybody wants to know.
         return [str(row.get("id")) async for row in self._lists.rows("/execution", wanted, most=2)]
 
     async def task(self, task_id: str) -> UserTask | None:
@@ -107,6 +108,7 @@ class RestReceivers:
             await self._probe()
             raise Forbidden(f"{str(exc).rstrip('.')}; grant it to the worker's user") from exc
         if reply.missing:
+            # Not TaskLost, which stands for external tasks of ours: here a person is told that nobody waits any more.
             raise Refused(describe(reply))
         if not reply.done:
             raise refusal(reply)

@@ -47,6 +47,7 @@ class RestRights:
     async def _named(self, user: str) -> AsyncIterator[str]:
         """Find instances that somebody has said something about for this user, for their groups, or for everybody."""
         groups = [str(row["id"]) async for row in self._lists.rows("/group", {"member": user})]
+        # Type 0 is GLOBAL, what holds for everybody: its rows have * in the place of a user.
         asked = [{"userIdIn": user}, {"type": "0"}]
         if groups:
             asked.append({"groupIdIn": ",".join(groups)})

@@ -62,6 +62,7 @@ class RestSources:
                 "/history/detail", _RAW | {"variableInstanceId": each, "variableUpdates": "true"}
             )
         ]
+        # Only the history level full keeps each value that was written; below it there is what stands there now.
         return sorted(found, key=lambda each: each.at or _EPOCH) or await self._now(instance, name)
 
     async def _now(self, instance: str, name: str) -> Sequence[Value]:
@@ -83,6 +84,9 @@ class RestSources:
         """See `ports.decisions.DecisionSources.panel`."""
         rows = await self._rows("/history/activity-instance", {"processInstanceId": instance, "activityId": activity})
         runs = {_text(row, "id"): _text(row, "parentActivityInstanceId") for row in rows}
+        # By the parent's id, `<activity>#multiInstanceBody:<id>`. Engines have 64 characters for it: of what would be
+        # longer
+        # they keep the last part alone, and such runs are not told apart here.
         return {each: run for each, run in runs.items() if _BODY in run}
 
     async def persons_tasks(self, instance: str) -> Sequence[PersonsTask]:

@@ -18,8 +18,11 @@ from worker.runtime.portions import portions
 from worker.telemetry.logs import Event, trace
 
 READS_AT_ONCE = 8
+"""Definitions that are read at once: at a first look there may be hundreds, and polls wait behind them."""
 AFTER_FAILURE = timedelta(seconds=2)
+"""Until a look that failed is repeated."""
 FIXED_LOOK = timedelta(seconds=10)
+"""Between two looks at what is deployed, where topics are given by name."""
 MOST_SHOWN = 10
 """Topics that are named in a line of the log."""
 

@@ -27,6 +27,7 @@ ORDINARY = aiohttp.ClientTimeout(total=10, sock_connect=CONNECT_SECONDS)
 COMPLETION = aiohttp.ClientTimeout(total=20, sock_connect=CONNECT_SECONDS)
 """Where no asyncAfter stops it, a completion returns only when the steps behind the task have run."""
 POLL_MARGIN_SECONDS = 5.0
+"""Beyond the engine's own wait: a connection whose other end is gone would otherwise be waited on for ever."""
 BODY_SECONDS = 20.0
 """What a poll's reply may take on its way: its tasks are locked for us already, so it should not be cut short."""
 LARGEST_ERROR = 10_000_000
@@ -143,6 +144,7 @@ class Transport:
         most: int,
     ) -> Reply:
         headers = {} if header is None else {"Authorization": header}
+        # In ASCII, as json writes it by itself: half a surrogate pair in a value cannot be encoded as UTF-8.
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         try:
             async with self._session.request(
@@ -178,6 +180,8 @@ async def open_transport(connection: Connection) -> AsyncIterator[Transport]:
             made.load_verify_locations(connection.ca_file)
         return made
 
+    # Without a limit, as slots bound what runs: with aiohttp's own hundred a renewal might wait behind completions of
+    # up to 20 s each, while its lock runs out.
     connector = aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=IDLE_SECONDS)
     # Without cookies: the engine would open an HTTP session, and with it a second identity beside our credentials.
     async with (

@@ -57,6 +57,7 @@ def poll(
         # Among equals the order would otherwise be the database's own, and old tasks might wait behind new ones.
         "sorting": [{"sortBy": "createTime", "sortOrder": "asc"}],
         "asyncResponseTimeout": milliseconds(wait),
+        # One entry for each name: of two the engine takes the last, and says nothing.
         "topics": [_topic(topic, milliseconds(lock), also) | limit for topic in topics],
     }
 
@@ -79,6 +80,8 @@ def _tenants(names: Sequence[str]) -> dict[str, Any]:
 
 
 def _topic(topic: Topic, lock_ms: int, also: Sequence[str]) -> dict[str, Any]:
+    # Never with includeExtensionProperties: one property without a name, in any definition, has the whole poll answered
+    # by 400, after its tasks were locked. The properties are in the definition's XML as well.
     entry: dict[str, Any] = {
         "topicName": topic.name,
         "lockDuration": lock_ms,
@@ -86,6 +89,7 @@ def _topic(topic: Topic, lock_ms: int, also: Sequence[str]) -> dict[str, Any]:
     }
     if topic.definitions:
         entry["processDefinitionIdIn"] = topic.definitions
+    # Left out it means all variables; an empty list means none.
     if topic.variables is not None:
         entry["variables"] = [*topic.variables, *also]
     return entry
@@ -161,4 +165,5 @@ def _text(value: object) -> str:
 
 def _time(text: str | None) -> datetime:
     """Read the engine's time; tasks made before engines knew a createTime have none, and are the oldest."""
+    # Engines write the zone as +0000, without the colon that Python wants before 3.11.
     return datetime.fromisoformat(text) if text else _LONG_AGO

@@ -23,6 +23,7 @@ from worker.ports.engine import Engine
 from worker.runtime.beside import beside_if
 
 ENGINES_OWN = frozenset({LOOP_COUNTER, "nrOfInstances", "nrOfActiveInstances", "nrOfCompletedInstances"})
+"""Variables that engines write for a multi-instance activity."""
 
 
 SMALL = 10_000
@@ -53,6 +54,7 @@ async def gather(
     """
     room = BYTES_PER_TOKEN * budget
     if wanted.inputs is None:
+        # By name: engines hand variables over in any order, and the same task is to be asked the same question.
         open_to_it = dict(sorted(readable(task, activity, thread).items()))
         return await beside_if(_is_large(open_to_it), within, open_to_it, room)
     given: dict[str, Variable | None] = {}
@@ -85,6 +87,7 @@ async def _with_content(task: Task, name: str, file: Variable, engine: Engine, r
     if content is None:
         raise no_room(f"the file in input {name!r}", room + 1, room)
     text = foreign.text(content, file.info.get("encoding"))
+    # Whatever its type says: who uploads a file chooses that, and often it is the form's usual one.
     if content.startswith(NO_TEXTS) or "\0" in text:
         raise _no_text(name, file)
     return replace(file, value=text)

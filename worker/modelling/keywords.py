@@ -29,6 +29,7 @@ DEEPEST = 100
 """Keywords within each other: each takes some five frames of Python's 1000. At Python's own limit a library in Rust
 ends with a panic, which is no Exception that anybody could handle."""
 ERROR_STEPS = 10
+"""Steps that a mistake costs, which is written down; and how many are named in one."""
 LONGEST_MESSAGE = 300
 
 Keyword: TypeAlias = Callable[[Any, Any, Any, Any], Iterator[ValidationError]]
@@ -54,6 +55,8 @@ class _Budget:
 
     def spend(self, steps: int = 1) -> None:
         """Take steps, or raise TooExpensive."""
+        # The clock is read every 64 steps or so. It is the thread's: waiting for a busy machine is not the schema's
+        # doing.
         self.steps -= steps
         if self.steps < 0 or (self.steps % 64 < steps and time.thread_time() > self.until):
             raise TooExpensive(
@@ -288,6 +291,7 @@ def _followed(keyword: Keyword) -> Keyword:
     """Refuse a reference that leads back to itself without going into the value."""
 
     def evaluate(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[ValidationError]:
+        # By identity: a schema may well refer to an equal part elsewhere, or to itself for a part of the value.
         following, place = _budget.get().following, (id(schema), id(value))
         if place in following:
             raise TooExpensive(f"its reference {str(wanted)[:80]!r} leads back to itself without an end")

@@ -82,6 +82,7 @@ def is_in(pattern: str, text: str, seconds: float) -> bool:
     """Whether the pattern, which has no flaw, is found in a text. Raises TooSlow."""
     try:
         return _compiled(pattern).search(text, timeout=max(seconds, 0.001), concurrent=True) is not None
+    # `regex` keeps places to go back to, and some patterns fill the memory before the time is up.
     except (TimeoutError, MemoryError) as exc:
         raise TooSlow from exc
 

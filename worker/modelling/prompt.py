@@ -41,4 +41,5 @@ def text(
     if repair:
         sections += ["## Correction", f"Your last answer to this could not be used:\n\n{indented(repair)}"]
         sections.append("Give the whole answer again, corrected.")
+    # An input may quote an earlier question with its ref: by that, an answer of before would be taken for this one's.
     return defused("\n\n".join(sections).encode(errors="replace").decode())  # half characters cannot be sent

@@ -315,6 +315,7 @@ def prompt_parameter(task: Task, activity: Activity) -> str | None:
 
 def _result_name(activity_id: str, definition: Definition | None) -> str:
     """Name the result after the activity. Of ids that would come to one name, the changed ones get a digest."""
+    # The name of a variable is used in expressions, where an id's `-` would be a minus.
     name = _plain(activity_id)
     ours = () if definition is None else (each.id for each in definition.activities.values() if each.is_ours)
     others = {_plain(each) for each in ours if each != activity_id}
@@ -423,6 +424,7 @@ def _iteration(task: Task, activity: Activity) -> str:
 
 
 def _one_of(said: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str | None:
+    # Modelers write a property without a value for one that was cleared.
     value = said.get(name) or None
     if value is not None and value not in allowed:
         raise BadDefinition(f"property {name} is {value!r}; allowed are {', '.join(allowed)}")

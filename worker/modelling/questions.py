@@ -19,6 +19,7 @@ UNSURE_SUFFIX: Final = "_unsure"
 """Ends the name of the variable that says whether a person should look at the answers."""
 MOST_QUESTIONS: Final = 400
 LEAST_OPTIONS, MOST_OPTIONS = 2, 255
+"""Bounds of OpenAI's decisions, for questions and options; whoever is asked by a schema has the same."""
 
 _NAME: Final = re.compile(r"[^\W\d]\w*")
 _TAKEN: Final = (CONFIDENCE_SUFFIX, META_SUFFIX, UNSURE_SUFFIX)

@@ -26,6 +26,7 @@ _SHRINKS = 8
 _SPREAD = 8
 """Laid out, lists of digits come to six times their text; what comes to more is nested deeper than anybody reads."""
 _SMALL = 2000
+"""Bytes that any value may spread by when it is laid out, however small it is."""
 
 
 class TooLarge(Exception):

@@ -200,6 +200,7 @@ def _field(value: Any, name: str, *, spin: bool, longest: int) -> Variable:
         case bool():
             return Variable(value, "Boolean")
         case int() if -(2**63) <= value < 2**63:
+            # Not Integer: Java's ends at 2^31.
             return Variable(value, "Long")
         case int() | float():
             return Variable(float(value), "Double")
@@ -240,6 +241,7 @@ def _result(text: str, form: Form, *, spin: bool, longest: int) -> tuple[Variabl
     match form.type:
         case "File":
             return _file(text, form), "File"
+        # Without the plugin Spin engines refuse the type with 400, and the completion of a paid answer with it.
         case "Json" if spin:
             return Variable(text, "Json"), "Json"
         case "Json" | "Text" if java_length(text) <= longest and "\0" not in text:  # PostgreSQL stores no NUL

@@ -72,6 +72,7 @@ def _misuse(schema: Mapping[str, Any]) -> str:
 
 def _apply_to_smallest(schema: Mapping[str, Any]) -> None:
     """Apply it to the smallest values there are: what costs too much then is better known before anything is asked."""
+    # Of each type one, as most keywords look at one type alone.
     smallest: list[Any] = [{}, [], "", 0, None]
     for each in smallest:
         mistakes(each, schema)
@@ -155,6 +156,7 @@ def mistakes(value: Any, schema: Mapping[str, Any]) -> list[Mistake]:
     try:
         with keywords.bounded():
             errors = keywords.validator(schema).iter_errors(value)
+            # The library finds mistakes as they are asked for: those beyond these cost nothing.
             return [_mistake(error) for error in islice(errors, MISTAKES_TOLD)]
     except RecursionError:  # a reference that leads to itself is known before that
         return [Mistake("too deep", "it is nested deeper than the schema can be followed")]

@@ -35,6 +35,7 @@ class Parser(argparse.ArgumentParser):
         self._given = sys.argv[1:] if args is None else list(args)
         known, unknown = super().parse_known_args(args, namespace)
         if unknown:
+            # argparse hands a command's leftovers up, and would complain with the usage of the parser at the top.
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return known, unknown
 
@@ -55,6 +56,7 @@ class Parser(argparse.ArgumentParser):
             if each == "--" or (self._subparsers is not None and not each.startswith("-")):
                 return
             name = each.partition("=")[0]
+            # By their beginnings: argparse takes an option shortened.
             if name.startswith("--") and not any(known.startswith(name) for known in self._option_string_actions):
                 yield name
 

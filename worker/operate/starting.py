@@ -10,6 +10,7 @@ from typing import Final
 from worker.errors import Permanent
 from worker.operate.commands import tables
 
+# Under their own names git would leave out `.env` here, and go by that `.gitignore` in this repository.
 _HIDDEN: Final = "dot-"
 """What names here begin with that begin with a dot in the folder."""
 _SETTINGS: Final = ".env"
@@ -18,6 +19,7 @@ _SETTINGS: Final = ".env"
 def begin(folder: Path, *, overwrite: bool) -> None:
     """Write the files and say what comes next. Permanent: some are there already and stay, or one cannot be written."""
     files = dict(_files(resources.files(__package__) / "starting_folder"))
+    # Also a link that leads nowhere: to write to its name makes the file that it leads to.
     there = [name for name in files if os.path.lexists(folder / name)]
     if there and not overwrite:
         raise Permanent(f"{folder} has {', '.join(there)} already. Nothing was written; --overwrite replaces them")

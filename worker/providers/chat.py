@@ -121,6 +121,8 @@ class ChatModel:
 
 def _turn(said: Sequence[Said], question: str, assistant: Assistant, schemas: Schemas) -> dict[str, Any]:
     """Write the body of a turn."""
+    # Notes of ours about the history go into it: a second message of the system's is what small models' templates
+    # refuse.
     system = [instructions(assistant, schemas), *(each.text for each in said if each.role == "developer")]
     body: dict[str, Any] = {
         "model": assistant.model,

@@ -20,6 +20,7 @@ class CompletionHearing(Hearing):
         super().__init__(telling)
         self._head: dict[str, Any] = {}
         self._choices: list[Any] | None = None
+        # In a list: to add half a million small deltas to one text took half a minute, on the loop.
         self._content: list[Any] = []
         self._refusal: list[str] = []
         self._reason: Any = None

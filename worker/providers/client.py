@@ -69,6 +69,7 @@ class Client:
     async def open(cls, spec: ProviderSpec) -> AsyncIterator[Self]:
         """Prepare the connections; nothing is reached yet. Raises Permanent when the CA file cannot be read."""
         async with AsyncOpenAI(
+            # The SDK is not made without one, and takes OPENAI_API_KEY for it; which header it goes in says `_headers`.
             api_key=spec.key or "none",
             base_url=spec.base_url or OPENAI_URL,
             # The SDK would ask up to three times, and each one that timed out may leave a turn on the thread.

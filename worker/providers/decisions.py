@@ -90,6 +90,7 @@ class _Weight(Wire):
     """How probable one option is: a choice's by its value, a level by its label."""
 
     probability: Share
+    # Strict, as pydantic would read the text "yes" as true, and nobody could tell which option was meant.
     value: StrictStr | StrictBool | int | None = None
     label: Maybe[str] = None
 
@@ -232,6 +233,7 @@ def _weighed(
 
 def _same(value: object) -> tuple[type, object]:
     """Tell a text from a truth value of the same words, and a number from both."""
+    # To Python 1, 1.0 and True are equal.
     return type(value), value
 
 

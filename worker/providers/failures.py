@@ -37,6 +37,7 @@ from worker.providers.refusals import Said, Topic, topic_of, word
 from worker.runtime.clock import monotonic
 
 LONGEST_RETRY_AFTER = timedelta(hours=1)
+"""Whoever asks for a longer wait is asked once more in between."""
 _WORDS: Final = Words()
 _NO_SUCH_MODEL: Final = "no model {model!r} for this key: correct `model` in the assistant's spec"
 

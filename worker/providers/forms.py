@@ -49,6 +49,7 @@ async def first_taken(
     except NOT_THE_FORM:
         raise
     except BadRequest as refused:
+        # The schema is in words then: what it says is asked for, and the answer is compared with it all the same.
         without = write("none")
         if without == write(schemas) or refused.param in NOT_THE_SCHEMA:
             raise

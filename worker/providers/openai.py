@@ -144,11 +144,13 @@ class OpenAIProvider:
 
     async def start(self, thread_id: str, question: Question, assistant: Assistant) -> str:
         """Begin a turn in the background and return its response id. Only stored responses can be retrieved."""
+        # Only the beginning is waited for: the model thinks afterwards, and `follow` has the rest of the time.
         limit = min(SHORT_CALL, assistant.timeout)
         with counting_failures():
             call = Call("responses.create", limit, acts=True, thread_id=thread_id, model=assistant.model)
             more = {"background": True, "store": True}
             run = (await self._create(call, thread_id, question, assistant, more)).id
+        # Its answer will stand on the conversation all the same, where the next attempt looks for it.
         if run is None:
             raise ModelUnknown(f"{call.name}: the run that was begun has no id by which it could be followed")
         return run
@@ -292,6 +294,7 @@ class OpenAIProvider:
 
     async def _oldest(self, thread_id: str) -> list[str]:
         call = Call("items.list", SHORT_CALL, thread_id=thread_id)
+        # Always the first page: what was on it before has been deleted, and a cursor would be of an item that is gone.
         page = await self._on_thread(call, Names, "GET", f"{_path(thread_id)}/items?order=asc&limit={ITEMS_DEEP}")
         return [each.id for each in page.data]
 

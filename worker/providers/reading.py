@@ -44,6 +44,7 @@ def loads(body: bytes, *, halves: bool = False) -> Any:
     mark, control characters in strings, and whatever follows the value are passed over. `halves` leaves those of pairs
     as they are, for what may bring the other half later.
     """
+    # json.loads guesses the encoding in the same way, but ends at the first byte that is no text.
     text = body.decode(json.detect_encoding(body), errors="replace").lstrip("\ufeff \t\r\n")
     value, _ = _PATIENT.raw_decode(text if halves else _ESCAPE.sub(_whole, text))
     return value

@@ -25,6 +25,7 @@ class Events:
     """Server-sent events out of bytes, however they are cut: the name of each, empty if it has none, and its data."""
 
     def __init__(self) -> None:
+        # Grows in its place: bytes would be copied as a whole with each chunk.
         self._rest = bytearray()
         self._begun = False
         self._name = ""

@@ -44,5 +44,6 @@ class Streaming:
             if refused.param in NOT_THE_SCHEMA:
                 raise
         answer = await put({}, None)
+        # Only now: the same question was taken without this way, so that it was the way which the server refused.
         self._refused[model] = way + 1
         return answer

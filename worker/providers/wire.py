@@ -42,6 +42,7 @@ Tokens = Maybe[Annotated[int, Field(ge=0, le=MOST_TOKENS)]]
 class Wire(BaseModel):
     """Read-only. Its validation errors never quote what was sent: that may be message text."""
 
+    # Some servers number what is a text to the API, as llama.cpp does its error codes.
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True)
 
 

@@ -53,6 +53,7 @@ class RedisBudgets:
         """See `ports.budgets.BudgetBook.counted`. Looks by SCAN, which holds nobody up."""
         beginning = budget(self._prefix, self._engine, scope, "").removesuffix("}")
         names = self._redis.scan_iter(match=f"{beginning}*", count=STEP)
+        # Name by name, so that each step is bounded like any command; `async for` would have no bound.
         while (name := await self._runner.command(anext(names, None))) is not None:
             if (counter := _counter(name, currency)) is not None:
                 yield counter, await self.used(counter)

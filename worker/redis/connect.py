@@ -33,10 +33,13 @@ Client = Redis | RedisCluster
 
 TIMEOUT_SECONDS = 1
 RETRIES = 2
+"""Behind the first try. The driver repeats what lost its reply, too: for that, scripts go by their caller's token."""
 STALL = timedelta(seconds=3)
 """The longest that a command may take. The driver's own steps (find the primary, connect, log in, ask) add up."""
 BATCHES_AT_ONCE = 4
+"""Connections that are used at once: a batch that hangs, for STALL at most, holds up none of the others."""
 LARGEST_BATCH = 20
+"""Commands that share a connection. If it breaks, nobody knows of any of them whether it was carried out."""
 
 _Asked = tuple[tuple[Any, ...], dict[str, Any], asyncio.Future[Any]]
 """A command, the driver's options for it, and who waits for its reply."""
@@ -173,6 +176,7 @@ class _PatientRedis(Redis):
         """Send what waits, in batches; what finds no place waits for the end of one."""
         while self._waiting and len(self._batches) < self._places:
             commands = [self._waiting.popleft() for _ in range(min(len(self._waiting), LARGEST_BATCH))]
+            # A task of its own: whoever asked may be cancelled, and the others' replies come all the same.
             batch = asyncio.create_task(self._run(commands), name="redis")
             self._batches.add(batch)
             batch.add_done_callback(self._done)

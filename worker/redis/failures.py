@@ -83,6 +83,7 @@ def explain(exc: BaseException) -> Trouble:
     code, text = code_of(exc), str(exc)
     if code in _BY_CODE:
         return _BY_CODE[code]
+    # By its text before its class: of TLS, and of too many clients, the driver makes the same ConnectionError.
     for sign, trouble in _SIGNS:
         if sign in text:
             return trouble
@@ -126,4 +127,5 @@ def spoils_a_script(exc: ResponseError) -> bool:
     text = str(exc)
     if "WRONGTYPE" in text:
         return True
+    # Servers name `user_script:<line>` where Lua failed, over a text in a number's place for one; a full one does, too.
     return code_of(exc) not in _BY_CODE and "user_script" in text

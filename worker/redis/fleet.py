@@ -35,6 +35,7 @@ class RedisFleet:
 
     async def wanted(self, name: str, version: str) -> timedelta:
         """See `ports.fleet.Presence.wanted`."""
+        # For longer than a task waits (`turn/fleet.py`): forgotten before, it would have the wait begin anew for ever.
         key = wanted(self._prefix, self._engine, name, version)
         return timedelta(milliseconds=int(await self._runner.run("wanted", [key], ms(3 * REMEMBERED))))
 

@@ -41,6 +41,7 @@ def dump(answer: Answer) -> str:
     # dataclasses.asdict costs ten times that
     fields = {name: getattr(answer, name) for name in answer.__slots__}
     apart = {"thread": thread, "cost": answer.cost and answer.cost.told}
+    # In ASCII: half a surrogate pair, which an answer may hold, has no form in UTF-8.
     return json.dumps({"schema": SCHEMA, **fields, **apart}, ensure_ascii=True, separators=(",", ":"))
 
 
@@ -180,6 +181,7 @@ def load_exchange(text: str, answered_us: str) -> Exchange:
     try:
         known = {name: value for name, value in record.items() if name in Exchange.__slots__}
         answered_at = _EPOCH + timedelta(microseconds=int(answered_us))
+        # Reckoned back, and not noted: the clock of the worker that asked may be another than Redis'.
         asked_at = answered_at - timedelta(seconds=record.get("seconds") or 0)
         changed = {
             "key": key(record["key"]),

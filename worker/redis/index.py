@@ -23,6 +23,7 @@ ENDING = "ending"
 STEP = 1000
 """Keys that the server looks at before it serves others."""
 AT_ONCE = 50
+"""Hashes that are asked for at once."""
 MOST_WAITING = 10_000
 """Turns that wait for the transcript whose names are read; their contents may be long, and are for a few only."""
 KINDS = frozenset({"thread", "hold", "said", "fold", "refused", "turn", "watched", "live"})
@@ -178,6 +179,7 @@ class RedisThreadIndex:
         seen: set[str] = set()
         names = self._redis.scan_iter(match=pattern, count=STEP)
         while True:
+            # Name by name, so that each step is bounded like any command.
             name = await self._runner.command(anext(names, None))
             if name is None:
                 return
@@ -227,6 +229,7 @@ def _kept(key: ThreadKey, fields: Mapping[str, str], names: Iterable[tuple[str, 
 
 def _turn(name: str, fields: Mapping[str, Any], now_ms: int) -> TurnKept:
     state, deadline = fields.get("state", "open"), fields.get("deadline", "")
+    # By the server's clock, which wrote the deadline.
     late = now_ms - int(deadline) if state == "intent" and deadline.isdecimal() else -1
     attempt = fields.get("attempt", "1")
     return TurnKept(

@@ -49,6 +49,7 @@ class Keys:
     def exchanges(turn: str, sink: str) -> str:
         """Name the hash with what a sink has yet to get of a journal entry: the transcript's is the entry itself."""
         thread, _, task = turn.rpartition(":turn:")
+        # Under the thread's hash tag as well: the script that keeps the answer writes it in the same step.
         return turn if sink == TRANSCRIPT else f"{thread}:unrecorded:{sink}:{task}"
 
     @staticmethod

@@ -9,6 +9,7 @@ from worker.redis.runner import Runner, ms
 
 MINUTE = ms(timedelta(minutes=1))
 KEPT = ms(timedelta(hours=2))
+"""How long a provider's pause is remembered if no call comes meanwhile; as long as the scripts keep the rest."""
 
 
 class RedisSeats:
@@ -24,6 +25,7 @@ class RedisSeats:
         self._paces = [f"{MINUTE / each:.6f}" if each else "0" for each in paces]
         """Milliseconds for a request, and for a token of text."""
         self._lease = ms(lease)
+        # In the order of take_seat.lua's KEYS; the other scripts get theirs by the place here.
         names = ("meters", "kept", "kept_for", "shares", "waiting", "taken", "taken_for")
         self._keys = [f"{prefix}:{{limits:{spec.name}:{spec.account(prefix)}}}:{name}" for name in names]
 

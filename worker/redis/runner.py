@@ -26,6 +26,7 @@ class Script:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        # SHA-1 because EVALSHA goes by it; an OpenSSL in FIPS mode has it for this alone.
         self.digest = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 

@@ -83,6 +83,7 @@ class RedisThreads:
         keys = Keys.of(self._prefix, key)
         turn = keys.turn(task_id)
         kinds = {turn: "hash", keys.hold: "hash", keys.thread: "hash", keys.said: "list", keys.refused: "zset"}
+        # In the order of enter.lua's KEYS.
         names = [*kinds]
         hold = Hold(key, task_id, uuid4().hex)
         refused_for = "" if stands_back else ms(REFUSED_FOR)

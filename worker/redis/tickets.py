@@ -21,6 +21,8 @@ class RedisTickets:
 
     async def take(self, name: str) -> str | None:
         """See `ports.tickets.Tickets.take`."""
+        # One command, so that of two who come with the same ticket one gets in. Sent again after its reply was lost, it
+        # finds nothing: then the page fetches another ticket.
         return cast("str | None", await self._runner.command(self._redis.getdel(self._key(name))))
 
     def _key(self, name: str) -> str:

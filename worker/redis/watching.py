@@ -95,6 +95,7 @@ class RedisWatcher:
                 async with asyncio.timeout(ALIVE_SECONDS):
                     await self._news.wait()
             self._news.clear()
+            # What was not taken is still to be said: the next round must not wait for news of the model's first.
             if not await self._wrote():
                 self._news.set()
                 await asyncio.sleep(AGAIN_SECONDS)
@@ -113,6 +114,7 @@ class RedisWatcher:
         request, told, text = self._request, self._told, self._untold
         args = (f"{self._call}-{request}", *self._of, told, text, int(self._is_over), ms(KEPT_FOR))
         await self._runner.run_anew("say", [self._name], *args)
+        # Another request may have begun while this was written, and counts from 0.
         if self._request == request:
             self._told, self._untold = told + len(text), self._untold[len(text) :]
 

@@ -27,6 +27,7 @@ class SqlAnchors:
         """See `ports.accounts.Book.note`."""
         rows = [self._whose | {"id": each.id, "made_at": each.made_at, "is_left": each.left} for each in noted]
         insert = self._database.insert(anchors)
+        # Once left it stays so, whichever worker's list comes last.
         left = anchors.c.is_left | insert.excluded.is_left
         statement = insert.on_conflict_do_update(index_elements=[*anchors.primary_key], set_={"is_left": left})
 

@@ -67,6 +67,7 @@ async def read_clock(connection: AsyncConnection, own: Callable[[], datetime]) -
     """Read the clock by which leases go: the server's, which all workers share; of a file it is ours."""
     if connection.dialect.name == "sqlite":
         return own()
+    # Not now(), which stands still from the transaction's beginning: it may have waited for a lock since.
     told: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     return told.astimezone(UTC)
 
@@ -110,6 +111,7 @@ class SqlAsks:
 
     async def _accept(self, row: dict[str, Any], connection: AsyncConnection) -> Ask:
         now = await self._now(connection)
+        # The first one counts: a client whose reply was lost sends the same ask again.
         insert = self._database.insert(asks).on_conflict_do_nothing(index_elements=[asks.c.id])
         await connection.execute(insert, row | {"created_at": now, "due_at": now})
         found = await connection.execute(select(asks).where(asks.c.id == row["id"]))
@@ -130,6 +132,7 @@ class SqlAsks:
         return await self._read(select(asks).where(self._unfinished(target)).order_by(asks.c.number))
 
     def _unfinished(self, target: ThreadKey) -> ColumnElement[bool]:
+        # NULL is no tenant, and `=` finds no NULL.
         there = asks.c.tenant.is_not_distinct_from(target.tenant)
         there &= (asks.c.target == clean(target.scope)) & (asks.c.assistant == clean(target.assistant))
         return self._own & there & _is_unfinished()
@@ -145,6 +148,8 @@ class SqlAsks:
 
     async def _claim(self, most: int, lease: timedelta, connection: AsyncConnection) -> Sequence[Ask]:
         now, claimed = await self._now(connection), list[Ask]()
+        # What another worker is just claiming is passed over. SQLite has no such lock, and needs none: its writer is
+        # alone.
         due = self._due(now, most).with_for_update(skip_locked=True)
         for row in (await connection.execute(due)).mappings().all():
             known = _ask(row)
@@ -153,6 +158,7 @@ class SqlAsks:
                 state=State.RUNNING,
                 holder=uuid4().hex,
                 due_at=now + lease,
+                # It was due, and so its lease is over: who had it was not heard of again.
                 deaths=known.deaths + (known.state is State.RUNNING),
             )
             names = ("state", "holder", "due_at", "deaths")
@@ -188,6 +194,8 @@ class SqlAsks:
         async def work(connection: AsyncConnection) -> int:
             now = await self._now(connection)
             at = {"finished_at": now} if due_in is None else {"due_at": now + due_in}
+            # The holder has a new name with each claim: a worker that lost its lease changes nothing of its
+            # successor's.
             held = update(asks).where(asks.c.id == ask.id, asks.c.holder == ask.holder)
             return (await connection.execute(held.values(values | at))).rowcount
 
@@ -197,6 +205,7 @@ class SqlAsks:
         """See `ports.asks.AskBook.withdraw`."""
 
         async def work(connection: AsyncConnection) -> None:
+            # Not one that a worker has: that is being answered, and may have been paid for.
             queued = update(asks).where(self._own, asks.c.id == clean(ask_id), asks.c.state == State.QUEUED)
             at = await self._now(connection)
             await connection.execute(queued.values(state=State.WITHDRAWN, finished_at=at))

@@ -40,6 +40,7 @@ FREE: Condition = func.substr(
 """A session is of a person, beside all processes. Literal as above."""
 
 QUESTION: Condition = and_(messages.c.role == literal_column("'user'"), ~messages.c.is_between)
+"""A message is a question. Literal as above."""
 
 
 def wanted(filter_: Filter) -> Iterator[Condition]:
@@ -81,6 +82,7 @@ def _timed(filter_: Filter) -> Iterator[Condition]:
 def _with_instance(instance: str) -> Condition:
     own = select(sessions.c.id).where(sessions.c.process_instance_id == instance)
     spoken_in = select(messages.c.session_id).where(messages.c.process_instance_id == instance)
+    # Each of the two has an index of its own, which an OR over both tables would not use.
     return sessions.c.id.in_(union_all(own, spoken_in))
 
 
@@ -144,6 +146,7 @@ def of_person(scope: ColumnElement[str], subject: Subject) -> Condition:
     begins = f"{PERSON_SCOPE}{subject.person}:"
     if subject.chat is not None:
         return scope == clean(begins + subject.chat)
+    # Not LIKE: ids may hold its signs, and SQLite's takes no notice of upper and lower case.
     return func.substr(scope, 1, len(begins)) == clean(begins)
 
 
@@ -168,6 +171,7 @@ def _has_others(allowed: Definitions, *, sqlite: bool) -> Condition:
     key = func.coalesce(case((id_.contains(":"), named), else_=sessions.c.definition_key), "")
     answers = said.c.role == literal_column("'agent'")
     may = _may(allowed, key, said.c.process_instance_id)
+    # Not NOT: of what is NULL that is NULL again, and the process would count as one that may be seen.
     return exists().where(said.c.session_id == sessions.c.id, answers, may.is_not(true()))
 
 

@@ -15,6 +15,7 @@ from worker.errors import BadCursor
 T = TypeVar("T")
 
 _LARGEST = 2**62
+"""Cursors come from outside: beyond 2^63 the databases' drivers raise errors of their own."""
 
 
 def time_of(micros: int) -> datetime:

@@ -24,8 +24,10 @@ T = TypeVar("T")
 MIGRATING = 7_214_160_903_551_417
 """PostgreSQL's name for our right to migrate: any number that nobody else uses there."""
 BUSY_MS = 5000
+"""How long SQLite waits for another process that writes; writers of this one wait for `_turn`."""
 CONNECT_SECONDS = 5
 COMMAND_SECONDS = 30
+"""The longest that PostgreSQL may take for one command, but for migrations."""
 MIGRATION_SECONDS = 1800
 """An index on many years' messages takes its time."""
 CHECK_SECONDS = 10
@@ -129,6 +131,7 @@ class Database:
         """Let what is being written come to its end, and hang up."""
         self._closing.set()
         if self._writes:
+            # Before hanging up, which would break them off.
             await asyncio.wait(self._writes)
         await self._engine.dispose()
 
@@ -149,6 +152,7 @@ class Database:
             raise TranscriptDown(self._damage)
         if self._ready:
             if self._file is not None:
+                # Each time: who restores a backup puts another file there, while our connections go on in the old one.
                 self._file.check()
             return
         async with self._preparation:
@@ -209,6 +213,7 @@ async def open_database(url: str, *, reads_only: bool = False) -> AsyncIterator[
         database = Database(engine, engine, file, reads_only=reads_only)
     else:
         engine = _postgresql(parts, COMMAND_SECONDS, reads_only=reads_only)
+        # Migrations have an engine of their own: the limit of a command belongs to the connection.
         database = Database(engine, _postgresql(parts, MIGRATION_SECONDS), reads_only=reads_only)
     try:
         yield database
@@ -243,6 +248,7 @@ _WRITERS_PRAGMAS = (
 
 
 def _sqlite(parts: URL, file: File, *, reads_only: bool) -> AsyncEngine:
+    # Parameters are what was said, and errors would quote them.
     engine = create_async_engine(parts.set(drivername="sqlite+aiosqlite"), hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "do_connect")

@@ -49,6 +49,7 @@ class SqlHandovers:
 
     async def _begin(self, row: dict[str, Any], lease: timedelta, connection: AsyncConnection) -> Handover:
         now, own = await self._now(connection), handovers.c.ask_id == row["ask_id"]
+        # What certainly did not reach the process makes room for another try; all else stays, and is returned.
         await connection.execute(delete(handovers).where(own, handovers.c.state == Standing.NOT_HANDED_OVER))
         insert = self._database.insert(handovers).on_conflict_do_nothing(index_elements=[handovers.c.ask_id])
         await connection.execute(insert, row | {"begun_at": now, "due_at": now + lease})

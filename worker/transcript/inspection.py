@@ -64,6 +64,7 @@ async def _size_of_file(connection: AsyncConnection) -> int:
 
 
 async def _size_of_tables(connection: AsyncConnection) -> int:
+    # A table that is not there, as in an older version, is NULL to `to_regclass`.
     names = [func.coalesce(func.pg_total_relation_size(func.to_regclass(name)), 0) for name in metadata.tables]
     return sum((await connection.execute(select(*names))).one())
 

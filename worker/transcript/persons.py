@@ -17,6 +17,7 @@ from worker.transcript.words import clean
 from worker.transcript.writing import UNSIGNED, WORDLESS
 
 AT_ONCE = 100
+"""Asks of one statement."""
 LANDS_WITHIN = timedelta(days=7)
 """For so long an answer is kept for the record where that cannot be written."""
 

@@ -53,6 +53,7 @@ _INSTANCES = (
     select(
         messages.c.process_instance_id.label("id"),
         sessions.c.engine,
+        # Mostly the same throughout an instance; one that was migrated has several. GROUP BY wants one of them.
         func.max(messages.c.definition_id).label("definition_id"),
         func.max(sessions.c.definition_key).label("definition_key"),
         func.max(sessions.c.definition_version).label("definition_version"),
@@ -115,6 +116,7 @@ _NEWEST_IN = (
     select(
         *_OF_A_THREAD,
         messages.c.process_instance_id.label("instance"),
+        # Only of the instance's own session: one that instances share ends with the last of them.
         case((sessions.c.process_instance_id == messages.c.process_instance_id, sessions.c.ended_at)).label("ended_at"),
         func.max(messages.c.number).label("number"),
     )
@@ -209,6 +211,7 @@ class SqlTranscriptReader:
         """
         found, size, is_all = list[RowMapping](), 0, True
         async with self._database.reading() as connection:
+            # Streamed, as a page of the longest answers would be hundreds of megabytes before it could be cut.
             streamed = await connection.stream(query.limit(limit + 1).execution_options(yield_per=AT_ONCE))
             try:
                 async for row in streamed.mappings():
@@ -274,6 +277,7 @@ class SqlTranscriptReader:
         page = cursor.page(
             await self._rows(places.order_by(_STARTED.desc(), name.desc()).limit(limit + 1)), limit, _place, _place
         )
+        # Summed up for the instances of this page alone.
         query = _INSTANCES.where(*own, name.in_([found for _, found in page.items]))
         found = await self._rows(query.order_by(_STARTED.desc(), name.desc()))
         return Page([_instance(row) for row in found], page.next)
@@ -315,6 +319,7 @@ class SqlTranscriptReader:
         query = query.order_by(messages.c.position.desc(), messages.c.id.desc()).limit(limit + 1)
         async with self._database.reading() as connection:
             found = (await connection.execute(query)).mappings().all()
+            # One after the other: of each there may be half a megabyte to look through.
             excerpts = {row["number"]: await _excerpt(connection, row["number"], text) for row in found[:limit]}
         return cursor.page(found, limit, lambda row: _hit(row, excerpts[row["number"]]), _place)
 

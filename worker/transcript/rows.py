@@ -19,6 +19,7 @@ from worker.transcript.words import clean_all, words
 Values = dict[str, Any]
 
 _LARGEST = 2**63
+"""A BIGINT of PostgreSQL and an INTEGER of SQLite are below it."""
 LONG = 20_000
 """Characters of a message from which on it may take more than a few milliseconds to write, mostly for its words."""
 _SPOKE = ("assistant_version", "instructions", "output_schema", "worker")

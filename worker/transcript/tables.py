@@ -125,6 +125,7 @@ messages = Table(
     Column("number", NUMBER, primary_key=True, autoincrement=True),
     Column("id", String(32), nullable=False, unique=True),
     Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    # Microseconds since the epoch, of the answer's time; what comes before it counts back from there.
     Column("position", BIG, nullable=False),
     Column("role", Text, nullable=False),
     Column("content", Text, nullable=False),

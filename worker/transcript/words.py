@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 LONGEST_WORD = 100
+"""Characters of a word that count; PostgreSQL indexes none of 2 KB."""
 SEARCHABLE = 500_000
 SEARCHABLE_BYTES = 400_000
 """Of each text so many characters, and so many bytes of different words, can be found.
@@ -69,6 +70,7 @@ def ts_query(text: str) -> str:
 
 
 def _asked(text: str) -> list[str]:
+    # Whoever pastes a page into the search means its beginning; each word more is one more look into the index.
     return list(islice(dict.fromkeys(_words(text)), 20))
 
 
@@ -104,6 +106,7 @@ def _place(lowered: str, wanted: list[str]) -> int:
 def _begin(lowered: str, word: str, before: int) -> int:
     at = -1
     for _ in range(MOST_INSIDE):
+        # Only what begins before the place that another word was found at.
         at = lowered.find(word, at + 1, before + len(word) - 1)
         if at < 0:
             break

@@ -90,6 +90,7 @@ class SqlTranscriptWriter:
     async def _record(self, written: Sequence["_Written"], connection: AsyncConnection) -> bool:
         """Write all of it; nothing, and False, if one message is there already, perhaps in another session."""
         statements = _SQLITE if self._database.is_sqlite else _POSTGRESQL
+        # Of several exchanges of one session the first one: the others change it below, as they would one by one.
         new = {each.session["id"]: each.session for each in reversed(written)}
         known: dict[str, Values] = {}
         while len(known) < len(new):  # one may be removed in between
@@ -102,6 +103,7 @@ class SqlTranscriptWriter:
         if self._database.is_sqlite:
             said = await numbered(said, connection)
         if len((await connection.execute(statements.add_messages, said)).all()) < len(said):
+            # Also the sessions that it has added: without its messages one of them would be empty.
             await connection.rollback()
             return False
         changed: dict[str, Values] = {}

@@ -26,6 +26,7 @@ LARGE: Final = 30_000
 LARGEST_NUMBER: Final = 2**53
 _SCORES: Final = "scores"
 LONGEST_FACT: Final = 500
+"""Characters of one; anybody may write a variable that looks like a result's meta."""
 _FACTS: Final = (
     *("assistant", "version", "instructions", "provider", "model", "thread", "generation", "response"),
     *("attempt", "question", "answer"),
@@ -91,7 +92,9 @@ class Gathering:
         own = task.process_instance_id
         scope = await self._engine.root_instance(own) if wanted.is_of_root else own
         calls = await self._sources.called(scope)
+        # Its own as well: where the engine does not tell who called whom it would not be among those below the root.
         instances = list(dict.fromkeys([scope, *(each.id for each in calls.called), own]))
+        # This task was created, so a history that knows nothing of it is of a level below full, or hidden from us.
         if not await self._sources.remembers(task.id):
             return await self._as_of_now(task, wanted, instances)
         done = [each for instance in instances for each in await self._sources.completions(instance)]
@@ -300,6 +303,7 @@ def _judge(part: Part, meta: Mapping[str, Any]) -> str:
 def _answers(results: Sequence[Value], mine: Mapping[str, Completion]) -> dict[tuple[str, str], Value]:
     """Find the values that came with completions: the last ones until then, for somebody may have written before."""
     return {
+        # In the order of time: the last one stays.
         (each.name, each.activity_instance): each
         for each in results
         if (done := mine.get(each.activity_instance)) is not None and (each.at or _LONG_AGO) <= done.at
@@ -352,6 +356,7 @@ def _of_others(value: Value, past: _Past) -> dict[str, Any]:
     source = {"at": _said_at(value.at or _LONG_AGO), "variable": value.name, "instance": value.instance}
     if operation is not None:
         source |= {"user": operation.user}
+    # By another operation somebody has set it by hand while the task was open: its form has not said that.
     if task is not None and (operation is None or operation.kind == COMPLETE):
         identity = "unproven" if operation is None else "operation_log"
         return {"of": "person", "task": task.id, "activity": task.activity, "identity": identity, **source}

@@ -97,6 +97,7 @@ class Signing:
         elif completed is not None and not is_for_others and task.assignee not in {"", completed.user}:
             doubt = f"{where} was completed by somebody else than who it was given to"
         act = Act(
+            # Some clients hand a form's Boolean on as a text.
             accepted=said is not None and (said.value is True or str(said.value).strip().lower() == "true"),
             answer="" if answer is None or answer.value is None else str(answer.value)[:LONGEST_ANSWER],
             shown_sha256=sha256,
@@ -111,6 +112,7 @@ class Signing:
             "identity": "operation_log" if completed is not None and not is_for_others else "unproven",
         }
         if completed is not None:
+            # Who completes tasks for others proves nothing of who did it.
             source["through" if is_for_others else "user"] = completed.user
         return Signed(act, source)
 

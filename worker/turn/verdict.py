@@ -126,7 +126,9 @@ class Case:
 
 
 PARKED_FOR = timedelta(seconds=30)
+"""How long a task is left to its lock that waits for something which tells no time of its own."""
 PAUSED_FOR = timedelta(seconds=60)
+"""Until a provider that refuses is asked once more."""
 STOPPED_FOR = timedelta(seconds=20)
 """The longest that a task takes to be there again after the stop that it met."""
 ELSEWHERE_FOR = timedelta(seconds=20)

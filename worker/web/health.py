@@ -92,6 +92,7 @@ async def left_out_at(host: str, port: int) -> list[str]:
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+    # Never busy: an answer takes no time, so whatever lasts is the client's waiting.
     make = Connections(CONNECTIONS, LONGEST_CONNECTION).guard(runner.server, lambda _: False)  # type: ignore[arg-type] # set up
     try:
         return await asyncio.get_running_loop().create_server(make, host, port)

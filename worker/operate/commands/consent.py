@@ -14,6 +14,7 @@ def ask(options: Namespace, what: str) -> None:
     said = f"{line(what).plain} This cannot be undone."
     if not sys.stdin.isatty():
         raise Permanent(f"{said} Nobody can be asked here: add --yes if it is meant.")
+    # Not to the standard output, which may lead to a file for the receipt.
     sys.stderr.write(f"{said} Go on? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:

@@ -87,6 +87,7 @@ async def _chosen(desk: Desk, options: Namespace) -> Decision:
     found = await records.decision(wanted, within=EVERYTHING, revision=options.revision)
     if found is not None:
         return found
+    # An instance has a record for each name, so that its id says which one only where there is one.
     page = await records.decisions(within=EVERYTHING, instance=wanted)
     if len(page.items) > 1:
         names = ", ".join(f"{each.key.id} ({each.key.name or 'without a name'})" for each in page.items)

@@ -19,6 +19,7 @@ def writing(path: str | None) -> Iterator[BinaryIO]:
         if path is None:
             yield sys.stdout.buffer
             return
+        # Never over a file that is there: what it holds may have been erased everywhere else since.
         with Path(path).open("xb") as file:
             try:
                 yield file

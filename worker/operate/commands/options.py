@@ -280,6 +280,7 @@ async def _at_work(work: Work, chosen: settings.Settings, options: argparse.Name
     from worker.errors import Permanent, WorkerError  # noqa: PLC0415 - as above
     from worker.operate.commands import tables  # noqa: PLC0415 - as above
 
+    # Else not read: a fault in PROVIDERS_FILE is to keep nobody from commands that ask no provider.
     known = bootstrap.provider_specs(chosen) if options.asks else {}
     try:
         async with bootstrap.connect(chosen, known, reads_only=_only_reads(options)) as adapters:
@@ -299,6 +300,7 @@ def _only_reads(options: argparse.Namespace) -> bool:
 def _time(text: str) -> datetime:
     try:
         time = datetime.fromisoformat(text)
+        # In year 1 or 9999 the way to UTC overflows.
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
@@ -307,6 +309,7 @@ def _time(text: str) -> datetime:
 
 
 def _number(text: str) -> int:
+    # `int` alone would take signs, blanks and underscores as well.
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a whole number from 1 on")
     return int(text)

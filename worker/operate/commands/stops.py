@@ -15,6 +15,7 @@ from worker.specs import assistants
 async def stop_(desk: Desk, options: Namespace) -> int:
     """Stop something, for all workers of this engine."""
     known = _known(desk.settings, options.what)
+    # Held against the names that are known: a stop of one that nobody has would stop nothing, without a word.
     stop = order(options.what, options.name, me(), known, reason=options.reason, now=options.now)
     await desk.adapters.stops.stop(stop)
     tables.say(f"{stop}\nEvery worker knows within 5 s. To lift it: assistant-worker resume {stop.words}")

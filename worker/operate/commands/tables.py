@@ -27,6 +27,7 @@ def show(heads: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> 
 
 def say(text: str) -> None:
     """Print a text of several lines as it is."""
+    # Line by line: a newline is no printable character either, and would be shown as a replacement.
     for each in text.split("\n"):
         console().print(plain(each), soft_wrap=True)
 

@@ -43,6 +43,7 @@ async def _states(desk: Desk, kept: list[Kept]) -> dict[Subject, str]:
     owners = {each.owner for each in kept if each.owner}
     names = {owner.instance: owner for owner in owners if owner.instance is not None}
     found: dict[Subject, str] = {}
+    # The list is Redis', and there without the engine too.
     with suppress(EngineDown):
         running = await desk.adapters.instances.running(names.keys())
         found |= {names[name]: "runs" for name in running if name in names}

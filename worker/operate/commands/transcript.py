@@ -10,6 +10,7 @@ from worker.operate.commands.desk import Desk
 from worker.operate.commands.threads import conversations
 
 PAGE = 200
+"""Hits that are asked for at a time."""
 
 
 async def search_(desk: Desk, options: Namespace) -> int:

@@ -53,6 +53,7 @@ async def findings(settings: Settings, *, calls: bool = True, deep: bool = False
     not even allow to begin.
     """
     providers, about_providers = await specs.providers(settings)
+    # Before the checks and not as one of them: several of them have to know the providers and the assistants.
     known, about_specs = await specs.load(settings, providers)
     async with AsyncExitStack() as stack:
         adapters = await stack.enter_async_context(bootstrap.connect(settings, providers or {}, reads_only=True))

@@ -26,6 +26,7 @@ PREDICATE: Final = DecisionQuestion("there", "predicate", "Somebody asks whether
 MOST_WRITTEN: Final = 200
 """Tokens that the answer may take: a model that thinks first needs more than the answer has."""
 LIMIT: Final = timedelta(seconds=8)
+"""How long a model may take: less than a check's patience, with whose end all that it has found is lost."""
 _SCHEMAS: Final[tuple[Schemas, ...]] = get_args(Schemas)
 """The best first."""
 
@@ -139,4 +140,5 @@ def _keeps(text: str) -> bool:
         value = schema.parse(text)
     except ValueError:
         return False
+    # By its type: to Python 1 and 0 are equal to true and false.
     return isinstance(value, dict) and list(map(type, value.values())) == [bool] and "there" in value

@@ -92,6 +92,7 @@ class Contact:
         await asyncio.shield(self._request)  # one check's end of patience takes nothing from the others
 
     async def _knock(self) -> None:
+        # A coroutine of ours, as tasks are made of those alone: a ping may return any other awaitable.
         await self._ping()
 
 

@@ -13,6 +13,7 @@ AREA = "stores"
 NAMED = 3
 """Examples in one finding."""
 CLOCKS_APART = timedelta(seconds=60)
+"""What clocks may differ by: only people mind, who hold logs of several machines against each other."""
 RECORDED_WITHIN = timedelta(minutes=10)
 """How long an exchange may wait for the transcript before somebody should look."""
 ROUNDS = timedelta(days=1)
@@ -54,6 +55,7 @@ def instances(
     due = [
         key
         for key, instance in threads.items()
+        # Not due is what has no end yet, nor what the engine does not know: from when on its time runs nobody can tell.
         if until is not None and (at := ended.get(instance)) is not None and at < until
     ]
     found = []

@@ -55,6 +55,7 @@ class Models:
             for called, codes, caller in calls:
                 if called == process or "{" in called:  # an expression may call any
                     caught |= codes
+                    # Processes may call each other in a circle.
                     waiting += {caller} - known
                     known.add(caller)
         return caught
@@ -142,6 +143,7 @@ async def _fault_of_file(engine: RestEngine, id_: str, kind: str, name: str) -> 
     read = properties.parsed_schema if kind == "data.output.schema" else questions.read
     try:
         text = await engine.resource(id_, name)
+        # Beside the loop: while a large schema is read, the other checks' seconds would run out.
         await asyncio.to_thread(read, text, f"the resource {name!r} in property {kind}")
     except BadDefinition as exc:
         return tasks.of_file(str(exc), is_known=True)

@@ -11,6 +11,7 @@ from worker.settings import Settings
 
 AREA = "engine"
 CLOCKS_APART = timedelta(seconds=60)
+"""What the clocks may differ by. The engine's is known by the Date of an answer, which has whole seconds."""
 TO_FIND = "to find the topics"
 """How the right to see definitions begins in `EngineInfo.lacking`."""
 NOBODYS_TASK = "assistant-worker-doctor"
@@ -30,12 +31,14 @@ def checks(engine: RestEngine, contact: Contact, settings: Settings) -> list[Che
     async def info() -> list[Finding]:
         await reached(contact)
         told = await engine.info(of_persons(settings))
+        # Who lacks a right to all definitions may have it for single ones, for which nobody asked.
         sees_any = not told.lacking or bool(await engine.deployed())
         return [version(told), rights(told, sees_any=sees_any), clock(told)]
 
     async def history() -> list[Finding]:
         await reached(contact)
         try:
+            # Asked for its refusal alone: `history` looks into this log only where an instance runs.
             await engine.was_completed(NOBODYS_TASK)
         except EngineDenied as exc:
             advice = "Let the worker read the history: after a lost reply it looks there whether its result arrived."

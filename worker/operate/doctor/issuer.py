@@ -13,6 +13,7 @@ def checks(settings: Settings) -> list[Check]:
 
     async def asked() -> list[Finding]:
         async with open_issuer(settings) as issuer:
+            # Without a transcript there is no API, and nobody who could log in.
             if issuer is None or not settings.keeps_transcript:
                 return []
             await issuer.endpoints()

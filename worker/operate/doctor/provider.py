@@ -73,6 +73,7 @@ def checks(
     async def model(name: str, users: Sequence[Assistant]) -> list[Finding]:
         await contact.made()
         found = await _look_up(area, name, users, connected)
+        # A model that is not there would refuse the call as well, and be reported twice.
         if calls and all(each.level is not Level.PROBLEM for each in found) and isinstance(connected.provider, Trying):
             found.append(await abilities.of_model(area, name, spec, users, connected.provider, stops))
         return found
@@ -112,6 +113,7 @@ async def _stand_ins(name: str, contacts: Mapping[str, Contact], specs: Specs | 
     for each in specs.assistants:
         if each.provider != name:
             continue
+        # The first that answers is the one a turn would end up at.
         answering = [other for other, _ in each.fallback if await _answers(contacts[other])]
         if not answering:
             return None

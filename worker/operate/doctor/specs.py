@@ -13,6 +13,7 @@ from worker.specs.assistants import Specs
 
 AREA = "assistants"
 LISTED = 20
+"""Assistants that are named in the report; the others are counted."""
 _ADVICE = "Correct it: the worker does not start before."
 
 

@@ -25,8 +25,11 @@ MOST = 500
 SESSIONS = 200
 """The transcript's newest sessions that are looked at: each is read with what it counts."""
 AT_ONCE = 10
+"""Sessions that are asked for at a time."""
 SCAN_FOR = timedelta(seconds=20)
+"""How long keys are looked for: SCAN passes all keys of the database, also those of others."""
 PATIENCE = timedelta(seconds=60)
+"""What one comparison may take: a scan, and what is then asked of the engine and the transcript."""
 
 
 def checks(
@@ -106,6 +109,7 @@ class _Look:
             if thread is not None and row.name in names:  # a shared thread's map has the business key in its name
                 named[ThreadKey(self._settings.engine_name, row.instance, names[row.name], row.tenant)] = thread
         mapped = await self._adapters.index.named([*named])
+        # As many as were asked for: there may be more.
         return compared.variables(named, mapped, Sample(len(named), len(rows) < MOST))
 
     async def exchanges(self) -> list[Finding]:
@@ -129,6 +133,7 @@ class _Look:
     async def _lost(self, reader: TranscriptReader) -> list[Finding]:
         wanted = Filter(engine=self._settings.engine_name, active=True)
         page = await reader.sessions(wanted, within=EVERYTHING, limit=SESSIONS)
+        # Not those of shared threads, whose scope is a business key: they do not end with one instance.
         of_instances = {
             each.key: each.process_instance_id for each in page.items if each.scope == each.process_instance_id
         }

@@ -37,6 +37,7 @@ def faults(
     `caught_outside` are the codes of errors that calling processes catch, `weighing` the providers that answer decision
     questions alone.
     """
+    # Only whether there is a prompt: its value may be an expression, and comes when the task is reached.
     if not activity.documentation and "prompt" not in activity.parameters:
         said = "nothing to ask: neither documentation nor an input parameter prompt; an incident when it is reached"
         yield Fault(Level.PROBLEM, said, DEPLOY)

@@ -8,6 +8,7 @@ from worker.operate.doctor.redis import AREA
 from worker.redis import RedisThreadIndex
 
 LOOK_FOR = timedelta(seconds=5)
+"""How long keys are looked for: SCAN passes all keys of the database, and a check has 9 s."""
 
 
 def checks(index: RedisThreadIndex, contact: Contact, providers: Collection[str] | None) -> list[Check]:

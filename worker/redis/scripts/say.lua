@@ -4,6 +4,7 @@
 -- returns 1
 -- repeat  says it twice: readers go by the characters before it
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+-- An entry is its id and a list of names and values: the first value is the run.
 if last[1] and last[1][2][2] ~= ARGV[1] then
   redis.call('XTRIM', KEYS[1], 'MAXLEN', 0) -- not DEL: the ids go on from where readers are
 end

@@ -11,6 +11,8 @@
 -- returns {1, 0, 0} taken | {0, ms, 1} kept, to be taken then | {0, ms, 0} none is kept, to be tried again then
 -- repeat  the same token has the same seat, and what is kept is kept for the same time
 local BURST, PLANNED, GRACE, HORIZON, FORGOTTEN = 6000, 3000, 2000, 30000, 60000
+-- A call takes SHORTEST at least, and UNKNOWN while none has ended yet; LIFE is how long all of this is kept without a
+-- call.
 local FURTHEST, CLOSED = 600000, 60000 -- meters are never further ahead: a clock that jumps back, or an odd count, heals
 local SHORTEST, UNKNOWN, LIFE = 1000, 5000, 7200000
 local time = redis.call('TIME')
@@ -62,6 +64,7 @@ local at, each = now, 0
 if not goes then
   local others = redis.call('ZCOUNT', KEYS[2], now - GRACE, '+inf')
   local text = (tonumber(redis.call('HGET', KEYS[1], 'kept_tokens') or '') or 0) + tokens
+  -- How far seats are apart: by the slower of the two meters, with texts as long as those that wait are on average.
   each = math.max(request_ms, token_ms * text / (redis.call('ZCARD', KEYS[2]) + 1))
   local first = math.max(paid - PLANNED, closed)
   local low, high = 0, others -- the first seat before which no more are kept than there are
@@ -101,6 +104,8 @@ if goes then
   result = {1, 0, 0}
 else
   at = math.ceil(at)
+  -- Waiting for half a horizon beyond its time: an instance that is not heard of again must not make the others' parts
+  -- smaller for ever.
   local mine = tonumber(redis.call('HGET', KEYS[4], ARGV[2]) or '') or 0
   redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now)
   redis.call('ZADD', KEYS[5], math.max(at, now + 1.5 * HORIZON), ARGV[2])

@@ -41,6 +41,7 @@ def rating(conversations: TranscriptReader, feedback: FeedbackWriter) -> Callabl
         given = Feedback(word.rating, word.note, person.name, person.id, datetime.now(UTC))
         if not await feedback.give(answer.id, given):
             raise HTTPException(404, "The words of this answer are gone.")
+        # Counted once for each person and rating, however often a page sends it or mends its note.
         if (person.id, word.rating) not in {(each.person_id, each.rating) for each in answer.feedback}:
             session = await conversations.session(answer.session_id, within=grant.limits)
             metrics.FEEDBACK.labels(word.rating, found(session).assistant).inc()

@@ -139,6 +139,7 @@ class Gate:
         except IssuerDown:
             refusal = problem(503, ISSUER_DOWN)
         client = (scope.get("client") or ("?", 0))[0]
+        # Before the refusal: whoever guesses tokens has only so many guesses.
         if wait := await self._counting.take(grant, client):
             seconds = str(int(wait.total_seconds()) + 1)
             return await problem(429, headers={"Retry-After": seconds})(scope, receive, send)

@@ -32,6 +32,7 @@ from worker.web.api.routes import LONGEST, Id, found
 
 NOBODY = "Without a person nobody hands anything over: give this token a name in API_TOKENS, or log in."
 # Engines refuse slashes in addresses, in which the names of messages and tasks stand.
+# And they take dots alone for another address.
 Name = Annotated[
     str, Field(min_length=1, max_length=LONGEST, pattern=r"^[^/\\\x00-\x1f]*[^/\\.\x00-\x1f][^/\\\x00-\x1f]*$")
 ]

@@ -59,6 +59,7 @@ class Persons:
         named = [each for each in _listed(claims, self.roles_claim) if isinstance(each, str)]
         rights = frozenset[Right]().union(*(self.roles.get(each, ()) for each in named))
         users = _listed(claims, self.engine_user_claim) if self.engine_user_claim else []
+        # Of several nobody can tell which one it is: then it is nobody in the engine, and sees nothing of it.
         user = users[0] if len(users) == 1 and isinstance(users[0], str) and users[0] else None
         return Grant(person.id, rights, self._limits(claims), person, until, user)
 
@@ -88,6 +89,7 @@ def _name(claims: Mapping[str, Any]) -> str:
 def _listed(claims: Mapping[str, Any], name: str) -> list[Any]:
     """Find a claim by its name, or by its way through others; one value is a list of one."""
     value: Any = claims
+    # By its whole name first: issuers' own claims are often called by an address, which has dots.
     for part in [name] if name in claims else name.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value if isinstance(value, list) else [] if value is None else [value]

@@ -24,6 +24,7 @@ from worker.web.api.routes import Id, found
 
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
+    # Raises where it is nested too deep to be measured, which ends in a RecursionError otherwise.
     foreign.extent(metadata)
     if remarks.size_of(metadata) > LARGEST_METADATA:
         raise ValueError(f"more than {LARGEST_METADATA} characters as JSON")

@@ -67,6 +67,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> AsyncIterator[int]:
     server = _Server(_configured(app))
     serving = asyncio.create_task(server.serve([listener]), name="api")
     try:
+        # Whichever comes first: a server that cannot start never listens.
         listening = asyncio.create_task(server.listening.wait(), name="api listens")
         await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
@@ -83,6 +84,7 @@ def _configured(app: ASGIApp) -> uvicorn.Config:
     connections = Connections(CONNECTIONS, PATIENCE)
     return uvicorn.Config(
         app,
+        # Not httptools, which is faster: uvicorn bounds a request's head with h11 alone.
         http=connections.guard(H11Protocol, _is_busy, _is_feed),  # type: ignore[arg-type] # only called
         # An open socket is busy always: whoever waits here is the client.
         ws=connections.guard(_Socket, lambda _: True, lambda _: True),  # type: ignore[arg-type] # only called
@@ -122,6 +124,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         raise Permanent(f"API_HOST={host}: is no address of this machine: {exc.strerror}") from exc
     try:
+        # Connections that were just closed keep an address for a minute: a worker that starts again would not get it.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)
         listener.bind(address)

@@ -48,6 +48,7 @@ class EngineSight:
         """Leave what the engine's user may see, too; nothing for who is none. Raises EngineDown, TranscriptDown."""
         if grant.engine_user is None:
             return replace(grant, limits=replace(grant.limits, definitions=NOTHING))
+        # Shielded: a client that hangs up takes the answer from nobody who waits for the same one.
         told = await asyncio.shield(self._asked(grant.engine_user))
         tenants = told.tenants if grant.limits.tenants is None else grant.limits.tenants & (told.tenants or frozenset())
         return replace(grant, limits=replace(grant.limits, tenants=tenants, definitions=told.definitions))

@@ -102,6 +102,7 @@ def _dump(grant: Grant) -> str:
         None if each is None else sorted(each, key=lambda name: name or "")
         for each in (grant.limits.tenants, grant.limits.instances)
     )
+    # Without what the engine lets them see: that is asked for anew when the ticket is used.
     return json.dumps(
         {
             "id": grant.id,

@@ -58,7 +58,7 @@ def told(value: Any, name: str = "frame") -> dict[str, Variable]:
 async def test_what_was_said_and_who_signed_it_is_read_back(client: RestEngine, rest: EngineRest) -> None:
     topic = unique("topic")
     sign = '<bpmn:userTask id="sign" name="Sign" camunda:assignee="ben"/>'
-    frame, scores = ServiceTask("frame", topic), ServiceTask("scores", topic, instances=2)
+    frame, scores = ServiceTask("frame", topic), ServiceTask("scores_of_each_judge", topic, instances=2)
     model = process(line(element(frame), element(scores), sign, element(ServiceTask("close", topic))))
     await rest.deploy(model)
     instance = await rest.start(model, {"frames": "another's name"})
@@ -84,7 +84,7 @@ async def test_what_was_said_and_who_signed_it_is_read_back(client: RestEngine, 
     assert [each.task for each in done] == [task.id, *(each.id for each in judges)]
     assert (done[0].activity, done[0].activity_instance) == ("frame", task.activity_instance)
     assert done[0].definition == task.process_definition_id
-    runs = await sources.panel(instance, "scores")
+    runs = await sources.panel(instance, "scores_of_each_judge")
     assert runs.keys() == {each.activity_instance for each in judges}
     assert len(set(runs.values())) == 1
 

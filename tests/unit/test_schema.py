@@ -218,3 +218,10 @@ def test_a_reference_to_what_is_no_schema_is_said(target: Any, place: str) -> No
 
     with pytest.raises(schema.Unusable):
         schema.mistakes({"a": "x"}, wanted)
+
+
+@pytest.mark.parametrize("place", ["2", "9" * 10, "9" * 5000])
+def test_a_place_that_a_list_does_not_have_is_none(place: str) -> None:
+    assert schema.at(["a", {"b": 1}], "1.b") == 1
+    with pytest.raises(LookupError):
+        schema.at(["a", {"b": 1}], f"{place}.b")

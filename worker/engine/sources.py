@@ -14,7 +14,6 @@ from worker.engine.transport import Transport
 from worker.errors import EngineDenied
 
 _RAW = {"deserializeValues": "false"}
-_BODY = "#multiInstanceBody"
 
 
 class RestSources:
@@ -82,12 +81,17 @@ class RestSources:
 
     async def panel(self, instance: str, activity: str) -> Mapping[str, str]:
         """See `ports.decisions.DecisionSources.panel`."""
-        rows = await self._rows("/history/activity-instance", {"processInstanceId": instance, "activityId": activity})
-        runs = {_text(row, "id"): _text(row, "parentActivityInstanceId") for row in rows}
-        # By the parent's id, `<activity>#multiInstanceBody:<id>`. Engines have 64 characters for it: of what would be
-        # longer
-        # they keep the last part alone, and such runs are not told apart here.
-        return {each: run for each, run in runs.items() if _BODY in run}
+        # By the parents that are bodies, not by how a parent's id looks: engines put the activity's id into it only
+        # where the whole has no more than 64 characters, which it has for an id of up to nine.
+        bodies = {_text(row, "id") for row in await self._activities(instance, f"{activity}#multiInstanceBody")}
+        runs = {
+            _text(row, "id"): _text(row, "parentActivityInstanceId")
+            for row in await self._activities(instance, activity)
+        }
+        return {each: run for each, run in runs.items() if run in bodies}
+
+    async def _activities(self, instance: str, activity: str) -> list[dict[str, Any]]:
+        return await self._rows("/history/activity-instance", {"processInstanceId": instance, "activityId": activity})
 
     async def persons_tasks(self, instance: str) -> Sequence[PersonsTask]:
         """See `ports.decisions.DecisionSources.persons_tasks`. One that was cancelled has another reason."""

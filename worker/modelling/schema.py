@@ -16,6 +16,8 @@ from worker.modelling import keywords
 
 MISTAKES_TOLD = 10
 LONGEST_MISTAKE = 300
+LONGEST_PLACE = 9
+"""Digits of a place in a list. Python reads no number of more than 4300."""
 
 LONGEST_NUMBER = 300
 """Digits; a Double has room for no larger number."""
@@ -172,6 +174,8 @@ def at(value: Any, path: str) -> Any:
     """Follow a dotted path; numbers are places in lists, from 0. Raises LookupError."""
     for part in path.split("."):
         if isinstance(value, list) and part.isascii() and part.isdigit():
+            if len(part) > LONGEST_PLACE:
+                raise LookupError(part)
             value = value[int(part)]
         elif isinstance(value, dict):
             value = value[part]

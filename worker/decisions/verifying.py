@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from worker.decisions import chain, hashing, record, schemas
 from worker.decisions.chain import Row
@@ -24,16 +24,14 @@ _OF_WORDS: Final = frozenset({"findings", "mismatches"})
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A hash that somebody else than the record's database has: the engine's history, or what a person signed there.
+    """A hash that the engine's history has: somebody else than the record's database.
 
-    `where` says for people where it was found. `row_sha256` is that of the last row at that time; empty if unknown.
+    `where` says for people where it was found.
     """
 
-    of: Literal["engine", "signature"]
     where: str
     revision: int
     content_sha256: str
-    row_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +126,11 @@ class _Checked:
             self.problems.append("the decision is not what a signature of this revision says")
 
     def _anchor(self, anchor: Anchor, own: str) -> None:
-        name = f"{anchor.of}: {anchor.where}"
+        name = f"engine: {anchor.where}"
         kept = {each["revision"]: each["content_sha256"] for each in self.rows}
         is_mine = anchor.revision == self.given["revision"]
         if anchor.content_sha256 != (own if is_mine else kept.get(anchor.revision)):
             self.problems.append(f"{name} has another hash of revision {anchor.revision}")
-        elif anchor.row_sha256 and anchor.row_sha256 not in {each["row_sha256"] for each in self.rows}:
-            self.problems.append(f"{name} has seen a row that is not there")
         elif is_mine:
             self.anchors.append(name)
         else:

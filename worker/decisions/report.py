@@ -99,8 +99,8 @@ def report(record: Mapping[str, Any]) -> Report:
     }
     sections = _Sections(content, record)
     return Report(
-        frame.get("statement", _clean(record["id"])),
-        {name: _clean(value) for name, value in facts.items() if value},
+        frame.get("statement", clean(record["id"])),
+        {name: clean(value) for name, value in facts.items() if value},
         frame.get("decider", ""),
         [each["name"] for each in frame.get("stakeholders", ())],
         [each for each in sections.all() if each.words or each.points or each.tables or each.below],
@@ -315,7 +315,8 @@ class _Sections:
         return [Table("Rows", ["Row", "Kind", "Revision", "At", "Content (SHA-256)"], rows)] if rows else []
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Put U+FFFD in place of what is no letter."""
     return _NO_LETTER.sub("\ufffd", text)
 
 
@@ -329,7 +330,7 @@ def _cleaned(value: Any) -> Any:
         return {name: _cleaned(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_cleaned(each) for each in value]
-    return _clean(value) if isinstance(value, str) else value
+    return clean(value) if isinstance(value, str) else value
 
 
 def _after(each: Mapping[str, Any], name: str) -> str:

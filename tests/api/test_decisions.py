@@ -118,7 +118,7 @@ async def test_a_reader_finds_its_own_tenants_records_and_its_own_instances(api:
     for token in (VIEWER, GUEST):
         reader = replace(api, token=token)
         assert [each["id"] for each in (await reader.get("/api/decisions")).json["items"]] == [KEY.id]
-        for what in ("", "/export", "/verify"):
+        for what in ("", "/export", "/verify", "/compare"):
             assert (await reader.get(f"/api/decisions/{OTHER.id}{what}")).status == 404
     assert (await replace(api, token=None).get("/api/decisions")).status == 401
 
@@ -147,6 +147,37 @@ async def test_a_format_that_is_not_installed_is_refused_with_what_to_install(
 
     assert (answer.status, answer.json["title"]) == (501, "Not Implemented")
     assert "pip install 'assistant-worker[report]'" in answer.json["detail"]
+
+
+async def test_two_revisions_are_compared_the_last_with_that_before_it_unless_they_are_named(
+    api: Api, book: SqlDecisions
+) -> None:
+    found = (await api.get(f"/api/decisions/{KEY.id}/compare")).json
+    back = (await api.get(f"/api/decisions/{KEY.id}/compare?from=2&to=1")).json
+    alone = (await api.get(f"/api/decisions/{OTHER.id}/compare")).json
+    await book.remove([Subject("default", instance="instance-a", tenants=frozenset({"north"}))])
+    erased = (await api.get(f"/api/decisions/{KEY.id}/compare")).json
+
+    assert (found["before"]["revision"], found["after"]["revision"], found["last"]) == (1, 2, 2)
+    assert [(each["part"], each["of"], each["field"], each["kind"], each["after"]) for each in found["changes"]] == [
+        ("dissent", ["1"], "who", "removed", None),
+        ("dissent", ["1"], "text", "removed", None),
+        ("dissent", ["1"], "who", "added", "Sales"),
+        ("dissent", ["1"], "text", "added", HOSTILE),
+        ("computed", [], "mismatches", "changed", 3),
+    ]
+    assert found["names"]["Y"] == "The small press"
+    assert (back["before"]["revision"], back["after"]["revision"], len(back["changes"])) == (2, 1, 5)
+    assert (alone["before"], alone["changes"]) == (alone["after"], [])
+    gone = [each for each in erased["changes"] if each["part"] == "dissent"]
+    assert {each["kind"] for each in gone} == {"unknown"}
+    assert {each["after"] for each in gone} == {None, "[erased]"}
+    assert erased["erased"] > 0
+
+
+@pytest.mark.parametrize(("asked", "status"), [("from=3", 404), ("to=9", 404), ("from=0", 422), ("to=x", 422)])
+async def test_a_revision_that_is_not_there_is_compared_with_none(api: Api, asked: str, status: int) -> None:
+    assert (await api.get(f"/api/decisions/{KEY.id}/compare?{asked}")).status == status
 
 
 async def test_verifying_says_what_holds_and_that_nothing_outside_does(api: Api) -> None:
@@ -229,6 +260,19 @@ async def test_commands_list_show_export_and_verify(tmp_path: Path) -> None:
     assert (again.code, "record.html cannot be written: File exists" in again.err) == (2, True)
     assert (verified.code, verified.out.splitlines()[-1]) == (0, f"Revision 1 of decision {KEY.id} is what it was.")
     assert (nothing.code, "there is no record of a decision" in nothing.err) == (2, True)
+
+
+@pytest.mark.usefixtures("book")
+async def test_a_command_compares_two_revisions(tmp_path: Path) -> None:
+    told = await command(tmp_path, "compare", "instance-a")
+    same = await command(tmp_path, "compare", KEY.id, "--from", "2", "--json")
+    nothing = await command(tmp_path, "compare", KEY.id, "--to", "7")
+
+    assert told.code == 0, told.err
+    assert "proposed; The small press leads by 0.05" in told.out
+    assert "Sales" in told.out
+    assert same.json["changes"] == []
+    assert (nothing.code, "has 2 revisions" in nothing.err) == (2, True)
 
 
 async def test_a_record_that_was_changed_ends_verify_with_a_code_of_its_own(

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain as chain_
 from typing import Any, Final, Literal
 
 from worker.decisions import chain, hashing, report, texts
@@ -65,11 +66,16 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two revisions. `erased` counts the texts of both that are gone; null, and an empty list, are as nothing there."""
+    """Two revisions. `erased` counts the texts of both that are gone; null, and an empty list, are as nothing there.
+
+    `names` are those of ids, and `last` is the last revision that there is.
+    """
 
     before: Side
     after: Side
     changes: Sequence[Change]
+    names: Mapping[str, str]
+    last: int
     erased: int
 
 
@@ -85,7 +91,23 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], rows: Sequence[
     decided = _Differing("decision", *(_Words(each, "decision") for each in sides))
     changes += decided.of((), *(each.get("decision") for each in sides))
     gone = {digest for each in sides for digest in set(hashing.digests(each["content"])) - each["texts"].keys()}
-    return Comparison(_side(before, rows), _side(after, rows), changes, len(gone))
+    names = {id_: name for each in sides for id_, name in _names(each)}
+    last = max(row["revision"] for row in rows) if rows else after["revision"]
+    return Comparison(_side(before, rows), _side(after, rows), changes, names, last, len(gone))
+
+
+def _names(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Name ids as their part does; one whose name was erased keeps its id in sight."""
+    content = report.shown(record)
+    frame = content.get("frame", {})
+    lists = (
+        *(frame.get(name, ()) for name in ("stakeholders", "uncertainties")),
+        *(content.get(name, {}).get(name, ()) for name in ("objectives", "alternatives")),
+        content.get("weights", {}).get("sets", ()),
+    )
+    for each in chain_.from_iterable(lists):
+        if "name" in each:
+            yield each["id"], each["name"] if each["name"] != hashing.ERASED else f"{each['id']} {hashing.ERASED}"
 
 
 def _side(record: Mapping[str, Any], rows: Sequence[Row]) -> Side:

@@ -10,11 +10,13 @@ from pydantic import AfterValidator
 from starlette.responses import Response
 
 from worker.decisions import hashing, report
+from worker.decisions.comparing import Comparison
 from worker.decisions.formats import FORMATS
 from worker.decisions.report import Told
 from worker.domain.conversations import Page
 from worker.domain.decisions import Decision, DecisionSeen
 from worker.errors import Permanent
+from worker.export import comparing
 from worker.export.verifying import verified
 from worker.ports.decisions import DecisionReader, DecisionSources
 from worker.runtime.beside import for_reader
@@ -24,6 +26,8 @@ from worker.web.api.routes import After, Id, Size, Text, found, known_in
 from worker.web.saving import FileFormat
 
 Format = Annotated[str, AfterValidator(known_in(FORMATS)), Query(json_schema_extra={"enum": [*FORMATS]})]
+First = Annotated[int | None, Query(alias="from", ge=1, le=2**31, description="The one before the other without.")]
+Second = Annotated[int | None, Query(alias="to", ge=1, le=2**31, description="The last one without.")]
 Revision = Annotated[int | None, Query(ge=1, le=2**31, description="An earlier one; the last one without.")]
 
 
@@ -129,6 +133,11 @@ def deciding(records: DecisionReader, sources: DecisionSources) -> Callable[[Fas
         """Compute all of a record anew, and compare it with its hashes, its rows and the engine's history."""
         said = await verified(await read(grant, decision_id, revision), sources, is_last=revision is None)
         return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
+
+    @router.get("/decisions/{decision_id}/compare")
+    async def difference(grant: MayRead, decision_id: Id, first: First = None, second: Second = None) -> Comparison:
+        """What is different between two revisions, and who signed which."""
+        return found(await comparing.compared(records, decision_id, first, second, within=grant.limits))
 
     files = {
         each.media_type: {"schema": {"type": "string"} if each.media_type.startswith("text/") else {}}

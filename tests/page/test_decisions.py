@@ -136,6 +136,60 @@ async def test_a_record_is_verified_saved_read_at_any_revision_and_leads_to_what
     await expect(page.locator(f"#m-{ANSWER}")).to_be_focused()
 
 
+async def third(book: SqlDecisions) -> None:
+    """Keep a revision in which a judge, the weights and what is recommended are other ones."""
+    reason = "It has {sums.X}, and leads by {lead}."
+    changed = {
+        "scores": {"one": scores(X_Quality=CELL | {"base": 94, "why": "Its makers have shown it."}), "two": scores()},
+        "weights": {"sets": [weights(quality=200)]},
+        "recommendation": parts()["recommendation"] | {"alternative": "X", "why": reason},
+        "dissent": {"dissent": [{"who": "Sales", "text": "It is too small."}]},
+    }
+    await keep(book, KEY, told(**changed))
+
+
+async def test_two_revisions_are_compared_by_keyboard_and_what_is_different_is_marked(
+    served: Site, browser: Watched, book: SqlDecisions
+) -> None:
+    await third(book)
+    page = browser.page
+    await page.goto(f"{served.url}/decisions/{KEY.id}")
+    await page.get_by_role("link", name="Compare two revisions").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Compare revisions")
+    await expect(page.get_by_label("Before", exact=True)).to_have_value("2")
+    before, after = part(page, "Before: revision 2"), part(page, "After: revision 3")
+    await expect(before).to_contain_text("The small press, by 0.05")
+    await expect(after).to_contain_text("The large press > The small press > The old press")
+    await expect(after).to_contain_text("Nobody has signed it.")
+
+    changed = part(page, "Scores").get_by_role("row")
+    await expect(changed.nth(1)).to_have_text("one · The large press · Quality · basechanged9094")
+    why = changed.nth(2)
+    await expect(why.locator("del")).to_have_text("say so.")
+    await expect(why.locator("ins")).to_have_text("have shown it.")
+    recommended = part(page, "Recommendation")
+    await expect(recommended.get_by_role("row").nth(1)).to_contain_text("The small pressThe large press")
+    await expect(part(page, "What follows").get_by_role("row", name="The large press · rank")).to_contain_text("21")
+
+    await page.get_by_label("Before", exact=True).focus()
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("ArrowUp")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await expect(part(page, "Before: revision 1")).to_be_visible()
+    await expect(page.get_by_role("heading", level=2)).to_have_text(
+        ["Before: revision 1", "After: revision 2", "Dissent"]
+    )
+    await page.go_back()
+    await expect(after).to_be_visible()
+
+    await book.remove([Subject("default", instance="instance-a")])
+    await page.reload()
+    await expect(page.get_by_text("texts were erased.")).to_be_visible()
+    await expect(recommended.get_by_role("row", name="why")).to_contain_text("erased: nobody can tell")
+
+
 async def test_hostile_texts_stay_texts_and_erased_ones_say_so(
     served: Site, browser: Watched, book: SqlDecisions
 ) -> None:
@@ -151,6 +205,9 @@ async def test_hostile_texts_stay_texts_and_erased_ones_say_so(
     told_so = {"one": scores(X_Quality={"why": hostile[0], "evidence": hostile})}
     changed = {"frame": frame, "alternatives": options, "objectives": objectives, "scores": told_so}
     await keep(book, KEY, told(dissent=dissent, **changed))
+    await page.goto(f"{address}/compare?from=2&to=3")
+    await expect(part(page, "Dissent").get_by_role("row", name="<script>").first).to_be_visible()
+    await check(page, f"{address}/compare?from=2&to=3")
     await page.goto(address)
     await part(page, "Scores").get_by_role("button").nth(1).click()
     await expect(page.get_by_role("region", name="<script>").get_by_role("listitem")).to_have_count(1 + len(hostile))
@@ -173,8 +230,15 @@ async def test_an_open_record_shows_what_was_said_so_far(served: Site, browser: 
     await expect(part(browser.page, "What it was decided on")).to_contain_text("120 → 20 k€")
 
 
-@pytest.mark.usefixtures("book")
-async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(served: Site, tmp_path: Path) -> None:
+async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(
+    served: Site, tmp_path: Path, book: SqlDecisions
+) -> None:
+    await third(book)
+    views = {
+        "decisions": "/decisions",
+        "decision": f"/decisions/{KEY.id}",
+        "compare": f"/decisions/{KEY.id}/compare?from=1&to=3",
+    }
     program, found = axe.source(), dict[str, list[str]]()
     async with browsing() as context:
         page = (await watch(context)).page
@@ -182,7 +246,7 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(served: Si
             await page.set_viewport_size({"width": width, "height": 900})
             for scheme in ("light", "dark"):
                 await page.emulate_media(color_scheme=scheme)
-                for name, path in (("decisions", "/decisions"), ("decision", f"/decisions/{KEY.id}")):
+                for name, path in views.items():
                     await page.goto(served.url + path)
                     await page.get_by_role("heading", level=1).wait_for()
                     if name == "decision":

@@ -65,7 +65,7 @@ function Decision({ path, last, shown }) {
     <${Frame} frame=${frame} objectives=${objectives} computed=${computed} called=${called} />
     <${Objections} content=${content} />
     <${Said} shown=${shown} />
-    <${Rows} rows=${last.rows} texts=${last.record.texts} shown=${record.revision} own=${own} />`;
+    <${Rows} last=${last.record.revision} rows=${last.rows} texts=${last.record.texts} shown=${record.revision} own=${own} />`;
 }
 
 const list = (items) => items.map((each, index) => html`${index > 0 && ", "}${words(each)}`);
@@ -239,10 +239,11 @@ function told(row, texts) {
   return short.map(([key, value], index) => html`${index > 0 && ", "}${name(key)}: ${words(`${value}`)}`);
 }
 
-function Rows({ rows, texts, shown, own }) {
+function Rows({ last, rows, texts, shown, own }) {
   const revision = (each) => (each === shown ? html`${each} <span class="soft">(shown)</span>` : html`<a href=${`${own}${query({ revision: each })}`}>${each}<span class="hidden">, show this revision</span></a>`);
   return html`<section aria-labelledby="rows" class="card part">
     <h2 id="rows">Changes and signatures</h2>
+    ${last > 1 && html`<p><a href=${`${own}/compare${query({ from: shown > 1 ? shown - 1 : 1, to: shown > 1 ? shown : 2 })}`}>Compare two revisions</a></p>`}
     <${Grid} title="Rows, each with the hash of the one before it" head=${["Row", "What", "Revision", "At", "Says", "Content (SHA-256)"]} kind="words" rows=${rows.map((row) => [row.number, [
       row.number, row.kind, revision(row.revision), time(row.at), told(row, texts), html`<code title=${row.content_sha256}>${row.content_sha256.slice(0, HASH)}…</code>`,
     ]])} />

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from worker.decisions import chain, hashing, report, texts
 from worker.decisions.chain import Row
 from worker.decisions.hashing import Texts
-from worker.decisions.schemas import INPUTS, PARTS
+from worker.decisions.schemas import INPUTS, PARTS, WHAT_IFS
 
 Kind = Literal["added", "removed", "changed", "unknown"]
 
@@ -83,7 +83,7 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any], rows: Sequence[
     """Compare two revisions of one record; `rows` are all that it has. May take too long for the loop."""
     sides = (before, after)
     changes = list[Change]()
-    for part in PARTS:
+    for part in (*PARTS, WHAT_IFS):
         one, other = (each["content"].get(part) for each in sides)
         changes += _Differing(part, *(_Words(each, part) for each in sides)).of((), one, other)
     figures = _Differing("computed", *(_Words(each, "computed") for each in sides))
@@ -103,7 +103,7 @@ def _names(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     lists = (
         *(frame.get(name, ()) for name in ("stakeholders", "uncertainties")),
         *(content.get(name, {}).get(name, ()) for name in ("objectives", "alternatives")),
-        content.get("weights", {}).get("sets", ()),
+        *(content.get(name, {}).get("sets", ()) for name in ("weights", WHAT_IFS)),
     )
     for each in chain_.from_iterable(lists):
         if "name" in each:

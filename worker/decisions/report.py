@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from worker.decisions import hashing
 from worker.decisions import record as records
 from worker.decisions.findings import MISMATCHES, Kind
+from worker.decisions.schemas import WHAT_IFS
 from worker.decisions.texts import written
 
 _NO_LETTER = re.compile(
@@ -138,7 +140,8 @@ class _Sections:
         self.options = content.get("alternatives", {}).get("alternatives", [])
         self.objectives = content.get("objectives", {}).get("objectives", [])
         uncertain = self.frame.get("uncertainties", [])
-        named = [*self.options, *self.objectives, *uncertain]
+        tried = content.get(WHAT_IFS, {}).get("sets", [])
+        named = [*self.options, *self.objectives, *uncertain, *tried]
         self.names: dict[str, str] = {each["id"]: _short(each["name"]) for each in named}
 
     def all(self) -> Iterator[Section]:
@@ -149,7 +152,7 @@ class _Sections:
         if self.computed:
             yield Section("Ranking", tables=[self._ranking(), self._scores()])
             yield Section("How far the order holds", tables=[*self._swaps(), *self._tornado(), *self._chances()])
-            yield Section("Judges and other weights", self._agreement(), tables=self._orders())
+            yield Section("Judges and other weights", self._agreement(), tables=[*self._orders(), *self._tried()])
             yield Section("What to know before signing", points=[*self._findings()])
         yield Section("Dissent", points=[_by(each) for each in self._list("dissent")])
         yield Section("Pre-mortem", points=[self._failure(each) for each in self._list("pre_mortem")])
@@ -284,7 +287,12 @@ class _Sections:
 
     def _orders(self) -> list[Table]:
         rows = [
-            [what, name, " > ".join(map(self._name, order["ranking"])), written(order["lead"])]
+            [
+                what,
+                self._name(name) if orders == "sets" else name,
+                " > ".join(map(self._name, order["ranking"])),
+                written(order["lead"]),
+            ]
             for what, orders in (
                 ("judge", "judges"),
                 ("without judge", "without_judge"),
@@ -294,6 +302,26 @@ class _Sections:
             for name, order in self.computed[orders].items()
         ]
         return [Table("Orders", ["By", "Name", "Order", "Lead"], rows)]
+
+    def _tried(self) -> list[Table]:
+        sources = hashing.opened(self.record["sources"].get(WHAT_IFS, {}), self.record["texts"])
+        rows = [
+            [
+                each["name"],
+                " > ".join(map(self._name, self.computed["sets"][each["id"]]["ranking"])),
+                ", ".join(f"{self._name(c)} {written(s, in_percent=True)}" for c, s in self._shares_of(each["id"])),
+                each["why"],
+                clean(str(sources.get(each["id"], {}).get("name", ""))),
+                clean(str(sources.get(each["id"], {}).get("at", ""))),
+            ]
+            for each in self.content.get(WHAT_IFS, {}).get("sets", ())
+        ]
+        head = ["Name", "Order", "Weights", "Why", "Kept by", "At"]
+        return [Table("What-ifs that were kept, and rank nothing", head, rows)] if rows else []
+
+    def _shares_of(self, name: str) -> Iterable[tuple[str, float]]:
+        shares: Mapping[str, float] = self.computed["sets"][name]["shares"]
+        return shares.items()
 
     def _findings(self) -> Iterator[str]:
         for each in findings(self.computed):

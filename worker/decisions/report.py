@@ -311,7 +311,7 @@ class _Sections:
                 " > ".join(map(self._name, self.computed["sets"][each["id"]]["ranking"])),
                 ", ".join(f"{self._name(c)} {written(s, in_percent=True)}" for c, s in self._shares_of(each["id"])),
                 each["why"],
-                clean(str(sources.get(each["id"], {}).get("name", ""))),
+                _who(sources.get(each["id"], {})),
                 clean(str(sources.get(each["id"], {}).get("at", ""))),
             ]
             for each in self.content.get(WHAT_IFS, {}).get("sets", ())
@@ -367,6 +367,12 @@ def _after(each: Mapping[str, Any], name: str) -> str:
 
 def _by(each: Mapping[str, Any]) -> str:
     return f"{each['who']}: {each['text']}" if each.get("who") else str(each["text"])
+
+
+def _who(source: Mapping[str, Any]) -> str:
+    """Name a person: a name may be of their own choice."""
+    names = dict.fromkeys(str(source[name]) for name in ("name", "user") if source.get(name))
+    return clean(", ".join(names))
 
 
 def _kind(limit: Mapping[str, Any]) -> str:

@@ -67,7 +67,7 @@ def keep(
         raise Taken("nothing is computed of this record yet")
     opened = hashing.opened(content, known)
     points = [{"objective": each, "points": round(said.points[each], DIGITS)} for each in sorted(said.points)]
-    new = {"id": _free(record), "name": said.name, "why": said.why, "points": points}
+    new: dict[str, Any] = {"id": _free(record), "name": said.name, "why": said.why, "points": points}
     schemas.check_part(WHAT_IFS, {"sets": [new]})
     _check_criteria(said, opened["objectives"]["objectives"])
     there = _sets(opened)

@@ -1,5 +1,6 @@
 """People read the record of a decision on the page, try other weights, and find where each score was said."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +10,10 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests import axe
-from tests.page.site import Site, Watched, browsing, watch
+from tests.page.site import Deployed, Site, Watched, browsing, site, watch
 from tests.page.test_flows import shot
 from tests.page.test_hostile import HOSTILE, check
-from tests.unit.decisions.examples import SCORES, parts, said, scores, weights
+from tests.unit.decisions.examples import SCORES, near, parts, said, scores, weights
 from worker.decisions import chain, record
 from worker.decisions.items import Item
 from worker.domain.conversations import Role, Subject, message_id
@@ -136,6 +137,63 @@ async def test_a_record_is_verified_saved_read_at_any_revision_and_leads_to_what
     await expect(page.locator(f"#m-{ANSWER}")).to_be_focused()
 
 
+async def test_weights_that_were_tried_out_are_saved_with_a_name_and_a_reason(
+    served: Site, browser: Watched, book: SqlDecisions, tmp_path: Path
+) -> None:
+    page = browser.page
+    await page.goto(f"{served.url}/decisions/{KEY.id}")
+    tried = part(page, "Weights: what if?")
+    await expect(tried.get_by_label("Save as")).to_have_count(0)
+    await page.get_by_label("Quality", exact=True).focus()
+    for _ in range(20):
+        await page.keyboard.press("ArrowRight")
+    await tried.get_by_label("Save as").fill("Bold")
+    await tried.get_by_label("Why").fill("If <b>quality</b> were what counts most.")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    kept = tried.get_by_role("row", name="Bold")
+    await expect(kept).to_contain_text("The large press > The small press > The old press")
+    await expect(kept).to_contain_text("If <b>quality</b> were what counts most.this machine")
+    await expect(page.locator("#status")).to_have_text("Kept as Bold")
+    await expect(tried).to_contain_text("as kept")
+    await expect(part(page, "Ranking").locator(".leads")).to_contain_text("The small press leads by 0.05.")
+    await expect(part(page, "Changes and signatures").get_by_role("row").nth(3)).to_contain_text("what_if: what_if_1")
+    last = await book.last(KEY)
+    assert last is not None
+    assert last.record["content"]["computed"]["sets"]["what_if_1"]["shares"]["Quality"] == near(0.7)
+
+    await tried.get_by_role("button", name="Weights of Bold").click()
+    await expect(tried).to_contain_text("what if, kept")
+    await page.get_by_label("Cost", exact=True).focus()
+    await page.keyboard.press("ArrowRight")
+    await tried.get_by_label("Save as").fill("Bold")
+    await tried.get_by_label("Why").fill("Again.")
+    await tried.get_by_role("button", name="Save", exact=True).click()
+    await expect(tried.get_by_role("alert")).to_have_text(
+        "other weights are called 'Bold' already: choose another name."
+    )
+    await shot(page, tmp_path, "decision-save-as")
+    browser.complaints.clear()  # the browser tells of the refusal
+
+    await page.get_by_role("link", name="Compare two revisions").click()
+    await expect(part(page, "What-ifs").get_by_role("row", name="Bold · why")).to_contain_text("quality")
+
+
+async def test_who_may_not_keep_weights_is_offered_nothing(tmp_path: Path, book: SqlDecisions) -> None:
+    assert await book.last(KEY)
+    token = "reader-0123456789abcdef"
+    tokens = json.dumps({token: {"role": "viewer", "name": "Rita"}})
+    async with site(tmp_path, Deployed(), tokens=tokens) as served, browsing() as context:
+        page = (await watch(context)).page
+        await page.goto(f"{served.url}/decisions/{KEY.id}")
+        await page.get_by_label("Token").fill(token)
+        await page.keyboard.press("Enter")
+        await page.get_by_label("Quality", exact=True).focus()
+        await page.keyboard.press("ArrowRight")
+        await expect(part(page, "Weights: what if?")).to_contain_text("what if, not kept")
+        await expect(page.get_by_label("Save as")).to_have_count(0)
+
+
 async def third(book: SqlDecisions) -> None:
     """Keep a revision in which a judge, the weights and what is recommended are other ones."""
     reason = "It has {sums.X}, and leads by {lead}."
@@ -250,6 +308,8 @@ async def test_axe_finds_nothing_and_nothing_is_wider_than_the_window(
                     await page.goto(served.url + path)
                     await page.get_by_role("heading", level=1).wait_for()
                     if name == "decision":
+                        await page.get_by_label("Quality", exact=True).focus()
+                        await page.keyboard.press("ArrowRight")
                         await part(page, "Scores").get_by_role("button").nth(1).click()
                         await page.get_by_role("button", name="Verify").click()
                         await page.get_by_text("no anchor").wait_for()

@@ -7,7 +7,7 @@ import { count, Facts, name, Note, number, say, time } from "./parts.js";
 import { Bars, figure, Grid, parts, percent, Swaps, Tornado } from "./plots.js";
 import { Scores } from "./scores.js";
 import { Source } from "./source.js";
-import { WhatIf } from "./whatif.js";
+import { Tried, WhatIf } from "./whatif.js";
 
 const ERASED = "[erased]";
 const TAGS = { accepted: "done", rejected: "failed", void: "failed" };
@@ -32,15 +32,15 @@ function bare(value) {
 const words = (text) => (text === ERASED ? html`<em class="soft">erased</em>` : name(text));
 
 // Names for ids. The id stays where the name was erased.
-function naming({ frame = {}, objectives = {}, alternatives = {}, weights = {} }) {
+function naming({ frame = {}, objectives = {}, alternatives = {}, weights = {}, what_ifs: tried = {} }) {
   const theirs = (own) => frame.stakeholders?.find((each) => each.id === own)?.name;
   const sets = (weights.sets ?? []).map((each) => ({ id: each.id, name: each.name ?? theirs(each.stakeholder) ?? each.id }));
-  const all = [...sets, ...(frame.stakeholders ?? []), ...(frame.uncertainties ?? []), ...(objectives.objectives ?? []), ...(alternatives.alternatives ?? [])];
+  const all = [...sets, ...(tried.sets ?? []), ...(frame.stakeholders ?? []), ...(frame.uncertainties ?? []), ...(objectives.objectives ?? []), ...(alternatives.alternatives ?? [])];
   const names = new Map(all.map((each) => [each.id, each.name === ERASED ? `${each.id} ${ERASED}` : each.name]));
   return (own) => names.get(own) ?? own;
 }
 
-function Decision({ path, last, shown }) {
+function Decision({ path, last, shown, page }) {
   const { content, record, findings } = shown;
   const { computed, frame = {} } = content;
   const called = naming(content);
@@ -49,6 +49,7 @@ function Decision({ path, last, shown }) {
   const criteria = objectives.filter((each) => !objectives.some((other) => other.parent === each.id));
   const own = `/decisions/${id(shown.id)}`;
   const isLast = record.revision === last.record.revision;
+  const mayKeep = isLast && page.me.person !== null && page.me.rights.includes("ask");
   const isRanked = computed?.ranking.length > 1;
   return html`
     <div class="heading"><h1>${words(frame.statement ?? "Decision")}</h1><span class=${`tag ${TAGS[shown.standing] ?? ""}`}>${shown.standing}</span></div>
@@ -60,7 +61,9 @@ function Decision({ path, last, shown }) {
     ${findings.length > 0 && html`<section aria-labelledby="findings" class="card part"><h2 id="findings">What to know before signing</h2><ul class="findings">${findings.map((each, index) => html`<li key=${index}>${each.is_mismatch && html`<span class="tag failed">mismatch</span> `}${name(each.words)}</li>`)}</ul></section>`}
     ${computed ? html`<${Ranking} computed=${computed} called=${called} />` : html`<${Note} title="Nothing is computed yet" detail="The record is open: parts are missing, or its process has not got there." />`}
     ${options.length > 0 && criteria.length > 0 && html`<${Scores} shown=${shown} criteria=${criteria} options=${options} called=${called} words=${words} />`}
-    ${isRanked && html`<${WhatIf} computed=${computed} called=${called} /><${Holds} computed=${computed} called=${called} />`}
+    ${isRanked && html`<${WhatIf} computed=${computed} called=${called} keep=${mayKeep && { path, then: () => page.go(own) }}>
+      <${Tried} sets=${content.what_ifs?.sets ?? []} sources=${shown.sources.what_ifs ?? {}} orders=${computed.sets} called=${called} words=${words} />
+    </><${Holds} computed=${computed} called=${called} />`}
     ${computed && html`<${Orders} computed=${computed} called=${called} />`}
     <${Frame} frame=${frame} objectives=${objectives} computed=${computed} called=${called} />
     <${Objections} content=${content} />
@@ -222,7 +225,7 @@ function Objections({ content }) {
 
 // Where each part comes from; scores say it in their cells.
 function Said({ shown }) {
-  const sources = Object.entries(shown.sources).filter(([part]) => part !== "scores");
+  const sources = Object.entries(shown.sources).filter(([part]) => part !== "scores" && part !== "what_ifs");
   const { earlier, proposed } = shown.record;
   if (!sources.length) return null;
   return html`<details class="card"><summary>Where its parts come from</summary>

@@ -28,7 +28,10 @@ CELL = {"why": WHY, "evidence": ["The data sheet, page 4"], "low": 70, "high": 9
 
 
 def told(**changed: Any) -> list[Item]:
-    """Parts with two judges, a stakeholder's weights and an uncertainty. An answer gave the first judge's scores."""
+    """Parts with two judges, a stakeholder's weights and an uncertainty.
+
+    An answer gave the first judge's scores and the weights.
+    """
     frame = parts()["frame"] | {
         "uncertainties": [
             {
@@ -41,7 +44,11 @@ def told(**changed: Any) -> list[Item]:
     sets = [weights(), weights(100, 40, 40) | {"id": "thrifty", "kind": "stakeholder", "stakeholder": "finance"}]
     both = {"one": scores(X_Quality=CELL), "two": scores(SCORES)}
     found = said(**{"frame": frame, "weights": {"sets": sets}, "scores": both} | changed)
-    return [Item(each.part, each.value, SOURCE, each.judge) if each.judge == "one" else each for each in found]
+    of_answer = [each.judge == "one" or each.part == "weights" for each in found]
+    return [
+        Item(each.part, each.value, SOURCE, each.judge) if is_so else each
+        for each, is_so in zip(found, of_answer, strict=True)
+    ]
 
 
 async def keep(book: SqlDecisions, key: DecisionKey, items: list[Item], stage: record.Stage = "proposed") -> None:
@@ -101,7 +108,7 @@ async def test_a_decision_is_read_and_other_weights_are_tried_out_by_keyboard(
     await expect(tried.locator(".leads")).to_have_text("The small press leads by 0.05.")
     await expect(tried).to_contain_text("as kept")
     await tried.get_by_role("button", name="Weights of Finance").click()
-    await expect(tried).to_contain_text("what if, not kept")
+    await expect(tried).to_contain_text("what if, kept")
 
 
 @pytest.mark.usefixtures("book")
@@ -134,6 +141,11 @@ async def test_a_record_is_verified_saved_read_at_any_revision_and_leads_to_what
     await expect(score).to_be_focused()
     await page.keyboard.press("Enter")
     await cell.get_by_role("link", name="Read it where it was said").click()
+    await expect(page.locator(f"#m-{ANSWER}")).to_be_focused()
+    await page.go_back()
+    weight = part(page, "What it was decided on").get_by_role("row", name="Quality").get_by_role("link")
+    await expect(weight).to_have_text("50%, read where the weight was said")
+    await weight.click()
     await expect(page.locator(f"#m-{ANSWER}")).to_be_focused()
 
 

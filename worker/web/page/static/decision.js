@@ -6,7 +6,7 @@ import { Exports } from "./exports.js";
 import { count, Facts, name, Note, number, say, time } from "./parts.js";
 import { Bars, figure, Grid, parts, percent, Swaps, Tornado } from "./plots.js";
 import { Scores } from "./scores.js";
-import { Source } from "./source.js";
+import { SaidAt, Source } from "./source.js";
 import { Tried, WhatIf } from "./whatif.js";
 
 const ERASED = "[erased]";
@@ -65,7 +65,7 @@ function Decision({ path, last, shown, page }) {
       <${Tried} sets=${content.what_ifs?.sets ?? []} sources=${shown.sources.what_ifs ?? {}} orders=${computed.sets} called=${called} words=${words} />
     </><${Holds} computed=${computed} called=${called} />`}
     ${computed && html`<${Orders} computed=${computed} called=${called} />`}
-    <${Frame} frame=${frame} objectives=${objectives} computed=${computed} called=${called} />
+    <${Frame} shown=${shown} frame=${frame} objectives=${objectives} computed=${computed} called=${called} />
     <${Objections} content=${content} />
     <${Said} shown=${shown} />
     <${Rows} last=${last.record.revision} rows=${last.rows} texts=${last.record.texts} shown=${record.revision} own=${own} />`;
@@ -199,16 +199,17 @@ function Orders({ computed, called }) {
   </section>`;
 }
 
-function Frame({ frame, objectives, computed, called }) {
+function Frame({ shown, frame, objectives, computed, called }) {
   const limit = (each) => html`<span class="tag">${each.hard ? "hard" : "soft"}</span> ${words(each.statement)}`;
-  const scale = ({ value, unit }) => (value ? `${figure(value.walk_away)} → ${figure(value.ideal)} ${unit ?? ""}` : "—");
+  const said = (part, what, text) => html`<${SaidAt} source=${shown.sources[part]} instance=${shown.process_instance_id} what=${what}>${text}</>`;
+  const scale = ({ value, unit }) => (value ? said("objectives", "the scale", `${figure(value.walk_away)} → ${figure(value.ideal)} ${unit ?? ""}`) : "—");
   const shares = computed?.shares ?? {};
   return html`<section aria-labelledby="frame" class="card part">
     <h2 id="frame">What it was decided on</h2>
     <${Points} title="Limits" points=${frame.limits?.map(limit)} />
     <${Points} title="Assumptions" points=${frame.assumptions?.map((each) => words(each.text))} />
     <${Points} title="Uncertainties" points=${frame.uncertainties?.map((each) => html`${words(each.name)}${each.why && html`: ${words(each.why)}`}`)} />
-    ${objectives.length > 0 && html`<${Grid} title="Objectives" head=${["Objective", "Worth 0 → worth 1", "Weight"]} rows=${objectives.map((each) => [each.id, [called(each.id), scale(each), shares[each.id] === undefined ? "—" : percent(shares[each.id])]])} />`}
+    ${objectives.length > 0 && html`<${Grid} title="Objectives" head=${["Objective", "Worth 0 → worth 1", "Weight"]} rows=${objectives.map((each) => [each.id, [called(each.id), scale(each), shares[each.id] === undefined ? "—" : said("weights", "the weight", percent(shares[each.id]))]])} />`}
   </section>`;
 }
 

@@ -41,6 +41,11 @@ def signed(signature: Row, rows: Sequence[Row]) -> int:
     return int(known[-1] if known else signature["revision"])
 
 
+def of(row: Row, rows: Sequence[Row]) -> int:
+    """Say which revision a row tells of."""
+    return signed(row, rows) if row["kind"] == "signature" else int(row["revision"])
+
+
 def problems(rows: Sequence[Row], record: str) -> list[str]:
     """Say what does not hold of a record's rows, from the first on."""
     found, before = list[str](), None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.decisions import hashing
+from worker.decisions import chain, hashing
 from worker.decisions import record as records
 from worker.decisions.findings import MISMATCHES, Kind
 from worker.decisions.schemas import WHAT_IFS
@@ -336,9 +336,10 @@ class _Sections:
         )
 
     def _rows(self) -> list[Table]:
+        told = self.record.get("rows", ())
         rows = [
-            [str(row["number"]), row["kind"], str(row["revision"]), row["at"], row["content_sha256"]]
-            for row in self.record.get("rows", ())
+            [str(row["number"]), row["kind"], str(chain.of(row, told)), row["at"], row["content_sha256"]]
+            for row in told
         ]
         return [Table("Rows", ["Row", "Kind", "Revision", "At", "Content (SHA-256)"], rows)] if rows else []
 

@@ -243,13 +243,19 @@ function told(row, texts) {
   return short.map(([key, value], index) => html`${index > 0 && ", "}${name(key)}: ${words(`${value}`)}`);
 }
 
+// The revision that a row tells of: a signature of what its person was shown, though it may have been kept beside a later one.
+function revisionOf(row, rows) {
+  const shown = row.kind === "signature" && rows.findLast((each) => each.number < row.number && each.content_sha256 === row.facts.shown_sha256);
+  return shown ? shown.revision : row.revision;
+}
+
 function Rows({ last, rows, texts, shown, own }) {
   const revision = (each) => (each === shown ? html`${each} <span class="soft">(shown)</span>` : html`<a href=${`${own}${query({ revision: each })}`}>${each}<span class="hidden">, show this revision</span></a>`);
   return html`<section aria-labelledby="rows" class="card part">
     <h2 id="rows">Changes and signatures</h2>
     ${last > 1 && html`<p><a href=${`${own}/compare${query({ from: shown > 1 ? shown - 1 : 1, to: shown > 1 ? shown : 2 })}`}>Compare two revisions</a></p>`}
     <${Grid} title="Rows, each with the hash of the one before it" head=${["Row", "What", "Revision", "At", "Says", "Content (SHA-256)"]} kind="words" rows=${rows.map((row) => [row.number, [
-      row.number, row.kind, revision(row.revision), time(row.at), told(row, texts), html`<code title=${row.content_sha256}>${row.content_sha256.slice(0, HASH)}…</code>`,
+      row.number, row.kind, revision(revisionOf(row, rows)), time(row.at), told(row, texts), html`<code title=${row.content_sha256}>${row.content_sha256.slice(0, HASH)}…</code>`,
     ]])} />
   </section>`;
 }

@@ -12,9 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.api.client import GUEST, NO_CALLS, OPERATOR, TOKENS, VIEWER, Api
+from tests.api.client import GUEST, NO_CALLS, OPERATOR, TOKENS, VIEWER, Answer, Api
 from tests.flow.command import Ran, assistant_worker
 from tests.unit.decisions.examples import said, scores
+from worker.chat.trying import Trying
 from worker.decisions import chain, record, schemas
 from worker.decisions.formats import FORMATS
 from worker.demo.stage import PYTHON_ENVIRONMENT
@@ -49,6 +50,22 @@ async def book(database: Database) -> SqlDecisions:
     return book
 
 
+ANN = "ann-0123456789abcdef"
+BEN = "ben-0123456789abcdef"
+NAMED = json.dumps(
+    json.loads(TOKENS)
+    | {
+        ANN: {"rights": ["read", "ask"], "name": "Ann", "tenants": ["north"]},
+        BEN: {"rights": ["read", "hand_over"], "name": "Ben"},
+    }
+)
+BOLD: dict[str, Any] = {
+    "name": "Bold",
+    "why": "If quality were all.",
+    "points": {"Cost": 10, "Quality": 80, "Time": 10},
+}
+
+
 class Engine:
     """Has what the variable of a record's hash was given; nothing else is asked of it."""
 
@@ -71,7 +88,11 @@ def engine() -> Any:
 @pytest.fixture
 async def api(database: Database, book: SqlDecisions, engine: Any) -> AsyncIterator[Api]:
     application = app(
-        SqlTranscriptReader(database), NO_CALLS, Access.of(TOKENS), report=print, extend=[deciding(book, engine)]
+        SqlTranscriptReader(database),
+        NO_CALLS,
+        Access.of(NAMED),
+        report=print,
+        extend=[deciding(book, engine, Trying(book))],
     )
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
@@ -118,7 +139,7 @@ async def test_a_reader_finds_its_own_tenants_records_and_its_own_instances(api:
     for token in (VIEWER, GUEST):
         reader = replace(api, token=token)
         assert [each["id"] for each in (await reader.get("/api/decisions")).json["items"]] == [KEY.id]
-        for what in ("", "/export", "/verify"):
+        for what in ("", "/export", "/verify", "/compare"):
             assert (await reader.get(f"/api/decisions/{OTHER.id}{what}")).status == 404
     assert (await replace(api, token=None).get("/api/decisions")).status == 401
 
@@ -147,6 +168,37 @@ async def test_a_format_that_is_not_installed_is_refused_with_what_to_install(
 
     assert (answer.status, answer.json["title"]) == (501, "Not Implemented")
     assert "pip install 'assistant-worker[report]'" in answer.json["detail"]
+
+
+async def test_two_revisions_are_compared_the_last_with_that_before_it_unless_they_are_named(
+    api: Api, book: SqlDecisions
+) -> None:
+    found = (await api.get(f"/api/decisions/{KEY.id}/compare")).json
+    back = (await api.get(f"/api/decisions/{KEY.id}/compare?from=2&to=1")).json
+    alone = (await api.get(f"/api/decisions/{OTHER.id}/compare")).json
+    await book.remove([Subject("default", instance="instance-a", tenants=frozenset({"north"}))])
+    erased = (await api.get(f"/api/decisions/{KEY.id}/compare")).json
+
+    assert (found["before"]["revision"], found["after"]["revision"], found["last"]) == (1, 2, 2)
+    assert [(each["part"], each["of"], each["field"], each["kind"], each["after"]) for each in found["changes"]] == [
+        ("dissent", ["1"], "who", "removed", None),
+        ("dissent", ["1"], "text", "removed", None),
+        ("dissent", ["1"], "who", "added", "Sales"),
+        ("dissent", ["1"], "text", "added", HOSTILE),
+        ("computed", [], "mismatches", "changed", 3),
+    ]
+    assert found["names"]["Y"] == "The small press"
+    assert (back["before"]["revision"], back["after"]["revision"], len(back["changes"])) == (2, 1, 5)
+    assert (alone["before"], alone["changes"]) == (alone["after"], [])
+    gone = [each for each in erased["changes"] if each["part"] == "dissent"]
+    assert {each["kind"] for each in gone} == {"unknown"}
+    assert {each["after"] for each in gone} == {None, "[erased]"}
+    assert erased["erased"] > 0
+
+
+@pytest.mark.parametrize(("asked", "status"), [("from=3", 404), ("to=9", 404), ("from=0", 422), ("to=x", 422)])
+async def test_a_revision_that_is_not_there_is_compared_with_none(api: Api, asked: str, status: int) -> None:
+    assert (await api.get(f"/api/decisions/{KEY.id}/compare?{asked}")).status == status
 
 
 async def test_verifying_says_what_holds_and_that_nothing_outside_does(api: Api) -> None:
@@ -206,6 +258,93 @@ async def test_a_changed_byte_does_not_verify(api: Api, database: Database) -> N
     assert "the content is not what was hashed" in said["problems"]
 
 
+async def try_out(api: Api, key: DecisionKey = KEY, token: str = ANN, **changed: Any) -> Answer:
+    path = f"/api/decisions/{key.id}/what-ifs"
+    return await replace(api, token=token).get(path, method="POST", json=BOLD | changed)
+
+
+async def test_weights_that_were_tried_out_are_kept_once_with_their_person_and_reason(
+    api: Api, engine: Any, book: SqlDecisions
+) -> None:
+    before = await book.last(KEY)
+    assert before is not None
+    engine.given = [before.record["content_sha256"]]
+    made = await try_out(api)
+    again = await try_out(api, why="Another reason", name=" Bold ")
+    shown = (await api.get(f"/api/decisions/{KEY.id}")).json
+    said = (await api.get(f"/api/decisions/{KEY.id}/verify")).json
+
+    assert (made.status, made.json) == (
+        201,
+        {"id": "what_if_1", "revision": 3, "leader": "X", "lead": 0.16, "ranking": ["X", "Y", "Z"]},
+    )
+    assert (again.status, again.json) == (200, made.json)
+    assert shown["content"]["what_ifs"]["sets"][0]["why"] == BOLD["why"]
+    assert shown["sources"]["what_ifs"]["what_if_1"]["user"] == "Ann"
+    assert shown["content"]["computed"]["leader"] == "Y"
+    assert (shown["standing"], shown["rows"][-1]["facts"]["what_if"]) == ("proposed", "what_if_1")
+    where = "engine: variable decision_sha256 of instance instance-a"
+    assert (said["holds"], said["anchors"]) == (
+        True,
+        [f"{where}, all but the what-ifs that were kept since revision 2"],
+    )
+    assert BOLD["why"] in (await api.get(f"/api/decisions/{KEY.id}/export?format=markdown")).text
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "why"),
+    [
+        ({"points": {"Cost": 1}}, 409, "Quality has no points"),
+        ({"points": {"Cost": 0, "Quality": 0, "Time": 0}}, 409, "are all 0"),
+        ({"points": {"Cost": 3, "Quality": 5, "Time": 2}}, 409, "these are the weights that rank"),
+        ({"points": {"Cost": -1, "Quality": 5, "Time": 2}}, 422, "greater than or equal to 0"),
+        ({"points": {}}, 422, "at least 1"),
+        ({"name": "  "}, 422, "pattern"),
+        ({"why": ""}, 422, "at least 1"),
+        ({"why": "\ud800"}, 422, "unicode string"),
+        ({"id": "base"}, 422, "Extra inputs"),
+        ({"token": OPERATOR}, 403, "a name in API_TOKENS"),
+        ({"token": BEN}, 403, "the right ask"),
+        ({"key": OTHER}, 404, ""),
+    ],
+)
+async def test_what_cannot_be_kept_is_refused_and_writes_nothing(
+    api: Api, book: SqlDecisions, changed: dict[str, Any], status: int, why: str
+) -> None:
+    answer = await try_out(api, **changed)
+
+    assert (answer.status, why in answer.json["detail"]) == (status, True), answer.json
+    last = await book.last(KEY)
+    assert last is not None
+    assert len(last.rows) == 2
+
+
+async def test_a_name_that_is_taken_and_erased_texts_are_refused(api: Api, book: SqlDecisions) -> None:
+    await try_out(api)
+    taken = await try_out(api, points={"Cost": 1, "Quality": 5, "Time": 1})
+    await book.remove([Subject("default", instance="instance-a", tenants=frozenset({"north"}))])
+    gone = await try_out(api, name="Later")
+
+    assert (taken.status, taken.json["detail"]) == (
+        409,
+        "other weights are called 'Bold' already: choose another name.",
+    )
+    assert gone.status == 410
+
+
+async def test_an_accepted_decision_stays_accepted(api: Api, book: SqlDecisions) -> None:
+    last = await book.last(KEY)
+    assert last is not None
+    closed = record.close(last.record, [record.Act(True, "yes", last.record["content_sha256"])])
+    row = chain.row("change", last.rows[-1], closed, datetime.now(UTC), record.facts(closed))
+    assert await book.keep(KEY, closed, row, definition_key="decision", business_key=None)
+    made = await try_out(api)
+    shown = (await api.get(f"/api/decisions/{KEY.id}")).json
+
+    assert (made.status, shown["standing"], shown["record"]["decision"]["answer"]) == (201, "accepted", "yes")
+    assert (await api.get(f"/api/decisions/{KEY.id}/verify")).json["holds"]
+
+
 async def command(folder: Path, *arguments: str) -> Ran:
     """Run a command on the database of the tests; nothing else can be reached."""
     away = {"ENGINE_URL": "http://127.0.0.1:1/engine-rest", "REDIS_URL": "redis://127.0.0.1:1/0", "OPENAI_API_KEY": "x"}
@@ -229,6 +368,19 @@ async def test_commands_list_show_export_and_verify(tmp_path: Path) -> None:
     assert (again.code, "record.html cannot be written: File exists" in again.err) == (2, True)
     assert (verified.code, verified.out.splitlines()[-1]) == (0, f"Revision 1 of decision {KEY.id} is what it was.")
     assert (nothing.code, "there is no record of a decision" in nothing.err) == (2, True)
+
+
+@pytest.mark.usefixtures("book")
+async def test_a_command_compares_two_revisions(tmp_path: Path) -> None:
+    told = await command(tmp_path, "compare", "instance-a")
+    same = await command(tmp_path, "compare", KEY.id, "--from", "2", "--json")
+    nothing = await command(tmp_path, "compare", KEY.id, "--to", "7")
+
+    assert told.code == 0, told.err
+    assert "proposed; The small press leads by 0.05" in told.out
+    assert "Sales" in told.out
+    assert same.json["changes"] == []
+    assert (nothing.code, "has 2 revisions" in nothing.err) == (2, True)
 
 
 async def test_a_record_that_was_changed_ends_verify_with_a_code_of_its_own(

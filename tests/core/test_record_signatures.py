@@ -10,8 +10,11 @@ import pytest
 from tests.core.deciding import KEY, Deciding, told
 from tests.core.rig import Core
 from tests.unit.decisions.examples import weights
-from worker.decisions import chain
+from worker.chat.trying import Trying
+from worker.decisions import chain, report
 from worker.decisions.verifying import verify
+from worker.decisions.what_ifs import WhatIf
+from worker.domain.people import Person
 
 
 async def proposed(deciding: Deciding) -> None:
@@ -39,6 +42,32 @@ async def test_a_signature_on_what_was_shown_closes_the_record(deciding: Decidin
     before = deciding.kept
     assert await closed(deciding) == said, "a repeated task"
     assert deciding.kept == before
+
+
+async def test_what_somebody_tried_out_while_it_was_signed_or_later_voids_nothing(deciding: Deciding) -> None:
+    await proposed(deciding)
+    shown = deciding.kept.record["content_sha256"]
+    assert deciding.core.decisions is not None
+    trying, ann = Trying(deciding.core.decisions), Person("token", "Ann", "Ann")
+    bold = WhatIf("Bold", "If quality were all.", {"Cost": 10, "Quality": 80, "Time": 10})
+    await trying.keep(deciding.kept, ann, bold)
+    deciding.core.world.past.person("a", "sign", "ann", approved=True)
+    said = await closed(deciding)
+    later = await trying.keep(deciding.kept, ann, replace(bold, name="Later"))
+
+    assert (said["accepted"], said["void_reason"], said["revision"], said["leader"]) == (True, "", 2, "Y")
+    kept = deciding.kept
+    [signature] = [row for row in kept.rows if row["kind"] == "signature"]
+    assert (signature["facts"]["shown_sha256"], chain.signed(signature, kept.rows)) == (shown, 1)
+    assert (later.decision.record["revision"], report.status(kept.record)) == (3, "accepted")
+    assert [each["id"] for each in kept.record["content"]["what_ifs"]["sets"]] == ["what_if_1", "what_if_2"]
+    found = verify(kept.record, kept.rows)
+    assert found.problems == []
+    assert (
+        "a signature is of revision 1, and this is revision 3, which has what-ifs more and nothing else" in found.notes
+    )
+    assert (await closed(deciding))["accepted"] is True
+    assert deciding.kept == kept, "a repeated task"
 
 
 async def test_a_no_is_no_doubt(deciding: Deciding) -> None:

@@ -19,6 +19,7 @@ from tests.fakes.decisions import FakeSources
 from tests.fakes.engine import World
 from tests.fakes.following import FakeTasks, FakeWindows
 from tests.records import START
+from worker.chat.trying import Trying
 from worker.demo import npm
 from worker.domain.processes import Incident, Process, Result, Step
 from worker.errors import EngineDenied, EngineDown, TaskLost
@@ -233,6 +234,7 @@ async def site_on(
         most=most_feeds,
         most_each=most_feeds,
     )
+    book = SqlDecisions(database, engine="default")
     served = app(
         conversations,
         NO_CALLS,
@@ -243,7 +245,7 @@ async def site_on(
             stopping(board, {"assistant": ["analyst"]}),
             rating(conversations, SqlFeedback(database)),
             ticketing(office),
-            deciding(SqlDecisions(database, engine="default"), FakeSources(World())),
+            deciding(book, FakeSources(World()), Trying(book)),
             following(feeds, access),
             *([sockets(feeds, access)] if with_sockets else []),
             *extend,

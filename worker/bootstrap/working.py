@@ -21,6 +21,7 @@ from worker.chat.desk import Desk
 from worker.chat.handing import Handing
 from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
+from worker.chat.trying import Trying
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper, Rewinding
 from worker.engine import Discovery, FixedTopics, RestEngine
@@ -344,7 +345,7 @@ async def _serve_api(
             api.rewinding(Rewinding(adapters.index, conversations)),
             api.ticketing(office),
             api.rating(conversations, feedback),
-            *([api.deciding(adapters.decisions, adapters.sources)] if adapters.decisions is not None else []),
+            *([api.deciding(book, adapters.sources, Trying(book))] if (book := adapters.decisions) is not None else []),
             *talking,
             feeds.following(following, access),
             feeds.sockets(following, access, None if desk is None else api.Intake(desk, conversations)),

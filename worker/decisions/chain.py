@@ -31,6 +31,21 @@ def row(
     return made | {"row_sha256": hashing.sha256(made)}
 
 
+def signed(signature: Row, rows: Sequence[Row]) -> int:
+    """Say which revision a signature is of: the last one until then that has the hash which stood before the person.
+
+    That is not always the one that was the last when the signature was kept. Where it is no revision's hash, it is.
+    """
+    shown, number = signature["facts"].get("shown_sha256"), signature["number"]
+    known = [row["revision"] for row in rows if row["number"] < number and row["content_sha256"] == shown]
+    return int(known[-1] if known else signature["revision"])
+
+
+def of(row: Row, rows: Sequence[Row]) -> int:
+    """Say which revision a row tells of."""
+    return signed(row, rows) if row["kind"] == "signature" else int(row["revision"])
+
+
 def problems(rows: Sequence[Row], record: str) -> list[str]:
     """Say what does not hold of a record's rows, from the first on."""
     found, before = list[str](), None

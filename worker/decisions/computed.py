@@ -36,6 +36,16 @@ def compute(content: Mapping[str, Any], *, samples: int = SAMPLES, seed: int = S
     return computed | {"findings": _plain(found), "mismatches": findings.mismatches(found)}
 
 
+def tried(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Compute what one set of weights comes to: its shares, and the order by them. Raises BadRecord."""
+    given = problem.read(content)
+    worth = sums.values(given, given.pooled)
+    out = sums.excluded(given)
+    order = sensitivity.by_set(given, worth, [each for each in given.alternatives if each not in out])[name]
+    found: dict[str, Any] = _plain({"shares": given.shares[name]} | _order(order))
+    return found
+
+
 def _figures(given: Problem, samples: int, seed: int) -> dict[str, Any]:
     worth = sums.values(given, given.pooled)
     totals = sums.sums(worth, given.weights)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import rfc8785
 
 from worker.decisions import texts
-from worker.decisions.schemas import PARTS
+from worker.decisions.schemas import PARTS, WHAT_IFS
 from worker.errors import BadRecord
 
 SEALED: Final = "text_sha256"
@@ -78,7 +78,8 @@ class Sealing:
 
     def content(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """Seal the texts of parts. Raises BadRecord for what cannot be hashed."""
-        return {name: texts.changed(value, self._seal) if name in PARTS else value for name, value in content.items()}
+        said = {*PARTS, WHAT_IFS}
+        return {name: texts.changed(value, self._seal) if name in said else value for name, value in content.items()}
 
     def source(self, source: Mapping[str, Any]) -> dict[str, Any]:
         """Seal what may name a person in a source."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import fmean, pvariance
 from typing import Any, Final
 
-from worker.decisions.schemas import INPUTS, lacking
+from worker.decisions.schemas import INPUTS, WHAT_IFS, lacking
 from worker.errors import BadRecord
 
 MOST_JUDGES: Final = 50
@@ -113,7 +113,7 @@ def read(content: Mapping[str, Any]) -> Problem:
         raise BadRecord(
             f"the record has scores of {len(content['scores'])} judges, and {MOST_JUDGES} at most are computed"
         )
-    reader = _Reader({name: content[name] for name in INPUTS})
+    reader = _Reader({name: content[name] for name in INPUTS}, content.get(WHAT_IFS, {}).get("sets", ()))
     problem = reader.read()
     if len(problem.alternatives) * len(problem.criteria) > MOST_CELLS:
         raise BadRecord(
@@ -146,10 +146,10 @@ def wrong_references(content: Mapping[str, Any]) -> list[str]:
 class _Reader:
     """Reads the parts of one record, and gathers what is wrong with them instead of stopping at the first."""
 
-    def __init__(self, parts: Mapping[str, Any]) -> None:
+    def __init__(self, parts: Mapping[str, Any], what_ifs: Iterable[Mapping[str, Any]]) -> None:
         self.wrong: list[str] = []
         self.frame = parts["frame"]
-        self.sets = parts["weights"]["sets"]
+        self.sets = [*parts["weights"]["sets"], *({**each, "kind": "what_if"} for each in what_ifs)]
         self.by_judge = parts["scores"]
         self.objectives = self._by_id("objective", parts["objectives"]["objectives"])
         self.alternatives = self._by_id("alternative", parts["alternatives"]["alternatives"])

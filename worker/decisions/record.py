@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from worker.decisions import hashing, items, schemas, texts
+from worker.decisions import hashing, items, schemas, texts, what_ifs
 from worker.decisions.computed import METHOD, compute
 from worker.decisions.hashing import Sealing, Texts
 from worker.decisions.items import Counted, Item
 from worker.decisions.sampling import SAMPLES, SEED
-from worker.decisions.schemas import FORMAT, INPUTS, PARTS
+from worker.decisions.schemas import FORMAT, INPUTS, PARTS, WHAT_IFS
 from worker.errors import BadRecord
 
 Record = dict[str, Any]
@@ -45,8 +45,9 @@ def build(
     """Build the record of the id `record` from all that was said for it so far, `before` being the last one kept.
 
     Computes unless the stage is open: takes too long for the loop. What was computed of the same parts before stays, so
-    that the last digits of another processor make no new revision. The same content is the same revision, with the
-    same content_sha256; another one is the next revision, and nobody has signed it. Raises BadRecord, which names the
+    that the last digits of another processor make no new revision. Weights that persons tried out and kept go on. The
+    same content is the same revision, with the same content_sha256; another one is the next revision, and nobody has
+    signed it. Raises BadRecord, which names the
     parts that the stage lacks and what is wrong with those that are there, and Permanent without the extra [decisions].
     """
     # Texts keep their salts: with new ones the same content would have another hash, which nobody has signed.
@@ -59,6 +60,10 @@ def build(
         raise BadRecord(f"the record lacks {', '.join(missing)} to be {stage}")
     sealing = Sealing(known, salt)
     sealed = sealing.content(content)
+    tried = what_ifs.carried(before, content) if before else what_ifs.NOTHING
+    if tried.sets:
+        sealed[WHAT_IFS] = {"sets": [*tried.sets]}
+        content[WHAT_IFS] = hashing.opened(sealed[WHAT_IFS], known)
     if stage != "open":
         computed = _computed(before, sealed, samples, seed) if before else None
         sealed["computed"] = computed or compute(content, samples=samples, seed=seed)
@@ -69,13 +74,14 @@ def build(
         "status": stage,
         "content": sealed,
         "content_sha256": hashing.sha256(sealed),
-        "sources": _sources(counted, sealing),
-        "earlier": [_item(each, sealing) for each in counted.earlier],
+        "sources": _sources(counted, sealing) | ({WHAT_IFS: tried.sources} if tried.sets else {}),
+        "earlier": [*(_item(each, sealing) for each in counted.earlier), *tried.earlier],
         "proposed": [_item(each, sealing) for each in counted.proposed],
     }
     if before:
         made["revision"] = before["revision"] + (made["content_sha256"] != before["content_sha256"])
-    return made | {"texts": sealing.used}
+    kept = {digest: known[digest] for digest in hashing.digests(tried.all) if digest in known}
+    return made | {"texts": {**kept, **sealing.used}}
 
 
 def _computed(before: Mapping[str, Any], sealed: Mapping[str, Any], samples: int, seed: int) -> dict[str, Any] | None:
@@ -87,7 +93,10 @@ def _computed(before: Mapping[str, Any], sealed: Mapping[str, Any], samples: int
 
 
 def close(record: Mapping[str, Any], acts: Sequence[Act]) -> Record:
-    """Say what persons made of it. It is accepted if all of one or more did, on what it is now, and without a doubt."""
+    """Say what persons made of it. It is accepted if all of one or more did, on what it is now, and without a doubt.
+
+    Weights that somebody tried out and kept since they were shown it change nothing of that.
+    """
     schemas.check(record)
     if record["status"] not in {"proposed", "closed"}:
         raise BadRecord(f"a record is closed after it was proposed, and this one is {record['status']}")
@@ -102,7 +111,7 @@ def close(record: Mapping[str, Any], acts: Sequence[Act]) -> Record:
 
 def _void(record: Mapping[str, Any], act: Act) -> str:
     is_now, was_shown = record["content_sha256"], act.shown_sha256
-    if act.doubt or was_shown == is_now:
+    if act.doubt or was_shown == is_now or was_shown in what_ifs.stood_before(record["content"]):
         return act.doubt
     return f"what was signed is {was_shown[:12] or 'unknown'}, and the record is {is_now[:12]}"
 
@@ -137,6 +146,12 @@ def _items(record: Mapping[str, Any]) -> list[tuple[Any, Any]]:
     ]
 
 
+def revives(record: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    """Whether a record has texts that were erased of the one that is kept."""
+    there = [kept["content"], kept["sources"], kept["earlier"], kept["proposed"]]
+    return not record["texts"].keys().isdisjoint(set(hashing.digests(there)) - kept["texts"].keys())
+
+
 def processes(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name the instances that something was said in for it, each with its definition's id where that is known."""
     named = [(source or {}) for _, source in _items(record)]
@@ -162,11 +177,12 @@ def facts(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def current(record: Mapping[str, Any]) -> list[tuple[str, str, Any, Any]]:
-    """List what counts as part, judge, value and source, texts sealed."""
+    """List what counts as part, judge, value and source, texts sealed; of what was tried out the id for the judge."""
     content, sources = record["content"], record["sources"]
     found = [(part, "", content[part], sources.get(part)) for part in PARTS if part in content and part != _SCORES]
     by_judge = sources.get(_SCORES, {})
-    return found + [(_SCORES, judge, value, by_judge.get(judge)) for judge, value in content.get(_SCORES, {}).items()]
+    found += [(_SCORES, judge, value, by_judge.get(judge)) for judge, value in content.get(_SCORES, {}).items()]
+    return found + what_ifs.items(record)
 
 
 def shown(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,7 +191,7 @@ def shown(record: Mapping[str, Any]) -> dict[str, Any]:
     computed = content.get("computed", {})
     return {
         part: value
-        if part in INPUTS or part == "computed"
+        if part in {*INPUTS, WHAT_IFS, "computed"}
         else texts.changed(value, lambda text: texts.fill(text, computed).text)
         for part, value in content.items()
     }

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from worker.decisions import chain, hashing
 from worker.decisions import record as records
 from worker.decisions.findings import MISMATCHES, Kind
+from worker.decisions.schemas import WHAT_IFS
 from worker.decisions.texts import written
 
 _NO_LETTER = re.compile(
@@ -99,8 +101,8 @@ def report(record: Mapping[str, Any]) -> Report:
     }
     sections = _Sections(content, record)
     return Report(
-        frame.get("statement", _clean(record["id"])),
-        {name: _clean(value) for name, value in facts.items() if value},
+        frame.get("statement", clean(record["id"])),
+        {name: clean(value) for name, value in facts.items() if value},
         frame.get("decider", ""),
         [each["name"] for each in frame.get("stakeholders", ())],
         [each for each in sections.all() if each.words or each.points or each.tables or each.below],
@@ -138,7 +140,8 @@ class _Sections:
         self.options = content.get("alternatives", {}).get("alternatives", [])
         self.objectives = content.get("objectives", {}).get("objectives", [])
         uncertain = self.frame.get("uncertainties", [])
-        named = [*self.options, *self.objectives, *uncertain]
+        tried = content.get(WHAT_IFS, {}).get("sets", [])
+        named = [*self.options, *self.objectives, *uncertain, *tried]
         self.names: dict[str, str] = {each["id"]: _short(each["name"]) for each in named}
 
     def all(self) -> Iterator[Section]:
@@ -149,7 +152,7 @@ class _Sections:
         if self.computed:
             yield Section("Ranking", tables=[self._ranking(), self._scores()])
             yield Section("How far the order holds", tables=[*self._swaps(), *self._tornado(), *self._chances()])
-            yield Section("Judges and other weights", self._agreement(), tables=self._orders())
+            yield Section("Judges and other weights", self._agreement(), tables=[*self._orders(), *self._tried()])
             yield Section("What to know before signing", points=[*self._findings()])
         yield Section("Dissent", points=[_by(each) for each in self._list("dissent")])
         yield Section("Pre-mortem", points=[self._failure(each) for each in self._list("pre_mortem")])
@@ -284,7 +287,12 @@ class _Sections:
 
     def _orders(self) -> list[Table]:
         rows = [
-            [what, name, " > ".join(map(self._name, order["ranking"])), written(order["lead"])]
+            [
+                what,
+                self._name(name) if orders == "sets" else name,
+                " > ".join(map(self._name, order["ranking"])),
+                written(order["lead"]),
+            ]
             for what, orders in (
                 ("judge", "judges"),
                 ("without judge", "without_judge"),
@@ -294,6 +302,26 @@ class _Sections:
             for name, order in self.computed[orders].items()
         ]
         return [Table("Orders", ["By", "Name", "Order", "Lead"], rows)]
+
+    def _tried(self) -> list[Table]:
+        sources = hashing.opened(self.record["sources"].get(WHAT_IFS, {}), self.record["texts"])
+        rows = [
+            [
+                each["name"],
+                " > ".join(map(self._name, self.computed["sets"][each["id"]]["ranking"])),
+                ", ".join(f"{self._name(c)} {written(s, in_percent=True)}" for c, s in self._shares_of(each["id"])),
+                each["why"],
+                _who(sources.get(each["id"], {})),
+                clean(str(sources.get(each["id"], {}).get("at", ""))),
+            ]
+            for each in self.content.get(WHAT_IFS, {}).get("sets", ())
+        ]
+        head = ["Name", "Order", "Weights", "Why", "Kept by", "At"]
+        return [Table("What-ifs that were kept, and rank nothing", head, rows)] if rows else []
+
+    def _shares_of(self, name: str) -> Iterable[tuple[str, float]]:
+        shares: Mapping[str, float] = self.computed["sets"][name]["shares"]
+        return shares.items()
 
     def _findings(self) -> Iterator[str]:
         for each in findings(self.computed):
@@ -308,14 +336,16 @@ class _Sections:
         )
 
     def _rows(self) -> list[Table]:
+        told = self.record.get("rows", ())
         rows = [
-            [str(row["number"]), row["kind"], str(row["revision"]), row["at"], row["content_sha256"]]
-            for row in self.record.get("rows", ())
+            [str(row["number"]), row["kind"], str(chain.of(row, told)), row["at"], row["content_sha256"]]
+            for row in told
         ]
         return [Table("Rows", ["Row", "Kind", "Revision", "At", "Content (SHA-256)"], rows)] if rows else []
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Put U+FFFD in place of what is no letter."""
     return _NO_LETTER.sub("\ufffd", text)
 
 
@@ -329,7 +359,7 @@ def _cleaned(value: Any) -> Any:
         return {name: _cleaned(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_cleaned(each) for each in value]
-    return _clean(value) if isinstance(value, str) else value
+    return clean(value) if isinstance(value, str) else value
 
 
 def _after(each: Mapping[str, Any], name: str) -> str:
@@ -338,6 +368,12 @@ def _after(each: Mapping[str, Any], name: str) -> str:
 
 def _by(each: Mapping[str, Any]) -> str:
     return f"{each['who']}: {each['text']}" if each.get("who") else str(each["text"])
+
+
+def _who(source: Mapping[str, Any]) -> str:
+    """Name a person: a name may be of their own choice."""
+    names = dict.fromkeys(str(source[name]) for name in ("name", "user") if source.get(name))
+    return clean(", ".join(names))
 
 
 def _kind(limit: Mapping[str, Any]) -> str:

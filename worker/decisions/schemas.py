@@ -17,6 +17,11 @@ INPUTS: Final = ("frame", "objectives", "alternatives", "weights", "scores")
 PARTS: Final = (*INPUTS, "recommendation", "dissent", "pre_mortem")
 """What a record is put together from. Of scores there is one for each judge, of all else one."""
 
+WHAT_IFS: Final = "what_ifs"
+"""Weights that persons tried out and kept, beside the parts: no task says them, and nothing hangs on them."""
+MOST_SETS: Final = 50
+"""Of weights, with those that were tried out."""
+
 REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "open": (),
     "computed": INPUTS,
@@ -124,4 +129,4 @@ def _ending_there(schema: Any, name: str = "") -> Any:
 
 
 _RECORD: Final = _validator(SCHEMA)
-_PARTS: Final = {name: _validator(part(name)) for name in PARTS}
+_PARTS: Final = {name: _validator(part(name)) for name in (*PARTS, WHAT_IFS)}

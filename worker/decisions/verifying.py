@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from worker.decisions import chain, hashing, record, schemas
+from worker.decisions import chain, hashing, record, schemas, what_ifs
 from worker.decisions.chain import Row
 from worker.decisions.computed import compute
 from worker.errors import BadRecord, Permanent
@@ -25,24 +25,22 @@ _OF_WORDS: Final = frozenset({"findings", "mismatches"})
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A hash that somebody else than the record's database has: the engine's history, or what a person signed there.
+    """A hash that the engine's history has: somebody else than the record's database.
 
-    `where` says for people where it was found. `row_sha256` is that of the last row at that time; empty if unknown.
+    `where` says for people where it was found.
     """
 
-    of: Literal["engine", "signature"]
     where: str
     revision: int
     content_sha256: str
-    row_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What does not hold (`problems`), which anchors do, what a reader should know (`notes`), how many texts are gone.
 
-    Without an anchor that holds for this revision, a change by somebody who can write to the database and has computed
-    all hashes anew is not seen.
+    What persons tried out and kept since is held by no anchor. Without one that holds for this revision, a change by
+    somebody who can write to the database and has computed all hashes anew is not seen.
     """
 
     problems: Sequence[str]
@@ -76,6 +74,7 @@ class _Checked:
         self.notes: list[str] = []
         self.given = given
         self.rows = rows
+        self.stood = frozenset[str]()
         sealed = [given["content"], given["sources"], given["earlier"], given["proposed"]]
         self.erased = len(set(hashing.digests(sealed)) - given["texts"].keys())
 
@@ -83,6 +82,7 @@ class _Checked:
         own = hashing.sha256(self.given["content"])
         if own != self.given["content_sha256"]:
             self.problems.append("the content is not what was hashed")
+        self.stood = frozenset(what_ifs.stood_before(self.given["content"]))
         self._texts()
         self.problems += chain.problems(self.rows, self.given["id"])
         self._rows()
@@ -107,11 +107,16 @@ class _Checked:
             self.problems.append(f"no row tells of revision {self.given['revision']} with this content")
         else:
             self._told(changes[-1]["facts"], mine)
-        older = {each["revision"] for each in self.rows if each["kind"] == "signature"} - {self.given["revision"]}
+        signed = {chain.signed(each, self.rows) for each in self.rows if each["kind"] == "signature"}
         self.notes += [
-            f"a signature is of revision {each}, and this is revision {self.given['revision']}"
-            for each in sorted(older)
+            f"a signature is of revision {each}, and this is revision {self.given['revision']}{self._than(each)}"
+            for each in sorted(signed - {self.given["revision"]})
         ]
+
+    def _than(self, revision: int) -> str:
+        """Say of an earlier revision that nothing was decided otherwise since, if that is so."""
+        hashes = {each["content_sha256"] for each in self.rows if each["revision"] == revision}
+        return ", which has what-ifs more and nothing else" if hashes & self.stood else ""
 
     def _told(self, told: Mapping[str, Any], mine: Sequence[Row]) -> None:
         """Compare the record with what the last row of its revision tells of it. Older rows tell less."""
@@ -129,15 +134,15 @@ class _Checked:
             self.problems.append("the decision is not what a signature of this revision says")
 
     def _anchor(self, anchor: Anchor, own: str) -> None:
-        name = f"{anchor.of}: {anchor.where}"
+        name = f"engine: {anchor.where}"
         kept = {each["revision"]: each["content_sha256"] for each in self.rows}
         is_mine = anchor.revision == self.given["revision"]
         if anchor.content_sha256 != (own if is_mine else kept.get(anchor.revision)):
             self.problems.append(f"{name} has another hash of revision {anchor.revision}")
-        elif anchor.row_sha256 and anchor.row_sha256 not in {each["row_sha256"] for each in self.rows}:
-            self.problems.append(f"{name} has seen a row that is not there")
         elif is_mine:
             self.anchors.append(name)
+        elif anchor.content_sha256 in self.stood:
+            self.anchors.append(f"{name}, all but the what-ifs that were kept since revision {anchor.revision}")
         else:
             self.notes.append(f"{name} holds revision {anchor.revision}, and this is {self.given['revision']}")
 

@@ -51,7 +51,7 @@ async def _anchors(
     hashes = dict.fromkeys(
         str(each.value) for each in values if str(each.value) in revisions or (each in unknown and each not in others)
     )
-    anchors = [Anchor("engine", where, revisions.get(each, one.record["revision"]), each) for each in hashes]
+    anchors = [Anchor(where, revisions.get(each, one.record["revision"]), each) for each in hashes]
     return anchors, [f"{where} had a value that is no hash of this record"] if others else []
 
 

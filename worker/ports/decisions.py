@@ -27,8 +27,8 @@ class DecisionBook(Protocol):
     ) -> bool:
         """Keep a revision, or what became of the one that is there, with the row that tells of it: both or nothing.
 
-        False where another was faster: there is a row of this number, or this revision has other content. Read `last`
-        anew then. Raises Unstorable.
+        False where another was faster: there is a row of this number, this revision has other content, or texts of it
+        were erased. Read `last` anew then. Raises Unstorable.
         """
         ...
 

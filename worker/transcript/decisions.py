@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, exists, false, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.decisions.record import erased
+from worker.decisions.record import erased, revives
 from worker.decisions.record import processes as processes_of
 from worker.domain import foreign
 from worker.domain.conversations import Limits, Page, Subject, micros
@@ -75,6 +75,8 @@ class SqlDecisions:
         known = (await connection.execute(there)).scalar_one_or_none()
         if row["number"] != number + 1 or known not in {None, record["content_sha256"]}:
             return False
+        if await self._is_erased(values["id"], record, connection):
+            return False
         written = {"record": _dump(record)}
         if known is None:
             named = {"decision_id": values["id"], "revision": record["revision"]}
@@ -95,6 +97,13 @@ class SqlDecisions:
         changed = {name: values[name] for name in ("revision", "status")} | {"changed_at": now}
         await connection.execute(update(decisions).where(own), changed)
         return True
+
+    async def _is_erased(self, decision: str, record: Mapping[str, Any], connection: AsyncConnection) -> bool:
+        """Whether an order took texts out of the last revision that this record, read before, still has."""
+        last = select(revisions.c.record).where(revisions.c.decision_id == decision)
+        last = last.order_by(revisions.c.revision.desc()).limit(1)
+        kept = (await connection.execute(last)).scalar_one_or_none()
+        return kept is not None and await beside(_revives, record, kept)
 
     async def decision(self, id_: str, *, within: Limits, revision: int | None = None) -> Decision | None:
         """See `ports.decisions.DecisionReader.decision`."""
@@ -181,6 +190,10 @@ async def _erase(decision: str, instance: str | None, connection: AsyncConnectio
 def _erased(record: str, instance: str | None) -> tuple[str, int]:
     left, count = erased(foreign.read(record), instance)
     return _dump(left), count
+
+
+def _revives(record: Mapping[str, Any], kept: str) -> bool:
+    return revives(record, foreign.read(kept))
 
 
 def _read_all(rows: Sequence[str]) -> list[Any]:

@@ -11,11 +11,14 @@ import pytest
 from tests.contract.transcript.conftest import Place
 from tests.records import exchange
 from tests.unit.decisions.examples import said
-from worker.decisions import chain, hashing, record
+from worker.chat.trying import Tried, Trying
+from worker.decisions import chain, hashing, record, what_ifs
 from worker.decisions.items import Item
 from worker.decisions.verifying import verify
+from worker.decisions.what_ifs import Erased, Taken, WhatIf
 from worker.domain.conversations import EVERYTHING, Definitions, Limits, Subject, session_id
 from worker.domain.decisions import DecisionKey
+from worker.domain.people import Person
 from worker.errors import BadCursor, BadRecord
 from worker.transcript import Database, SqlDecisions, SqlTranscriptWriter
 
@@ -190,6 +193,44 @@ async def test_erased_texts_leave_hashes_and_rows_sound_and_no_words(book: SqlDe
 async def test_nobody_elses_texts_are_erased(book: SqlDecisions, subject: Subject, goes: bool) -> None:
     await keep(book)
     assert bool(await book.remove([subject])) is goes
+
+
+BOLD = WhatIf("Bold", "If quality were all.", {"Cost": 10, "Quality": 80, "Time": 10})
+
+
+async def test_of_those_who_keep_weights_at_once_all_get_theirs_or_a_clear_no(book: SqlDecisions) -> None:
+    await keep(book)
+    seen = await book.last(KEY)
+    assert seen is not None
+    persons = [Person("token", name, name) for name in ("Ann", "Ben", "Cleo")]
+    wanted = [(person, replace(BOLD, name=f"{person.name}'s", why=person.name)) for person in persons]
+    done = await asyncio.gather(
+        *(Trying(book).keep(seen, *each) for each in [*wanted, wanted[0]]), return_exceptions=True
+    )
+    found = await book.last(KEY)
+
+    assert found is not None
+    kept = {each.id for each in done if isinstance(each, Tried)}
+    assert all(isinstance(each, Tried | Taken) for each in done)
+    assert kept == {each["id"] for each in found.record["content"]["what_ifs"]["sets"]}
+    assert found.record["revision"] == len(found.rows) == 1 + len(kept)
+    assert verify(found.record, found.rows).problems == []
+
+
+async def test_who_has_read_before_an_order_to_erase_puts_no_words_back(book: SqlDecisions) -> None:
+    await keep(book)
+    before = await book.last(KEY)
+    assert before is not None
+    now, _ = what_ifs.keep(before.record, BOLD, {"of": "person", "at": AT.isoformat(), "user": "Ann"})
+    row = chain.row("change", before.rows[-1], now, AT, record.facts(now))
+    await book.remove([Subject("default", "instance-1")])
+
+    assert not await book.keep(KEY, now, row, definition_key="decision", business_key=None)
+    with pytest.raises(Erased):
+        await Trying(book).keep(before, Person("token", "Ann", "Ann"), BOLD)
+    left = await book.last(KEY)
+    assert left is not None
+    assert left.record["texts"] == {}
 
 
 async def with_called(book: SqlDecisions) -> None:

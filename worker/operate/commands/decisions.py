@@ -1,12 +1,17 @@
 """`assistant-worker decisions …`."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
+from worker.decisions.comparing import Change
 from worker.decisions.formats import FORMATS
+from worker.decisions.texts import written
 from worker.domain.conversations import EVERYTHING, every
 from worker.domain.decisions import Decision, DecisionSeen
 from worker.errors import Permanent
+from worker.export.comparing import compared
 from worker.export.verifying import verified
 from worker.operate.commands import tables
 from worker.operate.commands.desk import Desk
@@ -77,6 +82,46 @@ async def verify_(desk: Desk, options: Namespace) -> int:
     return 0 if said.holds else DOES_NOT_HOLD
 
 
+async def compare_(desk: Desk, options: Namespace) -> int:
+    """Say what is different between two revisions of a record."""
+    one = await _chosen(desk, options)
+    said = await compared(_records(desk), one.id, options.first, options.second, within=EVERYTHING)
+    if said is None:
+        raise Permanent(f"the record has {one.record['revision']} revisions, and not both of those")
+    if options.json:
+        tables.as_json(said)
+        return 0
+    for side in (said.before, said.after):
+        lead = f"; {said.names.get(side.leader, side.leader)} leads by {written(side.lead)}" if side.leader else ""
+        tables.say(f"Revision {side.revision} of {side.at}: {side.standing}{lead}")
+        for each in side.signatures:
+            who = f" by {each.by}" if each.by else ""
+            tables.say(f"  {'accepted' if each.accepted else 'not accepted'}{who} at {each.at}{_doubt(each.doubt)}")
+    rows = [
+        (each.part, _place(each, said.names), each.kind, *map(_word, (each.before, each.after)))
+        for each in said.changes
+    ]
+    tables.show(["part", "what", "how", "before", "after"], rows, "Nothing is different.")
+    if said.erased:
+        tables.say(f"{said.erased} texts were erased; what is different there is unknown.")
+    return 0
+
+
+def _doubt(doubt: str) -> str:
+    return f", which does not count: {doubt}" if doubt else ""
+
+
+def _place(change: Change, names: Mapping[str, str]) -> str:
+    return " / ".join([*(names.get(each, each) for each in change.of), change.field])
+
+
+def _word(value: Any) -> str:
+    """Write a value. Empty where there is none."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return ("yes" if value else "no") if isinstance(value, bool) else written(value)
+
+
 async def _written(one: Decision, name: str) -> bytes:
     return await beside(FORMATS[name].write, {**one.record, "rows": list(one.rows)})
 
@@ -106,4 +151,4 @@ def _records(desk: Desk) -> DecisionReader:
     return desk.adapters.decisions
 
 
-COMMANDS = {"list": list_, "show": show_, "export": export_, "verify": verify_}
+COMMANDS = {"list": list_, "show": show_, "export": export_, "verify": verify_, "compare": compare_}

@@ -44,7 +44,7 @@ def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     _feedback(transcript)
     _stop(commands)
     _budgets(commands)
-    _decisions(below(add(commands, "decisions", "list, show, export and verify records of decisions")))
+    _decisions(below(add(commands, "decisions", "list, show, export, verify and compare records of decisions")))
 
 
 def _list(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -202,12 +202,19 @@ def _decisions(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "compute a record anew, and compare it with its hashes and with the rows that tell of its changes"
     more = " Exit code 4: it is not what it was."
     _decision(_add(commands, "decisions", "verify", what, "decisions verify 4711", more=more))
+    what = "say what is different between two revisions of a record, and who signed which"
+    added = _decision(_add(commands, "decisions", "compare", what, "decisions compare 4711 --from 1"), at_any=False)
+    added.add_argument("--from", metavar="N", type=_number, dest="first", help="that before the other without")
+    added.add_argument("--to", metavar="N", type=_number, dest="second", help="the last one without")
 
 
-def _decision(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _decision(parser: argparse.ArgumentParser, *, at_any: bool = True) -> argparse.ArgumentParser:
     parser.add_argument(
         "decision", metavar="DECISION", help="its id, or that of a process instance that has one record"
     )
+    if not at_any:
+        parser.set_defaults(revision=None)
+        return parser
     parser.add_argument("--revision", metavar="N", type=_number, help="an earlier revision; the last one without")
     return parser
 

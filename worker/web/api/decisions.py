@@ -3,27 +3,36 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from worker.chat.trying import Trying
 from worker.decisions import hashing, report
+from worker.decisions.comparing import Comparison
 from worker.decisions.formats import FORMATS
 from worker.decisions.report import Told
+from worker.decisions.schemas import LARGEST
+from worker.decisions.what_ifs import Erased, WhatIf
 from worker.domain.conversations import Page
 from worker.domain.decisions import Decision, DecisionSeen
-from worker.errors import Permanent
+from worker.errors import BadRecord, Permanent
+from worker.export import comparing
 from worker.export.verifying import verified
 from worker.ports.decisions import DecisionReader, DecisionSources
 from worker.runtime.beside import for_reader
 from worker.web.api import problems
-from worker.web.api.grants import Grant, MayRead
+from worker.web.api.grants import Grant, MayAsk, MayRead, person_of
 from worker.web.api.routes import After, Id, Size, Text, found, known_in
 from worker.web.saving import FileFormat
 
 Format = Annotated[str, AfterValidator(known_in(FORMATS)), Query(json_schema_extra={"enum": [*FORMATS]})]
+First = Annotated[int | None, Query(alias="from", ge=1, le=2**31, description="The one before the other without.")]
+Second = Annotated[int | None, Query(alias="to", ge=1, le=2**31, description="The last one without.")]
+Points = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Revision = Annotated[int | None, Query(ge=1, le=2**31, description="An earlier one; the last one without.")]
 
 
@@ -104,7 +113,40 @@ def _shown(one: Decision) -> Shown:
     )
 
 
-def deciding(records: DecisionReader, sources: DecisionSources) -> Callable[[FastAPI], None]:
+NOBODY = "A what-if is kept with its person: give this token a name in API_TOKENS."
+LONGEST_NAME = 100
+LONGEST_WHY = 2000
+MOST_CRITERIA = 100
+
+_TOLD: problems.Told = {
+    Erased: (410, "{}"),
+    BadRecord: (409, "{}"),
+}
+"""What keeps weights from being kept, and how that is answered."""
+
+
+class Weights(BaseModel):
+    """Weights that somebody tried out: points for each criterion by its id, a name for them, and why they are kept."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=LONGEST_NAME, pattern=r"\S")
+    why: str = Field(min_length=1, max_length=LONGEST_WHY, pattern=r"\S")
+    points: Mapping[str, Points] = Field(min_length=1, max_length=MOST_CRITERIA)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Weights that are kept as `id` in the record's revision, and what they come to."""
+
+    id: str
+    revision: int
+    leader: str
+    lead: float
+    ranking: Sequence[str]
+
+
+def deciding(records: DecisionReader, sources: DecisionSources, trying: Trying) -> Callable[[FastAPI], None]:
     """Make the extension that adds the routes. Whatever a token may not see is not found."""
     router = APIRouter()
 
@@ -129,6 +171,31 @@ def deciding(records: DecisionReader, sources: DecisionSources) -> Callable[[Fas
         """Compute all of a record anew, and compare it with its hashes, its rows and the engine's history."""
         said = await verified(await read(grant, decision_id, revision), sources, is_last=revision is None)
         return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
+
+    @router.get("/decisions/{decision_id}/compare")
+    async def difference(grant: MayRead, decision_id: Id, first: First = None, second: Second = None) -> Comparison:
+        """What is different between two revisions, and who signed which."""
+        return found(await comparing.compared(records, decision_id, first, second, within=grant.limits))
+
+    @router.post(
+        "/decisions/{decision_id}/what-ifs",
+        status_code=HTTPStatus.CREATED,
+        responses={200: {"model": Kept, "description": "They are kept already."}, **problems.documented(409, 410)},
+    )
+    async def keep(grant: MayAsk, decision_id: Id, weights: Weights, answer: Response) -> Kept:
+        """Keep weights that somebody tried out, in the last revision; the same under the same name are kept once.
+
+        They rank nothing, and the process hears nothing of them.
+        """
+        person = person_of(grant, NOBODY)
+        one = await read(grant, decision_id, None)
+        with problems.refusing(_TOLD):
+            tried = await trying.keep(one, person, WhatIf(weights.name.strip(), weights.why.strip(), weights.points))
+        if not tried.is_new:
+            answer.status_code = HTTPStatus.OK
+        record = tried.decision.record
+        order = record["content"]["computed"]["sets"][tried.id]
+        return Kept(tried.id, record["revision"], order["leader"], order["lead"], order["ranking"])
 
     files = {
         each.media_type: {"schema": {"type": "string"} if each.media_type.startswith("text/") else {}}

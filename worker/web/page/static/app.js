@@ -3,6 +3,7 @@
 import { html, render } from "./lib/preact.js";
 import { get, Problem, token } from "./api.js";
 import { assistant } from "./assistant.js";
+import { compare } from "./compare.js";
 import { conversation } from "./conversation.js";
 import { decision } from "./decision.js";
 import { decisions } from "./decisions.js";
@@ -26,6 +27,7 @@ const VIEWS = [
   [/^\/conversations\/([^/]+)$/, conversation],
   [/^\/conversations$/, conversations],
   [/^\/assistants\/([^/]+)$/, assistant],
+  [/^\/decisions\/([^/]+)\/compare$/, compare],
   [/^\/decisions\/([^/]+)$/, decision],
   [/^\/decisions$/, decisions],
   [/^\/erasures\/([^/]+)$/, erasure],

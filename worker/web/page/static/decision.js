@@ -6,8 +6,8 @@ import { Exports } from "./exports.js";
 import { count, Facts, name, Note, number, say, time } from "./parts.js";
 import { Bars, figure, Grid, parts, percent, Swaps, Tornado } from "./plots.js";
 import { Scores } from "./scores.js";
-import { Source } from "./source.js";
-import { WhatIf } from "./whatif.js";
+import { SaidAt, Source } from "./source.js";
+import { Tried, WhatIf } from "./whatif.js";
 
 const ERASED = "[erased]";
 const TAGS = { accepted: "done", rejected: "failed", void: "failed" };
@@ -32,15 +32,15 @@ function bare(value) {
 const words = (text) => (text === ERASED ? html`<em class="soft">erased</em>` : name(text));
 
 // Names for ids. The id stays where the name was erased.
-function naming({ frame = {}, objectives = {}, alternatives = {}, weights = {} }) {
+function naming({ frame = {}, objectives = {}, alternatives = {}, weights = {}, what_ifs: tried = {} }) {
   const theirs = (own) => frame.stakeholders?.find((each) => each.id === own)?.name;
   const sets = (weights.sets ?? []).map((each) => ({ id: each.id, name: each.name ?? theirs(each.stakeholder) ?? each.id }));
-  const all = [...sets, ...(frame.stakeholders ?? []), ...(frame.uncertainties ?? []), ...(objectives.objectives ?? []), ...(alternatives.alternatives ?? [])];
+  const all = [...sets, ...(tried.sets ?? []), ...(frame.stakeholders ?? []), ...(frame.uncertainties ?? []), ...(objectives.objectives ?? []), ...(alternatives.alternatives ?? [])];
   const names = new Map(all.map((each) => [each.id, each.name === ERASED ? `${each.id} ${ERASED}` : each.name]));
   return (own) => names.get(own) ?? own;
 }
 
-function Decision({ path, last, shown }) {
+function Decision({ path, last, shown, page }) {
   const { content, record, findings } = shown;
   const { computed, frame = {} } = content;
   const called = naming(content);
@@ -49,6 +49,7 @@ function Decision({ path, last, shown }) {
   const criteria = objectives.filter((each) => !objectives.some((other) => other.parent === each.id));
   const own = `/decisions/${id(shown.id)}`;
   const isLast = record.revision === last.record.revision;
+  const mayKeep = isLast && page.me.person !== null && page.me.rights.includes("ask");
   const isRanked = computed?.ranking.length > 1;
   return html`
     <div class="heading"><h1>${words(frame.statement ?? "Decision")}</h1><span class=${`tag ${TAGS[shown.standing] ?? ""}`}>${shown.standing}</span></div>
@@ -60,12 +61,14 @@ function Decision({ path, last, shown }) {
     ${findings.length > 0 && html`<section aria-labelledby="findings" class="card part"><h2 id="findings">What to know before signing</h2><ul class="findings">${findings.map((each, index) => html`<li key=${index}>${each.is_mismatch && html`<span class="tag failed">mismatch</span> `}${name(each.words)}</li>`)}</ul></section>`}
     ${computed ? html`<${Ranking} computed=${computed} called=${called} />` : html`<${Note} title="Nothing is computed yet" detail="The record is open: parts are missing, or its process has not got there." />`}
     ${options.length > 0 && criteria.length > 0 && html`<${Scores} shown=${shown} criteria=${criteria} options=${options} called=${called} words=${words} />`}
-    ${isRanked && html`<${WhatIf} computed=${computed} called=${called} /><${Holds} computed=${computed} called=${called} />`}
+    ${isRanked && html`<${WhatIf} computed=${computed} called=${called} keep=${mayKeep && { path, then: () => page.go(own) }}>
+      <${Tried} sets=${content.what_ifs?.sets ?? []} sources=${shown.sources.what_ifs ?? {}} orders=${computed.sets} called=${called} words=${words} />
+    </><${Holds} computed=${computed} called=${called} />`}
     ${computed && html`<${Orders} computed=${computed} called=${called} />`}
-    <${Frame} frame=${frame} objectives=${objectives} computed=${computed} called=${called} />
+    <${Frame} shown=${shown} frame=${frame} objectives=${objectives} computed=${computed} called=${called} />
     <${Objections} content=${content} />
     <${Said} shown=${shown} />
-    <${Rows} rows=${last.rows} texts=${last.record.texts} shown=${record.revision} own=${own} />`;
+    <${Rows} last=${last.record.revision} rows=${last.rows} texts=${last.record.texts} shown=${record.revision} own=${own} />`;
 }
 
 const list = (items) => items.map((each, index) => html`${index > 0 && ", "}${words(each)}`);
@@ -196,16 +199,17 @@ function Orders({ computed, called }) {
   </section>`;
 }
 
-function Frame({ frame, objectives, computed, called }) {
+function Frame({ shown, frame, objectives, computed, called }) {
   const limit = (each) => html`<span class="tag">${each.hard ? "hard" : "soft"}</span> ${words(each.statement)}`;
-  const scale = ({ value, unit }) => (value ? `${figure(value.walk_away)} → ${figure(value.ideal)} ${unit ?? ""}` : "—");
+  const said = (part, what, text) => html`<${SaidAt} source=${shown.sources[part]} instance=${shown.process_instance_id} what=${what}>${text}</>`;
+  const scale = ({ value, unit }) => (value ? said("objectives", "the scale", `${figure(value.walk_away)} → ${figure(value.ideal)} ${unit ?? ""}`) : "—");
   const shares = computed?.shares ?? {};
   return html`<section aria-labelledby="frame" class="card part">
     <h2 id="frame">What it was decided on</h2>
     <${Points} title="Limits" points=${frame.limits?.map(limit)} />
     <${Points} title="Assumptions" points=${frame.assumptions?.map((each) => words(each.text))} />
     <${Points} title="Uncertainties" points=${frame.uncertainties?.map((each) => html`${words(each.name)}${each.why && html`: ${words(each.why)}`}`)} />
-    ${objectives.length > 0 && html`<${Grid} title="Objectives" head=${["Objective", "Worth 0 → worth 1", "Weight"]} rows=${objectives.map((each) => [each.id, [called(each.id), scale(each), shares[each.id] === undefined ? "—" : percent(shares[each.id])]])} />`}
+    ${objectives.length > 0 && html`<${Grid} title="Objectives" head=${["Objective", "Worth 0 → worth 1", "Weight"]} rows=${objectives.map((each) => [each.id, [called(each.id), scale(each), shares[each.id] === undefined ? "—" : said("weights", "the weight", percent(shares[each.id]))]])} />`}
   </section>`;
 }
 
@@ -222,7 +226,7 @@ function Objections({ content }) {
 
 // Where each part comes from; scores say it in their cells.
 function Said({ shown }) {
-  const sources = Object.entries(shown.sources).filter(([part]) => part !== "scores");
+  const sources = Object.entries(shown.sources).filter(([part]) => part !== "scores" && part !== "what_ifs");
   const { earlier, proposed } = shown.record;
   if (!sources.length) return null;
   return html`<details class="card"><summary>Where its parts come from</summary>
@@ -239,12 +243,19 @@ function told(row, texts) {
   return short.map(([key, value], index) => html`${index > 0 && ", "}${name(key)}: ${words(`${value}`)}`);
 }
 
-function Rows({ rows, texts, shown, own }) {
+// The revision that a row tells of: a signature of what its person was shown, though it may have been kept beside a later one.
+function revisionOf(row, rows) {
+  const shown = row.kind === "signature" && rows.findLast((each) => each.number < row.number && each.content_sha256 === row.facts.shown_sha256);
+  return shown ? shown.revision : row.revision;
+}
+
+function Rows({ last, rows, texts, shown, own }) {
   const revision = (each) => (each === shown ? html`${each} <span class="soft">(shown)</span>` : html`<a href=${`${own}${query({ revision: each })}`}>${each}<span class="hidden">, show this revision</span></a>`);
   return html`<section aria-labelledby="rows" class="card part">
     <h2 id="rows">Changes and signatures</h2>
+    ${last > 1 && html`<p><a href=${`${own}/compare${query({ from: shown > 1 ? shown - 1 : 1, to: shown > 1 ? shown : 2 })}`}>Compare two revisions</a></p>`}
     <${Grid} title="Rows, each with the hash of the one before it" head=${["Row", "What", "Revision", "At", "Says", "Content (SHA-256)"]} kind="words" rows=${rows.map((row) => [row.number, [
-      row.number, row.kind, revision(row.revision), time(row.at), told(row, texts), html`<code title=${row.content_sha256}>${row.content_sha256.slice(0, HASH)}…</code>`,
+      row.number, row.kind, revision(revisionOf(row, rows)), time(row.at), told(row, texts), html`<code title=${row.content_sha256}>${row.content_sha256.slice(0, HASH)}…</code>`,
     ]])} />
   </section>`;
 }

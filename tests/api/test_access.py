@@ -33,6 +33,7 @@ from worker.web.api import (
     serve,
     stopping,
     talking,
+    visiting,
 )
 from worker.web.api.gate import Buckets
 from worker.web.feeds import following
@@ -240,6 +241,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
         handing_over(nobody, nobody, record),
         recording(nobody, record),
         talking(nobody),
+        visiting(nobody, record),
         following(nobody, access),
         page.routes(record, Deployed(), engine_name="default"),
     ]

@@ -18,7 +18,9 @@ from tests.fakes.board import Board
 from tests.fakes.decisions import FakeSources
 from tests.fakes.engine import World
 from tests.fakes.following import FakeTasks, FakeWindows
+from tests.fakes.heart import FakeHeartbeat
 from tests.records import START
+from worker.chat.visiting import Visiting
 from worker.demo import npm
 from worker.domain.processes import Incident, Process, Result, Step
 from worker.errors import EngineDenied, EngineDown, TaskLost
@@ -28,10 +30,23 @@ from worker.transcript import (
     SqlFeedback,
     SqlTranscriptReader,
     SqlTranscriptWriter,
+    SqlVisits,
     open_database,
 )
 from worker.web import page as pages
-from worker.web.api import Access, Client, Persons, TicketOffice, app, deciding, rating, serve, stopping, ticketing
+from worker.web.api import (
+    Access,
+    Client,
+    Persons,
+    TicketOffice,
+    app,
+    deciding,
+    rating,
+    serve,
+    stopping,
+    ticketing,
+    visiting,
+)
 from worker.web.api.application import Extension
 from worker.web.feeds import Feeds, following, sockets
 from worker.web.page import Processes, State
@@ -223,6 +238,8 @@ async def site_on(
     office = TicketOffice(Kept())
     access = Access.of(tokens, persons, office)
     windows, tasks, trouble = FakeWindows(), FakeTasks(), dict[str, str]()
+    visits = SqlVisits(database, engine="default")
+    here = Visiting(visits, FakeHeartbeat())
     feeds = Feeds(
         conversations,
         windows,
@@ -232,6 +249,7 @@ async def site_on(
         trouble=trouble.get,
         most=most_feeds,
         most_each=most_feeds,
+        visiting=here,
     )
     served = app(
         conversations,
@@ -243,6 +261,7 @@ async def site_on(
             stopping(board, {"assistant": ["analyst"]}),
             rating(conversations, SqlFeedback(database)),
             ticketing(office),
+            visiting(visits, conversations),
             deciding(SqlDecisions(database, engine="default"), FakeSources(World())),
             following(feeds, access),
             *([sockets(feeds, access)] if with_sockets else []),
@@ -251,7 +270,7 @@ async def site_on(
         frame_ancestors=frames,
         client=client,
     )
-    async with feeds, serve(served, "127.0.0.1", port) as taken:
+    async with here, feeds, serve(served, "127.0.0.1", port) as taken:
         url, transcript = f"http://127.0.0.1:{taken}", SqlTranscriptWriter(database)
         try:
             yield Site(url, transcript, errors, board, windows, tasks, trouble)

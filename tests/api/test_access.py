@@ -269,7 +269,11 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
             "POST /api/assistants/{name}/conversations",
             "DELETE /api/sessions/{session_id}",
         ],
-        "hand_over": ["POST /api/asks/{ask_id}/handover", "PATCH /api/asks/{ask_id}/handover"],
+        "hand_over": [
+            "POST /api/asks/{ask_id}/handover",
+            "PATCH /api/asks/{ask_id}/handover",
+            "GET /api/asks/{ask_id}/receivers",
+        ],
     }.items():
         for each in routes:
             method, path = each.split(" ")

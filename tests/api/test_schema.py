@@ -142,7 +142,7 @@ def validate(operation: Any, token: str, examples: int, **places: str) -> None:
 @pytest.mark.parametrize("token", [OPERATOR, VIEWER], ids=["operator", "viewer"])
 def test_answers_are_as_documented(document: Any, token: str) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
-    assert len(operations) == 30
+    assert len(operations) == 31
     for operation in operations:
         validate(operation, token, 15)
         if "{" in operation.path:

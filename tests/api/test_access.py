@@ -34,6 +34,7 @@ from worker.web.api import (
     serve,
     stopping,
     talking,
+    visiting,
 )
 from worker.web.api.gate import Buckets
 from worker.web.feeds import following
@@ -242,6 +243,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
         recording(nobody, record),
         deciding(nobody, nobody, nobody),
         talking(nobody),
+        visiting(nobody, record),
         following(nobody, access),
         page.routes(record, Deployed(), engine_name="default"),
     ]
@@ -270,7 +272,11 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
             "POST /api/assistants/{name}/conversations",
             "DELETE /api/sessions/{session_id}",
         ],
-        "hand_over": ["POST /api/asks/{ask_id}/handover", "PATCH /api/asks/{ask_id}/handover"],
+        "hand_over": [
+            "POST /api/asks/{ask_id}/handover",
+            "PATCH /api/asks/{ask_id}/handover",
+            "GET /api/asks/{ask_id}/receivers",
+        ],
     }.items():
         for each in routes:
             method, path = each.split(" ")

@@ -19,7 +19,7 @@ from worker.chat.desk import Desk
 from worker.chat.handing import Handing
 from worker.chat.ports import ChatPorts
 from worker.domain.asks import Ask, State
-from worker.errors import EngineDown
+from worker.errors import EngineDown, ReadRefused
 from worker.transcript import Database, SqlAsks, SqlHandovers, SqlTranscriptReader, SqlTranscriptWriter
 from worker.web.api import Access, app, handing_over, serve
 
@@ -98,6 +98,31 @@ async def test_a_task_of_somebody_else_is_refused(ground: Ground) -> None:
     ground.receivers.instances["instance-a"].task("sign", "instance-a", assignee="Ann")
     refused = await ground.hand(body={"task": "sign", "variable": "note", "text": "Yes."})
     assert (refused.status, "for somebody else" in refused.json["detail"]) == (403, True)
+
+
+async def test_what_waits_there_is_told_to_who_may_hand_it_over(ground: Ground) -> None:
+    process = ground.receivers.instances["instance-a"]
+    process.messages["execution-2"] = "approved"
+    process.task("sign", "instance-a", assignee="ann", name="Sign it")
+    process.task("check", "instance-a", groups=frozenset(["clerks"]))
+    process.task("claimed", "instance-a", assignee="Ann")
+    process.task("handed on", "instance-a", is_delegated=True)
+
+    async def told(token: str = ANN) -> Answer:
+        return await Api(ground.session, token).get(f"/api/asks/{ground.asked.id}/receivers")
+
+    found = (await told()).json
+    assert found["messages"] == ["approved"]
+    assert found["tasks"][0] == {"id": "sign", "name": "Sign it", "assignee": "ann", "may_complete": True}
+    may = [(each["id"], each["may_complete"]) for each in found["tasks"]]
+    assert may == [("sign", True), ("check", False), ("claimed", False), ("handed on", False)]
+    ground.receivers.members["ann"] = frozenset(["clerks"])
+    assert (await told()).json["tasks"][1]["may_complete"]
+    assert [(await told(each)).status for each in (NOBODY, READER, NORTH)] == [403, 403, 404]
+    for trouble in (EngineDown("no answer in time"), ReadRefused("not for this user")):
+        ground.receivers.script.next("tasks", trouble)
+        refused = await told()
+        assert (refused.status, "ngine" in refused.json["detail"]) == (503, True)
 
 
 async def test_without_a_person_nobody_hands_over(ground: Ground) -> None:

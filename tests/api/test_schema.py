@@ -25,6 +25,7 @@ from worker.domain.asks import State
 from worker.domain.conversations import Role, message_id, session_id
 from worker.domain.people import Person
 from worker.domain.remarks import Remark
+from worker.domain.visits import visit_id
 from worker.ports.rates import Rate
 from worker.transcript import (
     Database,
@@ -33,9 +34,10 @@ from worker.transcript import (
     SqlRemarks,
     SqlTranscriptReader,
     SqlTranscriptWriter,
+    SqlVisits,
     open_database,
 )
-from worker.web.api import Access, app, asking, handing_over, recording, talking
+from worker.web.api import Access, app, asking, handing_over, recording, talking, visiting
 
 errors: list[Exception] = []
 NAMED = json.dumps(json.loads(TOKENS) | {OPERATOR: {"role": "operator", "name": "Ann"}})
@@ -51,6 +53,7 @@ REMARK = Remark(
     definition_key="drones",
     said_at=START,
 )
+VISIT = visit_id(ASKED.session_id, Person("token", "Ann", "Ann"), "call-7")
 
 
 class FreshRecord:
@@ -79,6 +82,7 @@ async def fill(url: str) -> None:
         answer = message_id("default", exchange(1, KEYS["a"]).task_id, 1, Role.AGENT)
         await asks.settle(held, State.ANSWERED, answer=answer)
         await SqlRemarks(database).record(REMARK)
+        await SqlVisits(database, engine="default").begin(VISIT, ASKED.session_id, Person("token", "Ann", "Ann"))
 
 
 def filled(folders: pytest.TempPathFactory) -> str:
@@ -117,6 +121,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
             talking(desk),
             handing_over(handing, desk, conversations),
             recording(noting, conversations),
+            visiting(FreshRecord(url, lambda database: SqlVisits(database, engine="default")), conversations),
         ],
     )
     return schemathesis.openapi.from_asgi("/api/openapi.json", application)
@@ -137,12 +142,12 @@ def validate(operation: Any, token: str, examples: int, **places: str) -> None:
 @pytest.mark.parametrize("token", [OPERATOR, VIEWER], ids=["operator", "viewer"])
 def test_answers_are_as_documented(document: Any, token: str) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
-    assert len(operations) == 26
+    assert len(operations) == 31
     for operation in operations:
         validate(operation, token, 15)
         if "{" in operation.path:
             for name, thread in KEYS.items():
                 places = {"session_id": session_id(thread), "instance_id": f"instance-{name}", "name": "analyst"}
-                places |= {"ask_id": ASKED.id, "remark_id": REMARK.id}
+                places |= {"ask_id": ASKED.id, "remark_id": REMARK.id, "visit_id": VISIT}
                 validate(operation, token, 2, **places)
     assert errors == []

@@ -86,6 +86,20 @@ async def test_a_message_comes_with_its_variables_to_the_instance_that_waits(
     assert await receivers.waiting(instance, waiting.message) == []
 
 
+async def test_what_an_instance_waits_for_is_told_by_its_names(receivers: RestReceivers, waiting: Process) -> None:
+    instance, other = await waiting.rest.start(waiting.model), await waiting.rest.start(waiting.model)
+    assert (await receivers.messages(instance), await receivers.tasks(instance)) == ([waiting.message], [])
+    [execution] = await receivers.waiting(instance, waiting.message)
+    await receivers.correlate(execution, waiting.message, {})
+    assert await receivers.messages(instance) == []
+    [task] = await receivers.tasks(instance)
+    assert task == await receivers.task(task.id)
+    assert (task.process_instance_id, task.name, task.users) == (instance, "sign", frozenset({"ada"}))
+    assert await receivers.messages(other) == [waiting.message]
+    await receivers.complete(task.id, {})
+    assert (await receivers.messages(instance), await receivers.tasks(instance)) == ([], [])
+
+
 async def test_a_message_that_is_not_waited_for_any_more_starts_nothing_and_leaves_nothing(
     receivers: RestReceivers, waiting: Process
 ) -> None:

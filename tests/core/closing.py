@@ -21,7 +21,15 @@ from worker.ending import EndingPorts, Eraser, Keeper, Pace, Policy, Retention, 
 from worker.ending.ends import Ends
 from worker.ending.rounds import Kind
 from worker.redis import RedisAnchors, RedisOrders, RedisThreadIndex
-from worker.transcript import Database, SqlAnchors, SqlAsks, SqlDecisions, SqlTranscriptReader, SqlTranscriptWriter
+from worker.transcript import (
+    Database,
+    SqlAnchors,
+    SqlAsks,
+    SqlDecisions,
+    SqlTranscriptReader,
+    SqlTranscriptWriter,
+    SqlVisits,
+)
 
 
 class Closing:
@@ -45,6 +53,7 @@ class Closing:
         self.orders = RedisOrders(core.redis, prefix="aw", engine="default")
         self.asks = SqlAsks(database, engine="default", now=now)
         self.decisions = SqlDecisions(database, engine="default", now=now)
+        self.visits = SqlVisits(database, engine="default", now=now)
         self.ports = EndingPorts(
             engine_name="default",
             index=self.index,
@@ -55,12 +64,13 @@ class Closing:
             conversations=self.conversations,
             asks=self.asks,
             decisions=self.decisions,
+            visits=self.visits,
             now=now,
         )
 
     def without_transcript(self) -> None:
         """Be a worker that keeps none."""
-        self.ports = replace(self.ports, transcript=None, conversations=None, asks=None, decisions=None)
+        self.ports = replace(self.ports, transcript=None, conversations=None, asks=None, decisions=None, visits=None)
 
     @property
     def eraser(self) -> Eraser:

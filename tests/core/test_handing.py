@@ -169,6 +169,11 @@ async def test_what_a_person_has_beside_all_processes_is_handed_to_none(hands: H
     assert (hands.receivers.script.calls, await hands.kept()) == ([], None)
 
 
+async def test_what_a_person_has_beside_all_processes_has_nothing_to_hand_it_to(hands: Hands) -> None:
+    offer = await hands.handing.offer(replace(hands.ask, instance=""), "ada")
+    assert (offer.messages, offer.tasks, hands.receivers.script.calls) == ([], [], [])
+
+
 async def test_an_answer_that_is_not_recorded_yet_is_waited_for(hands: Hands) -> None:
     with pytest.raises(NotRecorded):
         await hands.hand(replace(WANTED, text=None), ask=replace(hands.ask, answer="0" * 32))

@@ -25,11 +25,11 @@ class Waiting:
     has_history: bool = True
     ends_with: frozenset[str] = frozenset()
 
-    def task(self, name: str = "sign", instance: str = "a", **changes: Any) -> None:
+    def task(self, task_id: str = "sign", instance: str = "a", **changes: Any) -> None:
         """Have a user task."""
         usual: dict[str, Any] = {"assignee": None, "is_suspended": False, "is_delegated": False}
         nobody: dict[str, Any] = {"users": frozenset(), "groups": frozenset()}
-        self.tasks[name] = UserTask(name, instance, **(usual | nobody | changes))
+        self.tasks[task_id] = UserTask(task_id, instance, **(usual | nobody | changes))
 
 
 class FakeReceivers:
@@ -55,6 +55,14 @@ class FakeReceivers:
     async def task(self, task_id: str) -> UserTask | None:
         await self.script.reach("task", task_id)
         return next((each.tasks[task_id] for each in self.instances.values() if task_id in each.tasks), None)
+
+    async def messages(self, instance: str) -> Sequence[str]:
+        await self.script.reach("messages", instance)
+        return sorted(set(self.instances[instance].messages.values()))
+
+    async def tasks(self, instance: str) -> Sequence[UserTask]:
+        await self.script.reach("tasks", instance)
+        return [*self.instances[instance].tasks.values()]
 
     async def groups(self, user: str) -> frozenset[str]:
         await self.script.reach("groups", user)

@@ -18,8 +18,10 @@ from tests.fakes.board import Board
 from tests.fakes.decisions import FakeSources
 from tests.fakes.engine import World
 from tests.fakes.following import FakeTasks, FakeWindows
+from tests.fakes.heart import FakeHeartbeat
 from tests.records import START
 from worker.chat.trying import Trying
+from worker.chat.visiting import Visiting
 from worker.demo import npm
 from worker.domain.processes import Incident, Process, Result, Step
 from worker.errors import EngineDenied, EngineDown, TaskLost
@@ -29,10 +31,23 @@ from worker.transcript import (
     SqlFeedback,
     SqlTranscriptReader,
     SqlTranscriptWriter,
+    SqlVisits,
     open_database,
 )
 from worker.web import page as pages
-from worker.web.api import Access, Client, Persons, TicketOffice, app, deciding, rating, serve, stopping, ticketing
+from worker.web.api import (
+    Access,
+    Client,
+    Persons,
+    TicketOffice,
+    app,
+    deciding,
+    rating,
+    serve,
+    stopping,
+    ticketing,
+    visiting,
+)
 from worker.web.api.application import Extension
 from worker.web.feeds import Feeds, following, sockets
 from worker.web.page import Processes, State
@@ -224,6 +239,8 @@ async def site_on(
     office = TicketOffice(Kept())
     access = Access.of(tokens, persons, office)
     windows, tasks, trouble = FakeWindows(), FakeTasks(), dict[str, str]()
+    visits = SqlVisits(database, engine="default")
+    here = Visiting(visits, FakeHeartbeat())
     feeds = Feeds(
         conversations,
         windows,
@@ -233,6 +250,7 @@ async def site_on(
         trouble=trouble.get,
         most=most_feeds,
         most_each=most_feeds,
+        visiting=here,
     )
     book = SqlDecisions(database, engine="default")
     served = app(
@@ -246,6 +264,7 @@ async def site_on(
             rating(conversations, SqlFeedback(database)),
             ticketing(office),
             deciding(book, FakeSources(World()), Trying(book)),
+            visiting(visits, conversations),
             following(feeds, access),
             *([sockets(feeds, access)] if with_sockets else []),
             *extend,
@@ -253,7 +272,7 @@ async def site_on(
         frame_ancestors=frames,
         client=client,
     )
-    async with feeds, serve(served, "127.0.0.1", port) as taken:
+    async with here, feeds, serve(served, "127.0.0.1", port) as taken:
         url, transcript = f"http://127.0.0.1:{taken}", SqlTranscriptWriter(database)
         try:
             yield Site(url, transcript, errors, board, windows, tasks, trouble)

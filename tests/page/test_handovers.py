@@ -56,7 +56,7 @@ async def answered(tmp_path: Path) -> AsyncIterator[Answered]:
             FakeReceivers(),
         )
         late = [timedelta(0)]
-        receivers.instances["instance-a"] = Waiting({"execution-1": "approved"})
+        receivers.instances["instance-a"] = Waiting({"execution-1": "approved", "execution-2": "refunded"})
         ports = ChatPorts(asks, conversations, Orders(), FakeInstances(), Threads())  # type: ignore[arg-type]  # the methods that are needed
         desk = Desk(ports, lambda: None)
         handing = Handing(ports, SqlHandovers(database, now=lambda: datetime.now(UTC) + late[-1]), receivers, has_spin)
@@ -89,7 +89,13 @@ async def test_an_answer_is_handed_over_by_keys_once_it_is_taken(answered: Answe
         one = await opened(page, answered)
         await one.get_by_role("button", name="Hand over to the process").press("Enter")
         dialog = page.get_by_role("dialog", name="Hand this answer to the process?")
-        await dialog.get_by_role("textbox", name="Name of the message").focus()
+        waits = dialog.get_by_role("combobox", name="Message")
+        await expect(waits.get_by_role("option")).to_have_text(["approved", "refunded", "Another one …"])
+        await expect(waits).to_have_value("approved")
+        await waits.focus()
+        await page.keyboard.press("End")
+        await page.keyboard.press("Tab")
+        await expect(dialog.get_by_role("textbox", name="Name of the message")).to_be_focused()
         await page.keyboard.type("refused")
         await page.keyboard.press("Tab")
         await page.keyboard.type("note")
@@ -103,8 +109,9 @@ async def test_an_answer_is_handed_over_by_keys_once_it_is_taken(answered: Answe
             "nothing in this process instance waits for the message"
         )
         watched.complaints.clear()  # the browser tells of each status above 400
-        await dialog.get_by_role("textbox", name="Name of the message").fill("approved")
-        await page.keyboard.press("Enter")
+        await waits.select_option("approved")
+        await expect(dialog.get_by_role("textbox", name="Name of the message")).to_have_count(0)
+        await dialog.get_by_role("textbox", name="Process variable").press("Enter")
         await expect(one).to_contain_text("handed over as note, by Ann with the message approved")
         await expect(page.locator("#status")).to_have_text("handed over")
         await expect(one.get_by_role("button")).to_have_count(0)
@@ -116,7 +123,8 @@ async def test_an_answer_is_handed_over_by_keys_once_it_is_taken(answered: Answe
 
 async def test_what_nobody_can_tell_is_shown_and_decided_by_a_person(answered: Answered, tmp_path: Path) -> None:
     process, script = answered.process, answered.receivers.script
-    process.task("sign", "instance-a", assignee=None)
+    process.task("check", "instance-a", name="Check it", assignee="Ben")
+    process.task("sign", "instance-a", name=f"Sign {HOSTILE}")
     async with browsing(viewport={"width": 1280, "height": 900}) as context:
         await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
         page = (await watch(context)).page
@@ -124,7 +132,16 @@ async def test_what_nobody_can_tell_is_shown_and_decided_by_a_person(answered: A
         await one.get_by_role("button", name="Hand over to the process").click()
         dialog = page.get_by_role("dialog")
         await dialog.get_by_role("combobox", name="How").select_option(label="With a user task")
-        await dialog.get_by_role("textbox", name="Id of the user task").fill("sign")
+        offered = dialog.get_by_role("combobox", name="User task")
+        await expect(offered.get_by_role("option")).to_have_text(
+            ["Check it (for somebody else, or not to be completed now)", f"Sign {HOSTILE}"]
+        )
+        await expect(offered).to_have_value("sign")
+        await expect(dialog.get_by_role("textbox", name="Id of the user task")).to_have_count(0)
+        assert await axe.findings(page, axe.source()) == []
+        await shot(page, tmp_path, "handover-task-light-1280")
+        await page.set_viewport_size({"width": 390, "height": 900})
+        await shot(page, tmp_path, "handover-task-light-390")
         await dialog.get_by_role("textbox", name="Process variable").fill("note")
         await dialog.get_by_role("textbox", name="Text, if").fill(HOSTILE)
         script.next("completed", EngineDown("no answer in time"))
@@ -138,7 +155,7 @@ async def test_what_nobody_can_tell_is_shown_and_decided_by_a_person(answered: A
         process.runs = process.has_history = False
         answered.late.append(LEASE)
         await one.get_by_role("button", name="Look again").click()
-        await expect(dialog.get_by_role("textbox", name="Id of the user task")).to_have_value("sign")
+        await expect(offered).to_have_value("sign")  # though it is not open any more
         await expect(dialog.get_by_role("textbox", name="Process variable")).to_have_value("note")
         await dialog.get_by_role("textbox", name="Text, if").fill(HOSTILE)
         await dialog.get_by_role("button", name="Hand over").click()
@@ -159,3 +176,35 @@ async def test_who_may_only_read_sees_how_it_stands_and_hands_nothing_over(answe
         one = await opened(page, answered)
         await expect(one).to_contain_text("answered")
         await expect(one.get_by_role("button")).to_have_count(0)
+
+
+async def test_where_the_engine_does_not_tell_what_waits_it_is_said_and_typed(answered: Answered) -> None:
+    answered.receivers.script.always("tasks", EngineDown("no answer in time"))
+    async with browsing() as context:
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
+        page = (await watch(context)).page
+        one = await opened(page, answered)
+        await one.get_by_role("button", name="Hand over to the process").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("The engine cannot be asked now")
+        await dialog.get_by_role("textbox", name="Process variable").fill("note")
+        await dialog.get_by_role("textbox", name="Name of the message").fill("approved")
+        await dialog.get_by_role("button", name="Hand over").click()
+        await expect(one).to_contain_text("handed over as note")
+
+
+async def test_where_nothing_waits_that_is_said_and_no_task_can_be_typed(answered: Answered) -> None:
+    answered.process.messages.clear()
+    async with browsing() as context:
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
+        page = (await watch(context)).page
+        one = await opened(page, answered)
+        await one.get_by_role("button", name="Hand over to the process").click()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("This process instance waits for no message now.")
+        await expect(dialog.get_by_role("textbox", name="Name of the message")).to_be_visible()
+        await dialog.get_by_role("combobox", name="How").select_option(label="With a user task")
+        await expect(dialog).to_contain_text("No user task of this process instance is open now.")
+        await dialog.get_by_role("textbox", name="Process variable").fill("note")
+        await dialog.get_by_role("button", name="Hand over").click()
+        await expect(dialog.get_by_role("alert")).to_have_text("There is nothing that takes it: choose another way.")

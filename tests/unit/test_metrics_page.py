@@ -34,6 +34,7 @@ def test_every_label_of_fixed_words_has_them_told() -> None:
     for metric, words in {
         "worker_turns_total": ("complete", "fail", "bpmnerror", "park", "unlock", "abandon"),
         "worker_budgets_total": ("over", "nearly"),
+        "worker_visits_total": ("opened", "closed", "silent", "lost"),
         "worker_stopped": ("all", "assistant", "provider", "tenant", "topic"),
     }.items():
         assert {word for word in words if f"`{word}`" not in told[metric]} == set()

@@ -22,7 +22,7 @@ from worker.loop.formats import Formats
 from worker.ports.accounts import Book
 from worker.ports.asks import AskBook, AskEraser
 from worker.ports.decisions import DecisionBook, DecisionEraser, DecisionReader, DecisionSources
-from worker.ports.ending import Archive
+from worker.ports.ending import Archive, Counting
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.handovers import HandoverBook
 from worker.ports.limits import Seats
@@ -32,12 +32,14 @@ from worker.ports.remarks import RemarkBook
 from worker.ports.sinks import Sink
 from worker.ports.threads import Histories
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
+from worker.ports.visits import VisitBook
 from worker.providers import ChatModel, Client, DecisionsModel, OpenAIProvider, ResponsesModel, SystemOneModel
 from worker.redis import (
     RedisAnchors,
     RedisBudgets,
     RedisFleet,
     RedisFormat,
+    RedisHeartbeat,
     RedisOrders,
     RedisOutages,
     RedisOutbox,
@@ -63,6 +65,10 @@ class Asks(AskBook, AskEraser, Protocol):
 
 class Decisions(DecisionBook, DecisionReader, DecisionEraser, Protocol):
     """Where records of decisions are kept."""
+
+
+class Visits(VisitBook, Counting, Protocol):
+    """Where it is kept who was at which session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,7 @@ class Adapters:
     formats: Formats
     sharing: Sharing
     windows: RedisWindows
+    heartbeat: RedisHeartbeat
     transcript: TranscriptWriter | None = None
     conversations: TranscriptReader | None = None
     asks: Asks | None = None
@@ -132,6 +139,7 @@ class Adapters:
     feedback: FeedbackWriter | None = None
     handovers: HandoverBook | None = None
     remarks: RemarkBook | None = None
+    visits: Visits | None = None
     watchers: Watchers | None = None
 
     @property
@@ -199,6 +207,7 @@ async def connect(
             formats=Formats([in_redis]),
             sharing=sharing,
             windows=RedisWindows(redis, prefix=settings.redis_prefix),
+            heartbeat=RedisHeartbeat(redis, **mine, worker=engine.worker_id),
             watchers=await stack.enter_async_context(RedisWatchers(redis, prefix=settings.redis_prefix)),
         )
         copies: Callable[[str], Book] | None = None
@@ -237,6 +246,7 @@ async def _with_transcript(
         feedback=transcript.SqlFeedback(database),
         handovers=transcript.SqlHandovers(database),
         remarks=transcript.SqlRemarks(database),
+        visits=transcript.SqlVisits(database, engine=settings.engine_name),
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 
@@ -276,6 +286,7 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
         conversations=adapters.conversations,
         asks=adapters.asks,
         decisions=adapters.decisions,
+        visits=adapters.visits,
     )
 
 

@@ -22,6 +22,7 @@ from worker.chat.handing import Handing
 from worker.chat.noting import Noting
 from worker.chat.ports import ChatPorts
 from worker.chat.trying import Trying
+from worker.chat.visiting import Visiting
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper, Rewinding
 from worker.engine import Discovery, FixedTopics, RestEngine
@@ -41,6 +42,7 @@ from worker.loop.waiting import WaitingRoom
 from worker.ports.engine import Topics
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.transcript import TranscriptReader
+from worker.ports.visits import VisitBook
 from worker.runtime import background
 from worker.runtime.version import VERSION
 from worker.settings import Settings, misspelt, read
@@ -137,7 +139,7 @@ async def work(
         if adapters.sinks:
             # Entered before the poller runs, so that it ends after that: a stop's last answers are carried over.
             recorder = await stack.enter_async_context(Recorder(adapters.outbox, adapters.sinks))
-        if adapters.conversations is not None and adapters.feedback is not None:
+        if adapters.conversations is not None and adapters.feedback is not None and adapters.visits is not None:
             history = History(adapters.conversations, settings.seed_tokens, chat.is_erased if chat else None)
             desk = Desk(chat, news.set, settings.engine_name, lambda: known["assistant"]) if chat is not None else None
             api_port = await stack.enter_async_context(
@@ -146,6 +148,7 @@ async def work(
                     adapters,
                     adapters.conversations,
                     adapters.feedback,
+                    adapters.visits,
                     left_out,
                     open_topics,
                     stopped,
@@ -301,6 +304,7 @@ async def _serve_api(
     adapters: Adapters,
     conversations: TranscriptReader,
     feedback: FeedbackWriter,
+    visits: VisitBook,
     left_out: Callable[[], list[str]],
     topics: OpenTopics,
     stopped: Stopped,
@@ -321,6 +325,7 @@ async def _serve_api(
         access = api.Access.of(tokens(settings), persons(settings, issuer), office)
         access.check_host(settings.api_host)
         renewing.append(lambda new: access.use(api.Access.of(tokens(new))))
+        visiting = Visiting(visits, adapters.heartbeat)
         following = feeds.Feeds(
             conversations,
             adapters.windows,
@@ -330,6 +335,7 @@ async def _serve_api(
             trouble=trouble_of,
             most=settings.feed_most,
             most_each=settings.feed_most_each,
+            visiting=visiting,
         )
 
         async def definitions() -> Collection[str]:
@@ -346,6 +352,7 @@ async def _serve_api(
             api.ticketing(office),
             api.rating(conversations, feedback),
             *([api.deciding(book, adapters.sources, Trying(book))] if (book := adapters.decisions) is not None else []),
+            api.visiting(visits, conversations),
             *talking,
             feeds.following(following, access),
             feeds.sockets(following, access, None if desk is None else api.Intake(desk, conversations)),
@@ -372,7 +379,7 @@ async def _serve_api(
             sight=sight if settings.api_engine_rights else None,
             extend=extend,
         )
-        async with following, api.serve(served, settings.api_host, settings.api_port) as port:
+        async with visiting, following, api.serve(served, settings.api_host, settings.api_port) as port:
             try:
                 yield port
             finally:

@@ -70,6 +70,17 @@ class Wanted:
     user: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What of a process would take something now: messages by their names, and user tasks.
+
+    Of each task it is said whether the person may complete it.
+    """
+
+    messages: Sequence[str]
+    tasks: Sequence[tuple[UserTask, bool]]
+
+
 class Handing:
     """Hands over. Every method may raise TranscriptDown; `hand_over` and `decide` also StoreDown and EngineDown."""
 
@@ -88,6 +99,14 @@ class Handing:
     async def of_session(self, session_id: str) -> Sequence[Handover]:
         """Say how it stands with the newest of what was asked about a session, as far as that is known."""
         return await self._book.of_session(session_id)
+
+    async def offer(self, ask: Ask, user: str) -> Offer:
+        """Say what the process of an ask waits for now, to a user of the engine. Raises what reads of the engine do."""
+        if not ask.instance:
+            return Offer([], [])
+        tasks = await self._receivers.tasks(ask.instance)
+        may = [not (each.is_suspended or each.is_delegated) and await self._may_have(each, user) for each in tasks]
+        return Offer(await self._receivers.messages(ask.instance), [*zip(tasks, may, strict=True)])
 
     async def hand_over(self, ask: Ask, person: Person, wanted: Wanted) -> Handover:
         """Hand over; the same again says what became of the first. Nothing is told to the engine twice.

@@ -86,7 +86,10 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class UserTask:
-    """A user task that is open: whose it is, and who may have it, users and groups by their ids."""
+    """A user task that is open: whose it is, and who may have it, users and groups by their ids.
+
+    `name` is what people read, or its id in the model.
+    """
 
     id: str
     process_instance_id: str
@@ -95,6 +98,7 @@ class UserTask:
     is_delegated: bool
     users: frozenset[str]
     groups: frozenset[str]
+    name: str = ""
 
 
 class Absent(StrEnum):

@@ -13,7 +13,7 @@ from worker.domain.threads import OPENAI, Hold, ThreadKey, address
 from worker.errors import NewerRecord, StoreDown, ThreadLocked, WorkerError
 from worker.ports.asks import AskEraser
 from worker.ports.decisions import DecisionEraser
-from worker.ports.ending import EndingProvider, Instances, Orders, ThreadIndex
+from worker.ports.ending import Counting, EndingProvider, Instances, Orders, ThreadIndex
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.runtime import background
 from worker.telemetry.logs import Event, trace
@@ -40,6 +40,7 @@ class EndingPorts:
     conversations: TranscriptReader | None = None
     asks: AskEraser | None = None
     decisions: DecisionEraser | None = None
+    visits: Counting | None = None
     now: Callable[[], datetime] = _utc
 
 

@@ -312,6 +312,18 @@ class Records(_Counted):
         return self.case.ports.decisions
 
 
+class Visits(_Counted):
+    """Who was at a subject's sessions, and where a person was: they would go with sessions, and are counted before."""
+
+    store = Store.TRANSCRIPT
+    kind = what = "visits"
+
+    @property
+    def eraser(self) -> Counting | None:
+        """See `_Counted.eraser`."""
+        return self.case.ports.visits
+
+
 class Words(Place):
     """What a person said in conversations of processes. Those stay, and know it until their process ends."""
 
@@ -356,7 +368,7 @@ def _subjects(case: Case) -> list[Subject]:
     return [whose, *(each for each in own if each != whose)]
 
 
-NAMED: tuple[type[Place], ...] = (Conversations, Responses, Asks, Words, Records)
+NAMED: tuple[type[Place], ...] = (Conversations, Responses, Asks, Visits, Words, Records)
 NAMING: tuple[type[Place], ...] = (Messages, Keys, Variables)
 """What names things of other stores is looked into before those, and erased after them."""
 

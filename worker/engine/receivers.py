@@ -13,6 +13,9 @@ from worker.engine.reads import Reads
 from worker.engine.transport import COMPLETION, Transport
 from worker.errors import EngineDenied, Forbidden, ReadRefused, Refused, TaskLost
 
+MOST_MESSAGES = 100
+MOST_TASKS = 20
+"""Of one instance: who may have a task is asked for each of them."""
 MOST_LINKS = 500
 """Candidates of one task, and groups of one user."""
 
@@ -66,10 +69,23 @@ class RestReceivers:
         """See `ports.handovers.Receivers.task`."""
         path = f"/task/{quote(task_id, safe='')}"
         reply = await self._reads.get(path, "the user task")
-        if reply.missing:
-            return None
-        said = reply.value(dict)
-        links = await self._reads.get(f"{path}/identity-links?type=candidate", "who may have the user task")
+        return None if reply.missing else await self._task(reply.value(dict))
+
+    async def tasks(self, instance: str) -> Sequence[UserTask]:
+        """See `ports.handovers.Receivers.tasks`."""
+        wanted = {"processInstanceId": instance, "sortBy": "created", "sortOrder": "asc"}
+        return [await self._task(row) async for row in self._lists.rows("/task", wanted, most=MOST_TASKS)]
+
+    async def messages(self, instance: str) -> Sequence[str]:
+        """See `ports.handovers.Receivers.messages`."""
+        wanted = {"processInstanceId": instance, "eventType": "message"}
+        rows = [row async for row in self._lists.rows("/event-subscription", wanted, most=MOST_MESSAGES)]
+        return sorted({str(row["eventName"]) for row in rows if row.get("eventName")})
+
+    async def _task(self, said: Mapping[str, Any]) -> UserTask:
+        """Read a user task, and ask who may have it."""
+        path = f"/task/{quote(str(said.get('id')), safe='')}/identity-links?type=candidate"
+        links = await self._reads.get(path, "who may have the user task")
         rows = [] if links.missing else [row for row in links.value(list)[:MOST_LINKS] if isinstance(row, dict)]
         return UserTask(
             id=str(said.get("id")),
@@ -79,6 +95,7 @@ class RestReceivers:
             is_delegated=said.get("delegationState") == "PENDING",
             users=frozenset([str(row["userId"]) for row in rows if row.get("userId")]),
             groups=frozenset([str(row["groupId"]) for row in rows if row.get("groupId")]),
+            name=str(said.get("name") or said.get("taskDefinitionKey") or ""),
         )
 
     async def groups(self, user: str) -> frozenset[str]:

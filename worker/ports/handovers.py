@@ -27,6 +27,14 @@ class Receivers(Protocol):
         """Return an open user task."""
         ...
 
+    async def messages(self, instance: str) -> Sequence[str]:
+        """Return the names of the messages that an instance waits for now, each once; a hundred at most."""
+        ...
+
+    async def tasks(self, instance: str) -> Sequence[UserTask]:
+        """Return the open user tasks of an instance, the oldest first; twenty at most."""
+        ...
+
     async def groups(self, user: str) -> frozenset[str]:
         """Return the groups that a user is in."""
         ...

@@ -5,6 +5,7 @@ from worker.redis.budgets import RedisBudgets
 from worker.redis.connect import open_redis
 from worker.redis.fleet import RedisFleet
 from worker.redis.format import RedisFormat
+from worker.redis.heartbeat import RedisHeartbeat
 from worker.redis.index import RedisThreadIndex
 from worker.redis.inspection import Inspection, RedisInfo, Unusable
 from worker.redis.limits import RedisSeats
@@ -23,6 +24,7 @@ __all__ = [
     "RedisBudgets",
     "RedisFleet",
     "RedisFormat",
+    "RedisHeartbeat",
     "RedisInfo",
     "RedisOrders",
     "RedisOutages",

@@ -95,6 +95,11 @@ def wanted(prefix: str, engine: str, *parts: str) -> str:
     return f"{stem(prefix, engine)}:wanted:{{{':'.join(map(_encode, parts))}}}"
 
 
+def heartbeat(prefix: str, engine: str, worker: str) -> str:
+    """Name a worker's heartbeat, in a slot of its own."""
+    return f"{stem(prefix, engine)}:heartbeat:{{{_encode(worker)}}}"
+
+
 def budget(prefix: str, engine: str, *parts: str) -> str:
     """Name what is used of a budget, in a slot of its own."""
     return f"{stem(prefix, engine)}:budget:{{{':'.join(map(_encode, parts))}}}"

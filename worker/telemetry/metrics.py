@@ -63,6 +63,7 @@ CONFIGURATION_REFUSED = Gauge(
 LOOP_LAG = Gauge("worker_event_loop_lag_seconds", "How late the event loop's last tick was.")
 LAST_POLL = Gauge("worker_last_poll_timestamp_seconds", "When a poll last succeeded, as Unix time.")
 FEEDS = Gauge("worker_feeds", "Feeds that are open: people who read along at this worker.")
+VISITS = Counter("worker_visits", "Visits of people at sessions, by what became of them.", ["result"])
 EXCHANGES = Counter("worker_exchanges", "Exchanges by where they go to and result.", ["sink", "result"])
 ENDED = Counter("worker_conversations_ended", "Threads and records ended for good, by what was done.", ["result"])
 FEEDBACK = Counter(

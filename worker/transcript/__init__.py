@@ -10,6 +10,7 @@ from worker.transcript.handovers import SqlHandovers
 from worker.transcript.inspection import TranscriptInfo, TranscriptInspection
 from worker.transcript.reading import SqlTranscriptReader
 from worker.transcript.remarks import SqlRemarks
+from worker.transcript.visits import SqlVisits
 from worker.transcript.writing import SqlTranscriptWriter
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "SqlRemarks",
     "SqlTranscriptReader",
     "SqlTranscriptWriter",
+    "SqlVisits",
     "TranscriptInfo",
     "TranscriptInspection",
     "address",

@@ -256,6 +256,26 @@ handovers = Table(
     Column("decided_by", Text, nullable=False),
 )
 
+OPEN = text("ended_at IS NULL")
+
+visits = Table(
+    "visits",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("session_id", String(32), ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("person_id", String(32)),  # none where it was made anonymous
+    Column("person", Text, nullable=False),
+    Column("heartbeat", Text),  # the worker's that keeps it; none where its client does
+    Column("began_at", UtcTime, nullable=False),
+    Column("last_seen_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+    Column("duration_seconds", Double),
+    Index("visits_session", "session_id", "began_at"),
+    Index("visits_person", "person_id"),
+    Index("visits_open", "engine", sqlite_where=OPEN, postgresql_where=OPEN),
+)
+
 decisions = Table(
     "decisions",
     metadata,

@@ -30,7 +30,7 @@ from worker.runtime.beside import beside_if
 from worker.transcript.conditions import of_person, seen
 from worker.transcript.database import Database
 from worker.transcript.rows import Values, ending, is_long, merged, message_rows, session_row
-from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, feedback, messages, sessions
+from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, feedback, messages, sessions, visits
 from worker.transcript.words import clean
 
 
@@ -189,6 +189,10 @@ async def _anonymise(names: Collection[str], at: datetime, connection: AsyncConn
     wordless = exists().where(messages.c.id == feedback.c.message_id, messages.c.content == REMOVED)
     told = update(feedback).where(feedback.c.person_id.is_not(None), wordless).values(UNSIGNED)
     ratings = await connection.execute(told)
+    # And where one has that knows no visits.
+    nameless = select(sessions.c.id).where(sessions.c.anonymised_at.is_not(None))
+    there = visits.c.person_id.is_not(None) & visits.c.session_id.in_(nameless)
+    await connection.execute(update(visits).where(there).values(person=REMOVED, person_id=None))
     return Ended(len(found), contents.rowcount, ratings.rowcount)
 
 
@@ -220,8 +224,8 @@ async def _remove(subject: Subject, connection: AsyncConnection) -> Ended:
     # Before its messages are gone, which alone tell in whose sessions it spoke.
     shared = [name for (name,) in await connection.execute(touched)]
     said, ratings = await _delete(_said(subject), connection)
-    owned = await connection.execute(delete(sessions).where(_owned(subject)))
-    return Ended(owned.rowcount + await _drop_empty(connection, shared), said, ratings)
+    own = await connection.execute(delete(sessions).where(owned(subject)))
+    return Ended(own.rowcount + await _drop_empty(connection, shared), said, ratings)
 
 
 async def forget(database: Database) -> None:
@@ -236,7 +240,8 @@ async def _scrub(connection: AsyncConnection) -> None:
     await connection.execute(text(f"INSERT INTO {WORDS_INDEX}({WORDS_INDEX}) VALUES ('optimize')"))  # noqa: S608 - a constant
 
 
-def _owned(subject: Subject) -> ColumnElement[bool]:
+def owned(subject: Subject) -> ColumnElement[bool]:
+    """Find the sessions that end with a subject."""
     own = sessions.c.engine == clean(subject.engine)
     if subject.instance is not None:
         own &= sessions.c.process_instance_id == clean(subject.instance)
@@ -249,7 +254,7 @@ def _owned(subject: Subject) -> ColumnElement[bool]:
 
 
 def _said(subject: Subject) -> ColumnElement[bool]:
-    own = messages.c.session_id.in_(select(sessions.c.id).where(_owned(subject)))
+    own = messages.c.session_id.in_(select(sessions.c.id).where(owned(subject)))
     if subject.instance is None:
         return own
     elsewhere = select(sessions.c.id).where(sessions.c.engine == clean(subject.engine), *seen(subject.limits))

@@ -38,7 +38,7 @@ from worker.transcript.words import words
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0014"
+NEWEST = "0015"
 """The version of the tables."""
 
 
@@ -258,6 +258,7 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
     for table in (
         "feedback",
         "handovers",
+        "visits",
         "asks",
         "anchors",
         "formats",

@@ -29,6 +29,7 @@ from worker.web.api.sight import EngineSight
 from worker.web.api.stops import stopping
 from worker.web.api.talks import talking
 from worker.web.api.tickets import TicketOffice, ticketing
+from worker.web.api.visits import visiting
 
 __all__ = [
     "Access",
@@ -61,4 +62,5 @@ __all__ = [
     "talking",
     "ticketing",
     "tokens",
+    "visiting",
 ]

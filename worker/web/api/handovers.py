@@ -96,6 +96,24 @@ class Handed:
         return cls(**told, ask_id=handover.ask, person=handover.person.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A user task that is open. `may_complete`: it is free for who asks, or theirs."""
+
+    id: str
+    name: str
+    assignee: str | None
+    may_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Receivers:
+    """What a process instance would take something by now: messages by their names in the model, and user tasks."""
+
+    messages: Sequence[str]
+    tasks: Sequence[Task]
+
+
 def handing_over(handing: Handing, desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], None]:
     """Make the extension that adds the routes: for who has the right, and is a person."""
     router = APIRouter()
@@ -119,6 +137,16 @@ def handing_over(handing: Handing, desk: Desk, conversations: TranscriptReader) 
     async def handover(grant: MayRead, ask_id: Id) -> Handed:
         """How it stands with what was handed over."""
         return Handed.of(found(await handing.find(await seen_ask(desk, conversations, grant, ask_id))))
+
+    @router.get("/asks/{ask_id}/receivers")
+    async def receivers(grant: MayHandOver, ask_id: Id) -> Receivers:
+        """What the process instance of an ask waits for now, as the engine tells it: nothing, where it is over."""
+        person = person_of(grant, NOBODY)
+        ask = await seen_ask(desk, conversations, grant, ask_id)
+        with problems.refusing({**_TOLD, ReadRefused: (503, "The engine does not tell what waits there: {}")}):
+            offer = await handing.offer(ask, grant.engine_user or person.subject)
+        tasks = [Task(each.id, each.name, each.assignee, may) for each, may in offer.tasks]
+        return Receivers(offer.messages, tasks)
 
     @router.get("/sessions/{session_id}/handovers")
     async def handovers(grant: MayRead, session_id: Id) -> Sequence[Handed]:

@@ -7,8 +7,9 @@ from datetime import datetime
 from worker.domain.conversations import Limits, Message, MessageFilter
 from worker.domain.watching import Step
 from worker.errors import TranscriptDown
+from worker.runtime.pauses import set_within
 from worker.web.feeds.events import Event, said
-from worker.web.feeds.feeds import Feeds, Topic, set_within
+from worker.web.feeds.feeds import Feeds, Topic
 from worker.web.feeds.live import Live
 from worker.web.feeds.place import Place
 

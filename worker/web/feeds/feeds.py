@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -10,7 +10,9 @@ from typing import Any, Self, TypeVar
 
 import structlog
 
+from worker.chat.visiting import Visiting
 from worker.domain.conversations import Limits, Message, MessageFilter, Newest, session_id
+from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.domain.watching import Look, Step, TaskSeen
 from worker.errors import ReadRefused, Transient
@@ -18,6 +20,7 @@ from worker.ports.transcript import TranscriptReader
 from worker.ports.watching import Tasks, Windows
 from worker.runtime import background
 from worker.runtime.clock import monotonic
+from worker.runtime.pauses import set_within
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 from worker.web.feeds.live import Live
@@ -93,7 +96,7 @@ class Feeds:
     """Knows what is read along, and looks at that. Inside of its block it works; it ends when the block does.
 
     `most` feeds may be open, and `most_each` of one person. Without `tasks` nothing is asked of the engine, whose name
-    is `engine`. `assistants` are the names of those that may begin to speak.
+    is `engine`. `assistants` are the names of those that may begin to speak. `visiting` hears who is at which session.
     """
 
     def __init__(
@@ -107,7 +110,9 @@ class Feeds:
         trouble: Trouble = lambda _: None,
         most: int,
         most_each: int,
+        visiting: Visiting | None = None,
     ) -> None:
+        self._visiting = visiting
         self.conversations = conversations
         self._reads: dict[Hashable, asyncio.Task[Any]] = {}
         self._room = asyncio.Semaphore(READS_AT_ONCE)
@@ -185,6 +190,12 @@ class Feeds:
             self._open[person] -= 1
             if not self._open[person]:
                 del self._open[person]
+
+    def visited(self, wanted: MessageFilter, person: Person) -> AbstractContextManager[None]:
+        """Have a person be at what is read along inside of the block, if it is a session."""
+        if self._visiting is None or wanted.session_id is None:
+            return nullcontext()
+        return self._visiting.at(wanted.session_id, person)
 
     @contextmanager
     def watching(self, wanted: MessageFilter) -> Iterator[tuple[Topic, asyncio.Event]]:
@@ -322,11 +333,3 @@ class Feeds:
             pass  # said by those whose work it stops
         except Exception as exc:  # noqa: BLE001 - its text may quote what was said
             log.error(Event.FEEDS_CRASHED, where=where, trace=trace(exc))
-
-
-async def set_within(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, and not longer than that; whether it was set."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    return event.is_set()

@@ -47,6 +47,7 @@ def following(feeds: Feeds, access: Access) -> Callable[[FastAPI], None]:
             admitted.enter_context(feeds.admitted(grant.who))
         except TooMany as exc:
             raise HTTPException(429, str(exc)) from exc
+        admitted.enter_context(feeds.visited(wanted, grant.speaker))
         request.scope[FEED] = True
         told = Feed(feeds, wanted, grant.limits, place, lambda: reader.allowed(wanted, conversations))
         return FeedResponse(told, admitted)

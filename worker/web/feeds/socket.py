@@ -170,10 +170,11 @@ class Socket:
         try:
             with self._feeds.admitted(self._who):
                 feed = await self._feed(wish)
-                await self._tell("subscribed", wish.feed)
-                async for event in feed.events():
-                    if event is not None:
-                        await self._pass_on(wish.feed, event)
+                with self._feeds.visited(wish.wanted, self._reader.given.speaker):
+                    await self._tell("subscribed", wish.feed)
+                    async for event in feed.events():
+                        if event is not None:
+                            await self._pass_on(wish.feed, event)
         except (TooMany, BadCursor, NotThere) as exc:
             await self._tell("refused", wish.feed, detail=str(exc))
         except TranscriptDown:

@@ -34,17 +34,18 @@ export function Asks({ page, session, runs, free, first, answered }) {
   const [asks, see] = useState(first);
   const look = async () => {
     const now = (await asksOf(page, session)) ?? asks;
-    if (now.items.some((each) => each.answer && !asks.items.some((before) => before.id === each.id && before.answer))) answered();
+    if (now.items.some((each) => each.answer && !asks.items.some((before) => before.id === each.id && before.answer))) answered().catch(() => {}); // the next look brings it
     see(now);
   };
   useFollowed(look, asks === null ? null : asks.items.some(isOpen) ? SECONDS_WHILE_ASKED : SECONDS);
   const mayAsk = page.me.rights.includes("ask");
+  const isMine = (ask) => ask.person === page.me.person?.name;
   const shown = asks?.items.filter((each) => !free || each.state !== "answered");
   if (asks === null || (!mayAsk && !shown.length)) return null;
   return html`<section class="asks" aria-labelledby="asks">
     <h2 id="asks">${free ? "Go on" : "Ask back"}</h2>
     <ul>${shown.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} handover=${asks.handovers.get(each.id)} session=${session} runs=${runs} me=${page.me} look=${look} />`)}</ul>
-    ${mayAsk && html`<${Composer} session=${session} runs=${runs} free=${free} sways=${page.me.rights.includes("sway")} look=${look} />`}
+    ${mayAsk && html`<${Composer} session=${session} runs=${runs} free=${free} sways=${page.me.rights.includes("sway")} waiting=${asks.items.filter((each) => each.state === "queued" && isMine(each))} look=${look} />`}
   </section>`;
 }
 
@@ -65,28 +66,31 @@ function One({ ask, handover, session, runs, me, look }) {
   </li>`;
 }
 
-const nothing = () => ({ id: newId(), text: "", on_thread: false, links: "" });
+const nothing = () => ({ id: newId(), text: "", on_thread: false, links: "", interrupts: false });
 const linksIn = (text) => text.split(/\s+/).filter(Boolean);
 
+// `waiting` are asks of this person's that nobody has begun with: one that interrupts takes their place.
 // The message keeps its id until it is taken: sent again after a lost reply, it is the same ask.
-function Composer({ session, runs, free, sways, look }) {
+function Composer({ session, runs, free, sways, waiting, look }) {
   const [message, write] = useState(nothing);
   const [wrong, tell] = useState("");
   const [waits, wait] = useState(false);
+  const before = waiting.filter((each) => !runs || each.on_thread === message.on_thread);
   const change = (what) => write({ ...message, ...what, id: newId() });
   async function send(event) {
     event.preventDefault();
     if (waits || !message.text.trim()) return;
-    const { links, ...said } = message;
+    const { links, interrupts, ...said } = message;
+    const mode = interrupts && before.length ? "interrupt" : "enqueue";
     const attachments = linksIn(links);
     const odd = attachments.find((each) => !hostOf(each));
     if (odd) return tell(`This is no link to the web: ${odd}`);
     wait(true);
     tell("");
     try {
-      await post(`/sessions/${id(session)}/asks`, { ...said, attachments });
+      await post(`/sessions/${id(session)}/asks`, { ...said, mode, attachments });
       write(nothing());
-      say("Asked");
+      say(mode === "interrupt" ? "Asked in place of what waited" : "Asked");
       await look().catch(() => {});
     } catch (error) {
       tell(error.message);
@@ -98,6 +102,7 @@ function Composer({ session, runs, free, sways, look }) {
     <label for="ask">${free ? "Your message: nobody else sees it" : runs ? "Answered beside the process: its steps hear nothing of it" : "Your question"}</label>
     <textarea id="ask" rows="3" maxlength=${LONGEST} dir="auto" value=${message.text} oninput=${(event) => change({ text: event.target.value })} />
     ${runs && sways && html`<label class="check"><input type="checkbox" checked=${message.on_thread} onchange=${(event) => change({ on_thread: event.target.checked })} /> Say it on the process's own conversation: later steps hear it</label>`}
+    ${before.length > 0 && html`<label class="check"><input type="checkbox" checked=${message.interrupts} onchange=${(event) => change({ interrupts: event.target.checked })} /> Withdraw ${before.length === 1 ? "my question that waits" : `my ${before.length} questions that wait`}, and ask this ${before.length === 1 ? "in its place" : "in their place"}</label>`}
     <div class="actions"><button class="primary" disabled=${waits}>Ask</button>
       <details class="links"><summary>Attach links</summary>
         <label for="links">Links for those who read this, one a line: nobody here follows them, nor is the assistant told</label>

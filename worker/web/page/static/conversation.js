@@ -25,8 +25,9 @@ async function load(page) {
 }
 
 async function look(own, signal) {
-  const [session, stands, spent] = await Promise.all(["", "/standing", "/cost"].map((part) => get(`/sessions/${id(own)}${part}`, {}, signal)));
-  return { session, spent, ...stands };
+  const parts = ["", "/standing", "/cost", "/visits?open=true"].map((part) => get(`/sessions/${id(own)}${part}`, {}, signal));
+  const [session, stands, spent, visits] = await Promise.all(parts);
+  return { session, spent, visits, ...stands };
 }
 
 // The newest message, to begin with.
@@ -49,6 +50,7 @@ function Conversation({ page, own, now: began, first, ask, asks, newest }) {
   return html`
     <div class="heading"><h1><a href=${`/assistants/${id(session.assistant)}`}>${name(session.assistant)}</a></h1>${!free && html`<${State} runs=${isActive} failed=${standing.failed.includes(session.process_instance_id)} />`}</div>
     <${AsRecorded} standing=${standing} />
+    <${Here} visits=${now.visits} />
     <${About} session=${session} called=${now.name} spent=${spent} />
     <div class="actions"><${Exports} formats=${page.me.formats} path=${`/sessions/${id(own)}/export`} file=${`conversation-${own}`} />${free && html`<${End} page=${page} session=${session} />`}</div>
     <section aria-labelledby="said" class="said">
@@ -56,6 +58,13 @@ function Conversation({ page, own, now: began, first, ask, asks, newest }) {
       <${Thread} first=${first} load=${ask} newest=${newest} pulse=${session.messages} root=${path} me=${page.me} answers=${answers} remarks=${remarks} assistants=${speaking} />
     </section>
     <${Asks} page=${page} session=${own} runs=${isActive && !free} free=${free} first=${asks} answered=${again} />`;
+}
+
+// Who has the conversation open, each once for all of their tabs.
+function Here({ visits }) {
+  const persons = new Map(visits.map((each) => [each.is_yours ? "you" : each.person, each]));
+  if (!persons.size) return null;
+  return html`<p class="here"><strong>Here now:</strong> <span>${[...persons.values()].map((each, index) => html`${index ? ", " : ""}${each.is_yours ? "you" : name(each.person)}`)}</span></p>`;
 }
 
 // Shows the newest message if all messages are on the page.

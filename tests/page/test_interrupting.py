@@ -1,0 +1,131 @@
+"""Who has a question waiting may ask another one in its place, by keys alone, and hears where that comes too late."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests import axe
+from tests.api.test_asks import Orders, Threads
+from tests.fakes.instances import FakeInstances, Process
+from tests.page.site import Deployed, Site, browsing, site_on, watch
+from tests.page.test_flows import shot
+from tests.records import exchange, key
+from worker.chat.desk import Desk
+from worker.chat.handing import Handing
+from worker.chat.ports import ChatPorts
+from worker.domain.conversations import session_id
+from worker.transcript import SqlAsks, SqlHandovers, SqlTranscriptReader, open_database
+from worker.web.api import asking, handing_over
+
+ANN, BEN = (f"{name}-0123456789abcdef" for name in ("ann", "ben"))
+TOKENS = json.dumps({ANN: {"role": "operator", "name": "Ann"}, BEN: {"rights": ["read", "ask"], "name": "Ben"}})
+KEY = key("instance-a")
+
+
+class Ground:
+    """A site whose asks nobody answers, unless a test claims one."""
+
+    def __init__(self, site: Site, asks: SqlAsks) -> None:
+        self.site = site
+        self.asks = asks
+
+    async def states(self) -> list[tuple[str, str]]:
+        found = await self.asks.of_session(session_id(KEY))
+        return [(each.text, each.state.value) for each in reversed(found)]
+
+    async def opened(self, page: Page, token: str = ANN) -> Locator:
+        await page.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{token}')")
+        await page.goto(f"{self.site.url}/conversations/{session_id(KEY)}")
+        return page.get_by_role("region", name="Ask back")
+
+
+@pytest.fixture
+async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
+    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
+        conversations, asks, instances = (
+            SqlTranscriptReader(database),
+            SqlAsks(database, engine="default"),
+            FakeInstances(),
+        )
+        instances.processes["instance-a"] = Process()
+        ports = ChatPorts(asks, conversations, Orders(), instances, Threads())  # type: ignore[arg-type]  # the methods that are needed
+        desk = Desk(ports, lambda: None)
+        handing = Handing(ports, SqlHandovers(database), None, None)  # type: ignore[arg-type]  # nothing is handed over
+        extend = [asking(desk, conversations), handing_over(handing, desk, conversations)]
+        async with site_on(database, Deployed(), tokens=TOKENS, has_asks=True, extend=extend) as served:
+            await served.transcript.record(exchange(1, KEY))
+            yield Ground(served, asks)
+            assert served.errors == []
+
+
+async def ask(part: Locator, text: str) -> None:
+    question = part.get_by_role("textbox", name="Answered beside the process")
+    await question.fill(text)
+    await part.get_by_role("button", name="Ask").press("Enter")
+    await expect(question).to_have_value("")
+    await expect(part.get_by_role("button", name="Ask")).to_be_enabled()
+
+
+async def test_a_question_takes_the_place_of_what_the_same_person_has_waiting(ground: Ground, tmp_path: Path) -> None:
+    async with browsing(viewport={"width": 1280, "height": 900}) as context:
+        ann, ben = await watch(context), await watch(context)
+        theirs = await ground.opened(ben.page, BEN)
+        await ask(theirs, "And of mine?")
+        page = ann.page
+        part = await ground.opened(page)
+        instead = part.get_by_role("checkbox", name="and ask this in")
+        await expect(part.get_by_role("listitem")).to_have_count(1)
+        await expect(instead).to_have_count(0)  # nothing of hers waits
+        await ask(part, "Why not B?")
+        await expect(
+            part.get_by_role("checkbox", name="Withdraw my question that waits, and ask this in its place")
+        ).to_be_visible()
+        await ask(part, "Why not C?")
+        await expect(part.get_by_role("listitem")).to_have_count(3)
+        await part.get_by_role("textbox", name="Answered beside the process").fill("Why not D?")
+        await part.get_by_role("textbox", name="Answered beside the process").focus()
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Tab")
+        await expect(
+            part.get_by_role("checkbox", name="Withdraw my 2 questions that wait, and ask this in their place")
+        ).to_be_focused()
+        await page.keyboard.press("Space")
+        for scheme, width in (("light", 1280), ("dark", 390)):
+            await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            await page.set_viewport_size({"width": width, "height": 900})
+            assert await axe.findings(page, axe.source()) == []
+            await shot(page, tmp_path, f"interrupt-{scheme}-{width}")
+        await part.get_by_role("button", name="Ask").press("Enter")
+        await expect(page.locator("#status")).to_have_text("Asked in place of what waited")
+        await expect(part.get_by_role("listitem").filter(has_text="withdrawn")).to_have_count(2)
+        await expect(instead).not_to_be_checked()
+        assert await ground.states() == [
+            ("And of mine?", "queued"),
+            ("Why not B?", "withdrawn"),
+            ("Why not C?", "withdrawn"),
+            ("Why not D?", "queued"),
+        ]
+        assert ann.complaints == []
+
+
+async def test_where_an_answer_has_begun_it_is_said_and_nothing_is_lost(ground: Ground) -> None:
+    async with browsing() as context:
+        page = (await watch(context)).page
+        part = await ground.opened(page)
+        await ask(part, "Why not B?")
+        await ask(part, "Why not C?")
+        await ground.asks.claim(1, timedelta(minutes=5))
+        question = part.get_by_role("textbox", name="Answered beside the process")
+        await question.fill("Why not D?")
+        await part.get_by_role("checkbox", name="and ask this in").check()
+        await part.get_by_role("button", name="Ask").click()
+        await expect(part.get_by_role("alert")).to_contain_text("a question of yours is being answered")
+        await expect(question).to_have_value("Why not D?")
+        await part.get_by_role("checkbox", name="and ask this in").uncheck()
+        await part.get_by_role("button", name="Ask").click()
+        await expect(question).to_have_value("")
+        assert await ground.states() == [("Why not B?", "running"), ("Why not C?", "queued"), ("Why not D?", "queued")]

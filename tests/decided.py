@@ -17,6 +17,7 @@ WAYS: Final = {
         *("frame", "set_criteria", "describe", "weigh", "score", "compute", "score_again", "compute"),
         *("recommend", "propose"),
     ),
+    "red_team": ("compute", "attack", "fail", "propose"),
 }
 """For each process its steps until somebody is asked to sign, in their order; those of persons have none."""
 SAMPLES: Final = 2000
@@ -28,6 +29,7 @@ class Deciding(Instance):
     def __init__(self, process: str, **changed: Any) -> None:
         super().__init__(process, **changed)
         self.said: list[Item] = []
+        self._given: set[str] = set()
         self.record: Record | None = None
 
     def take(self, activity: Activity) -> None:
@@ -56,7 +58,18 @@ class Deciding(Instance):
         if part := activity.said("record.part"):
             self.said.append(Item(part, json.loads(text), source, judge))
 
+    def _take_given(self, activity: Activity) -> None:
+        """Take parts that variables hold from the start."""
+        for entry in filter(None, activity.said("record.given").split(",")):
+            part, _, variable = (each.strip() for each in entry.partition("="))
+            if part not in self._given:
+                source = {"of": "variable", "at": datetime(2026, 2, 1, tzinfo=UTC).isoformat(), "variable": variable}
+                judge = variable if part == "scores" else ""
+                self.said.append(Item(part, json.loads(self.variables[variable].value), source, judge))
+                self._given.add(part)
+
     def _make(self, activity: Activity) -> None:
+        self._take_given(activity)
         output = activity.said("data.output")
         stage = "computed" if activity.said("record.stage") == "compute" else "proposed"
         self.record = record.build("r", self.said, stage, before=self.record, samples=SAMPLES)  # type: ignore[arg-type]  # a literal

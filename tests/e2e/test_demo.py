@@ -36,6 +36,7 @@ APPLICATIONS = {
     "decision_frame": "8 turns · 1 thread created · 7 reused",
     "quick_decision": "3 turns · 1 thread created · 2 reused",
     "trade_study": "11 turns · 7 threads created · 4 reused",
+    "red_team": "2 turns · 1 thread created · 1 reused",
 }
 """The default first."""
 STEPS = ["Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"]
@@ -151,7 +152,9 @@ async def test_every_application_is_run_to_its_end_and_proven(scratch: Path) -> 
         r"\n  1 +Own centre .* beyond the budget\n(.*\n)+\nRecommendation: Shared", parts["parallel_analysis"]
     )
     assert "Hired van for 3,000 EUR of a budget of 3,600 EUR. Signed: accepted." in parts["quick_decision"]
-    assert_a_record_is_made(parts["trade_study"], "Chosen option: Battery. Signed: accepted.")
+    for process in ("trade_study", "red_team"):
+        assert_a_record_is_made(parts[process], "Chosen option: Battery. Signed: accepted.")
+    assert "## Pre-mortem" in parts["red_team"]
     assert "Not ready: When does the council vote" in parts["decision_frame"]
     assert "2,000,000" in parts["decision"].partition("\nRecommendation\n")[2]
     assert_a_person_is_stood_in_for(parts["approval"])
@@ -363,7 +366,7 @@ def assert_a_person_is_stood_in_for(shown: str) -> None:
 
 
 def assert_a_record_is_made(shown: str, reached: str) -> None:
-    assert re.search(r"\n    Put the decision together +by code +\d", shown)
+    assert re.search(r"\n    Close the record +by code +\d", shown)
     assert re.search(rf"\n  1 +\S.*\n(.*\n)+\n{re.escape(reached)}\n", shown)
     assert re.search(r"\nrecord +http://\S+/decisions/([0-9a-f]{32})\n.* assistant-worker decisions show \1\n", shown)
     assert "- Status: accepted" in shown

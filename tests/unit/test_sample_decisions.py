@@ -106,7 +106,7 @@ def test_who_leads_is_recommended_with_what_is_given_up(process: str) -> None:
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_every_answer_is_asked_for_in_the_form_of_its_part(process: str) -> None:
-    brought = {each.part for each in sample(process).said}
+    brought = {each.part for each in sample(process).said if each.source["of"] == "turn"}
     assert brought <= {each.said("record.part") for each in activities(process).values()}
 
 
@@ -142,3 +142,31 @@ def test_the_limit_decides_what_a_trade_study_may_recommend() -> None:
     said = content(decided("trade_study", limits=json.dumps(limit)))
     assert said["recommendation"]["alternative"] == "hybrid"
     assert sorted(said["computed"]["excluded"]) == ["battery", "hydrogen"]
+
+
+def test_who_attacks_is_given_the_record_and_nothing_else() -> None:
+    steps = [each for each in activities("red_team").values() if each.is_for_assistant]
+    assert [(each.said("service.name"), each.said("data.input")) for each in steps] == [
+        ("challenger", "case_text"),
+        ("challenger", "-"),
+    ]
+    study = {each.said("service.name") for each in activities("trade_study").values()}
+    assert "challenger" not in study, "it was not there"
+
+
+def test_the_record_that_is_attacked_is_that_of_the_trade_study() -> None:
+    attacked, made = content(sample("red_team")), content(sample("trade_study"))
+    for part in ("frame", "objectives", "alternatives", "weights"):
+        assert attacked[part] == made[part]
+    assert attacked["computed"]["ranking"] == made["computed"]["ranking"]
+    for way, total in made["computed"]["sums"].items():
+        assert attacked["computed"]["sums"][way] == pytest.approx(total, abs=0.001), "scores are rounded"
+
+
+def test_what_was_found_against_it_is_what_the_record_has() -> None:
+    said = content(sample("red_team"))
+    orders = {**said["computed"]["sets"], **said["computed"]["without_criterion"]}
+    others = {name for name, order in orders.items() if order["leader"] != said["computed"]["leader"]}
+    attacks = [each["text"] + each.get("who", "") for each in said["dissent"]["dissent"]]
+    assert others == {"of_operator", "emissions", "running_cost"}
+    assert all(any(name in attack for attack in attacks) for name in others)

@@ -17,6 +17,7 @@ from worker.demo.model import (
     parallel_analysis,
     procurement,
     quick_decision,
+    red_team,
     schema,
     trade_study,
 )
@@ -108,6 +109,7 @@ _STEPS: Final[Mapping[str, Callable[[Mapping[str, str], Sequence[str]], str]]] =
     **approval.STEPS,
     **quick_decision.STEPS,
     **trade_study.STEPS,
+    **red_team.STEPS,
     r"\bframe\b": decision.frame,
     r"\b(evaluate|evaluation|score)\b": decision.evaluate,  # before alternatives: "Evaluate alternatives"
     r"\brecommend": decision.recommend,

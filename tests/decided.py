@@ -17,6 +17,10 @@ WAYS: Final = {
         *("frame", "set_criteria", "describe", "weigh", "score", "compute", "score_again", "compute"),
         *("recommend", "propose"),
     ),
+    "dadm": (
+        *("frame", "objectives", "weigh", "alternatives", "assess", "synthesise", "uncertainty", "impact", "improve"),
+        *("assess_again", "trade_offs", "recommend", "propose"),
+    ),
     "red_team": ("compute", "attack", "fail", "propose"),
 }
 """For each process its steps until somebody is asked to sign, in their order; those of persons have none."""

@@ -29,7 +29,8 @@ EVALUATE: Final = (
     "This line belongs into your shell's start-up file, such as .bashrc; with zsh, as with bash."
 )
 PROCESSES: Final = (
-    "Keys: approval, decision, decision_frame, parallel_analysis, procurement, quick_decision, red_team, trade_study."
+    "Keys: approval, dadm, decision, decision_frame, parallel_analysis, procurement, quick_decision, red_team, "
+    "trade_study."
 )
 
 

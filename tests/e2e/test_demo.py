@@ -36,6 +36,7 @@ APPLICATIONS = {
     "decision_frame": "8 turns · 1 thread created · 7 reused",
     "quick_decision": "3 turns · 1 thread created · 2 reused",
     "trade_study": "11 turns · 7 threads created · 4 reused",
+    "dadm": "13 turns · 7 threads created · 6 reused",
     "red_team": "2 turns · 1 thread created · 1 reused",
 }
 """The default first."""
@@ -154,6 +155,7 @@ async def test_every_application_is_run_to_its_end_and_proven(scratch: Path) -> 
     assert "Hired van for 3,000 EUR of a budget of 3,600 EUR. Signed: accepted." in parts["quick_decision"]
     for process in ("trade_study", "red_team"):
         assert_a_record_is_made(parts[process], "Chosen option: Battery. Signed: accepted.")
+    assert_a_record_is_made(parts["dadm"], "Chosen option: Well with a link. Signed: accepted.")
     assert "## Pre-mortem" in parts["red_team"]
     assert "Not ready: When does the council vote" in parts["decision_frame"]
     assert "2,000,000" in parts["decision"].partition("\nRecommendation\n")[2]

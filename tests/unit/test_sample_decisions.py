@@ -1,15 +1,17 @@
 """The sample processes that make a decision's record: their parts, and every figure worked out again in another way."""
 
 import json
+import re
 from collections.abc import Mapping
 from itertools import combinations
+from math import inf
 from statistics import fmean
 from typing import Any
 
 import pytest
 
 from tests.decided import WAYS, Deciding, decided, sample
-from tests.scripted import activities
+from tests.scripted import BPMN, activities
 from worker.decisions import as_markdown, hashing, record
 
 Table = Mapping[tuple[str, str], float]
@@ -40,12 +42,14 @@ def sums(content: Any, scores: Table) -> dict[str, float]:
 
 def ranking(content: Any, totals: Mapping[str, float], pooled: Table) -> list[str]:
     """Those that keep the limits, the best first."""
-    limits = content["frame"]["limits"]
+    bounds = [
+        (each["criterion"], each.get("at_least", -inf), each.get("at_most", inf)) for each in content["frame"]["limits"]
+    ]
     broken = {
         way
-        for (way, name), score in pooled.items()
-        for each in limits
-        if each["criterion"] == name and score > each["at_most"]
+        for way, name in pooled
+        for on, least, most in bounds
+        if name == on and not least <= pooled[way, name] <= most
     }
     return sorted(totals.keys() - broken, key=lambda way: -totals[way])
 
@@ -170,3 +174,28 @@ def test_what_was_found_against_it_is_what_the_record_has() -> None:
     attacks = [each["text"] + each.get("who", "") for each in said["dissent"]["dissent"]]
     assert others == {"of_operator", "emissions", "running_cost"}
     assert all(any(name in attack for attack in attacks) for name in others)
+
+
+def test_the_ten_steps_come_in_their_order_with_three_gates() -> None:
+    model = (BPMN / "dadm" / "dadm.bpmn").read_text("utf-8")
+    numbered = [int(number) for number in re.findall(r'<bpmn:serviceTask [^>]*name="(\d+) ', model)]
+    assert list(dict.fromkeys(numbered)) == list(range(1, 11))
+    assert numbered == sorted(numbered)
+    assert re.findall(r'<bpmn:userTask [^>]*name="Gate (\d)', model) == ["1", "2", "3"]
+
+
+def test_what_is_uncertain_is_named_and_what_is_improved_takes_it_away() -> None:
+    instance = Deciding("dadm")
+    computed = dict[str, Any]()
+    for step in WAYS["dadm"]:
+        instance.take(activities("dadm")[step])
+        if activities("dadm")[step].is_record:
+            computed[step] = content(instance)["computed"]
+    [before, impact, after] = (computed[step] for step in ("synthesise", "impact", "trade_offs"))
+    assert (before["leader"], before["information"]) == ("deep_well", {})
+    assert impact["first_share"] < before["first_share"] < after["first_share"]
+    assert impact["information"]["dry_years"] > after["information"]["dry_years"]
+    assert after["leader"] == "well_and_link"
+    assert {each["kind"] for each in impact["findings"]} >= {"lead_within_uncertainty", "flips"}
+    assert {each["kind"] for each in after["findings"]} == {"limit_broken"}
+    assert len(content(instance)["scores"]) == 3, "who scores again takes the place of what that judge said before"

@@ -114,6 +114,7 @@ _READERS: Final[Mapping[str, tuple[Sequence[str], Callable[[Results], Any]]]] = 
     "approval": (("assessment", "board_decision"), _approval),
     "decision_frame": (("final_frame",), _decision_frame),
     "trade_study": (("decision", "decision_text"), _record),
+    "dadm": (("decision", "decision_text"), _record),
     "red_team": (("decision", "decision_text"), _record),
     "quick_decision": (("weighing", "recommendation", "signature"), _quick_decision),
 }

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from worker.demo.model import (
     approval,
+    dadm,
     decision,
     decision_frame,
     parallel_analysis,
@@ -110,6 +111,7 @@ _STEPS: Final[Mapping[str, Callable[[Mapping[str, str], Sequence[str]], str]]] =
     **quick_decision.STEPS,
     **trade_study.STEPS,
     **red_team.STEPS,
+    **dadm.STEPS,
     r"\bframe\b": decision.frame,
     r"\b(evaluate|evaluation|score)\b": decision.evaluate,  # before alternatives: "Evaluate alternatives"
     r"\brecommend": decision.recommend,

@@ -60,7 +60,7 @@ def pre_mortem(_inputs: Inputs, said: Said) -> str:
 
 
 STEPS: Final[Mapping[str, Callable[[Inputs, Said], str]]] = {
-    r"^attack the recommendation$": attack,
+    r"^attack the proposal$": attack,
     r"^say how it failed$": pre_mortem,
 }
 """The steps by the question's heading."""

@@ -18,21 +18,29 @@ JUDGES: Final[Mapping[str, Mapping[str, Mapping[str, float]]]] = {
         "hybrid": {"investment": 200, "running_cost": 20, "emissions": -20, "availability": -0.4},
         "battery": {"investment": -200, "running_cost": -20, "availability": 0.4},
         "hydrogen": {"investment": 300, "running_cost": 20, "availability": -0.5},
+        "deep_well": {"dry_summer": 3, "time": 2},
+        "lake": {"time": 4},
     },
     "judge_operations": {
         "diesel": {"running_cost": -60, "availability": 0.3},
         "hybrid": {"investment": -200, "running_cost": -20, "emissions": 50, "availability": 0.2},
         "battery": {"investment": 600, "running_cost": 140, "emissions": 100, "availability": -1.8},
         "hydrogen": {"running_cost": 150, "emissions": 20, "availability": -0.8},
+        "deep_well": {"dry_summer": -6, "warnings": 2},
+        "lake": {"warnings": 4},
     },
     "judge_finance": {
         "diesel": {"investment": -100, "running_cost": 10, "emissions": 20, "availability": -0.1},
         "hybrid": {"investment": 100, "running_cost": -10, "availability": -0.1},
         "battery": {"investment": -300, "running_cost": -40, "availability": -0.2},
         "hydrogen": {"investment": 400, "running_cost": 60},
+        "deep_well": {"cost": 150},
+        "pipeline": {"cost": 300, "time": 4},
     },
 }
 """How far each judge is from the offers' figures, by alternative and criterion."""
+IMPROVED: Final = {"well_and_link": {"cost": 2400, "dry_summer": 114, "warnings": 6, "time": 24}}
+"""What no offer has, and is thought of on the way."""
 REASONS: Final = {
     "judge_engineering": "two such plants that were built",
     "judge_operations": "winters on the quay, and the crew's own log",
@@ -63,7 +71,7 @@ def frame(inputs: Inputs, _said: Said) -> str:
                     "statement": each["limit"],
                     "hard": True,
                     "criterion": name_for_programs(each["measure"]),
-                    "at_most": each["at_most"],
+                    **{bound: each[bound] for bound in ("at_least", "at_most") if bound in each},
                 }
                 for each in limits
             ],
@@ -111,7 +119,8 @@ def alternatives(inputs: Inputs, said: Said) -> str:
 
 def _screened(limit: Json, figures: Mapping[str, float]) -> Json:
     figure = {name_for_programs(name): value for name, value in figures.items()}[limit["criterion"]]
-    return {"limit": limit["id"], "kept": figure <= limit["at_most"], "why": f"{figure} by the offer"}
+    kept = limit.get("at_least", figure) <= figure <= limit.get("at_most", figure)
+    return {"limit": limit["id"], "kept": kept, "why": f"{figure} by the offer"}
 
 
 def weights(inputs: Inputs, said: Said) -> str:
@@ -144,6 +153,7 @@ def score(inputs: Inputs, _said: Said) -> str:
         name_for_programs(each["name"]): {name_for_programs(name): value for name, value in each["figures"].items()}
         for each in objects.read(inputs.get("offers", ""), list)
     }
+    offered |= IMPROVED
     rows = []
     for way, scale in _cells(inputs):
         off = JUDGES.get(judge, {}).get(way, {}).get(scale["id"], 0)
@@ -168,7 +178,8 @@ def score_again(inputs: Inputs, _said: Said) -> str:
 
 def _cells(inputs: Inputs) -> list[tuple[str, Json]]:
     """Name every alternative with every criterion."""
-    ways = objects.read(inputs.get("alternatives", ""), dict).get("alternatives", [])
+    named = next((inputs[name] for name in ("improved_alternatives", "alternatives") if name in inputs), "")
+    ways = objects.read(named, dict).get("alternatives", [])
     leaves = objects.read(inputs.get("objectives", ""), dict).get("objectives", [])
     return [(way["id"], leaf) for way in ways for leaf in leaves if leaf.get("value")]
 
@@ -188,10 +199,15 @@ def _width(scale: Json) -> float:
     return float(abs(scale["value"]["ideal"] - scale["value"]["walk_away"]))
 
 
+def computed(inputs: Inputs) -> tuple[str, str]:
+    """Find who leads, and the record in words, among what a step is given."""
+    found = (objects.read(text, dict).get("leader", "") for text in inputs.values())
+    return next(filter(None, found), ""), next((text for name, text in inputs.items() if name.endswith("_text")), "")
+
+
 def recommend(inputs: Inputs, said: Said) -> str:
     """Recommend who leads, with what the second would be better at; figures are places that code fills in."""
-    leader = objects.read(inputs.get("computation", ""), dict).get("leader", "")
-    text = inputs.get("computation_text", "")
+    leader, text = computed(inputs)
     names = {each["id"]: each["name"] for each in objects.latest(said, "alternatives").get("alternatives", [])}
     ids = {name: each for each, name in names.items()}
     ranked = [row[1] for row in md.rows(text, "Ranking") if row[0].isdecimal() and row[1] in ids]
@@ -208,7 +224,10 @@ def recommend(inputs: Inputs, said: Said) -> str:
                 leader, second, names, objects.latest(said, "objectives").get("objectives", []), text
             ),
             "conditions": [
-                {"text": "The contract's price keeps the limit; else the second one is built.", "rests_on": limit},
+                {
+                    "text": "What is ordered keeps the limit, by its contract; else the second one is built.",
+                    "rests_on": limit,
+                },
                 {"text": "The use of it does not change.", "rests_on": "use"},
             ],
             "next": [{"what": "Sign the contract", "who": "Who has decided", "by": "before the work begins"}],
@@ -218,12 +237,10 @@ def recommend(inputs: Inputs, said: Said) -> str:
 
 def _given_up(leader: str, second: str, names: Mapping[str, str], leaves: Sequence[Json], text: str) -> list[str]:
     """Say where the second is better, by the scores of all judges together."""
-    tables = [row for row in md.rows(text, "Ranking") if row[0] != "---"]
-    start = next(place for place, row in enumerate(tables) if row[0] == "Option")
-    pooled = {row[0]: dict(zip(tables[start][1:], map(float, row[1:]), strict=True)) for row in tables[start + 1 :]}
+    scores = pooled(text)
     lost = []
     for each in leaves:
-        mine, other = (pooled[names[way]][each["name"]] for way in (leader, second))
+        mine, other = (scores[names[way]][each["name"]] for way in (leader, second))
         ideal = each["value"]["ideal"]
         if abs(ideal - other) < abs(ideal - mine):
             lost.append(
@@ -231,6 +248,13 @@ def _given_up(leader: str, second: str, names: Mapping[str, str], leaves: Sequen
                 f"{names[second]} {{scores.{second}.{each['id']}}}"
             )
     return lost
+
+
+def pooled(text: str) -> dict[str, dict[str, float]]:
+    """Read the scores of all judges together, by the names of alternatives and criteria."""
+    tables = [row for row in md.rows(text, "Ranking") if row[0] != "---"]
+    start = next(place for place, row in enumerate(tables) if row[0] == "Option")
+    return {row[0]: dict(zip(tables[start][1:], map(float, row[1:]), strict=True)) for row in tables[start + 1 :]}
 
 
 def name_for_programs(name: str) -> str:

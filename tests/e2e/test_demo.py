@@ -137,7 +137,7 @@ def scratch(tmp_path: Path) -> Path:
 
 async def test_every_application_is_run_to_its_end_and_proven(scratch: Path) -> None:
     async with demo(scratch, "--once", "--engine", ENGINE, "--process", *APPLICATIONS) as run:
-        assert await run.ends(2 * START_SECONDS) == 0, run.shown
+        assert await run.ends(3 * START_SECONDS) == 0, run.shown
 
     assert "answers are scripted" in run.shown
     assert re.search(rf"http://127\.0\.0\.1:\d+/{ENGINE}/app/cockpit/\S* +demo / demo", run.shown)

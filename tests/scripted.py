@@ -39,7 +39,7 @@ def asked(activity: Activity, variables: Mapping[str, Variable]) -> str:
         datetime.now(UTC), 0.0, variables=variables,
     )  # fmt: skip
     shown = {name: variables.get(name) for name in declared_inputs(activity.properties) or ()}
-    is_json = activity.properties.get("data.output.type") == "Json"
+    is_json = activity.said("data.output.type") == "Json" or bool(activity.said("record.part"))
     return Question(prompt.text(task, activity, whole(shown), json_wanted=is_json), REF).with_ref
 
 

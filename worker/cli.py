@@ -28,7 +28,10 @@ EVALUATE: Final = (
     f'{EXAMPLE}eval "$(assistant-worker completion bash)"\n{EXAMPLE}assistant-worker completion fish | source\n\n'
     "This line belongs into your shell's start-up file, such as .bashrc; with zsh, as with bash."
 )
-PROCESSES: Final = "Keys: approval, decision, decision_frame, parallel_analysis, procurement, quick_decision."
+PROCESSES: Final = (
+    "Keys: approval, dadm, decision, decision_frame, parallel_analysis, procurement, quick_decision, red_team, "
+    "trade_study."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

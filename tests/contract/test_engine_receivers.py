@@ -190,6 +190,19 @@ async def test_an_order_to_erase_finds_the_marker_and_with_results_the_text(
     assert {each.name for each in with_results} == {NAME, "note"}
 
 
+async def test_an_order_to_erase_finds_the_words_of_a_record_by_the_hash_beside_them(
+    client: RestEngine, waiting: Process
+) -> None:
+    own = {"decision_sha256": "0f" * 32, "decision_text": "# Which press?", "note_sha256": "none", "note_text": "x"}
+    instance = await waiting.rest.start(waiting.model, own)
+    assert await client.instances.traces(instance) == []
+    found = await client.instances.traces(instance, results=True)
+    assert {(each.name, each.past, each.value) for each in found} == {
+        ("decision_text", True, ""),
+        ("decision_text", False, ""),
+    }
+
+
 async def test_groups_of_a_user(receivers: RestReceivers) -> None:
     assert await receivers.groups("nobody") == frozenset()
 

@@ -35,6 +35,17 @@ async def test_a_record_is_computed_of_what_was_said_and_gateways_read_its_figur
     assert deciding.core.provider.asked == [], "no model is asked"
 
 
+async def test_its_words_stand_beside_it_where_they_are_wanted_with_figures_filled_in(deciding: Deciding) -> None:
+    deciding.say_all()
+    assert "decision_text" not in (await deciding.reach("propose")).results
+    job = await deciding.reach("propose", activity="again", record_text="true")
+
+    text = job.results["decision_text"]
+    assert (text.type, text.value.partition("\n")[0]) == ("String", "# Which press is bought?")
+    assert "It has 0.64, and leads by 0.05." in text.value
+    assert f"- Content (SHA-256): {job.results['decision_sha256'].value}" in text.value
+
+
 async def test_every_item_says_where_it_comes_from(deciding: Deciding) -> None:
     deciding.say_all()
     passage = deciding.say("frame", parts()["frame"], question="q1", answer="a1", thread="conv_1", tokens={"input": 7})

@@ -35,6 +35,9 @@ APPLICATIONS = {
     "parallel_analysis": "10 turns · 4 threads created · 6 reused",
     "decision_frame": "8 turns · 1 thread created · 7 reused",
     "quick_decision": "3 turns · 1 thread created · 2 reused",
+    "trade_study": "11 turns · 7 threads created · 4 reused",
+    "dadm": "13 turns · 7 threads created · 6 reused",
+    "red_team": "2 turns · 1 thread created · 1 reused",
 }
 """The default first."""
 STEPS = ["Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"]
@@ -134,7 +137,7 @@ def scratch(tmp_path: Path) -> Path:
 
 async def test_every_application_is_run_to_its_end_and_proven(scratch: Path) -> None:
     async with demo(scratch, "--once", "--engine", ENGINE, "--process", *APPLICATIONS) as run:
-        assert await run.ends(2 * START_SECONDS) == 0, run.shown
+        assert await run.ends(3 * START_SECONDS) == 0, run.shown
 
     assert "answers are scripted" in run.shown
     assert re.search(rf"http://127\.0\.0\.1:\d+/{ENGINE}/app/cockpit/\S* +demo / demo", run.shown)
@@ -150,6 +153,10 @@ async def test_every_application_is_run_to_its_end_and_proven(scratch: Path) -> 
         r"\n  1 +Own centre .* beyond the budget\n(.*\n)+\nRecommendation: Shared", parts["parallel_analysis"]
     )
     assert "Hired van for 3,000 EUR of a budget of 3,600 EUR. Signed: accepted." in parts["quick_decision"]
+    for process in ("trade_study", "red_team"):
+        assert_a_record_is_made(parts[process], "Chosen option: Battery. Signed: accepted.")
+    assert_a_record_is_made(parts["dadm"], "Chosen option: Well with a link. Signed: accepted.")
+    assert "## Pre-mortem" in parts["red_team"]
     assert "Not ready: When does the council vote" in parts["decision_frame"]
     assert "2,000,000" in parts["decision"].partition("\nRecommendation\n")[2]
     assert_a_person_is_stood_in_for(parts["approval"])
@@ -358,6 +365,13 @@ def assert_a_person_is_stood_in_for(shown: str) -> None:
     assert re.search(note, shown)
     assert re.search(r"\n  To be paid +13,440\n\nProposed: grant,.* Decided by the board: grant\.", shown)
     assert "we grant you 13,440 EUR" in shown.partition("\nLetter\n")[2]
+
+
+def assert_a_record_is_made(shown: str, reached: str) -> None:
+    assert re.search(r"\n    Close the record +by code +\d", shown)
+    assert re.search(rf"\n  1 +\S.*\n(.*\n)+\n{re.escape(reached)}\n", shown)
+    assert re.search(r"\nrecord +http://\S+/decisions/([0-9a-f]{32})\n.* assistant-worker decisions show \1\n", shown)
+    assert "- Status: accepted" in shown
 
 
 def assert_called_processes_are_watched(shown: str) -> None:

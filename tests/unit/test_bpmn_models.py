@@ -12,8 +12,10 @@ from xml.etree.ElementTree import Element
 import pytest
 from defusedxml import ElementTree
 
+from worker.decisions.schemas import REQUIRED
 from worker.domain.tasks import declared_inputs
 from worker.modelling import schema
+from worker.modelling.properties import STATUS
 
 FOLDER = Path(__file__).parents[2] / "bpmn"
 APPLICATIONS = sorted(path for path in FOLDER.iterdir() if path.is_dir() and path.name != "assistants")
@@ -24,6 +26,10 @@ BPMN = "{http://www.omg.org/spec/BPMN/20100524/MODEL}"
 DI = "{http://www.omg.org/spec/BPMN/20100524/DI}"
 DC = "{http://www.omg.org/spec/DD/20100524/DC}"
 CAMUNDA = "{http://camunda.org/schema/1.0/bpmn}"
+NEEDS = {str(stage): REQUIRED[status] for stage, status in STATUS.items()}
+"""The parts that each stage of a record needs."""
+LOOPS = 5
+"""No sample has more rounds of a loop."""
 KEPT_DAYS = 400
 """A year's audit still finds what was decided at its beginning, and has a month to ask about it."""
 FLOW_NODE = re.compile(re.escape(BPMN) + r"(\w+(Event|Task|Gateway)|task|subProcess|transaction|callActivity)")
@@ -45,11 +51,39 @@ class AssistantTask:
         return [*(declared_inputs(self.properties) or {})]
 
     @property
+    def loop(self) -> Element | None:
+        return self.element.find(f"{BPMN}multiInstanceLoopCharacteristics")
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Its input parameters."""
+        given = self.element.iterfind(f"{BPMN}extensionElements/{CAMUNDA}inputOutput/{CAMUNDA}inputParameter")
+        return {each.get("name", ""): each.text or "" for each in given}
+
+    @property
+    def own(self) -> set[str]:
+        """What only this task sees: its input parameters, and the element of its loop."""
+        return {*self.parameters} | (
+            {self.loop.get(f"{CAMUNDA}elementVariable", "")} if self.loop is not None else set()
+        )
+
+    @property
     def outputs(self) -> list[str]:
-        """The result, and what is lifted out of it."""
+        """The result, and what is lifted out of it; of a loop those of the first LOOPS rounds."""
         fields = self.properties.get("data.output.fields", "").split(",")
         names = [each.partition("=")[0].strip() for each in fields if each.strip()]
-        return [self.properties.get("data.output") or re.sub(r"\W", "_", self.id), *names]
+        found = [self.properties.get("data.output") or re.sub(r"\W", "_", self.id), *names]
+        return found if self.loop is None else [f"{each}_{number}" for each in found for number in range(LOOPS)]
+
+
+class RecordTask(AssistantTask):
+    """A service task that makes a decision's record."""
+
+    @property
+    def outputs(self) -> list[str]:
+        result, *names = super().outputs
+        text = ["_text"] if self.properties.get("record.text") == "true" else []
+        return [result, *names, *(f"{result}{suffix}" for suffix in ("_sha256", "_id", *text))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +119,7 @@ def faults(
         *(fault for task in tasks for fault in _incomplete(task, specs)),
         *(fault for task in tasks for fault in _without_schema(task, beside)),
         *(fault for task in tasks for fault in _uncaught(model, task)),
+        *_wrong_records(model, tasks),
         *_unknown_inputs(model, tasks, start_variables, beside),
         *_blind_signatures(model, start_variables, beside),
         *_unknown_calls(model, beside),
@@ -93,11 +128,39 @@ def faults(
 
 
 def _assistant_tasks(model: Element) -> Iterator[AssistantTask]:
-    for element in model.iter(f"{BPMN}serviceTask"):
-        pairs = element.iterfind(f"{BPMN}extensionElements/{CAMUNDA}properties/{CAMUNDA}property")
-        properties = {pair.get("name", ""): pair.get("value", "") for pair in pairs}
+    for element, properties in _service_tasks(model):
         if properties.get("service.type") == "assistant":
             yield AssistantTask(element, properties)
+
+
+def _record_tasks(model: Element) -> Iterator[RecordTask]:
+    for element, properties in _service_tasks(model):
+        if properties.get("service.type") == "decision-record":
+            yield RecordTask(element, properties)
+
+
+def _service_tasks(model: Element) -> Iterator[tuple[Element, dict[str, str]]]:
+    for element in model.iter(f"{BPMN}serviceTask"):
+        pairs = element.iterfind(f"{BPMN}extensionElements/{CAMUNDA}properties/{CAMUNDA}property")
+        yield element, {pair.get("name", ""): pair.get("value", "") for pair in pairs}
+
+
+def _wrong_records(model: Element, tasks: list[AssistantTask]) -> Iterator[str]:
+    """Records without asyncAfter, on an assistant's topic, without a part, or that nothing closes."""
+    topics = {task.element.get(f"{CAMUNDA}topic") for task in tasks}
+    stages = {task.properties.get("record.stage") for task in _record_tasks(model)}
+    said = {task.properties.get("record.part") for task in tasks}
+    for task in _record_tasks(model):
+        stage = task.properties.get("record.stage", "")
+        if task.element.get(f"{CAMUNDA}asyncAfter") != "true":
+            yield f"{task.id}: no asyncAfter"
+        if task.element.get(f"{CAMUNDA}topic") in topics:
+            yield f"{task.id}: not on a topic of its own"
+        if stage not in NEEDS or (stage == "propose" and "close" not in stages):
+            yield f"{task.id}: stage {stage}"
+            continue
+        given = {each.partition("=")[0].strip() for each in task.properties.get("record.given", "").split(",")}
+        yield from (f"{task.id}: no part {each}" for each in NEEDS[stage] if each not in said | given)
 
 
 def _undrawn(model: Element) -> Iterator[str]:
@@ -129,6 +192,8 @@ def _incomplete(task: AssistantTask, specs: frozenset[str]) -> Iterator[str]:
         yield f"{task.id}: no external topic"
     if not (element.findtext(f"{BPMN}documentation") or "").strip():
         yield f"{task.id}: no documentation"
+    if "assistant" in task.parameters:
+        return
     name, version = task.properties.get("service.name", ""), task.properties.get("service.version")
     known = {f"{name}@{version}", name} if version else {name, *(spec for spec in specs if spec.startswith(f"{name}@"))}
     if not name or not known & specs:
@@ -152,7 +217,7 @@ def _uncaught(model: Element, task: AssistantTask) -> Iterator[str]:
 def _unknown_inputs(
     model: Element, tasks: list[AssistantTask], start_variables: frozenset[str], beside: Beside
 ) -> Iterator[str]:
-    wanted = [(task.id, name) for task in tasks for name in task.inputs]
+    wanted = [(task.id, name) for task in tasks for name in task.inputs if name not in task.own]
     wanted += [(call.get("id", "?"), source) for call in _calls(model) for source, _ in _mapped(call, "in")]
     for node, name in wanted:
         if name not in start_variables | _set_before(model, node, beside):
@@ -210,7 +275,7 @@ def _unknown_calls(model: Element, beside: Beside) -> Iterator[str]:
 
 def _outputs(model: Element, forms: Mapping[str, Any]) -> dict[str, list[str]]:
     """What each node of the model sets: results and their fields, fields of forms, what a called process gives back."""
-    outputs = {task.id: task.outputs for task in _assistant_tasks(model)}
+    outputs = {task.id: task.outputs for task in (*_assistant_tasks(model), *_record_tasks(model))}
     outputs |= {call.get("id", ""): [target for _, target in _mapped(call, "out")] for call in _calls(model)}
     for person in model.iter(f"{BPMN}userTask"):
         components = forms.get(person.get(f"{CAMUNDA}formRef", ""), {}).get("components", [])
@@ -457,6 +522,44 @@ def test_what_models_say_to_each_other_is_held_to_as_well(
     broken, times = re.subn(pattern, replacement, model.read_text("utf-8"), count=1)
     assert times == 1
     assert faults(broken, start_variables(model), beside=Beside.of(model.parent)) == [expected]
+
+
+RECORD_BREAKS = {
+    "stage misspelt": (r'value="compute"', 'value="computes"', ["compute: stage computes"]),
+    "topic of assistants": (
+        r'(id="compute".*?)camunda:topic="decision-records"',
+        r'\1camunda:topic="trade-studies"',
+        ["compute: not on a topic of its own"],
+    ),
+    "nothing closes": (r'value="close"', 'value="propose"', ["propose: stage propose", "close: stage propose"]),
+    "part missing": (
+        r'value="objectives" />(\s*</camunda)',
+        r'value="frame" />\1',
+        [f"{each}: no part objectives" for each in ("compute", "propose", "close")],
+    ),
+    "no text for the form": (
+        r'(name="record.stage" value="propose".*?)<camunda:property name="record.text"[^>]*>',
+        r"\1",
+        ["sign: nothing sets decision_text, which its form shows"],
+    ),
+    "judge without scores": (r"score_4\?|scores_4\?", "scores_9?", ["score_again: nothing sets its input scores_9"]),
+}
+
+
+@pytest.mark.parametrize(("pattern", "replacement", "expected"), RECORD_BREAKS.values(), ids=RECORD_BREAKS.keys())
+def test_what_a_record_needs_is_held_to_as_well(pattern: str, replacement: str, expected: list[str]) -> None:
+    model = FOLDER / "trade_study" / "trade_study.bpmn"
+    broken, times = re.subn(pattern, replacement, model.read_text("utf-8"), count=1, flags=re.DOTALL)
+    assert times == 1
+    assert faults(broken, start_variables(model), beside=Beside.of(model.parent)) == expected
+
+
+@pytest.mark.parametrize("sample", sorted(FOLDER.glob("*/*.json")), ids=lambda sample: sample.name)
+def test_judges_of_a_sample_have_their_specs(sample: Path) -> None:
+    variables = json.loads(sample.read_text("utf-8"))
+    judges = json.loads(variables["judges"]["value"]) if "judges" in variables else []
+    assert {*judges} <= SPECS
+    assert len({*judges}) == len(judges) <= LOOPS, "each is an assistant of its own"
 
 
 BLIND = {

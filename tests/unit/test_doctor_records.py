@@ -1,12 +1,18 @@
 """What doctor finds of tasks that make a decision's record."""
 
+from pathlib import Path
+
 import pytest
 
 from worker.decisions.schemas import INPUTS
 from worker.domain.tasks import Activity, Definition
+from worker.engine import definitions
 from worker.operate.doctor import deployed, records
 from worker.operate.doctor.checks import Level
 from worker.operate.doctor.deployed import Models
+from worker.specs import assistants
+
+BPMN = Path(__file__).parents[2] / "bpmn"
 
 
 def activity(name: str, topic: str = "records", **said: str) -> Activity:
@@ -90,3 +96,10 @@ def test_where_processes_call_others_the_parts_of_all_count() -> None:
     models = Models(labels, {caller.id: "decision", called.id: "panel"}, {caller.id: caller, called.id: called})
 
     assert [each.level for each in deployed.judged(models, None, frozenset())] == [Level.UNKNOWN, Level.OK]
+
+
+def test_nothing_is_said_against_the_samples() -> None:
+    models = {path.stem: definitions.read(path.stem, path.read_text("utf-8")) for path in BPMN.glob("*/*.bpmn")}
+    keys = {key: key for key in models}
+    found = deployed.judged(Models(keys, keys, models), assistants.load(BPMN / "assistants"), frozenset())
+    assert [each.said for each in found if each.level is not Level.OK] == []

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests import decided
 from tests.scripted import BPMN, activities, answers_of
 from worker.demo.outcome import outcome, results_of
 
@@ -11,7 +12,9 @@ KEYS = sorted(path.name for path in BPMN.iterdir() if path.is_dir() and path.nam
 
 
 def results(process: str) -> dict[str, str | None]:
-    """The results of a sample process by their variables; a person has decided to grant, nobody has signed."""
+    """The results of a sample process by their variables; a person has decided to grant, or has signed a record."""
+    if process in decided.WAYS:
+        return decided.results(process)
     outputs = {step: activity.properties["data.output"] for step, activity in activities(process).items()}
     said: dict[str, str | None] = {outputs[step]: text for step, text in answers_of(process).items() if step in outputs}
     return said | {"board_decision": "grant", "signature": None}
@@ -52,6 +55,16 @@ def test_a_quick_decision_that_nobody_signed_is_not_shown_as_one_that_was() -> N
     assert found is not None
     assert found.rows[-1] == ("-", "Courier", "65.5", "Budget: 3,800 EUR is 200 EUR too much")
     assert found.reached == "Hired van for 3,000 EUR of a budget of 3,600 EUR. Signed: not in time."
+
+
+def test_a_record_is_shown_with_its_ranking_and_with_who_is_not_in_it() -> None:
+    found = outcome("trade_study", results("trade_study"))
+    assert found is not None
+    assert found.rows[1:] == [
+        *(["1", "Battery", "0.611"], ["2", "Hybrid", "0.586"], ["3", "Diesel", "0.527"]),
+        ["excluded", "Hydrogen", "0.357"],
+    ]
+    assert found.reached == "Chosen option: Battery. Signed: accepted."
 
 
 @pytest.mark.parametrize("process", KEYS)

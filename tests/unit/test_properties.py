@@ -335,6 +335,7 @@ def test_everything_can_be_said_of_a_record() -> None:
         "record.signed": "sign, countersign",
         "record.accepted": "approved",
         "record.answer": "choice",
+        "record.text": "true",
         "data.output": "decision",
         "data.output.fields": "accepted, why=void_reason",
         "service.retries": "5",
@@ -350,6 +351,7 @@ def test_everything_can_be_said_of_a_record() -> None:
         answer="choice",
         output="decision",
         fields={"accepted": "accepted", "why": "void_reason"},
+        has_text=True,
         retries=5,
         retry_delay=timedelta(minutes=1),
     )
@@ -368,6 +370,7 @@ def test_everything_can_be_said_of_a_record() -> None:
             {"record.stage": "close", "record.given": "weight=w"},
             "property record.given is 'weight=w'; allowed are entries",
         ),
+        ({"record.stage": "close", "record.text": "markdown"}, "property record.text is 'markdown'; allowed are true"),
         ({"record.stage": "close", "record.part": "frame"}, "property record.part is of tasks for assistants"),
         ({"record.stage": "close", "data.output": "${name}"}, "no expression is evaluated"),
     ],

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from worker.decisions.report import Section, Share, Table, report, status
+from worker.decisions.report import Report, Section, Share, Table, report, status
 from worker.domain.markdown import plain
 
 _NO_YAML = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
@@ -27,10 +27,18 @@ def write(record: Mapping[str, Any]) -> bytes:
     }
     # A record without a frame has no decider yet.
     lines = ["---", *(f"{name}: {_yaml(value)}" for name, value in front.items() if value != [""]), "---", ""]
-    lines += [f"# {plain(made.title)}", "", *(f"- {name}: {_words(value)}" for name, value in made.facts.items())]
+    return "\n".join([*lines, *_body(made), ""]).encode()
+
+
+def words(record: Mapping[str, Any]) -> str:
+    """Write it without the front matter: what is read on a form, and by assistants."""
+    return "\n".join([*_body(report(record)), ""])
+
+
+def _body(made: Report) -> Iterator[str]:
+    yield from (f"# {plain(made.title)}", "", *(f"- {name}: {_words(value)}" for name, value in made.facts.items()))
     for section in made.sections:
-        lines += _section(section, "##")
-    return "\n".join([*lines, ""]).encode()
+        yield from _section(section, "##")
 
 
 def _yaml(value: Any) -> str:

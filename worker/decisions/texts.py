@@ -131,5 +131,5 @@ def _is_place(part: str) -> bool:
 def written(figure: float, *, in_percent: bool = False) -> str:
     """Write a figure for people, with at most three digits after the point, or as a percentage with one."""
     if in_percent:
-        return f"{100 * figure:.1f}".removesuffix(".0") + " %"
-    return f"{figure:.3f}".rstrip("0").rstrip(".") if isinstance(figure, float) else str(figure)
+        return f"{100 * figure:z.1f}".removesuffix(".0") + " %"
+    return f"{figure:z.3f}".rstrip("0").rstrip(".") if isinstance(figure, float) else str(figure)

@@ -37,8 +37,8 @@ class Application:
     """One process with its sample, and whatever is deployed beside it.
 
     `folders` are deployed one by one. Names, steps and forms are those of all models; of a form it is the first choice
-    of each field that offers some. `is_plain`: one assistant answers in one process, so that nobody needs to be told
-    which.
+    of each field that offers some. `record` is the variable that the process closes its decision's record into, empty
+    if it makes none. `is_plain`: one assistant answers in one process, so that nobody needs to be told which.
     """
 
     key: str
@@ -50,6 +50,7 @@ class Application:
     names: Mapping[Node, str]
     steps: Mapping[Node, Step]
     forms: Mapping[Node, Mapping[str, str]]
+    record: str
     is_plain: bool
 
     @classmethod
@@ -71,6 +72,7 @@ class Application:
             names={place: " ".join((element.get("name") or place[1]).split()) for place, element in nodes},
             steps=steps,
             forms=_forms(folder, nodes),
+            record=next(filter(None, (_closed(element) for _, element in ours)), ""),
             is_plain=len(answering) == 1,
         )
 
@@ -107,9 +109,18 @@ def _nodes(model: Path) -> Iterator[tuple[Node, Element]]:
     yield from (((key, element.get("id", "")), element) for element in process.iter() if element.get("id"))
 
 
-def _step(element: Element) -> Step | None:
+def _properties(element: Element) -> dict[str, str]:
     pairs = element.iterfind(f"{BPMN}extensionElements/{CAMUNDA}properties/{CAMUNDA}property")
-    said: dict[str, str] = {pair.get("name", ""): pair.get("value", "") for pair in pairs}
+    return {pair.get("name", ""): pair.get("value", "") for pair in pairs}
+
+
+def _closed(element: Element) -> str:
+    said = _properties(element)
+    return said.get("data.output", "") if said.get("record.stage") == "close" else ""
+
+
+def _step(element: Element) -> Step | None:
+    said = _properties(element)
     if said.get("service.type") != "assistant":
         return None
     output = said.get("data.output") or str(element.get("id"))

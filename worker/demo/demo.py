@@ -162,5 +162,7 @@ class Demo:
         self._screen.result(*await watch.result())
         if (outcome := await watch.outcome()) is not None:
             self._screen.outcome(outcome)
+        if record := await watch.record():
+            self._screen.record(parts.decision(record), parts.command(f"decisions show {record}"))
         self._screen.proof(str(proof), proof.account(crash=crash), faults)
         return 1 if faults else 0

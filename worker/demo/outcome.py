@@ -93,16 +93,29 @@ def _quick_decision(results: Results) -> tuple[list[Row], str]:
     ], f"{sentence} Signed: {results['signature'] or 'not in time'}."
 
 
+def _record(results: Results) -> tuple[list[Row], str]:
+    """Read a decision's record, as the worker put it into words."""
+    decision, text = json.loads(results["decision"]), results["decision_text"]
+    ranked = [row[:3] for row in md.rows(text, "Ranking") if row[0].isdecimal() or row[0] in _UNRANKED]
+    [chosen] = [line for line in md.lines(text, "Decision Outcome")[:1] if line]
+    how = "accepted" if decision["accepted"] else decision["void_reason"] or "rejected"
+    return [("Rank", "Option", "Sum"), *ranked], f"{chosen} Signed: {how}."
+
+
 def _first(text: str) -> str:
     return text.partition("\n")[0]
 
 
+_UNRANKED: Final = {"excluded", "not ranked"}
 _READERS: Final[Mapping[str, tuple[Sequence[str], Callable[[Results], Any]]]] = {
     "decision": (("evaluation", "recommendation"), _decision),
     "parallel_analysis": (("synthesis", "recommendation"), _parallel_analysis),
     "procurement": (("comparison", "award_proposal"), _procurement),
     "approval": (("assessment", "board_decision"), _approval),
     "decision_frame": (("final_frame",), _decision_frame),
+    "trade_study": (("decision", "decision_text"), _record),
+    "dadm": (("decision", "decision_text"), _record),
+    "red_team": (("decision", "decision_text"), _record),
     "quick_decision": (("weighing", "recommendation", "signature"), _quick_decision),
 }
 """By the key of a process the results that its outcome is read from, and how."""

@@ -135,6 +135,16 @@ class Screen:
         if turn.recovered:
             self._say(f"    [dim]{_FOUND.get(turn.recovered, turn.recovered)}: not asked again[/]")
 
+    def made(self, name: str, seconds: float) -> None:
+        """A step is done that no assistant was asked for."""
+        self._say(f"    {escape(f'{name:<{_NAME}}')} [dim]{'by code':<41}[/] {seconds:>7.1f} s")
+
+    def record(self, page: str, command: str) -> None:
+        """Where the decision's record can be read."""
+        self._say(f"record   [link={page}]{page}[/link]")
+        self._say(f"[dim]{escape(command)}[/]")
+        self._say()
+
     def note(self, text: str) -> None:
         """Something that the watcher should know."""
         self._say(f"  [yellow]! {escape(text)}[/]")

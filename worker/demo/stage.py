@@ -145,6 +145,16 @@ class Stage:
         """Where the worker's page shows what was said in a process instance."""
         return f"http://{HOST}:{self._settings['API_PORT']}/instances/{instance}"
 
+    def decision(self, record: str) -> str:
+        """Where the worker's page shows the record of a decision."""
+        return f"http://{HOST}:{self._settings['API_PORT']}/decisions/{record}"
+
+    def command(self, words: str) -> str:
+        """How a command reaches what the worker works with, as long as that is up."""
+        names = ("ENGINE_URL", "REDIS_URL", "TRANSCRIPT_URL", "ASSISTANTS_DIR")
+        settings = {**self._settings, "ENGINE_URL": self.engine.base_url, "REDIS_URL": self.valkey.url()}
+        return " ".join([*(f"{name}={settings[name]}" for name in names), f"assistant-worker {words}"])
+
     def tasklist(self, task: str) -> str:
         """Where a person completes a user task."""
         tasklist = self.engine.cockpit_url.replace("/cockpit/", "/tasklist/")

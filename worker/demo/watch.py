@@ -10,7 +10,7 @@ from typing import Any, Final
 from worker.demo.application import Application
 from worker.demo.outcome import Outcome, outcome, results_of
 from worker.demo.proof import Proof
-from worker.demo.rest import Counts, EngineRest, Failed, ModelControl, OpenTask
+from worker.demo.rest import Completed, Counts, EngineRest, Failed, ModelControl, OpenTask
 from worker.demo.screen import Screen, Turn
 from worker.demo.stage import Stage
 from worker.telemetry.logs import Event
@@ -89,7 +89,7 @@ class Watch:
         if await self._engine.state(self.instance) in {"ACTIVE", "SUSPENDED"}:
             return False
         self._over_since = self._over_since or monotonic()
-        done = await self._engine.completed(await self._family())
+        done = await self._answered()
         return len(self.steps) >= len(done) or monotonic() - self._over_since > LATE_LINE_SECONDS
 
     async def crash(self) -> None:
@@ -119,7 +119,7 @@ class Watch:
         else:
             used = sorted({thread for thread in told if thread})
             turns, created, asked = len(told), sum(turn.use in {"created", "recreated"} for turn in self.steps), None
-        done = await self._engine.completed(await self._family())
+        done = await self._answered()
         steps = self._application.steps
         return Proof(
             state=await self._engine.state(self.instance),
@@ -133,8 +133,21 @@ class Watch:
             in_flight=self._in_flight,
         )
 
+    async def _answered(self) -> list[Completed]:
+        """The completed tasks that an assistant was asked for; records are made by code."""
+        done = await self._engine.completed(await self._family())
+        return [each for each in done if (each.process, each.activity) in self._application.steps]
+
+    async def record(self) -> str:
+        """The id of the decision's record; empty if the process makes none."""
+        name = self._application.record
+        return (await self._engine.variable(self.instance, f"{name}_id") or "") if name else ""
+
     async def result(self) -> tuple[str, str]:
-        """Title and text of what the last step of the instance itself answered."""
+        """Title and text of the record, or of what the last step of the instance itself answered."""
+        if self._application.record:
+            text = await self._engine.variable(self.instance, f"{self._application.record}_text")
+            return "Record", text or "There is none."
         last = next((turn for turn in reversed(self.steps) if turn.instance == self.instance), None)
         if last is None:
             return "Result", "There is none."
@@ -224,6 +237,11 @@ class Watch:
         ours, done = root == self.instance, self._done[root]
         if not ours and not done:
             self._screen.another(root)
+        is_of_code = turn.completed and (turn.process, turn.activity) not in self._application.steps
+        if is_of_code:
+            self._quiet_since = monotonic()
+            self._screen.made(self._name(turn.process, turn.activity), turn.seconds)
+            return
         self._screen.turn(done + 1, self._name(turn.process, turn.activity), turn, self._who(turn, root))
         if turn.completed:
             self._done[root] += 1

@@ -11,6 +11,8 @@ HASH_SUFFIX: Final = "_sha256"
 """Ends the name of the process variable with a record's hash, beside the result of the task that made it."""
 ID_SUFFIX: Final = "_id"
 """Ends that of the one with its id."""
+TEXT_SUFFIX: Final = "_text"
+"""Ends that of the one with its words, where they are wanted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Process instances over REST: which run or ran, what they have to do, and variables that may be taken from them."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import structlog
 
 from worker.domain import meta
+from worker.domain.decisions import HASH_SUFFIX, TEXT_SUFFIX
 from worker.domain.endings import Trace
 from worker.domain.handovers import MARKER, read_marker
 from worker.domain.processes import Result
@@ -116,7 +118,20 @@ class RestInstances:
                 }  # its value is nobody's business
                 # Last: what both have keeps its value, by which the conversation is found.
                 found |= {(row["id"], past): _trace(row, row["value"], past=past) for row in ours}
+        if results:
+            for past in (True, False):
+                async for row in self._words_of_records(instance, past):
+                    found.setdefault((row["id"], past), _trace(row, "", past=past))
         return list(found.values())
+
+    async def _words_of_records(self, instance: str, past: bool) -> AsyncIterator[dict[str, Any]]:
+        """Find the words of decisions' records, each by the hash that was written together with it."""
+        async for beside in self._variables(instance, past, variableNameLike=f"%{HASH_SUFFIX}"):
+            if re.fullmatch("[0-9a-f]{64}", str(beside.get("value"))):
+                name = str(beside["name"]).removesuffix(HASH_SUFFIX) + TEXT_SUFFIX
+                async for row in self._variables(instance, past, variableName=name):
+                    if row.get("executionId") == beside.get("executionId"):
+                        yield row
 
     async def _results(self, instance: str, past: bool, beside: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Find the variables that a meta variable or a marker tells of, which were written together with it."""

@@ -151,6 +151,11 @@ PROPERTIES = (
     Property("record.accepted", "of `close`: the variable by which a form says yes, a Boolean", "`accepted`"),
     Property("record.answer", "of `close`: the variable with what else a form says, in a few words", "nothing else"),
     Property(
+        "record.text",
+        "of a `decision-record`: `true` puts the record as it is read into `<output>_text`, for forms and assistants",
+        "the engine is given no words of it",
+    ),
+    Property(
         "error.<outcome>", "code of the BPMN error to throw for this outcome", "a failure, and in the end an incident"
     ),
 )
@@ -204,7 +209,7 @@ class RecordProperties:
 
     `name` tells one record of several, empty for the only one. `given` maps parts to variables that others write.
     `signed` names the persons' tasks that sign it, none for all. `accepted` and `answer` are variables of their forms;
-    an empty one is not asked for.
+    an empty one is not asked for. `has_text`: the engine is given the record's words.
     """
 
     stage: Stage
@@ -216,6 +221,7 @@ class RecordProperties:
     answer: str
     output: str
     fields: Mapping[str, str]
+    has_text: bool = False
     retries: int | None = None
     retry_delay: timedelta | None = None
 
@@ -285,6 +291,7 @@ def read_record(task: Task, activity: Activity, definition: Definition | None = 
         answer=said.get("record.answer", ""),
         output=output_name(task.activity_id, said, definition) + _iteration(task, activity),
         fields=_fields(said.get("data.output.fields", "")),
+        has_text=_one_of(said, "record.text", ("true", "false")) == "true",
         retries=_number(said, "service.retries", MOST_RETRIES),
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
     )

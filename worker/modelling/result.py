@@ -232,9 +232,9 @@ def read_thread_variable(variable: Variable | None) -> Thread | None:
     return Thread(match[1], int(match[2]), provider=match[3] or OPENAI) if match else None
 
 
-def as_variable(text: str, name: str, *, spin: bool) -> Variable:
+def as_variable(text: str, name: str, *, spin: bool, wide: bool = False) -> Variable:
     """Write a text that no task has asked for, in the first type that holds it: String, Object (with Spin), File."""
-    return _result(text, Form(name, "Text"), spin=spin, longest=LONGEST_STRING)[0]
+    return _result(text, Form(name, "Text"), spin=spin, longest=0 if wide else LONGEST_STRING)[0]
 
 
 def _result(text: str, form: Form, *, spin: bool, longest: int) -> tuple[Variable, str]:

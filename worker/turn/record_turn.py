@@ -5,10 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from worker.decisions import chain, hashing, record, schemas
+from worker.decisions import as_markdown, chain, hashing, record, schemas
 from worker.decisions.chain import Kind
 from worker.decisions.record import Record, Stage
-from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, Decision, DecisionKey
+from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, TEXT_SUFFIX, Decision, DecisionKey
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Definition, Task, Variable
 from worker.errors import BadDefinition, BadRecord, Permanent, TranscriptDown
@@ -118,10 +118,12 @@ class RecordTurn:
             wanted.output + HASH_SUFFIX: Variable(made["content_sha256"], "String"),
             wanted.output + ID_SUFFIX: Variable(made["id"], "String"),
         }
+        words = await beside(as_markdown.words, made) if wanted.has_text else None
         spin = await self._engine.has_spin()
 
         def complete(*, wide: bool) -> verdict.Complete:
-            return verdict.Complete(beside_it | result.of_code(told, form, spin=spin, wide=wide))
+            text = _text(wanted.output + TEXT_SUFFIX, words, spin=spin, wide=wide)
+            return verdict.Complete(beside_it | text | result.of_code(told, form, spin=spin, wide=wide))
 
         try:
             return replace(complete(wide=False), wider=lambda: complete(wide=True))
@@ -184,6 +186,10 @@ class _Making:
         if last is None:
             return Decision(self.key, definition, business, made, (row,), now, now)
         return replace(last, record=made, rows=(*last.rows, row), changed_at=now)
+
+
+def _text(name: str, words: str | None, *, spin: bool, wide: bool) -> dict[str, Variable]:
+    return {} if words is None else {name: result.as_variable(words, name, spin=spin, wide=wide)}
 
 
 def _signers(last: Decision) -> dict[str, Any]:

@@ -16,6 +16,7 @@ COMPUTED = {
     "mismatches": 0,
     "over_weights": {"X": [0.18367, 0.8]},
     "is_uncertain": True,
+    "tornado": [{"of": "X", "low": -0.0004, "high": 0.2}],
 }
 
 
@@ -26,6 +27,7 @@ COMPUTED = {
         ("{leader} leads: {mismatches} mismatches.", "Y leads: 0 mismatches."),
         ("First in {over_weights.X.1:%} of all weights, in {over_weights.X.2:%} second", None),
         ("{} {not this} {sums.Y", "{} {not this} {sums.Y"),
+        ("A lead of {tornado.1.low}, {tornado.1.low:%}", "A lead of 0, 0 %"),
     ],
 )
 def test_figures_are_written_by_code(text: str, filled: str | None) -> None:

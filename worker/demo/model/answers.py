@@ -10,7 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from worker.demo.model import approval, decision, decision_frame, parallel_analysis, procurement, quick_decision, schema
+from worker.demo.model import (
+    approval,
+    dadm,
+    decision,
+    decision_frame,
+    parallel_analysis,
+    procurement,
+    quick_decision,
+    red_team,
+    schema,
+    trade_study,
+)
 
 _REF = re.compile(r"\s*\(ref [0-9a-f]{12}\)\s*$")
 _INPUT = r"^### ([^\n(]+?)(?: \([^\n]*\))?$\n?(.*?)(?=^### |\Z)"
@@ -98,6 +109,9 @@ _STEPS: Final[Mapping[str, Callable[[Mapping[str, str], Sequence[str]], str]]] =
     **procurement.STEPS,
     **approval.STEPS,
     **quick_decision.STEPS,
+    **trade_study.STEPS,
+    **red_team.STEPS,
+    **dadm.STEPS,
     r"\bframe\b": decision.frame,
     r"\b(evaluate|evaluation|score)\b": decision.evaluate,  # before alternatives: "Evaluate alternatives"
     r"\brecommend": decision.recommend,

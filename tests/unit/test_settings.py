@@ -237,6 +237,8 @@ def test_defaults_are_those_that_are_promised() -> None:
         "retention_transcript_days": 365,
         "retention_transcript": "keep",
         "chat_retention_days": 90,
+        "decision_retention_days": None,
+        "record_key": None,
         "health_host": "127.0.0.1",
         "health_port": 8090,
         "api_host": "127.0.0.1",
@@ -307,6 +309,7 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "RETENTION_TRANSCRIPT_DAYS": ("0", 0),
         "RETENTION_TRANSCRIPT": ("Remove", "remove"),
         "CHAT_RETENTION_DAYS": ("7", 7),
+        "DECISION_RETENTION_DAYS": ("3650", 3650),
         "HEALTH_HOST": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - only read, not listened on
         "HEALTH_PORT": ("0", 0),
         "API_HOST": ("::1", "::1"),
@@ -398,6 +401,7 @@ def test_all_mistakes_are_named_at_once(env: Any) -> None:
         ("RETENTION_THREADS_DAYS", 0, 3650),
         ("RETENTION_TRANSCRIPT_DAYS", 0, 3650),
         ("CHAT_RETENTION_DAYS", 0, 3650),
+        ("DECISION_RETENTION_DAYS", 0, 3650),
         ("HEALTH_PORT", 0, 65535),
     ],
 )

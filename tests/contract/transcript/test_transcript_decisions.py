@@ -15,7 +15,7 @@ from worker.decisions import chain, hashing, record
 from worker.decisions.items import Item
 from worker.decisions.verifying import verify
 from worker.domain.conversations import EVERYTHING, Definitions, Limits, Subject, session_id
-from worker.domain.decisions import DecisionKey
+from worker.domain.decisions import DecisionKey, Removed
 from worker.errors import BadCursor, BadRecord
 from worker.transcript import Database, SqlDecisions, SqlTranscriptWriter
 
@@ -159,8 +159,8 @@ async def test_erased_texts_leave_hashes_and_rows_sound_and_no_words(book: SqlDe
     words = "Zanzibar is the better place."
     await keep(book, dissent={"dissent": [{"who": "Sales", "text": words}]})
     await keep(book)
-    assert await book.remove([Subject("default", "instance-1")]) > 0
-    assert await book.remove([Subject("default", "instance-1")]) == 0
+    assert (await book.remove([Subject("default", "instance-1")])).count > 0
+    assert await book.remove([Subject("default", "instance-1")]) == Removed(0)
 
     for number in (1, 2):
         found = await book.decision(KEY.id, within=EVERYTHING, revision=number)
@@ -189,7 +189,7 @@ async def test_erased_texts_leave_hashes_and_rows_sound_and_no_words(book: SqlDe
 )
 async def test_nobody_elses_texts_are_erased(book: SqlDecisions, subject: Subject, goes: bool) -> None:
     await keep(book)
-    assert bool(await book.remove([subject])) is goes
+    assert bool((await book.remove([subject])).count) is goes
 
 
 async def with_called(book: SqlDecisions) -> None:

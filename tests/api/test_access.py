@@ -25,6 +25,7 @@ from worker.web.api import (
     MayErase,
     app,
     asking,
+    deciding,
     erasing,
     handing_over,
     rating,
@@ -81,7 +82,7 @@ async def test_rights_stand_beside_a_role_or_in_its_place_and_a_name_makes_a_per
     assert third
     assert (first.role, second.role) == ("viewer", "viewer")
     assert (first.rights, second.rights) == (frozenset({"read", "ask"}), frozenset({"erase", "read"}))
-    assert third.rights == {"read", "ask", "sway", "hand_over", "erase", "stop"}
+    assert third.rights == {"read", "ask", "sway", "hand_over", "erase", "hold", "stop"}
     assert first.person == second.person == Person("token", "Ann", "Ann")
     assert third.person is None
 
@@ -233,6 +234,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
     access = Access.of(tokens)
     extend = [
         erasing(nobody, record, "default"),
+        deciding(nobody, nobody),
         stopping(Board(), {}),
         rewinding(nobody),
         rating(record, nobody),
@@ -267,6 +269,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
             "POST /api/assistants/{name}/conversations",
             "DELETE /api/sessions/{session_id}",
         ],
+        "hold": ["POST /api/decisions/{decision_id}/hold", "POST /api/decisions/{decision_id}/release"],
         "hand_over": ["POST /api/asks/{ask_id}/handover", "PATCH /api/asks/{ask_id}/handover"],
     }.items():
         for each in routes:

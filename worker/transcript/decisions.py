@@ -111,8 +111,8 @@ class SqlDecisions:
     async def _hold(self, id_: str, row: Mapping[str, Any], held: Held | None, connection: AsyncConnection) -> bool:
         await hold_off(connection, self._database)
         own = self._own & (decisions.c.id == id_)
-        there = await connection.execute(select(decisions.c.id).where(own).with_for_update())
-        if there.first() is None or row["number"] != await _last_number(id_, connection) + 1:
+        there = (await connection.execute(select(decisions.c.held_at).where(own).with_for_update())).first()
+        if there is None or row["number"] != await _last_number(id_, connection) + 1:
             return False
         await _tell(id_, row, connection)
         said = (held.since, clean(held.by), clean(held.why)) if held else (None, None, None)
@@ -139,6 +139,8 @@ class SqlDecisions:
 
     async def _decision(self, own: ColumnElement[bool], revision: int | None) -> Decision | None:
         async with self._database.reading() as connection:
+            if not self._database.is_sqlite:  # which reads all of it as of one moment anyhow
+                await connection.execution_options(isolation_level="REPEATABLE READ")
             row = (await connection.execute(select(decisions).where(own))).mappings().one_or_none()
             if row is None:
                 return None

@@ -276,6 +276,9 @@ decisions = Table(
     Index("decisions_instance", "process_instance_id"),
     Index("decisions_business_key", "business_key"),
     Index("decisions_changed", "engine", "changed_at", "id"),
+    Index(
+        "decisions_going_on", "engine", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")
+    ),
 )
 
 revisions = Table(

@@ -18,6 +18,8 @@ def upgrade(op: Operations) -> None:
         sa.Column("held_why", sa.Text),
     ):
         op.add_column("decisions", column)
+    open_ = sa.text("ended_at IS NULL")
+    op.create_index("decisions_going_on", "decisions", ["engine"], sqlite_where=open_, postgresql_where=open_)
     op.add_column("decision_rows", sa.Column("signed", sa.Text))
     op.create_table(
         "decision_held_messages",

@@ -315,6 +315,7 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "API_HOST": ("::1", "::1"),
         "API_PORT": ("0", 0),
         "API_TOKENS": ("{}", SecretStr("{}")),
+        "RECORD_KEY": ("key", SecretStr("key")),
         "OIDC_ISSUER": ("https://id.example/", "https://id.example/"),
         "OIDC_AUDIENCE": ("worker", "worker"),
         "OIDC_ROLES": ("{}", "{}"),

@@ -230,6 +230,11 @@ class Settings(BaseSettings):
     chat_retention_days: int | None = Field(
         90, description="Days after its last message until what a person said beside all processes goes; or never."
     )
+    decision_retention_days: int | None = Field(
+        None,
+        description="Days after the end of a process instance until its records of decisions are removed, reasons and "
+        "all; never by default.",
+    )
 
     health_host: str = Field(
         "127.0.0.1", description="Address of /livez, /readyz and /metrics; 0.0.0.0 in a container."
@@ -288,6 +293,10 @@ class Settings(BaseSettings):
         (),
         description="Users of the engine who complete tasks for others, separated by commas: in decision records their "
         "signatures are unproven.",
+    )
+
+    record_key: SecretStr | None = Field(
+        None, description="Private Ed25519 key (PEM) that signs each row of decision records."
     )
 
     feed_most: int = Field(
@@ -373,6 +382,11 @@ class Settings(BaseSettings):
     def retention_chats(self) -> timedelta | None:
         """How long conversations of persons beside all processes outlive their last message; None: for ever."""
         return None if self.chat_retention_days is None else timedelta(days=self.chat_retention_days)
+
+    @property
+    def retention_decisions(self) -> timedelta | None:
+        """How long records of decisions outlive their process and their last change; None: for ever."""
+        return None if self.decision_retention_days is None else timedelta(days=self.decision_retention_days)
 
     @property
     def keeps_transcript(self) -> bool:
@@ -590,7 +604,13 @@ class Settings(BaseSettings):
             raise ValueError(f"must be at least POLL_SECONDS ({poll_seconds}): a stop lets the poll return")
         return value
 
-    @field_validator("retention_threads_days", "retention_transcript_days", "chat_retention_days", mode="before")
+    @field_validator(
+        "retention_threads_days",
+        "retention_transcript_days",
+        "chat_retention_days",
+        "decision_retention_days",
+        mode="before",
+    )
     @classmethod
     def _is_days_or_never(cls, value: Any) -> Any:
         text = str(value).strip().lower()

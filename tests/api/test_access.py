@@ -83,7 +83,7 @@ async def test_rights_stand_beside_a_role_or_in_its_place_and_a_name_makes_a_per
     assert third
     assert (first.role, second.role) == ("viewer", "viewer")
     assert (first.rights, second.rights) == (frozenset({"read", "ask"}), frozenset({"erase", "read"}))
-    assert third.rights == {"read", "ask", "sway", "hand_over", "erase", "stop"}
+    assert third.rights == {"read", "ask", "sway", "hand_over", "erase", "hold", "stop"}
     assert first.person == second.person == Person("token", "Ann", "Ann")
     assert third.person is None
 
@@ -277,6 +277,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
             "PATCH /api/asks/{ask_id}/handover",
             "GET /api/asks/{ask_id}/receivers",
         ],
+        "hold": ["POST /api/decisions/{decision_id}/hold", "POST /api/decisions/{decision_id}/release"],
     }.items():
         for each in routes:
             method, path = each.split(" ")

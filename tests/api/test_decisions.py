@@ -11,6 +11,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from tests.api.client import GUEST, NO_CALLS, OPERATOR, TOKENS, VIEWER, Answer, Api
 from tests.flow.command import Ran, assistant_worker
@@ -18,6 +20,7 @@ from tests.unit.decisions.examples import said, scores
 from worker.chat.trying import Trying
 from worker.decisions import chain, record, schemas
 from worker.decisions.formats import FORMATS
+from worker.decisions.keys import SigningKey
 from worker.demo.stage import PYTHON_ENVIRONMENT
 from worker.domain.conversations import Subject
 from worker.domain.decisions import DecisionKey
@@ -29,6 +32,11 @@ from worker.web.api import Access, app, deciding, serve
 
 KEY = DecisionKey("default", "instance-a", tenant="north")
 OTHER = DecisionKey("default", "instance-b", name="second", tenant="south")
+ANN, BEN, NOBODY = "ann-0123456789abcdef", "ben-0123456789abcdef", "nobody-0123456789abcdef"
+_KEY = Ed25519PrivateKey.from_private_bytes(b"1" * 32)
+SIGNING = SigningKey(_KEY)
+PRIVATE = _KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+PUBLIC = _KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 HOSTILE = "</script><img src=x onerror=alert(1)> [x](javascript:alert(1)) =HYPERLINK(1)"
 
 
@@ -345,11 +353,111 @@ async def test_an_accepted_decision_stays_accepted(api: Api, book: SqlDecisions)
     assert (await api.get(f"/api/decisions/{KEY.id}/verify")).json["holds"]
 
 
+@pytest.fixture
+async def counsel(database: Database, book: SqlDecisions, engine: Any) -> AsyncIterator[Api]:
+    """Ann may hold what is of the north; others are asked by their tokens."""
+    tokens = {
+        ANN: {"name": "Ann", "role": "counsel", "tenants": ["north"]},
+        BEN: {"name": "Ben", "rights": ["read", "erase"]},
+        NOBODY: {"role": "counsel"},
+    }
+    application = app(
+        SqlTranscriptReader(database),
+        NO_CALLS,
+        Access.of(json.dumps(tokens)),
+        report=print,
+        extend=[deciding(book, engine, Trying(book, SIGNING), SIGNING)],
+    )
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(serve(application, "127.0.0.1", 0))
+        session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
+        yield Api(session, ANN)
+
+
+async def act(api: Api, what: str, reason: str = "claim 12/26", key: DecisionKey = KEY) -> Answer:
+    return await api.get(f"/api/decisions/{key.id}/{what}", "POST", json={"reason": reason})
+
+
+async def test_a_person_with_the_right_holds_and_releases_and_it_is_seen_everywhere(counsel: Api) -> None:
+    held = await act(counsel, "hold", " claim 12/26 ")
+    shown = (await counsel.get(f"/api/decisions/{KEY.id}")).json
+    [listed] = (await counsel.get("/api/decisions")).json["items"]
+    exported = (await counsel.get(f"/api/decisions/{KEY.id}/export")).json
+    read = (await counsel.get(f"/api/decisions/{KEY.id}/export?format=markdown")).text
+    verdict = (await counsel.get(f"/api/decisions/{KEY.id}/verify")).json
+
+    assert held.status == 200
+    assert {name: held.json["held"][name] for name in ("by", "why")} == {"by": "Ann", "why": "claim 12/26"}
+    assert shown["held"] == listed["held"] == held.json["held"]
+    schemas.check(exported)
+    assert exported["rows"][-1]["facts"] == {"by": "Ann", "why": "claim 12/26"}
+    assert "On legal hold: since" in read
+    assert "by Ann: claim 12/26" in read
+    assert verdict["problems"] == []
+    assert verdict["anchors"] == [f"key {SIGNING.id}: it has signed row 3"]
+
+    assert (await act(counsel, "release", "settled")).json == {"held": None}
+    assert (await counsel.get(f"/api/decisions/{KEY.id}")).json["held"] is None
+    assert "On legal hold" not in (await counsel.get(f"/api/decisions/{KEY.id}/export?format=markdown")).text
+
+
+async def test_a_hold_is_refused_in_words(counsel: Api) -> None:
+    refused = await act(replace(counsel, token=BEN), "hold")
+    assert (refused.status, refused.json["detail"]) == (403, "This needs the right hold, which this token lacks.")
+    nameless = await act(replace(counsel, token=NOBODY), "hold")
+    assert (nameless.status, "takes a person" in nameless.json["detail"]) == (403, True)
+    assert (await act(counsel, "hold", key=OTHER)).status == 404, "of another tenant"
+    assert [(await act(counsel, "hold", each)).status for each in ("", "  ", "x" * 1001)] == [422] * 3
+    early = await act(counsel, "release")
+    assert (early.status, early.json["detail"]) == (409, f"decision {KEY.id} is not on hold.")
+    await act(counsel, "hold")
+    twice = await act(counsel, "hold")
+    assert (twice.status, "is on hold already, since" in twice.json["detail"]) == (409, True)
+
+
+async def test_a_hold_that_was_taken_off_in_the_database_does_not_verify(counsel: Api, database: Database) -> None:
+    await act(counsel, "hold")
+
+    async def change(connection: Any) -> None:
+        await connection.exec_driver_sql("UPDATE decisions SET held_at = NULL")
+
+    await database.write(change)
+    said = (await counsel.get(f"/api/decisions/{KEY.id}/verify")).json
+    assert said["problems"] == ["whether it is on hold is not what the last row of a hold or release tells"]
+
+
 async def command(folder: Path, *arguments: str) -> Ran:
     """Run a command on the database of the tests; nothing else can be reached."""
     away = {"ENGINE_URL": "http://127.0.0.1:1/engine-rest", "REDIS_URL": "redis://127.0.0.1:1/0", "OPENAI_API_KEY": "x"}
     known = {"TRANSCRIPT_URL": f"sqlite:///{folder}/record.db"}
     return await assistant_worker({**PYTHON_ENVIRONMENT, **away, **known}, "decisions", *arguments, folder=folder)
+
+
+@pytest.mark.usefixtures("book")
+async def test_commands_hold_and_release_with_a_key_that_verify_is_given(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("RECORD_KEY_FILE=key.pem\n")
+    (tmp_path / "key.pem").write_text(PRIVATE)
+    (tmp_path / "public.pem").write_text(PUBLIC)
+    held = await command(tmp_path, "hold", "instance-a", "--reason", "claim 12/26")
+    shown = await command(tmp_path, "show", KEY.id)
+    listed = await command(tmp_path, "list", "--json")
+    twice = await command(tmp_path, "hold", KEY.id, "--reason", "again")
+    (tmp_path / ".env").write_text("")
+    ungiven = await command(tmp_path, "verify", KEY.id)
+    given = await command(tmp_path, "verify", KEY.id, "--public-key", "public.pem")
+    wrong = await command(tmp_path, "verify", KEY.id, "--public-key", "key.pem")
+    released = await command(tmp_path, "release", KEY.id, "--reason", "settled")
+    silent = await command(tmp_path, "release", KEY.id, "--reason", " ")
+
+    assert (held.code, f"Decision {KEY.id} is on hold" in held.out) == (0, True), held.err
+    assert "claim 12/26" in shown.out.splitlines()[-1]
+    assert [bool(row["held_since"]) for row in listed.json] == [False, True]
+    assert (twice.code, "is on hold already" in twice.err) == (2, True)
+    assert "row 3 signed by a key that is not given" in ungiven.out
+    assert (given.code, f"holds against key {SIGNING.id}: it has signed row 3" in given.out) == (0, True)
+    assert (wrong.code, "--public-key key.pem: must be a public Ed25519 key" in wrong.err) == (2, True)
+    assert (released.code, "is released" in released.out) == (0, True)
+    assert (silent.code, "--reason: say why" in silent.err) == (2, True)
 
 
 @pytest.mark.usefixtures("book")

@@ -73,7 +73,7 @@ async def test_a_person_is_who_the_issuer_says_with_the_rights_of_all_their_role
     assert said["person"] == {"issuer": served.issuer.url, "subject": "ann", "name": "Ann"}
     assert (said["rights"], said["id"]) == (["ask", "read"], person.id)
     assert (await served.me(realm={"roles": "chiefs"}))["rights"] == sorted(
-        ["read", "ask", "sway", "hand_over", "erase", "stop"]
+        ["read", "ask", "sway", "hand_over", "erase", "hold", "stop"]
     )
 
 

@@ -85,10 +85,11 @@ class Closing:
         dry_run: bool = False,
         absent: bool = False,
         chats: float | None = None,
+        decisions: float | None = None,
     ) -> Round:
         """Do a round by a policy of days."""
         await self.rest()
-        retention = Retention(self.ports, Policy(_days(threads), _days(record), kind, _days(chats)))
+        retention = Retention(self.ports, Policy(_days(threads), _days(record), kind, _days(chats), _days(decisions)))
         return await retention.sweep(dry_run=dry_run, absent=absent)
 
     async def close(self) -> Ends:

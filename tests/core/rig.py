@@ -15,6 +15,7 @@ from tests.fakes.provider import FakeModel, FakeProvider
 from tests.fakes.redis import StrictRedis
 from worker.accounts.account import Account
 from worker.accounts.anchored import AnchoredProvider
+from worker.decisions.keys import SigningKey
 from worker.domain.budgets import Budgets
 from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
@@ -187,6 +188,7 @@ class Core:
         self.history = FakeHistory()
         self.records = True
         self.decisions: FakeBook | None = FakeBook()
+        self.record_key: SigningKey | None = None
         self.threads = RedisThreads(self.redis, prefix="aw", lease=LOCK, keep=KEEP)
         self.stops = RedisStops(self.redis, prefix="aw", engine="default")
         self.book = RedisBudgets(self.redis, prefix="aw", engine="default", keep=KEEP)
@@ -279,7 +281,7 @@ class Core:
         )
         answering = Answering(providers, ground)
         book = None if self.decisions is None else life.lives("decisions", self.decisions)
-        records = RecordTurn(engine, FakeSources(self.world), book, stopped, "default", ["tasklist"])
+        records = RecordTurn(engine, FakeSources(self.world), book, stopped, "default", ["tasklist"], self.record_key)
         turn = Turn(engine, answering, has, ground, records)
         handler = TaskHandler(
             Leases(engine, LOCK, engine_down),

@@ -8,11 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.asks import ADA, MARY
 from tests.core.chatting import Chatting, key
 from tests.core.closing import open_in
+from tests.core.test_keeping_decisions import decide
 from worker.domain.asks import State
 from worker.domain.conversations import EVERYTHING, Filter, Subject, session_id
 from worker.domain.endings import Receipt, Status, Store
 from worker.domain.feedback import Feedback
 from worker.domain.people import Person
+from worker.ending import Holds
 from worker.transcript import SqlFeedback
 from worker.transcript.tables import messages
 
@@ -86,6 +88,26 @@ async def test_their_words_leave_the_record_of_processes_and_the_receipt_says_wh
     assert "I am ill." in chatting.texts(await chatting.conversation(key("a").branch))[2], "which it says"
     found = await chatting.closing.conversations.search("ill", Filter(), within=EVERYTHING)
     assert [each for each in found.items if each.message_id != answer.id] == []
+
+
+async def test_what_a_decision_on_hold_cites_of_them_is_left_and_taken_once_it_is_released(chatting: Chatting) -> None:
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        mine = await chatting.answered("a", "I am ill.", on_thread=True)
+        await chatting.answered("a", "I am well.", on_thread=True)
+    decision, trunk = await decide(chatting.closing, "a", cited=mine.id), session_id(key("a"))
+    holds = Holds(chatting.closing.decisions)
+    assert await holds.hold(decision.id, "Ann", "claim", within=EVERYTHING)
+    receipt = await erase(chatting)
+
+    assert receipt.completed_at is None
+    assert open_in(receipt)[WORDS].startswith("held: a message is cited by decisions on legal hold")
+    assert (await contents(chatting, trunk))[2] == "I am ill."
+    assert (await contents(chatting, trunk))[4:] == ["[removed]", "[removed]"]
+    assert await holds.release(decision.id, "Ben", "settled", within=EVERYTHING)
+    [done] = await chatting.closing.resume()
+    assert done.completed_at is not None
+    assert (await contents(chatting, trunk))[2:] == ["[removed]"] * 4
 
 
 async def test_what_is_being_answered_is_taken_once_it_is_recorded(chatting: Chatting) -> None:

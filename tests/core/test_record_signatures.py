@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.core.deciding import KEY, Deciding, told
 from tests.core.rig import Core
 from tests.unit.decisions.examples import weights
 from worker.chat.trying import Trying
 from worker.decisions import chain, report
+from worker.decisions.keys import SigningKey
 from worker.decisions.verifying import verify
 from worker.decisions.what_ifs import WhatIf
 from worker.domain.people import Person
@@ -68,6 +70,17 @@ async def test_what_somebody_tried_out_while_it_was_signed_or_later_voids_nothin
     )
     assert (await closed(deciding))["accepted"] is True
     assert deciding.kept == kept, "a repeated task"
+
+
+async def test_with_a_key_every_row_is_signed_that_workers_write(deciding: Deciding) -> None:
+    key = SigningKey(Ed25519PrivateKey.from_private_bytes(b"1" * 32))
+    deciding.core.record_key = key
+    await proposed(deciding)
+    deciding.core.world.past.person("a", "sign", "ann", assignee="ann", approved=True, choice="Y, by May")
+    await closed(deciding)
+    verified = verify(deciding.kept.record, deciding.kept.rows, keys={key.id: key.public})
+
+    assert (verified.problems, verified.anchors) == ([], [f"key {key.id}: it has signed rows 1, 2, 3"])
 
 
 async def test_a_no_is_no_doubt(deciding: Deciding) -> None:

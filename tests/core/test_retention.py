@@ -81,6 +81,8 @@ async def test_a_dry_run_says_what_would_be_done_and_changes_nothing(closing: Cl
         "threads": [{"scope": "over", "assistant": "analyst", "tenant": None, "thread": thread.id}],
         "records": [over],
         "chats": [],
+        "decisions": [],
+        "held": [],
         "delayed": [],
     }
     assert closing.provider.conversations.keys() == {thread.id, unknown.id}

@@ -14,6 +14,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.contract.redis_wire import wire
 from tests.contract.test_redis_tls import PAIR
@@ -26,15 +28,19 @@ from tests.models import Model, bpmn, unique
 from tests.records import exchange, key
 from tests.rest import connect
 from tests.token_server import token_server
+from tests.unit.decisions.examples import said
 from tests.waiting import wait_until
 from worker import bootstrap
+from worker.decisions import chain, record
 from worker.demo.engine import Engine
 from worker.demo.processes import HOST, Process, free_port, running
 from worker.domain.asks import chat_key
 from worker.domain.conversations import EVERYTHING, Message, MessageFilter, session_id
+from worker.domain.decisions import DecisionKey
 from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.ending import Keeper
+from worker.errors import Permanent
 from worker.settings import Settings
 from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 
@@ -397,6 +403,29 @@ async def test_chat_retention_days_are_how_long_a_persons_own_conversation_outli
         left = await adapters.conversations.session(session_id(talk), within=EVERYTHING)
 
     assert (left is None) == erased
+
+
+@pytest.mark.parametrize(("days", "goes"), [("0", True), ("1", False), ("never", False)])
+async def test_decision_retention_days_are_how_long_a_record_of_a_decision_outlives_its_process(
+    rig: Rig, tmp_path: Path, days: str, *, goes: bool
+) -> None:
+    rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/transcript.db"}
+    model = await rig.deploy(rig.step("one"))
+    await rig.start_worker()
+    instance = await rig.run(model)
+
+    settings = rig.build_settings(decision_retention_days=days)
+    async with bootstrap.connect(settings) as adapters:
+        assert adapters.decisions is not None
+        key = DecisionKey(settings.engine_name, instance)
+        made = record.build(key.id, said(), "computed", samples=100)
+        row = chain.row("change", None, made, datetime.now(UTC), record.facts(made))
+        await adapters.decisions.keep(key, made, row, definition_key="decision", business_key=None)
+        keeper = Keeper(bootstrap.ending_ports(settings, adapters), bootstrap.policy(settings))
+        assert await keeper.round()
+        left = await adapters.decisions.last(key)
+
+    assert (left is None) == goes
 
 
 async def test_health_host_and_health_port_are_where_probes_are_answered(rig: Rig) -> None:
@@ -764,6 +793,17 @@ async def test_trace_content_has_spans_hold_what_is_said(rig: Rig, monkeypatch: 
         await rig.workers[0].stop()
     (call,) = collected.named("chat gpt-5-mini")
     assert "Please do one." in attributes(call)["gen_ai.input.messages"]
+
+
+async def test_record_key_signs_what_is_kept_of_decisions(tmp_path: Path) -> None:
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    settings = Settings(record_key=pem, transcript_url=f"sqlite:///{tmp_path}/transcript.db")
+    signing = bootstrap.record_key(settings)
+    assert signing is not None
+    assert signing.public == private.public_key().public_bytes_raw()
+    with pytest.raises(Permanent, match="RECORD_KEY: must be a private Ed25519 key"):
+        bootstrap.check(Settings(record_key="words"))
 
 
 def test_record_service_accounts_are_names_parted_by_commas(rig: Rig) -> None:

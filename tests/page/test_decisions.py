@@ -112,6 +112,39 @@ async def test_a_decision_is_read_and_other_weights_are_tried_out_by_keyboard(
 
 
 @pytest.mark.usefixtures("book")
+async def test_a_record_is_put_on_hold_with_a_reason_and_released(
+    served: Site, browser: Watched, tmp_path: Path
+) -> None:
+    page = browser.page
+    await page.goto(f"{served.url}/decisions/{KEY.id}")
+    await page.get_by_role("button", name="Hold …").click()
+    question = page.get_by_role("dialog", name="Put this record on legal hold?")
+    await question.get_by_role("button", name="Hold").click()
+    await expect(question).to_be_visible()  # without a reason nothing is held
+    await question.get_by_role("textbox").fill(HOSTILE["image"])
+    await shot(page, tmp_path, "decision-hold-question")
+    await question.get_by_role("button", name="Hold").click()
+    note = page.get_by_role("note").filter(has_text="On legal hold")
+    await expect(note).to_contain_text(f"by this machine, over the API: {HOSTILE['image']}")
+    rows = part(page, "Changes, signatures and holds").get_by_role("row")
+    await expect(rows.last).to_contain_text("hold")
+    await expect(rows.last).to_contain_text(HOSTILE["image"])
+    await check(page, f"{served.url}/decisions/{KEY.id}")
+    assert await axe.findings(page, axe.source()) == []
+    await shot(page, tmp_path, "decision-on-hold")
+
+    await page.goto(f"{served.url}/decisions")
+    await expect(page.get_by_role("cell", name="on hold")).to_be_visible()
+    await page.goto(f"{served.url}/decisions/{KEY.id}")
+    await page.get_by_role("button", name="Release …").click()
+    await page.get_by_role("dialog").get_by_role("textbox").fill("settled")
+    await page.get_by_role("dialog").get_by_role("button", name="Release").click()
+    await expect(note).to_have_count(0)
+    await expect(page.get_by_role("button", name="Hold …")).to_be_visible()
+    await expect(rows.last).to_contain_text("why: settled")
+
+
+@pytest.mark.usefixtures("book")
 async def test_a_record_is_verified_saved_read_at_any_revision_and_leads_to_what_was_said(
     served: Site, browser: Watched
 ) -> None:
@@ -124,7 +157,7 @@ async def test_a_record_is_verified_saved_read_at_any_revision_and_leads_to_what
         await page.get_by_role("button", name="Export Web page").click()
     assert (await saved.value).suggested_filename == f"decision-{KEY.id}-2.html"
 
-    await part(page, "Changes and signatures").get_by_role("link", name="show this revision").click()
+    await part(page, "Changes, signatures and holds").get_by_role("link", name="show this revision").click()
     await expect(page.get_by_text("This is revision 1, not the last one.")).to_be_visible()
     await expect(page.get_by_text("It is too small.")).to_have_count(0)
     await page.get_by_role("link", name="Show revision 2").click()

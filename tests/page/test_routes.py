@@ -49,7 +49,7 @@ async def test_me_tells_what_the_page_may_offer(tmp_path: Path) -> None:
             ],
             "left_out": [],
             "person": None,
-            "rights": ["ask", "erase", "hand_over", "read", "stop", "sway"],
+            "rights": ["ask", "erase", "hand_over", "hold", "read", "stop", "sway"],
             "assistants": [],
         }
         assert (viewer["role"], viewer["can_erase"], viewer["rights"]) == ("viewer", False, ["read"])

@@ -20,7 +20,7 @@ DRIVERS: dict[str, set[str]] = {
     "bootstrap": {"structlog"},
     "chat": {"structlog"},
     "cli": set(),
-    "decisions": {"docx", "jsonschema", "numpy", "rfc8785", "typst", "xlsxwriter"},
+    "decisions": {"cryptography", "docx", "jsonschema", "numpy", "rfc8785", "typst", "xlsxwriter"},
     "domain": set(),
     "ending": {"structlog"},
     "engine": {"aiohttp", "camunda", "defusedxml", "structlog", "yarl"},

@@ -6,12 +6,15 @@ import traceback
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr
 
 from worker import bootstrap
+from worker.decisions.keys import key_id
 from worker.errors import Permanent
 from worker.operate.doctor import environment
-from worker.operate.doctor.checks import Level
+from worker.operate.doctor.checks import Finding, Level
 from worker.runtime.secret_file import LARGEST
 from worker.settings import SECRETS, Settings, misspelt, read
 
@@ -25,6 +28,7 @@ GOOD = {
     "TRANSCRIPT_URL": "postgresql://u:s3cret@db/x",
     "OPENAI_API_KEY": "sk-s3cret",
     "API_TOKENS": '{"s3cret-s3cret-s3cret": "viewer"}',
+    "RECORD_KEY": "s3cret",
 }
 
 
@@ -153,3 +157,24 @@ async def test_doctor_says_which_secrets_come_from_files(monkeypatch: pytest.Mon
     rows = [row for each in environment.checks(read()) for row in await each.run()]
     [row] = [row for row in rows if row.subject == "ENGINE_TOKEN_FILE"]
     assert (row.level, row.said) == (Level.OK, "token")
+
+
+async def test_doctor_says_which_key_signs_decision_records_and_quotes_none(
+    monkeypatch: pytest.MonkeyPatch, empty_place: Path
+) -> None:
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    monkeypatch.setenv("RECORD_KEY_FILE", "key.pem")
+    monkeypatch.setenv("TRANSCRIPT_URL", "off")
+
+    async def finding(text: str) -> Finding:
+        (empty_place / "key.pem").write_text(text)
+        rows = [row for each in environment.checks(read()) for row in await each.run()]
+        [row] = [row for row in rows if row.subject == "decision records"]
+        return row
+
+    right, wrong = await finding(pem), await finding(pem.replace("M", "s3cret", 1))
+    name = key_id(private.public_key().public_bytes_raw())
+    assert (right.level, right.said) == (Level.OK, f"their rows are signed by the key {name}")
+    assert (wrong.level, wrong.said[:16]) == (Level.PROBLEM, "RECORD_KEY_FILE:")
+    assert "s3cret" not in wrong.said

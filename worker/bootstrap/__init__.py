@@ -3,7 +3,7 @@
 from worker.bootstrap.adapters import Adapters, Connected, connect, ending_ports
 from worker.bootstrap.live import names
 from worker.bootstrap.working import run, spare_collections, work
-from worker.bootstrap.written import Written, check, policy, provider_specs
+from worker.bootstrap.written import Written, check, policy, provider_specs, record_key
 
 __all__ = [
     "Adapters",
@@ -15,6 +15,7 @@ __all__ = [
     "names",
     "policy",
     "provider_specs",
+    "record_key",
     "run",
     "spare_collections",
     "work",

@@ -21,7 +21,7 @@ from worker.engine import Auth, Basic, Bearer, Connection, OAuthClient, RestEngi
 from worker.loop.formats import Formats
 from worker.ports.accounts import Book
 from worker.ports.asks import AskBook, AskEraser
-from worker.ports.decisions import DecisionBook, DecisionEraser, DecisionReader, DecisionSources
+from worker.ports.decisions import DecisionBook, DecisionEraser, DecisionHolds, DecisionReader, DecisionSources
 from worker.ports.ending import Archive, Counting
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.handovers import HandoverBook
@@ -63,7 +63,7 @@ class Asks(AskBook, AskEraser, Protocol):
     """Where it is kept what persons ask."""
 
 
-class Decisions(DecisionBook, DecisionReader, DecisionEraser, Protocol):
+class Decisions(DecisionBook, DecisionReader, DecisionHolds, DecisionEraser, Protocol):
     """Where records of decisions are kept."""
 
 

@@ -14,7 +14,7 @@ import structlog
 from worker.bootstrap.adapters import Adapters, connect, ending_ports
 from worker.bootstrap.live import Live, names
 from worker.bootstrap.people import client, open_issuer, persons
-from worker.bootstrap.written import Written, policy, rules, tokens
+from worker.bootstrap.written import Written, policy, record_key, rules, tokens
 from worker.chat.ask_turn import AskTurn
 from worker.chat.asking import Asking
 from worker.chat.desk import Desk
@@ -255,8 +255,15 @@ async def work(
 
 
 def _records(settings: Settings, adapters: Adapters, stopped: Stopped) -> RecordTurn:
-    accounts = settings.record_service_accounts
-    return RecordTurn(adapters.engine, adapters.sources, adapters.decisions, stopped, settings.engine_name, accounts)
+    return RecordTurn(
+        adapters.engine,
+        adapters.sources,
+        adapters.decisions,
+        stopped,
+        settings.engine_name,
+        settings.record_service_accounts,
+        record_key(settings),
+    )
 
 
 def _chat(adapters: Adapters) -> ChatPorts | None:
@@ -351,8 +358,12 @@ async def _serve_api(
             api.rewinding(Rewinding(adapters.index, conversations)),
             api.ticketing(office),
             api.rating(conversations, feedback),
-            *([api.deciding(book, adapters.sources, Trying(book))] if (book := adapters.decisions) is not None else []),
             api.visiting(visits, conversations),
+            *(
+                [api.deciding(book, adapters.sources, Trying(book, key := record_key(settings)), key)]
+                if (book := adapters.decisions) is not None
+                else []
+            ),
             *talking,
             feeds.following(following, access),
             feeds.sockets(following, access, None if desk is None else api.Intake(desk, conversations)),

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from worker.decisions import keys
+from worker.decisions.keys import SigningKey
 from worker.domain.budgets import Budgets
 from worker.domain.providers import ProviderSpec
 from worker.ending import Policy
+from worker.errors import Permanent
 from worker.settings import Settings, variables
 from worker.specs import assistants, budgets, providers
 from worker.turn.request import Rules
@@ -15,6 +18,7 @@ from worker.turn.request import Rules
 
 def check(settings: Settings) -> None:
     """Raise Permanent where what is set could not be used, by the rules of those who use it; nothing is reached."""
+    record_key(settings)
     if settings.keeps_transcript:
         from worker.web import api  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
@@ -28,6 +32,17 @@ def check(settings: Settings) -> None:
 def tokens(settings: Settings) -> str:
     """Return the tokens of the API as they are written; empty without any."""
     return settings.api_tokens.get_secret_value() if settings.api_tokens else ""
+
+
+def record_key(settings: Settings) -> SigningKey | None:
+    """Read the key that signs records of decisions; None without one. Raises Permanent, which quotes nothing of it."""
+    if settings.record_key is None:
+        return None
+    try:
+        return keys.read_private(settings.record_key.get_secret_value())
+    except Permanent as exc:
+        name = "RECORD_KEY_FILE" if "RECORD_KEY" in settings.secret_files else "RECORD_KEY"
+        raise Permanent(f"{name}: {exc}") from None
 
 
 def rules(settings: Settings) -> Rules:
@@ -45,7 +60,7 @@ def rules(settings: Settings) -> Rules:
 def policy(settings: Settings) -> Policy:
     """Pick what ends when."""
     kept = (settings.retention_threads, settings.retention_record, settings.retention_transcript)
-    return Policy(*kept, chats=settings.retention_chats)
+    return Policy(*kept, chats=settings.retention_chats, decisions=settings.retention_decisions)
 
 
 @dataclass(frozen=True, slots=True)

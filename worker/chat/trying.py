@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.decisions import chain, record, what_ifs
+from worker.decisions.keys import SigningKey
 from worker.decisions.schemas import WHAT_IFS
 from worker.decisions.what_ifs import WhatIf
 from worker.domain.decisions import Decision
@@ -28,10 +29,16 @@ class Tried:
 
 
 class Trying:
-    """Keeps them. `now` is this worker's clock."""
+    """Keeps them, with rows that are signed if there is a `key`. `now` is this worker's clock."""
 
-    def __init__(self, book: DecisionBook, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        book: DecisionBook,
+        key: SigningKey | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._book = book
+        self._key = key
         self._now = now
 
     async def keep(self, seen: Decision, person: Person, said: WhatIf) -> Tried:
@@ -51,6 +58,7 @@ class Trying:
             facts = await for_reader(record.facts, made)
             facts |= {"what_if": name, "user": made["sources"][WHAT_IFS][name]["user"]}
             row = chain.row("change", last.rows[-1], made, now, facts)
+            row = self._key.sign(row) if self._key else row
             key, business = last.definition_key, last.business_key
             if await self._book.keep(last.key, made, row, definition_key=key, business_key=business):
                 return Tried(name, replace(last, record=made, rows=(*last.rows, row), changed_at=now), is_new=True)

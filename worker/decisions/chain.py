@@ -1,14 +1,15 @@
-"""Changes and signatures of a record: rows that are only ever appended, each naming the one before it. Pure."""
+"""Changes, signatures and holds of a record: rows that are only ever appended, each naming the one before. Pure."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from worker.decisions import hashing
 
 Row = Mapping[str, Any]
-Kind = Literal["change", "signature"]
+_UNHASHED: Final = {"row_sha256", "signed"}
+Kind = Literal["change", "signature", "hold", "release"]
 
 
 def row(
@@ -16,7 +17,8 @@ def row(
 ) -> dict[str, Any]:
     """Make the row that follows `before`, the last one there is, on the revision that `record` is at.
 
-    `facts` are plain JSON, with every text sealed. Raises BadRecord for what cannot be hashed.
+    `facts` are plain JSON, with every text sealed but for who holds or releases, and why. Raises
+    BadRecord for what cannot be hashed.
     """
     made = {
         "kind": kind,
@@ -46,6 +48,12 @@ def of(row: Row, rows: Sequence[Row]) -> int:
     return signed(row, rows) if row["kind"] == "signature" else int(row["revision"])
 
 
+def is_held(rows: Sequence[Row]) -> bool:
+    """Whether the record is on legal hold, by what its rows tell."""
+    acts = [each["kind"] for each in rows if each["kind"] in {"hold", "release"}]
+    return acts[-1:] == ["hold"]
+
+
 def problems(rows: Sequence[Row], record: str) -> list[str]:
     """Say what does not hold of a record's rows, from the first on."""
     found, before = list[str](), None
@@ -56,7 +64,7 @@ def problems(rows: Sequence[Row], record: str) -> list[str]:
             found.append(f"{here} says that it is row {each['number']}: rows are missing, or not in order")
         if each["previous"] != (before["row_sha256"] if before else ""):
             found.append(f"{here} does not follow the row before it")
-        if each["row_sha256"] != hashing.sha256({name: value for name, value in each.items() if name != "row_sha256"}):
+        if each["row_sha256"] != hashing.sha256({name: each[name] for name in each.keys() - _UNHASHED}):
             found.append(f"{here} is not what was hashed")
         if each["record"] != record:
             found.append(f"{here} is of another record")

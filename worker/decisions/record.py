@@ -152,6 +152,13 @@ def revives(record: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
     return not record["texts"].keys().isdisjoint(set(hashing.digests(there)) - kept["texts"].keys())
 
 
+def cited(record: Mapping[str, Any]) -> set[str]:
+    """Name the messages that its sources cite: the question and the answer of each turn."""
+    sources = [source or {} for _, source in _items(record)]
+    named = {source.get(name) for source in sources for name in ("question", "answer")}
+    return {each for each in named if isinstance(each, str) and each}
+
+
 def processes(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Name the instances that something was said in for it, each with its definition's id where that is known."""
     named = [(source or {}) for _, source in _items(record)]

@@ -98,6 +98,7 @@ def report(record: Mapping[str, Any]) -> Report:
         "Answer": decision.get("answer", ""),
         "Void because": decision.get("void_reason", ""),
         "Content (SHA-256)": record["content_sha256"],
+        "On legal hold": _hold(record.get("rows", ())),
     }
     sections = _Sections(content, record)
     return Report(
@@ -107,6 +108,14 @@ def report(record: Mapping[str, Any]) -> Report:
         [each["name"] for each in frame.get("stakeholders", ())],
         [each for each in sections.all() if each.words or each.points or each.tables or each.below],
     )
+
+
+def _hold(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Say who holds the record, since when and why; empty if nobody does by its rows."""
+    if not chain.is_held(rows):
+        return ""
+    last = next(each for each in reversed(rows) if each["kind"] == "hold")
+    return f"since {last['at'][:10]} by {last['facts']['by']}: {last['facts']['why']}"
 
 
 def shown(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +165,7 @@ class _Sections:
             yield Section("What to know before signing", points=[*self._findings()])
         yield Section("Dissent", points=[_by(each) for each in self._list("dissent")])
         yield Section("Pre-mortem", points=[self._failure(each) for each in self._list("pre_mortem")])
-        yield Section("Changes and signatures", tables=self._rows())
+        yield Section("Changes, signatures and holds", tables=self._rows())
 
     def _list(self, part: str) -> Sequence[Mapping[str, str]]:
         found: Sequence[Mapping[str, str]] = self.content.get(part, {}).get(part, ())
@@ -338,10 +347,17 @@ class _Sections:
     def _rows(self) -> list[Table]:
         told = self.record.get("rows", ())
         rows = [
-            [str(row["number"]), row["kind"], str(chain.of(row, told)), row["at"], row["content_sha256"]]
+            [str(row["number"]), row["kind"], _act(row), str(chain.of(row, told)), row["at"], row["content_sha256"]]
             for row in told
         ]
-        return [Table("Rows", ["Row", "Kind", "Revision", "At", "Content (SHA-256)"], rows)] if rows else []
+        return [Table("Rows", ["Row", "Kind", "Says", "Revision", "At", "Content (SHA-256)"], rows)] if rows else []
+
+
+def _act(row: Mapping[str, Any]) -> str:
+    """Say who held or released it and why, and by which key it is said to be signed."""
+    said = [f"{row['facts']['by']}: {row['facts']['why']}"] if row["kind"] in {"hold", "release"} else []
+    said += [f"key {row['signed']['key']}"] if "signed" in row else []
+    return clean("; ".join(said))
 
 
 def clean(text: str) -> str:

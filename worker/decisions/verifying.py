@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from worker.decisions import chain, hashing, record, schemas, what_ifs
+from worker.decisions import keys as keys_of
 from worker.decisions.chain import Row
 from worker.decisions.computed import compute
+from worker.decisions.keys import PublicKeys
 from worker.errors import BadRecord, Permanent
 
 TOLERANCE: Final = 1e-9
@@ -54,12 +56,17 @@ class Verified:
         return not self.problems
 
 
-def verify(given: Mapping[str, Any], rows: Sequence[Row], anchors: Sequence[Anchor] = ()) -> Verified:
-    """Compare a record with itself, its rows from the first on, and anchors. Computes: takes too long for the loop."""
+def verify(
+    given: Mapping[str, Any], rows: Sequence[Row], anchors: Sequence[Anchor] = (), keys: PublicKeys | None = None
+) -> Verified:
+    """Compare a record with itself, its rows from the first on, and anchors. Computes: takes too long for the loop.
+
+    What one of these public `keys` has signed counts as an anchor; what another one has does not.
+    """
     try:
         schemas.check(given)
         checked = _Checked(given, rows)
-        checked.check(anchors)
+        checked.check(anchors, keys or {})
     except BadRecord as exc:
         return Verified([str(exc)], [], [], 0)
     return Verified(checked.problems, checked.anchors, checked.notes, checked.erased)
@@ -78,7 +85,7 @@ class _Checked:
         sealed = [given["content"], given["sources"], given["earlier"], given["proposed"]]
         self.erased = len(set(hashing.digests(sealed)) - given["texts"].keys())
 
-    def check(self, anchors: Sequence[Anchor]) -> None:
+    def check(self, anchors: Sequence[Anchor], keys: PublicKeys) -> None:
         own = hashing.sha256(self.given["content"])
         if own != self.given["content_sha256"]:
             self.problems.append("the content is not what was hashed")
@@ -88,6 +95,10 @@ class _Checked:
         self._rows()
         for anchor in anchors:
             self._anchor(anchor, own)
+        try:
+            self._signatures(own, keys)
+        except Permanent as exc:
+            self.notes.append(f"signatures were not checked: {exc}")
         if not self.anchors:
             self.notes.append("no anchor outside the database holds this revision")
         if "computed" in self.given["content"]:
@@ -145,6 +156,29 @@ class _Checked:
             self.anchors.append(f"{name}, all but the what-ifs that were kept since revision {anchor.revision}")
         else:
             self.notes.append(f"{name} holds revision {anchor.revision}, and this is {self.given['revision']}")
+
+    def _signatures(self, own: str, keys: PublicKeys) -> None:
+        """Check who has signed which rows. What a given key signed of this revision is an anchor, with all before."""
+        signed = [each for each in self.rows if "signed" in each]
+        wrong = {each["number"]: flaw for each in signed if (flaw := keys_of.flaw(each, keys))}
+        self.problems += [f"row {number} bears a wrong signature: {flaw}" for number, flaw in wrong.items()]
+        good = [each for each in signed if each["number"] not in wrong]
+        for key in dict.fromkeys(each["signed"]["key"] for each in good):
+            numbers = [each["number"] for each in good if each["signed"]["key"] == key]
+            told = f"row{'s' if numbers[1:] else ''} {', '.join(map(str, numbers))}"
+            if key not in keys:
+                self.notes.append(
+                    f"{told} signed by a key that is not given, {key}: whose it is cannot be told; give its public key"
+                )
+                continue
+            mine = [each for each in good if each["signed"]["key"] == key and each["content_sha256"] == own]
+            if mine and mine[-1]["revision"] == self.given["revision"]:
+                self.anchors.append(f"key {key}: it has signed {told}")
+            else:
+                self.notes.append(f"the key {key} has signed {told}, and nothing of this revision")
+        unsigned = [str(each["number"]) for each in self.rows if "signed" not in each]
+        if unsigned and (signed or keys):
+            self.notes.append(f"not signed: row{'s' if unsigned[1:] else ''} {', '.join(unsigned)}")
 
     def _computed(self) -> None:
         content = hashing.opened(self.given["content"], self.given["texts"])

@@ -461,8 +461,9 @@ def _chat(key: ThreadKey) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How many rows a step of ending changed."""
+    """How many rows a step of ending changed. `held`: how many messages it left, as records on hold cite them."""
 
     sessions: int
     messages: int
     feedback: int = 0
+    held: int = 0

@@ -31,10 +31,27 @@ class DecisionKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """That a record is on legal hold: since when, by whom and why. The reason stays as long as the record does."""
+
+    since: datetime
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How much was taken from records and of what they cite, and the ids of those on hold, which keep it all."""
+
+    count: int
+    held: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """A record with all of its rows, as it was kept last.
 
-    `record` is JSON as the published schema has it, without the rows; `rows` are in their order.
+    `record` is JSON as the published schema has it, without the rows; `rows` are in their order. `held` is as of now.
     """
 
     key: DecisionKey
@@ -44,11 +61,21 @@ class Decision:
     rows: tuple[Mapping[str, Any], ...]
     began_at: datetime
     changed_at: datetime
+    held: Held | None = None
 
     @property
     def id(self) -> str:
         """That of its key."""
         return self.key.id
+
+
+@dataclass(frozen=True, slots=True)
+class OldDecision:
+    """A record that was not changed for long. `ended_at` is its instance's end, if that was noted."""
+
+    id: str
+    instance: str
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +89,4 @@ class DecisionSeen:
     status: str
     began_at: datetime
     changed_at: datetime
+    held: Held | None = None

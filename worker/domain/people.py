@@ -6,10 +6,14 @@ from typing import Final, Literal, get_args
 
 from worker.domain.conversations import digest
 
-Right = Literal["read", "ask", "sway", "hand_over", "erase", "stop"]
+Right = Literal["read", "ask", "sway", "hand_over", "erase", "hold", "stop"]
 """None of them brings another: who may ask on a process's own thread has both `ask` and `sway`."""
 RIGHTS: Final[frozenset[Right]] = frozenset(get_args(Right))
-ROLES: Final[Mapping[str, frozenset[Right]]] = {"viewer": frozenset({"read"}), "operator": RIGHTS}
+ROLES: Final[Mapping[str, frozenset[Right]]] = {
+    "viewer": frozenset({"read"}),
+    "counsel": frozenset({"read", "hold"}),
+    "operator": RIGHTS,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Ends conversations when their process is over and their time has come. Whatever runs is never touched."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -84,6 +84,7 @@ class Retention:
         # Threads before sessions: a session may be the last that knows where its thread is.
         await self._end_threads(self._threads_due(kept, unnoted, ended), done, dry_run=dry_run)
         await self._end_all_sessions(self._sessions_due(unnoted, ended), kept, done, dry_run=dry_run)
+        await self._end_records(ended, done, dry_run=dry_run)
         return done
 
     async def _active(self) -> dict[Subject, list[ThreadKey]]:
@@ -93,11 +94,17 @@ class Retention:
             wanted = Filter(engine=self._ports.engine_name, active=True, free=False)
             async for session in sessions(self._ports.conversations, wanted):
                 found[_owner(session)].append(session.key)
+        if self._ports.decisions is not None:
+            for instance in await self._ports.decisions.going_on():
+                found.setdefault(Subject(self._ports.engine_name, instance=instance), [])
         return found
 
     async def _end(self, active: Active, ended: Ends) -> None:
         if self._ports.transcript is None:
             return
+        if self._ports.decisions is not None:
+            over = {each.instance: at for each, at in ended.items() if each in active and each.instance}
+            await self._ports.decisions.end(over)
         for subject in active.keys() & ended.keys():
             for names in portions(map(session_id, active[subject]), AT_ONCE):
                 await self._ports.transcript.end(names, ended[subject])
@@ -223,6 +230,25 @@ class Retention:
             if not await self._ports.asks.unfinished(session.key):
                 yield subject
 
+    async def _end_records(self, ended: Ends, done: Round, *, dry_run: bool) -> None:
+        """Remove records of decisions whose time is over. One whose instance runs again, or is on hold, stays."""
+        if self._policy.decisions is None or self._ports.decisions is None:
+            return
+        until, records = self._ports.now() - self._policy.decisions, self._ports.decisions
+        over = {each.instance: at for each, at in ended.items() if each.instance}
+        due = [
+            each
+            for each in await records.old(until)
+            if (at := each.ended_at or over.get(each.instance)) is not None and at <= until
+        ]
+        for some in portions(due, AT_ONCE):
+            running = await self._ports.instances.running({each.instance for each in some})
+            ids = [each.id for each in some if each.instance not in running]
+            if not dry_run:
+                ids = await records.drop(ids, until)
+                metrics.ENDED.labels("decision").inc(len(ids))
+            done.decisions += ids
+
     async def _end_all_sessions(
         self, due: AsyncIterator[Old], kept: Mapping[ThreadKey, Kept], done: Round, *, dry_run: bool
     ) -> None:
@@ -242,6 +268,7 @@ class Retention:
         """End these together; whatever keeps one, or all of them, holds up no other. Raises EngineDown."""
         try:
             ready = await self._ready(some, kept, done)
+            held = await self._held(ready)
             if not dry_run:
                 await self._end_sessions(ready)
         except EngineDown:
@@ -255,7 +282,9 @@ class Retention:
                 done.delay(subject, exc)
             return
         for old in ready:
-            done.records[old.subject] = done.records.get(old.subject, 0) + 1
+            # Of one that a hold keeps something of all else has gone, which a round may have to say many times.
+            whose = done.held if session_id(old.key) in held else done.records
+            whose[old.subject] = whose.get(old.subject, 0) + 1
 
     async def _ready(self, some: Sequence[Old], kept: Mapping[ThreadKey, Kept], done: Round) -> list[Old]:
         """Leave out what runs all the same, and what has an exchange on its way to the transcript."""
@@ -273,6 +302,12 @@ class Retention:
             else:
                 ready.append(old)
         return ready
+
+    async def _held(self, some: Sequence[Old]) -> Collection[str]:
+        """Tell of which sessions holds keep something."""
+        if self._ports.transcript is None or not some:
+            return frozenset()
+        return await self._ports.transcript.held([session_id(old.key) for old in some])
 
     async def _end_sessions(self, some: Sequence[Old]) -> None:
         transcript = self._ports.transcript

@@ -23,26 +23,32 @@ class Policy:
     """How long what is kept after the end of a process; None keeps it for ever.
 
     `chats`: how long a conversation that a person has beside all processes is kept after its last message.
+    `decisions`: how long a record of a decision is kept after the end of its process and its own last change.
     """
 
     threads: timedelta | None
     transcript: timedelta | None
     kind: Kind
     chats: timedelta | None = None
+    decisions: timedelta | None = None
 
 
 @dataclass(slots=True)
 class Round:
     """What one round did, or would do. `records` says how many sessions of whom; `delayed` what keeps whom.
 
-    `chats` are persons' conversations beside all processes. `absent` as for `Retention.sweep`. `unseen` counts threads
-    that the key cannot see.
+    `held`: of so many sessions of whom messages stay, as decisions on legal hold cite them.
+
+    `chats` are persons' conversations beside all processes, `decisions` ids of records of decisions. `absent` as for
+    `Retention.sweep`. `unseen` counts threads that the key cannot see.
     """
 
     ended: Ends = field(default_factory=dict)
     threads: list[tuple[ThreadKey, str]] = field(default_factory=list)
     records: dict[Subject, int] = field(default_factory=dict)
     chats: list[Subject] = field(default_factory=list)
+    decisions: list[str] = field(default_factory=list)
+    held: dict[Subject, int] = field(default_factory=dict)
     delayed: list[tuple[Subject, str]] = field(default_factory=list)
     absent: bool = False
     unseen: int = 0
@@ -62,6 +68,8 @@ class Round:
             ],
             "records": [whose(each) for each in self.records],
             "chats": [whose(each) for each in self.chats],
+            "decisions": [{"id": each} for each in self.decisions],
+            "held": [whose(each) for each in self.held],
             "delayed": [whose(each) | {"why": why} for each, why in self.delayed],
         }
 

@@ -14,7 +14,8 @@ from worker.ending.case import CONVERSATION, LOOK, Case, Place
 from worker.ending.ports import sessions, why
 from worker.errors import BadRequest, ThreadGone, ThreadLocked
 from worker.modelling.result import read_thread_variable
-from worker.ports.ending import Counting
+from worker.ports.decisions import DecisionEraser
+from worker.ports.ending import Counted, Counting
 
 LONGEST_ID = 500
 SHARED = "other instances share this conversation"
@@ -181,7 +182,8 @@ class Messages(Place):
         """See `Place.erase`."""
         if self.case.ports.transcript is not None:
             removed = await self.case.ports.transcript.remove(_subjects(self.case))
-            yield self.done(step, removed.messages + removed.feedback)
+            step = self.done(step, removed.messages + removed.feedback)
+            yield step.kept(held_messages(removed.held)) if removed.held else step
 
 
 class Keys(Place):
@@ -269,7 +271,7 @@ class _Counted(Place):
 
     @property
     @abstractmethod
-    def eraser(self) -> Counting | None:
+    def eraser(self) -> Counted | None:
         """What counts and removes it; None where there is none of it."""
 
     async def find(self) -> None:
@@ -280,11 +282,6 @@ class _Counted(Place):
     def steps(self) -> list[Step]:
         """See `Place.steps`."""
         return [Step(self.store, self.what)] if self._count else []
-
-    async def erase(self, step: Step) -> AsyncIterator[Step]:
-        """See `Place.erase`."""
-        if self.eraser is not None:
-            yield self.done(step, await self.eraser.remove(_subjects(self.case)))
 
 
 class Asks(_Counted):
@@ -298,6 +295,11 @@ class Asks(_Counted):
         """See `_Counted.eraser`."""
         return self.case.ports.asks
 
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        if self.eraser is not None:
+            yield self.done(step, await self.eraser.remove(_subjects(self.case)))
+
 
 class Records(_Counted):
     """What was said in records of decisions. What was computed stays there, with hashes in place of the texts."""
@@ -307,9 +309,16 @@ class Records(_Counted):
     what = "decisions' texts"
 
     @property
-    def eraser(self) -> Counting | None:
+    def eraser(self) -> DecisionEraser | None:
         """See `_Counted.eraser`."""
         return self.case.ports.decisions
+
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        if self.eraser is not None:
+            removed = await self.eraser.remove(_subjects(self.case))
+            step = self.done(step, removed.count)
+            yield step.kept(held_records(removed.held)) if removed.held else step
 
 
 class Visits(_Counted):
@@ -353,12 +362,25 @@ class Words(Place):
     async def erase(self, step: Step) -> AsyncIterator[Step]:
         """See `Place.erase`."""
         if self.case.ports.asks is not None:
-            gone, left = await self.case.ports.asks.unsay(self.case.subject)
+            gone, left, held = await self.case.ports.asks.unsay(self.case.subject)
             step = replace(step, count=step.count + gone)
             yield step
             if left:
                 raise ThreadLocked(f"{left} asks are being answered, or their answers are not recorded yet")
-            yield self.done(step, 0)
+            yield step.kept(held_messages(held)) if held else self.done(step, 0)
+
+
+def held_records(names: Sequence[str]) -> str:
+    """Say what keeps the texts of records."""
+    one = len(names) == 1
+    what = f"decision {names[0]} is" if one else f"decisions {', '.join(names)} are"
+    return f"held: {what} on legal hold; once `decisions release` has lifted {'it' if one else 'each'}, this is erased"
+
+
+def held_messages(count: int) -> str:
+    """Say what keeps messages."""
+    what = "a message is" if count == 1 else f"{count} messages are"
+    return f"held: {what} cited by decisions on legal hold (`decisions list` shows which); released, this is erased"
 
 
 def _subjects(case: Case) -> list[Subject]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from worker.decisions import chain
+from worker.decisions.keys import PublicKeys
 from worker.decisions.verifying import Anchor, Verified, verify
 from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, Decision
 from worker.domain.evidence import Value
@@ -10,13 +12,16 @@ from worker.errors import WorkerError
 from worker.ports.decisions import DecisionSources
 from worker.runtime.beside import for_reader
 
+ODD_HOLD = "whether it is on hold is not what the last row of a hold or release tells"
 UNASKED = "the engine could not be asked for the hashes that it has"
 
 
-async def verified(one: Decision, sources: DecisionSources, *, is_last: bool) -> Verified:
+async def verified(
+    one: Decision, sources: DecisionSources, *, is_last: bool, keys: PublicKeys | None = None
+) -> Verified:
     """Verify a record. `is_last`: it is the last revision, so that the engine can have no hash of a later one.
 
-    An engine that cannot be asked is a note, and no anchor.
+    An engine that cannot be asked is a note, and no anchor. `keys` as for `verify`.
     """
     anchors, notes = list[Anchor](), list[str]()
     try:
@@ -26,8 +31,9 @@ async def verified(one: Decision, sources: DecisionSources, *, is_last: bool) ->
             notes += others
     except WorkerError:
         anchors, notes = [], [UNASKED]
-    said = await for_reader(verify, one.record, one.rows, anchors)
-    return replace(said, notes=[*said.notes, *notes])
+    said = await for_reader(verify, one.record, one.rows, anchors, keys)
+    odd = is_last and chain.is_held(one.rows) != (one.held is not None)
+    return replace(said, problems=[*said.problems, *[ODD_HOLD] * odd], notes=[*said.notes, *notes])
 
 
 def _places(one: Decision) -> Iterator[tuple[str, str]]:

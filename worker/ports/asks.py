@@ -85,11 +85,12 @@ class AskEraser(Protocol):
         """Threads of processes on which a person was answered, or is to be."""
         ...
 
-    async def unsay(self, subject: Subject) -> tuple[int, int]:
+    async def unsay(self, subject: Subject) -> tuple[int, int, int]:
         """Take from the record what a person asked about processes, with its answers, and said of answers there.
 
         Of messages and feedback a mark is left, and the asks are deleted; but for those that are being answered now, or
-        whose answer is yet to be recorded. Returns how much went, and how many asks are left.
+        whose answer is yet to be recorded, and for those that a record on hold cites. Returns how much went, how many
+        asks are left, and how many of those a hold keeps.
         """
         ...
 

@@ -1,10 +1,11 @@
 """Where records of decisions are kept, for good and in all of their revisions."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 from worker.domain.conversations import Limits, Page, Subject
-from worker.domain.decisions import Decision, DecisionKey, DecisionSeen
+from worker.domain.decisions import Decision, DecisionKey, DecisionSeen, Held, OldDecision, Removed
 from worker.domain.evidence import Completion, Operation, PersonsTask, Value
 from worker.domain.processes import Calls
 
@@ -29,6 +30,18 @@ class DecisionBook(Protocol):
 
         False where another was faster: there is a row of this number, this revision has other content, or texts of it
         were erased. Read `last` anew then. Raises Unstorable.
+        """
+        ...
+
+
+class DecisionHolds(Protocol):
+    """Sets and lifts legal holds. A record on hold, and the messages that it cites, are erased by nobody."""
+
+    async def hold(self, id_: str, row: Mapping[str, Any], held: Held | None) -> bool:
+        """Set a record's hold, or lift it with None, and keep the row that tells of it: both or nothing.
+
+        Whoever erases of it now is waited for. False where another was faster: there is a row of this number. May raise
+        TranscriptDown, and may not be repeated with the same row.
         """
         ...
 
@@ -93,15 +106,34 @@ class DecisionReader(Protocol):
 
 
 class DecisionEraser(Protocol):
-    """Erases what persons and models said in records, and leaves their hashes."""
+    """Erases what persons and models said for records, and leaves their hashes; removes records whose time is over.
+
+    Every method may raise TranscriptDown, and may be repeated.
+    """
 
     async def count(self, subjects: Sequence[Subject]) -> int:
-        """Count the texts in all revisions of these subjects' records. May raise TranscriptDown."""
+        """Count the texts in all revisions of these subjects' records."""
         ...
 
-    async def remove(self, subjects: Sequence[Subject]) -> int:
-        """Take the texts out of all revisions of these subjects' records; returns how many texts went.
+    async def remove(self, subjects: Sequence[Subject]) -> Removed:
+        """Take the texts out of all revisions of these subjects' records, and the messages of theirs that those cite.
 
-        What is computed, hashes and rows stay. May raise TranscriptDown.
+        Of one record all of it goes, or nothing as it is on hold. What is computed, hashes and rows stay.
         """
+        ...
+
+    async def going_on(self) -> Sequence[str]:
+        """Instances with records whose end nobody has noted."""
+        ...
+
+    async def end(self, ended: Mapping[str, datetime]) -> None:
+        """Note when these instances ended. A record that is written to afterwards goes on again."""
+        ...
+
+    async def old(self, until: datetime) -> Sequence[OldDecision]:
+        """Return the records that were changed last by then, and that no hold keeps."""
+        ...
+
+    async def drop(self, ids: Sequence[str], until: datetime) -> list[str]:
+        """Delete those of these records that are old still, see `old`, with all revisions and rows; which went."""
         ...

@@ -9,12 +9,16 @@ from worker.domain.endings import Kept, Receipt, Trace, TurnKept
 from worker.domain.threads import Decision, Hold, Thread, ThreadKey
 
 
-class Counting(Protocol):
-    """What of a store ends as a whole, once it was counted. Every method may raise TranscriptDown."""
+class Counted(Protocol):
+    """What can be counted before it ends. Every method may raise TranscriptDown."""
 
     async def count(self, subjects: Sequence[Subject]) -> int:
         """How much these have."""
         ...
+
+
+class Counting(Counted, Protocol):
+    """What of a store ends as a whole, once it was counted."""
 
     async def remove(self, subjects: Sequence[Subject]) -> int:
         """Take it away; how much went."""

@@ -29,7 +29,10 @@ from worker.ports.sinks import Sink
 
 
 class TranscriptWriter(Sink, Protocol):
-    """The writing side. Every method may raise TranscriptDown, and may be repeated with the same effect."""
+    """The writing side. Every method may raise TranscriptDown, and may be repeated with the same effect.
+
+    Whatever ends, the messages that decisions on legal hold cite stay as they are, and so do their sessions.
+    """
 
     async def record(self, *exchanges: Exchange) -> None:
         """Write their messages, and the sessions that are new; returns when they are safe on disk.
@@ -57,6 +60,10 @@ class TranscriptWriter(Sink, Protocol):
 
     async def drop(self, sessions: Collection[str]) -> Ended:
         """Delete ended sessions with their messages."""
+        ...
+
+    async def held(self, sessions: Collection[str]) -> Collection[str]:
+        """Tell which of these have messages that decisions on legal hold cite."""
         ...
 
     async def remove(self, subjects: Sequence[Subject]) -> Ended:

@@ -80,6 +80,7 @@ class Event(StrEnum):
     EXCHANGE_DROPPED = "exchange_dropped", "an exchange is lost to the transcript"
     EXCHANGE_UNSTORABLE = "exchange_unstorable", "the transcript refuses an exchange; it is tried every hour"
     ANCHOR_MADE = "anchor_made", "the provider's account has a mark of ours now"
+    HOLD = "hold", "a decision's record was put on legal hold, or released"
     ENDED = "conversations_ended", "conversations were ended for good"
     END_DELAYED = "end_delayed", "an end is put off"
     INSTANCES_MISSING = "instances_missing", "the engine does not know these instances"

@@ -65,7 +65,11 @@ LAST_POLL = Gauge("worker_last_poll_timestamp_seconds", "When a poll last succee
 FEEDS = Gauge("worker_feeds", "Feeds that are open: people who read along at this worker.")
 VISITS = Counter("worker_visits", "Visits of people at sessions, by what became of them.", ["result"])
 EXCHANGES = Counter("worker_exchanges", "Exchanges by where they go to and result.", ["sink", "result"])
-ENDED = Counter("worker_conversations_ended", "Threads and records ended for good, by what was done.", ["result"])
+ENDED = Counter(
+    "worker_conversations_ended",
+    "Threads, records and decisions' records ended for good, by what was done.",
+    ["result"],
+)
 FEEDBACK = Counter(
     "worker_feedback",
     "Answers that people called right or wrong; one whose word a person turns round counts again.",

@@ -30,6 +30,7 @@ from worker.domain.threads import SHARED_SCOPE, ThreadKey
 from worker.errors import AskedOtherwise
 from worker.transcript.conditions import of_person, of_tenants
 from worker.transcript.database import Database
+from worker.transcript.holds import settle
 from worker.transcript.persons import Unsaid, unsay
 from worker.transcript.rows import new_session
 from worker.transcript.tables import asks, sessions
@@ -238,10 +239,11 @@ class SqlAsks:
         """See `ports.asks.AskEraser.spoken_on`."""
         return list(dict.fromkeys(each.target for each in await self._read(select(asks).where(self._asked(subject)))))
 
-    async def unsay(self, subject: Subject) -> tuple[int, int]:
+    async def unsay(self, subject: Subject) -> tuple[int, int, int]:
         """See `ports.asks.AskEraser.unsay`."""
 
         async def work(connection: AsyncConnection) -> Unsaid:
+            await settle(connection, self._database)
             return await unsay(subject, self._asked(subject), await self._now(connection), connection)
 
         done = await self._database.write(work)

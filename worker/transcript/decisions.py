@@ -1,31 +1,38 @@
 """Records of decisions, in the transcript's database. They hang on no session: they outlive what was said for them."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, exists, false, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, exists, false, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.decisions.record import erased, revives
+from worker.decisions.record import cited, erased, revives
 from worker.decisions.record import processes as processes_of
 from worker.domain import foreign
 from worker.domain.conversations import Limits, Page, Subject, micros
-from worker.domain.decisions import Decision, DecisionKey, DecisionSeen
+from worker.domain.decisions import Decision, DecisionKey, DecisionSeen, Held, OldDecision, Removed
 from worker.runtime.beside import beside
 from worker.transcript import cursor
 from worker.transcript.asks import own_clock, read_clock
 from worker.transcript.conditions import before, of_tenants
 from worker.transcript.database import Database
-from worker.transcript.tables import changes, decisions, processes, revisions
+from worker.transcript.holds import ON_HOLD, hold_off, settle
+from worker.transcript.tables import changes, decisions, held_messages, processes, revisions
 from worker.transcript.words import clean, clean_all
-from worker.transcript.writing import forget
+from worker.transcript.writing import forget, take_cited
+
+_LONGEST_ID = 32
+"""Characters of a message's id: what is longer names none."""
 
 
 class SqlDecisions:
-    """Implements `ports.decisions`: book, reader and eraser, of one engine. `now` is the clock of who has the file."""
+    """Implements `ports.decisions`: book, reader, holds and eraser, of one engine.
+
+    `now` is the clock of who has the file.
+    """
 
     def __init__(self, database: Database, *, engine: str, now: Callable[[], datetime] = own_clock) -> None:
         self._database = database
@@ -69,14 +76,15 @@ class SqlDecisions:
         await connection.execute(insert, values | {"began_at": now, "changed_at": now})
         # Held until the end: who is slower finds its row's number taken.
         await connection.execute(select(decisions.c.id).where(own).with_for_update())
-        last = select(changes.c.number).where(changes.c.decision_id == values["id"]).order_by(changes.c.number.desc())
-        number = (await connection.execute(last.limit(1))).scalar_one_or_none() or 0
+        number = await _last_number(values["id"], connection)
         there = select(revisions.c.content_sha256).where(_revision(values["id"], record["revision"]))
         known = (await connection.execute(there)).scalar_one_or_none()
         if row["number"] != number + 1 or known not in {None, record["content_sha256"]}:
             return False
         if await self._is_erased(values["id"], record, connection):
             return False
+        if (await connection.execute(select(decisions.c.held_at).where(own))).scalar_one() is not None:
+            await self._cite(values["id"], cited(record), connection)
         written = {"record": _dump(record)}
         if known is None:
             named = {"decision_id": values["id"], "revision": record["revision"]}
@@ -92,9 +100,9 @@ class SqlDecisions:
             for each, key in sorted(said_in)
         ]
         await connection.execute(known_there, rows)
-        told = {"decision_id": values["id"], "number": row["number"], "revision": row["revision"], "row": _dump(row)}
-        await connection.execute(changes.insert(), told)
-        changed = {name: values[name] for name in ("revision", "status")} | {"changed_at": now}
+        await _tell(values["id"], row, connection)
+        # A task of its instance has written it: whoever noted an end has not seen that it runs.
+        changed = {name: values[name] for name in ("revision", "status")} | {"changed_at": now, "ended_at": None}
         await connection.execute(update(decisions).where(own), changed)
         return True
 
@@ -105,6 +113,32 @@ class SqlDecisions:
         kept = (await connection.execute(last)).scalar_one_or_none()
         return kept is not None and await beside(_revives, record, kept)
 
+    async def hold(self, id_: str, row: Mapping[str, Any], held: Held | None) -> bool:
+        """See `ports.decisions.DecisionHolds.hold`."""
+        return await self._database.write(partial(self._hold, clean(id_), row, held))
+
+    async def _hold(self, id_: str, row: Mapping[str, Any], held: Held | None, connection: AsyncConnection) -> bool:
+        await hold_off(connection, self._database)
+        own = self._own & (decisions.c.id == id_)
+        there = (await connection.execute(select(decisions.c.held_at).where(own).with_for_update())).first()
+        if there is None or row["number"] != await _last_number(id_, connection) + 1:
+            return False
+        await _tell(id_, row, connection)
+        said = (held.since, clean(held.by), clean(held.why)) if held else (None, None, None)
+        state = dict(zip(("held_at", "held_by", "held_why"), said, strict=True))
+        await connection.execute(update(decisions).where(own), state)
+        if held is None:
+            await connection.execute(delete(held_messages).where(held_messages.c.decision_id == id_))
+        else:
+            await self._cite(id_, await _cited_by(id_, connection), connection)
+        return True
+
+    async def _cite(self, id_: str, names: Iterable[str], connection: AsyncConnection) -> None:
+        """Keep these messages as long as the record is on hold, whether they are there or not."""
+        rows = [{"decision_id": id_, "message_id": clean(each)} for each in sorted(names) if len(each) <= _LONGEST_ID]
+        if rows:
+            await connection.execute(self._database.insert(held_messages).on_conflict_do_nothing(), rows)
+
     async def decision(self, id_: str, *, within: Limits, revision: int | None = None) -> Decision | None:
         """See `ports.decisions.DecisionReader.decision`."""
         own = (decisions.c.id == clean(id_)) & (decisions.c.engine == clean(self._engine))
@@ -114,14 +148,18 @@ class SqlDecisions:
 
     async def _decision(self, own: ColumnElement[bool], revision: int | None) -> Decision | None:
         async with self._database.reading() as connection:
+            if not self._database.is_sqlite:  # which reads all of it as of one moment anyhow
+                await connection.execution_options(isolation_level="REPEATABLE READ")
             row = (await connection.execute(select(decisions).where(own))).mappings().one_or_none()
             if row is None:
                 return None
             wanted = row["revision"] if revision is None else revision
             one = select(revisions.c.record).where(_revision(row["id"], wanted))
             record = (await connection.execute(one)).scalar_one_or_none()
-            told = select(changes.c.row).where(changes.c.decision_id == row["id"], changes.c.revision <= wanted)
-            rows = (await connection.execute(told.order_by(changes.c.number))).scalars().all()
+            told = select(changes.c.row, changes.c.signed).where(
+                changes.c.decision_id == row["id"], changes.c.revision <= wanted
+            )
+            rows = [tuple(each) for each in await connection.execute(told.order_by(changes.c.number))]
         if record is None:
             return None
         return Decision(
@@ -132,6 +170,7 @@ class SqlDecisions:
             rows=tuple(await beside(_read_all, rows)),
             began_at=row["began_at"],
             changed_at=row["changed_at"],
+            held=_held(row),
         )
 
     async def decisions(
@@ -161,22 +200,99 @@ class SqlDecisions:
                         found += count
         return found
 
-    async def remove(self, subjects: Sequence[Subject]) -> int:
+    async def remove(self, subjects: Sequence[Subject]) -> Removed:
         """See `ports.decisions.DecisionEraser.remove`."""
-        gone = sum([await self._erase(subject) for subject in subjects])
+        gone, held = 0, dict[str, None]()
+        for subject in subjects:
+            async with self._database.reading() as connection:
+                theirs = await _theirs(subject, connection)
+            for decision, instance in theirs:
+                count = await self._database.write(partial(self._erase, subject, decision, instance))
+                gone += count or 0
+                held |= {decision: None} if count is None else {}
+        if gone:
+            await forget(self._database)
+        return Removed(gone, tuple(held))
+
+    async def going_on(self) -> Sequence[str]:
+        """See `ports.decisions.DecisionEraser.going_on`."""
+        wanted = select(decisions.c.process_instance_id).where(self._own, decisions.c.ended_at.is_(None)).distinct()
+        async with self._database.reading() as connection:
+            return (await connection.execute(wanted)).scalars().all()
+
+    async def end(self, ended: Mapping[str, datetime]) -> None:
+        """See `ports.decisions.DecisionEraser.end`."""
+        if ended:
+            await self._database.write(partial(self._end, ended))
+
+    async def _end(self, ended: Mapping[str, datetime], connection: AsyncConnection) -> None:
+        for instance, at in sorted(ended.items()):
+            theirs = self._own & (decisions.c.process_instance_id == clean(instance)) & decisions.c.ended_at.is_(None)
+            await connection.execute(update(decisions).where(theirs), {"ended_at": at})
+
+    async def old(self, until: datetime) -> Sequence[OldDecision]:
+        """See `ports.decisions.DecisionEraser.old`."""
+        wanted = select(decisions.c.id, decisions.c.process_instance_id, decisions.c.ended_at)
+        async with self._database.reading() as connection:
+            found = await connection.execute(wanted.where(self._own, _is_old(until)).order_by(decisions.c.id))
+            return [OldDecision(*row) for row in found]
+
+    async def drop(self, ids: Sequence[str], until: datetime) -> list[str]:
+        """See `ports.decisions.DecisionEraser.drop`."""
+
+        async def work(connection: AsyncConnection) -> list[str]:
+            await settle(connection, self._database)
+            theirs = decisions.c.id.in_(ids) & _is_old(until)
+            gone = await connection.execute(delete(decisions).where(theirs).returning(decisions.c.id))
+            return sorted(gone.scalars())
+
+        gone = await self._database.write(work)
         if gone:
             await forget(self._database)
         return gone
 
-    async def _erase(self, subject: Subject) -> int:
-        async with self._database.reading() as connection:
-            theirs = await _theirs(subject, connection)
-        return sum([await self._database.write(partial(_erase, decision, instance)) for decision, instance in theirs])
+    @property
+    def _own(self) -> ColumnElement[bool]:
+        return decisions.c.engine == clean(self._engine)
+
+    async def _erase(
+        self, subject: Subject, decision: str, instance: str | None, connection: AsyncConnection
+    ) -> int | None:
+        """Take texts of a record and the subject's messages that it cites; None where it is on hold."""
+        await settle(connection, self._database)
+        # Locked before anything else: what keeps a revision meanwhile has to see that its texts are gone.
+        own = select(decisions.c.held_at).where(decisions.c.id == decision).with_for_update()
+        if (await connection.execute(own)).scalar_one_or_none() is not None:
+            return None
+        # With the texts, so that a hold that comes now finds both or neither.
+        taken = await take_cited(subject, await _cited_by(decision, connection), connection)
+        return taken + await _without_texts(decision, instance, connection)
 
 
-async def _erase(decision: str, instance: str | None, connection: AsyncConnection) -> int:
-    # Before anything else: what keeps a revision meanwhile has to see that its texts are gone.
-    await connection.execute(select(decisions.c.id).where(decisions.c.id == decision).with_for_update())
+async def _last_number(decision: str, connection: AsyncConnection) -> int:
+    last = select(changes.c.number).where(changes.c.decision_id == decision).order_by(changes.c.number.desc()).limit(1)
+    return (await connection.execute(last)).scalar_one_or_none() or 0
+
+
+async def _tell(decision: str, row: Mapping[str, Any], connection: AsyncConnection) -> None:
+    kept = {name: value for name, value in row.items() if name != "signed"}
+    signed = _dump(row["signed"]) if "signed" in row else None
+    named = {"decision_id": decision, "number": row["number"], "revision": row["revision"]}
+    await connection.execute(changes.insert(), named | {"row": _dump(kept), "signed": signed})
+
+
+async def _cited_by(decision: str, connection: AsyncConnection) -> set[str]:
+    """Name the messages that all revisions of a record cite."""
+    there = select(revisions.c.record).where(revisions.c.decision_id == decision)
+    kept = (await connection.execute(there)).scalars().all()
+    return set[str]().union(*await beside(_cited, kept))
+
+
+def _cited(records: Sequence[str]) -> list[set[str]]:
+    return [cited(foreign.read(each)) for each in records]
+
+
+async def _without_texts(decision: str, instance: str | None, connection: AsyncConnection) -> int:
     gone = 0
     there = select(revisions).where(revisions.c.decision_id == decision)
     for row in (await connection.execute(there)).mappings().all():
@@ -196,8 +312,8 @@ def _revives(record: Mapping[str, Any], kept: str) -> bool:
     return revives(record, foreign.read(kept))
 
 
-def _read_all(rows: Sequence[str]) -> list[Any]:
-    return list(map(foreign.read, rows))
+def _read_all(rows: Sequence[tuple[str, str | None]]) -> list[Any]:
+    return [foreign.read(row) | ({"signed": foreign.read(signed)} if signed else {}) for row, signed in rows]
 
 
 def _process(definition: str) -> str:
@@ -247,13 +363,21 @@ def _seen(limits: Limits) -> Iterator[ColumnElement[bool]]:
         yield ~exists().where(hidden)
 
 
+def _is_old(until: datetime) -> ColumnElement[bool]:
+    return (decisions.c.changed_at <= until) & ~ON_HOLD
+
+
 def _revision(decision: str, revision: int) -> ColumnElement[bool]:
     return (revisions.c.decision_id == decision) & (revisions.c.revision == revision)
 
 
 def _listed(row: RowMapping) -> DecisionSeen:
     same = ("definition_key", "business_key", "revision", "status", "began_at", "changed_at")
-    return DecisionSeen(_key(row), **{name: row[name] for name in same})
+    return DecisionSeen(_key(row), **{name: row[name] for name in same}, held=_held(row))
+
+
+def _held(row: RowMapping) -> Held | None:
+    return Held(row["held_at"], row["held_by"], row["held_why"]) if row["held_at"] is not None else None
 
 
 def _key(row: RowMapping) -> DecisionKey:

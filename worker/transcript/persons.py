@@ -12,6 +12,7 @@ from worker.domain.conversations import REMOVED, Subject, session_id
 from worker.domain.threads import ThreadKey
 from worker.runtime.portions import portions
 from worker.transcript.conditions import seen
+from worker.transcript.holds import held_tasks
 from worker.transcript.tables import asks, feedback, messages, sessions
 from worker.transcript.words import clean
 from worker.transcript.writing import UNSIGNED, WORDLESS
@@ -23,16 +24,20 @@ LANDS_WITHIN = timedelta(days=7)
 
 
 class Unsaid(NamedTuple):
-    """How much went: messages, feedback and asks; and how many asks are left for later."""
+    """How much went: messages, feedback and asks; how many asks are left for later, and how many for a hold."""
 
     gone: int
     left: int
+    held: int
 
 
 async def unsay(subject: Subject, own: ColumnElement[bool], now: datetime, connection: AsyncConnection) -> Unsaid:
-    """Do so, for these asks. What is being answered, or is yet to be recorded, is left."""
+    """Do so, for these asks. What is being answered, is yet to be recorded, or a record on hold cites, is left."""
     found = (await connection.execute(select(asks).where(own).with_for_update())).mappings().all()
     over = [ask for ask in found if ask["state"] != State.RUNNING and not await _is_late(ask, now, connection)]
+    cited = await held_tasks(connection)
+    held, left = sum(ask["id"] in cited for ask in over), len(found) - len(over)
+    over = [ask for ask in over if ask["id"] not in cited]
     gone = await _rated(subject, connection)
     for some in portions(over, AT_ONCE):
         said = messages.c.task_id.in_([ask["id"] for ask in some]) & (messages.c.content != REMOVED)
@@ -44,7 +49,7 @@ async def unsay(subject: Subject, own: ColumnElement[bool], now: datetime, conne
         await connection.execute(update(sessions).where(whose).values(user_id=REMOVED))
         ids = [ask["number"] for ask in some]
         gone += (await connection.execute(delete(asks).where(asks.c.number.in_(ids)))).rowcount
-    return Unsaid(gone, len(found) - len(over))
+    return Unsaid(gone, left, held)
 
 
 def target(ask: RowMapping) -> ThreadKey:

@@ -290,9 +290,16 @@ decisions = Table(
     Column("status", Text, nullable=False),
     Column("began_at", UtcTime, nullable=False),
     Column("changed_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),  # the instance's end
+    Column("held_at", UtcTime),
+    Column("held_by", Text),
+    Column("held_why", Text),
     Index("decisions_instance", "process_instance_id"),
     Index("decisions_business_key", "business_key"),
     Index("decisions_changed", "engine", "changed_at", "id"),
+    Index(
+        "decisions_going_on", "engine", sqlite_where=text("ended_at IS NULL"), postgresql_where=text("ended_at IS NULL")
+    ),
 )
 
 revisions = Table(
@@ -320,6 +327,15 @@ changes = Table(
     Column("number", BIG, primary_key=True, autoincrement=False),
     Column("revision", BIG, nullable=False),
     Column("row", Text, nullable=False),
+    Column("signed", Text),  # beside the row, which older workers hash as it stands
+)
+
+held_messages = Table(
+    "decision_held_messages",
+    metadata,
+    Column("decision_id", String(32), ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True),
+    Column("message_id", String(32), primary_key=True),  # of messages that may be gone already
+    Index("decision_held_messages_message", "message_id"),
 )
 
 anchors = Table(

@@ -29,6 +29,7 @@ from worker.domain.threads import SHARED_SCOPE
 from worker.runtime.beside import beside_if
 from worker.transcript.conditions import of_person, seen
 from worker.transcript.database import Database
+from worker.transcript.holds import HAS_HELD, IS_HELD, count_held, held_sessions, settle
 from worker.transcript.rows import Values, ending, is_long, merged, message_rows, session_row
 from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, feedback, messages, sessions, visits
 from worker.transcript.words import clean
@@ -131,15 +132,30 @@ class SqlTranscriptWriter:
         """See `ports.transcript.TranscriptWriter.drop`."""
         return await self._without(partial(_drop, sessions))
 
+    async def held(self, sessions: Collection[str]) -> Collection[str]:
+        """See `ports.transcript.TranscriptWriter.held`."""
+        async with self._database.reading() as connection:
+            return await held_sessions(connection, sessions)
+
     async def remove(self, subjects: Sequence[Subject]) -> Ended:
         """See `ports.transcript.TranscriptWriter.remove`."""
         return await self._without(*(partial(_remove, subject) for subject in subjects))
 
     async def _without(self, *steps: Callable[[AsyncConnection], Awaitable[Ended]]) -> Ended:
         """Take one step after the other, each in its own transaction, and leave no words behind."""
-        done = [await self._database.write(step) for step in steps]
+
+        def settled(
+            step: Callable[[AsyncConnection], Awaitable[Ended]],
+        ) -> Callable[[AsyncConnection], Awaitable[Ended]]:
+            async def work(connection: AsyncConnection) -> Ended:
+                await settle(connection, self._database)
+                return await step(connection)
+
+            return work
+
+        done = [await self._database.write(settled(step)) for step in steps]
         ended = Ended(*(sum(getattr(each, name) for each in done) for name in Ended.__slots__))
-        if ended != Ended(0, 0):
+        if ended != Ended(0, 0, held=ended.held):
             await forget(self._database)
         return ended
 
@@ -177,9 +193,13 @@ async def _note_erased(names: Collection[str], at: datetime, connection: AsyncCo
 
 async def _anonymise(names: Collection[str], at: datetime, connection: AsyncConnection) -> Ended:
     changed = {"user_id": _nobody(sessions), "anonymised_at": at}
-    own = update(sessions).where(_over(names), sessions.c.anonymised_at.is_(None)).values(changed)
+    due = _over(names) & sessions.c.anonymised_at.is_(None)
+    # One that a hold keeps something of is not done: it comes again, and then is.
+    kept = (await connection.execute(select(sessions.c.id).where(due, HAS_HELD))).scalars().all()
+    own = update(sessions).where(due, ~HAS_HELD).values(changed)
     found = (await connection.execute(own.returning(sessions.c.id))).scalars().all()
-    said = messages.c.session_id.in_(found) & (messages.c.content != REMOVED)
+    there = messages.c.session_id.in_([*found, *kept])
+    said = there & (messages.c.content != REMOVED) & ~IS_HELD
     # Of what stands between question and answer only a remark has any: what a client says of it.
     metadata = case((messages.c.is_between, literal({}, messages.c.metadata.type)), else_=messages.c.metadata)
     blank = WORDLESS | {"metadata": metadata}
@@ -191,9 +211,9 @@ async def _anonymise(names: Collection[str], at: datetime, connection: AsyncConn
     ratings = await connection.execute(told)
     # And where one has that knows no visits.
     nameless = select(sessions.c.id).where(sessions.c.anonymised_at.is_not(None))
-    there = visits.c.person_id.is_not(None) & visits.c.session_id.in_(nameless)
-    await connection.execute(update(visits).where(there).values(person=REMOVED, person_id=None))
-    return Ended(len(found), contents.rowcount, ratings.rowcount)
+    visited = visits.c.person_id.is_not(None) & visits.c.session_id.in_(nameless)
+    await connection.execute(update(visits).where(visited).values(person=REMOVED, person_id=None))
+    return Ended(len(found), contents.rowcount, ratings.rowcount, await count_held(connection, there))
 
 
 def _left_remarks() -> ColumnElement[bool]:
@@ -207,16 +227,28 @@ async def _drop(names: Collection[str], connection: AsyncConnection) -> Ended:
     # The rows are locked first: an answer that comes now finds its session active again, or gone with what was said.
     locked = select(sessions.c.id).where(_over(names)).with_for_update()
     found = (await connection.execute(locked)).scalars().all()
-    said, ratings = await _delete(messages.c.session_id.in_(found), connection)
-    owned = await connection.execute(delete(sessions).where(sessions.c.id.in_(found)))
-    return Ended(owned.rowcount, said, ratings)
+    there = messages.c.session_id.in_(found)
+    said, ratings = await _delete(there, connection)
+    owned = await connection.execute(delete(sessions).where(sessions.c.id.in_(found), ~HAS_HELD))
+    return Ended(owned.rowcount, said, ratings, await count_held(connection, there))
 
 
 async def _delete(said: ColumnElement[bool], connection: AsyncConnection) -> tuple[int, int]:
-    """Delete messages, with which goes what people say of them; how many of both."""
+    """Delete messages that no hold keeps, with which goes what people say of them; how many of both."""
+    said &= ~IS_HELD
     theirs = select(func.count()).select_from(feedback).join(messages).where(said)
     ratings = (await connection.execute(theirs)).scalar_one()
     return (await connection.execute(delete(messages).where(said))).rowcount, ratings
+
+
+async def take_cited(subject: Subject, names: Collection[str], connection: AsyncConnection) -> int:
+    """Delete those of these messages that end with a subject; how many. Sessions of its own go with their rest."""
+    said = _said(subject) & messages.c.id.in_(names)
+    touched = (await connection.execute(select(messages.c.session_id).where(said).distinct())).scalars().all()
+    gone, _ = await _delete(said, connection)
+    others = select(sessions.c.id).where(sessions.c.id.in_(touched), ~owned(subject))
+    await _drop_empty(connection, [*(await connection.execute(others)).scalars()])
+    return gone
 
 
 async def _remove(subject: Subject, connection: AsyncConnection) -> Ended:
@@ -224,8 +256,9 @@ async def _remove(subject: Subject, connection: AsyncConnection) -> Ended:
     # Before its messages are gone, which alone tell in whose sessions it spoke.
     shared = [name for (name,) in await connection.execute(touched)]
     said, ratings = await _delete(_said(subject), connection)
-    own = await connection.execute(delete(sessions).where(owned(subject)))
-    return Ended(own.rowcount + await _drop_empty(connection, shared), said, ratings)
+    own = await connection.execute(delete(sessions).where(owned(subject), ~HAS_HELD))
+    dropped = own.rowcount + await _drop_empty(connection, shared)
+    return Ended(dropped, said, ratings, await count_held(connection, _said(subject)))
 
 
 async def forget(database: Database) -> None:
@@ -254,6 +287,7 @@ def owned(subject: Subject) -> ColumnElement[bool]:
 
 
 def _said(subject: Subject) -> ColumnElement[bool]:
+    """Find the messages that end with a subject."""
     own = messages.c.session_id.in_(select(sessions.c.id).where(owned(subject)))
     if subject.instance is None:
         return own

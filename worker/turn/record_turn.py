@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from worker.decisions import as_markdown, chain, hashing, record, schemas
 from worker.decisions.chain import Kind
+from worker.decisions.keys import SigningKey
 from worker.decisions.record import Record, Stage
 from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, TEXT_SUFFIX, Decision, DecisionKey
 from worker.domain.stops import Work
@@ -45,6 +46,7 @@ class RecordTurn:
         stopped: Stopped,
         engine_name: str,
         service_accounts: Sequence[str] = (),
+        key: SigningKey | None = None,
     ) -> None:
         self._engine = engine
         self._book = book
@@ -52,6 +54,7 @@ class RecordTurn:
         self._engine_name = engine_name
         self._gathering = Gathering(engine, sources)
         self._signing = Signing(sources, service_accounts)
+        self._key = key
 
     async def take(self, task: Task, activity: Activity, definition: Definition, facts: TurnFacts) -> verdict.Complete:
         """Gather, compute, keep, and return what the engine is to be told. Raises what says why that cannot be.
@@ -68,7 +71,9 @@ class RecordTurn:
             gathered = await self._gathering.gather(task, wanted)
         _check_parts(wanted, gathered)
         key = DecisionKey(self._engine_name, gathered.instances[0], wanted.name, task.tenant_id)
-        made = await self._made(_Making(self._book, key, task, facts, wanted.output + HASH_SUFFIX), wanted, gathered)
+        made = await self._made(
+            _Making(self._book, key, task, facts, wanted.output + HASH_SUFFIX, self._key), wanted, gathered
+        )
         return await self._complete(wanted, made, gathered.absent)
 
     async def _made(self, making: "_Making", wanted: RecordProperties, gathered: Gathered) -> Record:
@@ -136,11 +141,20 @@ class RecordTurn:
 class _Making:
     """Makes the revisions of one record, each with the row that tells of it."""
 
-    def __init__(self, book: DecisionBook, key: DecisionKey, task: Task, facts: TurnFacts, variable: str) -> None:
+    def __init__(
+        self,
+        book: DecisionBook,
+        key: DecisionKey,
+        task: Task,
+        facts: TurnFacts,
+        variable: str,
+        signs: SigningKey | None,
+    ) -> None:
         self.book = book
         self.key = key
         self._task = task
         self._variable = variable
+        self._signs = signs
         self._facts = facts
 
     async def made(self, last: Decision | None, gathered: Gathered, status: Stage) -> Record:
@@ -179,6 +193,7 @@ class _Making:
     async def kept(self, last: Decision | None, made: Record, kind: Kind, facts: Mapping[str, Any]) -> Decision:
         now = datetime.now(UTC)
         row = chain.row(kind, last.rows[-1] if last else None, made, now, facts)
+        row = self._signs.sign(row) if self._signs else row
         definition, business = self._task.process_definition_key, self._task.business_key
         with self._facts.phase("keep"):
             if not await self.book.keep(self.key, made, row, definition_key=definition, business_key=business):

@@ -17,7 +17,7 @@ from worker.decisions.items import Item
 from worker.decisions.verifying import verify
 from worker.decisions.what_ifs import Erased, Taken, WhatIf
 from worker.domain.conversations import EVERYTHING, Definitions, Limits, Subject, session_id
-from worker.domain.decisions import DecisionKey
+from worker.domain.decisions import DecisionKey, Removed
 from worker.domain.people import Person
 from worker.errors import BadCursor, BadRecord
 from worker.transcript import Database, SqlDecisions, SqlTranscriptWriter
@@ -162,8 +162,8 @@ async def test_erased_texts_leave_hashes_and_rows_sound_and_no_words(book: SqlDe
     words = "Zanzibar is the better place."
     await keep(book, dissent={"dissent": [{"who": "Sales", "text": words}]})
     await keep(book)
-    assert await book.remove([Subject("default", "instance-1")]) > 0
-    assert await book.remove([Subject("default", "instance-1")]) == 0
+    assert (await book.remove([Subject("default", "instance-1")])).count > 0
+    assert await book.remove([Subject("default", "instance-1")]) == Removed(0)
 
     for number in (1, 2):
         found = await book.decision(KEY.id, within=EVERYTHING, revision=number)
@@ -192,7 +192,7 @@ async def test_erased_texts_leave_hashes_and_rows_sound_and_no_words(book: SqlDe
 )
 async def test_nobody_elses_texts_are_erased(book: SqlDecisions, subject: Subject, goes: bool) -> None:
     await keep(book)
-    assert bool(await book.remove([subject])) is goes
+    assert bool((await book.remove([subject])).count) is goes
 
 
 BOLD = WhatIf("Bold", "If quality were all.", {"Cost": 10, "Quality": 80, "Time": 10})

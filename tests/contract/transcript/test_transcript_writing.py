@@ -38,7 +38,7 @@ from worker.transcript.words import words
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0015"
+NEWEST = "0016"
 """The version of the tables."""
 
 

@@ -3,20 +3,24 @@
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from worker import bootstrap
+from worker.decisions import keys
 from worker.decisions.comparing import Change
 from worker.decisions.formats import FORMATS
 from worker.decisions.texts import written
 from worker.domain.conversations import EVERYTHING, every
 from worker.domain.decisions import Decision, DecisionSeen
+from worker.ending import Holds
+from worker.ending.holds import LONGEST_REASON, Records
 from worker.errors import Permanent
 from worker.export.comparing import compared
 from worker.export.verifying import verified
 from worker.operate.commands import tables
-from worker.operate.commands.desk import Desk
+from worker.operate.commands.desk import Desk, me
 from worker.operate.commands.files import writing
-from worker.ports.decisions import DecisionReader
 from worker.runtime.beside import beside
 
 DOES_NOT_HOLD = 4
@@ -31,7 +35,17 @@ async def list_(desk: Desk, options: Namespace) -> int:
     if options.json:
         tables.as_json(rows)
     else:
-        heads = ["decision", "instance", "name", "process", "business key", "revision", "status", "changed"]
+        heads = [
+            "decision",
+            "instance",
+            "name",
+            "process",
+            "business key",
+            "revision",
+            "status",
+            "changed",
+            "on hold since",
+        ]
         tables.show(heads, [tuple(row.values()) for row in rows], "There are no records of decisions.")
     return 0
 
@@ -46,13 +60,17 @@ def _row(seen: DecisionSeen) -> dict[str, str | int | None]:
         "revision": seen.revision,
         "status": seen.status,
         "changed_at": seen.changed_at.isoformat(timespec="seconds"),
+        "held_since": seen.held.since.isoformat(timespec="seconds") if seen.held else None,
     }
 
 
 async def show_(desk: Desk, options: Namespace) -> int:
     """Print a record, for people or as it is kept."""
-    content = await _written(await _chosen(desk, options), "json" if options.json else "markdown")
+    one = await _chosen(desk, options)
+    content = await _written(one, "json" if options.json else "markdown")
     tables.write(content.decode(), raw=options.json)
+    if one.held is not None and not options.json:
+        tables.say(f"On legal hold since {tables.cell(one.held.since)} by {one.held.by}: {one.held.why}")
     return 0
 
 
@@ -67,7 +85,9 @@ async def export_(desk: Desk, options: Namespace) -> int:
 async def verify_(desk: Desk, options: Namespace) -> int:
     """Say whether a record is what it was."""
     one = await _chosen(desk, options)
-    said = await verified(one, desk.adapters.sources, is_last=options.revision is None)
+    said = await verified(
+        one, desk.adapters.sources, is_last=options.revision is None, keys=_public_keys(desk, options)
+    )
     if options.json:
         tables.as_json(asdict(said) | {"holds": said.holds})
     else:
@@ -122,6 +142,23 @@ def _word(value: Any) -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else written(value)
 
 
+def _public_keys(desk: Desk, options: Namespace) -> dict[str, bytes]:
+    """Read the public keys that are ours: of RECORD_KEY, and those that are given. Raises Permanent."""
+    own = bootstrap.record_key(desk.settings)
+    found = {own.id: own.public} if own else {}
+    for file in options.public_key:
+        try:
+            name, public = keys.read_public(Path(file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as exc:
+            raise Permanent(
+                f"--public-key {file}: cannot be read: {getattr(exc, 'strerror', 'it is no text')}"
+            ) from exc
+        except Permanent as exc:
+            raise Permanent(f"--public-key {file}: {exc}") from exc
+        found[name] = public
+    return found
+
+
 async def _written(one: Decision, name: str) -> bytes:
     return await beside(FORMATS[name].write, {**one.record, "rows": list(one.rows)})
 
@@ -145,10 +182,51 @@ async def _chosen(desk: Desk, options: Namespace) -> Decision:
     return found
 
 
-def _records(desk: Desk) -> DecisionReader:
+def _records(desk: Desk) -> Records:
     if desk.adapters.decisions is None:
         raise Permanent("there is no transcript, and so no record of a decision: TRANSCRIPT_URL is off")
     return desk.adapters.decisions
 
 
-COMMANDS = {"list": list_, "show": show_, "export": export_, "verify": verify_, "compare": compare_}
+async def hold_(desk: Desk, options: Namespace) -> int:
+    """Put a record on legal hold."""
+    one = await _chosen(desk, options)
+    await _holds(desk).hold(one.id, me(), _reason(options), within=EVERYTHING)
+    tables.say(
+        f"Decision {one.id} is on hold: nothing of it, nor of the messages that it cites, is erased until "
+        f"`decisions release {one.id} --reason …`. Who set it, when and why stands in the record."
+    )
+    return 0
+
+
+async def release_(desk: Desk, options: Namespace) -> int:
+    """Lift a legal hold."""
+    one = await _chosen(desk, options)
+    await _holds(desk).release(one.id, me(), _reason(options), within=EVERYTHING)
+    tables.say(
+        f"Decision {one.id} is released. Orders to erase that waited go on within the hour; `threads erase --open` "
+        "does it now. What is past its retention goes with the next round."
+    )
+    return 0
+
+
+def _holds(desk: Desk) -> Holds:
+    return Holds(_records(desk), bootstrap.record_key(desk.settings))
+
+
+def _reason(options: Namespace) -> str:
+    reason: str = options.reason.strip()
+    if not 0 < len(reason) <= LONGEST_REASON:
+        raise Permanent(f"--reason: say why, in at most {LONGEST_REASON} characters")
+    return reason
+
+
+COMMANDS = {
+    "list": list_,
+    "show": show_,
+    "export": export_,
+    "verify": verify_,
+    "compare": compare_,
+    "hold": hold_,
+    "release": release_,
+}

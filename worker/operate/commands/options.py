@@ -44,7 +44,7 @@ def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     _feedback(transcript)
     _stop(commands)
     _budgets(commands)
-    _decisions(below(add(commands, "decisions", "list, show, export, verify and compare records of decisions")))
+    _decisions(below(add(commands, "decisions", "list, show, export, verify, compare and hold records of decisions")))
 
 
 def _list(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -201,11 +201,23 @@ def _decisions(commands: "Commands[argparse.ArgumentParser]") -> None:
     added.add_argument("--output", metavar="FILE", help=NEW_FILE)
     what = "compute a record anew, and compare it with its hashes and with the rows that tell of its changes"
     more = " Exit code 4: it is not what it was."
-    _decision(_add(commands, "decisions", "verify", what, "decisions verify 4711", more=more))
     what = "say what is different between two revisions of a record, and who signed which"
     added = _decision(_add(commands, "decisions", "compare", what, "decisions compare 4711 --from 1"), at_any=False)
     added.add_argument("--from", metavar="N", type=_number, dest="first", help="that before the other without")
     added.add_argument("--to", metavar="N", type=_number, dest="second", help="the last one without")
+    added = _decision(_add(commands, "decisions", "verify", what, "decisions verify 4711", more=more))
+    added.add_argument(
+        "--public-key",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a public key (PEM) that rows were signed by, beside that of RECORD_KEY; may be given again",
+    )
+    what = "put a record on legal hold: nothing of it, nor of the messages that it cites, is erased"
+    example = 'decisions hold 4711 --reason "claim 12/26"'
+    _with_reason(_add(commands, "decisions", "hold", what, example, json=False, writes=True))
+    example = 'decisions release 4711 --reason "claim 12/26 is settled"'
+    _with_reason(_add(commands, "decisions", "release", "lift a legal hold", example, json=False, writes=True))
 
 
 def _decision(parser: argparse.ArgumentParser, *, at_any: bool = True) -> argparse.ArgumentParser:
@@ -217,6 +229,16 @@ def _decision(parser: argparse.ArgumentParser, *, at_any: bool = True) -> argpar
         return parser
     parser.add_argument("--revision", metavar="N", type=_number, help="an earlier revision; the last one without")
     return parser
+
+
+def _with_reason(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "decision", metavar="DECISION", help="its id, or that of a process instance that has one record"
+    )
+    parser.add_argument(
+        "--reason", metavar="TEXT", required=True, help="why; it stays in the record, as long as that is kept"
+    )
+    parser.set_defaults(revision=None)
 
 
 def _stoppable(parser: argparse.ArgumentParser) -> None:
@@ -300,7 +322,7 @@ async def _at_work(work: Work, chosen: settings.Settings, options: argparse.Name
 
 
 def _only_reads(options: argparse.Namespace) -> bool:
-    """Whether a command leaves the transcript alone: all but `erase` and `repair`, and of those what only looks."""
+    """Whether a command leaves the transcript alone: all but those that write to it, and of those what only looks."""
     return not options.writes or bool(getattr(options, "dry_run", False) or getattr(options, "receipt", None))
 
 

@@ -17,6 +17,7 @@ from worker.operate.commands.desk import Desk, me
 from worker.operate.commands.files import writing
 from worker.ports.transcript import TranscriptReader
 
+HELD = "decisions on legal hold cite what was said: `decisions list`"
 LEFT = 3
 """The exit code for work that is not all done, and goes on by itself."""
 
@@ -193,6 +194,8 @@ def _told_round(done: Round, options: Namespace) -> int:
     rows: list[tuple[object, ...]] = [("thread", key.scope, key.assistant, name, "") for key, name in done.threads]
     rows += [("record", each.instance or each.business_key, "", "", "") for each in done.records]
     rows += [("chat", each.person, "", each.chat, "") for each in done.chats]
+    rows += [("decision", each, "", "", "") for each in done.decisions]
+    rows += [("held", each.instance or each.business_key, "", "", HELD) for each in done.held]
     rows += [("delayed", each.instance or each.business_key or each.person, "", "", why) for each, why in done.delayed]
     heads = ["would end" if options.dry_run else "ended", "scope", "assistant", "thread", "why not"]
     tables.show(heads, rows, "Nothing is due.")

@@ -7,26 +7,30 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from worker.chat.trying import Trying
 from worker.decisions import hashing, report
 from worker.decisions.comparing import Comparison
 from worker.decisions.formats import FORMATS
+from worker.decisions.keys import SigningKey
 from worker.decisions.report import Told
 from worker.decisions.schemas import LARGEST
 from worker.decisions.what_ifs import Erased, WhatIf
 from worker.domain.conversations import Page
-from worker.domain.decisions import Decision, DecisionSeen
+from worker.domain.decisions import Decision, DecisionSeen, Held
+from worker.ending import HeldAlready, Holds, NotHeld
+from worker.ending.holds import LONGEST_REASON, Records
 from worker.errors import BadRecord, Permanent
 from worker.export import comparing
 from worker.export.verifying import verified
-from worker.ports.decisions import DecisionReader, DecisionSources
+from worker.ports.decisions import DecisionSources
 from worker.runtime.beside import for_reader
 from worker.web.api import problems
-from worker.web.api.grants import Grant, MayAsk, MayRead, person_of
+from worker.web.api.grants import Grant, MayAsk, MayHold, MayRead, person_of
 from worker.web.api.routes import After, Id, Size, Text, found, known_in
+from worker.web.api.stops import who
 from worker.web.saving import FileFormat
 
 Format = Annotated[str, AfterValidator(known_in(FORMATS)), Query(json_schema_extra={"enum": [*FORMATS]})]
@@ -39,9 +43,31 @@ Revision = Annotated[int | None, Query(ge=1, le=2**31, description="An earlier o
 SAVED_AS = FileFormat.all_of(FORMATS.values())
 
 
+class Reason(BaseModel):
+    """Why a hold is set or lifted. It stays as long as the record does, and no order to erase takes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: str = Field(min_length=1, max_length=LONGEST_REASON)
+
+    @field_validator("reason")
+    @classmethod
+    def _says_something(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("say why")
+        return value.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a record is on legal hold, and by whom."""
+
+    held: Held | None
+
+
 @dataclass(frozen=True, slots=True)
 class Whose:
-    """Whose a record is. `name` tells it from others of its instance."""
+    """Whose a record is. `name` tells it from others of its instance. `held`: it is on legal hold now."""
 
     id: str
     process_instance_id: str
@@ -51,13 +77,14 @@ class Whose:
     business_key: str | None
     began_at: datetime
     changed_at: datetime
+    held: Held | None
 
     @staticmethod
     def of(one: Decision | DecisionSeen) -> dict[str, Any]:
         """Say it by these names."""
         key = one.key
         own = {"id": key.id, "process_instance_id": key.instance, "name": key.name, "tenant": key.tenant}
-        same = ("definition_key", "business_key", "began_at", "changed_at")
+        same = ("definition_key", "business_key", "began_at", "changed_at", "held")
         return own | {name: getattr(one, name) for name in same}
 
 
@@ -98,6 +125,15 @@ class Verdict:
     anchors: Sequence[str]
     notes: Sequence[str]
     erased: int
+
+
+_REFUSED: problems.Told = {HeldAlready: (409, "{}"), NotHeld: (409, "{}")}
+_NOBODY = "A hold takes a person: give the token a name in API_TOKENS, or log in."
+
+
+def _by(grant: Grant) -> str:
+    person_of(grant, _NOBODY)
+    return who(grant)
 
 
 def _shown(one: Decision) -> Shown:
@@ -146,9 +182,16 @@ class Kept:
     ranking: Sequence[str]
 
 
-def deciding(records: DecisionReader, sources: DecisionSources, trying: Trying) -> Callable[[FastAPI], None]:
-    """Make the extension that adds the routes. Whatever a token may not see is not found."""
+def deciding(
+    records: Records, sources: DecisionSources, trying: Trying, key: SigningKey | None = None
+) -> Callable[[FastAPI], None]:
+    """Make the extension that adds the routes. Whatever a token may not see is not found.
+
+    With a `key` holds are signed by it, and what it has signed is known to be ours.
+    """
     router = APIRouter()
+    _acts(router, records, trying, Holds(records, key))
+    known = {key.id: key.public} if key else {}
 
     async def read(grant: Grant, decision_id: str, revision: int | None) -> Decision:
         return found(await records.decision(decision_id, within=grant.limits, revision=revision))
@@ -169,33 +212,13 @@ def deciding(records: DecisionReader, sources: DecisionSources, trying: Trying) 
     @router.get("/decisions/{decision_id}/verify")
     async def verdict(grant: MayRead, decision_id: Id, revision: Revision = None) -> Verdict:
         """Compute all of a record anew, and compare it with its hashes, its rows and the engine's history."""
-        said = await verified(await read(grant, decision_id, revision), sources, is_last=revision is None)
+        said = await verified(await read(grant, decision_id, revision), sources, is_last=revision is None, keys=known)
         return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
 
     @router.get("/decisions/{decision_id}/compare")
     async def difference(grant: MayRead, decision_id: Id, first: First = None, second: Second = None) -> Comparison:
         """What is different between two revisions, and who signed which."""
         return found(await comparing.compared(records, decision_id, first, second, within=grant.limits))
-
-    @router.post(
-        "/decisions/{decision_id}/what-ifs",
-        status_code=HTTPStatus.CREATED,
-        responses={200: {"model": Kept, "description": "They are kept already."}, **problems.documented(409, 410)},
-    )
-    async def keep(grant: MayAsk, decision_id: Id, weights: Weights, answer: Response) -> Kept:
-        """Keep weights that somebody tried out, in the last revision; the same under the same name are kept once.
-
-        They rank nothing, and the process hears nothing of them.
-        """
-        person = person_of(grant, NOBODY)
-        one = await read(grant, decision_id, None)
-        with problems.refusing(_TOLD):
-            tried = await trying.keep(one, person, WhatIf(weights.name.strip(), weights.why.strip(), weights.points))
-        if not tried.is_new:
-            answer.status_code = HTTPStatus.OK
-        record = tried.decision.record
-        order = record["content"]["computed"]["sets"][tried.id]
-        return Kept(tried.id, record["revision"], order["leader"], order["lead"], order["ranking"])
 
     files = {
         each.media_type: {"schema": {"type": "string"} if each.media_type.startswith("text/") else {}}
@@ -225,3 +248,44 @@ def deciding(records: DecisionReader, sources: DecisionSources, trying: Trying) 
         application.include_router(router, prefix="/api", responses=problems.documented(401, 403, 404, 422, 429, 503))
 
     return extend
+
+
+def _acts(router: APIRouter, records: Records, trying: Trying, holds: Holds) -> None:
+    """Add what people do to records."""
+
+    @router.post(
+        "/decisions/{decision_id}/what-ifs",
+        status_code=HTTPStatus.CREATED,
+        responses={200: {"model": Kept, "description": "They are kept already."}, **problems.documented(409, 410)},
+    )
+    async def keep(grant: MayAsk, decision_id: Id, weights: Weights, answer: Response) -> Kept:
+        """Keep weights that somebody tried out, in the last revision; the same under the same name are kept once.
+
+        They rank nothing, and the process hears nothing of them.
+        """
+        person = person_of(grant, NOBODY)
+        one = found(await records.decision(decision_id, within=grant.limits))
+        with problems.refusing(_TOLD):
+            tried = await trying.keep(one, person, WhatIf(weights.name.strip(), weights.why.strip(), weights.points))
+        if not tried.is_new:
+            answer.status_code = HTTPStatus.OK
+        record = tried.decision.record
+        order = record["content"]["computed"]["sets"][tried.id]
+        return Kept(tried.id, record["revision"], order["leader"], order["lead"], order["ranking"])
+
+    @router.post("/decisions/{decision_id}/hold", responses=problems.documented(409))
+    async def hold(grant: MayHold, decision_id: Id, wish: Reason) -> Standing:
+        """Put a record on legal hold: nothing of it, nor of the messages that it cites, is erased until it is released.
+
+        It takes a person. A record has one hold at a time.
+        """
+        with problems.refusing(_REFUSED):
+            one = await holds.hold(decision_id, _by(grant), wish.reason, within=grant.limits)
+        return Standing(found(one).held)
+
+    @router.post("/decisions/{decision_id}/release", responses=problems.documented(409))
+    async def release(grant: MayHold, decision_id: Id, wish: Reason) -> Standing:
+        """Lift a legal hold: orders to erase that waited for it go on within the hour."""
+        with problems.refusing(_REFUSED):
+            one = await holds.release(decision_id, _by(grant), wish.reason, within=grant.limits)
+        return Standing(found(one).held)

@@ -127,6 +127,7 @@ MayTalk = Annotated[Grant, Depends(_who_may("ask"))]
 """Beside all processes: what of those somebody may see is no matter."""
 MaySway = Annotated[Grant, Depends(_of_processes("sway"))]
 MayHandOver = Annotated[Grant, Depends(_of_processes("hand_over"))]
+MayHold = Annotated[Grant, Depends(_of_processes("hold"))]
 MayErase = Annotated[Grant, Depends(_of_processes("erase"))]
 MayReadStops = Annotated[Grant, Depends(_who_may("read"))]
 MayStop = Annotated[Grant, Depends(_who_may("stop"))]

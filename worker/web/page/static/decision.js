@@ -3,6 +3,7 @@
 import { html, useState } from "./lib/preact.js";
 import { get, id, query } from "./api.js";
 import { Exports } from "./exports.js";
+import { HoldButton, OnHold } from "./hold.js";
 import { count, Facts, name, Note, number, say, time } from "./parts.js";
 import { Bars, figure, Grid, parts, percent, Swaps, Tornado } from "./plots.js";
 import { Scores } from "./scores.js";
@@ -40,7 +41,8 @@ function naming({ frame = {}, objectives = {}, alternatives = {}, weights = {}, 
   return (own) => names.get(own) ?? own;
 }
 
-function Decision({ path, last, shown, page }) {
+function Decision({ page, path, last: first, shown }) {
+  const [last, see] = useState(first);
   const { content, record, findings } = shown;
   const { computed, frame = {} } = content;
   const called = naming(content);
@@ -51,11 +53,19 @@ function Decision({ path, last, shown, page }) {
   const isLast = record.revision === last.record.revision;
   const mayKeep = isLast && page.me.person !== null && page.me.rights.includes("ask");
   const isRanked = computed?.ranking.length > 1;
+  const heldNow = async (held) => {
+    say(held ? "The record is on legal hold." : "The record is released.");
+    see(bare(await get(path, {}, page.signal)));
+  };
   return html`
     <div class="heading"><h1>${words(frame.statement ?? "Decision")}</h1><span class=${`tag ${TAGS[shown.standing] ?? ""}`}>${shown.standing}</span></div>
     ${!isLast && html`<${Note} title=${`This is revision ${record.revision}, not the last one.`}><a href=${own}>Show revision ${last.record.revision}</a></>`}
+    <${OnHold} held=${last.held} />
     <${About} shown=${shown} frame=${frame} />
-    <div class="actions"><${Exports} formats=${shown.formats} path=${`${path}/export`} file=${`decision-${shown.id}-${record.revision}`} parameters=${{ revision: record.revision }} /></div>
+    <div class="actions">
+      <${Exports} formats=${shown.formats} path=${`${path}/export`} file=${`decision-${shown.id}-${record.revision}`} parameters=${{ revision: record.revision }} />
+      <${HoldButton} path=${path} held=${last.held} me=${page.me} done=${heldNow} />
+    </div>
     <${Verify} path=${path} revision=${record.revision} />
     <${Outcome} content=${content} record=${record} called=${called} />
     ${findings.length > 0 && html`<section aria-labelledby="findings" class="card part"><h2 id="findings">What to know before signing</h2><ul class="findings">${findings.map((each, index) => html`<li key=${index}>${each.is_mismatch && html`<span class="tag failed">mismatch</span> `}${name(each.words)}</li>`)}</ul></section>`}
@@ -252,10 +262,10 @@ function revisionOf(row, rows) {
 function Rows({ last, rows, texts, shown, own }) {
   const revision = (each) => (each === shown ? html`${each} <span class="soft">(shown)</span>` : html`<a href=${`${own}${query({ revision: each })}`}>${each}<span class="hidden">, show this revision</span></a>`);
   return html`<section aria-labelledby="rows" class="card part">
-    <h2 id="rows">Changes and signatures</h2>
+    <h2 id="rows">Changes, signatures and holds</h2>
     ${last > 1 && html`<p><a href=${`${own}/compare${query({ from: shown > 1 ? shown - 1 : 1, to: shown > 1 ? shown : 2 })}`}>Compare two revisions</a></p>`}
     <${Grid} title="Rows, each with the hash of the one before it" head=${["Row", "What", "Revision", "At", "Says", "Content (SHA-256)"]} kind="words" rows=${rows.map((row) => [row.number, [
-      row.number, row.kind, revision(revisionOf(row, rows)), time(row.at), told(row, texts), html`<code title=${row.content_sha256}>${row.content_sha256.slice(0, HASH)}…</code>`,
+      row.number, html`${row.kind}${row.signed && html` <span class="soft">key ${row.signed.key}</span>`}`, revision(revisionOf(row, rows)), time(row.at), told(row, texts), html`<code title=${row.content_sha256}>${row.content_sha256.slice(0, HASH)}…</code>`,
     ]])} />
   </section>`;
 }

@@ -19,7 +19,7 @@ function Decisions({ ask, first }) {
   const rows = list.items.map((each) => [each.id, [
     html`<a href=${`/decisions/${id(each.id)}`}>${name(each.definition_key)}${each.name && html`: ${name(each.name)}`}${hidden(each.business_key || each.process_instance_id)}</a>`,
     each.business_key ? name(each.business_key) : "—",
-    html`<span class="tag">${each.status}</span>`,
+    html`<span class="tag">${each.status}</span>${each.held && html` <span class="tag held">on hold</span>`}`,
     number(each.revision),
     html`<a href=${`/instances/${id(each.process_instance_id)}`}><code>${each.process_instance_id}</code></a>`,
     time(each.changed_at),

@@ -54,7 +54,8 @@ def made(**changed: Any) -> Record:
     given = {"scores": {"one": scores(Y_Quality={"sd": 15}), "two": scores(X_Cost={"base": 115})}} | changed
     record = build("r1", said(**given), "proposed", samples=FEW)
     row = chain.row("change", None, record, datetime.fromisoformat(at(3)), facts(record))
-    return record | {"rows": [row]}
+    hold = chain.row("hold", row, record, datetime.fromisoformat(at(4)), {"by": "Ann", "why": "claim 12/26"})
+    return record | {"rows": [row, hold]}
 
 
 GOOD = made()
@@ -85,6 +86,8 @@ def test_what_a_reader_needs_is_there(name: str) -> None:
         "It has 0.64",
         "Production",
         "It broke down",
+        "On legal hold",
+        "by Ann: claim 12/26",
     ):
         assert text in shown
     for text in (GOOD["content_sha256"], "Swap points", "Ranks over both", "Kendall", "Given up: Some quality"):
@@ -148,7 +151,8 @@ GOOD_PAGE = Page(written(GOOD, "html"))
 def hostile(text: str) -> Record:
     """The same record, as if everybody had begun with this whatever they said."""
     said_so = {digest: each | {"text": f"{text} {each['text']}"} for digest, each in GOOD["texts"].items()}
-    return GOOD | {"texts": said_so}
+    rows = [row | ({"facts": {"by": text, "why": text}} if row["kind"] == "hold" else {}) for row in GOOD["rows"]]
+    return GOOD | {"texts": said_so, "rows": rows}
 
 
 @pytest.mark.parametrize("text", EVIL)

@@ -151,7 +151,7 @@ async def test_an_integration_begins_keeps_up_and_ends_its_own_visit(ground: Gro
     assert (left.status, left.json["is_open"], once_more.json) == (200, False, left.json)
     assert left.json["duration_seconds"] > 0
     late = await ground.call(f"visits/{visit['id']}/heartbeat", BOT, "POST")
-    assert (late.status, "is over" in late.json["detail"]) == (410, True)
+    assert (late.status, "is over" in late.json["detail"]) == (409, True)
     assert (opened.get() - before[0], closed.get() - before[1]) == (1, 1)
     assert (await ground.arrive("call-8")).json["is_open"]
 

@@ -69,7 +69,7 @@ def visiting(book: VisitBook, conversations: TranscriptReader) -> Callable[[Fast
 
     @router.post("/visits/{visit_id}/heartbeat")
     async def heartbeat(grant: MayRead, visit_id: Id) -> Visit:
-        """Still be there. A visit that is over stays over: 410."""
+        """Still be there. A visit that is over stays over: 409."""
         return Visit.of(await clients.stay(grant, visit_id), grant)
 
     @router.delete("/visits/{visit_id}")
@@ -78,7 +78,7 @@ def visiting(book: VisitBook, conversations: TranscriptReader) -> Callable[[Fast
         return Visit.of(await clients.leave(grant, visit_id), grant)
 
     def extend(application: FastAPI) -> None:
-        answers = problems.documented(401, 403, 404, 410, 422, 429, 503)
+        answers = problems.documented(401, 403, 404, 409, 410, 422, 429, 503)
         application.include_router(router, prefix="/api", responses=answers)
 
     return extend
@@ -105,7 +105,7 @@ class _Clients:
         await self._own(grant, visit_id)
         visit = found(await self.book.beat(visit_id))
         if not visit.is_open:
-            raise HTTPException(410, "This visit is over: begin another one.")
+            raise HTTPException(409, "This visit is over: begin another one.")
         return visit
 
     async def leave(self, grant: Grant, visit_id: str) -> visits.Visit:

@@ -45,7 +45,7 @@ def test_answers_are_as_documented(tmp_path: Path, token: str) -> None:
     document: Any = schemathesis.openapi.from_asgi("/api/openapi.json", application)
     operations = [found.ok() for found in document.get_all_operations()]
     own = [each for each in operations if "/decisions" in each.path]
-    assert len(own) == 6
+    assert len(own) == 8
     for operation in own:
         validate(operation, token, 10)
         for key in (KEY, OTHER) if "{" in operation.path else ():

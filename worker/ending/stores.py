@@ -284,7 +284,21 @@ class _Counted(Place):
         return [Step(self.store, self.what)] if self._count else []
 
 
-class Asks(_Counted):
+class _Whole(_Counted):
+    """Something that no hold keeps anything of."""
+
+    @property
+    @abstractmethod
+    def eraser(self) -> Counting | None:
+        """See `_Counted.eraser`."""
+
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`."""
+        if self.eraser is not None:
+            yield self.done(step, await self.eraser.remove(_subjects(self.case)))
+
+
+class Asks(_Whole):
     """What persons asked, answered or not: it would go with the sessions, and is counted here before."""
 
     store = Store.ASKS
@@ -294,11 +308,6 @@ class Asks(_Counted):
     def eraser(self) -> Counting | None:
         """See `_Counted.eraser`."""
         return self.case.ports.asks
-
-    async def erase(self, step: Step) -> AsyncIterator[Step]:
-        """See `Place.erase`."""
-        if self.eraser is not None:
-            yield self.done(step, await self.eraser.remove(_subjects(self.case)))
 
 
 class Records(_Counted):
@@ -321,7 +330,7 @@ class Records(_Counted):
             yield step.kept(held_records(removed.held)) if removed.held else step
 
 
-class Visits(_Counted):
+class Visits(_Whole):
     """Who was at a subject's sessions, and where a person was: they would go with sessions, and are counted before."""
 
     store = Store.TRANSCRIPT

@@ -262,6 +262,7 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
         "asks",
         "anchors",
         "formats",
+        "decision_held_messages",
         "decision_rows",
         "decision_processes",
         "decision_revisions",

@@ -210,6 +210,8 @@ async def test_a_record_that_is_away_is_said_once_and_gets_what_it_has_missed(ho
     one = await house.replica()
     with capture_logs() as lines, counted("opened") as opened:
         one.book.script.always("keep", TranscriptDown("The disk is full."))
+        await asyncio.sleep(A_BEAT)
+        assert lines == [], "nobody is here"
         with one.visiting.at(SESSION, ADA):
             await asyncio.sleep(300)
         with one.visiting.at(SESSION, MARY):

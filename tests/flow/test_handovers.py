@@ -35,6 +35,13 @@ class Person:
         self.asked = asked
         self.marker = f"handover_{asked['id']}"
 
+    async def offered(self, token: str = ADA) -> tuple[list[str], list[tuple[str, bool]]]:
+        """Messages that the instance waits for, and its user tasks with whether this person may complete them."""
+        headers = {"Authorization": f"Bearer {token}"}
+        status, told = await self.client.call(f"asks/{self.asked['id']}/receivers", headers=headers)
+        assert status == 200, told
+        return told["messages"], [(each["name"], each["may_complete"]) for each in told["tasks"]]
+
     async def hand(self, token: str = ADA, **body: Any) -> tuple[int, Any]:
         return await self.client.call(
             f"asks/{self.asked['id']}/handover",
@@ -65,8 +72,11 @@ async def test_an_answer_comes_to_the_process_by_a_message_and_by_a_user_task_ea
     async with client(kept) as http:
         instance = await begun(kept, model(kept, message))
         first = await answered(http, instance, "1")
+        assert await first.offered() == ([message], [])
         status, handed = await first.hand(message=message)
         assert (status, handed["state"]) == (200, "handed_over")
+        assert await first.offered() == ([], [("sign", True)])
+        assert await first.offered(MARY) == ([], [("sign", False)]), "it is Ada's"
         assert await first.hand(message=message) == (200, handed)
         assert (await first.hand(MARY, message=message))[0] == 409
         second = await answered(http, instance, "2")
@@ -77,6 +87,7 @@ async def test_an_answer_comes_to_the_process_by_a_message_and_by_a_user_task_ea
         assert await kept.rest.state(instance) == "COMPLETED"
         third = await answered(http, instance, "3")
         assert (await third.hand(message=message))[0] == 410
+        assert await third.offered() == ([], [])
         assert await second.hand(task=task["id"], text="Signed.") == (200, handed)
 
     seen = await kept.rest.variables(instance)

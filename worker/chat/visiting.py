@@ -135,10 +135,11 @@ class Visiting:
         try:
             await work()
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is nothing to those who read along
-            if not self._is_told:
+            # Where nobody is here, that the record is away is somebody else's to say.
+            if not self._is_told and (self._here or not isinstance(exc, TranscriptDown)):
+                self._is_told = True
                 reason = str(exc) if isinstance(exc, TranscriptDown) else trace(exc)
                 log.warning(Event.VISITS_NOT_WRITTEN, reason=reason)
-            self._is_told = True
             if len(self._here) > MOST_UNWRITTEN:
                 self._here = {name: each for name, each in self._here.items() if each.ended is None}
             return False

@@ -110,11 +110,12 @@ class Seat:
         """Take one at this provider, in the place of an earlier one. Raises LimitReached, which says when to come."""
         if (leaving := self._left()) is not None:  # it would be in its own way, were that done beside the work
             await leaving
-        self._provider, self._token = provider, uuid4().hex
+        self._provider = provider
         self._calls, self._tokens = 0, None
         seats = self._limits.at(provider)
         if seats is None:
             return
+        self._token = uuid4().hex
         thought = self._limits.thought(assistant, question)
         wait = await seats.take(self._request, self._instance, self._token, thought)
         if wait is not None:

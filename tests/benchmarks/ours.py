@@ -166,7 +166,7 @@ def _replace(target: object, **methods: Any) -> None:
 
 async def _run(options: argparse.Namespace) -> None:
     settings = Settings(_env_file=None)
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure(settings.log_format, settings.log_level, cached=True)
     written = bootstrap.Written.read(settings)
     meter, stopping = Meter(options.expect, options.stops, Beside()), asyncio.Event()
     async with bootstrap.connect(settings) as connected:

@@ -73,8 +73,9 @@ async def test_one_that_is_given_up_disturbs_no_other(redis: Client) -> None:
 
 async def test_while_nobody_answers_all_that_wait_hear_of_it_and_the_next_ones_work(redis: Client, line: Wire) -> None:
     line.silent = True
-    heard = await asyncio.gather(*(redis.get(f"key-{number}") for number in range(50)), return_exceptions=True)
-    assert [isinstance(each, RedisError | TimeoutError) for each in heard] == [True] * 50
+    many = (connect.BATCHES_AT_ONCE + 1) * connect.LARGEST_BATCH  # more than find a place
+    heard = await asyncio.gather(*(redis.get(f"key-{number}") for number in range(many)), return_exceptions=True)
+    assert [isinstance(each, RedisError | TimeoutError) for each in heard] == [True] * many
 
     line.silent = False
     assert await redis.set("key", "x") is True

@@ -139,7 +139,7 @@ class Asking:
         of = {"process_instance_id": ask.instance} if ask.instance else {}
         with structlog.contextvars.bound_contextvars(ask_id=ask.id, **of):
             try:
-                async with background.running(background.renewing(self._lease, self._renewing(ask)), f"ask {ask.id}"):
+                async with background.renewing(self._lease, self._renewing(ask), f"ask {ask.id}"):
                     after = await self._turn.take(ask, facts)
                     noted = await self._noted(ask, after)
             except asyncio.CancelledError:

@@ -78,12 +78,11 @@ def message_id(engine: str, task_id: str, attempt: int, role: Role, number: int 
 
 def digest(*parts: str | None) -> str:
     """Make an id of what it is of: 32 hex digits, others for any other parts."""
-    # Lengths keep parts apart, and None from the empty text.
-    named = b"".join(
-        b"-;" if part is None else b"%d:%b;" % (len(raw), raw)
-        for part in parts
-        for raw in [b"" if part is None else part.encode(errors="surrogatepass")]
-    )
+    named = bytearray()
+    for part in parts:
+        # Lengths keep parts apart, and None from the empty text.
+        raw = None if part is None else part.encode(errors="surrogatepass")
+        named += b"-;" if raw is None else b"%d:%b;" % (len(raw), raw)
     return hashlib.sha256(named).hexdigest()[:32]
 
 

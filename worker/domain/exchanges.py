@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from worker.domain.conversations import Role, owner, role_of
@@ -132,5 +133,9 @@ class Pending:
 
 def digest(content: str | Mapping[str, Any]) -> str:
     """Tell one version of instructions or of a schema from another: 12 hex digits of SHA-256."""
-    text = content if isinstance(content, str) else json.dumps(content, sort_keys=True)
+    return _digest(content if isinstance(content, str) else json.dumps(content, sort_keys=True))
+
+
+@lru_cache(maxsize=256)  # each turn asks for its assistant's, twice
+def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:12]

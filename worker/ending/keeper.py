@@ -82,7 +82,7 @@ class Keeper:
             if not await self._ports.orders.lock(self._token, LEASE):
                 return False
             try:
-                async with background.running(background.renewing(LEASE, self._stay), "lock of the round"):
+                async with background.renewing(LEASE, self._stay, "lock of the round"):
                     return all([await self._done(step) for step in steps])
             finally:
                 await self._ports.orders.unlock(self._token)

@@ -66,7 +66,7 @@ async def holding(index: ThreadIndex, key: ThreadKey) -> AsyncIterator[Hold]:
         return True
 
     try:
-        async with background.running(background.renewing(index.lease, renew), f"hold to end {key.scope}"):
+        async with background.renewing(index.lease, renew, f"hold to end {key.scope}"):
             yield hold
     finally:
         with suppress(StoreDown):  # then it runs out by itself

@@ -131,11 +131,11 @@ class TaskHandler:
 def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
     """Write the one line of a turn, and count it."""
     verdict = type(told).__name__.lower()
-    metrics.TURNS.labels(verdict).inc()
+    metrics.of(metrics.TURNS, verdict).inc()
     if isinstance(told, Fail) and not told.retries:
         metrics.INCIDENTS.inc()
     for phase, spent in facts.seconds.items():
-        metrics.TURN_SECONDS.labels(phase).observe(spent)
+        metrics.of(metrics.TURN_SECONDS, phase).observe(spent)
     answer = facts.answer
     line: dict[str, Any] = {
         "definition": task.process_definition_key,

@@ -11,9 +11,13 @@ import structlog
 from worker.domain.tasks import Task
 from worker.errors import EngineDown, TaskLost, TaskSuspended, WorkerError
 from worker.ports.engine import Engine
+from worker.runtime import background
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event
+
+TWO_THIRDS = 2 / 3
+"""Of a lock are over when it is renewed."""
 
 log = structlog.get_logger()
 
@@ -77,7 +81,8 @@ class Leases:
         owner = asyncio.current_task()
         assert owner is not None  # noqa: S101 - an async context manager always runs in a task
         lease = Lease.of(task, self.lock)
-        renewal = asyncio.create_task(self._renew(task, lease, owner), name=f"lease {task.id}")
+        first = TWO_THIRDS * self.lock.total_seconds()
+        renewal = background.Later(first, lambda: self._renew(task, lease, owner), f"lease {task.id}")
         try:
             yield lease
         except asyncio.CancelledError:
@@ -89,16 +94,14 @@ class Leases:
             renewal.cancel()
 
     async def _renew(self, task: Task, lease: Lease, owner: asyncio.Task[object]) -> None:
-        ninth = self.lock.total_seconds() / 9
-        # At two thirds, and after a failure with each ninth: that leaves two more tries before the lock is over.
-        pause = 6 * ninth
+        lock = self.lock.total_seconds()
         while True:
-            await asyncio.sleep(pause)
-            pause = ninth
+            # After a failure with each ninth: that leaves two more tries before the lock is over.
+            pause = lock / 9
             try:
                 if not await lease.renew(lambda: self._engine.extend(task.id)):
                     return
-                pause = 6 * ninth
+                pause = TWO_THIRDS * lock
                 metrics.LOCK_EXTENSIONS.labels("extended").inc()
             except TaskSuspended:
                 # The call goes on, and its answer is kept. Once the instance is resumed a renewal takes the lock back.
@@ -114,3 +117,4 @@ class Leases:
                 if isinstance(exc, EngineDown):
                     self._down(exc)
                 log.warning(Event.LOCK_NOT_EXTENDED, task_id=task.id, reason=str(exc))
+            await asyncio.sleep(pause)

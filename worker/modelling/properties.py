@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, lru_cache
 from hashlib import sha256
-from typing import Any, Literal, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 from worker.decisions import schemas
 from worker.domain import foreign
@@ -27,6 +27,8 @@ from worker.modelling import questions, rendering, schema
 
 ResultType = Literal["Text", "Json", "File"]
 Sharing = Literal["instance", "root", "business-key", "activity"]
+RESULT_TYPES: Final[tuple[str, ...]] = get_args(ResultType)
+SHARINGS: Final[tuple[str, ...]] = get_args(Sharing)
 Stage = Literal["compute", "propose", "close"]
 STATUS: Mapping[Stage, Literal["computed", "proposed"]] = {
     "compute": "computed",
@@ -256,7 +258,7 @@ def read(
         calls=_number(said, "service.calls", MOST_CALLS) or CALLS,
         inputs=declared_inputs(said),
         output=output_name(task.activity_id, said, definition) + iteration,
-        output_type=cast("ResultType | None", _one_of(said, "data.output.type", get_args(ResultType))),
+        output_type=cast("ResultType | None", _one_of(said, "data.output.type", RESULT_TYPES)),
         local=local,
         schema=_schema(said.get("data.output.schema", ""), parsed=with_schema) or _schema_of(part),
         fields={f"{name}{iteration}": path for name, path in _fields(said.get("data.output.fields", "")).items()},
@@ -409,7 +411,7 @@ def _check_questions(wanted: TaskProperties) -> None:
 def _sharing(said: Mapping[str, str]) -> Sharing:
     """Say whose conversation it is. The answer to questions has no place in any that others go on with."""
     usual = "activity" if said.get("data.questions") else "instance"
-    return cast("Sharing", _one_of(said, "service.thread", get_args(Sharing)) or usual)
+    return cast("Sharing", _one_of(said, "service.thread", SHARINGS) or usual)
 
 
 def _parameter(task: Task, activity: Activity, name: str) -> str | None:

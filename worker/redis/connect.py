@@ -10,6 +10,7 @@ User and password are those of the servers with the data; Sentinels that want so
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
@@ -110,7 +111,7 @@ async def _cluster(address: RedisAddress, connections: int, ca_file: Path | None
             await client.aclose()
 
 
-class _Packing:
+class _Quick:
     """A connection that writes commands down by hiredis, as redis-py does only where it waits for no loop."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
@@ -121,24 +122,39 @@ class _Packing:
                 return [pack_command(args)]
         return super().pack_command(*args)  # type: ignore[misc, no-any-return]  # of the connection that it is mixed into
 
+    async def read_response(
+        self,
+        disable_decoding: bool = False,
+        timeout: float | None = None,  # noqa: ASYNC109 - redis-py's
+        **options: Any,
+    ) -> Any:
+        """See redis-py, which sets a timer for every reply, also where it came together with the one before.
 
-class _TCP(_Packing, Connection):
+        Where only its beginning did, the time of its batch is the bound.
+        """
+        parser: Any = self._parser  # type: ignore[attr-defined]  # as above
+        if timeout is None and parser._reader is not None and parser._reader.has_data():  # noqa: SLF001 - see redis-py's can_read
+            timeout = math.inf
+        return await super().read_response(disable_decoding, timeout, **options)  # type: ignore[misc]  # as above
+
+
+class _TCP(_Quick, Connection):
     pass
 
 
-class _TLS(_Packing, SSLConnection):
+class _TLS(_Quick, SSLConnection):
     pass
 
 
-class _Socket(_Packing, UnixDomainSocketConnection):
+class _Socket(_Quick, UnixDomainSocketConnection):
     pass
 
 
-class _Managed(_Packing, SentinelManagedConnection):
+class _Managed(_Quick, SentinelManagedConnection):
     pass
 
 
-class _ManagedTLS(_Packing, SentinelManagedSSLConnection):
+class _ManagedTLS(_Quick, SentinelManagedSSLConnection):
     pass
 
 
@@ -147,12 +163,15 @@ class _PatientRedis(Redis):
 
     With a connection for each command, half of a worker's CPU was the driver's: a task, two timers and two system calls
     for each. redis-py's BlockingConnectionPool moreover lets those that just returned a connection take it again: under
-    load some commands waited for ever.
+    load some commands waited for ever. Each command has its reply, or a TimeoutError, within STALL.
     """
 
     _places: int
     _waiting: deque[_Asked]
     _batches: set[asyncio.Task[None]]
+    _due: dict[asyncio.Future[Any], float]
+    """By when each reply has to be there, the oldest command first; one timer for all of them."""
+    _timer: asyncio.TimerHandle | None
 
     @classmethod
     def of(cls, pool: ConnectionPool, connections: int) -> Self:
@@ -161,16 +180,35 @@ class _PatientRedis(Redis):
         client.auto_close_connection_pool = True
         client._places = min(connections, BATCHES_AT_ONCE)
         client._waiting, client._batches = deque(), set()
+        client._due, client._timer = {}, None
         return client
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Run one command; see redis-py."""
-        reply = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        reply = loop.create_future()
         if not self._waiting:
             # When this turn of the loop is over: what other tasks ask for in it goes along.
-            asyncio.get_running_loop().call_soon(self._send)
+            loop.call_soon(self._send)
         self._waiting.append((args, options, reply))
-        return await reply
+        self._due[reply] = due = loop.time() + STALL.total_seconds()
+        if self._timer is None:
+            self._timer = loop.call_at(due, self._overdue)
+        try:
+            return await reply
+        finally:
+            del self._due[reply]
+
+    def _overdue(self) -> None:
+        """End the waiting of those whose time is over, and look again when the next one's is."""
+        loop = asyncio.get_running_loop()
+        now, self._timer = loop.time(), None
+        for reply, due in self._due.items():
+            if due > now:
+                self._timer = loop.call_at(due, self._overdue)
+                return
+            if not reply.done():
+                reply.set_exception(TimeoutError())
 
     def _send(self) -> None:
         """Send what waits, in batches; what finds no place waits for the end of one."""
@@ -206,6 +244,11 @@ class _PatientRedis(Redis):
                 reply.set_exception(said)
             else:
                 reply.set_result(said)
+
+
+def bounds_itself(client: Client) -> bool:
+    """Whether each command of this client ends within STALL, and nothing swallows a cancellation."""
+    return isinstance(client, _PatientRedis)
 
 
 class _PatientCluster(RedisCluster):

@@ -113,6 +113,7 @@ def read_budget(name: str) -> tuple[str, str, str] | None:
     return None
 
 
+@lru_cache(maxsize=4096)  # as above: a turn's task is part of four names
 def _encode(part: str) -> str:
     return quote(part, safe="", errors="surrogatepass")
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import structlog
 from redis.exceptions import NoScriptError, ResponseError
 
-from worker.redis.connect import STALL, Client
+from worker.redis.connect import STALL, Client, bounds_itself
 from worker.redis.failures import ERRORS, code_of, down, spoils_a_script
 from worker.redis.formats import CorruptRecord
 from worker.telemetry.logs import Event
@@ -48,6 +48,7 @@ class Runner:
     def __init__(self, redis: Client) -> None:
         self._redis = redis
         self._scripts = _scripts()
+        self._bounds_itself = bounds_itself(redis)
 
     async def run(self, name: str, keys: Sequence[str], *args: str | int) -> Any:
         """Return what the script returns. Raises StoreDown; CorruptRecord if it chokes on what stands there."""
@@ -77,7 +78,7 @@ class Runner:
 
     async def _answer(self, command: Awaitable[T], spoilt: str) -> T:
         try:
-            return await self.in_time(command)
+            return await (command if self._bounds_itself else self.in_time(command))
         except ResponseError as exc:
             if spoils_a_script(exc):
                 raise CorruptRecord(f"{spoilt}: {code_of(exc)}") from exc

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, get_args
+from typing import Any, Final, get_args
 from uuid import uuid4
 
 import structlog
@@ -54,6 +54,7 @@ NAMES = 1000
 """Of a list that are looked through by one command."""
 REFUSED_FOR = timedelta(seconds=60)
 """How long a task that found its thread busy goes before what persons ask: longer than it may be parked for that."""
+MEMORIES: Final[Mapping[str, Memory]] = {each: each for each in get_args(Memory)}
 WATCHED = 2
 """What intend.lua returns where somebody watches the thread."""
 
@@ -179,7 +180,8 @@ class RedisThreads:
         given_on, anchor = (answer.thread.id, answer.thread.anchor or "") if answer.thread else ("", "")
         told = dump_turn(remembered) if remembered else ""
         thread = (given_on, anchor, told, tokens or "")
-        args = (hold.token, attempt, dump(answer), ms(ANSWERED_FOR), written, record, *thread, person)
+        given = dump(answer)
+        args = (hold.token, attempt, given, ms(ANSWERED_FOR), written, record, *thread, person)
         names = [turn, keys.hold, keys.thread, keys.said, *(Keys.exchanges(turn, sink) for sink in sinks)]
         kept = await self._run("keep_answer", names, *args)
         if exchange is not None and exchange.recovered is not None:
@@ -187,6 +189,8 @@ class RedisThreads:
             await self._list(hold.key.engine, turn, sinks)
         if kept is None:
             raise NewerRecord("this turn in the journal")
+        if kept == given:
+            return answer
         try:
             return load(kept)
         except CorruptRecord:
@@ -299,7 +303,7 @@ def _heard(reply: list[str]) -> dict[str, int]:
 
 
 def _memory(word: str) -> Memory | None:
-    return next((each for each in get_args(Memory) if each == word), None)
+    return MEMORIES.get(word)
 
 
 def _count(text: str) -> int:

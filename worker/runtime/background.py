@@ -20,12 +20,47 @@ async def running(work: Coroutine[Any, Any, T], name: str) -> AsyncIterator[asyn
         await asyncio.wait({task})
 
 
-async def renewing(lease: timedelta, renew: Callable[[], Awaitable[bool]]) -> None:
-    """Renew something at a third of its lease, until `renew` says that there is nothing to renew any more."""
-    while True:
-        await asyncio.sleep(lease.total_seconds() / 3)
-        if not await renew():
-            return
+class Later:
+    """Work that begins in so many seconds, unless it is cancelled before; over when its block ends.
+
+    Until then it is a timer and no task, of which most turns would make two for nothing.
+    """
+
+    def __init__(self, seconds: float, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        self._work, self._name = work, name
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._begin)
+
+    async def __aenter__(self) -> None:
+        """Begin the block; the seconds count already."""
+
+    async def __aexit__(self, *_: object) -> None:
+        """Cancel it, and wait for its end."""
+        self.cancel()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    def cancel(self) -> None:
+        """Begin it no more, or cancel it."""
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._work(), name=self._name)
+
+
+def renewing(lease: timedelta, renew: Callable[[], Awaitable[bool]], name: str) -> Later:
+    """Renew something at each third of its lease, until `renew` says that there is nothing to renew any more."""
+    third = lease.total_seconds() / 3
+
+    async def again() -> None:
+        while True:
+            if not await renew():
+                return
+            await asyncio.sleep(third)
+
+    return Later(third, again, name)
 
 
 class Crew:

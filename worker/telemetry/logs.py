@@ -3,8 +3,9 @@
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import structlog
 
@@ -91,6 +92,11 @@ class Event(StrEnum):
 
 MOST_TOGETHER = 5
 """Of errors that were raised together."""
+UNSAID: Final[Mapping[str, object]] = {
+    "_srcfile": None,
+    **dict.fromkeys(("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"), False),
+}
+"""By what logging is told so, as its documentation advises where it costs too much."""
 PAD_EVENT_TO = 50
 """Columns of an event with its words; longer ones take what they need."""
 
@@ -172,6 +178,9 @@ def configure(style: Literal["json", "console"], level: str = "INFO", *, cached:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
+    # What no line says need not be found out for each: from where in the code it came, and in which thread and process.
+    for name, value in UNSAID.items():
+        setattr(logging, name, value)
     # Libraries log requests, statements and rows, and with them what was said: only their warnings are for anybody.
     logging.basicConfig(
         handlers=[handler], level=max(logging.WARNING, logging.getLevelNamesMapping()[level]), force=True

@@ -1,6 +1,10 @@
 """Every metric of the worker. Labels are bounded: never an id, never a text."""
 
+from typing import TypeVar, cast
+
 from prometheus_client import Counter, Gauge, Histogram
+
+M = TypeVar("M", Counter, Histogram)
 
 INFO = Gauge("worker_info", "1, with the version of this worker and the name of its engine.", ["version", "engine"])
 POLLS = Counter("worker_polls", "Polls of the engine by result.", ["result"])
@@ -77,3 +81,13 @@ FEEDBACK = Counter(
 )
 ERASURES_OPEN = Gauge("worker_erasures_open", "Orders to erase that are not complete.")
 UNRECORDED = Gauge("worker_turns_unrecorded", "Turns that a sink may not have yet, of all workers.", ["sink"])
+
+_OF: dict[tuple[Counter | Histogram, tuple[str, ...]], Counter | Histogram] = {}
+
+
+def of(metric: M, *labels: str) -> M:
+    """Return `metric.labels(*labels)`, found at once from the second time on. Not of a metric that is ever cleared."""
+    known = _OF.get((metric, labels))
+    if known is None:
+        known = _OF[metric, labels] = metric.labels(*labels)
+    return cast("M", known)

@@ -178,7 +178,8 @@ class Database:
                 await connection.execution_options(**_WRITES)
                 if not self.is_sqlite:
                     await connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": MIGRATING})
-                await connection.run_sync(migrating.upgrade)
+                if not await connection.run_sync(migrating.is_up_to_date):
+                    await connection.run_sync(await asyncio.to_thread(migrating.steps))
                 await connection.commit()
         finally:
             if self._migrating is not self._engine:

@@ -4,12 +4,11 @@ import asyncio
 import sqlite3
 from typing import Any
 
-from alembic.util import CommandError
 from sqlalchemy import exc as sql
 
 from worker.errors import TranscriptDown, Unstorable
 
-ERRORS = (sql.SQLAlchemyError, CommandError, OSError, OverflowError, asyncio.TimeoutError)
+ERRORS = (sql.SQLAlchemyError, OSError, OverflowError, asyncio.TimeoutError)
 """Everything that a statement or a connection may raise."""
 
 NEWER = "The transcript was written by a newer worker than this one. Update this worker."
@@ -23,8 +22,6 @@ def translated(exc: Exception) -> TranscriptDown | Unstorable:
     """Say what happened without the driver's own text, which may carry what was said."""
     state = _state(exc)
     name = f"{type(exc).__name__} {state}".strip()
-    if isinstance(exc, CommandError):
-        return TranscriptDown(NEWER)
     if _is_about_the_row(exc, state):
         return Unstorable(f"the database will not take this row ({name})")
     return TranscriptDown(

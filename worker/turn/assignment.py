@@ -90,7 +90,8 @@ class Assigning:
         facts.retries, facts.retry_delay = wanted.retries, wanted.retry_delay
         assistant = await self._spec(wanted)
         facts.version, facts.provider = assistant.version, assistant.provider
-        assistant = replace(assistant, timeout=wanted.timeout or assistant.timeout)
+        if wanted.timeout is not None:
+            assistant = replace(assistant, timeout=wanted.timeout)
         key, variable = await self._place(task, wanted, begins=activity.begins)
         facts.key = key
         form = result.Form.of(wanted, assistant.output_schema)
@@ -159,14 +160,14 @@ class Assigning:
         def key(scope: str) -> ThreadKey:
             return ThreadKey(self._ground.rules.engine_name, scope, wanted.assistant, task.tenant_id)
 
-        def variable(instance: str, scope: str, *, shared: bool = False) -> ThreadVariable:
+        def variable(instance: str, scope: str, *, shared: bool = False, begins: bool = False) -> ThreadVariable:
             name = thread_variable_name(wanted.assistant, by_business_key=shared)
-            return ThreadVariable(self._engine, task, instance, name, key(scope), self._ground.history, shared)
+            return ThreadVariable(self._engine, task, instance, name, key(scope), self._ground.history, shared, begins)
 
         instance = task.process_instance_id
         match wanted.sharing:
             case "instance":
-                return key(instance), replace(variable(instance, instance), begins=begins)
+                return key(instance), variable(instance, instance, begins=begins)
             case "root":
                 root = await self._engine.root_instance(instance)
                 return key(root), variable(root, root)

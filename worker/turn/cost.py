@@ -18,7 +18,7 @@ def priced(answer: Answer, assistant: Assistant, prices: Mapping[str, Prices]) -
     whose = assistant.name, assistant.model
     for direction, tokens in {"input": answer.input_tokens, "output": answer.output_tokens}.items():
         if tokens:
-            metrics.TOKENS.labels(direction, *whose).inc(tokens)
+            metrics.of(metrics.TOKENS, direction, *whose).inc(tokens)
     details = {
         "cached": answer.cached_tokens,
         "cache_write": answer.cache_write_tokens,
@@ -26,9 +26,9 @@ def priced(answer: Answer, assistant: Assistant, prices: Mapping[str, Prices]) -
     }
     for detail, tokens in details.items():
         if tokens:
-            metrics.TOKEN_DETAILS.labels(detail, *whose).inc(tokens)
+            metrics.of(metrics.TOKEN_DETAILS, detail, *whose).inc(tokens)
     if cost is None:
-        metrics.UNPRICED.labels(*whose).inc()
+        metrics.of(metrics.UNPRICED, *whose).inc()
     else:
         metrics.COST.labels(cost.currency, *whose).inc(float(Decimal(cost.amount)))
     return answer if cost is None else replace(answer, cost=cost)

@@ -1,6 +1,5 @@
 """How many calls of a provider all workers together make: who asks has a seat there before entering the thread."""
 
-import asyncio
 import math
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
@@ -71,7 +70,7 @@ class Limits:
 
         self._ground.later(tell(), f"limits of {provider}")
 
-    async def renew(self, seats: Seats, token: str) -> None:
+    def renewing(self, seats: Seats, token: str, name: str) -> background.Later:
         """Keep a seat, for as long as it is there."""
 
         async def renewed() -> bool:
@@ -82,7 +81,7 @@ class Limits:
                 # The lease may still run: a seat is given up only where Redis says that it is gone.
                 return True
 
-        await background.renewing(self._ground.rules.lease, renewed)
+        return background.renewing(self._ground.rules.lease, renewed, name)
 
 
 class Seat:
@@ -95,7 +94,7 @@ class Seat:
         self._provider: str | None = None
         self._seats: Seats | None = None
         self._token = ""
-        self._renewing: asyncio.Task[None] | None = None
+        self._renewing: background.Later | None = None
         self._calls = 0
         self._tokens: int | None = None
 
@@ -111,11 +110,12 @@ class Seat:
         """Take one at this provider, in the place of an earlier one. Raises LimitReached, which says when to come."""
         if (leaving := self._left()) is not None:  # it would be in its own way, were that done beside the work
             await leaving
-        self._provider, self._token = provider, uuid4().hex
+        self._provider = provider
         self._calls, self._tokens = 0, None
         seats = self._limits.at(provider)
         if seats is None:
             return
+        self._token = uuid4().hex
         thought = self._limits.thought(assistant, question)
         wait = await seats.take(self._request, self._instance, self._token, thought)
         if wait is not None:
@@ -123,8 +123,7 @@ class Seat:
             said = f"the provider {provider} is at its limits; to be tried again in {wait.total_seconds():.1f} s"
             raise LimitReached(said, retry_after=wait)
         self._seats = seats
-        renewing = self._limits.renew(seats, self._token)
-        self._renewing = asyncio.create_task(renewing, name=f"seat for {self._request}")
+        self._renewing = self._limits.renewing(seats, self._token, f"seat for {self._request}")
 
     def check(self, provider: str) -> None:
         """Return if this provider may be asked. Raises Elsewhere: a seat has to be taken there first."""

@@ -173,7 +173,8 @@ class Turn:
             assistant = fallback.choose(assignment.assistant, entry)
             assignment.seat.check(assistant.provider)
             facts.provider = assistant.provider
-            assignment = replace(assignment, assistant=assistant)
+            if assistant is not assignment.assistant:
+                assignment = replace(assignment, assistant=assistant)
             self._answering.pauses.check(assignment.assistant, assignment.task.id)
             assignment = await self._assigning.with_schema(assignment)
             self._check_weights(assignment)

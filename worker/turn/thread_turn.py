@@ -84,8 +84,7 @@ class ThreadTurn:
         Lets go of the hold on every way out; withdraws the intent if no call of this task can be running.
         """
         # A lease is short, so that a dead worker's thread is soon free; a call may take many minutes.
-        renewing = background.renewing(self.ground.rules.lease, self._renew)
-        async with background.running(renewing, f"hold for {self.request.id}"):
+        async with background.renewing(self.ground.rules.lease, self._renew, f"hold for {self.request.id}"):
             try:
                 answer = await self._find_or_ask()
             # Also at a cancellation: who comes next must not wait for the lease to run out.

@@ -32,7 +32,7 @@ from worker.domain.conversations import (
 from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.threads import Outcome
 from worker.errors import Unstorable
-from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, open_database, rows
+from worker.transcript import Database, SqlTranscriptReader, SqlTranscriptWriter, migrating, open_database, rows, steps
 from worker.transcript.tables import VERSION_TABLE, metadata
 from worker.transcript.words import words
 
@@ -302,6 +302,36 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
 
 async def test_the_migrations_make_the_tables_that_the_queries_know(database: Database) -> None:
     assert await differences(database) == []
+
+
+def test_each_migration_is_in_a_file_of_its_revision() -> None:
+    revisions = {revision.revision for revision in steps.known()}
+
+    assert revisions == {*migrating.KNOWN}
+    assert migrating.newest() == max(revisions) == NEWEST
+
+
+LOOK = """
+import asyncio, sys
+from worker.transcript import SqlTranscriptWriter, open_database
+
+async def look():
+    async with open_database(sys.argv[1]) as database:
+        await SqlTranscriptWriter(database).ping()
+
+asyncio.run(look())
+print("alembic" in sys.modules)
+"""
+
+
+async def test_what_changes_tables_is_loaded_only_where_they_are_to_be_changed(place: Place) -> None:
+    async def changes() -> str:
+        command = [sys.executable, "-c", LOOK, place.url]
+        done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return str(done.stdout).strip()
+
+    assert await changes() == "True"
+    assert await changes() == "False"
 
 
 async def differences(database: Database) -> list[Any]:

@@ -275,6 +275,10 @@ class FakeTopics:
         self.topics = topics or (Topic("topic"),)
         self.strange: set[str] = set()
         self.suspected = 0
+        self.asking_nobody: frozenset[str] = frozenset()
+
+    async def without_models(self) -> frozenset[str]:
+        return self.asking_nobody
 
     async def current(self) -> tuple[Topic, ...]:
         return self.topics

@@ -68,6 +68,9 @@ async def test_what_was_said_and_who_signed_it_is_read_back(client: RestEngine, 
     assert task.activity_instance.startswith("frame:")
     assert await sources.remembers(task.id)
     assert not await sources.remembers("nobody's")
+    assert (seen := await sources.instance(instance)) is not None
+    assert (seen.definition_key, seen.business_key, seen.tenant) == (model.key, None, None)
+    assert await sources.instance("nobody's") is None
     assert await sources.completions(instance) == []
     await client.complete(task.id, told({"by": "model"}), {})
     judges = await fetched(client, topic, 2)

@@ -14,6 +14,7 @@ from tests.unit.decisions.examples import parts, scores, weights
 from worker.decisions import chain
 from worker.decisions.verifying import verify
 from worker.domain.decisions import DecisionKey
+from worker.domain.processes import Process
 from worker.domain.tasks import Task, Variable
 from worker.errors import TranscriptDown
 
@@ -220,6 +221,31 @@ async def test_a_record_of_the_root_is_made_in_a_called_process(core: Core, deci
     core.world.roots["b"], core.world.past.called["a"] = "a", ["b"]
     job = await deciding.reach("compute", instance="b", record_scope="root")
     assert told(job)["id"] == KEY.id
+
+
+async def test_a_record_of_the_root_has_the_roots_business_key_tenant_and_definition(
+    core: Core, deciding: Deciding
+) -> None:
+    deciding.say_all()
+    core.world.roots["b"], core.world.past.called["a"] = "a", ["b"]
+    core.world.processes["a"] = Process("a", "order:3:o", "order", 3, "order-1", "north", None, is_active=True)
+    job = await deciding.reach("compute", instance="b", record_scope="root")
+
+    [kept] = core.decisions.kept.values() if core.decisions else ()
+    assert (kept.business_key, kept.definition_key, kept.key.tenant) == ("order-1", "order", "north")
+    assert told(job)["id"] == DecisionKey("default", "a", tenant="north").id
+    assert kept.rows[0]["facts"]["instance"] == "b", "where the engine has its hash"
+
+
+async def test_a_record_of_a_root_that_may_not_be_read_is_an_incident_that_says_so(
+    core: Core, deciding: Deciding
+) -> None:
+    deciding.say_all()
+    core.world.roots["b"], core.world.past.called["a"] = "a", ["b"]
+    core.world.processes["a"] = None
+    job = await deciding.reach("compute", instance="b", record_scope="root")
+
+    assert "the process instance a at the top of the callers, whose record this is, cannot be read" in job.message
 
 
 async def test_an_answer_in_a_file_is_read_as_the_part_that_it_is(core: Core, deciding: Deciding) -> None:

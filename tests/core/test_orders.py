@@ -12,7 +12,7 @@ from tests.fakes.engine import Job
 from tests.fakes.life import Life
 from worker.domain.budgets import Budgets, Limit
 from worker.domain.questions import DecisionQuestion, Option, written
-from worker.domain.threads import Answer, Outcome
+from worker.domain.threads import Answer, Outcome, Said, Seed
 from worker.errors import ModelDown
 
 __all__ = ["judged"]
@@ -149,4 +149,50 @@ async def test_orders_that_cannot_be_are_incidents_before_anything_is_asked(
     asking(core, questions, **more)
     job = await done(core)
     assert wrong in job.message
+    assert asked(core) == 0
+
+
+SO_FAR = Seed(
+    (Said("user", "What does it cost?"), Said("assistant", "It costs 80.\n# Ask nobody")), turns=1, left_out=2
+)
+
+
+async def test_answers_of_named_assistants_are_shown_with_the_inputs_as_data(core: Core) -> None:
+    core.history.told = SO_FAR
+    asking(core, data_input_answers="speaker", data_questions_orders="2")
+    await done(core, instance="a")
+    texts = [text for _, text, _ in core.judge.script.named("ask")]
+
+    assert len(texts) == 2
+    for text in texts:
+        assert "### Answers of speaker so far\n\nNot included, for lack of room: 2 earlier turns." in text
+        assert "    It costs 80.\n    # Ask nobody" in text
+        assert "What does it cost?" not in text
+    assert {(key.scope, key.assistant) for key in core.history.asked} == {("a", "speaker")}
+
+
+async def test_without_the_property_no_answer_is_looked_for(core: Core) -> None:
+    await done(core)
+    assert core.history.asked == []
+
+
+async def test_while_the_transcript_cannot_tell_the_task_waits(core: Core) -> None:
+    core.history.told, core.history.is_down = SO_FAR, True
+    asking(core, data_input_answers="speaker")
+    async with core.working():
+        job = core.world.start()
+        await core.until(lambda: len(core.history.asked) > 2)
+        assert (asked(core), job.retries) == (0, 3), "none is spent"
+        core.history.is_down = False
+        await core.until_over([job])
+
+
+@pytest.mark.parametrize("has_questions", [True, False])
+async def test_answers_that_nobody_can_show_are_an_incident_that_names_the_property(
+    core: Core, *, has_questions: bool
+) -> None:
+    core.records = not has_questions
+    asking(core, QUESTIONS if has_questions else "", data_input_answers="speaker")
+    job = await done(core)
+    assert "property data.input.answers" in job.message
     assert asked(core) == 0

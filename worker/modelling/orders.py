@@ -82,7 +82,7 @@ def together(answers: Sequence[Answer], questions: Sequence[DecisionQuestion]) -
     found = {each.name: _mean(each, [one[each.name] for one in said]) for each in questions}
     is_refused = all(each["value"] is None for each in found.values())
     outcome = Outcome.REFUSED if is_refused else Outcome.OK
-    tokens = {name: _sum([getattr(each, name) for each in answers]) for name in _TOKENS}
+    tokens: dict[str, Any] = {name: _sum([getattr(each, name) for each in answers]) for name in _TOKENS}
     return replace(answers[-1], text=written(found), outcome=outcome, cost=_cost(answers), **tokens)
 
 

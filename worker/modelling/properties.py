@@ -111,6 +111,12 @@ PROPERTIES = (
         "they are asked once",
     ),
     Property(
+        "data.input.answers",
+        "beside `data.questions`: assistants, separated by commas, whose answers on the instance's own conversations "
+        "so far are shown with the inputs",
+        "no answer is shown that is no input",
+    ),
+    Property(
         "service.confidence",
         "the confidence, from 0 to 1, below which an answer to one of `data.questions` is `unsure`",
         "none is too low",
@@ -174,7 +180,8 @@ class TaskProperties:
     the answer; `errors` maps bad outcomes to BPMN error codes. `questions` are decision questions, in place of any
     other form, or the name of a resource that holds them, and `confidence` is what their answers have to have, unless
     nobody weighs those and `uncalibrated` allows it. `suffix` ends the names of an iteration's results. `part` is the
-    part of a decision's record that the answer is, empty if it is none. `orders` is how often questions are asked.
+    part of a decision's record that the answer is, empty if it is none. `orders` is how often questions are asked,
+    and `heard` names assistants whose earlier answers are shown.
     """
 
     assistant: str
@@ -198,6 +205,7 @@ class TaskProperties:
     suffix: str = ""
     part: str = ""
     orders: int = 1
+    heard: tuple[str, ...] = ()
 
     @property
     def own_questions(self) -> Sequence[DecisionQuestion]:
@@ -269,6 +277,7 @@ def read(
         suffix=iteration,
         part=part,
         orders=orders,
+        heard=tuple(filter(None, map(str.strip, said.get("data.input.answers", "").split(",")))),
     )
     _check(wanted, activity)
     _check_questions(wanted)
@@ -388,6 +397,7 @@ def _check_questions(wanted: TaskProperties) -> None:
             "service.confidence.uncalibrated": wanted.uncalibrated,
             "error.unsure": Outcome.UNSURE in wanted.errors,
             "data.questions.orders": wanted.orders > 1,
+            "data.input.answers": bool(wanted.heard),
         }
         for name in (name for name, is_said in about.items() if is_said):
             raise BadDefinition(f"property {name} is about the answers to data.questions, which the task has not")

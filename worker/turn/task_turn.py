@@ -21,6 +21,7 @@ from worker.domain.threads import (
 )
 from worker.errors import (
     BadDefinition,
+    HistoryUnread,
     OverBudget,
     Poisonous,
     ProviderAway,
@@ -239,6 +240,8 @@ class Turn:
         task, activity, room = assignment.task, assignment.activity, self._rules.input_tokens
         inputs = await gather(task, activity, assignment.wanted, entry.thread, self._engine, room)
         facts.left_out = inputs.left_out
+        heard = {f"answers of {name}": await self._heard(assignment, name) for name in assignment.wanted.heard}
+        inputs = replace(inputs, shown={**inputs.shown, **heard})
         asked = properties.prompt_parameter(task, activity) or activity.documentation
         # Whoever weighs answers gets questions as such.
         by_form = not self._weighs(assignment.assistant.provider)
@@ -253,6 +256,22 @@ class Turn:
             questions=questions.listed(assignment.form.questions) if by_form else "",
             repair=repair,
         )
+
+    async def _heard(self, assignment: Assignment, assistant: str) -> str:
+        """Write what an assistant has answered on the instance's own conversation, as far as there is room."""
+        history, key = self._ground.history, assignment.key
+        if history is None:
+            raise BadDefinition(
+                "property data.input.answers names assistants, and there is no transcript to read their answers from: "
+                "set TRANSCRIPT_URL, or take the property out"
+            )
+        key = replace(key, scope=assignment.task.process_instance_id, assistant=assistant)
+        # Asked first: what comes between the two is read then.
+        is_late = await self._threads.unrecorded(key, assignment.task.id)
+        seed = await history.seed(key)
+        if is_late or not seed.is_known:
+            raise HistoryUnread(f"what {assistant} has answered in this instance has yet to come to the transcript")
+        return prompt.heard(assistant, [each.text for each in seed.said if each.role == "assistant"], seed.left_out)
 
     async def _judge(self, assignment: Assignment, facts: TurnFacts, answer: Answer) -> verdict.Verdict:
         """Turn the answer into the result, or into what the task wants for a bad one."""

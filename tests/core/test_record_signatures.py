@@ -11,6 +11,7 @@ from tests.core.deciding import KEY, Deciding, told
 from tests.core.rig import Core
 from tests.unit.decisions.examples import weights
 from worker.decisions import chain
+from worker.decisions.record import UNSEEN
 from worker.decisions.verifying import verify
 
 
@@ -202,7 +203,7 @@ async def test_without_a_history_of_values_what_stands_there_now_counts_if_anybo
     core.world.past.person("a", "sign", assignee="ben", approved=True)
     said = await closed(deciding)
     assert said["accepted"] is has_tasks
-    assert said["void_reason"] == ("" if has_tasks else "nobody has signed it")
+    assert said["void_reason"] == ("" if has_tasks else UNSEEN)
     core.world.past.by_hand("a", decision_sha256="f" * 64)
     assert (await closed(deciding))["accepted"] is False
 

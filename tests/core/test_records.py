@@ -231,7 +231,8 @@ async def test_a_record_of_the_root_has_the_roots_business_key_tenant_and_defini
     core.world.processes["a"] = Process("a", "order:3:o", "order", 3, "order-1", "north", None, is_active=True)
     job = await deciding.reach("compute", instance="b", record_scope="root")
 
-    [kept] = core.decisions.kept.values() if core.decisions else ()
+    assert core.decisions is not None
+    [kept] = core.decisions.kept.values()
     assert (kept.business_key, kept.definition_key, kept.key.tenant) == ("order-1", "order", "north")
     assert told(job)["id"] == DecisionKey("default", "a", tenant="north").id
     assert kept.rows[0]["facts"]["instance"] == "b", "where the engine has its hash"
@@ -340,3 +341,13 @@ async def test_a_process_has_several_records_by_their_names(core: Core, deciding
         core.world.activity(part, definition=DEFINITION, properties={**activity.properties, "record.id": "site"})
     job = await deciding.reach("compute", record_id="site")
     assert told(job)["id"] == DecisionKey("default", "a", "site").id
+
+
+async def test_an_answer_that_the_engine_does_not_show_is_an_incident_that_names_the_right(
+    core: Core, deciding: Deciding
+) -> None:
+    deciding.say_all()
+    core.world.past.values.clear()
+    job = await deciding.reach("compute")
+    assert "has taken an answer of frame (record.part=frame) and does not show it" in job.message
+    assert "READ_HISTORY_VARIABLE" in job.message

@@ -121,7 +121,9 @@ class RecordTurn:
         now = await making.built(last, gathered, "proposed")
         if now["content_sha256"] != last.record["content_sha256"]:
             last = await making.changed(last, now)
-        closed = await beside(record.close, now, [each.act for each in signed])
+        # Without a full history nobody can tell whether there was no signature, or none is shown.
+        unsigned = record.UNSIGNED if gathered.has_past else record.UNSEEN
+        closed = await beside(record.close, now, [each.act for each in signed], unsigned)
         if closed != last.record:
             await making.changed(last, closed)
         return closed
@@ -229,6 +231,11 @@ def _check_parts(wanted: RecordProperties, gathered: Gathered) -> None:
         if not tasks:
             of = f" and record.id={wanted.name}" if wanted.name else ""
             raise BadDefinition(f"{needs}: no task has the property record.part={part}{of}; add one before this task")
+        if part in gathered.completed:
+            raise BadRecord(
+                f"{needs}: the engine has taken an answer of {', '.join(tasks)} (record.part={part}) and does not show "
+                "it: grant READ_HISTORY_VARIABLE and READ_INSTANCE_VARIABLE on process definitions to the worker's user"
+            )
         raise BadRecord(
             f"{needs}: the engine has taken no answer of {', '.join(tasks)} (record.part={part}) yet; see that it is "
             "answered before this task is reached"

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -68,6 +69,9 @@ async def test_what_was_said_and_who_signed_it_is_read_back(client: RestEngine, 
     assert task.activity_instance.startswith("frame:")
     assert await sources.remembers(task.id)
     assert not await sources.remembers("nobody's")
+    assert (seen := await sources.instance(instance)) is not None
+    assert (seen.definition_key, seen.business_key, seen.tenant) == (model.key, None, None)
+    assert await sources.instance("nobody's") is None
     assert await sources.completions(instance) == []
     await client.complete(task.id, told({"by": "model"}), {})
     judges = await fetched(client, topic, 2)
@@ -131,3 +135,21 @@ async def test_a_file_that_was_said_is_read_as_it_was_then(client: RestEngine, r
     assert read == [b'{"first": 1}', b'{"second": 2}']
     assert await client.sources.content(values[0], 5) is None
     assert (await client.sources.called(instance)).called == []
+
+
+async def test_a_modification_is_told_by_its_time_and_nothing_else_is(client: RestEngine, rest: EngineRest) -> None:
+    topic = unique("topic")
+    model = process(line(element(ServiceTask("first", topic)), element(ServiceTask("second", topic))))
+    await rest.deploy(model)
+    moved, other = await rest.start(model), await rest.start(model)
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    await rest.put(f"process-instance/{other}/suspended", {"suspended": True})
+    await rest.put(f"process-instance/{other}/suspended", {"suspended": False})
+    assert await client.moved_at(moved) is None
+    order = {"instructions": [{"type": "startBeforeActivity", "activityId": "second"}]}
+    await rest.post(f"process-instance/{moved}/modification", order)
+
+    at = await client.moved_at(moved)
+    assert at is not None
+    assert at > before
+    assert await client.moved_at(other) is None

@@ -14,6 +14,7 @@ from tests.unit.decisions.examples import weights
 from worker.chat.trying import Trying
 from worker.decisions import chain, report
 from worker.decisions.keys import SigningKey
+from worker.decisions.record import UNSEEN
 from worker.decisions.verifying import verify
 from worker.decisions.what_ifs import WhatIf
 from worker.domain.people import Person
@@ -244,7 +245,7 @@ async def test_without_a_history_of_values_what_stands_there_now_counts_if_anybo
     core.world.past.person("a", "sign", assignee="ben", approved=True)
     said = await closed(deciding)
     assert said["accepted"] is has_tasks
-    assert said["void_reason"] == ("" if has_tasks else "nobody has signed it")
+    assert said["void_reason"] == ("" if has_tasks else UNSEEN)
     core.world.past.by_hand("a", decision_sha256="f" * 64)
     assert (await closed(deciding))["accepted"] is False
 

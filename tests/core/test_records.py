@@ -14,6 +14,7 @@ from tests.unit.decisions.examples import parts, scores, weights
 from worker.decisions import chain
 from worker.decisions.verifying import verify
 from worker.domain.decisions import DecisionKey
+from worker.domain.processes import Process
 from worker.domain.tasks import Task, Variable
 from worker.errors import TranscriptDown
 
@@ -233,6 +234,32 @@ async def test_a_record_of_the_root_is_made_in_a_called_process(core: Core, deci
     assert told(job)["id"] == KEY.id
 
 
+async def test_a_record_of_the_root_has_the_roots_business_key_tenant_and_definition(
+    core: Core, deciding: Deciding
+) -> None:
+    deciding.say_all()
+    core.world.roots["b"], core.world.past.called["a"] = "a", ["b"]
+    core.world.processes["a"] = Process("a", "order:3:o", "order", 3, "order-1", "north", None, is_active=True)
+    job = await deciding.reach("compute", instance="b", record_scope="root")
+
+    assert core.decisions is not None
+    [kept] = core.decisions.kept.values()
+    assert (kept.business_key, kept.definition_key, kept.key.tenant) == ("order-1", "order", "north")
+    assert told(job)["id"] == DecisionKey("default", "a", tenant="north").id
+    assert kept.rows[0]["facts"]["instance"] == "b", "where the engine has its hash"
+
+
+async def test_a_record_of_a_root_that_may_not_be_read_is_an_incident_that_says_so(
+    core: Core, deciding: Deciding
+) -> None:
+    deciding.say_all()
+    core.world.roots["b"], core.world.past.called["a"] = "a", ["b"]
+    core.world.processes["a"] = None
+    job = await deciding.reach("compute", instance="b", record_scope="root")
+
+    assert "the process instance a at the top of the callers, whose record this is, cannot be read" in job.message
+
+
 async def test_an_answer_in_a_file_is_read_as_the_part_that_it_is(core: Core, deciding: Deciding) -> None:
     deciding.say_all()
     frame = parts()["frame"] | {"statement": "Which press?"}
@@ -325,3 +352,13 @@ async def test_a_process_has_several_records_by_their_names(core: Core, deciding
         core.world.activity(part, definition=DEFINITION, properties={**activity.properties, "record.id": "site"})
     job = await deciding.reach("compute", record_id="site")
     assert told(job)["id"] == DecisionKey("default", "a", "site").id
+
+
+async def test_an_answer_that_the_engine_does_not_show_is_an_incident_that_names_the_right(
+    core: Core, deciding: Deciding
+) -> None:
+    deciding.say_all()
+    core.world.past.values.clear()
+    job = await deciding.reach("compute")
+    assert "has taken an answer of frame (record.part=frame) and does not show it" in job.message
+    assert "READ_HISTORY_VARIABLE" in job.message

@@ -11,7 +11,7 @@ from tests.fakes.script import Script
 from worker.decisions import schemas
 from worker.domain.decisions import Decision, DecisionKey
 from worker.domain.evidence import Completion, Operation, PersonsTask, Value, is_called
-from worker.domain.processes import Called, Calls
+from worker.domain.processes import Called, Calls, Process
 
 
 class FakeSources:
@@ -19,6 +19,10 @@ class FakeSources:
 
     def __init__(self, world: World) -> None:
         self._world = world
+
+    async def instance(self, instance: str) -> Process | None:
+        usual = Process(instance, "choose:1:c", "choose", 1, None, None, None, is_active=True)
+        return self._world.processes.get(instance, usual)
 
     async def called(self, instance: str) -> Calls:
         return Calls([Called(each, "called", "", instance) for each in self._world.past.called.get(instance, ())])

@@ -9,6 +9,7 @@ from itertools import count
 from tests.fakes.clock import EPOCH
 from tests.fakes.past import Past
 from tests.fakes.script import Script
+from worker.domain.processes import Process
 from worker.domain.tasks import Activity, Definition, Origin, Task, TaskState, Topic, Variable
 from worker.errors import BadDefinition, TaskLost, TaskSuspended, TooMuch
 
@@ -49,6 +50,7 @@ class World:
         self.contents: dict[tuple[str, str], bytes] = {}
         self.shown: dict[tuple[str, str], str] = {}
         self.roots: dict[str, str] = {}
+        self.processes: dict[str, Process | None] = {}
         self.past = Past()
         self.origins: dict[str, Origin | None] = {}
         self.spin = True
@@ -275,6 +277,10 @@ class FakeTopics:
         self.topics = topics or (Topic("topic"),)
         self.strange: set[str] = set()
         self.suspected = 0
+        self.asking_nobody: frozenset[str] = frozenset()
+
+    async def without_models(self) -> frozenset[str]:
+        return self.asking_nobody
 
     async def current(self) -> tuple[Topic, ...]:
         return self.topics

@@ -47,7 +47,9 @@ async def test_answers_decide_where_they_are_sure_and_a_person_where_they_are_no
     gate = rig.step("gate", "deciding", data_questions=asking("gate"), **bar)
     said = rig.step("said", data_questions=asking("said"))
     weak = rig.step("weak", "judge", data_questions=asking("weak"), error_unsure="ASK", **bar)
-    model = await rig.deploy(gate, said, replace(weak, catches="ASK"))
+    rig.provider.weigh(often_fits=0.9, often_route={"clerk": 0.2, "board": 0.8}, often_risk=[0.1, 0.9, 0.0])
+    often = rig.step("often", "deciding", data_questions=asking("often"), data_questions_orders="3")
+    model = await rig.deploy(gate, said, often, replace(weak, catches="ASK"))
     await rig.start_worker()
     instance = await rig.run(model)
     got = await typed(rig, instance)
@@ -65,7 +67,11 @@ async def test_answers_decide_where_they_are_sure_and_a_person_where_they_are_no
     assert not any(name.startswith("assistant_thread_") for name in got)
     ended = await rig.rest.get("history/activity-instance", processInstanceId=instance, activityId="weak_caught")
     assert len(ended) == 1
-    assert [rig.calls(f"{api}.create") - 1 for api in ("decisions", "systemone", "chat.completions")] == [1, 1, 1]
+    assert [rig.calls(f"{api}.create") - 1 for api in ("decisions", "systemone", "chat.completions")] == [4, 1, 1]
+    assert (got["often_route"], got["often_fits"]) == (("String", "board"), ("Boolean", True))
+    assert json.loads(got["often"][1])["often_route"]["agreement"] == 1
+    orders = await rig.meta(instance, "often")
+    assert (orders["orders"], orders["agreement"], orders["attempt"]) == (3, 1, 3)
     meta = await rig.meta(instance, "weak")
     assert (meta["model"], meta["thread"], meta["use"]) == ("gpt-5-mini", None, "apart")
     assert meta["unsure"] == ["weak_fits", "weak_route", "weak_risk"]

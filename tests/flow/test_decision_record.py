@@ -3,11 +3,14 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.flow.rig import Rig
 from tests.models import ServiceTask, element, line, process, unique
 from tests.unit.decisions.examples import parts, scores
 from tests.waiting import wait_until
 from worker import bootstrap
+from worker.demo.processes import HOST, free_port
 from worker.domain.conversations import EVERYTHING
 from worker.domain.decisions import Decision
 from worker.export.verifying import verified
@@ -95,3 +98,25 @@ def _check_source(kept: Decision, meta: dict[str, Any]) -> None:
     source = kept.record["sources"]["frame"]
     names = ("task", "answer", "question", "activity_instance", "instructions", "thread", "response")
     assert {name: source[name] for name in names} == {name: meta[name] for name in names}
+
+
+@pytest.mark.parametrize("topics", ["found", "given"])
+async def test_while_no_provider_can_be_reached_records_are_made_and_assistants_tasks_wait(
+    kept: Rig, topics: str
+) -> None:
+    rig, records = kept, unique("records")
+    given = {name: value for name, value in parts().items() if name != "recommendation"}
+    named = ", ".join(f"{name}=agreed_{name}" for name in given)
+    asking = await rig.deploy(rig.step("one"))
+    record = await rig.deploy(stage(records, "compute", record_given=named))
+    nowhere = f"http://{HOST}:{free_port()}/v1"
+    await rig.start_worker(topics=f"{rig.topic},{records}" if topics == "given" else "", openai_base_url=nowhere)
+    said = {name: value["one"] if name == "scores" else value for name, value in given.items()}
+    waiting = await rig.rest.start(asking)
+    made = await rig.rest.start(record, {f"agreed_{name}": value for name, value in said.items()})
+    await rig.rest.wait_for_end(made)
+
+    variables = await rig.rest.variables(made)
+    assert json.loads(variables["decision"])["leader"] == "Y"
+    [task] = await rig.rest.tasks(waiting)
+    assert (task["workerId"], task["retries"]) == (None, None)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ class Deployed:
     started: Sequence[Process] = ()
     wrong: Sequence[Incident] = ()
     titles: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
+    moved: datetime | None = None
 
     async def xml(self, definition_id: str) -> str:
         if self.model is None:
@@ -121,6 +123,9 @@ class Deployed:
 
     async def steps(self, _: str) -> Sequence[Step]:
         return self.tasks
+
+    async def moved_at(self, _: str) -> datetime | None:
+        return self.moved
 
     async def results(self, _: str) -> Sequence[Result]:
         return self.outcome

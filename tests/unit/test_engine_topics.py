@@ -293,3 +293,55 @@ async def test_given_topics_are_polled_and_served_whatever_the_model_says(deploy
     assert not fixed.serves(task("c"))
     fixed.suspect()
     assert await fixed.current() == (Topic("a"), Topic("b"))
+
+
+def recorded(*, also: str = "decision-record") -> Usage:
+    """A definition with a record's task on topic `r`, and another task."""
+    said = {"records": "decision-record", "other": also}
+    activities = {name: Activity(name, "", "r", properties={"service.type": kind}) for name, kind in said.items()}
+    return Usage.of(Definition("d", activities))
+
+
+def test_a_topic_asks_no_model_where_all_tasks_of_ours_on_it_are_records() -> None:
+    assert survey({"a": recorded(), "b": usage(ours="t")}).without_models == {"r"}
+    assert survey({"a": recorded(also="assistant")}).without_models == set()
+    assert survey({"a": recorded(), "b": recorded(also="assistant")}).without_models == set()
+
+
+class Recording(Deployments):
+    """One definition with a record's task on topic `r`, and one of an assistant on topic `t`."""
+
+    async def definition(self, definition_id: str) -> Definition:
+        kinds = {"r": "decision-record", "t": "assistant"}
+        activities = {name: Activity(name, "", name, properties={"service.type": kind}) for name, kind in kinds.items()}
+        return Definition(definition_id, activities)
+
+
+@pytest.fixture
+def recording(clock: Clock) -> Recording:
+    assert clock
+    recording = Recording()
+    recording.definitions = {"d": {}}
+    return recording
+
+
+async def test_discovery_tells_the_topics_that_ask_no_model(recording: Recording) -> None:
+    discovery = Discovery(recording, timedelta(seconds=10))
+    assert await discovery.without_models() == set()
+    await discovery.current()
+    assert await discovery.without_models() == {"r"}
+
+
+async def test_of_given_topics_the_models_are_read_only_when_somebody_asks_which_ask_no_model(
+    recording: Recording, clock: Clock
+) -> None:
+    fixed = FixedTopics(["r", "t"], recording)
+    await fixed.current()
+    assert recording.looks == 0
+    recording.failure = EngineDown("away")
+    assert await fixed.without_models() == set()
+    recording.failure = None
+    clock.now += 10
+    assert await fixed.without_models() == {"r"}
+    assert await fixed.without_models() == {"r"}
+    assert recording.looks == 2

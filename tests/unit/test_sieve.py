@@ -66,6 +66,7 @@ class GivenTopics:
 
     topics: list[Topic] = field(default_factory=list)
     known: dict[str, list[str]] = field(default_factory=dict)
+    without: set[str] = field(default_factory=set)
 
     async def current(self) -> tuple[Topic, ...]:
         return tuple(self.topics)
@@ -81,6 +82,9 @@ class GivenTopics:
 
     async def definitions(self, topic: str) -> tuple[str, ...]:
         return tuple(self.known.get(topic, ()))
+
+    async def without_models(self) -> frozenset[str]:
+        return frozenset(self.without)
 
 
 class World:
@@ -352,3 +356,26 @@ async def test_the_rest_is_asked_of_the_topics(world: World) -> None:
     assert await world.sieve.definitions("t") == ("a",)
     world.sieve.suspect()
     assert "suspected" in world.topics.known
+
+
+async def test_without_models_only_their_topics_are_polled_and_what_is_left_out_stays_so(world: World) -> None:
+    world.has(records="a", t="b bad")
+    world.topics.without = {"records"}
+    world.engine.bad = {"bad"}
+    await world.polls(12)
+    assert await world.sieve.current(without_models=True) == (Topic("records"),)
+    world.sieve.passed([])
+    assert world.left_out == [("t", "bad")]
+
+
+async def test_without_models_a_search_among_other_topics_ends_and_begins_anew_later(world: World) -> None:
+    world.has(records="a", t="b bad")
+    world.topics.without = {"records"}
+    world.engine.bad = {"bad"}
+    await world.polls(2)
+    assert world.left_out == []
+    assert await world.sieve.current(without_models=True) == (Topic("records"),)
+    world.sieve.passed([])
+    await world.polls(12)
+    assert world.left_out == [("t", "bad")]
+    assert set(world.served) == {"records a", "t b"}

@@ -92,15 +92,23 @@ def _computed(before: Mapping[str, Any], sealed: Mapping[str, Any], samples: int
     return computed if computed and content == sealed and computed["method"] == way else None
 
 
-def close(record: Mapping[str, Any], acts: Sequence[Act]) -> Record:
+UNSIGNED: Final = "nobody has signed it"
+UNSEEN: Final = (
+    "nobody is known to have signed it: the engine does not tell of persons' tasks, which takes history level activity "
+    "and the right READ_HISTORY on the process definition"
+)
+
+
+def close(record: Mapping[str, Any], acts: Sequence[Act], unsigned: str = UNSIGNED) -> Record:
     """Say what persons made of it. It is accepted if all of one or more did, on what it is now, and without a doubt.
 
-    Weights that somebody tried out and kept since they were shown it change nothing of that.
+    Weights that somebody tried out and kept since they were shown it change nothing of that. `unsigned` is why it is
+    void without any act.
     """
     schemas.check(record)
     if record["status"] not in {"proposed", "closed"}:
         raise BadRecord(f"a record is closed after it was proposed, and this one is {record['status']}")
-    reason = next(filter(None, (_void(record, act) for act in acts)), "" if acts else "nobody has signed it")
+    reason = next(filter(None, (_void(record, act) for act in acts)), "" if acts else unsigned)
     decision = {
         "accepted": not reason and all(act.accepted for act in acts),
         "answer": acts[-1].answer if acts else "",

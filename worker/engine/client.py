@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Self
@@ -312,6 +312,10 @@ class RestEngine:
     async def steps(self, instance_id: str) -> list[Step]:
         """Tell what the tasks of an instance wait for, those with incidents first. Raises EngineDown."""
         return await processes.steps(self._lists, instance_id)
+
+    async def moved_at(self, instance_id: str) -> datetime | None:
+        """Return when somebody last moved an instance by a modification; None if the engine tells of none."""
+        return await processes.moved_at(self._lists, instance_id)
 
     async def names(self) -> dict[tuple[str, str | None], str]:
         """Return the names of processes by key and tenant, as their newest versions have them. Raises EngineDown."""

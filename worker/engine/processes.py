@@ -7,6 +7,7 @@ from typing import Any
 
 from worker.domain.processes import Incident, Process, Step, StepState, definition
 from worker.engine.lists import Lists
+from worker.errors import EngineDenied
 from worker.runtime.portions import portions
 
 MOST = 200
@@ -15,6 +16,9 @@ MOST_STEPS = 500
 MOST_NAMES = 5000
 AT_ONCE = 100
 """Keys or ids in one question."""
+
+MODIFIED = "ModifyProcessInstance"
+"""What the operation log calls a modification."""
 
 _PAST, _RUNNING = "/history/process-instance", "/process-instance"
 
@@ -109,6 +113,19 @@ def _state(row: Mapping[str, Any]) -> StepState:
     # By our clock against the engine's: good enough for people, and nothing is decided by it.
     locked_until = _time(row.get("lockExpirationTime"))
     return "asking" if locked_until is not None and locked_until > datetime.now(UTC) else "waiting"
+
+
+async def moved_at(lists: Lists, instance_id: str) -> datetime | None:
+    """Tell when a modification last moved an instance, by the operation log, which only full histories with users have.
+
+    Raises EngineDown, but for a right that is missing: then nothing is told.
+    """
+    wanted = {"processInstanceId": instance_id, "operationType": MODIFIED, "sortBy": "timestamp", "sortOrder": "desc"}
+    try:
+        rows = [row async for row in lists.rows("/history/user-operation", wanted, most=1)]
+    except EngineDenied:
+        return None
+    return _time(rows[0].get("timestamp")) if rows else None
 
 
 async def names(lists: Lists) -> dict[tuple[str, str | None], str]:

@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import quote
 
 from worker.domain.evidence import Completion, Operation, PersonsTask, Value, is_called
-from worker.domain.processes import Calls
-from worker.engine import calls
+from worker.domain.processes import Calls, Process
+from worker.engine import calls, processes
 from worker.engine.failures import Reply
 from worker.engine.lists import Lists
 from worker.engine.transport import Transport
@@ -23,6 +23,14 @@ class RestSources:
         self._transport = transport
         self._lists = lists
         self._probe = probe
+
+    async def instance(self, instance: str) -> Process | None:
+        """See `ports.decisions.DecisionSources.instance`."""
+        try:
+            return (await processes.found(self._lists, [instance])).get(instance)
+        except EngineDenied:
+            await self._probe()
+            return None
 
     async def called(self, instance: str) -> Calls:
         """See `ports.decisions.DecisionSources.called`."""

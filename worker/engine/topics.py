@@ -40,11 +40,15 @@ class NotServed:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the deployed models come to. `definitions` are those with tasks of ours, served or not."""
+    """What the deployed models come to. `definitions` are those with tasks of ours, served or not.
+
+    On topics `without_models` there are only tasks that ask none.
+    """
 
     topics: tuple[Topic, ...] = ()
     not_served: tuple[NotServed, ...] = ()
     definitions: tuple[str, ...] = ()
+    without_models: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class Usage:
     """Who uses which topics in one definition, and which variables our tasks need. `unreadable` says why nobody knows.
 
     `passing`: the engine did not tell, and is asked again. `activities` are the ids of our tasks. A topic of ours
-    that is not in `needs` needs every variable.
+    that is not in `needs` needs every variable. On topics `without_models` all of ours ask none.
     """
 
     ours: frozenset[str] = frozenset()
@@ -61,6 +65,7 @@ class Usage:
     needs: Mapping[str, frozenset[str]] = field(default_factory=dict)
     activities: frozenset[str] = frozenset()
     passing: bool = False
+    without_models: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, definition: Definition) -> "Usage":
@@ -72,7 +77,9 @@ class Usage:
         for each in activities:
             needs[each.topic].append(each.needs)
         needs_some = {topic: names for topic in ours if (names := _joint(needs[topic])) is not None}
-        return cls(ours, others, needs=needs_some, activities=frozenset(each.id for each in activities if each.is_ours))
+        ids = frozenset(each.id for each in activities if each.is_ours)
+        asking = {each.topic for each in activities if each.is_for_assistant}
+        return cls(ours, others, needs=needs_some, activities=ids, without_models=ours - asking)
 
 
 def _joint(needs: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
@@ -112,6 +119,7 @@ class Discovery:
         self._shared: set[str] = set()
         self._strangers: set[str] = set()
         self._topics: tuple[Topic, ...] | None = None
+        self._without_models: frozenset[str] = frozenset()
         self._told: frozenset[NotServed] = frozenset()
         self._failure = ""
 
@@ -156,6 +164,10 @@ class Discovery:
         """See `ports.engine.Topics.definitions`."""
         return tuple(sorted(id_ for id_, usage in self._usages.items() if topic in usage.ours))
 
+    async def without_models(self) -> frozenset[str]:
+        """See `ports.engine.Topics.without_models`."""
+        return self._without_models
+
     async def look(self) -> Survey:
         """Find the topics now. Raises EngineDown."""
         ids = relevant(await self._engine.deployed())
@@ -190,6 +202,7 @@ class Discovery:
 
     def _tell(self, result: Survey) -> None:
         """Log what is new."""
+        self._without_models = result.without_models
         if result.topics != self._topics:
             self._topics = result.topics
             log.info(Event.TOPICS, **_shown(result))
@@ -210,8 +223,11 @@ class FixedTopics:
     def __init__(self, names: Iterable[str], engine: Definitions) -> None:
         self._topics = tuple(Topic(name) for name in sorted(set(names)))
         self._engine = engine
+        self._deployed = Discovery(engine, FIXED_LOOK)
         self._definitions: tuple[str, ...] = ()
         self._next_look = 0.0
+        self._without_models: frozenset[str] = frozenset()
+        self._next_reading = 0.0
 
     async def current(self) -> tuple[Topic, ...]:
         """Return the given topics."""
@@ -235,6 +251,14 @@ class FixedTopics:
             with suppress(WorkerError):  # what is known is good enough until the next look
                 self._definitions = tuple(relevant(await self._engine.deployed()))
         return self._definitions
+
+    async def without_models(self) -> frozenset[str]:
+        """See `ports.engine.Topics.without_models`: only for this the deployed models are read."""
+        if monotonic() >= self._next_reading:
+            self._next_reading = monotonic() + FIXED_LOOK.total_seconds()
+            with suppress(WorkerError):
+                self._without_models = (await self._deployed.look()).without_models
+        return self._without_models
 
 
 def _shown(found: Survey) -> dict[str, Any]:
@@ -285,6 +309,7 @@ def survey(usages: Mapping[str, Usage], shared: Iterable[str] = ()) -> Survey:
         ),
         not_served=tuple(sorted(not_served, key=lambda each: (each.definition_id, each.topic))),
         definitions=tuple(sorted(id_ for id_, usage in usages.items() if usage.ours)),
+        without_models=frozenset(users).difference(*(usage.ours - usage.without_models for usage in usages.values())),
     )
 
 

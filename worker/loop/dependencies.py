@@ -243,6 +243,21 @@ class Dependencies:
             self._news.clear()
             await self._news.wait()
 
+    async def up_but_models(self) -> None:
+        """Return when everything works that tasks need which ask no model."""
+        while self._is_down_but_for_models():
+            self._news.clear()
+            await self._news.wait()
+
+    @property
+    def only_models_away(self) -> bool:
+        """Whether nothing but that no provider can be asked keeps tasks from being done."""
+        return bool(self._stopping()) and not self._is_down_but_for_models()
+
+    def _is_down_but_for_models(self) -> bool:
+        providers = self._providers.values()
+        return any(each.trouble is not None for each in self._vital if each not in providers)
+
     def _stopping(self) -> list[Dependency]:
         """Those that are away and stop everything."""
         vital = [each for each in self._vital if each.trouble is not None]

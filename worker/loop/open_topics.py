@@ -43,3 +43,7 @@ class OpenTopics:
     async def definitions(self, topic: str) -> tuple[str, ...]:
         """See `ports.engine.Topics.definitions`."""
         return await self._topics.definitions(topic)
+
+    async def without_models(self) -> frozenset[str]:
+        """See `ports.engine.Topics.without_models`."""
+        return await self._topics.without_models()

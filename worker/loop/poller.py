@@ -1,7 +1,7 @@
 """Fetches as many tasks as slots are free, by one long poll for all topics, until told to stop; then drains.
 
 In a backlog it fetches a few more, which wait for a slot. After an outage it fetches a single task first, and as many
-as it likes once that one has brought nothing down again.
+as it likes once that one has brought nothing down again. While no provider can be asked it fetches what asks none.
 """
 
 import asyncio
@@ -34,6 +34,9 @@ MOST_FETCHED = 100
 BATCH_SECONDS = 0.02
 """In a backlog, how long to let more slots become free, so that one request fetches several tasks."""
 NO_TOPICS_PAUSE_SECONDS = 2.0
+WITHOUT_MODELS_SECONDS = 2.0
+"""Between two polls for tasks that ask no model, while no provider can be asked: none is parked, so that all others are
+fetched as soon as one can."""
 TRIAL_SECONDS = 10.0
 """How long the one task after an outage keeps the others waiting: who refuses a call does so at once, and an answer may
 take many minutes."""
@@ -133,23 +136,27 @@ class Poller:
 
     async def _poll(self) -> None:
         while not self._stopping.is_set():
-            await self._unless_stopping(self._dependencies.all_up())
+            await self._unless_stopping(self._dependencies.up_but_models())
             await self._unless_stopping(self._stopped.until_open())
             await self._unless_stopping(self._slots.some_welcome(backlog=self._backlog))
             if self._backlog and self._welcome() < self._slots.size / 4:
                 await asyncio.sleep(BATCH_SECONDS)
             if monotonic() < self._ghosts_until:
                 await self._unlock_ghosts()
-            topics = await self._topics.current()
+            without_models = self._dependencies.only_models_away
+            topics = await self._topics.current(without_models=without_models)
             # To find the topics may have taken a while: nothing is fetched that would only be given back.
             if self._stopping.is_set():
                 return
-            if not self._welcome() or self._why_not():  # the slot may be free because of the trouble
+            # The slot may be free because of the trouble.
+            if not self._welcome() or (self._why_not() and not (without_models and self._only_models_away())):
                 continue
-            if not topics:
+            if topics:
+                await self._poll_once(topics, parked=not without_models)
+            if without_models and not (topics and self._backlog):
+                await self._unless_stopping(_at_most(self._dependencies.all_up(), WITHOUT_MODELS_SECONDS))
+            elif not topics:
                 await self._unless_stopping(asyncio.sleep(NO_TOPICS_PAUSE_SECONDS))
-                continue
-            await self._poll_once(topics)
 
     def _welcome(self) -> int:
         return self._slots.welcome(backlog=self._backlog)
@@ -157,7 +164,10 @@ class Poller:
     def _why_not(self) -> list[str]:
         return self._dependencies.reasons() + self._stopped.reasons()
 
-    async def _poll_once(self, topics: tuple[Topic, ...]) -> None:
+    def _only_models_away(self) -> bool:
+        return self._dependencies.only_models_away and not self._stopped.reasons()
+
+    async def _poll_once(self, topics: tuple[Topic, ...], *, parked: bool) -> None:
         on_trial = self._dependencies.on_trial
         wanted = 1 if on_trial else min(self._welcome(), self._most)
         started = monotonic()
@@ -165,7 +175,7 @@ class Poller:
             # A lock that runs out wakes no parked poll. One that asks for more than slots must not be parked: it would
             # bring what another worker has a slot for.
             ahead = wanted > self._slots.free
-            wait = timedelta(0) if ahead else min(self._topics.next_look(), self._parked.next())
+            wait = timedelta(0) if ahead or not parked else min(self._topics.next_look(), self._parked.next())
             tasks = await self._fetch(topics, wanted, wait)
         except WorkerError as exc:
             metrics.POLLS.labels("failed").inc()
@@ -188,7 +198,7 @@ class Poller:
         self._backlog = len(tasks) == wanted
         served = [self._topics.serves(task) for task in tasks]
         taken = [self._take(task, ours=ours) for task, ours in zip(tasks, served, strict=True)]
-        if on_trial and any(served):
+        if on_trial and any(served) and not await self._ask_no_model(tasks):
             await self._unless_stopping(self._try(taken, started))
         if not any(served):
             # Nothing came, or what is not ours: that is unlocked, and the engine would hand it out again at once.
@@ -208,6 +218,11 @@ class Poller:
                     with suppress(WorkerError):
                         return [await self._engine.bare(found[0])]
             raise
+
+    async def _ask_no_model(self, tasks: list[Task]) -> bool:
+        """Whether none of these shows anything of a provider."""
+        names = await self._topics.without_models()
+        return all(task.topic in names for task in tasks)
 
     async def _try(self, taken: list[asyncio.Task[Verdict]], started: float) -> None:
         """Fetch nothing else until this has gone well, or goes on for so long that nobody can have refused it."""
@@ -288,3 +303,9 @@ class Poller:
         finally:
             for each in waiting:
                 each.cancel()
+
+
+async def _at_most(work: Coroutine[Any, Any, None], seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work

@@ -70,16 +70,24 @@ class Sieve:
         self._in_vain = 0
         self._failures = 0
 
-    async def current(self) -> tuple[Topic, ...]:
-        """See `ports.engine.Topics.current`; during a search, the part that is looked at."""
-        topics = await self._topics.current()
+    async def current(self, *, without_models: bool = False) -> tuple[Topic, ...]:
+        """See `ports.engine.Topics.current`; during a search, the part that is looked at.
+
+        `without_models`: only topics whose tasks ask no model.
+        """
+        topics = wanted = await self._topics.current()
         self._looking_at = None
+        if without_models:
+            names = await self.without_models()
+            wanted = tuple(each for each in topics if each.name in names)
+            if any(each.name not in names for part in self._suspects for each in part):
+                self._suspects.clear()  # what is refused is met again, and searched for again, with the other topics
         if self._suspects:
             self._asked = self._suspects[0]
-        elif again := self._due(topics):
+        elif again := self._due(topics, wanted):
             self._looking_at, self._asked = again
         else:
-            self._asked = tuple([each for topic in topics if (each := await self._without(topic)) is not None])
+            self._asked = tuple([each for topic in wanted if (each := await self._without(topic)) is not None])
         return self._asked
 
     def next_look(self) -> timedelta:
@@ -99,6 +107,10 @@ class Sieve:
     async def definitions(self, topic: str) -> tuple[str, ...]:
         """See `ports.engine.Topics.definitions`."""
         return await self._topics.definitions(topic)
+
+    async def without_models(self) -> frozenset[str]:
+        """See `ports.engine.Topics.without_models`."""
+        return await self._topics.without_models()
 
     def left_out(self) -> list[LeftOut]:
         """Name what is not served for now, and why."""
@@ -173,8 +185,8 @@ class Sieve:
         left = tuple(each for each in definitions if each not in out)
         return replace(topic, definitions=left) if left or not out else None
 
-    def _due(self, topics: Portion) -> tuple[tuple[str, str], Portion] | None:
-        """Pick something left out that is to be looked at again; forget what is not polled for any more."""
+    def _due(self, topics: Portion, wanted: Portion) -> tuple[tuple[str, str], Portion] | None:
+        """Pick something wanted, left out, that is to be looked at again; forget what has no topic any more."""
         entries = {topic.name: topic for topic in topics}
         now = monotonic()
         for place, refusal in list(self._refusals.items()):
@@ -182,7 +194,7 @@ class Sieve:
             if name not in entries:
                 del self._refusals[place]
                 self._count()
-            elif refusal.is_out and refusal.next_look <= now:
+            elif refusal.is_out and refusal.next_look <= now and entries[name] in wanted:
                 return place, (replace(entries[name], definitions=(definition,) if definition else ()),)
         return None
 

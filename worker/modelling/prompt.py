@@ -1,5 +1,7 @@
 """Task + documentation + inputs → the text of the question. Pure, and the same for the same task every time."""
 
+from collections.abc import Sequence
+
 from worker.domain.refs import defused
 from worker.domain.tasks import Activity, Task
 from worker.domain.threads import size
@@ -43,3 +45,10 @@ def text(
         sections.append("Give the whole answer again, corrected.")
     # An input may quote an earlier question with its ref: by that, an answer of before would be taken for this one's.
     return defused("\n\n".join(sections).encode(errors="replace").decode())  # half characters cannot be sent
+
+
+def heard(assistant: str, answers: Sequence[str], left_out: int) -> str:
+    """Write what an assistant has answered before, as an input is written; `left_out` counts turns without room."""
+    more = [f"Not included, for lack of room: {left_out} earlier turns."] if left_out else []
+    said = [indented(each) for each in answers] or ["(none)"]
+    return "\n\n".join([f"### Answers of {one_line(assistant)} so far", *more, *said])

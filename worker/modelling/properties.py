@@ -24,6 +24,7 @@ from worker.domain.tasks import (
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
 from worker.modelling import questions, rendering, schema
+from worker.modelling.orders import MOST_ORDERS
 
 ResultType = Literal["Text", "Json", "File"]
 Sharing = Literal["instance", "root", "business-key", "activity"]
@@ -84,7 +85,7 @@ PROPERTIES = (
     Property(
         "service.calls",
         "calls of the model that may be paid for before the incident, repairs included, 1 to 100",
-        f"{CALLS}",
+        f"{CALLS}, for each of `data.questions.orders`",
     ),
     Property(
         "data.input",
@@ -105,6 +106,17 @@ PROPERTIES = (
         "data.questions",
         "decision questions: the name of a file in the same deployment, or the questions themselves as JSON",
         "the answer is a text, or what its schema says",
+    ),
+    Property(
+        "data.questions.orders",
+        f"in how many orders their choices are asked, 1 to {MOST_ORDERS}, each by a call of its own; answers are means",
+        "they are asked once",
+    ),
+    Property(
+        "data.input.answers",
+        "beside `data.questions`: assistants, separated by commas, whose answers on the instance's own conversations "
+        "so far are shown with the inputs",
+        "no answer is shown that is no input",
     ),
     Property(
         "service.confidence",
@@ -175,7 +187,8 @@ class TaskProperties:
     the answer; `errors` maps bad outcomes to BPMN error codes. `questions` are decision questions, in place of any
     other form, or the name of a resource that holds them, and `confidence` is what their answers have to have, unless
     nobody weighs those and `uncalibrated` allows it. `suffix` ends the names of an iteration's results. `part` is the
-    part of a decision's record that the answer is, empty if it is none.
+    part of a decision's record that the answer is, empty if it is none. `orders` is how often questions are asked,
+    and `heard` names assistants whose earlier answers are shown.
     """
 
     assistant: str
@@ -198,6 +211,8 @@ class TaskProperties:
     uncalibrated: bool = False
     suffix: str = ""
     part: str = ""
+    orders: int = 1
+    heard: tuple[str, ...] = ()
 
     @property
     def own_questions(self) -> Sequence[DecisionQuestion]:
@@ -247,6 +262,7 @@ def read(
     iteration = "" if local else _iteration(task, activity)
     part = _one_of(said, "record.part", schemas.PARTS) or ""
     record_name(said)
+    orders = _number(said, "data.questions.orders", MOST_ORDERS) or 1
     wanted = TaskProperties(
         assistant=assistant,
         version=said.get("service.version") or None,
@@ -255,7 +271,7 @@ def read(
         timeout=_duration(said, "service.timeout", LONGEST_TIMEOUT),
         retries=_number(said, "service.retries", MOST_RETRIES),
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
-        calls=_number(said, "service.calls", MOST_CALLS) or CALLS,
+        calls=_number(said, "service.calls", MOST_CALLS) or CALLS * orders,
         inputs=declared_inputs(said),
         output=output_name(task.activity_id, said, definition) + iteration,
         output_type=cast("ResultType | None", _one_of(said, "data.output.type", RESULT_TYPES)),
@@ -268,6 +284,8 @@ def read(
         uncalibrated=_one_of(said, "service.confidence.uncalibrated", ("allow",)) is not None,
         suffix=iteration,
         part=part,
+        orders=orders,
+        heard=tuple(filter(None, map(str.strip, said.get("data.input.answers", "").split(",")))),
     )
     _check(wanted, activity)
     _check_questions(wanted)
@@ -388,6 +406,8 @@ def _check_questions(wanted: TaskProperties) -> None:
             "service.confidence": wanted.confidence is not None,
             "service.confidence.uncalibrated": wanted.uncalibrated,
             "error.unsure": Outcome.UNSURE in wanted.errors,
+            "data.questions.orders": wanted.orders > 1,
+            "data.input.answers": bool(wanted.heard),
         }
         for name in (name for name, is_said in about.items() if is_said):
             raise BadDefinition(f"property {name} is about the answers to data.questions, which the task has not")
@@ -406,6 +426,21 @@ def _check_questions(wanted: TaskProperties) -> None:
             "leave it out"
         )
     questions.check_names(wanted.own_questions, wanted.output, wanted.suffix)
+    if wanted.calls < wanted.orders:
+        raise BadDefinition(
+            f"property data.questions.orders is {wanted.orders}, each by a call of its own, and service.calls is "
+            f"{wanted.calls}: raise that, or take it out"
+        )
+    if wanted.own_questions:
+        check_orders(wanted.orders, wanted.own_questions)
+
+
+def check_orders(orders: int, asked: Sequence[DecisionQuestion]) -> None:
+    """Refuse orders where there is nothing to put in another one. Raises BadDefinition."""
+    if orders > 1 and not any(each.kind == "choice" for each in asked):
+        raise BadDefinition(
+            f"property data.questions.orders is {orders}, and no question has choices to be put in order: take it out"
+        )
 
 
 def _sharing(said: Mapping[str, str]) -> Sharing:

@@ -13,7 +13,9 @@ from worker.domain.questions import DecisionQuestion
 from worker.domain.tasks import META_SUFFIX, Variable, java_length
 from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
 from worker.modelling import schema
-from worker.modelling.properties import ResultType, TaskProperties
+from worker.modelling.orders import Earlier, agreement, together
+from worker.modelling.orders import read as read_earlier
+from worker.modelling.properties import ResultType, TaskProperties, check_orders
 from worker.modelling.questions import UNSURE_SUFFIX, by_form, check_names, form, is_answered, names, parts, unsure
 from worker.modelling.schema import Mistake
 
@@ -53,7 +55,7 @@ class Form:
     """What an answer has to be, and where it goes.
 
     `questions` are decision questions, whose answers become variables whose names end in `suffix`; `confidence` is what
-    each of them has to have, unless nobody weighs them and `uncalibrated` allows it.
+    each of them has to have, unless nobody weighs them and `uncalibrated` allows it; they are asked in `orders`.
     """
 
     output: str
@@ -65,6 +67,7 @@ class Form:
     suffix: str = ""
     confidence: float | None = None
     uncalibrated: bool = False
+    orders: int = 1
 
     @classmethod
     def of(cls, wanted: TaskProperties, schema: Mapping[str, Any] | None) -> "Form":
@@ -77,6 +80,7 @@ class Form:
     def asking(cls, wanted: TaskProperties, questions: Sequence[DecisionQuestion]) -> "Form":
         """Have the task's decision questions answered. Raises BadDefinition where two would go into one variable."""
         check_names(questions, wanted.output, wanted.suffix)
+        check_orders(wanted.orders, questions)
         return cls(
             wanted.output,
             "Json",
@@ -86,6 +90,7 @@ class Form:
             suffix=wanted.suffix,
             confidence=wanted.confidence,
             uncalibrated=wanted.uncalibrated,
+            orders=wanted.orders,
         )
 
     @property
@@ -93,6 +98,14 @@ class Form:
         """The highest confidence that an answer has to have; None where none has to."""
         own = [self.confidence if each.confidence is None else each.confidence for each in self.questions]
         return max((each for each in own if each is not None), default=None)
+
+    def earlier(self, noted: str) -> Earlier:
+        """Read what was noted for an attempt: what was wrong before, and answers in other orders."""
+        return read_earlier(noted, self.questions) if self.orders > 1 else Earlier(wrong=noted)
+
+    def together(self, answers: Sequence[Answer]) -> Answer:
+        """Put the answers in all orders together."""
+        return together(answers, self.questions) if self.orders > 1 else answers[-1]
 
     def unsure(self, answer: Answer) -> tuple[str, ...]:
         """Name the questions whose answers a person should look at; nothing where there are none."""
@@ -299,6 +312,8 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
     if form.questions:
         told["confidence"] = form.confidence
         told["unsure"] = list(_that_fit(form.unsure(answer), UNSURE_ROOM))
+    if form.orders > 1:
+        told |= {"orders": form.orders, "agreement": agreement(answer.text)}
     if story.heard:
         told["heard"] = {"messages": sum(story.heard.values()), "of": sorted(story.heard)[:MOST_HEARD]}
     if form.questions:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from worker.domain.conversations import Limits, Page, Subject
 from worker.domain.decisions import Decision, DecisionKey, DecisionSeen, Held, OldDecision, Removed
 from worker.domain.evidence import Completion, Operation, PersonsTask, Value
-from worker.domain.processes import Calls
+from worker.domain.processes import Calls, Process
 
 
 class DecisionBook(Protocol):
@@ -51,6 +51,10 @@ class DecisionSources(Protocol):
 
     What our user may not read is as if it were not there. Everything comes in the order of time.
     """
+
+    async def instance(self, instance: str) -> Process | None:
+        """Return an instance; None if there is none."""
+        ...
 
     async def called(self, instance: str) -> Calls:
         """Return the instances that one called, at any depth."""

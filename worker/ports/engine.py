@@ -145,3 +145,7 @@ class Topics(Protocol):
     async def definitions(self, topic: str) -> tuple[str, ...]:
         """Ids of the definitions that may bring tasks of ours on this topic, as far as known. Never raises."""
         ...
+
+    async def without_models(self) -> frozenset[str]:
+        """Names of topics on which all tasks of ours ask no model, as far as known. Never raises."""
+        ...

@@ -50,7 +50,7 @@ class Gathered:
 
     `tasks` names the activities that are to bring each part. `records` are passages of the tasks that make this record,
     by their stage. `absent` counts judges of the last run of a panel who brought nothing. `has_past`: the engine has a
-    history of every value.
+    history of every value. Parts that are `completed` were brought by a task that the engine has taken.
     """
 
     instances: Sequence[str]
@@ -59,6 +59,7 @@ class Gathered:
     records: Sequence[tuple[str, str, Completion]] = ()
     absent: int = 0
     has_past: bool = True
+    completed: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -108,7 +109,9 @@ class Gathering:
             said, absent = said + found, absent + missing
             said += await self._given(instance, wanted.given, {each.activity_instance for each in done})
         records = list(_records(done, known, wanted.name))
-        return Gathered(instances, _items(said), _tasks(parts.values()), records, absent)
+        places = ((each.definition, each.activity) for each in done)
+        completed = frozenset(parts[place].name for place in places if place in parts)
+        return Gathered(instances, _items(said), _tasks(parts.values()), records, absent, completed=completed)
 
     async def _activities(self, definitions: Iterable[str]) -> dict[tuple[str, str], tuple[Activity, str]]:
         """Read the activities of definitions, each with the name of its result."""

@@ -1,7 +1,7 @@
 """One task that makes a decision's record: what was said → computed, kept, and closed. Asks no model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from worker.decisions.record import Record, Stage
 from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, TEXT_SUFFIX, Decision, DecisionKey
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Definition, Task, Variable
-from worker.errors import BadDefinition, BadRecord, Permanent, TranscriptDown
+from worker.errors import BadDefinition, BadRecord, Permanent, ReadRefused, TranscriptDown
 from worker.modelling import properties, result
 from worker.modelling.properties import RecordProperties
 from worker.ports.decisions import DecisionBook, DecisionSources
@@ -35,6 +35,15 @@ class _Overtaken(Exception):
     """Somebody else has kept a row meanwhile."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """The process whose record it is."""
+
+    definition_key: str
+    business_key: str | None
+    tenant: str | None
+
+
 class RecordTurn:
     """Makes the record that a task asks for. Without a `book` there is none."""
 
@@ -51,6 +60,7 @@ class RecordTurn:
         self._engine = engine
         self._book = book
         self._stopped = stopped
+        self._sources = sources
         self._engine_name = engine_name
         self._gathering = Gathering(engine, sources)
         self._signing = Signing(sources, service_accounts)
@@ -70,11 +80,23 @@ class RecordTurn:
         with facts.phase("gather"):
             gathered = await self._gathering.gather(task, wanted)
         _check_parts(wanted, gathered)
-        key = DecisionKey(self._engine_name, gathered.instances[0], wanted.name, task.tenant_id)
-        made = await self._made(
-            _Making(self._book, key, task, facts, wanted.output + HASH_SUFFIX, self._key), wanted, gathered
-        )
+        owner = await self._owner(task, gathered.instances[0])
+        key = DecisionKey(self._engine_name, gathered.instances[0], wanted.name, owner.tenant)
+        where = {"instance": task.process_instance_id, "variable": wanted.output + HASH_SUFFIX}
+        made = await self._made(_Making(self._book, key, owner, facts, where, self._key), wanted, gathered)
         return await self._complete(wanted, made, gathered.absent)
+
+    async def _owner(self, task: Task, scope: str) -> "_Owner":
+        """Say whose the record of an instance is, which may have called the task's."""
+        if scope == task.process_instance_id:
+            return _Owner(task.process_definition_key, task.business_key, task.tenant_id)
+        process = await self._sources.instance(scope)
+        if process is None:
+            raise ReadRefused(
+                f"the process instance {scope} at the top of the callers, whose record this is, cannot be read: grant "
+                "READ_INSTANCE on its definition"
+            )
+        return _Owner(process.definition_key, process.business_key, process.tenant)
 
     async def _made(self, making: "_Making", wanted: RecordProperties, gathered: Gathered) -> Record:
         for _ in range(TRIES):
@@ -102,7 +124,9 @@ class RecordTurn:
         now = await making.built(last, gathered, "proposed")
         if now["content_sha256"] != last.record["content_sha256"]:
             last = await making.changed(last, now)
-        closed = await beside(record.close, now, [each.act for each in signed])
+        # Without a full history nobody can tell whether there was no signature, or none is shown.
+        unsigned = record.UNSIGNED if gathered.has_past else record.UNSEEN
+        closed = await beside(record.close, now, [each.act for each in signed], unsigned)
         if closed != last.record:
             await making.changed(last, closed)
         return closed
@@ -139,21 +163,21 @@ class RecordTurn:
 
 
 class _Making:
-    """Makes the revisions of one record, each with the row that tells of it."""
+    """Makes the revisions of one record, each with its row; `where` the engine gets its hash."""
 
     def __init__(
         self,
         book: DecisionBook,
         key: DecisionKey,
-        task: Task,
+        owner: _Owner,
         facts: TurnFacts,
-        variable: str,
+        where: Mapping[str, str],
         signs: SigningKey | None,
     ) -> None:
         self.book = book
         self.key = key
-        self._task = task
-        self._variable = variable
+        self._owner = owner
+        self._where = where
         self._signs = signs
         self._facts = facts
 
@@ -166,8 +190,7 @@ class _Making:
     async def changed(self, last: Decision | None, made: Record) -> Decision:
         """Keep a change; its row says also which variable the engine gets the hash in."""
         facts = await beside(record.facts, made)
-        where = {"instance": self._task.process_instance_id, "variable": self._variable}
-        return await self.kept(last, made, "change", facts | where)
+        return await self.kept(last, made, "change", {**facts, **self._where})
 
     async def built(self, last: Decision | None, gathered: Gathered, status: Stage) -> Record:
         before = last.record if last else None
@@ -194,7 +217,7 @@ class _Making:
         now = datetime.now(UTC)
         row = chain.row(kind, last.rows[-1] if last else None, made, now, facts)
         row = self._signs.sign(row) if self._signs else row
-        definition, business = self._task.process_definition_key, self._task.business_key
+        definition, business = self._owner.definition_key, self._owner.business_key
         with self._facts.phase("keep"):
             if not await self.book.keep(self.key, made, row, definition_key=definition, business_key=business):
                 raise _Overtaken
@@ -225,6 +248,11 @@ def _check_parts(wanted: RecordProperties, gathered: Gathered) -> None:
         if not tasks:
             of = f" and record.id={wanted.name}" if wanted.name else ""
             raise BadDefinition(f"{needs}: no task has the property record.part={part}{of}; add one before this task")
+        if part in gathered.completed:
+            raise BadRecord(
+                f"{needs}: the engine has taken an answer of {', '.join(tasks)} (record.part={part}) and does not show "
+                "it: grant READ_HISTORY_VARIABLE and READ_INSTANCE_VARIABLE on process definitions to the worker's user"
+            )
         raise BadRecord(
             f"{needs}: the engine has taken no answer of {', '.join(tasks)} (record.part={part}) yet; see that it is "
             "answered before this task is reached"

@@ -21,6 +21,7 @@ from worker.domain.threads import (
 )
 from worker.errors import (
     BadDefinition,
+    HistoryUnread,
     OverBudget,
     Poisonous,
     ProviderAway,
@@ -30,6 +31,7 @@ from worker.errors import (
 )
 from worker.modelling import prompt, properties, questions, result, schema
 from worker.modelling.inputs import SMALL, gather
+from worker.modelling.orders import turned
 from worker.ports.engine import Engine
 from worker.ports.providers import Assistants
 from worker.runtime.beside import beside, beside_if
@@ -155,12 +157,29 @@ class Turn:
                     assignment = ready
             if answer is None:
                 return Held(assignment.key)
-            facts.repaired = bool(entry.repair)
-            answer, wrong = await _checked(answer, assignment.form)
-            if not wrong or entry.repair or facts.calls >= assignment.wanted.calls:
-                return await self._judge(assignment, facts, answer)
-            # The next attempt has another ref: so the look does not bring this answer back from the thread.
-            await self._threads.drop_answer(assignment.key, task.id, entry.attempt, wrong)
+            done = await self._judged(assignment, entry, facts, answer)
+            if done is not None:
+                return done
+
+    async def _judged(
+        self, assignment: Assignment, entry: Answered | Entered, facts: TurnFacts, answer: Answer
+    ) -> verdict.Verdict | None:
+        """Judge the answer; None where another attempt is to put it right, or to ask in another order."""
+        form = assignment.form
+        earlier = await beside_if(form.orders > 1, form.earlier, entry.repair)
+        facts.repaired = bool(earlier.wrong)
+        answer, wrong = await _checked(answer, form)
+        if wrong and not earlier.wrong and facts.calls < assignment.wanted.calls:
+            noted = earlier.after(wrong)
+        elif not wrong and _is_answer(answer) and len(earlier.answers) + 1 < form.orders:
+            noted = earlier.noted(answer)
+        else:
+            if _is_answer(answer):
+                answer = await beside_if(form.orders > 1, form.together, (*earlier.answers, answer))
+            return await self._judge(assignment, facts, answer)
+        # The next attempt has another ref: so the look does not bring this answer back from the thread.
+        await self._threads.drop_answer(assignment.key, assignment.task.id, entry.attempt, noted)
+        return None
 
     async def _prepared(
         self, assignment: Assignment, entry: Entered, facts: TurnFacts, fallback: Fallback
@@ -178,7 +197,10 @@ class Turn:
             self._answering.pauses.check(assignment.assistant, assignment.task.id)
             assignment = await self._assigning.with_schema(assignment)
             self._check_weights(assignment)
-            return assignment, await self._text(assignment, entry, facts)
+            earlier = await beside_if(assignment.form.orders > 1, assignment.form.earlier, entry.repair)
+            asked = turned(assignment.assistant.questions, len(earlier.answers))
+            assignment = replace(assignment, assistant=replace(assignment.assistant, questions=asked))
+            return assignment, await self._text(assignment, entry, facts, earlier.wrong)
         except BaseException as exc:
             # Nothing was asked here, but of an earlier call nothing is known either: its intent stays.
             trouble = isinstance(exc, WorkerError) and exc.is_trouble
@@ -189,7 +211,8 @@ class Turn:
     def _weighing(self, assignment: Assignment) -> Assignment:
         """Keep questions whose answers are weighed from a fallback that weighs none, unless the task allows that."""
         assistant, wanted = assignment.assistant, assignment.wanted
-        if wanted.questions is None or wanted.uncalibrated or not self._weighs(assistant.provider):
+        may_be_any = wanted.uncalibrated and wanted.orders == 1
+        if wanted.questions is None or may_be_any or not self._weighs(assistant.provider):
             return assignment
         fallback = tuple(each for each in assistant.fallback if self._weighs(each[0]))
         return replace(assignment, assistant=replace(assistant, fallback=fallback))
@@ -197,6 +220,11 @@ class Turn:
     def _check_weights(self, assignment: Assignment) -> None:
         """Refuse a bar that nobody could tell whether an answer meets it, before the answer is paid for."""
         form, provider = assignment.form, assignment.assistant.provider
+        if form.orders > 1 and not self._weighs(provider):
+            raise BadDefinition(
+                f"property data.questions.orders is {form.orders}, and the provider {provider} tells no probabilities "
+                "to take a mean of: let the assistant ask one of api decisions or systemone, or take it out"
+            )
         if form.bar is None or form.uncalibrated or self._weighs(provider):
             return
         raise BadDefinition(
@@ -208,16 +236,18 @@ class Turn:
     def _weighs(self, provider: str) -> bool:
         return self._answering.providers[provider].weighs
 
-    async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts) -> str:
+    async def _text(self, assignment: Assignment, entry: Entered, facts: TurnFacts, repair: str) -> str:
         """Put the question together."""
         task, activity, room = assignment.task, assignment.activity, self._rules.input_tokens
         inputs = await gather(task, activity, assignment.wanted, entry.thread, self._engine, room)
         facts.left_out = inputs.left_out
+        heard = {f"answers of {name}": await self._heard(assignment, name) for name in assignment.wanted.heard}
+        inputs = replace(inputs, shown={**inputs.shown, **heard})
         asked = properties.prompt_parameter(task, activity) or activity.documentation
         # Whoever weighs answers gets questions as such.
         by_form = not self._weighs(assignment.assistant.provider)
         return await beside_if(
-            sum(map(len, (asked, entry.repair, *inputs.shown.values()))) > SMALL,
+            sum(map(len, (asked, repair, *inputs.shown.values()))) > SMALL,
             prompt.text,
             task,
             activity,
@@ -225,8 +255,24 @@ class Turn:
             room=BYTES_PER_TOKEN * room,
             json_wanted=assignment.form.is_json and by_form,
             questions=questions.listed(assignment.form.questions) if by_form else "",
-            repair=entry.repair,
+            repair=repair,
         )
+
+    async def _heard(self, assignment: Assignment, assistant: str) -> str:
+        """Write what an assistant has answered on the instance's own conversation, as far as there is room."""
+        history, key = self._ground.history, assignment.key
+        if history is None:
+            raise BadDefinition(
+                "property data.input.answers names assistants, and there is no transcript to read their answers from: "
+                "set TRANSCRIPT_URL, or take the property out"
+            )
+        key = replace(key, scope=assignment.task.process_instance_id, assistant=assistant)
+        # Asked first: what comes between the two is read then.
+        is_late = await self._threads.unrecorded(key, assignment.task.id)
+        seed = await history.seed(key)
+        if is_late or not seed.is_known:
+            raise HistoryUnread(f"what {assistant} has answered in this instance has yet to come to the transcript")
+        return prompt.heard(assistant, [each.text for each in seed.said if each.role == "assistant"], seed.left_out)
 
     async def _judge(self, assignment: Assignment, facts: TurnFacts, answer: Answer) -> verdict.Verdict:
         """Turn the answer into the result, or into what the task wants for a bad one."""
@@ -286,6 +332,11 @@ async def _checked(answer: Answer, form: result.Form) -> tuple[Answer, str]:
         return await beside(result.checked, answer, form)
     except schema.Unusable as exc:
         raise BadDefinition(f"the schema cannot be applied to the answer, which is kept: {exc}") from exc
+
+
+def _is_answer(answer: Answer) -> bool:
+    """Whether it says something of what was asked; weighed answers also by a refusal of all."""
+    return answer.outcome is Outcome.OK or (answer.weighed and answer.outcome is Outcome.REFUSED)
 
 
 def _check_deaths(entry: Entered) -> None:

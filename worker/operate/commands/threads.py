@@ -11,7 +11,7 @@ from worker.domain.endings import Kept, Receipt, Status
 from worker.domain.people import Person
 from worker.domain.threads import Decision
 from worker.ending import Eraser, Retention, Rewinding, Round, Wish, overdue, runs
-from worker.errors import EngineDown, Permanent
+from worker.errors import EngineDown, Permanent, WorkerError
 from worker.operate.commands import consent, tables
 from worker.operate.commands.desk import Desk, me
 from worker.operate.commands.files import writing
@@ -73,7 +73,21 @@ async def show_(desk: Desk, options: Namespace) -> int:
     chosen = export.JSON if options.json else export.MARKDOWN
     async for part in chosen.write(await _selected(desk, options)):
         tables.write(part.decode(), raw=options.json)
+    if options.instance is not None and not options.json:
+        await say_moved(desk, options.instance)
     return 0
+
+
+async def say_moved(desk: Desk, instance: str) -> None:
+    """Name the way back where the engine tells of a modification: it may have moved the instance to an earlier step."""
+    with suppress(WorkerError):
+        at = await desk.adapters.engine.moved_at(instance)
+        if at is not None:
+            tables.say(
+                f"Instance {instance} was moved by a modification, last at {at:%Y-%m-%d %H:%M} UTC. If that was back "
+                "to an earlier step, its conversations go on with all that was said since; to have them end before it: "
+                f"assistant-worker threads rewind {instance} --before ACTIVITY"
+            )
 
 
 async def export_(desk: Desk, options: Namespace) -> int:

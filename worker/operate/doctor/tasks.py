@@ -76,6 +76,10 @@ def _unweighed(wanted: TaskProperties, specs: Specs, weighing: frozenset[str]) -
             f"the provider {provider} of its assistant answers decision questions alone; an incident when it is reached"
         )
         yield Fault(Level.PROBLEM, said, f"Set data.questions, or let another assistant answer. {DEPLOY}")
+    if wanted.orders > 1 and provider not in weighing:
+        said = f"the provider {provider} of its assistant tells no probabilities; an incident when it is reached"
+        advice = "Let its assistant ask a provider of api decisions or systemone, or take data.questions.orders out."
+        yield Fault(Level.PROBLEM, said, f"{advice} {DEPLOY}")
     has_bar = wanted.confidence is not None or any(each.confidence is not None for each in wanted.own_questions)
     if has_bar and not wanted.uncalibrated and provider not in weighing:
         said = f"the provider {provider} of its assistant tells no confidence; an incident when it is reached"

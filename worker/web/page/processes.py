@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from datetime import datetime
 from typing import Literal, Protocol
 
 from worker.domain.processes import Incident, Process, Result, Step
@@ -44,6 +45,10 @@ class Processes(Running, Protocol):
 
     async def steps(self, instance_id: str) -> Sequence[Step]:
         """What the tasks of an instance wait for, those with incidents first."""
+        ...
+
+    async def moved_at(self, instance_id: str) -> datetime | None:
+        """When a modification last moved an instance; None if the engine notes none, or does not show it."""
         ...
 
     async def results(self, instance_id: str) -> Sequence[Result]:

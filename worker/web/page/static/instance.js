@@ -11,6 +11,7 @@ import { useFollowed } from "./follow.js";
 import { kept } from "./kept.js";
 import { Order } from "./order.js";
 import { goingOn, merged, Places, Steps } from "./places.js";
+import { Moved, RewindButton, Rewound } from "./rewinding.js";
 import { asking, firstOf, Thread, wantedIn } from "./thread.js";
 
 const SECONDS = 3;
@@ -65,6 +66,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
   const [outcome, setOutcome] = useState(outcomeAtFirst);
   const [chosen, choose] = useState(first);
   const [wrong, warn] = useState("");
+  const [rewound, rewind] = useState(null);
   const root = `${page.embedded ? "/embed" : ""}/instances/${id(own)}`;
   // Who saw it run reads along until the end of what is said.
   const wanted = began.runs ? { instance: own } : null;
@@ -106,9 +108,12 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
   return html`
     <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} steps=${steps} /></div>
     ${now.problem && html`<${Note} title="As last recorded" detail=${now.problem} />`}
+    <${Moved} own=${own} at=${now.moved_at} />
+    ${rewound && html`<${Rewound} ...${rewound} />`}
     <${About} shown=${shown} now=${now} spent=${said.spent} decisions=${outcome.decisions} />
     ${now.instance && html`<div class="actions">
       <${Exports} formats=${page.me.formats} path=${`${path}/export`} file=${`instance-${own}`} />
+      ${now.runs && html`<${RewindButton} path=${path} places=${places} me=${page.me} done=${rewind} />`}
       ${page.me.can_erase && html`<${EraseButton} instance=${now.instance} done=${(receipt) => page.go(`/erasures/${id(receipt.id)}`)} />`}
     </div>`}
     <${Results} results=${outcome.results} />

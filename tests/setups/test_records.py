@@ -1,0 +1,137 @@
+"""What a decision's record can prove on engines as others set them up: by history level, and with rights."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.flow.rig import Rig
+from tests.flow.strict import User, strict, strict_engine, user
+from tests.flow.test_decision_record import part, stage
+from tests.models import element, line, process, unique
+from tests.rest import MOST, connect
+from tests.setups.test_history_levels import engines, until_over
+from tests.unit.decisions.examples import parts, scores
+from tests.waiting import wait_until
+from worker import bootstrap
+from worker.demo.engine import Engine
+from worker.domain.conversations import EVERYTHING
+from worker.domain.decisions import Decision
+from worker.export.verifying import verified
+from worker.transcript import SqlDecisions, open_database
+
+__all__ = ["engines", "strict", "strict_engine", "user"]
+
+PARTS = {**parts(), "scores": scores()}
+SIGN = '<bpmn:userTask id="sign" name="Sign"/>'
+LATER = '<bpmn:userTask id="later" name="Later"/>'
+"""Keeps the instance, so that its variables can be read without a history."""
+
+
+async def until_task(rig: Rig, instance: str, activity: str) -> str:
+    """The id of a person's task that was reached."""
+
+    async def reached() -> Any:
+        incidents = await rig.rest.incidents(instance)
+        assert incidents == [], [each["incidentMessage"] for each in incidents]
+        tasks = await rig.rest.get("task", processInstanceId=instance, taskDefinitionKey=activity, maxResults=MOST)
+        return next((each["id"] for each in tasks), None)
+
+    found: str = await wait_until(reached, 60, f"the task {activity} for a person")
+    return found
+
+
+async def signed(rig: Rig, **started: Any) -> tuple[str, dict[str, Any], Decision]:
+    """Decide, sign and close: the instance, what the engine was told at last, and the record."""
+    records = unique("records")
+    tasks = [part(rig, name, value) for name, value in PARTS.items()]
+    close = stage(records, "close", record_accepted="approved")
+    model = process(line(*map(element, [*tasks, stage(records, "propose")]), SIGN, element(close), LATER))
+    await rig.rest.deploy(model)
+    await rig.start_worker(**{"topics": f"{rig.topic},{records}"} | started)
+    instance = await rig.rest.start(model)
+    person = await until_task(rig, instance, "sign")
+    await rig.rest.post(f"task/{person}/complete", {"variables": {"approved": {"value": True, "type": "Boolean"}}})
+    await until_task(rig, instance, "later")
+    found = await rig.rest.get(f"process-instance/{instance}/variables", deserializeValues="false")
+    async with open_database(str(rig.settings["transcript_url"])) as database:
+        book = SqlDecisions(database, engine="default")
+        [listed] = (await book.decisions(within=EVERYTHING, instance=instance)).items
+        kept = await book.last(listed.key)
+    assert kept is not None
+    return instance, json.loads(found["decision"]["value"]), kept
+
+
+async def anchors(rig: Rig, kept: Decision) -> tuple[int, int]:
+    """How much does not hold, and how many hashes outside of the database do."""
+    async with bootstrap.connect(rig.build_settings()) as adapters:
+        told = await verified(kept, adapters.sources, is_last=True)
+    return len(told.problems), len(told.anchors)
+
+
+def identities(kept: Decision) -> list[tuple[str, str]]:
+    """How far it is proven who signed, and who it was."""
+    signatures = [row["facts"] for row in kept.rows if row["kind"] == "signature"]
+    texts = kept.record["texts"]
+    return [
+        (each["identity"], texts[each["user"]["text_sha256"]]["text"] if "user" in each else "") for each in signatures
+    ]
+
+
+@pytest.mark.parametrize("level", ["none", "activity", "audit", "full"])
+async def test_a_record_is_made_at_each_level_and_what_it_proves(
+    kept: Rig, level: str, engines: Callable[[str], Engine]
+) -> None:
+    own = await asyncio.to_thread(engines, level)
+    async with connect(own) as rest:
+        kept.rest = rest
+        instance, said, record = await signed(kept)
+        source = record.record["sources"]["frame"]
+        problems, outside = await anchors(kept, record)
+        await rest.post(f"task/{await until_task(kept, instance, 'later')}/complete", {})
+        await until_over(kept, instance)
+        _, left = await anchors(kept, record)
+
+    assert (said["leader"], problems) == ("Y", 0)
+    assert (source["of"], source["assistant"], source["activity"]) == ("turn", "analyst", "frame")
+    assert (outside, left) == (1, int(level == "full")), (
+        "the hash at the engine, while the instance runs and afterwards"
+    )
+    assert said["accepted"] is (level != "none")
+    assert ("history level activity" in said["void_reason"]) is (level == "none")
+    assert identities(record) == ([] if level == "none" else [("unproven", "")]), "this engine asks nobody's name"
+
+
+async def test_with_the_listed_rights_a_record_is_signed_by_whom_the_engine_knows(
+    kept: Rig, strict: Rig, user: User
+) -> None:
+    await user.may_all_but()
+    _, said, record = await signed(strict, topics=())
+
+    assert (said["accepted"], said["void_reason"], said["leader"]) == (True, "", "Y")
+    assert identities(record) == [("operation_log", "demo")]
+    assert await anchors(kept, record) == (0, 1)
+
+
+async def test_without_the_right_to_history_the_record_names_it_and_no_signature_counts(
+    kept: Rig, strict: Rig, user: User
+) -> None:
+    await user.may_all_but("READ_HISTORY on process definitions")
+    _, said, record = await signed(strict, topics=())
+
+    assert (said["accepted"], said["leader"]) == (False, "Y")
+    assert "READ_HISTORY on the process definition" in said["void_reason"]
+    assert identities(record) == []
+    assert await anchors(kept, record) == (0, 1), "what runs shows the hash"
+
+
+async def test_without_the_right_to_the_historys_variables_the_record_is_an_incident_that_names_it(
+    kept: Rig, strict: Rig, user: User
+) -> None:
+    """The engine shows that tasks were completed, and not what came with that."""
+    await user.may_all_but("READ_HISTORY_VARIABLE on process definitions")
+    with pytest.raises(AssertionError, match="does not show it: grant READ_HISTORY_VARIABLE"):
+        await signed(strict, topics=())
+    assert kept.rest is strict.rest

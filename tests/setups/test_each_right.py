@@ -147,6 +147,6 @@ async def over(rig: Rig) -> str:
 
 async def erased(rig: Rig, instance: str) -> Any:
     """The receipt of an order to erase."""
-    ran = await assistant_worker(environment(rig), "threads", "erase", instance, "--json")
+    ran = await assistant_worker(environment(rig), "threads", "erase", instance, "--yes", "--json")
     assert ran.out, ran.err
     return ran.json

@@ -170,7 +170,7 @@ async def test_erasing_an_instance_that_is_over_leaves_nothing(at_level: Rig) ->
     await until_over(at_level, instance)
     await until_recorded(at_level)
 
-    ran = await assistant_worker(environment(at_level), "threads", "erase", instance, "--results", "--json")
+    ran = await assistant_worker(environment(at_level), "threads", "erase", instance, "--results", "--yes", "--json")
 
     assert {each["status"] for each in ran.json["steps"]} == {"removed"}, ran
     assert {each["store"] for each in ran.json["steps"]} >= {"provider", "redis", "transcript"}
@@ -185,8 +185,8 @@ async def test_erasing_a_running_instance_by_force_takes_its_variables(at_level:
     await until_recorded(at_level)
     await worker.stop()
 
-    refused = await assistant_worker(environment(at_level), "threads", "erase", instance)
-    forced = await assistant_worker(environment(at_level), "threads", "erase", instance, "--force", "--json")
+    refused = await assistant_worker(environment(at_level), "threads", "erase", instance, "--yes")
+    forced = await assistant_worker(environment(at_level), "threads", "erase", instance, "--force", "--yes", "--json")
 
     assert (refused.code, "still runs" in refused.err) == (2, True)
     assert {each["status"] for each in forced.json["steps"]} == {"removed"}, forced

@@ -166,7 +166,8 @@ METRICS = sorted(name for name, each in vars(metrics).items() if isinstance(each
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_is_fed_somewhere(name: str) -> None:
-    assert any(re.search(rf"\b(?:metrics\.)?{name}\.(?:labels|inc|dec|set|observe)\(", text) for _, text in sources())
+    fed = rf"\b{name}\.(?:labels|inc|dec|set|observe)\(|\bmetrics\.of\(metrics\.{name},"
+    assert any(re.search(fed, text) for _, text in sources())
 
 
 @pytest.mark.parametrize("name", METRICS)

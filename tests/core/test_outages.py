@@ -42,8 +42,9 @@ class Provider:
             self.running -= 1
 
     def goes(self, error: WorkerError | None) -> None:
+        """From now on it says this. Probes that are on their way hear it, too, and count."""
         self.error = error
-        self.probes.clear()
+        del self.probes[: len(self.probes) - self.running]
         self.most = 0
 
 

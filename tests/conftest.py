@@ -1,10 +1,12 @@
 """Real parts for all tests, each started once per run when a test first wants it; unique names keep tests apart."""
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from itertools import count
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -16,6 +18,7 @@ from tests.nursery import Nursery, shared
 from tests.rest import EngineRest, connect
 from worker.demo.engine import Engine, Kind
 from worker.demo.servers import Valkey
+from worker.transcript import SqlTranscriptWriter, open_database
 
 collect_ignore = [
     name
@@ -38,6 +41,20 @@ them; `make monitoring` says what is missing; `make engines` and `make keeping` 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is
 settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def empty_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A record that nobody has written to; it is copied, as to make its tables takes longer than most tests."""
+    path = tmp_path_factory.mktemp("record") / "empty.db"
+
+    async def make() -> None:
+        async with open_database(f"sqlite:///{path}") as database:
+            await SqlTranscriptWriter(database).ping()
+
+    with asyncio.Runner() as runner:
+        runner.run(make())
+    return path
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,6 @@
 """The API on a real SQLite file, served by the real server."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,7 +21,8 @@ KEYS = {
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
+async def database(tmp_path: Path, empty_record: Path) -> AsyncIterator[Database]:
+    shutil.copy(empty_record, tmp_path / "record.db")
     async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
         yield database
 

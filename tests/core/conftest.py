@@ -14,7 +14,7 @@ from tests.core.closing import Closing
 from tests.core.deciding import Deciding
 from tests.core.rig import Core
 from tests.fakes.clock import JumpingLoop, wall_clock_of_the_loop
-from worker.transcript import SqlTranscriptWriter, open_database
+from worker.transcript import open_database
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -39,20 +39,6 @@ class _Queue(SimpleQueue[Any]):
         if future is not None and isinstance(loop := future.get_loop(), JumpingLoop):
             loop.waits_for(future)
         super().put_nowait(item)
-
-
-@pytest.fixture(scope="session")
-def empty_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A record that nobody has written to; it is copied, as making its tables takes longer than any test."""
-    path = tmp_path_factory.mktemp("record") / "empty.db"
-
-    async def make() -> None:
-        async with open_database(f"sqlite:///{path}") as database:
-            await SqlTranscriptWriter(database).ping()
-
-    with asyncio.Runner() as runner:
-        runner.run(make())
-    return path
 
 
 @pytest.fixture

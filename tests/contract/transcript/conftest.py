@@ -1,5 +1,6 @@
 """The transcript on both databases, for real."""
 
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -55,7 +56,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-async def database(place: Place) -> AsyncIterator[Database]:
+async def database(place: Place, tmp_path: Path, empty_record: Path) -> AsyncIterator[Database]:
+    if place.is_sqlite:
+        shutil.copy(empty_record, tmp_path / "record.db")
     async with open_database(place.url) as database:
         yield database
 

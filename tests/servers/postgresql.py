@@ -57,6 +57,15 @@ class PostgreSQL(Process):
             raise RuntimeError(done.stderr.strip())
         return done.stdout.strip()
 
+    def dump(self) -> str:
+        """All statements that make what the database has now. RuntimeError: the server's complaint."""
+        done = self._run("pg_dump", *self._address(), "--inserts", "--no-owner", "--no-privileges")
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip())
+        # Without psql's own commands, and without the search path that would be the session's.
+        lines = [line for line in done.stdout.splitlines() if not line.startswith(("\\", "--", "SELECT pg_catalog."))]
+        return "\n".join(lines)
+
     def create(self, name: str) -> Database:
         """A new, empty database, as an engine's option wants it."""
         self.sql(f'CREATE DATABASE "{name}"')

@@ -1,10 +1,12 @@
 """The transcript on both databases, for real."""
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -48,6 +50,29 @@ def postgresql_place(server: PostgreSQL) -> Place:
     return Place(f"postgresql://{server.user}:{server.password}@{HOST}:{server.port}/postgres", server.sql)
 
 
+@pytest.fixture(scope="session")
+def empty_tables(postgresql: PostgreSQL) -> str:
+    """What makes the tables of an empty record in an empty database."""
+    url = postgresql_place(postgresql).url
+
+    def make() -> None:
+        with asyncio.Runner() as runner:
+            runner.run(made(url))
+
+    # A test's loop may be running here.
+    thread = Thread(target=make)
+    thread.start()
+    thread.join()
+    found = postgresql.dump()
+    postgresql_place(postgresql)
+    return found
+
+
+async def made(url: str) -> None:
+    async with open_database(url) as database:
+        await SqlTranscriptWriter(database).ping()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "sqlite":
@@ -56,9 +81,14 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-async def database(place: Place, tmp_path: Path, empty_record: Path) -> AsyncIterator[Database]:
+async def database(
+    place: Place, request: pytest.FixtureRequest, tmp_path: Path, empty_record: Path
+) -> AsyncIterator[Database]:
+    """A record that nobody has written to. Its tables are copied: to make them takes longer than most tests."""
     if place.is_sqlite:
         shutil.copy(empty_record, tmp_path / "record.db")
+    else:
+        place.sql(request.getfixturevalue("empty_tables"))
     async with open_database(place.url) as database:
         yield database
 

@@ -54,7 +54,8 @@ class Hands:
 
     async def keys(self, part: str = "") -> list[str]:
         async with self.rig.redis() as redis:
-            return sorted([str(name) async for name in redis.scan_iter(f"*:{{*{part}*")])
+            found = [str(name) async for name in redis.scan_iter(f"*:{{*{part}*")]
+            return sorted(name for name in found if ":heartbeat:" not in name)  # a worker's, which is no thread's
 
     async def session(self, instance: str) -> Session | None:
         assert self.adapters.conversations is not None

@@ -202,7 +202,8 @@ async def test_weights_that_were_tried_out_are_saved_with_a_name_and_a_reason(
     await expect(page.locator("#status")).to_have_text("Kept as Bold")
     await expect(tried).to_contain_text("as kept")
     await expect(part(page, "Ranking").locator(".leads")).to_contain_text("The small press leads by 0.05.")
-    await expect(part(page, "Changes, signatures and holds").get_by_role("row").nth(3)).to_contain_text("what_if: what_if_1")
+    rows = part(page, "Changes, signatures and holds").get_by_role("row")
+    await expect(rows.nth(3)).to_contain_text("what_if: what_if_1")
     last = await book.last(KEY)
     assert last is not None
     assert last.record["content"]["computed"]["sets"]["what_if_1"]["shares"]["Quality"] == near(0.7)

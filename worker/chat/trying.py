@@ -57,8 +57,7 @@ class Trying:
                 return Tried(name, last, is_new=False)
             facts = await for_reader(record.facts, made)
             facts |= {"what_if": name, "user": made["sources"][WHAT_IFS][name]["user"]}
-            row = chain.row("change", last.rows[-1], made, now, facts)
-            row = self._key.sign(row) if self._key else row
+            row = chain.row("change", last.rows[-1], made, now, facts, self._key)
             key, business = last.definition_key, last.business_key
             if await self._book.keep(last.key, made, row, definition_key=key, business_key=business):
                 return Tried(name, replace(last, record=made, rows=(*last.rows, row), changed_at=now), is_new=True)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from worker.decisions import hashing
+from worker.decisions.keys import SigningKey
 
 Row = Mapping[str, Any]
 _UNHASHED: Final = {"row_sha256", "signed"}
@@ -13,12 +14,17 @@ Kind = Literal["change", "signature", "hold", "release"]
 
 
 def row(
-    kind: Kind, before: Row | None, record: Mapping[str, Any], at: datetime, facts: Mapping[str, Any]
+    kind: Kind,
+    before: Row | None,
+    record: Mapping[str, Any],
+    at: datetime,
+    facts: Mapping[str, Any],
+    key: SigningKey | None = None,
 ) -> dict[str, Any]:
     """Make the row that follows `before`, the last one there is, on the revision that `record` is at.
 
-    `facts` are plain JSON, with every text sealed but for who holds or releases, and why. Raises
-    BadRecord for what cannot be hashed.
+    `facts` are plain JSON, with every text sealed but for who holds or releases, and why. With a `key` it is signed.
+    Raises BadRecord for what cannot be hashed.
     """
     made = {
         "kind": kind,
@@ -30,7 +36,8 @@ def row(
         "at": at.astimezone(UTC).isoformat(),
         "facts": deepcopy(dict(facts)),
     }
-    return made | {"row_sha256": hashing.sha256(made)}
+    made |= {"row_sha256": hashing.sha256(made)}
+    return key.sign(made) if key else made
 
 
 def signed(signature: Row, rows: Sequence[Row]) -> int:

@@ -71,8 +71,7 @@ class Holds:
             if kind == "release" and one.held is None:
                 raise NotHeld(f"decision {one.id} is not on hold")
             now = self._now()
-            row = chain.row(kind, one.rows[-1], one.record, now, {"by": by, "why": why})
-            row = self._key.sign(row) if self._key else row
+            row = chain.row(kind, one.rows[-1], one.record, now, {"by": by, "why": why}, self._key)
             held = Held(now, by, why) if kind == "hold" else None
             if await self._records.hold(one.id, row, held):
                 log.info(Event.HOLD, decision=one.id, act=kind, by=by, instance=one.key.instance)

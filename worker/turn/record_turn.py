@@ -215,8 +215,7 @@ class _Making:
 
     async def kept(self, last: Decision | None, made: Record, kind: Kind, facts: Mapping[str, Any]) -> Decision:
         now = datetime.now(UTC)
-        row = chain.row(kind, last.rows[-1] if last else None, made, now, facts)
-        row = self._signs.sign(row) if self._signs else row
+        row = chain.row(kind, last.rows[-1] if last else None, made, now, facts, self._signs)
         definition, business = self._owner.definition_key, self._owner.business_key
         with self._facts.phase("keep"):
             if not await self.book.keep(self.key, made, row, definition_key=definition, business_key=business):

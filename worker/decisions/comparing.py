@@ -161,13 +161,13 @@ class _Words:
         self._computed = record["content"].get("computed", {}) if part in PARTS and part not in INPUTS else None
 
     def read(self, leaf: Any) -> Any:
-        if not _is_text(leaf):
+        if not hashing.is_text(leaf):
             return report.clean(leaf) if isinstance(leaf, str) else leaf
         text = hashing.opened(leaf, self.known)
         return report.clean(text if self._computed is None else texts.fill(text, self._computed).text)
 
     def is_gone(self, leaf: Any) -> bool:
-        return _is_text(leaf) and leaf[hashing.SEALED] not in self.known
+        return hashing.is_text(leaf) and leaf[hashing.SEALED] not in self.known
 
     def has_lost(self, value: Any) -> bool:
         return any(digest not in self.known for digest in hashing.digests(value))
@@ -177,7 +177,7 @@ class _Words:
         return json.dumps(self._bare(value), sort_keys=True)
 
     def _bare(self, value: Any) -> Any:
-        if _is_text(value):
+        if hashing.is_text(value):
             return dict(value) if self.is_gone(value) else ["text", hashing.opened(value, self.known)]
         if isinstance(value, Mapping):
             return {name: self._bare(each) for name, each in value.items() if each is not None}
@@ -195,7 +195,7 @@ class _Differing:
     def of(self, path: tuple[str, ...], before: Any, after: Any) -> Iterator[Change]:
         if _fits(before, after, list):
             yield from self._of_lists(path, before or [], after or [])
-        elif _fits(before, after, Mapping) and not _is_text(before) and not _is_text(after):
+        elif _fits(before, after, Mapping) and not hashing.is_text(before) and not hashing.is_text(after):
             one, other = before or {}, after or {}
             for name in dict.fromkeys([*one, *other]):
                 yield from self.of((*path, name), one.get(name), other.get(name))
@@ -259,17 +259,15 @@ def _fits(before: Any, after: Any, kind: type) -> bool:
     return bool(given) and all(isinstance(each, kind) for each in given)
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.keys() == {hashing.SEALED}
-
-
 def _is_leaf(value: Any) -> bool:
-    return _is_text(value) or not isinstance(value, Mapping | list)
+    return hashing.is_text(value) or not isinstance(value, Mapping | list)
 
 
 def _are_told_apart(items: Sequence[Any], keys: Sequence[str]) -> bool:
     named = [
-        tuple(each.get(name) for name in keys) for each in items if isinstance(each, Mapping) and not _is_text(each)
+        tuple(each.get(name) for name in keys)
+        for each in items
+        if isinstance(each, Mapping) and not hashing.is_text(each)
     ]
     are_names = all(isinstance(name, str) for key in named for name in key)
     return are_names and len(set(named)) == len(items)
@@ -291,4 +289,4 @@ def _at(here: tuple[str, ...], place: int) -> tuple[str, ...]:
 
 
 def _as_item(item: Any) -> Any:
-    return item if isinstance(item, Mapping) and not _is_text(item) else {"text": item}
+    return item if isinstance(item, Mapping) and not hashing.is_text(item) else {"text": item}

@@ -37,10 +37,15 @@ def sha256(value: Any) -> str:
     return hashlib.sha256(rfc8785.dumps(value)).hexdigest()
 
 
+def is_text(value: Any) -> bool:
+    """Whether it is a text, which stands there by its hash."""
+    return isinstance(value, Mapping) and value.keys() == {SEALED}
+
+
 def opened(value: Any, known: Texts) -> Any:
     """Put texts back in place of their hashes, and ERASED for those that are gone."""
     if isinstance(value, Mapping):
-        if value.keys() == {SEALED}:
+        if is_text(value):
             return known.get(value[SEALED], {}).get("text", ERASED)
         return {name: opened(each, known) for name, each in value.items()}
     return [opened(each, known) for each in value] if isinstance(value, list) else value
@@ -49,7 +54,7 @@ def opened(value: Any, known: Texts) -> Any:
 def digests(value: Any) -> Iterator[str]:
     """Find the hashes of texts."""
     if isinstance(value, Mapping):
-        if value.keys() == {SEALED}:
+        if is_text(value):
             yield value[SEALED]
         else:
             for each in value.values():

@@ -2,10 +2,9 @@
 
 import { html, useState } from "./lib/preact.js";
 import { get, id, query } from "./api.js";
-import { count, Facts, name, Note, number, time } from "./parts.js";
+import { count, ERASED, Facts, name, Note, number, time, words } from "./parts.js";
 import { figure } from "./plots.js";
 
-const ERASED = "[erased]";
 const SIZE = 200;
 const TITLES = {
   computed: "What follows", decision: "Decision", frame: "Frame", objectives: "Objectives", weights: "Weights", what_ifs: "What-ifs",
@@ -98,8 +97,6 @@ function value(tag, given, split) {
   const [begin, middle, end] = split ?? ["", text, ""];
   return html`<bdi>${begin}<${tag}>${middle}</${tag}>${end}</bdi>`;
 }
-
-const words = (text) => (text === ERASED ? html`<em class="soft">erased</em>` : name(text));
 
 // Splits two texts into what they begin with alike, what is different, and what they end with alike: at words.
 export function around(before, after) {

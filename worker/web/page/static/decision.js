@@ -4,13 +4,12 @@ import { html, useState } from "./lib/preact.js";
 import { get, id, query } from "./api.js";
 import { Exports } from "./exports.js";
 import { HoldButton, OnHold } from "./hold.js";
-import { count, Facts, name, Note, number, say, time } from "./parts.js";
+import { count, ERASED, Facts, name, Note, number, say, time, words } from "./parts.js";
 import { Bars, figure, Grid, parts, percent, Swaps, Tornado } from "./plots.js";
 import { Scores } from "./scores.js";
 import { SaidAt, Source } from "./source.js";
 import { Tried, WhatIf } from "./whatif.js";
 
-const ERASED = "[erased]";
 const TAGS = { accepted: "done", rejected: "failed", void: "failed" };
 const HASH = 12;
 
@@ -28,9 +27,6 @@ function bare(value) {
   Object.values(value).forEach(bare);
   return Array.isArray(value) ? value : Object.setPrototypeOf(value, null);
 }
-
-// What somebody said, or that it was erased.
-const words = (text) => (text === ERASED ? html`<em class="soft">erased</em>` : name(text));
 
 // Names for ids. The id stays where the name was erased.
 function naming({ frame = {}, objectives = {}, alternatives = {}, weights = {}, what_ifs: tried = {} }) {

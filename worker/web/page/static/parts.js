@@ -63,6 +63,10 @@ export const isAnswer = (said) => said.role === "agent" && !said.is_between;
 // Names come from outside too: isolated, so that their writing direction stays their own.
 export const name = (text) => html`<bdi>${text}</bdi>`;
 
+// What stands in decisions' records in place of a text that was erased; and what somebody said there, or that it was.
+export const ERASED = "[erased]";
+export const words = (text) => (text === ERASED ? html`<em class="soft">erased</em>` : name(text));
+
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const SHORT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 

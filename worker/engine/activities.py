@@ -10,7 +10,7 @@ State = Literal["done", "running", "failed", "cancelled"]
 
 MOST_ROWS = 5000
 """Of an instance that loops more often than this the newest activities count."""
-_BODY = "#multiInstanceBody"
+BODY = "#multiInstanceBody"
 """Behind an activity's id where engines mean all of its instances together: the history has a row for that, too."""
 _RANK: Mapping[State, int] = {"cancelled": 0, "done": 1, "running": 2, "failed": 3}
 
@@ -47,6 +47,6 @@ def _state(row: Mapping[str, Any]) -> State:
 def _note(found: dict[str, State], activity_id: Any, state: State) -> None:
     if not isinstance(activity_id, str):
         return
-    activity_id = activity_id.removesuffix(_BODY)
+    activity_id = activity_id.removesuffix(BODY)
     if activity_id not in found or _RANK[state] > _RANK[found[activity_id]]:
         found[activity_id] = state

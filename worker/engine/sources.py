@@ -8,6 +8,7 @@ from urllib.parse import quote
 from worker.domain.evidence import Completion, Operation, PersonsTask, Value, is_called
 from worker.domain.processes import Calls, Process
 from worker.engine import calls, processes
+from worker.engine.activities import BODY
 from worker.engine.failures import Reply
 from worker.engine.lists import Lists
 from worker.engine.transport import Transport
@@ -91,7 +92,7 @@ class RestSources:
         """See `ports.decisions.DecisionSources.panel`."""
         # By the parents that are bodies, not by how a parent's id looks: engines put the activity's id into it only
         # where the whole has no more than 64 characters, which it has for an id of up to nine.
-        bodies = {_text(row, "id") for row in await self._activities(instance, f"{activity}#multiInstanceBody")}
+        bodies = {_text(row, "id") for row in await self._activities(instance, activity + BODY)}
         runs = {
             _text(row, "id"): _text(row, "parentActivityInstanceId")
             for row in await self._activities(instance, activity)

@@ -186,14 +186,16 @@ def _over(stay: Stay, now: datetime) -> Values:
     """Say how long it was, if it is over."""
     if stay.ended is None:
         return {}
-    at, lasted = now - stay.ended, stay.began - stay.ended
-    return {"last_seen_at": at, "ended_at": at, "duration_seconds": lasted.total_seconds()}
+    return _ended(now - stay.ended, stay.began - stay.ended)
 
 
 async def _end(row: RowMapping, at: datetime, connection: AsyncConnection) -> None:
-    lasted: timedelta = at - row["began_at"]
-    over = {"last_seen_at": at, "ended_at": at, "duration_seconds": lasted.total_seconds()}
-    await connection.execute(update(visits).where(visits.c.id == row["id"]).values(over))
+    over = update(visits).where(visits.c.id == row["id"]).values(_ended(at, at - row["began_at"]))
+    await connection.execute(over)
+
+
+def _ended(at: datetime, lasted: timedelta) -> Values:
+    return {"last_seen_at": at, "ended_at": at, "duration_seconds": lasted.total_seconds()}
 
 
 def _visit(row: RowMapping) -> Visit:

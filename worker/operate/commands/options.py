@@ -232,13 +232,9 @@ def _decision(parser: argparse.ArgumentParser, *, at_any: bool = True) -> argpar
 
 
 def _with_reason(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "decision", metavar="DECISION", help="its id, or that of a process instance that has one record"
-    )
-    parser.add_argument(
+    _decision(parser, at_any=False).add_argument(
         "--reason", metavar="TEXT", required=True, help="why; it stays in the record, as long as that is kept"
     )
-    parser.set_defaults(revision=None)
 
 
 def _stoppable(parser: argparse.ArgumentParser) -> None:

@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import schemathesis
 
-from tests.api.client import NO_CALLS, OPERATOR, TOKENS, VIEWER
+from tests.api.client import OPERATOR, TOKENS, VIEWER
 from tests.api.test_decisions import KEY, OTHER, keep
-from tests.api.test_schema import FreshRecord, validate
+from tests.api.test_schema import FreshRecord, documented, validate
 from tests.fakes.decisions import FakeSources
 from tests.fakes.engine import World
 from worker.chat.trying import Trying
-from worker.ports.rates import Rate
 from worker.transcript import SqlDecisions, open_database
-from worker.web.api import Access, app, deciding
+from worker.web.api import deciding
 
 NAMED = json.dumps(json.loads(TOKENS) | {OPERATOR: {"role": "operator", "name": "Ann"}})
 
@@ -34,15 +32,7 @@ def test_answers_are_as_documented(tmp_path: Path, token: str) -> None:
     asyncio.run(fill(url))
     book: Any = FreshRecord(url, lambda database: SqlDecisions(database, engine="default"))
     conversations: Any = FreshRecord(url)
-    application = app(
-        conversations,
-        NO_CALLS,
-        Access.of(NAMED),
-        report=errors.append,
-        rate=Rate(burst=100_000),
-        extend=[deciding(book, FakeSources(World()), Trying(book))],
-    )
-    document: Any = schemathesis.openapi.from_asgi("/api/openapi.json", application)
+    document = documented(conversations, errors, deciding(book, FakeSources(World()), Trying(book)))
     operations = [found.ok() for found in document.get_all_operations()]
     own = [each for each in operations if "/decisions" in each.path]
     assert len(own) == 8

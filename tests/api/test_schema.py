@@ -38,6 +38,7 @@ from worker.transcript import (
     open_database,
 )
 from worker.web.api import Access, app, asking, handing_over, recording, talking, visiting
+from worker.web.api.application import Extension
 
 errors: list[Exception] = []
 NAMED = json.dumps(json.loads(TOKENS) | {OPERATOR: {"role": "operator", "name": "Ann"}})
@@ -110,19 +111,22 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Any:
     desk = Desk(ports, lambda: None, "default", lambda: ["analyst"])
     handing = Handing(ports, book, receivers, has_spin)
     noting = Noting(ports, FreshRecord(url, SqlRemarks))
-    application = app(
+    visits: Any = FreshRecord(url, lambda database: SqlVisits(database, engine="default"))
+    return documented(
         conversations,
-        NO_CALLS,
-        Access.of(NAMED),
-        report=errors.append,
-        rate=Rate(burst=100_000),
-        extend=[
-            asking(desk, conversations),
-            talking(desk),
-            handing_over(handing, desk, conversations),
-            recording(noting, conversations),
-            visiting(FreshRecord(url, lambda database: SqlVisits(database, engine="default")), conversations),
-        ],
+        errors,
+        asking(desk, conversations),
+        talking(desk),
+        handing_over(handing, desk, conversations),
+        recording(noting, conversations),
+        visiting(visits, conversations),
+    )
+
+
+def documented(conversations: Any, errors: list[Exception], *extend: Extension) -> Any:
+    """The document of the API with these extensions; what it reports as unforeseen comes to `errors`."""
+    application = app(
+        conversations, NO_CALLS, Access.of(NAMED), report=errors.append, rate=Rate(burst=100_000), extend=extend
     )
     return schemathesis.openapi.from_asgi("/api/openapi.json", application)
 

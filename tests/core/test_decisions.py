@@ -52,6 +52,17 @@ def judged(core: Core) -> Core:
     return core
 
 
+async def outlived(core: Core, point: str) -> Job:
+    """A task whose worker dies there, and that another one then brings to its end."""
+    dying = await core.worker(life=Life(point))
+    dying.start()
+    job = core.world.start()
+    await core.until(lambda: dying.life.is_over)
+    async with core.working():
+        await core.until_over([job])
+    return job
+
+
 async def done(core: Core, **of_job: Any) -> Job:
     async with core.working():
         job = core.world.start(**of_job)
@@ -263,12 +274,7 @@ async def test_what_is_weighed_falls_back_to_who_weighs_none_only_where_the_task
 async def test_a_worker_that_dies_with_the_answer_has_it_asked_again_and_both_calls_counted(
     core: Core, point: str
 ) -> None:
-    dying = await core.worker(life=Life(point))
-    dying.start()
-    job = core.world.start()
-    await core.until(lambda: dying.life.is_over)
-    async with core.working():
-        await core.until_over([job])
+    job = await outlived(core, point)
     entry = await core.threads.enter(ThreadKey("default", f"task:{job.task.id}", "analyst"), job.task.id, job.retries)
 
     assert values(job)["route"] == "board"
@@ -276,12 +282,7 @@ async def test_a_worker_that_dies_with_the_answer_has_it_asked_again_and_both_ca
 
 
 async def test_an_answer_in_the_journal_is_delivered_without_another_call(core: Core) -> None:
-    dying = await core.worker(life=Life("after:threads.keep_answer"))
-    dying.start()
-    job = core.world.start()
-    await core.until(lambda: dying.life.is_over)
-    async with core.working():
-        await core.until_over([job])
+    job = await outlived(core, "after:threads.keep_answer")
 
     assert values(job)["route_confidence"] == 0.8
     assert json.loads(job.results["frame_meta"].value)["recovered"] == "journal"

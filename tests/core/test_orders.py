@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from tests.core.rig import Core
-from tests.core.test_decisions import FIT, QUESTIONS, ROUTE, asked, asking, done, judged, values
+from tests.core.test_decisions import FIT, QUESTIONS, ROUTE, asked, asking, done, judged, outlived, values
 from tests.fakes.engine import Job
-from tests.fakes.life import Life
 from worker.domain.budgets import Budgets, Limit
 from worker.domain.questions import DecisionQuestion, Option, written
 from worker.domain.threads import Answer, Outcome, Said, Seed
@@ -103,12 +102,7 @@ async def test_a_provider_that_tells_no_confidence_of_choices_has_none_in_the_me
 async def test_a_death_between_two_orders_loses_no_answer_that_was_kept(core: Core, place: str) -> None:
     asking(core, MORE, data_questions_orders="3")
     core.judge.answer = lambda _: said(0.9, 0.8)
-    dying = await core.worker(life=Life(place))
-    dying.start()
-    job = core.world.start()
-    await core.until(lambda: dying.life.is_over)
-    async with core.working():
-        await core.until_over([job])
+    job = await outlived(core, place)
 
     assert asked(core) == (4 if place == "after:judge.ask" else 3)
     assert meta(job)["orders"] == 3

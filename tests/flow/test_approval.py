@@ -8,6 +8,7 @@ import pytest
 
 from tests.flow.rig import Rig
 from tests.waiting import wait_until
+from worker.demo.application import Application
 from worker.telemetry import logs
 
 BPMN = Path(__file__).parents[2] / "bpmn"
@@ -26,6 +27,16 @@ async def approval(rig: Rig) -> Rig:
 
 async def start(rig: Rig, **changed: Any) -> str:
     return await rig.rest.start("approval", SAMPLE | changed)
+
+
+async def started(rig: Rig, name: str, *, topics: str) -> str:
+    """Deploy an application as the demo does, and start it with its variables and a worker on its topics."""
+    rig.folder = BPMN / "assistants"
+    application = Application.read(BPMN, name)
+    [files] = [each for each in application.folders if each[0].parent.name == name]
+    await rig.rest.deploy(*files)
+    await rig.start_worker(topics=topics)
+    return await rig.rest.start(name, application.variables)
 
 
 async def until_person(rig: Rig, instance: str, activity: str) -> str:

@@ -1,26 +1,15 @@
 """The application `quick_decision`: one signature, or none in time."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.flow.rig import Rig
-from tests.flow.test_approval import reached, until_person
-from worker.demo.application import Application
-
-BPMN = Path(__file__).parents[2] / "bpmn"
-FOLDER = BPMN / "quick_decision"
+from tests.flow.test_approval import reached, started, until_person
 
 
 @pytest.fixture
 async def asked(rig: Rig) -> tuple[Rig, str, str]:
     """An instance that waits for the signature, and its task."""
-    rig.folder = BPMN / "assistants"
-    application = Application.read(BPMN, "quick_decision")
-    [files] = [each for each in application.folders if each[0].parent == FOLDER]
-    await rig.rest.deploy(*files)
-    await rig.start_worker(topics="quick-decisions")
-    instance = await rig.rest.start("quick_decision", application.variables)
+    instance = await started(rig, "quick_decision", topics="quick-decisions")
     return rig, instance, await until_person(rig, instance, "sign")
 
 

@@ -1,30 +1,19 @@
 """The application `trade_study`: what is shown to be signed, and that a completion past the form signs nothing."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.flow.rig import Rig
-from tests.flow.test_approval import reached, until_person
+from tests.flow.test_approval import reached, started, until_person
 from tests.waiting import wait_until
-from worker.demo.application import Application
 from worker.domain.conversations import EVERYTHING
 from worker.transcript import SqlDecisions, open_database
-
-BPMN = Path(__file__).parents[2] / "bpmn"
-FOLDER = BPMN / "trade_study"
 
 
 @pytest.mark.timeout(300)
 async def test_who_signs_sees_the_record_with_its_hash_and_who_completes_the_task_past_the_form_has_signed_nothing(
     kept: Rig,
 ) -> None:
-    kept.folder = BPMN / "assistants"
-    application = Application.read(BPMN, "trade_study")
-    [files] = [each for each in application.folders if each[0].parent == FOLDER]
-    await kept.rest.deploy(*files)
-    await kept.start_worker(topics="trade-studies,decision-records")
-    instance = await kept.rest.start("trade_study", application.variables)
+    instance = await started(kept, "trade_study", topics="trade-studies,decision-records")
 
     async def asked() -> object:
         incidents = await kept.rest.incidents(instance)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,25 +11,19 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests import axe
-from tests.api.test_asks import Orders, Threads
 from tests.asks import ask
-from tests.fakes.instances import FakeInstances
 from tests.fakes.receivers import FakeReceivers, Waiting
-from tests.page.site import Deployed, Site, browsing, site_on, watch
+from tests.page.asked import KEY, site_with_asks
+from tests.page.site import Site, browsing, watch
 from tests.page.test_flows import shot
-from tests.records import exchange, key
-from worker.chat.desk import Desk
-from worker.chat.handing import LEASE, Handing
-from worker.chat.ports import ChatPorts
+from tests.records import exchange
+from worker.chat.handing import LEASE
 from worker.domain.asks import Ask, State
 from worker.domain.conversations import Role, message_id, session_id
 from worker.errors import EngineDown
-from worker.transcript import SqlAsks, SqlHandovers, SqlTranscriptReader, open_database
-from worker.web.api import asking, handing_over
 
 READER, ANN = (f"{name}-0123456789abcdef" for name in ("reader", "ann"))
 TOKENS = json.dumps({READER: "viewer", ANN: {"role": "operator", "name": "Ann"}})
-KEY = key("instance-a")
 HOSTILE = "<img src=x onerror='window.ran = 1'>\u202e"
 
 
@@ -49,36 +44,34 @@ class Answered:
 
 @pytest.fixture
 async def answered(tmp_path: Path) -> AsyncIterator[Answered]:
-    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        conversations, asks, receivers = (
-            SqlTranscriptReader(database),
-            SqlAsks(database, engine="default"),
-            FakeReceivers(),
-        )
-        late = [timedelta(0)]
-        receivers.instances["instance-a"] = Waiting({"execution-1": "approved", "execution-2": "refunded"})
-        ports = ChatPorts(asks, conversations, Orders(), FakeInstances(), Threads())  # type: ignore[arg-type]  # the methods that are needed
-        desk = Desk(ports, lambda: None)
-        handing = Handing(ports, SqlHandovers(database, now=lambda: datetime.now(UTC) + late[-1]), receivers, has_spin)
-        extend = [asking(desk, conversations), handing_over(handing, desk, conversations)]
-        async with site_on(database, Deployed(), tokens=TOKENS, has_asks=True, extend=extend) as served:
-            await served.transcript.record(exchange(1, KEY))
-            await asks.accept(ask(about=KEY, text="May it go on?"))
-            [held] = await asks.claim(1, timedelta(minutes=1))
-            await served.transcript.record(exchange(1, KEY.branch, task_id=held.id, answer="It may."))
-            assert await asks.settle(held, State.ANSWERED, answer=message_id("default", held.id, 1, Role.AGENT))
-            yield Answered(served, receivers, held, late)
-            assert served.errors == []
-
-
-async def has_spin() -> bool:
-    return True
+    receivers, late = FakeReceivers(), [timedelta(0)]
+    receivers.instances["instance-a"] = Waiting({"execution-1": "approved", "execution-2": "refunded"})
+    async with site_with_asks(tmp_path, TOKENS, receivers=receivers, now=lambda: datetime.now(UTC) + late[-1]) as (
+        served,
+        asks,
+    ):
+        await asks.accept(ask(about=KEY, text="May it go on?"))
+        [held] = await asks.claim(1, timedelta(minutes=1))
+        await served.transcript.record(exchange(1, KEY.branch, task_id=held.id, answer="It may."))
+        assert await asks.settle(held, State.ANSWERED, answer=message_id("default", held.id, 1, Role.AGENT))
+        yield Answered(served, receivers, held, late)
 
 
 async def opened(page: Page, answered: Answered) -> Locator:
     """Open the conversation that was asked about, and return what stands of the ask there."""
     await page.goto(f"{answered.site.url}/conversations/{session_id(KEY)}")
     return page.get_by_role("region", name="Ask back").get_by_role("listitem")
+
+
+@asynccontextmanager
+async def handing_over_as_ann(answered: Answered) -> AsyncIterator[tuple[Locator, Locator]]:
+    """What stands of the ask, and the dialog that Ann has opened there."""
+    async with browsing() as context:
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
+        page = (await watch(context)).page
+        one = await opened(page, answered)
+        await one.get_by_role("button", name="Hand over to the process").click()
+        yield one, page.get_by_role("dialog")
 
 
 async def test_an_answer_is_handed_over_by_keys_once_it_is_taken(answered: Answered, tmp_path: Path) -> None:
@@ -180,12 +173,7 @@ async def test_who_may_only_read_sees_how_it_stands_and_hands_nothing_over(answe
 
 async def test_where_the_engine_does_not_tell_what_waits_it_is_said_and_typed(answered: Answered) -> None:
     answered.receivers.script.always("tasks", EngineDown("no answer in time"))
-    async with browsing() as context:
-        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
-        page = (await watch(context)).page
-        one = await opened(page, answered)
-        await one.get_by_role("button", name="Hand over to the process").click()
-        dialog = page.get_by_role("dialog")
+    async with handing_over_as_ann(answered) as (one, dialog):
         await expect(dialog).to_contain_text("The engine cannot be asked now")
         await dialog.get_by_role("textbox", name="Process variable").fill("note")
         await dialog.get_by_role("textbox", name="Name of the message").fill("approved")
@@ -195,12 +183,7 @@ async def test_where_the_engine_does_not_tell_what_waits_it_is_said_and_typed(an
 
 async def test_where_nothing_waits_that_is_said_and_no_task_can_be_typed(answered: Answered) -> None:
     answered.process.messages.clear()
-    async with browsing() as context:
-        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
-        page = (await watch(context)).page
-        one = await opened(page, answered)
-        await one.get_by_role("button", name="Hand over to the process").click()
-        dialog = page.get_by_role("dialog")
+    async with handing_over_as_ann(answered) as (_, dialog):
         await expect(dialog).to_contain_text("This process instance waits for no message now.")
         await expect(dialog.get_by_role("textbox", name="Name of the message")).to_be_visible()
         await dialog.get_by_role("combobox", name="How").select_option(label="With a user task")

@@ -9,21 +9,15 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests import axe
-from tests.api.test_asks import Orders, Threads
 from tests.fakes.instances import FakeInstances, Process
-from tests.page.site import Deployed, Site, browsing, site_on, watch
+from tests.page.asked import KEY, site_with_asks
+from tests.page.site import Site, browsing, watch
 from tests.page.test_flows import shot
-from tests.records import exchange, key
-from worker.chat.desk import Desk
-from worker.chat.handing import Handing
-from worker.chat.ports import ChatPorts
 from worker.domain.conversations import session_id
-from worker.transcript import SqlAsks, SqlHandovers, SqlTranscriptReader, open_database
-from worker.web.api import asking, handing_over
+from worker.transcript import SqlAsks
 
 ANN, BEN = (f"{name}-0123456789abcdef" for name in ("ann", "ben"))
 TOKENS = json.dumps({ANN: {"role": "operator", "name": "Ann"}, BEN: {"rights": ["read", "ask"], "name": "Ben"}})
-KEY = key("instance-a")
 
 
 class Ground:
@@ -45,21 +39,10 @@ class Ground:
 
 @pytest.fixture
 async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
-    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        conversations, asks, instances = (
-            SqlTranscriptReader(database),
-            SqlAsks(database, engine="default"),
-            FakeInstances(),
-        )
-        instances.processes["instance-a"] = Process()
-        ports = ChatPorts(asks, conversations, Orders(), instances, Threads())  # type: ignore[arg-type]  # the methods that are needed
-        desk = Desk(ports, lambda: None)
-        handing = Handing(ports, SqlHandovers(database), None, None)  # type: ignore[arg-type]  # nothing is handed over
-        extend = [asking(desk, conversations), handing_over(handing, desk, conversations)]
-        async with site_on(database, Deployed(), tokens=TOKENS, has_asks=True, extend=extend) as served:
-            await served.transcript.record(exchange(1, KEY))
-            yield Ground(served, asks)
-            assert served.errors == []
+    instances = FakeInstances()
+    instances.processes["instance-a"] = Process()
+    async with site_with_asks(tmp_path, TOKENS, instances=instances) as (served, asks):
+        yield Ground(served, asks)
 
 
 async def ask(part: Locator, text: str) -> None:

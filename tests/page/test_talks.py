@@ -11,21 +11,16 @@ import pytest
 from playwright.async_api import expect
 
 from tests import axe
-from tests.api.test_asks import Orders, Threads
-from tests.fakes.instances import FakeInstances
-from tests.fakes.receivers import FakeReceivers
-from tests.page.site import Deployed, Site, browsing, site_on, watch
+from tests.page.asked import site_with_asks
+from tests.page.site import Site, browsing, watch
 from tests.page.test_flows import shot
-from tests.page.test_handovers import has_spin
 from tests.records import exchange, key
 from worker.chat.desk import Desk
-from worker.chat.handing import Handing
-from worker.chat.ports import ChatPorts
 from worker.domain.asks import State
 from worker.domain.conversations import Role, Subject, message_id, session_id
 from worker.domain.endings import Receipt
-from worker.transcript import SqlAsks, SqlHandovers, SqlTranscriptReader, SqlTranscriptWriter, open_database
-from worker.web.api import asking, erasing, handing_over, talking
+from worker.transcript import Database, SqlAsks, SqlTranscriptReader, SqlTranscriptWriter
+from worker.web.api import erasing, talking
 
 ANN, BEN, READER = (f"{name}-0123456789abcdef" for name in ("ann", "ben", "reader"))
 TOKENS = json.dumps(
@@ -47,20 +42,12 @@ class Eraser:
 
 @pytest.fixture
 async def talks(tmp_path: Path) -> AsyncIterator[tuple[Site, SqlAsks]]:
-    async with open_database(f"sqlite:///{tmp_path}/record.db") as database:
-        conversations, asks = SqlTranscriptReader(database), SqlAsks(database, engine="default")
-        ports = ChatPorts(asks, conversations, Orders(), FakeInstances(), Threads())  # type: ignore[arg-type]  # the methods that are needed
-        desk = Desk(ports, lambda: None, "default", lambda: ["analyst", "critic"])
+    def more(desk: Desk, database: Database) -> list[Any]:
         eraser: Any = Eraser(SqlTranscriptWriter(database))
-        handing = Handing(ports, SqlHandovers(database), FakeReceivers(), has_spin)
-        extend = [asking(desk, conversations), handing_over(handing, desk, conversations)]
-        extend += [talking(desk), erasing(eraser, conversations, "default")]
-        async with site_on(
-            database, Deployed(), tokens=TOKENS, has_asks=True, extend=extend, assistants=["analyst", "critic"]
-        ) as served:
-            await served.transcript.record(exchange(1, key("instance-a")))
-            yield served, asks
-            assert served.errors == []
+        return [talking(desk), erasing(eraser, SqlTranscriptReader(database), "default")]
+
+    async with site_with_asks(tmp_path, TOKENS, assistants=["analyst", "critic"], more=more) as served:
+        yield served
 
 
 async def test_a_person_begins_goes_on_and_ends_by_keys_and_nobody_else_sees_it(

@@ -62,6 +62,7 @@ class Watch:
         self._told: set[str] = set()
         self._away: dict[str, str] = {}
         self._done: Counter[str] = Counter()
+        self._made = 0
 
     async def start(self) -> None:
         """Start the instance with the sample's variables; from here on everything counts."""
@@ -89,8 +90,8 @@ class Watch:
         if await self._engine.state(self.instance) in {"ACTIVE", "SUSPENDED"}:
             return False
         self._over_since = self._over_since or monotonic()
-        done = await self._answered()
-        return len(self.steps) >= len(done) or monotonic() - self._over_since > LATE_LINE_SECONDS
+        done = await self._engine.completed(await self._family())
+        return len(self.steps) + self._made >= len(done) or monotonic() - self._over_since > LATE_LINE_SECONDS
 
     async def crash(self) -> None:
         """Kill the worker in the middle of the third step, and start another."""
@@ -239,6 +240,7 @@ class Watch:
             self._screen.another(root)
         is_of_code = turn.completed and (turn.process, turn.activity) not in self._application.steps
         if is_of_code:
+            self._made += ours
             self._quiet_since = monotonic()
             self._screen.made(self._name(turn.process, turn.activity), turn.seconds)
             return

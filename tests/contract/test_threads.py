@@ -929,6 +929,15 @@ async def test_a_thread_tells_who_has_it_and_how_many_answers_it_has_had(threads
     assert (await entered(threads, "task-2")).answers == 1
 
 
+async def test_a_thread_tells_what_its_next_turn_is_not_told(threads: RedisThreads, redis: Redis) -> None:
+    entry = await entered(threads)
+    await threads.bind(entry.hold, LOCAL, 0, cuts=[Cut(7, 1)])
+    await index(redis).replace(KEY, LOCAL, Decision("stuck"))
+    assert (await threads.standing(KEY)).cuts == (Cut(7, 1),)
+    await index(redis).replace(KEY, LOCAL, Decision("back", "ada", 40))
+    assert (await threads.standing(KEY)).cuts == (Cut(7, 1), Cut(40, LOCAL.generation + 1))
+
+
 async def test_an_answer_on_a_thread_that_is_left_is_not_counted(threads: RedisThreads, redis: Redis) -> None:
     entry = await entered(threads)
     await threads.keep_answer(entry.hold, 1, Answer("Yes.", thread=LOCAL), published=False, person="Ada")

@@ -20,6 +20,8 @@ from worker.domain.conversations import EVERYTHING, session_id
 from worker.domain.providers import Limits
 from worker.domain.stops import Kind
 from worker.domain.threads import Answer, Outcome, ThreadKey
+from worker.ending.rewinding import Rewinding
+from worker.ending.rewinding import Wish as RewindWish
 from worker.errors import (
     AskedOtherwise,
     BadRequest,
@@ -164,6 +166,23 @@ async def test_a_branch_that_is_gone_is_made_anew_with_what_was_said_on_both(cha
 
     told = chatting.texts(await chatting.conversation(key("a").branch))
     assert [text.splitlines()[0] for text in told[::2]] == ["# One", "Why so?", "And then?"]
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+async def test_on_a_branch_nobody_goes_by_what_was_rewound(chatting: Chatting, asked_before: bool) -> None:
+    rewinding = Rewinding(chatting.closing.index, chatting.closing.conversations)
+    async with chatting.answering(tasks=True):
+        await chatting.step("one", "a")
+        await chatting.step("two", "a")
+        if asked_before:
+            await chatting.answered("a", "Why two?")
+        await rewinding.rewind(RewindWish("a", "two"), "ada on desk", within=EVERYTHING)
+        await chatting.answered("a", "Why so?")
+        await chatting.step("three", "a")
+        await chatting.answered("a", "And now?")
+
+    told = chatting.texts(await chatting.conversation(key("a").branch))
+    assert [text.splitlines()[0] for text in told[::2]] == ["# One", "Why so?", "And now?"]
 
 
 async def test_a_branch_ends_with_its_instance(chatting: Chatting) -> None:

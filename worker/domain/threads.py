@@ -186,6 +186,10 @@ class Decision:
     by: str = "worker"
     before: int | None = None
 
+    def cut(self, generation: int) -> "tuple[Cut, ...]":
+        """Say what a thread of this generation, which is made for it, is not told; nothing if it is told all."""
+        return () if self.before is None else (Cut(self.before, generation),)
+
 
 class Cut(NamedTuple):
     """Nobody is told any more what stands from this position of the record on, on threads of earlier generations."""
@@ -494,11 +498,15 @@ class Entered:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a thread stands: who holds it, by the id of a task or an ask, since when, and `answers` as in Entered."""
+    """How a thread stands: who holds it, by the id of a task or an ask, since when, and `answers` as in Entered.
+
+    `cuts` as there, with the one that its next turn makes where the instance was rewound.
+    """
 
     holder: str | None
     since: datetime | None
     answers: int
+    cuts: tuple[Cut, ...] = ()
 
 
 Entry = Busy | Answered | Entered

@@ -91,10 +91,13 @@ class Rewinding:
         return f"nobody was asked at {wish.before} in instance {wish.instance}; there were {', '.join(known)}"
 
     async def _threads(self, scope: str, assistant: str | None, within: Limits) -> AsyncIterator[Session]:
-        """Find the instance's own threads: what others share with it, and what is one task's alone, stays."""
+        """Find the instance's own threads, and their branches, which know of them what there was to know.
+
+        What others share with it, and what is one task's alone, stays.
+        """
         wanted = Filter(instance=scope, assistant=assistant)
         async for session in sessions(self.conversations, wanted, within):
-            if session.scope == scope:
+            if (session.key.trunk or session.key).scope == scope:
                 yield session
 
     async def _ordered(self, session: Session, step: Message, why: Decision) -> Rewound:

@@ -236,9 +236,10 @@ class RedisThreads:
     async def standing(self, key: ThreadKey) -> Standing:
         """See `ports.threads.Threads.standing`."""
         keys = Keys.of(self._prefix, key)
-        holder, since, answers = await self._run("standing", [keys.hold, keys.thread])
+        holder, since, answers, cuts, generation, rewind = await self._run("standing", [keys.hold, keys.thread])
         since_at = datetime.fromtimestamp(int(since) / 1000, UTC) if since.isdecimal() else None
-        return Standing(holder or None, since_at, _count(answers))
+        cut = load_decision(rewind).cut(_count(generation) + 1) if rewind else ()
+        return Standing(holder or None, since_at, _count(answers), (*(load_cuts(cuts) if cuts else ()), *cut))
 
     async def ping(self) -> None:
         """Return if Redis runs scripts that write: a replica or a full server answers PING, and scripts that read."""

@@ -106,7 +106,7 @@ class Leaving:
     def cuts(self, generation: int) -> tuple[Cut, ...]:
         """Say what a thread of this generation is not told of what was said, whatever it is made for."""
         why = self.entry.renewal
-        return self.entry.cuts if why is None or why.before is None else (*self.entry.cuts, Cut(why.before, generation))
+        return (*self.entry.cuts, *(why.cut(generation) if why is not None else ()))
 
     async def seed(self, gone: Thread | None, cuts: Sequence[Cut]) -> Seed:
         """Say what the new thread is told: what was said on this one, or else where this instance was restarted from.
@@ -118,7 +118,7 @@ class Leaving:
         history, window, key = self.ground.history, self.provider.context_tokens, self.request.key
         most = None if window is None else int(SEEDED * window)
         if key.trunk is not None or key.person is not None:
-            return await (self._of_branch(key.trunk, gone, most) if key.trunk else self._of_person(most))
+            return await (self._of_branch(key.trunk, gone, most, cuts) if key.trunk else self._of_person(most))
         own = Seed()
         if gone is not None or self.strayed:
             own = Seed(is_known=False) if history is None else await self._told(history, key, most, cuts)
@@ -146,14 +146,15 @@ class Leaving:
         keys = [replace(self.request.key, scope=each) for each in origin.forerunners]
         return await self.ground.history.inherited(keys, self.request.place.activity_id, most, own)
 
-    async def _of_branch(self, trunk: ThreadKey, gone: Thread | None, most: int | None) -> Seed:
+    async def _of_branch(self, trunk: ThreadKey, gone: Thread | None, most: int | None, cuts: Sequence[Cut]) -> Seed:
         """Say what a branch begins with: what is known on its trunk now, and what was said on the branch before."""
         history = self.ground.history
         own, known = Seed(is_known=history is not None), Seed(is_known=False)
         if history is not None:
             if gone is not None or self.strayed:
-                own = await self._told(history, self.request.key, most)
-            known = await self._told(history, trunk, most)
+                own = await self._told(history, self.request.key, most, cuts)
+            # The trunk is cut by its next turn, which may not have been yet.
+            known = await self._told(history, trunk, most, (await self.ground.threads.standing(trunk)).cuts)
         self._check(own)
         if not (own.is_known and known.is_known):
             raise HistoryUnread("a conversation beside a process's is not begun without knowing what was said there")

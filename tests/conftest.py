@@ -16,6 +16,7 @@ from hypothesis import settings
 from tests.engines import Elsewhere
 from tests.nursery import Nursery, shared
 from tests.rest import EngineRest, connect
+from tests.teardown import pytest_runtest_teardown  # noqa: F401 - a hook, which pytest looks for here
 from worker.demo.engine import Engine, Kind
 from worker.demo.servers import Valkey
 from worker.transcript import SqlTranscriptWriter, open_database

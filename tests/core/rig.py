@@ -157,7 +157,8 @@ class Worker:
         if hurry:
             self.hurry.set()
         if self._running is not None:
-            await self._running
+            # Who waits for it may be cancelled, and be asked to stop it again.
+            await asyncio.shield(self._running)
 
 
 class Core:

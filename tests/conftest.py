@@ -1,6 +1,7 @@
 """Real parts for all tests, each started once per run when a test first wants it; unique names keep tests apart."""
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -42,6 +43,13 @@ them; `make monitoring` says what is missing; `make engines` and `make keeping` 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is
 settings.load_profile("patient")
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector of garbage leave alone what lives to the end: a sixth of what tests take went into that."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

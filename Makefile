@@ -124,9 +124,9 @@ deploy-check: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.deploy.install
 	WITH_DEPLOY=1 $(BIN)/python -m pytest tests/deploy $(ARGS)
 
-# The generators of hostile things, ten times as long as in each run.
+# The generators of hostile things, fifty times as long as in each run.
 hostile: $(VENV)/dev.stamp
-	HOSTILE_TIMES=10 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py \
+	HOSTILE_TIMES=50 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py \
 		tests/core/test_hostile_tasks.py $(ARGS)
 
 lint: $(VENV)/dev.stamp

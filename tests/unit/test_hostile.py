@@ -42,7 +42,7 @@ from worker.specs import assistants, budgets, providers
 MOST_STEPS = 200_000
 """Calls of functions that one thing may take; the largest of those below take some thousand."""
 
-by_seed = pytest.mark.parametrize("seed", range(10 * TIMES))
+by_seed = pytest.mark.parametrize("seed", range(4 * TIMES))
 
 
 class TooManySteps(AssertionError):

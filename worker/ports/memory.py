@@ -1,8 +1,9 @@
 """What keeps things in mind beyond an instance, and what the worker has yet to give it."""
 
+from datetime import timedelta
 from typing import Protocol
 
-from worker.domain.memory import Fact, Forgotten, Memo, MemorySubject
+from worker.domain.memory import Backlog, Fact, Forgotten, Memo, MemorySubject, Waiting
 
 
 class Memory(Protocol):
@@ -32,4 +33,30 @@ class Memory(Protocol):
 
     async def check(self) -> None:
         """Return if it can be reached and the key is good."""
+        ...
+
+
+class Memos(Protocol):
+    """What has yet to be remembered, noted with the exchanges. Every method may raise TranscriptDown."""
+
+    async def claim(self, most: int) -> list[Waiting]:
+        """Take what is due; unless it is settled it is due again half a minute later.
+
+        Of each subject the first, and none while that is in somebody's hands or waits; but for those that are late.
+        """
+        ...
+
+    async def settle(self, done: Waiting, question: str, answer: str) -> bool:
+        """Note as a fact what was remembered, in these words, or is proposed; it waits no more.
+
+        False, and nothing noted, if the subject was forgotten meanwhile, or another worker has settled it.
+        """
+        ...
+
+    async def postpone(self, waiting: Waiting, by: timedelta, *, late: bool = False, why: str = "") -> None:
+        """Have it due again later. `late`: others of its subject need not wait for it any more."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """How much waits."""
         ...

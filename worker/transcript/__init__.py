@@ -8,6 +8,7 @@ from worker.transcript.feedback import SqlFeedback
 from worker.transcript.format import SqlFormat
 from worker.transcript.handovers import SqlHandovers
 from worker.transcript.inspection import TranscriptInfo, TranscriptInspection
+from worker.transcript.memos import SqlMemos
 from worker.transcript.reading import SqlTranscriptReader
 from worker.transcript.remarks import SqlRemarks
 from worker.transcript.visits import SqlVisits
@@ -21,6 +22,7 @@ __all__ = [
     "SqlFeedback",
     "SqlFormat",
     "SqlHandovers",
+    "SqlMemos",
     "SqlRemarks",
     "SqlTranscriptReader",
     "SqlTranscriptWriter",

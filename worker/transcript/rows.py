@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -91,6 +92,8 @@ def _facts(exchange: Exchange) -> Values:
     how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
     how["outcome"] = str(exchange.outcome)
     how |= {name: value for name in ("untold", "heard", "memory", "cuts") if (value := getattr(exchange, name))}
+    if exchange.recalled is not None:
+        how["recalled"] = {name: value for name, value in asdict(exchange.recalled).items() if value}
     how |= {name: getattr(exchange, name) for name in _SPOKE if getattr(exchange, name) is not None}
     return {
         "response_id": exchange.response_id,

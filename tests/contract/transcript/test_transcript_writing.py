@@ -38,7 +38,7 @@ from worker.transcript.words import words
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0016"
+NEWEST = "0017"
 """The version of the tables."""
 
 
@@ -342,7 +342,7 @@ async def differences(database: Database) -> list[Any]:
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
     def is_ours(_: Any, name: str | None, *__: Any) -> bool:
-        return not (name or "").startswith(("message_words", "last_number"))
+        return not (name or "").startswith(("message_words", "last_number", "fact_words"))
 
     return await database.write(lambda connection: connection.run_sync(compared))
 

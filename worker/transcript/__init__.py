@@ -11,11 +11,13 @@ from worker.transcript.inspection import TranscriptInfo, TranscriptInspection
 from worker.transcript.memos import SqlMemos
 from worker.transcript.reading import SqlTranscriptReader
 from worker.transcript.remarks import SqlRemarks
+from worker.transcript.remembered import EmbeddedMemory
 from worker.transcript.visits import SqlVisits
 from worker.transcript.writing import SqlTranscriptWriter
 
 __all__ = [
     "Database",
+    "EmbeddedMemory",
     "SqlAnchors",
     "SqlAsks",
     "SqlDecisions",

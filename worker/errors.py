@@ -43,6 +43,7 @@ WorkerError
 │   ├── StopOfOthers        who is limited to tenants may not change a stop of somebody who is not
 │   ├── NoProvider          what a thread is at is not among the providers any more
 │   ├── MemoryRefused       the memory does not take the key, or what was asked
+│   ├── NotRedacted         nobody can tell what is in a text that is to be remembered
 │   ├── Unstorable          a sink will never take this one exchange
 │   ├── BadRecord           a decision's record lacks what it needs, or contradicts itself
 │   └── BadCursor           no page of ours ended with this cursor
@@ -346,6 +347,10 @@ class MemoryDown(Transient):
 
 class MemoryRefused(Permanent):
     """The memory does not take our key, or this very request; no repeat helps before somebody changes something."""
+
+
+class NotRedacted(Permanent):
+    """It was not found out what has to be taken out of a text: it must not be remembered."""
 
 
 class Unstorable(Permanent):

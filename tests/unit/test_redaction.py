@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import Permanent
+from worker.errors import NotRedacted, Permanent
 from worker.modelling import redaction
-from worker.modelling.redaction import NotRedacted, Redaction, is_card, is_iban
+from worker.modelling.redaction import Redaction, is_card, is_iban
 
 ALL = Redaction()
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,9 @@ class MemoryWish:
         return RECALLED if self.recall is None else self.recall
 
 
+NO_WISH = MemoryWish()
+
+
 @dataclass(frozen=True, slots=True)
 class ToRemember:
     """What an exchange says of its being remembered: of whom, and by which words it was asked.
@@ -150,3 +154,39 @@ def fact_text(question: str, answer: str) -> str:
     said = answer.strip()
     said = said if len(said) <= LONGEST_TEXT else f"{said[:LONGEST_TEXT]} …"
     return f"Asked: {asked}\nAnswered: {said}"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSubject:
+    """A subject as people see it. `kind` is as in `MemoryWish.subject`; its value is nowhere.
+
+    `facts` are those that are recalled, `proposed` those that nobody has approved yet, and `waiting` is what has yet to
+    be remembered.
+    """
+
+    digest: str
+    kind: str
+    tenant: str | None
+    generation: int
+    changed_at: datetime
+    forgotten_at: datetime | None
+    facts: int = 0
+    proposed: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFact:
+    """A fact as people see it. `message` is the answer that it is from, which may be gone already."""
+
+    id: str
+    subject: str
+    state: Literal["proposed", "approved"]
+    text: str
+    instance: str
+    assistant: str
+    ref: str
+    message: str | None
+    at: datetime
+    approved_by: str | None = None
+    approved_at: datetime | None = None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from worker.errors import Permanent
+from worker.errors import NotRedacted, Permanent
 from worker.modelling import patterns
 
 NOTHING: Final = "none"
@@ -22,10 +22,6 @@ _PHONE = re.compile(
     rf"|{_BEFORE}0\d(?:[ ()/-]{{0,2}}\d){{6,12}}(?![\w.,]\d|\w)"
 )
 _SHORTEST_IBAN = 15
-
-
-class NotRedacted(Permanent):
-    """Nobody can tell what is in a text: it must not be remembered."""
 
 
 def is_iban(text: str) -> bool:

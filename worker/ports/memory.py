@@ -1,9 +1,11 @@
 """What keeps things in mind beyond an instance, and what the worker has yet to give it."""
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from worker.domain.memory import Backlog, Fact, Forgotten, Memo, MemorySubject, Waiting
+from worker.domain.conversations import Limits
+from worker.domain.memory import Backlog, Fact, Forgotten, KeptFact, KnownSubject, Memo, MemorySubject, Waiting
 
 
 class Memory(Protocol):
@@ -59,4 +61,56 @@ class Memos(Protocol):
 
     async def backlog(self) -> Backlog:
         """How much waits."""
+        ...
+
+
+class Subjects(Protocol):
+    """What is noted of subjects."""
+
+    async def known(self, subject: MemorySubject) -> MemorySubject | None:
+        """Return it in its present generation; None if nothing was ever to be remembered of it. May raise MemoryDown.
+
+        Who gives up waits no longer.
+        """
+        ...
+
+
+class FactBook(Subjects, Protocol):
+    """What was remembered, as people see it and as erasing finds it. Every other method may raise TranscriptDown.
+
+    `within` is what the reader may see: only its tenants count, as a subject is beyond instances.
+    """
+
+    async def subjects(
+        self, within: Limits, limit: int = 100, before: tuple[datetime, str] | None = None
+    ) -> list[KnownSubject]:
+        """Return subjects, the latest change first."""
+        ...
+
+    async def subject(self, digest: str, within: Limits) -> KnownSubject | None:
+        """Return one."""
+        ...
+
+    async def facts(self, digest: str, words: str = "", limit: int = 200) -> list[KeptFact]:
+        """Return what is known or proposed of a subject, the newest first; those with all of these words, if any."""
+        ...
+
+    async def approve(self, fact: str, digest: str, by: str) -> bool:
+        """Have a proposal be recalled from now on, and given to the memory. False if there is none (any more)."""
+        ...
+
+    async def drop_fact(self, fact: str, digest: str) -> bool:
+        """Delete one fact, or refuse a proposal. False if there is none (any more)."""
+        ...
+
+    async def of_instances(self, instances: Collection[str]) -> list[tuple[MemorySubject, str]]:
+        """Tell of which subjects these have left something, or are to."""
+        ...
+
+    async def drop_instance(self, subject: MemorySubject, instance: str) -> int:
+        """Delete what an instance has left of a subject, and what of it waits; how much."""
+        ...
+
+    async def drop(self, subject: MemorySubject) -> int:
+        """Delete everything of a subject that is of this generation or an older one, and begin the next; how much."""
         ...

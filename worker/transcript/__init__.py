@@ -4,6 +4,7 @@ from worker.transcript.anchors import SqlAnchors
 from worker.transcript.asks import SqlAsks
 from worker.transcript.database import Database, address, open_database
 from worker.transcript.decisions import SqlDecisions
+from worker.transcript.facts import SqlFacts
 from worker.transcript.feedback import SqlFeedback
 from worker.transcript.format import SqlFormat
 from worker.transcript.handovers import SqlHandovers
@@ -21,6 +22,7 @@ __all__ = [
     "SqlAnchors",
     "SqlAsks",
     "SqlDecisions",
+    "SqlFacts",
     "SqlFeedback",
     "SqlFormat",
     "SqlHandovers",

@@ -267,8 +267,13 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
         "decision_processes",
         "decision_revisions",
         "decisions",
+        "memory_waiting",
+        "memory_facts",
+        "memory_subjects",
     ):
         place.sql(f"DROP TABLE {table}")
+    if place.is_sqlite:
+        place.sql("DROP TABLE fact_words")
     for name in (
         "anchor",
         "provider",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from tests.fakes.script import Script
-from worker.domain.memory import Backlog, Fact, Forgotten, Memo, MemorySubject, Waiting
+from worker.domain.memory import Backlog, Fact, Forgotten, Memo, MemorySubject, Settled, Waiting
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -74,10 +74,10 @@ class FakeMemos:
         self.due |= {each.number: now + 30 for each in found}
         return found
 
-    async def settle(self, done: Waiting, question: str, answer: str) -> bool:
+    async def settle(self, done: Waiting, question: str, answer: str) -> Settled:
         await self.script.reach("settle", done)
         self.done.append((question, answer))
-        return self.rows.pop(done.number, None) is not None
+        return "gone" if self.rows.pop(done.number, None) is None else "kept"
 
     async def postpone(self, waiting: Waiting, by: timedelta, *, late: bool = False, why: str = "") -> None:
         self.due[waiting.number] = asyncio.get_running_loop().time() + by.total_seconds()

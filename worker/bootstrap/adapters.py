@@ -314,6 +314,8 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
         asks=adapters.asks,
         decisions=adapters.decisions,
         visits=adapters.visits,
+        facts=adapters.facts,
+        memory=adapters.memory,
     )
 
 

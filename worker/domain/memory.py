@@ -137,6 +137,9 @@ class Waiting:
     late: bool = False
 
 
+Settled = Literal["kept", "before", "gone"]
+
+
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """How much has yet to be remembered: waiting, of it late, and proposals that nobody has approved."""

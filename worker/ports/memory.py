@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from worker.domain.conversations import Limits
-from worker.domain.memory import Backlog, Fact, Forgotten, KeptFact, KnownSubject, Memo, MemorySubject, Waiting
+from worker.domain.memory import Backlog, Fact, Forgotten, KeptFact, KnownSubject, Memo, MemorySubject, Settled, Waiting
 
 
 class Memory(Protocol):
@@ -48,10 +48,10 @@ class Memos(Protocol):
         """
         ...
 
-    async def settle(self, done: Waiting, question: str, answer: str) -> bool:
+    async def settle(self, done: Waiting, question: str, answer: str) -> Settled:
         """Note as a fact what was remembered, in these words, or is proposed; it waits no more.
 
-        False, and nothing noted, if the subject was forgotten meanwhile, or another worker has settled it.
+        Nothing is noted if another worker has done so before, or if it was forgotten meanwhile and is `gone`.
         """
         ...
 

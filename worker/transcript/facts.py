@@ -16,7 +16,6 @@ from sqlalchemy import (
     literal_column,
     select,
     table,
-    tuple_,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from worker.domain.conversations import Limits
 from worker.domain.memory import KeptFact, KnownSubject, MemorySubject
 from worker.errors import MemoryDown, TranscriptDown, Unstorable
+from worker.transcript.conditions import before as before_
 from worker.transcript.conditions import of_tenants
 from worker.transcript.database import Database
 from worker.transcript.hurried import Hurried
@@ -55,7 +55,7 @@ class SqlFacts:
         """See `ports.memory.FactBook.subjects`."""
         query = self._subjects(within).limit(limit)
         if before is not None:
-            query = query.where(tuple_(memory_subjects.c.changed_at, memory_subjects.c.digest) < tuple_(*before))
+            query = query.where(before_(memory_subjects.c.changed_at, memory_subjects.c.digest, *before))
         return await self._read(query)
 
     async def subject(self, digest: str, within: Limits) -> KnownSubject | None:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.conversations import REMOVED, Role, digest, message_id
 from worker.domain.exchanges import Exchange
-from worker.domain.memory import Backlog, Memo, MemorySubject, Waiting, fact_text
+from worker.domain.memory import Backlog, MemorySubject, Settled, Waiting, fact_text
 from worker.domain.threads import Outcome, ref
 from worker.transcript.database import Database
 from worker.transcript.rows import Values, checked
@@ -129,25 +129,28 @@ class SqlMemos:
         await connection.execute(delete(memory_waiting).where(memory_waiting.c.number.in_(gone)))
         return waiting
 
-    async def settle(self, done: Waiting, question: str, answer: str) -> bool:
+    async def settle(self, done: Waiting, question: str, answer: str) -> Settled:
         """See `ports.memory.Memos.settle`."""
 
-        async def work(connection: AsyncConnection) -> bool:
+        async def work(connection: AsyncConnection) -> Settled:
+            current = await is_current(done.subject, connection)
             gone = await connection.execute(delete(memory_waiting).where(memory_waiting.c.number == done.number))
-            if not gone.rowcount or not await is_current(done.subject, connection):
-                return False
+            if not gone.rowcount or not current:
+                known = (memory_facts.c.subject == done.subject.digest) & (memory_facts.c.ref == done.ref)
+                is_there = (await connection.execute(select(memory_facts.c.id).where(known))).first() is not None
+                return "before" if is_there else "gone"
             state = "proposed" if done.approve else "approved"
             row = fact_row(done, self._engine, question, answer, state)
             # Whole only until a person has decided: what is recalled stands in its text.
             row["answer"] = answer if done.approve else ""
             insert = self._database.insert(memory_facts)
             changed = {name: insert.excluded[name] for name in ("message_id", "answer")}
-            # An approved one is there, and so is one that the embedded memory has kept.
+            # One that a person has approved is there already.
             each = [memory_facts.c.subject, memory_facts.c.ref]
             await connection.execute(
                 insert.on_conflict_do_update(index_elements=each, set_=changed), checked(memory_facts, row)
             )
-            return True
+            return "kept"
 
         return await self._database.write(work)
 
@@ -205,7 +208,7 @@ def fact_id(subject: MemorySubject, ref_: str) -> str:
     return digest("fact", subject.digest, str(subject.generation), ref_)
 
 
-def fact_row(of: Waiting | Memo, engine: str, question: str, answer: str, state: str) -> Values:
+def fact_row(of: Waiting, engine: str, question: str, answer: str, state: str) -> Values:
     """Write a fact; question and answer are redacted."""
     text = clean(fact_text(question, answer))
     row = {
@@ -220,7 +223,7 @@ def fact_row(of: Waiting | Memo, engine: str, question: str, answer: str, state:
         "assistant": of.assistant,
         "question": question,
         "answer": answer,
-        "message_id": of.message if isinstance(of, Waiting) else None,
+        "message_id": of.message,
         "said_at": of.at,
     }
     return checked(memory_facts, row)

@@ -13,8 +13,7 @@ from worker.domain.memory import NEWEST, Fact, Forgotten, Memo, MemorySubject
 from worker.errors import MemoryDown, MemoryRefused, TranscriptDown, Unstorable
 from worker.transcript.database import Database
 from worker.transcript.hurried import Hurried
-from worker.transcript.memos import fact_row, is_current
-from worker.transcript.tables import memory_facts
+from worker.transcript.tables import memory_facts, memory_subjects
 from worker.transcript.words import clean, words
 from worker.transcript.writing import forget
 
@@ -53,18 +52,16 @@ class EmbeddedMemory:
         return Fact(name, text, at.astimezone(UTC), instance, ref)
 
     async def remember(self, memo: Memo) -> None:
-        """See `ports.memory.Memory.remember`."""
-        row = {**fact_row(memo, self._engine, memo.question, memo.answer, "approved"), "answer": ""}
+        """See `ports.memory.Memory.remember`. It becomes a fact when it is settled, in one transaction with that.
 
-        async def work(connection: AsyncConnection) -> None:
-            if await is_current(memo.subject, connection):
-                await connection.execute(self._database.insert(memory_facts).on_conflict_do_nothing(), row)
-
-        await self._write(work)
+        So nothing that is forgotten meanwhile comes back.
+        """
 
     async def forget(self, subject: MemorySubject) -> Forgotten:
         """See `ports.memory.Memory.forget`."""
-        return await self._forget(memory_facts.c.subject == subject.digest)
+        # What has come since is of the next generation, and was not meant.
+        now = select(memory_subjects.c.generation).where(memory_subjects.c.digest == subject.digest).scalar_subquery()
+        return await self._forget((memory_facts.c.subject == subject.digest) & (now == subject.generation))
 
     async def forget_instance(self, subject: MemorySubject, instance: str) -> Forgotten:
         """See `ports.memory.Memory.forget_instance`."""

@@ -111,7 +111,10 @@ class Rememberer:
             question, answer = await beside(self._both, waiting)
             if not waiting.approve:
                 await self._memory.remember(_memo(waiting, question, answer))
-            kept = await self._memos.settle(waiting, question, answer)
+            settled = await self._memos.settle(waiting, question, answer)
+            if settled == "gone" and not waiting.approve:
+                # It was forgotten while it was on its way to the memory.
+                await self._memory.forget_instance(waiting.subject, waiting.instance)
         except MemoryDown:
             await self._memos.postpone(waiting, timedelta(0))
             raise
@@ -122,7 +125,9 @@ class Rememberer:
                 await self._check_all(waiting)
             await self._aside(waiting, exc)
         else:
-            metrics.REMEMBERED.labels("dropped" if not kept else "proposed" if waiting.approve else "remembered").inc()
+            metrics.REMEMBERED.labels(
+                "dropped" if settled == "gone" else "proposed" if waiting.approve else "remembered"
+            ).inc()
 
     def _both(self, waiting: Waiting) -> tuple[str, str]:
         # A person has approved what is redacted already; once more it stays the same.

@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, literal, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.contract.transcript.conftest import Place
 from tests.records import START, exchange, key
-from worker.domain.conversations import Subject
+from worker.domain.conversations import EVERYTHING, Limits, Subject
 from worker.domain.exchanges import Exchange
-from worker.domain.memory import Backlog, Fact, Memo, MemorySubject, ToRemember
+from worker.domain.memory import Backlog, Fact, MemorySubject, ToRemember, Waiting
 from worker.domain.threads import Outcome, ref
 from worker.errors import MemoryDown
-from worker.transcript import Database, EmbeddedMemory, SqlMemos, SqlTranscriptWriter
+from worker.transcript import Database, EmbeddedMemory, SqlFacts, SqlMemos, SqlTranscriptWriter
+from worker.transcript.memos import fact_row
+from worker.transcript.tables import memory_facts
 
 ADA, BOB = "a" * 32, "b" * 32
-NOBODY_ELSE = MemorySubject(ADA, None)
 HOUR = timedelta(hours=1)
 
 
@@ -44,7 +46,7 @@ async def settled(memos: SqlMemos) -> list[str]:
     done = list[str]()
     while found := await memos.claim(10):
         for each in found:
-            assert await memos.settle(each, each.question, each.answer)
+            assert await memos.settle(each, each.question, each.answer) == "kept"
             done.append(each.answer)
     return done
 
@@ -82,7 +84,7 @@ async def test_of_each_subject_the_first_comes_first_and_alone(
     assert sorted(each.answer for each in first) == ["Answer 1.", "Answer 11."]
     assert await memos.claim(10) == []
     ada = next(each for each in first if each.subject.digest == ADA)
-    assert await memos.settle(ada, ada.question, ada.answer)
+    assert await memos.settle(ada, ada.question, ada.answer) == "kept"
     assert [each.answer for each in await memos.claim(10)] == ["Answer 2."]
 
 
@@ -104,29 +106,27 @@ async def test_what_a_dead_worker_had_in_hand_is_due_again(
 ) -> None:
     await transcript.record(remembered(1))
     [first] = await memos.claim(10)
-    # It died behind the memory's answer: what comes again is there once.
-    await memory.remember(memo(first.ref))
     place.sql("UPDATE memory_waiting SET due_at = '2026-01-01T00:00:00.000000+00:00'")
     assert await settled(memos) == ["Answer 1."]
+    # It only seemed to be dead.
+    assert await memos.settle(first, first.question, first.answer) == "before"
     assert len(await known(memory)) == 1
 
 
-def memo(ref_: str, subject: MemorySubject = NOBODY_ELSE, answer: str = "Answer 1.", **others: Any) -> Memo:
-    facts: dict[str, Any] = {
-        "number": 1,
-        "instance": "instance-1",
-        "assistant": "analyst",
-        "question": "Settle 1.",
-        "at": START,
-    }
-    return Memo(subject=subject, ref=ref_, answer=answer, **(facts | others))
+async def add(database: Database, ref_: str, answer: str, subject: str = ADA) -> None:
+    """Have a fact."""
+    of = Waiting(1, MemorySubject(subject, None), 1, "instance-1", ref_, "analyst", "Settle it.", answer, START, None)
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(memory_facts.insert(), fact_row(of, "default", of.question, answer, "approved"))
+
+    await database.write(work)
 
 
 async def subject(transcript: SqlTranscriptWriter, memos: SqlMemos, name: str = ADA) -> None:
-    """Have a subject that nothing is known of."""
+    """Have a subject of which one thing is known."""
     await transcript.record(remembered(99, name, "instance-99"))
-    [found] = await memos.claim(10)
-    await memos.settle(found, found.question, found.answer)
+    await settled(memos)
 
 
 async def test_what_is_known_is_told_newest_first_and_of_no_other_subject(
@@ -142,25 +142,25 @@ async def test_what_is_known_is_told_newest_first_and_of_no_other_subject(
 
 
 async def test_of_many_those_come_that_share_rare_words_with_the_question(
-    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
+    database: Database, transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
 ) -> None:
     await subject(transcript, memos)
     for number in range(20):
-        await memory.remember(memo(f"{number:012x}", answer=f"The customer pays late, {number}."))
-    await memory.remember(memo("f" * 12, answer="The customer wants a crane delivered by ship."))
-    await memory.remember(memo("e" * 12, answer="The customer called."))
+        await add(database, f"{number:012x}", f"The customer pays late, {number}.")
+    await add(database, "f" * 12, "The customer wants a crane delivered by ship.")
+    await add(database, "e" * 12, "The customer called.")
     found = await known(memory, question="How is the CRANE to be shipped to the customer?", most=2)
     assert "crane" in found[0]
     assert "called" in found[1]
 
 
 async def test_no_more_than_the_newest_are_looked_at(
-    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
+    database: Database, transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
 ) -> None:
     await subject(transcript, memos)
-    await memory.remember(memo("a" * 12, answer="zeppelin"))
+    await add(database, "a" * 12, "zeppelin")
     for number in range(200):
-        await memory.remember(memo(f"{number:012x}", answer="other"))
+        await add(database, f"{number:012x}", "other")
     assert "zeppelin" not in "".join(await known(memory, question="zeppelin", most=5))
 
 
@@ -219,8 +219,7 @@ async def test_a_memory_of_a_former_generation_is_dropped(
     await transcript.record(remembered(1))
     [found] = await memos.claim(10)
     place.sql("UPDATE memory_subjects SET generation = 1")
-    await memory.remember(memo(found.ref))
-    assert not await memos.settle(found, found.question, found.answer)
+    assert await memos.settle(found, found.question, found.answer) == "gone"
     assert await known(memory) == []
     assert await memos.backlog() == Backlog()
 
@@ -262,3 +261,113 @@ async def test_what_is_remembered_is_later_than_what_was_forgotten(
     place.sql(f"UPDATE memory_subjects SET generation = 1, forgotten_at = '{later}'")  # noqa: S608 - our own
     await transcript.record(remembered(2), remembered(3))  # the former was asked before
     assert await settled(memos) == ["Answer 3."]
+
+
+@pytest.fixture
+def facts(database: Database) -> SqlFacts:
+    return SqlFacts(database, database.hurried(), engine="default")
+
+
+async def test_subjects_are_listed_by_their_latest_change_with_what_is_known(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts
+) -> None:
+    await transcript.record(remembered(1))
+    await settled(memos)
+    await transcript.record(remembered(2, BOB, "instance-2", approve=True))
+    await settled(memos)
+    await transcript.record(remembered(3, BOB, "instance-2"))
+    found = await facts.subjects(EVERYTHING)
+    assert [(each.digest, each.facts, each.proposed, each.waiting) for each in found] == [
+        (BOB, 0, 1, 1),
+        (ADA, 1, 0, 0),
+    ]
+    assert (found[1].kind, found[1].tenant, found[1].generation) == ("variable:customer", None, 0)
+    before = (found[0].changed_at, found[0].digest)
+    assert [each.digest for each in await facts.subjects(EVERYTHING, before=before)] == [ADA]
+    assert await facts.known(MemorySubject(ADA, None)) == MemorySubject(ADA, None)
+    assert await facts.known(MemorySubject("c" * 32, None)) is None
+
+
+async def test_a_subject_is_seen_by_who_may_see_its_tenant(
+    transcript: SqlTranscriptWriter, facts: SqlFacts, database: Database
+) -> None:
+    north = exchange(1, key("instance-1", tenant="north"), remember=ToRemember(ADA, "tenant", "q"))
+    await transcript.record(north)
+    for tenants, sees in (({"north"}, True), ({"south"}, False), ({None}, False)):
+        within = Limits(frozenset(tenants))
+        assert bool(await facts.subjects(within)) == sees
+        assert bool(await facts.subject(ADA, within)) == sees
+    other = SqlFacts(database, database.hurried(), engine="other")
+    assert await other.subjects(EVERYTHING) == []
+
+
+async def test_facts_are_searched_by_their_words(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts
+) -> None:
+    await transcript.record(remembered(1, answer="The small CRANE."), remembered(2, answer="No ship."))
+    await settled(memos)
+    assert [each.text for each in await facts.facts(ADA, "crane sma")] == [
+        "Asked: Settle 1.\nAnswered: The small CRANE."
+    ]
+    assert await facts.facts(ADA, "crane ship") == []
+    assert await facts.facts(ADA, "…") == []
+    assert [each.ref for each in await facts.facts(ADA)] == [ref(key(), remembered(n).task_id, 1) for n in (2, 1)]
+
+
+async def test_what_a_person_approves_is_recalled_and_given_to_the_memory(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory, facts: SqlFacts
+) -> None:
+    await transcript.record(remembered(1, approve=True))
+    await settled(memos)
+    [proposal] = await facts.facts(ADA)
+    assert (proposal.state, proposal.message) == ("proposed", proposal.message)
+    assert not await facts.approve(proposal.id, BOB, "eve")
+    assert await facts.approve(proposal.id, ADA, "eve")
+    assert not await facts.approve(proposal.id, ADA, "mallory")
+    assert await known(memory) == [proposal.text]
+    [waiting] = await memos.claim(10)
+    assert (waiting.answer, waiting.fact, waiting.approve) == ("Answer 1.", proposal.id, False)
+    assert await memos.settle(waiting, waiting.question, waiting.answer) == "kept"
+    [fact] = await facts.facts(ADA)
+    assert (fact.state, fact.approved_by) == ("approved", "eve")
+
+
+async def test_one_fact_is_deleted_and_no_other(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory, facts: SqlFacts
+) -> None:
+    await transcript.record(remembered(1), remembered(2))
+    await settled(memos)
+    newest = (await facts.facts(ADA))[0]
+    assert not await facts.drop_fact(newest.id, BOB)
+    assert await facts.drop_fact(newest.id, ADA)
+    assert not await facts.drop_fact(newest.id, ADA)
+    assert await known(memory) == ["Asked: Settle 1.\nAnswered: Answer 1."]
+
+
+async def test_a_forgotten_subject_begins_anew(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, place: Place
+) -> None:
+    await transcript.record(remembered(1))
+    await settled(memos)
+    await transcript.record(remembered(2))
+    [in_hand] = await memos.claim(10)
+    assert await facts.drop(MemorySubject(ADA, None)) == 2
+    assert await memos.settle(in_hand, "q", "a") == "gone"
+    assert await facts.drop(MemorySubject(ADA, None)) == 0  # once more, as after a lost reply
+    assert await facts.known(MemorySubject(ADA, None)) == MemorySubject(ADA, None, 1)
+    assert place.sql("SELECT count(*) FROM memory_facts") == "0"
+    if place.is_sqlite:
+        assert "small" not in place.sql("SELECT * FROM fact_words WHERE fact_words MATCH 'answer'")
+
+
+async def test_what_instances_have_left_is_found_and_goes(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, memory: EmbeddedMemory
+) -> None:
+    await transcript.record(remembered(1), remembered(2, BOB), remembered(3, instance="instance-2"))
+    await settled(memos)
+    await transcript.record(remembered(4))
+    found = await facts.of_instances(["instance-1", "instance-9"])
+    assert found == [(MemorySubject(ADA, None), "instance-1"), (MemorySubject(BOB, None), "instance-1")]
+    assert await facts.drop_instance(*found[0]) == 2
+    assert await known(memory) == ["Asked: Settle 3.\nAnswered: Answer 3."]
+    assert len(await known(memory, BOB)) == 1

@@ -370,7 +370,7 @@ async def _serve_api(
         # Nobody is known to see every instance then.
         shown = tuple if settings.api_engine_rights else left_out
         extend = [
-            api.erasing(Eraser(ending_ports(settings, adapters)), conversations, name),
+            api.erasing(eraser := Eraser(ending_ports(settings, adapters)), conversations, name),
             api.stopping(stopped, known),
             api.rewinding(Rewinding(adapters.index, conversations)),
             api.ticketing(office),
@@ -379,6 +379,11 @@ async def _serve_api(
             *(
                 [api.deciding(book, adapters.sources, Trying(book, key := record_key(settings)), key)]
                 if (book := adapters.decisions) is not None
+                else []
+            ),
+            *(
+                [api.memorising(api.Memorising(facts, eraser, name, memory_engine(settings), settings.memory))]
+                if (facts := adapters.facts) is not None
                 else []
             ),
             *talking,

@@ -395,6 +395,7 @@ async def _serve_api(
                 engine_name=name,
                 can_erase=True,
                 has_asks=desk is not None,
+                has_memory=adapters.memory is not None,
                 left_out=shown,
                 definitions=definitions,
                 assistants=lambda: desk.assistants if desk is not None else (),

@@ -76,7 +76,7 @@ def message_rows(exchange: Exchange) -> list[Values]:
     asked_at, answered_at = _aware(exchange.asked_at), _aware(exchange.answered_at)
     facts = _facts(exchange) | {"created_at": answered_at}
     before = dict.fromkeys(facts) | {"created_at": min(asked_at, answered_at), "metadata": {}}
-    rows, numbers = [_row(exchange, question) | before], Counter[Role]()
+    rows, numbers = [_row(exchange, question) | before | {"metadata": _shown(exchange)}], Counter[Role]()
     for each in exchange.between:
         numbers[each.role] += 1
         rows.append(_row(exchange, each, numbers[each.role]) | before)
@@ -87,13 +87,18 @@ def message_rows(exchange: Exchange) -> list[Values]:
     return [row | {"words": words(row["content"])} for row in placed]
 
 
+def _shown(exchange: Exchange) -> Values:
+    """Write what a question shows of what is remembered, if its task wants any."""
+    if exchange.recalled is None:
+        return {}
+    return {"recalled": {name: value for name, value in asdict(exchange.recalled).items() if value}}
+
+
 def _facts(exchange: Exchange) -> Values:
     """Write what is known of the answer alone."""
     how = {name: getattr(exchange, name) for name in ("detail", "use", "recovered", "repaired")}
     how["outcome"] = str(exchange.outcome)
     how |= {name: value for name in ("untold", "heard", "memory", "cuts") if (value := getattr(exchange, name))}
-    if exchange.recalled is not None:
-        how["recalled"] = {name: value for name, value in asdict(exchange.recalled).items() if value}
     how |= {name: getattr(exchange, name) for name in _SPOKE if getattr(exchange, name) is not None}
     return {
         "response_id": exchange.response_id,

@@ -113,14 +113,15 @@ def _acting(router: APIRouter, of: Memorising) -> None:
             raise HTTPException(404, "Nobody proposes this (any more).")
         return Remembered(await _one(of, grant, digest), await of.facts.facts(digest), of.forgets_one)
 
-    @router.delete("/memory/{digest}/facts/{fact}", status_code=HTTPStatus.NO_CONTENT)
-    async def forget_fact(grant: MayErase, digest: Id, fact: Id) -> None:
-        """Forget one fact, or refuse a proposal."""
+    @router.delete("/memory/{digest}/facts/{fact}")
+    async def forget_fact(grant: MayErase, digest: Id, fact: Id) -> Remembered:
+        """Forget one fact, or refuse a proposal; returns what is left."""
         one = await _one(of, grant, digest)
         if not of.forgets_one:
             raise HTTPException(409, WHOLE)
         if not await of.facts.drop_fact(fact, one.digest):
             raise HTTPException(404, "Nobody knows this (any more).")
+        return Remembered(await _one(of, grant, digest), await of.facts.facts(digest), of.forgets_one)
 
     @router.delete(
         "/memory/{digest}", responses={HTTPStatus.ACCEPTED: {"model": Receipt, "description": "Some of it is left."}}

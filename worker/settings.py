@@ -32,6 +32,7 @@ from pydantic_settings import (
 
 from worker.domain.addresses import RedisAddress, split_http
 from worker.errors import Permanent
+from worker.modelling import redaction
 from worker.runtime.certificates import show_certificate
 from worker.runtime.secret_file import read_secret
 
@@ -141,6 +142,19 @@ class Settings(BaseSettings):
     transcript_url: SecretStr = Field(
         SecretStr("sqlite:///transcript.db"),
         description="Where conversations are kept: sqlite:///path for one worker, postgresql://… for several; or off.",
+    )
+
+    memory: Literal["off", "embedded"] = Field(
+        "off",
+        description="What tasks with memory.subject remember beyond an instance is kept: off, or embedded, in the "
+        "transcript's database.",
+    )
+    memory_redact: str = Field(
+        "email,iban,card,phone",
+        description="What is taken out before it is remembered, by these names and by patterns as name=regex; or none.",
+    )
+    memory_shared: bool = Field(
+        default=False, description="true: engines on one transcript share what they remember of the same subject."
     )
 
     openai_api_key: SecretStr | None = Field(None, description="Key of the provider `openai`.")
@@ -470,6 +484,23 @@ class Settings(BaseSettings):
                 raise ValueError(f"{str(exc).removeprefix('TRANSCRIPT_URL: ')}, or off") from None  # it may quote it
         return value
 
+    @field_validator("memory")
+    @classmethod
+    def _has_a_transcript(cls, value: str, info: ValidationInfo) -> str:
+        url = info.data.get("transcript_url")
+        if value != "off" and isinstance(url, SecretStr) and url.get_secret_value().lower() == "off":
+            raise ValueError("needs a TRANSCRIPT_URL: what is to be remembered is noted with the transcript")
+        return value
+
+    @field_validator("memory_redact")
+    @classmethod
+    def _can_be_redacted(cls, value: str) -> str:
+        try:
+            redaction.read(value)
+        except Permanent as exc:
+            raise ValueError(str(exc)) from None
+        return value
+
     @field_validator("engine_name", "redis_prefix")
     @classmethod
     def _is_plain(cls, value: str, info: ValidationInfo) -> str:
@@ -621,6 +652,7 @@ class Settings(BaseSettings):
         return int(text)
 
     @field_validator(
+        "memory",
         "thread_validation",
         "retention_transcript",
         "trace_propagation",

@@ -23,11 +23,13 @@ from worker.web.api import (
     Access,
     Known,
     MayErase,
+    Memorising,
     app,
     asking,
     deciding,
     erasing,
     handing_over,
+    memorising,
     rating,
     recording,
     rewinding,
@@ -242,6 +244,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
         handing_over(nobody, nobody, record),
         recording(nobody, record),
         deciding(nobody, nobody, nobody),
+        memorising(Memorising(nobody, nobody, "default", "default", "embedded")),
         talking(nobody),
         visiting(nobody, record),
         following(nobody, access),
@@ -259,9 +262,14 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
     assert [told.pop(("GET", f"/api/{open_}")) for open_ in ("me", "login")] == [set(), set()]
     rights = dict.fromkeys(told, "read")
     for right, routes in {
-        "erase": ["POST /api/erase", "GET /api/erasures/{order}"],
+        "erase": [
+            "POST /api/erase",
+            "GET /api/erasures/{order}",
+            "DELETE /api/memory/{digest}",
+            "DELETE /api/memory/{digest}/facts/{fact}",
+        ],
         "stop": ["POST /api/stops", "DELETE /api/stops"],
-        "sway": ["POST /api/instances/{instance_id}/rewind"],
+        "sway": ["POST /api/instances/{instance_id}/rewind", "POST /api/memory/{digest}/facts/{fact}/approve"],
         "ask": [
             "POST /api/sessions/{session_id}/asks",
             "DELETE /api/asks/{ask_id}",

@@ -56,6 +56,10 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "record_scope": (RECORD | {"record.scope": "all"}, ("record.scope", "instance, root")),
     "record_text": (RECORD | {"record.text": "yes"}, ("record.text", "true, false")),
     "given": (RECORD | {"record.given": "weights"}, ("record.given", "weights=agreed_weights")),
+    "memory_subject": ({"memory.subject": "customer"}, ("memory.subject", "variable:<name>, business-key, tenant")),
+    "memory_recall": ({"memory.subject": "tenant", "memory.recall": "0"}, ("memory.recall", "from 1 to 20, or off")),
+    "memory_remember": ({"memory.subject": "tenant", "memory.remember": "no"}, ("memory.remember", "true, false")),
+    "memory_approve": ({"memory.approve": "true"}, ("memory.approve", "means nothing without memory.subject")),
     "business_key": ({"service.thread": "business-key"}, ("service.thread", "no business key", "take instance")),
 }
 

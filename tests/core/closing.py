@@ -26,6 +26,8 @@ from worker.transcript import (
     SqlAnchors,
     SqlAsks,
     SqlDecisions,
+    SqlFacts,
+    SqlMemos,
     SqlTranscriptReader,
     SqlTranscriptWriter,
     SqlVisits,
@@ -54,6 +56,8 @@ class Closing:
         self.asks = SqlAsks(database, engine="default", now=now)
         self.decisions = SqlDecisions(database, engine="default", now=now)
         self.visits = SqlVisits(database, engine="default", now=now)
+        self.facts = SqlFacts(database, database.hurried(), engine="default")
+        self.memos = SqlMemos(database, engine="default")
         self.ports = EndingPorts(
             engine_name="default",
             index=self.index,
@@ -65,12 +69,15 @@ class Closing:
             asks=self.asks,
             decisions=self.decisions,
             visits=self.visits,
+            facts=self.facts,
             now=now,
         )
 
     def without_transcript(self) -> None:
         """Be a worker that keeps none."""
-        self.ports = replace(self.ports, transcript=None, conversations=None, asks=None, decisions=None, visits=None)
+        self.ports = replace(
+            self.ports, transcript=None, conversations=None, asks=None, decisions=None, visits=None, facts=None
+        )
 
     @property
     def eraser(self) -> Eraser:

@@ -40,6 +40,7 @@ from worker.runtime.clock import monotonic
 from worker.turn.answering import Answering
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
+from worker.turn.recalling import Recalling
 from worker.turn.record_turn import RecordTurn
 from worker.turn.remembering import RememberingProvider
 from worker.turn.request import Ground, Rules
@@ -190,6 +191,7 @@ class Core:
         self.records = True
         self.decisions: FakeBook | None = FakeBook()
         self.record_key: SigningKey | None = None
+        self.recalling: Recalling | None = None
         self.threads = RedisThreads(self.redis, prefix="aw", lease=LOCK, keep=KEEP)
         self.stops = RedisStops(self.redis, prefix="aw", engine="default")
         self.book = RedisBudgets(self.redis, prefix="aw", engine="default", keep=KEEP)
@@ -279,6 +281,7 @@ class Core:
             Charging(life.lives("budgets", self.book), self.budgets, self.prices, now) if self.budgets else None,
             self.watchers,
             {name: life.lives("seats", self.seats(name)) for name in self.limits},
+            self.recalling,
         )
         answering = Answering(providers, ground)
         book = None if self.decisions is None else life.lives("decisions", self.decisions)

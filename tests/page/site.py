@@ -225,6 +225,7 @@ async def site_on(
     with_sockets: bool = True,
     most_feeds: int = 500,
     assistants: Sequence[str] = (),
+    has_memory: bool = False,
 ) -> AsyncIterator[Site]:
     """Serve the page over a record."""
     errors: list[Exception] = []
@@ -239,6 +240,7 @@ async def site_on(
         left_out=lambda: left_out,
         definitions=definitions,
         assistants=lambda: assistants,
+        has_memory=has_memory,
         vendor=vendor,
     )
     office = TicketOffice(Kept())

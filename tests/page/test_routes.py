@@ -41,6 +41,7 @@ async def test_me_tells_what_the_page_may_offer(tmp_path: Path) -> None:
             "role": "operator",
             "can_erase": True,
             "has_asks": False,
+            "has_memory": False,
             "guarded": True,
             "diagrams": True,
             "formats": [

@@ -159,7 +159,7 @@ def test_all_mistakes_of_all_files_are_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text("---\nname: b\nversion: 1.10\ncolour: red\nname: a\n---\n\n")
     (tmp_path / "c.md").write_text("You are an analyst.\n")
     keys = ["name", "version", "model", "provider", "temperature", "max_output_tokens", "timeout_seconds", "background"]
-    keys += ["fallback", "after_fallback", "output_schema"]
+    keys += ["fallback", "after_fallback", "output_schema", "memory"]
     known = f"Known: {', '.join(keys)}"
     assert mistakes(tmp_path) == [
         "a.md:1: model: is missing; add a line model: …",

@@ -8,6 +8,7 @@ import pytest
 
 from tests.records import BETWEEN, START, exchange
 from worker.domain.exchanges import Exchange
+from worker.domain.memory import Recalled, ToRemember
 from worker.domain.money import Money
 from worker.errors import NewerRecord
 from worker.redis.formats import CorruptRecord, dump_exchange, is_newer, load_exchange
@@ -94,3 +95,13 @@ def test_an_exchange_needs_a_question_and_an_answer() -> None:
     given = exchange(1, answered_at=START)
     with pytest.raises(ValueError, match="a question and an answer"):
         replace(given, messages=given.messages[:1])
+
+
+def test_what_is_to_be_remembered_and_what_was_recalled_are_written_where_there_is_any() -> None:
+    wish, known = ToRemember("a" * 32, "tenant", "Frame it.", approve=True), Recalled("a" * 32, ("f1", "f2"), "")
+    given = said(remember=wish, recalled=known)
+    assert load_exchange(dump_exchange(given), answered_us(given)) == given
+    assert "remember" not in json.loads(dump_exchange(said()))
+    added = json.loads(dump_exchange(given))
+    added["remember"]["later"] = 1  # by a newer version
+    assert load_exchange(json.dumps(added), answered_us(given)) == given

@@ -213,6 +213,9 @@ def test_defaults_are_those_that_are_promised() -> None:
         "engine_cert_file": None,
         "redis_ca_file": None,
         "redis_prefix": "assistant-worker",
+        "memory": "off",
+        "memory_redact": "email,iban,card,phone",
+        "memory_shared": False,
         "openai_api_key": None,
         "openai_base_url": None,
         "providers_file": None,
@@ -284,6 +287,9 @@ def test_every_setting_is_read_from_the_environment(env: Any, empty_place: Path)
         "REDIS_CA_FILE": ("ca.pem", Path("ca.pem")),
         "REDIS_PREFIX": ("team:worker", "team:worker"),
         "TRANSCRIPT_URL": ("postgresql://u:p@db/x", SecretStr("postgresql://u:p@db/x")),
+        "MEMORY": ("Embedded", "embedded"),
+        "MEMORY_REDACT": ("email, customer=K-[0-9]+", "email, customer=K-[0-9]+"),
+        "MEMORY_SHARED": ("true", True),
         "OPENAI_API_KEY": ("sk-1", SecretStr("sk-1")),
         "OPENAI_BASE_URL": ("http://localhost:9/v1/", "http://localhost:9/v1"),
         "PROVIDERS_FILE": ("/etc/providers.yaml", Path("/etc/providers.yaml")),
@@ -736,3 +742,17 @@ async def test_exchanges_are_kept_for_every_sink_that_is_connected(
     set_to = Settings(_env_file=None, openai_api_key=SecretStr("key"), transcript_url=SecretStr(url))
     async with bootstrap.connect(set_to) as adapters:
         assert list(adapters.threads._sinks) == [sink.name for sink in adapters.sinks]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"MEMORY": "embedded", "TRANSCRIPT_URL": "off"}, "MEMORY=embedded: needs a TRANSCRIPT_URL"),
+        ({"MEMORY_REDACT": "mail"}, "MEMORY_REDACT=mail: 'mail' is unknown; allowed are email, iban, card, phone"),
+        ({"MEMORY_REDACT": "x=("}, "the pattern x cannot be used"),
+    ],
+)
+def test_a_memory_needs_a_transcript_and_a_redaction_that_can_be_done(env: Any, given: Any, said: str) -> None:
+    env(**given)
+    [line] = mistakes()
+    assert said in line

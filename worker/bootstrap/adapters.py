@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 from uuid import uuid4
 
 from worker import failpoints
@@ -26,6 +26,7 @@ from worker.ports.ending import Archive, Counting
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.handovers import HandoverBook
 from worker.ports.limits import Seats
+from worker.ports.memory import FactBook, Memory, Memos
 from worker.ports.outages import Outages
 from worker.ports.providers import Model, Provider, ThreadProvider, Watchers
 from worker.ports.remarks import RemarkBook
@@ -57,6 +58,9 @@ from worker.redis.connect import Client as RedisClient
 from worker.settings import Settings
 from worker.telemetry import exporting
 from worker.turn.remembering import RememberingProvider
+
+if TYPE_CHECKING:
+    from worker.transcript import Database
 
 
 class Asks(AskBook, AskEraser, Protocol):
@@ -141,6 +145,9 @@ class Adapters:
     remarks: RemarkBook | None = None
     visits: Visits | None = None
     watchers: Watchers | None = None
+    memos: Memos | None = None
+    facts: FactBook | None = None
+    memory: Memory | None = None
 
     @property
     def sinks(self) -> list[Sink]:
@@ -247,8 +254,28 @@ async def _with_transcript(
         handovers=transcript.SqlHandovers(database),
         remarks=transcript.SqlRemarks(database),
         visits=transcript.SqlVisits(database, engine=settings.engine_name),
+        # Also while nothing is remembered: what was is there to be seen and forgotten.
+        memos=transcript.SqlMemos(database, engine=settings.engine_name),
+        facts=transcript.SqlFacts(database, database.hurried(), engine=memory_engine(settings)),
+        memory=_memory(settings, database),
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
+
+
+def memory_engine(settings: Settings) -> str:
+    """Name the engine in what names a subject; empty where engines share what they remember."""
+    return "" if settings.memory_shared else settings.engine_name
+
+
+def _memory(settings: Settings, database: "Database") -> Memory | None:
+    """Choose the memory by its name."""
+    from worker import transcript  # noqa: PLC0415 - as above
+
+    match settings.memory:
+        case "embedded":
+            return transcript.EmbeddedMemory(database, database.hurried(), engine=settings.engine_name)
+        case "off":
+            return None
 
 
 async def _open_provider(
@@ -287,6 +314,8 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
         asks=adapters.asks,
         decisions=adapters.decisions,
         visits=adapters.visits,
+        facts=adapters.facts,
+        memory=adapters.memory,
     )
 
 

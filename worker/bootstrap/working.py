@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from worker.bootstrap.adapters import Adapters, connect, ending_ports
+from worker.bootstrap.adapters import Adapters, connect, ending_ports, memory_engine
 from worker.bootstrap.live import Live, names
 from worker.bootstrap.people import client, open_issuer, persons
 from worker.bootstrap.written import Written, policy, record_key, rules, tokens
@@ -39,6 +39,7 @@ from worker.loop.reloading import Reloading
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
+from worker.modelling import redaction
 from worker.ports.engine import Topics
 from worker.ports.feedback import FeedbackWriter
 from worker.ports.transcript import TranscriptReader
@@ -52,8 +53,10 @@ from worker.telemetry.logs import Event, trace
 from worker.turn.answering import Answering
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
+from worker.turn.recalling import Recalling
 from worker.turn.record_turn import RecordTurn
 from worker.turn.recorder import Recorder
+from worker.turn.rememberer import Rememberer
 from worker.turn.request import Ground
 from worker.turn.reseed import History
 from worker.turn.stops import Stopped
@@ -183,6 +186,7 @@ async def work(
             charging,
             adapters.watchers,
             seats,
+            await _remembering(settings, adapters, stack),
         )
         answering = Answering(threads_of, ground)
         turn = Turn(engine, answering, specs, ground, _records(settings, adapters, stopped))
@@ -256,6 +260,15 @@ async def work(
             assistants=[f"{each.name} {each.version}" for each in written.specs.assistants],
         )
         await poller.run(settings.grace.total_seconds(), hurry)
+
+
+async def _remembering(settings: Settings, adapters: Adapters, stack: AsyncExitStack) -> Recalling | None:
+    """Begin to remember, and return what recalls; None where nothing is remembered beyond an instance."""
+    if adapters.memory is None or adapters.memos is None or adapters.facts is None:
+        return None
+    redacted = redaction.read(settings.memory_redact).of
+    await stack.enter_async_context(Rememberer(adapters.memory, adapters.memos, redacted))
+    return Recalling(adapters.memory, adapters.facts, memory_engine(settings))
 
 
 def _records(settings: Settings, adapters: Adapters, stopped: Stopped) -> RecordTurn:
@@ -357,7 +370,7 @@ async def _serve_api(
         # Nobody is known to see every instance then.
         shown = tuple if settings.api_engine_rights else left_out
         extend = [
-            api.erasing(Eraser(ending_ports(settings, adapters)), conversations, name),
+            api.erasing(eraser := Eraser(ending_ports(settings, adapters)), conversations, name),
             api.stopping(stopped, known),
             api.rewinding(Rewinding(adapters.index, conversations)),
             api.ticketing(office),
@@ -366,6 +379,11 @@ async def _serve_api(
             *(
                 [api.deciding(book, adapters.sources, Trying(book, key := record_key(settings)), key)]
                 if (book := adapters.decisions) is not None
+                else []
+            ),
+            *(
+                [api.memorising(api.Memorising(facts, eraser, name, memory_engine(settings), settings.memory))]
+                if (facts := adapters.facts) is not None
                 else []
             ),
             *talking,
@@ -377,6 +395,7 @@ async def _serve_api(
                 engine_name=name,
                 can_erase=True,
                 has_asks=desk is not None,
+                has_memory=adapters.memory is not None,
                 left_out=shown,
                 definitions=definitions,
                 assistants=lambda: desk.assistants if desk is not None else (),

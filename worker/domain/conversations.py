@@ -408,7 +408,9 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose transcript ends: one process instance's, a business key's, or a person's. Exactly one of the three is set.
+    """Whose transcript ends: one process instance's, a business key's, or a person's. Exactly one of these is set.
+
+    Or it is `memory`, the digest of a subject that is forgotten: no transcript ends with it.
 
     `tenants` says whose; None those of all, None among them the one of processes without tenant. With an instance it
     leaves out what processes of other tenants said on threads that are named after this one. `person` is an id, and
@@ -421,10 +423,11 @@ class Subject:
     tenants: frozenset[str | None] | None = None
     person: str | None = None
     chat: str | None = None
+    memory: str | None = None
 
     def __post_init__(self) -> None:
-        if [self.instance, self.business_key, self.person].count(None) != 2:  # noqa: PLR2004 - all but one
-            raise ValueError("a subject is an instance, a business key or a person")
+        if [self.instance, self.business_key, self.person, self.memory].count(None) != 3:  # noqa: PLR2004 - all but one
+            raise ValueError("a subject is an instance, a business key, a person, or one of the memory's")
         if self.person is None and self.chat is not None:
             raise ValueError("a chat is a person's")
 

@@ -19,6 +19,7 @@ class Store(StrEnum):
     TRANSCRIPT = "transcript"
     ENGINE = "engine"
     ASKS = "asks"
+    MEMORY = "memory"
 
 
 class Status(StrEnum):
@@ -70,7 +71,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """An order to erase one instance, business key, person or a chat of theirs, and what became of it.
+    """An order to erase one instance, business key, person or a chat of theirs, or to forget a subject of the memory.
+
+    It says what became of it.
 
     It is complete when every store was looked into and nothing is open. `forced`: also if an instance runs.
     `look_again_at`: an exchange may have been on its way to the transcript, which is looked at once more from then on.
@@ -92,12 +95,13 @@ class Receipt:
     absent: bool = False
     person: str | None = None
     chat: str | None = None
+    memory: str | None = None
 
     @property
     def subject(self) -> Subject:
         """Whose conversations."""
         tenants = None if self.tenants is None else frozenset(self.tenants)
-        return Subject(self.engine, self.instance, self.business_key, tenants, self.person, self.chat)
+        return Subject(self.engine, self.instance, self.business_key, tenants, self.person, self.chat, self.memory)
 
     @property
     def open(self) -> tuple[Step, ...]:
@@ -175,6 +179,8 @@ def order_id(subject: Subject) -> str:
     kind, name = ("instance", subject.instance) if subject.instance is not None else ("key", subject.business_key)
     if subject.person is not None:
         kind, name = ("person", subject.person) if subject.chat is None else (f"chat of {subject.person}", subject.chat)
+    if subject.memory is not None:
+        kind, name = "memory", subject.memory
     return hashlib.sha256(json.dumps([kind, subject.engine, name, subject.ordered_tenants]).encode()).hexdigest()[:12]
 
 

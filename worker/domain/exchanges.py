@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from worker.domain.conversations import Role, owner, role_of
+from worker.domain.memory import Recalled, ToRemember
 from worker.domain.money import Money
 from worker.domain.threads import OPENAI, Cut, Outcome, ThreadKey
 
@@ -40,7 +41,8 @@ class Exchange:
     `untold` is as in `Answer`; `heard` counts the persons' messages that were answered on the thread before, and
     `memory` is what the thread knew of before where it was made for this, unless that is all; `cuts` as in `Entered`.
     What spoke: the assistant's version, digests of its instructions and of the schema that held, as `digest` makes
-    them, and the worker's version. Raises ValueError for fewer messages than two.
+    them, and the worker's version. `remember` says of whom it is to be remembered, `recalled` what the question was
+    shown of the memory; None where the task wants none. Raises ValueError for fewer messages than two.
     """
 
     key: ThreadKey
@@ -82,6 +84,8 @@ class Exchange:
     heard: int = 0
     memory: str | None = None
     cuts: tuple[Cut, ...] = ()
+    remember: ToRemember | None = None
+    recalled: Recalled | None = None
 
     def __post_init__(self) -> None:
         """Refuse what has no question or no answer."""

@@ -158,7 +158,16 @@ class Activity:
             return None
         assistant = self.said("service.name")
         own = {thread_variable_name(assistant), thread_variable_name(assistant, by_business_key=True), LOOP_COUNTER}
+        own.update(filter(None, [subject_variable(self.said("memory.subject"))]))
         return frozenset(inputs) | own | (self.parameters & {"prompt"})
+
+
+SUBJECT_VARIABLE = "variable:"
+
+
+def subject_variable(said: str) -> str | None:
+    """Name the variable that says whom something is remembered of; None where it is something else."""
+    return said.removeprefix(SUBJECT_VARIABLE).strip() if said.startswith(SUBJECT_VARIABLE) else None
 
 
 ASSISTANT = "assistant"

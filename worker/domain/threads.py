@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
+from worker.domain.memory import NO_WISH, MemoryWish
 from worker.domain.money import Money
 from worker.domain.questions import DecisionQuestion
 from worker.domain.refs import ref_line
@@ -57,7 +58,7 @@ class Assistant:
     provider runs the call by itself and outlives us: whoever has its response id can fetch the answer. `fallback` names
     provider and model of who answers while the own provider is away, in order; with `stays` a thread that has moved to
     one of them stays there. `questions` are decision questions, for whoever weighs answers; `output_schema` is their
-    form for whoever does not.
+    form for whoever does not. `memory` is what its tasks want of the memory, as far as they say nothing themselves.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Assistant:
     fallback: tuple[tuple[str, str], ...] = ()
     stays: bool = False
     questions: tuple[DecisionQuestion, ...] = ()
+    memory: MemoryWish = NO_WISH
 
     @property
     def chain(self) -> tuple[tuple[str, str], ...]:

@@ -189,4 +189,5 @@ def _receipt(subject: Subject, at: datetime) -> Receipt:
         tenants=subject.ordered_tenants,
         person=subject.person,
         chat=subject.chat,
+        memory=subject.memory,
     )

@@ -14,6 +14,7 @@ from worker.errors import NewerRecord, StoreDown, ThreadLocked, WorkerError
 from worker.ports.asks import AskEraser
 from worker.ports.decisions import DecisionEraser
 from worker.ports.ending import Counting, EndingProvider, Instances, Orders, ThreadIndex
+from worker.ports.memory import FactBook, Memory
 from worker.ports.transcript import TranscriptReader, TranscriptWriter
 from worker.runtime import background
 from worker.telemetry.logs import Event, trace
@@ -41,6 +42,8 @@ class EndingPorts:
     asks: AskEraser | None = None
     decisions: DecisionEraser | None = None
     visits: Counting | None = None
+    facts: FactBook | None = None
+    memory: Memory | None = None
     now: Callable[[], datetime] = _utc
 
 
@@ -74,8 +77,8 @@ async def holding(index: ThreadIndex, key: ThreadKey) -> AsyncIterator[Hold]:
 
 
 async def runs(instances: Instances, subject: Subject) -> bool:
-    """Whether an instance of it runs. What is a person's has none."""
-    if subject.person is not None:
+    """Whether an instance of it runs. What is a person's, or the memory's, has none."""
+    if subject.person is not None or subject.memory is not None:
         return False
     if subject.instance is not None:
         return bool(await instances.running([subject.instance]))

@@ -8,6 +8,7 @@ from typing import TypeGuard
 from worker.domain import meta
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Subject, session_id
 from worker.domain.endings import Kept, Status, Step, Store, Trace, is_of, may_be_of
+from worker.domain.memory import Forgotten, MemorySubject
 from worker.domain.tasks import THREAD_VARIABLE, Variable
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey, address
 from worker.ending.case import CONVERSATION, LOOK, Case, Place
@@ -16,6 +17,7 @@ from worker.errors import BadRequest, ThreadGone, ThreadLocked
 from worker.modelling.result import read_thread_variable
 from worker.ports.decisions import DecisionEraser
 from worker.ports.ending import Counted, Counting
+from worker.ports.memory import FactBook
 
 LONGEST_ID = 500
 SHARED = "other instances share this conversation"
@@ -379,6 +381,76 @@ class Words(Place):
             yield step.kept(held_messages(held)) if held else self.done(step, 0)
 
 
+class Facts(Place):
+    """What was remembered beyond the instances, or is to be; or all of one subject of the memory."""
+
+    store = Store.MEMORY
+    kind = what = "facts of "
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self._found: dict[str, tuple[MemorySubject, str | None]] = {}
+
+    async def find(self) -> None:
+        """See `Place.find`."""
+        book, case = self.case.ports.facts, self.case
+        if book is None:
+            return
+        if case.subject.memory is not None:
+            await self._find_subject(book, case.subject.memory)
+            return
+        for subject, instance in await book.of_instances(case.instances) if case.instances else ():
+            self._found[f"{subject.digest} from {instance}"] = (subject, instance)
+
+    async def _find_subject(self, book: FactBook, digest: str) -> None:
+        before = [step for step in self.case.before if self.has(step)]
+        if any(step.status is Status.OPEN for step in before):
+            return  # what has come since is of another generation
+        known = await book.subject(digest, self.case.subject.limits)
+        if known is not None and (not before or known.facts or known.proposed or known.waiting):
+            subject = MemorySubject(known.digest, known.tenant, known.generation)
+            self._found[f"{known.digest}, generation {known.generation}"] = (subject, None)
+
+    def steps(self) -> list[Step]:
+        """See `Place.steps`."""
+        return [Step(self.store, self.kind + name) for name in self._found]
+
+    async def erase(self, step: Step) -> AsyncIterator[Step]:
+        """See `Place.erase`. First what we keep: what is on its way to the memory does not come there then."""
+        book, memory = self.case.ports.facts, self.case.ports.memory
+        named = _read(self.name(step))
+        if book is None or named is None:
+            return
+        subject, instance = named
+        tenant = next((each.tenant for each, _ in self._found.values() if each.digest == subject.digest), None)
+        subject = replace(subject, tenant=tenant)
+        gone = await (book.drop(subject) if instance is None else book.drop_instance(subject, instance))
+        step = replace(step, count=step.count + gone)
+        # Noted before the memory is asked: it may be away, and our own are gone.
+        yield step
+        done = Forgotten(0)
+        if memory is not None:
+            done = await (memory.forget(subject) if instance is None else memory.forget_instance(subject, instance))
+        if done.open:
+            yield replace(step, count=step.count + done.removed).kept(STILL)
+        elif done.stays:
+            yield replace(step, status=Status.STAYS, count=step.count + done.removed, why=done.stays)
+        else:
+            yield self.done(step, done.removed)
+
+
+STILL = "the memory is still at it; it is looked at again"
+
+
+def _read(name: str) -> tuple[MemorySubject, str | None] | None:
+    """Read of whom a step is, also one that an earlier run has noted: what it names may be gone from our own store."""
+    digest, _, instance = name.partition(" from ")
+    digest, _, generation = digest.partition(", generation ")
+    if instance:
+        return MemorySubject(digest, None), instance
+    return (MemorySubject(digest, None, int(generation)), None) if generation.isdecimal() else None
+
+
 def held_records(names: Sequence[str]) -> str:
     """Say what keeps the texts of records."""
     one = len(names) == 1
@@ -399,14 +471,16 @@ def _subjects(case: Case) -> list[Subject]:
     return [whose, *(each for each in own if each != whose)]
 
 
-NAMED: tuple[type[Place], ...] = (Conversations, Responses, Asks, Visits, Words, Records)
+NAMED: tuple[type[Place], ...] = (Conversations, Responses, Asks, Visits, Words, Records, Facts)
 NAMING: tuple[type[Place], ...] = (Messages, Keys, Variables)
 """What names things of other stores is looked into before those, and erased after them."""
 
 
 def places(case: Case) -> list[Place]:
     """All stores, in the order in which it is safe to erase."""
-    return [place(case) for place in (*NAMED, *NAMING)]
+    # What is forgotten of a subject has no conversations: nothing else is looked into for it.
+    found = (Facts,) if case.subject.memory is not None else (*NAMED, *NAMING)
+    return [place(case) for place in found]
 
 
 async def search(case: Case) -> list[Place]:

@@ -149,6 +149,8 @@ def _tell(task: Task, facts: TurnFacts, told: Verdict, seconds: float) -> None:
         "seeded": facts.seed.turns or None,
         "not_seeded": facts.seed.left_out or None,
         "memory": facts.memory if facts.memory != "whole" else None,
+        "recalled": (len(facts.recalled.facts) if facts.recalled else 0) or None,
+        "not_recalled": (facts.recalled.why if facts.recalled else "") or None,
         "untold": (answer.untold if answer else 0) or None,
         "recovered": facts.recovered,
         "repaired": facts.repaired or None,

@@ -87,6 +87,14 @@ def is_in(pattern: str, text: str, seconds: float) -> bool:
         raise TooSlow from exc
 
 
+def replaced(pattern: str, by: str, text: str, seconds: float) -> str:
+    """Return the text with each place of the pattern, which has no flaw, replaced. Raises TooSlow."""
+    try:
+        return _compiled(pattern).sub(lambda _: by, text, timeout=max(seconds, 0.001), concurrent=True)
+    except (TimeoutError, MemoryError) as exc:
+        raise TooSlow from exc
+
+
 @contextmanager
 def _without_hints() -> Iterator[None]:
     """Leave out what Python says of patterns that may mean something else in a later version, such as `[[a]`."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache, lru_cache
 from hashlib import sha256
@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, cast, get_args
 
 from worker.decisions import schemas
 from worker.domain import foreign
+from worker.domain.memory import MOST_RECALLED, NO_WISH, RECALLED, MemoryWish
 from worker.domain.questions import DecisionQuestion
 from worker.domain.tasks import (
     LOOP_COUNTER,
@@ -20,6 +21,7 @@ from worker.domain.tasks import (
     declared_inputs,
     has_expression,
     java_length,
+    subject_variable,
 )
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
@@ -170,6 +172,23 @@ PROPERTIES = (
         "the engine is given no words of it",
     ),
     Property(
+        "memory.subject",
+        "whom something is remembered of beyond the instance: `variable:<name>`, `business-key`, `tenant`, or `-` for "
+        "nobody",
+        "the assistant's `memory`, else nothing is recalled or remembered",
+    ),
+    Property(
+        "memory.recall",
+        f"how many facts about the subject the question shows at most, up to {MOST_RECALLED}; or `off`",
+        f"the assistant's, else {RECALLED}",
+    ),
+    Property("memory.remember", "`false`: the answer is not remembered", "the assistant's, else it is"),
+    Property(
+        "memory.approve",
+        "`true`: a person has to approve what is remembered before it is recalled",
+        "the assistant's, else nobody has to",
+    ),
+    Property(
         "error.<outcome>", "code of the BPMN error to throw for this outcome", "a failure, and in the end an incident"
     ),
 )
@@ -188,7 +207,7 @@ class TaskProperties:
     other form, or the name of a resource that holds them, and `confidence` is what their answers have to have, unless
     nobody weighs those and `uncalibrated` allows it. `suffix` ends the names of an iteration's results. `part` is the
     part of a decision's record that the answer is, empty if it is none. `orders` is how often questions are asked,
-    and `heard` names assistants whose earlier answers are shown.
+    and `heard` names assistants whose earlier answers are shown. `memory` is what it wants of the memory.
     """
 
     assistant: str
@@ -213,6 +232,7 @@ class TaskProperties:
     part: str = ""
     orders: int = 1
     heard: tuple[str, ...] = ()
+    memory: MemoryWish = NO_WISH
 
     @property
     def own_questions(self) -> Sequence[DecisionQuestion]:
@@ -286,6 +306,7 @@ def read(
         part=part,
         orders=orders,
         heard=tuple(filter(None, map(str.strip, said.get("data.input.answers", "").split(",")))),
+        memory=_memory(said),
     )
     _check(wanted, activity)
     _check_questions(wanted)
@@ -482,6 +503,58 @@ def _number(said: Mapping[str, str], name: str, most: int) -> int | None:
     if not re.fullmatch(r"[0-9]{1,9}", value) or not 1 <= int(value) <= most:
         raise BadDefinition(f"property {name} is {value!r}; allowed are whole numbers from 1 to {most}")
     return int(value)
+
+
+def _memory(said: Mapping[str, str]) -> MemoryWish:
+    """Read what a task wants of the memory."""
+    subject, recall = said.get("memory.subject") or None, said.get("memory.recall") or None
+    if subject is not None and (flaw := subject_flaw(subject)):
+        raise BadDefinition(f"property memory.subject is {subject!r}; {flaw}")
+    if subject is not None and has_expression(subject):
+        raise BadDefinition(f"property memory.subject is {subject!r}: it is fixed text, in which none is evaluated")
+    return MemoryWish(
+        None if subject is None else subject.removeprefix("-"),
+        0 if recall == "off" else _recall(said),
+        _truth(said, "memory.remember"),
+        _truth(said, "memory.approve"),
+    )
+
+
+def _recall(said: Mapping[str, str]) -> int | None:
+    try:
+        return _number(said, "memory.recall", MOST_RECALLED)
+    except BadDefinition as exc:
+        raise BadDefinition(f"{exc}, or off") from None
+
+
+def subject_flaw(said: str) -> str:
+    """Say what is wrong with whom something is to be remembered of; empty if nothing is."""
+    is_known = said in {"business-key", "tenant", "-"} or subject_variable(said)
+    return "" if is_known else "allowed are variable:<name>, business-key, tenant, and - for nobody"
+
+
+def check_memory(wanted: TaskProperties, usual: MemoryWish) -> MemoryWish:
+    """Join it with what is usual for the assistant. Raises BadDefinition for what would mean nothing."""
+    own, wish = wanted.memory, wanted.memory.over(usual)
+    if not wish.subject:
+        parts = {"memory.recall": own.recall, "memory.remember": own.remember, "memory.approve": own.approve}
+        for name in (name for name, value in parts.items() if value is not None):
+            raise BadDefinition(f"property {name} means nothing without memory.subject: set that, or take it out")
+        return NO_WISH
+    if wanted.questions is not None and own.remember:
+        raise BadDefinition(
+            "property memory.remember is 'true', but answers to data.questions are not remembered: take it out"
+        )
+    if own.approve and wish.remember is False:
+        raise BadDefinition("property memory.approve means nothing where memory.remember is 'false': take one out")
+    if wish.remember is None:
+        wish = replace(wish, remember=True)
+    return replace(wish, remember=wish.remember and wanted.questions is None)
+
+
+def _truth(said: Mapping[str, str], name: str) -> bool | None:
+    value = _one_of(said, name, ("true", "false"))
+    return None if value is None else value == "true"
 
 
 def _share(said: Mapping[str, str], name: str) -> float | None:

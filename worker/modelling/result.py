@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from worker.domain import foreign, meta
 from worker.domain.exchanges import digest
+from worker.domain.memory import Recalled
 from worker.domain.questions import DecisionQuestion
 from worker.domain.tasks import META_SUFFIX, Variable, java_length
 from worker.domain.threads import OPENAI, Answer, Assistant, Outcome, Thread
@@ -24,6 +25,8 @@ LONGEST_STRING = 4000
 LONGEST_DETAIL = 200
 MOST_HEARD: Final = 5
 """Persons whom the meta names: it has to stay short."""
+RECALLED_ROOM: Final = 300
+"""Characters of it for the ids of facts: all of them stand with the question in the transcript."""
 UNSURE_ROOM: Final = 300
 """Characters of it for the names of questions that are unsure."""
 
@@ -35,7 +38,8 @@ class Story:
     `repaired`: the first answer did not have the form that the task asks for. `seeded` counts the turns that a
     recreated thread was told. `budgets` says which are nearly used up. `memory` is what a thread that was made knows of
     before, None where none was. `heard` counts what persons were answered on the thread before, by their names.
-    `origin` names task, attempt and messages, by which the answer is found elsewhere.
+    `origin` names task, attempt and messages, by which the answer is found elsewhere. `recalled` is what the question
+    showed of what is remembered beyond the instance, None where the task wants nothing of it.
     """
 
     thread: Thread | None
@@ -48,6 +52,7 @@ class Story:
     memory: str | None = None
     heard: Mapping[str, int] = field(default_factory=dict)
     origin: Mapping[str, str | int] = field(default_factory=dict)
+    recalled: Recalled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +314,8 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         "type": form.type,
         "stored_as": stored_as,
     }
+    if story.recalled is not None:
+        told["recalled"] = _recalled(story.recalled)
     if form.questions:
         told["confidence"] = form.confidence
         told["unsure"] = list(_that_fit(form.unsure(answer), UNSURE_ROOM))
@@ -326,6 +333,13 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         if len(text) < meta.LONGEST
         else json.dumps({"thread": str(told["thread"])[:100], "provider": assistant.provider, "too_long": True})
     )
+
+
+def _recalled(known: Recalled) -> dict[str, Any]:
+    """Say what was recalled, or that nothing was and why."""
+    if not known.facts:
+        return {"memory": "none", "why": known.why[:LONGEST_DETAIL]}
+    return {"facts": list(_that_fit(known.facts, RECALLED_ROOM)), "of": len(known.facts)}
 
 
 def _compact(told: Mapping[str, Any]) -> str:

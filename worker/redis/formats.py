@@ -9,13 +9,16 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.domain import foreign
 from worker.domain.exchanges import Exchange, Utterance
+from worker.domain.memory import Recalled, ToRemember
 from worker.domain.money import Money
 from worker.domain.threads import OPENAI, Answer, Cut, Decision, Outcome, Remembered, Said, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
+
+K = TypeVar("K", ToRemember, Recalled)
 
 SCHEMA = 1
 KNOWN = str(SCHEMA)
@@ -23,7 +26,7 @@ KNOWN = str(SCHEMA)
 SCHEMA_WITH_MESSAGES = 2
 """Of an exchange with messages between question and answer. One of those two alone is written as it always was."""
 _EXCHANGES = (SCHEMA, SCHEMA_WITH_MESSAGES)
-_APART = ("messages", "asked_at", "answered_at", "heard", "memory", "cuts")
+_APART = ("messages", "asked_at", "answered_at", "heard", "memory", "cuts", "remember", "recalled")
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -158,6 +161,7 @@ def dump_exchange(exchange: Exchange) -> str:
     key = {name: getattr(exchange.key, name) for name in exchange.key.__slots__}
     apart: dict[str, Any] = {"key": key, "cost": exchange.cost and exchange.cost.told}
     apart |= {name: value for name in ("heard", "memory", "cuts") if (value := getattr(exchange, name))}
+    apart |= {name: asdict(value) for name in ("remember", "recalled") if (value := getattr(exchange, name))}
     schema, said = (SCHEMA_WITH_MESSAGES, _messages(exchange)) if exchange.between else (SCHEMA, _both(exchange))
     return json.dumps({"schema": schema, **fields, **said, **apart}, ensure_ascii=True, separators=(",", ":"))
 
@@ -189,10 +193,21 @@ def load_exchange(text: str, answered_us: str) -> Exchange:
             "outcome": _outcome(record["outcome"]),
             "cost": Money.read(record.get("cost")),
             "cuts": Cut.read(record.get("cuts")),
+            "remember": _parts_of(ToRemember, record.get("remember")),
+            "recalled": _parts_of(Recalled, record.get("recalled")),
         }
         return Exchange(**{**known, **changed}, asked_at=asked_at, answered_at=answered_at)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as exc:
         raise CorruptRecord(type(exc).__name__) from exc
+
+
+def _parts_of(kind: type[K], record: Mapping[str, Any] | None) -> K | None:
+    """Read what an exchange says of the memory, but for what a newer version has added."""
+    if not record:
+        return None
+    lists = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+    known: Any = {name: value for name, value in lists.items() if name in kind.__dataclass_fields__}
+    return kind(**known)
 
 
 def _said(record: Mapping[str, Any]) -> tuple[Utterance, ...]:

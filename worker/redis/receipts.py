@@ -15,7 +15,9 @@ Record = dict[str, Any]
 ORDER = "an order to erase"
 SCHEMA_OF_PERSONS = 2
 """Of an order for what is a person's: to older workers it would be for nobody."""
-_KNOWN = (SCHEMA, SCHEMA_OF_PERSONS)
+SCHEMA_OF_MEMORY = 3
+"""Of an order to forget a subject of the memory: as above."""
+_KNOWN = (SCHEMA, SCHEMA_OF_PERSONS, SCHEMA_OF_MEMORY)
 _FIELDS = frozenset(Receipt.__slots__)
 _STEP_FIELDS = frozenset(Step.__slots__)
 
@@ -26,6 +28,7 @@ def dump_receipt(receipt: Receipt, kept: bytes | str | None = None) -> str:
     record = asdict(receipt)
     record["steps"] = [more_of_steps.get((each["store"], each["what"]), {}) | each for each in record["steps"]]
     schema = SCHEMA if receipt.person is None else SCHEMA_OF_PERSONS
+    schema = schema if receipt.memory is None else SCHEMA_OF_MEMORY
     return json.dumps({"schema": schema, **more, **record}, default=datetime.isoformat, separators=(",", ":"))
 
 

@@ -7,19 +7,39 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from worker.domain import foreign
+from worker.domain.memory import MOST_RECALLED, NO_WISH, MemoryWish
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import thread_variable_name
 from worker.domain.threads import OPENAI, Assistant
 from worker.errors import Permanent, UnknownAssistant
 from worker.modelling import schema
+from worker.modelling.properties import subject_flaw
 from worker.specs.yaml_text import Mapped, Wrong, mapped, offer, quoted
 
 _ALONE: Final = {OPENAI: ProviderSpec()}
 
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+
+
+class MemoryMatter(BaseModel):
+    """What an assistant's tasks want of the memory, where they do not say."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    subject: str
+    recall: int | None = Field(None, ge=0, le=MOST_RECALLED)
+    remember: bool | None = None
+    approve: bool | None = None
+
+    @field_validator("subject")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value == "-" or (flaw := subject_flaw(value)):
+            raise ValueError(flaw or "takes no -: leave memory out")
+        return value
 
 
 class FrontMatter(BaseModel):
@@ -38,6 +58,7 @@ class FrontMatter(BaseModel):
     fallback: list[str] = Field(default_factory=list)
     after_fallback: Literal["return", "stay"] = "return"
     output_schema: Any = None  # a JSON Schema, or the name of a file with one
+    memory: MemoryMatter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +232,7 @@ def _assistant(spec: FrontMatter, instructions: str, output_schema: Mapping[str,
         fallback=tuple((provider, model) for provider, _, model in (each.partition("/") for each in spec.fallback)),
         stays=spec.after_fallback == "stay",
         output_schema=output_schema,
+        memory=MemoryWish(**spec.memory.model_dump()) if spec.memory else NO_WISH,
     )
 
 

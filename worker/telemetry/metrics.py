@@ -79,6 +79,22 @@ FEEDBACK = Counter(
     "Answers that people called right or wrong; one whose word a person turns round counts again.",
     ["rating", "assistant"],
 )
+RECALLS = Counter(
+    "worker_memory_recalls",
+    "Questions by what was recalled: recalled, nothing, no_subject, late, down, refused or paused.",
+    ["result"],
+)
+RECALL_SECONDS = Histogram(
+    "worker_memory_recall_seconds",
+    "Seconds that questions waited for what is remembered.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1),
+)
+REMEMBERED = Counter("worker_memory_remembered", "What was to be remembered, by what became of it.", ["result"])
+UNREMEMBERED = Gauge(
+    "worker_memory_waiting",
+    "What has yet to be remembered: waiting, late of these, and proposed to persons. The same at all workers.",
+    ["state"],
+)
 ERASURES_OPEN = Gauge("worker_erasures_open", "Orders to erase that are not complete.")
 UNRECORDED = Gauge("worker_turns_unrecorded", "Turns that a sink may not have yet, of all workers.", ["sink"])
 

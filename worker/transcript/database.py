@@ -18,6 +18,7 @@ from worker.telemetry.logs import Event
 from worker.transcript import migrating
 from worker.transcript.failures import ERRORS, is_damage, translated
 from worker.transcript.file import SAVE, File
+from worker.transcript.hurried import Hurried, HurriedPostgresql, HurriedSqlite
 
 T = TypeVar("T")
 
@@ -28,6 +29,8 @@ BUSY_MS = 5000
 CONNECT_SECONDS = 5
 COMMAND_SECONDS = 30
 """The longest that PostgreSQL may take for one command, but for migrations."""
+HURRIED_SECONDS = 1
+"""The same of what nobody may wait for, who gives it up sooner."""
 MIGRATION_SECONDS = 1800
 """An index on many years' messages takes its time."""
 CHECK_SECONDS = 10
@@ -61,6 +64,14 @@ class Database:
         self._writes = set[asyncio.Task[Any]]()
         # SQLite has one writer; its own waiting is a sleep that may starve one of many.
         self._turn = asyncio.Lock() if file else None
+        self._hurried: Hurried | None = None
+
+    def hurried(self) -> Hurried:
+        """Give what reads beside everything else, for whom nobody waits. It is closed with the database."""
+        if self._hurried is None:
+            url, limit = self._engine.url, HURRIED_SECONDS
+            self._hurried = HurriedSqlite(self._file) if self._file else HurriedPostgresql(_postgresql(url, limit))
+        return self._hurried
 
     def refuse(self, why: str) -> None:
         """Let nothing be read or written any more, until the worker is started anew, and say why."""
@@ -133,6 +144,8 @@ class Database:
         if self._writes:
             # Before hanging up, which would break them off.
             await asyncio.wait(self._writes)
+        if self._hurried is not None:
+            await self._hurried.close()
         await self._engine.dispose()
 
     @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -75,7 +76,7 @@ def message_rows(exchange: Exchange) -> list[Values]:
     asked_at, answered_at = _aware(exchange.asked_at), _aware(exchange.answered_at)
     facts = _facts(exchange) | {"created_at": answered_at}
     before = dict.fromkeys(facts) | {"created_at": min(asked_at, answered_at), "metadata": {}}
-    rows, numbers = [_row(exchange, question) | before], Counter[Role]()
+    rows, numbers = [_row(exchange, question) | before | {"metadata": _shown(exchange)}], Counter[Role]()
     for each in exchange.between:
         numbers[each.role] += 1
         rows.append(_row(exchange, each, numbers[each.role]) | before)
@@ -84,6 +85,13 @@ def message_rows(exchange: Exchange) -> list[Values]:
     first = micros(answered_at) - len(rows) + 1
     placed = (checked(messages, row | {"position": position}) for position, row in enumerate(rows, first))
     return [row | {"words": words(row["content"])} for row in placed]
+
+
+def _shown(exchange: Exchange) -> Values:
+    """Write what a question shows of what is remembered, if its task wants any."""
+    if exchange.recalled is None:
+        return {}
+    return {"recalled": {name: value for name, value in asdict(exchange.recalled).items() if value}}
 
 
 def _facts(exchange: Exchange) -> Values:

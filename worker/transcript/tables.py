@@ -30,6 +30,8 @@ from worker.domain.threads import PERSON_SCOPE
 VERSION_TABLE = "transcript_version"
 WORDS_INDEX = "message_words"
 """SQLite's full-text table, and the name of PostgreSQL's index: neither can be said in terms of both."""
+FACTS_INDEX = "fact_words"
+"""The same of what is remembered."""
 LAST_NUMBER = "last_number"
 """SQLite's table of the highest number that went with its message: there it would be given again."""
 
@@ -336,6 +338,71 @@ held_messages = Table(
     Column("decision_id", String(32), ForeignKey("decisions.id", ondelete="CASCADE"), primary_key=True),
     Column("message_id", String(32), primary_key=True),  # of messages that may be gone already
     Index("decision_held_messages_message", "message_id"),
+)
+
+memory_subjects = Table(
+    "memory_subjects",
+    metadata,
+    Column("digest", String(32), primary_key=True),
+    Column("engine", Text, nullable=False),  # empty where engines share it
+    Column("tenant", Text),
+    Column("kind", Text, nullable=False),
+    Column("generation", BIG, nullable=False),  # grows when it is forgotten
+    Column("place", BIG, nullable=False),  # of what was last to be remembered
+    Column("changed_at", UtcTime, nullable=False),
+    Column("forgotten_at", UtcTime),
+    Index("memory_subjects_changed", "changed_at", "digest"),
+)
+
+memory_waiting = Table(
+    "memory_waiting",
+    metadata,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    Column("subject", String(32), ForeignKey("memory_subjects.digest"), nullable=False),
+    Column("generation", BIG, nullable=False),
+    Column("place", BIG, nullable=False),
+    Column("engine", Text, nullable=False),
+    # The words are the answer's, and go with it, whatever worker deletes it. None where a person has approved a fact.
+    Column("message_id", String(32), ForeignKey("messages.id", ondelete="CASCADE")),
+    Column("fact_id", String(32)),
+    Column("process_instance_id", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("assistant", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("needs_approval", Boolean(create_constraint=False), nullable=False),
+    Column("said_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("is_late", Boolean(create_constraint=False), nullable=False),
+    Column("why", Text, nullable=False),
+    Index("memory_waiting_due", "engine", "due_at"),
+    Index("memory_waiting_subject", "subject", "place"),
+    Index("memory_waiting_instance", "process_instance_id"),
+    Index("memory_waiting_message", "message_id"),
+)
+
+memory_facts = Table(
+    "memory_facts",
+    metadata,
+    Column("number", NUMBER, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("subject", String(32), ForeignKey("memory_subjects.digest"), nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("text", Text, nullable=False),  # what is recalled
+    Column("words", Text, nullable=False),  # what a search finds it by
+    Column("process_instance_id", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("assistant", Text, nullable=False),
+    Column("question", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("message_id", String(32)),  # of an answer that may be gone already
+    Column("said_at", UtcTime, nullable=False),
+    Column("approved_by", Text),
+    Column("approved_at", UtcTime),
+    CheckConstraint("state IN ('proposed', 'approved')", name="memory_facts_state"),
+    Index("memory_facts_ref", "subject", "ref", unique=True),
+    Index("memory_facts_subject", "subject", "state", "number"),
+    Index("memory_facts_instance", "process_instance_id"),
 )
 
 anchors = Table(

@@ -30,8 +30,9 @@ from worker.runtime.beside import beside_if
 from worker.transcript.conditions import of_person, seen
 from worker.transcript.database import Database
 from worker.transcript.holds import HAS_HELD, IS_HELD, count_held, held_sessions, settle
+from worker.transcript.memos import memo_row, note
 from worker.transcript.rows import Values, ending, is_long, merged, message_rows, session_row
-from worker.transcript.tables import LAST_NUMBER, WORDS_INDEX, feedback, messages, sessions, visits
+from worker.transcript.tables import FACTS_INDEX, LAST_NUMBER, WORDS_INDEX, feedback, messages, sessions, visits
 from worker.transcript.words import clean
 
 
@@ -67,6 +68,12 @@ class _Written(NamedTuple):
     session: Values
     messages: list[Values]
     is_talk: bool
+    memo: tuple[Exchange, Values] | None = None
+
+
+def _memo(exchange: Exchange) -> tuple[Exchange, Values] | None:
+    row = memo_row(exchange)
+    return None if row is None else (exchange, row)
 
 
 class SqlTranscriptWriter:
@@ -80,7 +87,7 @@ class SqlTranscriptWriter:
     async def record(self, *exchanges: Exchange) -> None:
         """See `ports.transcript.TranscriptWriter.record`."""
         written = [
-            _Written(session_row(each), await beside_if(is_long(each), message_rows, each), each.is_talk)
+            _Written(session_row(each), await beside_if(is_long(each), message_rows, each), each.is_talk, _memo(each))
             for each in sorted(exchanges, key=lambda each: session_id(each.key))
         ]
         if not await self._database.write(partial(self._record, written)) and len(written) > 1:
@@ -108,7 +115,9 @@ class SqlTranscriptWriter:
             await connection.rollback()
             return False
         changed: dict[str, Values] = {}
-        for session, _, is_talk in written:
+        if memos := [each.memo for each in written if each.memo is not None]:
+            await note(memos, self._database, connection)
+        for session, _, is_talk, _ in written:
             if changes := merged(known[session["id"]], session, is_talk=is_talk):
                 known[session["id"]] |= changes
                 changed[session["id"]] = changed.get(session["id"], {}) | changes
@@ -269,8 +278,9 @@ async def forget(database: Database) -> None:
 
 
 async def _scrub(connection: AsyncConnection) -> None:
-    """Let go of the words of erased messages, which SQLite's full-text index keeps until it is merged."""
-    await connection.execute(text(f"INSERT INTO {WORDS_INDEX}({WORDS_INDEX}) VALUES ('optimize')"))  # noqa: S608 - a constant
+    """Let go of the words of what was erased, which SQLite's full-text indexes keep until they are merged."""
+    for index in (WORDS_INDEX, FACTS_INDEX):
+        await connection.execute(text(f"INSERT INTO {index}({index}) VALUES ('optimize')"))  # noqa: S608 - a constant
 
 
 def owned(subject: Subject) -> ColumnElement[bool]:

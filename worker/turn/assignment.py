@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.domain.budgets import Counter, Scope
+from worker.domain.memory import MemoryWish
 from worker.domain.questions import DecisionQuestion
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Definition, Task, thread_variable_name
@@ -17,6 +18,7 @@ from worker.ports.providers import Assistants
 from worker.runtime.beside import beside
 from worker.turn.facts import TurnFacts
 from worker.turn.limits import Seat
+from worker.turn.recalling import NO_MEMORY, NOTHING, Known
 from worker.turn.request import Ground, Place, Request
 from worker.turn.thread_variable import ThreadVariable
 
@@ -28,7 +30,7 @@ LONGEST_NAME = 200
 class Assignment:
     """What one task wants, found out and checked. The assistant's schema and timeout are the ones that hold here.
 
-    `seat` is what it has of its provider's limits.
+    `seat` is what it has of its provider's limits, `known` what is remembered of whom it is about.
     """
 
     task: Task
@@ -40,6 +42,7 @@ class Assignment:
     variable: ThreadVariable | None
     seat: Seat
     counters: tuple[Counter, ...] = ()
+    known: Known = NOTHING
 
     @property
     def work(self) -> Work:
@@ -64,7 +67,15 @@ class Assignment:
         )
         fact = f"{self.activity.title or self.activity.id}: {self.form.output}" if self.form.is_json else None
         chosen = (self.assistant, place, self.wanted.calls, fact, self.counters)
-        return Request(task.id, self.key, text, *chosen, needs_memory=self.wanted.needs_memory)
+        return Request(
+            task.id,
+            self.key,
+            text,
+            *chosen,
+            needs_memory=self.wanted.needs_memory,
+            recalled=self.known.recalled,
+            remember=self.known.remember,
+        )
 
 
 class Assigning:
@@ -95,9 +106,17 @@ class Assigning:
         key, variable = await self._place(task, wanted, begins=activity.begins)
         facts.key = key
         form = result.Form.of(wanted, assistant.output_schema)
-        return Assignment(
-            task, activity, wanted, assistant, form, key, variable, seat, await self._counters(task, assistant)
-        )
+        known = await self._known(task, activity, properties.check_memory(wanted, assistant.memory))
+        facts.recalled = known.recalled
+        counters = await self._counters(task, assistant)
+        return Assignment(task, activity, wanted, assistant, form, key, variable, seat, counters, known)
+
+    async def _known(self, task: Task, activity: Activity, wish: MemoryWish) -> Known:
+        """Recall before anybody could wait for the thread; not where nobody has asked for it."""
+        if not wish.subject:
+            return NOTHING
+        recalling = self._ground.recalling
+        return NO_MEMORY if recalling is None else await recalling.of(task, activity, wish)
 
     async def _spec(self, wanted: TaskProperties) -> Assistant:
         try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
 
+from worker.domain.memory import Recalled
 from worker.domain.threads import Answer, Cut, Memory, Seed, Thread, ThreadKey
 from worker.runtime.clock import monotonic
 
@@ -22,7 +23,7 @@ class TurnFacts:
     names inputs that there was no room for. `retries` and `retry_delay` are the task's own wishes. `calls` counts
     those that may have been paid, as in `Entered`, with one of this turn. `budgets` says which are nearly used up,
     `reads` how many tokens its call is thought to read. `heard` counts what persons were answered on the thread before.
-    `cuts` say what is not told any more of what was said.
+    `cuts` say what is not told any more of what was said. `recalled` is what the question shows of what is remembered.
     """
 
     activity: str
@@ -39,6 +40,7 @@ class TurnFacts:
     seed: Seed = field(default_factory=Seed)
     memory: Memory | None = None
     cuts: tuple[Cut, ...] = ()
+    recalled: Recalled | None = None
     recovered: Literal["journal", "thread"] | None = None
     repaired: bool = False
     left_out: tuple[str, ...] = ()

@@ -139,6 +139,8 @@ class Keeping:
             heard=sum(self.facts.heard.values()),
             cuts=self.facts.cuts,
             memory=None if self.facts.memory == "whole" else self.facts.memory,
+            remember=self.request.remember,
+            recalled=self.request.recalled,
             instructions=digest(assistant.instructions),
             output_schema=None if assistant.output_schema is None else digest(assistant.output_schema),
             worker=VERSION,

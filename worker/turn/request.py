@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.domain.budgets import Counter
 from worker.domain.conversations import session_id
+from worker.domain.memory import Recalled, ToRemember
 from worker.domain.prices import Prices
 from worker.domain.threads import (
     SAFE_BYTES_PER_TOKEN,
@@ -27,6 +28,7 @@ from worker.ports.sinks import Recording
 from worker.ports.threads import History, Threads
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
+from worker.turn.recalling import Recalling
 from worker.turn.retelling import is_fact
 from worker.turn.stops import Stopped
 
@@ -52,7 +54,8 @@ class Request:
     assistant's schema and timeout are the ones that hold here. `most_calls` bounds how often it may ask, `counters` are
     the budgets that its calls count for. `fact` names what the answer settles, None where it is only said. `person` is
     who asks, by name, None where a task does. `needs_memory`: it is not asked on a thread that should know what was
-    said before, and knows nothing.
+    said before, and knows nothing. `recalled` is what its text shows of what is remembered of others like it, and
+    `remember` of whom its answer is to be.
     """
 
     id: str
@@ -65,6 +68,8 @@ class Request:
     counters: tuple[Counter, ...] = ()
     person: str | None = None
     needs_memory: bool = False
+    recalled: Recalled | None = None
+    remember: ToRemember | None = None
 
     @property
     def tokens(self) -> int:
@@ -114,7 +119,7 @@ class Ground:
     other workers. `prices` by provider, and `seats` of those that have limits.
 
     Without `recording` exchanges go nowhere, without `history` no transcript can be read, without `charging` there are
-    no budgets, without `watchers` nobody reads along.
+    no budgets, without `watchers` nobody reads along, without `recalling` nothing is remembered beyond an instance.
     """
 
     threads: Threads
@@ -132,3 +137,4 @@ class Ground:
     charging: Charging | None = None
     watchers: Watchers | None = None
     seats: Mapping[str, Seats] = field(default_factory=dict)
+    recalling: Recalling | None = None

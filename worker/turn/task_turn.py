@@ -242,7 +242,8 @@ class Turn:
         inputs = await gather(task, activity, assignment.wanted, entry.thread, self._engine, room)
         facts.left_out = inputs.left_out
         heard = {f"answers of {name}": await self._heard(assignment, name) for name in assignment.wanted.heard}
-        inputs = replace(inputs, shown={**inputs.shown, **heard})
+        remembered = {"what is remembered": assignment.known.shown} if assignment.known.shown else {}
+        inputs = replace(inputs, shown={**inputs.shown, **heard, **remembered})
         asked = properties.prompt_parameter(task, activity) or activity.documentation
         # Whoever weighs answers gets questions as such.
         by_form = not self._weighs(assignment.assistant.provider)
@@ -294,6 +295,7 @@ class Turn:
             facts.memory,
             facts.heard,
             self._origin(assignment.task, facts),
+            facts.recalled,
         )
         spin = await self._engine.has_spin()
 

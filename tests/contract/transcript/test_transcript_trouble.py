@@ -159,7 +159,7 @@ async def test_reading_a_record_of_an_older_worker_says_so_and_does_not_migrate_
         await SqlTranscriptWriter(opened).record(exchange(1))
     place.sql("UPDATE transcript_version SET version_num = '0001'")
 
-    with pytest.raises(TranscriptDown, match=r"older version \(0001; this one is 0016\).*Start a worker"):
+    with pytest.raises(TranscriptDown, match=r"older version \(0001; this one is 0017\).*Start a worker"):
         await read(place)
 
     assert place.sql("SELECT version_num FROM transcript_version") == "0001"

@@ -38,7 +38,7 @@ from worker.transcript.words import words
 
 ROOT = Path(__file__).parents[3]
 
-NEWEST = "0016"
+NEWEST = "0017"
 """The version of the tables."""
 
 
@@ -267,8 +267,13 @@ async def test_a_record_of_the_first_version_is_brought_up_to_date_with_what_is_
         "decision_processes",
         "decision_revisions",
         "decisions",
+        "memory_waiting",
+        "memory_facts",
+        "memory_subjects",
     ):
         place.sql(f"DROP TABLE {table}")
+    if place.is_sqlite:
+        place.sql("DROP TABLE fact_words")
     for name in (
         "anchor",
         "provider",
@@ -342,7 +347,7 @@ async def differences(database: Database) -> list[Any]:
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
     def is_ours(_: Any, name: str | None, *__: Any) -> bool:
-        return not (name or "").startswith(("message_words", "last_number"))
+        return not (name or "").startswith(("message_words", "last_number", "fact_words"))
 
     return await database.write(lambda connection: connection.run_sync(compared))
 

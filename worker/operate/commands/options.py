@@ -27,7 +27,7 @@ RECORD_FORMATS = ("json", "html", "markdown", "xlsx", "docx", "pdf")
 
 
 def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
-    """Add `threads` and `transcript`, `stop`, `resume`, `stops`, `budgets` and `decisions`."""
+    """Add `threads` and `transcript`, `stop`, `resume`, `stops`, `budgets`, `memory` and `decisions`."""
     threads = below(add(commands, "threads", "list, show, export, erase, repair, renew and rewind conversations"))
     _list(threads)
     _show(threads)
@@ -44,6 +44,7 @@ def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
     _feedback(transcript)
     _stop(commands)
     _budgets(commands)
+    _memory(below(add(commands, "memory", "list, show, approve and forget what is remembered beyond instances")))
     _decisions(below(add(commands, "decisions", "list, show, export, verify, compare and hold records of decisions")))
 
 
@@ -186,6 +187,31 @@ def _budgets(commands: "Commands[argparse.ArgumentParser]") -> None:
     added.add_argument("scope", metavar="KIND", nargs="?", choices=SCOPES, help=scopes)
 
 
+def _memory(commands: "Commands[argparse.ArgumentParser]") -> None:
+    _add(commands, "memory", "list", "list of whom something is remembered, by digests", "memory list --json")
+    example = "memory show --of variable:customer_id 4711 --words crane"
+    shown = _whom(_add(commands, "memory", "show", "show what is known of a subject", example))
+    shown.add_argument("--words", metavar="WORD", nargs="+", default=[], help="only what has all of these words")
+    what = "have a proposal be recalled from now on"
+    approved = _whom(
+        _add(commands, "memory", "approve", what, "memory approve SUBJECT --fact FACT", json=False, writes=True)
+    )
+    approved.add_argument("--fact", metavar="FACT", required=True, help="its id, as `memory show` has it")
+    what = "forget all that is known of a subject, with a receipt; or one fact of it"
+    forgotten = _whom(_add(commands, "memory", "forget", what, "memory forget SUBJECT --yes", writes=True, final=True))
+    forgotten.add_argument("--fact", metavar="FACT", help="only this one, or this proposal")
+    forgotten.set_defaults(receipt=None)
+
+
+def _whom(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("subject", metavar="SUBJECT", nargs="?", help="its digest, as `memory list` has it")
+    by = "by what the process calls it: a value of memory.subject, and what stands there, such as business-key order-7"
+    whose.add_argument("--of", metavar=("KIND", "VALUE"), nargs=2, help=by)
+    parser.add_argument("--tenant", metavar="TENANT", help="with --of: the tenant of the process, if it has one")
+    return parser
+
+
 def _decisions(commands: "Commands[argparse.ArgumentParser]") -> None:
     added = _add(
         commands, "decisions", "list", "list records of decisions, those that changed last first", "decisions list"
@@ -289,7 +315,7 @@ def _run(module: str, name: str, options: argparse.Namespace) -> int:
 
 def _commands(group: str) -> Mapping[str, Work]:
     """Return what the commands of a group do. They are imported when one is wanted: --help need not pay for it."""
-    from worker.operate.commands import budgets, decisions, stops, threads, transcript  # noqa: PLC0415 - as the docstring says
+    from worker.operate.commands import budgets, decisions, memory, stops, threads, transcript  # noqa: PLC0415 - as the docstring says
 
     return {
         "threads": threads.COMMANDS,
@@ -297,6 +323,7 @@ def _commands(group: str) -> Mapping[str, Work]:
         "stops": stops.COMMANDS,
         "budgets": budgets.COMMANDS,
         "decisions": decisions.COMMANDS,
+        "memory": memory.COMMANDS,
     }[group]
 
 

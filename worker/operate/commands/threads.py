@@ -136,17 +136,17 @@ async def erase_(desk: Desk, options: Namespace) -> int:
         swept = await Retention(ports, policy).sweep(dry_run=options.dry_run, absent=options.accept_absent)
         return _told_round(swept, options)
     if options.open:
-        return _told(await Eraser(ports).resume(absent=options.accept_absent), options)
+        return told(await Eraser(ports).resume(absent=options.accept_absent), options)
     if options.receipt:
         known = await desk.adapters.orders.receipt(options.receipt)
         if known is None:
             raise Permanent(f"there is no order {options.receipt}, or it was complete more than 90 days ago")
-        return _told([known], options)
+        return told([known], options)
     tenants = frozenset(options.tenant) if options.tenant else None
     person = _person(desk, options).id if options.person else None
     subject = Subject(desk.settings.engine_name, options.instance, options.business_key, tenants, person)
     wishes = {"force": options.force, "results": options.results, "absent": options.accept_absent}
-    return _told([await Eraser(ports).erase(subject, **wishes)], options)
+    return told([await Eraser(ports).erase(subject, **wishes)], options)
 
 
 def _person(desk: Desk, options: Namespace) -> Person:
@@ -170,9 +170,10 @@ def _undone(options: Namespace) -> str:
     return f"This erases the conversations{results} of {whose} at the provider and in all stores{absent}."
 
 
-def _told(receipts: list[Receipt], options: Namespace) -> int:
+def told(receipts: list[Receipt], options: Namespace) -> int:
+    """Print receipts, and return the exit code."""
     if options.json:
-        tables.as_json(receipts if options.open else receipts[0])
+        tables.as_json(receipts if getattr(options, "open", False) else receipts[0])
     else:
         for receipt in receipts:
             _show_receipt(receipt)
@@ -185,6 +186,8 @@ def _show_receipt(receipt: Receipt) -> None:
     whose = f"instance {receipt.instance}" if receipt.instance else f"business key {receipt.business_key}"
     if receipt.person:
         whose = f"person {receipt.person}" + (f", conversation {receipt.chat}" if receipt.chat else "")
+    if receipt.memory:
+        whose = f"subject {receipt.memory} of the memory"
     whose += "" if receipt.tenants is None else f" of tenant {', '.join(each or '(none)' for each in receipt.tenants)}"
     tables.say(f"Order {receipt.id}: {whose}, given {tables.cell(receipt.ordered_at)}")
     words = {Status.REMOVED: "removed", Status.OPEN: "left, will be tried again", Status.STAYS: "stays"}

@@ -13,7 +13,7 @@ from worker.operate.doctor.checks import Level
 from worker.specs.assistants import Specs
 
 _NAMES = [each.name for each in properties.PROPERTIES]
-_NAMESPACES = ("service.", "data.", "record.", "error.")
+_NAMESPACES = ("service.", "data.", "record.", "memory.", "error.")
 DEPLOY = "Correct the model and deploy it; migrate or restart the instances of this version that get there."
 
 
@@ -49,6 +49,7 @@ def faults(
         if specs is not None and "assistant" not in activity.parameters:
             yield from _unknown(wanted.assistant, wanted.version, specs)
             yield from _unweighed(wanted, specs, weighing)
+            yield from _unremembered(wanted, specs)
         yield from _uncaught(wanted, activity.caught | caught_outside)
         if not activity.loops and not wanted.local:  # loops number their results
             yield from _overwritten(wanted)
@@ -85,6 +86,16 @@ def _unweighed(wanted: TaskProperties, specs: Specs, weighing: frozenset[str]) -
         said = f"the provider {provider} of its assistant tells no confidence; an incident when it is reached"
         advice = "Let its assistant ask a provider of api decisions or systemone, or take service.confidence out."
         yield Fault(Level.PROBLEM, said, f"{advice} {DEPLOY}")
+
+
+def _unremembered(wanted: TaskProperties, specs: Specs) -> Iterator[Fault]:
+    """Name wishes for the memory that mean nothing."""
+    try:
+        properties.check_memory(wanted, specs.find(wanted.assistant, wanted.version).memory)
+    except UnknownAssistant:
+        return
+    except BadDefinition as exc:
+        yield Fault(Level.PROBLEM, f"{exc}; an incident when it is reached", DEPLOY)
 
 
 def _overwritten(wanted: TaskProperties) -> Iterator[Fault]:

@@ -21,6 +21,7 @@ from worker.web.api.grants import (
 )
 from worker.web.api.handovers import handing_over
 from worker.web.api.login import Client
+from worker.web.api.memory import Memorising, memorising
 from worker.web.api.persons import Persons, roles
 from worker.web.api.remarks import recording
 from worker.web.api.rewinding import rewinding
@@ -46,6 +47,7 @@ __all__ = [
     "MayStop",
     "MaySway",
     "MayTalk",
+    "Memorising",
     "Persons",
     "TicketOffice",
     "app",
@@ -53,6 +55,7 @@ __all__ = [
     "deciding",
     "erasing",
     "handing_over",
+    "memorising",
     "rating",
     "recording",
     "rewinding",

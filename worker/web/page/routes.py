@@ -39,6 +39,8 @@ VIEWS = (
     "/assistants/{rest:path}",
     "/decisions",
     "/decisions/{rest:path}",
+    "/memory",
+    "/memory/{rest:path}",
     "/search",
     "/erasures/{rest:path}",
     "/embed/instances",
@@ -63,7 +65,7 @@ class Me:
     """Who asks, and what the page may offer. `diagrams`: the part that draws them is installed.
 
     `left_out` says which tasks this worker does not serve, to those who may see every instance. `assistants` are those
-    with whom they may talk beside all processes.
+    with whom they may talk beside all processes. `has_memory`: something may be remembered that they may see.
     """
 
     role: Literal["viewer", "operator"]
@@ -76,6 +78,7 @@ class Me:
     person: Named | None = None
     rights: Sequence[Right] = ()
     assistants: Sequence[str] = ()
+    has_memory: bool = False
 
 
 async def _none() -> Collection[str]:
@@ -92,6 +95,7 @@ def routes(
     left_out: Callable[[], Sequence[str]] = tuple,
     definitions: Callable[[], Awaitable[Collection[str]]] = _none,
     assistants: Callable[[], Sequence[str]] = tuple,
+    has_memory: bool = False,
     vendor: Path = VENDOR,
 ) -> Callable[[FastAPI], None]:
     """Make the extension of the API's application that serves the page.
@@ -99,12 +103,13 @@ def routes(
     `engine_name` is the engine that `processes` asks: of instances of others nothing is asked, their ids may be taken
     there. `can_erase`: there is a route that erases. `has_asks`: there are those where people ask back. `left_out` says
     what the worker does not serve, `definitions` the keys of those with tasks of ours. `assistants` can be talked to
-    beside all processes.
+    beside all processes. `has_memory`: there are the routes by which people see what is remembered.
     """
 
     def extend(application: FastAPI) -> None:
         router = APIRouter()
-        _add_me(router, can_erase=can_erase, has_asks=has_asks, left_out=left_out, assistants=assistants, vendor=vendor)
+        offers = {"can_erase": can_erase, "has_asks": has_asks, "has_memory": has_memory}
+        _add_me(router, **offers, left_out=left_out, assistants=assistants, vendor=vendor)
         _add_reading(router, conversations)
         watching = Watching(processes, definitions)
         listing.add(router, conversations, Standing(processes), watching, engine_name)
@@ -121,6 +126,7 @@ def _add_me(
     *,
     can_erase: bool,
     has_asks: bool,
+    has_memory: bool,
     left_out: Callable[[], Sequence[str]],
     assistants: Callable[[], Sequence[str]],
     vendor: Path,
@@ -134,7 +140,10 @@ def _add_me(
         erases = can_erase and "erase" in grant.rights
         person = Named(grant.person.id, grant.person.name) if grant.person else None
         talks = assistants() if "ask" in grant.rights and grant.limits.instances is None else ()
-        return Me(grant.role, erases, has_asks, guarded, diagrams, SAVED_AS, named, person, sorted(grant.rights), talks)
+        within = grant.limits.instances is None and grant.limits.definitions is None
+        remembers = has_memory and within and "read" in grant.rights
+        told = (named, person, sorted(grant.rights), talks, remembers)
+        return Me(grant.role, erases, has_asks, guarded, diagrams, SAVED_AS, *told)
 
 
 def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:

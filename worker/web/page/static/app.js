@@ -12,6 +12,7 @@ import { follow } from "./follow.js";
 import { instance } from "./instance.js";
 import { keepPlace, restorePlace, startKeeping } from "./kept.js";
 import { conversations, instances } from "./lists.js";
+import { memory, subject } from "./memory.js";
 import { Note, say } from "./parts.js";
 import { search } from "./search.js";
 import { Stops } from "./stops.js";
@@ -31,10 +32,13 @@ const VIEWS = [
   [/^\/decisions\/([^/]+)$/, decision],
   [/^\/decisions$/, decisions],
   [/^\/erasures\/([^/]+)$/, erasure],
+  [/^\/memory\/([^/]+)$/, subject],
+  [/^\/memory$/, memory],
   [/^\/search$/, search],
   [/^\/(?:instances)?$/, instances],
 ];
 const PARTS = [["/instances", "Instances"], ["/conversations", "Conversations"], ["/decisions", "Decisions"], ["/search", "Search"]];
+const MEMORY = ["/memory", "Memory"];
 const SECONDS = 15;
 
 const nowhere = {
@@ -58,7 +62,7 @@ function Frame({ number, view, nav, data, page, stops, me, isBusy }) {
     ${!embedded && html`<a class="skip" href="#main">Skip to the content</a>
     <header class="top" id="top">
       <a class="brand" href="/instances"><span class="mark" aria-hidden="true"></span>Conversations</a>
-      <nav aria-label="Main">${PARTS.map(([path, label]) => html`<a key=${path} href=${path} aria-current=${path === nav ? "page" : null}>${label}</a>`)}</nav>
+      <nav aria-label="Main">${(me?.has_memory ? [...PARTS, MEMORY] : PARTS).map(([path, label]) => html`<a key=${path} href=${path} aria-current=${path === nav ? "page" : null}>${label}</a>`)}</nav>
       <form class="quick" role="search" aria-label="All messages" action="/search" method="get">
         <label class="hidden" for="quick">Search all messages</label>
         <input id="quick" name="q" type="search" placeholder="Search messages" maxlength="500" autocomplete="off" />

@@ -55,6 +55,7 @@ function Receipt({ page, first }) {
       ["Instance", said.instance && html`<code>${said.instance}</code>`],
       ["Business key", said.business_key && name(said.business_key)],
       ["Person", said.person && html`<code>${said.person}</code>`],
+      ["Subject of the memory", said.memory && html`<code>${said.memory}</code>`],
       ["Conversation", said.chat && html`<code>${said.chat}</code>`],
       ["Ordered", time(said.ordered_at)],
       ["Complete", said.completed_at && time(said.completed_at)],

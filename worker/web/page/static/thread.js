@@ -166,6 +166,7 @@ class Message extends Component {
       </header>
       ${answer && html`<${Outcome} said=${said} />`}
       ${answer && Object.hasOwn(MEMORIES, said.metadata.memory ?? "") && html`<p class="outcome">${MEMORIES[said.metadata.memory]}</p>`}
+      ${said.metadata.recalled && html`<${Recalled} known=${said.metadata.recalled} me=${me} />`}
       <${Content} said=${said} body=${body} words=${words} />
       <${Attachments} links=${attachments(said)} />
       ${answer && html`<${About} said=${said} />`}
@@ -189,6 +190,13 @@ function Content({ said, body, words }) {
   if (isAnswer(said) || said.content.length <= LONG) return text;
   const first = said.content.replace(/^[#\s]+/, "").split("\n", 1)[0].slice(0, 160);
   return html`<details><summary>${name(first)}<span class="soft"> (${count(said.content.length, "character")})</span></summary>${text}</details>`;
+}
+
+// What the question was shown of what is remembered beyond its instance.
+function Recalled({ known: { subject, facts = [], why }, me }) {
+  const what = facts.length ? count(facts.length, "fact") : "nothing";
+  const link = subject && me.has_memory ? html`<a href=${`/memory/${id(subject)}`}>${what}</a>` : what;
+  return html`<p class="soft recalled">Recalled: ${link}${why ? html` (${name(why)})` : ""}</p>`;
 }
 
 function Outcome({ said }) {

@@ -1,0 +1,373 @@
+"""What is remembered beyond an instance, in the transcript's database, the same on both."""
+
+import asyncio
+import time
+from datetime import UTC, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, literal, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tests.contract.transcript.conftest import Place
+from tests.records import START, exchange, key
+from worker.domain.conversations import EVERYTHING, Limits, Subject
+from worker.domain.exchanges import Exchange
+from worker.domain.memory import Backlog, Fact, MemorySubject, ToRemember, Waiting
+from worker.domain.threads import Outcome, ref
+from worker.errors import MemoryDown
+from worker.transcript import Database, EmbeddedMemory, SqlFacts, SqlMemos, SqlTranscriptWriter
+from worker.transcript.memos import fact_row
+from worker.transcript.tables import memory_facts
+
+ADA, BOB = "a" * 32, "b" * 32
+HOUR = timedelta(hours=1)
+
+
+def remembered(number: int = 1, subject: str = ADA, instance: str = "instance-1", **others: Any) -> Exchange:
+    wish = ToRemember(
+        subject, "variable:customer", others.pop("question", f"Settle {number}."), others.pop("approve", False)
+    )
+    return exchange(number, key(instance), remember=wish, **others)
+
+
+@pytest.fixture
+def memos(database: Database) -> SqlMemos:
+    return SqlMemos(database, engine="default")
+
+
+@pytest.fixture
+def memory(database: Database) -> EmbeddedMemory:
+    return EmbeddedMemory(database, database.hurried(), engine="default")
+
+
+async def settled(memos: SqlMemos) -> list[str]:
+    """Remember all that is due, and say what it was."""
+    done = list[str]()
+    while found := await memos.claim(10):
+        for each in found:
+            assert await memos.settle(each, each.question, each.answer) == "kept"
+            done.append(each.answer)
+    return done
+
+
+async def known(memory: EmbeddedMemory, subject: str = ADA, question: str = "", most: int = 200) -> list[str]:
+    return [each.text for each in await memory.recall(MemorySubject(subject, None), question, most)]
+
+
+async def test_an_exchange_is_to_be_remembered_once_it_is_recorded_and_once_only(
+    transcript: SqlTranscriptWriter, memos: SqlMemos
+) -> None:
+    for _ in range(2):  # as after a lost reply
+        await transcript.record(remembered(1), exchange(2))
+    [found] = await memos.claim(10)
+    assert (found.subject, found.question, found.answer) == (MemorySubject(ADA, None), "Settle 1.", "Answer 1.")
+    assert (found.instance, found.ref) == ("instance-1", ref(key(), remembered(1).task_id, 1))
+    assert await memos.claim(10) == []
+    assert (await memos.backlog()).waiting == 1
+
+
+@pytest.mark.parametrize("bad", [{"outcome": Outcome.REFUSED}, {"answer": " "}])
+async def test_what_is_no_answer_is_not_remembered(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, bad: dict[str, Any]
+) -> None:
+    await transcript.record(remembered(**bad))
+    assert await memos.backlog() == Backlog()
+
+
+async def test_of_each_subject_the_first_comes_first_and_alone(
+    transcript: SqlTranscriptWriter, memos: SqlMemos
+) -> None:
+    for number in range(1, 4):
+        await transcript.record(remembered(number), remembered(number + 10, BOB, "instance-2"))
+    first = await memos.claim(10)
+    assert sorted(each.answer for each in first) == ["Answer 1.", "Answer 11."]
+    assert await memos.claim(10) == []
+    ada = next(each for each in first if each.subject.digest == ADA)
+    assert await memos.settle(ada, ada.question, ada.answer) == "kept"
+    assert [each.answer for each in await memos.claim(10)] == ["Answer 2."]
+
+
+async def test_what_is_refused_steps_aside_and_comes_again_later(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, place: Place
+) -> None:
+    await transcript.record(remembered(1), remembered(2))
+    [first] = await memos.claim(10)
+    await memos.postpone(first, HOUR, late=True, why="no")
+    assert await settled(memos) == ["Answer 2."]
+    assert await memos.backlog() == Backlog(1, 1, 0, "no")
+    place.sql("UPDATE memory_waiting SET due_at = '2026-01-01T00:00:00.000000+00:00'")
+    [again] = await memos.claim(10)
+    assert (again.answer, again.late) == ("Answer 1.", True)
+
+
+async def test_what_a_dead_worker_had_in_hand_is_due_again(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory, place: Place
+) -> None:
+    await transcript.record(remembered(1))
+    [first] = await memos.claim(10)
+    place.sql("UPDATE memory_waiting SET due_at = '2026-01-01T00:00:00.000000+00:00'")
+    assert await settled(memos) == ["Answer 1."]
+    # It only seemed to be dead.
+    assert await memos.settle(first, first.question, first.answer) == "before"
+    assert len(await known(memory)) == 1
+
+
+async def add(database: Database, ref_: str, answer: str, subject: str = ADA) -> None:
+    """Have a fact."""
+    of = Waiting(1, MemorySubject(subject, None), 1, "instance-1", ref_, "analyst", "Settle it.", answer, START, None)
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(memory_facts.insert(), fact_row(of, "default", of.question, answer, "approved"))
+
+    await database.write(work)
+
+
+async def subject(transcript: SqlTranscriptWriter, memos: SqlMemos, name: str = ADA) -> None:
+    """Have a subject of which one thing is known."""
+    await transcript.record(remembered(99, name, "instance-99"))
+    await settled(memos)
+
+
+async def test_what_is_known_is_told_newest_first_and_of_no_other_subject(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
+) -> None:
+    await transcript.record(remembered(1), remembered(2), remembered(3, BOB, "instance-2"))
+    await settled(memos)
+    assert await known(memory) == ["Asked: Settle 2.\nAnswered: Answer 2.", "Asked: Settle 1.\nAnswered: Answer 1."]
+    [fact] = await memory.recall(MemorySubject(BOB, None), "", 5)
+    at = START + timedelta(minutes=3, seconds=5)
+    assert fact == Fact(fact.id, "Asked: Settle 3.\nAnswered: Answer 3.", at, "instance-2", fact.ref)
+    assert len(fact.id) == 32
+
+
+async def test_of_many_those_come_that_share_rare_words_with_the_question(
+    database: Database, transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
+) -> None:
+    await subject(transcript, memos)
+    for number in range(20):
+        await add(database, f"{number:012x}", f"The customer pays late, {number}.")
+    await add(database, "f" * 12, "The customer wants a crane delivered by ship.")
+    await add(database, "e" * 12, "The customer called.")
+    found = await known(memory, question="How is the CRANE to be shipped to the customer?", most=2)
+    assert "crane" in found[0]
+    assert "called" in found[1]
+
+
+async def test_no_more_than_the_newest_are_looked_at(
+    database: Database, transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
+) -> None:
+    await subject(transcript, memos)
+    await add(database, "a" * 12, "zeppelin")
+    for number in range(200):
+        await add(database, f"{number:012x}", "other")
+    assert "zeppelin" not in "".join(await known(memory, question="zeppelin", most=5))
+
+
+async def test_a_proposal_is_recalled_by_nobody(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
+) -> None:
+    await transcript.record(remembered(1, approve=True))
+    await settled(memos)
+    assert await known(memory) == []
+    assert await memos.backlog() == Backlog(0, 0, 1)
+
+
+async def test_an_answer_in_the_wrong_form_is_taken_back_by_the_one_that_comes_in_its_place(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
+) -> None:
+    await transcript.record(remembered(1, answer="wrong"))
+    await settled(memos)
+    await transcript.record(remembered(1, answer="right", attempt=2, repaired=True))
+    await settled(memos)
+    assert await known(memory) == ["Asked: Settle 1.\nAnswered: right"]
+
+
+async def test_what_is_erased_of_the_transcript_takes_along_what_waits(
+    transcript: SqlTranscriptWriter, memos: SqlMemos
+) -> None:
+    await transcript.record(remembered(1))
+    await transcript.remove([Subject("default", instance="instance-1")])
+    assert await memos.claim(10) == []
+    assert await memos.backlog() == Backlog()
+
+
+async def test_what_was_made_anonymous_leaves_nothing_to_remember(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, place: Place
+) -> None:
+    await transcript.record(remembered(1))
+    place.sql("UPDATE messages SET content = '[removed]'")
+    assert await memos.claim(10) == []
+    assert await memos.backlog() == Backlog()
+
+
+async def test_a_forgotten_instance_has_left_nothing_and_others_have(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory, place: Place
+) -> None:
+    await transcript.record(remembered(1), remembered(2, instance="instance-2"))
+    await settled(memos)
+    gone = await memory.forget_instance(MemorySubject(ADA, None), "instance-1")
+    assert (gone.removed, gone.open) == (1, False)
+    assert await known(memory) == ["Asked: Settle 2.\nAnswered: Answer 2."]
+    assert (await memory.forget(MemorySubject(ADA, None))).removed == 1
+    assert place.sql("SELECT count(*) FROM memory_facts") == "0"
+
+
+async def test_a_memory_of_a_former_generation_is_dropped(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory, place: Place
+) -> None:
+    await transcript.record(remembered(1))
+    [found] = await memos.claim(10)
+    place.sql("UPDATE memory_subjects SET generation = 1")
+    assert await memos.settle(found, found.question, found.answer) == "gone"
+    assert await known(memory) == []
+    assert await memos.backlog() == Backlog()
+
+
+async def test_who_gives_up_waits_no_longer(database: Database, transcript: SqlTranscriptWriter) -> None:
+    await transcript.ping()
+    hurried = database.hurried()
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await hurried.rows(_slow(database))
+    # The thread is free again at once, too.
+    assert await hurried.rows(select(text("1"))) == [(1,)]
+    assert time.monotonic() - began < 0.9
+
+
+def _slow(database: Database) -> Any:
+    """Ask for something that takes half a minute."""
+    if not database.is_sqlite:
+        return select(func.pg_sleep(30))
+    numbers = select(literal(1).label("i")).cte("n", recursive=True)
+    numbers = numbers.union_all(select(numbers.c.i + 1).where(numbers.c.i < 1_000_000_000))
+    return select(func.max(numbers.c.i))
+
+
+async def test_a_record_that_cannot_be_read_is_a_memory_that_is_down(memory: EmbeddedMemory, place: Place) -> None:
+    place.sql("ALTER TABLE memory_facts RENAME TO elsewhere")
+    for asked in (memory.check(), memory.recall(MemorySubject(ADA, None), "", 1)):
+        with pytest.raises(MemoryDown):
+            await asked
+
+
+async def test_what_is_remembered_is_later_than_what_was_forgotten(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, place: Place
+) -> None:
+    await transcript.record(remembered(1))
+    await settled(memos)
+    later = (START + timedelta(minutes=2, seconds=1)).astimezone(UTC).isoformat(timespec="microseconds")
+    place.sql(f"UPDATE memory_subjects SET generation = 1, forgotten_at = '{later}'")  # noqa: S608 - our own
+    await transcript.record(remembered(2), remembered(3))  # the former was asked before
+    assert await settled(memos) == ["Answer 3."]
+
+
+@pytest.fixture
+def facts(database: Database) -> SqlFacts:
+    return SqlFacts(database, database.hurried(), engine="default")
+
+
+async def test_subjects_are_listed_by_their_latest_change_with_what_is_known(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts
+) -> None:
+    await transcript.record(remembered(1))
+    await settled(memos)
+    await transcript.record(remembered(2, BOB, "instance-2", approve=True))
+    await settled(memos)
+    await transcript.record(remembered(3, BOB, "instance-2"))
+    found = await facts.subjects(EVERYTHING)
+    assert [(each.digest, each.facts, each.proposed, each.waiting) for each in found] == [
+        (BOB, 0, 1, 1),
+        (ADA, 1, 0, 0),
+    ]
+    assert (found[1].kind, found[1].tenant, found[1].generation) == ("variable:customer", None, 0)
+    before = (found[0].changed_at, found[0].digest)
+    assert [each.digest for each in await facts.subjects(EVERYTHING, before=before)] == [ADA]
+    assert await facts.known(MemorySubject(ADA, None)) == MemorySubject(ADA, None)
+    assert await facts.known(MemorySubject("c" * 32, None)) is None
+
+
+async def test_a_subject_is_seen_by_who_may_see_its_tenant(
+    transcript: SqlTranscriptWriter, facts: SqlFacts, database: Database
+) -> None:
+    north = exchange(1, key("instance-1", tenant="north"), remember=ToRemember(ADA, "tenant", "q"))
+    await transcript.record(north)
+    for tenants, sees in (({"north"}, True), ({"south"}, False), ({None}, False)):
+        within = Limits(frozenset(tenants))
+        assert bool(await facts.subjects(within)) == sees
+        assert bool(await facts.subject(ADA, within)) == sees
+    other = SqlFacts(database, database.hurried(), engine="other")
+    assert await other.subjects(EVERYTHING) == []
+
+
+async def test_facts_are_searched_by_their_words(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts
+) -> None:
+    await transcript.record(remembered(1, answer="The small CRANE."), remembered(2, answer="No ship."))
+    await settled(memos)
+    assert [each.text for each in await facts.facts(ADA, "crane sma")] == [
+        "Asked: Settle 1.\nAnswered: The small CRANE."
+    ]
+    assert await facts.facts(ADA, "crane ship") == []
+    assert await facts.facts(ADA, "…") == []
+    assert [each.ref for each in await facts.facts(ADA)] == [ref(key(), remembered(n).task_id, 1) for n in (2, 1)]
+
+
+async def test_what_a_person_approves_is_recalled_and_given_to_the_memory(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory, facts: SqlFacts
+) -> None:
+    await transcript.record(remembered(1, approve=True))
+    await settled(memos)
+    [proposal] = await facts.facts(ADA)
+    assert (proposal.state, proposal.message) == ("proposed", proposal.message)
+    assert not await facts.approve(proposal.id, BOB, "eve")
+    assert await facts.approve(proposal.id, ADA, "eve")
+    assert not await facts.approve(proposal.id, ADA, "mallory")
+    assert await known(memory) == [proposal.text]
+    [waiting] = await memos.claim(10)
+    assert (waiting.answer, waiting.fact, waiting.approve) == ("Answer 1.", proposal.id, False)
+    assert await memos.settle(waiting, waiting.question, waiting.answer) == "kept"
+    [fact] = await facts.facts(ADA)
+    assert (fact.state, fact.approved_by) == ("approved", "eve")
+
+
+async def test_one_fact_is_deleted_and_no_other(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory, facts: SqlFacts
+) -> None:
+    await transcript.record(remembered(1), remembered(2))
+    await settled(memos)
+    newest = (await facts.facts(ADA))[0]
+    assert not await facts.drop_fact(newest.id, BOB)
+    assert await facts.drop_fact(newest.id, ADA)
+    assert not await facts.drop_fact(newest.id, ADA)
+    assert await known(memory) == ["Asked: Settle 1.\nAnswered: Answer 1."]
+
+
+async def test_a_forgotten_subject_begins_anew(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, place: Place
+) -> None:
+    await transcript.record(remembered(1))
+    await settled(memos)
+    await transcript.record(remembered(2))
+    [in_hand] = await memos.claim(10)
+    assert await facts.drop(MemorySubject(ADA, None)) == 2
+    assert await memos.settle(in_hand, "q", "a") == "gone"
+    assert await facts.drop(MemorySubject(ADA, None)) == 0  # once more, as after a lost reply
+    assert await facts.known(MemorySubject(ADA, None)) == MemorySubject(ADA, None, 1)
+    assert place.sql("SELECT count(*) FROM memory_facts") == "0"
+    if place.is_sqlite:
+        assert "small" not in place.sql("SELECT * FROM fact_words WHERE fact_words MATCH 'answer'")
+
+
+async def test_what_instances_have_left_is_found_and_goes(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, memory: EmbeddedMemory
+) -> None:
+    await transcript.record(remembered(1), remembered(2, BOB), remembered(3, instance="instance-2"))
+    await settled(memos)
+    await transcript.record(remembered(4))
+    found = await facts.of_instances(["instance-1", "instance-9"])
+    assert found == [(MemorySubject(ADA, None), "instance-1"), (MemorySubject(BOB, None), "instance-1")]
+    assert await facts.drop_instance(*found[0]) == 2
+    assert await known(memory) == ["Asked: Settle 3.\nAnswered: Answer 3."]
+    assert len(await known(memory, BOB)) == 1

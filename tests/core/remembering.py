@@ -1,0 +1,88 @@
+"""A memory on fakes of its ports."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from tests.fakes.script import Script
+from worker.domain.memory import Backlog, Fact, Forgotten, Memo, MemorySubject, Settled, Waiting
+
+AT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class FakeMemory:
+    """`ports.memory.Memory` and `Subjects`, which meet what a test says."""
+
+    name: str = "embedded"
+    script: Script = field(default_factory=Script)
+    facts: dict[str, list[Fact]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    async def known(self, subject: MemorySubject) -> MemorySubject | None:
+        return replace(subject, generation=3)
+
+    async def recall(self, subject: MemorySubject, question: str, most: int) -> list[Fact]:
+        await self.script.reach("recall", subject, question, most)
+        await asyncio.sleep(self.seconds)
+        return self.facts.get(subject.digest, [])[:most]
+
+    async def remember(self, memo: Memo) -> None:
+        await self.script.reach("remember", memo)
+        known = self.facts.setdefault(memo.subject.digest, [])
+        if memo.ref not in {each.ref for each in known}:
+            known.insert(0, Fact(memo.ref, memo.answer, memo.at, memo.instance, memo.ref))
+
+    async def forget(self, subject: MemorySubject) -> Forgotten:
+        await self.script.reach("forget", subject)
+        return Forgotten(len(self.facts.pop(subject.digest, [])))
+
+    async def forget_instance(self, subject: MemorySubject, instance: str) -> Forgotten:
+        await self.script.reach("forget_instance", subject, instance)
+        known = self.facts.get(subject.digest, [])
+        self.facts[subject.digest] = [each for each in known if each.instance != instance]
+        return Forgotten(len(known) - len(self.facts[subject.digest]))
+
+    async def check(self) -> None:
+        await self.script.reach("check")
+
+
+@dataclass(slots=True)
+class FakeMemos:
+    """`ports.memory.Memos` in a list, by the loop's clock."""
+
+    script: Script = field(default_factory=Script)
+    rows: dict[int, Waiting] = field(default_factory=dict)
+    due: dict[int, float] = field(default_factory=dict)
+    done: list[tuple[str, str]] = field(default_factory=list)
+    why: str = ""
+
+    def add(self, number: int, subject: str = "a" * 32, answer: str = "", *, approve: bool = False) -> None:
+        said = (f"ref{number}", "analyst", f"Question {number}?", answer or f"Answer {number}.", AT, None)
+        self.rows[number] = Waiting(number, MemorySubject(subject, None), number, "instance", *said, approve)
+        self.due[number] = 0.0
+
+    async def claim(self, most: int) -> list[Waiting]:
+        await self.script.reach("claim")
+        now = asyncio.get_running_loop().time()
+        first: dict[str, int] = {}
+        for each in self.rows.values():
+            if not each.late:
+                first.setdefault(each.subject.digest, each.number)
+        found = [each for each in self.rows.values() if each.late or first[each.subject.digest] == each.number]
+        found = [each for each in found if self.due[each.number] <= now][:most]
+        self.due |= {each.number: now + 30 for each in found}
+        return found
+
+    async def settle(self, done: Waiting, question: str, answer: str) -> Settled:
+        await self.script.reach("settle", done)
+        self.done.append((question, answer))
+        return "gone" if self.rows.pop(done.number, None) is None else "kept"
+
+    async def postpone(self, waiting: Waiting, by: timedelta, *, late: bool = False, why: str = "") -> None:
+        self.due[waiting.number] = asyncio.get_running_loop().time() + by.total_seconds()
+        self.rows[waiting.number] = replace(waiting, late=waiting.late or late)
+        self.why = why
+
+    async def backlog(self) -> Backlog:
+        return Backlog(len(self.rows))

@@ -1,0 +1,70 @@
+"""The second instance of a customer knows what the first has settled, and nobody else's ever does."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flow.rig import Rig
+from tests.models import Model
+from tests.waiting import wait_until
+from worker import bootstrap
+from worker.domain.memory import Backlog
+from worker.modelling.subjects import named
+
+
+@pytest.fixture
+def remembering(rig: Rig, tmp_path: Path) -> Rig:
+    rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/transcript.db", "memory": "embedded"}
+    return rig
+
+
+async def all_remembered(rig: Rig) -> None:
+    async with bootstrap.connect(rig.build_settings()) as adapters:
+
+        async def empty() -> bool:
+            assert adapters.memos is not None
+            waits = (await adapters.outbox.backlog("transcript")) + (await adapters.memos.backlog()).waiting
+            return waits == 0
+
+        await wait_until(empty, what="all to be remembered")
+
+
+async def told(rig: Rig, model: Model, customer: str | None, **options: Any) -> Any:
+    """Run an instance, and return what its meta says was recalled."""
+    instance = await rig.run(model, {} if customer is None else {"customer": customer}, **options)
+    await all_remembered(rig)
+    return (await rig.meta(instance, "settle"))["recalled"]
+
+
+async def test_the_second_instance_of_a_customer_knows_what_the_first_has_settled_and_no_other_does(
+    remembering: Rig,
+) -> None:
+    rig = remembering
+    model = await rig.deploy(rig.step("settle", memory_subject="variable:customer", data_input="customer?"))
+    await rig.start_worker()
+    assert await told(rig, model, "ada") == {"memory": "none", "why": "nothing is known"}
+    assert (await told(rig, model, "ada"))["of"] == 1
+    assert "Asked: Settle: Please do settle." in rig.questions()[-1]
+    assert (await told(rig, model, "bob")) == {"memory": "none", "why": "nothing is known"}
+    assert (await told(rig, model, None)) == {"memory": "none", "why": "the task has no variable customer"}
+    assert [("### Remembered" in each) for each in rig.questions()] == [False, True, False, False]
+    assert (await told(rig, model, "ada"))["of"] == 2
+
+
+async def test_a_worker_that_is_killed_leaves_what_it_was_to_remember_to_the_next(remembering: Rig) -> None:
+    rig = remembering
+    model = await rig.deploy(rig.step("settle", memory_subject="variable:customer"))
+    worker = await rig.start_worker()
+    instance = await rig.rest.start(model, {"customer": "ada"})
+    await rig.rest.wait_for_end(instance)
+    await worker.kill()
+    await rig.start_worker()
+    await all_remembered(rig)
+    async with bootstrap.connect(rig.build_settings()) as adapters:
+        assert adapters.facts is not None
+        subject = named("variable:customer", "ada", None, rig.build_settings().engine_name)
+        [fact] = await adapters.facts.facts(subject.digest)
+        assert fact.instance == instance
+        assert await asyncio.wait_for(adapters.memos.backlog(), 5) == Backlog()  # type: ignore[union-attr]

@@ -1,0 +1,109 @@
+"""`assistant-worker memory …`."""
+
+from argparse import Namespace
+from typing import Any
+
+from worker import bootstrap
+from worker.bootstrap.adapters import memory_engine
+from worker.domain.conversations import EVERYTHING, Subject
+from worker.domain.memory import KeptFact, KnownSubject
+from worker.ending import Eraser
+from worker.errors import Permanent
+from worker.modelling.properties import subject_flaw
+from worker.modelling.subjects import named
+from worker.operate.commands import consent, tables
+from worker.operate.commands.desk import Desk, me
+from worker.operate.commands.threads import told
+from worker.ports.memory import FactBook
+
+PAGE = 500
+MOST = 10_000
+"""Facts of one subject that are shown."""
+
+
+async def list_(desk: Desk, options: Namespace) -> int:
+    """List of whom something is remembered."""
+    book, rows, before = _book(desk), list[KnownSubject](), None
+    while page := await book.subjects(EVERYTHING, PAGE, before):
+        rows += page
+        before = (page[-1].changed_at, page[-1].digest)
+    if options.json:
+        tables.as_json(rows)
+        return 0
+    shown = [
+        (each.digest, each.kind, each.tenant, each.facts, each.proposed, each.waiting, each.changed_at) for each in rows
+    ]
+    heads = ["subject", "by", "tenant", "facts", "proposed", "waiting", "changed"]
+    tables.show(heads, shown, "Nothing is remembered.")
+    return 0
+
+
+async def show_(desk: Desk, options: Namespace) -> int:
+    """Show what is known of a subject."""
+    one = await _chosen(desk, options)
+    facts = await _book(desk).facts(one.digest, " ".join(options.words), MOST)
+    if options.json:
+        tables.as_json({"subject": one, "facts": facts})
+        return 0
+    tables.show(["fact", "state", "when", "instance", "text"], map(_row, facts), "Nothing is known of it.")
+    return 0
+
+
+def _row(fact: KeptFact) -> tuple[Any, ...]:
+    return fact.id, fact.state, fact.at, fact.instance, " ".join(fact.text.split())
+
+
+async def approve_(desk: Desk, options: Namespace) -> int:
+    """Have a proposal be recalled."""
+    one = await _chosen(desk, options)
+    if not await _book(desk).approve(options.fact, one.digest, me()):
+        raise Permanent(f"of this subject nobody proposes {options.fact} (any more): see `memory show`")
+    tables.say("It is recalled from now on.")
+    return 0
+
+
+async def forget_(desk: Desk, options: Namespace) -> int:
+    """Forget one fact, or all that is known of a subject."""
+    one = await _chosen(desk, options)
+    if options.fact is None:
+        consent.ask(options, f"This forgets all that is remembered of the subject {one.digest}.")
+        eraser = Eraser(bootstrap.ending_ports(desk.settings, desk.adapters))
+        subject = Subject(desk.settings.engine_name, memory=one.digest)
+        return told([await eraser.erase(subject)], options)
+    consent.ask(options, f"This forgets the fact {options.fact}.")
+    check_one(desk.settings.memory)
+    if not await _book(desk).drop_fact(options.fact, one.digest):
+        raise Permanent(f"of this subject nobody knows {options.fact} (any more): see `memory show`")
+    if not options.json:
+        tables.say("It is forgotten.")
+    return 0
+
+
+def check_one(memory: str) -> None:
+    """Raise Permanent where one fact cannot be forgotten by itself: a vendor has made others of it."""
+    if memory not in {"off", "embedded"}:
+        raise Permanent("this memory forgets no single fact: erase its instance, or forget the subject")
+
+
+def _book(desk: Desk) -> FactBook:
+    if desk.adapters.facts is None:
+        raise Permanent("TRANSCRIPT_URL=off: nothing is remembered without a transcript")
+    return desk.adapters.facts
+
+
+async def _chosen(desk: Desk, options: Namespace) -> KnownSubject:
+    digest = options.subject
+    if digest is None:
+        kind, value = options.of
+        if flaw := subject_flaw(kind):
+            raise Permanent(f"--of {kind}: {flaw}")
+        digest = named(kind, value, options.tenant, memory_engine(desk.settings)).digest
+    elif options.tenant is not None:
+        raise Permanent("--tenant goes with --of only")
+    found = await _book(desk).subject(digest, EVERYTHING)
+    if found is None:
+        raise Permanent("nothing was ever remembered of this subject: `memory list` shows of whom")
+    return found
+
+
+COMMANDS = {"list": list_, "show": show_, "approve": approve_, "forget": forget_}

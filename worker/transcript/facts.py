@@ -1,0 +1,211 @@
+"""What was remembered, as people see it and as erasing finds it."""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    RowMapping,
+    Select,
+    column,
+    delete,
+    func,
+    literal_column,
+    select,
+    table,
+    update,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from worker.domain.conversations import Limits
+from worker.domain.memory import KeptFact, KnownSubject, MemorySubject
+from worker.errors import MemoryDown, TranscriptDown, Unstorable
+from worker.transcript.conditions import before as before_
+from worker.transcript.conditions import of_tenants
+from worker.transcript.database import Database
+from worker.transcript.hurried import Hurried
+from worker.transcript.tables import FACTS_INDEX, memory_facts, memory_subjects, memory_waiting
+from worker.transcript.words import clean, fts5_query, ts_query
+from worker.transcript.writing import forget
+
+
+class SqlFacts:
+    """Implements `ports.memory.FactBook` for one engine; with `engine` empty for all of them."""
+
+    def __init__(self, database: Database, hurried: Hurried, *, engine: str) -> None:
+        self._database = database
+        self._hurried = hurried
+        self._engine = clean(engine)
+
+    async def known(self, subject: MemorySubject) -> MemorySubject | None:
+        """See `ports.memory.Subjects.known`."""
+        query = select(memory_subjects.c.generation).where(memory_subjects.c.digest == subject.digest)
+        try:
+            rows = await self._hurried.rows(query)
+        except (TranscriptDown, Unstorable) as exc:
+            raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
+        return MemorySubject(subject.digest, subject.tenant, rows[0][0]) if rows else None
+
+    async def subjects(
+        self, within: Limits, limit: int = 100, before: tuple[datetime, str] | None = None
+    ) -> list[KnownSubject]:
+        """See `ports.memory.FactBook.subjects`."""
+        query = self._subjects(within).limit(limit)
+        if before is not None:
+            query = query.where(before_(memory_subjects.c.changed_at, memory_subjects.c.digest, *before))
+        return await self._read(query)
+
+    async def subject(self, digest: str, within: Limits) -> KnownSubject | None:
+        """See `ports.memory.FactBook.subject`."""
+        found = await self._read(self._subjects(within).where(memory_subjects.c.digest == clean(digest)))
+        return found[0] if found else None
+
+    def _subjects(self, within: Limits) -> Select[Any]:
+        counts = [
+            _count(memory_facts, memory_facts.c.state == "approved").label("facts"),
+            _count(memory_facts, memory_facts.c.state == "proposed").label("proposed"),
+            _count(memory_waiting).label("waiting"),
+        ]
+        newest = (memory_subjects.c.changed_at.desc(), memory_subjects.c.digest.desc())
+        return select(memory_subjects, *counts).where(*self._seen(within)).order_by(*newest)
+
+    def _seen(self, within: Limits) -> Iterator[ColumnElement[bool]]:
+        if self._engine:
+            yield memory_subjects.c.engine == self._engine
+        if within.tenants is not None:
+            yield of_tenants(memory_subjects.c.tenant, within.tenants)
+
+    async def _read(self, query: Select[Any]) -> list[KnownSubject]:
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        names = KnownSubject.__slots__
+        return [KnownSubject(**{name: row[name] for name in names}) for row in rows]
+
+    async def facts(self, digest: str, words: str = "", limit: int = 200) -> list[KeptFact]:
+        """See `ports.memory.FactBook.facts`."""
+        query = select(memory_facts).where(memory_facts.c.subject == clean(digest))
+        if words.strip():
+            wanted = fts5_query(words) if self._database.is_sqlite else ts_query(words)
+            if not wanted:
+                return []
+            query = query.where(_found(wanted, sqlite=self._database.is_sqlite))
+        async with self._database.reading() as connection:
+            rows = await connection.execute(query.order_by(memory_facts.c.number.desc()).limit(limit))
+            return [_fact(row) for row in rows.mappings()]
+
+    async def approve(self, fact: str, digest: str, by: str) -> bool:
+        """See `ports.memory.FactBook.approve`."""
+        own = (memory_facts.c.id == clean(fact)) & (memory_facts.c.subject == clean(digest))
+
+        async def work(connection: AsyncConnection) -> bool:
+            now = datetime.now(UTC)
+            subject = memory_subjects.c.digest == clean(digest)
+            # Its row is locked first, as whoever remembers does.
+            place = update(memory_subjects).where(subject).values(place=memory_subjects.c.place + 1, changed_at=now)
+            returned = place.returning(memory_subjects.c.place, memory_subjects.c.generation)
+            found = (await connection.execute(returned)).mappings().first()
+            values = {"state": "approved", "approved_by": clean(by), "approved_at": now}
+            approving = update(memory_facts).where(own, memory_facts.c.state == "proposed").values(values)
+            row = (await connection.execute(approving.returning(memory_facts))).mappings().first()
+            if found is None or row is None:
+                await connection.rollback()
+                return False
+            kept = ("subject", "engine", "process_instance_id", "ref", "assistant", "question", "message_id", "said_at")
+            waiting = {name: row[name] for name in kept} | {"fact_id": row["id"], "message_id": None}
+            states = {"needs_approval": False, "due_at": now, "is_late": False, "why": ""}
+            await connection.execute(memory_waiting.insert(), {**waiting, **states, **found})
+            return True
+
+        return await self._database.write(work)
+
+    async def drop_fact(self, fact: str, digest: str) -> bool:
+        """See `ports.memory.FactBook.drop_fact`."""
+        own = (memory_facts.c.id == clean(fact)) & (memory_facts.c.subject == clean(digest))
+        return bool(await self._gone(own, memory_waiting.c.fact_id == clean(fact)))
+
+    async def of_instances(self, instances: Collection[str]) -> list[tuple[MemorySubject, str]]:
+        """See `ports.memory.FactBook.of_instances`."""
+        names = sorted(map(clean, instances))
+        parts = [
+            select(each.c.subject, each.c.process_instance_id).where(each.c.process_instance_id.in_(names))
+            for each in (memory_facts, memory_waiting)
+        ]
+        found = parts[0].union(parts[1]).subquery()
+        query = select(memory_subjects, found.c.process_instance_id).join(
+            found, found.c.subject == memory_subjects.c.digest
+        )
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query.order_by(memory_subjects.c.digest))).mappings().all()
+        return [(_subject(row), row["process_instance_id"]) for row in rows]
+
+    async def drop_instance(self, subject: MemorySubject, instance: str) -> int:
+        """See `ports.memory.FactBook.drop_instance`."""
+        own = [
+            (each.c.subject == subject.digest) & (each.c.process_instance_id == clean(instance))
+            for each in (memory_facts, memory_waiting)
+        ]
+        return await self._gone(own[0], own[1])
+
+    async def drop(self, subject: MemorySubject) -> int:
+        """See `ports.memory.FactBook.drop`."""
+        own = (memory_subjects.c.digest == subject.digest) & (memory_subjects.c.generation == subject.generation)
+
+        async def work(connection: AsyncConnection) -> int:
+            now = datetime.now(UTC)
+            values = {"generation": memory_subjects.c.generation + 1, "forgotten_at": now, "changed_at": now}
+            if not (await connection.execute(update(memory_subjects).where(own).values(values))).rowcount:
+                return 0  # what is there now came later
+            gone = [each.c.subject == subject.digest for each in (memory_facts, memory_waiting)]
+            return await _delete(gone[0], gone[1], connection)
+
+        return await self._forgotten(await self._database.write(work))
+
+    async def _gone(self, facts: ColumnElement[bool], waiting: ColumnElement[bool]) -> int:
+        return await self._forgotten(await self._database.write(partial(_delete, facts, waiting)))
+
+    async def _forgotten(self, count: int) -> int:
+        if count:
+            await forget(self._database)
+        return count
+
+
+async def _delete(facts: ColumnElement[bool], waiting: ColumnElement[bool], connection: AsyncConnection) -> int:
+    gone = (await connection.execute(delete(memory_facts).where(facts))).rowcount
+    return gone + (await connection.execute(delete(memory_waiting).where(waiting))).rowcount
+
+
+def _count(of: Any, *conditions: ColumnElement[bool]) -> ColumnElement[int]:
+    own = of.c.subject == memory_subjects.c.digest
+    return select(func.count()).select_from(of).where(own, *conditions).scalar_subquery()
+
+
+def _found(wanted: str, *, sqlite: bool) -> ColumnElement[bool]:
+    if sqlite:
+        numbers = select(column("rowid", Integer())).select_from(table(FACTS_INDEX))
+        return memory_facts.c.number.in_(numbers.where(literal_column(FACTS_INDEX).op("MATCH")(wanted)))
+    # Written like the index, or it would not be used.
+    vector = func.to_tsvector(literal_column("'simple'"), memory_facts.c.words)
+    return vector.op("@@", is_comparison=True)(func.to_tsquery(literal_column("'simple'"), wanted))
+
+
+def _subject(row: RowMapping) -> MemorySubject:
+    return MemorySubject(row["digest"], row["tenant"], row["generation"])
+
+
+def _fact(row: RowMapping) -> KeptFact:
+    return KeptFact(
+        row["id"],
+        row["subject"],
+        row["state"],
+        row["text"],
+        row["process_instance_id"],
+        row["assistant"],
+        row["ref"],
+        row["message_id"],
+        row["said_at"],
+        row["approved_by"],
+        row["approved_at"],
+    )

@@ -1,0 +1,110 @@
+"""The embedded memory: facts in the transcript's database, found by their subject and ordered by their words."""
+
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, delete, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from worker.domain.memory import NEWEST, Fact, Forgotten, Memo, MemorySubject
+from worker.errors import MemoryDown, MemoryRefused, TranscriptDown, Unstorable
+from worker.transcript.database import Database
+from worker.transcript.hurried import Hurried
+from worker.transcript.tables import memory_facts, memory_subjects
+from worker.transcript.words import clean, words
+from worker.transcript.writing import forget
+
+T = TypeVar("T")
+
+
+class EmbeddedMemory:
+    """Implements `ports.memory.Memory`."""
+
+    name = "embedded"
+
+    def __init__(self, database: Database, hurried: Hurried, *, engine: str) -> None:
+        self._database = database
+        self._hurried = hurried
+        self._engine = clean(engine)
+
+    async def recall(self, subject: MemorySubject, question: str, most: int) -> list[Fact]:
+        """See `ports.memory.Memory.recall`. Of its newest facts those that share the rarest words with the question."""
+        columns = ("id", "text", "said_at", "process_instance_id", "ref", "words")
+        query = (
+            select(*(memory_facts.c[name] for name in columns))
+            .where(memory_facts.c.subject == subject.digest, memory_facts.c.state == literal("approved"))
+            .order_by(memory_facts.c.number.desc())
+            .limit(NEWEST)
+        )
+        try:
+            rows = await self._hurried.rows(query)
+        except (TranscriptDown, Unstorable) as exc:
+            raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
+        return [self._fact(row) for row in fitting(rows, question, most)]
+
+    def _fact(self, row: Sequence[Any]) -> Fact:
+        name, text, at, instance, ref, _ = row
+        # SQLite's driver hands over what it has: a text.
+        at = datetime.fromisoformat(at) if isinstance(at, str) else at
+        return Fact(name, text, at.astimezone(UTC), instance, ref)
+
+    async def remember(self, memo: Memo) -> None:
+        """See `ports.memory.Memory.remember`. It becomes a fact when it is settled, in one transaction with that.
+
+        So nothing that is forgotten meanwhile comes back.
+        """
+
+    async def forget(self, subject: MemorySubject) -> Forgotten:
+        """See `ports.memory.Memory.forget`."""
+        # What has come since is of the next generation, and was not meant.
+        now = select(memory_subjects.c.generation).where(memory_subjects.c.digest == subject.digest).scalar_subquery()
+        return await self._forget((memory_facts.c.subject == subject.digest) & (now == subject.generation))
+
+    async def forget_instance(self, subject: MemorySubject, instance: str) -> Forgotten:
+        """See `ports.memory.Memory.forget_instance`."""
+        of_instance = memory_facts.c.process_instance_id == clean(instance)
+        return await self._forget((memory_facts.c.subject == subject.digest) & of_instance)
+
+    async def _forget(self, own: ColumnElement[bool]) -> Forgotten:
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(delete(memory_facts).where(own))).rowcount
+
+        removed = await self._write(work)
+        if removed:
+            await forget(self._database)
+        return Forgotten(removed)
+
+    async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        try:
+            return await self._database.write(work)
+        except TranscriptDown as exc:
+            raise MemoryDown(str(exc)) from exc
+        except Unstorable as exc:
+            raise MemoryRefused(str(exc)) from exc
+
+    async def check(self) -> None:
+        """See `ports.memory.Memory.check`."""
+        try:
+            await self._hurried.rows(select(memory_facts.c.id).limit(1))
+        except (TranscriptDown, Unstorable) as exc:
+            raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
+
+
+def fitting(rows: Sequence[Sequence[Any]], question: str, most: int) -> list[Sequence[Any]]:
+    """Take those that fit a question best, the newest first among equals; the last column has a row's words.
+
+    A word counts the more the fewer facts have it; what every fact has tells nothing.
+    """
+    if len(rows) <= most:
+        return list(rows)
+    asked = set(words(question).split())
+    shared = [asked.intersection(row[-1].split()) for row in rows]
+    known = Counter(word for each in shared for word in each)
+    weights = {word: math.log(len(rows) / count) for word, count in known.items()}
+    scores = [sum(weights[word] for word in each) for each in shared]
+    # Sorted is stable: the newest comes first already.
+    order = sorted(range(len(rows)), key=lambda place: -scores[place])
+    return [rows[place] for place in order[:most]]

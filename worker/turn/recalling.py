@@ -1,0 +1,156 @@
+"""What a question is shown of the memory: recalled before the hold, for a moment at most, and never needed."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from worker.domain.memory import Fact, MemorySubject, MemoryWish, Recalled, ToRemember
+from worker.domain.tasks import Activity, Task
+from worker.errors import MemoryDown, MemoryRefused
+from worker.modelling import prompt
+from worker.modelling.properties import prompt_parameter
+from worker.modelling.subjects import subject_of
+from worker.ports.memory import Memory, Subjects
+from worker.runtime.clock import monotonic
+from worker.telemetry import metrics
+from worker.telemetry.logs import Event, trace
+
+DEADLINE_SECONDS = 0.3
+"""No turn waits longer for what is remembered."""
+FAILURES, WITHIN_SECONDS = 3, 60.0
+"""So many in so long, and nobody is asked any more for a while."""
+PAUSE_SECONDS, REFUSED_SECONDS = 30.0, 300.0
+LONGEST_ASKED = 4000
+"""Characters of what a task asks by which facts are chosen."""
+
+Why = Literal["late", "down", "refused", "paused"]
+log = structlog.get_logger()
+
+
+class MemoryBreaker:
+    """Keeps turns from a memory that does not answer; after a pause one of them tries."""
+
+    def __init__(self) -> None:
+        self._failures: deque[float] = deque(maxlen=FAILURES)
+        self._closed_until = 0.0
+        self._is_tried = False
+        self._is_told = False
+
+    def admits(self) -> bool:
+        """Whether the memory may be asked now. Who is admitted says what came of it."""
+        if self._closed_until == 0.0:
+            return True
+        if monotonic() < self._closed_until or self._is_tried:
+            return False
+        self._is_tried = True
+        return True
+
+    def worked(self) -> None:
+        """Note that it has answered."""
+        if self._is_told:
+            log.info(Event.MEMORY_UP)
+        self._failures.clear()
+        self._closed_until, self._is_tried, self._is_told = 0.0, False, False
+
+    def failed(self, reason: str) -> None:
+        """Note that it has not."""
+        now = monotonic()
+        self._failures.append(now)
+        if self._is_tried or (len(self._failures) == FAILURES and now - self._failures[0] <= WITHIN_SECONDS):
+            self._close(PAUSE_SECONDS, reason)
+
+    def refused(self, reason: str) -> None:
+        """Note that it will not, until somebody changes something."""
+        self._close(REFUSED_SECONDS, reason)
+
+    def left(self) -> None:
+        """Note that who was admitted was broken off, and has nothing to say."""
+        self._is_tried = False
+
+    def _close(self, seconds: float, reason: str) -> None:
+        self._closed_until, self._is_tried = monotonic() + seconds, False
+        if not self._is_told:
+            self._is_told = True
+            log.warning(Event.MEMORY_DOWN, reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a turn has of the memory: what its question shows, what is told of that, and what is to be remembered."""
+
+    shown: str = ""
+    recalled: Recalled | None = None
+    remember: ToRemember | None = None
+
+
+class Recalling:
+    """Recalls for turns. `engine` is empty where engines share what is remembered."""
+
+    def __init__(self, memory: Memory, subjects: Subjects, engine: str) -> None:
+        self._memory = memory
+        self._subjects = subjects
+        self._engine = engine
+        self._breaker = MemoryBreaker()
+
+    async def of(self, task: Task, activity: Activity, wish: MemoryWish) -> Known:
+        """Say what is known of whom the task is about. Never raises, and takes no longer than the deadline."""
+        kind = wish.subject or ""
+        asked = (prompt_parameter(task, activity) or activity.documentation)[:LONGEST_ASKED]
+        subject, why = subject_of(kind, task, self._engine)
+        if subject is None:
+            metrics.RECALLS.labels("no_subject").inc()
+            return Known(recalled=Recalled(why=why))
+        remember = None
+        if wish.remember:
+            question = f"{activity.title}: {asked}" if activity.title else asked
+            remember = ToRemember(subject.digest, kind, question, approve=bool(wish.approve))
+        if not wish.most:
+            return Known(recalled=Recalled(subject.digest, why="memory.recall is off"), remember=remember)
+        facts, trouble = await self._recall(subject, asked, wish.most)
+        ids = tuple(each.id for each in facts)
+        metrics.RECALLS.labels("recalled" if facts else trouble or "nothing").inc()
+        shown = prompt.remembered(facts) if facts else ""
+        said = _WHY[trouble] if trouble else ("" if facts else "nothing is known")
+        return Known(shown, Recalled(subject.digest, ids, said), remember)
+
+    async def _recall(self, subject: MemorySubject, asked: str, most: int) -> tuple[list[Fact], Why | None]:
+        if not self._breaker.admits():
+            return [], "paused"
+        began = monotonic()
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                known = await self._subjects.known(subject)
+                facts = [] if known is None else (await self._memory.recall(known, asked, most))[:most]
+        except TimeoutError:
+            self._breaker.failed(f"no answer within {DEADLINE_SECONDS} s")
+            return [], "late"
+        except MemoryDown as exc:
+            self._breaker.failed(str(exc))
+            return [], "down"
+        except MemoryRefused as exc:
+            self._breaker.refused(str(exc))
+            return [], "refused"
+        except asyncio.CancelledError:
+            self._breaker.left()
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever it is, no turn fails for it
+            log.error(Event.MEMORY_CRASHED, trace=trace(exc))
+            self._breaker.failed("an unforeseen error")
+            return [], "down"
+        finally:
+            metrics.RECALL_SECONDS.observe(monotonic() - began)
+        self._breaker.worked()
+        return facts, None
+
+
+NOTHING = Known()
+NO_MEMORY = Known(recalled=Recalled(why="MEMORY is off"))
+_WHY: dict[Why, str] = {
+    "late": f"no answer within {DEADLINE_SECONDS} s",
+    "down": "the memory cannot be reached",
+    "refused": "the memory refuses us",
+    "paused": "the memory was away, and is left alone for a while",
+}

@@ -11,6 +11,7 @@ WorkerError
 │   ├── SinkDown            a place that exchanges go to cannot be used; the same may be written again
 │   │   └── TranscriptDown  the transcript's database
 │   │       └── NoTranscript  there is none yet at that address
+│   ├── MemoryDown          what is remembered beyond an instance cannot be read or written now
 │   ├── NewerFormat         a newer worker has changed what Redis or the transcript keeps: no task is taken
 │   ├── NewerRecord         what stands in Redis is of a newer worker's making: nothing of it is touched
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
@@ -41,6 +42,7 @@ WorkerError
 │   ├── AskedOtherwise      a person's message came before under the same id, with another text
 │   ├── StopOfOthers        who is limited to tenants may not change a stop of somebody who is not
 │   ├── NoProvider          what a thread is at is not among the providers any more
+│   ├── MemoryRefused       the memory does not take the key, or what was asked
 │   ├── Unstorable          a sink will never take this one exchange
 │   ├── BadRecord           a decision's record lacks what it needs, or contradicts itself
 │   └── BadCursor           no page of ours ended with this cursor
@@ -336,6 +338,14 @@ class TranscriptDown(SinkDown):
 
 class NoTranscript(TranscriptDown):
     """Nobody has written to this database yet, or it is another one than the worker's."""
+
+
+class MemoryDown(Transient):
+    """The memory gave no answer that could be relied on: nothing may be taken for absent."""
+
+
+class MemoryRefused(Permanent):
+    """The memory does not take our key, or this very request; no repeat helps before somebody changes something."""
 
 
 class Unstorable(Permanent):

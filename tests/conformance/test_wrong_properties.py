@@ -43,7 +43,10 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "schema": ({"data.output.schema": "{"}, ("data.output.schema", "no JSON")),
     "required": ({"service.thread.required": "maybe"}, ("service.thread.required", "true, false")),
     "questions": ({"data.questions": "[]"}, ("data.questions", "1 to 400 questions")),
-    "orders": ({"data.questions": QUESTION, "data.questions.orders": "2"}, ("data.questions.orders", "no question has")),
+    "orders": (
+        {"data.questions": QUESTION, "data.questions.orders": "2"},
+        ("data.questions.orders", "no question has"),
+    ),
     "answers": ({"data.input.answers": "critic"}, ("data.input.answers", "data.questions, which the task has not")),
     "confidence": ({"data.questions": QUESTION, "service.confidence": "2"}, ("service.confidence", "from 0 to 1")),
     "uncalibrated": ({"service.confidence.uncalibrated": "yes"}, ("service.confidence.uncalibrated", "allow")),

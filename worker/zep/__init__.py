@@ -1,0 +1,1 @@
+"""Memory beyond an instance in Zep Cloud, by either of its APIs."""

@@ -16,6 +16,7 @@ from aiohttp import web
 from tests.listening import listening
 from tests.zep.api import Refused
 from tests.zep.api_v2 import V2Api
+from tests.zep.api_v4 import V4Api
 from tests.zep.store import Message, Store, Thread, User
 from worker.domain import foreign
 
@@ -195,5 +196,6 @@ async def standing_in() -> AsyncIterator[ZepStandIn]:
 
     app = web.Application(middlewares=[around], client_max_size=8 * 1024 * 1024)
     V2Api(zep).register(app)
+    V4Api(zep).register(app)
     async with listening(app) as zep.url:
         yield zep

@@ -50,6 +50,13 @@ def test_what_is_too_short_is_joined_to_its_neighbour_and_said_whose_it_is(
     assert said(question, answer) == expected
 
 
+def test_what_no_database_stores_is_not_sent() -> None:
+    assert said("Which\x00 pump\ud83d?", "\ud83d\ude00!") == [
+        ("user", "Which\ufffd pump\ufffd?"),
+        ("assistant", "\U0001f600!"),
+    ]
+
+
 def test_a_long_text_is_cut_behind_a_word_and_comes_in_order() -> None:
     text = "pump " * 2000
     cut = list(pieces(text))

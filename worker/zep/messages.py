@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from worker.domain import foreign
 from worker.domain.memory import Memo
 
 LONGEST: Final = 4096
@@ -50,7 +51,7 @@ def messages(memo: Memo) -> list[Message]:
 
 
 def _joined(memo: Memo) -> Iterator[tuple[Role, str | None, str]]:
-    question, answer = memo.question.strip(), memo.answer.strip()
+    question, answer = (_storable(each).strip() for each in (memo.question, memo.answer))
     # Nobody says less than two characters alone: they go with the other side's words, and it is said whose they are.
     if question and answer and len(answer) < SHORTEST:
         yield "user", None, f"{question}\n{memo.assistant}: {answer}"
@@ -61,6 +62,11 @@ def _joined(memo: Memo) -> Iterator[tuple[Role, str | None, str]]:
             yield "user", None, _long_enough("user", question)
         if answer:
             yield "assistant", memo.assistant, _long_enough(memo.assistant, answer)
+
+
+def _storable(text: str) -> str:
+    """Without what a database may refuse for ever: halves of characters, and the zero."""
+    return foreign.whole(text).replace("\x00", "\ufffd")
 
 
 def _long_enough(who: str, text: str) -> str:

@@ -175,17 +175,17 @@ def _thread(thread: Thread) -> dict[str, Any]:
 
 def _message(thread: Thread, message: Message) -> dict[str, Any]:
     own = {"uuid": message.uuid, "role": message.role, "content": message.content, "metadata": message.metadata}
-    times = {"created_at": now(), "reference_time": message.at, "processed": message.processed}
+    times = {"created_at": message.received, "reference_time": message.at, "processed": message.processed}
     return {**own, **times, "name": message.name, "thread_uuid": thread.uuid}
 
 
 def _episode(episode: Episode) -> dict[str, Any]:
     message, thread = episode.message, episode.thread
     own = {"uuid": message.uuid, "content": message.content, "metadata": message.metadata, "processed": True}
-    times = {"created_at": now(), "reference_time": message.at, "source": "message"}
+    times = {"created_at": message.received, "reference_time": message.at, "source": "message"}
     return {**own, **times, "thread_uuid": thread.uuid, "graph_uuid": thread.user.graph, "role": message.role}
 
 
 def _edge(episode: Episode, name: str, text: str) -> dict[str, Any]:
     own = {"uuid": name, "fact": text, "episode_uuids": [episode.message.uuid], "name": "SAYS"}
-    return {**own, "created_at": now(), "graph_uuid": episode.thread.user.graph}
+    return {**own, "created_at": episode.message.received, "graph_uuid": episode.thread.user.graph}

@@ -144,9 +144,11 @@ class ZepStandIn:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Api-Key" or key not in self.keys:
             return refusal(401, "unauthorized", v4=is_v4)
-        name = request.headers.get("Idempotency-Key")
-        if not is_v4 or name is None:
+        if not is_v4 or request.method == "GET":
             return await self._handled(request, handler, v4=is_v4)
+        name = request.headers.get("Idempotency-Key")
+        if name is None:
+            return refusal(400, "the SDK sends a key with everything that is no GET", v4=True)
         same = (request.method, request.path, await request.text())
         if name in self._answered:
             before, answer = self._answered[name]

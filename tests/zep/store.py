@@ -36,6 +36,7 @@ class Message:
     uuid: str = field(default_factory=lambda: str(uuid4()))
     processed: bool = False
     shown: bool = True
+    received: str = field(default_factory=now)
 
 
 @dataclass

@@ -115,6 +115,22 @@ async def test_a_user_that_is_not_ours_is_neither_written_to_nor_read_nor_delete
     assert len(rig.zep.users) == 1
 
 
+@pytest.mark.parametrize("status", [400, 409])
+async def test_a_user_of_somebody_elses_that_comes_before_ours_is_not_adopted(rig: Rig, status: int) -> None:
+    rig.zep.exists = status
+
+    async def before_us(what: str) -> None:
+        if what.endswith("/users"):
+            rig.zep.before = None
+            rig.zep.add_user(str(ANNS), {"kept_by": "somebody"})
+
+    rig.zep.before = before_us
+    with pytest.raises(MemoryRefused, match="does not carry our metadata"):
+        await rig.memory.remember(memo())
+
+    assert (len(rig.zep.users), rig.zep.threads) == (1, [])
+
+
 async def test_a_thread_that_another_user_has_is_not_written_to(rig: Rig) -> None:
     if rig.dialect == "v4":
         pytest.skip("ids of threads are Zep's own there")

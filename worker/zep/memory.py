@@ -25,6 +25,8 @@ LOOK: Final = 100
 LONGEST_QUERY: Final = 400
 """Characters of a question that are searched by."""
 MOST_FACTS: Final = 50
+SOURCES: Final = 3
+"""Episodes of a fact that are looked at for where it is from."""
 STAYS: Final = "derived facts"
 """What Zep has made of an exchange in words of its own, such as summaries, goes with the user alone."""
 
@@ -151,7 +153,7 @@ class ZepMemory:
         if isinstance(thread, Reply):
             return thread
         # Always, not only after trouble that we know of: whoever tried before may have died over it.
-        kept = await self._zep.kept(thread, LOOK)
+        kept = await self._zep.kept(thread, max(LOOK, len(pieces)))
         if kept is None:
             return _GONE
         there = {each.part for each in kept if each.ref == memo.ref}
@@ -182,11 +184,13 @@ class ZepMemory:
         return next((source for each in edge.episodes if (source := self._sources.get(each)) is not None), None)
 
     async def _look_up(self, user: User, edge: Edge) -> None:
-        """Learn which exchange an edge is from, unless that is known; of one from several, one."""
-        if edge.episodes and self._source(edge) is None:
-            episode = await self._zep.episode(user, edge.episodes[0])
+        """Learn which exchange an edge is from, unless that is known; of one from several, one that is there."""
+        for each in edge.episodes[:SOURCES]:
+            if self._source(edge) is not None:
+                return
+            episode = await self._zep.episode(user, each)
             if episode is not None and episode.source is not None:
-                self._sources.keep(episode.id, episode.source)
+                self._sources.keep(each, episode.source)
 
     async def _emptied(self, user: User, thread: str) -> tuple[int, bool]:
         """Delete a thread and what came of it: how much Zep agreed to, and whether something is still there."""
@@ -197,6 +201,7 @@ class ZepMemory:
         episodes = await self._zep.episodes_of(user, thread) or []
         for each in episodes:
             removed += await self._zep.delete_episode(user, each)
+            self._sources.forget(each)
         # The thread is what names them: it goes when there are none, and none is to come.
         if _awaited(kept) or (episodes and await self._zep.episodes_of(user, thread)):
             return removed, True

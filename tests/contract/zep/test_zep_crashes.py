@@ -94,8 +94,11 @@ async def test_a_write_of_which_nobody_knows_is_looked_for_before_it_is_repeated
     assert len([each for each in rig.asked("POST") if "/messages" in each]) == 1
 
 
-async def test_an_exchange_of_which_half_was_written_gets_its_other_half(rig: Rig) -> None:
+async def test_an_exchange_of_which_half_was_written_gets_its_other_half(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = memo(question="Which words?", answer=LONG)
+    monkeypatch.setattr("worker.zep.memory.LOOK", 5)
 
     async def second(what: str) -> None:
         if rig.zep.messages and what.startswith("POST") and "/messages" in what:

@@ -66,6 +66,23 @@ async def test_an_instance_goes_with_its_episodes_and_its_thread_and_what_was_de
     assert await rig.memory.forget_instance(ANN, "i-1") == Forgotten(0)
 
 
+async def test_a_fact_of_two_instances_is_no_more_told_of_the_one_that_was_forgotten(rig: Rig) -> None:
+    await two_of_ann_and_one_of_ben(rig)
+    await rig.memory.recall(ANN, "Which pump?", 5)
+    [first, second] = [each for each in rig.zep.users[0].episodes if each.facts]
+    await rig.memory.forget_instance(ANN, "i-1")
+    shared = {"uuid": "f1", "fact": "The site wants blue.", "episodes": [first.message.uuid, second.message.uuid]}
+    found = {"edges": [shared], "items": [{**shared, "episode_uuids": shared["episodes"]}]}
+    rig.zep.faults.append(Fault("graph/search$|search/edges", 200, found))
+
+    assert {each.instance for each in await rig.memory.recall(ANN, "Which pump?", 5)} == {"i-2"}
+    rig.zep.faults.append(Fault("graph/search$|search/edges", 200, found))
+    nothing: dict[str, list[object]] = {"episodes": [], "items": []}
+    rig.zep.faults.append(Fault("graph/search$|search/episodes", 200, nothing))
+    [fact] = await (await rig.another()).recall(ANN, "Which pump?", 5)
+    assert (fact.text, fact.instance) == ("The site wants blue.", "i-2")
+
+
 async def test_an_instance_is_open_until_each_of_its_parts_is_gone(rig: Rig) -> None:
     await two_of_ann_and_one_of_ben(rig)
     rig.zep.later = True

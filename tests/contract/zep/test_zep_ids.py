@@ -4,6 +4,7 @@ import pytest
 
 from tests.contract.zep.rig import ANN, Rig, memo
 from tests.fakes.known_ids import KnownIds
+from tests.zep.stand_in import Fault
 from worker.errors import MemoryDown
 from worker.zep import Dialect
 
@@ -27,6 +28,29 @@ async def test_ids_that_were_lost_are_learned_from_what_stands_on_the_threads_on
     assert len(rig.zep.threads) == 12
     assert len(rig.zep.requests) - before == 3, "its thread, its messages, one more"
     assert {each.metadata["instance"] for each in rig.zep.threads[3].messages} == {"i-3"}
+
+
+@pytest.mark.parametrize("status", [400, 409])
+async def test_after_a_refusal_to_make_a_thread_what_is_there_is_read_again(rig: Rig, status: int) -> None:
+    await rig.memory.remember(memo("1" * 12))
+    other, late = await rig.another(KnownIds()), await rig.another(KnownIds())
+    await late.remember(memo("1" * 12))
+    body = {"error": {"code": "conflict", "message": "not now"}}
+    rig.zep.faults.append(Fault("POST .*/threads$", status, body))
+
+    async def faster(what: str) -> None:
+        if what.endswith("POST /api/v4/threads"):
+            rig.zep.before = None
+            rig.zep.faults[0].times = 0
+            await other.remember(memo("2" * 12, instance="i-2"))
+            rig.zep.faults[0].times = 1
+            rig.zep.forget_keys()
+
+    rig.zep.before = faster
+    await late.remember(memo("3" * 12, instance="i-2"))
+
+    assert len(rig.zep.threads) == 2
+    assert [each.metadata["ref"][0] for each in rig.zep.threads[1].messages] == ["2", "2", "3", "3"]
 
 
 async def test_a_new_instance_of_a_known_subject_looks_through_no_threads(rig: Rig) -> None:

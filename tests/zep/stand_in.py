@@ -52,7 +52,8 @@ class Fault:
 class ZepStandIn:
     """Serves one project. `before` and `after` are awaited around the effect of each request, and told which it is.
 
-    `later`: what is deleted is there until `finish`. `exists` is what v2 says to whom makes again what there is.
+    To make a user or a thread takes it `slowness` seconds. `later`: what is deleted is there until `finish`. `exists`
+    is what v2 says to whom makes again what there is.
     """
 
     def __init__(self) -> None:
@@ -65,6 +66,7 @@ class ZepStandIn:
         self.before: Step | None = None
         self.after: Step | None = None
         self.later = False
+        self.slowness = 0.0
         self.exists = 400
         self._pending: list[Callable[[], None]] = []
         self._going: list[object] = []
@@ -164,7 +166,8 @@ class ZepStandIn:
         return answer
 
     async def _handled(self, request: web.Request, handler: Handler, *, v4: bool) -> web.Response:
-        await asyncio.sleep(0)  # others come between
+        makes = request.method == "POST" and request.path.endswith(("/users", "/threads"))
+        await asyncio.sleep(self.slowness if makes else 0)  # others come between
         try:
             answer = await handler(request)
         except Refused as exc:

@@ -1,12 +1,15 @@
 """What Zep is asked, whichever of its APIs answers."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from worker.zep.facts import Edge, Episode
 from worker.zep.messages import Message
 from worker.zep.names import UserName
 from worker.zep.transport import Reply
+
+AGAIN_SECONDS: Final = 0.3
+"""Before it is looked once more for what somebody else is about to make."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from worker.errors import MemoryDown
 from worker.ports.memory import KnownIds
 from worker.runtime.portions import portions
 from worker.zep.breaker import Reading
-from worker.zep.dialect import Dialect, Kept, User
+from worker.zep.dialect import AGAIN_SECONDS, Dialect, Kept, User
 from worker.zep.facts import Edge, Source, facts
 from worker.zep.lately import Lately
 from worker.zep.messages import MOST_AT_ONCE, Message, messages
@@ -135,6 +135,9 @@ class ZepMemory:
         if isinstance(made, Reply):
             # Any refusal may mean that somebody was faster: what is there tells.
             found = await self._zep.find_user(name)
+            if found is None and made.conflicts:
+                await asyncio.sleep(AGAIN_SECONDS)
+                found = await self._zep.find_user(name)
             if found is None:
                 raise made.refused()
             made = found

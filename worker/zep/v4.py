@@ -9,15 +9,13 @@ from uuid import uuid4
 
 from worker.errors import MemoryDown
 from worker.ports.memory import KnownIds
-from worker.zep.dialect import Kept, User, deleted
+from worker.zep.dialect import AGAIN_SECONDS, Kept, User, deleted
 from worker.zep.facts import Edge, Episode, Source, read_edge, read_episode
 from worker.zep.messages import Message
 from worker.zep.names import UserName, request_key
 from worker.zep.transport import Reply, Transport
 from worker.zep.v2 import ids, own_or_refused, read_kept, written
 
-AGAIN_SECONDS: Final = 0.3
-"""Before the same thread is asked for once more, where somebody else just makes it."""
 PAGE: Final = 100
 MOST_PAGES: Final = 100
 
@@ -89,7 +87,8 @@ class V4:
         name = user.name.thread(instance)
         found = [thread async for thread, own in self._walk(user) if own == name]
         known = await self._known.get(name)
-        return found if known is None or known in found else [known, *found]
+        is_more = known is not None and known not in found and await self._exists(user, known)
+        return [str(known), *found] if is_more else found
 
     async def kept(self, thread: str, most: int) -> list[Kept] | None:
         """See `Dialect.kept`."""

@@ -2,11 +2,12 @@
 
 import pytest
 
-from tests.contract.zep.rig import ANN, Rig, memo
+from tests.contract.zep.rig import ANN, BEN, Rig, memo
 from tests.fakes.known_ids import KnownIds
 from tests.zep.stand_in import Fault
 from worker.errors import MemoryDown
 from worker.zep import Dialect
+from worker.zep.names import UserName
 
 
 @pytest.fixture
@@ -87,6 +88,19 @@ async def test_a_user_that_somebody_deleted_is_made_anew_though_zep_knows_the_re
 
     assert (len(rig.zep.users), len(rig.zep.threads), len(rig.zep.messages)) == (1, 1, 2)
     assert len(await later.recall(ANN, "Which pump?", 5)) == 1
+
+
+async def test_an_id_that_leads_to_somebody_elses_thread_is_not_followed(rig: Rig) -> None:
+    await rig.memory.remember(memo("1" * 12, BEN))
+    [bens] = rig.zep.threads
+    await rig.known.put(UserName("assistant-worker", ANN).thread("i-1"), bens.uuid)
+    await rig.memory.remember(memo("2" * 12, ANN))
+
+    assert {each.metadata["ref"] for each in bens.messages} == {"1" * 12}
+    await rig.known.put(UserName("assistant-worker", ANN).thread("i-1"), bens.uuid)
+    assert not (await rig.memory.forget_instance(ANN, "i-1")).open
+    assert rig.zep.threads == [bens]
+    assert len(rig.zep.users[0].episodes) == 2
 
 
 async def test_writes_and_deletions_carry_a_key_and_the_same_write_the_same_one(rig: Rig) -> None:

@@ -236,6 +236,14 @@ async def test_twenty_workers_that_come_at_once_make_one_user_and_one_thread(rig
     assert len(rig.zep.messages) == 40
 
 
+async def test_who_is_about_to_make_the_same_is_waited_for(rig: Rig) -> None:
+    rig.zep.slowness = 0.2
+    workers = [await rig.another(KnownIds()) for _ in range(4)]
+    await asyncio.gather(*(each.remember(memo(f"{number:012}")) for number, each in enumerate(workers)))
+
+    assert (len(rig.zep.users), len(rig.zep.threads), len(rig.zep.messages)) == (1, 1, 8)
+
+
 async def test_twenty_exchanges_of_one_worker_make_one_user_and_one_thread(rig: Rig) -> None:
     await asyncio.gather(*(rig.memory.remember(memo(f"{each:012}")) for each in range(20)))
 

@@ -10,7 +10,7 @@ PYTEST ?= $(BIN)/python -m pytest
 # bytecode.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models oracles image monitoring wheel keeping deploy-check
+.PHONY: install demo assets browser test test-parts test-faults bare test-all conformance-camunda engines storm hostile soak ogx models oracles zep image monitoring wheel keeping deploy-check
 .PHONY: lint bench lock baseline clean
 
 install: $(VENV)/demo.stamp assets
@@ -98,6 +98,11 @@ oracles: $(VENV)/dev.stamp
 	@command -v soffice >/dev/null || { echo "LibreOffice is needed: apt-get install libreoffice-calc"; exit 1; }
 	WITH_ORACLES=1 $(BIN)/python -m pytest tests/oracles $(ARGS)
 
+# The stand-in for Zep Cloud as Zep's own SDKs see it, in both of its dialects: they are installed into .zep.
+zep: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.zep.install
+	WITH_ZEP=1 $(BIN)/python -m pytest tests/zep $(ARGS)
+
 # The alert rules against their cases, and a real Prometheus that scrapes a worker.
 monitoring: $(VENV)/dev.stamp
 	@command -v promtool >/dev/null || { echo "Prometheus is needed: apt-get install prometheus"; exit 1; }
@@ -154,6 +159,7 @@ lock:
 	    "oidc pyproject.toml --extra oidc" "decisions pyproject.toml --extra decisions" "report pyproject.toml --extra report" \
 	    "node --group node" "deploy --group deploy" "oracles --group oracles" \
 	    "small-model worker/demo/small-model.in --no-deps" "litellm tests/small_model/litellm.in" \
+	    "zep-v2 tests/zep/v2.in" "zep-v4 tests/zep/v4.in" \
 	    "dev pyproject.toml --extra decisions --extra demo --extra oidc --extra otel --extra report --group build --group node --group bench --group test"; do \
 	  set -- $$set; name=$$1; shift; \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
@@ -168,4 +174,4 @@ baseline:
 	cd tests/upgrade && sha256sum baseline.tar.xz > baseline.sha256
 
 clean:
-	rm -rf $(VENV) .ogx .models .deploy .oracles .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .ogx .models .deploy .oracles .zep .pytest_cache .mypy_cache .ruff_cache

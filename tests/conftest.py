@@ -34,11 +34,12 @@ collect_ignore = [
         "setups": "WITH_SETUPS",
         "small_model": "WITH_MODELS",
         "wheel": "WITH_WHEEL",
+        "zep": "WITH_ZEP",
     }.items()
     if wanted not in os.environ
 ]
-"""`make deploy-check`, `image`, `ogx`, `models`, `oracles` and `wheel` make or install what these tests need, and run
-them; `make monitoring` says what is missing; `make engines` and `make keeping` take their time."""
+"""`make deploy-check`, `image`, `ogx`, `models`, `oracles`, `wheel` and `zep` make or install what these tests need,
+and run them; `make monitoring` says what is missing; `make engines` and `make keeping` take their time."""
 
 _database_numbers = count()
 settings.register_profile("patient", deadline=None)  # no test asserts how fast something is

@@ -41,6 +41,7 @@ DRIVERS: dict[str, set[str]] = {
     "transcript": {"alembic", "asyncpg", "sqlalchemy", "structlog"},
     "turn": {"structlog"},
     "web": {"aiohttp", "fastapi", "markdown_it", "prometheus_client", "pydantic", "starlette", "structlog", "uvicorn"},
+    "zep": {"aiohttp", "structlog", "yarl"},
 }
 """Packages of others that each room knows, besides the standard library."""
 
@@ -82,6 +83,7 @@ ADAPTERS = (
     "redis.store",
     "providers.openai",
     "oidc.issuer",
+    "zep.memory",
     "transcript.reading",
     "failpoints",
     "settings",
@@ -104,6 +106,7 @@ WRONG = {
     "redis.keys": ["worker.engine.wire"],
     "engine.wire": ["worker.redis.keys"],
     "providers.wire": ["worker.transcript.rows"],
+    "zep.names": ["worker.redis.keys"],
     "ports.providers": ["worker.turn.verdict"],
     "decisions.schemas": ["worker.ports.threads", "worker.telemetry.logs", "worker.runtime.clock"],
     "domain.threads": ["worker.ports.threads"],

@@ -38,6 +38,21 @@ class Memory(Protocol):
         ...
 
 
+class KnownIds(Protocol):
+    """What a memory that gives ids itself calls what is ours. Both methods may raise MemoryDown.
+
+    It may forget: the memory is asked again then. What it still has must not be older than what it was last given.
+    """
+
+    async def get(self, name: str) -> str | None:
+        """Return the memory's id for what we call so, None where none is known."""
+        ...
+
+    async def put(self, name: str, theirs: str) -> None:
+        """Know this one from now on, whatever was known before."""
+        ...
+
+
 class Memos(Protocol):
     """What has yet to be remembered, noted with the exchanges. Every method may raise TranscriptDown."""
 

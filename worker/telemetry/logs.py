@@ -76,6 +76,7 @@ class Event(StrEnum):
     API_CRASHED = "api_crashed", "an unforeseen error in the page or its API"
     ISSUER_DOWN = "issuer_down", "nobody says who a person is; our own tokens are taken"
     FEEDS_CRASHED = "feeds_crashed", "an unforeseen error while people read along"
+    MEMORY_DENIED = "memory_denied", "the memory refuses our key, and is not asked for a while"
     VISITS_NOT_WRITTEN = "visits_not_written", "who reads along cannot be noted; they go on"
     RECORDER_CRASHED = "recorder_crashed", "an unforeseen error while exchanges are recorded"
     EXCHANGE_DROPPED = "exchange_dropped", "an exchange is lost to the transcript"

@@ -1,0 +1,110 @@
+"""When Zep is not asked, in time that jumps."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from worker.errors import MemoryDown
+from worker.zep.breaker import OPEN_SECONDS, WITHIN_SECONDS, Breaker
+
+
+def refused(breaker: Breaker) -> timedelta | None:
+    """How long it lets nobody ask."""
+    with pytest.raises(MemoryDown) as caught:
+        breaker.enter()
+    return caught.value.retry_after
+
+
+def fail(breaker: Breaker, times: int = 3) -> None:
+    for _ in range(times):
+        breaker.enter()
+        breaker.failed()
+
+
+async def test_three_failures_within_a_minute_stop_the_asking_for_half_a_minute() -> None:
+    breaker = Breaker()
+    fail(breaker, 2)
+    assert breaker.enter() is False
+    breaker.failed()
+
+    assert refused(breaker) == timedelta(seconds=OPEN_SECONDS)
+
+
+async def test_failures_that_lie_further_apart_stop_nothing() -> None:
+    breaker = Breaker()
+    for _ in range(5):
+        fail(breaker, 1)
+        await asyncio.sleep(WITHIN_SECONDS / 2 + 1)
+
+    assert breaker.enter() is False
+
+
+async def test_an_answer_between_them_makes_the_count_begin_anew() -> None:
+    breaker = Breaker()
+    fail(breaker, 2)
+    breaker.answered()
+    fail(breaker, 2)
+
+    assert breaker.enter() is False
+
+
+async def test_then_one_request_goes_first_and_all_others_wait_for_what_comes_of_it() -> None:
+    breaker = Breaker()
+    fail(breaker)
+    await asyncio.sleep(OPEN_SECONDS)
+
+    assert breaker.enter() is True
+    assert refused(breaker) == timedelta(seconds=1)
+    breaker.answered()
+    assert breaker.enter() is False
+
+
+async def test_a_first_request_that_fails_stops_the_asking_again_at_once() -> None:
+    breaker = Breaker()
+    fail(breaker)
+    await asyncio.sleep(OPEN_SECONDS)
+    fail(breaker, 1)
+
+    assert refused(breaker) == timedelta(seconds=OPEN_SECONDS)
+
+
+async def test_a_first_request_that_nobody_waits_for_any_more_leaves_its_place_to_the_next() -> None:
+    breaker = Breaker()
+    fail(breaker)
+    await asyncio.sleep(OPEN_SECONDS)
+    breaker.left(first=breaker.enter())
+
+    assert breaker.enter() is True
+
+
+async def test_somebody_who_did_not_go_first_leaves_no_place() -> None:
+    breaker = Breaker()
+    early = breaker.enter()
+    fail(breaker)
+    await asyncio.sleep(OPEN_SECONDS)
+    breaker.enter()
+    breaker.left(first=early)
+
+    assert refused(breaker) is not None
+
+
+async def test_an_answer_to_somebody_who_had_asked_before_ends_no_wait() -> None:
+    breaker = Breaker()
+    breaker.enter()
+    fail(breaker, 1)
+    breaker.failed(timedelta(minutes=5))
+    breaker.answered()
+
+    assert refused(breaker) == timedelta(minutes=5)
+
+
+async def test_what_zep_asks_us_to_wait_is_waited_after_one_failure() -> None:
+    breaker = Breaker()
+    breaker.enter()
+    breaker.failed(timedelta(minutes=5))
+    await asyncio.sleep(60)
+
+    assert refused(breaker) == timedelta(minutes=4)
+    await asyncio.sleep(240)
+    assert breaker.enter() is True

@@ -144,10 +144,10 @@ class Settings(BaseSettings):
         description="Where conversations are kept: sqlite:///path for one worker, postgresql://… for several; or off.",
     )
 
-    memory: Literal["off", "embedded"] = Field(
+    memory: Literal["off", "embedded", "zep"] = Field(
         "off",
-        description="What tasks with memory.subject remember beyond an instance is kept: off, or embedded, in the "
-        "transcript's database.",
+        description="Where what tasks with memory.subject remember is kept: off; embedded, in the transcript's "
+        "database; or zep, in Zep Cloud.",
     )
     memory_redact: str = Field(
         "email,iban,card,phone",
@@ -156,6 +156,12 @@ class Settings(BaseSettings):
     memory_shared: bool = Field(
         default=False, description="true: engines on one transcript share what they remember of the same subject."
     )
+
+    zep_api_key: SecretStr | None = Field(
+        None, description="Key of the project in Zep Cloud; with MEMORY=zep.", validate_default=True
+    )
+    zep_api: Literal["v2", "v4"] = Field("v4", description="Which API of Zep's that project is used by: v2 or v4.")
+    zep_url: str = Field("https://api.getzep.com", description="Another address of Zep's, without /api.")
 
     openai_api_key: SecretStr | None = Field(None, description="Key of the provider `openai`.")
     openai_base_url: str | None = Field(
@@ -451,7 +457,7 @@ class Settings(BaseSettings):
         texts = {name: text.strip("\r\n") for name, text in values.items() if type(text) is str}
         return {name: value for name, value in (values | texts).items() if texts.get(name, "-").strip()}
 
-    @field_validator("engine_url", "engine_token_url", "openai_base_url")
+    @field_validator("engine_url", "engine_token_url", "openai_base_url", "zep_url")
     @classmethod
     def _is_http_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None:
@@ -490,6 +496,13 @@ class Settings(BaseSettings):
         url = info.data.get("transcript_url")
         if value != "off" and isinstance(url, SecretStr) and url.get_secret_value().lower() == "off":
             raise ValueError("needs a TRANSCRIPT_URL: what is to be remembered is noted with the transcript")
+        return value
+
+    @field_validator("zep_api_key")
+    @classmethod
+    def _is_there_for_zep(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value is None and info.data.get("memory") == "zep":
+            raise ValueError("is needed with MEMORY=zep: the key of a project in Zep Cloud")
         return value
 
     @field_validator("memory_redact")
@@ -584,7 +597,7 @@ class Settings(BaseSettings):
             raise ValueError("needs an ENGINE_URL that begins with https://: without TLS nobody sees a certificate")
         return value
 
-    @field_validator("engine_token", "openai_api_key")
+    @field_validator("engine_token", "openai_api_key", "zep_api_key")
     @classmethod
     def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
@@ -653,6 +666,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "memory",
+        "zep_api",
         "thread_validation",
         "retention_transcript",
         "trace_propagation",
@@ -672,6 +686,7 @@ _CREDENTIALS = {
     "engine_url": "ENGINE_USER and ENGINE_PASSWORD",
     "engine_token_url": "ENGINE_CLIENT_ID and ENGINE_CLIENT_SECRET",
     "openai_base_url": "OPENAI_API_KEY",
+    "zep_url": "ZEP_API_KEY",
 }
 """Where the credentials belong that somebody writes into an address."""
 

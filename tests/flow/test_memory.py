@@ -20,7 +20,7 @@ def remembering(rig: Rig, tmp_path: Path) -> Rig:
     return rig
 
 
-async def all_remembered(rig: Rig) -> None:
+async def all_remembered(rig: Rig, within: float = 30.0) -> None:
     async with bootstrap.connect(rig.build_settings()) as adapters:
 
         async def empty() -> bool:
@@ -28,7 +28,7 @@ async def all_remembered(rig: Rig) -> None:
             waits = (await adapters.outbox.backlog("transcript")) + (await adapters.memos.backlog()).waiting
             return waits == 0
 
-        await wait_until(empty, what="all to be remembered")
+        await wait_until(empty, within, what="all to be remembered")
 
 
 async def told(rig: Rig, model: Model, customer: str | None, **options: Any) -> Any:

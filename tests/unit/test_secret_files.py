@@ -26,6 +26,7 @@ GOOD = {
     "ENGINE_CLIENT_SECRET": "s3cret",
     "REDIS_URL": "redis://:s3cret@redis.example/1",
     "TRANSCRIPT_URL": "postgresql://u:s3cret@db/x",
+    "ZEP_API_KEY": "z_s3cret",
     "OPENAI_API_KEY": "sk-s3cret",
     "API_TOKENS": '{"s3cret-s3cret-s3cret": "viewer"}',
     "RECORD_KEY": "s3cret",

@@ -41,6 +41,7 @@ from worker.redis import (
     RedisFleet,
     RedisFormat,
     RedisHeartbeat,
+    RedisKnownIds,
     RedisOrders,
     RedisOutages,
     RedisOutbox,
@@ -257,7 +258,7 @@ async def _with_transcript(
         # Also while nothing is remembered: what was is there to be seen and forgotten.
         memos=transcript.SqlMemos(database, engine=settings.engine_name),
         facts=transcript.SqlFacts(database, database.hurried(), engine=memory_engine(settings)),
-        memory=_memory(settings, database),
+        memory=await _memory(settings, database, adapters.sharing.redis, stack),
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 
@@ -267,13 +268,21 @@ def memory_engine(settings: Settings) -> str:
     return "" if settings.memory_shared else settings.engine_name
 
 
-def _memory(settings: Settings, database: "Database") -> Memory | None:
-    """Choose the memory by its name."""
-    from worker import transcript  # noqa: PLC0415 - as above
-
+async def _memory(settings: Settings, database: "Database", redis: RedisClient, stack: AsyncExitStack) -> Memory | None:
+    """Open the memory that the settings name."""
     match settings.memory:
         case "embedded":
+            from worker import transcript  # noqa: PLC0415 - as above
+
             return transcript.EmbeddedMemory(database, database.hurried(), engine=settings.engine_name)
+        case "zep":
+            from worker import zep  # noqa: PLC0415 - who has none need not read it
+
+            key = settings.zep_api_key.get_secret_value() if settings.zep_api_key else ""
+            prefix = settings.redis_prefix  # tells installations apart, in Zep as in Redis
+            known = RedisKnownIds(redis, prefix=prefix, memory="zep")
+            where = zep.Connection(key, settings.zep_api, settings.zep_url, owner=prefix)
+            return await stack.enter_async_context(zep.ZepMemory.open(where, known))
         case "off":
             return None
 

@@ -6,6 +6,7 @@ from worker.redis.connect import open_redis
 from worker.redis.fleet import RedisFleet
 from worker.redis.format import RedisFormat
 from worker.redis.heartbeat import RedisHeartbeat
+from worker.redis.ids import RedisKnownIds
 from worker.redis.index import RedisThreadIndex
 from worker.redis.inspection import Inspection, RedisInfo, Unusable
 from worker.redis.limits import RedisSeats
@@ -26,6 +27,7 @@ __all__ = [
     "RedisFormat",
     "RedisHeartbeat",
     "RedisInfo",
+    "RedisKnownIds",
     "RedisOrders",
     "RedisOutages",
     "RedisOutbox",

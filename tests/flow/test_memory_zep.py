@@ -1,0 +1,86 @@
+"""What a customer's instances have settled is kept in Zep: found again, nobody else's, and gone when it is to go."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.flow.rig import Rig
+from tests.flow.test_memory import all_remembered, told
+from tests.zep.stand_in import KEY, Fault, ZepStandIn, standing_in
+from worker import bootstrap
+from worker.domain.conversations import Subject
+from worker.ending.erasing import Eraser
+from worker.modelling.subjects import named
+
+
+@pytest.fixture
+async def zep() -> AsyncIterator[ZepStandIn]:
+    async with standing_in() as zep:
+        yield zep
+
+
+@pytest.fixture(params=["v2", "v4"])
+def remembering(request: pytest.FixtureRequest, rig: Rig, zep: ZepStandIn, tmp_path: Path) -> Rig:
+    rig.settings |= {
+        "api_port": 0,
+        "transcript_url": f"sqlite:///{tmp_path}/transcript.db",
+        "memory": "zep",
+        "zep_api": request.param,
+        "zep_api_key": KEY,
+        "zep_url": zep.url,
+    }
+    return rig
+
+
+async def test_the_second_instance_of_a_customer_knows_what_the_first_has_settled_and_no_other_does(
+    remembering: Rig, zep: ZepStandIn
+) -> None:
+    rig = remembering
+    model = await rig.deploy(rig.step("settle", memory_subject="variable:customer", data_input="customer?"))
+    await rig.start_worker()
+    await told(rig, model, "ada")
+    zep.ingest()
+    assert (await told(rig, model, "ada"))["of"] == 1
+    assert (await told(rig, model, "bob")) == {"memory": "none", "why": "nothing is known"}
+    assert [("### Remembered" in each) for each in rig.questions()] == [False, True, False]
+    assert len(zep.users) == 2
+
+
+async def test_while_zep_is_away_turns_go_on_and_all_is_there_in_order_when_it_is_back(
+    remembering: Rig, zep: ZepStandIn
+) -> None:
+    rig = remembering
+    model = await rig.deploy(rig.step("settle", memory_subject="variable:customer", data_input="customer?"))
+    away = Fault("", 503, times=10**6)
+    zep.faults.append(away)
+    await rig.start_worker()
+    for _ in range(3):
+        instance = await rig.run(model, {"customer": "ada"})
+        assert (await rig.meta(instance, "settle"))["recalled"]["memory"] == "none"
+    assert zep.messages == []
+    away.times = 0
+    await all_remembered(rig, within=120)  # half a minute passes before Zep is asked again
+    refs = [each.metadata["ref"] for each in zep.messages]
+    assert (len(refs), len(set(refs))) == (6, 3), "a question and an answer each, once"
+
+
+async def test_what_an_instance_has_left_goes_with_it(remembering: Rig, zep: ZepStandIn) -> None:
+    rig = remembering
+    model = await rig.deploy(rig.step("settle", memory_subject="variable:customer", data_input="customer?"))
+    await rig.start_worker()
+    first = await rig.run(model, {"customer": "ada"})
+    await rig.run(model, {"customer": "ada"})
+    await all_remembered(rig)
+    zep.ingest()
+    assert len(zep.threads) == 2
+    chosen = rig.build_settings()
+    async with bootstrap.connect(chosen) as adapters:
+        receipt = await Eraser(bootstrap.ending_ports(chosen, adapters)).erase(
+            Subject(chosen.engine_name, instance=first)
+        )
+        assert "derived facts" in str(receipt)
+        assert len(zep.threads) == 1
+        assert adapters.memory is not None
+        await adapters.memory.forget(named("variable:customer", "ada", None, chosen.engine_name))
+    assert zep.users == []

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import pytest
 import structlog
 
-from tests.contract.zep.rig import ANN, Rig, memo
+from tests.contract.zep.rig import ANN, BEN, Rig, memo
 from tests.zep.stand_in import KEY, Fault
 from worker.errors import MemoryDown, MemoryRefused
 from worker.zep.transport import LARGEST_ANSWER, LONGEST_WAIT, retry_after
@@ -85,8 +85,16 @@ async def test_reading_is_off_where_the_key_lacks_a_right_and_writing_is_not(rig
         await rig.memory.recall(ANN, "Which pump?", 5)
     assert len(rig.zep.requests) == asked
     await rig.memory.remember(memo("2" * 12))
-
     assert len(rig.zep.messages) == 4
+    with structlog.testing.capture_logs() as lines:
+        await rig.memory.check()
+        assert await rig.memory.recall(BEN, "Which pump?", 5) == []
+        with pytest.raises(MemoryRefused, match="403"):
+            await rig.memory.recall(ANN, "Which pump?", 5)
+    assert lines == [], "it was said"
+    rig.zep.faults = []
+    await rig.memory.check()
+    assert len(await rig.memory.recall(ANN, "Which pump?", 5)) == 2
 
 
 async def test_an_answer_without_end_is_not_read_to_it(rig: Rig) -> None:

@@ -81,6 +81,10 @@ class Reading:
         """Ask, whatever was before."""
         self._off_until = 0.0
 
+    def works(self) -> None:
+        """Note that something was searched: the next refusal is another one, and said again."""
+        self._said = False
+
     def __enter__(self) -> None:
         if monotonic() < self._off_until:
             raise MemoryRefused("nothing is recalled from Zep, as it does not take our key, or denies it a right")
@@ -91,5 +95,3 @@ class Reading:
             if not self._said:
                 log.warning(Event.MEMORY_DENIED, memory="zep", reason=str(error))
             self._said = True
-        elif error is None:
-            self._said = False

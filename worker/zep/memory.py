@@ -66,6 +66,7 @@ class ZepMemory:
                 if user is None:
                     return []
                 if (found := await self._found(user, query, most)) is not None:
+                    self._reading.works()
                     return found
                 self._users.forget(str(name))
             raise MemoryDown("Zep finds nothing of a user that it has")
@@ -115,9 +116,8 @@ class ZepMemory:
 
     async def check(self) -> None:
         """See `ports.memory.Memory.check`. What was not recalled for want of a right is recalled again after it."""
+        await self._zep.check()
         self._reading.again()
-        with self._reading:
-            await self._zep.check()
 
     def _lock(self, name: UserName) -> asyncio.Lock:
         """One at a time writes to a user, or forgets it, in this worker."""

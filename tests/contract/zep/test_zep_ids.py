@@ -103,6 +103,14 @@ async def test_an_id_that_leads_to_somebody_elses_thread_is_not_followed(rig: Ri
     assert len(rig.zep.users[0].episodes) == 2
 
 
+async def test_a_thread_on_which_nothing_shows_yet_is_forgotten_by_its_id(rig: Rig) -> None:
+    rig.zep.store.slow = rig.zep.store.blind = True
+    await rig.memory.remember(memo("1" * 12))
+    forgotten = await (await rig.another()).forget_instance(ANN, "i-1")
+
+    assert (forgotten.removed, rig.zep.threads) == (1, [])
+
+
 async def test_writes_and_deletions_carry_a_key_and_the_same_write_the_same_one(rig: Rig) -> None:
     await rig.memory.remember(memo("1" * 12))
     first = set(rig.zep._answered)

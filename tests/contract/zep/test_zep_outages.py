@@ -7,7 +7,7 @@ from email.utils import format_datetime
 import pytest
 import structlog
 
-from tests.contract.zep.rig import ANN, Rig, memo
+from tests.contract.zep.rig import ANN, BEN, Rig, memo
 from tests.zep.stand_in import KEY, Fault
 from worker.errors import MemoryDown, MemoryRefused
 from worker.zep.transport import LARGEST_ANSWER, LONGEST_WAIT, retry_after
@@ -28,15 +28,15 @@ async def test_after_three_failures_nothing_is_asked_for_a_while_by_anybody(rig:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_what_zep_asks_us_to_wait_is_waited(rig: Rig, status: int) -> None:
-    rig.zep.faults.append(Fault(".", status, {"message": "slow down"}, {"Retry-After": "1"}))
+async def test_what_zep_asks_us_to_wait_is_waited(rig: Rig, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.zep.faults.append(Fault(".", status, {"message": "slow down"}, {"Retry-After": "90"}))
     with pytest.raises(MemoryDown) as caught:
         await rig.memory.remember(memo())
-    assert caught.value.retry_after == timedelta(seconds=1)
+    assert caught.value.retry_after == timedelta(seconds=90)
     with pytest.raises(MemoryDown, match="not asked now"):
         await rig.memory.remember(memo())
     assert len(rig.zep.requests) == 1
-    await asyncio.sleep(1.05)
+    monkeypatch.setattr("worker.zep.breaker.monotonic", lambda: asyncio.get_running_loop().time() + 91)
     await rig.memory.remember(memo())
 
     assert len(rig.zep.messages) == 2
@@ -85,8 +85,16 @@ async def test_reading_is_off_where_the_key_lacks_a_right_and_writing_is_not(rig
         await rig.memory.recall(ANN, "Which pump?", 5)
     assert len(rig.zep.requests) == asked
     await rig.memory.remember(memo("2" * 12))
-
     assert len(rig.zep.messages) == 4
+    with structlog.testing.capture_logs() as lines:
+        await rig.memory.check()
+        assert await rig.memory.recall(BEN, "Which pump?", 5) == []
+        with pytest.raises(MemoryRefused, match="403"):
+            await rig.memory.recall(ANN, "Which pump?", 5)
+    assert lines == [], "it was said"
+    rig.zep.faults = []
+    await rig.memory.check()
+    assert len(await rig.memory.recall(ANN, "Which pump?", 5)) == 2
 
 
 async def test_an_answer_without_end_is_not_read_to_it(rig: Rig) -> None:

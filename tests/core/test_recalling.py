@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from tests.core.remembering import AT, FakeMemory
@@ -187,3 +188,31 @@ async def test_an_assistants_wishes_hold_where_the_task_says_nothing(core: Core,
     assert meta(await done(core, {"memory.recall": "2"}, business_key="order-1"))["of"] == 2
     job = await done(core, {"memory.subject": "-"}, business_key="order-1")
     assert "recalled" not in json.loads(job.results["frame_meta"].value)
+
+
+async def test_a_memory_that_is_away_for_a_thousand_turns_delays_none_and_has_all_afterwards_in_order(
+    core: Core, memory: FakeMemory
+) -> None:
+    memory.seconds = 3600
+    usual = core.world.activity().properties
+    core.world.activity(properties={**usual, **OF_CUSTOMER})
+    waited = _recall_seconds()
+    async with core.working(slots=50):
+        jobs = [core.world.start(variables={"customer": Variable("ada", "String")}) for _ in range(1000)]
+        await core.until_over(jobs)
+    calls, seconds = (after - before for after, before in zip(_recall_seconds(), waited, strict=True))
+    assert seconds <= DEADLINE_SECONDS * calls + 0.001
+    # All at once ask before anybody has found it out, and one after each pause.
+    assert calls < 100
+    outbox, wishes = RedisOutbox(core.redis, prefix="aw", engine="default"), list[ToRemember | None]()
+    while pending := await outbox.claim("transcript", 100):
+        wishes += [each.remember for one in pending for each in one.exchanges.values()]
+        for one in pending:
+            await outbox.settle(one, frozenset(one.exchanges))
+    assert wishes == [ToRemember(ADA.digest, "variable:customer", "Frame: Please do frame.")] * 1000
+
+
+def _recall_seconds() -> tuple[float, float]:
+    """How many have asked the memory, and how long they have waited together."""
+    name = "worker_memory_recall_seconds"
+    return tuple(REGISTRY.get_sample_value(f"{name}_{part}") or 0.0 for part in ("count", "sum"))  # type: ignore[return-value]

@@ -16,6 +16,7 @@ from tests.fakes.clock import now
 from tests.fakes.engine import Job
 from worker.domain.memory import Fact, MemoryWish, Recalled, ToRemember
 from worker.domain.tasks import Variable
+from worker.domain.threads import Answer
 from worker.errors import MemoryDown, MemoryRefused
 from worker.modelling.subjects import named
 from worker.redis import RedisOutbox
@@ -174,6 +175,15 @@ async def test_what_is_to_be_remembered_goes_with_the_exchange(core: Core, memor
     assert exchange.remember == ToRemember(ADA.digest, "variable:customer", question, approve=True)
     assert exchange.recalled == Recalled(ADA.digest, why="memory.recall is off")
     assert meta(job)["memory"] == "none"
+
+
+@pytest.mark.usefixtures("memory")
+async def test_an_answer_that_has_not_the_form_of_the_task_is_not_remembered(core: Core) -> None:
+    answers = iter(["{", '{"a": 1}'])
+    core.provider.answer = lambda _: Answer(next(answers))
+    await done(core, OF_CUSTOMER | {"data.output.type": "Json"})
+    [pending] = await RedisOutbox(core.redis, prefix="aw", engine="default").claim("transcript", 10)
+    assert [each.remember is None for _, each in sorted(pending.exchanges.items())] == [True, False]
 
 
 async def test_where_the_memory_is_off_that_is_said(core: Core) -> None:

@@ -30,7 +30,7 @@ EVALUATE: Final = (
 )
 PROCESSES: Final = (
     "Keys: approval, dadm, decision, decision_frame, parallel_analysis, procurement, quick_decision, red_team, "
-    "trade_study."
+    "returning_customer, trade_study."
 )
 
 

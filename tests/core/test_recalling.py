@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from tests.core.remembering import AT, FakeMemory
@@ -15,6 +16,7 @@ from tests.fakes.clock import now
 from tests.fakes.engine import Job
 from worker.domain.memory import Fact, MemoryWish, Recalled, ToRemember
 from worker.domain.tasks import Variable
+from worker.domain.threads import Answer
 from worker.errors import MemoryDown, MemoryRefused
 from worker.modelling.subjects import named
 from worker.redis import RedisOutbox
@@ -175,6 +177,15 @@ async def test_what_is_to_be_remembered_goes_with_the_exchange(core: Core, memor
     assert meta(job)["memory"] == "none"
 
 
+@pytest.mark.usefixtures("memory")
+async def test_an_answer_that_has_not_the_form_of_the_task_is_not_remembered(core: Core) -> None:
+    answers = iter(["{", '{"a": 1}'])
+    core.provider.answer = lambda _: Answer(next(answers))
+    await done(core, OF_CUSTOMER | {"data.output.type": "Json"})
+    [pending] = await RedisOutbox(core.redis, prefix="aw", engine="default").claim("transcript", 10)
+    assert [each.remember is None for _, each in sorted(pending.exchanges.items())] == [True, False]
+
+
 async def test_where_the_memory_is_off_that_is_said(core: Core) -> None:
     job = await done(core)
     assert meta(job) == {"memory": "none", "why": "MEMORY is off"}
@@ -187,3 +198,31 @@ async def test_an_assistants_wishes_hold_where_the_task_says_nothing(core: Core,
     assert meta(await done(core, {"memory.recall": "2"}, business_key="order-1"))["of"] == 2
     job = await done(core, {"memory.subject": "-"}, business_key="order-1")
     assert "recalled" not in json.loads(job.results["frame_meta"].value)
+
+
+async def test_a_memory_that_is_away_for_a_thousand_turns_delays_none_and_has_all_afterwards_in_order(
+    core: Core, memory: FakeMemory
+) -> None:
+    memory.seconds = 3600
+    usual = core.world.activity().properties
+    core.world.activity(properties={**usual, **OF_CUSTOMER})
+    waited = _recall_seconds()
+    async with core.working(slots=50):
+        jobs = [core.world.start(variables={"customer": Variable("ada", "String")}) for _ in range(1000)]
+        await core.until_over(jobs)
+    calls, seconds = (after - before for after, before in zip(_recall_seconds(), waited, strict=True))
+    assert seconds <= DEADLINE_SECONDS * calls + 0.001
+    # All at once ask before anybody has found it out, and one after each pause.
+    assert calls < 100
+    outbox, wishes = RedisOutbox(core.redis, prefix="aw", engine="default"), list[ToRemember | None]()
+    while pending := await outbox.claim("transcript", 100):
+        wishes += [each.remember for one in pending for each in one.exchanges.values()]
+        for one in pending:
+            await outbox.settle(one, frozenset(one.exchanges))
+    assert wishes == [ToRemember(ADA.digest, "variable:customer", "Frame: Please do frame.")] * 1000
+
+
+def _recall_seconds() -> tuple[float, float]:
+    """How many have asked the memory, and how long they have waited together."""
+    name = "worker_memory_recall_seconds"
+    return tuple(REGISTRY.get_sample_value(f"{name}_{part}") or 0.0 for part in ("count", "sum"))  # type: ignore[return-value]

@@ -38,6 +38,7 @@ APPLICATIONS = {
     "trade_study": "11 turns · 7 threads created · 4 reused",
     "dadm": "13 turns · 7 threads created · 6 reused",
     "red_team": "2 turns · 1 thread created · 1 reused",
+    "returning_customer": "2 turns · 2 threads created · 0 reused",
 }
 """The default first."""
 STEPS = ["Frame the decision", "Find alternatives", "Evaluate alternatives", "Recommend"]

@@ -41,6 +41,7 @@ from worker.domain.people import Person
 from worker.domain.threads import ThreadKey
 from worker.ending import Keeper
 from worker.errors import Permanent
+from worker.modelling.subjects import named
 from worker.settings import Settings
 from worker.transcript import SqlTranscriptReader, SqlTranscriptWriter, open_database
 
@@ -486,6 +487,43 @@ async def test_transcript_url_is_where_conversations_are_kept(rig: Rig, tmp_path
     instance = await rig.run(await rig.deploy(rig.step("one")))
 
     assert len(await arrived(f"sqlite:///{tmp_path}/kept.db", instance, 2)) == 2
+
+
+async def remembered(rig: Rig, tmp_path: Path, **chosen: Any) -> list[tuple[str, str]]:
+    """Have one task remember, and return each subject's digest with what is known of it then."""
+    rig.settings |= {"api_port": 0, "transcript_url": f"sqlite:///{tmp_path}/transcript.db", "memory": "embedded"}
+    rig.settings |= chosen
+    rig.provider.answer("do one", "Ada (ada@example.org) is K-4711.")
+    await rig.start_worker()
+    await rig.run(await rig.deploy(rig.step("one", memory_subject="business-key")), business_key="ada")
+    async with bootstrap.connect(rig.build_settings()) as adapters:
+        facts, memos, outbox = adapters.facts, adapters.memos, adapters.outbox
+        assert facts is not None
+        assert memos is not None
+
+        async def is_settled() -> bool:
+            return not await outbox.backlog("transcript") and not (await memos.backlog()).waiting
+
+        await wait_until(is_settled, what="all to be recorded and remembered")
+        subjects = await facts.subjects(EVERYTHING)
+        return [(each.digest, fact.text) for each in subjects for fact in await facts.facts(each.digest)]
+
+
+@pytest.mark.parametrize("kept", ["off", "embedded"])
+async def test_memory_is_whether_anything_is_remembered_beyond_an_instance(rig: Rig, tmp_path: Path, kept: str) -> None:
+    known = await remembered(rig, tmp_path, memory=kept)
+    assert len(known) == (kept != "off")
+
+
+async def test_memory_redact_is_what_is_taken_out_before_it_is_remembered(rig: Rig, tmp_path: Path) -> None:
+    [(_, text)] = await remembered(rig, tmp_path, memory_redact="email,customer=K-[0-9]{4}")
+    assert "Ada ([email]) is [customer]." in text
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_memory_shared_lets_engines_mean_the_same_subject(rig: Rig, tmp_path: Path, *, shared: bool) -> None:
+    [(digest, _)] = await remembered(rig, tmp_path, memory_shared=shared, engine_name="north")
+    assert digest == named("business-key", "ada", None, "" if shared else "north").digest
 
 
 async def test_tenants_are_served_and_no_others(rig: Rig) -> None:

@@ -1,12 +1,19 @@
 """The ranking and the recommendation that the demo shows at the end of each sample process."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from tests import decided
+from tests.samples import TASK
 from tests.scripted import BPMN, activities, answers_of
+from worker.demo.model import answers
 from worker.demo.outcome import outcome, results_of
+from worker.domain.memory import Fact, fact_text
+from worker.modelling import prompt
+from worker.modelling.inputs import Inputs
 
 KEYS = sorted(path.name for path in BPMN.iterdir() if path.is_dir() and path.name != "assistants")
 
@@ -76,3 +83,17 @@ def test_where_a_model_words_it_otherwise_there_is_none(process: str, text: str 
 def test_a_process_of_others_has_none() -> None:
     assert outcome("theirs", {}) is None
     assert results_of("theirs") == ()
+
+
+def test_a_customer_who_comes_back_is_known_by_what_is_remembered() -> None:
+    activity = activities("returning_customer")["settle"]
+    first = answers_of("returning_customer")["settle"]
+    assert "has not been here before" in first
+    fact = Fact("f" * 32, fact_text(activity.documentation, first), datetime(2026, 11, 1, tzinfo=UTC), "i", "r")
+    shown = Inputs({"complaint": "### complaint (String)\n\n    It hums again.", "memory": prompt.remembered([fact])})
+    task = replace(TASK, activity_id=activity.id)
+    again = answers.answer(prompt.text(task, activity, shown), [])
+    found = outcome("returning_customer", {"settlement": again})
+    assert found is not None
+    assert found.rows[1:] == [("a technician puts rubber mounts under the heat pump within a week, free of charge.",)]
+    assert found.reached.startswith("Settlement: a technician replaces the bearing")

@@ -102,6 +102,11 @@ def _record(results: Results) -> tuple[list[Row], str]:
     return [("Rank", "Option", "Sum"), *ranked], f"{chosen} Signed: {how}."
 
 
+def _returning_customer(results: Results) -> tuple[list[Row], str]:
+    known = md.lines(results["settlement"], "Known before")
+    return [("Known before",), *((each.removeprefix("- "),) for each in known if each)], _first(results["settlement"])
+
+
 def _first(text: str) -> str:
     return text.partition("\n")[0]
 
@@ -116,6 +121,7 @@ _READERS: Final[Mapping[str, tuple[Sequence[str], Callable[[Results], Any]]]] = 
     "trade_study": (("decision", "decision_text"), _record),
     "dadm": (("decision", "decision_text"), _record),
     "red_team": (("decision", "decision_text"), _record),
+    "returning_customer": (("settlement",), _returning_customer),
     "quick_decision": (("weighing", "recommendation", "signature"), _quick_decision),
 }
 """By the key of a process the results that its outcome is read from, and how."""

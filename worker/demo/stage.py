@@ -228,6 +228,7 @@ async def set_up(
             "API_PORT": str(page_port),
             "API_FRAMES": f"http://{HOST}:{cockpit_port},http://localhost:{cockpit_port}",
             "TRANSCRIPT_URL": f"sqlite:///{record}/transcript.db",
+            "MEMORY": "embedded",
         }
         async with side_by_side() as group:
             valkey = group.create_task(_start(stack, ready, "Valkey", Valkey), name="start Valkey")

@@ -173,8 +173,9 @@ class SqlFacts:
 
 
 async def _delete(facts: ColumnElement[bool], waiting: ColumnElement[bool], connection: AsyncConnection) -> int:
-    gone = (await connection.execute(delete(memory_facts).where(facts))).rowcount
-    return gone + (await connection.execute(delete(memory_waiting).where(waiting))).rowcount
+    # What waits goes first: who settles one of these now makes a fact of it, or finds it gone.
+    gone = (await connection.execute(delete(memory_waiting).where(waiting))).rowcount
+    return gone + (await connection.execute(delete(memory_facts).where(facts))).rowcount
 
 
 def _count(of: Any, *conditions: ColumnElement[bool]) -> ColumnElement[int]:

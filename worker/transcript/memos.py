@@ -64,16 +64,8 @@ async def note(exchanges: Iterable[tuple[Exchange, Values]], database: Database,
         place = found.mappings().first()
         if place is None:
             continue
-        if exchange.repaired:
-            await _take_back(row, ref(exchange.key, exchange.task_id, exchange.attempt - 1), connection)
         states = {"due_at": now, "is_late": False, "why": ""}
         await connection.execute(memory_waiting.insert(), {**row, **states, **place})
-
-
-async def _take_back(row: Values, ref_: str, connection: AsyncConnection) -> None:
-    """Forget an answer that had not the form it was asked for: this one has come in its place."""
-    for each in (memory_waiting, memory_facts):
-        await connection.execute(delete(each).where(each.c.subject == row["subject"], each.c.ref == ref_))
 
 
 class SqlMemos:

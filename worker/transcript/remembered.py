@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from worker.domain.memory import NEWEST, Fact, Forgotten, Memo, MemorySubject
 from worker.errors import MemoryDown, MemoryRefused, TranscriptDown, Unstorable
+from worker.runtime.beside import beside_if
 from worker.transcript.database import Database
 from worker.transcript.hurried import Hurried
 from worker.transcript.tables import memory_facts, memory_subjects
@@ -18,6 +19,8 @@ from worker.transcript.words import clean, words
 from worker.transcript.writing import forget
 
 T = TypeVar("T")
+LARGE = 20_000
+"""Characters of words from which on to compare them takes more than a millisecond or two."""
 
 
 class EmbeddedMemory:
@@ -43,7 +46,8 @@ class EmbeddedMemory:
             rows = await self._hurried.rows(query)
         except (TranscriptDown, Unstorable) as exc:
             raise MemoryDown(f"what is remembered cannot be read: {exc}") from exc
-        return [self._fact(row) for row in fitting(rows, question, most)]
+        is_large = sum(len(row[-1]) for row in rows) > LARGE
+        return [self._fact(row) for row in await beside_if(is_large, fitting, rows, question, most)]
 
     def _fact(self, row: Sequence[Any]) -> Fact:
         name, text, at, instance, ref, _ = row

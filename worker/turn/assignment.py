@@ -9,9 +9,9 @@ from worker.domain.memory import MemoryWish
 from worker.domain.questions import DecisionQuestion
 from worker.domain.stops import Work
 from worker.domain.tasks import Activity, Definition, Task, thread_variable_name
-from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, Assistant, ThreadKey
+from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, Answer, Assistant, ThreadKey
 from worker.errors import BadDefinition, BadInput, UnknownAssistant
-from worker.modelling import properties, questions, result
+from worker.modelling import properties, questions, result, schema
 from worker.modelling.properties import TaskProperties
 from worker.ports.engine import Engine
 from worker.ports.providers import Assistants
@@ -75,7 +75,15 @@ class Assignment:
             needs_memory=self.wanted.needs_memory,
             recalled=self.known.recalled,
             remember=self.known.remember,
+            fits=self._fits if self.form.is_json else None,
         )
+
+    def _fits(self, answer: Answer) -> bool:
+        """Whether an answer has the form that the task asks for. Not for the loop."""
+        try:
+            return not result.checked(answer, self.form)[1]
+        except schema.Unusable:
+            return False
 
 
 class Assigning:

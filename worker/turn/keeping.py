@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from worker.domain.exchanges import Exchange, Utterance, digest
-from worker.domain.threads import SAFE_BYTES_PER_TOKEN, Answer, Entered, Remembered, size
+from worker.domain.memory import ToRemember
+from worker.domain.threads import SAFE_BYTES_PER_TOKEN, Answer, Entered, Outcome, Remembered, size
 from worker.errors import StoreDown
 from worker.ports.providers import ThreadProvider
 from worker.runtime import background
+from worker.runtime.beside import beside
 from worker.runtime.clock import monotonic
 from worker.runtime.pauses import growing
 from worker.runtime.version import VERSION
@@ -48,7 +50,9 @@ class Keeping:
             answer = answer if seen is answer.thread else replace(answer, thread=seen)
         # Here and never again: whoever reads the answer later finds the price of this day, whatever the files say then.
         answer = priced(answer, self.request.assistant, self.ground.prices)
-        exchange = None if self.ground.recording is None else self._exchange(answer)
+        exchange = None
+        if self.ground.recording is not None:
+            exchange = replace(self._exchange(answer), remember=await self._remember(answer))
         remembered = None if self.provider.remembers else self.request.remembered(answer)
         try:
             with self.facts.phase("answer"):
@@ -69,6 +73,13 @@ class Keeping:
             tidying = self.provider.tidy(self.request.key, answer.thread, self.request.assistant, self.bill)
             self.ground.later(tidying, f"tidy {answer.thread.id}")
         return kept
+
+    async def _remember(self, answer: Answer) -> ToRemember | None:
+        """Say of whom an answer is to be remembered; of nobody where it is none that the task can take."""
+        request = self.request
+        if request.remember is None or answer.outcome is not Outcome.OK:
+            return None
+        return request.remember if request.fits is None or await beside(request.fits, answer) else None
 
     def _grown_to(self, answer: Answer) -> int | None:
         """Say how many tokens the thread has now: by the provider's count, else by what was thought to be read."""
@@ -139,7 +150,6 @@ class Keeping:
             heard=sum(self.facts.heard.values()),
             cuts=self.facts.cuts,
             memory=None if self.facts.memory == "whole" else self.facts.memory,
-            remember=self.request.remember,
             recalled=self.request.recalled,
             instructions=digest(assistant.instructions),
             output_schema=None if assistant.output_schema is None else digest(assistant.output_schema),

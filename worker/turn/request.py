@@ -55,7 +55,8 @@ class Request:
     the budgets that its calls count for. `fact` names what the answer settles, None where it is only said. `person` is
     who asks, by name, None where a task does. `needs_memory`: it is not asked on a thread that should know what was
     said before, and knows nothing. `recalled` is what its text shows of what is remembered of others like it, and
-    `remember` of whom its answer is to be.
+    `remember` of whom its answer is to be, if it `fits` the form, which may take
+    seconds to tell.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Request:
     needs_memory: bool = False
     recalled: Recalled | None = None
     remember: ToRemember | None = None
+    fits: Callable[[Answer], bool] | None = None
 
     @property
     def tokens(self) -> int:

@@ -173,16 +173,6 @@ async def test_a_proposal_is_recalled_by_nobody(
     assert await memos.backlog() == Backlog(0, 0, 1)
 
 
-async def test_an_answer_in_the_wrong_form_is_taken_back_by_the_one_that_comes_in_its_place(
-    transcript: SqlTranscriptWriter, memos: SqlMemos, memory: EmbeddedMemory
-) -> None:
-    await transcript.record(remembered(1, answer="wrong"))
-    await settled(memos)
-    await transcript.record(remembered(1, answer="right", attempt=2, repaired=True))
-    await settled(memos)
-    assert await known(memory) == ["Asked: Settle 1.\nAnswered: right"]
-
-
 async def test_what_is_erased_of_the_transcript_takes_along_what_waits(
     transcript: SqlTranscriptWriter, memos: SqlMemos
 ) -> None:

@@ -19,6 +19,7 @@ from worker.demo.model import (
     procurement,
     quick_decision,
     red_team,
+    returning_customer,
     schema,
     trade_study,
 )
@@ -108,6 +109,7 @@ _STEPS: Final[Mapping[str, Callable[[Mapping[str, str], Sequence[str]], str]]] =
     **decision_frame.STEPS,
     **procurement.STEPS,
     **approval.STEPS,
+    **returning_customer.STEPS,
     **quick_decision.STEPS,
     **trade_study.STEPS,
     **red_team.STEPS,

@@ -1,4 +1,4 @@
-"""What doctor finds in tasks with decision questions."""
+"""What is found in tasks for assistants, and in tasks that look like them."""
 
 import json
 from dataclasses import replace
@@ -7,8 +7,8 @@ import pytest
 
 from tests.samples import ACTIVITY, ASSISTANT
 from tests.unit.test_questions import ALL, FIT
-from worker.operate.doctor import tasks
-from worker.operate.doctor.checks import Level
+from worker.operate.models import tasks
+from worker.operate.models.rules import Fault, Level, Rule
 from worker.specs.assistants import Specs
 
 SPECS = Specs((ASSISTANT, replace(ASSISTANT, name="judge", provider="deciding")))
@@ -37,14 +37,14 @@ def test_questions_that_can_be_answered_are_right() -> None:
 )
 def test_a_bar_where_nobody_tells_confidence_is_a_problem_unless_it_is_allowed(more: dict[str, str]) -> None:
     [(level, text)] = said("analyst", **more)
-    assert level is Level.PROBLEM
+    assert level is Level.ERROR
     assert "the provider openai of its assistant tells no confidence" in text
     assert said("analyst", service_confidence_uncalibrated="allow", **more) == []
 
 
 def test_a_task_without_questions_is_a_problem_where_nothing_else_is_answered() -> None:
     [(level, text)] = said("judge")
-    assert level is Level.PROBLEM
+    assert level is Level.ERROR
     assert "the provider deciding of its assistant answers decision questions alone" in text
 
 
@@ -55,4 +55,92 @@ def test_an_answer_that_overwrites_an_input_is_named() -> None:
 
 def test_questions_that_cannot_be_asked_are_a_problem() -> None:
     [(level, text)] = said("judge", data_questions="[]")
-    assert (level, "a list of 1 to 400 questions" in text) == (Level.PROBLEM, True)
+    assert (level, "a list of 1 to 400 questions" in text) == (Level.ERROR, True)
+
+
+def wrong(**properties: str) -> list[Fault]:
+    """What is found in a task with these properties; `_` in a name stands for `.`."""
+    said = {"service.type": "assistant", "service.name": "analyst"}
+    said |= {name.replace("_", "."): value for name, value in properties.items()}
+    return [*tasks.faults(replace(ACTIVITY, properties=said, async_after=True), SPECS)]
+
+
+def test_every_value_that_is_wrong_is_named_not_the_first_alone() -> None:
+    found = wrong(service_timeout="soon", service_retries="0", data_output_type="json", error_refusd="NO")
+    assert {(each.rule, each.about) for each in found} == {
+        (Rule.WRONG_VALUE, name) for name in ("service.timeout", "service.retries", "data.output.type", "error.refusd")
+    }
+
+
+def test_what_only_follows_from_a_wrong_value_is_not_named() -> None:
+    assert [each.about for each in wrong(data_questions="[]", service_confidence="0.8")] == ["data.questions"]
+
+
+def test_an_assistant_that_nobody_knows_is_named_beside_a_wrong_value() -> None:
+    found = wrong(service_name="analist", service_timeout="soon")
+    assert [each.rule for each in found] == [Rule.WRONG_VALUE, Rule.UNKNOWN_ASSISTANT]
+    assert "did you mean 'analyst'" in found[1].said
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Data.Input", "data.input"),
+        ("data.input ", "data.input"),
+        ("data.inputs", "data.input"),
+        ("date.input", "data.input"),
+        ("Error.refused", "error.refused"),
+        ("service_timeout", "service.timeout"),
+    ],
+)
+def test_a_name_that_is_nearly_one_is_not_read_and_said_so(name: str, meant: str) -> None:
+    properties = {"service.type": "assistant", "service.name": "analyst", name: "PT5M"}
+    [found] = tasks.faults(replace(ACTIVITY, properties=properties, async_after=True), None)
+    assert (found.rule, found.about, f"did you mean {meant}?" in found.advice) == (Rule.UNREAD_PROPERTY, name, True)
+
+
+@pytest.mark.parametrize("name", ["colour", "camundaModelerTemplate", "data-set", "retries"])
+def test_a_name_of_somebody_else_is_left_alone(name: str) -> None:
+    assert wrong() == []
+    properties = {"service.type": "assistant", "service.name": "analyst", name: "x"}
+    assert [*tasks.faults(replace(ACTIVITY, properties=properties, async_after=True), None)] == []
+
+
+def test_an_expression_in_a_question_is_read_as_it_stands_unless_there_is_a_prompt() -> None:
+    asking = replace(ACTIVITY, documentation="Review ${offer}.", async_after=True)
+    asking = replace(asking, properties={"service.type": "assistant", "service.name": "analyst"})
+    assert [each.rule for each in tasks.faults(asking, None)] == [Rule.EXPRESSION]
+    assert [*tasks.faults(replace(asking, parameters=frozenset({"prompt"})), None)] == []
+
+
+@pytest.mark.parametrize(
+    ("properties", "specs"),
+    [
+        ({"service.name": "analyst"}, SPECS),
+        ({"service.name": "analyst", "service.type": "asistant"}, SPECS),
+        ({"service.name": "analyst", "data.output": "x"}, None),
+        ({"Service.Type": "assistant"}, None),
+        ({"service.typ": "decision-record"}, None),
+        ({"service.type ": "assistant"}, SPECS),
+        ({"service.type": "Assistant"}, None),
+        ({"service.type": " assistant"}, None),
+    ],
+)
+def test_a_task_that_was_meant_for_this_worker_and_is_not_is_named(
+    properties: dict[str, str], specs: Specs | None
+) -> None:
+    [found] = tasks.strange(replace(ACTIVITY, properties=properties), specs)
+    assert (found.rule, found.about in properties) == (Rule.LEFT_ALONE, True)
+
+
+@pytest.mark.parametrize(
+    ("properties", "specs"),
+    [
+        ({}, None),
+        ({"service.name": "mailer", "data.input": "x"}, SPECS),
+        ({"service.name": "mailer"}, None),
+        ({"service.type": "mail"}, None),
+    ],
+)
+def test_a_task_of_others_is_none_of_ours(properties: dict[str, str], specs: Specs | None) -> None:
+    assert [*tasks.strange(replace(ACTIVITY, properties=properties), specs)] == []

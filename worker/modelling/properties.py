@@ -497,19 +497,28 @@ _DURATION = re.compile(r"P(?=.)(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,6
 
 
 def _duration(said: Mapping[str, str], name: str, longest: timedelta) -> timedelta | None:
-    """Read an ISO 8601 duration of days, hours, minutes and seconds; months and years have no fixed length."""
     value = said.get(name)
     if not value:
         return None
-    match = _DURATION.fullmatch(value)
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
-    duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    if not timedelta(0) < duration <= longest:
+    found = duration(value)
+    if found is None or not timedelta(0) < found <= longest:
         most = int(longest / timedelta(seconds=1))
         raise BadDefinition(
             f"property {name} is {value!r}; allowed are durations such as PT90S or PT5M, up to {most} s"
         )
-    return duration
+    return found
+
+
+def duration(text: str) -> timedelta | None:
+    """Read an ISO 8601 duration of days, hours, minutes and seconds; None where it is none.
+
+    Months and years have no fixed length.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _schema(value: str, *, parsed: bool) -> Mapping[str, Any] | str | None:

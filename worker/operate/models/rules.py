@@ -49,6 +49,7 @@ class Rule(Enum):
     EXPRESSION = Level.WARNING, "has an expression in a fixed text, which nobody evaluates"
     ODD_INPUT = Level.WARNING, "has an input whose name looks like several"
     UNSET_INPUT = Level.WARNING, "has an input that nothing before it can have set"
+    UNSET_MAPPING = Level.WARNING, "a call hands over, or takes back, a variable that nothing sets"
     UNKNOWN_INPUT = Level.NOTE, "has an input of which nobody can know whether it is set"
     OVERWRITTEN_INPUT = Level.WARNING, "has a result that overwrites its own input"
     OVERWRITTEN_OUTPUT = Level.WARNING, "has a result that another task writes, too"

@@ -188,6 +188,8 @@ def as_fetched(activity: Activity) -> Task:
 
 
 def _unknown(name: str, version: str | None, specs: Specs) -> Iterator[Fault]:
+    if has_expression(version or ""):  # which is told of the property
+        return
     try:
         specs.find(name, version)
     except UnknownAssistant as exc:

@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | init | doctor | demo | completion`, and what operators do.
+"""Command line: `assistant-worker run | init | doctor | lint | demo | completion`, and what operators do.
 
 Also as `python -m worker`.
 """
@@ -14,7 +14,7 @@ from worker import __doc__ as purpose
 from worker import settings
 from worker.errors import Permanent
 from worker.operate import commands as for_operators
-from worker.operate.parser import EXAMPLE, Parser, add, below
+from worker.operate.parser import EXAMPLE, Commands, Parser, add, below
 from worker.runtime.version import VERSION
 from worker.telemetry import logs
 
@@ -74,6 +74,7 @@ def command_line() -> Parser:
     doctor.add_argument("--json", action="store_true", help="print JSON, for programs")
     doctor.set_defaults(command=_doctor)
 
+    _add_lint(commands)
     for_operators.add_to(commands)
 
     demo = add(commands, "demo", "run sample processes through a real engine on this machine", more=PROCESSES)
@@ -104,6 +105,22 @@ def command_line() -> Parser:
     return parser
 
 
+def _add_lint(commands: "Commands[argparse.ArgumentParser]") -> None:
+    more = (
+        f"{EXAMPLE}assistant-worker lint bpmn --format sarif > lint.sarif\n\nFiles that are named together are taken "
+        "for one deployment. Exit codes: 0 nothing above notes; 1 something from --level on; 2 a file cannot be read."
+    )
+    what = "say what is wrong with models before they are deployed; without engine, Redis or key"
+    lint = add(commands, "lint", what, more=more)
+    lint.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a model, or a folder of models (*.bpmn)")
+    default = "ASSISTANTS_DIR by default, if it is there"
+    lint.add_argument("--assistants", metavar="DIR", type=Path, help=f"folder with the assistants' specs; {default}")
+    lint.add_argument("--format", choices=["text", "json", "sarif"], default="text", help="as what; text by default")
+    level = "from which level on a finding makes the exit code 1; warning by default"
+    lint.add_argument("--level", choices=["note", "warning", "error"], default="warning", help=level)
+    lint.set_defaults(command=_lint)
+
+
 def _run(_: argparse.Namespace) -> int:
     from worker import bootstrap  # noqa: PLC0415 - importing the adapters costs a second that --help need not pay
 
@@ -125,6 +142,14 @@ def _doctor(options: argparse.Namespace) -> int:
     chosen = settings.read()
     logs.configure("console", "ERROR")
     return asyncio.run(doctor.examine(chosen, calls=not options.no_calls, as_json=options.json, deep=options.deep))
+
+
+def _lint(options: argparse.Namespace) -> int:
+    from worker.operate.lint import lint  # noqa: PLC0415 - as above
+    from worker.operate.models.rules import Level  # noqa: PLC0415 - as above
+
+    level = Level(options.level)
+    return lint(options.files, directory=options.assistants, form=options.format, level=level)
 
 
 def _completion(options: argparse.Namespace) -> int:

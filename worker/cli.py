@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | init | doctor | lint | demo | completion`, and what operators do.
+"""Command line: `assistant-worker run | init | doctor | lint | templates | demo | completion`, and what operators do.
 
 Also as `python -m worker`.
 """
@@ -75,6 +75,7 @@ def command_line() -> Parser:
     doctor.set_defaults(command=_doctor)
 
     _add_lint(commands)
+    _add_templates(commands)
     for_operators.add_to(commands)
 
     demo = add(commands, "demo", "run sample processes through a real engine on this machine", more=PROCESSES)
@@ -121,6 +122,20 @@ def _add_lint(commands: "Commands[argparse.ArgumentParser]") -> None:
     lint.set_defaults(command=_lint)
 
 
+def _add_templates(commands: "Commands[argparse.ArgumentParser]") -> None:
+    more = (
+        f"{EXAMPLE}assistant-worker templates .camunda/element-templates\n\nCamunda Modeler finds them there, beside "
+        "or above a model. Exit codes: 0 done; 1 --check found a difference; 2 a file cannot be read or written."
+    )
+    what = "write element templates for Camunda Modeler, one for each kind of task"
+    templates = add(commands, "templates", what, more=more)
+    templates.add_argument("folder", metavar="DIR", type=Path, help="where; it is made if it is not there")
+    templates.add_argument("--check", action="store_true", help="write nothing; end with 1 if something else is there")
+    offered = "offer the names of the assistants of this folder; without it, any name may be written"
+    templates.add_argument("--assistants", metavar="DIR", type=Path, help=offered)
+    templates.set_defaults(command=_templates)
+
+
 def _run(_: argparse.Namespace) -> int:
     from worker import bootstrap  # noqa: PLC0415 - importing the adapters costs a second that --help need not pay
 
@@ -150,6 +165,12 @@ def _lint(options: argparse.Namespace) -> int:
 
     level = Level(options.level)
     return lint(options.files, directory=options.assistants, form=options.format, level=level)
+
+
+def _templates(options: argparse.Namespace) -> int:
+    from worker.operate.templates import templates  # noqa: PLC0415 - as above
+
+    return templates(options.folder, directory=options.assistants, check=options.check)
 
 
 def _completion(options: argparse.Namespace) -> int:

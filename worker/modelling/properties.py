@@ -372,6 +372,11 @@ def _plain(activity_id: str) -> str:
     return re.sub(r"\W", "_", activity_id)
 
 
+def is_of_errors(name: str) -> bool:
+    """Whether this property, or row of the table, says what becomes of an outcome."""
+    return name.startswith(_ERROR)
+
+
 def is_named_by(name: str) -> bool:
     """Whether this property names what an answer becomes: variables, or errors."""
     return name in {"data.output", "data.output.fields"} or name.startswith(_ERROR)

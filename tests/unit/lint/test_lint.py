@@ -102,6 +102,35 @@ def test_a_task_of_which_results_are_its_own_overwrites_nothing(tmp_path: Path, 
     assert found(written(tmp_path, offers__bpmn=changed), specs) == []
 
 
+def test_of_several_results_in_one_place_each_is_named_once_with_the_one_before_it(
+    tmp_path: Path, specs: Specs
+) -> None:
+    changed = FILES["offers.bpmn"].replace(prop("data.output", "summary"), prop("data.output", "pro"))
+    changed = changed.replace("rating_0, pro, con", "rating_0").replace(
+        prop("data.output", "con"), prop("data.output", "pro")
+    )
+    findings = found(written(tmp_path, offers__bpmn=changed), specs)
+    assert [(each.rule, each.element) for each in findings] == [
+        (Rule.OVERWRITTEN_OUTPUT, "con"),
+        (Rule.OVERWRITTEN_OUTPUT, "sum_up"),
+    ]
+    assert 'its result pro is that of "Step con" (con), too' in findings[1].said
+
+
+def test_of_processes_that_call_each_other_nobody_claims_to_know_all(tmp_path: Path, specs: Specs) -> None:
+    both = ALL_BACK.replace("<camunda", '<camunda:in variables="all" /><camunda', 1)
+    back = f'<bpmn:callActivity id="frame" calledElement="offers">{both}</bpmn:callActivity>'
+    called = FILES["negotiation.bpmn"].replace(
+        task("frame", "record.part=frame", "data.input=gaps", topic="panel"), back
+    )
+    caller = FILES["offers.bpmn"].replace(
+        '<camunda:out source="brief" target="brief" />', '<camunda:out variables="all" />'
+    )
+    caller = caller.replace("rating_0, pro, con", "rating_0, anything")
+    findings = found(written(tmp_path, offers__bpmn=caller, negotiation__bpmn=called), specs)
+    assert [each.rule for each in findings if each.element == "sum_up"] == [Rule.UNKNOWN_INPUT]
+
+
 def test_results_on_ways_of_which_one_is_taken_overwrite_nothing(tmp_path: Path, specs: Specs) -> None:
     changed = FILES["offers.bpmn"].replace("parallelGateway", "exclusiveGateway")
     changed = changed.replace(prop("data.output", "con"), prop("data.output", "pro")).replace(", pro, con", ", pro")

@@ -56,6 +56,7 @@ class _Look:
         self._specs = specs
         self._variables = Variables(models)
         self._known = [(each.key, each.definition) for file in models for each in file.processes]
+        self._topics = frame.Topics(each for file in models for each in file.processes)
         self._definitions = [each for _, each in self._known]
 
     def at(self, file: File) -> Iterator[Finding]:
@@ -87,7 +88,7 @@ class _Look:
         yield from data.of_results(process, file, self._variables)
 
     def _of_ours(self, activity: Activity, file: File, process: Process, outside: frozenset[str]) -> Iterator[Fault]:
-        yield from frame.of_topic(activity, process, self._known)
+        yield from self._topics.faults(activity, process)
         yield from frame.of_timers(activity, process, self._specs)
         if activity.is_record:
             family = calls.family(activity, process.definition, self._definitions)

@@ -2,13 +2,13 @@
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Iterator, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element
 
 from worker.domain.tasks import META_SUFFIX, Activity, declared_inputs, has_expression
 from worker.engine.order import BPMN
+from worker.operate.lint.flow import Flow
 from worker.operate.lint.reading import File, Process
 from worker.operate.lint.variables import Sets, Variables, mappings, results
 from worker.operate.models.rules import DEPLOY, Fault, Rule
@@ -91,21 +91,30 @@ def of_results(process: Process, file: File, variables: Variables) -> Iterator[t
             sets = results(activity, process, file.folder)
             for name in {*sets.names, *(f"{each}_…" for each in sets.looped)}:
                 writers[name].append(activity)
-    pairs: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     of = {each.id: each for each in process.definition.activities.values()}
+    taken: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for name, several in writers.items():
-        for first, second in combinations(several, 2):
-            pairs[first.id, second.id].append(name)
-    flow = variables.flow(process)
-    for (one, other), names in pairs.items():
-        # The stages of one record say how it stands, each in the place of the one before.
-        if of[one].is_record and of[other].is_record and of[one].said("record.id") == of[other].said("record.id"):
-            continue
-        is_turned = other in flow.before(one) and one not in flow.before(other)
-        earlier, later = (other, one) if is_turned else (one, other)
-        if earlier in flow.before(later) or flow.together(earlier, later):
-            shown = [name for name in sorted(names) if name.removesuffix(META_SUFFIX) not in set(names) - {name}]
-            said = f"its result {', '.join(shown)} is that of {of[earlier].label}, too, and takes its place"
-            advice = "Give the result a name of its own (data.output, data.output.fields), unless this is meant."
-            about = "data.output" if of[later].said("data.output") in names else "data.output.fields"
-            yield later, Fault(Rule.OVERWRITTEN_OUTPUT, said, advice, about)
+        for one, other in _clashes(several, variables.flow(process)):
+            taken[one, other].append(name)
+    for (earlier, later), names in taken.items():
+        shown = [name for name in sorted(names) if name.removesuffix(META_SUFFIX) not in set(names) - {name}]
+        said = f"its result {', '.join(shown)} is that of {of[earlier].label}, too, and takes its place"
+        advice = "Give the result a name of its own (data.output, data.output.fields), unless this is meant."
+        about = "data.output" if of[later].said("data.output") in names else "data.output.fields"
+        yield later, Fault(Rule.OVERWRITTEN_OUTPUT, said, advice, about)
+
+
+def _clashes(writers: Sequence[Activity], flow: Flow) -> Iterator[tuple[str, str]]:
+    """Yield each task that takes the place of another's result, behind that one: the nearest, of several."""
+    found: dict[str, str] = {}
+    for number, one in enumerate(writers):
+        for other in reversed(writers[:number]):
+            # The stages of one record say how it stands, each in the place of the one before.
+            if one.is_record and other.is_record and one.said("record.id") == other.said("record.id"):
+                continue
+            is_turned = one.id in flow.before(other.id) and other.id not in flow.before(one.id)
+            earlier, later = (one.id, other.id) if is_turned else (other.id, one.id)
+            if later not in found and (earlier in flow.before(later) or flow.together(earlier, later)):
+                found[later] = earlier
+                break
+    yield from ((earlier, later) for later, earlier in found.items())

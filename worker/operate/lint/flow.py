@@ -1,7 +1,7 @@
 """What can have come before what in a process: by its sequence flows, scopes, events and links. Pure."""
 
 from collections import defaultdict
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from xml.etree.ElementTree import Element
 
 from worker.engine.order import BPMN, SCOPES
@@ -99,22 +99,22 @@ class Flow:
         return frozenset(name for name, _ in seen)
 
     def together(self, one: str, other: str) -> bool:
-        """Whether two elements can run in one instance on ways beside each other, neither before the other."""
-        before_one, before_other = self.before(one) | {one}, self.before(other) | {other}
-        return any(
-            self._parts(fork, before_one, before_other) for fork in before_one & before_other if self._is_fork(fork)
-        )
+        """Whether two elements can run in one instance on ways beside each other, where neither is before the other."""
+        before_one, before_other = self.before(one), self.before(other)
+        for fork in self._forks & before_one & before_other:
+            ways = frozenset(self.outgoing[fork])
+            first, second = ways & before_one | ways & {one}, ways & before_other | ways & {other}
+            if first - second and second - first:
+                return True
+        return False
 
-    def _parts(self, fork: str, before_one: frozenset[str], before_other: frozenset[str]) -> bool:
-        ways = self.outgoing[fork]
-        first = {each for each in ways if each in before_one}
-        second = {each for each in ways if each in before_other}
-        return bool(first - second and second - first)
-
-    def _is_fork(self, id_: str) -> bool:
-        element = self.nodes.get(id_)
+    @cached_property
+    def _forks(self) -> frozenset[str]:
+        """What more than one sequence flow leaves, of which an instance may take several."""
         one_of = (f"{BPMN}exclusiveGateway", f"{BPMN}eventBasedGateway")
-        return element is not None and element.tag not in one_of and len(self.outgoing[id_]) > 1
+        return frozenset(
+            id_ for id_, each in self.nodes.items() if each.tag not in one_of and len(self.outgoing[id_]) > 1
+        )
 
 
 def _is_first(element: Element) -> bool:

@@ -1,14 +1,14 @@
 """What is wrong with what stands around a task's question: its process, its topic, its files, its timers. Pure."""
 
 import difflib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from xml.etree.ElementTree import Element
 
-from worker.domain.tasks import Activity, Definition
+from worker.domain.tasks import Activity, has_expression
 from worker.engine.definitions import attribute, extensions
 from worker.engine.order import BPMN
-from worker.engine.topics import Usage, survey
+from worker.engine.topics import Usage, hindrance
 from worker.errors import BadDefinition, UnknownAssistant
 from worker.modelling import properties
 from worker.operate.lint.reading import File, Process
@@ -55,28 +55,33 @@ def repeated(element: Element, process: Process) -> Iterator[Fault]:
         yield Fault(Rule.REPEATED_PROPERTY, said, "Take out all but one.", name)
 
 
-def of_topic(activity: Activity, process: Process, known: Iterable[tuple[str, Definition]]) -> Iterator[Fault]:
-    """Name what keeps a topic from being served. `known` are all processes that are looked at, by key."""
-    if not activity.topic.strip():
-        said = "it has no topic: engines refuse the model"
-        yield Fault(Rule.NO_TOPIC, said, "Give it a topic, a name of your own that no other workers serve.")
-        return
-    for each in survey({"": Usage.of(process.definition)}).not_served:
-        if each.topic == activity.topic:
-            shared = any(
-                other.topic == activity.topic and not other.is_ours for other in process.definition.activities.values()
+class Topics:
+    """Who uses which topics in the processes that are looked at."""
+
+    def __init__(self, processes: Iterable[Process]) -> None:
+        self._usages = {each: Usage.of(each.definition) for each in processes}
+        self._others = defaultdict[str, set[str]](set)
+        for process, usage in self._usages.items():
+            for topic in usage.others:
+                self._others[topic].add(process.key)
+
+    def faults(self, activity: Activity, process: Process) -> Iterator[Fault]:
+        """Name what keeps the topic of a task of ours from being served, and who else uses it."""
+        topic, usage = activity.topic, self._usages[process]
+        elsewhere = sorted(self._others[topic] - {process.key}) if topic in self._others else []
+        if not topic.strip():
+            said = "it has no topic: engines refuse the model"
+            yield Fault(Rule.NO_TOPIC, said, "Give it a topic, a name of your own that no other workers serve.")
+        elif reason := hindrance(topic, usage):
+            rule = Rule.TOPIC_EXPRESSION if has_expression(topic) else Rule.TOPIC_OF_OTHERS
+            advice = "Correct the model and deploy it. The worker leaves these tasks alone."
+            yield Fault(rule, f"topic {topic} is not served: {reason}", advice)
+        elif elsewhere:
+            said = (
+                f"its topic {topic} is that of tasks of others in {', '.join(elsewhere)}, too: the worker polls it for "
+                "the processes that are its own, and the other workers have to do so as well"
             )
-            rule = Rule.TOPIC_OF_OTHERS if shared else Rule.TOPIC_EXPRESSION
-            said = f"topic {activity.topic} is not served: {each.reason}"
-            yield Fault(rule, said, "Correct the model and deploy it. The worker leaves these tasks alone.")
-            return
-    elsewhere = sorted(key for key, each in known if key != process.key and activity.topic in Usage.of(each).others)
-    if elsewhere:
-        said = (
-            f"its topic {activity.topic} is that of tasks of others in {', '.join(elsewhere)}, too: the worker polls "
-            "it for the processes that are its own, and the other workers have to do so as well"
-        )
-        yield Fault(Rule.TOPIC_ELSEWHERE, said, "Give it a topic of its own, unless this is meant.")
+            yield Fault(Rule.TOPIC_ELSEWHERE, said, "Give it a topic of its own, unless this is meant.")
 
 
 def of_files(activity: Activity, file: File) -> Iterator[Fault]:

@@ -44,6 +44,9 @@ class Sets:
         return name in self.names or (number.isdecimal() and base in self.looped)
 
 
+_CIRCLE = Sets(unknown=("processes that call each other in a circle",))
+
+
 def joined(several: Iterable[Sets]) -> Sets:
     """Join what several set."""
     names, looped, unknown = set[str](), set[str](), dict[str, None]()
@@ -72,6 +75,9 @@ class Variables:
         self._flows: dict[Process, Flow] = {}
         self._sets: dict[Process, dict[str, Sets]] = {}
         self._starts: dict[Process, Sets] = {}
+        self._ever: dict[Process, Sets] = {}
+        self._open: set[Process] = set()
+        """Processes whose steps are being looked at: they may call each other in a circle."""
 
     def called(self, call: Element, caller: Process) -> Process | None:
         """Return the process that a call activity calls: of several of its key, the one in the caller's folder."""
@@ -97,16 +103,24 @@ class Variables:
 
     def everything(self, process: Process) -> Sets:
         """Return all that a process ever has."""
-        return joined([self._start(process), *self._steps(process).values()])
+        if process in self._ever:
+            return self._ever[process]
+        found = joined([self._start(process), *self._steps(process).values()])
+        if not self._open:  # else it may know less than there is
+            self._ever[process] = found
+        return found
 
     def _steps(self, process: Process) -> Mapping[str, Sets]:
         if process not in self._sets:
-            self._sets[process] = {}  # processes may call each other in a circle
+            if process in self._open:
+                return {process.key: _CIRCLE}
+            self._open.add(process)
             found = {id_: self._of(element, process) for id_, element in self.flow(process).nodes.items()}
             for flow in process.element.iter(f"{BPMN}sequenceFlow"):
                 if _listeners(flow):
                     target = flow.get("targetRef", "")
                     found[target] = found.get(target, Sets()) | Sets(unknown=(_by("a listener before", flow, target),))
+            self._open.remove(process)
             self._sets[process] = found
         return self._sets[process]
 
@@ -139,7 +153,7 @@ class Variables:
     def _start(self, process: Process) -> Sets:
         """Return what is set when an instance begins: by a start form, or by those that call the process."""
         if process not in self._starts:
-            self._starts[process] = Sets()  # as above
+            self._starts[process] = _CIRCLE  # until it is known: callers may be called by it
             self._starts[process] = joined(self._starting(process))
         return self._starts[process]
 

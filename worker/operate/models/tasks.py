@@ -74,7 +74,9 @@ def wishes(read: Callable[[Task, Activity], Wanted], activity: Activity) -> tupl
                 return None, found  # it only follows from what was left out
             named = re.match(r"property ([\w.]+?):? ", said)
             name = named[1] if named else ""
-            found.append(Fault(_rule(said), f"{said}; an incident when it is reached", DEPLOY, name))
+            rule = _rule(said)
+            about = _NAME if rule is Rule.NO_ASSISTANT else name
+            found.append(Fault(rule, f"{said}; an incident when it is reached", DEPLOY, about))
             if name not in activity.properties:
                 return None, found
             left_out.append(name)

@@ -66,10 +66,13 @@ def wrong(**properties: str) -> list[Fault]:
 
 
 def test_every_value_that_is_wrong_is_named_not_the_first_alone() -> None:
-    found = wrong(service_timeout="soon", service_retries="0", data_output_type="json", error_refusd="NO")
-    assert {(each.rule, each.about) for each in found} == {
-        (Rule.WRONG_VALUE, name) for name in ("service.timeout", "service.retries", "data.output.type", "error.refusd")
-    }
+    said = {"service_timeout": "soon", "service_retries": "0", "service_retries_delay": "P1Y", "error_refusd": "NO"}
+    found = wrong(**said)
+    assert {(each.rule, each.about) for each in found} == {(Rule.WRONG_VALUE, name.replace("_", ".")) for name in said}
+
+
+def test_of_very_many_wrong_values_some_are_named() -> None:
+    assert len(wrong(**{f"error_x{number}": "NO" for number in range(3000)})) == tasks.MOST_WRONG
 
 
 def test_what_only_follows_from_a_wrong_value_is_not_named() -> None:
@@ -80,6 +83,15 @@ def test_an_assistant_that_nobody_knows_is_named_beside_a_wrong_value() -> None:
     found = wrong(service_name="analist", service_timeout="soon")
     assert [each.rule for each in found] == [Rule.WRONG_VALUE, Rule.UNKNOWN_ASSISTANT]
     assert "did you mean 'analyst'" in found[1].said
+
+
+def test_where_no_assistant_is_named_the_rest_is_looked_at_all_the_same() -> None:
+    found = wrong(service_name="", service_timeout="soon", error_refused="NOBODY_CATCHES")
+    assert [(each.rule, each.about) for each in found] == [
+        (Rule.NO_ASSISTANT, "service.name"),
+        (Rule.WRONG_VALUE, "service.timeout"),
+        (Rule.UNCAUGHT_ERROR, "error.refused"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, TypeVar
 
 from worker.domain.tasks import ASSISTANT, DECISION_RECORD, META_SUFFIX, Activity, Task, Variable, has_expression
@@ -23,6 +24,9 @@ _ERRORS: Final = "error."
 _KIND: Final = "service.type"
 _NAME: Final = "service.name"
 _KINDS: Final = (ASSISTANT, DECISION_RECORD)
+
+MOST_WRONG: Final = 20
+"""Values of one task that are named: a model may have any number of properties."""
 
 Wanted = TypeVar("Wanted")
 
@@ -46,7 +50,8 @@ def faults(
     wanted, wrong = wishes(properties.read, replace(activity, properties={**activity.properties, **(files or {})}))
     yield from wrong
     if wanted is not None:
-        if specs is not None and wanted.assistant and "assistant" not in activity.parameters:
+        is_named = activity.said(_NAME) and "assistant" not in activity.parameters
+        if specs is not None and is_named:
             yield from _unknown(wanted.assistant, wanted.version, specs)
             # What is wrong was left out of what is wanted.
             yield from () if wrong else _unweighed(wanted, specs, weighing)
@@ -61,25 +66,29 @@ def faults(
 def wishes(read: Callable[[Task, Activity], Wanted], activity: Activity) -> tuple[Wanted | None, list[Fault]]:
     """Read the properties of a task, and name all that are wrong: what is, is left out of what is read then.
 
-    None where nothing can be read whatever is left out.
+    So many at most: each is found by reading all of them again. None where nothing can be read whatever is left out.
     """
     found: list[Fault] = []
-    left_out: list[str] = []
+    left_out = set[str]()
     while True:
         try:
             return read(as_fetched(activity), activity), found
         except BadDefinition as exc:
             said = str(exc)
-            if left_out and any(name in said for name in left_out):
+            if left_out & {*re.findall(r"[\w.]+\w", said)}:
                 return None, found  # it only follows from what was left out
             named = re.match(r"property ([\w.]+?):? ", said)
             name = named[1] if named else ""
             rule = _rule(said)
             about = _NAME if rule is Rule.NO_ASSISTANT else name
             found.append(Fault(rule, f"{said}; an incident when it is reached", DEPLOY, about))
-            if name not in activity.properties:
+            if rule is Rule.NO_ASSISTANT and not activity.said(_NAME):
+                # So that the rest is looked at as well; nobody asks who this is.
+                activity = replace(activity, properties={**activity.properties, _NAME: "nobody"})
+                continue
+            if name not in activity.properties or len(found) >= MOST_WRONG:
                 return None, found
-            left_out.append(name)
+            left_out.add(name)
             kept = {known: value for known, value in activity.properties.items() if known != name}
             activity = replace(activity, properties=kept)
 
@@ -224,7 +233,7 @@ def odd_properties(activity: Activity) -> Iterator[Fault]:
     """Name properties that nobody reads, and values that nobody evaluates."""
     for name, value in activity.properties.items():
         meant = name.strip().lower()
-        if not (meant.startswith(_NAMESPACES) or difflib.get_close_matches(meant, _NAMES, n=1, cutoff=_NEAR)):
+        if not (meant.startswith(_NAMESPACES) or _is_near(meant)):
             continue
         if name not in _NAMES and not name.startswith(_ERRORS):
             yield Fault(Rule.UNREAD_PROPERTY, f"property {_shown(name)} is not one that is read", _hint(meant), name)
@@ -232,6 +241,11 @@ def odd_properties(activity: Activity) -> Iterator[Fault]:
             said = f"property {name} holds an expression, which nobody evaluates"
             advice = "Write fixed text; what is to be evaluated goes into the input parameters prompt and assistant."
             yield Fault(Rule.EXPRESSION, said, advice, name)
+
+
+@lru_cache(maxsize=1024)  # tasks have the same names, and to compare one with all of ours takes a while
+def _is_near(name: str) -> bool:
+    return bool(difflib.get_close_matches(name, _NAMES, n=1, cutoff=_NEAR))
 
 
 def _hint(meant: str) -> str:

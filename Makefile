@@ -30,7 +30,7 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp $(PINS)/dev.txt
 	@touch $@
 
 # What draws the diagrams on the page comes from npm, and npm in a wheel where the machine has none. Without it all else
-# works, and a line says what is missing. So it is with the browser that the tests of the page run in.
+# works, and a line says what is missing. So it is with what tests alone need: a browser, and what npm has.
 assets: $(VENV)/demo.stamp
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --require-hashes -r $(PINS)/node.txt || true
 	@$(BIN)/python -m worker.demo.page_assets >/dev/null || true
@@ -38,6 +38,7 @@ assets: $(VENV)/demo.stamp
 browser: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.browser || true
 	@$(BIN)/python -m tests.axe || true
+	@$(BIN)/python -m tests.element_templates || true
 
 demo: $(VENV)/demo.stamp assets
 	$(BIN)/assistant-worker demo $(ARGS)

@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | init | doctor | demo | completion`, and what operators do.
+"""Command line: `assistant-worker run | init | doctor | lint | templates | demo | completion`, and what operators do.
 
 Also as `python -m worker`.
 """
@@ -14,7 +14,7 @@ from worker import __doc__ as purpose
 from worker import settings
 from worker.errors import Permanent
 from worker.operate import commands as for_operators
-from worker.operate.parser import EXAMPLE, Parser, add, below
+from worker.operate.parser import EXAMPLE, Commands, Parser, add, below
 from worker.runtime.version import VERSION
 from worker.telemetry import logs
 
@@ -74,6 +74,8 @@ def command_line() -> Parser:
     doctor.add_argument("--json", action="store_true", help="print JSON, for programs")
     doctor.set_defaults(command=_doctor)
 
+    _add_lint(commands)
+    _add_templates(commands)
     for_operators.add_to(commands)
 
     demo = add(commands, "demo", "run sample processes through a real engine on this machine", more=PROCESSES)
@@ -104,6 +106,36 @@ def command_line() -> Parser:
     return parser
 
 
+def _add_lint(commands: "Commands[argparse.ArgumentParser]") -> None:
+    more = (
+        f"{EXAMPLE}assistant-worker lint bpmn --format sarif > lint.sarif\n\nFiles that are named together are taken "
+        "for one deployment. Exit codes: 0 nothing above notes; 1 something from --level on; 2 a file cannot be read."
+    )
+    what = "say what is wrong with models before they are deployed; without engine, Redis or key"
+    lint = add(commands, "lint", what, more=more)
+    lint.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a model, or a folder of models (*.bpmn)")
+    default = "ASSISTANTS_DIR by default, if it is there"
+    lint.add_argument("--assistants", metavar="DIR", type=Path, help=f"folder with the assistants' specs; {default}")
+    lint.add_argument("--format", choices=["text", "json", "sarif"], default="text", help="as what; text by default")
+    level = "from which level on a finding makes the exit code 1; warning by default"
+    lint.add_argument("--level", choices=["note", "warning", "error"], default="warning", help=level)
+    lint.set_defaults(command=_lint)
+
+
+def _add_templates(commands: "Commands[argparse.ArgumentParser]") -> None:
+    more = (
+        f"{EXAMPLE}assistant-worker templates .camunda/element-templates\n\nCamunda Modeler finds them there, beside "
+        "or above a model. Exit codes: 0 done; 1 --check found a difference; 2 a file cannot be read or written."
+    )
+    what = "write element templates for Camunda Modeler, one for each kind of task"
+    templates = add(commands, "templates", what, more=more)
+    templates.add_argument("folder", metavar="DIR", type=Path, help="where; it is made if it is not there")
+    templates.add_argument("--check", action="store_true", help="write nothing; end with 1 if something else is there")
+    offered = "offer the names of the assistants of this folder; without it, any name may be written"
+    templates.add_argument("--assistants", metavar="DIR", type=Path, help=offered)
+    templates.set_defaults(command=_templates)
+
+
 def _run(_: argparse.Namespace) -> int:
     from worker import bootstrap  # noqa: PLC0415 - importing the adapters costs a second that --help need not pay
 
@@ -125,6 +157,20 @@ def _doctor(options: argparse.Namespace) -> int:
     chosen = settings.read()
     logs.configure("console", "ERROR")
     return asyncio.run(doctor.examine(chosen, calls=not options.no_calls, as_json=options.json, deep=options.deep))
+
+
+def _lint(options: argparse.Namespace) -> int:
+    from worker.operate.lint import lint  # noqa: PLC0415 - as above
+    from worker.operate.models.rules import Level  # noqa: PLC0415 - as above
+
+    level = Level(options.level)
+    return lint(options.files, directory=options.assistants, form=options.format, level=level)
+
+
+def _templates(options: argparse.Namespace) -> int:
+    from worker.operate.templates import templates  # noqa: PLC0415 - as above
+
+    return templates(options.folder, directory=options.assistants, check=options.check)
 
 
 def _completion(options: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 from worker.decisions import schemas
 from worker.domain.tasks import Activity, Definition
 from worker.engine import definitions
-from worker.operate.doctor import records, tasks
+from worker.operate.models import records, tasks
 from worker.specs import assistants
 
 FOLDER = Path(__file__).parents[2] / "bpmn"

@@ -7,9 +7,10 @@ import pytest
 from worker.decisions.schemas import INPUTS
 from worker.domain.tasks import Activity, Definition
 from worker.engine import definitions
-from worker.operate.doctor import deployed, records
+from worker.operate.doctor import deployed
 from worker.operate.doctor.checks import Level
 from worker.operate.doctor.deployed import Models
+from worker.operate.models import records
 from worker.specs import assistants
 
 BPMN = Path(__file__).parents[2] / "bpmn"
@@ -53,7 +54,7 @@ def test_a_record_with_its_parts_its_topic_and_its_end_is_right() -> None:
 def test_parts_that_no_task_makes_are_named_before_an_instance_gets_there() -> None:
     [told] = said(definition(*PARTS[1:4], stage("compute")))
     assert told == (
-        "PROBLEM compute: no task has record.part=frame, nor scores, which record.stage=compute needs; an incident then"
+        "ERROR compute: no task has record.part=frame, nor scores, which record.stage=compute needs; an incident then"
     )
 
 
@@ -75,7 +76,7 @@ def test_a_proposal_that_nothing_closes_is_said() -> None:
 def test_a_topic_that_assistants_tasks_have_too_would_stop_older_workers() -> None:
     shared = part("dissent", topic="records")
     [told] = said(definition(*PARTS, shared, stage("compute")))
-    assert "PROBLEM compute: its topic records is that of tasks for assistants, too" in told
+    assert "ERROR compute: its topic records is that of tasks for assistants, too" in told
 
 
 @pytest.mark.parametrize(

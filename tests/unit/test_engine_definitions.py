@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.models import ServiceTask, bpmn, call, catch, element, line, path, process, sub_process
 from worker.domain.tasks import Activity
-from worker.engine.definitions import DEEPEST, EXTENSIONS, LONGEST, MOST_ELEMENTS, decoded, is_readable, read
+from worker.engine.definitions import DEEPEST, EXTENSIONS, LONGEST, MOST_ELEMENTS, decoded, is_readable, parsed, read
 from worker.engine.order import BPMN
 from worker.errors import BadDefinition
 
@@ -292,3 +292,17 @@ def test_what_an_instance_reaches_behind_its_start_is_known_at_whatever_depth() 
     model = process(line(element(ServiceTask("step", "topic")), inside, '<bpmn:task id="plain"/>'))
     found = read(f"{model.key}:1:1", model.xml).inner
     assert found == {"step", "sub", "within", "deep", "out", "plain", "end"}
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_every_element_s_line_is_known_where_it_is_asked_for(line_end: str) -> None:
+    xml = line_end.join(["<?xml version='1.0'?>", "<!--", "-->", "<a", "  x='1'>text", "<b><c/>", "</b>", "<c/></a>"])
+    model = parsed(xml, "the file", with_lines=True)
+
+    assert [(each.tag, model.lines[each]) for each in model.root.iter()] == [("a", 4), ("b", 6), ("c", 6), ("c", 8)]
+    assert parsed(xml, "the file").lines == {}
+
+
+def test_lines_take_no_bound_away() -> None:
+    with pytest.raises(BadDefinition, match="the XML of the file is too large to be served"):
+        parsed("<a>" * (DEEPEST + 1), "the file", with_lines=True)

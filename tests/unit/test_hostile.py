@@ -33,7 +33,8 @@ from worker.engine.order import BPMN
 from worker.errors import BadDefinition, BadInput, EngineDown, NewerRecord, Permanent, UnknownAssistant
 from worker.modelling import inputs, prompt, properties, result, schema
 from worker.modelling.properties import PROPERTIES
-from worker.operate.doctor import tasks as doctor
+from worker.operate.models import rules
+from worker.operate.models import tasks as doctor
 from worker.redis import formats, receipts
 from worker.redis.formats import CorruptRecord
 from worker.settings import Settings, read
@@ -333,7 +334,7 @@ def read_model(content: bytes) -> Definition:
     return definitions.read("key:1:1", definitions.decoded(content))
 
 
-def faults_of(activity: Activity) -> list[doctor.Fault]:
+def faults_of(activity: Activity) -> list[rules.Fault]:
     return list(doctor.faults(activity, None))
 
 

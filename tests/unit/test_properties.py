@@ -378,3 +378,49 @@ def test_everything_can_be_said_of_a_record() -> None:
 def test_a_record_that_cannot_be_meant_so_is_refused(said: dict[str, str], told: str) -> None:
     with pytest.raises(BadDefinition, match=re.escape(told)):
         read_record(said)
+
+
+EACH = [
+    name
+    for row in properties.PROPERTIES
+    for name in ([f"error.{each}" for each in properties.BAD_OUTCOMES] if "<" in row.name else [row.name])
+]
+COMPUTED = {"service.type": "decision-record", "record.stage": "compute"}
+
+
+@pytest.mark.parametrize("empty", ["", " "], ids=["empty", "blank"])
+@pytest.mark.parametrize("name", [each for each in EACH if each != "service.type"])
+def test_every_property_without_a_value_is_one_that_is_absent(name: str, empty: str) -> None:
+    """Modelers write an empty value for a field of a template that nobody filled in."""
+    named = {} if name == "service.name" else MINIMAL
+    absent = replace(DECLARED, properties={"service.type": "assistant"} | named)
+    given = replace(absent, properties={**absent.properties, name: empty})
+    came = task(assistant="analyst", prompt="What?")
+    assert properties.read(came, given) == properties.read(came, absent)
+    assert (given.needs, given.is_ours, given.said(name)) == (absent.needs, True, "")
+    if name != "record.stage":
+        record = replace(ACTIVITY, properties=COMPUTED)
+        with_empty = replace(record, properties=COMPUTED | {name: empty})
+        assert properties.read_record(TASK, with_empty) == properties.read_record(TASK, record)
+
+
+def test_a_type_without_a_value_is_nobody_s() -> None:
+    assert not replace(ACTIVITY, properties={"service.type": ""}).is_ours
+
+
+@pytest.mark.parametrize("name", [each for each in properties.CHOICES if each != "service.type"])
+def test_what_may_be_chosen_is_what_is_taken_and_nothing_else(name: str) -> None:
+    is_of_record = name in {"record.stage", "record.scope", "record.text"}
+
+    def taken(value: str) -> object:
+        of_questions = {"data.questions": "gate.json"} if "confidence" in name else {}
+        said = (COMPUTED if is_of_record else MINIMAL | of_questions) | {name: value}
+        if name == "service.thread.required":
+            said["service.thread"] = "instance"
+        activity = replace(ACTIVITY, properties=said)
+        return properties.read_record(TASK, activity) if is_of_record else properties.read(TASK, activity)
+
+    assert [taken(each) for each in properties.CHOICES[name]]
+    with pytest.raises(BadDefinition) as refused:
+        taken("something")
+    assert str(refused.value).endswith(f"allowed are {', '.join(properties.CHOICES[name])}")

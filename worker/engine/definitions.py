@@ -2,8 +2,9 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 from xml.etree.ElementTree import Element, TreeBuilder
 
@@ -44,6 +45,10 @@ class _Bounded(TreeBuilder):
     def __init__(self) -> None:
         super().__init__()
         self._depth = self._count = 0
+        self.line: Callable[[], int] | None = None
+        """Tells the line that the parser is at, where lines are wanted."""
+        self.lines: list[int] = []
+        """Where each element starts, in the order of the document."""
 
     def start(self, tag: Any, attrs: Any, /) -> Any:
         self._depth += 1
@@ -52,6 +57,8 @@ class _Bounded(TreeBuilder):
             raise _TooLarge(f"it is nested deeper than {DEEPEST} elements")
         if self._count > MOST_ELEMENTS:
             raise _TooLarge(f"it has more than {MOST_ELEMENTS} elements")
+        if self.line is not None:
+            self.lines.append(self.line())
         return super().start(tag, attrs)
 
     def end(self, tag: Any, /) -> Any:
@@ -74,25 +81,55 @@ def is_readable(xml: str) -> bool:
     return "\0" not in xml[:200] and (declared is None or declared[1].lower() in _AS_UTF_8)
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A file that was parsed. `lines` says where each of its elements starts, where that was asked for."""
+
+    root: Element
+    lines: Mapping[Element, int] = field(default_factory=dict)
+
+    def processes(self) -> list[Element]:
+        """Return the processes, each of which is deployed as a definition of its own."""
+        return self.root.findall(f"{BPMN}process")
+
+
 def read(definition_id: str, xml: str, key: str = "") -> Definition:
     """Read every external task of the definition, at whatever depth. Raises BadDefinition, whatever is wrong with it.
 
     `key` tells whose process of a file with several it is, where the id does not: it is `key:version:number`, and a
     mere number where that would be too long.
-
-    A definition is somebody's file: whatever nobody foresaw about it must be its own trouble, and nobody else's.
     """
-    try:
-        root = _root(xml)
-        codes = {each.get("id"): each.get("errorCode", "") for each in root.iterfind(f"{BPMN}error")}
+    return definition(parsed(xml, f"definition {definition_id}"), definition_id, key or key_in(definition_id))
+
+
+def parsed(xml: str, of: str, *, with_lines: bool = False) -> Model:
+    """Parse a model, within bounds. `of` says whose XML it is. Raises BadDefinition, whatever is wrong with it."""
+    with _refusing(of):
+        if len(xml) > LONGEST:
+            raise _TooLarge(f"it has more than {LONGEST} characters")
+        builder = _Bounded()
+        parser = XMLParser(target=builder)
+        if with_lines:
+            # The one below it, which tells a place only while it is at it.
+            expat: Any = parser.parser
+            builder.line = lambda: int(expat.CurrentLineNumber)
+        parser.feed(xml)
+        root: Element = parser.close()
+        return Model(root, dict(zip(root.iter(), builder.lines, strict=with_lines)))
+
+
+def definition(model: Model, definition_id: str, key: str) -> Definition:
+    """Read the external tasks of one process of a file, by its key. Raises BadDefinition as `read` does."""
+    with _refusing(f"definition {definition_id}"):
+        codes = {each.get("id"): each.get("errorCode", "") for each in model.root.iterfind(f"{BPMN}error")}
         activities: dict[str, Activity] = {}
         inner = set[str]()
         calls = defaultdict[str, set[str]](set)
-        for process in _processes(root, key or key_in(definition_id)):
+        for process in _processes(model, key):
             own: dict[str, Activity] = {}
             for element, loops, caught in _elements(process, codes):
-                if _is_external(carrier := _carrier(element)):
-                    activity = _activity(element, carrier, loops, caught)
+                if _is_external(there := carrier(element)):
+                    activity = _activity(element, there, loops, caught)
                     own[activity.id] = activity
                 elif called := element.get("calledElement"):
                     calls[called] |= caught
@@ -102,19 +139,20 @@ def read(definition_id: str, xml: str, key: str = "") -> Definition:
             inner.update(_inner(process))
         caught_around = {called: frozenset(caught) for called, caught in calls.items()}
         return Definition(definition_id, activities, caught_around, frozenset(inner))
+
+
+@contextmanager
+def _refusing(of: str) -> Iterator[None]:
+    """Say of whatever goes wrong that it is this model's.
+
+    A definition is somebody's file: whatever nobody foresaw about it must be its own trouble, and nobody else's.
+    """
+    try:
+        yield
     except _TooLarge as exc:
-        raise BadDefinition(f"the XML of definition {definition_id} is too large to be served: {exc}") from exc
+        raise BadDefinition(f"the XML of {of} is too large to be served: {exc}") from exc
     except Exception as exc:
-        raise BadDefinition(f"the XML of definition {definition_id} cannot be read: {type(exc).__name__}") from exc
-
-
-def _root(xml: str) -> Element:
-    if len(xml) > LONGEST:
-        raise _TooLarge(f"it has more than {LONGEST} characters")
-    parser = XMLParser(target=_Bounded())
-    parser.feed(xml)
-    root: Element = parser.close()
-    return root
+        raise BadDefinition(f"the XML of {of} cannot be read: {type(exc).__name__}") from exc
 
 
 def key_in(definition_id: str) -> str:
@@ -123,9 +161,9 @@ def key_in(definition_id: str) -> str:
     return key if colon else ""
 
 
-def _processes(root: Element, key: str) -> list[Element]:
+def _processes(model: Model, key: str) -> list[Element]:
     """Pick the definition's own process: a file with several pools is deployed as several definitions."""
-    processes = root.findall(f"{BPMN}process")
+    processes = model.processes()
     # Without a key nobody can say which it is: then tasks of a neighbour, which never come here, are better than none.
     return [process for process in processes if process.get("id") == key] or processes
 
@@ -182,7 +220,7 @@ def _codes(events: Iterable[Element], codes: Mapping[str | None, str]) -> frozen
     return frozenset(codes.get(ref, ref or "") for ref in (each.get("errorRef") for each in caught))
 
 
-def _carrier(element: Element) -> Element | None:
+def carrier(element: Element) -> Element | None:
     """Return what has the topic if this is a task or an event that can have one: of events one level below."""
     if element.tag in _TASKS:
         return element
@@ -195,34 +233,35 @@ def _is_multi_instance(element: Element) -> bool:
 
 def _is_external(carrier: Element | None) -> TypeGuard[Element]:
     # Engines compare without regard to case: a task of the type External is one, too.
-    return carrier is not None and _attribute(carrier, "type").lower() == "external"
+    return carrier is not None and attribute(carrier, "type").lower() == "external"
 
 
 def _activity(element: Element, carrier: Element, loops: int, caught: frozenset[str]) -> Activity:
-    said = [(each.get("name", ""), each.get("value", "")) for each in _extensions(element, "properties", "property")]
-    parameters = (each.get("name") for each in _extensions(element, "inputOutput", "inputParameter"))
+    said = [(each.get("name", ""), each.get("value", "")) for each in extensions(element, "properties", "property")]
+    parameters = (each.get("name") for each in extensions(element, "inputOutput", "inputParameter"))
     texts = (_text(each) for each in element.findall(f"{BPMN}documentation"))
     return Activity(
         id=element.get("id", ""),
         name=element.get("name", "").strip(),
-        topic=_attribute(carrier, "topic"),  # blanks and all, as engines take it
+        topic=attribute(carrier, "topic"),  # blanks and all, as engines take it
         documentation="\n\n".join(text for text in texts if text),
         properties={name: value for name, value in said if name},
         nameless=sum(not name for name, _ in said),
         parameters=frozenset(name for name in parameters if name),
-        async_after=_attribute(element, "asyncAfter").strip() == "true",
+        async_after=attribute(element, "asyncAfter").strip() == "true",
         loops=loops,
         caught=caught,
     )
 
 
-def _extensions(element: Element, group: str, name: str) -> Iterator[Element]:
+def extensions(element: Element, group: str, name: str) -> Iterator[Element]:
     """Yield extension elements such as `camunda:properties/camunda:property`; of an event, those of the event."""
     for space in EXTENSIONS:
         yield from element.iterfind(f"{BPMN}extensionElements/{space}{group}/{space}{name}")
 
 
-def _attribute(element: Element, name: str) -> str:
+def attribute(element: Element, name: str) -> str:
+    """Return an attribute of the engines' own, such as `topic`; empty where there is none."""
     return next((element.attrib[space + name] for space in EXTENSIONS if space + name in element.attrib), "")
 
 

@@ -291,7 +291,7 @@ def survey(usages: Mapping[str, Usage], shared: Iterable[str] = ()) -> Survey:
     not_served = [NotServed(id_, "", usage.unreadable) for id_, usage in usages.items() if usage.unreadable]
     for id_, usage in usages.items():
         for topic in usage.ours:
-            reason = _hindrance(topic, usage)
+            reason = hindrance(topic, usage)
             if reason:
                 not_served.append(NotServed(id_, topic, reason))
             else:
@@ -319,7 +319,8 @@ def _variables(topic: str, usages: Iterable[Usage]) -> tuple[str, ...] | None:
     return None if names is None else tuple(sorted(names))
 
 
-def _hindrance(topic: str, usage: Usage) -> str:
+def hindrance(topic: str, usage: Usage) -> str:
+    """Say why tasks of ours on this topic of a definition cannot be served; empty where they can."""
     if has_expression(topic):
         return "its topic is an expression, which only the engine can evaluate; give it a fixed name"
     if topic in usage.others:

@@ -13,6 +13,8 @@ from worker.domain import foreign
 from worker.domain.memory import MOST_RECALLED, NO_WISH, RECALLED, MemoryWish
 from worker.domain.questions import DecisionQuestion
 from worker.domain.tasks import (
+    ASSISTANT,
+    DECISION_RECORD,
     LOOP_COUNTER,
     META_SUFFIX,
     Activity,
@@ -194,6 +196,20 @@ PROPERTIES = (
 )
 """Every property there is. Durations are written as in BPMN timers: `PT90S`, `PT5M`, `P1D`."""
 
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "service.type": (ASSISTANT, DECISION_RECORD),
+    "service.thread": SHARINGS,
+    "service.thread.required": ("true", "false"),
+    "service.confidence.uncalibrated": ("allow",),
+    "data.output.type": RESULT_TYPES,
+    "data.output.scope": ("instance", "local"),
+    "record.part": schemas.PARTS,
+    "record.stage": get_args(Stage),
+    "record.scope": ("instance", "root"),
+    "record.text": ("true", "false"),
+}
+"""What the properties may hold that take one of a few values."""
+
 _ERROR = "error."
 
 
@@ -278,30 +294,30 @@ def read(
         raise BadDefinition(
             "the task names no assistant: set the property service.name, or the input parameter assistant"
         )
-    local = _one_of(said, "data.output.scope", ("instance", "local")) == "local"
+    local = _one_of(said, "data.output.scope") == "local"
     iteration = "" if local else _iteration(task, activity)
-    part = _one_of(said, "record.part", schemas.PARTS) or ""
+    part = _one_of(said, "record.part") or ""
     record_name(said)
     orders = _number(said, "data.questions.orders", MOST_ORDERS) or 1
     wanted = TaskProperties(
         assistant=assistant,
         version=said.get("service.version") or None,
         sharing=_sharing(said),
-        needs_memory=_one_of(said, "service.thread.required", ("true", "false")) == "true",
+        needs_memory=_one_of(said, "service.thread.required") == "true",
         timeout=_duration(said, "service.timeout", LONGEST_TIMEOUT),
         retries=_number(said, "service.retries", MOST_RETRIES),
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
         calls=_number(said, "service.calls", MOST_CALLS) or CALLS * orders,
         inputs=declared_inputs(said),
         output=output_name(task.activity_id, said, definition) + iteration,
-        output_type=cast("ResultType | None", _one_of(said, "data.output.type", RESULT_TYPES)),
+        output_type=cast("ResultType | None", _one_of(said, "data.output.type")),
         local=local,
         schema=_schema(said.get("data.output.schema", ""), parsed=with_schema) or _schema_of(part),
         fields={f"{name}{iteration}": path for name, path in _fields(said.get("data.output.fields", "")).items()},
         errors=_errors(said),
         questions=_questions(said.get("data.questions", ""), parsed=with_schema),
         confidence=_share(said, "service.confidence"),
-        uncalibrated=_one_of(said, "service.confidence.uncalibrated", ("allow",)) is not None,
+        uncalibrated=_one_of(said, "service.confidence.uncalibrated") is not None,
         suffix=iteration,
         part=part,
         orders=orders,
@@ -317,7 +333,7 @@ def read_record(task: Task, activity: Activity, definition: Definition | None = 
     """Read the properties of a fetched task that makes a decision's record. Raises BadDefinition as `read` does."""
     said = {name: value.strip() for name, value in activity.properties.items()}
     _check_fixed(said)
-    stage = _one_of(said, "record.stage", get_args(Stage))
+    stage = _one_of(said, "record.stage")
     if stage is None:
         raise BadDefinition(f"the task says no record.stage; allowed are {', '.join(get_args(Stage))}")
     if said.get("record.part"):
@@ -325,14 +341,14 @@ def read_record(task: Task, activity: Activity, definition: Definition | None = 
     return RecordProperties(
         stage=cast("Stage", stage),
         name=record_name(said),
-        is_of_root=_one_of(said, "record.scope", ("instance", "root")) == "root",
+        is_of_root=_one_of(said, "record.scope") == "root",
         given=_given(said.get("record.given", "")),
         signed=frozenset(filter(None, map(str.strip, said.get("record.signed", "").split(",")))),
         accepted=said.get("record.accepted") or "accepted",
         answer=said.get("record.answer", ""),
         output=output_name(task.activity_id, said, definition) + _iteration(task, activity),
         fields=_fields(said.get("data.output.fields", "")),
-        has_text=_one_of(said, "record.text", ("true", "false")) == "true",
+        has_text=_one_of(said, "record.text") == "true",
         retries=_number(said, "service.retries", MOST_RETRIES),
         retry_delay=_duration(said, "service.retries.delay", LONGEST_DELAY),
     )
@@ -375,6 +391,11 @@ def _result_name(activity_id: str, definition: Definition | None) -> str:
 
 def _plain(activity_id: str) -> str:
     return re.sub(r"\W", "_", activity_id)
+
+
+def is_of_errors(name: str) -> bool:
+    """Whether this property, or row of the table, says what becomes of an outcome."""
+    return name.startswith(_ERROR)
 
 
 def is_named_by(name: str) -> bool:
@@ -467,7 +488,7 @@ def check_orders(orders: int, asked: Sequence[DecisionQuestion]) -> None:
 def _sharing(said: Mapping[str, str]) -> Sharing:
     """Say whose conversation it is. The answer to questions has no place in any that others go on with."""
     usual = "activity" if said.get("data.questions") else "instance"
-    return cast("Sharing", _one_of(said, "service.thread", SHARINGS) or usual)
+    return cast("Sharing", _one_of(said, "service.thread") or usual)
 
 
 def _parameter(task: Task, activity: Activity, name: str) -> str | None:
@@ -488,7 +509,8 @@ def _iteration(task: Task, activity: Activity) -> str:
     return f"_{task.variables[LOOP_COUNTER].value}" if looped else ""
 
 
-def _one_of(said: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str | None:
+def _one_of(said: Mapping[str, str], name: str, allowed: tuple[str, ...] = ()) -> str | None:
+    allowed = allowed or CHOICES[name]
     # Modelers write a property without a value for one that was cleared.
     value = said.get(name) or None
     if value is not None and value not in allowed:
@@ -570,19 +592,28 @@ _DURATION = re.compile(r"P(?=.)(?:(\d{1,6})D)?(?:T(?=.)(?:(\d{1,6})H)?(?:(\d{1,6
 
 
 def _duration(said: Mapping[str, str], name: str, longest: timedelta) -> timedelta | None:
-    """Read an ISO 8601 duration of days, hours, minutes and seconds; months and years have no fixed length."""
     value = said.get(name)
     if not value:
         return None
-    match = _DURATION.fullmatch(value)
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
-    duration = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    if not timedelta(0) < duration <= longest:
+    found = duration(value)
+    if found is None or not timedelta(0) < found <= longest:
         most = int(longest / timedelta(seconds=1))
         raise BadDefinition(
             f"property {name} is {value!r}; allowed are durations such as PT90S or PT5M, up to {most} s"
         )
-    return duration
+    return found
+
+
+def duration(text: str) -> timedelta | None:
+    """Read an ISO 8601 duration of days, hours, minutes and seconds; None where it is none.
+
+    Months and years have no fixed length.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _schema(value: str, *, parsed: bool) -> Mapping[str, Any] | str | None:

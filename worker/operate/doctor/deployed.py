@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
@@ -12,11 +12,10 @@ from worker.engine import RestEngine, Survey
 from worker.engine.topics import READS_AT_ONCE, Usage, relevant, survey
 from worker.engine.wire import Deployed
 from worker.errors import BadDefinition, Conflict, ReadRefused, TaskLost, Unanswered, WorkerError
-from worker.modelling import properties, questions
-from worker.operate.doctor import records, tasks
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.operate.doctor.engine import reached
-from worker.operate.doctor.tasks import Fault
+from worker.operate.models import calls, files, records, rules, tasks
+from worker.operate.models.rules import Fault, Rule
 from worker.settings import Settings
 from worker.specs.assistants import Specs
 
@@ -32,38 +31,23 @@ _NOTHING = "Deploy a model whose external tasks have the property service.type=a
 class Models:
     """What is deployed and counts: latest versions, and older ones with running instances.
 
-    `files` are the faults of those that tasks name, by definition, property and name.
+    `files` has what is wrong with those that tasks name, by definition, property and name: a fault, or a text that says
+    why nobody can know it.
     """
 
     labels: Mapping[str, str]
     keys: Mapping[str, str]
     definitions: dict[str, Definition] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
-    files: dict[tuple[str, str, str], Fault] = field(default_factory=dict)
+    files: dict[tuple[str, str, str], Fault | str] = field(default_factory=dict)
 
     def caught_outside(self, key: str) -> frozenset[str]:
         """Return the codes of BPMN errors that processes catch which call this one, at whatever distance."""
-        calls = [
-            (called, codes, self.keys[id_])
-            for id_, each in self.definitions.items()
-            for called, codes in each.calls.items()
-        ]
-        caught: frozenset[str] = frozenset()
-        known, waiting = {key}, [key]
-        while waiting:
-            process = waiting.pop()
-            for called, codes, caller in calls:
-                if called == process or "{" in called:  # an expression may call any
-                    caught |= codes
-                    # Processes may call each other in a circle.
-                    waiting += {caller} - known
-                    known.add(caller)
-        return caught
+        return calls.caught_outside(key, [(self.keys[id_], each) for id_, each in self.definitions.items()])
 
-    def family(self, id_: str, record: Activity) -> list[Definition]:
+    def family(self, id_: str, record: Activity) -> Sequence[Definition]:
         """Return the definitions whose answers a record may gather: its own, and any where processes call others."""
-        alone = not self.definitions[id_].calls and record.said("record.scope") != "root"
-        return [self.definitions[id_]] if alone else list(self.definitions.values())
+        return calls.family(record, self.definitions[id_], list(self.definitions.values()))
 
     @property
     def usages(self) -> dict[str, Usage]:
@@ -104,7 +88,7 @@ async def read(engine: RestEngine) -> Models:
         async with places:
             try:
                 models.definitions[id_] = definition = await engine.definition(id_)
-                for kind, name in {each for task in _ours(definition) for each in _named_files(task)}:
+                for kind, name in {each for task in _ours(definition) for each in files.named(task)}:
                     if (fault := await _fault_of_file(engine, id_, kind, name)) is not None:
                         models.files[id_, kind, name] = fault
             except (BadDefinition, Conflict, ReadRefused, Unanswered) as exc:
@@ -124,31 +108,26 @@ def _ours(definition: Definition) -> Iterator[Activity]:
     return (each for each in definition.activities.values() if each.is_ours)
 
 
-_INLINE: Mapping[str, Callable[[str], bool]] = {
-    "data.output.schema": properties.is_inline,
-    "data.questions": questions.is_inline,
+_LEVELS: Mapping[rules.Level, Level] = {
+    rules.Level.ERROR: Level.PROBLEM,
+    rules.Level.WARNING: Level.WARNING,
+    rules.Level.NOTE: Level.UNKNOWN,
 }
-"""Properties that may name a file, and how to tell that one holds what it would be the name of."""
 
 
-def _named_files(activity: Activity) -> Iterator[tuple[str, str]]:
-    """Name the files that a task needs in its deployment, each with the property that does."""
-    for kind, is_inline in _INLINE.items():
-        name = activity.said(kind)
-        if name and not is_inline(name):
-            yield kind, name
-
-
-async def _fault_of_file(engine: RestEngine, id_: str, kind: str, name: str) -> Fault | None:
-    read = properties.parsed_schema if kind == "data.output.schema" else questions.read
+async def _fault_of_file(engine: RestEngine, id_: str, kind: str, name: str) -> Fault | str | None:
+    """Say what is wrong with a file, or in a text why nobody can know it. None where all is right."""
     try:
         text = await engine.resource(id_, name)
-        # Beside the loop: while a large schema is read, the other checks' seconds would run out.
-        await asyncio.to_thread(read, text, f"the resource {name!r} in property {kind}")
     except BadDefinition as exc:
-        return tasks.of_file(str(exc), is_known=True)
+        return tasks.of_file(str(exc), kind, Rule.MISSING_FILE)
     except WorkerError as exc:
-        return tasks.of_file(str(exc), is_known=False)
+        return str(exc)
+    try:
+        # Beside the loop: while a large schema is read, the other checks' seconds would run out.
+        await asyncio.to_thread(files.check, kind, text, f"the resource {name!r} in property {kind}")
+    except BadDefinition as exc:
+        return tasks.of_file(str(exc), kind, Rule.BAD_FILE)
     return None
 
 
@@ -217,7 +196,7 @@ def _unread(models: Models) -> Iterator[Finding]:
 def judged(models: Models, specs: Specs | None, weighing: frozenset[str]) -> Iterator[Finding]:
     """Judge each task; those of one definition with the same fault share a row. `weighing`: providers that do."""
     count = 0
-    rows: defaultdict[tuple[str, Fault], list[str]] = defaultdict(list)
+    rows: defaultdict[tuple[str, Fault | str], list[str]] = defaultdict(list)
     for id_, definition in sorted(models.definitions.items()):
         outside = models.caught_outside(models.keys[id_])
         for activity in definition.activities.values():
@@ -227,11 +206,20 @@ def judged(models: Models, specs: Specs | None, weighing: frozenset[str]) -> Ite
                 look = records.faults(activity, definition, models.family(id_, activity))
             else:
                 look = tasks.faults(activity, specs, outside, weighing) if ours else tasks.strange(activity, specs)
-            files = [models.files.get((id_, *each)) for each in _named_files(activity)] if ours else []
-            for fault in (*look, *tasks.nameless(activity), *filter(None, files)):
+            named = [models.files.get((id_, *each)) for each in files.named(activity)] if ours else []
+            faults: list[Fault | str] = [
+                *look,
+                *tasks.nameless(activity),
+                *(each for each in named if each is not None),
+            ]
+            for fault in faults:
                 rows[models.labels[id_], fault].append(activity.id)
     for (label, fault), activities in rows.items():
-        yield _finding(f"{label}: {', '.join(activities)}", fault.level, fault.said, fault.advice)
+        subject = f"{label}: {', '.join(activities)}"
+        if isinstance(fault, str):
+            yield _finding(subject, Level.UNKNOWN, fault)
+        else:
+            yield _finding(subject, _LEVELS[fault.level], fault.said, fault.advice)
     if count and specs is None:
         yield _finding("assistants of the tasks", Level.UNKNOWN, "the specs cannot be loaded")
     if count and not rows:

@@ -1,29 +1,25 @@
-"""What is wrong with a deployed task that makes a decision's record, as far as the model shows it. Pure."""
+"""What is wrong with a task that makes a decision's record, as far as its model shows it. Pure."""
 
 from collections.abc import Iterable, Iterator
 
 from worker.decisions import schemas
 from worker.domain.tasks import Activity, Definition
-from worker.errors import BadDefinition
 from worker.modelling import properties
 from worker.modelling.properties import RecordProperties
-from worker.operate.doctor import tasks
-from worker.operate.doctor.checks import Level
-from worker.operate.doctor.tasks import DEPLOY, Fault
+from worker.operate.models import tasks
+from worker.operate.models.rules import DEPLOY, Fault, Rule
 
 
 def faults(activity: Activity, definition: Definition, family: Iterable[Definition]) -> Iterator[Fault]:
     """Name everything that is wrong with the task. `family` are the definitions whose answers it may gather."""
     yield from _of_topic(activity, definition)
-    try:
-        wanted = properties.read_record(tasks.as_fetched(activity), activity)
-    except BadDefinition as exc:
-        yield Fault(Level.PROBLEM, f"{exc}; an incident when it is reached", DEPLOY)
-    else:
+    wanted, wrong = tasks.wishes(properties.read_record, activity)
+    yield from wrong
+    if wanted is not None:
         yield from _of_parts(wanted, [each for one in family for each in one.activities.values()])
         if wanted.stage == "propose" and not _is_closed(wanted, definition):
             said = "nothing closes what it proposes: no task has record.stage=close, so that a signature counts nowhere"
-            yield Fault(Level.WARNING, said, DEPLOY)
+            yield Fault(Rule.RECORD_OPEN, said, DEPLOY, "record.stage")
     yield from tasks.odd_properties(activity)
     yield from tasks.without_async_after(activity)
 
@@ -35,7 +31,7 @@ def _of_topic(activity: Activity, definition: Definition) -> Iterator[Fault]:
             f"its topic {activity.topic} is that of tasks for assistants, too: workers from before decision records "
             "would leave all of them alone"
         )
-        yield Fault(Level.PROBLEM, said, f"Give it a topic of its own. {DEPLOY}")
+        yield Fault(Rule.RECORD_TOPIC, said, f"Give it a topic of its own. {DEPLOY}")
 
 
 def _of_parts(wanted: RecordProperties, activities: Iterable[Activity]) -> Iterator[Fault]:
@@ -48,7 +44,8 @@ def _of_parts(wanted: RecordProperties, activities: Iterable[Activity]) -> Itera
     missing = [each for each in needed if each not in known and each not in wanted.given]
     if missing:
         said = f"no task has record.part={missing[0]}" + (f", nor {', '.join(missing[1:])}" if missing[1:] else "")
-        yield Fault(Level.PROBLEM, f"{said}, which record.stage={wanted.stage} needs; an incident then", DEPLOY)
+        text = f"{said}, which record.stage={wanted.stage} needs; an incident then"
+        yield Fault(Rule.RECORD_PARTS, text, DEPLOY, "record.stage")
 
 
 def _is_closed(wanted: RecordProperties, definition: Definition) -> bool:

@@ -1,0 +1,161 @@
+"""The files that are looked at: models as they were written, and what lies beside them."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+from xml.etree.ElementTree import Element, ParseError
+
+from worker.domain import foreign
+from worker.domain.tasks import Definition
+from worker.engine import definitions
+from worker.errors import BadDefinition
+
+SUFFIX: Final = ".bpmn"
+MOST_BYTES: Final = 4 * definitions.LONGEST
+"""Of a model in UTF-16 or UTF-32, the longest is as long; of what lies beside it, more is nothing that people write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A file that cannot be read, where in it that shows, and why."""
+
+    file: str
+    line: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Process:
+    """One process of a file; `key` is its id, by which others call it. Two of one key are two."""
+
+    key: str
+    element: Element
+    definition: Definition
+
+
+class Folder:
+    """What lies beside a model, and would be deployed with it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The files' names; by these, as some systems find a file by others, too."""
+        try:
+            return frozenset(each.name for each in self._path.iterdir() if each.is_file())
+        except OSError:
+            return frozenset()
+
+    def text(self, name: str) -> str | None:
+        """Return what a file holds. None where there is none of exactly this name, or it cannot be read."""
+        if name not in self.names:
+            return None
+        try:
+            return foreign.text(_content(self._path / name), None)
+        except OSError:
+            return None
+
+    @cached_property
+    def forms(self) -> Mapping[str, Any]:
+        """The forms of Camunda Modeler, by their ids."""
+        found: dict[str, Any] = {}
+        for name in sorted(each for each in self.names if each.endswith(".form")):
+            form = self.form(name)
+            if isinstance(form, dict) and isinstance(form.get("id"), str):
+                found[form["id"]] = form
+        return found
+
+    def form(self, name: str) -> Any:
+        """Return the form in a file; None where that holds none."""
+        text = self.text(name)
+        try:
+            return None if text is None else foreign.read(text)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A model. `name` is the file's as it was given, `flaw` what is wrong with how it is encoded, empty if nothing."""
+
+    name: str
+    model: definitions.Model
+    processes: tuple[Process, ...]
+    folder: Folder
+    flaw: str = ""
+
+    def line(self, element: Element) -> int:
+        """Where an element starts."""
+        return self.model.lines.get(element, 1)
+
+
+def read(paths: Iterable[Path]) -> tuple[list[File], list[Unread]]:
+    """Read all models that these files and folders hold, each once, and say which cannot be read."""
+    files: dict[str, File] = {}
+    unread: list[Unread] = []
+    folders: dict[Path, Folder] = {}
+    for path in paths:
+        found = [path] if not path.is_dir() else sorted(_models(path))
+        if not found:
+            unread.append(Unread(str(path), 1, f"the folder holds no {SUFFIX} file"))
+        for each in found:
+            known = os.path.realpath(each)
+            if known in files:
+                continue
+            try:
+                folder = folders.setdefault(each.parent, Folder(each.parent))
+                files[known] = _file(each, folder)
+            except OSError as exc:
+                unread.append(Unread(str(each), 1, f"cannot be read: {exc.strerror}"))
+            except BadDefinition as exc:
+                unread.append(_unread(each, exc))
+    return list(files.values()), unread
+
+
+def _models(folder: Path) -> Iterator[Path]:
+    for each in folder.rglob(f"*{SUFFIX}"):
+        if each.is_file() and not any(part.startswith(".") for part in each.relative_to(folder).parts):
+            yield each
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise OSError(0, f"it has more than {MOST_BYTES:,} bytes")
+    return content
+
+
+def _file(path: Path, folder: Folder) -> File:
+    content = _content(path)
+    xml = definitions.decoded(content)
+    model = definitions.parsed(xml, str(path), with_lines=True)
+    processes = []
+    for element in model.processes():
+        key = element.get("id", "")
+        processes.append(Process(key, element, definitions.definition(model, key, key)))
+    return File(str(path), model, tuple(processes), folder, _flaw(content, xml))
+
+
+def _flaw(content: bytes, xml: str) -> str:
+    if not definitions.is_readable(xml) or content[:2] in {b"<\0", b"\0<", b"\xff\xfe", b"\xfe\xff"}:
+        return "it is not in UTF-8: engines hand it out as if it were, so that signs become others or it is no XML"
+    try:
+        content.decode()
+    except UnicodeDecodeError as exc:
+        line = content.count(b"\n", 0, exc.start) + 1
+        return f"it says that it is in UTF-8, and the byte at {exc.start} (line {line}) is not: signs there are lost"
+    return ""
+
+
+def _unread(path: Path, exc: BadDefinition) -> Unread:
+    cause = exc.__cause__
+    if isinstance(cause, ParseError):
+        line, column = cause.position
+        said = str(cause).partition(": line")[0]
+        return Unread(str(path), line, f"it is no well-formed XML: {said}, at column {column + 1}")
+    return Unread(str(path), 1, str(exc))

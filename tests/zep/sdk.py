@@ -51,10 +51,13 @@ def _called(client: Zep, path: str, arguments: dict[str, Any]) -> dict[str, Any]
 
 
 def main() -> None:
-    """Perform the calls of stdin one after the other."""
-    wanted = json.load(sys.stdin)
-    client = Zep(api_key=wanted["key"], base_url=wanted["url"])
-    json.dump([_called(client, path, arguments) for path, arguments in wanted["calls"]], sys.stdout)
+    """Perform the calls of each line of stdin one after the other, and write a line of what came of them."""
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        client = Zep(api_key=wanted["key"], base_url=wanted["url"])
+        done = [_called(client, path, arguments) for path, arguments in wanted["calls"]]
+        sys.stdout.write(f"{json.dumps(done)}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

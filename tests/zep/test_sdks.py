@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-import subprocess
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -23,20 +24,34 @@ Call = tuple[str, dict[str, Any]]
 class Sdk:
     """The official client on the stand-in."""
 
-    def __init__(self, zep: ZepStandIn, dialect: Dialect) -> None:
+    def __init__(self, zep: ZepStandIn, dialect: Dialect, process: Process) -> None:
         self.zep = zep
         self.dialect = dialect
         self.key = KEY
+        self._process = process
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, zep: ZepStandIn, dialect: Dialect) -> AsyncIterator[Self]:
+        """Start its Python, once for all calls."""
+        command = [str(python(dialect)), str(Path(__file__).with_name("sdk.py"))]
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=10_000_000)
+        try:
+            yield cls(zep, dialect, process)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            await process.wait()
 
     async def calls(self, *calls: Call) -> list[dict[str, Any]]:
         """What comes of them, one after the other."""
         wanted = {"key": self.key, "url": f"{self.zep.url}/api/{self.dialect}", "calls": calls}
-        command = [str(python(self.dialect)), str(Path(__file__).with_name("sdk.py"))]
-        done = await asyncio.to_thread(
-            subprocess.run, command, input=json.dumps(wanted), capture_output=True, check=False, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        found: list[dict[str, Any]] = json.loads(done.stdout)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{json.dumps(wanted)}\n".encode())
+        line = await self._process.stdout.readline()
+        assert line, "it has ended; stderr says why"
+        found: list[dict[str, Any]] = json.loads(line)
         return found
 
     async def call(self, path: str, **arguments: Any) -> Any:
@@ -64,8 +79,9 @@ def dialect(request: pytest.FixtureRequest) -> Dialect:
 
 
 @pytest.fixture
-def sdk(zep: ZepStandIn, dialect: Dialect) -> Sdk:
-    return Sdk(zep, dialect)
+async def sdk(zep: ZepStandIn, dialect: Dialect) -> AsyncIterator[Sdk]:
+    async with Sdk.open(zep, dialect) as sdk:
+        yield sdk
 
 
 @pytest.fixture
@@ -78,8 +94,8 @@ def said(content: str, **more: Any) -> dict[str, Any]:
     return {"role": "assistant", "name": "analyst", "content": content, "metadata": {"ref": "r1", "part": 1}, **more}
 
 
-async def test_the_sdk_of_v2_makes_reads_and_deletes_everything_on_the_stand_in(zep: ZepStandIn) -> None:
-    sdk = Sdk(zep, "v2")
+@pytest.mark.parametrize("dialect", ["v2"])
+async def test_the_sdk_of_v2_makes_reads_and_deletes_everything_on_the_stand_in(zep: ZepStandIn, sdk: Sdk) -> None:
     user = await sdk.call("user.add", user_id="u1", metadata={"kept_by": "me"})
     assert (user["user_id"], user["metadata"]) == ("u1", {"kept_by": "me"})
     assert await sdk.call("user.get", user_id="u1") == user
@@ -104,8 +120,8 @@ async def test_the_sdk_of_v2_makes_reads_and_deletes_everything_on_the_stand_in(
     assert (zep.users, zep.threads) == ([], [])
 
 
-async def test_the_sdk_of_v4_makes_reads_and_deletes_everything_on_the_stand_in(zep: ZepStandIn) -> None:
-    sdk = Sdk(zep, "v4")
+@pytest.mark.parametrize("dialect", ["v4"])
+async def test_the_sdk_of_v4_makes_reads_and_deletes_everything_on_the_stand_in(zep: ZepStandIn, sdk: Sdk) -> None:
     user = await sdk.call("user.create", user_id="u1", metadata={"kept_by": "me"})
     assert await sdk.call("user.lookup", user_id="u1") == user
     assert await sdk.call("user.get", user_uuid=user["uuid"]) == user

@@ -94,6 +94,15 @@ async def test_a_write_of_which_nobody_knows_is_looked_for_before_it_is_repeated
     assert len([each for each in rig.asked("POST") if "/messages" in each]) == 1
 
 
+async def test_a_page_in_place_of_zeps_word_is_no_word_that_something_was_written(rig: Rig) -> None:
+    rig.zep.faults.append(Fault("POST .*/messages", 200, "<html>Sign in to continue</html>"))
+    with pytest.raises(MemoryDown, match="not Zep"):
+        await rig.memory.remember(memo())
+    await rig.memory.remember(memo())
+
+    assert len(rig.zep.messages) == 2
+
+
 async def test_an_exchange_of_which_half_was_written_gets_its_other_half(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

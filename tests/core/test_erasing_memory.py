@@ -1,12 +1,14 @@
 """What is forgotten: what an instance has left with the instance, and a subject as a whole, each with a receipt."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.core.closing import Closing, open_in
 from tests.core.remembering import FakeMemory
+from tests.fakes.clock import now
 from tests.records import exchange, key
 from worker.domain.conversations import Subject
 from worker.domain.endings import Status, Store, order_id
@@ -60,7 +62,7 @@ async def left(closing: Closing) -> list[str]:
 async def test_what_an_erased_instance_has_left_goes_with_it(closing: Closing, memory: SlowMemory) -> None:
     memory.done = [Forgotten(2)]
     receipt = await closing.erase("instance-1")
-    step = receipt.named[Store.MEMORY, f"facts of {ADA} from instance-1"]
+    step = receipt.named[Store.MEMORY, f"facts of {ADA}, generation 0 from instance-1"]
     assert (step.status, step.count, receipt.completed_at is not None) == (Status.REMOVED, 3, True)
     assert await left(closing) == ["instance-2"]
     assert memory.asked == [(MemorySubject(ADA, None), "instance-1")]
@@ -71,21 +73,37 @@ async def test_a_memory_that_is_away_leaves_the_order_open_until_it_has_forgotte
 ) -> None:
     memory.script.next("forget_instance", MemoryDown("away"))
     receipt = await closing.erase("instance-1")
-    assert open_in(receipt) == {(Store.MEMORY, f"facts of {ADA} from instance-1"): "away"}
+    assert open_in(receipt) == {(Store.MEMORY, f"facts of {ADA}, generation 0 from instance-1"): "away"}
     assert await left(closing) == ["instance-2"]
     memory.done = [Forgotten(0, open=True), Forgotten(4)]
     [still] = await closing.resume()
     assert "still at it" in str(open_in(still))
     [final] = await closing.resume()
     assert final.completed_at is not None
-    assert final.named[Store.MEMORY, f"facts of {ADA} from instance-1"].count == 5
+    assert final.named[Store.MEMORY, f"facts of {ADA}, generation 0 from instance-1"].count == 5
 
 
 async def test_what_a_vendor_keeps_is_said_to_stay(closing: Closing, memory: SlowMemory) -> None:
     memory.done = [Forgotten(1, stays="derived facts")]
     receipt = await closing.erase("instance-1")
-    step = receipt.named[Store.MEMORY, f"facts of {ADA} from instance-1"]
+    step = receipt.named[Store.MEMORY, f"facts of {ADA}, generation 0 from instance-1"]
     assert (step.status, step.why, receipt.completed_at is not None) == (Status.STAYS, "derived facts", True)
+
+
+async def test_what_has_come_since_a_subject_was_forgotten_is_asked_for_as_of_then(
+    closing: Closing, memory: SlowMemory
+) -> None:
+    await closing.eraser.erase(SUBJECT)
+    later = now() + timedelta(seconds=1)
+    wish = ToRemember(ADA, "variable:customer", "q")
+    await closing.transcript.record(
+        exchange(
+            3, key("instance-2"), remember=wish, asked_at=later, answered_at=later, thread_id=None, response_id=None
+        )
+    )
+    memory.asked.clear()
+    await closing.erase("instance-2")
+    assert memory.asked == [(MemorySubject(ADA, None, 1), "instance-2")]
 
 
 async def test_a_subject_is_forgotten_as_a_whole_and_begins_anew(closing: Closing, memory: SlowMemory) -> None:

@@ -11,6 +11,7 @@ WORK_SECONDS = 0.3
 WORKER = Path(__file__).parents[2] / "worker"
 ELSEWHERE = {
     "transcript/database.py": "one look at a file, before anything is written",
+    "transcript/hurried.py": "once, when the worker has ended",
     "operate": "commands, which have their process for themselves",
     "demo": "is not the worker",
 }

@@ -8,8 +8,9 @@ from tests.core.remembering import FakeMemory, FakeMemos
 from tests.samples import ACTIVITY, ASSISTANT
 from worker.domain.memory import Backlog, MemoryWish
 from worker.errors import MemoryDown, MemoryRefused
-from worker.operate.doctor import memory, tasks
+from worker.operate.doctor import memory
 from worker.operate.doctor.checks import Level
+from worker.operate.models import tasks
 from worker.settings import Settings
 from worker.specs.assistants import Specs
 

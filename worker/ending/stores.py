@@ -400,7 +400,7 @@ class Facts(Place):
             await self._find_subject(book, case.subject.memory)
             return
         for subject, instance in await book.of_instances(case.instances) if case.instances else ():
-            self._found[f"{subject.digest} from {instance}"] = (subject, instance)
+            self._found[f"{_named(subject)} from {instance}"] = (subject, instance)
 
     async def _find_subject(self, book: FactBook, digest: str) -> None:
         before = [step for step in self.case.before if self.has(step)]
@@ -409,7 +409,7 @@ class Facts(Place):
         known = await book.subject(digest, self.case.subject.limits)
         if known is not None and (not before or known.facts or known.proposed or known.waiting):
             subject = MemorySubject(known.digest, known.tenant, known.generation)
-            self._found[f"{known.digest}, generation {known.generation}"] = (subject, None)
+            self._found[_named(subject)] = (subject, None)
 
     def steps(self) -> list[Step]:
         """See `Place.steps`."""
@@ -442,13 +442,15 @@ class Facts(Place):
 STILL = "the memory is still at it; it is looked at again"
 
 
+def _named(subject: MemorySubject) -> str:
+    return f"{subject.digest}, generation {subject.generation}"
+
+
 def _read(name: str) -> tuple[MemorySubject, str | None] | None:
     """Read of whom a step is, also one that an earlier run has noted: what it names may be gone from our own store."""
-    digest, _, instance = name.partition(" from ")
-    digest, _, generation = digest.partition(", generation ")
-    if instance:
-        return MemorySubject(digest, None), instance
-    return (MemorySubject(digest, None, int(generation)), None) if generation.isdecimal() else None
+    whose, _, instance = name.partition(" from ")
+    digest, _, generation = whose.partition(", generation ")
+    return (MemorySubject(digest, None, int(generation)), instance or None) if generation.isdecimal() else None
 
 
 def held_records(names: Sequence[str]) -> str:

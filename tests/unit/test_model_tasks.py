@@ -145,6 +145,12 @@ def test_a_task_that_was_meant_for_this_worker_and_is_not_is_named(
     assert (found.rule, found.about in properties) == (Rule.LEFT_ALONE, True)
 
 
+def test_a_property_that_was_meant_to_say_whose_a_task_is_is_named_also_beside_a_known_assistant() -> None:
+    said = {"service.typ": "assistant", "service.name": "analyst"}
+    [found] = tasks.strange(replace(ACTIVITY, properties=said), SPECS)
+    assert (found.about, "'service.typ'" in found.said) == ("service.typ", True)
+
+
 @pytest.mark.parametrize(
     ("properties", "specs"),
     [

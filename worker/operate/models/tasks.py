@@ -163,11 +163,14 @@ def strange(activity: Activity, specs: Specs | None) -> Iterator[Fault]:
     """Name what makes a task that is not ours look as if it was meant to be."""
     name = activity.said("service.name")
     kind = activity.properties.get(_KIND)
-    if specs is not None and name in {each.name for each in specs.assistants}:
+    misspelt = _misspelt_kind(activity)
+    if kind is None and misspelt:
+        yield misspelt
+    elif specs is not None and name in {each.name for each in specs.assistants}:
         found = "no service.type" if kind is None else f"the service.type {kind!r}"
         said = f"it names the assistant {name}, but has {found}: this worker leaves it to others"
         yield _left_alone(said, _NAME if kind is None else _KIND)
-    elif misspelt := _misspelt_kind(activity):
+    elif misspelt:
         yield misspelt
     # Others may call a property so. Two such names are hardly a chance.
     elif specs is None and name and kind is None and any(each in _NAMES for each in {*activity.properties} - {_NAME}):

@@ -241,7 +241,7 @@ async def test_a_place_that_was_emptied_is_used_on(place: Place, transcript: Sql
     "both", [{}, {"instance": "1", "business_key": "1"}, {"instance": "1", "person": "1"}, {"chat": "1"}]
 )
 def test_a_subject_is_one_thing(both: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="an instance, a business key or a person"):
+    with pytest.raises(ValueError, match="an instance, a business key, a person, or one"):
         Subject("default", **both)
 
 

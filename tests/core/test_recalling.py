@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from worker.domain.threads import Answer
 from worker.errors import MemoryDown, MemoryRefused
 from worker.modelling.subjects import named
 from worker.redis import RedisOutbox
-from worker.turn.recalling import DEADLINE_SECONDS, FAILURES, PAUSE_SECONDS, REFUSED_SECONDS, Recalling
+from worker.turn.recalling import DEADLINE_SECONDS, FAILURES, LONGEST_FACT, PAUSE_SECONDS, REFUSED_SECONDS, Recalling
 
 OF_CUSTOMER = {"memory.subject": "variable:customer"}
 ADA = named("variable:customer", "ada", None, "default")
@@ -78,18 +79,24 @@ async def test_without_a_subject_nothing_changes(core: Core, memory: FakeMemory)
         (Variable("", "String"), "the variable customer is empty"),
         (Variable("  ", "String"), "the variable customer is empty"),
         (Variable(None, "Null"), "the variable customer is empty"),
-        (Variable('{"a": 1}', "Json"), None),
+        (Variable('{"a": 1}', "Json"), "the variable customer is no text or number"),
+        (Variable("{}", "Json"), "the variable customer is no text or number"),
+        (Variable("null", "Json"), "the variable customer is empty"),
+        (Variable('""', "Json"), "the variable customer is empty"),
+        (Variable("true", "Json"), "the variable customer is no text or number"),
+        (Variable("\u200b\0", "String"), "the variable customer is empty"),
+        (Variable("<a/>", "Xml"), "the variable customer is no text or number"),
+        (Variable("2026-01-01T00:00:00.000+0000", "Date"), "the variable customer is no text or number"),
+        (Variable("NaN", "Double"), "the variable customer is no text or number"),
         (Variable(["a"], None), "the variable customer is no text or number"),
         (Variable(value=True, type="Boolean"), "the variable customer is no text or number"),
         (None, "the task has no variable customer"),
     ],
 )
 async def test_an_empty_customer_does_not_become_everybody(
-    core: Core, memory: FakeMemory, value: Variable | None, why: str | None
+    core: Core, memory: FakeMemory, value: Variable | None, why: str
 ) -> None:
     job = await done(core, variables={} if value is None else {"customer": value})
-    if why is None:
-        return
     assert memory.script.calls == []
     assert meta(job) == {"memory": "none", "why": why}
 
@@ -104,10 +111,19 @@ async def test_another_customer_and_another_tenant_know_nothing_of_it(core: Core
         assert "Remembered" not in said(core)
 
 
-async def test_a_number_is_the_customer_that_its_text_is(core: Core, memory: FakeMemory) -> None:
+@pytest.mark.parametrize(
+    "value", [Variable(42, "Integer"), Variable(42.0, "Double"), Variable("42", "Json"), Variable('"42"', "Json")]
+)
+async def test_a_number_is_the_customer_that_its_text_is(core: Core, memory: FakeMemory, value: Variable) -> None:
     memory.facts = {named("variable:customer", "42", None, "default").digest: [FACT]}
-    job = await done(core, variables={"customer": Variable(42, "Integer")})
+    job = await done(core, variables={"customer": value})
     assert meta(job)["of"] == 1
+
+
+async def test_what_a_vendor_says_of_one_exchange_is_bounded(core: Core, memory: FakeMemory) -> None:
+    memory.facts = {ADA.digest: [replace(FACT, text="x" * 50_000)]}
+    await done(core)
+    assert LONGEST_FACT < len(said(core)) < 2 * LONGEST_FACT
 
 
 async def test_a_memory_that_does_not_answer_delays_no_turn_by_more_than_the_deadline(

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import structlog
 
-from worker.domain.memory import Fact, MemorySubject, MemoryWish, Recalled, ToRemember
+from worker.domain.memory import LONGEST_QUESTION, LONGEST_TEXT, Fact, MemorySubject, MemoryWish, Recalled, ToRemember
 from worker.domain.tasks import Activity, Task
 from worker.errors import MemoryDown, MemoryRefused
 from worker.modelling import prompt
@@ -24,6 +25,8 @@ FAILURES, WITHIN_SECONDS = 3, 60.0
 """So many in so long, and nobody is asked any more for a while."""
 PAUSE_SECONDS, REFUSED_SECONDS = 30.0, 300.0
 LONGEST_ASKED = 4000
+LONGEST_FACT = LONGEST_QUESTION + LONGEST_TEXT + 100
+"""Characters: those that we write have no more."""
 """Characters of what a task asks by which facts are chosen."""
 
 Why = Literal["late", "down", "refused", "paused"]
@@ -86,6 +89,14 @@ class Known:
     remember: ToRemember | None = None
 
 
+def _cut(facts: Sequence[Fact]) -> list[Fact]:
+    """Bound what a memory that is apart says of one exchange: its texts are as long as it likes."""
+    return [
+        each if len(each.text) <= LONGEST_FACT else replace(each, text=f"{each.text[:LONGEST_FACT]} …")
+        for each in facts
+    ]
+
+
 class Recalling:
     """Recalls for turns. `engine` is empty where engines share what is remembered."""
 
@@ -123,7 +134,7 @@ class Recalling:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 known = await self._subjects.known(subject)
-                facts = [] if known is None else (await self._memory.recall(known, asked, most))[:most]
+                facts = [] if known is None else _cut(await self._memory.recall(known, asked, most))[:most]
         except TimeoutError:
             self._breaker.failed(f"no answer within {DEADLINE_SECONDS} s")
             return [], "late"

@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 from uuid import uuid4
 
 from worker import failpoints
@@ -59,9 +59,6 @@ from worker.redis.connect import Client as RedisClient
 from worker.settings import Settings
 from worker.telemetry import exporting
 from worker.turn.remembering import RememberingProvider
-
-if TYPE_CHECKING:
-    from worker.transcript import Database
 
 
 class Asks(AskBook, AskEraser, Protocol):
@@ -149,6 +146,7 @@ class Adapters:
     memos: Memos | None = None
     facts: FactBook | None = None
     memory: Memory | None = None
+    forgetting: Memory | None = None
 
     @property
     def sinks(self) -> list[Sink]:
@@ -244,6 +242,8 @@ async def _with_transcript(
 
     url = settings.transcript_url.get_secret_value()
     database = await stack.enter_async_context(transcript.open_database(url, reads_only=reads_only))
+    zep = await _zep(settings, adapters.sharing.redis, stack)
+    embedded = transcript.EmbeddedMemory(database, database.hurried(), engine=settings.engine_name)
     connected = replace(
         adapters,
         formats=Formats([in_redis, transcript.SqlFormat(database, engine=settings.engine_name)]),
@@ -257,8 +257,12 @@ async def _with_transcript(
         visits=transcript.SqlVisits(database, engine=settings.engine_name),
         # Also while nothing is remembered: what was is there to be seen and forgotten.
         memos=transcript.SqlMemos(database, engine=settings.engine_name),
-        facts=transcript.SqlFacts(database, database.hurried(), engine=memory_engine(settings)),
-        memory=await _memory(settings, database, adapters.sharing.redis, stack),
+        facts=transcript.SqlFacts(
+            database, database.hurried(), engine=memory_engine(settings), own_engine=settings.engine_name
+        ),
+        memory={"zep": zep, "embedded": embedded}.get(settings.memory),
+        # Whoever has a key is asked to forget, whatever is remembered now: it may have something of before.
+        forgetting=zep or embedded,
     )
     return connected, lambda provider: transcript.SqlAnchors(database, engine=settings.engine_name, provider=provider)
 
@@ -268,23 +272,16 @@ def memory_engine(settings: Settings) -> str:
     return "" if settings.memory_shared else settings.engine_name
 
 
-async def _memory(settings: Settings, database: "Database", redis: RedisClient, stack: AsyncExitStack) -> Memory | None:
-    """Open the memory that the settings name."""
-    match settings.memory:
-        case "embedded":
-            from worker import transcript  # noqa: PLC0415 - as above
+async def _zep(settings: Settings, redis: RedisClient, stack: AsyncExitStack) -> Memory | None:
+    """Open the memory in Zep, if there is a key."""
+    if settings.zep_api_key is None:
+        return None
+    from worker import zep  # noqa: PLC0415 - who has none need not read it
 
-            return transcript.EmbeddedMemory(database, database.hurried(), engine=settings.engine_name)
-        case "zep":
-            from worker import zep  # noqa: PLC0415 - who has none need not read it
-
-            key = settings.zep_api_key.get_secret_value() if settings.zep_api_key else ""
-            prefix = settings.redis_prefix  # tells installations apart, in Zep as in Redis
-            known = RedisKnownIds(redis, prefix=prefix, memory="zep")
-            where = zep.Connection(key, settings.zep_api, settings.zep_url, owner=prefix)
-            return await stack.enter_async_context(zep.ZepMemory.open(where, known))
-        case "off":
-            return None
+    prefix = settings.redis_prefix  # tells installations apart, in Zep as in Redis
+    known = RedisKnownIds(redis, prefix=prefix, memory="zep")
+    where = zep.Connection(settings.zep_api_key.get_secret_value(), settings.zep_api, settings.zep_url, owner=prefix)
+    return await stack.enter_async_context(zep.ZepMemory.open(where, known))
 
 
 async def _open_provider(
@@ -324,7 +321,7 @@ def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
         decisions=adapters.decisions,
         visits=adapters.visits,
         facts=adapters.facts,
-        memory=adapters.memory,
+        memory=adapters.forgetting,
     )
 
 

@@ -382,7 +382,17 @@ async def _serve_api(
                 else []
             ),
             *(
-                [api.memorising(api.Memorising(facts, eraser, name, memory_engine(settings), settings.memory))]
+                [
+                    api.memorising(
+                        api.Memorising(
+                            facts,
+                            eraser,
+                            name,
+                            memory_engine(settings),
+                            "zep" if settings.zep_api_key else settings.memory,
+                        )
+                    )
+                ]
                 if (facts := adapters.facts) is not None
                 else []
             ),

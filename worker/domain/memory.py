@@ -51,6 +51,8 @@ class Forgotten:
     open: bool = False
 
 
+EMBEDDED = "embedded"
+"""The memory that is in the transcript's database; any other one is apart from it."""
 RECALLED = 5
 MOST_RECALLED = 20
 """Facts that a question shows, where a task does not say, and at most."""

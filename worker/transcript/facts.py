@@ -33,12 +33,16 @@ from worker.transcript.writing import forget
 
 
 class SqlFacts:
-    """Implements `ports.memory.FactBook` for one engine; with `engine` empty for all of them."""
+    """Implements `ports.memory.FactBook` for one engine; with `engine` empty for all of them.
 
-    def __init__(self, database: Database, hurried: Hurried, *, engine: str) -> None:
+    `own_engine` is whose instances are erased, `engine` if it is not given: another one may have the same ids.
+    """
+
+    def __init__(self, database: Database, hurried: Hurried, *, engine: str, own_engine: str = "") -> None:
         self._database = database
         self._hurried = hurried
         self._engine = clean(engine)
+        self._own = clean(own_engine or engine)
 
     async def known(self, subject: MemorySubject) -> MemorySubject | None:
         """See `ports.memory.Subjects.known`."""
@@ -86,7 +90,9 @@ class SqlFacts:
 
     async def facts(self, digest: str, words: str = "", limit: int = 200) -> list[KeptFact]:
         """See `ports.memory.FactBook.facts`."""
-        query = select(memory_facts).where(memory_facts.c.subject == clean(digest))
+        # Without the whole answers that proposals have: they may be of megabytes.
+        shown = (each for each in memory_facts.c if each.name not in {"answer", "question", "words"})
+        query = select(*shown).where(memory_facts.c.subject == clean(digest))
         if words.strip():
             wanted = fts5_query(words) if self._database.is_sqlite else ts_query(words)
             if not wanted:
@@ -130,7 +136,9 @@ class SqlFacts:
         """See `ports.memory.FactBook.of_instances`."""
         names = sorted(map(clean, instances))
         parts = [
-            select(each.c.subject, each.c.process_instance_id).where(each.c.process_instance_id.in_(names))
+            select(each.c.subject, each.c.process_instance_id).where(
+                each.c.engine == self._own, each.c.process_instance_id.in_(names)
+            )
             for each in (memory_facts, memory_waiting)
         ]
         found = parts[0].union(parts[1]).subquery()
@@ -144,7 +152,9 @@ class SqlFacts:
     async def drop_instance(self, subject: MemorySubject, instance: str) -> int:
         """See `ports.memory.FactBook.drop_instance`."""
         own = [
-            (each.c.subject == subject.digest) & (each.c.process_instance_id == clean(instance))
+            (each.c.subject == subject.digest)
+            & (each.c.engine == self._own)
+            & (each.c.process_instance_id == clean(instance))
             for each in (memory_facts, memory_waiting)
         ]
         return await self._gone(own[0], own[1])

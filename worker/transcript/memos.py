@@ -136,8 +136,9 @@ class SqlMemos:
             # Whole only until a person has decided: what is recalled stands in its text.
             row["answer"] = answer if done.approve else ""
             insert = self._database.insert(memory_facts)
-            changed = {name: insert.excluded[name] for name in ("message_id", "answer")}
-            # One that a person has approved is there already.
+            # One that a person has approved is there already, and knows where it is from.
+            source = func.coalesce(insert.excluded.message_id, memory_facts.c.message_id)
+            changed = {"message_id": source, "answer": insert.excluded.answer}
             each = [memory_facts.c.subject, memory_facts.c.ref]
             await connection.execute(
                 insert.on_conflict_do_update(index_elements=each, set_=changed), checked(memory_facts, row)

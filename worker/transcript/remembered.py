@@ -69,7 +69,7 @@ class EmbeddedMemory:
 
     async def forget_instance(self, subject: MemorySubject, instance: str) -> Forgotten:
         """See `ports.memory.Memory.forget_instance`."""
-        of_instance = memory_facts.c.process_instance_id == clean(instance)
+        of_instance = (memory_facts.c.process_instance_id == clean(instance)) & (memory_facts.c.engine == self._engine)
         return await self._forget((memory_facts.c.subject == subject.digest) & of_instance)
 
     async def _forget(self, own: ColumnElement[bool]) -> Forgotten:

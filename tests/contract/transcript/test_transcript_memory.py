@@ -291,6 +291,32 @@ async def test_a_subject_is_seen_by_who_may_see_its_tenant(
     assert await other.subjects(EVERYTHING) == []
 
 
+async def test_what_another_engines_instance_of_the_same_id_has_left_is_not_its(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts, database: Database
+) -> None:
+    await transcript.record(remembered(1))
+    await settled(memos)
+    other = SqlFacts(database, database.hurried(), engine="", own_engine="other")
+    assert await other.of_instances(["instance-1"]) == []
+    assert await other.drop_instance(MemorySubject(ADA, None), "instance-1") == 0
+    memory = EmbeddedMemory(database, database.hurried(), engine="other")
+    assert (await memory.forget_instance(MemorySubject(ADA, None), "instance-1")).removed == 0
+    assert await facts.of_instances(["instance-1"]) == [(MemorySubject(ADA, None), "instance-1")]
+
+
+async def test_a_fact_that_was_approved_still_says_where_it_is_from(
+    transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts
+) -> None:
+    await transcript.record(remembered(1, approve=True))
+    await settled(memos)
+    [proposed] = await facts.facts(ADA)
+    assert await facts.approve(proposed.id, ADA, "ada on desk")
+    await settled(memos)
+    [approved] = await facts.facts(ADA)
+    assert approved.message is not None
+    assert (approved.message, approved.state) == (proposed.message, "approved")
+
+
 async def test_facts_are_searched_by_their_words(
     transcript: SqlTranscriptWriter, memos: SqlMemos, facts: SqlFacts
 ) -> None:

@@ -84,3 +84,10 @@ def test_an_episode_is_from_when_it_was_said_not_from_when_zep_took_it() -> None
 
     assert found is not None
     assert found.source == Source("r1", "i-1", 2, NOW)
+
+
+@pytest.mark.parametrize("part", [float("inf"), float("nan"), "1", None])
+def test_a_part_that_is_no_number_is_the_first(part: Any) -> None:
+    found = Source.read({"ref": "r1", "instance": "i-1", "part": part}, NOW)
+    assert found is not None
+    assert found.part == 0

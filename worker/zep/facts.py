@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Self
 
 from worker.domain.memory import Fact
@@ -25,7 +26,8 @@ class Source:
         ref, instance, part = (metadata.get(name) for name in ("ref", "instance", "part"))
         if not (isinstance(ref, str) and ref and isinstance(instance, str)):
             return None
-        return cls(ref, instance, int(part) if isinstance(part, int | float) else 0, at)
+        # Numbers may come back as others, and somebody else may have written what is no number.
+        return cls(ref, instance, int(part) if isinstance(part, int | float) and isfinite(part) else 0, at)
 
 
 @dataclass(frozen=True, slots=True)

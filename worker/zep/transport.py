@@ -12,6 +12,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -105,7 +106,8 @@ class Reply:
 
     def refused(self) -> MemoryRefused | MemoryDown:
         """Say what a refusal means to whoever has no other meaning for it."""
-        reason = f"Zep answered {self.status}: {_message(self.said)}"
+        # Not in its words: they may quote what was to be remembered, and this comes into logs.
+        reason = f"Zep answered {self.status}{_code(self.said)}"
         return MemoryDown(reason, status=self.status) if self.conflicts else MemoryRefused(reason)
 
     def _value(self) -> Any:
@@ -201,7 +203,7 @@ def _read(status: int, headers: Mapping[str, str], content: bytes | None) -> Rep
             raise MemoryDown(f"something that is not Zep answered {status}")
         return Reply(status, said)
     if status not in _ANSWERED:
-        raise MemoryRefused(f"Zep answered {status}: {_message(said)}")
+        raise MemoryRefused(f"Zep answered {status}{_code(said)}")
     if not _is_own(said):
         raise MemoryDown(f"something that is not Zep answered {status}", status=status)
     return Reply(status, said)
@@ -222,11 +224,12 @@ def _is_own(said: Any) -> bool:
     return False
 
 
-def _message(said: Any) -> str:
+def _code(said: Any) -> str:
+    """Return the code of an error, if it is a word."""
     match said:
-        case {"message": str(text)} | {"error": {"message": str(text)}}:
-            return " ".join(text.split())[:LONGEST_REASON]
-    return "without a word"
+        case {"error": {"code": str(code)}} if re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]{0,59}", code):
+            return f" ({code})"
+    return ""
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:

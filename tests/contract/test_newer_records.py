@@ -345,7 +345,7 @@ async def test_what_a_newer_worker_added_to_an_order_stays_when_we_go_on_with_it
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema": 3},
+        {"schema": 4},
         {"steps": [{"store": "archive", "what": "x", "status": "open", "key": None, "at": None}]},
         {"steps": [{"store": "redis", "what": "x", "status": "frozen", "key": None, "at": None}]},
         {"steps": [{"store": "redis", "what": "x", "status": "open", "key": {"shard": 1}, "at": None}]},

@@ -62,7 +62,26 @@ async def test_each_subject_has_its_order_while_the_memory_is_away(memory: FakeM
         known = [each.text for each in reversed(memory.facts[subject])]
         assert known == sorted(known, key=lambda text: int(text[7:-1]))
         assert len(known) == 500
-    assert [each["event"] for each in lines] == ["memory_down", "memory_up"] * 3
+    assert [each["event"] for each in lines] == ["memory_down", "memory_up"]
+
+
+async def test_one_that_always_fails_holds_up_its_own_subject_for_an_hour_and_no_other(memos: FakeMemos) -> None:
+    memos.add(1)
+    memos.add(2, B)
+
+    class Picky(FakeMemory):
+        async def remember(self, memo: Memo) -> None:
+            if memo.answer == "Answer 1.":
+                raise MemoryDown("500")
+            await super().remember(memo)
+
+    memory = Picky()
+    async with Rememberer(memory, memos, plainly):
+        await asyncio.sleep(30)
+        assert (list(memos.rows), [each.text for each in memory.facts[B]]) == ([1], ["Answer 2."])
+        assert not memos.rows[1].late
+        await asyncio.sleep(ASIDE_FOR.total_seconds() + 120)
+        assert memos.rows[1].late
 
 
 async def test_one_that_is_refused_steps_aside_for_an_hour_and_is_late(memory: FakeMemory, memos: FakeMemos) -> None:

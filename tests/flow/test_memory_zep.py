@@ -76,9 +76,9 @@ async def test_what_an_instance_has_left_goes_with_it(remembering: Rig, zep: Zep
     assert len(zep.threads) == 2
     chosen = rig.build_settings()
     async with bootstrap.connect(chosen) as adapters:
-        receipt = await Eraser(bootstrap.ending_ports(chosen, adapters)).erase(
-            Subject(chosen.engine_name, instance=first)
-        )
+        eraser = Eraser(bootstrap.ending_ports(chosen, adapters))
+        await eraser.erase(Subject(chosen.engine_name, instance=first))
+        [receipt] = await eraser.resume()
         assert "derived facts" in str(receipt)
         assert len(zep.threads) == 1
         assert adapters.memory is not None

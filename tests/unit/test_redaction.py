@@ -57,6 +57,10 @@ def test_patterns_of_ones_own_go_first_and_are_named() -> None:
     assert chosen.of("K-1234 wrote from x@y.example, +49 30 1234567") == "[customer] wrote from [email], +49 30 1234567"
 
 
+def test_a_comma_in_a_pattern_counts_there_as_well() -> None:
+    assert redaction.read(r"customer=K-[0-9]{4\x2c6}").of("of K-12345") == "of [customer]"
+
+
 def test_nothing_is_taken_out_where_that_is_said() -> None:
     assert redaction.read("none").of("a@b.example") == "a@b.example"
 

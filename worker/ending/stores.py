@@ -8,7 +8,7 @@ from typing import TypeGuard
 from worker.domain import meta
 from worker.domain.conversations import EVERYTHING, Filter, MessageFilter, Subject, session_id
 from worker.domain.endings import Kept, Status, Step, Store, Trace, is_of, may_be_of
-from worker.domain.memory import Forgotten, MemorySubject
+from worker.domain.memory import EMBEDDED, Forgotten, MemorySubject
 from worker.domain.tasks import THREAD_VARIABLE, Variable
 from worker.domain.threads import SHARED_SCOPE, TASK_SCOPE, ThreadKey, address
 from worker.ending.case import CONVERSATION, LOOK, Case, Place
@@ -407,7 +407,8 @@ class Facts(Place):
         if any(step.status is Status.OPEN for step in before):
             return  # what has come since is of another generation
         known = await book.subject(digest, self.case.subject.limits)
-        if known is not None and (not before or known.facts or known.proposed or known.waiting):
+        # Also if nothing is known now: a turn may be under way, whose answer is not to be remembered any more.
+        if known is not None:
             subject = MemorySubject(known.digest, known.tenant, known.generation)
             self._found[_named(subject)] = (subject, None)
 
@@ -433,6 +434,9 @@ class Facts(Place):
             done = await (memory.forget(subject) if instance is None else memory.forget_instance(subject, instance))
         if done.open:
             yield replace(step, count=step.count + done.removed).kept(STILL)
+        elif gone and memory is not None and memory.name != EMBEDDED:
+            # A worker may be about to give the memory what has just gone from our own store.
+            yield replace(step, count=step.count + done.removed).kept(ON_ITS_WAY)
         elif done.stays:
             yield replace(step, status=Status.STAYS, count=step.count + done.removed, why=done.stays)
         else:
@@ -440,6 +444,7 @@ class Facts(Place):
 
 
 STILL = "the memory is still at it; it is looked at again"
+ON_ITS_WAY = "something may be on its way to the memory; it is looked at again"
 
 
 def _named(subject: MemorySubject) -> str:

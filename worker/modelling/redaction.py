@@ -88,6 +88,8 @@ def read(said: str) -> Redaction:
     names, own = list[str](), dict[str, str]()
     for entry in filter(None, map(str.strip, said.split(","))):
         name, has_pattern, pattern = (part.strip() for part in entry.partition("="))
+        # So a comma is written here: within {4\x2c6}, too, it is one then.
+        pattern = pattern.replace(r"\x2c", ",")
         if has_pattern:
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,19}", name) or name in BUILT_IN or name in own:
                 raise Permanent(

@@ -13,6 +13,7 @@ from worker.domain.memory import Memo, Waiting
 from worker.errors import MemoryDown, MemoryRefused, NotRedacted, SinkDown
 from worker.ports.memory import Memory, Memos
 from worker.runtime.beside import beside
+from worker.runtime.clock import monotonic
 from worker.runtime.pauses import growing
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
@@ -24,6 +25,11 @@ COUNTED_SECONDS = 15.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 ASIDE_FOR = timedelta(hours=1)
 """What is refused, or cannot be redacted, lets the others of its subject go first, and is tried again then."""
+AGAIN_AFTER = timedelta(minutes=1)
+"""What failed while the memory can be used is tried so often for an hour; then the others of its subject go first."""
+KNOWN_FAILING = 10_000
+LONGEST_SAID = 50_000
+"""Characters of a question or an answer that are remembered: redaction reads them all."""
 LAST_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -36,6 +42,7 @@ class Rememberer:
     """
 
     def __init__(self, memory: Memory, memos: Memos, redacted: Callable[[str], str]) -> None:
+        self._failing: dict[int, float] = {}
         self._memory = memory
         self._memos = memos
         self._redacted = redacted
@@ -111,13 +118,20 @@ class Rememberer:
             question, answer = await beside(self._both, waiting)
             if not waiting.approve:
                 await self._memory.remember(_memo(waiting, question, answer))
+            # What was forgotten while it was on its way is looked for once more by the order to forget it: the memory
+            # can take away no more than all that an instance has left, of which the rest may stay.
             settled = await self._memos.settle(waiting, question, answer)
-            if settled == "gone" and not waiting.approve:
-                # It was forgotten while it was on its way to the memory.
-                await self._memory.forget_instance(waiting.subject, waiting.instance)
-        except MemoryDown:
-            await self._memos.postpone(waiting, timedelta(0))
-            raise
+        except MemoryDown as exc:
+            # Only a probe makes an outage of it: what fails always is its own trouble, and its subject's for a while.
+            await self._check_all(waiting)
+            if len(self._failing) > KNOWN_FAILING:
+                self._failing.clear()
+            if monotonic() - self._failing.setdefault(waiting.number, monotonic()) > ASIDE_FOR.total_seconds():
+                del self._failing[waiting.number]
+                await self._aside(waiting, exc)
+            else:
+                metrics.REMEMBERED.labels("delayed").inc()
+                await self._memos.postpone(waiting, AGAIN_AFTER, why=str(exc))
         except (SinkDown, asyncio.CancelledError):
             raise
         except Exception as exc:  # noqa: BLE001 - whatever it is, it may be the trouble of this one alone
@@ -131,7 +145,9 @@ class Rememberer:
 
     def _both(self, waiting: Waiting) -> tuple[str, str]:
         # A person has approved what is redacted already; once more it stays the same.
-        return self._redacted(waiting.question), self._redacted(waiting.answer)
+        # Cut behind it once more: what is cut in two is not known for what it is.
+        question, answer = (self._redacted(each[: LONGEST_SAID + 200]) for each in (waiting.question, waiting.answer))
+        return question[:LONGEST_SAID], answer[:LONGEST_SAID]
 
     async def _check_all(self, waiting: Waiting) -> None:
         """Raise MemoryDown or MemoryRefused if everything is refused; then nothing steps aside."""

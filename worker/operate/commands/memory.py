@@ -71,7 +71,9 @@ async def forget_(desk: Desk, options: Namespace) -> int:
         subject = Subject(desk.settings.engine_name, memory=one.digest)
         return told([await eraser.erase(subject)], options)
     consent.ask(options, f"This forgets the fact {options.fact}.")
-    check_one(desk.settings.memory)
+    known = await _book(desk).facts(one.digest, "", MOST)
+    if not any(each.id == options.fact and each.state == "proposed" for each in known):
+        check_one("zep" if desk.settings.zep_api_key else desk.settings.memory)
     if not await _book(desk).drop_fact(options.fact, one.digest):
         raise Permanent(f"of this subject nobody knows {options.fact} (any more): see `memory show`")
     if not options.json:

@@ -103,6 +103,12 @@ def _reading(router: APIRouter, of: Memorising) -> None:
         return Response(_JSON.dump_json(known, indent=2), media_type="application/json", headers=headers)
 
 
+async def _is_proposed(of: Memorising, fact: str, digest: str) -> bool:
+    """Whether this has yet to come to the memory, which cannot forget one by itself."""
+    known = await of.facts.facts(digest, "", MOST_EXPORTED)
+    return any(each.id == fact and each.state == "proposed" for each in known)
+
+
 def _acting(router: APIRouter, of: Memorising) -> None:
     @router.post("/memory/{digest}/facts/{fact}/approve")
     async def approve_fact(grant: MaySway, digest: Id, fact: Id) -> Remembered:
@@ -117,7 +123,7 @@ def _acting(router: APIRouter, of: Memorising) -> None:
     async def forget_fact(grant: MayErase, digest: Id, fact: Id) -> Remembered:
         """Forget one fact, or refuse a proposal; returns what is left."""
         one = await _one(of, grant, digest)
-        if not of.forgets_one:
+        if not of.forgets_one and not await _is_proposed(of, fact, one.digest):
             raise HTTPException(409, WHOLE)
         if not await of.facts.drop_fact(fact, one.digest):
             raise HTTPException(404, "Nobody knows this (any more).")

@@ -104,7 +104,7 @@ function Fact({ fact, path, me, forgetsOne, approved, ask }) {
     <p class="soft"><span class="tag">${STATES[fact.state] ?? fact.state}</span> ${name(fact.assistant)} · ${time(fact.at)} · <a href=${source}>Where it is from</a>${fact.approved_by && html` · approved by ${name(fact.approved_by)}`}</p>
     <p class="actions">
       ${isProposed && me.person && me.rights.includes("sway") && html`<button type="button" class="primary" onclick=${approve}>Approve</button>`}
-      ${forgetsOne && me.rights.includes("erase") && html`<button type="button" class="danger" onclick=${() => ask({ path: own })}>${isProposed ? "Refuse" : "Forget"} …</button>`}
+      ${(forgetsOne || isProposed) && me.rights.includes("erase") && html`<button type="button" class="danger" onclick=${() => ask({ path: own })}>${isProposed ? "Refuse" : "Forget"} …</button>`}
     </p>
     <p class="wrong" role="alert">${wrong}</p>
   </li>`;

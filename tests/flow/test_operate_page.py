@@ -15,7 +15,7 @@ async def test_every_command_of_the_page_for_operators_runs(kept: Rig) -> None:
     await worker.stop()
     commands = [shlex.split(line) for line in PAGE.read_text().splitlines() if line.startswith("assistant-worker ")]
 
-    assert len(commands) == 9
+    assert len(commands) == 10
     for program, *arguments in commands:
         done = await assistant_worker(environment(kept), *arguments)
         assert (program, done.code, done.err) == ("assistant-worker", 0, ""), (arguments, done.out)

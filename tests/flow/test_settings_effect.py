@@ -30,6 +30,7 @@ from tests.rest import connect
 from tests.token_server import token_server
 from tests.unit.decisions.examples import said
 from tests.waiting import wait_until
+from tests.zep.stand_in import KEY, standing_in
 from worker import bootstrap
 from worker.decisions import chain, record
 from worker.demo.engine import Engine
@@ -524,6 +525,16 @@ async def test_memory_redact_is_what_is_taken_out_before_it_is_remembered(rig: R
 async def test_memory_shared_lets_engines_mean_the_same_subject(rig: Rig, tmp_path: Path, *, shared: bool) -> None:
     [(digest, _)] = await remembered(rig, tmp_path, memory_shared=shared, engine_name="north")
     assert digest == named("business-key", "ada", None, "" if shared else "north").digest
+
+
+@pytest.mark.parametrize("api", ["v2", "v4"])
+async def test_zep_url_zep_api_key_and_zep_api_are_where_and_how_it_is_remembered_there(
+    rig: Rig, tmp_path: Path, api: str
+) -> None:
+    async with standing_in() as zep:
+        await remembered(rig, tmp_path, memory="zep", zep_url=zep.url, zep_api_key=KEY, zep_api=api)
+        assert len(zep.messages) == 2
+        assert {each.split()[1][:8] for each in zep.requests} == {f"/api/{api}/"}
 
 
 async def test_tenants_are_served_and_no_others(rig: Rig) -> None:

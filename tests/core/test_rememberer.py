@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,7 +11,7 @@ from tests.core.remembering import FakeMemory, FakeMemos
 from tests.core.rig import Core
 from worker.domain.memory import Memo
 from worker.errors import MemoryDown, MemoryRefused, NotRedacted, TranscriptDown
-from worker.turn.rememberer import ASIDE_FOR, Rememberer
+from worker.turn.rememberer import ASIDE_FOR, LONGEST_SAID, Rememberer
 
 A, B = "a" * 32, "b" * 32
 
@@ -95,6 +96,18 @@ async def test_one_that_is_refused_steps_aside_for_an_hour_and_is_late(memory: F
             await asyncio.sleep(ASIDE_FOR.total_seconds())
     assert remembered(memory)[2:] == ["Answer 1."]
     assert [each["event"] for each in lines] == ["memo_late"]
+
+
+async def test_of_a_very_long_answer_the_beginning_is_remembered_and_nothing_that_was_cut_in_two(
+    memory: FakeMemory, memos: FakeMemos
+) -> None:
+    memos.add(1)
+    secret = "ada@example.org"
+    memos.rows[1] = replace(memos.rows[1], answer="x" * (LONGEST_SAID - 9) + f" {secret} " + "y" * 10**6)
+    async with Rememberer(memory, memos, lambda text: text.replace(secret, "[email]")):
+        await asyncio.sleep(30)
+    [said] = remembered(memory)
+    assert (len(said), "ada@" in said, said.count("y")) == (LONGEST_SAID, False, 0)
 
 
 async def test_where_everything_is_refused_nothing_steps_aside(memory: FakeMemory, memos: FakeMemos) -> None:

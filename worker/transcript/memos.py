@@ -1,6 +1,6 @@
 """What has yet to be remembered: noted with the exchange that it is of, and taken in order, subject by subject."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -220,14 +220,3 @@ def fact_row(of: Waiting, engine: str, question: str, answer: str, state: str) -
         "said_at": of.at,
     }
     return checked(memory_facts, row)
-
-
-def of_instances(instances: Sequence[str], engine: str) -> Any:
-    """Find which subjects have something of these instances, or are to have."""
-    parts = [
-        select(each.c.subject, each.c.process_instance_id).where(
-            each.c.engine == engine, each.c.process_instance_id.in_(instances)
-        )
-        for each in (memory_facts, memory_waiting)
-    ]
-    return parts[0].union(parts[1])

@@ -25,9 +25,9 @@ FAILURES, WITHIN_SECONDS = 3, 60.0
 """So many in so long, and nobody is asked any more for a while."""
 PAUSE_SECONDS, REFUSED_SECONDS = 30.0, 300.0
 LONGEST_ASKED = 4000
+"""Characters of what a task asks by which facts are chosen."""
 LONGEST_FACT = LONGEST_QUESTION + LONGEST_TEXT + 100
 """Characters: those that we write have no more."""
-"""Characters of what a task asks by which facts are chosen."""
 
 Why = Literal["late", "down", "refused", "paused"]
 log = structlog.get_logger()

@@ -28,6 +28,7 @@ ASIDE_FOR = timedelta(hours=1)
 AGAIN_AFTER = timedelta(minutes=1)
 """What failed while the memory can be used is tried so often for an hour; then the others of its subject go first."""
 KNOWN_FAILING = 10_000
+"""Of which it is known since when: those that other workers have seen through meanwhile are among them."""
 LONGEST_SAID = 50_000
 """Characters of a question or an answer that are remembered: redaction reads them all."""
 LAST_SECONDS = 2.0
@@ -139,6 +140,7 @@ class Rememberer:
                 await self._check_all(waiting)
             await self._aside(waiting, exc)
         else:
+            self._failing.pop(waiting.number, None)
             metrics.REMEMBERED.labels(
                 "dropped" if settled == "gone" else "proposed" if waiting.approve else "remembered"
             ).inc()

@@ -244,7 +244,7 @@ async def test_each_route_names_the_right_that_is_missing(database: Database) ->
         handing_over(nobody, nobody, record),
         recording(nobody, record),
         deciding(nobody, nobody, nobody),
-        memorising(Memorising(nobody, nobody, "default", "default", "embedded")),
+        memorising(Memorising(nobody, nobody, "default", "default", forgets_one=True)),
         talking(nobody),
         visiting(nobody, record),
         following(nobody, access),

@@ -58,7 +58,7 @@ async def served(stack: AsyncExitStack, database: Database, memory: Literal["emb
     await remember(database, 2, ADA, None, approve=True)
     await remember(database, 3, OF_NORTH, "north")
     eraser, facts = Recorded(), SqlFacts(database, database.hurried(), engine="default")
-    route = memorising(Memorising(facts, eraser, "default", "default", memory))  # type: ignore[arg-type]  # same method
+    route = memorising(Memorising(facts, eraser, "default", "default", memory == "embedded"))  # type: ignore[arg-type]  # same method
     crashed = list[Exception]()
     stack.callback(lambda: crashed and pytest.fail(str(crashed)))
     application = app(SqlTranscriptReader(database), NO_CALLS, Access.of(TOKENS), report=crashed.append, extend=[route])

@@ -35,7 +35,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Site]:
             await SqlTranscriptWriter(database).record(said)
             for each in await memos.claim(5):
                 await memos.settle(each, each.question, each.answer)
-        route = memorising(Memorising(facts, Recorded(), "default", "default", "embedded"))  # type: ignore[arg-type]
+        route = memorising(Memorising(facts, Recorded(), "default", "default", forgets_one=True))  # type: ignore[arg-type]  # one method of an eraser
         async with site_on(database, Deployed(), tokens=TOKENS, has_memory=True, extend=[route]) as served:
             yield served
             assert served.errors == []

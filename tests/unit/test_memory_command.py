@@ -32,7 +32,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[Any]:
             for each in await memos.claim(5):
                 await memos.settle(each, each.question, each.answer)
         facts = SqlFacts(database, database.hurried(), engine="default")
-        yield SimpleNamespace(adapters=SimpleNamespace(facts=facts, memory=None), settings=Settings(_env_file=None))
+        adapters = SimpleNamespace(facts=facts, memory=None, forgets_one=True)
+        yield SimpleNamespace(adapters=adapters, settings=Settings(_env_file=None))
 
 
 async def run(desk: Any, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -55,6 +56,17 @@ async def test_a_subject_is_shown_by_its_digest_or_by_what_the_process_calls_it(
     assert "Answer 1." in shown
     only = json.loads(await run(desk, capsys, "show", ADA, "--json", "--words", "answer", "2"))
     assert [each["state"] for each in only["facts"]] == ["proposed"]
+
+
+async def test_of_a_memory_that_is_apart_a_proposal_can_be_refused_and_no_single_fact_forgotten(
+    desk: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.adapters.forgets_one = False
+    states = {each.state: each.id for each in await desk.adapters.facts.facts(ADA)}
+    with pytest.raises(Permanent, match="forgets no single fact"):
+        await run(desk, capsys, "forget", ADA, "--fact", states["approved"], "--yes")
+    await run(desk, capsys, "forget", ADA, "--fact", states["proposed"], "--yes")
+    assert [each.state for each in await desk.adapters.facts.facts(ADA)] == ["approved"]
 
 
 @pytest.mark.parametrize(

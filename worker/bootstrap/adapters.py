@@ -14,6 +14,7 @@ from worker.accounts.anchored import AnchoredEnding, AnchoredProvider
 from worker.accounts.every import EveryProvider
 from worker.bootstrap.written import provider_specs
 from worker.domain.exchanges import TRANSCRIPT
+from worker.domain.memory import EMBEDDED
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import TRACE_VARIABLES
 from worker.ending import EndingPorts
@@ -157,6 +158,11 @@ class Adapters:
     def accounts(self) -> Mapping[str, Account]:
         """The accounts that are told apart, by their providers' names."""
         return {name: each.account for name, each in self.providers.items() if each.account is not None}
+
+    @property
+    def forgets_one(self) -> bool:
+        """Whether one fact can be forgotten by itself: a memory that is apart may have made others of it."""
+        return self.forgetting is None or self.forgetting.name == EMBEDDED
 
 
 def worker_id() -> str:

@@ -382,17 +382,7 @@ async def _serve_api(
                 else []
             ),
             *(
-                [
-                    api.memorising(
-                        api.Memorising(
-                            facts,
-                            eraser,
-                            name,
-                            memory_engine(settings),
-                            "zep" if settings.zep_api_key else settings.memory,
-                        )
-                    )
-                ]
+                [api.memorising(api.Memorising(facts, eraser, name, memory_engine(settings), adapters.forgets_one))]
                 if (facts := adapters.facts) is not None
                 else []
             ),

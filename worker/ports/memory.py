@@ -114,7 +114,7 @@ class FactBook(Subjects, Protocol):
         """Have a proposal be recalled from now on, and given to the memory. False if there is none (any more)."""
         ...
 
-    async def drop_fact(self, fact: str, digest: str) -> bool:
+    async def drop_fact(self, fact: str, digest: str, *, only_proposed: bool = False) -> bool:
         """Delete one fact, or refuse a proposal. False if there is none (any more)."""
         ...
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     column,
     delete,
+    false,
     func,
     literal_column,
     select,
@@ -127,9 +128,11 @@ class SqlFacts:
 
         return await self._database.write(work)
 
-    async def drop_fact(self, fact: str, digest: str) -> bool:
+    async def drop_fact(self, fact: str, digest: str, *, only_proposed: bool = False) -> bool:
         """See `ports.memory.FactBook.drop_fact`."""
         own = (memory_facts.c.id == clean(fact)) & (memory_facts.c.subject == clean(digest))
+        if only_proposed:  # of which nothing waits: it is not on its way to the memory
+            return bool(await self._gone(own & (memory_facts.c.state == "proposed"), false()))
         return bool(await self._gone(own, memory_waiting.c.fact_id == clean(fact)))
 
     async def of_instances(self, instances: Collection[str]) -> list[tuple[MemorySubject, str]]:

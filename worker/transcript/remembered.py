@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, delete, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from worker.domain.memory import NEWEST, Fact, Forgotten, Memo, MemorySubject
+from worker.domain.memory import EMBEDDED, NEWEST, Fact, Forgotten, Memo, MemorySubject
 from worker.errors import MemoryDown, MemoryRefused, TranscriptDown, Unstorable
 from worker.runtime.beside import beside_if
 from worker.transcript.database import Database
@@ -26,7 +26,7 @@ LARGE = 20_000
 class EmbeddedMemory:
     """Implements `ports.memory.Memory`."""
 
-    name = "embedded"
+    name = EMBEDDED
 
     def __init__(self, database: Database, hurried: Hurried, *, engine: str) -> None:
         self._database = database

@@ -17,6 +17,7 @@ from worker.operate.commands.threads import told
 from worker.ports.memory import FactBook
 
 PAGE = 500
+WHOLE = "this memory forgets no single fact: erase its instance, or forget the subject"
 MOST = 10_000
 """Facts of one subject that are shown."""
 
@@ -71,20 +72,15 @@ async def forget_(desk: Desk, options: Namespace) -> int:
         subject = Subject(desk.settings.engine_name, memory=one.digest)
         return told([await eraser.erase(subject)], options)
     consent.ask(options, f"This forgets the fact {options.fact}.")
-    known = await _book(desk).facts(one.digest, "", MOST)
-    if not any(each.id == options.fact and each.state == "proposed" for each in known):
-        check_one("zep" if desk.settings.zep_api_key else desk.settings.memory)
-    if not await _book(desk).drop_fact(options.fact, one.digest):
-        raise Permanent(f"of this subject nobody knows {options.fact} (any more): see `memory show`")
+    # A proposal has yet to come to the memory.
+    forgets_one = desk.adapters.forgets_one
+    if not await _book(desk).drop_fact(options.fact, one.digest, only_proposed=not forgets_one):
+        raise Permanent(
+            f"of this subject nobody knows {options.fact} (any more): see `memory show`" if forgets_one else WHOLE
+        )
     if not options.json:
         tables.say("It is forgotten.")
     return 0
-
-
-def check_one(memory: str) -> None:
-    """Raise Permanent where one fact cannot be forgotten by itself: a vendor has made others of it."""
-    if memory not in {"off", "embedded"}:
-        raise Permanent("this memory forgets no single fact: erase its instance, or forget the subject")
 
 
 def _book(desk: Desk) -> FactBook:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
 from pydantic import TypeAdapter
@@ -42,18 +42,16 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Memorising:
-    """What the routes stand on. `engine` is as in what names subjects, `name` that of the engine."""
+    """What the routes stand on. `engine` is as in what names subjects, `name` that of the engine.
+
+    `forgets_one`: a fact can be forgotten by itself; a vendor may have made others of it.
+    """
 
     facts: FactBook
     eraser: Eraser
     name: str
     engine: str
-    memory: Literal["off", "embedded", "zep"]
-
-    @property
-    def forgets_one(self) -> bool:
-        """Whether a fact can be forgotten by itself: a vendor may have made others of it."""
-        return self.memory in {"off", "embedded"}
+    forgets_one: bool
 
 
 _JSON = TypeAdapter(Remembered)
@@ -103,12 +101,6 @@ def _reading(router: APIRouter, of: Memorising) -> None:
         return Response(_JSON.dump_json(known, indent=2), media_type="application/json", headers=headers)
 
 
-async def _is_proposed(of: Memorising, fact: str, digest: str) -> bool:
-    """Whether this has yet to come to the memory, which cannot forget one by itself."""
-    known = await of.facts.facts(digest, "", MOST_EXPORTED)
-    return any(each.id == fact and each.state == "proposed" for each in known)
-
-
 def _acting(router: APIRouter, of: Memorising) -> None:
     @router.post("/memory/{digest}/facts/{fact}/approve")
     async def approve_fact(grant: MaySway, digest: Id, fact: Id) -> Remembered:
@@ -123,10 +115,9 @@ def _acting(router: APIRouter, of: Memorising) -> None:
     async def forget_fact(grant: MayErase, digest: Id, fact: Id) -> Remembered:
         """Forget one fact, or refuse a proposal; returns what is left."""
         one = await _one(of, grant, digest)
-        if not of.forgets_one and not await _is_proposed(of, fact, one.digest):
-            raise HTTPException(409, WHOLE)
-        if not await of.facts.drop_fact(fact, one.digest):
-            raise HTTPException(404, "Nobody knows this (any more).")
+        # A proposal has yet to come to the memory.
+        if not await of.facts.drop_fact(fact, one.digest, only_proposed=not of.forgets_one):
+            raise HTTPException(404, "Nobody knows this (any more).") if of.forgets_one else HTTPException(409, WHOLE)
         return Remembered(await _one(of, grant, digest), await of.facts.facts(digest), of.forgets_one)
 
     @router.delete(

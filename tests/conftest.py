@@ -18,6 +18,7 @@ from tests.engines import Elsewhere
 from tests.nursery import Nursery, shared
 from tests.rest import EngineRest, connect
 from tests.teardown import pytest_runtest_teardown  # noqa: F401 - a hook, which pytest looks for here
+from tests.zep.stand_in import ZepStandIn, standing_in
 from worker.demo.engine import Engine, Kind
 from worker.demo.servers import Valkey
 from worker.transcript import SqlTranscriptWriter, open_database
@@ -113,6 +114,13 @@ def valkey() -> Iterator[Valkey]:
     """A real Valkey server. A test that stops or reconfigures a server starts one of its own."""
     with Valkey() as valkey:
         yield valkey
+
+
+@pytest.fixture
+async def zep() -> AsyncIterator[ZepStandIn]:
+    """A stand-in for Zep Cloud that knows nothing."""
+    async with standing_in() as zep:
+        yield zep
 
 
 @pytest.fixture

@@ -1,23 +1,16 @@
 """What a customer's instances have settled is kept in Zep: found again, nobody else's, and gone when it is to go."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.flow.rig import Rig
 from tests.flow.test_memory import all_remembered, told
-from tests.zep.stand_in import KEY, Fault, ZepStandIn, standing_in
+from tests.zep.stand_in import KEY, Fault, ZepStandIn
 from worker import bootstrap
 from worker.domain.conversations import Subject
 from worker.ending.erasing import Eraser
 from worker.modelling.subjects import named
-
-
-@pytest.fixture
-async def zep() -> AsyncIterator[ZepStandIn]:
-    async with standing_in() as zep:
-        yield zep
 
 
 @pytest.fixture(params=["v2", "v4"])

@@ -13,7 +13,7 @@ import pytest
 from tests.contract.zep.rig import ANN, DIALECTS, Rig, memo
 from tests.fakes.known_ids import KnownIds
 from tests.zep.install import python
-from tests.zep.stand_in import KEY, Fault, ZepStandIn, standing_in
+from tests.zep.stand_in import KEY, Fault, ZepStandIn
 from worker.zep import Dialect
 from worker.zep.names import UserName
 
@@ -64,12 +64,6 @@ class Sdk:
         """The error that a call ends with."""
         [found] = await self.calls((path, arguments))
         return found["error"], found["status"], found["message"]
-
-
-@pytest.fixture
-async def zep() -> AsyncIterator[ZepStandIn]:
-    async with standing_in() as zep:
-        yield zep
 
 
 @pytest.fixture(params=DIALECTS)

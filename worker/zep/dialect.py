@@ -1,15 +1,22 @@
 """What Zep is asked, whichever of its APIs answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from http import HTTPStatus
+from typing import Any, Final, Literal, Protocol
 
-from worker.zep.facts import Edge, Episode
+from worker.zep.facts import Episode
 from worker.zep.messages import Message
 from worker.zep.names import UserName
 from worker.zep.transport import Reply
 
 AGAIN_SECONDS: Final = 0.3
 """Before it is looked once more for what somebody else is about to make."""
+
+UNKNOWN: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND})
+"""What is declared for the id of an episode that is not there."""
+
+Scope = Literal["edges", "episodes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +69,8 @@ class Dialect(Protocol):
         """Write messages of one memo behind all others."""
         ...
 
-    async def edges(self, user: User, query: str, most: int) -> list[Edge] | None:
-        """Search what was derived, the best first."""
-        ...
-
-    async def episodes(self, user: User, query: str, most: int) -> list[Episode] | None:
-        """Search what was said, the best first."""
+    async def search(self, user: User, query: str, most: int, scope: Scope) -> list[Mapping[str, Any]] | None:
+        """Search what was derived or what was said, the best first, as Zep lays it out."""
         ...
 
     async def episode(self, user: User, name: str) -> Episode | None:

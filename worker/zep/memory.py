@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Final, Self
 from weakref import WeakValueDictionary
 
@@ -12,7 +13,7 @@ from worker.ports.memory import KnownIds
 from worker.runtime.portions import portions
 from worker.zep.breaker import Reading
 from worker.zep.dialect import AGAIN_SECONDS, Dialect, Kept, User
-from worker.zep.facts import Edge, Source, facts
+from worker.zep.facts import Edge, Source, facts, read_edge, read_episode
 from worker.zep.lately import Lately
 from worker.zep.messages import MOST_AT_ONCE, Message, messages
 from worker.zep.names import UserName
@@ -170,11 +171,14 @@ class ZepMemory:
 
     async def _found(self, user: User, query: str, most: int) -> list[Fact] | None:
         async with _first_error(), asyncio.TaskGroup() as group:
-            deriving = group.create_task(self._zep.edges(user, query, most), name="zep edges")
-            saying = group.create_task(self._zep.episodes(user, query, most), name="zep episodes")
-        edges, episodes = deriving.result(), saying.result()
-        if edges is None or episodes is None:
+            deriving = group.create_task(self._zep.search(user, query, most, "edges"), name="zep edges")
+            saying = group.create_task(self._zep.search(user, query, most, "episodes"), name="zep episodes")
+        derived, said = deriving.result(), saying.result()
+        if derived is None or said is None:
             return None
+        now = datetime.now(UTC)
+        edges = [edge for each in derived if (edge := read_edge(each, now)) is not None]
+        episodes = [episode for each in said if (episode := read_episode(each)) is not None]
         for each in episodes:
             if each.source is not None:
                 self._sources.keep(each.id, each.source)

@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from worker.errors import MemoryRefused
-from worker.zep.dialect import Kept, User, deleted
-from worker.zep.facts import Edge, Episode, Source, read_edge, read_episode
+from worker.zep.dialect import UNKNOWN, Kept, Scope, User, deleted
+from worker.zep.facts import Episode, Source, read_episode
 from worker.zep.messages import Message
 from worker.zep.names import UserName
 from worker.zep.transport import Reply, Transport
-
-_UNKNOWN: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND})
-"""What is declared for the id of an episode that is not there."""
 
 
 class V2:
@@ -58,21 +54,16 @@ class V2:
         rows = [{**written(each), "created_at": each.at.astimezone(UTC).isoformat()} for each in messages]
         return await self._send("POST", "threads", thread, "messages", body={"messages": rows})
 
-    async def edges(self, user: User, query: str, most: int) -> list[Edge] | None:
-        """See `Dialect.edges`."""
-        found = await self._search(user, query, most, "edges")
-        now = datetime.now(UTC)
-        return None if found is None else [edge for each in found if (edge := read_edge(each, now)) is not None]
-
-    async def episodes(self, user: User, query: str, most: int) -> list[Episode] | None:
-        """See `Dialect.episodes`."""
-        found = await self._search(user, query, most, "episodes")
-        return None if found is None else [one for each in found if (one := read_episode(each)) is not None]
+    async def search(self, user: User, query: str, most: int, scope: Scope) -> list[Mapping[str, Any]] | None:
+        """See `Dialect.search`."""
+        body = {"user_id": user.id, "query": query, "limit": most, "scope": scope}
+        reply = await self._send("POST", "graph", "search", body=body)
+        return None if reply.missing else reply.rows(scope)
 
     async def episode(self, user: User, name: str) -> Episode | None:  # noqa: ARG002 - the id is enough here
         """See `Dialect.episode`."""
         reply = await self._send("GET", "graph", "episodes", name)
-        return None if reply.status in _UNKNOWN else read_episode(reply.table())
+        return None if reply.status in UNKNOWN else read_episode(reply.table())
 
     async def episodes_of(self, user: User, thread: str) -> list[str] | None:  # noqa: ARG002 - as above
         """See `Dialect.episodes_of`."""
@@ -107,11 +98,6 @@ class V2:
 
     async def _newest(self, thread: str, most: int) -> Reply:
         return await self._send("GET", "threads", thread, "messages", query={"lastn": most})
-
-    async def _search(self, user: User, query: str, most: int, scope: str) -> list[Mapping[str, Any]] | None:
-        body = {"user_id": user.id, "query": query, "limit": most, "scope": scope}
-        reply = await self._send("POST", "graph", "search", body=body)
-        return None if reply.missing else reply.rows(scope)
 
 
 def own_or_refused(name: UserName, said: Mapping[str, Any]) -> None:

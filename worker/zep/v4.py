@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
 
 from worker.errors import MemoryDown
 from worker.ports.memory import KnownIds
-from worker.zep.dialect import AGAIN_SECONDS, Kept, User, deleted
-from worker.zep.facts import Edge, Episode, Source, read_edge, read_episode
+from worker.zep.dialect import AGAIN_SECONDS, UNKNOWN, Kept, Scope, User, deleted
+from worker.zep.facts import Episode, Source, read_episode
 from worker.zep.messages import Message
 from worker.zep.names import UserName, request_key
 from worker.zep.transport import Reply, Transport
@@ -102,22 +101,16 @@ class V4:
         key = request_key("messages", thread, messages[0].memo.ref, messages[0].part, messages[-1].part)
         return await self._send("POST", "threads", thread, "messages", body={"messages": rows}, key=key)
 
-    async def edges(self, user: User, query: str, most: int) -> list[Edge] | None:
-        """See `Dialect.edges`."""
-        found = await self._search(user, query, most, "edges")
-        now = datetime.now(UTC)
-        return None if found is None else [edge for each in found if (edge := read_edge(each, now)) is not None]
-
-    async def episodes(self, user: User, query: str, most: int) -> list[Episode] | None:
-        """See `Dialect.episodes`."""
-        found = await self._search(user, query, most, "episodes")
-        return None if found is None else [one for each in found if (one := read_episode(each)) is not None]
+    async def search(self, user: User, query: str, most: int, scope: Scope) -> list[Mapping[str, Any]] | None:
+        """See `Dialect.search`."""
+        path = ("graphs", user.graph, "search", scope)
+        reply = await self._send("POST", *path, body={"query": query}, query={"page_size": most}, key=_new_key())
+        return None if reply.missing else reply.rows("items")
 
     async def episode(self, user: User, name: str) -> Episode | None:
         """See `Dialect.episode`."""
         reply = await self._send("GET", "graphs", user.graph, "episodes", name)
-        unknown = reply.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}
-        return None if unknown else read_episode(reply.table())
+        return None if reply.status in UNKNOWN else read_episode(reply.table())
 
     async def episodes_of(self, user: User, thread: str) -> list[str] | None:  # noqa: ARG002 - v2's does not know it either
         """See `Dialect.episodes_of`."""
@@ -186,11 +179,6 @@ class V4:
                 return
             asked["cursor"] = str(cursor)
         raise MemoryDown(f"Zep lists more than {MOST_PAGES * PAGE} of {path[-1]}")
-
-    async def _search(self, user: User, query: str, most: int, scope: str) -> list[Mapping[str, Any]] | None:
-        path = ("graphs", user.graph, "search", scope)
-        reply = await self._send("POST", *path, body={"query": query}, query={"page_size": most}, key=_new_key())
-        return None if reply.missing else reply.rows("items")
 
 
 def _user(name: UserName, reply: Reply) -> User:

@@ -6,14 +6,8 @@ import pytest
 
 from tests.contract.zep.rig import DIALECTS, Rig
 from tests.fakes.known_ids import KnownIds
-from tests.zep.stand_in import ZepStandIn, standing_in
+from tests.zep.stand_in import ZepStandIn
 from worker.zep import Dialect
-
-
-@pytest.fixture
-async def zep() -> AsyncIterator[ZepStandIn]:
-    async with standing_in() as zep:
-        yield zep
 
 
 @pytest.fixture(params=DIALECTS)

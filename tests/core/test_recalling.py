@@ -241,4 +241,5 @@ async def test_a_memory_that_is_away_for_a_thousand_turns_delays_none_and_has_al
 def _recall_seconds() -> tuple[float, float]:
     """How many have asked the memory, and how long they have waited together."""
     name = "worker_memory_recall_seconds"
-    return tuple(REGISTRY.get_sample_value(f"{name}_{part}") or 0.0 for part in ("count", "sum"))  # type: ignore[return-value]
+    count, total = (REGISTRY.get_sample_value(f"{name}_{part}") or 0.0 for part in ("count", "sum"))
+    return count, total

@@ -67,4 +67,5 @@ async def test_a_worker_that_is_killed_leaves_what_it_was_to_remember_to_the_nex
         subject = named("variable:customer", "ada", None, rig.build_settings().engine_name)
         [fact] = await adapters.facts.facts(subject.digest)
         assert fact.instance == instance
-        assert await asyncio.wait_for(adapters.memos.backlog(), 5) == Backlog()  # type: ignore[union-attr]
+        assert adapters.memos is not None
+        assert await asyncio.wait_for(adapters.memos.backlog(), 5) == Backlog()

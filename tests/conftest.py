@@ -17,11 +17,12 @@ from hypothesis import settings
 from tests.engines import Elsewhere
 from tests.nursery import Nursery, shared
 from tests.rest import EngineRest, connect
+from tests.tables import Remembered, Statement
 from tests.teardown import pytest_runtest_teardown  # noqa: F401 - a hook, which pytest looks for here
 from tests.zep.stand_in import ZepStandIn, standing_in
 from worker.demo.engine import Engine, Kind
 from worker.demo.servers import Valkey
-from worker.transcript import SqlTranscriptWriter, open_database
+from worker.transcript import SqlTranscriptWriter, migrating, open_database
 
 collect_ignore = [
     name
@@ -73,6 +74,15 @@ def authorities_read_once() -> Iterator[None]:
     """Every model port reads the trusted authorities when it opens: a worker does it once, tests hundreds of times."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httpx2, "create_ssl_context", cache(httpx2.create_ssl_context))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_worked_out_once() -> Iterator[None]:
+    """Thousands of tests begin with an empty record."""
+    steps, made = migrating.steps, dict[str, list[Statement]]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migrating, "steps", lambda: Remembered(steps(), made))
         yield
 
 

@@ -21,7 +21,8 @@ from worker.domain.threads import Answer
 from worker.errors import MemoryDown, MemoryRefused
 from worker.modelling.subjects import named
 from worker.redis import RedisOutbox
-from worker.turn.recalling import DEADLINE_SECONDS, FAILURES, LONGEST_FACT, PAUSE_SECONDS, REFUSED_SECONDS, Recalling
+from worker.runtime.breaker import FAILURES, OPEN_SECONDS
+from worker.turn.recalling import DEADLINE_SECONDS, LONGEST_FACT, REFUSED_PAUSE, Recalling
 
 OF_CUSTOMER = {"memory.subject": "variable:customer"}
 ADA = named("variable:customer", "ada", None, "default")
@@ -145,7 +146,7 @@ async def test_after_a_pause_one_turn_tries_again(core: Core, memory: FakeMemory
     memory.script.next("recall", *[MemoryDown("away")] * FAILURES)
     for _ in range(FAILURES):
         assert meta(await done(core))["why"] == "the memory cannot be reached"
-    await asyncio.sleep(PAUSE_SECONDS + 1)
+    await asyncio.sleep(OPEN_SECONDS + 1)
     with capture_logs() as lines:
         assert meta(await done(core))["of"] == 1
     assert "memory_up" in [each["event"] for each in lines]
@@ -158,7 +159,7 @@ async def test_a_memory_that_refuses_us_is_asked_no_more_for_a_while_and_says_so
     with capture_logs() as lines:
         assert meta(await done(core))["why"] == "the memory refuses us"
         assert "left alone" in meta(await done(core))["why"]
-        await asyncio.sleep(REFUSED_SECONDS + 1)
+        await asyncio.sleep(REFUSED_PAUSE.total_seconds() + 1)
         await done(core)
     assert [each["reason"] for each in lines if each["event"] == "memory_down"] == ["the key is bad"]
 

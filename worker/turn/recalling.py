@@ -1,9 +1,9 @@
 """What a question is shown of the memory: recalled before the hold, for a moment at most, and never needed."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Literal
 
 import structlog
@@ -15,15 +15,15 @@ from worker.modelling import prompt
 from worker.modelling.properties import prompt_parameter
 from worker.modelling.subjects import subject_of
 from worker.ports.memory import Memory, Subjects
+from worker.runtime.breaker import Breaker, BreakerOpen
 from worker.runtime.clock import monotonic
 from worker.telemetry import metrics
 from worker.telemetry.logs import Event, trace
 
 DEADLINE_SECONDS = 0.3
 """No turn waits longer for what is remembered."""
-FAILURES, WITHIN_SECONDS = 3, 60.0
-"""So many in so long, and nobody is asked any more for a while."""
-PAUSE_SECONDS, REFUSED_SECONDS = 30.0, 300.0
+REFUSED_PAUSE = timedelta(minutes=5)
+"""So long a memory that refuses us is left alone: until somebody changes something."""
 LONGEST_ASKED = 4000
 """Characters of what a task asks by which facts are chosen."""
 LONGEST_FACT = LONGEST_QUESTION + LONGEST_TEXT + 100
@@ -31,53 +31,6 @@ LONGEST_FACT = LONGEST_QUESTION + LONGEST_TEXT + 100
 
 Why = Literal["late", "down", "refused", "paused"]
 log = structlog.get_logger()
-
-
-class MemoryBreaker:
-    """Keeps turns from a memory that does not answer; after a pause one of them tries."""
-
-    def __init__(self) -> None:
-        self._failures: deque[float] = deque(maxlen=FAILURES)
-        self._closed_until = 0.0
-        self._is_tried = False
-        self._is_told = False
-
-    def admits(self) -> bool:
-        """Whether the memory may be asked now. Who is admitted says what came of it."""
-        if self._closed_until == 0.0:
-            return True
-        if monotonic() < self._closed_until or self._is_tried:
-            return False
-        self._is_tried = True
-        return True
-
-    def worked(self) -> None:
-        """Note that it has answered."""
-        if self._is_told:
-            log.info(Event.MEMORY_UP)
-        self._failures.clear()
-        self._closed_until, self._is_tried, self._is_told = 0.0, False, False
-
-    def failed(self, reason: str) -> None:
-        """Note that it has not."""
-        now = monotonic()
-        self._failures.append(now)
-        if self._is_tried or (len(self._failures) == FAILURES and now - self._failures[0] <= WITHIN_SECONDS):
-            self._close(PAUSE_SECONDS, reason)
-
-    def refused(self, reason: str) -> None:
-        """Note that it will not, until somebody changes something."""
-        self._close(REFUSED_SECONDS, reason)
-
-    def left(self) -> None:
-        """Note that who was admitted was broken off, and has nothing to say."""
-        self._is_tried = False
-
-    def _close(self, seconds: float, reason: str) -> None:
-        self._closed_until, self._is_tried = monotonic() + seconds, False
-        if not self._is_told:
-            self._is_told = True
-            log.warning(Event.MEMORY_DOWN, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +57,7 @@ class Recalling:
         self._memory = memory
         self._subjects = subjects
         self._engine = engine
-        self._breaker = MemoryBreaker()
+        self._breaker = Breaker()
 
     async def of(self, task: Task, activity: Activity, wish: MemoryWish) -> Known:
         """Say what is known of whom the task is about. Never raises, and takes no longer than the deadline."""
@@ -128,7 +81,9 @@ class Recalling:
         return Known(shown, Recalled(subject.digest, ids, said), remember)
 
     async def _recall(self, subject: MemorySubject, asked: str, most: int) -> tuple[list[Fact], Why | None]:
-        if not self._breaker.admits():
+        try:
+            first = self._breaker.enter()
+        except BreakerOpen:
             return [], "paused"
         began = monotonic()
         try:
@@ -136,25 +91,27 @@ class Recalling:
                 known = await self._subjects.known(subject)
                 facts = [] if known is None else _cut(await self._memory.recall(known, asked, most))[:most]
         except TimeoutError:
-            self._breaker.failed(f"no answer within {DEADLINE_SECONDS} s")
-            return [], "late"
+            return self._missed("late", f"no answer within {DEADLINE_SECONDS} s")
         except MemoryDown as exc:
-            self._breaker.failed(str(exc))
-            return [], "down"
+            return self._missed("down", str(exc))
         except MemoryRefused as exc:
-            self._breaker.refused(str(exc))
-            return [], "refused"
+            return self._missed("refused", str(exc), REFUSED_PAUSE)
         except asyncio.CancelledError:
-            self._breaker.left()
+            self._breaker.left(first=first)
             raise
         except Exception as exc:  # noqa: BLE001 - whatever it is, no turn fails for it
             log.error(Event.MEMORY_CRASHED, trace=trace(exc))
-            self._breaker.failed("an unforeseen error")
-            return [], "down"
+            return self._missed("down", "an unforeseen error")
         finally:
             metrics.RECALL_SECONDS.observe(monotonic() - began)
-        self._breaker.worked()
+        if self._breaker.answered():
+            log.info(Event.MEMORY_UP)
         return facts, None
+
+    def _missed(self, why: Why, reason: str, pause: timedelta | None = None) -> tuple[list[Fact], Why]:
+        if self._breaker.failed(pause):
+            log.warning(Event.MEMORY_DOWN, reason=reason)
+        return [], why
 
 
 NOTHING = Known()

@@ -28,8 +28,9 @@ from yarl import URL
 from worker.domain import foreign
 from worker.errors import MemoryDown, MemoryRefused
 from worker.runtime.bodies import read_most
+from worker.runtime.breaker import Breaker, BreakerOpen
 from worker.runtime.version import USER_AGENT
-from worker.zep.breaker import Breaker, KeyRefused
+from worker.zep.refusals import KeyRefused
 
 Dialect = Literal["v2", "v4"]
 
@@ -153,7 +154,10 @@ class Transport:
 
         The request may have had its effect although MemoryDown is raised.
         """
-        first = self._breaker.enter()
+        try:
+            first = self._breaker.enter()
+        except BreakerOpen as exc:
+            raise MemoryDown("Zep is not asked now, as it could not be reached", retry_after=exc.wait) from None
         try:
             reply = await self._once(method, self._address(path, query), body, key)
         except MemoryDown as exc:

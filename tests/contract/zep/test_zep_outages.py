@@ -36,7 +36,7 @@ async def test_what_zep_asks_us_to_wait_is_waited(rig: Rig, status: int, monkeyp
     with pytest.raises(MemoryDown, match="not asked now"):
         await rig.memory.remember(memo())
     assert len(rig.zep.requests) == 1
-    monkeypatch.setattr("worker.zep.breaker.monotonic", lambda: asyncio.get_running_loop().time() + 91)
+    monkeypatch.setattr("worker.runtime.breaker.monotonic", lambda: asyncio.get_running_loop().time() + 91)
     await rig.memory.remember(memo())
 
     assert len(rig.zep.messages) == 2

@@ -1,19 +1,18 @@
-"""When Zep is not asked, in time that jumps."""
+"""When nobody is asked, in time that jumps."""
 
 import asyncio
 from datetime import timedelta
 
 import pytest
 
-from worker.errors import MemoryDown
-from worker.zep.breaker import OPEN_SECONDS, WITHIN_SECONDS, Breaker
+from worker.runtime.breaker import OPEN_SECONDS, WITHIN_SECONDS, Breaker, BreakerOpen
 
 
-def refused(breaker: Breaker) -> timedelta | None:
+def refused(breaker: Breaker) -> timedelta:
     """How long it lets nobody ask."""
-    with pytest.raises(MemoryDown) as caught:
+    with pytest.raises(BreakerOpen) as caught:
         breaker.enter()
-    return caught.value.retry_after
+    return caught.value.wait
 
 
 def fail(breaker: Breaker, times: int = 3) -> None:
@@ -86,7 +85,7 @@ async def test_somebody_who_did_not_go_first_leaves_no_place() -> None:
     breaker.enter()
     breaker.left(first=early)
 
-    assert refused(breaker) is not None
+    assert refused(breaker) == timedelta(seconds=1)
 
 
 async def test_an_answer_to_somebody_who_had_asked_before_ends_no_wait() -> None:
@@ -99,7 +98,7 @@ async def test_an_answer_to_somebody_who_had_asked_before_ends_no_wait() -> None
     assert refused(breaker) == timedelta(minutes=5)
 
 
-async def test_what_zep_asks_us_to_wait_is_waited_after_one_failure() -> None:
+async def test_how_long_it_asks_to_be_left_alone_is_waited_after_one_failure() -> None:
     breaker = Breaker()
     breaker.enter()
     breaker.failed(timedelta(minutes=5))
@@ -108,3 +107,15 @@ async def test_what_zep_asks_us_to_wait_is_waited_after_one_failure() -> None:
     assert refused(breaker) == timedelta(minutes=4)
     await asyncio.sleep(240)
     assert breaker.enter() is True
+
+
+async def test_that_nobody_is_asked_any_more_and_that_it_is_asked_again_is_told_once() -> None:
+    breaker = Breaker()
+    assert [breaker.failed() for _ in range(4)] == [False, False, True, False]
+    await asyncio.sleep(OPEN_SECONDS)
+    breaker.enter()
+    assert breaker.failed() is False
+    await asyncio.sleep(OPEN_SECONDS)
+    breaker.enter()
+
+    assert [breaker.answered(), breaker.answered()] == [True, False]

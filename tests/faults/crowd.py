@@ -33,7 +33,8 @@ Play = Callable[..., Awaitable[None]]
 class Member:
     """A test of the crowd.
 
-    own_valkey: its Redis may be stopped and reconfigured. first: it takes long, so that it should not begin last.
+    own_valkey: its Redis may be stopped and reconfigured. first: it takes long, so that it should not begin last, and
+    has twice the time.
     """
 
     play: Play

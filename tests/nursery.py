@@ -162,7 +162,7 @@ def serve(address: str) -> None:
     from worker import bootstrap, cli, transcript  # noqa: F401, PLC0415 - as above
     from worker.operate import doctor  # noqa: F401, PLC0415 - as above
     from worker.operate.commands import budgets, stops, threads  # noqa: F401, PLC0415 - as above
-    from worker.web import api, page  # noqa: F401, PLC0415 - as above
+    from worker.web import api, feeds, page  # noqa: F401, PLC0415 - as above
 
     asyncio.run(read_authorities())
     listening = socket.socket(socket.AF_UNIX)

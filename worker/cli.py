@@ -4,19 +4,16 @@ Also as `python -m worker`.
 """
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from worker import __doc__ as purpose
-from worker import settings
 from worker.errors import Permanent
 from worker.operate import commands as for_operators
 from worker.operate.parser import EXAMPLE, Commands, Parser, add, below
 from worker.runtime.version import VERSION
-from worker.telemetry import logs
 
 FIRST_STEPS: Final = (
     f"{EXAMPLE}assistant-worker demo\n{EXAMPLE}assistant-worker init my-processes\n\n"
@@ -137,7 +134,10 @@ def _add_templates(commands: "Commands[argparse.ArgumentParser]") -> None:
 
 
 def _run(_: argparse.Namespace) -> int:
-    from worker import bootstrap  # noqa: PLC0415 - importing the adapters costs a second that --help need not pay
+    import asyncio  # noqa: PLC0415 - all of this costs a second that --help need not pay
+
+    from worker import bootstrap, settings  # noqa: PLC0415 - as above
+    from worker.telemetry import logs  # noqa: PLC0415 - as above
 
     chosen = settings.read()
     logs.configure(chosen.log_format, chosen.log_level, cached=True)
@@ -152,7 +152,11 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    import asyncio  # noqa: PLC0415 - as above
+
+    from worker import settings  # noqa: PLC0415 - as above
     from worker.operate import doctor  # noqa: PLC0415 - as above
+    from worker.telemetry import logs  # noqa: PLC0415 - as above
 
     chosen = settings.read()
     logs.configure("console", "ERROR")

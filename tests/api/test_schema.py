@@ -38,7 +38,7 @@ from worker.transcript import (
     open_database,
 )
 from worker.web.api import Access, app, asking, handing_over, recording, talking, visiting
-from worker.web.api.application import Extension
+from worker.web.api.routing import Extension
 
 errors: list[Exception] = []
 NAMED = json.dumps(json.loads(TOKENS) | {OPERATOR: {"role": "operator", "name": "Ann"}})

@@ -49,7 +49,7 @@ from worker.web.api import (
     ticketing,
     visiting,
 )
-from worker.web.api.application import Extension
+from worker.web.api.routing import Extension
 from worker.web.feeds import Feeds, following, sockets
 from worker.web.page import Processes, State
 from worker.web.page.routes import VENDOR

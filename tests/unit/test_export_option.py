@@ -14,3 +14,7 @@ def test_export_takes_each_format(name: str) -> None:
     options.add_to(parser.add_subparsers())
 
     assert parser.parse_args(["threads", "export", "instance-1", "--format", name]).format == name
+
+
+def test_export_takes_no_other_format() -> None:
+    assert tuple(FORMATS) == options.FORMATS

@@ -1,19 +1,19 @@
 """The commands' options, with an example each."""
 
 import argparse
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-from worker import settings
 from worker.domain.budgets import SCOPES
 from worker.domain.stops import KINDS
-from worker.export import FORMATS
-from worker.operate.commands.desk import Desk
 from worker.operate.parser import EXAMPLE, Commands, add, below
-from worker.telemetry import logs
 
-Work = Callable[[Desk, argparse.Namespace], Awaitable[int]]
+if TYPE_CHECKING:
+    from worker.operate.commands.desk import Desk
+    from worker.settings import Settings
+
+Work = Callable[["Desk", argparse.Namespace], Awaitable[int]]
 
 EXITS = (
     "Exit codes: 0 done; 1 engine, Redis, provider or transcript cannot be reached; 2 what was asked for, or a "
@@ -22,8 +22,10 @@ EXITS = (
 
 
 NEW_FILE = "a file that does not exist yet; without it, the standard output"
+FORMATS = ("json", "markdown")
+"""Those of `export.formats`, which takes its time to import, as do those of records; a test compares them."""
 RECORD_FORMATS = ("json", "html", "markdown", "xlsx", "docx", "pdf")
-"""Those of `decisions.formats`, which takes its time to import; a test compares the two."""
+"""Those of `decisions.formats`."""
 
 
 def add_to(commands: "Commands[argparse.ArgumentParser]") -> None:
@@ -64,7 +66,7 @@ def _export(commands: "Commands[argparse.ArgumentParser]") -> None:
         commands, "threads", "export", "write what was said to a file, or to the standard output", example, json=False
     )
     _subject(added)
-    added.add_argument("--format", choices=[*FORMATS], default="json", help="as what; json by default")
+    added.add_argument("--format", choices=FORMATS, default="json", help="as what; json by default")
     added.add_argument("--output", metavar="FILE", help=NEW_FILE)
 
 
@@ -307,6 +309,11 @@ def _add(
 
 
 def _run(module: str, name: str, options: argparse.Namespace) -> int:
+    import asyncio  # noqa: PLC0415 - --help need not pay for any of this
+
+    from worker import settings  # noqa: PLC0415 - as above
+    from worker.telemetry import logs  # noqa: PLC0415 - as above
+
     work = _commands(module)[name]
     chosen = settings.read()
     logs.configure("console", "CRITICAL")  # what happens is printed
@@ -327,10 +334,11 @@ def _commands(group: str) -> Mapping[str, Work]:
     }[group]
 
 
-async def _at_work(work: Work, chosen: settings.Settings, options: argparse.Namespace) -> int:
+async def _at_work(work: Work, chosen: "Settings", options: argparse.Namespace) -> int:
     from worker import bootstrap  # noqa: PLC0415 - see above
     from worker.errors import Permanent, WorkerError  # noqa: PLC0415 - as above
     from worker.operate.commands import tables  # noqa: PLC0415 - as above
+    from worker.operate.commands.desk import Desk  # noqa: PLC0415 - as above
 
     # Else not read: a fault in PROVIDERS_FILE is to keep nobody from commands that ask no provider.
     known = bootstrap.provider_specs(chosen) if options.asks else {}

@@ -16,13 +16,10 @@ from worker.web.api.grants import Sight
 from worker.web.api.login import Client, login
 from worker.web.api.origins import welcoming
 from worker.web.api.routes import reading
+from worker.web.api.routing import Extension
 
 TITLE = "Conversations of the assistant worker"
 VERSION = "1"
-
-
-Extension = Callable[[FastAPI], None]
-"""Adds routes of others, a page's for example. Below /api they take a `MayRead` or its like; all else is open."""
 
 
 def app(
@@ -55,10 +52,8 @@ def app(
         generate_unique_id_function=lambda route: route.name,
     )
     problems.add_to(application)
-    answers = problems.documented(401, 403, 404, 422, 429, 503)
-    application.include_router(reading(conversations, processes), prefix="/api", responses=answers)
-    login(client)(application)
-    for extension in extend:
+    application.state.ports = {}
+    for extension in (reading(conversations, processes), login(client), *extend):
         extension(application)
     _publish(application)
     connects = [client.origin] if client else []

@@ -1,12 +1,12 @@
 """The routes by which persons ask assistants about a conversation, and hear what came of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.chat.desk import Desk, Erased, Mode, Occupied, Outdated, Unbroken, Wish
@@ -18,6 +18,7 @@ from worker.web.api import problems
 from worker.web.api.grants import Grant, MayAsk, MayRead
 from worker.web.api.links import Links
 from worker.web.api.routes import Id, found
+from worker.web.api.routing import Extension, adding, below_api, from_application
 
 LONGEST_TEXT = 20_000
 LONGEST_CLIENT_ID = 200
@@ -95,53 +96,56 @@ class Intake:
         """Accept an ask about what somebody may see; returns when it is safe. Raises HTTPException, TranscriptDown."""
         if message.on_thread and "sway" not in grant.rights:
             raise HTTPException(403, "This needs the right sway, which this token lacks.")
-        session = found(await self.conversations.session(session_id, within=grant.limits))
+        session = await self.seen(grant, session_id)
         wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of, message.attachments)
         with problems.refusing(_TOLD):
             return Asked.of(await self.desk.ask(session, grant.speaker, wish))
 
+    async def seen(self, grant: Grant, session_id: str) -> Session:
+        """Find a session that somebody may see; anything else is not found."""
+        return found(await self.conversations.session(session_id, within=grant.limits))
 
-def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], None]:
+
+Ports = Annotated[Intake, from_application(Intake)]
+router = below_api(401, 403, 404, 409, 410, 422, 429, 503)
+
+
+def asking(desk: Desk, conversations: TranscriptReader) -> Extension:
     """Make the extension that adds the routes. A token asks about what it may see, and about nothing else."""
-    router, intake = APIRouter(), Intake(desk, conversations)
+    return adding(router, Intake(desk, conversations))
 
-    async def seen(grant: Grant, session: str) -> Session:
-        return found(await conversations.session(session, within=grant.limits))
 
-    @router.post("/sessions/{session_id}/asks", status_code=HTTPStatus.ACCEPTED)
-    async def ask(grant: MayAsk, session_id: Id, message: Message) -> Asked:
-        """Ask the assistant of a conversation something; once this is answered the ask is safe, and will be answered.
+@router.post("/sessions/{session_id}/asks", status_code=HTTPStatus.ACCEPTED)
+async def ask(grant: MayAsk, intake: Ports, session_id: Id, message: Message) -> Asked:
+    """Ask the assistant of a conversation something; once this is answered the ask is safe, and will be answered.
 
-        While the process runs that happens beside its conversation, which hears nothing of it; to be heard there takes
-        the right to sway.
-        """
-        return await intake.take(grant, session_id, message)
+    While the process runs that happens beside its conversation, which hears nothing of it; to be heard there takes
+    the right to sway.
+    """
+    return await intake.take(grant, session_id, message)
 
-    @router.get("/sessions/{session_id}/asks")
-    async def asks(grant: MayRead, session_id: Id) -> Asks:
-        """What was asked about a conversation, and how that stands; the newest hundred."""
-        talk = await desk.talk(await seen(grant, session_id))
-        return Asks(talk.as_of, [Asked.of(each) for each in talk.asks])
 
-    @router.get("/asks/{ask_id}")
-    async def one_ask(grant: MayRead, ask_id: Id) -> Asked:
-        """One ask."""
-        return Asked.of(await seen_ask(desk, conversations, grant, ask_id))
+@router.get("/sessions/{session_id}/asks")
+async def asks(grant: MayRead, intake: Ports, session_id: Id) -> Asks:
+    """What was asked about a conversation, and how that stands; the newest hundred."""
+    talk = await intake.desk.talk(await intake.seen(grant, session_id))
+    return Asks(talk.as_of, [Asked.of(each) for each in talk.asks])
 
-    @router.delete("/asks/{ask_id}")
-    async def withdraw(grant: MayAsk, ask_id: Id) -> Asked:
-        """Withdraw an ask of one's own that nobody has begun with."""
-        kept = await seen_ask(desk, conversations, grant, ask_id)
-        if kept.person.id != grant.speaker.id:
-            raise HTTPException(403, "Somebody else has asked this.")
-        with problems.refusing(_TOLD):
-            return Asked.of(await desk.withdraw(kept))
 
-    def extend(application: FastAPI) -> None:
-        answers = problems.documented(401, 403, 404, 409, 410, 422, 429, 503)
-        application.include_router(router, prefix="/api", responses=answers)
+@router.get("/asks/{ask_id}")
+async def one_ask(grant: MayRead, intake: Ports, ask_id: Id) -> Asked:
+    """One ask."""
+    return Asked.of(await seen_ask(intake.desk, intake.conversations, grant, ask_id))
 
-    return extend
+
+@router.delete("/asks/{ask_id}")
+async def withdraw(grant: MayAsk, intake: Ports, ask_id: Id) -> Asked:
+    """Withdraw an ask of one's own that nobody has begun with."""
+    kept = await seen_ask(intake.desk, intake.conversations, grant, ask_id)
+    if kept.person.id != grant.speaker.id:
+        raise HTTPException(403, "Somebody else has asked this.")
+    with problems.refusing(_TOLD):
+        return Asked.of(await intake.desk.withdraw(kept))
 
 
 async def seen_ask(desk: Desk, conversations: TranscriptReader, grant: Grant, ask_id: str) -> Ask:

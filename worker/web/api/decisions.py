@@ -1,12 +1,12 @@
 """The routes by which records of decisions are read, exported and verified."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query
+from fastapi import Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
@@ -14,7 +14,7 @@ from worker.chat.trying import Trying
 from worker.decisions import hashing, report
 from worker.decisions.comparing import Comparison
 from worker.decisions.formats import FORMATS
-from worker.decisions.keys import SigningKey
+from worker.decisions.keys import PublicKeys, SigningKey
 from worker.decisions.report import Told
 from worker.decisions.schemas import LARGEST
 from worker.decisions.what_ifs import Erased, WhatIf
@@ -30,6 +30,7 @@ from worker.runtime.beside import for_reader
 from worker.web.api import problems
 from worker.web.api.grants import Grant, MayAsk, MayHold, MayRead, person_of
 from worker.web.api.routes import After, Id, Size, Text, found, known_in
+from worker.web.api.routing import Extension, adding, below_api, from_application
 from worker.web.api.stops import who
 from worker.web.saving import FileFormat
 
@@ -182,110 +183,127 @@ class Kept:
     ranking: Sequence[str]
 
 
-def deciding(
-    records: Records, sources: DecisionSources, trying: Trying, key: SigningKey | None = None
-) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the routes stand on. `known` are the keys, by their ids, that are known to be ours."""
+
+    records: Records
+    sources: DecisionSources
+    trying: Trying
+    holds: Holds
+    known: PublicKeys
+
+    async def read(self, grant: Grant, decision_id: str, revision: int | None) -> Decision:
+        return found(await self.records.decision(decision_id, within=grant.limits, revision=revision))
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api(401, 403, 404, 422, 429, 503)
+_FILES = {
+    each.media_type: {"schema": {"type": "string"} if each.media_type.startswith("text/") else {}}
+    for each in FORMATS.values()
+    if each.name != "json"
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"content": _FILES, "model": dict[str, Any]}}
+_ANSWERS |= problems.documented(501)
+
+
+def deciding(records: Records, sources: DecisionSources, trying: Trying, key: SigningKey | None = None) -> Extension:
     """Make the extension that adds the routes. Whatever a token may not see is not found.
 
     With a `key` holds are signed by it, and what it has signed is known to be ours.
     """
-    router = APIRouter()
-    _acts(router, records, trying, Holds(records, key))
     known = {key.id: key.public} if key else {}
-
-    async def read(grant: Grant, decision_id: str, revision: int | None) -> Decision:
-        return found(await records.decision(decision_id, within=grant.limits, revision=revision))
-
-    @router.get("/decisions")
-    async def decisions(grant: MayRead, instance: Text = None, after: After = None, limit: Size = 50) -> Page[Listed]:
-        """Records of decisions, those that changed last first."""
-        page = await records.decisions(within=grant.limits, instance=instance, after=after, limit=limit)
-        listed = [Listed(**Whose.of(each), revision=each.revision, status=each.status) for each in page.items]
-        return Page(listed, page.next)
-
-    @router.get("/decisions/{decision_id}")
-    async def decision(grant: MayRead, decision_id: Id, revision: Revision = None) -> Shown:
-        """One record."""
-        one = await read(grant, decision_id, revision)
-        return await for_reader(_shown, one)
-
-    @router.get("/decisions/{decision_id}/verify")
-    async def verdict(grant: MayRead, decision_id: Id, revision: Revision = None) -> Verdict:
-        """Compute all of a record anew, and compare it with its hashes, its rows and the engine's history."""
-        said = await verified(await read(grant, decision_id, revision), sources, is_last=revision is None, keys=known)
-        return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
-
-    @router.get("/decisions/{decision_id}/compare")
-    async def difference(grant: MayRead, decision_id: Id, first: First = None, second: Second = None) -> Comparison:
-        """What is different between two revisions, and who signed which."""
-        return found(await comparing.compared(records, decision_id, first, second, within=grant.limits))
-
-    files = {
-        each.media_type: {"schema": {"type": "string"} if each.media_type.startswith("text/") else {}}
-        for each in FORMATS.values()
-        if each.name != "json"
-    }
-    answers: dict[int | str, dict[str, Any]] = {200: {"content": files, "model": dict[str, Any]}}
-    answers |= problems.documented(501)
-
-    @router.get("/decisions/{decision_id}/export", responses=answers, response_class=Response)
-    async def exported(
-        grant: MayRead,
-        decision_id: Id,
-        revision: Revision = None,
-        format: Format = "json",  # noqa: A002 - its name outside
-    ) -> Response:
-        """One record as a file."""
-        one = await read(grant, decision_id, revision)
-        chosen = FORMATS[format]
-        with problems.refusing({Permanent: (501, "{}")}):
-            content = await for_reader(chosen.write, {**one.record, "rows": list(one.rows)})
-        name = f"decision-{one.id}-{one.record['revision']}.{chosen.ending}"
-        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(content, media_type=chosen.media_type, headers=headers)
-
-    def extend(application: FastAPI) -> None:
-        application.include_router(router, prefix="/api", responses=problems.documented(401, 403, 404, 422, 429, 503))
-
-    return extend
+    return adding(router, _Ports(records, sources, trying, Holds(records, key), known))
 
 
-def _acts(router: APIRouter, records: Records, trying: Trying, holds: Holds) -> None:
-    """Add what people do to records."""
+@router.post(
+    "/decisions/{decision_id}/what-ifs",
+    status_code=HTTPStatus.CREATED,
+    responses={200: {"model": Kept, "description": "They are kept already."}, **problems.documented(409, 410)},
+)
+async def keep(grant: MayAsk, ports: Ports, decision_id: Id, weights: Weights, answer: Response) -> Kept:
+    """Keep weights that somebody tried out, in the last revision; the same under the same name are kept once.
 
-    @router.post(
-        "/decisions/{decision_id}/what-ifs",
-        status_code=HTTPStatus.CREATED,
-        responses={200: {"model": Kept, "description": "They are kept already."}, **problems.documented(409, 410)},
+    They rank nothing, and the process hears nothing of them.
+    """
+    person = person_of(grant, NOBODY)
+    one = found(await ports.records.decision(decision_id, within=grant.limits))
+    with problems.refusing(_TOLD):
+        tried = await ports.trying.keep(one, person, WhatIf(weights.name.strip(), weights.why.strip(), weights.points))
+    if not tried.is_new:
+        answer.status_code = HTTPStatus.OK
+    record = tried.decision.record
+    order = record["content"]["computed"]["sets"][tried.id]
+    return Kept(tried.id, record["revision"], order["leader"], order["lead"], order["ranking"])
+
+
+@router.post("/decisions/{decision_id}/hold", responses=problems.documented(409))
+async def hold(grant: MayHold, ports: Ports, decision_id: Id, wish: Reason) -> Standing:
+    """Put a record on legal hold: nothing of it, nor of the messages that it cites, is erased until it is released.
+
+    It takes a person. A record has one hold at a time.
+    """
+    with problems.refusing(_REFUSED):
+        one = await ports.holds.hold(decision_id, _by(grant), wish.reason, within=grant.limits)
+    return Standing(found(one).held)
+
+
+@router.post("/decisions/{decision_id}/release", responses=problems.documented(409))
+async def release(grant: MayHold, ports: Ports, decision_id: Id, wish: Reason) -> Standing:
+    """Lift a legal hold: orders to erase that waited for it go on within the hour."""
+    with problems.refusing(_REFUSED):
+        one = await ports.holds.release(decision_id, _by(grant), wish.reason, within=grant.limits)
+    return Standing(found(one).held)
+
+
+@router.get("/decisions")
+async def decisions(
+    grant: MayRead, ports: Ports, instance: Text = None, after: After = None, limit: Size = 50
+) -> Page[Listed]:
+    """Records of decisions, those that changed last first."""
+    page = await ports.records.decisions(within=grant.limits, instance=instance, after=after, limit=limit)
+    listed = [Listed(**Whose.of(each), revision=each.revision, status=each.status) for each in page.items]
+    return Page(listed, page.next)
+
+
+@router.get("/decisions/{decision_id}")
+async def decision(grant: MayRead, ports: Ports, decision_id: Id, revision: Revision = None) -> Shown:
+    """One record."""
+    one = await ports.read(grant, decision_id, revision)
+    return await for_reader(_shown, one)
+
+
+@router.get("/decisions/{decision_id}/verify")
+async def verdict(grant: MayRead, ports: Ports, decision_id: Id, revision: Revision = None) -> Verdict:
+    """Compute all of a record anew, and compare it with its hashes, its rows and the engine's history."""
+    said = await verified(
+        await ports.read(grant, decision_id, revision), ports.sources, is_last=revision is None, keys=ports.known
     )
-    async def keep(grant: MayAsk, decision_id: Id, weights: Weights, answer: Response) -> Kept:
-        """Keep weights that somebody tried out, in the last revision; the same under the same name are kept once.
+    return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
 
-        They rank nothing, and the process hears nothing of them.
-        """
-        person = person_of(grant, NOBODY)
-        one = found(await records.decision(decision_id, within=grant.limits))
-        with problems.refusing(_TOLD):
-            tried = await trying.keep(one, person, WhatIf(weights.name.strip(), weights.why.strip(), weights.points))
-        if not tried.is_new:
-            answer.status_code = HTTPStatus.OK
-        record = tried.decision.record
-        order = record["content"]["computed"]["sets"][tried.id]
-        return Kept(tried.id, record["revision"], order["leader"], order["lead"], order["ranking"])
 
-    @router.post("/decisions/{decision_id}/hold", responses=problems.documented(409))
-    async def hold(grant: MayHold, decision_id: Id, wish: Reason) -> Standing:
-        """Put a record on legal hold: nothing of it, nor of the messages that it cites, is erased until it is released.
+@router.get("/decisions/{decision_id}/compare")
+async def difference(
+    grant: MayRead, ports: Ports, decision_id: Id, first: First = None, second: Second = None
+) -> Comparison:
+    """What is different between two revisions, and who signed which."""
+    return found(await comparing.compared(ports.records, decision_id, first, second, within=grant.limits))
 
-        It takes a person. A record has one hold at a time.
-        """
-        with problems.refusing(_REFUSED):
-            one = await holds.hold(decision_id, _by(grant), wish.reason, within=grant.limits)
-        return Standing(found(one).held)
 
-    @router.post("/decisions/{decision_id}/release", responses=problems.documented(409))
-    async def release(grant: MayHold, decision_id: Id, wish: Reason) -> Standing:
-        """Lift a legal hold: orders to erase that waited for it go on within the hour."""
-        with problems.refusing(_REFUSED):
-            one = await holds.release(decision_id, _by(grant), wish.reason, within=grant.limits)
-        return Standing(found(one).held)
+@router.get("/decisions/{decision_id}/export", responses=_ANSWERS, response_class=Response)
+async def exported(
+    grant: MayRead,
+    ports: Ports,
+    decision_id: Id,
+    revision: Revision = None,
+    format: Format = "json",  # noqa: A002 - its name outside
+) -> Response:
+    """One record as a file."""
+    one = await ports.read(grant, decision_id, revision)
+    chosen = FORMATS[format]
+    with problems.refusing({Permanent: (501, "{}")}):
+        content = await for_reader(chosen.write, {**one.record, "rows": list(one.rows)})
+    name = f"decision-{one.id}-{one.record['revision']}.{chosen.ending}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=chosen.media_type, headers=headers)

@@ -1,10 +1,10 @@
 """The routes that erase, and tell what became of it."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Response
+from fastapi import HTTPException, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.domain.conversations import Filter, Limits, Subject, owner
@@ -16,6 +16,7 @@ from worker.ports.transcript import TranscriptReader
 from worker.web.api import problems
 from worker.web.api.grants import Grant, MayErase, MayTalk
 from worker.web.api.routes import LONGEST, Id, found
+from worker.web.api.routing import Extension, adding, below_api, from_application
 
 Name = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
 
@@ -50,59 +51,72 @@ class Wish(BaseModel):
         return Subject(engine, self.instance, self.business_key, tenants, person)
 
 
-def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the routes stand on: `engine` is the name of the engine whose conversations are erased."""
+
+    eraser: Eraser
+    conversations: TranscriptReader
+    engine: str
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api()
+_ANSWERS = problems.documented(401, 403, 404, 409, 422, 429, 503)
+_ANSWERS[HTTPStatus.ACCEPTED] = {"model": Receipt, "description": "Some of it is left, and will be tried again"}
+
+
+def erasing(eraser: Eraser, conversations: TranscriptReader, engine: str) -> Extension:
     """Make the extension that adds the routes. Running instances are refused: those end on the command line only."""
-    router = APIRouter()
-    answers = problems.documented(401, 403, 404, 409, 422, 429, 503)
-    answers[HTTPStatus.ACCEPTED] = {"model": Receipt, "description": "Some of it is left, and will be tried again"}
+    return adding(router, _Ports(eraser, conversations, engine))
 
-    @router.post("/erase", responses=answers)
-    async def erase(
-        grant: MayErase,
-        wish: Wish,
-        response: Response,
-        *,
-        results: Annotated[bool, Query(description="Also the results, in the process variables they are in.")] = False,
-    ) -> Receipt:
-        """Erase one instance's conversations, a business key's, or a person's, in every store; returns the receipt.
 
-        Of a person it is what they have beside all processes, and their words in the record of others: the receipt says
-        which conversations of processes know these until those end.
-        """
-        subject = wish.subject(engine, await _check(grant, wish, conversations, engine))
-        return await carried_out(subject, response, results=results)
+@router.post("/erase", responses=_ANSWERS)
+async def erase(
+    grant: MayErase,
+    ports: Ports,
+    wish: Wish,
+    response: Response,
+    *,
+    results: Annotated[bool, Query(description="Also the results, in the process variables they are in.")] = False,
+) -> Receipt:
+    """Erase one instance's conversations, a business key's, or a person's, in every store; returns the receipt.
 
-    @router.delete("/sessions/{session_id}", responses=answers)
-    async def end(grant: MayTalk, session_id: Id, response: Response) -> Receipt:
-        """End a conversation of one's own beside all processes: erase it in every store, and return the receipt."""
-        own = Limits(grant.limits.tenants, persons=grant.limits.persons)
-        session = found(await conversations.session(session_id, within=own))
-        return await carried_out(found(owner(session.key, None) if session.key.person else None), response)
+    Of a person it is what they have beside all processes, and their words in the record of others: the receipt says
+    which conversations of processes know these until those end.
+    """
+    subject = wish.subject(ports.engine, await _check(grant, wish, ports.conversations, ports.engine))
+    return await _carried_out(ports.eraser, subject, response, results=results)
 
-    async def carried_out(subject: Subject, response: Response, *, results: bool = False) -> Receipt:
-        try:
-            receipt = await eraser.erase(subject, results=results)
-        except StillRuns as exc:
-            raise HTTPException(409, "An instance of it still runs, so that nothing was erased.") from exc
-        except Transient as exc:
-            raise HTTPException(503, f"Erasing is not possible now: {exc}") from exc
-        if receipt.completed_at is None:
-            response.status_code = HTTPStatus.ACCEPTED
-        return receipt
 
-    @router.get("/erasures/{order}", responses=problems.documented(401, 403, 404, 422, 429, 503))
-    async def erasure(grant: MayErase, order: Id) -> Receipt:
-        """The receipt of an order to erase, complete or not; complete ones can be asked for for 90 days."""
-        try:
-            receipt = found(await eraser.receipt(order))
-        except Transient as exc:
-            raise HTTPException(503, f"The receipt cannot be read now: {exc}") from exc
-        return found(receipt if _may_read(grant, receipt) else None)
+@router.delete("/sessions/{session_id}", responses=_ANSWERS)
+async def end(grant: MayTalk, ports: Ports, session_id: Id, response: Response) -> Receipt:
+    """End a conversation of one's own beside all processes: erase it in every store, and return the receipt."""
+    own = Limits(grant.limits.tenants, persons=grant.limits.persons)
+    session = found(await ports.conversations.session(session_id, within=own))
+    return await _carried_out(ports.eraser, found(owner(session.key, None) if session.key.person else None), response)
 
-    def extend(application: FastAPI) -> None:
-        application.include_router(router, prefix="/api")
 
-    return extend
+@router.get("/erasures/{order}", responses=problems.documented(401, 403, 404, 422, 429, 503))
+async def erasure(grant: MayErase, ports: Ports, order: Id) -> Receipt:
+    """The receipt of an order to erase, complete or not; complete ones can be asked for for 90 days."""
+    try:
+        receipt = found(await ports.eraser.receipt(order))
+    except Transient as exc:
+        raise HTTPException(503, f"The receipt cannot be read now: {exc}") from exc
+    return found(receipt if _may_read(grant, receipt) else None)
+
+
+async def _carried_out(eraser: Eraser, subject: Subject, response: Response, *, results: bool = False) -> Receipt:
+    try:
+        receipt = await eraser.erase(subject, results=results)
+    except StillRuns as exc:
+        raise HTTPException(409, "An instance of it still runs, so that nothing was erased.") from exc
+    except Transient as exc:
+        raise HTTPException(503, f"Erasing is not possible now: {exc}") from exc
+    if receipt.completed_at is None:
+        response.status_code = HTTPStatus.ACCEPTED
+    return receipt
 
 
 def _may_read(grant: Grant, receipt: Receipt) -> bool:

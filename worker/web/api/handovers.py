@@ -1,12 +1,12 @@
 """The routes by which persons hand to a process what they were answered."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from worker.chat.desk import Desk, Erased
@@ -29,6 +29,7 @@ from worker.web.api import problems
 from worker.web.api.asks import LONGEST_TEXT, seen_ask
 from worker.web.api.grants import MayHandOver, MayRead, person_of
 from worker.web.api.routes import LONGEST, Id, found
+from worker.web.api.routing import Extension, adding, below_api, from_application
 
 NOBODY = "Without a person nobody hands anything over: give this token a name in API_TOKENS, or log in."
 # Engines refuse slashes in addresses, in which the names of messages and tasks stand.
@@ -114,59 +115,73 @@ class Receivers:
     tasks: Sequence[Task]
 
 
-def handing_over(handing: Handing, desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the routes stand on."""
+
+    handing: Handing
+    desk: Desk
+    conversations: TranscriptReader
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api(401, 403, 404, 409, 410, 422, 429, 503)
+
+
+def handing_over(handing: Handing, desk: Desk, conversations: TranscriptReader) -> Extension:
     """Make the extension that adds the routes: for who has the right, and is a person."""
-    router = APIRouter()
+    return adding(router, _Ports(handing, desk, conversations))
 
-    @router.post("/asks/{ask_id}/handover", responses={202: {"model": Handed}})
-    async def hand_over(grant: MayHandOver, ask_id: Id, delivery: ByMessage | ByTask, response: Response) -> Handed:
-        """Hand the answer of an ask, or a text in its place, to the process instance that it is of.
 
-        The same again says what became of the first. 202: nobody knows yet; send it again.
-        """
-        person = person_of(grant, NOBODY)
-        ask = await seen_ask(desk, conversations, grant, ask_id)
-        wanted = Wanted(**delivery.model_dump(), user=grant.engine_user or person.subject)
-        with problems.refusing(_TOLD):
-            handed = Handed.of(await handing.hand_over(ask, person, wanted))
-        if handed.state is Standing.RUNNING:
-            response.status_code = HTTPStatus.ACCEPTED
-        return handed
+@router.post("/asks/{ask_id}/handover", responses={202: {"model": Handed}})
+async def hand_over(
+    grant: MayHandOver, ports: Ports, ask_id: Id, delivery: ByMessage | ByTask, response: Response
+) -> Handed:
+    """Hand the answer of an ask, or a text in its place, to the process instance that it is of.
 
-    @router.get("/asks/{ask_id}/handover")
-    async def handover(grant: MayRead, ask_id: Id) -> Handed:
-        """How it stands with what was handed over."""
-        return Handed.of(found(await handing.find(await seen_ask(desk, conversations, grant, ask_id))))
+    The same again says what became of the first. 202: nobody knows yet; send it again.
+    """
+    person = person_of(grant, NOBODY)
+    ask = await seen_ask(ports.desk, ports.conversations, grant, ask_id)
+    wanted = Wanted(**delivery.model_dump(), user=grant.engine_user or person.subject)
+    with problems.refusing(_TOLD):
+        handed = Handed.of(await ports.handing.hand_over(ask, person, wanted))
+    if handed.state is Standing.RUNNING:
+        response.status_code = HTTPStatus.ACCEPTED
+    return handed
 
-    @router.get("/asks/{ask_id}/receivers")
-    async def receivers(grant: MayHandOver, ask_id: Id) -> Receivers:
-        """What the process instance of an ask waits for now, as the engine tells it: nothing, where it is over."""
-        person = person_of(grant, NOBODY)
-        ask = await seen_ask(desk, conversations, grant, ask_id)
-        with problems.refusing({**_TOLD, ReadRefused: (503, "The engine does not tell what waits there: {}")}):
-            offer = await handing.offer(ask, grant.engine_user or person.subject)
-        tasks = [Task(each.id, each.name, each.assignee, may) for each, may in offer.tasks]
-        return Receivers(offer.messages, tasks)
 
-    @router.get("/sessions/{session_id}/handovers")
-    async def handovers(grant: MayRead, session_id: Id) -> Sequence[Handed]:
-        """What was handed over of what was asked about a conversation; the newest hundred."""
-        found(await conversations.session(session_id, within=grant.limits))
-        return [Handed.of(each) for each in await handing.of_session(session_id)]
+@router.get("/asks/{ask_id}/handover")
+async def handover(grant: MayRead, ports: Ports, ask_id: Id) -> Handed:
+    """How it stands with what was handed over."""
+    return Handed.of(found(await ports.handing.find(await seen_ask(ports.desk, ports.conversations, grant, ask_id))))
 
-    @router.patch("/asks/{ask_id}/handover")
-    async def decide(grant: MayHandOver, ask_id: Id, word: Word) -> Handed:
-        """Say whether what may have been handed over was. If not, it may be handed over anew."""
-        person = person_of(grant, NOBODY)
-        ask = await seen_ask(desk, conversations, grant, ask_id)
-        with problems.refusing(_TOLD):
-            return Handed.of(await handing.decide(ask, person, happened=word.happened))
 
-    def extend(application: FastAPI) -> None:
-        answers = problems.documented(401, 403, 404, 409, 410, 422, 429, 503)
-        application.include_router(router, prefix="/api", responses=answers)
+@router.get("/asks/{ask_id}/receivers")
+async def receivers(grant: MayHandOver, ports: Ports, ask_id: Id) -> Receivers:
+    """What the process instance of an ask waits for now, as the engine tells it: nothing, where it is over."""
+    person = person_of(grant, NOBODY)
+    ask = await seen_ask(ports.desk, ports.conversations, grant, ask_id)
+    with problems.refusing({**_TOLD, ReadRefused: (503, "The engine does not tell what waits there: {}")}):
+        offer = await ports.handing.offer(ask, grant.engine_user or person.subject)
+    tasks = [Task(each.id, each.name, each.assignee, may) for each, may in offer.tasks]
+    return Receivers(offer.messages, tasks)
 
-    return extend
+
+@router.get("/sessions/{session_id}/handovers")
+async def handovers(grant: MayRead, ports: Ports, session_id: Id) -> Sequence[Handed]:
+    """What was handed over of what was asked about a conversation; the newest hundred."""
+    found(await ports.conversations.session(session_id, within=grant.limits))
+    return [Handed.of(each) for each in await ports.handing.of_session(session_id)]
+
+
+@router.patch("/asks/{ask_id}/handover")
+async def decide(grant: MayHandOver, ports: Ports, ask_id: Id, word: Word) -> Handed:
+    """Say whether what may have been handed over was. If not, it may be handed over anew."""
+    person = person_of(grant, NOBODY)
+    ask = await seen_ask(ports.desk, ports.conversations, grant, ask_id)
+    with problems.refusing(_TOLD):
+        return Handed.of(await ports.handing.decide(ask, person, happened=word.happened))
 
 
 _TOLD: problems.Told = {

@@ -1,14 +1,15 @@
 """The route that tells a page where people log in."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import HTTPException
 
 from worker.errors import IssuerDown
 from worker.ports.people import Issuer
 from worker.web.api import problems
+from worker.web.api.routing import Extension, adding, below_api, from_application
 
 PATH = "/api/login"
 
@@ -45,19 +46,26 @@ class Client:
         return Login(self.issuer_url, self.id, self.scope, endpoints.authorization, endpoints.token)
 
 
-def login(client: Client | None) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the route stands on: no client where people bring tokens."""
+
+    client: Client | None
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api()
+
+
+def login(client: Client | None) -> Extension:
     """Make the extension that adds the route, which wants no token."""
-    router = APIRouter()
+    return adding(router, _Ports(client))
 
-    @router.get("/login", responses=problems.documented(429, 503), openapi_extra={"security": []})
-    async def told() -> Login | None:
-        """Where people log in; null where they bring a token of this worker's."""
-        try:
-            return await client.login() if client else None
-        except IssuerDown as exc:
-            raise HTTPException(503, problems.ISSUER_DOWN) from exc
 
-    def extend(application: FastAPI) -> None:
-        application.include_router(router, prefix="/api")
-
-    return extend
+@router.get("/login", responses=problems.documented(429, 503), openapi_extra={"security": []})
+async def told(ports: Ports) -> Login | None:
+    """Where people log in; null where they bring a token of this worker's."""
+    try:
+        return await ports.client.login() if ports.client else None
+    except IssuerDown as exc:
+        raise HTTPException(503, problems.ISSUER_DOWN) from exc

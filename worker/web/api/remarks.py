@@ -1,12 +1,12 @@
 """The routes by which agents elsewhere record what was said there about a conversation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import HTTPException
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from worker.chat.desk import Erased
@@ -21,6 +21,7 @@ from worker.web.api.asks import LONGEST_CLIENT_ID, LONGEST_TEXT
 from worker.web.api.grants import MayAsk
 from worker.web.api.links import Links
 from worker.web.api.routes import Id, found
+from worker.web.api.routing import Extension, adding, below_api, from_application
 
 
 def _small(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -86,33 +87,41 @@ class Remark:
         return cls(**told | {"metadata": dict(recorded.metadata)})
 
 
-def recording(noting: Noting, conversations: TranscriptReader) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the routes stand on."""
+
+    noting: Noting
+    conversations: TranscriptReader
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api(401, 403, 404, 409, 410, 422, 429, 503)
+
+
+def recording(noting: Noting, conversations: TranscriptReader) -> Extension:
     """Make the extension that adds the routes. A token records about what it may see, and adds to what it recorded."""
-    router = APIRouter()
+    return adding(router, _Ports(noting, conversations))
 
-    @router.post("/sessions/{session_id}/remarks", status_code=HTTPStatus.CREATED)
-    async def record(grant: MayAsk, session_id: Id, told: Told) -> Remark:
-        """Record what was said elsewhere about a conversation; no assistant is asked, or told of it.
 
-        It stands beside the conversation, in the session in which persons are answered while the process runs.
-        """
-        session = found(await conversations.session(session_id, within=grant.limits))
-        said = Said(told.id, role_of(told.role), told.text, told.attachments, told.metadata)
-        with problems.refusing(_TOLD):
-            return Remark.of(await noting.record(session, grant.speaker, said))
+@router.post("/sessions/{session_id}/remarks", status_code=HTTPStatus.CREATED)
+async def record(grant: MayAsk, ports: Ports, session_id: Id, told: Told) -> Remark:
+    """Record what was said elsewhere about a conversation; no assistant is asked, or told of it.
 
-    @router.patch("/remarks/{remark_id}")
-    async def add(grant: MayAsk, remark_id: Id, more: More) -> Remark:
-        """Add attachments and metadata to a remark of one's own."""
-        kept = found(await noting.find(remark_id))
-        found(await conversations.session(kept.session_id, within=grant.limits))
-        if kept.person_id != grant.speaker.id:
-            raise HTTPException(403, "Somebody else has recorded this.")
-        with problems.refusing(_TOLD):
-            return Remark.of(await noting.add(kept, more.attachments, more.metadata))
+    It stands beside the conversation, in the session in which persons are answered while the process runs.
+    """
+    session = found(await ports.conversations.session(session_id, within=grant.limits))
+    said = Said(told.id, role_of(told.role), told.text, told.attachments, told.metadata)
+    with problems.refusing(_TOLD):
+        return Remark.of(await ports.noting.record(session, grant.speaker, said))
 
-    def extend(application: FastAPI) -> None:
-        answers = problems.documented(401, 403, 404, 409, 410, 422, 429, 503)
-        application.include_router(router, prefix="/api", responses=answers)
 
-    return extend
+@router.patch("/remarks/{remark_id}")
+async def add(grant: MayAsk, ports: Ports, remark_id: Id, more: More) -> Remark:
+    """Add attachments and metadata to a remark of one's own."""
+    kept = found(await ports.noting.find(remark_id))
+    found(await ports.conversations.session(kept.session_id, within=grant.limits))
+    if kept.person_id != grant.speaker.id:
+        raise HTTPException(403, "Somebody else has recorded this.")
+    with problems.refusing(_TOLD):
+        return Remark.of(await ports.noting.add(kept, more.attachments, more.metadata))

@@ -1,8 +1,9 @@
 """The route by which people have an instance's threads end before one of its steps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.domain.stops import LONGEST_REASON
@@ -11,6 +12,7 @@ from worker.errors import HistoryUnread, NewerRecord, StoreDown
 from worker.web.api import problems
 from worker.web.api.grants import MaySway
 from worker.web.api.routes import LONGEST, Id
+from worker.web.api.routing import Extension, adding, below_api, from_application
 from worker.web.api.stops import who
 
 _NOT_NOW = (503, "Nothing was ordered for some threads at least; order it again: {}")
@@ -38,22 +40,29 @@ class Back(BaseModel):
     reason: str = Field("", max_length=LONGEST_REASON)
 
 
-def rewinding(orders: Rewinding) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the route stands on."""
+
+    orders: Rewinding
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api(401, 403, 404, 422, 429, 503)
+
+
+def rewinding(orders: Rewinding) -> Extension:
     """Make the extension that adds the route."""
-    router = APIRouter()
+    return adding(router, _Ports(orders))
 
-    @router.post("/instances/{instance_id}/rewind")
-    async def rewind(grant: MaySway, instance_id: Id, back: Back) -> Sequence[Rewound]:
-        """Have the instance's threads replaced at their next turns by new ones that end before a step.
 
-        For an instance that was moved back to it. `why` says of a thread why it stays as it is. Nothing is taken from
-        the transcript.
-        """
-        wish = Wish(instance_id, back.before, back.assistant, back.attempt)
-        with problems.refusing(_TOLD):
-            return await orders.rewind(wish, who(grant), back.reason, within=grant.limits)
+@router.post("/instances/{instance_id}/rewind")
+async def rewind(grant: MaySway, ports: Ports, instance_id: Id, back: Back) -> Sequence[Rewound]:
+    """Have the instance's threads replaced at their next turns by new ones that end before a step.
 
-    def extend(application: FastAPI) -> None:
-        application.include_router(router, prefix="/api", responses=problems.documented(401, 403, 404, 422, 429, 503))
-
-    return extend
+    For an instance that was moved back to it. `why` says of a thread why it stays as it is. Nothing is taken from
+    the transcript.
+    """
+    wish = Wish(instance_id, back.before, back.assistant, back.attempt)
+    with problems.refusing(_TOLD):
+        return await ports.orders.rewind(wish, who(grant), back.reason, within=grant.limits)

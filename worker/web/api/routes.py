@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi import Depends, HTTPException, Path, Query
 from pydantic import AfterValidator, AwareDatetime
 from starlette.responses import Response, StreamingResponse
 
@@ -13,6 +13,7 @@ from worker import export
 from worker.domain.conversations import Counts, Filter, Hit, Instance, Message, MessageFilter, Page, Session, Spent
 from worker.ports.transcript import TranscriptReader
 from worker.web.api.grants import Grant, MayRead
+from worker.web.api.routing import Extension, adding, below_api, from_application
 
 T = TypeVar("T")
 
@@ -110,105 +111,126 @@ def _reader(
 Part = Annotated[Reader, Depends(_reader)]
 
 
-def reading(conversations: TranscriptReader, processes: export.Processes) -> APIRouter:
-    """Make the routes on one transcript. Whatever a token may not see is not found."""
-    router = APIRouter()
-    _add_sessions(router, conversations)
-    _add_instances(router, conversations)
-    _add_exports(router, conversations, processes)
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the routes stand on."""
 
-    @router.get("/search")
-    async def search(
-        grant: MayRead,
-        wanted: Wanted,
-        q: Annotated[str, Query(max_length=500, description="All of these words.")],
-        after: After = None,
-        limit: Size = 50,
-    ) -> Page[Hit]:
-        """Messages with all words, the newest first."""
-        return await conversations.search(q, wanted, within=grant.limits, after=after, limit=limit)
-
-    @router.get("/counts")
-    async def counts(grant: MayRead, wanted: Wanted) -> Counts:
-        """How much there is."""
-        return await conversations.counts(wanted, within=grant.limits)
-
-    @router.get("/assistants/{name}/summary")
-    async def summary(grant: MayRead, name: Id) -> Summary:
-        """How much an assistant was spoken with, as far as one may see: nothing, too, where nobody has."""
-        theirs = Filter(assistant=name)
-        recent = await conversations.sessions(theirs, within=grant.limits, limit=RECENT)
-        return Summary(await conversations.counts(theirs, within=grant.limits), recent.items)
-
-    return router
+    conversations: TranscriptReader
+    processes: export.Processes
 
 
-def _add_sessions(router: APIRouter, conversations: TranscriptReader) -> None:
-    @router.get("/sessions")
-    async def sessions(grant: MayRead, wanted: Wanted, after: After = None, limit: Size = 50) -> Page[Session]:
-        """Conversations, the newest first."""
-        return await conversations.sessions(wanted, within=grant.limits, after=after, limit=limit)
-
-    @router.get("/sessions/{session_id}")
-    async def session(grant: MayRead, session_id: Id) -> Session:
-        """One conversation."""
-        return found(await conversations.session(session_id, within=grant.limits))
-
-    @router.get("/sessions/{session_id}/cost")
-    async def session_cost(grant: MayRead, session_id: Id) -> Spent:
-        """What the answers of a conversation took and cost, as far as that is known."""
-        found(await conversations.session(session_id, within=grant.limits))
-        return await _spent(conversations, MessageFilter(session_id), grant)
-
-    @router.get("/sessions/{session_id}/messages")
-    async def session_messages(part: Part, session_id: Id) -> Page[Message]:
-        """What was said in a conversation, in order."""
-        found(await conversations.session(session_id, within=part.grant.limits))
-        return await part.read(conversations, MessageFilter(session_id))
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api(401, 403, 404, 422, 429, 503)
+_TEXTS = {
+    each.media_type: {"schema": {"type": "string"}} for each in export.FORMATS.values() if each is not export.JSON
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"content": _TEXTS, "model": list[export.Exported]}}
 
 
-def _add_instances(router: APIRouter, conversations: TranscriptReader) -> None:
-    @router.get("/instances")
-    async def instances(grant: MayRead, wanted: Wanted, after: After = None, limit: Size = 50) -> Page[Instance]:
-        """Process instances in which assistants spoke, the newest first."""
-        return await conversations.instances(wanted, within=grant.limits, after=after, limit=limit)
+def reading(conversations: TranscriptReader, processes: export.Processes) -> Extension:
+    """Make the extension that adds the routes on one transcript. Whatever a token may not see is not found."""
+    return adding(router, _Ports(conversations, processes))
 
-    @router.get("/instances/{instance_id}")
-    async def instance(grant: MayRead, instance_id: Id) -> Instance:
-        """One process instance."""
-        return found(await conversations.instance(instance_id, within=grant.limits))
 
-    @router.get("/instances/{instance_id}/cost")
-    async def instance_cost(grant: MayRead, instance_id: Id) -> Spent:
-        """What the answers in a process instance took and cost, as far as that is known."""
-        found(await conversations.instance(instance_id, within=grant.limits))
-        return await _spent(conversations, MessageFilter(instance=instance_id), grant)
+@router.get("/sessions")
+async def sessions(
+    grant: MayRead, ports: Ports, wanted: Wanted, after: After = None, limit: Size = 50
+) -> Page[Session]:
+    """Conversations, the newest first."""
+    return await ports.conversations.sessions(wanted, within=grant.limits, after=after, limit=limit)
 
-    @router.get("/instances/{instance_id}/messages")
-    async def instance_messages(part: Part, instance_id: Id, activity: Text = None) -> Page[Message]:
-        """What was said in a process instance, in any conversation, in the order of time."""
-        found(await conversations.instance(instance_id, within=part.grant.limits))
-        return await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity))
+
+@router.get("/sessions/{session_id}")
+async def session(grant: MayRead, ports: Ports, session_id: Id) -> Session:
+    """One conversation."""
+    return found(await ports.conversations.session(session_id, within=grant.limits))
+
+
+@router.get("/sessions/{session_id}/cost")
+async def session_cost(grant: MayRead, ports: Ports, session_id: Id) -> Spent:
+    """What the answers of a conversation took and cost, as far as that is known."""
+    found(await ports.conversations.session(session_id, within=grant.limits))
+    return await _spent(ports.conversations, MessageFilter(session_id), grant)
+
+
+@router.get("/sessions/{session_id}/messages")
+async def session_messages(part: Part, ports: Ports, session_id: Id) -> Page[Message]:
+    """What was said in a conversation, in order."""
+    found(await ports.conversations.session(session_id, within=part.grant.limits))
+    return await part.read(ports.conversations, MessageFilter(session_id))
+
+
+@router.get("/instances")
+async def instances(
+    grant: MayRead, ports: Ports, wanted: Wanted, after: After = None, limit: Size = 50
+) -> Page[Instance]:
+    """Process instances in which assistants spoke, the newest first."""
+    return await ports.conversations.instances(wanted, within=grant.limits, after=after, limit=limit)
+
+
+@router.get("/instances/{instance_id}")
+async def instance(grant: MayRead, ports: Ports, instance_id: Id) -> Instance:
+    """One process instance."""
+    return found(await ports.conversations.instance(instance_id, within=grant.limits))
+
+
+@router.get("/instances/{instance_id}/cost")
+async def instance_cost(grant: MayRead, ports: Ports, instance_id: Id) -> Spent:
+    """What the answers in a process instance took and cost, as far as that is known."""
+    found(await ports.conversations.instance(instance_id, within=grant.limits))
+    return await _spent(ports.conversations, MessageFilter(instance=instance_id), grant)
+
+
+@router.get("/instances/{instance_id}/messages")
+async def instance_messages(part: Part, ports: Ports, instance_id: Id, activity: Text = None) -> Page[Message]:
+    """What was said in a process instance, in any conversation, in the order of time."""
+    found(await ports.conversations.instance(instance_id, within=part.grant.limits))
+    return await part.read(ports.conversations, MessageFilter(instance=instance_id, activity_id=activity))
 
 
 async def _spent(conversations: TranscriptReader, wanted: MessageFilter, grant: Grant) -> Spent:
     return (await conversations.spent("all", wanted, within=grant.limits)).get("", Spent())
 
 
-def _add_exports(router: APIRouter, conversations: TranscriptReader, processes: export.Processes) -> None:
-    texts = {each.media_type: {"schema": {"type": "string"}} for each in export.FORMATS.values()}
-    del texts[export.JSON.media_type]
-    answers: dict[int | str, dict[str, Any]] = {200: {"content": texts, "model": list[export.Exported]}}
+@router.get("/sessions/{session_id}/export", responses=_ANSWERS, response_class=Response)
+async def session_export(grant: MayRead, ports: Ports, session_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
+    """One conversation as a file."""
+    return _file(await export.of_session(ports.conversations, session_id, within=grant.limits), format)
 
-    @router.get("/sessions/{session_id}/export", responses=answers, response_class=Response)
-    async def session_export(grant: MayRead, session_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
-        """One conversation as a file."""
-        return _file(await export.of_session(conversations, session_id, within=grant.limits), format)
 
-    @router.get("/instances/{instance_id}/export", responses=answers, response_class=Response)
-    async def instance_export(grant: MayRead, instance_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
-        """All conversations of a process instance, and of those that it called, as a file."""
-        return _file(await export.of_instance(conversations, processes, instance_id, within=grant.limits), format)
+@router.get("/instances/{instance_id}/export", responses=_ANSWERS, response_class=Response)
+async def instance_export(grant: MayRead, ports: Ports, instance_id: Id, format: Format = "json") -> Response:  # noqa: A002 - its name outside
+    """All conversations of a process instance, and of those that it called, as a file."""
+    return _file(
+        await export.of_instance(ports.conversations, ports.processes, instance_id, within=grant.limits), format
+    )
+
+
+@router.get("/search")
+async def search(
+    grant: MayRead,
+    ports: Ports,
+    wanted: Wanted,
+    q: Annotated[str, Query(max_length=500, description="All of these words.")],
+    after: After = None,
+    limit: Size = 50,
+) -> Page[Hit]:
+    """Messages with all words, the newest first."""
+    return await ports.conversations.search(q, wanted, within=grant.limits, after=after, limit=limit)
+
+
+@router.get("/counts")
+async def counts(grant: MayRead, ports: Ports, wanted: Wanted) -> Counts:
+    """How much there is."""
+    return await ports.conversations.counts(wanted, within=grant.limits)
+
+
+@router.get("/assistants/{name}/summary")
+async def summary(grant: MayRead, ports: Ports, name: Id) -> Summary:
+    """How much an assistant was spoken with, as far as one may see: nothing, too, where nobody has."""
+    theirs = Filter(assistant=name)
+    recent = await ports.conversations.sessions(theirs, within=grant.limits, limit=RECENT)
+    return Summary(await ports.conversations.counts(theirs, within=grant.limits), recent.items)
 
 
 def _file(source: export.Source, name: str) -> Response:

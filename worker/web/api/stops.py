@@ -1,17 +1,18 @@
 """The routes by which people stop an assistant, a provider, a topic, a tenant or everything, and lift that again."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated, Protocol
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query
+from fastapi import HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.domain.conversations import Limits
 from worker.domain.stops import LONGEST_NAME, LONGEST_REASON, Kind, Stop, described, order
 from worker.errors import Permanent, StopOfOthers, Transient
-from worker.web.api import problems
 from worker.web.api.grants import Grant, MayReadStops, MayStop
+from worker.web.api.routing import Extension, adding, below_api, from_application
 
 SHOWN_OF_A_TOKEN = 8
 """Characters of a token's digest by which people tell whose it is."""
@@ -44,52 +45,62 @@ class Wish(BaseModel):
     now: bool = False
 
 
-def stopping(board: Board, names: Mapping[Kind, Collection[str]]) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the routes stand on. `names` has all names of the kinds in it."""
+
+    board: Board
+    names: Mapping[Kind, Collection[str]]
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api(401, 403, 404, 422, 429, 503)
+
+
+def stopping(board: Board, names: Mapping[Kind, Collection[str]]) -> Extension:
     """Make the extension that adds the routes. `names` has all names of the kinds in it."""
-    router = APIRouter()
+    return adding(router, _Ports(board, names))
 
-    @router.get("/stops")
-    async def stops(grant: MayReadStops) -> Sequence[Stop]:
-        """What is stopped, by whom, since when and why, as far as this token may see."""
-        return _seen(board, grant)
 
-    @router.post("/stops")
-    async def stop(grant: MayStop, wish: Wish) -> Stop:
-        """Stop something for all workers, until it is lifted. An earlier stop of the same is replaced.
+@router.get("/stops")
+async def stops(grant: MayReadStops, ports: Ports) -> Sequence[Stop]:
+    """What is stopped, by whom, since when and why, as far as this token may see."""
+    return _seen(ports.board, grant)
 
-        What there is not, or cannot be, is not found: the problem names what there is. A token with limits cannot
-        replace, nor lift, the stop of somebody without.
-        """
-        _check(grant, wish.kind, wish.name.strip())
-        with _refusals("Nothing was stopped"):
-            ordered = order(
-                wish.kind,
-                wish.name,
-                who(grant),
-                names,
-                reason=wish.reason,
-                now=wish.now,
-                limited=_is_limited(grant),
-            )
-            await board.stop(ordered)
-        return ordered
 
-    @router.delete("/stops")
-    async def resume(
-        grant: MayStop, kind: Kind, name: Annotated[str, Query(max_length=LONGEST_NAME)] = ""
-    ) -> Sequence[Stop]:
-        """Lift a stop for all workers; returns what is stopped still."""
-        _check(grant, kind, name.strip())
-        with _refusals("Nothing was lifted"):
-            lifted = await board.lift(kind, name.strip(), limited=_is_limited(grant))
-        if not lifted:
-            raise HTTPException(404, f"{described(kind, name.strip())} is not stopped.")
-        return _seen(board, grant)
+@router.post("/stops")
+async def stop(grant: MayStop, ports: Ports, wish: Wish) -> Stop:
+    """Stop something for all workers, until it is lifted. An earlier stop of the same is replaced.
 
-    def extend(application: FastAPI) -> None:
-        application.include_router(router, prefix="/api", responses=problems.documented(401, 403, 404, 422, 429, 503))
+    What there is not, or cannot be, is not found: the problem names what there is. A token with limits cannot
+    replace, nor lift, the stop of somebody without.
+    """
+    _check(grant, wish.kind, wish.name.strip())
+    with _refusals("Nothing was stopped"):
+        ordered = order(
+            wish.kind,
+            wish.name,
+            who(grant),
+            ports.names,
+            reason=wish.reason,
+            now=wish.now,
+            limited=_is_limited(grant),
+        )
+        await ports.board.stop(ordered)
+    return ordered
 
-    return extend
+
+@router.delete("/stops")
+async def resume(
+    grant: MayStop, ports: Ports, kind: Kind, name: Annotated[str, Query(max_length=LONGEST_NAME)] = ""
+) -> Sequence[Stop]:
+    """Lift a stop for all workers; returns what is stopped still."""
+    _check(grant, kind, name.strip())
+    with _refusals("Nothing was lifted"):
+        lifted = await ports.board.lift(kind, name.strip(), limited=_is_limited(grant))
+    if not lifted:
+        raise HTTPException(404, f"{described(kind, name.strip())} is not stopped.")
+    return _seen(ports.board, grant)
 
 
 @contextmanager

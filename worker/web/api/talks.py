@@ -1,10 +1,11 @@
 """The routes by which persons begin conversations with assistants beside all processes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, HTTPException, Path
+from fastapi import HTTPException, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.chat.desk import Desk, Erased
@@ -14,6 +15,7 @@ from worker.web.api import problems
 from worker.web.api.asks import LONGEST_CLIENT_ID
 from worker.web.api.grants import Grant, MayTalk
 from worker.web.api.routes import LONGEST
+from worker.web.api.routing import Extension, adding, below_api, from_application
 
 Tenants = frozenset[str | None]
 Name = Annotated[str, Path(max_length=LONGEST)]
@@ -34,30 +36,38 @@ class Beginning(BaseModel):
     tenant: str | None = Field(None, min_length=1, max_length=LONGEST)
 
 
-def talking(desk: Desk, served: Tenants | None = None) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the routes stand on. Conversations of the tenants `served` are answered; None: of all."""
+
+    desk: Desk
+    served: Tenants | None
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api(401, 403, 404, 410, 422, 429, 503)
+
+
+def talking(desk: Desk, served: Tenants | None = None) -> Extension:
     """Make the extension that adds the routes. `served` are the tenants whose conversations are answered; None: all."""
-    router = APIRouter()
+    return adding(router, _Ports(desk, served))
 
-    @router.get("/assistants")
-    async def assistants(_: MayTalk) -> Sequence[str]:
-        """The assistants that one may talk to beside all processes, by name."""
-        return desk.assistants
 
-    @router.post("/assistants/{name}/conversations", status_code=HTTPStatus.CREATED)
-    async def begin(grant: MayTalk, name: Name, beginning: Beginning) -> Session:
-        """Begin a conversation with an assistant beside all processes, which nobody else sees.
+@router.get("/assistants")
+async def assistants(_: MayTalk, ports: Ports) -> Sequence[str]:
+    """The assistants that one may talk to beside all processes, by name."""
+    return ports.desk.assistants
 
-        What is said there is asked as anywhere: `POST /api/sessions/{id}/asks`.
-        """
-        tenant = _tenant(grant, beginning.tenant, served)
-        with problems.refusing(_TOLD):
-            return await desk.begin(grant.speaker, name, tenant, beginning.id)
 
-    def extend(application: FastAPI) -> None:
-        answers = problems.documented(401, 403, 404, 410, 422, 429, 503)
-        application.include_router(router, prefix="/api", responses=answers)
+@router.post("/assistants/{name}/conversations", status_code=HTTPStatus.CREATED)
+async def begin(grant: MayTalk, ports: Ports, name: Name, beginning: Beginning) -> Session:
+    """Begin a conversation with an assistant beside all processes, which nobody else sees.
 
-    return extend
+    What is said there is asked as anywhere: `POST /api/sessions/{id}/asks`.
+    """
+    tenant = _tenant(grant, beginning.tenant, ports.served)
+    with problems.refusing(_TOLD):
+        return await ports.desk.begin(grant.speaker, name, tenant, beginning.id)
 
 
 def _tenant(grant: Grant, wanted: str | None, served: Tenants | None) -> str | None:

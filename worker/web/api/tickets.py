@@ -2,13 +2,13 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, FastAPI, HTTPException
+from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
@@ -19,6 +19,7 @@ from worker.errors import StoreDown
 from worker.ports.tickets import Tickets
 from worker.web.api import problems
 from worker.web.api.grants import Grant, Known, token_digest
+from worker.web.api.routing import Extension, adding, below_api, from_application
 
 LIFE = timedelta(seconds=30)
 PARAMETER = "ticket"
@@ -53,22 +54,29 @@ class TicketOffice:
         return None if kept is None else _load(kept)
 
 
-def ticketing(office: TicketOffice) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the route stands on."""
+
+    office: TicketOffice
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api()
+
+
+def ticketing(office: TicketOffice) -> Extension:
     """Make the extension that adds the route."""
-    router = APIRouter()
+    return adding(router, _Ports(office))
 
-    @router.post("/tickets", responses=problems.documented(401, 429, 503))
-    async def ticket(grant: Known) -> Ticket:
-        """Get a ticket for a socket: its parameter `ticket`, or a subprotocol `ticket.<ticket>` beside another."""
-        try:
-            return await office.give(grant)
-        except StoreDown as exc:
-            raise HTTPException(503, "No ticket can be kept now: Redis does not answer.") from exc
 
-    def extend(application: FastAPI) -> None:
-        application.include_router(router, prefix="/api")
-
-    return extend
+@router.post("/tickets", responses=problems.documented(401, 429, 503))
+async def ticket(grant: Known, ports: Ports) -> Ticket:
+    """Get a ticket for a socket: its parameter `ticket`, or a subprotocol `ticket.<ticket>` beside another."""
+    try:
+        return await ports.office.give(grant)
+    except StoreDown as exc:
+        raise HTTPException(503, "No ticket can be kept now: Redis does not answer.") from exc
 
 
 def brought(scope: Scope, headers: Headers) -> str | None:

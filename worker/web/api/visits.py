@@ -1,22 +1,22 @@
 """The routes that tell who is at a session, and by which integrations say that they are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query
+from fastapi import HTTPException, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.domain import visits
 from worker.ports.transcript import TranscriptReader
 from worker.ports.visits import VisitBook
 from worker.telemetry import metrics
-from worker.web.api import problems
 from worker.web.api.asks import LONGEST_CLIENT_ID
 from worker.web.api.grants import Grant, MayRead
 from worker.web.api.routes import Id, found
+from worker.web.api.routing import Extension, adding, below_api, from_application
 
 
 class Arrival(BaseModel):
@@ -46,42 +46,6 @@ class Visit:
         """Show one."""
         told = {name: getattr(visit, name) for name in cls.__slots__ if name != "is_yours"}
         return cls(**told, is_yours=visit.person_id == grant.speaker.id)
-
-
-def visiting(book: VisitBook, conversations: TranscriptReader) -> Callable[[FastAPI], None]:
-    """Make the extension that adds the routes. A token is at what it may see, and sees who else is there."""
-    router, clients = APIRouter(), _Clients(book, conversations)
-
-    @router.get("/sessions/{session_id}/visits")
-    async def session_visits(
-        grant: MayRead,
-        session_id: Id,
-        open: Annotated[bool | None, Query(description="Those who are there now, or were.")] = None,  # noqa: A002 - its name outside
-    ) -> Sequence[Visit]:
-        """Who is and was at a conversation, the newest hundred: who reads it along, and who says so here."""
-        found(await conversations.session(session_id, within=grant.limits))
-        return [Visit.of(each, grant) for each in await book.of_session(session_id, is_open=open)]
-
-    @router.post("/sessions/{session_id}/visits", status_code=HTTPStatus.CREATED)
-    async def arrive(grant: MayRead, session_id: Id, arrival: Arrival) -> Visit:
-        """Be at a conversation without reading it along. It ends after 100 s without a heartbeat."""
-        return Visit.of(await clients.arrive(grant, session_id, arrival.id), grant)
-
-    @router.post("/visits/{visit_id}/heartbeat")
-    async def heartbeat(grant: MayRead, visit_id: Id) -> Visit:
-        """Still be there. A visit that is over stays over: 409."""
-        return Visit.of(await clients.stay(grant, visit_id), grant)
-
-    @router.delete("/visits/{visit_id}")
-    async def leave(grant: MayRead, visit_id: Id) -> Visit:
-        """End a visit of one's own, and hear how long it was. One that a feed keeps ends with the feed."""
-        return Visit.of(await clients.leave(grant, visit_id), grant)
-
-    def extend(application: FastAPI) -> None:
-        answers = problems.documented(401, 403, 404, 409, 410, 422, 429, 503)
-        application.include_router(router, prefix="/api", responses=answers)
-
-    return extend
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +84,42 @@ class _Clients:
         if visit.person_id != grant.speaker.id:
             raise HTTPException(403, "This is somebody else's visit.")
         return visit
+
+
+Ports = Annotated[_Clients, from_application(_Clients)]
+router = below_api(401, 403, 404, 409, 410, 422, 429, 503)
+
+
+def visiting(book: VisitBook, conversations: TranscriptReader) -> Extension:
+    """Make the extension that adds the routes. A token is at what it may see, and sees who else is there."""
+    return adding(router, _Clients(book, conversations))
+
+
+@router.get("/sessions/{session_id}/visits")
+async def session_visits(
+    grant: MayRead,
+    clients: Ports,
+    session_id: Id,
+    open: Annotated[bool | None, Query(description="Those who are there now, or were.")] = None,  # noqa: A002 - its name outside
+) -> Sequence[Visit]:
+    """Who is and was at a conversation, the newest hundred: who reads it along, and who says so here."""
+    found(await clients.conversations.session(session_id, within=grant.limits))
+    return [Visit.of(each, grant) for each in await clients.book.of_session(session_id, is_open=open)]
+
+
+@router.post("/sessions/{session_id}/visits", status_code=HTTPStatus.CREATED)
+async def arrive(grant: MayRead, clients: Ports, session_id: Id, arrival: Arrival) -> Visit:
+    """Be at a conversation without reading it along. It ends after 100 s without a heartbeat."""
+    return Visit.of(await clients.arrive(grant, session_id, arrival.id), grant)
+
+
+@router.post("/visits/{visit_id}/heartbeat")
+async def heartbeat(grant: MayRead, clients: Ports, visit_id: Id) -> Visit:
+    """Still be there. A visit that is over stays over: 409."""
+    return Visit.of(await clients.stay(grant, visit_id), grant)
+
+
+@router.delete("/visits/{visit_id}")
+async def leave(grant: MayRead, clients: Ports, visit_id: Id) -> Visit:
+    """End a visit of one's own, and hear how long it was. One that a feed keeps ends with the feed."""
+    return Visit.of(await clients.leave(grant, visit_id), grant)

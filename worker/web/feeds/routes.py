@@ -1,18 +1,19 @@
 """The routes of feeds as server-sent events."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request
+from fastapi import Header, HTTPException, Query, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from worker.domain.conversations import MessageFilter
-from worker.web.api import problems
 from worker.web.api.access import Access
 from worker.web.api.grants import Grant, MayRead
 from worker.web.api.routes import Id
+from worker.web.api.routing import Extension, adding, below_api, from_application
 from worker.web.api.server import FEED
 from worker.web.feeds.events import BEAT
 from worker.web.feeds.feed import Feed
@@ -32,44 +33,56 @@ After = Annotated[
 LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=LONGEST_PLACE)]
 
 
-def following(feeds: Feeds, access: Access) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the routes stand on."""
+
+    feeds: Feeds
+    access: Access
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api(401, 403, 404, 422, 429, 503)
+_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"content": {EVENTS: {"schema": {"type": "string"}}}}}
+
+
+def following(feeds: Feeds, access: Access) -> Extension:
     """Make the extension that adds the routes."""
-    router = APIRouter()
-    answers: dict[int | str, dict[str, Any]] = {200: {"content": {EVENTS: {"schema": {"type": "string"}}}}}
+    return adding(router, _Ports(feeds, access))
 
-    async def feed(request: Request, grant: Grant, wanted: MessageFilter, after: str | None) -> StreamingResponse:
-        reader, conversations = Reader.of(request, access, grant), feeds.conversations
-        if not await reader.sees(wanted, conversations):
-            raise HTTPException(404)
-        place = None if after == NOW else Place.load(after or "")
-        admitted = ExitStack()
-        try:
-            admitted.enter_context(feeds.admitted(grant.who))
-        except TooMany as exc:
-            raise HTTPException(429, str(exc)) from exc
-        admitted.enter_context(feeds.visited(wanted, grant.speaker))
-        request.scope[FEED] = True
-        told = Feed(feeds, wanted, grant.limits, place, lambda: reader.allowed(wanted, conversations))
-        return FeedResponse(told, admitted)
 
-    @router.get("/sessions/{session_id}/feed", responses=answers, response_class=StreamingResponse)
-    async def session_feed(
-        request: Request, grant: MayRead, session_id: Id, after: After = None, last_id: LastId = None
-    ) -> StreamingResponse:
-        """What is said in a conversation, and how far it is, as it happens: see docs/feeds.md."""
-        return await feed(request, grant, MessageFilter(session_id=session_id), last_id or after)
+@router.get("/sessions/{session_id}/feed", responses=_ANSWERS, response_class=StreamingResponse)
+async def session_feed(
+    request: Request, grant: MayRead, ports: Ports, session_id: Id, after: After = None, last_id: LastId = None
+) -> StreamingResponse:
+    """What is said in a conversation, and how far it is, as it happens: see docs/feeds.md."""
+    return await _feed(ports, request, grant, MessageFilter(session_id=session_id), last_id or after)
 
-    @router.get("/instances/{instance_id}/feed", responses=answers, response_class=StreamingResponse)
-    async def instance_feed(
-        request: Request, grant: MayRead, instance_id: Id, after: After = None, last_id: LastId = None
-    ) -> StreamingResponse:
-        """What is said in a process instance, in any conversation, and how far it is, as it happens."""
-        return await feed(request, grant, MessageFilter(instance=instance_id), last_id or after)
 
-    def extend(application: FastAPI) -> None:
-        application.include_router(router, prefix="/api", responses=problems.documented(401, 403, 404, 422, 429, 503))
+@router.get("/instances/{instance_id}/feed", responses=_ANSWERS, response_class=StreamingResponse)
+async def instance_feed(
+    request: Request, grant: MayRead, ports: Ports, instance_id: Id, after: After = None, last_id: LastId = None
+) -> StreamingResponse:
+    """What is said in a process instance, in any conversation, and how far it is, as it happens."""
+    return await _feed(ports, request, grant, MessageFilter(instance=instance_id), last_id or after)
 
-    return extend
+
+async def _feed(
+    ports: _Ports, request: Request, grant: Grant, wanted: MessageFilter, after: str | None
+) -> StreamingResponse:
+    reader, conversations = Reader.of(request, ports.access, grant), ports.feeds.conversations
+    if not await reader.sees(wanted, conversations):
+        raise HTTPException(404)
+    place = None if after == NOW else Place.load(after or "")
+    admitted = ExitStack()
+    try:
+        admitted.enter_context(ports.feeds.admitted(grant.who))
+    except TooMany as exc:
+        raise HTTPException(429, str(exc)) from exc
+    admitted.enter_context(ports.feeds.visited(wanted, grant.speaker))
+    request.scope[FEED] = True
+    told = Feed(ports.feeds, wanted, grant.limits, place, lambda: reader.allowed(wanted, conversations))
+    return FeedResponse(told, admitted)
 
 
 class FeedResponse(StreamingResponse):

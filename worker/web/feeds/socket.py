@@ -1,11 +1,11 @@
 """Many feeds over one WebSocket, and asks: its client says which, in messages of JSON. docs/feeds.md has them all."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import FastAPI, WebSocket
+from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from starlette.exceptions import HTTPException
 from starlette.types import Message
@@ -19,6 +19,7 @@ from worker.web.api.asks import Message as AskMessage
 from worker.web.api.grants import MayRead
 from worker.web.api.problems import problem, told, wrong
 from worker.web.api.routes import LONGEST
+from worker.web.api.routing import Extension, adding, from_application
 from worker.web.api.tickets import agreed
 from worker.web.feeds.events import Event
 from worker.web.feeds.feed import REVOKED, STOPPING, Feed
@@ -85,18 +86,34 @@ WISH: Final[TypeAdapter[Subscribe | Unsubscribe | AskAbout]] = TypeAdapter(Wish)
 _ASKED: Final = TypeAdapter(Asked)
 
 
-def sockets(feeds: Feeds, access: Access, intake: Intake | None = None) -> Callable[[FastAPI], None]:
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the route stands on: no intake where nobody answers persons."""
+
+    feeds: Feeds
+    access: Access
+    intake: Intake | None
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = APIRouter()
+
+
+def sockets(feeds: Feeds, access: Access, intake: Intake | None = None) -> Extension:
     """Make the extension that adds the socket. Without an intake nobody answers persons here."""
+    return adding(router, _Ports(feeds, access, intake))
 
-    async def serve(client: WebSocket, grant: MayRead) -> None:
-        try:
-            with feeds.admitted(grant.who):
-                await client.accept(agreed(client.scope))
-                await Socket(client, feeds, Reader.of(client, access, grant), grant.who, intake).serve()
-        except TooMany as exc:
-            await client.send_denial_response(problem(429, str(exc)))
 
-    return lambda application: application.add_api_websocket_route(PATH, serve)
+@router.websocket(PATH)
+async def serve(client: WebSocket, grant: MayRead, ports: Ports) -> None:
+    """Serve one socket."""
+    try:
+        with ports.feeds.admitted(grant.who):
+            await client.accept(agreed(client.scope))
+            reader = Reader.of(client, ports.access, grant)
+            await Socket(client, ports.feeds, reader, grant.who, ports.intake).serve()
+    except TooMany as exc:
+        await client.send_denial_response(problem(429, str(exc)))
 
 
 class Socket:

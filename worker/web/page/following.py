@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
-from fastapi import APIRouter, HTTPException
+from fastapi import HTTPException
 from starlette.responses import Response
 
 from worker.domain.conversations import Instance
@@ -13,6 +14,7 @@ from worker.errors import ReadRefused, TaskLost, Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api.grants import Grant, MayRead
 from worker.web.api.routes import Id
+from worker.web.api.routing import Extension, adding, below_api, from_application
 from worker.web.page.processes import Processes, State, why_not
 from worker.web.page.reading import CameOut, came_out
 from worker.web.page.watching import Seen, Watching, name_of
@@ -102,23 +104,28 @@ class _Following:
             raise HTTPException(503, why_not(exc)) from None
 
 
-def add(
-    router: APIRouter, conversations: TranscriptReader, processes: Processes, watching: Watching, engine_name: str
-) -> None:
-    """Add the routes."""
-    following = _Following(conversations, processes, watching, engine_name)
+Following = Annotated[_Following, from_application(_Following)]
+router = below_api(401, 403, 404, 422, 429, 503)
 
-    @router.get("/instances/{instance_id}/now")
-    async def instance_now(grant: MayRead, instance_id: Id) -> Now:
-        """How it stands with a process instance, also before anything was said in it."""
-        return await following.now(instance_id, grant)
 
-    @router.get("/instances/{instance_id}/results", response_model=CameOut)
-    async def instance_results(grant: MayRead, instance_id: Id) -> Response:
-        """The process variables that assistants' answers were put into, from the engine, the newest first."""
-        return await following.results(instance_id, grant)
+def extension(conversations: TranscriptReader, processes: Processes, watching: Watching, engine_name: str) -> Extension:
+    """Make the extension that adds the routes."""
+    return adding(router, _Following(conversations, processes, watching, engine_name))
 
-    @router.get("/instances/{instance_id}/diagram")
-    async def instance_diagram(grant: MayRead, instance_id: Id) -> Diagram:
-        """The BPMN of a process instance, from the engine."""
-        return await following.diagram(instance_id, grant)
+
+@router.get("/instances/{instance_id}/now")
+async def instance_now(grant: MayRead, following: Following, instance_id: Id) -> Now:
+    """How it stands with a process instance, also before anything was said in it."""
+    return await following.now(instance_id, grant)
+
+
+@router.get("/instances/{instance_id}/results", response_model=CameOut)
+async def instance_results(grant: MayRead, following: Following, instance_id: Id) -> Response:
+    """The process variables that assistants' answers were put into, from the engine, the newest first."""
+    return await following.results(instance_id, grant)
+
+
+@router.get("/instances/{instance_id}/diagram")
+async def instance_diagram(grant: MayRead, following: Following, instance_id: Id) -> Diagram:
+    """The BPMN of a process instance, from the engine."""
+    return await following.diagram(instance_id, grant)

@@ -4,13 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Generic, TypeVar
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from worker.domain.conversations import Filter, Instance, Limits, Opened, Page, Session
 from worker.domain.processes import Incident, Process
 from worker.ports.transcript import TranscriptReader
 from worker.web.api.grants import MayRead
 from worker.web.api.routes import After, Id, Size, Wanted, found
+from worker.web.api.routing import Extension, adding, below_api, from_application
 from worker.web.page.standing import Standing, Told
 from worker.web.page.watching import Names, Watching, name_of
 
@@ -58,52 +59,6 @@ class Ongoing:
 
     items: Sequence[Going]
     problem: str
-
-
-def add(
-    router: APIRouter, conversations: TranscriptReader, standing: Standing, watching: Watching, engine_name: str
-) -> None:
-    """Add the routes."""
-    lists = _Lists(conversations, standing, watching, engine_name)
-
-    @router.get("/listed/instances")
-    async def listed_instances(
-        grant: MayRead, wanted: Wanted, after: After = None, limit: Size = 50
-    ) -> Listing[Instance]:
-        """Process instances as `/instances` has them, and what the engine knows of them."""
-
-        async def read(wanted: Filter, after: str | None) -> Page[Instance]:
-            return await conversations.instances(wanted, within=grant.limits, after=after, limit=limit)
-
-        return await lists.listing(read, wanted, after, "instance", grant.limits)
-
-    @router.get("/listed/sessions")
-    async def listed_sessions(
-        grant: MayRead, wanted: Wanted, after: After = None, limit: Size = 50
-    ) -> Listing[Session]:
-        """Conversations as `/sessions` has them, and what the engine knows of their instances."""
-
-        async def read(wanted: Filter, after: str | None) -> Page[Session]:
-            return await conversations.sessions(wanted, within=grant.limits, after=after, limit=limit)
-
-        return await lists.listing(read, wanted, after, "session", grant.limits)
-
-    @router.get("/sessions/{session_id}/standing")
-    async def session_standing(grant: MayRead, session_id: Id) -> Stands:
-        """Whether the process instance of a conversation runs, by the engine's word."""
-        session = found(await conversations.session(session_id, within=grant.limits))
-        name = name_of(await watching.names(), session.definition_key, session.tenant)
-        return Stands(await lists.of(session), name)
-
-    @router.get("/ongoing")
-    async def ongoing(
-        grant: MayRead,
-        wanted: Wanted,
-        *,
-        failed: Annotated[bool, Query(description="Those with incidents, answered or not.")] = False,
-    ) -> Ongoing:
-        """Running instances of processes with assistants in which nothing was said yet, or those that failed."""
-        return await lists.ongoing(wanted, grant.limits, failed=failed)
 
 
 def _instance(one: Instance | Session) -> str | None:
@@ -186,6 +141,59 @@ class _Lists:
     async def _speaks(self, process: Process, wanted: Filter, within: Limits) -> bool:
         spoken = Filter(instance=process.id, assistant=wanted.assistant, parts=wanted.parts)
         return bool((await self.conversations.sessions(spoken, within=within, limit=1)).items)
+
+
+Lists = Annotated[_Lists, from_application(_Lists)]
+router = below_api(401, 403, 404, 422, 429, 503)
+
+
+def extension(conversations: TranscriptReader, standing: Standing, watching: Watching, engine_name: str) -> Extension:
+    """Make the extension that adds the routes."""
+    return adding(router, _Lists(conversations, standing, watching, engine_name))
+
+
+@router.get("/listed/instances")
+async def listed_instances(
+    grant: MayRead, lists: Lists, wanted: Wanted, after: After = None, limit: Size = 50
+) -> Listing[Instance]:
+    """Process instances as `/instances` has them, and what the engine knows of them."""
+
+    async def read(wanted: Filter, after: str | None) -> Page[Instance]:
+        return await lists.conversations.instances(wanted, within=grant.limits, after=after, limit=limit)
+
+    return await lists.listing(read, wanted, after, "instance", grant.limits)
+
+
+@router.get("/listed/sessions")
+async def listed_sessions(
+    grant: MayRead, lists: Lists, wanted: Wanted, after: After = None, limit: Size = 50
+) -> Listing[Session]:
+    """Conversations as `/sessions` has them, and what the engine knows of their instances."""
+
+    async def read(wanted: Filter, after: str | None) -> Page[Session]:
+        return await lists.conversations.sessions(wanted, within=grant.limits, after=after, limit=limit)
+
+    return await lists.listing(read, wanted, after, "session", grant.limits)
+
+
+@router.get("/sessions/{session_id}/standing")
+async def session_standing(grant: MayRead, lists: Lists, session_id: Id) -> Stands:
+    """Whether the process instance of a conversation runs, by the engine's word."""
+    session = found(await lists.conversations.session(session_id, within=grant.limits))
+    name = name_of(await lists.watching.names(), session.definition_key, session.tenant)
+    return Stands(await lists.of(session), name)
+
+
+@router.get("/ongoing")
+async def ongoing(
+    grant: MayRead,
+    lists: Lists,
+    wanted: Wanted,
+    *,
+    failed: Annotated[bool, Query(description="Those with incidents, answered or not.")] = False,
+) -> Ongoing:
+    """Running instances of processes with assistants in which nothing was said yet, or those that failed."""
+    return await lists.ongoing(wanted, grant.limits, failed=failed)
 
 
 def _by_name(wanted: Filter, names: Names) -> Filter:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
@@ -16,9 +16,9 @@ from worker.domain.conversations import ActivityCounts, MessageFilter, Page
 from worker.domain.people import Right
 from worker.export import FORMATS
 from worker.ports.transcript import TranscriptReader
-from worker.web.api import problems
 from worker.web.api.grants import Known, MayRead
 from worker.web.api.routes import Id, Part, Text, found
+from worker.web.api.routing import Extension, adding, below_api, from_application
 from worker.web.page import following, listing
 from worker.web.page.processes import Processes
 from worker.web.page.reading import Shown, shown
@@ -85,6 +85,24 @@ async def _none() -> Collection[str]:
     return ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Ports:
+    """What the routes stand on, and what the page may offer: see `routes`."""
+
+    conversations: TranscriptReader
+    can_erase: bool
+    has_asks: bool
+    has_memory: bool
+    left_out: Callable[[], Sequence[str]]
+    assistants: Callable[[], Sequence[str]]
+    vendor: Path
+
+
+Ports = Annotated[_Ports, from_application(_Ports)]
+router = below_api(401, 403, 404, 422, 429, 503)
+views = APIRouter()
+
+
 def routes(
     conversations: TranscriptReader,
     processes: Processes,
@@ -97,7 +115,7 @@ def routes(
     assistants: Callable[[], Sequence[str]] = tuple,
     has_memory: bool = False,
     vendor: Path = VENDOR,
-) -> Callable[[FastAPI], None]:
+) -> Extension:
     """Make the extension of the API's application that serves the page.
 
     `engine_name` is the engine that `processes` asks: of instances of others nothing is asked, their ids may be taken
@@ -105,65 +123,64 @@ def routes(
     what the worker does not serve, `definitions` the keys of those with tasks of ours. `assistants` can be talked to
     beside all processes. `has_memory`: there are the routes by which people see what is remembered.
     """
+    watching = Watching(processes, definitions)
+    extensions = (
+        adding(router, _Ports(conversations, can_erase, has_asks, has_memory, left_out, assistants, vendor)),
+        listing.extension(conversations, Standing(processes), watching, engine_name),
+        following.extension(conversations, processes, watching, engine_name),
+    )
 
     def extend(application: FastAPI) -> None:
-        router = APIRouter()
-        offers = {"can_erase": can_erase, "has_asks": has_asks, "has_memory": has_memory}
-        _add_me(router, **offers, left_out=left_out, assistants=assistants, vendor=vendor)
-        _add_reading(router, conversations)
-        watching = Watching(processes, definitions)
-        listing.add(router, conversations, Standing(processes), watching, engine_name)
-        following.add(router, conversations, processes, watching, engine_name)
-        documented = problems.documented(401, 403, 404, 422, 429, 503)
-        application.include_router(router, prefix="/api", responses=documented)
+        for each in extensions:
+            each(application)
         _add_files(application, vendor)
 
     return extend
 
 
-def _add_me(
-    router: APIRouter,
-    *,
-    can_erase: bool,
-    has_asks: bool,
-    has_memory: bool,
-    left_out: Callable[[], Sequence[str]],
-    assistants: Callable[[], Sequence[str]],
-    vendor: Path,
-) -> None:
-    @router.get("/me")
-    async def me(grant: Known) -> Me:
-        """Who asks, and what they may do."""
-        diagrams = (vendor / "bpmn-js" / "viewer.js").is_file()
-        guarded = not grant.is_local
-        named = left_out() if "read" in grant.rights and not grant.limits.hides_processes else ()
-        erases = can_erase and "erase" in grant.rights
-        person = Named(grant.person.id, grant.person.name) if grant.person else None
-        talks = assistants() if "ask" in grant.rights and grant.limits.instances is None else ()
-        within = grant.limits.instances is None and grant.limits.definitions is None
-        remembers = has_memory and within and "read" in grant.rights
-        told = (named, person, sorted(grant.rights), talks, remembers)
-        return Me(grant.role, erases, has_asks, guarded, diagrams, SAVED_AS, *told)
+@router.get("/me")
+async def me(grant: Known, ports: Ports) -> Me:
+    """Who asks, and what they may do."""
+    diagrams = (ports.vendor / "bpmn-js" / "viewer.js").is_file()
+    guarded = not grant.is_local
+    named = ports.left_out() if "read" in grant.rights and not grant.limits.hides_processes else ()
+    erases = ports.can_erase and "erase" in grant.rights
+    person = Named(grant.person.id, grant.person.name) if grant.person else None
+    talks = ports.assistants() if "ask" in grant.rights and grant.limits.instances is None else ()
+    within = grant.limits.instances is None and grant.limits.definitions is None
+    remembers = ports.has_memory and within and "read" in grant.rights
+    told = (named, person, sorted(grant.rights), talks, remembers)
+    return Me(grant.role, erases, ports.has_asks, guarded, diagrams, SAVED_AS, *told)
 
 
-def _add_reading(router: APIRouter, conversations: TranscriptReader) -> None:
-    @router.get("/instances/{instance_id}/thread", response_model=Page[Shown])
-    async def instance_thread(part: Part, instance_id: Id, activity: Text = None) -> Response:
-        """What was said in a process instance, ready to be shown."""
-        found(await conversations.instance(instance_id, within=part.grant.limits))
-        return await shown(await part.read(conversations, MessageFilter(instance=instance_id, activity_id=activity)))
+@router.get("/instances/{instance_id}/thread", response_model=Page[Shown])
+async def instance_thread(part: Part, ports: Ports, instance_id: Id, activity: Text = None) -> Response:
+    """What was said in a process instance, ready to be shown."""
+    found(await ports.conversations.instance(instance_id, within=part.grant.limits))
+    return await shown(await part.read(ports.conversations, MessageFilter(instance=instance_id, activity_id=activity)))
 
-    @router.get("/sessions/{session_id}/thread", response_model=Page[Shown])
-    async def session_thread(part: Part, session_id: Id) -> Response:
-        """What was said in a conversation, ready to be shown."""
-        found(await conversations.session(session_id, within=part.grant.limits))
-        return await shown(await part.read(conversations, MessageFilter(session_id)))
 
-    @router.get("/instances/{instance_id}/activities")
-    async def instance_activities(grant: MayRead, instance_id: Id) -> Sequence[ActivityCounts]:
-        """Activities of a process instance at which assistants spoke, with sums."""
-        found(await conversations.instance(instance_id, within=grant.limits))
-        return await conversations.activities(instance_id, within=grant.limits)
+@router.get("/sessions/{session_id}/thread", response_model=Page[Shown])
+async def session_thread(part: Part, ports: Ports, session_id: Id) -> Response:
+    """What was said in a conversation, ready to be shown."""
+    found(await ports.conversations.session(session_id, within=part.grant.limits))
+    return await shown(await part.read(ports.conversations, MessageFilter(session_id)))
+
+
+@router.get("/instances/{instance_id}/activities")
+async def instance_activities(grant: MayRead, ports: Ports, instance_id: Id) -> Sequence[ActivityCounts]:
+    """Activities of a process instance at which assistants spoke, with sums."""
+    found(await ports.conversations.instance(instance_id, within=grant.limits))
+    return await ports.conversations.activities(instance_id, within=grant.limits)
+
+
+async def page() -> Response:
+    """The page, which looks at its own address."""
+    return FileResponse(FILES / "index.html", media_type="text/html", headers={"Cache-Control": "no-cache"})
+
+
+for _path in VIEWS:
+    views.add_api_route(_path, page, include_in_schema=False, response_class=Response)
 
 
 class _Files(StaticFiles):
@@ -176,9 +193,6 @@ class _Files(StaticFiles):
 
 
 def _add_files(application: FastAPI, vendor: Path) -> None:
-    async def page() -> Response:
-        return FileResponse(FILES / "index.html", media_type="text/html", headers={"Cache-Control": "no-cache"})
-
     otherwise = application.exception_handlers[HTTPException]
 
     async def nowhere(request: Request, exc: Exception) -> Response:
@@ -192,8 +206,7 @@ def _add_files(application: FastAPI, vendor: Path) -> None:
         return response
 
     application.add_exception_handler(404, nowhere)
-    for path in VIEWS:
-        application.add_api_route(path, page, include_in_schema=False, response_class=Response)
+    application.router.routes.extend(views.routes)
     application.mount("/static", _Files(directory=FILES))
     if vendor.is_dir():
         application.mount("/vendor", _Files(directory=vendor))

@@ -30,6 +30,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from worker.domain import deployed
 from worker.domain.addresses import RedisAddress, split_http
 from worker.errors import Permanent
 from worker.modelling import redaction
@@ -176,6 +177,11 @@ class Settings(BaseSettings):
     budgets_file: Path | None = Field(None, description="YAML file of budgets: what calls of models may take at most.")
 
     assistants_dir: Path = Field(Path("bpmn/assistants"), description="Folder with the assistants' specs.")
+    deployed_assistants: str = Field(
+        "off",
+        description="What assistants whose specs are deployed with a process may ask: off, or provider/model=tokens of "
+        "an answer, separated by commas, such as openai/gpt-5-mini=4000.",
+    )
     topics: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Topics to serve, separated by commas; empty finds them in the deployed models."
     )
@@ -510,6 +516,15 @@ class Settings(BaseSettings):
     def _can_be_redacted(cls, value: str) -> str:
         try:
             redaction.read(value)
+        except Permanent as exc:
+            raise ValueError(str(exc)) from None
+        return value
+
+    @field_validator("deployed_assistants")
+    @classmethod
+    def _says_what_is_allowed(cls, value: str) -> str:
+        try:
+            deployed.allowed(value)
         except Permanent as exc:
             raise ValueError(str(exc)) from None
         return value

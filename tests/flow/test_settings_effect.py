@@ -229,6 +229,24 @@ async def test_assistants_dir_is_where_the_specs_are(rig: Rig, tmp_path: Path) -
     assert (await rig.meta(instance, "one"))["assistant"] == "stranger"
 
 
+async def test_deployed_assistants_may_ask_what_is_allowed_and_nothing_else(rig: Rig, tmp_path: Path) -> None:
+    spec = tmp_path / "analyst.md"
+    spec.write_text('---\nname: analyst\nversion: "1"\nmodel: gpt-5-mini\nmax_output_tokens: 90\n---\nYou travel.\n')
+    model = bpmn(rig.step("one", "deployment:analyst.md"))
+    await rig.rest.deploy(model, spec)
+    worker = await rig.start_worker(deployed_assistants="openai/gpt-5-mini=89")
+    task = await rig.until_failed(await rig.rest.start(model))
+    await worker.stop()
+    await rig.start_worker(deployed_assistants="openai/gpt-5-mini=90")
+    await rig.run(model)
+
+    assert "DEPLOYED_ASSISTANTS allows openai/gpt-5-mini up to 89" in task["errorMessage"]
+    [asked] = rig.provider.requests("responses.create")
+    assert asked["body"]["instructions"] == "You travel."
+    with pytest.raises(Permanent, match="DEPLOYED_ASSISTANTS: of local/x the provider is unknown; there are: openai"):
+        bootstrap.Written.read(rig.build_settings(deployed_assistants="local/x=1"))
+
+
 async def test_topics_are_served_and_no_others(rig: Rig) -> None:
     served = await rig.deploy(rig.step("one", topic=f"{rig.topic}_a"))
     other = await rig.deploy(rig.step("one", topic=f"{rig.topic}_b"))

@@ -14,7 +14,7 @@ import structlog
 from worker.bootstrap.adapters import Adapters, connect, ending_ports, memory_engine
 from worker.bootstrap.live import Live, names
 from worker.bootstrap.people import client, open_issuer, persons
-from worker.bootstrap.written import Written, policy, record_key, rules, tokens
+from worker.bootstrap.written import Written, allowed, policy, record_key, rules, tokens
 from worker.chat.ask_turn import AskTurn
 from worker.chat.asking import Asking
 from worker.chat.desk import Desk
@@ -48,6 +48,7 @@ from worker.runtime import background
 from worker.runtime.version import VERSION
 from worker.settings import Settings, misspelt, read
 from worker.specs import assistants
+from worker.specs.deployed import Deployed
 from worker.telemetry import exporting, metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn.answering import Answering
@@ -114,7 +115,7 @@ async def work(
     """Wire the parts and poll until `stopping`; with `reread` what people write is read again while it works."""
     settings, limits = written.settings, written.limits
     engine, threads = adapters.engine, adapters.threads
-    specs, known = assistants.Current(written.specs), names(written.specs, adapters.providers)
+    specs, known = _assistants(written, engine), names(written.specs, adapters.providers)
     renewing: list[Callable[[Settings], None]] = []
     probes = {
         "engine": engine.ping,
@@ -260,6 +261,11 @@ async def work(
             assistants=[f"{each.name} {each.version}" for each in written.specs.assistants],
         )
         await poller.run(settings.grace.total_seconds(), hurry)
+
+
+def _assistants(written: Written, engine: RestEngine) -> assistants.Current:
+    providers = written.providers
+    return assistants.Current(written.specs, Deployed(engine.resource, allowed(written.settings, providers), providers))
 
 
 async def _remembering(settings: Settings, adapters: Adapters, stack: AsyncExitStack) -> Recalling | None:

@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.contract.redis_wire import wire
 from tests.contract.test_redis_tls import PAIR
+from tests.flow import classic
 from tests.flow.command import COMMAND, environment, started
 from tests.flow.gateway import Passed, gateway
 from tests.flow.otlp import attributes, collector
 from tests.flow.rig import Rig
 from tests.issuers import AUDIENCE, Issuer, issuing
-from tests.models import Model, bpmn, unique
+from tests.models import Model, ServiceTask, bpmn, unique
 from tests.records import exchange, key
 from tests.rest import connect
 from tests.token_server import token_server
@@ -255,6 +256,24 @@ async def test_topics_are_served_and_no_others(rig: Rig) -> None:
     await rig.run(served)
     [task] = await rig.rest.tasks(left)
     assert (task["workerId"], task["retries"]) == (None, None)
+
+
+async def test_handlers_and_handler_slots_run_so_many_functions_at_once(rig: Rig) -> None:
+    classic.going_on.clear()
+    model = await rig.deploy(ServiceTask("hang", f"{rig.topic}_hang"))
+    await rig.start_worker(handlers=f"{rig.topic}_hang=tests.flow.classic:hang", handler_slots=2)
+    instances = [await rig.rest.start(model) for _ in range(3)]
+    for _ in range(2):
+        await asyncio.to_thread(classic.hanging.acquire)
+    locked = [task["workerId"] for each in instances for task in await rig.rest.tasks(each)]
+    classic.going_on.set()
+    for instance in instances:
+        await rig.rest.wait_for_end(instance)
+    await asyncio.to_thread(classic.hanging.acquire)
+
+    assert sum(worker is not None for worker in locked) == 2
+    with pytest.raises(Permanent, match="HANDLERS: x=nowhere:f: the module nowhere cannot be imported"):
+        bootstrap.Written.read(rig.build_settings(handlers="x=nowhere:f"))
 
 
 async def test_max_tasks_is_how_many_turns_run_at_once(rig: Rig) -> None:

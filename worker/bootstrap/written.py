@@ -11,6 +11,7 @@ from worker.domain import deployed
 from worker.domain.budgets import Budgets
 from worker.domain.providers import ProviderSpec
 from worker.ending import Policy
+from worker.engine import classic
 from worker.errors import Permanent
 from worker.settings import Settings, variables
 from worker.specs import assistants, budgets, providers
@@ -20,6 +21,7 @@ from worker.turn.request import Rules
 def check(settings: Settings) -> None:
     """Raise Permanent where what is set could not be used, by the rules of those who use it; nothing is reached."""
     record_key(settings)
+    classic.load(settings.handlers)
     if settings.keeps_transcript:
         from worker.web import api  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 

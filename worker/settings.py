@@ -30,6 +30,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from worker.domain import deployed
 from worker.domain.addresses import RedisAddress, split_http
 from worker.errors import Permanent
 from worker.modelling import redaction
@@ -176,9 +177,21 @@ class Settings(BaseSettings):
     budgets_file: Path | None = Field(None, description="YAML file of budgets: what calls of models may take at most.")
 
     assistants_dir: Path = Field(Path("bpmn/assistants"), description="Folder with the assistants' specs.")
+    deployed_assistants: str = Field(
+        "off",
+        description="What assistants whose specs are deployed with a process may ask: off, or provider/model=tokens of "
+        "an answer, separated by commas, such as openai/gpt-5-mini=4000.",
+    )
     topics: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Topics to serve, separated by commas; empty finds them in the deployed models."
     )
+
+    handlers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Functions for camunda-external-task-client-python3 that handle other topics: "
+        "topic=package.module:function, separated by commas.",
+    )
+    handler_slots: int = Field(10, ge=1, le=1000, description="Functions of HANDLERS that run at the same time.")
 
     tenants: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Tenants to serve, separated by commas; - alone serves tasks without one; empty serves all."
@@ -514,6 +527,15 @@ class Settings(BaseSettings):
             raise ValueError(str(exc)) from None
         return value
 
+    @field_validator("deployed_assistants")
+    @classmethod
+    def _says_what_is_allowed(cls, value: str) -> str:
+        try:
+            deployed.allowed(value)
+        except Permanent as exc:
+            raise ValueError(str(exc)) from None
+        return value
+
     @field_validator("engine_name", "redis_prefix")
     @classmethod
     def _is_plain(cls, value: str, info: ValidationInfo) -> str:
@@ -622,7 +644,9 @@ class Settings(BaseSettings):
                 raise ValueError("must be origins such as https://cockpit.example, without a path")
         return value
 
-    @field_validator("topics", "tenants", "api_frames", "api_origins", "record_service_accounts", mode="before")
+    @field_validator(
+        "topics", "tenants", "handlers", "api_frames", "api_origins", "record_service_accounts", mode="before"
+    )
     @classmethod
     def _split_at_commas(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -631,6 +655,22 @@ class Settings(BaseSettings):
         if not names:  # a limit that was meant would be none at all
             raise ValueError("names nothing between its commas; leave it out if nothing is meant")
         return names
+
+    @field_validator("handlers")
+    @classmethod
+    def _are_functions(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        topics = []
+        for entry in value:
+            if not re.fullmatch(r"[^=]*[^=\s]\s*=\s*[\w.]+:[\w.]+", entry):
+                raise ValueError("must be entries such as pay=shop.payments:charge, separated by commas")
+            topics.append(entry.partition("=")[0].strip())
+        if len(set(topics)) < len(topics):
+            raise ValueError("must name each topic once")
+        if both := set(topics) & set(info.data.get("topics", ())):
+            raise ValueError(
+                f"must not name {min(both)}, which is in TOPICS: a topic is for assistants or for a function"
+            )
+        return value
 
     @field_validator("tenants")
     @classmethod

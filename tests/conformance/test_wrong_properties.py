@@ -16,6 +16,7 @@ WRONG: dict[str, tuple[dict[str, str], tuple[str, ...]]] = {
     "no_assistant": ({"service.name": " "}, ("service.name", "input parameter assistant")),
     "version": ({"service.version": "7.0"}, ("analyst", "7.0", "Known: 1.0")),
     "assistant": ({"service.name": "analist"}, ("'analist'", "did you mean 'analyst'")),
+    "brought": ({"service.name": "deployment:analyst"}, ("service.name", "deployment:<name>.md")),
     "thread": ({"service.thread": "process"}, ("service.thread", "instance, root, business-key, activity")),
     "timeout": ({"service.timeout": "5 minutes"}, ("service.timeout", "PT90S", "up to 3600 s")),
     "timeout_long": ({"service.timeout": "PT2H"}, ("service.timeout", "up to 3600 s")),

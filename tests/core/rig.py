@@ -21,7 +21,7 @@ from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
 from worker.domain.providers import Limits, ProviderSpec
 from worker.domain.threads import NOTHING, Assistant, Cut, Seed, Thread, ThreadKey
-from worker.errors import UnknownAssistant
+from worker.errors import BadDefinition, UnknownAssistant
 from worker.loop.breakers import Breaker
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import PROVIDER, Dependencies
@@ -64,6 +64,9 @@ class FakeAssistants:
         usual = {"version": "1.0", "model": "m", "provider": "openai", "instructions": "Be brief."}
         self.known[name] = Assistant(name=name, timeout=timedelta(seconds=60), **(usual | changes))  # type: ignore[arg-type]  # fields by name
         return self.known[name]
+
+    async def deployed(self, name: str, definition_id: str) -> Assistant:
+        raise BadDefinition(f"no {name} came with {definition_id}")
 
     def find(self, name: str, version: str | None) -> Assistant:
         if name not in self.known or version not in (None, self.known[name].version):

@@ -271,3 +271,20 @@ async def test_many_definitions_are_all_read(rig: Rig) -> None:
     rows = await seen(rig)
 
     assert all([each.level for each in about(rows, model)] == [Level.PROBLEM] for model in models)
+
+
+async def test_assistants_that_came_with_a_process_are_named_with_what_they_ask(rig: Rig, tmp_path: Path) -> None:
+    spec = tmp_path / "analyst.md"
+    spec.write_text('---\nname: analyst\nversion: "1"\nmodel: gpt-5-mini\nmax_output_tokens: 90\n---\nYou travel.\n')
+    model = bpmn(rig.step("one", "deployment:analyst.md"))
+    await rig.rest.deploy(model, spec)
+    off = about(await seen(rig), model)
+    rig.settings["deployed_assistants"] = "openai/gpt-5-mini=100"
+    [allowed] = about(await seen(rig), model)
+
+    assert [(each.level, "DEPLOYED_ASSISTANTS is off" in each.said) for each in off] == [(Level.PROBLEM, True)]
+    assert allowed.subject.endswith(f": deployment:{model.key}:analyst")
+    assert (allowed.level, allowed.said) == (
+        Level.OK,
+        "version 1, asks openai/gpt-5-mini, 90 tokens an answer at most",
+    )

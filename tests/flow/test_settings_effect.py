@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from tests.contract.redis_wire import wire
 from tests.contract.test_redis_tls import PAIR
+from tests.flow import classic
 from tests.flow.command import COMMAND, environment, started
 from tests.flow.gateway import Passed, gateway
 from tests.flow.otlp import attributes, collector
 from tests.flow.rig import Rig
 from tests.issuers import AUDIENCE, Issuer, issuing
-from tests.models import Model, bpmn, unique
+from tests.models import Model, ServiceTask, bpmn, unique
 from tests.records import exchange, key
 from tests.rest import connect
 from tests.token_server import token_server
@@ -229,6 +230,24 @@ async def test_assistants_dir_is_where_the_specs_are(rig: Rig, tmp_path: Path) -
     assert (await rig.meta(instance, "one"))["assistant"] == "stranger"
 
 
+async def test_deployed_assistants_may_ask_what_is_allowed_and_nothing_else(rig: Rig, tmp_path: Path) -> None:
+    spec = tmp_path / "analyst.md"
+    spec.write_text('---\nname: analyst\nversion: "1"\nmodel: gpt-5-mini\nmax_output_tokens: 90\n---\nYou travel.\n')
+    model = bpmn(rig.step("one", "deployment:analyst.md"))
+    await rig.rest.deploy(model, spec)
+    worker = await rig.start_worker(deployed_assistants="openai/gpt-5-mini=89")
+    task = await rig.until_failed(await rig.rest.start(model))
+    await worker.stop()
+    await rig.start_worker(deployed_assistants="openai/gpt-5-mini=90")
+    await rig.run(model)
+
+    assert "DEPLOYED_ASSISTANTS allows openai/gpt-5-mini up to 89" in task["errorMessage"]
+    [asked] = rig.provider.requests("responses.create")
+    assert asked["body"]["instructions"] == "You travel."
+    with pytest.raises(Permanent, match="DEPLOYED_ASSISTANTS: of local/x the provider is unknown; there are: openai"):
+        bootstrap.Written.read(rig.build_settings(deployed_assistants="local/x=1"))
+
+
 async def test_topics_are_served_and_no_others(rig: Rig) -> None:
     served = await rig.deploy(rig.step("one", topic=f"{rig.topic}_a"))
     other = await rig.deploy(rig.step("one", topic=f"{rig.topic}_b"))
@@ -237,6 +256,24 @@ async def test_topics_are_served_and_no_others(rig: Rig) -> None:
     await rig.run(served)
     [task] = await rig.rest.tasks(left)
     assert (task["workerId"], task["retries"]) == (None, None)
+
+
+async def test_handlers_and_handler_slots_run_so_many_functions_at_once(rig: Rig) -> None:
+    classic.going_on.clear()
+    model = await rig.deploy(ServiceTask("hang", f"{rig.topic}_hang"))
+    await rig.start_worker(handlers=f"{rig.topic}_hang=tests.flow.classic:hang", handler_slots=2)
+    instances = [await rig.rest.start(model) for _ in range(3)]
+    for _ in range(2):
+        await asyncio.to_thread(classic.hanging.acquire)
+    locked = [task["workerId"] for each in instances for task in await rig.rest.tasks(each)]
+    classic.going_on.set()
+    for instance in instances:
+        await rig.rest.wait_for_end(instance)
+    await asyncio.to_thread(classic.hanging.acquire)
+
+    assert sum(worker is not None for worker in locked) == 2
+    with pytest.raises(Permanent, match="HANDLERS: x=nowhere:f: the module nowhere cannot be imported"):
+        bootstrap.Written.read(rig.build_settings(handlers="x=nowhere:f"))
 
 
 async def test_max_tasks_is_how_many_turns_run_at_once(rig: Rig) -> None:

@@ -38,6 +38,7 @@ DRIVERS: dict[str, set[str]] = {
     "settings": {"pydantic", "pydantic_core", "pydantic_settings"},
     "specs": {"pydantic", "pydantic_core", "yaml"},
     "telemetry": {"opentelemetry", "prometheus_client", "structlog"},
+    "testing": {"pytest"},
     "transcript": {"alembic", "asyncpg", "sqlalchemy", "structlog"},
     "turn": {"structlog"},
     "web": {"aiohttp", "fastapi", "markdown_it", "prometheus_client", "pydantic", "starlette", "structlog", "uvicorn"},

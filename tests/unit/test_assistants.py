@@ -6,7 +6,6 @@ import pytest
 from worker.domain.providers import ProviderSpec
 from worker.domain.threads import Assistant
 from worker.errors import Permanent, UnknownAssistant
-from worker.ports.providers import Assistants
 from worker.specs.assistants import Specs, load
 
 GOOD = '---\nname: {name}\nversion: "{version}"\nmodel: gpt-test\n---\nYou analyse decisions.\n'
@@ -75,7 +74,7 @@ def test_the_highest_version_is_found_where_none_is_named(tmp_path: Path) -> Non
     for version in ("1.9", "1.10", "1.2", "1.10-draft"):
         put(tmp_path, "analyst", version)
     put(tmp_path, "critic", "7")
-    specs: Assistants = load(tmp_path)
+    specs = load(tmp_path)
     assert specs.find("analyst", None).version == "1.10"
     assert specs.find("analyst", "1.9").version == "1.9"
     assert specs.find("critic", None).name == "critic"

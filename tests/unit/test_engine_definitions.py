@@ -17,7 +17,7 @@ from worker.errors import BadDefinition
 
 
 def only(step: ServiceTask) -> Activity:
-    model = bpmn(step)
+    model = bpmn(step, key="offers")
     return read(f"{model.key}:1:1", model.xml).activities[step.id]
 
 
@@ -42,11 +42,14 @@ def test_an_external_task_is_read_whole() -> None:
         async_after=True,
         loops=1,
         begins=True,
+        process="offers",
     )
 
 
 def test_a_bare_task_has_nothing_but_its_topic() -> None:
-    assert only(ServiceTask("step", "topic", name="step", async_after=False)) == Activity("step", "step", "topic")
+    assert only(ServiceTask("step", "topic", name="step", async_after=False)) == Activity(
+        "step", "step", "topic", process="offers"
+    )
 
 
 @pytest.mark.parametrize("topic", [" topic", "topic ", "a  b"])

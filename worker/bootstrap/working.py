@@ -6,15 +6,16 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import structlog
 
-from worker.bootstrap.adapters import Adapters, connect, ending_ports, memory_engine
+from worker.bootstrap.adapters import Adapters, connect, connection, ending_ports, memory_engine
 from worker.bootstrap.live import Live, names
 from worker.bootstrap.people import client, open_issuer, persons
-from worker.bootstrap.written import Written, policy, record_key, rules, tokens
+from worker.bootstrap.written import Written, allowed, policy, record_key, rules, tokens
 from worker.chat.ask_turn import AskTurn
 from worker.chat.asking import Asking
 from worker.chat.desk import Desk
@@ -25,7 +26,7 @@ from worker.chat.trying import Trying
 from worker.chat.visiting import Visiting
 from worker.domain.stops import Kind
 from worker.ending import Eraser, Keeper, Rewinding
-from worker.engine import Discovery, FixedTopics, RestEngine
+from worker.engine import Discovery, FixedTopics, HandlerTopics, RestEngine, classic
 from worker.errors import Permanent, UnknownAssistant
 from worker.loop.breakers import Breaker
 from worker.loop.counted import Counted
@@ -48,11 +49,13 @@ from worker.runtime import background
 from worker.runtime.version import VERSION
 from worker.settings import Settings, misspelt, read
 from worker.specs import assistants
+from worker.specs.deployed import Deployed
 from worker.telemetry import exporting, metrics
 from worker.telemetry.logs import Event, trace
 from worker.turn.answering import Answering
 from worker.turn.charging import Charging
 from worker.turn.fleet import Fleet
+from worker.turn.handler_turn import HandlerTurn
 from worker.turn.recalling import Recalling
 from worker.turn.record_turn import RecordTurn
 from worker.turn.recorder import Recorder
@@ -114,7 +117,7 @@ async def work(
     """Wire the parts and poll until `stopping`; with `reread` what people write is read again while it works."""
     settings, limits = written.settings, written.limits
     engine, threads = adapters.engine, adapters.threads
-    specs, known = assistants.Current(written.specs), names(written.specs, adapters.providers)
+    specs, known = _assistants(written, engine), names(written.specs, adapters.providers)
     renewing: list[Callable[[Settings], None]] = []
     probes = {
         "engine": engine.ping,
@@ -134,7 +137,7 @@ async def work(
         )
         crew = await stack.enter_async_context(background.Crew(_say_crash))
         slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
-        open_topics = OpenTopics(_topics(settings, engine), stopped)
+        open_topics = OpenTopics(_topics(settings, engine), stopped, classic.topics(settings.handlers))
         sieve = Sieve(engine, open_topics)
         fleet = Fleet(adapters.fleet, lambda: specs.specs.versions)
 
@@ -259,7 +262,55 @@ async def work(
             api_port=api_port,
             assistants=[f"{each.name} {each.version}" for each in written.specs.assistants],
         )
-        await poller.run(settings.grace.total_seconds(), hurry)
+        await _polling(
+            [poller, *await _handling(settings, adapters, dependencies, stopped, stopping, renewing, stack)],
+            settings.grace,
+            hurry,
+        )
+
+
+def _assistants(written: Written, engine: RestEngine) -> assistants.Current:
+    providers = written.providers
+    return assistants.Current(written.specs, Deployed(engine.resource, allowed(written.settings, providers), providers))
+
+
+async def _polling(pollers: Sequence[Poller], grace: timedelta, hurry: asyncio.Event) -> None:
+    async with asyncio.TaskGroup() as group:
+        for number, each in enumerate(pollers):
+            group.create_task(each.run(grace.total_seconds(), hurry), name=f"poller {number}")
+
+
+async def _handling(
+    settings: Settings,
+    adapters: Adapters,
+    dependencies: Dependencies,
+    stopped: Stopped,
+    stopping: asyncio.Event,
+    renewing: list[Callable[[Settings], None]],
+    stack: AsyncExitStack,
+) -> list[Poller]:
+    """Put together what serves the topics of functions, if there are any, with slots and a worker id of its own.
+
+    By that the engine tells apart which locks are whose: each poller gives back what it does not know of.
+    """
+    functions = classic.load(settings.handlers)
+    if not functions:
+        return []
+    engine = await stack.enter_async_context(RestEngine.open(connection(settings)))
+    renewing.append(lambda new: engine.use(connection(new)))
+    slots = Slots(settings.handler_slots, metrics.HANDLER_PLACES)
+    handlers = classic.ClassicHandlers(functions, engine.worker_id, settings.handler_slots)
+    handler = TaskHandler(
+        Leases(engine, settings.lock, partial(dependencies.down, "engine")),
+        slots,
+        HandlerTurn(engine, handlers, stopped, rules(settings)),
+        WaitingRoom(0),
+        Delivery(engine, adapters.threads),
+        dependencies,
+        stopping.is_set,
+    )
+    topics = OpenTopics(HandlerTopics(functions, engine), stopped)
+    return [Poller(engine, Sieve(engine, topics), slots, handler, dependencies, stopped, stopping)]
 
 
 async def _remembering(settings: Settings, adapters: Adapters, stack: AsyncExitStack) -> Recalling | None:

@@ -7,9 +7,11 @@ from typing import Self
 
 from worker.decisions import keys
 from worker.decisions.keys import SigningKey
+from worker.domain import deployed
 from worker.domain.budgets import Budgets
 from worker.domain.providers import ProviderSpec
 from worker.ending import Policy
+from worker.engine import classic
 from worker.errors import Permanent
 from worker.settings import Settings, variables
 from worker.specs import assistants, budgets, providers
@@ -19,6 +21,7 @@ from worker.turn.request import Rules
 def check(settings: Settings) -> None:
     """Raise Permanent where what is set could not be used, by the rules of those who use it; nothing is reached."""
     record_key(settings)
+    classic.load(settings.handlers)
     if settings.keeps_transcript:
         from worker.web import api  # noqa: PLC0415 - SQL takes 25 MB, which a worker without a transcript can spare
 
@@ -77,6 +80,7 @@ class Written:
         """Read what the settings name. Raises Permanent, with every mistake and its line."""
         check(settings)
         known = provider_specs(settings)
+        allowed(settings, known)
         specs = assistants.load(settings.assistants_dir, known)
         return cls(settings, known, specs, budget_limits(settings, specs, known))
 
@@ -97,6 +101,16 @@ def provider_specs(settings: Settings) -> Mapping[str, ProviderSpec]:
     key = settings.openai_api_key
     spec = ProviderSpec(key=key.get_secret_value() if key else None, base_url=settings.openai_base_url)
     return {spec.name: spec}
+
+
+def allowed(settings: Settings, known: Mapping[str, ProviderSpec]) -> deployed.Allowed:
+    """Read what assistants of deployments may ask. Raises Permanent where it names a provider that there is not."""
+    said = deployed.allowed(settings.deployed_assistants)
+    for provider, model in said.tokens:
+        if provider not in known:
+            there = ", ".join(sorted(known))
+            raise Permanent(f"DEPLOYED_ASSISTANTS: of {provider}/{model} the provider is unknown; there are: {there}")
+    return said
 
 
 def budget_limits(settings: Settings, specs: assistants.Specs, known: Mapping[str, ProviderSpec]) -> Budgets | None:

@@ -9,6 +9,7 @@ from worker.chat.ports import ChatPorts, is_shared
 from worker.domain.asks import DEADLY, Ask, State
 from worker.domain.budgets import Counter, Scope
 from worker.domain.conversations import Role, message_id
+from worker.domain.deployed import is_deployed
 from worker.domain.refs import defused
 from worker.domain.stops import Work
 from worker.domain.threads import Answer, Answered, Assistant, Busy, Entered, size
@@ -75,12 +76,16 @@ class AskTurn:
             await self._ground.threads.close(ask.target, ask.id)
 
     async def _assistant(self, ask: Ask, facts: TurnFacts) -> Assistant:
-        """Find the spec in its newest version; a person is answered in words, while they wait."""
-        facts.key, facts.assistant = ask.target, ask.about.assistant
+        """Find the newest spec, or the one that came with the process; a person is answered in words, and waits."""
+        name = ask.about.assistant
+        facts.key, facts.assistant = ask.target, name
         try:
-            found = self._assistants.find(ask.about.assistant, None)
+            if is_deployed(name):
+                found = await self._assistants.deployed(name, ask.definition_id or "")
+            else:
+                found = self._assistants.find(name, None)
         except UnknownAssistant as exc:
-            raise await self._ground.fleet.judge(exc, ask.about.assistant, None) from None
+            raise await self._ground.fleet.judge(exc, name, None) from None
         facts.version, facts.provider = found.version, found.provider
         return replace(found, timeout=min(found.timeout, self._longest), output_schema=None, background=False)
 

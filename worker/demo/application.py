@@ -83,6 +83,11 @@ class Application:
         return next(texts, self.name)
 
 
+def names_of(model: Path) -> dict[str, str]:
+    """Name the elements of a model's first process, by their ids, as questions do."""
+    return {id_: " ".join((element.get("name") or id_).split()) for (_, id_), element in _nodes(model)}
+
+
 def _known(folder: Path, key: str) -> None:
     keys = sorted(path.stem for path in folder.glob("*/*.json") if path.stem == path.parent.name)
     if not keys:

@@ -65,16 +65,22 @@ class EngineRest:
         self.base_url = base_url
         self._session = session
 
-    async def deploy(self, name: str, files: Sequence[Path]) -> None:
-        """Deploy files together, or none of them."""
+    async def deploy(self, name: str, files: Sequence[Path]) -> str:
+        """Deploy files together, or none of them. The deployment's id."""
         form = aiohttp.FormData({"deployment-name": name, "enable-duplicate-filtering": "true"})
         for file in files:
             form.add_field(file.name, file.read_bytes(), filename=file.name, content_type="application/octet-stream")
-        await _json(self._session, "POST", f"{self.base_url}/deployment/create", data=form)
+        made = await _json(self._session, "POST", f"{self.base_url}/deployment/create", data=form)
+        return str(made["id"])
 
-    async def start(self, key: str, variables: Mapping[str, Any]) -> str:
+    async def remove(self, deployment: str) -> None:
+        """Remove a deployment with its instances and their history."""
+        query = {"cascade": "true", "skipCustomListeners": "true", "skipIoMappings": "true"}
+        await _json(self._session, "DELETE", f"{self.base_url}/deployment/{deployment}", params=query)
+
+    async def start(self, key: str, variables: Mapping[str, Any], business_key: str | None = None) -> str:
         """Start an instance of the newest version; variables as the engine writes them. Its id."""
-        body = {"variables": variables}
+        body = {"variables": variables, "businessKey": business_key}
         started = await _json(self._session, "POST", f"{self.base_url}/process-definition/key/{key}/start", json=body)
         return str(started["id"])
 
@@ -138,6 +144,24 @@ class EngineRest:
             for row in rows
             if row["processInstanceId"] in instances and row["rootCauseIncidentId"] == row["id"]
         ]
+
+    async def path(self, instance: str) -> list[str]:
+        """The ids of the elements that an instance has reached, in order."""
+        query = {"processInstanceId": instance, "sortBy": "occurrence", "sortOrder": "asc"}
+        return [row["activityId"] for row in await self._get("history/activity-instance", **query)]
+
+    async def complete(self, instance: str, activity: str, variables: Mapping[str, Any]) -> None:
+        """Complete the open user task of an activity. Failed: there is none."""
+        rows = await self._get("task", processInstanceId=instance, taskDefinitionKey=activity)
+        if not rows:
+            raise Failed(f"instance {instance} has no open task {activity}")
+        url = f"{self.base_url}/task/{rows[0]['id']}/complete"
+        await _json(self._session, "POST", url, json={"variables": variables})
+
+    async def variables(self, instance: str) -> dict[str, Any]:
+        """All variables of an instance, also when it is over: Json read, long texts whole, files None."""
+        rows = await self._get("history/variable-instance", processInstanceId=instance, deserializeValues="false")
+        return {row["name"]: _value(row) for row in rows}
 
     async def variable(self, instance: str, name: str) -> str | None:
         """The text of a variable, also when the instance is over; None if there is none.
@@ -224,6 +248,11 @@ def _reason(text: str) -> str:
     with contextlib.suppress(ValueError, KeyError, TypeError):
         return str(json.loads(text)["message"])
     return text
+
+
+def _value(row: Mapping[str, Any]) -> Any:
+    value = row["value"]
+    return json.loads(value) if row["type"] in {"Json", "Object"} and isinstance(value, str) else value
 
 
 def _time(text: str | None) -> datetime | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, get_args
 
+from worker.domain.deployed import is_deployed
 from worker.errors import Permanent
 
 Kind = Literal["all", "assistant", "provider", "tenant", "topic"]
@@ -93,9 +94,13 @@ def order(
     now: bool = False,
     limited: bool = False,
 ) -> Stop:
-    """Make the stop that a person asks for. `known` has all names of the kinds in it. Raises Permanent."""
+    """Make the stop that a person asks for. `known` has all names of the kinds in it. Raises Permanent.
+
+    Nobody lists the assistants that came with processes.
+    """
     name = checked(kind, name)
-    if kind in known and name not in known[kind]:
+    is_listed = kind in known and not (kind == "assistant" and is_deployed(name))
+    if is_listed and name not in known[kind]:
         raise Permanent(f"no {kind} is called {name!r}{_offer(name, sorted(known[kind]))}")
     since = datetime.now(UTC).replace(microsecond=0)
     return Stop(kind, name, _line(by), since, _line(reason)[:LONGEST_REASON], now, limited)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from worker.domain import deployed
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:
@@ -104,7 +106,7 @@ class Activity:
     its input parameters, whose values come evaluated among the task's variables. `loops` counts the multi-instance
     activities it runs in: itself and the sub-processes around it. `caught` has the codes of the BPMN errors that an
     event of its process would catch, an empty one where every code is. `begins`: in its model no assistant can have
-    spoken before it.
+    spoken before it. `process` is the key of its process.
     """
 
     id: str
@@ -118,6 +120,7 @@ class Activity:
     loops: int = 0
     caught: frozenset[str] = frozenset()
     begins: bool = False
+    process: str = ""
 
     def said(self, name: str) -> str:
         """Return what stands in a property, without blanks around it; empty where nothing does."""
@@ -156,7 +159,8 @@ class Activity:
         inputs = declared_inputs(self.properties)
         if inputs is None or "assistant" in self.parameters:
             return None
-        assistant = self.said("service.name")
+        said = self.said("service.name")
+        assistant = deployed.named(said, self.process) or said
         own = {thread_variable_name(assistant), thread_variable_name(assistant, by_business_key=True), LOOP_COUNTER}
         own.update(filter(None, [subject_variable(self.said("memory.subject"))]))
         return frozenset(inputs) | own | (self.parameters & {"prompt"})

@@ -7,7 +7,7 @@ from worker.engine.instances import RestInstances, ThreadTrace
 from worker.engine.kept import Kept
 from worker.engine.receivers import RestReceivers
 from worker.engine.sources import RestSources
-from worker.engine.topics import Discovery, FixedTopics, NotServed, Survey
+from worker.engine.topics import Discovery, FixedTopics, HandlerTopics, NotServed, Survey
 from worker.engine.transport import Connection
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Discovery",
     "EngineInfo",
     "FixedTopics",
+    "HandlerTopics",
     "Kept",
     "NotServed",
     "OAuthClient",

@@ -129,7 +129,7 @@ def definition(model: Model, definition_id: str, key: str) -> Definition:
             own: dict[str, Activity] = {}
             for element, loops, caught in _elements(process, codes):
                 if _is_external(there := carrier(element)):
-                    activity = _activity(element, there, loops, caught)
+                    activity = _activity(element, there, loops, caught, process.get("id", ""))
                     own[activity.id] = activity
                 elif called := element.get("calledElement"):
                     calls[called] |= caught
@@ -236,7 +236,7 @@ def _is_external(carrier: Element | None) -> TypeGuard[Element]:
     return carrier is not None and attribute(carrier, "type").lower() == "external"
 
 
-def _activity(element: Element, carrier: Element, loops: int, caught: frozenset[str]) -> Activity:
+def _activity(element: Element, carrier: Element, loops: int, caught: frozenset[str], process: str) -> Activity:
     said = [(each.get("name", ""), each.get("value", "")) for each in extensions(element, "properties", "property")]
     parameters = (each.get("name") for each in extensions(element, "inputOutput", "inputParameter"))
     texts = (_text(each) for each in element.findall(f"{BPMN}documentation"))
@@ -251,6 +251,7 @@ def _activity(element: Element, carrier: Element, loops: int, caught: frozenset[
         async_after=attribute(element, "asyncAfter").strip() == "true",
         loops=loops,
         caught=caught,
+        process=process,
     )
 
 

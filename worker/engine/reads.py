@@ -168,12 +168,12 @@ class Reads:
         what = f"the resource {name!r} of definition {definition_id}"
         content = await self._resource(row, name, LARGEST_RESOURCE, what)
         if isinstance(content, str):
-            raise BadDefinition(f"property data.output.schema: {content}")
+            raise BadDefinition(content)
         try:
             # Editors on Windows begin a file with a byte order mark, which is no JSON.
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as exc:
-            raise BadDefinition(f"property data.output.schema: {name!r} is not UTF-8 text") from exc
+            raise BadDefinition(f"{name!r} is not UTF-8 text") from exc
 
     async def _definition(self, definition_id: str) -> dict[str, Any]:
         what = f"the definition {definition_id}"

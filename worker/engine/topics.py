@@ -261,6 +261,14 @@ class FixedTopics:
         return self._without_models
 
 
+class HandlerTopics(FixedTopics):
+    """The topics of functions, which ask no model."""
+
+    async def without_models(self) -> frozenset[str]:
+        """See `ports.engine.Topics.without_models`."""
+        return frozenset(topic.name for topic in self._topics)
+
+
 def _shown(found: Survey) -> dict[str, Any]:
     """Say in a few words what is polled: of how many definitions each topic is; more than some are only counted."""
     topics = {topic.name: len(topic.definitions) or "all" for topic in found.topics[:MOST_SHOWN]}

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -18,8 +18,8 @@ from worker.runtime.clock import monotonic
 from worker.telemetry import metrics, spans
 from worker.telemetry.logs import Event, trace
 from worker.turn.facts import TurnFacts
-from worker.turn.task_turn import Held, Turn
-from worker.turn.verdict import PARKED_FOR, Abandon, Fail, Park, Unlock, Verdict
+from worker.turn.task_turn import Held
+from worker.turn.verdict import PARKED_FOR, Abandon, Case, Fail, Park, Unlock, Verdict
 
 LAST_WORD_SECONDS = 1.5
 """What the unlock of a cancelled turn may take: a second signal must end the worker even if the engine is dead."""
@@ -30,6 +30,18 @@ LONGEST_ERROR = 1000
 log = structlog.get_logger()
 
 
+class Taking(Protocol):
+    """Takes the turns of tasks: `turn.task_turn.Turn`, or `turn.handler_turn.HandlerTurn`."""
+
+    async def take(self, task: Task, facts: TurnFacts) -> Verdict | Held:
+        """Take the turn and say what the engine is to be told. Raises nothing but for cancellation."""
+        ...
+
+    def case(self, task: Task, facts: TurnFacts) -> Case:
+        """Say what is known of the task, for a verdict."""
+        ...
+
+
 class TaskHandler:
     """Carries a fetched task to the engine's word on it. Never raises but for cancellation."""
 
@@ -37,7 +49,7 @@ class TaskHandler:
         self,
         leases: Leases,
         slots: Slots,
-        turn: Turn,
+        turn: Taking,
         waiting: WaitingRoom,
         delivery: Delivery,
         dependencies: Dependencies,

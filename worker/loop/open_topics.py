@@ -1,5 +1,6 @@
 """Topics without those that operators have stopped."""
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from worker.domain.tasks import Task, Topic
@@ -8,16 +9,17 @@ from worker.turn.stops import Stopped
 
 
 class OpenTopics:
-    """Implements `ports.engine.Topics` by another's."""
+    """Implements `ports.engine.Topics` by another's. Those `elsewhere` are polled by others of this worker."""
 
-    def __init__(self, topics: Topics, stopped: Stopped) -> None:
+    def __init__(self, topics: Topics, stopped: Stopped, elsewhere: Collection[str] = ()) -> None:
+        self._elsewhere = elsewhere
         self._topics = topics
         self._stopped = stopped
         self._known: tuple[Topic, ...] = ()
 
     async def current(self) -> tuple[Topic, ...]:
         """See `ports.engine.Topics.current`."""
-        self._known = await self._topics.current()
+        self._known = tuple(each for each in await self._topics.current() if each.name not in self._elsewhere)
         return self.known()
 
     def known(self) -> tuple[Topic, ...]:

@@ -18,15 +18,16 @@ class Slots:
     becomes free has the next one at once instead of after a poll.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, shown: metrics.Places = metrics.TURN_PLACES) -> None:
         self.size = size
+        self._shown = shown
         self._ahead = min(size // 5, MOST_AHEAD)
         self._running = asyncio.Semaphore(size)
         self._wanted = 0
         self._delivering = 0
         self._held = 0
         self._changed = asyncio.Event()
-        metrics.SLOTS.set(size)
+        shown.most.set(size)
 
     @property
     def free(self) -> int:
@@ -51,11 +52,11 @@ class Slots:
         try:
             # Counted as wanted before it has one: who waits takes the place of a task that would be fetched.
             async with self._running:
-                metrics.IN_FLIGHT.inc()
+                self._shown.used.inc()
                 try:
                     yield
                 finally:
-                    metrics.IN_FLIGHT.dec()
+                    self._shown.used.dec()
         finally:
             self._wanted -= 1
             self._changed.set()

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Any, Final, Literal, cast, get_args
 
 from worker.decisions import schemas
-from worker.domain import foreign
+from worker.domain import deployed, foreign
 from worker.domain.memory import MOST_RECALLED, NO_WISH, RECALLED, MemoryWish
 from worker.domain.questions import DecisionQuestion
 from worker.domain.tasks import (
@@ -66,7 +66,11 @@ PROPERTIES = (
         "this task is for this worker: `assistant`, or `decision-record`, which puts together what was decided",
         "the task is not this worker's",
     ),
-    Property("service.name", "name of the assistant", "needed, unless the input parameter `assistant` is there"),
+    Property(
+        "service.name",
+        "name of the assistant; or `deployment:<name>.md`, whose spec is that file of the same deployment",
+        "needed, unless the input parameter `assistant` is there",
+    ),
     Property(
         "service.version",
         "version of the assistant, such as `1.0`; one that no worker has is waited for, ten minutes",
@@ -294,6 +298,12 @@ def read(
         raise BadDefinition(
             "the task names no assistant: set the property service.name, or the input parameter assistant"
         )
+    assistant = _whole_name(assistant, activity, "service.name")
+    if deployed.is_deployed(assistant) and said.get("service.version"):
+        raise BadDefinition(
+            "property service.version means nothing beside service.name 'deployment:…', whose version is the "
+            "process's: take it out"
+        )
     local = _one_of(said, "data.output.scope") == "local"
     iteration = "" if local else _iteration(task, activity)
     part = _one_of(said, "record.part") or ""
@@ -321,7 +331,11 @@ def read(
         suffix=iteration,
         part=part,
         orders=orders,
-        heard=tuple(filter(None, map(str.strip, said.get("data.input.answers", "").split(",")))),
+        heard=tuple(
+            _whole_name(each.strip(), activity, "data.input.answers")
+            for each in said.get("data.input.answers", "").split(",")
+            if each.strip()
+        ),
         memory=_memory(said),
     )
     _check(wanted, activity)
@@ -489,6 +503,19 @@ def _sharing(said: Mapping[str, str]) -> Sharing:
     """Say whose conversation it is. The answer to questions has no place in any that others go on with."""
     usual = "activity" if said.get("data.questions") else "instance"
     return cast("Sharing", _one_of(said, "service.thread") or usual)
+
+
+def _whole_name(said: str, activity: Activity, where: str) -> str:
+    """Name an assistant that a task names: one of its deployment has its process in its name. Raises BadDefinition."""
+    if not deployed.is_deployed(said):
+        return said
+    name = deployed.named(said, activity.process)
+    if name is None:
+        raise BadDefinition(
+            f"property {where} is {said[:80]!r}; an assistant of the deployment is named deployment:<name>.md, by "
+            "letters, digits, '.', '_' and '-'"
+        )
+    return name
 
 
 def _parameter(task: Task, activity: Activity, name: str) -> str | None:

@@ -230,8 +230,15 @@ class ThreadProvider(Protocol):
 
 
 class Assistants(Protocol):
-    """The specs of ASSISTANTS_DIR."""
+    """The specs of ASSISTANTS_DIR, and those that are deployed with processes."""
 
     def find(self, name: str, version: str | None) -> Assistant:
         """Return the named version, the highest one if None. Raises UnknownAssistant, which lists what there is."""
+        ...
+
+    async def deployed(self, name: str, definition_id: str) -> Assistant:
+        """Return one that came with this definition, by its whole name, see `domain.deployed.named`.
+
+        Raises BadDefinition where there is none, or none that may be asked, and what `Engine.resource` raises.
+        """
         ...

@@ -1,11 +1,12 @@
 """The specs of ASSISTANTS_DIR: Markdown files with YAML front matter, read and checked as a whole at start."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -86,15 +87,28 @@ class Specs:
         return versions[version]
 
 
+class Brought(Protocol):
+    """The assistants that came with processes."""
+
+    async def find(self, name: str, definition_id: str) -> Assistant:
+        """See `ports.providers.Assistants.deployed`."""
+        ...
+
+
 class Current:
     """Implements `ports.providers.Assistants` by the specs that hold now; who has found one keeps it."""
 
-    def __init__(self, specs: Specs) -> None:
+    def __init__(self, specs: Specs, brought: Brought) -> None:
         self.specs = specs
+        self._brought = brought
 
     def find(self, name: str, version: str | None) -> Assistant:
         """See `Specs.find`."""
         return self.specs.find(name, version)
+
+    async def deployed(self, name: str, definition_id: str) -> Assistant:
+        """See `ports.providers.Assistants.deployed`."""
+        return await self._brought.find(name, definition_id)
 
 
 def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE) -> Specs:
@@ -119,7 +133,7 @@ def load(directory: Path, providers: Mapping[str, ProviderSpec] | None = _ALONE)
     mistakes: list[str] = []
     for path in paths:
         try:
-            spec, line = _read(path, providers)
+            spec, line = read(_text(path), path.stem, providers, partial(_beside, path.parent))
         except Wrong as exc:
             mistakes += [f"{path}:{line}: {text}" for line, text in sorted(exc.mistakes)]
             continue
@@ -152,18 +166,24 @@ def _natural(version: str) -> tuple[Any, ...]:
     return parts(release), not draft, parts(draft), version
 
 
-def _read(path: Path, providers: Mapping[str, ProviderSpec] | None) -> tuple[Assistant, int]:
-    """Return the assistant of one file and the line of its version, or raise Wrong with all that can be seen."""
-    front, instructions = _parts(_text(path))
+def read(
+    text: str, stem: str, providers: Mapping[str, ProviderSpec] | None, beside: Callable[[str], str]
+) -> tuple[Assistant, int]:
+    """Return the assistant of one file and the line of its version, or raise Wrong with all that can be seen.
+
+    `stem` is the file's name without `.md`. `beside` returns the text of a file that the spec names, or raises
+    ValueError, which says why there is none. `providers` as for `load`.
+    """
+    front, instructions = _parts(text)
     said = mapped(front, "the front matter")
     values, mistakes = said.values, said.mistakes
     if not instructions:
         mistakes.append((front.count("\n") + 1, "has no instructions; write them below the front matter"))
-    mistakes += [(said.line(key), f"{key}: {text}") for key, text in _disagreements(path, values)]
+    mistakes += [(said.line(key), f"{key}: {text}") for key, text in _disagreements(stem, values)]
     mistakes += () if providers is None else _unanswered(said, providers)
     spec = said.fields(FrontMatter)
     try:
-        output_schema = _output_schema(path, spec.output_schema)
+        output_schema = _output_schema(beside, spec.output_schema)
     except ValueError as exc:
         mistakes.append((said.line("output_schema"), f"output_schema: {exc}"))
     else:
@@ -200,16 +220,33 @@ def _unanswered(said: Mapped, providers: Mapping[str, ProviderSpec]) -> Iterator
         chain.append(name)
 
 
-def _output_schema(path: Path, said: Any) -> Mapping[str, Any] | None:
+def schema_file(text: str) -> str | None:
+    """Name the file that a spec wants its schema from; None where it wants none, or cannot be read."""
+    try:
+        said = mapped(_parts(text)[0], "the front matter").values.get("output_schema")
+    except Wrong:
+        return None
+    return said if isinstance(said, str) else None
+
+
+def _beside(folder: Path, name: str) -> str:
+    try:
+        return (folder / name).read_text("utf-8-sig")
+    except OSError as exc:
+        raise ValueError(f"{quoted(name)} beside the spec cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ValueError(f"{quoted(name)} is no JSON: {exc}") from exc
+
+
+def _output_schema(beside: Callable[[str], str], said: Any) -> Mapping[str, Any] | None:
     """Return the JSON Schema that stands in the spec, or in the file that it names. Raises ValueError."""
     if said is None:
         return None
     value: Any = said
     if isinstance(said, str):
+        text = beside(said)
         try:
-            value = foreign.read((path.parent / said).read_text("utf-8-sig"))
-        except OSError as exc:
-            raise ValueError(f"{quoted(said)} beside the spec cannot be read: {exc.strerror}") from exc
+            value = foreign.read(text)
         except ValueError as exc:
             raise ValueError(f"{quoted(said)} is no JSON: {exc}") from exc
     flaw = schema.flaw(value)
@@ -260,9 +297,9 @@ def _parts(text: str) -> tuple[str, str]:
     return "\n".join(["", *lines[1:end], ""]), "\n".join(lines[end + 1 :]).strip()
 
 
-def _disagreements(path: Path, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _disagreements(stem: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Compare with the file's name: `<name>.md` or `<name>@<version>.md`."""
-    name, at, version = path.stem.partition("@")
+    name, at, version = stem.partition("@")
     for key, in_file_name in [("name", name), *([("version", version)] if at else [])]:
         said = values.get(key)
         if isinstance(said, str) and said != in_file_name:

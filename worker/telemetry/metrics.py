@@ -1,8 +1,16 @@
 """Every metric of the worker. Labels are bounded: never an id, never a text."""
 
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from prometheus_client import Counter, Gauge, Histogram
+
+
+class Places(NamedTuple):
+    """How many of something may run at once, and do."""
+
+    most: Gauge
+    used: Gauge
+
 
 M = TypeVar("M", Counter, Histogram)
 
@@ -26,6 +34,12 @@ TURN_SECONDS = Histogram(
 )
 SLOTS = Gauge("worker_slots", "Turns that may run at once.")
 IN_FLIGHT = Gauge("worker_turns_in_flight", "Slots in use.")
+HANDLED = Counter(
+    "worker_handled", "Tasks that functions of HANDLERS have handled, by what came of it.", ["topic", "outcome"]
+)
+HANDLER_SLOTS = Gauge("worker_handler_slots", "Functions of HANDLERS that may run at once.")
+HANDLERS_IN_FLIGHT = Gauge("worker_handlers_in_flight", "Functions of HANDLERS that run.")
+TURN_PLACES, HANDLER_PLACES = Places(SLOTS, IN_FLIGHT), Places(HANDLER_SLOTS, HANDLERS_IN_FLIGHT)
 ENGINE_WAITING = Gauge(
     "worker_engine_tasks_waiting",
     "Tasks that could be fetched now: unlocked, with retries left, not suspended. The same at all workers.",

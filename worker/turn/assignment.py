@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.domain.budgets import Counter, Scope
+from worker.domain.deployed import is_deployed
 from worker.domain.memory import MemoryWish
 from worker.domain.questions import DecisionQuestion
 from worker.domain.stops import Work
@@ -107,7 +108,7 @@ class Assigning:
         wanted = properties.read(task, activity, definition, with_schema=False)
         facts.assistant = wanted.assistant[:LONGEST_NAME]
         facts.retries, facts.retry_delay = wanted.retries, wanted.retry_delay
-        assistant = await self._spec(wanted)
+        assistant = await self._spec(task, wanted)
         facts.version, facts.provider = assistant.version, assistant.provider
         if wanted.timeout is not None:
             assistant = replace(assistant, timeout=wanted.timeout)
@@ -126,7 +127,9 @@ class Assigning:
         recalling = self._ground.recalling
         return NO_MEMORY if recalling is None else await recalling.of(task, activity, wish)
 
-    async def _spec(self, wanted: TaskProperties) -> Assistant:
+    async def _spec(self, task: Task, wanted: TaskProperties) -> Assistant:
+        if is_deployed(wanted.assistant):
+            return await self._assistants.deployed(wanted.assistant, task.process_definition_id)
         try:
             return self._assistants.find(wanted.assistant, wanted.version)
         except UnknownAssistant as exc:
@@ -167,7 +170,7 @@ class Assigning:
             return said
         if questions.is_inline(said):
             return await beside(questions.read, said, "property data.questions")
-        text = await self._engine.resource(task.process_definition_id, said)
+        text = await self._file(task, said, "data.questions")
         return await beside(questions.read, text, f"the resource {said!r} in property data.questions")
 
     async def _schema(self, task: Task, wanted: TaskProperties) -> Mapping[str, Any] | None:
@@ -175,9 +178,16 @@ class Assigning:
             return wanted.schema
         if properties.is_inline(wanted.schema):
             return await beside(properties.parsed_schema, wanted.schema, "property data.output.schema")
-        text = await self._engine.resource(task.process_definition_id, wanted.schema)
+        text = await self._file(task, wanted.schema, "data.output.schema")
         place = f"the resource {wanted.schema!r} in property data.output.schema"
         return await beside(properties.parsed_schema, text, place)
+
+    async def _file(self, task: Task, name: str, kind: str) -> str:
+        """Read a file of the task's deployment, which this property names. Raises BadDefinition."""
+        try:
+            return await self._engine.resource(task.process_definition_id, name)
+        except BadDefinition as exc:
+            raise BadDefinition(f"property {kind}: {exc}") from None
 
     async def _place(
         self, task: Task, wanted: TaskProperties, *, begins: bool

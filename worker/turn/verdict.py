@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from worker.domain.handled import Completed, Failed, Handled, Raised, Thrown
 from worker.domain.tasks import LONGEST_MESSAGE, Variable
 from worker.domain.threads import Answer, Outcome
 from worker.errors import (
@@ -190,6 +191,21 @@ def on_error(error: Exception, case: Case, *, trouble_limit: timedelta) -> Verdi
         case _:
             what = f"the worker met a {type(error).__name__}, which it should not. Its log has the trace."
             return _fail(case, what, error, cost=1, delay=_wish(case))
+
+
+def on_handled(handled: Handled, case: Case) -> Complete | Fail | BpmnError:
+    """Decide what the engine is told of what a function made of a task. A failure of its own says what is left."""
+    match handled:
+        case Completed():
+            return Complete(handled.variables, handled.local)
+        case Thrown():
+            return BpmnError(handled.code, handled.message, handled.variables)
+        case Failed():
+            message = _short(handled.message, LONGEST_MESSAGE)
+            return Fail(message, handled.details, handled.retries, handled.delay, "failure")
+        case Raised():
+            text = _message(case, handled.message)
+            return Fail(text, handled.details, max(0, case.retries - 1), _wish(case), handled.reason, cost=1)
 
 
 def on_answer(answer: Answer, case: Case, codes: Mapping[Outcome, str]) -> Fail | BpmnError:

@@ -74,7 +74,9 @@ OFFERS: Final = (
     + task("gate", "data.questions=gate.json", "data.input=gaps, count", "data.output=gate")
     + """
     <bpmn:parallelGateway id="fork" />"""
-    + task("pro", "data.input=fit, fit_confidence, gate_unsure", "data.output=pro")
+    + task("pro", "data.input=fit, fit_confidence, gate_unsure", "data.output=pro").replace(
+        'name="service.name" value="analyst"', 'name="service.name" value="deployment:traveller.md"'
+    )
     + task("con", "data.input=worst, gaps_meta", "data.output=con")
     + """
     <bpmn:parallelGateway id="join" />
@@ -142,6 +144,7 @@ FILES: Final = {
     "offers.bpmn": OFFERS,
     "negotiation.bpmn": NEGOTIATION,
     "gaps.schema.json": '{"type": "object", "required": ["count", "list"]}',
+    "traveller.md": '---\nname: traveller\nversion: "1"\nmodel: m\nmax_output_tokens: 90\n---\nBe brief.\n',
     "gate.json": '[{"name": "fit", "type": "predicate", "instructions": "The offer fits."}]',
     "offer.form": '{"id": "offer", "components": [{"key": "offer"}, {"components": [{"key": "budget"}]}]}',
 }

@@ -5,7 +5,7 @@ import contextlib
 import random
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final
@@ -69,11 +69,14 @@ class Call:
 
 @dataclass(slots=True)
 class Rule:
-    """Which calls are spoiled, how often and how. `times` None is for ever; `skip` lets the first ones through."""
+    """Which calls are spoiled, how often and how: those in which all of `text` stands.
+
+    `times` None is for ever; `skip` lets the first ones through.
+    """
 
     effect: Mapping[str, Any]
     call: str = "*"
-    text: str | None = None
+    text: str | Sequence[str] | None = None
     conversation: str | None = None
     times: int | None = 1
     skip: int = 0
@@ -108,7 +111,7 @@ class Rule:
         return (
             (self.times is None or self.hits < self.times)
             and fnmatchcase(call.name, self.call)
-            and (self.text is None or self.text in call.text)
+            and all(each in call.text for each in ([self.text] if isinstance(self.text, str) else self.text or ()))
             and self.conversation in {None, call.conversation}
         )
 

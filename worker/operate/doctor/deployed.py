@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
+from worker.domain import deployed
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import Activity, Definition, has_expression
 from worker.engine import RestEngine, Survey
@@ -15,9 +16,10 @@ from worker.errors import BadDefinition, Conflict, ReadRefused, TaskLost, Unansw
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
 from worker.operate.doctor.engine import reached
 from worker.operate.models import calls, files, records, rules, tasks
-from worker.operate.models.rules import Fault, Rule
+from worker.operate.models.rules import DEPLOY, Fault, Rule
 from worker.settings import Settings
 from worker.specs.assistants import Specs
+from worker.specs.deployed import Deployed as Brought
 
 AREA = "deployed models"
 _UNREAD = (
@@ -69,10 +71,11 @@ def checks(
     async def examined() -> list[Finding]:
         await reached(contact)
         models = await read(engine)
+        taken = await brought(models, engine, settings, providers)
         usages = models.usages
         look = survey(usages)
         about_topics = given(settings.topics, look, usages, models.labels) if settings.topics else found(look, models)
-        return [*about_topics, *_unread(models), *judged(models, specs, weighing), *_unkept(models, settings)]
+        return [*about_topics, *_unread(models), *judged(models, specs, weighing), *taken, *_unkept(models, settings)]
 
     return [Check(AREA, "topics, tasks", examined)]
 
@@ -129,6 +132,33 @@ async def _fault_of_file(engine: RestEngine, id_: str, kind: str, name: str) -> 
     except BadDefinition as exc:
         return tasks.of_file(str(exc), kind, Rule.BAD_FILE)
     return None
+
+
+async def brought(
+    models: Models, engine: RestEngine, settings: Settings, providers: Mapping[str, ProviderSpec] | None
+) -> list[Finding]:
+    """Read the assistants that came with processes, as the worker does. Without providers nobody knows who they are."""
+    finder = Brought(engine.resource, deployed.allowed(settings.deployed_assistants), providers or {})
+    named = {
+        (id_, name)
+        for id_, definition in models.definitions.items()
+        for task in _ours(definition)
+        if files.spec(task) and (name := deployed.named(task.said(files.SPEC), task.process))
+    }
+    rows = []
+    for id_, name in sorted(named) if providers is not None else ():
+        subject = f"{models.labels[id_]}: {name}"
+        try:
+            found = await finder.find(name, id_)
+        except BadDefinition as exc:
+            rows.append(_finding(subject, Level.PROBLEM, f"{exc}; an incident when it is reached", DEPLOY))
+        except WorkerError as exc:
+            rows.append(_finding(subject, Level.UNKNOWN, str(exc)))
+        else:
+            chain = ", then ".join(f"{provider}/{model}" for provider, model in found.chain)
+            said = f"version {found.version}, asks {chain}, {found.max_output_tokens} tokens an answer at most"
+            rows.append(_finding(subject, Level.OK, said))
+    return rows
 
 
 def _label(definition: Deployed) -> str:

@@ -86,18 +86,43 @@ class Topics:
 
 def of_files(activity: Activity, file: File) -> Iterator[Fault]:
     """Name files that a task needs and that are not there, or are not what they have to be."""
+    yield from _of_spec(activity, file)
     for kind, name in files.named(activity):
         text = file.folder.text(name)
         if text is None:
-            near = difflib.get_close_matches(name, file.folder.names, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            said = f"property {kind} names the file {name!r}, which is not beside the model{hint}"
-            yield tasks.of_file(said, kind, Rule.MISSING_FILE)
+            yield _missing(f"property {kind}", name, kind, file)
             continue
         try:
             files.check(kind, text, f"the file {name!r} in property {kind}")
         except BadDefinition as exc:
             yield tasks.of_file(str(exc), kind, Rule.BAD_FILE)
+
+
+def _of_spec(activity: Activity, file: File) -> Iterator[Fault]:
+    name = files.spec(activity)
+    if name is None:
+        return
+    place = f"the file {name!r} in property {files.SPEC}"
+    text = file.folder.text(name)
+    if text is None:
+        yield _missing(f"property {files.SPEC}", name, files.SPEC, file)
+        return
+    try:
+        further = files.further(text, place)
+        inner = None if further is None else file.folder.text(further)
+        if further is not None and inner is None:
+            yield _missing(f"output_schema in the spec {name!r}", further, files.SPEC, file)
+        else:
+            files.check_spec(name, text, place, {further: inner or ""})
+    except BadDefinition as exc:
+        yield tasks.of_file(str(exc), files.SPEC, Rule.BAD_FILE)
+
+
+def _missing(what: str, name: str, kind: str, file: File) -> Fault:
+    near = difflib.get_close_matches(name, file.folder.names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    said = f"{what} names the file {name!r}, which is not beside the model{hint}"
+    return tasks.of_file(said, kind, Rule.MISSING_FILE)
 
 
 def of_timers(activity: Activity, process: Process, specs: Specs | None) -> Iterator[Fault]:

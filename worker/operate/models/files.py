@@ -1,13 +1,16 @@
-"""The files that a task needs in its deployment: schemas of answers, and decision questions. Pure."""
+"""The files that a task needs in its deployment: schemas of answers, decision questions, its assistant's spec. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from worker.domain import deployed
 from worker.domain.tasks import Activity
 from worker.modelling import properties, questions
+from worker.specs.deployed import read, wanted
 
 Read = Callable[[str, str], Any]
 
+SPEC: Final = "service.name"
 _KINDS: Final[Mapping[str, tuple[Callable[[str], bool], Read]]] = {
     "data.output.schema": (properties.is_inline, properties.parsed_schema),
     "data.questions": (questions.is_inline, questions.read),
@@ -16,7 +19,7 @@ _KINDS: Final[Mapping[str, tuple[Callable[[str], bool], Read]]] = {
 
 
 def named(activity: Activity) -> Iterator[tuple[str, str]]:
-    """Name the files that a task needs, each behind the property that does."""
+    """Name the files that a task needs, each behind the property that does; not that of its assistant's spec."""
     for kind, (is_inline, _) in _KINDS.items():
         name = activity.said(kind)
         if name and not is_inline(name):
@@ -28,5 +31,21 @@ def check(kind: str, text: str, place: str) -> None:
 
     Not for the loop: a large schema takes seconds.
     """
-    _, read = _KINDS[kind]
-    read(text, place)
+    _, reads = _KINDS[kind]
+    reads(text, place)
+
+
+def spec(activity: Activity) -> str | None:
+    """Name the file with the spec of a task's assistant; None where that does not come with the process."""
+    name = deployed.named(activity.said(SPEC), activity.process)
+    return None if name is None or "assistant" in activity.parameters else deployed.file_of(name)
+
+
+def further(text: str, place: str) -> str | None:
+    """Name the file that a spec names in its turn; None for none. Raises BadDefinition. Not for the loop."""
+    return wanted(text, place)
+
+
+def check_spec(name: str, text: str, place: str, files: Mapping[str | None, str]) -> None:
+    """Read a spec with the files that it names. Raises BadDefinition. Not for the loop."""
+    read(text, name, place, None, files)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final, TypeVar
 
+from worker.domain.deployed import is_deployed
 from worker.domain.tasks import ASSISTANT, DECISION_RECORD, META_SUFFIX, Activity, Task, Variable, has_expression
 from worker.errors import BadDefinition, UnknownAssistant
 from worker.modelling import properties, questions
@@ -50,7 +51,7 @@ def faults(
     wanted, wrong = wishes(properties.read, replace(activity, properties={**activity.properties, **(files or {})}))
     yield from wrong
     if wanted is not None:
-        is_named = activity.said(_NAME) and "assistant" not in activity.parameters
+        is_named = activity.said(_NAME) and "assistant" not in activity.parameters and not is_deployed(wanted.assistant)
         if specs is not None and is_named:
             yield from _unknown(wanted.assistant, wanted.version, specs)
             # What is wrong was left out of what is wanted.

@@ -1,0 +1,110 @@
+"""Assistants whose specs are deployed with a process: their names, what they may ask, and how they are read."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from worker.domain.deployed import Allowed, allowed, file_of, named
+from worker.domain.providers import ProviderSpec
+from worker.errors import BadDefinition, Permanent
+from worker.specs.deployed import KEPT, LONGEST, Deployed
+
+SPEC = """\
+---
+name: analyst
+version: "1"
+model: gpt-5-mini
+max_output_tokens: 500
+---
+You weigh offers.
+"""
+ALLOWED = allowed("openai/gpt-5-mini=1000, local/llama3:8b=200")
+NAME = "deployment:offers:analyst"
+PROVIDERS = {"openai": ProviderSpec(), "local": ProviderSpec("local", api="chat", base_url="http://localhost:1")}
+
+
+class Deployment:
+    """Files of one deployment, and which of them were asked for."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self.files = files
+        self.asked: list[tuple[str, str]] = []
+
+    async def resource(self, definition_id: str, name: str) -> str:
+        self.asked.append((definition_id, name))
+        if name not in self.files:
+            raise BadDefinition(f"the deployment of {definition_id} has no resource {name!r}")
+        return self.files[name]
+
+
+def finding(files: Mapping[str, str], bound: Allowed = ALLOWED) -> tuple[Deployed, Deployment]:
+    deployment = Deployment(files)
+    return Deployed(deployment.resource, bound, PROVIDERS), deployment
+
+
+def test_the_process_is_part_of_the_name_and_no_assistant_of_the_house_is_called_so() -> None:
+    assert named("deployment:analyst.md", "offers") == NAME
+    assert file_of(NAME) == file_of("deployment:analyst.md") == "analyst.md"
+    assert named("deployment:analyst.md", "tenders") != NAME
+    for other in ("analyst", "deployment:analyst", "deployment:../analyst.md", "deployment:a:b.md", "deployment:.md"):
+        assert named(other, "offers") is None
+
+
+@pytest.mark.parametrize("said", ["on", "openai", "openai/gpt-5-mini", "openai/x=0", "openai/x=y", ",", "a/b=1,a/b=2"])
+def test_what_the_setting_cannot_mean_is_refused(said: str) -> None:
+    with pytest.raises(Permanent):
+        allowed(said)
+
+
+async def test_a_spec_is_read_once_for_each_definition_with_the_schema_beside_it() -> None:
+    text = SPEC.replace("max_output", "output_schema: answer.json\nmax_output")
+    deployed, deployment = finding({"analyst.md": text, "answer.json": '{"type": "object"}'})
+    found = await deployed.find(NAME, "offers:1:a")
+
+    assert await deployed.find(NAME, "offers:1:a") is found
+    assert (found.name, found.version, found.output_schema) == (NAME, "1", {"type": "object"})
+    assert deployment.asked == [("offers:1:a", "analyst.md"), ("offers:1:a", "answer.json")]
+    await deployed.find(NAME, "offers:2:b")
+    assert deployment.asked[2:] == [("offers:2:b", "analyst.md"), ("offers:2:b", "answer.json")]
+
+
+async def test_so_many_are_remembered_at_most() -> None:
+    deployed, deployment = finding({"analyst.md": SPEC})
+    for number in [*range(KEPT + 1), KEPT, 0]:
+        await deployed.find(NAME, f"offers:{number}:a")
+    assert len(deployment.asked) == KEPT + 2, "the last is known still, the first is not"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            ("gpt-5-mini", "gpt-5"),
+            "openai/gpt-5, which DEPLOYED_ASSISTANTS does not allow; allowed are openai/gpt-5-mini",
+        ),
+        (("max_output_tokens: 500\n", ""), "max_output_tokens is missing; DEPLOYED_ASSISTANTS allows .* up to 1000"),
+        ((": 500", ": 5000"), "max_output_tokens is 5000; DEPLOYED_ASSISTANTS allows openai/gpt-5-mini up to 1000"),
+        (("max_out", "fallback: [local/llama3:8b]\nmax_out"), "allows local/llama3:8b up to 200"),
+        (("max_out", "fallback: [local/other]\nmax_out"), "asks local/other, which"),
+        (("max_out", "provider: nobody\nmax_out"), "line 5: provider: 'nobody' is unknown"),
+        (("max_out", "tools: [shell]\nmax_out"), "line 5: tools: is no part of a spec"),
+        (("name: analyst", "name: critic"), "line 2: name: is 'critic', but 'analyst' in the name of the file"),
+        (("max_out", "output_schema: ../x.json\nmax_out"), "has no resource '../x.json'"),
+        (("You weigh", "You weigh" * LONGEST), f"has more than {LONGEST} characters"),
+        (("---\nname", "name"), "has no front matter"),
+    ],
+)
+async def test_a_spec_that_is_wrong_or_asks_for_more_than_is_allowed_is_the_models_mistake(
+    change: tuple[str, str], said: str
+) -> None:
+    deployed, _ = finding({"analyst.md": SPEC.replace(*change)})
+    with pytest.raises(BadDefinition, match=said) as caught:
+        await deployed.find(NAME, "offers:1:a")
+    assert str(caught.value).startswith("property service.name: ")
+
+
+async def test_where_none_is_allowed_no_file_is_asked_for() -> None:
+    deployed, deployment = finding({"analyst.md": SPEC}, allowed("off"))
+    with pytest.raises(BadDefinition, match="DEPLOYED_ASSISTANTS is off"):
+        await deployed.find(NAME, "offers:1:a")
+    assert deployment.asked == []

@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | init | doctor | lint | templates | demo | completion`, and what operators do.
+"""Command line: `assistant-worker run | init | doctor | lint | templates | deploy | demo | …`.
 
 Also as `python -m worker`.
 """
@@ -76,6 +76,7 @@ def command_line() -> Parser:
 
     _add_lint(commands)
     _add_templates(commands)
+    _add_deploy(commands)
     for_operators.add_to(commands)
 
     demo = add(commands, "demo", "run sample processes through a real engine on this machine", more=PROCESSES)
@@ -136,6 +137,25 @@ def _add_templates(commands: "Commands[argparse.ArgumentParser]") -> None:
     templates.set_defaults(command=_templates)
 
 
+def _add_deploy(commands: "Commands[argparse.ArgumentParser]") -> None:
+    more = (
+        f"{EXAMPLE}assistant-worker deploy offers --tenant acme\n\n{SETTINGS}\n\n"
+        "Exit codes: 0 deployed, or there already; 1 a model has an error, or the engine takes it not or is away; "
+        "2 a file or a setting is wrong."
+    )
+    what = "check a folder's models and deploy them with forms, schemas and assistants, as one deployment"
+    deploy = add(commands, "deploy", what, more=more)
+    deploy.add_argument("folder", metavar="DIR", type=Path, help="models (.bpmn, .dmn) and what belongs to them")
+    deploy.add_argument("--name", metavar="NAME", help="the deployment's name; the folder's by default")
+    deploy.add_argument("--tenant", metavar="TENANT", help="for this tenant alone")
+    source = "where it comes from; assistant-worker by default"
+    deploy.add_argument("--source", metavar="TEXT", default="assistant-worker", help=source)
+    deploy.add_argument("--assistants", metavar="DIR", type=Path, help="as for lint: folder with the assistants' specs")
+    deploy.add_argument("--force", action="store_true", help="deploy in spite of errors that lint finds")
+    deploy.add_argument("--json", action="store_true", help="print JSON, for programs")
+    deploy.set_defaults(command=_deploy)
+
+
 def _run(_: argparse.Namespace) -> int:
     from worker import bootstrap  # noqa: PLC0415 - importing the adapters costs a second that --help need not pay
 
@@ -171,6 +191,12 @@ def _templates(options: argparse.Namespace) -> int:
     from worker.operate.templates import templates  # noqa: PLC0415 - as above
 
     return templates(options.folder, directory=options.assistants, check=options.check)
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    from worker.operate.deploying import deploy  # noqa: PLC0415 - as above
+
+    return deploy(options)
 
 
 def _completion(options: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from worker.engine.lists import Lists
 from worker.engine.reads import LARGE, Reads, variable_path
 from worker.engine.receivers import RestReceivers
 from worker.engine.rights import RestRights
+from worker.engine.runs import RestRuns
 from worker.engine.sources import RestSources
 from worker.engine.transport import COMPLETION, ORDINARY, Connection, Transport, open_transport
 from worker.errors import (
@@ -64,6 +65,7 @@ class RestEngine:
         self._lists = Lists(transport)
         self.instances = RestInstances(transport, self._lists)
         self.deployments = RestDeployments(transport, self._lists)
+        self.runs = RestRuns(transport, self._lists)
         self.rights = RestRights(transport, self._lists)
         self.sources = RestSources(transport, self._lists, self.ping)
         self._transport = transport

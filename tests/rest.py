@@ -65,6 +65,10 @@ class EngineRest:
         self._deployments.append(body["id"])
         return list(body["deployedProcessDefinitions"] or {})
 
+    def take_over(self, deployment: str) -> None:
+        """Clean up what somebody else has deployed, too."""
+        self._deployments.append(deployment)
+
     async def start(
         self,
         model: Model | str,

@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | init | doctor | lint | templates | demo | completion`, and what operators do.
+"""Command line: `assistant-worker run | init | doctor | lint | templates | deploy | start | demo | …`.
 
 Also as `python -m worker`.
 """
@@ -73,6 +73,8 @@ def command_line() -> Parser:
 
     _add_lint(commands)
     _add_templates(commands)
+    _add_deploy(commands)
+    _add_start(commands)
     for_operators.add_to(commands)
 
     demo = add(commands, "demo", "run sample processes through a real engine on this machine", more=PROCESSES)
@@ -133,6 +135,51 @@ def _add_templates(commands: "Commands[argparse.ArgumentParser]") -> None:
     templates.set_defaults(command=_templates)
 
 
+def _add_deploy(commands: "Commands[argparse.ArgumentParser]") -> None:
+    more = (
+        f"{EXAMPLE}assistant-worker deploy offers --tenant acme\n\n{SETTINGS}\n\n"
+        "Exit codes: 0 deployed, or there already; 1 a model has an error, or the engine takes it not or is away; "
+        "2 a file or a setting is wrong."
+    )
+    what = "check a folder's models and deploy them with forms, schemas and assistants, as one deployment"
+    deploy = add(commands, "deploy", what, more=more)
+    deploy.add_argument("folder", metavar="DIR", type=Path, help="models (.bpmn, .dmn) and what belongs to them")
+    deploy.add_argument("--name", metavar="NAME", help="the deployment's name; the folder's by default")
+    deploy.add_argument("--tenant", metavar="TENANT", help="for this tenant alone")
+    source = "where it comes from; assistant-worker by default"
+    deploy.add_argument("--source", metavar="TEXT", default="assistant-worker", help=source)
+    deploy.add_argument("--assistants", metavar="DIR", type=Path, help="as for lint: folder with the assistants' specs")
+    deploy.add_argument("--force", action="store_true", help="deploy in spite of errors that lint finds")
+    deploy.add_argument("--json", action="store_true", help="print JSON, for programs")
+    deploy.set_defaults(command=_deploy)
+
+
+def _add_start(commands: "Commands[argparse.ArgumentParser]") -> None:
+    more = (
+        f"{EXAMPLE}assistant-worker start decision --variables decision.json --follow\n\n{SETTINGS}\n\n"
+        "Exit codes: 0 started, and with --follow completed; 1 the engine refuses or is away; 2 there is no such "
+        "process, or a file or a setting is wrong; 3 it has an incident; 4 it was terminated, or a BPMN error ended it."
+    )
+    what = "start an instance of a process, and follow it to its end"
+    start = add(commands, "start", what, more=more)
+    start.add_argument("key", metavar="KEY", help="the id that the process has in its model")
+    given = "a JSON object: plain values, or engines' {value, type}"
+    start.add_argument("--variables", metavar="FILE", type=Path, help=given)
+    start.add_argument("--business-key", metavar="KEY", help="the instance's business key")
+    start.add_argument("--tenant", metavar="TENANT", help="the process of this tenant; without it, of none")
+    start.add_argument("--version", metavar="N", type=_version, help="this version; without it, the latest")
+    follow = "tell each step's progress until it is over or has an incident; Ctrl-C leaves the instance as it is"
+    start.add_argument("--follow", action="store_true", help=follow)
+    start.add_argument("--json", action="store_true", help="print JSON, for programs; progress goes to standard error")
+    start.set_defaults(command=_start)
+
+
+def _version(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number from 1 on")
+    return int(text)
+
+
 def _run(_: argparse.Namespace) -> int:
     import asyncio  # noqa: PLC0415 - all of this costs a second that --help need not pay
 
@@ -175,6 +222,18 @@ def _templates(options: argparse.Namespace) -> int:
     from worker.operate.templates import templates  # noqa: PLC0415 - as above
 
     return templates(options.folder, directory=options.assistants, check=options.check)
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    from worker.operate.deploying import deploy  # noqa: PLC0415 - as above
+
+    return deploy(options)
+
+
+def _start(options: argparse.Namespace) -> int:
+    from worker.operate.instances import start  # noqa: PLC0415 - as above
+
+    return start(options)
 
 
 def _completion(options: argparse.Namespace) -> int:

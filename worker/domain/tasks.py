@@ -1,9 +1,11 @@
 """What a process asks for: external tasks, the activities they are of, and process variables."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from worker.domain import deployed
@@ -223,7 +225,7 @@ def thread_variable_name(assistant: str, *, by_business_key: bool = False) -> st
     return THREAD_VARIABLE + re.sub(r"\W", "_", assistant) + ("_by_business_key" if by_business_key else "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: what is cached wants a place
 class Definition:
     """A deployed process definition's external tasks, by activity id. It never changes once deployed.
 
@@ -235,6 +237,16 @@ class Definition:
     activities: Mapping[str, Activity]
     calls: Mapping[str, frozenset[str]] = field(default_factory=dict)
     inner: frozenset[str] = frozenset()
+
+    @cached_property
+    def names(self) -> Mapping[str, int]:
+        """How many of our tasks have an id that comes to this name of a variable."""
+        return Counter(as_name(each.id) for each in self.activities.values() if each.is_ours)
+
+
+def as_name(id_: str) -> str:
+    """Make an id a variable's name, which is used in expressions, where an id's `-` would be a minus."""
+    return re.sub(r"\W", "_", id_)
 
 
 @dataclass(frozen=True, slots=True)

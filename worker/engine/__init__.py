@@ -1,6 +1,7 @@
 """A BPMN engine over its REST API: tasks, results and variables, definitions, and the topics to poll for."""
 
 from worker.engine.client import RestEngine
+from worker.engine.deployments import NotDeployed
 from worker.engine.identity import Auth, Basic, Bearer, OAuthClient
 from worker.engine.info import EngineInfo
 from worker.engine.instances import RestInstances, ThreadTrace
@@ -20,6 +21,7 @@ __all__ = [
     "FixedTopics",
     "HandlerTopics",
     "Kept",
+    "NotDeployed",
     "NotServed",
     "OAuthClient",
     "RestEngine",

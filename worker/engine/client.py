@@ -16,12 +16,14 @@ from worker.domain.processes import Calls, Incident, Process, Result, Step
 from worker.domain.tasks import LONGEST_MESSAGE, Definition, Origin, Task, TaskState, Topic, Variable
 from worker.engine import activities, calls, definitions, info, kept, processes, wire
 from worker.engine.cache import Cache
+from worker.engine.deployments import RestDeployments
 from worker.engine.failures import Reply, describe, refusal
 from worker.engine.instances import RestInstances
 from worker.engine.lists import Lists
 from worker.engine.reads import LARGE, Reads, variable_path
 from worker.engine.receivers import RestReceivers
 from worker.engine.rights import RestRights
+from worker.engine.runs import RestRuns
 from worker.engine.sources import RestSources
 from worker.engine.transport import COMPLETION, ORDINARY, Connection, Transport, open_transport
 from worker.errors import (
@@ -62,6 +64,8 @@ class RestEngine:
         self.worker_id = connection.worker_id
         self._lists = Lists(transport)
         self.instances = RestInstances(transport, self._lists)
+        self.deployments = RestDeployments(transport, self._lists)
+        self.runs = RestRuns(transport, self._lists)
         self.rights = RestRights(transport, self._lists)
         self.sources = RestSources(transport, self._lists, self.ping)
         self._transport = transport

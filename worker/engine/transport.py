@@ -26,6 +26,7 @@ CONNECT_SECONDS = 5.0
 ORDINARY = aiohttp.ClientTimeout(total=10, sock_connect=CONNECT_SECONDS)
 COMPLETION = aiohttp.ClientTimeout(total=20, sock_connect=CONNECT_SECONDS)
 """Where no asyncAfter stops it, a completion returns only when the steps behind the task have run."""
+UPLOAD = aiohttp.ClientTimeout(total=120, sock_connect=CONNECT_SECONDS)
 POLL_MARGIN_SECONDS = 5.0
 """Beyond the engine's own wait: a connection whose other end is gone would otherwise be waited on for ever."""
 BODY_SECONDS = 20.0
@@ -38,8 +39,6 @@ IDLE_SECONDS = 10.0
 """Unused connections are closed before the server does it, which Spring Boot's Tomcat does after 20 s."""
 
 NO_ENGINE_REST = ". ENGINE_URL does not end in /engine-rest, as the addresses of most engines do"
-
-_JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,14 @@ class Connection:
     also: tuple[str, ...] = ()
     cert_file: Path | None = None
     key_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A body that is no JSON, with its content type."""
+
+    content: bytes
+    type: str
 
 
 class Transport:
@@ -114,6 +121,12 @@ class Transport:
             raise EngineDown(f"the engine's answer has more than {LARGEST_REPLY} bytes")
         return reply
 
+    async def upload(self, path: str, form: Form) -> Reply:
+        """Send a form. Returns and raises what `send` does."""
+        reply = await self._ask("POST", path, UPLOAD, form, LARGEST_REPLY)
+        check(reply, self._hint)
+        return reply
+
     async def download(self, path: str, most: int) -> bytes | Reply | None:
         """Return the content behind a path, None if it has more than `most` bytes, or the engine's own no.
 
@@ -144,15 +157,14 @@ class Transport:
         most: int,
     ) -> Reply:
         headers = {} if header is None else {"Authorization": header}
-        # In ASCII, as json writes it by itself: half a surrogate pair in a value cannot be encoded as UTF-8.
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        form = body if isinstance(body, Form) else _form(body)
         try:
             async with self._session.request(
                 method,
                 # What is quoted already must stay so: a name may hold a slash.
                 URL(self._base + path, encoded=True),
-                data=data,
-                headers=headers if body is None else headers | _JSON,
+                data=None if form is None else form.content,
+                headers=headers if form is None else headers | {"Content-Type": form.type},
                 timeout=limits,
                 allow_redirects=False,
             ) as response:
@@ -161,9 +173,15 @@ class Transport:
                 wanted = most if response.status == HTTPStatus.OK else LARGEST_ERROR
                 content = await read_most(response.content.iter_any(), wanted)
                 too_long = content is None and response.status == HTTPStatus.OK
-                return Reply(response.status, content or b"", response.headers, at, body, too_long)
+                sent = None if body is form else body
+                return Reply(response.status, content or b"", response.headers, at, sent, too_long)
         except (aiohttp.ClientError, OSError) as exc:
             raise unreachable(exc, self._host) from exc
+
+
+def _form(body: Any) -> Form | None:
+    """Write a body as JSON: in ASCII, for half a surrogate pair in a value cannot be encoded as UTF-8."""
+    return None if body is None else Form(json.dumps(body, separators=(",", ":")).encode(), "application/json")
 
 
 @asynccontextmanager

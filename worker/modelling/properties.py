@@ -20,6 +20,7 @@ from worker.domain.tasks import (
     Activity,
     Definition,
     Task,
+    as_name,
     declared_inputs,
     has_expression,
     java_length,
@@ -393,18 +394,15 @@ def prompt_parameter(task: Task, activity: Activity) -> str | None:
 
 def _result_name(activity_id: str, definition: Definition | None) -> str:
     """Name the result after the activity. Of ids that would come to one name, the changed ones get a digest."""
-    # The name of a variable is used in expressions, where an id's `-` would be a minus.
-    name = _plain(activity_id)
-    ours = () if definition is None else (each.id for each in definition.activities.values() if each.is_ours)
-    others = {_plain(each) for each in ours if each != activity_id}
-    is_taken = name in others and name != activity_id
-    if is_taken or name.removesuffix(META_SUFFIX) in others - {name}:
+    name = as_name(activity_id)
+    if definition is None:
+        return name
+    own = definition.activities.get(activity_id)
+    is_shared = definition.names.get(name, 0) > (own is not None and own.is_ours)
+    base = name.removesuffix(META_SUFFIX)
+    if (is_shared and name != activity_id) or (base != name and base in definition.names):
         return f"{name}_{sha256(activity_id.encode()).hexdigest()[:6]}"
     return name
-
-
-def _plain(activity_id: str) -> str:
-    return re.sub(r"\W", "_", activity_id)
 
 
 def is_of_errors(name: str) -> bool:

@@ -117,6 +117,12 @@ def test_of_several_results_in_one_place_each_is_named_once_with_the_one_before_
     assert 'its result pro is that of "Step con" (con), too' in findings[1].said
 
 
+def test_an_element_in_another_one_of_the_same_id_is_no_circle(tmp_path: Path, specs: Specs) -> None:
+    changed = FILES["offers.bpmn"].replace('<bpmn:subProcess id="each"', '<bpmn:subProcess id="rate"')
+    assert changed != FILES["offers.bpmn"]
+    assert found(written(tmp_path, offers__bpmn=changed), specs)
+
+
 def test_of_processes_that_call_each_other_nobody_claims_to_know_all(tmp_path: Path, specs: Specs) -> None:
     both = ALL_BACK.replace("<camunda", '<camunda:in variables="all" /><camunda', 1)
     back = f'<bpmn:callActivity id="frame" calledElement="offers">{both}</bpmn:callActivity>'

@@ -43,9 +43,9 @@ class Models:
     unreadable: dict[str, str] = field(default_factory=dict)
     files: dict[tuple[str, str, str], Fault | str] = field(default_factory=dict)
 
-    def caught_outside(self, key: str) -> frozenset[str]:
-        """Return the codes of BPMN errors that processes catch which call this one, at whatever distance."""
-        return calls.caught_outside(key, [(self.keys[id_], each) for id_, each in self.definitions.items()])
+    def calls(self) -> calls.Calls:
+        """Return which of them call which."""
+        return calls.Calls((self.keys[id_], each) for id_, each in self.definitions.items())
 
     def family(self, id_: str, record: Activity) -> Sequence[Definition]:
         """Return the definitions whose answers a record may gather: its own, and any where processes call others."""
@@ -227,8 +227,9 @@ def judged(models: Models, specs: Specs | None, weighing: frozenset[str]) -> Ite
     """Judge each task; those of one definition with the same fault share a row. `weighing`: providers that do."""
     count = 0
     rows: defaultdict[tuple[str, Fault | str], list[str]] = defaultdict(list)
+    callers = models.calls()
     for id_, definition in sorted(models.definitions.items()):
-        outside = models.caught_outside(models.keys[id_])
+        outside = callers.caught_outside(models.keys[id_])
         for activity in definition.activities.values():
             count += activity.is_ours
             ours = activity.is_ours

@@ -14,7 +14,7 @@ from worker.specs.assistants import Specs
 def lint(paths: list[Path], *, directory: Path | None, form: str, level: Level) -> int:
     """Look at models and say what is wrong. Returns the exit code; raises Permanent where the specs cannot be read."""
     models, unread = read(paths)
-    specs, remark = _specs(directory)
+    specs, remark = known_specs(directory)
     findings = check(models, specs)
     report.FORMS[form](report.Report(findings, unread, [each.name for each in models], remark))
     if unread:
@@ -23,8 +23,8 @@ def lint(paths: list[Path], *, directory: Path | None, form: str, level: Level) 
     return int(gravest is not None and gravest.rank >= level.rank)
 
 
-def _specs(directory: Path | None) -> tuple[Specs | None, str]:
-    """Load the assistants: those of a folder that is given, else those of the settings, if that folder is there.
+def known_specs(directory: Path | None) -> tuple[Specs | None, str]:
+    """Load the assistants, and say which: those of a folder that is given, else of the settings, if it is there.
 
     Only that one setting is read: others may be wrong, and nothing here hangs on them.
     """

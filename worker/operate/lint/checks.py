@@ -55,9 +55,10 @@ class _Look:
     def __init__(self, models: Sequence[File], specs: Specs | None) -> None:
         self._specs = specs
         self._variables = Variables(models)
-        self._known = [(each.key, each.definition) for file in models for each in file.processes]
+        known = [(each.key, each.definition) for file in models for each in file.processes]
+        self._calls = calls.Calls(known)
         self._topics = frame.Topics(each for file in models for each in file.processes)
-        self._definitions = [each for _, each in self._known]
+        self._definitions = [each for _, each in known]
 
     def at(self, file: File) -> Iterator[Finding]:
         """Look at one file."""
@@ -79,17 +80,22 @@ class _Look:
                 *data.of_call(element, process, self._variables),
             ):
                 yield element.get("id", ""), fault
-        outside = calls.caught_outside(process.key, self._known)
+        outside = self._calls.caught_outside(process.key)
+        timers = frame.timers(process)
         for activity in process.definition.activities.values():
-            look = self._of_ours(activity, file, process, outside)
-            if not activity.is_ours:
+            if activity.is_ours:
+                look = self._of_ours(activity, file, process, outside)
+                yield from (
+                    (activity.id, fault)
+                    for fault in frame.of_timers(activity, timers.get(activity.id, ()), self._specs)
+                )
+            else:
                 look = tasks.strange(activity, self._specs)
             yield from ((activity.id, fault) for fault in (*look, *tasks.nameless(activity)))
         yield from data.of_results(process, file, self._variables)
 
     def _of_ours(self, activity: Activity, file: File, process: Process, outside: frozenset[str]) -> Iterator[Fault]:
         yield from self._topics.faults(activity, process)
-        yield from frame.of_timers(activity, process, self._specs)
         if activity.is_record:
             family = calls.family(activity, process.definition, self._definitions)
             yield from records.faults(activity, process.definition, family)

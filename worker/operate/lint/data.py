@@ -1,6 +1,5 @@
 """What is wrong with the variables that steps read and write. Pure."""
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -10,11 +9,13 @@ from worker.domain.tasks import META_SUFFIX, Activity, declared_inputs, has_expr
 from worker.engine.order import BPMN
 from worker.operate.lint.flow import Flow
 from worker.operate.lint.reading import File, Process
-from worker.operate.lint.variables import Sets, Variables, mappings, results
+from worker.operate.lint.variables import Before, Sets, Variables, mappings, results
 from worker.operate.models.rules import DEPLOY, Fault, Rule
 
 _MOST_REASONS: Final = 3
 """Why something cannot be known, in one finding."""
+_MOST_WRITERS: Final = 20
+"""Tasks of the same result that one is held against, those just before it in the model."""
 _SPLIT: Final = frozenset(" ;|\t\n")
 """What stands in an input where it was meant to be several."""
 _NEAR: Final = 0.85
@@ -39,15 +40,16 @@ def of_inputs(activity: Activity, process: Process, variables: Variables) -> Ite
         if odd := sorted(_SPLIT & set(name)):
             text = f"its input {name!r} is one name with {odd[0]!r} in it: a variable of such a name is not likely"
             yield Fault(Rule.ODD_INPUT, text, "Separate names by commas.", about)
-        elif not known.unknown:
-            yield Fault(Rule.UNSET_INPUT, *_unset(name, known, ever, is_needed=is_needed), about)
+        elif known.is_sure:
+            near = variables.nearest(name, known, process)
+            yield Fault(Rule.UNSET_INPUT, *_unset(name, near, ever, is_needed=is_needed), about)
         elif is_needed:
             unknown.append(name)
     if unknown:
-        why = "; ".join(known.unknown[:_MOST_REASONS])
-        more = f"; and {len(known.unknown) - _MOST_REASONS} more" if len(known.unknown) > _MOST_REASONS else ""
-        text = f"nobody can know whether {', '.join(unknown)} is set when it is reached: that is for {why}{more}"
-        near = [close for name in unknown for close in difflib.get_close_matches(name, known.names, 1, _NEAR)]
+        reasons, rest = known.doubts(_MOST_REASONS)
+        why = "; ".join(reasons) + (f"; and {rest} more" if rest else "")
+        text = f"nobody can know whether {', '.join(unknown)} is set when it is reached: that is for {why}"
+        near = [close for name in unknown for close in variables.nearest(name, known, process, _NEAR)]
         hint = f" Or was {', '.join(near)} meant?" if near else ""
         yield Fault(
             Rule.UNKNOWN_INPUT,
@@ -57,8 +59,7 @@ def of_inputs(activity: Activity, process: Process, variables: Variables) -> Ite
         )
 
 
-def _unset(name: str, known: Sets, ever: Sets, *, is_needed: bool) -> tuple[str, str]:
-    near = difflib.get_close_matches(name, known.names, n=1)
+def _unset(name: str, near: Sequence[str], ever: Sets, *, is_needed: bool) -> tuple[str, str]:
     hint = f"did you mean {near[0]}? Else set it" if near else "set it"
     later = ", which is set later, or on a way beside it," if ever.has(name) else ""
     effect = "an incident when it is reached" if is_needed else "it is never shown"
@@ -70,14 +71,14 @@ def of_call(call: Element, process: Process, variables: Variables) -> Iterator[F
     """Name what a call hands over, or takes back, and nothing sets; of processes that are looked at alone."""
     if call.tag != f"{BPMN}callActivity" or (called := variables.called(call, process)) is None:
         return
-    sides = {
+    sides: dict[str, tuple[Sets | Before, str]] = {
         "in": (variables.before(process, call.get("id", "")), f"which it hands over to {called.key}"),
         "out": (variables.everything(called), f"which it takes back from {called.key}"),
     }
     for way, (known, words) in sides.items():
         for source in dict.fromkeys(each.get("source", "") for each in mappings(call, way)):
-            if source and not known.unknown and not known.has(source):
-                near = difflib.get_close_matches(source, known.names, n=1)
+            if source and known.is_sure and not known.has(source):
+                near = variables.nearest(source, known, process)
                 hint = f"; did you mean {near[0]}?" if near else "."
                 said = f"nothing sets {source}, {words}: its value will be null"
                 yield Fault(Rule.UNSET_MAPPING, said, f"Correct the name{hint}")
@@ -108,13 +109,13 @@ def _clashes(writers: Sequence[Activity], flow: Flow) -> Iterator[tuple[str, str
     """Yield each task that takes the place of another's result, behind that one: the nearest, of several."""
     found: dict[str, str] = {}
     for number, one in enumerate(writers):
-        for other in reversed(writers[:number]):
+        for other in reversed(writers[max(0, number - _MOST_WRITERS) : number]):
             # The stages of one record say how it stands, each in the place of the one before.
             if one.is_record and other.is_record and one.said("record.id") == other.said("record.id"):
                 continue
-            is_turned = one.id in flow.before(other.id) and other.id not in flow.before(one.id)
+            is_turned = flow.is_before(one.id, other.id) and not flow.is_before(other.id, one.id)
             earlier, later = (one.id, other.id) if is_turned else (other.id, one.id)
-            if later not in found and (earlier in flow.before(later) or flow.together(earlier, later)):
+            if later not in found and (flow.is_before(earlier, later) or flow.together(earlier, later)):
                 found[later] = earlier
                 break
     yield from ((earlier, later) for later, earlier in found.items())

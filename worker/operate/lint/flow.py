@@ -1,10 +1,12 @@
 """What can have come before what in a process: by its sequence flows, scopes, events and links. Pure."""
 
 from collections import defaultdict
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from xml.etree.ElementTree import Element
 
 from worker.engine.order import BPMN, SCOPES
+from worker.operate.lint.reach import reached
 
 Place = tuple[str, str]
 """An element by its id, and whether this is its beginning or, of a scope, its end."""
@@ -15,6 +17,7 @@ class Flow:
     """The elements of one process, and the ways between them.
 
     Where it cannot tell, something can have come before: so whoever asks what is missing is never told too much.
+    Many elements together are a mask: an integer with a bit for each.
     """
 
     def __init__(self, process: Element) -> None:
@@ -27,7 +30,6 @@ class Flow:
         self._events: defaultdict[str, set[str]] = defaultdict(set)
         """Event sub-processes, by the scope that they stand in."""
         self._sources: defaultdict[Place, set[Place]] = defaultdict(set)
-        self._followed = lru_cache(maxsize=None)(self._follow)
         waiting = [process]
         while waiting:  # no recursion: how deep a model goes is for its author to say
             scope = waiting.pop()
@@ -35,7 +37,12 @@ class Flow:
 
     def _add(self, scope: Element, name: str) -> list[Element]:
         """Add what stands in a scope; return the scopes among it."""
-        own = {id_: each for each in scope if (id_ := each.get("id")) and each.tag != f"{BPMN}sequenceFlow"}
+        # What has an id that was there already counts for nothing: it could stand in itself. Engines refuse it.
+        own = {
+            id_: each
+            for each in scope
+            if (id_ := each.get("id")) and each.tag != f"{BPMN}sequenceFlow" and not self._has(id_)
+        }
         flows = [
             (each.get("sourceRef", ""), each.get("targetRef", "")) for each in scope.iterfind(f"{BPMN}sequenceFlow")
         ]
@@ -63,13 +70,44 @@ class Flow:
                 self._sources[id_, _START] = {self._end(source) for source in throws[link]}
         return [each for each in own.values() if each.tag in SCOPES]
 
+    def _has(self, id_: str) -> bool:
+        return id_ in self.nodes or id_ == self._process
+
     def _end(self, id_: str) -> Place:
         element = self.nodes.get(id_)
         return id_, _END if element is not None and element.tag in SCOPES else _START
 
-    def before(self, id_: str) -> frozenset[str]:
-        """Return the ids of all that can have happened before an element begins, at whatever distance."""
-        found = self._followed(id_)
+    @cached_property
+    def _bits(self) -> Mapping[str, int]:
+        """Give each element a bit, in the order of the document within each scope; the scopes and strangers last."""
+        names = dict.fromkeys([*self.nodes, self._process, *(name for name, _ in self._sources)])
+        names |= dict.fromkeys(name for several in self._sources.values() for name, _ in several)
+        return {name: 1 << number for number, name in enumerate(names)}
+
+    def mask(self, ids: Iterable[str]) -> int:
+        """Join elements to a mask; those that there are not count for nothing."""
+        found = 0
+        for each in ids:
+            found |= self._bits.get(each, 0)
+        return found
+
+    def listed(self, mask: int) -> Iterator[str]:
+        """Yield the ids of the elements in a mask."""
+        names = self._names
+        while mask:
+            lowest = mask & -mask
+            yield names[lowest.bit_length() - 1]
+            mask ^= lowest
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [*self._bits]
+
+    def before(self, id_: str) -> int:
+        """Return the mask of all that can have happened before an element begins, at whatever distance."""
+        found = self._followed.get((id_, _START), 0)
+        if not self._contents:
+            return found
         scope, more = self.scopes.get(id_, ""), set[str]()
         around = {scope}
         while scope in self.scopes:
@@ -77,44 +115,58 @@ class Flow:
             around.add(scope)
         for each in around:
             more |= self._events[each]
-        more -= around
+        events = 0
+        for each in more - around:
+            events |= self._contents[each]
         # An event may come at any time, and does not stop what runs.
-        return found | {each for each in self.nodes if more and self._stands_in(each, more)} - around if more else found
+        return found | events & ~self.mask(around)
 
-    def _stands_in(self, id_: str, scopes: set[str]) -> bool:
-        while id_:
-            if id_ in scopes:
-                return True
-            id_ = self.scopes.get(id_, "")
-        return False
+    def is_before(self, one: str, other: str) -> bool:
+        """Whether one element can have happened before another one begins."""
+        return bool(self.before(other) & self._bits.get(one, 0))
 
-    def _follow(self, id_: str) -> frozenset[str]:
-        seen: set[Place] = set()
-        waiting = list(self._sources.get((id_, _START), ()))
-        while waiting:
-            place = waiting.pop()
-            if place not in seen:
-                seen.add(place)
-                waiting += self._sources.get(place, ())
-        return frozenset(name for name, _ in seen)
+    @cached_property
+    def _followed(self) -> Mapping[Place, int]:
+        places = dict.fromkeys(self._sources) | dict.fromkeys(
+            each for several in self._sources.values() for each in several
+        )
+        return reached(self._sources, {each: self._bits[each[0]] for each in places})
+
+    @cached_property
+    def _contents(self) -> Mapping[str, int]:
+        """The mask of each event sub-process and all that stands in it."""
+        found = {event: 0 for several in self._events.values() for event in several}
+        for id_ in self.nodes if found else ():
+            scope = id_
+            while scope:
+                if scope in found:
+                    found[scope] |= self._bits[id_]
+                scope = self.scopes.get(scope, "")
+        return found
 
     def together(self, one: str, other: str) -> bool:
         """Whether two elements can run in one instance on ways beside each other, where neither is before the other."""
         before_one, before_other = self.before(one), self.before(other)
-        for fork in self._forks & before_one & before_other:
-            ways = frozenset(self.outgoing[fork])
-            first, second = ways & before_one | ways & {one}, ways & before_other | ways & {other}
-            if first - second and second - first:
+        own_one, own_other = before_one | self.mask([one]), before_other | self.mask([other])
+        for fork in self.listed(self._forking & before_one & before_other):
+            first, second = self._forks[fork] & own_one, self._forks[fork] & own_other
+            if first & ~second and second & ~first:
                 return True
         return False
 
     @cached_property
-    def _forks(self) -> frozenset[str]:
-        """What more than one sequence flow leaves, of which an instance may take several."""
+    def _forking(self) -> int:
+        return self.mask(self._forks)
+
+    @cached_property
+    def _forks(self) -> Mapping[str, int]:
+        """The masks of where they lead, of what several sequence flows leave of which an instance may take several."""
         one_of = (f"{BPMN}exclusiveGateway", f"{BPMN}eventBasedGateway")
-        return frozenset(
-            id_ for id_, each in self.nodes.items() if each.tag not in one_of and len(self.outgoing[id_]) > 1
-        )
+        return {
+            id_: self.mask(self.outgoing[id_])
+            for id_, each in self.nodes.items()
+            if each.tag not in one_of and len(self.outgoing[id_]) > 1
+        }
 
 
 def _is_first(element: Element) -> bool:

@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from worker.domain.tasks import Activity, has_expression
@@ -125,8 +125,17 @@ def _missing(what: str, name: str, kind: str, file: File) -> Fault:
     return tasks.of_file(said, kind, Rule.MISSING_FILE)
 
 
-def of_timers(activity: Activity, process: Process, specs: Specs | None) -> Iterator[Fault]:
-    """Name a timer on a task that ends it before its answer has to be there."""
+def timers(process: Process) -> Mapping[str, Sequence[Element]]:
+    """Return the events that end an activity, by its id."""
+    found = defaultdict[str, list[Element]](list)
+    for event in process.element.iter(f"{BPMN}boundaryEvent"):
+        if event.get("cancelActivity") != "false":
+            found[event.get("attachedToRef", "")].append(event)
+    return found
+
+
+def of_timers(activity: Activity, events: Iterable[Element], specs: Specs | None) -> Iterator[Fault]:
+    """Name a timer among the events that end a task which does so before its answer has to be there."""
     timeout = properties.duration(activity.said("service.timeout"))
     source = "its service.timeout"
     if timeout is None and specs is not None and "assistant" not in activity.parameters:
@@ -135,9 +144,7 @@ def of_timers(activity: Activity, process: Process, specs: Specs | None) -> Iter
         except UnknownAssistant:
             return
         source = "its assistant's timeout_seconds"
-    for event in process.element.iter(f"{BPMN}boundaryEvent"):
-        if event.get("attachedToRef") != activity.id or event.get("cancelActivity") == "false":
-            continue
+    for event in events:
         limit = properties.duration((event.findtext(f"{BPMN}timerEventDefinition/{BPMN}timeDuration") or "").strip())
         if timeout is not None and limit is not None and limit < timeout:
             said = (

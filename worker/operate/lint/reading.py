@@ -37,15 +37,18 @@ class Process:
 
 
 class Folder:
-    """What lies beside a model, and would be deployed with it."""
+    """What lies beside a model, and would be deployed with it. `deep`: with what lies below it, named from here."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, deep: bool = False) -> None:
         self._path = path
+        self._deep = deep
 
     @cached_property
     def names(self) -> frozenset[str]:
         """The files' names; by these, as some systems find a file by others, too."""
         try:
+            if self._deep:
+                return frozenset(each.relative_to(self._path).as_posix() for each in below(self._path, "*"))
             return frozenset(each.name for each in self._path.iterdir() if each.is_file())
         except OSError:
             return frozenset()
@@ -55,7 +58,7 @@ class Folder:
         if name not in self.names:
             return None
         try:
-            return foreign.text(_content(self._path / name), None)
+            return foreign.text(content(self._path / name), None)
         except OSError:
             return None
 
@@ -93,13 +96,16 @@ class File:
         return self.model.lines.get(element, 1)
 
 
-def read(paths: Iterable[Path]) -> tuple[list[File], list[Unread]]:
-    """Read all models that these files and folders hold, each once, and say which cannot be read."""
+def read(paths: Iterable[Path], together: Folder | None = None) -> tuple[list[File], list[Unread]]:
+    """Read all models that these files and folders hold, each once, and say which cannot be read.
+
+    What they name is looked for in the folder that all are deployed from `together`, else beside each of them.
+    """
     files: dict[str, File] = {}
     unread: list[Unread] = []
     folders: dict[Path, Folder] = {}
     for path in paths:
-        found = [path] if not path.is_dir() else sorted(_models(path))
+        found = [path] if not path.is_dir() else sorted(below(path, f"*{SUFFIX}"))
         if not found:
             unread.append(Unread(str(path), 1, f"the folder holds no {SUFFIX} file"))
         for each in found:
@@ -107,7 +113,7 @@ def read(paths: Iterable[Path]) -> tuple[list[File], list[Unread]]:
             if known in files:
                 continue
             try:
-                folder = folders.setdefault(each.parent, Folder(each.parent))
+                folder = together or folders.setdefault(each.parent, Folder(each.parent))
                 files[known] = _file(each, folder)
             except OSError as exc:
                 unread.append(Unread(str(each), 1, f"cannot be read: {exc.strerror}"))
@@ -116,29 +122,31 @@ def read(paths: Iterable[Path]) -> tuple[list[File], list[Unread]]:
     return list(files.values()), unread
 
 
-def _models(folder: Path) -> Iterator[Path]:
-    for each in folder.rglob(f"*{SUFFIX}"):
+def below(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield the files in a folder, at whatever depth, but for those that are hidden or in hidden folders."""
+    for each in folder.rglob(pattern):
         if each.is_file() and not any(part.startswith(".") for part in each.relative_to(folder).parts):
             yield each
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """Read a file. Raises OSError, also where it is larger than anything that people write."""
     with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
+        found = file.read(MOST_BYTES + 1)
+    if len(found) > MOST_BYTES:
         raise OSError(0, f"it has more than {MOST_BYTES:,} bytes")
-    return content
+    return found
 
 
 def _file(path: Path, folder: Folder) -> File:
-    content = _content(path)
-    xml = definitions.decoded(content)
+    written = content(path)
+    xml = definitions.decoded(written)
     model = definitions.parsed(xml, str(path), with_lines=True)
     processes = []
     for element in model.processes():
         key = element.get("id", "")
         processes.append(Process(key, element, definitions.definition(model, key, key)))
-    return File(str(path), model, tuple(processes), folder, _flaw(content, xml))
+    return File(str(path), model, tuple(processes), folder, _flaw(written, xml))
 
 
 def _flaw(content: bytes, xml: str) -> str:

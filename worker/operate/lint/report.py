@@ -29,11 +29,16 @@ def as_text(said: Report) -> None:
     for file in said.unread:
         tables.say(f"{file.file}:{file.line}: not read: {file.said}")
     for each in said.findings:
-        whose = f'{each.element} "{each.name}"' if each.name else each.element
-        whose = f"{whose}: " if whose else ""
-        tables.say(_line(f"{each.file}:{each.line}: {each.level} {each.rule.id}: {whose}{each.said}"))
-        tables.say(_line(f"    To do: {each.advice}"))
+        tables.say("\n".join(lines(each)))
     tables.say(f"{said.remark}\n{_sum(said)}")
+
+
+def lines(each: Finding) -> tuple[str, str]:
+    """Tell a finding in two lines: what is wrong where, and what to do."""
+    whose = f'{each.element} "{each.name}"' if each.name else each.element
+    whose = f"{whose}: " if whose else ""
+    said = _line(f"{each.file}:{each.line}: {each.level} {each.rule.id}: {whose}{each.said}")
+    return said, _line(f"    To do: {each.advice}")
 
 
 def _line(text: str) -> str:

@@ -1,9 +1,11 @@
 """Which variables the steps of a process set, as far as a model shows it. Pure."""
 
+import difflib
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 from xml.etree.ElementTree import Element
 
 from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, TEXT_SUFFIX
@@ -16,6 +18,8 @@ from worker.operate.lint.flow import Flow
 from worker.operate.lint.reading import File, Folder, Process
 from worker.operate.models import files, tasks
 
+MOST_PROPOSED: Final = 50
+"""Names of a process that are wrong, for which it is looked what was meant."""
 _QUIET = frozenset(f"{BPMN}{name}" for name in ("task", "manualTask"))
 _WORK = frozenset(f"{BPMN}{name}" for name in ("serviceTask", "sendTask", "businessRuleTask"))
 _FORMS = "camunda-forms:deployment:"
@@ -40,11 +44,94 @@ class Sets:
 
     def has(self, name: str) -> bool:
         """Whether this variable is among them for sure."""
-        base, _, number = name.rpartition("_")
-        return name in self.names or (number.isdecimal() and base in self.looped)
+        return name in self.names or _base(name) in self.looped
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether nothing else can be set."""
+        return not self.unknown
 
 
 _CIRCLE = Sets(unknown=("processes that call each other in a circle",))
+
+
+def _base(name: str) -> str:
+    """Return what stands before the number that loops put behind a name; empty without one."""
+    base, _, number = name.rpartition("_")
+    return base if number.isdecimal() else ""
+
+
+class Steps:
+    """What the steps of a process set, and which steps set a variable."""
+
+    def __init__(self, steps: Mapping[str, Sets], flow: Flow) -> None:
+        self._steps = steps
+        self._flow = flow
+        self._writers: defaultdict[str, int] = defaultdict(int)
+        self._loops: defaultdict[str, int] = defaultdict(int)
+        self._doubtful = 0
+        for id_, sets in steps.items():
+            bit = flow.mask([id_])
+            for name in sets.names:
+                self._writers[name] |= bit
+            for name in sets.looped:
+                self._loops[name] |= bit
+            if sets.unknown:
+                self._doubtful |= bit
+
+    def writers(self, name: str) -> int:
+        """Return the mask of the steps that set a variable for sure."""
+        return self._writers.get(name, 0) | self._loops.get(_base(name), 0)
+
+    def names(self, mask: int) -> Iterator[str]:
+        """Yield the variables that some steps set, but for those that loops number."""
+        return (name for name, writers in self._writers.items() if writers & mask)
+
+    def doubtful(self, mask: int) -> int:
+        """Return the mask of those of the steps that may set any variable."""
+        return mask & self._doubtful
+
+    def why(self, mask: int) -> Iterator[tuple[str, ...]]:
+        """Yield of each of the doubtful steps why it may."""
+        return (self._steps[id_].unknown for id_ in self._flow.listed(self.doubtful(mask)))
+
+    def all(self, mask: int) -> Sets:
+        """Join what some steps set."""
+        return joined(self._steps[id_] for id_ in self._flow.listed(mask) if id_ in self._steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What can be set when a step begins: by its own scopes and the start, and by the steps in a mask."""
+
+    around: tuple[Sets, ...]
+    steps: Steps
+    mask: int
+
+    def has(self, name: str) -> bool:
+        """Whether this variable is among them for sure."""
+        return any(each.has(name) for each in self.around) or bool(self.steps.writers(name) & self.mask)
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether nothing else can be set."""
+        return not self.steps.doubtful(self.mask) and all(each.is_sure for each in self.around)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The variables themselves. They are put together anew each time."""
+        return frozenset().union(*(each.names for each in self.around), self.steps.names(self.mask))
+
+    def doubts(self, most: int) -> tuple[list[str], int]:
+        """Say why any others may be set, in so many words at most, and how many more reasons there are."""
+        found = dict.fromkeys(reason for each in self.around for reason in each.unknown)
+        count = self.steps.doubtful(self.mask).bit_count()
+        for reasons in self.steps.why(self.mask):
+            if len(found) >= most:
+                break
+            found |= dict.fromkeys(reasons)
+            count -= 1
+        return [*found][:most], max(0, len(found) - most) + count
 
 
 def joined(several: Iterable[Sets]) -> Sets:
@@ -74,15 +161,24 @@ class Variables:
         self._files = {each: file for file in models for each in file.processes}
         self._flows: dict[Process, Flow] = {}
         self._sets: dict[Process, dict[str, Sets]] = {}
+        self._indexed: dict[Process, Steps] = {}
+        self._processes: defaultdict[str, list[Process]] = defaultdict(list)
+        self._calls: defaultdict[str, list[tuple[Process, Element]]] = defaultdict(list)
+        """The calls of each key, behind the process that each stands in."""
+        for process in self._files:
+            self._processes[process.key].append(process)
+            for call in process.element.iter(f"{BPMN}callActivity"):
+                self._calls[call.get("calledElement", "")].append((process, call))
         self._starts: dict[Process, Sets] = {}
         self._ever: dict[Process, Sets] = {}
+        self._proposed: Counter[Process] = Counter()
         self._open: set[Process] = set()
         """Processes whose steps are being looked at: they may call each other in a circle."""
 
     def called(self, call: Element, caller: Process) -> Process | None:
         """Return the process that a call activity calls: of several of its key, the one in the caller's folder."""
         here = self._files[caller].folder
-        found = [each for each in self._files if each.key == call.get("calledElement")]
+        found = self._processes.get(call.get("calledElement", ""), [])
         return next((each for each in found if self._files[each].folder is here), found[0] if found else None)
 
     def flow(self, process: Process) -> Flow:
@@ -91,15 +187,23 @@ class Variables:
             self._flows[process] = Flow(process.element)
         return self._flows[process]
 
-    def before(self, process: Process, id_: str) -> Sets:
+    def before(self, process: Process, id_: str) -> Before:
         """Return what can be set when a step of a process begins, from outside of it."""
-        flow, steps = self.flow(process), self._steps(process)
+        flow, steps = self.flow(process), self._index(process)
         around = []
         scope = id_
         while scope in flow.nodes:
             around.append(_own(flow.nodes[scope]))
             scope = flow.scopes[scope]
-        return joined([*around, self._start(process), *(steps[each] for each in flow.before(id_) if each in steps)])
+        return Before((*around, self._start(process)), steps, flow.before(id_))
+
+    def _index(self, process: Process) -> Steps:
+        if process in self._indexed:
+            return self._indexed[process]
+        found = Steps(self._steps(process), self.flow(process))
+        if process in self._sets:  # else it is being looked at
+            self._indexed[process] = found
+        return found
 
     def everything(self, process: Process) -> Sets:
         """Return all that a process ever has."""
@@ -109,6 +213,14 @@ class Variables:
         if not self._open:  # else it may know less than there is
             self._ever[process] = found
         return found
+
+    def nearest(self, name: str, known: Sets | Before, process: Process, cutoff: float = 0.6) -> list[str]:
+        """Return the variable that was probably meant, if there is one; of the first names that a process has wrong."""
+        self._proposed[process] += 1
+        # Each is held against all variables: so a model in which thousands are wrong has an end.
+        return (
+            difflib.get_close_matches(name, known.names, 1, cutoff) if self._proposed[process] <= MOST_PROPOSED else []
+        )
 
     def _steps(self, process: Process) -> Mapping[str, Sets]:
         if process not in self._sets:
@@ -158,17 +270,20 @@ class Variables:
         return self._starts[process]
 
     def _starting(self, process: Process) -> Iterator[Sets]:
-        callers = [
-            (caller, call)
-            for caller in self._files
-            for call in caller.element.iter(f"{BPMN}callActivity")
-            if call.get("calledElement") == process.key and self.called(call, caller) is process
-        ]
+        calls = self._calls.get(process.key, [])
+        callers = [(caller, call) for caller, call in calls if self.called(call, caller) is process]
+        whole: defaultdict[Process, list[Before]] = defaultdict(list)
         for caller, call in callers:
             given = mappings(call, "in")
             yield Sets(frozenset(filter(None, (each.get("target", "") for each in given))))
             if any(each.get("variables") == "all" for each in given):
-                yield self.before(caller, call.get("id", ""))
+                whole[caller].append(self.before(caller, call.get("id", "")))
+        for several in whole.values():
+            yield from dict.fromkeys(each for before in several for each in before.around)
+            mask = 0
+            for each in several:
+                mask |= each.mask
+            yield several[-1].steps.all(mask)
         if _listeners(process.element):
             yield Sets(unknown=(_by("a listener of the process", process.element),))
         for start in process.element.iterfind(f"{BPMN}startEvent"):

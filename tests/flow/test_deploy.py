@@ -1,0 +1,146 @@
+"""`assistant-worker deploy`, as a modeller would type it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flow.command import Ran, assistant_worker, environment
+from tests.flow.rig import Rig
+from tests.models import bpmn, unique
+
+SCHEMA = '{"type": "object", "required": ["gaps"], "properties": {"gaps": {"type": "string"}}}'
+FORM = '{"id": "offer", "type": "default", "components": []}'
+RATING = """<?xml version="1.0" encoding="UTF-8"?>
+<definitions xmlns="https://www.omg.org/spec/DMN/20191111/MODEL/" id="d" name="Rating" namespace="test"
+             xmlns:camunda="http://camunda.org/schema/1.0/dmn">
+  <decision id="{key}" name="Rating" camunda:historyTimeToLive="P1D">
+    <decisionTable id="t"><output id="o" name="rating" typeRef="string" />
+    <rule id="r"><outputEntry id="e"><text>"good"</text></outputEntry></rule></decisionTable></decision>
+</definitions>
+"""
+
+
+@pytest.fixture
+def folder(rig: Rig, tmp_path: Path) -> Path:
+    """A model with a schema, a decision and a form, an assistant, and what is not to be deployed."""
+    place = tmp_path / unique("offers")
+    (place / "forms").mkdir(parents=True)
+    (place / "offers.bpmn").write_text(model(rig))
+    (place / "gaps.schema.json").write_text(SCHEMA)
+    (place / "forms" / "bewährt.form").write_text(FORM)
+    (place / "rating.dmn").write_text(RATING.format(key=f"{place.name}_rating"))
+    (place / "reviewer.md").write_text("---\nname: reviewer\n---\nYou review.\n")
+    (place / "README.md").write_text("# Offers\n")
+    (place / "start.json").write_text("{}")
+    (place / ".hidden.bpmn").write_text("nothing")
+    return place
+
+
+def model(rig: Rig, **properties: str) -> str:
+    said = {"data_input": "-", "data_output_schema": "gaps.schema.json"} | properties
+    return bpmn(rig.step("review", **said), key=f"offers_{rig.topic}").xml
+
+
+async def deploy(rig: Rig, folder: Path, *more: str) -> Ran:
+    done = await assistant_worker(environment(rig), "deploy", str(folder), *more)
+    if "--json" in more and done.code == 0:
+        rig.rest.take_over(done.json["deployment"])
+    return done
+
+
+def states(said: Any) -> dict[str, str]:
+    return {each["name"]: each["state"] for each in said["files"]}
+
+
+def versions(said: Any) -> dict[str, list[int]]:
+    return {each["name"]: [one["version"] for one in each["definitions"]] for each in said["files"]}
+
+
+async def test_a_folder_is_one_deployment_and_says_what_is_new_and_what_is_as_it_was(rig: Rig, folder: Path) -> None:
+    first = (await deploy(rig, folder, "--json")).json
+    assert states(first) == dict.fromkeys(
+        ["forms/bewährt.form", "gaps.schema.json", "offers.bpmn", "rating.dmn", "reviewer.md"], "new"
+    )
+    assert (first["is_new"], first["name"], first["left_out"]) == (True, folder.name, ["start.json"])
+    there = await rig.rest.get(f"deployment/{first['deployment']}/resources")
+    assert sorted(each["name"] for each in there) == sorted(states(first))
+
+    again = await deploy(rig, folder, "--json")
+    assert (again.json["is_new"], again.json["deployment"]) == (False, first["deployment"])
+    assert set(states(again.json).values()) == {"unchanged"}
+    assert versions(again.json)["offers.bpmn"] == [1]
+
+    (folder / "gaps.schema.json").write_text(SCHEMA.replace('"string"', '"integer"'))
+    (folder / "reviewer.md").unlink()
+    third = (await deploy(rig, folder, "--json")).json
+    assert (third["is_new"], states(third)["gaps.schema.json"], states(third)["offers.bpmn"]) == (
+        True,
+        "changed",
+        "unchanged",
+    )
+    # The model goes along with its schema, which it finds in its own deployment alone.
+    assert (versions(third)["offers.bpmn"], versions(third)["rating.dmn"]) == ([2], [2])
+    assert (states(third)["reviewer.md"], versions(third)["reviewer.md"]) == ("gone", [])
+
+
+async def test_what_it_deploys_is_what_a_worker_works_by(rig: Rig, folder: Path) -> None:
+    await deploy(rig, folder, "--json")
+    rig.provider.answer("Please do review", '{"gaps": "none"}')
+    worker = await rig.start_worker()
+    instance = await rig.rest.start(f"offers_{rig.topic}")
+    await rig.rest.wait_for_end(instance)
+    assert json.loads((await rig.rest.variables(instance))["review"]) == {"gaps": "none"}
+    await worker.stop()
+
+
+async def test_an_error_stops_it_unless_it_is_meant(rig: Rig, folder: Path) -> None:
+    (folder / "gaps.schema.json").unlink()
+    refused = await deploy(rig, folder)
+    assert (refused.code, refused.out) == (1, "")
+    assert f"{folder}/offers.bpmn:" in refused.err
+    assert "error missing-file: review" in refused.err
+    assert "1 of level error: nothing was deployed" in refused.err
+    assert await rig.rest.get("deployment", name=folder.name) == []
+
+    forced = await deploy(rig, folder, "--force", "--json")
+    assert (forced.code, forced.json["is_new"]) == (0, True)
+    assert "missing-file" in forced.err
+
+
+async def test_what_the_engine_cannot_parse_is_told_with_line_and_element(rig: Rig, folder: Path) -> None:
+    broken = model(rig).replace(f'camunda:topic="{rig.topic}"', "")
+    (folder / "offers.bpmn").write_text(broken)
+    line = broken[: broken.index('id="review"')].count("\n") + 1
+    refused = await deploy(rig, folder, "--force")
+    assert refused.code == 1
+    assert f"{folder}/offers.bpmn:{line}: error engine: review: " in refused.err
+    assert "Nothing was deployed: the engine does not take them: 400 ParseException" in refused.err
+
+
+async def test_tenant_name_and_source_are_said(rig: Rig, folder: Path) -> None:
+    name = unique("named")
+    for tenant in ("acme", "other"):
+        said = (await deploy(rig, folder, "--tenant", tenant, "--name", name, "--source", "pipeline", "--json")).json
+        assert (said["is_new"], versions(said)["offers.bpmn"]) == (True, [1])
+        there = await rig.rest.get(f"deployment/{said['deployment']}")
+        assert (there["name"], there["source"], there["tenantId"]) == (name, "pipeline", tenant)
+
+
+async def test_people_read_a_table(rig: Rig, folder: Path) -> None:
+    rig.rest.take_over((await deploy(rig, folder, "--json")).json["deployment"])
+    done = await deploy(rig, folder)
+    assert done.code == 0
+    assert [line.split()[:2] for line in done.out.splitlines() if ".bpmn" in line] == [["offers.bpmn", "unchanged"]]
+    assert f"Nothing was deployed: {folder.name} is there as it is" in done.out
+    assert "Left out, as no model names them: start.json" in done.out
+
+
+async def test_without_an_engine_it_says_so_and_in_an_empty_folder_nothing_is_asked(rig: Rig, folder: Path) -> None:
+    away = environment(rig, engine_url="http://127.0.0.1:9/engine-rest")
+    done = await assistant_worker(away, "deploy", str(folder))
+    assert (done.code, "cannot be reached" in done.err) == (1, True)
+    (empty := folder.parent / "empty").mkdir()
+    done = await assistant_worker(away, "deploy", str(empty))
+    assert (done.code, "has nothing to deploy" in done.err) == (2, True)

@@ -1,6 +1,7 @@
 """A record as files: what is in them, and that words stay words whatever they are."""
 
 import json
+import re
 from datetime import datetime
 from html.parser import HTMLParser
 from typing import Any
@@ -35,6 +36,8 @@ EVIL = [
     ),
     *(
         '=HYPERLINK("https://evil.example")',
+        "=cmd|' /C calc'!A0",
+        "WWW.evil.example or http://evil.example",
         '#read("/etc/passwd")',
         '#panic("evil")',
         "\n= Heading",
@@ -184,6 +187,7 @@ def test_markdown_holds_hostile_words_as_words(text: str) -> None:
     assert [token.type for token in tokens] == GOOD_TOKENS
     inline = {each.type for token in tokens for each in token.children or ()}
     assert not {"image", "html_inline", "link_open", "em_open", "code_inline", "s_open"} & inline
+    assert not re.search(r"[a-z]://|www\.", body, re.IGNORECASE), "GitHub makes links of bare addresses"
 
 
 def test_json_holds_hostile_words_as_they_are() -> None:

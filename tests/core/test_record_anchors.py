@@ -185,3 +185,35 @@ async def test_a_record_of_another_instance_or_engine_that_was_put_in_its_place_
         found = await verify(core, forged)
         assert found.problems == ["engine: variable decision_sha256 of instance a has its hash for another record"]
         assert found.anchors == []
+
+
+@pytest.fixture
+async def changed(deciding: Deciding) -> Deciding:
+    """A record whose weights were changed after it was signed: the signature is void, and of the first revision."""
+    deciding.say_all()
+    await deciding.reach("propose")
+    deciding.core.world.past.person("a", "sign", "ann", approved=True)
+    deciding.say("weights", {"sets": [weights(quality=200)]})
+    await deciding.reach("close", record_accepted="approved")
+    return deciding
+
+
+async def test_a_signature_that_was_moved_to_another_revision_fails(core: Core, changed: Deciding) -> None:
+    one = changed.kept
+    first, now = one.rows[0]["content_sha256"], one.record["content_sha256"]
+    assert (first != now, one.record["decision"]["accepted"]) == (True, False)
+    assert (await verify(core, one)).problems == []
+    accepted = {**one.record, "decision": {"accepted": True, "answer": "", "void_reason": ""}}
+    for shown in (first, now):
+        moved = rewritten(one, accepted, with_signature(one, shown_sha256=shown))
+        problems = (await verify(core, moved)).problems
+        assert "engine: variable decision of instance a says otherwise what was decided" in problems
+        assert ("the decision is accepted, and no signature of it is" in problems) is (shown == first)
+
+
+async def test_rows_in_another_order_or_without_one_fail_before_anything_is_asked(
+    core: Core, changed: Deciding
+) -> None:
+    one = changed.kept
+    for rows in ((one.rows[1], one.rows[0], *one.rows[2:]), (one.rows[0], *one.rows[2:]), one.rows[:-1], one.rows[1:]):
+        assert not (await verify(core, replace(one, rows=tuple(rows)))).holds

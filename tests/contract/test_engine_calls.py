@@ -52,7 +52,7 @@ async def test_without_history_only_what_runs_is_known_and_that_is_said() -> Non
         open_engine(server.url) as client,
     ):
         below = await client.called("instance")
-        assert below.called == [Called("child", "risk", "", "instance")]
+        assert below.called == [Called("child", "risk", "", "instance", "risk:1:x")]
         assert "no history" in below.lacking
         assert ["/process-instance?superProcessInstance=child" in each for each in server.requests] == [
             False,

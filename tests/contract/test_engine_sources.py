@@ -145,11 +145,34 @@ async def test_a_modification_is_told_by_its_time_and_nothing_else_is(client: Re
     before = datetime.now(UTC) - timedelta(minutes=1)
     await rest.put(f"process-instance/{other}/suspended", {"suspended": True})
     await rest.put(f"process-instance/{other}/suspended", {"suspended": False})
-    assert await client.moved_at(moved) is None
+    assert await client.moved(moved) is None
     order = {"instructions": [{"type": "startBeforeActivity", "activityId": "second"}]}
     await rest.post(f"process-instance/{moved}/modification", order)
 
-    at = await client.moved_at(moved)
-    assert at is not None
-    assert at > before
-    assert await client.moved_at(other) is None
+    seen = await client.moved(moved)
+    assert seen is not None
+    assert (seen.at > before, seen.by_batch) == (True, False)
+    assert await client.moved(other) is None
+
+
+async def test_a_batch_of_modifications_may_have_moved_each_instance_that_was_there(
+    client: RestEngine, rest: EngineRest
+) -> None:
+    topic = unique("topic")
+    model = process(line(element(ServiceTask("first", topic)), element(ServiceTask("second", topic))))
+    await rest.deploy(model)
+    moved, other = await rest.start(model), await rest.start(model)
+    [row] = await rest.get("history/process-instance", processInstanceId=moved)
+    order = {
+        "processDefinitionId": row["processDefinitionId"],
+        "processInstanceIds": [moved],
+        "instructions": [{"type": "startBeforeActivity", "activityId": "second"}],
+    }
+    await rest.post("modification/executeAsync", order)
+    later = await rest.start(model)
+
+    for instance in (moved, other):
+        seen = await client.moved(instance)
+        assert seen is not None
+        assert seen.by_batch, "the engine notes the batch, and none of its instances"
+    assert await client.moved(later) is None

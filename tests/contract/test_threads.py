@@ -799,6 +799,22 @@ async def test_an_order_to_rewind_goes_before_one_to_renew_and_what_it_cuts_off_
     assert (await entered(threads)).cuts == cuts
 
 
+async def test_the_order_that_a_thread_was_made_for_is_known_as_long_as_it_is_the_one(threads: RedisThreads) -> None:
+    first = await entered(threads)
+    assert first.rewound == ""
+    await threads.bind(first.hold, Thread("conv_1", 1), 0, rewound="back")
+    first = await entered(threads)
+    assert first.rewound == "back"
+    await threads.keep_answer(first.hold, 1, Answer("text", thread=Thread("conv_1", 1)), published=False, tokens=15)
+    again = await threads.enter(KEY, "task-1")
+    assert isinstance(again, Answered)
+    assert again.rewound == "back"
+    second = await entered(threads, "task-2")
+    assert second.rewound == "back"
+    await threads.bind(second.hold, Thread("conv_2", 2), 1)
+    assert (await entered(threads, "task-2")).rewound == ""
+
+
 async def test_what_a_thread_was_made_with_is_known_by_its_task_and_by_others_until_something_is_answered(
     threads: RedisThreads,
 ) -> None:

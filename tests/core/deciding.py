@@ -24,12 +24,22 @@ class Deciding:
     core: Core
     numbers: count = field(default_factory=lambda: count(1))  # type: ignore[type-arg]  # of numbers
 
-    def task(self, part: str, assistant: str = "analyst", **changes: Any) -> None:
+    def task(self, part: str, assistant: str = "analyst", definition: str = DEFINITION, **changes: Any) -> None:
         """Deploy a task that brings a part."""
         said = {"service.type": "assistant", "service.name": assistant, "record.part": part}
-        self.core.world.activity(part, definition=DEFINITION, properties=said, **changes)
+        self.core.world.activity(part, definition=definition, properties=said, **changes)
 
-    def say(self, part: str, value: Any, *, output: str = "", instance: str = "a", run: str = "", **meta: Any) -> str:
+    def say(
+        self,
+        part: str,
+        value: Any,
+        *,
+        output: str = "",
+        instance: str = "a",
+        run: str = "",
+        definition: str = DEFINITION,
+        **meta: Any,
+    ) -> str:
         """Have the engine take an answer; the passage that it was in."""
         number, output = next(self.numbers), output or part
         passage = f"{part}:{number}"
@@ -37,7 +47,7 @@ class Deciding:
             self.core.world.past.runs[passage] = run
         at = datetime.fromtimestamp(0, UTC)
         task = Task(
-            f"t{number}", "topic", part, instance, DEFINITION, "choose", "e", at, 0.0, activity_instance=passage
+            f"t{number}", "topic", part, instance, definition, "choose", "e", at, 0.0, activity_instance=passage
         )
         told = {"assistant": "analyst", "version": "1.0", "task": task.id, "attempt": 1} | meta
         answer = {output: Variable(json.dumps(value), "Json"), f"{output}_meta": Variable(json.dumps(told), "String")}

@@ -1,6 +1,8 @@
 """Which values of a record's hash, as the engine's history has them, are to be hashes of this record."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from tests.core.rig import Core
 from tests.fakes.decisions import FakeSources
 from tests.unit.decisions.examples import weights
 from worker.decisions import chain, hashing
+from worker.decisions.record import facts
 from worker.decisions.verifying import Verified
 from worker.domain.decisions import Decision, DecisionKey
 from worker.domain.evidence import Value
@@ -102,3 +105,115 @@ async def test_without_a_history_what_stands_there_now_has_to_hold(core: Core, p
     assert (await verify(core, proposed.kept)).anchors
     core.world.past.values.append(Value("v", "a", "decision_sha256", "c" * 64, "String"))
     assert not (await verify(core, proposed.kept)).holds
+
+
+@pytest.fixture
+async def refused(deciding: Deciding) -> Deciding:
+    """A record that one person refused by its form, and that is closed so; the engine was told."""
+    deciding.say_all()
+    await deciding.reach("propose")
+    deciding.core.world.past.person("a", "sign", "ann", approved=False, choice="too dear")
+    await deciding.reach("close", record_accepted="approved", record_answer="choice")
+    return deciding
+
+
+def rewritten(one: Decision, record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Decision:
+    """What somebody makes of it who leaves the content and makes the hashes of all rows anew."""
+    anew = list[dict[str, Any]]()
+    for row in rows:
+        is_last = row is rows[-1] and row["kind"] == "change"
+        told = {**row["facts"], **facts(record)} if is_last else row["facts"]
+        of = {"id": record["id"], "revision": row["revision"], "content_sha256": row["content_sha256"]}
+        anew.append(chain.row(row["kind"], anew[-1] if anew else None, of, datetime.fromisoformat(row["at"]), told))
+    return replace(one, record=dict(record), rows=tuple(anew))
+
+
+def with_signature(one: Decision, **changed: Any) -> list[Mapping[str, Any]]:
+    signed = [{**row, "facts": {**row["facts"], **changed}} if row["kind"] == "signature" else row for row in one.rows]
+    return list[Mapping[str, Any]](signed)
+
+
+async def test_a_record_that_was_refused_holds(core: Core, refused: Deciding) -> None:
+    found = await verify(core, refused.kept)
+    assert (found.problems, len(found.anchors)) == ([], 1)
+
+
+async def test_a_refusal_that_was_made_an_acceptance_fails_although_all_hashes_of_rows_are_made_anew(
+    core: Core, refused: Deciding
+) -> None:
+    one = refused.kept
+    record = {**one.record, "decision": {**one.record["decision"], "accepted": True}}
+    alone = await verify(core, rewritten(one, record, one.rows))
+    assert "the decision is accepted, and no signature of it is" in alone.problems
+    both = await verify(core, rewritten(one, record, with_signature(one, accepted=True)))
+    assert both.problems == ["engine: variable decision of instance a says otherwise what was decided"]
+
+
+async def test_an_end_that_was_cut_off_fails(core: Core, refused: Deciding) -> None:
+    one = refused.kept
+    record = {name: each for name, each in one.record.items() if name != "decision"} | {"status": "proposed"}
+    for kept in (1, 2):
+        found = await verify(core, rewritten(one, record, one.rows[:kept]))
+        assert found.problems == ["engine: variable decision of instance a says that it was closed, and no row does"]
+
+
+async def test_a_signature_of_somebody_else_or_of_no_task_fails(core: Core, refused: Deciding) -> None:
+    one = refused.kept
+    texts = {**one.record["texts"]}
+    [ann] = [digest for digest, each in texts.items() if each["text"] == "ann"]
+    salt = texts[ann]["salt"]
+    ben = hashing.text_sha256(salt, "ben")
+    record = {**one.record, "texts": {**texts, ben: {"salt": salt, "text": "ben"}}}
+    found = await verify(core, rewritten(one, record, with_signature(one, user={"text_sha256": ben})))
+    assert found.problems == ["engine: who completed the task that row 2 is of is not who it names"]
+    found = await verify(core, rewritten(one, one.record, with_signature(one, task="t9")))
+    assert found.problems == ["engine: no task was completed that row 2 is of"]
+
+    left = {digest: text for digest, text in texts.items() if digest != ann}
+    erased = await verify(core, replace(one, record={**one.record, "texts": left}))
+    assert erased.problems == [], "whose name is erased nobody can compare"
+
+
+async def test_a_record_of_another_instance_or_engine_that_was_put_in_its_place_fails(
+    core: Core, proposed: Deciding
+) -> None:
+    one = proposed.kept
+    for key in (DecisionKey("default", "b"), DecisionKey("other", "a")):
+        found = await verify(core, replace(one, key=key))
+        assert "it is of another record's id than the one that it is kept under" in found.problems
+        forged = rewritten(replace(one, key=key), {**one.record, "id": key.id}, one.rows)
+        found = await verify(core, forged)
+        assert found.problems == ["engine: variable decision_sha256 of instance a has its hash for another record"]
+        assert found.anchors == []
+
+
+@pytest.fixture
+async def changed(deciding: Deciding) -> Deciding:
+    """A record whose weights were changed after it was signed: the signature is void, and of the first revision."""
+    deciding.say_all()
+    await deciding.reach("propose")
+    deciding.core.world.past.person("a", "sign", "ann", approved=True)
+    deciding.say("weights", {"sets": [weights(quality=200)]})
+    await deciding.reach("close", record_accepted="approved")
+    return deciding
+
+
+async def test_a_signature_that_was_moved_to_another_revision_fails(core: Core, changed: Deciding) -> None:
+    one = changed.kept
+    first, now = one.rows[0]["content_sha256"], one.record["content_sha256"]
+    assert (first != now, one.record["decision"]["accepted"]) == (True, False)
+    assert (await verify(core, one)).problems == []
+    accepted = {**one.record, "decision": {"accepted": True, "answer": "", "void_reason": ""}}
+    for shown in (first, now):
+        moved = rewritten(one, accepted, with_signature(one, shown_sha256=shown))
+        problems = (await verify(core, moved)).problems
+        assert "engine: variable decision of instance a says otherwise what was decided" in problems
+        assert ("the decision is accepted, and no signature of it is" in problems) is (shown == first)
+
+
+async def test_rows_in_another_order_or_without_one_fail_before_anything_is_asked(
+    core: Core, changed: Deciding
+) -> None:
+    one = changed.kept
+    for rows in ((one.rows[1], one.rows[0], *one.rows[2:]), (one.rows[0], *one.rows[2:]), one.rows[:-1], one.rows[1:]):
+        assert not (await verify(core, replace(one, rows=tuple(rows)))).holds

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.core.deciding import KEY, Deciding, told
+from tests.core.deciding import DEFINITION, KEY, Deciding, told
 from tests.core.rig import Core
+from tests.fakes.life import Life
 from tests.unit.decisions.examples import weights
 from worker.chat.trying import Trying
 from worker.decisions import chain, report
@@ -18,6 +19,7 @@ from worker.decisions.record import UNSEEN
 from worker.decisions.verifying import verify
 from worker.decisions.what_ifs import WhatIf
 from worker.domain.people import Person
+from worker.errors import TranscriptDown
 
 
 async def proposed(deciding: Deciding) -> None:
@@ -255,3 +257,38 @@ async def test_nothing_is_closed_that_was_not_proposed(deciding: Deciding) -> No
     await deciding.reach("compute")
     job = await deciding.reach("close")
     assert "nothing was proposed: let a task with record.stage=propose come before" in job.message
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+async def test_a_worker_that_dies_while_it_closes_leaves_one_signature_and_one_end(
+    core: Core, deciding: Deciding, deaths: int
+) -> None:
+    await proposed(deciding)
+    core.world.past.person("a", "sign", "ann", approved=True)
+    said = {"service.type": "decision-record", "record.stage": "close", "data.output": "decision"}
+    core.world.activity("close", definition=DEFINITION, properties=said | {"record.accepted": "approved"})
+    job = core.world.start("close", definition=DEFINITION, instance="a", activity_instance="close:1")
+    for _ in range(deaths):
+        dying = await core.worker(life=Life("after:decisions.keep"))
+        dying.start()
+        await core.until(lambda: dying.life.is_over)  # noqa: B023 - waited for here
+    async with core.working():
+        await core.until_over([job])
+
+    assert told(job)["accepted"] is True
+    assert deciding.kinds() == [("change", 1, "proposed"), ("signature", 1, ""), ("change", 1, "closed")]
+    assert verify(deciding.kept.record, deciding.kept.rows).holds
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+async def test_a_database_that_goes_away_while_it_is_closed_costs_neither_retry_nor_signature(
+    core: Core, deciding: Deciding, kept: int
+) -> None:
+    await proposed(deciding)
+    core.world.past.person("a", "sign", "ann", approved=True)
+    assert core.decisions is not None
+    core.decisions.script.next("keep", *[None] * kept, TranscriptDown("away"))
+    job = await deciding.reach("close", record_accepted="approved")
+
+    assert (told(job)["accepted"], job.retries, job.message) == (True, None, "")
+    assert deciding.kinds() == [("change", 1, "proposed"), ("signature", 1, ""), ("change", 1, "closed")]

@@ -279,6 +279,73 @@ async def test_without_a_history_what_the_variables_are_now_counts(core: Core, d
     assert deciding.kept.record["sources"]["frame"]["assistant"] == "analyst"
 
 
+CHILD = Process("b", "child:1:d", "child", 1, None, None, None, is_active=False)
+
+
+def said_in_a_called_process(deciding: Deciding, part: str) -> None:
+    """All but this part is said in the instance, and this one in another that it called, by a definition of its own."""
+    core, given = deciding.core, parts() | {"scores": scores()}
+    core.world.past.called["a"], core.world.processes["b"] = ["b"], CHILD
+    for name, value in given.items():
+        own = {"instance": "b", "definition": CHILD.definition_id} if name == part else {}
+        deciding.task(name, definition=own.get("definition", DEFINITION))
+        deciding.say(name, value, **own)
+
+
+@pytest.mark.parametrize("part", ["frame", "scores"])
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_what_a_called_process_said_by_a_model_of_its_own_is_gathered_at_each_history_level(
+    core: Core, deciding: Deciding, part: str, *, is_kept: bool
+) -> None:
+    said_in_a_called_process(deciding, part)
+    core.world.past.is_kept = is_kept
+    job = await deciding.reach("compute")
+
+    assert told(job)["leader"] == "Y"
+    source = deciding.kept.record["sources"][part]
+    source = source["analyst"] if part == "scores" else source
+    assert (source["instance"], source["definition"], source["activity"]) == ("b", CHILD.definition_id, part)
+
+
+async def test_without_a_history_what_a_called_process_handed_up_is_said_once(core: Core, deciding: Deciding) -> None:
+    said_in_a_called_process(deciding, "frame")
+    past = core.world.past
+    past.is_kept = False
+    frame = {each.name: each.value for each in past.values if each.instance == "b"}
+    past.by_hand("a", **frame)
+    await deciding.reach("compute", activity="first")
+    assert (deciding.kept.record["earlier"], deciding.kept.record["sources"]["frame"]["instance"]) == ([], "b")
+
+    past.values = [each for each in past.values if each.instance != "b"]
+    await deciding.reach("compute", activity="second")
+    kept, source = deciding.kept.record, deciding.kept.record["sources"]["frame"]
+    assert (kept["revision"], source["instance"], source["activity"]) == (1, "a", "frame")
+
+
+async def test_without_a_history_a_record_of_the_root_knows_what_the_root_said(core: Core, deciding: Deciding) -> None:
+    deciding.say_all()
+    core.world.past.is_kept = False
+    core.world.roots["b"], core.world.past.called["a"], core.world.processes["b"] = "a", ["b"], CHILD
+    properties = {"service.type": "decision-record", "record.stage": "compute", "data.output": "decision"}
+    core.world.activity("compute", definition=CHILD.definition_id, properties=properties | {"record.scope": "root"})
+    job = core.world.start("compute", definition=CHILD.definition_id, instance="b")
+    async with core.working():
+        await core.until(lambda: job.gone or job.has_incident)
+
+    assert (job.message, told(job)["id"]) == ("", KEY.id)
+
+
+async def test_without_a_history_an_answer_that_is_gone_with_its_process_says_what_that_takes(
+    core: Core, deciding: Deciding
+) -> None:
+    said_in_a_called_process(deciding, "frame")
+    core.world.past.is_kept = False
+    core.world.past.values = [each for each in core.world.past.values if each.instance != "b"]
+    job = await deciding.reach("compute")
+    assert "no answer of frame (record.part=frame) is to be seen" in job.message
+    assert "history level audit" in job.message
+
+
 async def test_a_part_that_no_task_brings_is_an_incident_that_names_it(deciding: Deciding) -> None:
     for part in ("frame", "objectives"):
         deciding.task(part)

@@ -55,6 +55,9 @@ async def test_the_next_turn_begins_a_thread_that_is_told_what_was_said_before_t
 
     assert core.history.cuts == (Cut(40, 2),)
     assert (meta(second)["generation"], meta(second)["use"], meta(second)["seeded"]) == (2, "recreated", 1)
+    assert [meta(job).get("rewound") for job in (second, third)] == ["back", "back"], (
+        "which order the thread is made for"
+    )
     assert [thread for thread, _ in core.provider.asked] == ["conv_1", "conv_2", "conv_2"]
     assert [(each["reason"], each["by"]) for each in lines if each["event"] == Event.THREAD_RENEWED] == [
         ("back", "ada on desk")
@@ -96,12 +99,15 @@ async def test_what_was_cut_off_stays_so_whatever_the_next_thread_is_made_for(co
         await rewind(core)
         await step(core, "second")
         del core.provider.conversations["conv_2"]
-        await step(core, "third")
+        third = await step(core, "third")
         assert list(core.history.cuts) == [(40, 2)]
         await rewind(core, "conv_3", 20)
         fourth = await step(core, "fourth")
 
     assert list(core.history.cuts) == [(40, 2), (20, 4)]
+    assert [meta(job).get("rewound") for job in (third, fourth)] == [None, "back"], (
+        "the third was made for another reason"
+    )
     assert (await recorded(core, fourth))["cuts"] == [[40, 2], [20, 4]]
 
 
@@ -138,6 +144,7 @@ async def test_it_is_carried_out_once_although_the_first_call_on_the_new_thread_
 
     assert list(core.provider.conversations) == ["conv_1", "conv_2"]
     assert (await recorded(core, second))["cuts"] == [[40, 2]]
+    assert meta(second)["rewound"] == "back"
 
 
 async def test_while_the_transcript_cannot_be_read_it_waits(core: Core) -> None:

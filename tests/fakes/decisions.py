@@ -25,7 +25,11 @@ class FakeSources:
         return self._world.processes.get(instance, usual)
 
     async def called(self, instance: str) -> Calls:
-        return Calls([Called(each, "called", "", instance) for each in self._world.past.called.get(instance, ())])
+        found = list[Called]()
+        for each in self._world.past.called.get(instance, ()):
+            process = await self.instance(each)
+            found.append(Called(each, "called", "", instance, process.definition_id if process else ""))
+        return Calls(found)
 
     async def remembers(self, task: str) -> bool:
         return self._world.past.is_kept and task in self._world.jobs

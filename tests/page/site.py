@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from tests.records import START
 from worker.chat.trying import Trying
 from worker.chat.visiting import Visiting
 from worker.demo import npm
-from worker.domain.processes import Incident, Process, Result, Step
+from worker.domain.processes import Incident, Moved, Process, Result, Step
 from worker.errors import EngineDenied, EngineDown, TaskLost
 from worker.transcript import (
     Database,
@@ -92,7 +91,7 @@ class Deployed:
     started: Sequence[Process] = ()
     wrong: Sequence[Incident] = ()
     titles: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
-    moved: datetime | None = None
+    last_move: Moved | None = None
 
     async def xml(self, definition_id: str) -> str:
         if self.model is None:
@@ -124,8 +123,8 @@ class Deployed:
     async def steps(self, _: str) -> Sequence[Step]:
         return self.tasks
 
-    async def moved_at(self, _: str) -> datetime | None:
-        return self.moved
+    async def moved(self, _: str) -> Moved | None:
+        return self.last_move
 
     async def results(self, _: str) -> Sequence[Result]:
         return self.outcome

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,13 @@ from worker.transcript import SqlDecisions, open_database
 
 KEY = DecisionKey("default", "instance-a")
 ANSWER = message_id("default", "task-instance-a-analyst-1", 1, Role.AGENT)
-SOURCE = {"of": "turn", "at": "2026-05-04T09:01:05+00:00", "instance": "instance-a", "answer": ANSWER}
+SOURCE = {
+    "of": "turn",
+    "at": "2026-05-04T09:01:05+00:00",
+    "instance": "instance-a",
+    "answer": ANSWER,
+    "assistant": "analyst",
+}
 WHY = "Its makers say so."
 CELL = {"why": WHY, "evidence": ["The data sheet, page 4"], "low": 70, "high": 95}
 
@@ -45,6 +52,7 @@ def told(**changed: Any) -> list[Item]:
     both = {"one": scores(X_Quality=CELL), "two": scores(SCORES)}
     found = said(**{"frame": frame, "weights": {"sets": sets}, "scores": both} | changed)
     of_answer = [each.judge == "one" or each.part == "weights" for each in found]
+    found = [replace(each, source={**each.source, "assistant": "analyst"}) if each.judge else each for each in found]
     return [
         Item(each.part, each.value, SOURCE, each.judge) if is_so else each
         for each, is_so in zip(found, of_answer, strict=True)
@@ -93,6 +101,8 @@ async def test_a_decision_is_read_and_other_weights_are_tried_out_by_keyboard(
     holds = part(page, "How far the order holds")
     await expect(holds.get_by_role("row", name="Quality 50%")).to_contain_text("The large press at 57.1%")
     await expect(part(page, "Judges, stakeholders and other orders")).to_contain_text("Kendall's W is 1.")
+    of_judges = part(page, "Judges, stakeholders and other orders")
+    await expect(of_judges).to_contain_text("one, two are one assistant, analyst, asked 2 times.")
 
     quality = page.get_by_label("Quality", exact=True)
     await quality.focus()

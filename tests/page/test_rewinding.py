@@ -13,6 +13,7 @@ from tests import axe
 from tests.page.site import DECISION, Deployed, Site, browsing, site, watch
 from tests.page.test_flows import shot
 from tests.records import START, exchange, key
+from worker.domain.processes import Moved
 from worker.web.api.grants import MaySway
 
 OPERATOR, VIEWER = "operator-0123456789abcdef", "viewer-0123456789abcdef"
@@ -48,7 +49,7 @@ def orders() -> Orders:
 
 @pytest.fixture
 def processes() -> Deployed:
-    return Deployed(DECISION.read_text("utf-8"), {"frame": "done", "alternatives": "running"}, moved=START)
+    return Deployed(DECISION.read_text("utf-8"), {"frame": "done", "alternatives": "running"}, last_move=Moved(START))
 
 
 @pytest.fixture
@@ -104,8 +105,20 @@ async def test_who_may_not_is_told_of_the_command_alone(served: Site) -> None:
         await expect(page.get_by_role("button", name="Rewind")).to_have_count(0)
 
 
+async def test_of_a_batch_it_is_said_that_the_engine_does_not_tell_whom_it_moved(
+    served: Site, processes: Deployed
+) -> None:
+    processes.last_move = Moved(START, by_batch=True)
+    async with browsing() as context:
+        await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{OPERATOR}')")
+        page = (await watch(context)).page
+        await page.goto(f"{served.url}/instances/instance-a")
+        note = page.get_by_role("note").filter(has_text="Perhaps moved by a batch")
+        await expect(note).to_contain_text("with instances of this process, of which the engine does not tell. If")
+
+
 async def test_of_an_instance_that_nobody_moved_nothing_is_said(served: Site, processes: Deployed) -> None:
-    processes.moved = None
+    processes.last_move = None
     async with browsing() as context:
         await context.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{OPERATOR}')")
         page = (await watch(context)).page

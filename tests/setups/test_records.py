@@ -10,7 +10,7 @@ import pytest
 from tests.flow.rig import Rig
 from tests.flow.strict import User, strict, strict_engine, user
 from tests.flow.test_decision_record import part, stage
-from tests.models import element, line, process, unique
+from tests.models import call, element, line, process, unique
 from tests.rest import MOST, connect
 from tests.setups.test_history_levels import engines, until_over
 from tests.unit.decisions.examples import parts, scores
@@ -96,12 +96,43 @@ async def test_a_record_is_made_at_each_level_and_what_it_proves(
 
     assert (said["leader"], problems) == ("Y", 0)
     assert (source["of"], source["assistant"], source["activity"]) == ("turn", "analyst", "frame")
-    assert (outside, left) == (1, int(level == "full")), (
+    assert (outside, left) == (1, int(level in {"audit", "full"})), (
         "the hash at the engine, while the instance runs and afterwards"
     )
     assert said["accepted"] is (level != "none")
     assert ("history level activity" in said["void_reason"]) is (level == "none")
     assert identities(record) == ([] if level == "none" else [("unproven", "")]), "this engine asks nobody's name"
+
+
+@pytest.mark.parametrize("level", ["activity", "audit"])
+async def test_what_a_called_process_said_that_is_over_is_in_the_record_where_the_history_has_it(
+    kept: Rig, level: str, engines: Callable[[str], Engine]
+) -> None:
+    """What is over has no variables any more; level audit keeps their last values."""
+    own = await asyncio.to_thread(engines, level)
+    async with connect(own) as rest:
+        kept.rest = rest
+        records = unique("records")
+        said = [part(kept, name, value) for name, value in PARTS.items()]
+        child = process(line(element(said[0])))
+        rest_of = [*said[1:], stage(records, "compute")]
+        model = process(line(call("frame_it", child), *map(element, rest_of), LATER))
+        await rest.deploy(child, model)
+        await kept.start_worker(topics=f"{kept.topic},{records}")
+        instance = await rest.start(model)
+        if level == "audit":
+            await until_task(kept, instance, "later")
+            async with open_database(str(kept.settings["transcript_url"])) as database:
+                book = SqlDecisions(database, engine="default")
+                [listed] = (await book.decisions(within=EVERYTHING, instance=instance)).items
+                record = await book.last(listed.key)
+            assert record is not None
+            source = record.record["sources"]["frame"]
+            assert (source["assistant"], source["definition"].split(":")[0]) == ("analyst", child.key)
+            assert source["instance"] != instance
+        else:
+            [incident] = await wait_until(lambda: rest.incidents(instance), 60, "the incident")
+            assert "history level audit" in incident["incidentMessage"]
 
 
 async def test_with_the_listed_rights_a_record_is_signed_by_whom_the_engine_knows(

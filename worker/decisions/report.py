@@ -5,6 +5,7 @@ direction of a line become U+FFFD. Whoever lays them out takes care that they st
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -161,7 +162,11 @@ class _Sections:
         if self.computed:
             yield Section("Ranking", tables=[self._ranking(), self._scores()])
             yield Section("How far the order holds", tables=[*self._swaps(), *self._tornado(), *self._chances()])
-            yield Section("Judges and other weights", self._agreement(), tables=[*self._orders(), *self._tried()])
+            yield Section(
+                "Judges and other weights",
+                [*self._agreement(), *self._seats()],
+                tables=[*self._judges(), *self._orders(), *self._tried()],
+            )
             yield Section("What to know before signing", points=[*self._findings()])
         yield Section("Dissent", points=[_by(each) for each in self._list("dissent")])
         yield Section("Pre-mortem", points=[self._failure(each) for each in self._list("pre_mortem")])
@@ -294,6 +299,24 @@ class _Sections:
             how[self.computed["agreement"]] + ("." if measured is None else f": Kendall's W is {written(measured)}.")
         ]
 
+    def _seats(self) -> Iterator[str]:
+        """Say which judges are the same assistant: that it agrees with itself is no second opinion."""
+        seats = defaultdict[str, list[str]](list)
+        for judge, source in self._by_judge().items():
+            if source.get("of") == "turn" and source.get("assistant"):
+                seats[clean(str(source["assistant"]))].append(judge)
+        for assistant, judges in seats.items():
+            if len(judges) > 1:
+                yield f"{', '.join(judges)} are one assistant, {assistant}, asked {len(judges)} times."
+
+    def _judges(self) -> list[Table]:
+        rows = [[judge, *_gave(source)] for judge, source in self._by_judge().items()]
+        return [Table("Judges", ["Judge", "Who", "Model", "Variable"], rows)] if rows else []
+
+    def _by_judge(self) -> Mapping[str, Mapping[str, Any]]:
+        sources: Mapping[str, Mapping[str, Any]] = self.record["sources"].get("scores", {})
+        return {judge: hashing.opened(sources[judge], self.record["texts"]) for judge in sorted(sources)}
+
     def _orders(self) -> list[Table]:
         rows = [
             [
@@ -390,6 +413,13 @@ def _who(source: Mapping[str, Any]) -> str:
     """Name a person: a name may be of their own choice."""
     names = dict.fromkeys(str(source[name]) for name in ("name", "user") if source.get(name))
     return clean(", ".join(names))
+
+
+def _gave(source: Mapping[str, Any]) -> list[str]:
+    """Say who gave scores: an assistant by its version, a person, or whoever wrote the variable."""
+    assistant = " ".join(str(source[name]) for name in ("assistant", "version") if source.get(name))
+    model = ", ".join(str(source[name]) for name in ("model", "provider") if source.get(name))
+    return [clean(each) for each in (assistant or _who(source) or source["of"], model, str(source.get("variable", "")))]
 
 
 def _kind(limit: Mapping[str, Any]) -> str:

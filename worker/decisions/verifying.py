@@ -143,6 +143,17 @@ class _Checked:
                 self.problems.append("the decision is not the one that the last row tells of")
         elif own.get("decision", {}).get("accepted") and any(_refuses(each) for each in mine):
             self.problems.append("the decision is not what a signature of this revision says")
+        if (
+            "beside" in told
+            and own.get("decision", {}).get("accepted")
+            and not any(self._accepts(each) for each in self.rows)
+        ):
+            self.problems.append("the decision is accepted, and no signature of it is")
+
+    def _accepts(self, row: Row) -> bool:
+        told = row["facts"]
+        of_this = told.get("shown_sha256") in {self.given["content_sha256"], *self.stood}
+        return row["kind"] == "signature" and of_this and told.get("accepted") is True and not told.get("doubt")
 
     def _anchor(self, anchor: Anchor, own: str) -> None:
         name = f"engine: {anchor.where}"

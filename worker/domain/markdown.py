@@ -3,9 +3,12 @@
 import re
 
 CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+_ADDRESS = re.compile(r"(?i)(?<=[a-z])(?=://)|(?<=www)(?=\.)")
+"""Where a bare address is one no more for readers that make links of such, as GitHub does."""
 
 
 def plain(text: str) -> str:
     """Keep words on one line, and from being taken for Markdown."""
     line = CONTROL.sub("\ufffd", " ".join(text.split()))
-    return "".join(f"\\{char}" if char in "\\`*_[]<>#!|&~$" else char for char in line)
+    escaped = "".join(f"\\{char}" if char in "\\`*_[]<>#!|&~$" else char for char in line)
+    return _ADDRESS.sub(r"\\", escaped)

@@ -42,6 +42,17 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """When a modification last moved an instance.
+
+    `by_batch`: it was one of many instances at once, and the engine does not tell of which: perhaps not of this one.
+    """
+
+    at: datetime
+    by_batch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A task of an instance that is not done, or an incident at an activity.
 
@@ -88,6 +99,7 @@ class Called:
     definition_key: str
     name: str
     called_by: str
+    definition_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -458,6 +458,7 @@ class Answered:
     call: str = ""
     heard: Mapping[str, int] = field(default_factory=dict)
     memory: Memory | None = None
+    rewound: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,7 +472,8 @@ class Entered:
     `busy_for` is how long a call of any task may still run on the thread; `renewal` says that it is to be left.
     `answers` is how many have been kept under this key since the map knows it, and `heard` how many of them were to
     persons, by their names. `memory` is what was noted when the thread was made, if that was for this task, or nothing
-    has been answered on it yet. `cuts` say what is not told any more of what was said under this key.
+    has been answered on it yet. `cuts` say what is not told any more of what was said under this key. `rewound`
+    are the words of the order to rewind that the thread was made for, empty where it was not.
     """
 
     hold: Hold
@@ -491,6 +493,7 @@ class Entered:
     heard: Mapping[str, int] = field(default_factory=dict)
     memory: Memory | None = None
     cuts: tuple[Cut, ...] = ()
+    rewound: str = ""
 
     @property
     def rewinds(self) -> bool:

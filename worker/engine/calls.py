@@ -45,5 +45,6 @@ async def _by(lists: Lists, path: str, caller: str) -> list[Called]:
 
 def _read(row: Mapping[str, Any], caller: str) -> Called:
     # What runs has no key in older engines, but a definition's id begins with it where it is short enough.
-    key = row.get("processDefinitionKey") or row.get("definitionKey") or str(row.get("definitionId", "")).split(":")[0]
-    return Called(str(row.get("id")), str(key), str(row.get("processDefinitionName") or ""), caller)
+    definition = str(row.get("processDefinitionId") or row.get("definitionId") or "")
+    key = row.get("processDefinitionKey") or row.get("definitionKey") or definition.partition(":")[0]
+    return Called(str(row.get("id")), str(key), str(row.get("processDefinitionName") or ""), caller, definition)

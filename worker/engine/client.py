@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Self
@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 import structlog
 
-from worker.domain.processes import Calls, Incident, Process, Result, Step
+from worker.domain.processes import Calls, Incident, Moved, Process, Result, Step
 from worker.domain.tasks import LONGEST_MESSAGE, Definition, Origin, Task, TaskState, Topic, Variable
 from worker.engine import activities, calls, definitions, info, kept, processes, wire
 from worker.engine.cache import Cache
@@ -317,9 +317,9 @@ class RestEngine:
         """Tell what the tasks of an instance wait for, those with incidents first. Raises EngineDown."""
         return await processes.steps(self._lists, instance_id)
 
-    async def moved_at(self, instance_id: str) -> datetime | None:
+    async def moved(self, instance_id: str) -> Moved | None:
         """Return when somebody last moved an instance by a modification; None if the engine tells of none."""
-        return await processes.moved_at(self._lists, instance_id)
+        return await processes.moved(self._lists, instance_id)
 
     async def names(self) -> dict[tuple[str, str | None], str]:
         """Return the names of processes by key and tenant, as their newest versions have them. Raises EngineDown."""

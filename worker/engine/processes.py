@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.domain.processes import Incident, Process, Step, StepState, definition
+from worker.domain.processes import Incident, Moved, Process, Step, StepState, definition
 from worker.engine.lists import Lists
 from worker.errors import EngineDenied
 from worker.runtime.portions import portions
@@ -115,17 +115,39 @@ def _state(row: Mapping[str, Any]) -> StepState:
     return "asking" if locked_until is not None and locked_until > datetime.now(UTC) else "waiting"
 
 
-async def moved_at(lists: Lists, instance_id: str) -> datetime | None:
+async def moved(lists: Lists, instance_id: str) -> Moved | None:
     """Tell when a modification last moved an instance, by the operation log, which only full histories with users have.
 
     Raises EngineDown, but for a right that is missing: then nothing is told.
     """
-    wanted = {"processInstanceId": instance_id, "operationType": MODIFIED, "sortBy": "timestamp", "sortOrder": "desc"}
     try:
-        rows = [row async for row in lists.rows("/history/user-operation", wanted, most=1)]
+        rows = [row async for row in _modified(lists, {"processInstanceId": instance_id}, most=1)]
+        batch = await _batch(lists, instance_id)
     except EngineDenied:
         return None
-    return _time(rows[0].get("timestamp")) if rows else None
+    own = _time(rows[0].get("timestamp")) if rows else None
+    if batch is not None and (own is None or own < batch):
+        return Moved(batch, by_batch=True)
+    return None if own is None else Moved(own)
+
+
+async def _batch(lists: Lists, instance_id: str) -> datetime | None:
+    """Tell when a batch last modified instances of this one's definition, since it began: of which no engine notes."""
+    process = (await found(lists, [instance_id])).get(instance_id)
+    if process is None or process.started_at is None:
+        return None
+    async for row in _modified(lists, {"processDefinitionId": process.definition_id}, most=MOST):
+        at = _time(row.get("timestamp"))
+        if at is None or at < process.started_at:
+            break
+        if not row.get("processInstanceId"):
+            return at
+    return None
+
+
+def _modified(lists: Lists, whose: Mapping[str, str], most: int) -> AsyncIterator[dict[str, Any]]:
+    wanted = {**whose, "operationType": MODIFIED, "sortBy": "timestamp", "sortOrder": "desc"}
+    return lists.rows("/history/user-operation", wanted, most=most)
 
 
 async def names(lists: Lists) -> dict[tuple[str, str | None], str]:

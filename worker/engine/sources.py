@@ -71,7 +71,19 @@ class RestSources:
             )
         ]
         # Only the history level full keeps each value that was written; below it there is what stands there now.
-        return sorted(found, key=lambda each: each.at or _EPOCH) or await self._now(instance, name)
+        return sorted(found, key=lambda each: each.at or _EPOCH) or await self._newest(instance, name, known)
+
+    async def _newest(self, instance: str, name: str, known: Sequence[Mapping[str, Any]]) -> Sequence[Value]:
+        """Return what variables are now, behind the last values of those that went with what they were of.
+
+        Level audit keeps these, in called processes that are over for one; levels below keep none.
+        """
+        now = await self._now(instance, name)
+        there = {each.id for each in now}
+        gone = [row for row in known if row.get("state") != "DELETED" and row.get("id") not in there]
+        gone.sort(key=lambda row: _time(row, "createTime"))
+        over = [_value(row, instance, _text(row, "name"), _text(row, "type"), None) for row in gone]
+        return [*(each for each in over if is_called(each.name, name)), *now]
 
     async def _now(self, instance: str, name: str) -> Sequence[Value]:
         wanted = {"processInstanceIdIn": instance, "variableNameLike": f"{name}%"}
@@ -84,9 +96,12 @@ class RestSources:
 
     async def content(self, value: Value, most: int) -> bytes | None:
         """See `ports.decisions.DecisionSources.content`."""
-        kind = "variable-instance" if value.at is None else "history/detail"
-        found = await self._transport.download(f"/{kind}/{quote(value.id, safe='')}/data", most)
-        return None if isinstance(found, Reply) else found
+        places = ("variable-instance", "history/variable-instance") if value.at is None else ("history/detail",)
+        for kind in places:
+            found = await self._transport.download(f"/{kind}/{quote(value.id, safe='')}/data", most)
+            if not isinstance(found, Reply):
+                return found
+        return None
 
     async def panel(self, instance: str, activity: str) -> Mapping[str, str]:
         """See `ports.decisions.DecisionSources.panel`."""

@@ -1,17 +1,21 @@
-"""Whether a decision's record is what it was, against what the engine has of its hashes."""
+"""Whether a decision's record is what it was, against what the engine has of its hashes and of who decided what."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
-from worker.decisions import chain
+from worker.decisions import chain, hashing
 from worker.decisions.keys import PublicKeys
 from worker.decisions.verifying import Anchor, Verified, verify
+from worker.domain import foreign
 from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, Decision
-from worker.domain.evidence import Value
+from worker.domain.evidence import COMPLETE, Value
 from worker.errors import WorkerError
 from worker.ports.decisions import DecisionSources
 from worker.runtime.beside import for_reader
 
+ODD_ID = "it is of another record's id than the one that it is kept under"
 ODD_HOLD = "whether it is on hold is not what the last row of a hold or release tells"
 UNASKED = "the engine could not be asked for the hashes that it has"
 
@@ -23,17 +27,22 @@ async def verified(
 
     An engine that cannot be asked is a note, and no anchor. `keys` as for `verify`.
     """
-    anchors, notes = list[Anchor](), list[str]()
+    anchors, notes, problems = list[Anchor](), list[str](), list[str]()
     try:
         for instance, variable in _places(one):
-            found, others = await _anchors(one, sources, instance, variable, is_last=is_last)
+            found, others, wrong = await _anchors(one, sources, instance, variable, is_last=is_last)
             anchors += found
             notes += others
+            problems += wrong
+            if is_last:
+                problems += await _decided(one, sources, instance, variable.removesuffix(HASH_SUFFIX))
+        problems += [each async for each in _signers(one, sources)]
     except WorkerError:
-        anchors, notes = [], [UNASKED]
+        anchors, notes, problems = [], [UNASKED], []
     said = await for_reader(verify, one.record, one.rows, anchors, keys)
-    odd = is_last and chain.is_held(one.rows) != (one.held is not None)
-    return replace(said, problems=[*said.problems, *[ODD_HOLD] * odd], notes=[*said.notes, *notes])
+    odd = [ODD_ID] * (one.record.get("id") != one.id)
+    odd += [ODD_HOLD] * (is_last and chain.is_held(one.rows) != (one.held is not None))
+    return replace(said, problems=[*said.problems, *problems, *odd], notes=[*said.notes, *notes])
 
 
 def _places(one: Decision) -> Iterator[tuple[str, str]]:
@@ -44,21 +53,70 @@ def _places(one: Decision) -> Iterator[tuple[str, str]]:
 
 async def _anchors(
     one: Decision, sources: DecisionSources, instance: str, variable: str, *, is_last: bool
-) -> tuple[Sequence[Anchor], Sequence[str]]:
-    """Return the hashes of this record that a variable had, and notes on what it had besides."""
+) -> tuple[Sequence[Anchor], Sequence[str], Sequence[str]]:
+    """Return the hashes of this record that a variable had, notes on what it had besides, and what does not hold."""
     revisions = {row["content_sha256"]: row["revision"] for row in one.rows}
     values = [each for each in await sources.values(instance, variable) if each.name == variable]
     unknown = [each for each in values if str(each.value) not in revisions] if is_last else []
     named = variable.removesuffix(HASH_SUFFIX) + ID_SUFFIX
-    asks = any(each.activity_instance for each in unknown)
-    ids = [each for each in await sources.values(instance, named) if each.name == named] if asks else []
+    ids = [each for each in await sources.values(instance, named) if each.name == named] if values else []
     others = [each for each in unknown if not _is_of(one.id, each, ids, is_newest=each is values[-1])]
     where = f"variable {variable} of instance {instance}"
+    known = [each for each in values if str(each.value) in revisions]
+    # A record that was copied to another instance has hashes that the engine knows, of the one that it was copied from.
+    mine = [each for each in known if one.id in _beside(each, ids) or not _beside(each, ids)]
     hashes = dict.fromkeys(
-        str(each.value) for each in values if str(each.value) in revisions or (each in unknown and each not in others)
+        str(each.value) for each in values if each in mine or (each in unknown and each not in others)
     )
     anchors = [Anchor(where, revisions.get(each, one.record["revision"]), each) for each in hashes]
-    return anchors, [f"{where} had a value that is no hash of this record"] if others else []
+    problems = [f"engine: {where} has its hash for another record"] if known and not mine else []
+    return anchors, [f"{where} had a value that is no hash of this record"] if others else [], problems
+
+
+async def _decided(one: Decision, sources: DecisionSources, instance: str, output: str) -> Sequence[str]:
+    """Compare what was decided, which no hash of the content covers, with what the engine was told of it."""
+    told = [_told(each.value) for each in await sources.values(instance, output) if each.name == output]
+    closed = [each for each in told if each.get("id") == one.id and each.get("status") == "closed"]
+    if not closed:
+        return ()
+    where = f"engine: variable {output} of instance {instance} says"
+    if not any(row["facts"].get("status") == "closed" for row in one.rows):
+        return [f"{where} that it was closed, and no row does"]
+    decision = one.record.get("decision")
+    if decision is None:  # proposed again since
+        return ()
+    # Any of them: while a task closes it again, the record is ahead of the engine.
+    same = any(all(each.get(name) == decision[name] for name in ("accepted", "void_reason")) for each in closed)
+    return () if same else [f"{where} otherwise what was decided"]
+
+
+async def _signers(one: Decision, sources: DecisionSources) -> AsyncIterator[str]:
+    """Compare signatures with the persons' tasks that they are of, as far as the engine's history has such."""
+    for row in one.rows:
+        told = row["facts"]
+        if row["kind"] != "signature" or not isinstance(told.get("instance"), str):
+            continue
+        tasks = await sources.persons_tasks(told["instance"])
+        if tasks and told.get("task") not in {each.id for each in tasks}:
+            yield f"engine: no task was completed that row {row['number']} is of"
+        operations = (await sources.operations(told["instance"])).values()
+        named = hashing.opened(told.get("user") or told.get("through"), one.record["texts"])
+        by = [each.user for each in operations if each.task == told.get("task") and each.kind == COMPLETE]
+        if by and named != hashing.ERASED and named not in by:
+            yield f"engine: who completed the task that row {row['number']} is of is not who it names"
+
+
+def _told(value: Any) -> Mapping[str, Any]:
+    """Read what the engine was told of a record; nothing where that is not to be read, as of a File."""
+    with suppress(ValueError):
+        read = foreign.read(value) if isinstance(value, str) else None
+        return read if isinstance(read, dict) else {}
+    return {}
+
+
+def _beside(value: Value, ids: Sequence[Value]) -> Sequence[Any]:
+    """Return the ids of records that were written together with a value."""
+    return [each.value for each in ids if each.activity_instance == value.activity_instance]
 
 
 def _is_of(record: str, value: Value, ids: Sequence[Value], *, is_newest: bool) -> bool:
@@ -66,7 +124,7 @@ def _is_of(record: str, value: Value, ids: Sequence[Value], *, is_newest: bool) 
 
     A value that came without one is to be if it stands there still, and so does this record's id.
     """
-    beside = [each.value for each in ids if each.activity_instance == value.activity_instance]
+    beside = _beside(value, ids)
     if beside or not value.activity_instance:
         return not beside or record in beside
     return is_newest and (not ids or ids[-1].value == record)

@@ -39,7 +39,8 @@ class Story:
     recreated thread was told. `budgets` says which are nearly used up. `memory` is what a thread that was made knows of
     before, None where none was. `heard` counts what persons were answered on the thread before, by their names.
     `origin` names task, attempt and messages, by which the answer is found elsewhere. `recalled` is what the question
-    showed of what is remembered beyond the instance, None where the task wants nothing of it.
+    showed of what is remembered beyond the instance, None where the task wants nothing of it. `rewound` are the words
+    of the order to rewind that the thread was made for.
     """
 
     thread: Thread | None
@@ -53,6 +54,7 @@ class Story:
     heard: Mapping[str, int] = field(default_factory=dict)
     origin: Mapping[str, str | int] = field(default_factory=dict)
     recalled: Recalled | None = None
+    rewound: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +323,8 @@ def _meta(answer: Answer, form: Form, assistant: Assistant, story: Story, stored
         told["unsure"] = list(_that_fit(form.unsure(answer), UNSURE_ROOM))
     if form.orders > 1:
         told |= {"orders": form.orders, "agreement": agreement(answer.text)}
+    if story.rewound:
+        told["rewound"] = story.rewound[:LONGEST_DETAIL]
     if story.heard:
         told["heard"] = {"messages": sum(story.heard.values()), "of": sorted(story.heard)[:MOST_HEARD]}
     if form.questions:

@@ -71,7 +71,8 @@ class DecisionSources(Protocol):
     async def values(self, instance: str, name: str) -> Sequence[Value]:
         """Return every value of the variables that are called so, see `evidence.is_called`.
 
-        Local ones of activities are among them. Without a history they are those of now.
+        Local ones of activities are among them. Below level full they are those of now, and of what is over the last
+        ones where the history has them.
         """
         ...
 

@@ -56,6 +56,7 @@ class Threads(Protocol):
         tokens: int = 0,
         memory: Memory | None = None,
         cuts: Sequence[Cut] = (),
+        rewound: str = "",
     ) -> bool:
         """Write the map. False, and nothing written, if the hold is lost or the generation is not `replaces`.
 
@@ -63,7 +64,7 @@ class Threads(Protocol):
         a single task end. `former` is the replaced thread if it is still there: it is remembered with `why` it
         was left, to be erased with this one. `said`: turns that the history begins with, where we keep it.
         `tokens` is what the thread begins with, `memory` what that is of what was said before. `cuts` take
-        the place of those that are noted, if there are any.
+        the place of those that are noted, if there are any. `rewound` are the words of the order that it is made for.
         """
         ...
 

@@ -113,12 +113,13 @@ class RedisThreads:
         tokens: int = 0,
         memory: Memory | None = None,
         cuts: Sequence[Cut] = (),
+        rewound: str = "",
     ) -> bool:
         """See `ports.threads.Threads.bind`."""
         keys = Keys.of(self._prefix, hold.key)
         noted = "" if memory in {None, "whole"} else f"{memory}:{hold.task_id}"
         left, cut = dump_former(former, why) if former else "", dump_cuts(cuts) if cuts else ""
-        told: list[str | int] = [left, tokens, noted, cut, *map(dump_turn, said)]
+        told: list[str | int] = [left, tokens, noted, cut, rewound, *map(dump_turn, said)]
         args = (thread.id, thread.generation, replaces, self._keep, instance, thread.anchor or "", thread.provider)
         return bool(await self._run("bind", [keys.hold, keys.thread, keys.said], hold.token, *args, *told))
 
@@ -267,15 +268,16 @@ class RedisThreads:
 
 def _entry(hold: Hold, reply: list[Any]) -> Entry:
     match reply:
-        case ["answered", attempt, answer, repair, calls, call, memory, *heard]:
-            return Answered(load(answer), _attempt(attempt), repair, calls, call, _heard(heard), _memory(memory))
+        case ["answered", attempt, answer, repair, calls, call, memory, rewound, *heard]:
+            known = _heard(heard), _memory(memory), rewound
+            return Answered(load(answer), _attempt(attempt), repair, calls, call, *known)
         case ["newer"]:
             raise NewerRecord("this turn in the journal, or the thread in the map,")
         case ["busy"]:
             return Busy()
         case ["entered", attempt, thread_id, generation, published, running, trouble, deaths, *more]:
             response, repair, anchor, provider, calls, dropped, call, *more = more
-            tokens, busy, renewal, answers, memory, cuts, *heard = more
+            tokens, busy, renewal, answers, memory, cuts, rewound, *heard = more
             thread = Thread(thread_id, _number(generation), anchor or None, provider or OPENAI) if thread_id else None
             return Entered(
                 hold=hold,
@@ -295,6 +297,7 @@ def _entry(hold: Hold, reply: list[Any]) -> Entry:
                 heard=_heard(heard),
                 memory=_memory(memory),
                 cuts=load_cuts(cuts) if cuts else (),
+                rewound=rewound,
             )
     raise CorruptRecord("unknown reply")
 

@@ -24,6 +24,7 @@ class TurnFacts:
     those that may have been paid, as in `Entered`, with one of this turn. `budgets` says which are nearly used up,
     `reads` how many tokens its call is thought to read. `heard` counts what persons were answered on the thread before.
     `cuts` say what is not told any more of what was said. `recalled` is what the question shows of what is remembered.
+    `rewound` are the words of the order to rewind that the thread was made for.
     """
 
     activity: str
@@ -40,6 +41,7 @@ class TurnFacts:
     seed: Seed = field(default_factory=Seed)
     memory: Memory | None = None
     cuts: tuple[Cut, ...] = ()
+    rewound: str = ""
     recalled: Recalled | None = None
     recovered: Literal["journal", "thread"] | None = None
     repaired: bool = False

@@ -97,7 +97,10 @@ class Gathering:
         instances = list(dict.fromkeys([scope, *(each.id for each in calls.called), own]))
         # This task was created, so a history that knows nothing of it is of a level below full, or hidden from us.
         if not await self._sources.remembers(task.id):
-            return await self._as_of_now(task, wanted, instances)
+            definitions = {each.id: each.definition_id for each in calls.called}
+            if scope != own and (process := await self._sources.instance(scope)) is not None:
+                definitions[scope] = process.definition_id
+            return await self._as_of_now(wanted, instances, {**definitions, own: task.process_definition_id}, own)
         done = [each for instance in instances for each in await self._sources.completions(instance)]
         done.sort(key=lambda each: each.at)
         known = await self._activities({task.process_definition_id, *(each.definition for each in done)})
@@ -246,32 +249,49 @@ class Gathering:
             return await self._sources.content(value, LARGEST_PART)
         return value.value if isinstance(value.value, str) else None
 
-    async def _as_of_now(self, task: Task, wanted: RecordProperties, instances: Sequence[str]) -> Gathered:
-        """Take what the variables are now: whose they are, their meta alone says."""
-        known = await self._activities({task.process_definition_id})
+    async def _as_of_now(
+        self, wanted: RecordProperties, instances: Sequence[str], definitions: Mapping[str, str], own: str
+    ) -> Gathered:
+        """Take what the variables are now: whose they are, their meta alone says. `own` is the task's instance."""
+        known = await self._activities({each for each in definitions.values() if each})
         parts = _parts(known, wanted.name)
-        gathered = list[_Said]()
+        gathered, seen = list[_Said](), set[tuple[str, ...]]()
+        # Where it was said first: mappings hand values on, up and down, and with their meta they say who said them.
+        for is_own in (True, False):
+            for instance in instances:
+                for (definition, _), part in parts.items():
+                    if (definitions.get(instance) == definition) is is_own:
+                        gathered += await self._that_stands(instance, definition, part, seen)
         for instance in instances:
-            for part in parts.values():
-                said = list[_Said]()
-                values = await self._sources.values(instance, part.output)
-                metas = {each.name: each.value for each in values}
-                for value in values:
-                    meta = _meta(metas.get(value.name + META_SUFFIX))
-                    if meta:
-                        done = _as_completed(part, instance, task.process_definition_id, meta)
-                        source = _of_turn(done, value, meta)
-                        read = await self._read(value, part.activity)
-                        said.append(_Said(part.name, read, source, _judge(part, meta)))
-                gathered += _numbered(said)
             gathered += await self._given(instance, wanted.given, ())
-        # As if each had run, though nobody can tell when.
+        # As if each had run, though nobody can tell when; that of the task's own instance last.
         passages = [
-            Completion("", task.process_instance_id, activity, "", definition, _LONG_AGO)
+            Completion("", instance, activity, "", definition, _LONG_AGO)
+            for instance in sorted(instances, key=lambda each: each == own)
             for definition, activity in known
+            if definitions.get(instance) == definition
         ]
         records = list(_records(passages, known, wanted.name))
         return Gathered(instances, _items(gathered), _tasks(parts.values()), records, has_past=False)
+
+    async def _that_stands(
+        self, instance: str, definition: str, part: Part, seen: set[tuple[str, ...]]
+    ) -> Sequence[_Said]:
+        """Read what one result is now in one instance, but for what was `seen`, which it adds to."""
+        said = list[_Said]()
+        values = await self._sources.values(instance, part.output)
+        metas = {each.name: each.value for each in values}
+        for value in values:
+            meta = _meta(metas.get(value.name + META_SUFFIX))
+            if not meta:
+                continue
+            mark = (value.name, str(meta.get("task") or instance), str(value.value))
+            if mark in seen:
+                continue
+            seen.add(mark)
+            source = _of_turn(_as_completed(part, instance, definition, meta), value, meta)
+            said.append(_Said(part.name, await self._read(value, part.activity), source, _judge(part, meta)))
+        return _numbered(said)
 
 
 def _parts(known: Mapping[tuple[str, str], tuple[Activity, str]], record: str) -> dict[tuple[str, str], Part]:

@@ -252,6 +252,12 @@ def _check_parts(wanted: RecordProperties, gathered: Gathered) -> None:
                 f"{needs}: the engine has taken an answer of {', '.join(tasks)} (record.part={part}) and does not show "
                 "it: grant READ_HISTORY_VARIABLE and READ_INSTANCE_VARIABLE on process definitions to the worker's user"
             )
+        if not gathered.has_past:
+            raise BadRecord(
+                f"{needs}: no answer of {', '.join(tasks)} (record.part={part}) is to be seen. See that it is answered "
+                "before this task is reached; one of a called process that is over takes history level audit and the "
+                "right READ_HISTORY on its definition, or a mapping that hands up the result with its meta"
+            )
         raise BadRecord(
             f"{needs}: the engine has taken no answer of {', '.join(tasks)} (record.part={part}) yet; see that it is "
             "answered before this task is reached"

@@ -129,7 +129,7 @@ class Turn:
                 case Answered():
                     facts.attempt, facts.calls = entry.attempt, entry.calls
                     facts.recovered, facts.thread, facts.heard = "journal", entry.answer.thread, entry.heard
-                    facts.memory = entry.memory
+                    facts.memory, facts.rewound = entry.memory, entry.rewound
                     answer: Answer | None = entry.answer
                     bill = Bill(self._ground.charging, assignment.counters, self._ground.prices)
                     # Whoever kept the answer may have died before the budgets were put right.
@@ -279,7 +279,7 @@ class Turn:
         """Turn the answer into the result, or into what the task wants for a bad one."""
         facts.answer = answer
         if answer.weighed:
-            facts.thread, facts.use, facts.memory = None, APART, None
+            facts.thread, facts.use, facts.memory, facts.rewound = None, APART, None, ""
         if facts.recovered:
             metrics.RECOVERED.labels(facts.recovered).inc()
         if answer.outcome is not Outcome.OK:
@@ -296,6 +296,7 @@ class Turn:
             facts.heard,
             self._origin(assignment.task, facts),
             facts.recalled,
+            facts.rewound,
         )
         spin = await self._engine.has_spin()
 

@@ -115,6 +115,7 @@ class ThreadTurn:
     async def _find_or_ask(self) -> Answer | None:
         # Of a thread that was made by a turn that died: what it knows has yet to be said.
         self.facts.memory, self.facts.cuts = self.entry.memory, self.entry.cuts
+        self.facts.rewound = self.entry.rewound
         thread, gone = await self._known_thread()
         if thread is not None and self._must_look():
             try:
@@ -244,6 +245,7 @@ class ThreadTurn:
             return None
         self.facts.use = "created" if gone is None else "recreated"
         self.facts.seed, self.facts.memory, self.facts.cuts = told, memory, cuts
+        self.facts.rewound = self._order()
         if missing := self.leaving.missing(memory, gone):
             log.warning(Event.THREAD_EMPTY, thread_id=thread.id, memory=memory, reason=missing)
         return thread
@@ -264,11 +266,17 @@ class ThreadTurn:
             tokens=seed.tokens if seed else 0,
             memory=memory,
             cuts=cuts,
+            rewound=self._order(),
         ):
             self.bound = thread
             return True
         self._hold_lost()
         return False
+
+    def _order(self) -> str:
+        """Return the words of the order that a new thread is made for, if it is one to rewind."""
+        why = self.entry.renewal
+        return why.reason if why is not None and self.entry.rewinds else ""
 
     async def _create_with(self, gone: Thread | None, generation: int, seed: Seed) -> tuple[Thread, Seed]:
         """Create a thread that knows the seed; one without it where the provider does not take that."""

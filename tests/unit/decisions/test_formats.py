@@ -1,6 +1,7 @@
 """A record as files: what is in them, and that words stay words whatever they are."""
 
 import json
+import re
 from datetime import datetime
 from html.parser import HTMLParser
 from typing import Any
@@ -14,6 +15,7 @@ from tests.unit.decisions.examples import at, said, scores
 from worker.decisions import chain, hashing, schemas
 from worker.decisions.findings import Kind
 from worker.decisions.formats import FORMATS
+from worker.decisions.items import Item
 from worker.decisions.record import Act, Record, build, close, facts
 from worker.decisions.report import SAID, report
 from worker.decisions.verifying import verify
@@ -34,6 +36,8 @@ EVIL = [
     ),
     *(
         '=HYPERLINK("https://evil.example")',
+        "=cmd|' /C calc'!A0",
+        "WWW.evil.example or http://evil.example",
         '#read("/etc/passwd")',
         '#panic("evil")',
         "\n= Heading",
@@ -183,6 +187,7 @@ def test_markdown_holds_hostile_words_as_words(text: str) -> None:
     assert [token.type for token in tokens] == GOOD_TOKENS
     inline = {each.type for token in tokens for each in token.children or ()}
     assert not {"image", "html_inline", "link_open", "em_open", "code_inline", "s_open"} & inline
+    assert not re.search(r"[a-z]://|www\.", body, re.IGNORECASE), "GitHub makes links of bare addresses"
 
 
 def test_json_holds_hostile_words_as_they_are() -> None:
@@ -208,6 +213,30 @@ def test_a_long_name_stands_whole_where_it_is_told_and_shortened_elsewhere() -> 
     shown = written(made(alternatives={"alternatives": alternatives}), "html")
     assert shown.count(f"<li>{name}</li>") == 1
     assert shown.count(f"<td>{name[:99]}…</td>") > 3
+
+
+def test_a_reader_sees_who_judged_and_which_judges_are_one_assistant() -> None:
+    turn = {"of": "turn", "at": at(1), "assistant": "buyer", "version": "1.2", "provider": "openai", "model": "gpt-5"}
+    person = {"of": "person", "at": at(2), "user": "ann", "variable": "own"}
+    sources = {
+        "buyer_scores_0": turn | {"variable": "scores_0"},
+        "buyer_scores_1": turn | {"variable": "scores_1"},
+        "maker_scores_2": turn | {"variable": "scores_2", "assistant": "maker", "model": "\u202eevil"},
+        "own": person,
+    }
+    others = [each for each in said() if each.part != "scores"]
+    judged = [Item("scores", scores(), source, judge) for judge, source in sources.items()]
+    record = build("r1", [*others, *judged], "proposed", samples=FEW)
+
+    [judges] = [each for each in report(record).sections if each.title == "Judges and other weights"]
+    assert "buyer_scores_0, buyer_scores_1 are one assistant, buyer, asked 2 times." in judges.words
+    assert judges.tables[0].rows == [
+        ["buyer_scores_0", "buyer 1.2", "gpt-5, openai", "scores_0"],
+        ["buyer_scores_1", "buyer 1.2", "gpt-5, openai", "scores_1"],
+        ["maker_scores_2", "maker 1.2", "\ufffdevil, openai", "scores_2"],
+        ["own", "ann", "", "own"],
+    ]
+    assert len(judges.words) == 2, "each assistant that sits once is nothing to say"
 
 
 def test_every_finding_has_its_words() -> None:

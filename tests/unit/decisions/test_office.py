@@ -4,19 +4,23 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from collections import Counter
+from datetime import datetime
 from io import BytesIO
 from typing import Any, Final
 from zipfile import ZipFile
 
 import pytest
 import typst
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from defusedxml import ElementTree
 
-from tests.unit.decisions.examples import parts
+from tests.unit.decisions.examples import at, parts
 from tests.unit.decisions.test_formats import EVIL, GOOD, hostile, made
-from worker.decisions import as_pdf
+from worker.decisions import as_pdf, chain
 from worker.decisions.formats import FORMATS
+from worker.decisions.keys import SigningKey
 from worker.decisions.record import Record
 from worker.errors import Permanent
 
@@ -130,3 +134,44 @@ def test_nothing_that_writes_files_is_imported_before_it_is_wanted() -> None:
     loaded = set(ran.stdout.split())
     assert "worker.decisions.as_xlsx" in loaded
     assert not {"xlsxwriter", "docx", "lxml", "typst"} & loaded
+
+
+def test_hashes_of_rows_that_a_key_has_signed_end_before_the_edge_of_the_paper() -> None:
+    """What is beyond the edge nobody reads on paper, and no reader of PDFs shows."""
+    key = SigningKey(Ed25519PrivateKey.from_private_bytes(b"1" * 32))
+    rows = list[dict[str, Any]]()
+    for number in range(2):
+        told = {"by": "Ann Lee", "why": "the claim of May"}
+        kind: Any = ("hold", "release")[number]
+        before = rows[-1] if rows else None
+        rows.append(chain.row(kind, before, GOOD, datetime.fromisoformat(at(number)), told, key))
+    pages = typst.compile(str(as_pdf.SOURCE), sys_inputs=as_pdf.inputs(GOOD | {"rows": rows}), format="png", ppi=36)
+    for page in pages if isinstance(pages, list) else [pages]:
+        assert pixels_right_of(page, 1 - 1.9 / 21) == {b"\xff"}
+
+
+def pixels_right_of(png: bytes, part: float) -> set[bytes]:
+    """The bytes of the pixels of a picture with 8 bits and 4 channels that stand right of this part of its width."""
+    chunks, place = dict[bytes, bytes](), 8
+    while place < len(png):
+        length, kind = int.from_bytes(png[place : place + 4]), png[place + 4 : place + 8]
+        chunks[kind] = chunks.get(kind, b"") + png[place + 8 : place + 8 + length]
+        place += 12 + length
+    width, size = int.from_bytes(chunks[b"IHDR"][:4]), 4
+    raw, above, found = zlib.decompress(chunks[b"IDAT"]), bytearray(width * size), set[bytes]()
+    assert chunks[b"IHDR"][8:10] == b"\x08\x06", "8 bits, with alpha"
+    for start in range(0, len(raw), width * size + 1):
+        how, line = raw[start], bytearray(raw[start + 1 : start + 1 + width * size])
+        for index in range(len(line)):
+            left = line[index - size] if index >= size else 0
+            corner = above[index - size] if index >= size else 0
+            line[index] = (line[index] + _filtered(how, left, above[index], corner)) & 0xFF
+        found |= {bytes([each]) for each in line[int(width * part) * size :]}
+        above = line
+    return found
+
+
+def _filtered(how: int, left: int, above: int, corner: int) -> int:
+    """What PNG's filter of this number has taken off a byte."""
+    nearest = min((left, above, corner), key=lambda each: abs(left + above - corner - each))
+    return (0, left, above, (left + above) // 2, nearest)[how]

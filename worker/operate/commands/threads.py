@@ -81,10 +81,12 @@ async def show_(desk: Desk, options: Namespace) -> int:
 async def say_moved(desk: Desk, instance: str) -> None:
     """Name the way back where the engine tells of a modification: it may have moved the instance to an earlier step."""
     with suppress(WorkerError):
-        at = await desk.adapters.engine.moved_at(instance)
-        if at is not None:
+        moved = await desk.adapters.engine.moved(instance)
+        if moved is not None:
+            batch = "perhaps moved by a batch, whose instances the engine does not tell"
+            how = batch if moved.by_batch else "moved by a modification"
             tables.say(
-                f"Instance {instance} was moved by a modification, last at {at:%Y-%m-%d %H:%M} UTC. If that was back "
+                f"Instance {instance} was {how}, last at {moved.at:%Y-%m-%d %H:%M} UTC. If that was back "
                 "to an earlier step, its conversations go on with all that was said since; to have them end before it: "
                 f"assistant-worker threads rewind {instance} --before ACTIVITY"
             )

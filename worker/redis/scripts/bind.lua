@@ -4,7 +4,8 @@
 --         anchor of the account that the thread is in ('': not known), its provider,
 --         what is to be known of the thread that it replaces and that is still there ('': nothing),
 --         tokens that it begins with, what it knows of before with the task that it is made for ('': all of it),
---         what is not told any more of what was said under this key ('': as before), then turns that the history begins with
+--         what is not told any more of what was said under this key ('': as before), the words of the order to rewind that
+--         it is made for ('': none), then turns that the history begins with
 -- returns 1 | 0 (refused, nothing written: also where a newer worker wrote the map)
 -- repeat  finds its own thread bound and says 1, even if the hold is lost by then: the map does name it
 local bound = redis.call('HMGET', KEYS[2], 'id', 'generation')
@@ -26,7 +27,7 @@ if ARGV[9] ~= '' and bound[1] then
 end
 if bound[1] then
   -- Whatever the new thread is for, the order to leave this one is carried out by it.
-  redis.call('HDEL', KEYS[2], 'renew:' .. bound[1], 'rewind:' .. bound[1], 'memory:' .. bound[1])
+  redis.call('HDEL', KEYS[2], 'renew:' .. bound[1], 'rewind:' .. bound[1], 'memory:' .. bound[1], 'rewound:' .. bound[1])
 end
 redis.call('HSET', KEYS[2], 'id', ARGV[2], 'generation', ARGV[3], 'instance', ARGV[6], 'provider', ARGV[8])
 -- All of this was said of the thread before.
@@ -40,12 +41,15 @@ end
 if ARGV[12] ~= '' then
   redis.call('HSET', KEYS[2], 'cuts', ARGV[12])
 end
+if ARGV[13] ~= '' then
+  redis.call('HSET', KEYS[2], 'rewound:' .. ARGV[2], ARGV[13])
+end
 redis.call('DEL', KEYS[3])
-for index = 13, #ARGV do
+for index = 14, #ARGV do
   redis.call('RPUSH', KEYS[3], ARGV[index])
 end
-if #ARGV >= 13 then
-  redis.call('HSET', KEYS[2], 'turns', #ARGV - 12)
+if #ARGV >= 14 then
+  redis.call('HSET', KEYS[2], 'turns', #ARGV - 13)
   redis.call('PEXPIRE', KEYS[3], ARGV[5])
 end
 if ARGV[7] ~= '' then

@@ -5,7 +5,7 @@
 --         ms that a refused task is remembered ('': it is no task, but what a person asks)
 -- returns {'newer'} (a newer worker wrote it: nothing was changed) |
 --         {'answered', attempt, answer, what this attempt had to put right ('': nothing), calls,
---          token of the hold under which the last call was made ('': not known), memory and persons heard as below} |
+--          token of the hold under which the last call was made ('': not known), memory, order to rewind and persons heard as below} |
 --         {'busy'} |
 --         {'entered', attempt, thread id, generation, published, ms the earlier call may still run (-1: none),
 --          ms of trouble, deaths: how many workers in a row took this task and were not heard of again,
@@ -16,6 +16,7 @@
 --          ms that a call of any task may still run on the thread, why it is to be left ('': it is not),
 --          answers that it has had, what it knew when it was made, if that was for this task or nothing has been answered
 --          on it yet ('': all, or that is over), what is not told any more of what was said under this key ('': nothing),
+--          the words of the order to rewind that the thread was made for ('': it was not),
 --          then persons who were heard on it, each with how many messages}
 -- repeat  the same token takes the same hold again
 for index = 1, 3, 2 do -- a hold is the same in all versions: it keeps them out of each other's way
@@ -47,12 +48,13 @@ local function with_heard(reply)
 end
 local thread = redis.call('HMGET', KEYS[3], 'id', 'generation', 'published', 'anchor', 'provider', 'tokens', 'running', 'answers')
 local memory, made_for = string.match(thread[1] and redis.call('HGET', KEYS[3], 'memory:' .. thread[1]) or '', '^(%a+):(.*)$')
+local rewound = thread[1] and redis.call('HGET', KEYS[3], 'rewound:' .. thread[1]) or ''
 if made_for ~= ARGV[1] and thread[6] then -- the tokens of an answer; where nothing is known nothing was told
   memory = nil
 end
 -- Before the hold is looked at: an answer is delivered whoever has the thread now.
 if turn[1] == 'answered' or turn[1] == 'done' then
-  return with_heard({'answered', attempt, turn[3], turn[10] or '', calls, turn[14] or '', memory or ''})
+  return with_heard({'answered', attempt, turn[3], turn[10] or '', calls, turn[14] or '', memory or '', rewound})
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -98,4 +100,4 @@ local ends_at, limit = string.match(thread[7] or '', ':(%d+):(%d+)$')
 local busy = ends_at and math.max(0, math.min(tonumber(ends_at) - now, tonumber(limit))) or 0
 -- Of the two orders the one to rewind, which older workers do not carry out and cannot take for the other.
 local renew = thread[1] and (redis.call('HGET', KEYS[3], 'rewind:' .. thread[1]) or redis.call('HGET', KEYS[3], 'renew:' .. thread[1])) or ''
-return with_heard({'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or '', busy, renew, thread[8] or '0', memory or '', redis.call('HGET', KEYS[3], 'cuts') or ''})
+return with_heard({'entered', attempt, thread[1] or '', thread[2] or '0', thread[3] or '', running, trouble, deaths, response, turn[10] or '', thread[4] or '', thread[5] or '', calls, dropped, turn[14] or '', thread[6] or '', busy, renew, thread[8] or '0', memory or '', redis.call('HGET', KEYS[3], 'cuts') or '', rewound})

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import HTTPException
 from starlette.responses import Response
 
 from worker.domain.conversations import Instance
-from worker.domain.processes import Process, Step
+from worker.domain.processes import Moved, Process, Step
 from worker.errors import ReadRefused, TaskLost, Transient
 from worker.ports.transcript import TranscriptReader
 from worker.web.api.grants import Grant, MayRead
@@ -33,7 +32,7 @@ class Now:
     """How it stands with a process instance: what the record has, and what the engine says at this moment.
 
     `name` is that of its process, empty without one. `steps` are tasks that are not done. `runs` is the record's word
-    where the engine has none. `problem` says why the engine may know more. `moved_at`: when a modification last moved
+    where the engine has none. `problem` says why the engine may know more. `moved`: when a modification last moved
     it, null where the engine tells of none.
     """
 
@@ -44,7 +43,7 @@ class Now:
     states: Mapping[str, State]
     steps: Sequence[Step]
     problem: str
-    moved_at: datetime | None = None
+    moved: Moved | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class _Following:
         known = told.process or instance
         name = name_of(await self.watching.names(), known.definition_key, known.tenant) if known else ""
         runs = bool(known and known.is_active)
-        return Now(instance, told.process, name, runs, told.states, told.steps, told.problem, told.moved_at)
+        return Now(instance, told.process, name, runs, told.states, told.steps, told.problem, told.moved)
 
     async def results(self, instance_id: str, grant: Grant) -> Response:
         _, told = await self.seen(instance_id, grant)

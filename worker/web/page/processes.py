@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
 from typing import Literal, Protocol
 
-from worker.domain.processes import Incident, Process, Result, Step
+from worker.domain.processes import Incident, Moved, Process, Result, Step
 from worker.errors import EngineDenied, ReadRefused
 
 State = Literal["done", "running", "failed", "cancelled"]
@@ -47,7 +46,7 @@ class Processes(Running, Protocol):
         """What the tasks of an instance wait for, those with incidents first."""
         ...
 
-    async def moved_at(self, instance_id: str) -> datetime | None:
+    async def moved(self, instance_id: str) -> Moved | None:
         """When a modification last moved an instance; None if the engine notes none, or does not show it."""
         ...
 

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Generic, TypeVar
 
-from worker.domain.processes import Incident, Process, Step
+from worker.domain.processes import Incident, Moved, Process, Step
 from worker.errors import ReadRefused, Transient
 from worker.runtime.clock import monotonic
 from worker.web.page.processes import Processes, State, why_not
@@ -23,14 +22,14 @@ MOST_KNOWN = 1000
 class Seen:
     """One instance: None where the engine does not know it. `problem` says why it may know more.
 
-    `moved_at` is when somebody last moved it by a modification, as far as the engine notes who does what.
+    `moved` is when somebody last moved it by a modification, as far as the engine notes who does what.
     """
 
     process: Process | None = None
     states: Mapping[str, State] = field(default_factory=dict)
     steps: Sequence[Step] = ()
     problem: str = ""
-    moved_at: datetime | None = None
+    moved: Moved | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ class Watching:
                     seen = replace(seen, states=await self._processes.activity_states(instance_id))
                 if seen.process is not None and seen.process.is_active:
                     seen = replace(seen, steps=await self._processes.steps(instance_id))
-                    seen = replace(seen, moved_at=await self._processes.moved_at(instance_id))
+                    seen = replace(seen, moved=await self._processes.moved(instance_id))
         except (Transient, ReadRefused, TimeoutError) as exc:
             seen = replace(seen, problem=why_not(exc))
         return seen

@@ -70,7 +70,7 @@ function Decision({ page, path, last: first, shown }) {
     ${isRanked && html`<${WhatIf} computed=${computed} called=${called} keep=${mayKeep && { path, then: () => page.go(own) }}>
       <${Tried} sets=${content.what_ifs?.sets ?? []} sources=${shown.sources.what_ifs ?? {}} orders=${computed.sets} called=${called} words=${words} />
     </><${Holds} computed=${computed} called=${called} />`}
-    ${computed && html`<${Orders} computed=${computed} called=${called} />`}
+    ${computed && html`<${Orders} computed=${computed} judges=${shown.sources.scores ?? {}} called=${called} />`}
     <${Frame} shown=${shown} frame=${frame} objectives=${objectives} computed=${computed} called=${called} />
     <${Objections} content=${content} />
     <${Said} shown=${shown} />
@@ -193,7 +193,16 @@ function Ranks({ title, table, ranking, called }) {
 const AGREEMENT = { agree: "The judges agree", differ: "The judges differ", not_measured: "No agreement was measured" };
 const ORDERS = [["judges", "judge"], ["without_judge", "without judge"], ["sets", "weights"], ["without_criterion", "without criterion"]];
 
-function Orders({ computed, called }) {
+// Which judges are the same assistant: that it agrees with itself is no second opinion.
+function seats(judges) {
+  const seated = new Map();
+  for (const [judge, source] of Object.entries(judges).sort()) {
+    if (source?.of === "turn" && source.assistant) seated.set(source.assistant, [...(seated.get(source.assistant) ?? []), judge]);
+  }
+  return [...seated].filter(([, sat]) => sat.length > 1).map(([assistant, sat]) => `${sat.join(", ")} are one assistant, ${assistant}, asked ${sat.length} times.`);
+}
+
+function Orders({ computed, judges, called }) {
   const rows = ORDERS.flatMap(([key, by]) => Object.entries(computed[key]).map(([own, order]) => [`${key} ${own}`, [
     by, key.endsWith("judge") || key === "judges" ? own : called(own), html`<div class="order">${order.ranking.map(called).join(" > ")}</div>`, figure(order.lead),
   ]]));
@@ -201,6 +210,7 @@ function Orders({ computed, called }) {
   return html`<section aria-labelledby="orders" class="card part">
     <h2 id="orders">Judges, stakeholders and other orders</h2>
     <p>${AGREEMENT[computed.agreement]}${measured}</p>
+    ${seats(judges).map((each) => html`<p key=${each}>${words(each)}</p>`)}
     <${Grid} title="Orders" head=${["By", "Whose", "Order", "Lead"]} rows=${rows} kind="words" />
   </section>`;
 }

@@ -108,7 +108,7 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
   return html`
     <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} steps=${steps} /></div>
     ${now.problem && html`<${Note} title="As last recorded" detail=${now.problem} />`}
-    <${Moved} own=${own} at=${now.moved_at} />
+    <${Moved} own=${own} moved=${now.moved} />
     ${rewound && html`<${Rewound} ...${rewound} />`}
     <${About} shown=${shown} now=${now} spent=${said.spent} decisions=${outcome.decisions} />
     ${now.instance && html`<div class="actions">

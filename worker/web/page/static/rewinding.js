@@ -5,9 +5,9 @@ import { id, post } from "./api.js";
 import { name, Note, time } from "./parts.js";
 import { Question } from "./question.js";
 
-// What an instance that was moved by hand still knows, and the way to have that end; `at` is null where nobody moved it.
-export function Moved({ own, at }) {
-  return at && html`<${Note} title="Moved by a modification" detail=${html`Last ${time(at)}. If that was back to an earlier step: its conversations go on with all that was said since. To have them end before that step, rewind them, here or by <code>assistant-worker threads rewind ${own} --before ACTIVITY</code>.`} />`;
+// What an instance that was moved by hand still knows, and the way to have that end; `moved` is null where nobody moved it.
+export function Moved({ own, moved }) {
+  return moved && html`<${Note} title=${moved.by_batch ? "Perhaps moved by a batch" : "Moved by a modification"} detail=${html`Last ${time(moved.at)}${moved.by_batch && ", with instances of this process, of which the engine does not tell"}. If that was back to an earlier step: its conversations go on with all that was said since. To have them end before that step, rewind them, here or by <code>assistant-worker threads rewind ${own} --before ACTIVITY</code>.`} />`;
 }
 
 // Offers it to those who may, where something was said.

@@ -132,8 +132,8 @@ deploy-check: $(VENV)/dev.stamp
 
 # The generators of hostile things, fifty times as long as in each run.
 hostile: $(VENV)/dev.stamp
-	HOSTILE_TIMES=50 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py \
-		tests/core/test_hostile_tasks.py $(ARGS)
+	HOSTILE_TIMES=50 $(PYTEST) -n 2 tests/unit/test_hostile.py tests/unit/test_hostile_answers.py tests/unit/test_hostile_settings.py \
+		tests/core/test_hostile_tasks.py tests/core/test_hostile_orders.py tests/contract/zep/test_zep_hostile.py $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

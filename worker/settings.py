@@ -4,7 +4,7 @@ import os
 import re
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -794,9 +794,17 @@ def _line(detail: ErrorDetails) -> str:
     field = Settings.model_fields[name]
     value = detail["input"]
     if isinstance(value, _InFile):
-        return f"{name.upper()}_FILE={value.path}: {_requirement(field, detail)}"
+        return f"{name.upper()}_FILE={_path(value.path)}: {_requirement(field, detail)}"
     given = "" if value is None else f"={_shown(name, field, value)}"
     return f"{name.upper()}{given}: {_requirement(field, detail)}"
+
+
+def _path(text: str) -> str:
+    """Show a path, unless it may be the secret itself: somebody may have put that in the place of its file's name."""
+    looks_so = text.isprintable() and re.match(r"\.{0,2}/[^/]+/", text) is not None
+    with suppress(OSError):  # it is too long, for one
+        looks_so = looks_so or Path(text).exists()
+    return text if looks_so else "***"
 
 
 def _shown(name: str, field: FieldInfo, value: Any) -> str:

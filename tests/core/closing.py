@@ -35,10 +35,14 @@ from worker.transcript import (
 
 
 class Closing:
-    """The ground on which conversations end. `ports` may be changed before somebody is asked for who uses them."""
+    """The ground on which conversations end. `ports` may be changed before somebody is asked for who uses them.
 
-    def __init__(self, core: Core, database: Database) -> None:
+    Workers of several engines may stand on it, by their names, each with a `Closing` of its own.
+    """
+
+    def __init__(self, core: Core, database: Database, engine: str = "default") -> None:
         self.core = core
+        self.engine = engine
         self.provider = core.provider
         self.redis = core.redis
         self.instances = FakeInstances()
@@ -46,20 +50,20 @@ class Closing:
         self.conversations = SqlTranscriptReader(database)
         self.database = database
         self._tasks = count(1)
-        names = {"engine": "default", "provider": "openai"}
+        names = {"engine": engine, "provider": "openai"}
         self.account = Account(
-            core.provider, RedisAnchors(core.redis, prefix="aw", **names), SqlAnchors(database, **names), "default"
+            core.provider, RedisAnchors(core.redis, prefix="aw", **names), SqlAnchors(database, **names), engine
         )
         self.threads = AnchoredProvider(core.provider, self.account)
-        self.index = RedisThreadIndex(core.redis, prefix="aw", engine="default", lease=LOCK, keep=KEEP)
-        self.orders = RedisOrders(core.redis, prefix="aw", engine="default")
-        self.asks = SqlAsks(database, engine="default", now=now)
-        self.decisions = SqlDecisions(database, engine="default", now=now)
-        self.visits = SqlVisits(database, engine="default", now=now)
-        self.facts = SqlFacts(database, database.hurried(), engine="default")
-        self.memos = SqlMemos(database, engine="default")
+        self.index = RedisThreadIndex(core.redis, prefix="aw", engine=engine, lease=LOCK, keep=KEEP)
+        self.orders = RedisOrders(core.redis, prefix="aw", engine=engine)
+        self.asks = SqlAsks(database, engine=engine, now=now)
+        self.decisions = SqlDecisions(database, engine=engine, now=now)
+        self.visits = SqlVisits(database, engine=engine, now=now)
+        self.facts = SqlFacts(database, database.hurried(), engine=engine)
+        self.memos = SqlMemos(database, engine=engine)
         self.ports = EndingPorts(
-            engine_name="default",
+            engine_name=engine,
             index=self.index,
             orders=self.orders,
             instances=self.instances,
@@ -121,9 +125,8 @@ class Closing:
         await self.rest()
         return await self.eraser.erase(self.of(instance), force=force, results=results, absent=absent)
 
-    @staticmethod
-    def of(instance: str) -> Subject:
-        return Subject("default", instance=instance)
+    def of(self, instance: str) -> Subject:
+        return Subject(self.engine, instance=instance)
 
     # What there is
 
@@ -155,7 +158,7 @@ class Closing:
         """
         await self.rest()
         process = self.begin(instance)
-        key = ThreadKey("default", scope or instance, assistant, process.tenant)
+        key = ThreadKey(self.engine, scope or instance, assistant, process.tenant)
         task = f"task-{next(self._tasks)}"
         entry = await self.core.threads.enter(key, task)
         assert isinstance(entry, Entered)
@@ -190,7 +193,7 @@ class Closing:
     async def running_call(self, instance: str, response_id: str | None = None, limit: float = 60) -> ThreadKey:
         """Have an instance whose worker died during its call, which may run in the background; its hold is over."""
         self.begin(instance)
-        key = ThreadKey("default", instance, "analyst")
+        key = ThreadKey(self.engine, instance, "analyst")
         entry = await self.core.threads.enter(key, f"task of {instance}")
         assert isinstance(entry, Entered)
         thread = await self.threads.create_thread(key, 1)

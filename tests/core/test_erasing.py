@@ -237,3 +237,16 @@ async def test_tenants_with_the_same_business_key_are_erased_each_for_itself(clo
     assert (receipt.completed_at is not None, receipt.tenants) == (True, ("north",))
     assert [each.metadata["tenant"] for each in closing.provider.conversations.values()] == ["south"]
     assert (await closing.texts("north"), len(await closing.texts("south"))) == ([], 2)
+
+
+async def test_tenants_with_the_same_business_key_are_erased_together_without_a_trace(closing: Closing) -> None:
+    for name, tenant in (("1", None), ("2", "north"), ("3", "south")):
+        closing.begin(name, business_key="order 7", tenant=tenant)
+        await closing.speak(name, scope="business-key:order 7")
+        closing.finish(name)
+    await closing.rest()
+    receipt = await closing.eraser.erase(ORDER_7)
+
+    assert (receipt.completed_at is not None, closing.provider.conversations) == (True, {})
+    assert await closing.keys() == []
+    assert [step.count for step in receipt.steps if step.store is Store.REDIS] == [2, 2, 2]

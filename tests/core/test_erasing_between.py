@@ -11,9 +11,11 @@ from worker.domain.endings import Receipt, Status, Store
 from worker.domain.threads import Busy, Hold, Question, ThreadKey
 from worker.ending.case import LOOK
 from worker.ending.erasing import LANDING_TIME
-from worker.ending.stores import Messages
+from worker.ending.stores import LATE, Messages
 from worker.errors import EngineDown, ModelDown, StoreDown, TranscriptDown
+from worker.redis import RedisOutbox
 from worker.telemetry import metrics
+from worker.turn.recorder import Carrier
 
 
 async def test_an_instance_that_runs_again_keeps_what_is_left(closing: Closing) -> None:
@@ -181,6 +183,37 @@ async def test_an_exchange_on_its_way_to_the_transcript_is_looked_for_once_more(
     [final] = await closing.resume()
     assert (final.completed_at is not None, final.look_again_at, await closing.texts("instance")) == (True, None, [])
     assert final.named[Store.TRANSCRIPT, Messages.what].count == 4
+
+
+async def test_a_response_that_only_the_journal_names_goes_with_its_thread(closing: Closing) -> None:
+    thread = await closing.speak("instance", recorded=False, stored=True)
+    closing.begin("instance").variables.clear()  # the task is not completed yet, or another one has the same result
+    closing.finish("instance")
+    [response] = closing.provider.responses
+    receipt = await closing.erase("instance")
+    assert receipt.named[Store.PROVIDER, f"response {response}"].anchor == thread.anchor
+    assert (receipt.open, closing.provider.responses) == ((), {})
+
+
+async def test_a_thread_that_ends_by_age_takes_along_what_only_the_journal_names(closing: Closing) -> None:
+    await closing.speak("instance", recorded=False, stored=True)
+    closing.finish("instance")
+    done = await closing.sweep()
+    assert (len(done.threads), closing.provider.responses) == (1, {})
+
+
+async def test_what_was_said_on_a_shared_thread_and_is_on_its_way_keeps_the_order_open(closing: Closing) -> None:
+    closing.begin("instance", business_key="order 7")
+    thread = await closing.speak("instance", scope="business-key:order 7", recorded=False)
+    closing.finish("instance")
+    receipt = await closing.erase("instance")
+    assert open_in(receipt) == {(Store.TRANSCRIPT, LOOK): LATE}
+
+    await Carrier(RedisOutbox(closing.redis, prefix="aw", engine="default"), closing.transcript).drain()
+    assert await closing.texts("instance") == ["question", "answer"]
+    [final] = await closing.resume()
+    assert (final.completed_at is not None, await closing.texts("instance")) == (True, [])
+    assert thread.id in closing.provider.conversations
 
 
 async def test_a_run_in_the_background_is_cancelled_with_its_thread(closing: Closing) -> None:

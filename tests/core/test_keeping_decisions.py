@@ -26,13 +26,13 @@ DAY = timedelta(days=1).total_seconds()
 async def decide(closing: Closing, instance: str, cited: str = "") -> DecisionKey:
     """Keep a record of an instance that runs. What a task was answered is `cited`."""
     closing.begin(instance)
-    key = DecisionKey("default", instance)
+    key = DecisionKey(closing.engine, instance)
     last = await closing.decisions.last(key)
     before = last.record if last else None
     text = {"dissent": [{"who": "Sales", "text": f"Wait, for the time {len(last.rows) if last else 0}."}]}
     answer = {
-        "answer": message_id("default", cited, 1, Role.AGENT),
-        "question": message_id("default", cited, 1, Role.USER),
+        "answer": message_id(closing.engine, cited, 1, Role.AGENT),
+        "question": message_id(closing.engine, cited, 1, Role.USER),
     }
     where = {"instance": instance, "definition": "d:1:d"} | (answer if cited else {})
     items = [replace(each, source={**each.source, **where}) for each in said(dissent=text)]

@@ -91,8 +91,13 @@ def test_a_secret_that_is_set_and_in_a_file_is_refused(monkeypatch: pytest.Monke
 
 def test_what_is_wrong_with_a_file_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch, empty_place: Path) -> None:
     monkeypatch.setenv("OPENAI_API_KEY_FILE", "key")
+    why = "cannot be read: No such file or directory; name a file that the worker's user may read"
+    assert mistake() == f"OPENAI_API_KEY_FILE=***: {why}", "it may be the key itself"
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", "/nowhere/key")
+    assert mistake() == f"OPENAI_API_KEY_FILE=/nowhere/key: {why}"
+
+    monkeypatch.setenv("OPENAI_API_KEY_FILE", "key")
     said = "OPENAI_API_KEY_FILE=key: "
-    assert mistake() == f"{said}cannot be read: No such file or directory; name a file that the worker's user may read"
 
     (empty_place / "key").mkdir()
     assert mistake() == f"{said}is no file; name a file that the worker's user may read"

@@ -61,7 +61,15 @@ def test_a_fact_that_holds_no_more_is_not_told(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [{}, {"uuid": "f1"}, {"uuid": 1, "fact": "x"}, {"uuid": "f1", "fact": " "}, {"uuid": "e", "content": None}]
+    "said",
+    [
+        {},
+        {"uuid": "f1"},
+        {"uuid": 1, "fact": "x"},
+        {"uuid": "f1", "fact": " "},
+        {"uuid": "e", "content": None},
+        {"uuid": "e", "content": " "},
+    ],
 )
 def test_what_cannot_be_read_is_left_out(said: dict[str, Any]) -> None:
     assert read_edge(said, NOW) is None

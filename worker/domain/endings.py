@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from worker.domain.conversations import Subject, owner
+from worker.domain.conversations import Stored, Subject, owner
 from worker.domain.threads import SHARED_SCOPE, Thread, ThreadKey
 
 
@@ -150,6 +150,8 @@ class Kept:
 class TurnKept:
     """The journal of one turn. `overdue`: its call was to be over, and nobody has seen its end.
 
+    `response_id` is that of a run in the background. `stored` is what its answers name, which nothing else may know:
+    the transcript may not have them yet, nor the engine the variables. They were given in `instances`.
     `newer`: a newer worker wrote some of it. Such a turn is left to it, whatever the other fields say.
     """
 
@@ -161,6 +163,8 @@ class TurnKept:
     overdue: timedelta | None = None
     response_id: str | None = None
     newer: bool = False
+    stored: Stored = field(default_factory=Stored)
+    instances: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,12 @@ class Case:
             self.threads[thread.address] = kept.key
             self.see(thread.address, thread.anchor)
         for turn in turns:
-            if turn.response_id and not turn.newer:
+            if turn.newer:
+                continue
+            if turn.response_id:
                 self.responses[run_address(kept, turn.response_id)] = kept.thread.address if kept.thread else None
+            self.threads |= dict.fromkeys(turn.stored.threads, kept.key)
+            self.note(turn.stored)
 
     def note(self, stored: Stored) -> None:
         """Take what messages name."""

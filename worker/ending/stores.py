@@ -22,6 +22,7 @@ from worker.ports.memory import FactBook
 LONGEST_ID = 500
 SHARED = "other instances share this conversation"
 OF_PROCESS = "it is a process's conversation, which knows what was said there until its process ends"
+LATE = "what it said in a conversation that instances share has yet to come to the transcript"
 FOREIGN = "only a process variable names it, and the provider says that it belongs elsewhere"
 
 
@@ -196,10 +197,22 @@ class Keys(Place):
 
     async def find(self) -> None:
         """See `Place.find`."""
-        index = self.case.ports.index
+        case, index = self.case, self.case.ports.index
+        late, _ = await index.waiting() if case.subject.instance is not None else (frozenset[ThreadKey](), None)
         for kept in await index.threads():
             if self._is_ours(kept):
-                self.case.take(kept, await index.turns(kept))
+                case.take(kept, await index.turns(kept))
+            elif kept.key in late and await self._said_there(kept):
+                # The thread stays, and its turn: what was said there goes once the transcript has it.
+                case.failed.append(Step(Store.TRANSCRIPT, LOOK, why=LATE))
+
+    async def _said_there(self, kept: Kept) -> bool:
+        """Whether the instance spoke on a thread that instances share, and the transcript does not have it yet."""
+        case, key = self.case, kept.key
+        if not key.scope.startswith(SHARED_SCOPE) or not may_be_of(case.subject, key):
+            return False
+        turns = await case.ports.index.turns(kept)
+        return any(turn.unrecorded and case.subject.instance in turn.instances for turn in turns)
 
     def _is_ours(self, kept: Kept) -> bool:
         """Whether a key is this subject's, or the transcript knows that it is."""
@@ -210,7 +223,7 @@ class Keys(Place):
 
     def steps(self) -> list[Step]:
         """See `Place.steps`."""
-        return [Step(self.store, f"{key.scope} {key.assistant}", key) for key in self.case.kept]
+        return [Step(self.store, _of_thread(key), key) for key in self.case.kept]
 
     async def erase(self, step: Step) -> AsyncIterator[Step]:
         """See `Place.erase`."""
@@ -364,10 +377,7 @@ class Words(Place):
 
     def steps(self) -> list[Step]:
         """See `Place.steps`."""
-        stay = [
-            Step(Store.PROVIDER, f"{key.scope} {key.assistant}", status=Status.STAYS, why=OF_PROCESS)
-            for key in self._threads
-        ]
+        stay = [Step(Store.PROVIDER, _of_thread(key), status=Status.STAYS, why=OF_PROCESS) for key in self._threads]
         return [*stay, Step(self.store, self.what)] if self._said else []
 
     async def erase(self, step: Step) -> AsyncIterator[Step]:
@@ -445,6 +455,11 @@ class Facts(Place):
 
 STILL = "the memory is still at it; it is looked at again"
 ON_ITS_WAY = "something may be on its way to the memory; it is looked at again"
+
+
+def _of_thread(key: ThreadKey) -> str:
+    """Name a thread as no other of the order: tenants may have the same business key."""
+    return f"{key.scope} {key.assistant}" + ("" if key.tenant is None else f" of tenant {key.tenant}")
 
 
 def _named(subject: MemorySubject) -> str:

@@ -7,15 +7,17 @@ older ones then touch nothing of it, and say so (NewerRecord). Only what no vers
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from worker.domain import foreign
+from worker.domain.conversations import Stored
 from worker.domain.exchanges import Exchange, Utterance
 from worker.domain.memory import Recalled, ToRemember
 from worker.domain.money import Money
-from worker.domain.threads import OPENAI, Answer, Cut, Decision, Outcome, Remembered, Said, Thread, ThreadKey
+from worker.domain.threads import OPENAI, Answer, Cut, Decision, Outcome, Remembered, Said, Thread, ThreadKey, address
 from worker.errors import NewerRecord, StoreDown
 
 K = TypeVar("K", ToRemember, Recalled)
@@ -222,6 +224,32 @@ def key(parts: Mapping[str, Any]) -> ThreadKey:
     if parts.keys() - set(ThreadKey.__slots__):
         raise NewerRecord("a thread's key")
     return ThreadKey(**parts)
+
+
+def named(turn: Mapping[str, str]) -> tuple[Stored, frozenset[str]]:
+    """Say what a turn's answer and exchanges name at providers, and in which instances those were said.
+
+    What nobody can read names nothing.
+    """
+    threads, responses, instances = dict[str, str | None](), dict[str, str | None](), set[str]()
+    for name, text in turn.items():
+        with suppress(CorruptRecord, NewerRecord):
+            if name == "answer":
+                answer = load(text)
+                thread, response_id = answer.thread, answer.response_id
+            elif name.startswith("exchange:"):
+                said = load_exchange(text, "0")
+                instances.add(said.process_instance_id)
+                thread = Thread(said.thread_id, 0, said.anchor, said.provider) if said.thread_id else None
+                response_id = said.response_id
+            else:
+                continue
+            if thread is not None:
+                threads[thread.address] = thread.anchor or threads.get(thread.address)
+            if response_id:
+                provider = thread.provider if thread else OPENAI
+                responses[address(provider, response_id)] = thread.address if thread else None
+    return Stored(threads, responses), frozenset(instances)
 
 
 def is_newer(turn: Mapping[str, str]) -> bool:

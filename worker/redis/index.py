@@ -12,7 +12,7 @@ from worker.domain.exchanges import TRANSCRIPT
 from worker.domain.threads import OPENAI, Decision, Hold, Thread, ThreadKey
 from worker.errors import NewerRecord, StoreDown
 from worker.redis.connect import Client
-from worker.redis.formats import KNOWN, CorruptRecord, dump_decision, is_newer, load_former
+from worker.redis.formats import KNOWN, CorruptRecord, dump_decision, is_newer, load_former, named
 from worker.redis.keys import Keys, read_name, stem, unrecorded
 from worker.redis.runner import Runner, ms
 from worker.runtime.clock import monotonic
@@ -232,6 +232,7 @@ def _turn(name: str, fields: Mapping[str, Any], now_ms: int) -> TurnKept:
     # By the server's clock, which wrote the deadline.
     late = now_ms - int(deadline) if state == "intent" and deadline.isdecimal() else -1
     attempt = fields.get("attempt", "1")
+    stored, instances = named(fields)
     return TurnKept(
         name=name,
         task_id=Keys.task_of(name),
@@ -241,4 +242,6 @@ def _turn(name: str, fields: Mapping[str, Any], now_ms: int) -> TurnKept:
         overdue=timedelta(milliseconds=late) if late >= 0 else None,
         response_id=fields.get("response") or None,
         newer=is_newer(fields),
+        stored=stored,
+        instances=instances,
     )

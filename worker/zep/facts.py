@@ -73,7 +73,7 @@ def read_edge(said: Mapping[str, Any], now: datetime) -> Edge | None:
 def read_episode(said: Mapping[str, Any]) -> Episode | None:
     """Read an episode of either dialect, None if it is none."""
     match said:
-        case {"uuid": str(name), "content": str(text)}:
+        case {"uuid": str(name), "content": str(text)} if text.strip():
             times = (read_time(said.get(each)) for each in ("reference_time", "created_at"))
             at = next((each for each in times if each is not None), datetime.fromtimestamp(0, UTC))
             return Episode(name, text, Source.read(said.get("metadata"), at))

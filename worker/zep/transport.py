@@ -40,6 +40,7 @@ LONGEST_WAIT: Final = timedelta(hours=1)
 """However long Zep asks us to wait."""
 LONGEST_REASON: Final = 300
 MOST_CONNECTIONS: Final = 20
+_HALVES: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _LIMITS: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
 _ANSWERED: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 _DENIED: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -215,9 +216,12 @@ def _read(status: int, headers: Mapping[str, str], content: bytes | None) -> Rep
 
 def _said(content: bytes) -> Any:
     try:
-        return foreign.read_flat(content)
-    except ValueError:
+        said = foreign.read_flat(content)
+        if _HALVES.search(content):  # of characters: in an id they cannot be sent back, in a text not be stored
+            said = foreign.read_flat(foreign.whole(json.dumps(said, ensure_ascii=False)))
+    except (ValueError, RecursionError):
         return None
+    return said
 
 
 def _is_own(said: Any) -> bool:

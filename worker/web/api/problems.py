@@ -19,6 +19,7 @@ from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 
 ISSUER_DOWN = "Nobody can tell now whether this token is good: who issued it does not answer."
+TICKETS_DOWN = "Nobody can tell now whether this ticket is good: Redis does not answer."
 Told = Mapping[type[WorkerError], tuple[int, str]]
 """A status and a sentence for each kind of error; {} in it is what the error says."""
 ERASED = 410, "This conversation is erased, or about to be"

@@ -53,7 +53,10 @@ class Message(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An ask. It is answered in the session `answered_in`, by the message `answer`. `failure` says why it is not."""
+    """An ask. It is answered in the session `answered_in`, by the message `answer`. `failure` says why it is not.
+
+    `is_yours`: who reads this has asked it, whatever names people have.
+    """
 
     id: str
     session_id: str
@@ -68,12 +71,14 @@ class Asked:
     answer: str | None
     failure: str
     attachments: Sequence[str] = ()
+    is_yours: bool = False
 
     @classmethod
-    def of(cls, ask: Ask) -> "Asked":
+    def of(cls, ask: Ask, grant: Grant) -> "Asked":
         """Show one."""
         told: dict[str, Any] = {name: getattr(ask, name) for name in cls.__slots__ if hasattr(ask, name)}
-        return cls(**told | {"answered_in": session_id(ask.target), "person": ask.person.name})
+        told |= {"answered_in": session_id(ask.target), "person": ask.person.name}
+        return cls(**told, is_yours=ask.person.id == grant.speaker.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class Intake:
         session = found(await self.conversations.session(session_id, within=grant.limits))
         wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of, message.attachments)
         with problems.refusing(_TOLD):
-            return Asked.of(await self.desk.ask(session, grant.speaker, wish))
+            return Asked.of(await self.desk.ask(session, grant.speaker, wish), grant)
 
 
 def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], None]:
@@ -121,12 +126,12 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
     async def asks(grant: MayRead, session_id: Id) -> Asks:
         """What was asked about a conversation, and how that stands; the newest hundred."""
         talk = await desk.talk(await seen(grant, session_id))
-        return Asks(talk.as_of, [Asked.of(each) for each in talk.asks])
+        return Asks(talk.as_of, [Asked.of(each, grant) for each in talk.asks])
 
     @router.get("/asks/{ask_id}")
     async def one_ask(grant: MayRead, ask_id: Id) -> Asked:
         """One ask."""
-        return Asked.of(await seen_ask(desk, conversations, grant, ask_id))
+        return Asked.of(await seen_ask(desk, conversations, grant, ask_id), grant)
 
     @router.delete("/asks/{ask_id}")
     async def withdraw(grant: MayAsk, ask_id: Id) -> Asked:
@@ -135,7 +140,7 @@ def asking(desk: Desk, conversations: TranscriptReader) -> Callable[[FastAPI], N
         if kept.person.id != grant.speaker.id:
             raise HTTPException(403, "Somebody else has asked this.")
         with problems.refusing(_TOLD):
-            return Asked.of(await desk.withdraw(kept))
+            return Asked.of(await desk.withdraw(kept), grant)
 
     def extend(application: FastAPI) -> None:
         answers = problems.documented(401, 403, 404, 409, 410, 422, 429, 503)

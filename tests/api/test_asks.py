@@ -257,6 +257,7 @@ async def test_while_the_transcript_is_away_nothing_is_accepted(
     answer = await ground.ask()
     assert answer.status == 503
     assert "Retry-After" in answer.headers
+    assert "send the same again" in answer.json["detail"]
 
 
 # Beside all processes

@@ -119,8 +119,10 @@ async def test_what_is_accepted_is_on_disk_and_can_be_followed(ground: Ground) -
     assert (asked["client_id"], asked["text"], asked["state"]) == ("1", "Why not the second one?", "queued")
     assert (asked["answer"], asked["failure"], asked["finished_at"], asked["on_thread"]) == (None, "", None, False)
     assert ground.accepted == 1
-    assert (await ground.call(f"asks/{asked['id']}", token=VIEWER)).json == asked
-    assert (await ground.call(f"sessions/{A}/asks", token=VIEWER)).json == {"as_of": 0, "items": [asked]}
+    assert asked["is_yours"]
+    theirs = asked | {"is_yours": False}
+    assert (await ground.call(f"asks/{asked['id']}", token=VIEWER)).json == theirs
+    assert (await ground.call(f"sessions/{A}/asks", token=VIEWER)).json == {"as_of": 0, "items": [theirs]}
 
 
 async def test_a_message_that_comes_again_is_the_same_and_with_another_text_refused(ground: Ground) -> None:
@@ -255,6 +257,7 @@ async def test_while_the_transcript_is_away_nothing_is_accepted(
     answer = await ground.ask()
     assert answer.status == 503
     assert "Retry-After" in answer.headers
+    assert "send the same again" in answer.json["detail"]
 
 
 # Beside all processes

@@ -109,6 +109,45 @@ def preflight(origin: str) -> dict[str, str]:
     return {"Origin": origin, **wish}
 
 
+@dataclass(slots=True)
+class Waits:
+    """Redis that has no request to spare for so often."""
+
+    left: int = 0
+
+    async def take(self, _name: str, _rate: Rate) -> timedelta:
+        self.left -= 1
+        return timedelta(milliseconds=5) if self.left >= 0 else timedelta(0)
+
+
+async def test_over_many_sockets_a_person_says_no_more_than_over_one() -> None:
+    """A message that waited may find that another socket's has taken its place: then it waits again."""
+    rates, heard = Waits(), list[Message]()
+
+    async def say() -> Message:
+        return {"type": "websocket.receive", "text": "x"}
+
+    async def hear(_scope: Scope, receive: Receive, _send: Send) -> None:
+        rates.left = 3
+        heard.append(await receive())
+        assert rates.left == -1, "it was counted in the end"
+
+    async def nothing(_: Message) -> None:
+        raise AssertionError("nothing is said")
+
+    scope: Scope = {"type": "websocket", "client": ("127.0.0.1", 1), "path": "/api/feeds", "query_string": b""}
+    scope["headers"] = [(b"host", b"127.0.0.1:8091"), (b"authorization", f"Bearer {ANN}".encode())]
+    await Gate(hear, Access.of(TOKENS), report=print, rates=rates)(scope, say, nothing)
+    assert heard == [{"type": "websocket.receive", "text": "x"}]
+
+
+async def test_a_page_of_a_listed_origin_may_say_where_its_feed_goes_on(database: Database) -> None:
+    wish = preflight(PORTAL) | {"Access-Control-Request-Headers": "authorization,last-event-id"}
+    async with served(database, origins=[PORTAL]) as api:
+        asked = await Api(api.session, None).get("/api/sessions/1/feed", "OPTIONS", headers=wish)
+    assert asked.status == 200
+
+
 async def test_pages_of_other_origins_are_closed_out(database: Database) -> None:
     async with served(database) as api:
         asked = await Api(api.session, None).get("/api/counts", "OPTIONS", headers=preflight(PORTAL))
@@ -145,6 +184,8 @@ async def test_pages_of_origins_that_are_listed_may_ask_with_a_token(database: D
         ("https://evil.example", False),
         ("null", False),
         ("", False),
+        ("http://[", False),
+        ("https://worker.example:port", False),
     ],
 )
 def test_a_socket_is_opened_by_pages_of_ours_and_of_listed_origins(origin: str | None, *, welcome: bool) -> None:

@@ -264,6 +264,18 @@ async def test_a_token_that_is_taken_away_closes_the_socket(served: Served, monk
         assert await client.closed() == (1008, "closing")
 
 
+async def test_a_token_that_is_taken_away_closes_a_socket_that_reads_nothing_along(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise it keeps its place among the feeds for as long as its client likes."""
+    monkeypatch.setattr("worker.web.feeds.socket.LOOK_SECONDS", 0.1)
+    async with connected(served, GUEST) as client, connected(served) as other:
+        served.access.use(Access.of(f'{{"{OPERATOR}": "operator"}}'))
+        assert await client.closed() == (1008, None)
+        await other.say(type="nonsense")
+        await other.next("problem")
+
+
 async def test_a_stop_closes_sockets_so_that_they_come_back(
     database: Database, transcript: SqlTranscriptWriter
 ) -> None:

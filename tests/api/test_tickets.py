@@ -161,6 +161,18 @@ async def test_while_redis_is_away_nobody_can_tell_whether_a_ticket_is_good(kept
         await Access.of(TOKENS, office=TicketOffice(kept)).grant(socket("ticket=ticket"))
 
 
+async def test_a_socket_is_told_that_its_ticket_cannot_be_read_now(database: Database, kept: Kept) -> None:
+    unforeseen: list[Exception] = []
+    access = Access.of(TOKENS, office=TicketOffice(kept))
+    served = app(SqlTranscriptReader(database), NO_CALLS, access, report=unforeseen.append)
+    kept.away = True
+    async with serve(served, "127.0.0.1", 0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await session.ws_connect("/api/feeds?ticket=ticket")
+    assert (refused.value.status, refused.value.headers and refused.value.headers["Retry-After"]) == (503, "5")
+    assert unforeseen == []
+
+
 async def test_a_ticket_is_given_to_who_has_a_token(database: Database, kept: Kept) -> None:
     office = TicketOffice(kept)
     access = Access.of(TOKENS, office=office)

@@ -44,7 +44,9 @@ class Board:
             name = body["id"]
             if name not in self.kept:
                 said = (name, session, BRANCH, name, "Ann", body["text"], body["on_thread"])
-                self.kept[name] = Asked(*said, State.QUEUED, datetime.now(UTC), None, None, "", body["attachments"])
+                self.kept[name] = Asked(
+                    *said, State.QUEUED, datetime.now(UTC), None, None, "", body["attachments"], is_yours=True
+                )
             if self.away:
                 raise HTTPException(503, "The transcript is away.")
             return self.kept[name]
@@ -90,7 +92,7 @@ async def test_a_question_is_asked_once_and_its_answer_is_where_it_leads_to(
         await page.goto(f"{asking.url}/conversations/{SESSION}")
         part = page.get_by_role("region", name="Ask back")
         board.away = True
-        question = part.get_by_role("textbox", name="Answered beside the process")
+        question = part.get_by_role("textbox", name="Your question")
         await question.fill("Why not B?")
         await part.get_by_text("Attach links").press("Enter")
         links = part.get_by_role("textbox", name="Links for those who read this")

@@ -298,6 +298,7 @@ async def test_the_diagram_is_moved_and_zoomed_by_keys(served: Site, browser: Wa
     page = browser.page
     await page.goto(f"{served.url}/instances/instance-a")
     await page.locator(".badge").first.wait_for()
+    await expect(page.get_by_role("button", name="Show all").locator("svg")).to_be_visible()
     viewport = page.locator(".canvas svg .viewport")
     before = await viewport.get_attribute("transform")
     await page.locator(".canvas svg").first.focus()

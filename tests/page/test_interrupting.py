@@ -1,6 +1,7 @@
 """Who has a question waiting may ask another one in its place, by keys alone, and hears where that comes too late."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +17,10 @@ from tests.page.test_flows import shot
 from worker.domain.conversations import session_id
 from worker.transcript import SqlAsks
 
-ANN, BEN = (f"{name}-0123456789abcdef" for name in ("ann", "ben"))
-TOKENS = json.dumps({ANN: {"role": "operator", "name": "Ann"}, BEN: {"rights": ["read", "ask"], "name": "Ben"}})
+ANN, BEN, NOBODY = (f"{name}-0123456789abcdef" for name in ("ann", "ben", "nobody"))
+TOKENS = json.dumps(
+    {ANN: {"role": "operator", "name": "Ann"}, BEN: {"rights": ["read", "ask"], "name": "Ben"}, NOBODY: "operator"}
+)
 
 
 class Ground:
@@ -46,7 +49,7 @@ async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
 
 
 async def ask(part: Locator, text: str) -> None:
-    question = part.get_by_role("textbox", name="Answered beside the process")
+    question = part.get_by_role("textbox", name="Your question")
     await question.fill(text)
     await part.get_by_role("button", name="Ask").press("Enter")
     await expect(question).to_have_value("")
@@ -69,8 +72,8 @@ async def test_a_question_takes_the_place_of_what_the_same_person_has_waiting(gr
         ).to_be_visible()
         await ask(part, "Why not C?")
         await expect(part.get_by_role("listitem")).to_have_count(3)
-        await part.get_by_role("textbox", name="Answered beside the process").fill("Why not D?")
-        await part.get_by_role("textbox", name="Answered beside the process").focus()
+        await part.get_by_role("textbox", name="Your question").fill("Why not D?")
+        await part.get_by_role("textbox", name="Your question").focus()
         await page.keyboard.press("Tab")
         await page.keyboard.press("Tab")
         await expect(
@@ -102,7 +105,7 @@ async def test_where_an_answer_has_begun_it_is_said_and_nothing_is_lost(ground: 
         await ask(part, "Why not B?")
         await ask(part, "Why not C?")
         await ground.asks.claim(1, timedelta(minutes=5))
-        question = part.get_by_role("textbox", name="Answered beside the process")
+        question = part.get_by_role("textbox", name="Your question")
         await question.fill("Why not D?")
         await part.get_by_role("checkbox", name="and ask this in").check()
         await part.get_by_role("button", name="Ask").click()
@@ -112,3 +115,19 @@ async def test_where_an_answer_has_begun_it_is_said_and_nothing_is_lost(ground: 
         await part.get_by_role("button", name="Ask").click()
         await expect(question).to_have_value("")
         assert await ground.states() == [("Why not B?", "running"), ("Why not C?", "queued"), ("Why not D?", "queued")]
+
+
+async def test_who_has_no_name_withdraws_their_own_question_and_sees_who_hears_it(ground: Ground) -> None:
+    async with browsing() as context:
+        page = (await watch(context)).page
+        part = await ground.opened(page, NOBODY)
+        await ask(part, "Why not B?")
+        question = part.get_by_role("textbox", name="Your question")
+        await expect(question).to_have_accessible_description(
+            "Answered beside the process: its steps hear nothing of it."
+        )
+        await part.get_by_role("checkbox", name="Say it on the process's own conversation").check()
+        await expect(question).to_have_accessible_description(re.compile("its later steps hear it"))
+        await part.get_by_role("button", name="Withdraw").click()
+        await expect(part.get_by_role("listitem")).to_contain_text("withdrawn")
+        assert await ground.states() == [("Why not B?", "withdrawn")]

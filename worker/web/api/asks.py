@@ -54,7 +54,10 @@ class Message(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An ask. It is answered in the session `answered_in`, by the message `answer`. `failure` says why it is not."""
+    """An ask. It is answered in the session `answered_in`, by the message `answer`. `failure` says why it is not.
+
+    `is_yours`: who reads this has asked it, whatever names people have.
+    """
 
     id: str
     session_id: str
@@ -69,12 +72,14 @@ class Asked:
     answer: str | None
     failure: str
     attachments: Sequence[str] = ()
+    is_yours: bool = False
 
     @classmethod
-    def of(cls, ask: Ask) -> "Asked":
+    def of(cls, ask: Ask, grant: Grant) -> "Asked":
         """Show one."""
         told: dict[str, Any] = {name: getattr(ask, name) for name in cls.__slots__ if hasattr(ask, name)}
-        return cls(**told | {"answered_in": session_id(ask.target), "person": ask.person.name})
+        told |= {"answered_in": session_id(ask.target), "person": ask.person.name}
+        return cls(**told, is_yours=ask.person.id == grant.speaker.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ class Intake:
         session = await self.seen(grant, session_id)
         wish = Wish(message.id, message.text, message.on_thread, message.mode, message.as_of, message.attachments)
         with problems.refusing(_TOLD):
-            return Asked.of(await self.desk.ask(session, grant.speaker, wish))
+            return Asked.of(await self.desk.ask(session, grant.speaker, wish), grant)
 
     async def seen(self, grant: Grant, session_id: str) -> Session:
         """Find a session that somebody may see; anything else is not found."""
@@ -129,13 +134,13 @@ async def ask(grant: MayAsk, intake: Ports, session_id: Id, message: Message) ->
 async def asks(grant: MayRead, intake: Ports, session_id: Id) -> Asks:
     """What was asked about a conversation, and how that stands; the newest hundred."""
     talk = await intake.desk.talk(await intake.seen(grant, session_id))
-    return Asks(talk.as_of, [Asked.of(each) for each in talk.asks])
+    return Asks(talk.as_of, [Asked.of(each, grant) for each in talk.asks])
 
 
 @router.get("/asks/{ask_id}")
 async def one_ask(grant: MayRead, intake: Ports, ask_id: Id) -> Asked:
     """One ask."""
-    return Asked.of(await seen_ask(intake.desk, intake.conversations, grant, ask_id))
+    return Asked.of(await seen_ask(intake.desk, intake.conversations, grant, ask_id), grant)
 
 
 @router.delete("/asks/{ask_id}")
@@ -145,7 +150,7 @@ async def withdraw(grant: MayAsk, intake: Ports, ask_id: Id) -> Asked:
     if kept.person.id != grant.speaker.id:
         raise HTTPException(403, "Somebody else has asked this.")
     with problems.refusing(_TOLD):
-        return Asked.of(await intake.desk.withdraw(kept))
+        return Asked.of(await intake.desk.withdraw(kept), grant)
 
 
 async def seen_ask(desk: Desk, conversations: TranscriptReader, grant: Grant, ask_id: str) -> Ask:

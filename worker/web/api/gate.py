@@ -16,7 +16,7 @@ from worker.web.api.access import Access
 from worker.web.api.grants import Grant, Sight
 from worker.web.api.login import PATH as LOGIN
 from worker.web.api.origins import is_welcome
-from worker.web.api.problems import ISSUER_DOWN, problem
+from worker.web.api.problems import ISSUER_DOWN, TICKETS_DOWN, problem
 
 _STARTS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 OPEN_PATHS = frozenset({"/api/openapi.json", LOGIN})
@@ -138,6 +138,8 @@ class Gate:
             grant = await self._access.grant(scope)
         except IssuerDown:
             refusal = problem(503, ISSUER_DOWN)
+        except StoreDown:
+            refusal = problem(503, TICKETS_DOWN)
         client = (scope.get("client") or ("?", 0))[0]
         # Before the refusal: whoever guesses tokens has only so many guesses.
         if wait := await self._counting.take(grant, client):
@@ -160,7 +162,9 @@ class Gate:
         async def paced() -> Message:
             message = await receive()
             if message["type"] == "websocket.receive":
-                await asyncio.sleep((await self._counting.take(grant, client)).total_seconds())
+                # Until it is taken: of many sockets that wait for the same one, one gets it.
+                while wait := await self._counting.take(grant, client):  # noqa: ASYNC110 - nobody tells when it is free
+                    await asyncio.sleep(wait.total_seconds())
             return message
 
         return paced

@@ -19,6 +19,8 @@ from worker.runtime.clock import monotonic
 from worker.telemetry.logs import Event
 
 ISSUER_DOWN = "Nobody can tell now whether this token is good: who issued it does not answer."
+TICKETS_DOWN = "Nobody can tell now whether this ticket is good: Redis does not answer."
+NOT_KEPT = "The transcript cannot be reached now, and what was sent may not be kept: send the same again."
 Told = Mapping[type[WorkerError], tuple[int, str]]
 """A status and a sentence for each kind of error; {} in it is what the error says."""
 ERASED = 410, "This conversation is erased, or about to be"
@@ -119,13 +121,13 @@ def add_to(app: FastAPI) -> None:
     logged: dict[str, float] = {}
 
     @app.exception_handler(TranscriptDown)
-    async def down(_: Request, exc: TranscriptDown) -> Response:
+    async def down(request: Request, exc: TranscriptDown) -> Response:
         now = monotonic()
         if now - logged.get(str(exc), float("-inf")) >= TOLD_AGAIN_SECONDS:
             logged.clear()
             logged[str(exc)] = now
             log.warning(Event.TRANSCRIPT_NOT_READ, reason=str(exc))
-        return problem(503)
+        return problem(503, "" if request.method == "GET" else NOT_KEPT)
 
     @app.exception_handler(Exception)
     async def unforeseen(_: Request, __: Exception) -> Response:

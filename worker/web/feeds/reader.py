@@ -28,6 +28,11 @@ class Reader:
         """Take who opened a connection, and the grant that its route found them to have."""
         return cls(access, connection.scope["grant"], grant.limits, connection.scope.get("sight"))
 
+    @property
+    def is_good(self) -> bool:
+        """Whether their token is good still."""
+        return self.access.still_grants(self.given)
+
     async def sees(self, wanted: MessageFilter, conversations: TranscriptReader) -> bool:
         """Whether there is this to be read along. Raises TranscriptDown."""
         if wanted.session_id is not None:
@@ -42,7 +47,7 @@ class Reader:
 
         Where the engine does not tell it is nothing: who connects again hears why.
         """
-        if not self.access.still_grants(self.given):
+        if not self.is_good:
             return None
         if self.sight is not None:
             try:
@@ -58,6 +63,6 @@ class Reader:
 
     async def granted(self, right: Right) -> Grant:
         """Return what may be done now by a right. Raises HTTPException."""
-        if not self.access.still_grants(self.given):
+        if not self.is_good:
             raise HTTPException(401)
         return await granted(right, self.given, self.sight)

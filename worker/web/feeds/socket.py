@@ -17,7 +17,7 @@ from worker.web.api.access import Access
 from worker.web.api.asks import Asked, Intake
 from worker.web.api.asks import Message as AskMessage
 from worker.web.api.grants import MayRead
-from worker.web.api.problems import problem, told, wrong
+from worker.web.api.problems import NOT_KEPT, problem, told, wrong
 from worker.web.api.routes import LONGEST
 from worker.web.api.routing import Extension, adding, from_application
 from worker.web.api.tickets import agreed
@@ -30,6 +30,9 @@ from worker.web.feeds.reader import Reader
 PATH: Final = "/api/feeds"
 CODES: Final = {STOPPING: 1012, REVOKED: 1008}
 """How a socket is closed when one of its feeds ends for this. For any other reason its other feeds go on."""
+
+LOOK_SECONDS = 15.0
+"""Between two looks whether the token is good still, also of a client that reads nothing along."""
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Id = Annotated[str | None, Field(min_length=1, max_length=LONGEST)]
@@ -132,10 +135,17 @@ class Socket:
         """Do what the client says until it hangs up, or is hung up on."""
         try:
             async with self._group:
+                self._group.create_task(self._watch(), name="socket's token")
                 while True:
                     await self._take(await self._client.receive())
         except* WebSocketDisconnect:
             pass
+
+    async def _watch(self) -> None:
+        while self._reader.is_good:  # noqa: ASYNC110 - tokens end by the clock, too
+            await asyncio.sleep(LOOK_SECONDS)
+        if self._is_open:
+            await self._client.close(CODES[REVOKED], REVOKED)
 
     async def _take(self, message: Message) -> None:
         if message["type"] == "websocket.disconnect":
@@ -168,7 +178,7 @@ class Socket:
         except ValidationError as exc:
             refusal = HTTPException(422, wrong(exc.errors()))
         except TranscriptDown:
-            refusal = HTTPException(503)
+            refusal = HTTPException(503, NOT_KEPT)
         except HTTPException as exc:
             refusal = exc
         else:

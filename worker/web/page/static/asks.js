@@ -39,13 +39,12 @@ export function Asks({ page, session, runs, free, first, answered }) {
   };
   useFollowed(look, asks === null ? null : asks.items.some(isOpen) ? SECONDS_WHILE_ASKED : SECONDS);
   const mayAsk = page.me.rights.includes("ask");
-  const isMine = (ask) => ask.person === page.me.person?.name;
   const shown = asks?.items.filter((each) => !free || each.state !== "answered");
   if (asks === null || (!mayAsk && !shown.length)) return null;
   return html`<section class="asks" aria-labelledby="asks">
     <h2 id="asks">${free ? "Go on" : "Ask back"}</h2>
     <ul>${shown.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} handover=${asks.handovers.get(each.id)} session=${session} runs=${runs} me=${page.me} look=${look} />`)}</ul>
-    ${mayAsk && html`<${Composer} session=${session} runs=${runs} free=${free} sways=${page.me.rights.includes("sway")} waiting=${asks.items.filter((each) => each.state === "queued" && isMine(each))} look=${look} />`}
+    ${mayAsk && html`<${Composer} session=${session} runs=${runs} free=${free} sways=${page.me.rights.includes("sway")} waiting=${asks.items.filter((each) => each.state === "queued" && each.is_yours)} look=${look} />`}
   </section>`;
 }
 
@@ -60,13 +59,18 @@ function One({ ask, handover, session, runs, me, look }) {
     <p class="soft">${name(ask.person)}, ${time(ask.created_at)}: <strong>${STATES[ask.state] ?? ask.state}</strong>
       ${answer && html` <a href=${answer}>Answer${beside ? ", beside the process" : ""}</a>`}
       ${ask.failure && html` <span>${name(ask.failure)}</span>`}</p>
-    ${ask.state === "queued" && ask.person === me.person?.name && html`<button type="button" class="quiet" onclick=${withdraw}>Withdraw</button>`}
+    ${ask.state === "queued" && ask.is_yours && html`<button type="button" class="quiet" onclick=${withdraw}>Withdraw</button>`}
     ${wrong && html`<p class="wrong" role="alert">${wrong}</p>`}
     ${ask.state === "answered" && html`<${Handover} ask=${ask} handover=${handover} me=${me} runs=${runs} look=${look} />`}
   </li>`;
 }
 
 const nothing = () => ({ id: newId(), text: "", on_thread: false, links: "", interrupts: false });
+const heardBy = ({ free, runs, on_thread }) => {
+  if (free) return "Nobody else sees it.";
+  if (!runs) return "Answered on this conversation.";
+  return on_thread ? "Answered on the process's own conversation: its later steps hear it." : "Answered beside the process: its steps hear nothing of it.";
+};
 const linksIn = (text) => text.split(/\s+/).filter(Boolean);
 
 // `waiting` are asks of this person's that nobody has begun with: one that interrupts takes their place.
@@ -99,8 +103,9 @@ function Composer({ session, runs, free, sways, waiting, look }) {
     }
   }
   return html`<form class="card" onsubmit=${send}>
-    <label for="ask">${free ? "Your message: nobody else sees it" : runs ? "Answered beside the process: its steps hear nothing of it" : "Your question"}</label>
-    <textarea id="ask" rows="3" maxlength=${LONGEST} dir="auto" value=${message.text} oninput=${(event) => change({ text: event.target.value })} />
+    <label for="ask">${free ? "Your message" : "Your question"}</label>
+    <p id="ask-heard" class="soft">${heardBy({ free, runs, ...message })}</p>
+    <textarea id="ask" aria-describedby="ask-heard" rows="3" maxlength=${LONGEST} dir="auto" value=${message.text} oninput=${(event) => change({ text: event.target.value })} />
     ${runs && sways && html`<label class="check"><input type="checkbox" checked=${message.on_thread} onchange=${(event) => change({ on_thread: event.target.checked })} /> Say it on the process's own conversation: later steps hear it</label>`}
     ${before.length > 0 && html`<label class="check"><input type="checkbox" checked=${message.interrupts} onchange=${(event) => change({ interrupts: event.target.checked })} /> Withdraw ${before.length === 1 ? "my question that waits" : `my ${before.length} questions that wait`}, and ask this ${before.length === 1 ? "in its place" : "in their place"}</label>`}
     <div class="actions"><button class="primary" disabled=${waits}>Ask</button>

@@ -9,6 +9,8 @@ const STYLES = ["/vendor/bpmn-js/diagram-js.css", "/vendor/bpmn-js/bpmn-js.css"]
 const BPMN = "http://www.omg.org/spec/BPMN/20100524/MODEL";
 const ACTIVITIES = /(?:[tT]ask|^callActivity|^subProcess|^adHocSubProcess|^transaction)$/;
 const STEP = 60;
+// Drawn, as few fonts have a sign for it.
+const CORNERS = html`<svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="2"><path d="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4" /></svg>`;
 
 let loading = null;
 
@@ -62,7 +64,7 @@ function Drawing({ xml, places, selected, select }) {
     ${viewer && html`<div class="zoom">
       ${zoomed("+", "Zoom in", () => zoom(canvas(), 1.25))}
       ${zoomed("−", "Zoom out", () => zoom(canvas(), 0.8))}
-      ${zoomed("⤢", "Show all", () => canvas().zoom("fit-viewport", "auto"))}
+      ${zoomed(CORNERS, "Show all", () => canvas().zoom("fit-viewport", "auto"))}
     </div>`}
   </div>`;
 }

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from tests.flow.command import Forked, environment
 from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.flow.test_record import arrived
+from tests.models import bpmn
 from tests.waiting import wait_until
 from worker.demo.processes import HOST, free_port, running
 from worker.domain.asks import Ask
@@ -127,6 +129,35 @@ async def test_a_follow_up_after_the_end_is_answered_on_the_thread_itself(kept: 
 
     assert asked["answered_in"] == session(instance)
     assert [*on(kept).values()] == [["# One", "Why so?"]]
+
+
+async def test_an_assistant_that_came_with_the_process_answers_persons_too_and_is_shown(
+    kept: Rig, tmp_path: Path
+) -> None:
+    spec = tmp_path / "traveller.md"
+    spec.write_text('---\nname: traveller\nversion: "3"\nmodel: gpt-5-mini\nmax_output_tokens: 90\n---\nYou travel.\n')
+    model = bpmn(kept.step("one", "deployment:traveller.md"))
+    await kept.rest.deploy(model, spec)
+    kept.settings["deployed_assistants"] = "openai/gpt-5-mini=90"
+    async with client(kept) as person:
+        await kept.start_worker()
+        instance = await kept.run(model)
+        its = ThreadKey("default", instance, f"deployment:{model.key}:traveller")
+
+        async def is_recorded() -> bool:
+            status, _ = await person.call(f"sessions/{session_id(its)}")
+            return status == 200
+
+        await wait_until(is_recorded, what="the session")
+        _, shown = await person.call(f"sessions/{session_id(its)}")
+        status, asked = await person.call(
+            f"sessions/{session_id(its)}/asks", "POST", json={"id": "1", "text": "Why so?"}
+        )
+        over = await person.over(asked)
+
+    assert (shown["assistant"], shown["assistant_version"]) == (its.assistant, "3")
+    assert (status, over["state"], over["failure"]) == (202, "answered", "")
+    assert [each["body"]["instructions"] for each in kept.provider.requests("responses.create")] == ["You travel."] * 2
 
 
 async def test_a_step_waits_for_an_ask_and_an_ask_for_a_step(kept: Rig) -> None:

@@ -1,6 +1,7 @@
 """Functions of HANDLERS, written for camunda-external-task-client-python3, on the real engine."""
 
 import asyncio
+import signal
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import pytest
 
 from tests.flow import classic
+from tests.flow.command import Command, environment
 from tests.flow.rig import Rig
 from tests.models import Model, ServiceTask
 from tests.waiting import wait_until
+from worker.demo.processes import running
 from worker.telemetry import metrics
 
 
@@ -113,3 +116,18 @@ async def test_a_task_for_an_assistant_on_a_functions_topic_is_an_incident(rig: 
 
     assert (task["retries"], f"the topic {topic} is in HANDLERS" in task["errorMessage"]) == (0, True)
     assert rig.questions() == []
+
+
+async def test_a_worker_ends_in_time_though_a_function_of_it_hangs(rig: Rig) -> None:
+    topic = f"{rig.topic}_hang"
+    model = await rig.deploy(ServiceTask("hang", topic))
+    settings = environment(rig, handlers=f"{topic}=tests.flow.classic:hang", grace_seconds=1)
+    async with running(Command(settings)) as command:
+        await rig.rest.start(model)
+
+        async def runs() -> bool:
+            return "\nworker_handlers_in_flight 1.0\n" in (await command.get("metrics"))[1]
+
+        await wait_until(runs, what="the function's begin")
+        command.signal(signal.SIGTERM)
+        assert await command.exit_code() == 0

@@ -16,6 +16,9 @@ from worker.domain.tasks import Task, Variable
 from worker.engine import classic
 from worker.engine.classic import ClassicHandlers
 from worker.errors import Permanent
+from worker.operate.doctor import environment
+from worker.operate.doctor.checks import Level
+from worker.settings import Settings
 
 
 def fetched(**changes: Any) -> Task:
@@ -175,6 +178,12 @@ async def test_one_that_blocks_leaves_the_loop_to_others() -> None:
     assert not waiting.done()
     going_on.set()
     assert await waiting == Completed({})
+
+
+async def test_doctor_says_what_cannot_be_imported() -> None:
+    chosen = Settings(_env_file=None, transcript_url="off", handlers="pay=shop_nowhere:pay")
+    rows = [row for each in environment.checks(chosen) for row in await each.run()]
+    assert [row.said for row in rows if row.level is Level.PROBLEM and "shop_nowhere cannot be imported" in row.said]
 
 
 def test_what_cannot_be_imported_is_said_all_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

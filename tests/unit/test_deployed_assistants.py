@@ -1,12 +1,16 @@
 """Assistants whose specs are deployed with a process: their names, what they may ask, and how they are read."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from worker.domain.deployed import Allowed, allowed, file_of, named
 from worker.domain.providers import ProviderSpec
+from worker.domain.tasks import Activity, Variable, thread_variable_name
 from worker.errors import BadDefinition, Permanent
+from worker.modelling import properties
+from worker.operate.models.tasks import as_fetched
 from worker.specs.deployed import KEPT, LONGEST, Deployed
 
 SPEC = """\
@@ -66,6 +70,34 @@ async def test_a_spec_is_read_once_for_each_definition_with_the_schema_beside_it
     assert deployment.asked == [("offers:1:a", "analyst.md"), ("offers:1:a", "answer.json")]
     await deployed.find(NAME, "offers:2:b")
     assert deployment.asked[2:] == [("offers:2:b", "analyst.md"), ("offers:2:b", "answer.json")]
+
+
+async def test_a_schema_of_its_own_has_the_same_bound() -> None:
+    text = SPEC.replace("max_output", "output_schema: answer.json\nmax_output")
+    deployed, _ = finding({"analyst.md": text, "answer.json": " " * (LONGEST + 1)})
+    with pytest.raises(BadDefinition, match=r"'answer\.json' of the deployment has more than"):
+        await deployed.find(NAME, "offers:1:a")
+
+
+def test_the_variable_with_its_thread_comes_with_the_poll() -> None:
+    said = {"service.type": "assistant", "service.name": "deployment:analyst.md", "data.input": "offer"}
+    needs = Activity("review", "Review", "offers", properties=said, process="offers").needs
+    assert needs is not None
+    assert {"offer", thread_variable_name(NAME)} <= needs
+
+
+def test_an_input_parameter_and_earlier_answers_may_name_it_as_well() -> None:
+    said = {
+        "service.type": "assistant",
+        "data.input.answers": "deployment:critic.md, analyst",
+        "data.questions": '[{"name": "fits", "type": "predicate", "instructions": "Does it fit?"}]',
+    }
+    activity = Activity("a", "A", "t", properties=said, parameters=frozenset({"assistant"}), process="offers")
+    task = replace(as_fetched(activity), variables={"assistant": Variable("deployment:analyst.md", "String")})
+    wanted = properties.read(task, activity)
+    assert (wanted.assistant, wanted.heard) == (NAME, ("deployment:offers:critic", "analyst"))
+    with pytest.raises(BadDefinition, match=r"property data\.input\.answers is 'deployment:critic'"):
+        properties.read(task, replace(activity, properties={**said, "data.input.answers": "deployment:critic"}))
 
 
 async def test_so_many_are_remembered_at_most() -> None:

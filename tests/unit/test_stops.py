@@ -35,6 +35,10 @@ def test_an_order_for_what_there_is_not_is_refused_and_says_what_there_is(kind: 
     assert str(refused.value) == said
 
 
+def test_nobody_lists_the_assistants_that_came_with_processes() -> None:
+    assert ordered("assistant", "deployment:offers:analyst").what == "assistant deployment:offers:analyst"
+
+
 def test_topics_and_tenants_are_free() -> None:
     assert [ordered("topic", " offers ").what, ordered("tenant", "north").what] == ["topic offers", "tenant north"]
 

@@ -310,7 +310,8 @@ async def _handling(
         stopping.is_set,
     )
     topics = OpenTopics(HandlerTopics(functions, engine), stopped)
-    return [Poller(engine, Sieve(engine, topics), slots, handler, dependencies, stopped, stopping)]
+    sieve = Sieve(engine, topics)
+    return [Poller(engine, sieve, slots, handler, dependencies, stopped, stopping, asks_models=False)]
 
 
 async def _remembering(settings: Settings, adapters: Adapters, stack: AsyncExitStack) -> Recalling | None:

@@ -78,7 +78,7 @@ class Until:
 
 
 class Poller:
-    """The worker's main loop."""
+    """The worker's main loop. One that asks no models is on no trial, which shows whether those can be asked."""
 
     def __init__(
         self,
@@ -89,7 +89,10 @@ class Poller:
         dependencies: Dependencies,
         stopped: Stopped,
         stopping: asyncio.Event,
+        *,
+        asks_models: bool = True,
     ) -> None:
+        self._asks_models = asks_models
         self._engine = engine
         self._topics = topics
         self._slots = slots
@@ -168,7 +171,7 @@ class Poller:
         return self._dependencies.only_models_away and not self._stopped.reasons()
 
     async def _poll_once(self, topics: tuple[Topic, ...], *, parked: bool) -> None:
-        on_trial = self._dependencies.on_trial
+        on_trial = self._asks_models and self._dependencies.on_trial
         wanted = 1 if on_trial else min(self._welcome(), self._most)
         started = monotonic()
         try:

@@ -15,7 +15,7 @@ from worker.specs import assistants
 from worker.specs.yaml_text import Wrong
 
 LONGEST: Final = 100_000
-"""Characters of a spec. Its schema may be a file of its own, of the size of any."""
+"""Characters of a spec, and of the file with its schema, if that is one of its own."""
 KEPT: Final = 200
 """Specs that are remembered, each of one definition; what is deployed never changes."""
 
@@ -58,15 +58,18 @@ class Deployed:
 
     async def _file(self, definition_id: str, name: str) -> str:
         try:
-            return await self._resource(definition_id, name)
+            text = await self._resource(definition_id, name)
         except BadDefinition as exc:
             raise BadDefinition(f"property service.name: {exc}") from None
+        if len(text) > LONGEST:
+            raise BadDefinition(f"property service.name: {name!r} of the deployment has more than {LONGEST} characters")
+        return text
 
 
 def wanted(text: str, place: str) -> str | None:
     """Name the file that a spec wants its schema from, None for none. Raises BadDefinition. Not for the loop."""
     if len(text) > LONGEST:
-        raise BadDefinition(f"{place} has more than {LONGEST} characters; a spec has some thousand")
+        raise BadDefinition(f"{place} has more than {LONGEST} characters")
     return assistants.schema_file(text)
 
 

@@ -14,6 +14,7 @@ from worker.modelling import properties
 from worker.operate.lint.reading import File, Process
 from worker.operate.models import files, tasks
 from worker.operate.models.rules import Fault, Rule
+from worker.specs import deployed
 from worker.specs.assistants import Specs
 
 
@@ -108,12 +109,12 @@ def _of_spec(activity: Activity, file: File) -> Iterator[Fault]:
         yield _missing(f"property {files.SPEC}", name, files.SPEC, file)
         return
     try:
-        further = files.further(text, place)
+        further = deployed.wanted(text, place)
         inner = None if further is None else file.folder.text(further)
         if further is not None and inner is None:
             yield _missing(f"output_schema in the spec {name!r}", further, files.SPEC, file)
         else:
-            files.check_spec(name, text, place, {further: inner or ""})
+            deployed.read(text, name, place, None, {further: inner or ""})
     except BadDefinition as exc:
         yield tasks.of_file(str(exc), files.SPEC, Rule.BAD_FILE)
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 from worker.domain import deployed
 from worker.domain.tasks import Activity
 from worker.modelling import properties, questions
-from worker.specs.deployed import read, wanted
 
 Read = Callable[[str, str], Any]
 
@@ -31,21 +30,11 @@ def check(kind: str, text: str, place: str) -> None:
 
     Not for the loop: a large schema takes seconds.
     """
-    _, reads = _KINDS[kind]
-    reads(text, place)
+    _, read = _KINDS[kind]
+    read(text, place)
 
 
 def spec(activity: Activity) -> str | None:
     """Name the file with the spec of a task's assistant; None where that does not come with the process."""
     name = deployed.named(activity.said(SPEC), activity.process)
     return None if name is None or "assistant" in activity.parameters else deployed.file_of(name)
-
-
-def further(text: str, place: str) -> str | None:
-    """Name the file that a spec names in its turn; None for none. Raises BadDefinition. Not for the loop."""
-    return wanted(text, place)
-
-
-def check_spec(name: str, text: str, place: str, files: Mapping[str | None, str]) -> None:
-    """Read a spec with the files that it names. Raises BadDefinition. Not for the loop."""
-    read(text, name, place, None, files)

@@ -1,0 +1,124 @@
+"""Tasks that functions handle, beside those for assistants, on fakes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from tests.core.rig import GRACE_SECONDS, Core, Worker
+from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job
+from worker.domain.handled import Completed, Failed, Handled, Raised, Thrown
+from worker.domain.stops import order
+from worker.domain.tasks import Task, Topic, Variable
+from worker.errors import EngineDown
+from worker.loop.delivery import Delivery
+from worker.loop.handler import TaskHandler
+from worker.loop.lease import Leases
+from worker.loop.open_topics import OpenTopics
+from worker.loop.poller import Poller
+from worker.loop.sieve import Sieve
+from worker.loop.slots import Slots
+from worker.loop.waiting import WaitingRoom
+from worker.turn.handler_turn import HandlerTurn
+
+
+class Functions:
+    """`ports.handlers.Handlers` that says what a test wants."""
+
+    def __init__(self) -> None:
+        self.outcome: Handled = Completed({"paid": Variable(value=True)})
+        self.given: list[Mapping[str, str]] = []
+
+    async def handle(self, task: Task, properties: Mapping[str, str]) -> Handled:  # noqa: ARG002 - it has no other
+        self.given.append(properties)
+        await asyncio.sleep(0)
+        return self.outcome
+
+
+@pytest.fixture
+def functions() -> Functions:
+    return Functions()
+
+
+@asynccontextmanager
+async def serving(core: Core, worker: Worker, functions: Functions) -> AsyncIterator[FakeEngine]:
+    """A second poller of the worker, for the topic of functions."""
+    engine, stopping = FakeEngine(core.world, "functions"), asyncio.Event()
+    topics = FakeTopics(Topic("pay"))
+    topics.asking_nobody = frozenset({"pay"})
+    slots = Slots(5)
+
+    def down(error: Exception) -> None:
+        worker.dependencies.down("engine", error)
+
+    turn = HandlerTurn(engine, functions, worker.stopped, core.rules())
+    leases, delivery = Leases(engine, LOCK, down), Delivery(engine, core.threads)
+    handler = TaskHandler(leases, slots, turn, WaitingRoom(0), delivery, worker.dependencies, stopping.is_set)
+    sieve = Sieve(engine, OpenTopics(topics, worker.stopped))
+    poller = Poller(engine, sieve, slots, handler, worker.dependencies, worker.stopped, stopping, asks_models=False)
+    running = asyncio.create_task(poller.run(GRACE_SECONDS, asyncio.Event()))
+    try:
+        yield engine
+    finally:
+        stopping.set()
+        await running
+
+
+def pay(core: Core, **properties: str) -> Job:
+    core.world.activity("charge", definition="shop:1:s", topic="pay", properties=properties)
+    return core.world.start("charge", definition="shop:1:s")
+
+
+async def test_what_a_function_makes_of_its_task_is_told_to_the_engine(core: Core, functions: Functions) -> None:
+    worker = await core.worker()
+    async with serving(core, worker, functions):
+        done = pay(core, account="42")
+        await core.until_over([done])
+        functions.outcome = Thrown("BROKE", "no money", {})
+        thrown = pay(core)
+        await core.until_over([thrown])
+        functions.outcome = Failed("not now", "why", 0, timedelta(0))
+        failed = pay(core)
+        await core.until(lambda: failed.has_incident)
+
+    assert (done.results["paid"].value, functions.given[0]) == (True, {"account": "42"})
+    assert (thrown.error_code, failed.message) == ("BROKE", "not now")
+
+
+async def test_an_exception_costs_a_retry_each_time_up_to_the_incident(core: Core, functions: Functions) -> None:
+    functions.outcome = Raised("shop:charge raised ValueError: no", "trace", "ValueError")
+    async with serving(core, await core.worker(), functions):
+        job = pay(core)
+        await core.until(lambda: job.has_incident)
+    assert len(functions.given) == core.rules().retries
+    assert job.message == '"Charge" (charge): shop:charge raised ValueError: no'
+
+
+async def test_after_an_outage_functions_wait_for_no_assistant(core: Core, functions: Functions) -> None:
+    worker = await core.worker()
+    worker.dependencies.down("engine", EngineDown("away"))
+    await core.until(lambda: not worker.dependencies.reasons())
+    assert worker.dependencies.on_trial
+    async with serving(core, worker, functions) as engine:
+        await core.until_over([pay(core)])
+    assert {most for _, most, _ in engine.script.named("fetch")} == {5}
+
+
+async def test_a_stopped_topic_starts_no_function(core: Core, functions: Functions) -> None:
+    worker = await core.worker()
+    await core.stops.stop(order("topic", "pay", "ann", {}))
+    await worker.stopped.look()
+    async with serving(core, worker, functions):
+        job = pay(core)
+        await asyncio.sleep(60)
+        assert (functions.given, job.worker) == ([], None)
+
+
+async def test_a_task_for_an_assistant_is_no_functions(core: Core, functions: Functions) -> None:
+    async with serving(core, await core.worker(), functions):
+        job = pay(core, **{"service.type": "assistant", "service.name": "analyst"})
+        await core.until(lambda: job.has_incident)
+    assert "the topic pay is in HANDLERS" in job.message
+    assert functions.given == []

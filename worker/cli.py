@@ -1,4 +1,4 @@
-"""Command line: `assistant-worker run | init | doctor | lint | templates | deploy | start | demo | …`.
+"""Command line: `assistant-worker run | init | doctor | lint | templates | deploy | start | ask | demo | …`.
 
 Also as `python -m worker`.
 """
@@ -75,6 +75,7 @@ def command_line() -> Parser:
     _add_templates(commands)
     _add_deploy(commands)
     _add_start(commands)
+    _add_ask(commands)
     for_operators.add_to(commands)
 
     demo = add(commands, "demo", "run sample processes through a real engine on this machine", more=PROCESSES)
@@ -174,6 +175,24 @@ def _add_start(commands: "Commands[argparse.ArgumentParser]") -> None:
     start.set_defaults(command=_start)
 
 
+def _add_ask(commands: "Commands[argparse.ArgumentParser]") -> None:
+    more = (
+        f"{EXAMPLE}assistant-worker ask offers.bpmn review --variables offer.json --dry-run\n\n{SETTINGS}\n\n"
+        "Neither engine nor Redis is needed; nothing is kept, and no budget counts it. Exit codes: 0 done; 1 no usable "
+        "answer came; 2 it would not be asked, or a file or a setting is wrong; 4 the task would throw a BPMN error."
+    )
+    what = "show a task's question as a worker would ask it, ask it, and show the variables that the task would set"
+    ask = add(commands, "ask", what, more=more)
+    ask.add_argument("file", metavar="FILE", type=Path, help="the model; schemas and questions lie beside it")
+    ask.add_argument("task", metavar="TASK", help="the id of a task that asks an assistant")
+    ask.add_argument("--variables", metavar="FILE", type=Path, help="what the task sees, as for start")
+    ask.add_argument("--business-key", metavar="KEY", help="the instance's business key")
+    ask.add_argument("--assistants", metavar="DIR", type=Path, help="folder with specs; ASSISTANTS_DIR by default")
+    ask.add_argument("--dry-run", action="store_true", help="only show the question; no provider is asked or paid")
+    ask.add_argument("--json", action="store_true", help="print JSON, for programs")
+    ask.set_defaults(command=_ask)
+
+
 def _version(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("must be a whole number from 1 on")
@@ -234,6 +253,12 @@ def _start(options: argparse.Namespace) -> int:
     from worker.operate.instances import start  # noqa: PLC0415 - as above
 
     return start(options)
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from worker.operate.asking import ask  # noqa: PLC0415 - as above
+
+    return ask(options)
 
 
 def _completion(options: argparse.Namespace) -> int:

@@ -17,7 +17,16 @@ from worker import cli
 from worker.operate import starting
 from worker.specs import assistants
 
-FILES = {"README.md", ".env", ".gitignore", "docker-compose.yaml", "enquiry.bpmn", "assistants/clerk.md"}
+FILES = {
+    "README.md",
+    "AGENTS.md",
+    ".env",
+    ".gitignore",
+    "docker-compose.yaml",
+    "enquiry.bpmn",
+    "enquiry.json",
+    "assistants/clerk.md",
+}
 
 
 @pytest.fixture

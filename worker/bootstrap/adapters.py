@@ -308,6 +308,13 @@ async def _open_provider(
             return Connected(spec, SystemOneModel(client), client)
 
 
+async def model_of(spec: ProviderSpec, stack: AsyncExitStack) -> Model:
+    """Open a provider as one that keeps nothing: over its own API, or over responses where that keeps conversations."""
+    client = await stack.enter_async_context(Client.open(spec))
+    kinds = {"chat": ChatModel, "decisions": DecisionsModel, "systemone": SystemOneModel}
+    return cast("Model", kinds.get(spec.api, ResponsesModel)(client))
+
+
 def ending_ports(settings: Settings, adapters: Adapters) -> EndingPorts:
     """Pick what the end of conversations needs."""
     return EndingPorts(

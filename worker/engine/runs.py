@@ -111,8 +111,8 @@ class RestRuns:
         if row.get("endTime") is None:
             return None, ""
         end = _STATES.get(str(row.get("state")), "unknown")
-        if end == "terminated" and row.get("deleteReason"):
-            return end, str(row["deleteReason"])
+        if end == "terminated":
+            return end, str(row.get("deleteReason") or "")
         own = [each for each in activities if each.get("parentActivityInstanceId") == instance]
         for each in own:
             # An instance is completed, too, where an error that nobody catches has ended it.

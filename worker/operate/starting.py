@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from worker.errors import Permanent
+from worker.modelling.properties import BAD_OUTCOMES, PROPERTIES
 from worker.operate.commands import tables
 
 # Under their own names git would leave out `.env` here, and go by that `.gitignore` in this repository.
 _HIDDEN: Final = "dot-"
 """What names here begin with that begin with a dot in the folder."""
 _SETTINGS: Final = ".env"
+_FOR_AGENTS: Final = "AGENTS.md"
 
 
 def begin(folder: Path, *, overwrite: bool) -> None:
@@ -34,7 +36,7 @@ def begin(folder: Path, *, overwrite: bool) -> None:
         "  docker compose up --detach    starts an engine and Valkey; if you have your own, name them in .env\n"
         "  assistant-worker doctor       says what is missing\n"
         "  assistant-worker run          works until Ctrl-C\n"
-        "README.md says how to start the process."
+        "README.md says how to start the process, and AGENTS.md tells a coding assistant how to change it."
     )
 
 
@@ -44,7 +46,16 @@ def _files(folder: Traversable, above: str = "") -> Iterator[tuple[str, str]]:
         if each.is_dir():
             yield from _files(each, f"{name}/")
         else:
-            yield name, each.read_text("utf-8")
+            text = each.read_text("utf-8")
+            yield name, _taught(text) if name == _FOR_AGENTS else text
+
+
+def _taught(text: str) -> str:
+    """Put in which properties there are: the table is one, so that nobody is taught what no worker reads."""
+    rows = [f"| `{each.name}` | {each.values} | {each.absent} |" for each in PROPERTIES]
+    table = "\n".join(["| name | value | if absent |", "|---|---|---|", *rows])
+    outcomes = ", ".join(f"`{each}`" for each in BAD_OUTCOMES)
+    return text.replace("{properties}", table).replace("{outcomes}", outcomes)
 
 
 def _write(path: Path, text: str) -> None:

@@ -41,7 +41,7 @@ def deploy(options: Namespace) -> int:
             now = await engine.deployments.create(bundle)
         except NotDeployed as exc:
             for problem in exc.problems:
-                tables.complain(_placed(folder, problem))
+                tables.complain(_placed(folder, problem, models))
             tables.complain(f"Nothing was deployed: {exc}")
             return FAILED
         _tell(bundle, chosen, before, now, as_json=options.json)
@@ -62,9 +62,17 @@ def _checked(models: Sequence[File], directory: Path | None) -> int:
     return sum(each.level is Level.ERROR for each in findings)
 
 
-def _placed(folder: Path, problem: Problem) -> str:
-    whose = f"{', '.join(problem.elements)}: " if problem.elements else ""
-    return f"{folder / problem.file}:{problem.line}: error engine: {whose}{problem.said}"
+def _placed(folder: Path, problem: Problem, models: Sequence[File]) -> str:
+    file = str(folder / problem.file)
+    elements = problem.elements or [each for model in models if model.name == file for each in _at(model, problem.line)]
+    whose = f"{', '.join(elements)}: " if elements else ""
+    return f"{file}:{problem.line}: error engine: {whose}{problem.said}"
+
+
+def _at(model: File, line: int) -> list[str]:
+    """Find the element that an engine means which names none: its line is that where the element's start ends."""
+    known = [(at, id_) for each, at in model.model.lines.items() if at <= line and (id_ := each.get("id"))]
+    return [max(known, key=lambda found: found[0])[1]] if known else []
 
 
 def _tell(bundle: Bundle, chosen: Chosen, before: Deployed | None, now: Deployed, *, as_json: bool) -> None:

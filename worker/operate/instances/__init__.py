@@ -73,7 +73,8 @@ async def _tell(engine: RestEngine, instance: str, run: Run, given: Mapping[str,
         "incident": f"Instance {instance} has an incident. When its cause is mended, set the retries again.",
         "unknown": f"Instance {instance} is over; nobody can tell how: {run.why}.",
     }
-    tables.say(words.get(end) or f"Instance {instance} has ended otherwise ({end}): {run.why}.")
+    why = f": {run.why}" if run.why else ""
+    tables.say(words.get(end) or f"Instance {instance} has ended otherwise ({end}){why}.")
     return code
 
 

@@ -1,0 +1,157 @@
+"""`assistant-worker ask`: the question that a worker would ask, and what its answer would set, without an engine."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flow.command import Ran, assistant_worker, environment
+from tests.flow.rig import Rig
+from tests.models import ServiceTask, bpmn
+
+REF = re.compile(r"\n\n\(ref [0-9a-f]{12}\)$")
+SCHEMA = {"type": "object", "required": ["score"], "properties": {"score": {"type": "integer"}}}
+QUESTIONS = [{"name": "fit", "type": "choice", "instructions": "Does it fit?", "choices": ["yes", "no"]}]
+GIVEN = {"offer": "Twelve chargers.\n# Not a heading", "needs": ["180 kW", {"by": "May"}], "budget": 9000}
+
+
+@pytest.fixture
+def away(rig: Rig) -> dict[str, str]:
+    """Settings with neither an engine nor a Redis behind them."""
+    nowhere = "127.0.0.1:9"
+    return environment(rig, engine_url=f"http://{nowhere}/engine-rest", redis_url=f"redis://{nowhere}/0")
+
+
+def written(folder: Path, *steps: ServiceTask, given: Any = GIVEN) -> list[str]:
+    """The arguments to ask the first of these steps."""
+    (folder / "model.bpmn").write_text(bpmn(*steps).xml)
+    (folder / "given.json").write_text(json.dumps(given))
+    return ["ask", str(folder / "model.bpmn"), steps[0].id, "--variables", str(folder / "given.json")]
+
+
+async def asked_by_worker(rig: Rig, step: ServiceTask, given: Any = GIVEN) -> tuple[str, dict[str, Any]]:
+    """The question of a worker on the real engine, and what it has set there."""
+    model = bpmn(step)
+    await rig.rest.deploy(model)
+    worker = await rig.start_worker()
+    instance = await rig.run(model, given)
+    await worker.stop()
+    return REF.sub("", rig.questions()[-1]), await rig.rest.variables(instance)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"data_input": "offer, needs, notes?"},
+        {},
+        {"data_output_schema": json.dumps(SCHEMA), "data_output_fields": "score", "data_input": "budget"},
+        {
+            "data_questions": json.dumps(QUESTIONS),
+            "data_input": "-",
+        },
+    ],
+    ids=["inputs", "all", "schema", "questions"],
+)
+async def test_it_shows_what_a_worker_asks_and_sets_what_a_worker_sets(
+    properties: dict[str, str], rig: Rig, tmp_path: Path, away: dict[str, str]
+) -> None:
+    step = rig.step("review", **properties)
+    text = '{"score": 3}' if "data_output_schema" in properties else "Fine."
+    text = '{"fit": "yes"}' if "data_questions" in properties else text
+    rig.provider.answer("Please do review", text)
+    arguments = written(tmp_path, step)
+    question, variables = await asked_by_worker(rig, step)
+
+    before = rig.provider.counts()["calls"]
+    shown = await assistant_worker(away, *arguments, "--dry-run")
+    assert (shown.code, shown.out) == (0, question + "\n")
+    assert "As on an empty thread, to analyst 1.0 (openai, gpt-5-mini): about " in shown.err
+    assert rig.provider.counts()["calls"] == before
+
+    answered = (await assistant_worker(away, *arguments, "--json")).json
+    assert answered["question"] == question
+    set_by_it = {name: each["value"] for name, each in answered["variables"].items() if not name.endswith("_meta")}
+    kept = {name: value for name, value in variables.items() if name not in GIVEN}
+    assert set_by_it == {
+        name: each for name, each in kept.items() if not name.endswith("_meta") and "thread" not in name
+    }
+
+
+async def test_an_answer_without_its_form_is_asked_for_once_more(
+    rig: Rig, tmp_path: Path, away: dict[str, str]
+) -> None:
+    (tmp_path / "score.json").write_text(json.dumps(SCHEMA))
+    step = rig.step("review", data_output_schema="score.json", data_input="-")
+    rig.provider.answer("Correction", '{"score": 3}')
+    rig.provider.answer("Please do review", "three")
+    done = (await assistant_worker(away, *written(tmp_path, step), "--json")).json
+    assert json.loads(done["variables"]["review"]["value"]) == {"score": 3}
+    assert "## Correction" in done["question"]
+    assert rig.calls("responses.create") == 2
+
+
+async def test_a_bad_answer_says_what_the_task_would_do(rig: Rig, tmp_path: Path, away: dict[str, str]) -> None:
+    rig.provider.answer("Please do review", "three")
+    wrong = {"data_output_schema": json.dumps(SCHEMA), "data_input": "-"}
+    failed = await assistant_worker(away, *written(tmp_path, rig.step("review", **wrong)))
+    assert (failed.code, "It fails: " in failed.err) == (1, True), failed
+    thrown = await assistant_worker(away, *written(tmp_path, rig.step("review", error_invalid="BAD", **wrong)))
+    assert (thrown.code, "It throws the BPMN error BAD: " in thrown.err) == (4, True), thrown
+
+
+async def test_a_file_and_input_parameters_are_read_as_they_stand(
+    rig: Rig, tmp_path: Path, away: dict[str, str]
+) -> None:
+    given = {
+        "tender": {"type": "File", "value": "wqcgMQ==", "valueInfo": {"filename": "t.md", "mimeType": "text/plain"}}
+    }
+    step = rig.step("review", data_input="tender, tone")
+    fixed = replace(step, inputs={"prompt": "Summarise it.", "tone": "dry"})
+    shown = await assistant_worker(away, *written(tmp_path, fixed, given=given), "--dry-run")
+    assert (shown.code, "Summarise it." in shown.out, "    § 1" in shown.out, "    dry" in shown.out) == (
+        0,
+        True,
+        True,
+        True,
+    )
+
+    open_ = replace(step, inputs={"prompt": "${question}", "tone": "dry"})
+    refused = await assistant_worker(away, *written(tmp_path, open_, given=given), "--dry-run")
+    assert (refused.code, "the input parameter prompt is evaluated by engines alone" in refused.err) == (2, True)
+    arguments = written(tmp_path, open_, given=given | {"prompt": "Judge it."})
+    assert "Judge it." in (await assistant_worker(away, *arguments, "--dry-run")).out
+
+
+async def test_what_would_not_be_asked_says_why(rig: Rig, tmp_path: Path, away: dict[str, str]) -> None:
+    arguments = written(tmp_path, rig.step("review", data_input="missing"))
+    for more in ([], ["--dry-run"]):
+        done = await assistant_worker(away, *arguments, *more)
+        assert (done.code, "it would not be asked: input 'missing' is not set" in done.err) == (2, True), done
+    done = await assistant_worker(away, *arguments[:2], "reviev", "--dry-run")
+    assert (done.code, "has no task reviev that asks an assistant: those that do are review" in done.err) == (2, True)
+    assert rig.calls("responses.create") == 0
+
+
+async def test_the_question_is_shown_without_the_providers_keys(rig: Rig, tmp_path: Path, away: dict[str, str]) -> None:
+    (file := tmp_path / "providers.yaml").write_text("providers:\n  openai: {api: chat, key: env:NOT_SET}\n")
+    settings = {name: value for name, value in away.items() if not name.startswith("OPENAI")} | {
+        "PROVIDERS_FILE": str(file)
+    }
+    arguments = written(tmp_path, rig.step("review", data_input="-"))
+    done = await assistant_worker(settings, *arguments)
+    assert (done.code, "key: the variable that it names is set neither" in done.err) == (2, True)
+    shown = await assistant_worker(settings, *arguments, "--dry-run")
+    assert (shown.code, shown.out) == (0, "# Review\n\nPlease do review.\n")
+
+
+async def test_the_first_step_of_a_sample_is_shown(away: dict[str, str]) -> None:
+    samples = Path(__file__).parents[2] / "bpmn"
+    done: Ran = await assistant_worker(
+        away | {"ASSISTANTS_DIR": str(samples / "assistants")},
+        *("ask", str(samples / "decision" / "decision.bpmn"), "frame"),
+        *("--variables", str(samples / "decision" / "decision.json"), "--dry-run"),
+    )
+    assert (done.code, done.out.startswith("# ")) == (0, True), done

@@ -67,7 +67,7 @@ conformance-camunda: $(VENV)/dev.stamp
 # Everything on Operaton, then on Camunda 7.24 what a modeller can say, the main path and the process applications.
 # Then what a real Prometheus sees, and the wheel.
 test-all: test
-	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow $(ARGS)
+	TEST_ENGINE=camunda $(PYTEST) -n 2 --dist loadfile tests/conformance tests/flow tests/contract/test_engine_sources.py tests/contract/test_engine_receivers.py $(ARGS)
 	@$(MAKE) --no-print-directory monitoring wheel
 
 # Engines as others set them up: rights, history levels, a path prefix, two nodes; and workers that come and go with the

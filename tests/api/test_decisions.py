@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from worker.decisions.keys import SigningKey
 from worker.demo.stage import PYTHON_ENVIRONMENT
 from worker.domain.conversations import Subject
 from worker.domain.decisions import DecisionKey
-from worker.domain.evidence import Value
+from worker.domain.evidence import Operation, PersonsTask, Value
 from worker.errors import EngineDown
 from worker.operate.commands.options import RECORD_FORMATS
 from worker.transcript import Database, SqlDecisions, SqlTranscriptReader
@@ -75,7 +75,7 @@ BOLD: dict[str, Any] = {
 
 
 class Engine:
-    """Has what the variable of a record's hash was given; nothing else is asked of it."""
+    """Has what the variable of a record's hash was given; and nothing else."""
 
     def __init__(self) -> None:
         self.given: list[str] = []
@@ -84,8 +84,16 @@ class Engine:
     async def values(self, instance: str, name: str) -> Sequence[Value]:
         if self.is_down:
             raise EngineDown("away")
-        assert (instance, name) == ("instance-a", "decision_sha256")
+        assert instance == "instance-a"
+        if name != "decision_sha256":  # neither its id nor what came of it
+            return ()
         return [Value(str(number), instance, name, each, "String") for number, each in enumerate(self.given)]
+
+    async def persons_tasks(self, _: str) -> Sequence[PersonsTask]:
+        return ()
+
+    async def operations(self, _: str) -> Mapping[str, Operation]:
+        return {}
 
 
 @pytest.fixture
@@ -343,8 +351,12 @@ async def test_a_name_that_is_taken_and_erased_texts_are_refused(api: Api, book:
 async def test_an_accepted_decision_stays_accepted(api: Api, book: SqlDecisions) -> None:
     last = await book.last(KEY)
     assert last is not None
-    closed = record.close(last.record, [record.Act(True, "yes", last.record["content_sha256"])])
-    row = chain.row("change", last.rows[-1], closed, datetime.now(UTC), record.facts(closed))
+    shown_sha256 = last.record["content_sha256"]
+    closed = record.close(last.record, [record.Act(True, "yes", shown_sha256)])
+    act = {"accepted": True, "shown_sha256": shown_sha256, "doubt": ""}
+    signature = chain.row("signature", last.rows[-1], last.record, datetime.now(UTC), act)
+    row = chain.row("change", signature, closed, datetime.now(UTC), record.facts(closed))
+    assert await book.keep(KEY, last.record, signature, definition_key="decision", business_key=None)
     assert await book.keep(KEY, closed, row, definition_key="decision", business_key=None)
     made = await try_out(api)
     shown = (await api.get(f"/api/decisions/{KEY.id}")).json

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from tests.flow.command import Forked, environment
+from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.models import ServiceTask, element, line, process, unique
 from tests.unit.decisions.examples import parts, scores
 from tests.waiting import wait_until
 from worker import bootstrap
-from worker.demo.processes import HOST, free_port
+from worker.demo.processes import HOST, free_port, running
 from worker.domain.conversations import EVERYTHING
 from worker.domain.decisions import Decision
 from worker.export.verifying import verified
@@ -120,3 +122,32 @@ async def test_while_no_provider_can_be_reached_records_are_made_and_assistants_
     assert json.loads(variables["decision"])["leader"] == "Y"
     [task] = await rig.rest.tasks(waiting)
     assert (task["workerId"], task["retries"]) == (None, None)
+
+
+@BOTH_DATABASES
+@pytest.mark.parametrize("point", ["before:decisions.keep", "after:decisions.keep", "before:engine.complete"])
+async def test_a_death_between_computing_and_completing_leaves_one_revision(kept: Rig, point: str) -> None:
+    given = {name: value for name, value in parts().items() if name != "recommendation"}
+    named = ", ".join(f"{name}=agreed_{name}" for name in given)
+    model = await kept.deploy(stage(kept.topic, "compute", record_given=named))
+    said = {name: value["one"] if name == "scores" else value for name, value in given.items()}
+    dying = Forked(environment(kept) | {"WORKER_FAIL_POINT": point})
+    async with running(dying):
+        instance = await kept.rest.start(model, {f"agreed_{name}": value for name, value in said.items()})
+        assert await dying.exit_code() == -9
+    await kept.start_worker()
+
+    async def over() -> bool:
+        for task in await kept.rest.tasks(instance):  # rather than wait until its lock is over
+            if f"-{dying.pid}-" in str(task["workerId"]):
+                await kept.rest.request("POST", f"external-task/{task['id']}/unlock")
+        return await kept.rest.state(instance) == "COMPLETED"
+
+    await wait_until(over, 40, "the end of the instance")
+    async with open_database(str(kept.settings["transcript_url"])) as database:
+        book = SqlDecisions(database, engine="default")
+        [listed] = (await book.decisions(within=EVERYTHING, instance=instance)).items
+        found = await book.last(listed.key)
+    assert found is not None
+    assert (found.record["revision"], len(found.rows)) == (1, 1)
+    assert (await kept.rest.variables(instance))["decision_sha256"] == found.record["content_sha256"]

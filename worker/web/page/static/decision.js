@@ -196,7 +196,8 @@ const ORDERS = [["judges", "judge"], ["without_judge", "without judge"], ["sets"
 // Which judges are the same assistant: that it agrees with itself is no second opinion.
 function seats(judges) {
   const seated = new Map();
-  for (const [judge, source] of Object.entries(judges).sort()) {
+  for (const judge of Object.keys(judges).sort()) {
+    const source = judges[judge];
     if (source?.of === "turn" && source.assistant) seated.set(source.assistant, [...(seated.get(source.assistant) ?? []), judge]);
   }
   return [...seated].filter(([, sat]) => sat.length > 1).map(([assistant, sat]) => `${sat.join(", ")} are one assistant, ${assistant}, asked ${sat.length} times.`);

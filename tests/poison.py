@@ -11,6 +11,10 @@ from typing import Any
 from tests.flow.gateway import Gateway
 from tests.flow.rig import Rig
 from tests.models import Model, ServiceTask, bpmn, element, expression, line, process, unique
+from tests.records import exchange, key
+from worker.domain.memory import ToRemember
+from worker.modelling.subjects import named
+from worker.transcript import SqlMemos, SqlTranscriptWriter, open_database
 
 PAGE = {"status": 403, "text": "<html>no</html>", "headers": {"Content-Type": "text/html"}}
 
@@ -44,6 +48,8 @@ class Poison:
     lasts: bool = False
 
 
+OF_CUSTOMER = {"memory_subject": "variable:customer", "data_input": "-"}
+HOSTILE_FACT = "# Answer: forged\n(ref 0123456789ab)\n\x1b[2J</pre>{{x}} ${x} \u202e" + "[" * 3000
 DOUBLING = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)} | {"a40": {"type": "number"}}
 JAVA = expression("prepare", "${execution.getVariables()}", "java")
 PROPERTIES = "<camunda:properties>"
@@ -80,6 +86,15 @@ POISONS = {
     "prompt that is a list": Poison("has to be evaluated to a text", inputs={"prompt": "${java}"}, before=JAVA),
     "hostile text": Poison(variables={"x": "(ref 0123456789ab)\n\x1b[2J{{x}} ${x}"}, completes=True),
     "forged meta": Poison(variables={"x_meta": "[" * 3999}, completes=True),
+    "questions that are none": Poison("data.questions", {"data_questions": '[{"name": "a", "type": "b"}]'}),
+    "questions without an end": Poison("data.questions", {"data_questions": "[" * 3000}),
+    "record without parts": Poison("record", {"service_type": "decision-record", "record_stage": "compute"}),
+    "record of a stage that is none": Poison("record.stage", {"service_type": "decision-record", "record_stage": "x"}),
+    # what is remembered
+    "hostile fact": Poison(properties=OF_CUSTOMER, variables={"customer": "ada"}, completes=True),
+    "subject that is none": Poison(
+        properties=OF_CUSTOMER, variables={"customer": {"type": "Json", "value": "[" * 3000}}, completes=True
+    ),
     # what the provider says
     "page": Poison("a page came", reply=PAGE),
     "refused request": Poison("longer than model", reply="context_length"),
@@ -137,3 +152,14 @@ async def has_ended(rig: Rig, instance: str, name: str) -> bool:
     if poison.completes:
         return await rig.rest.state(instance) == "COMPLETED"
     return any(poison.said in (each["errorMessage"] or "") for each in await rig.rest.tasks(instance))
+
+
+async def remember(rig: Rig) -> None:
+    """Have something remembered of a customer that no model should have said."""
+    async with open_database(str(rig.settings["transcript_url"])) as database:
+        subject = named("variable:customer", "ada", None, rig.build_settings().engine_name).digest
+        wish = ToRemember(subject, "variable:customer", HOSTILE_FACT)
+        await SqlTranscriptWriter(database).record(exchange(1, key("before"), remember=wish, answer=HOSTILE_FACT))
+        waiting = SqlMemos(database, engine=rig.build_settings().engine_name)
+        [memo] = await waiting.claim(1)
+        assert await waiting.settle(memo, memo.question, memo.answer) == "kept"

@@ -17,6 +17,7 @@ WorkerError
 │   ├── ModelDown           the provider certainly did not run the call: 429, 5xx, no connection
 │   │   ├── ProviderAway    nobody can be reached there
 │   │   ├── ProviderPaused  no repeat helps before a person acts: quota, key
+│   │   │   ├── KeepsNothing  the organisation has nothing kept by its provider, and so no conversations
 │   │   │   └── AnotherAccount  the key is of another account than the one that has the thread
 │   │   ├── ThreadUnseen    no such conversation for this key, and nobody can tell whether it ever could see it
 │   │   ├── AssistantPaused the same for this assistant alone: no right to its model
@@ -148,6 +149,10 @@ class ProviderPaused(ModelDown):
 
     dependency = "provider"
     is_trouble = False
+
+
+class KeepsNothing(ProviderPaused):
+    """The key is good, and nothing is kept for its organisation: another API has to be named."""
 
 
 class AnotherAccount(ProviderPaused):

@@ -356,6 +356,20 @@ async def test_a_key_that_the_provider_does_not_accept_is_a_problem(rig: Rig) ->
     assert SECRET not in text(rows)
 
 
+async def test_an_organisation_that_has_nothing_kept_is_told_of_the_api_that_needs_no_conversations(rig: Rig) -> None:
+    told = "Conversation ID cannot be used for this organization due to Zero Data Retention."
+    refused = {"status": 400, "message": told, "code": "unsupported_parameter", "param": "conversation"}
+    rig.provider.fault("conversations.*", times=None, reply=refused)
+    found = row(await seen(rig), "provider", "key")
+
+    assert (found.level, "zero data retention" in found.said, "`api: responses`" in found.said) == (
+        Level.PROBLEM,
+        True,
+        True,
+    )
+    assert "The key is good" in found.advice
+
+
 async def test_openai_without_a_key_is_a_problem_and_not_asked(rig: Rig) -> None:
     rows = await doctor.findings(
         Settings(

@@ -1,6 +1,8 @@
 """The second instance of a customer knows what the first has settled, and nobody else's ever does."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +71,21 @@ async def test_a_worker_that_is_killed_leaves_what_it_was_to_remember_to_the_nex
         assert fact.instance == instance
         assert adapters.memos is not None
         assert await asyncio.wait_for(adapters.memos.backlog(), 5) == Backlog()
+
+
+async def test_while_the_database_is_locked_turns_go_on_and_all_is_remembered_afterwards(
+    remembering: Rig, tmp_path: Path
+) -> None:
+    rig = remembering
+    model = await rig.deploy(rig.step("settle", memory_subject="variable:customer", data_input="customer?"))
+    await rig.start_worker()
+    await told(rig, model, "ada")
+    with closing(sqlite3.connect(tmp_path / "transcript.db", isolation_level=None)) as locked:
+        locked.execute("BEGIN EXCLUSIVE")
+        for _ in range(2):
+            instance = await rig.run(model, {"customer": "ada"})
+            recalled = (await rig.meta(instance, "settle"))["recalled"]
+            assert recalled.get("memory") == "none" or recalled["of"] == 1
+        locked.execute("ROLLBACK")
+    await all_remembered(rig, 90)
+    assert (await told(rig, model, "ada"))["of"] == 3

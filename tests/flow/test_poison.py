@@ -13,7 +13,9 @@ from tests.waiting import wait_until
 pytestmark = pytest.mark.timeout(180)
 
 
-async def test_ten_healthy_instances_complete_behind_one_poisoned_thing_of_each_sort(rig: Rig) -> None:
+async def test_ten_healthy_instances_complete_behind_one_poisoned_thing_of_each_sort(kept: Rig) -> None:
+    rig = kept
+    await poison.remember(rig)
     healthy = await rig.deploy(rig.step("healthy", data_input="-"))
     async with gateway(rig.rest.base_url) as door:
         models = {name: await poison.deploy(rig, door, name, service_retries="1") for name in POISONS}
@@ -21,7 +23,12 @@ async def test_ten_healthy_instances_complete_behind_one_poisoned_thing_of_each_
         await rig.rest.start(await poison.deploy_unwritable(rig, door))
         instances = [await rig.rest.start(healthy) for _ in range(10)]
         worker = await rig.start_worker(
-            engine_url=door.url, topics="", max_tasks=3, input_tokens=10_000, trouble_for_seconds=1
+            engine_url=door.url,
+            topics="",
+            max_tasks=3,
+            input_tokens=10_000,
+            trouble_for_seconds=1,
+            memory="embedded",
         )
 
         await asyncio.gather(*(rig.rest.wait_for_end(each, 120) for each in instances))

@@ -22,6 +22,7 @@ from worker.errors import (
     BadRequest,
     ContextFull,
     Filtered,
+    KeepsNothing,
     ModelDown,
     ModelUnknown,
     ProviderAway,
@@ -153,7 +154,7 @@ TABLE: Final = (
     ),
     Row(Filtered, "the provider's content filter stopped the question", topic="filtered"),
     Row(
-        ProviderPaused,
+        KeepsNothing,
         "this organisation has nothing kept by its provider (zero data retention), and so no conversations: "
         "name the provider in PROVIDERS_FILE with `api: responses`",
         topic="keeps_nothing",

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from worker.bootstrap import Connected
 from worker.domain.providers import Limits, Words
 from worker.domain.threads import Anchor, Assistant
-from worker.errors import ModelDown, ProviderPaused, Transient, WorkerError
+from worker.errors import KeepsNothing, ModelDown, ProviderPaused, Transient, WorkerError
 from worker.operate.doctor import abilities
 from worker.operate.doctor.abilities import Trying
 from worker.operate.doctor.checks import Check, Contact, Finding, Level
@@ -91,6 +91,8 @@ def checks(
 
 def _trouble(exc: WorkerError, where: str, way: str, words: Words, *, has_account: bool) -> tuple[str, str]:
     """Say what is wrong with a provider that did not take the probe, and what to do."""
+    if isinstance(exc, KeepsNothing):
+        return f"{exc} ({where})", f"The key is good: leave {words.key} as it is, and name another API of the provider."
     if isinstance(exc, ProviderPaused):
         rights = "has the right to conversations, and " if has_account else ""
         return f"{exc} ({where})", f"Set {words.key} to a key that is valid there, {rights}is paid for."

@@ -1,12 +1,14 @@
-"""The tab in a real Cockpit of a real engine: the same conversation, read-only, with a link to the page."""
+"""The tab in a real Cockpit of a real engine: the conversation, to read and to ask back, and a link to the page."""
 
 import os
 from pathlib import Path
 
 import pytest
+from playwright.async_api import FrameLocator, expect
 
 from tests.engines import open_engine
 from tests.page.site import DECISION, browsing, site, watch
+from tests.page.test_asks import Board
 from tests.records import exchange, key
 from tests.rest import connect
 from worker.demo.engine import Engine, Kind
@@ -23,7 +25,15 @@ async def test_cockpit_shows_the_conversation_of_an_instance_in_a_tab(kind: Kind
         running(Engine(kind, conversations=f"http://127.0.0.1:{port}")) as engine,
         connect(engine) as rest,
         open_engine(engine.base_url) as processes,
-        site(tmp_path, processes, can_erase=True, frames=[f"http://127.0.0.1:{engine.port}"], port=port) as served,
+        site(
+            tmp_path,
+            processes,
+            can_erase=True,
+            frames=[f"http://127.0.0.1:{engine.port}"],
+            port=port,
+            has_asks=True,
+            extend=[Board()],
+        ) as served,
         browsing(viewport={"width": 1280, "height": 900}) as context,
     ):
         (definition,) = await rest.deploy(DECISION)
@@ -48,7 +58,8 @@ async def test_cockpit_shows_the_conversation_of_an_instance_in_a_tab(kind: Kind
 
         assert await frame.locator("strong", has_text="plain").count() == 1
         assert await frame.get_by_role("link", name="Frame the decision waiting, 1 turn").count() == 1
-        assert await frame.get_by_role("button", name="Erase").count() == 0, "it is for reading"
+        assert await frame.get_by_role("button", name="Erase").count() == 0, "nothing is erased there"
+        await ask_back(frame)
         if shots := os.environ.get("PAGE_SHOTS"):
             await page.screenshot(path=f"{shots}/cockpit-{kind}.png")
         # The tab goes to the activity that is selected in Cockpit's diagram, and back.
@@ -78,3 +89,9 @@ async def test_cockpit_shows_the_conversation_of_an_instance_in_a_tab(kind: Kind
         await listed.locator("tbody .tag", has_text="ended").wait_for()
         assert [url for url in failed if url.startswith(served.url)] == []
         assert served.errors == []
+
+
+async def ask_back(frame: FrameLocator) -> None:
+    await frame.get_by_role("textbox", name="Your question").fill("Why not B?")
+    await frame.get_by_role("button", name="Ask", exact=True).click()
+    await expect(frame.get_by_role("listitem").filter(has_text="Why not B?")).to_contain_text("waits its turn")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from tests.fakes.instances import FakeInstances, Process
 from tests.page.asked import KEY, site_with_asks
 from tests.page.site import Site, browsing, watch
 from tests.page.test_flows import shot
-from worker.domain.conversations import session_id
+from tests.records import exchange
+from worker.domain.asks import State
+from worker.domain.conversations import Role, message_id, session_id
 from worker.transcript import SqlAsks
 
 ANN, BEN, NOBODY = (f"{name}-0123456789abcdef" for name in ("ann", "ben", "nobody"))
@@ -131,3 +134,24 @@ async def test_who_has_no_name_withdraws_their_own_question_and_sees_who_hears_i
         await part.get_by_role("button", name="Withdraw").click()
         await expect(part.get_by_role("listitem")).to_contain_text("withdrawn")
         assert await ground.states() == [("Why not B?", "withdrawn")]
+
+
+async def test_in_cockpits_tab_people_ask_the_assistant_that_they_choose(ground: Ground, tmp_path: Path) -> None:
+    await ground.site.transcript.record(exchange(2, replace(KEY, assistant="critic")))
+    async with browsing(viewport={"width": 900, "height": 700}) as context:
+        page = (await watch(context)).page
+        await page.add_init_script(f"sessionStorage.setItem('assistant-worker-token', '{ANN}')")
+        await page.goto(f"{ground.site.url}/embed/instances/instance-a")
+        part = page.get_by_role("region", name="Ask back")
+        await page.get_by_role("combobox", name="Assistant to ask").select_option("analyst")
+        await ask(part, "Why not B?")
+        await expect(part.get_by_role("listitem")).to_contain_text("waits its turn")
+        assert await axe.findings(page, axe.source()) == []
+        await shot(page, tmp_path, "embedded-asks")
+        assert await ground.states() == [("Why not B?", "queued")]
+        [claimed] = await ground.asks.claim(1, timedelta(minutes=5))
+        answer = message_id("default", exchange(1, KEY).task_id, 1, Role.AGENT)
+        await ground.asks.settle(claimed, State.ANSWERED, answer=answer)
+        await part.get_by_role("link", name="Answer, beside the process").click()
+        await expect(page.locator(f"#m-{answer}")).to_be_in_viewport()
+        await expect(page).to_have_url(f"{ground.site.url}/embed/instances/instance-a#m-{answer}")

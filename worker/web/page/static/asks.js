@@ -30,7 +30,8 @@ async function read(page, session) {
 }
 
 // In a conversation that is nobody else's, messages and answers stand above: only what is not answered is listed.
-export function Asks({ page, session, runs, free, first, answered }) {
+// `near` is the address whose view has the answers, where that is not the one of the conversation that they are in.
+export function Asks({ page, session, runs, free, first, answered, near }) {
   const [asks, see] = useState(first);
   const look = async () => {
     const now = (await asksOf(page, session)) ?? asks;
@@ -43,16 +44,16 @@ export function Asks({ page, session, runs, free, first, answered }) {
   if (asks === null || (!mayAsk && !shown.length)) return null;
   return html`<section class="asks" aria-labelledby="asks">
     <h2 id="asks">${free ? "Go on" : "Ask back"}</h2>
-    <ul>${shown.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} handover=${asks.handovers.get(each.id)} session=${session} runs=${runs} me=${page.me} look=${look} />`)}</ul>
+    <ul>${shown.slice(0, SHOWN).toReversed().map((each) => html`<${One} key=${each.id} ask=${each} handover=${asks.handovers.get(each.id)} session=${session} runs=${runs} me=${page.me} look=${look} near=${near} />`)}</ul>
     ${mayAsk && html`<${Composer} session=${session} runs=${runs} free=${free} sways=${page.me.rights.includes("sway")} waiting=${asks.items.filter((each) => each.state === "queued" && each.is_yours)} look=${look} />`}
   </section>`;
 }
 
-function One({ ask, handover, session, runs, me, look }) {
+function One({ ask, handover, session, runs, me, look, near }) {
   const [wrong, tell] = useState("");
   const withdraw = () => remove(`/asks/${id(ask.id)}`).then(look, (error) => tell(error.message));
   const beside = ask.answered_in !== session;
-  const answer = ask.answer && `/conversations/${id(ask.answered_in)}#m-${id(ask.answer)}`;
+  const answer = ask.answer && `${near ?? `/conversations/${id(ask.answered_in)}`}#m-${id(ask.answer)}`;
   return html`<li class="card">
     <p dir="auto" class="excerpt">${ask.text}</p>
     <${Attachments} links=${ask.attachments} />

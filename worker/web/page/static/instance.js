@@ -3,6 +3,7 @@
 import { html, useEffect, useState } from "./lib/preact.js";
 import { get, id, Problem, query } from "./api.js";
 import { cost, count, Facts, name, Note, number, Process, seconds, State, time, tokens, tree, wordsOf } from "./parts.js";
+import { Asks, asksOf } from "./asks.js";
 import { jumpToNewest, lastOf } from "./conversation.js";
 import { activitiesOf, Diagram } from "./diagram.js";
 import { EraseButton } from "./erasure.js";
@@ -18,6 +19,7 @@ const SECONDS = 3;
 const SECONDS_WHEN_ENDED = 30;
 const SHORT_RESULT = 60;
 const NO_OUTCOME = { results: null, decisions: [] };
+const BRANCH = "task:branch:";
 const NOTHING_SAID = { sessions: [], spoken: [], spent: null };
 
 async function load(page) {
@@ -103,7 +105,8 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
     return html`
       ${of ? html`<div class="heading"><h1><${Process} called=${now.name} definitionKey=${shown.definition_key} /></h1>${shown.business_key && name(shown.business_key)}<${Standing} now=${now} steps=${steps} /><a class="button" href=${`/embed/instances${query({ definition_key: of })}`}>All instances</a></div>` : html`<h1 class="hidden">${name(now.name || shown.definition_key)}</h1>`}
       <${Steps} steps=${steps} places=${places} />
-      ${columns}`;
+      ${columns}
+      <${AskBack} page=${page} sessions=${said.sessions} runs=${now.runs} answered=${async () => see(await get(`${path}/now`, {}, page.signal))} />`;
   }
   return html`
     <div class="heading"><h1>${name(now.name || shown.definition_key)}</h1><${Standing} now=${now} steps=${steps} /></div>
@@ -123,6 +126,24 @@ function Instance({ page, own, path, now: began, said: saidAtFirst, outcome: out
       <${Picture} page=${page} model=${model} places=${places} selected=${chosen.activity} select=${select} />
     </section>
     ${columns}`;
+}
+
+// In Cockpit's tab people ask back where they read: of several assistants the one that they choose.
+function AskBack({ page, sessions, runs, answered }) {
+  const trunks = sessions.filter((each) => !each.scope.startsWith(BRANCH));
+  const [chosen, choose] = useState(null);
+  const [first, begin] = useState(null);
+  const session = chosen ?? trunks[0]?.id;
+  useEffect(() => {
+    let isLeft = false;
+    if (session) Promise.resolve(asksOf(page, session)).then((asks) => isLeft || begin({ session, asks }), () => {});
+    return () => (isLeft = true);
+  }, [session]);
+  if (!session || first?.session !== session) return null;
+  return html`
+    ${trunks.length > 1 && first.asks && html`<div class="begin"><label for="asked">Assistant to ask</label>
+      <select id="asked" value=${session} onchange=${(event) => choose(event.target.value)}>${trunks.map((each) => html`<option key=${each.id} value=${each.id}>${each.assistant}</option>`)}</select></div>`}
+    <${Asks} key=${session} page=${page} session=${session} runs=${runs} free=${false} first=${first.asks} answered=${answered} near=${location.pathname + location.search} />`;
 }
 
 const Standing = ({ now, steps }) => html`<${State} runs=${now.runs} failed=${steps.some((each) => each.state === "failed")} />`;

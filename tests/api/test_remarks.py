@@ -84,7 +84,7 @@ async def test_what_is_recorded_is_read_beside_its_conversation(ground: Ground) 
     assert message["attachment_url"] == LINK
     exported = await ground.call(f"sessions/{BESIDE}/export?format=markdown")
     assert "## Agent elsewhere" in exported.text
-    assert "Attachment: https://files.example" in exported.text
+    assert r"Attachment: https\://files.example" in exported.text
     assert "Voice bot" in exported.text
 
 

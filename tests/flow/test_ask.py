@@ -125,6 +125,21 @@ async def test_a_file_and_input_parameters_are_read_as_they_stand(
     assert "Judge it." in (await assistant_worker(away, *arguments, "--dry-run")).out
 
 
+async def test_an_assistant_that_would_be_deployed_with_its_process_is_read_beside_the_model(
+    rig: Rig, tmp_path: Path, away: dict[str, str]
+) -> None:
+    arguments = written(tmp_path, rig.step("review", "deployment:guest.md", data_input="-"))
+    front = '---\nname: guest\nversion: "7"\nmodel: gpt-5-mini\nmax_output_tokens: 500\n---\n'
+    (tmp_path / "guest.md").write_text(f"{front}You are a guest.\n")
+    allowed = away | {"DEPLOYED_ASSISTANTS": "openai/gpt-5-mini=1000"}
+    shown = (await assistant_worker(allowed, *arguments, "--dry-run", "--json")).json
+    refused = await assistant_worker(away, *arguments, "--dry-run")
+
+    assert shown["instructions"] == "You are a guest."
+    assert shown["assistant"].endswith(":guest 7")
+    assert (refused.code, "DEPLOYED_ASSISTANTS is off" in refused.err) == (2, True), refused
+
+
 async def test_what_would_not_be_asked_says_why(rig: Rig, tmp_path: Path, away: dict[str, str]) -> None:
     arguments = written(tmp_path, rig.step("review", data_input="missing"))
     for more in ([], ["--dry-run"]):

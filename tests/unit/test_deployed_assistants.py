@@ -100,6 +100,13 @@ def test_an_input_parameter_and_earlier_answers_may_name_it_as_well() -> None:
         properties.read(task, replace(activity, properties={**said, "data.input.answers": "deployment:critic"}))
 
 
+def test_names_that_are_together_too_long_for_a_variables_name_are_refused() -> None:
+    said = {"service.type": "assistant", "service.name": f"deployment:{'a' * 64}.md"}
+    activity = Activity("a", "A", "t", properties=said, process="p" * 255)
+    with pytest.raises(BadDefinition, match=r"property service\.name: .* too long"):
+        properties.read(as_fetched(activity), activity)
+
+
 async def test_so_many_are_remembered_at_most() -> None:
     deployed, deployment = finding({"analyst.md": SPEC})
     for number in [*range(KEPT + 1), KEPT, 0]:

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from worker.domain import deployed
@@ -225,23 +224,24 @@ def thread_variable_name(assistant: str, *, by_business_key: bool = False) -> st
     return THREAD_VARIABLE + re.sub(r"\W", "_", assistant) + ("_by_business_key" if by_business_key else "")
 
 
-@dataclass(frozen=True)  # no slots: what is cached wants a place
+@dataclass(frozen=True, slots=True)
 class Definition:
     """A deployed process definition's external tasks, by activity id. It never changes once deployed.
 
     `calls` has the keys of the processes that it calls, and for each the codes of errors that are caught around a call.
     `inner` has the ids of all elements that instances reach behind their start: one that begins there has left it out.
+    `names` counts how many of our tasks have an id that comes to this name of a variable.
     """
 
     id: str
     activities: Mapping[str, Activity]
     calls: Mapping[str, frozenset[str]] = field(default_factory=dict)
     inner: frozenset[str] = frozenset()
+    names: Mapping[str, int] = field(init=False, compare=False)
 
-    @cached_property
-    def names(self) -> Mapping[str, int]:
-        """How many of our tasks have an id that comes to this name of a variable."""
-        return Counter(as_name(each.id) for each in self.activities.values() if each.is_ours)
+    def __post_init__(self) -> None:
+        names = Counter(as_name(each.id) for each in self.activities.values() if each.is_ours)
+        object.__setattr__(self, "names", names)  # frozen, and made of the others
 
 
 def as_name(id_: str) -> str:

@@ -25,6 +25,7 @@ from worker.domain.tasks import (
     has_expression,
     java_length,
     subject_variable,
+    thread_variable_name,
 )
 from worker.domain.threads import Outcome
 from worker.errors import BadDefinition
@@ -512,6 +513,11 @@ def _whole_name(said: str, activity: Activity, where: str) -> str:
         raise BadDefinition(
             f"property {where} is {said[:80]!r}; an assistant of the deployment is named deployment:<name>.md, by "
             "letters, digits, '.', '_' and '-'"
+        )
+    if len(thread_variable_name(name, by_business_key=True)) > LONGEST_NAME:
+        raise BadDefinition(
+            f"property {where}: {said[:80]!r} and the process's key are together too long for a variable's name; "
+            "shorten one"
         )
     return name
 

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 
 from worker import settings
 from worker.bootstrap.adapters import model_of
-from worker.bootstrap.written import provider_specs, rules
+from worker.bootstrap.written import allowed, provider_specs, rules
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import Activity, Task, Variable, has_expression
 from worker.domain.threads import BYTES_PER_TOKEN, Assistant, size
@@ -26,7 +26,8 @@ from worker.operate.lint.reading import File, Process, read
 from worker.ports.providers import ThreadProvider
 from worker.settings import Settings
 from worker.specs import assistants
-from worker.specs.assistants import Specs
+from worker.specs.assistants import Current, Specs
+from worker.specs.deployed import Deployed
 from worker.telemetry import logs
 from worker.turn import verdict
 from worker.turn.answering import Answering
@@ -175,8 +176,10 @@ async def _taken(
             history=alone.NoHistory(),
             prices={name: spec.prices for name, spec in known.items()},
         )
+        brought = Deployed(engine.resource, allowed(chosen, known), known)
+        plain = alone.Plain(Current(specs, brought))
         nothing = cast("RecordTurn", None)  # the task makes no record
-        turn = Turn(engine, Answering(providers, ground), alone.Plain(specs), ground, nothing)
+        turn = Turn(engine, Answering(providers, ground), plain, ground, nothing)
         facts = TurnFacts(step.activity.label)
         taken = await turn.take(step.task, facts)
     asked = [each for recorder in recorders.values() for each in recorder.asked]

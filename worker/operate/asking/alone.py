@@ -32,7 +32,7 @@ from worker.ports.fleet import REMEMBERED, Presence
 from worker.ports.providers import Model, Watcher
 from worker.ports.stops import StopBook
 from worker.ports.threads import Threads
-from worker.specs.assistants import Specs
+from worker.specs.assistants import Current, Specs
 
 
 class FileEngine:
@@ -221,12 +221,20 @@ class Nobody:
 class Plain:
     """`ports.providers.Assistants` who answer at once and by their own provider: nobody waits for any other."""
 
-    def __init__(self, specs: Specs) -> None:
-        self._specs = specs
+    def __init__(self, assistants: Current) -> None:
+        self._assistants = assistants
 
     def find(self, name: str, version: str | None) -> Assistant:
         """See `Specs.find`."""
-        return replace(self._specs.find(name, version), background=False, fallback=())
+        return _plain(self._assistants.find(name, version))
+
+    async def deployed(self, name: str, definition_id: str) -> Assistant:
+        """Find one that lies beside the model, as it would be deployed with it."""
+        return _plain(await self._assistants.deployed(name, definition_id))
+
+
+def _plain(assistant: Assistant) -> Assistant:
+    return replace(assistant, background=False, fallback=())
 
 
 class Shown(Stopping):

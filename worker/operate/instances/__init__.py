@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from worker.domain import foreign
 from worker.domain.runs import End, Held, Run
 from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE, Variable
 from worker.engine import RestEngine
@@ -87,7 +88,7 @@ def _is_output(held: Held, given: Mapping[str, Variable]) -> bool:
 
 def _value(held: Held) -> Any:
     try:
-        return json.loads(held.value) if held.type == "Json" else held.value
+        return foreign.read(held.value) if held.type == "Json" else held.value
     except (TypeError, ValueError):
         return held.value
 

@@ -114,8 +114,9 @@ async def test_an_instance_that_is_restarted_from_a_later_activity_knows_what_wa
     await kept.start_worker()
     first = await kept.run(model)
     await recorded(kept)
-    instance = await restarted(kept, model, first, "three", initial=initial)
-    again = await restarted(kept, model, instance, "four", initial=initial)
+    instance = await kept.restarted(model, first, "three", initial=initial)
+    await recorded(kept)
+    again = await kept.restarted(model, instance, "four", initial=initial)
 
     thread, meta = (await kept.meta(first, "one"))["thread"], await kept.meta(instance, "three")
     assert meta["thread"] != thread
@@ -128,25 +129,6 @@ async def test_an_instance_that_is_restarted_from_a_later_activity_knows_what_wa
         items = kept.provider.conversations()[last["thread"]]["items"]
         asked = ["".join(part["text"] for part in each["content"]) for each in items if each.get("role") == "user"]
         assert [text.splitlines()[0] for text in asked] == ["# One", "# Two", "# Three", "# Four"]
-
-
-async def restarted(rig: Rig, model: Model, instance: str, activity: str, *, initial: bool) -> str:
-    """Start an instance anew before this activity, as an operator would, and wait for the end of the new one.
-
-    `initial`: with the variables that it began with, and none of those that came later.
-    """
-    [row] = await rig.rest.get("history/process-instance", processInstanceId=instance)
-    order = {
-        "processInstanceIds": [instance],
-        "instructions": [{"type": "startBeforeActivity", "activityId": activity}],
-        "initialVariables": initial,
-    }
-    await rig.rest.post(f"process-definition/{row['processDefinitionId']}/restart", order)
-    rows = await rig.rest.get("history/process-instance", processDefinitionKey=model.key)
-    [new] = [each["id"] for each in rows if each["restartedProcessInstanceId"] == instance]
-    await rig.rest.wait_for_end(new)
-    await recorded(rig)
-    return str(new)
 
 
 async def test_an_instance_that_is_moved_back_knows_what_was_said_before_that_step_once_it_is_rewound(

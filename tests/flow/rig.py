@@ -155,6 +155,23 @@ class Rig:
         meta: dict[str, Any] = json.loads((await self.rest.variables(instance))[f"{output}_meta"])
         return meta
 
+    async def restarted(self, model: Model, instance: str, activity: str, *, initial: bool = False) -> str:
+        """Start an instance anew before this activity, as an operator would, and wait for the end of the new one.
+
+        `initial`: with the variables that it began with, and none of those that came later.
+        """
+        [row] = await self.rest.get("history/process-instance", processInstanceId=instance)
+        order = {
+            "processInstanceIds": [instance],
+            "instructions": [{"type": "startBeforeActivity", "activityId": activity}],
+            "initialVariables": initial,
+        }
+        await self.rest.post(f"process-definition/{row['processDefinitionId']}/restart", order)
+        rows = await self.rest.get("history/process-instance", processDefinitionKey=model.key)
+        [new] = [each["id"] for each in rows if each["restartedProcessInstanceId"] == instance]
+        await self.rest.wait_for_end(new)
+        return str(new)
+
     def questions(self, conversation: str | None = None) -> list[str]:
         """What the provider was asked, in order, on one conversation or at all."""
         bodies = [each["body"] for each in self.provider.requests("responses.create")]

@@ -131,6 +131,23 @@ async def test_a_follow_up_after_the_end_is_answered_on_the_thread_itself(kept: 
     assert [*on(kept).values()] == [["# One", "Why so?"]]
 
 
+async def test_a_restarted_instance_answers_on_its_own_thread_which_knows_what_was_said_before(kept: Rig) -> None:
+    model = await kept.deploy(kept.step("one", data_input="-"), kept.step("two", data_input="-"))
+    async with client(kept) as person:
+        await kept.start_worker()
+        first = await kept.run(model)
+        await arrived(kept, first, 4)
+        second = await kept.restarted(model, first, "two")
+        await arrived(kept, second, 2)
+        asked = [await person.answered(first, "Why so?"), await person.answered(second, "And now?")]
+
+    assert [each["answered_in"] for each in asked] == [session(first), session(second)]
+    assert [*on(kept).values()] == [["# One", "# Two", "Why so?"], ["# Two", "And now?"]]
+    [seeded] = [each["body"] for each in kept.provider.requests("conversations.create") if each["body"].get("items")]
+    assert "Please do one." in str(seeded["items"])
+    assert "Why so?" not in str(seeded["items"])
+
+
 async def test_an_assistant_that_came_with_the_process_answers_persons_too_and_is_shown(
     kept: Rig, tmp_path: Path
 ) -> None:

@@ -93,7 +93,7 @@ async def test_a_token_is_asked_for_once_for_many_requests(engine: Engine) -> No
     assert engine.tokens.asked == [{"grant_type": "client_credentials"}]
 
 
-async def test_authorities_are_read_for_the_token_server_once_and_only_where_a_token_is_wanted(
+async def test_authorities_are_read_once_for_the_token_server_and_for_an_engine_without_tls_not_at_all(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[ssl.SSLContext] = []
@@ -108,12 +108,14 @@ async def test_authorities_are_read_for_the_token_server_once_and_only_where_a_t
     async with open_engine(engine.url, auth=Bearer("another")) as adapter:
         with pytest.raises(EngineDenied):
             await POLL(adapter)
-    assert len(made) == 1, "for the engine"
+    assert made == []
     async with known(engine) as adapter:
         await POLL(adapter)
         engine.tokens.given.append("the newest, which nobody has")
         await POLL(adapter)
-    assert (len(made), len(engine.tokens.asked)) == (1 + 2, 2)
+    assert (len(made), len(engine.tokens.asked)) == (1, 2)
+    async with open_engine("https://engine.example/engine-rest", auth=Bearer("another")):
+        assert len(made) == 2
 
 
 async def test_scope_and_audience_are_asked_for_if_they_are_named(engine: Engine) -> None:

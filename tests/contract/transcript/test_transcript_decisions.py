@@ -148,7 +148,10 @@ async def test_what_a_person_answered_goes_with_the_texts(book: SqlDecisions) ->
     assert before is not None
     proposed = record.build(KEY.id, said(), "proposed", before=before.record, samples=100)
     closed = record.close(proposed, [record.Act(True, "Yes, says Ada.", proposed["content_sha256"])])
-    row = chain.row("change", before.rows[-1], closed, AT, record.facts(closed))
+    act = {"shown_sha256": before.record["content_sha256"], "accepted": True}
+    signature = chain.row("signature", before.rows[-1], before.record, AT, act)
+    row = chain.row("change", signature, closed, AT, record.facts(closed))
+    await book.keep(KEY, before.record, signature, definition_key="decision", business_key=None)
     await book.keep(KEY, closed, row, definition_key="decision", business_key=None)
     await book.remove([Subject("default", "instance-1")])
     left = await book.last(KEY)

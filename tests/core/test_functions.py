@@ -12,7 +12,7 @@ from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job
 from worker.domain.handled import Completed, Failed, Handled, Raised, Thrown
 from worker.domain.stops import order
 from worker.domain.tasks import Task, Topic, Variable
-from worker.errors import EngineDown
+from worker.errors import EngineDown, Refused, TooLong
 from worker.loop.delivery import Delivery
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
@@ -94,6 +94,48 @@ async def test_an_exception_costs_a_retry_each_time_up_to_the_incident(core: Cor
         await core.until(lambda: job.has_incident)
     assert len(functions.given) == core.rules().retries
     assert job.message == '"Charge" (charge): shop:charge raised ValueError: no'
+
+
+@pytest.mark.parametrize(
+    ("outcome", "method", "trouble"),
+    [
+        (Completed({}), "complete", Refused("500")),
+        (Completed({}), "complete", TooLong("500")),
+        (Thrown("BROKE", "no money", {}), "bpmn_error", Refused("500")),
+    ],
+)
+async def test_what_the_engine_does_not_take_of_a_function_is_an_incident_before_it_runs_again(
+    core: Core, functions: Functions, outcome: Handled, method: str, trouble: Exception
+) -> None:
+    functions.outcome = outcome
+    async with serving(core, await core.worker(), functions) as engine:
+        engine.script.always(method, trouble)
+        job = pay(core)
+        await core.until(lambda: job.has_incident)
+        await asyncio.sleep(600)
+        assert (len(functions.given), job.message.endswith("Retry runs the function again, which has run.")) == (
+            1,
+            True,
+        )
+
+
+async def test_a_function_whose_instance_is_suspended_meanwhile_runs_again_when_that_is_resumed(
+    core: Core, functions: Functions
+) -> None:
+    async with serving(core, await core.worker(), functions) as engine:
+
+        def suspend() -> None:
+            job.suspended = True
+
+        engine.script.next("complete", suspend)
+        job = pay(core)
+        await core.until(lambda: job.suspended)
+        await asyncio.sleep(600)
+        assert len(functions.given) == 1
+        job.suspended = False
+        core.world.news.set()
+        await core.until_over([job])
+    assert (len(functions.given), len(job.completed_by)) == (2, 1)
 
 
 async def test_after_an_outage_functions_wait_for_no_assistant(core: Core, functions: Functions) -> None:

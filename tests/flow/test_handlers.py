@@ -14,6 +14,7 @@ from tests.flow.rig import Rig
 from tests.models import Model, ServiceTask
 from tests.waiting import wait_until
 from worker.demo.processes import running
+from worker.loop import delivery
 from worker.telemetry import metrics
 
 
@@ -87,6 +88,25 @@ async def test_an_exception_costs_a_retry_and_ends_in_an_incident_and_never_the_
     assert "in broken" in await rig.rest.get(f"external-task/{task['id']}/errorDetails")
     assert metrics.HANDLED.labels(f"{rig.topic}_broken", "raised")._value.get() == before + 1
     assert not rig.workers[0].task.done()
+
+
+async def test_a_result_that_fails_the_step_behind_is_an_incident_and_retry_runs_the_function_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "REFUSAL_PAUSES_SECONDS", (0.1, 0.1))
+    step = replace(served(rig, "echo"), async_after=False)
+    model = await deployed(rig, step, replace(rig.step("behind"), inputs={"x": "${repaired.length()}"}))
+    runs = metrics.HANDLED.labels(step.topic, "completed")._value
+    before = runs.get()
+    instance = await rig.rest.start(model)
+    task = await rig.until_failed(instance)
+
+    assert (task["retries"], runs.get()) == (0, before + 1)
+    assert "Retry runs the function again" in task["errorMessage"]
+    await rig.rest.put(f"process-instance/{instance}/variables/repaired", {"value": "yes"})
+    await rig.rest.put(f"external-task/{task['id']}/retries", {"retries": 1})
+    await rig.rest.wait_for_end(instance)
+    assert runs.get() == before + 2
 
 
 async def test_one_that_hangs_keeps_its_lock_and_stops_neither_others_nor_the_stop(rig: Rig) -> None:

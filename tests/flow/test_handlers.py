@@ -129,6 +129,25 @@ async def test_one_that_hangs_keeps_its_lock_and_stops_neither_others_nor_the_st
     classic.going_on.set()
 
 
+async def test_one_whose_task_is_gone_keeps_its_slot_and_takes_no_task_from_other_workers(rig: Rig) -> None:
+    classic.going_on.clear()
+    hung = await rig.deploy(served(rig, "hang"))
+    quick = await deployed(rig, served(rig, "echo", lock_seconds=10, handler_slots=1))
+    lost, running = metrics.TASKS_LOST._value, metrics.HANDLERS_IN_FLIGHT._value
+    before = lost.get()
+    instance = await rig.rest.start(hung)
+    await asyncio.to_thread(classic.hanging.acquire)
+    await rig.rest.delete(f"process-instance/{instance}")
+    await wait_until(lambda: lost.get() > before, what="the loss of the task")
+    waiting = await rig.rest.start(quick, {"a": 1})
+    await rig.start_worker()
+    await rig.rest.wait_for_end(waiting)
+
+    assert running.get() == 1
+    classic.going_on.set()
+    await wait_until(lambda: running.get() == 0, what="the end of what hung")
+
+
 async def test_a_task_for_an_assistant_on_a_functions_topic_is_an_incident(rig: Rig) -> None:
     topic = served(rig, "echo").topic
     model = await deployed(rig, rig.step("one", topic=topic))

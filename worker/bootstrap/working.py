@@ -299,7 +299,7 @@ async def _handling(
     engine = await stack.enter_async_context(RestEngine.open(connection(settings)))
     renewing.append(lambda new: engine.use(connection(new)))
     slots = Slots(settings.handler_slots, metrics.HANDLER_PLACES)
-    handlers = classic.ClassicHandlers(functions, engine.worker_id, settings.handler_slots)
+    handlers = classic.ClassicHandlers(functions, engine.worker_id, slots.keep)
     handler = TaskHandler(
         Leases(engine, settings.lock, partial(dependencies.down, "engine")),
         slots,

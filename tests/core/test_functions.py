@@ -21,6 +21,7 @@ from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
+from worker.telemetry import metrics
 from worker.turn.handler_turn import HandlerTurn
 
 
@@ -57,7 +58,10 @@ async def serving(core: Core, worker: Worker, functions: Functions) -> AsyncIter
     leases, delivery = Leases(engine, LOCK, down), Delivery(engine, core.threads)
     handler = TaskHandler(leases, slots, turn, WaitingRoom(0), delivery, worker.dependencies, stopping.is_set)
     sieve = Sieve(engine, OpenTopics(topics, worker.stopped))
-    poller = Poller(engine, sieve, slots, handler, worker.dependencies, worker.stopped, stopping, asks_models=False)
+    shown = metrics.HANDLER_POLLING
+    poller = Poller(
+        engine, sieve, slots, handler, worker.dependencies, worker.stopped, stopping, asks_models=False, shown=shown
+    )
     running = asyncio.create_task(poller.run(GRACE_SECONDS, asyncio.Event()))
     try:
         yield engine
@@ -146,6 +150,16 @@ async def test_after_an_outage_functions_wait_for_no_assistant(core: Core, funct
     async with serving(core, worker, functions) as engine:
         await core.until_over([pay(core)])
     assert {most for _, most, _ in engine.script.named("fetch")} == {5}
+
+
+async def test_polls_for_functions_do_not_hide_that_nobody_polls_for_assistants(
+    core: Core, functions: Functions
+) -> None:
+    for each in (metrics.LAST_POLL, metrics.HANDLER_LAST_POLL):
+        each.set(0)
+    async with serving(core, await core.worker(), functions):
+        await core.until_over([pay(core)])
+    assert (metrics.LAST_POLL._value.get(), metrics.HANDLER_LAST_POLL._value.get() > 0) == (0, True)
 
 
 async def test_a_stopped_topic_starts_no_function(core: Core, functions: Functions) -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from tests.flow import classic
 from tests.flow.command import Command, environment
+from tests.flow.gateway import gateway
 from tests.flow.rig import Rig
-from tests.models import Model, ServiceTask
+from tests.models import Model, ServiceTask, bpmn, unique
 from tests.waiting import wait_until
-from worker.demo.processes import running
+from worker.demo.processes import free_port, running
 from worker.loop import delivery
 from worker.telemetry import metrics
+from worker.web.health import left_out_at
 
 
 def served(rig: Rig, function: str, **settings: Any) -> ServiceTask:
@@ -155,6 +157,21 @@ async def test_a_task_for_an_assistant_on_a_functions_topic_is_an_incident(rig: 
 
     assert (task["retries"], f"the topic {topic} is in HANDLERS" in task["errorMessage"]) == (0, True)
     assert rig.questions() == []
+
+
+async def test_a_definition_whose_tasks_are_refused_to_functions_is_named_by_the_worker(rig: Rig) -> None:
+    port, step = free_port(), served(rig, "echo")
+    bad, good = (bpmn(step, key=unique(name)) for name in ("refused", "good"))
+    [refused] = await rig.rest.deploy(bad)
+    await rig.rest.deploy(good)
+    await rig.rest.start(bad)
+    async with gateway(rig.rest.base_url) as door:
+        door.unwanted = refused
+        await rig.start_worker(engine_url=door.url, health_port=port)
+        await rig.run(good, {"a": 1})
+        [named] = await wait_until(lambda: left_out_at("127.0.0.1", port), what="what is left out")
+        assert f"tasks of {refused} on topic" in named
+        await rig.workers[0].stop()
 
 
 async def test_a_worker_ends_in_time_though_a_function_of_it_hangs(rig: Rig) -> None:

@@ -171,7 +171,7 @@ class Closing:
         self.provider.conversations[thread.id].items += [("user", "question"), ("assistant", "answer")]
         response_id = self.provider.store(thread.id) if stored else None
         answer = Answer("answer", response_id=response_id, thread=thread)
-        said = _exchange(key, task, instance, thread, response_id, process.business_key, between)
+        said = exchange(key, task, instance, thread, response_id, process.business_key, between)
         await self.core.threads.keep_answer(entry.hold, 1, answer, published=True, exchange=None if recorded else said)
         if recorded:
             await self.transcript.record(said)
@@ -207,7 +207,7 @@ class Closing:
     async def land(self, instance: str, thread: Thread | None, *, scope: str = "", engine: str = "default") -> None:
         """Have an exchange arrive in the transcript that a worker had in hand."""
         key, task = ThreadKey(engine, scope or instance, "analyst"), f"task-{next(self._tasks)}"
-        said = _exchange(key, task, instance, thread or Thread("", 1), None, None)
+        said = exchange(key, task, instance, thread or Thread("", 1), None, None)
         await self.transcript.record(said if thread else replace(said, thread_id=None, generation=None))
 
     # What is left
@@ -233,7 +233,7 @@ def step_of(receipt: Receipt, store: Store, what: str) -> Step:
     return receipt.named[store, what]
 
 
-def _exchange(
+def exchange(
     key: ThreadKey,
     task: str,
     instance: str,

@@ -21,7 +21,7 @@ from worker.domain.exchanges import Exchange
 from worker.domain.prices import Prices
 from worker.domain.providers import Limits, ProviderSpec
 from worker.domain.threads import NOTHING, Assistant, Cut, Seed, Thread, ThreadKey
-from worker.errors import BadDefinition, UnknownAssistant
+from worker.errors import BadDefinition, EngineDown, UnknownAssistant
 from worker.loop.breakers import Breaker
 from worker.loop.delivery import Delivery
 from worker.loop.dependencies import PROVIDER, Dependencies
@@ -58,6 +58,7 @@ class FakeAssistants:
 
     def __init__(self) -> None:
         self.known: dict[str, Assistant] = {}
+        self.came_with: list[str] = []
         self.add("analyst")
 
     def add(self, name: str, **changes: object) -> Assistant:
@@ -66,7 +67,12 @@ class FakeAssistants:
         return self.known[name]
 
     async def deployed(self, name: str, definition_id: str) -> Assistant:
-        raise BadDefinition(f"no {name} came with {definition_id}")
+        if not definition_id:
+            raise EngineDown("200 and a list: that is no definition")  # as engines say it
+        if name not in self.known:
+            raise BadDefinition(f"no {name} came with {definition_id}")
+        self.came_with.append(definition_id)
+        return self.known[name]
 
     def find(self, name: str, version: str | None) -> Assistant:
         if name not in self.known or version not in (None, self.known[name].version):

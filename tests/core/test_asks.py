@@ -11,15 +11,17 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.asks import ADA, MARY
 from tests.core.chatting import Chatting, key
+from tests.core.closing import exchange
 from tests.core.operating import NAMES, stop
 from tests.fakes.life import Life
 from worker.chat.desk import Erased, Occupied, Outdated, Wish
+from worker.chat.ports import RECENT
 from worker.domain.asks import State
 from worker.domain.budgets import Budgets, Limit
 from worker.domain.conversations import EVERYTHING, session_id
 from worker.domain.providers import Limits
 from worker.domain.stops import Kind
-from worker.domain.threads import Answer, Outcome, ThreadKey
+from worker.domain.threads import Answer, Outcome, Thread, ThreadKey
 from worker.ending.rewinding import Rewinding
 from worker.ending.rewinding import Wish as RewindWish
 from worker.errors import (
@@ -439,6 +441,39 @@ async def test_an_assistant_that_nobody_has_answers_nothing(chatting: Chatting) 
         chatting.core.assistants.add("another")
         over = await chatting.over(await chatting.ask("a"))
     assert (over.state, "analyst" in over.failure) == (State.FAILED, True)
+
+
+async def test_an_assistant_that_came_with_a_called_process_answers_on_the_thread_of_its_root(
+    chatting: Chatting,
+) -> None:
+    thread = ThreadKey("default", "root", "deployment:child:analyst")
+    chatting.core.assistants.add(thread.assistant)
+    chatting.closing.begin("root")
+    await chatting.closing.speak("called", scope="root", assistant=thread.assistant)
+    chatting.closing.finish("root", "called")
+    session = await chatting.closing.conversations.session(session_id(thread), within=EVERYTHING)
+    assert session is not None
+    async with chatting.answering():
+        # So many that nothing of the called process is among the newest messages.
+        for number in range(RECENT):
+            over = await chatting.over(await chatting.desk.ask(session, ADA, Wish(str(number), "Why?")))
+            assert (over.state, over.failure, over.target) == (State.ANSWERED, "", thread)
+
+    assert chatting.core.assistants.came_with == ["d:1:d"] * RECENT
+    said = {(each.process_instance_id, each.definition_id) for each in await chatting.messages(session.id)}
+    assert said == {("called", "d:1:d"), ("root", "")}, "the root is no instance of the called process"
+
+
+async def test_where_nobody_knows_what_an_assistant_came_with_the_person_is_told(chatting: Chatting) -> None:
+    thread = ThreadKey("default", "root", "deployment:child:analyst")
+    chatting.core.assistants.add(thread.assistant)
+    said = replace(exchange(thread, "task-1", "called", Thread("conv_1", 1), None, None), definition_id="")
+    await chatting.closing.transcript.record(said)
+    session = await chatting.closing.conversations.session(session_id(thread), within=EVERYTHING)
+    assert session is not None
+    async with chatting.answering():
+        over = await chatting.over(await chatting.desk.ask(session, ADA, _wish()))
+    assert (over.state, "does not say with which version" in over.failure) == (State.FAILED, True)
 
 
 async def test_a_question_that_three_workers_die_under_is_given_up(chatting: Chatting) -> None:

@@ -12,7 +12,7 @@ from tests.fakes.engine import LOCK, FakeEngine, FakeTopics, Job
 from worker.domain.handled import Completed, Failed, Handled, Raised, Thrown
 from worker.domain.stops import order
 from worker.domain.tasks import Task, Topic, Variable
-from worker.errors import EngineDown
+from worker.errors import EngineDown, Refused, TooLong
 from worker.loop.delivery import Delivery
 from worker.loop.handler import TaskHandler
 from worker.loop.lease import Leases
@@ -21,6 +21,7 @@ from worker.loop.poller import Poller
 from worker.loop.sieve import Sieve
 from worker.loop.slots import Slots
 from worker.loop.waiting import WaitingRoom
+from worker.telemetry import metrics
 from worker.turn.handler_turn import HandlerTurn
 
 
@@ -57,7 +58,10 @@ async def serving(core: Core, worker: Worker, functions: Functions) -> AsyncIter
     leases, delivery = Leases(engine, LOCK, down), Delivery(engine, core.threads)
     handler = TaskHandler(leases, slots, turn, WaitingRoom(0), delivery, worker.dependencies, stopping.is_set)
     sieve = Sieve(engine, OpenTopics(topics, worker.stopped))
-    poller = Poller(engine, sieve, slots, handler, worker.dependencies, worker.stopped, stopping, asks_models=False)
+    shown = metrics.HANDLER_POLLING
+    poller = Poller(
+        engine, sieve, slots, handler, worker.dependencies, worker.stopped, stopping, asks_models=False, shown=shown
+    )
     running = asyncio.create_task(poller.run(GRACE_SECONDS, asyncio.Event()))
     try:
         yield engine
@@ -96,6 +100,48 @@ async def test_an_exception_costs_a_retry_each_time_up_to_the_incident(core: Cor
     assert job.message == '"Charge" (charge): shop:charge raised ValueError: no'
 
 
+@pytest.mark.parametrize(
+    ("outcome", "method", "trouble"),
+    [
+        (Completed({}), "complete", Refused("500")),
+        (Completed({}), "complete", TooLong("500")),
+        (Thrown("BROKE", "no money", {}), "bpmn_error", Refused("500")),
+    ],
+)
+async def test_what_the_engine_does_not_take_of_a_function_is_an_incident_before_it_runs_again(
+    core: Core, functions: Functions, outcome: Handled, method: str, trouble: Exception
+) -> None:
+    functions.outcome = outcome
+    async with serving(core, await core.worker(), functions) as engine:
+        engine.script.always(method, trouble)
+        job = pay(core)
+        await core.until(lambda: job.has_incident)
+        await asyncio.sleep(600)
+        assert (len(functions.given), job.message.endswith("Retry runs the function again, which has run.")) == (
+            1,
+            True,
+        )
+
+
+async def test_a_function_whose_instance_is_suspended_meanwhile_runs_again_when_that_is_resumed(
+    core: Core, functions: Functions
+) -> None:
+    async with serving(core, await core.worker(), functions) as engine:
+
+        def suspend() -> None:
+            job.suspended = True
+
+        engine.script.next("complete", suspend)
+        job = pay(core)
+        await core.until(lambda: job.suspended)
+        await asyncio.sleep(600)
+        assert len(functions.given) == 1
+        job.suspended = False
+        core.world.news.set()
+        await core.until_over([job])
+    assert (len(functions.given), len(job.completed_by)) == (2, 1)
+
+
 async def test_after_an_outage_functions_wait_for_no_assistant(core: Core, functions: Functions) -> None:
     worker = await core.worker()
     worker.dependencies.down("engine", EngineDown("away"))
@@ -104,6 +150,16 @@ async def test_after_an_outage_functions_wait_for_no_assistant(core: Core, funct
     async with serving(core, worker, functions) as engine:
         await core.until_over([pay(core)])
     assert {most for _, most, _ in engine.script.named("fetch")} == {5}
+
+
+async def test_polls_for_functions_do_not_hide_that_nobody_polls_for_assistants(
+    core: Core, functions: Functions
+) -> None:
+    for each in (metrics.LAST_POLL, metrics.HANDLER_LAST_POLL):
+        each.set(0)
+    async with serving(core, await core.worker(), functions):
+        await core.until_over([pay(core)])
+    assert (metrics.LAST_POLL._value.get(), metrics.HANDLER_LAST_POLL._value.get() > 0) == (0, True)
 
 
 async def test_a_stopped_topic_starts_no_function(core: Core, functions: Functions) -> None:

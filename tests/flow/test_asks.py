@@ -16,7 +16,7 @@ from tests.flow.command import Forked, environment
 from tests.flow.conftest import BOTH_DATABASES
 from tests.flow.rig import Rig
 from tests.flow.test_record import arrived
-from tests.models import bpmn
+from tests.models import bpmn, call, line, process
 from tests.waiting import wait_until
 from worker.demo.processes import HOST, free_port, running
 from worker.domain.asks import Ask
@@ -92,6 +92,23 @@ def on(rig: Rig) -> dict[str, list[str]]:
     return asked
 
 
+TRAVELLER = '---\nname: traveller\nversion: "3"\nmodel: gpt-5-mini\nmax_output_tokens: 90\n---\nYou travel.\n'
+
+
+async def asked_of(person: Client, its: ThreadKey) -> tuple[Any, Any]:
+    """Ask about a thread when it is in the record: the session then, and how it stands with the ask when it is over."""
+    path = f"sessions/{session_id(its)}"
+
+    async def is_recorded() -> Any:
+        status, shown = await person.call(path)
+        return shown if status == 200 else None
+
+    shown = await wait_until(is_recorded, what="the session")
+    status, asked = await person.call(f"{path}/asks", "POST", json={"id": "1", "text": "Why so?"})
+    assert status == 202, asked
+    return shown, await person.over(asked)
+
+
 @BOTH_DATABASES
 async def test_a_follow_up_knows_the_steps_before_it_and_no_later_step_knows_of_it(kept: Rig) -> None:
     model = await kept.deploy(kept.step("one"), kept.step("three", topic=f"{kept.topic}_later"))
@@ -152,7 +169,7 @@ async def test_an_assistant_that_came_with_the_process_answers_persons_too_and_i
     kept: Rig, tmp_path: Path
 ) -> None:
     spec = tmp_path / "traveller.md"
-    spec.write_text('---\nname: traveller\nversion: "3"\nmodel: gpt-5-mini\nmax_output_tokens: 90\n---\nYou travel.\n')
+    spec.write_text(TRAVELLER)
     model = bpmn(kept.step("one", "deployment:traveller.md"))
     await kept.rest.deploy(model, spec)
     kept.settings["deployed_assistants"] = "openai/gpt-5-mini=90"
@@ -160,21 +177,27 @@ async def test_an_assistant_that_came_with_the_process_answers_persons_too_and_i
         await kept.start_worker()
         instance = await kept.run(model)
         its = ThreadKey("default", instance, f"deployment:{model.key}:traveller")
-
-        async def is_recorded() -> bool:
-            status, _ = await person.call(f"sessions/{session_id(its)}")
-            return status == 200
-
-        await wait_until(is_recorded, what="the session")
-        _, shown = await person.call(f"sessions/{session_id(its)}")
-        status, asked = await person.call(
-            f"sessions/{session_id(its)}/asks", "POST", json={"id": "1", "text": "Why so?"}
-        )
-        over = await person.over(asked)
+        shown, over = await asked_of(person, its)
 
     assert (shown["assistant"], shown["assistant_version"]) == (its.assistant, "3")
-    assert (status, over["state"], over["failure"]) == (202, "answered", "")
+    assert (over["state"], over["failure"]) == ("answered", "")
     assert [each["body"]["instructions"] for each in kept.provider.requests("responses.create")] == ["You travel."] * 2
+
+
+async def test_one_that_came_with_a_called_process_answers_on_the_thread_of_the_root(kept: Rig, tmp_path: Path) -> None:
+    spec = tmp_path / "traveller.md"
+    spec.write_text(TRAVELLER)
+    called = bpmn(kept.step("one", "deployment:traveller.md", service_thread="root"))
+    await kept.rest.deploy(called, spec)
+    await kept.rest.deploy(root := process(line(call("down", called))))
+    kept.settings["deployed_assistants"] = "openai/gpt-5-mini=90"
+    async with client(kept) as person:
+        await kept.start_worker()
+        instance = await kept.run(root)
+        its = ThreadKey("default", instance, f"deployment:{called.key}:traveller")
+        _, over = await asked_of(person, its)
+
+    assert (over["state"], over["failure"]) == ("answered", "")
 
 
 async def test_a_step_waits_for_an_ask_and_an_ask_for_a_step(kept: Rig) -> None:

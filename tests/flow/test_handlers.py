@@ -10,11 +10,14 @@ import pytest
 
 from tests.flow import classic
 from tests.flow.command import Command, environment
+from tests.flow.gateway import gateway
 from tests.flow.rig import Rig
-from tests.models import Model, ServiceTask
+from tests.models import Model, ServiceTask, bpmn, unique
 from tests.waiting import wait_until
-from worker.demo.processes import running
+from worker.demo.processes import free_port, running
+from worker.loop import delivery
 from worker.telemetry import metrics
+from worker.web.health import left_out_at
 
 
 def served(rig: Rig, function: str, **settings: Any) -> ServiceTask:
@@ -89,6 +92,25 @@ async def test_an_exception_costs_a_retry_and_ends_in_an_incident_and_never_the_
     assert not rig.workers[0].task.done()
 
 
+async def test_a_result_that_fails_the_step_behind_is_an_incident_and_retry_runs_the_function_again(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "REFUSAL_PAUSES_SECONDS", (0.1, 0.1))
+    step = replace(served(rig, "echo"), async_after=False)
+    model = await deployed(rig, step, replace(rig.step("behind"), inputs={"x": "${repaired.length()}"}))
+    runs = metrics.HANDLED.labels(step.topic, "completed")._value
+    before = runs.get()
+    instance = await rig.rest.start(model)
+    task = await rig.until_failed(instance)
+
+    assert (task["retries"], runs.get()) == (0, before + 1)
+    assert "Retry runs the function again" in task["errorMessage"]
+    await rig.rest.put(f"process-instance/{instance}/variables/repaired", {"value": "yes"})
+    await rig.rest.put(f"external-task/{task['id']}/retries", {"retries": 1})
+    await rig.rest.wait_for_end(instance)
+    assert runs.get() == before + 2
+
+
 async def test_one_that_hangs_keeps_its_lock_and_stops_neither_others_nor_the_stop(rig: Rig) -> None:
     classic.going_on.clear()
     hung = await rig.deploy(served(rig, "hang"))
@@ -109,6 +131,25 @@ async def test_one_that_hangs_keeps_its_lock_and_stops_neither_others_nor_the_st
     classic.going_on.set()
 
 
+async def test_one_whose_task_is_gone_keeps_its_slot_and_takes_no_task_from_other_workers(rig: Rig) -> None:
+    classic.going_on.clear()
+    hung = await rig.deploy(served(rig, "hang"))
+    quick = await deployed(rig, served(rig, "echo", lock_seconds=10, handler_slots=1))
+    lost, running = metrics.TASKS_LOST._value, metrics.HANDLERS_IN_FLIGHT._value
+    before = lost.get()
+    instance = await rig.rest.start(hung)
+    await asyncio.to_thread(classic.hanging.acquire)
+    await rig.rest.delete(f"process-instance/{instance}")
+    await wait_until(lambda: lost.get() > before, what="the loss of the task")
+    waiting = await rig.rest.start(quick, {"a": 1})
+    await rig.start_worker()
+    await rig.rest.wait_for_end(waiting)
+
+    assert running.get() == 1
+    classic.going_on.set()
+    await wait_until(lambda: running.get() == 0, what="the end of what hung")
+
+
 async def test_a_task_for_an_assistant_on_a_functions_topic_is_an_incident(rig: Rig) -> None:
     topic = served(rig, "echo").topic
     model = await deployed(rig, rig.step("one", topic=topic))
@@ -116,6 +157,21 @@ async def test_a_task_for_an_assistant_on_a_functions_topic_is_an_incident(rig: 
 
     assert (task["retries"], f"the topic {topic} is in HANDLERS" in task["errorMessage"]) == (0, True)
     assert rig.questions() == []
+
+
+async def test_a_definition_whose_tasks_are_refused_to_functions_is_named_by_the_worker(rig: Rig) -> None:
+    port, step = free_port(), served(rig, "echo")
+    bad, good = (bpmn(step, key=unique(name)) for name in ("refused", "good"))
+    [refused] = await rig.rest.deploy(bad)
+    await rig.rest.deploy(good)
+    await rig.rest.start(bad)
+    async with gateway(rig.rest.base_url) as door:
+        door.unwanted = refused
+        await rig.start_worker(engine_url=door.url, health_port=port)
+        await rig.run(good, {"a": 1})
+        [named] = await wait_until(lambda: left_out_at("127.0.0.1", port), what="what is left out")
+        assert f"tasks of {refused} on topic" in named
+        await rig.workers[0].stop()
 
 
 async def test_a_worker_ends_in_time_though_a_function_of_it_hangs(rig: Rig) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from camunda.external_task.external_task import ExternalTask, TaskResult
+from structlog.testing import capture_logs
 
 from tests.waiting import wait_until
 from worker.domain.handled import Completed, Failed, Handled, Raised, Thrown
@@ -16,9 +17,11 @@ from worker.domain.tasks import Task, Variable
 from worker.engine import classic
 from worker.engine.classic import ClassicHandlers
 from worker.errors import Permanent
+from worker.loop.slots import Slots
 from worker.operate.doctor import environment
 from worker.operate.doctor.checks import Level
 from worker.settings import Settings
+from worker.telemetry import metrics
 
 
 def fetched(**changes: Any) -> Task:
@@ -39,8 +42,12 @@ def fetched(**changes: Any) -> Task:
     return Task(**(usual | changes))
 
 
+def no_keeping() -> Callable[[], None]:
+    raise AssertionError("nothing is given up")
+
+
 async def handled(function: Callable[[ExternalTask], Any], **changes: Any) -> Handled:
-    return await ClassicHandlers({"pay": function}, "me", 2).handle(fetched(**changes), {"account": "42"})
+    return await ClassicHandlers({"pay": function}, "me", no_keeping).handle(fetched(**changes), {"account": "42"})
 
 
 async def test_a_function_sees_what_the_client_shows_it_and_its_extension_properties() -> None:
@@ -143,25 +150,33 @@ async def test_whatever_else_a_function_does_is_its_failure(function: Callable[[
     assert said in done.message
 
 
-async def test_who_is_given_up_keeps_its_place_until_it_returns() -> None:
-    going_on, began = threading.Event(), threading.Semaphore(0)
+async def test_a_function_that_is_given_up_keeps_the_slot_of_its_turn_until_it_returns() -> None:
+    going_on, began, slots = threading.Event(), threading.Semaphore(0), Slots(1, metrics.HANDLER_PLACES)
 
     def hang(task: ExternalTask) -> TaskResult:
         began.release()
         going_on.wait()
         return task.complete()
 
-    handlers = ClassicHandlers({"pay": hang}, "me", 1)
-    first = asyncio.create_task(handlers.handle(fetched(), {}))
+    handlers = ClassicHandlers({"pay": hang}, "me", slots.keep)
+
+    async def turn() -> Handled:
+        async with slots.turn():
+            return await handlers.handle(fetched(), {})
+
+    first = asyncio.create_task(turn())
     await asyncio.to_thread(began.acquire)
-    first.cancel()
-    await asyncio.wait({first})
-    second = asyncio.create_task(handlers.handle(fetched(), {}))
+    with capture_logs() as lines:
+        first.cancel()
+        await asyncio.wait({first})
+    second = asyncio.create_task(turn())
     await asyncio.sleep(0)
-    assert first.cancelled()
-    assert not began.acquire(blocking=False), "there is one place, and the first has it still"
+    assert (first.cancelled(), slots.welcome(backlog=True)) == (True, 0)
+    assert not began.acquire(blocking=False), "there is one slot, and the first has it still"
+    assert [(line["event"], line["topic"]) for line in lines] == [("function_given_up", "pay")]
     going_on.set()
     assert await second == Completed({})
+    assert slots.free == 1
 
 
 async def test_one_that_blocks_leaves_the_loop_to_others() -> None:
@@ -171,7 +186,7 @@ async def test_one_that_blocks_leaves_the_loop_to_others() -> None:
         going_on.wait()
         return task.complete()
 
-    handlers = ClassicHandlers({"pay": hang, "quick": charge}, "me", 4)
+    handlers = ClassicHandlers({"pay": hang, "quick": charge}, "me", no_keeping)
     waiting = asyncio.create_task(handlers.handle(fetched(), {}))
     await wait_until(lambda: any("handler of pay" in each.name for each in threading.enumerate()), what="the thread")
     assert await handlers.handle(fetched(topic="quick"), {}) == Completed({"paid": Variable(value=True)})

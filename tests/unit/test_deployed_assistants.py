@@ -86,6 +86,29 @@ def test_the_variable_with_its_thread_comes_with_the_poll() -> None:
     assert {"offer", thread_variable_name(NAME)} <= needs
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_names_that_differ_only_in_what_no_variable_has_are_variables_of_their_own(shared: bool) -> None:
+    twins = [("p", "a.b"), ("p", "a-b"), ("p", "a_b"), ("a_b", "c"), ("a", "b_c")]
+    names = [f"deployment:{process}:{name}" for process, name in twins]
+    variables = {thread_variable_name(each, by_business_key=shared) for each in names}
+    assert len(variables) == len(names)
+    assert all(each.isidentifier() for each in variables)
+    assert thread_variable_name("deployment:p:a.b") == "assistant_thread_deployment_p_a_b_d6c1b2fd"
+
+
+@pytest.mark.parametrize(("letter", "room"), [("p", 1), ("\U00020000", 2)])
+def test_a_name_as_long_as_its_variable_can_be_is_taken_and_no_longer_one(letter: str, room: int) -> None:
+    def read(process: str) -> str:
+        said = {"service.type": "assistant", "service.name": "deployment:analyst.md"}
+        activity = Activity("a", "A", "t", properties=said, process=process)
+        return properties.read(as_fetched(activity), activity).assistant
+
+    most = (255 - len("assistant_thread_deployment__analyst_01234567_by_business_key")) // room
+    assert read(letter * most) == f"deployment:{letter * most}:analyst"
+    with pytest.raises(BadDefinition, match="too long"):
+        read(letter * (most + 1))
+
+
 def test_an_input_parameter_and_earlier_answers_may_name_it_as_well() -> None:
     said = {
         "service.type": "assistant",

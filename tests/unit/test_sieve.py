@@ -14,6 +14,7 @@ from worker.domain.tasks import LeftOut, Task, Topic
 from worker.errors import EngineDenied, EngineDown, Refused, WorkerError
 from worker.loop import sieve as module
 from worker.loop.sieve import LONGEST_PART_SECONDS, Sieve
+from worker.telemetry import metrics
 from worker.telemetry.logs import Event
 
 MOST = 10
@@ -322,6 +323,16 @@ async def test_what_is_mended_is_served_again(world: World, clock: Clock) -> Non
     assert [line["event"] for line in lines] == [Event.SERVED_AGAIN]
     assert (world.left_out, REGISTRY.get_sample_value("worker_definitions_left_out")) == ([], 0)
     assert {each.name for each in await world.sieve.current()} == {"t", "u"}
+
+
+async def test_what_is_left_out_for_functions_has_a_gauge_of_its_own(world: World) -> None:
+    metrics.LEFT_OUT.set(7)
+    world.sieve = Sieve(world.engine, world.topics, metrics.HANDLER_POLLING)  # type: ignore[arg-type]  # as in World
+    world.has(t="bad", u="a")
+    world.engine.bad = {"bad"}
+    await world.polls(5)
+    names = ("worker_definitions_left_out", "worker_handler_definitions_left_out")
+    assert [REGISTRY.get_sample_value(name) for name in names] == [7, 1]
 
 
 async def test_one_that_only_seemed_mended_is_left_out_for_longer(world: World, clock: Clock) -> None:

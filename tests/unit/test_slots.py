@@ -1,6 +1,7 @@
 """Slots: never more turns at once than there are, and nothing is fetched that has none."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -96,6 +97,45 @@ async def test_turn_that_raises_gives_its_slot_back() -> None:
             raise RuntimeError
 
     assert (slots.free, in_flight()) == (1, 0)
+
+
+async def test_what_goes_on_of_a_turn_keeps_its_slot_from_who_waits_until_it_is_over() -> None:
+    slots, until = Slots(1), asyncio.Event()
+    async with slots.turn():
+        waiting = asyncio.create_task(inside(slots.turn(), until), name="waiting")
+        await asyncio.sleep(0)
+        over = slots.keep()
+    until.set()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await asyncio.shield(waiting)
+    assert (slots.free, in_flight()) == (0, 1)
+
+    over()
+    await waiting
+    assert (slots.free, in_flight()) == (1, 0)
+
+
+async def test_what_is_over_before_its_turn_has_left_keeps_nothing() -> None:
+    slots = Slots(1)
+    async with slots.turn():
+        slots.keep()()
+    assert (slots.free, in_flight()) == (1, 0)
+    async with slots.turn():
+        assert (slots.free, in_flight()) == (0, 1)
+
+
+async def test_in_a_backlog_nothing_is_fetched_ahead_of_slots_that_are_all_kept() -> None:
+    slots, over = Slots(5), list[Callable[[], None]]()
+    for _ in range(5):
+        async with slots.turn():
+            over.append(slots.keep())
+    assert slots.welcome(backlog=True) == 0
+    over.pop()()
+    assert slots.welcome(backlog=True) == 2
+    for each in over:
+        each()
+    assert (slots.welcome(backlog=True), in_flight()) == (6, 0)
 
 
 async def test_delivery_needs_no_slot() -> None:

@@ -62,11 +62,13 @@ from worker.turn.verdict import (
     on_error,
     on_refusal,
     on_refused_error,
+    on_suspended,
     on_too_long,
 )
 
 HOUR = timedelta(hours=1)
 CASE = Case(activity='"Frame the decision" (frame)', assistant="analyst 1.0", retries=3, first_attempt=True)
+HAS_RUN = replace(CASE, assistant="", keeps=False)
 BAD_OUTCOMES = [outcome for outcome in Outcome if outcome is not Outcome.OK]
 OUTAGES = [Transient, Conflict, ModelDown, ModelUnknown]
 
@@ -79,6 +81,7 @@ CASES = st.builds(
     first_attempt=st.booleans(),
     trouble_for=st.timedeltas(-HOUR, timedelta(days=400)),
     roll=st.floats(0, 1),
+    keeps=st.booleans(),
 )
 ERRORS = st.sampled_from(
     [each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, WorkerError)]
@@ -284,6 +287,28 @@ def test_a_bpmn_error_that_the_engine_refuses_costs_a_retry_and_keeps_the_answer
     assert "the engine refused the BPMN error NO_REVIEW: 500 ProcessEngineException" in said.message
     assert "Output mappings run on a BPMN error too" in said.message
     assert said.message.endswith("Retry throws it again without asking.")
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        (on_refusal(Refused("500"), HAS_RUN), "the engine refused the result: 500. Look at the step after it"),
+        (on_refused_error(Refused("500"), "NO", HAS_RUN), "the engine refused the BPMN error NO: 500. Output mappings"),
+        (
+            on_too_long(TooLong("500"), HAS_RUN),
+            "the result is too long for the engine's database: 500. Let the function",
+        ),
+    ],
+)
+def test_what_a_function_did_is_no_answer_that_is_kept_and_a_person_decides(said: Fail, fault: str) -> None:
+    assert (said.retries, said.cost, said.delay) == (0, None, timedelta(0))
+    assert fault in said.message
+    assert said.message.endswith("; Retry runs the function again, which has run.")
+
+
+def test_of_a_suspended_task_an_answer_is_kept_and_a_function_runs_again() -> None:
+    assert on_suspended(CASE) == Abandon("the task is suspended; the answer is kept")
+    assert "runs again" in on_suspended(HAS_RUN).reason
 
 
 def test_a_right_that_is_missing_says_itself_what_to_do() -> None:

@@ -138,11 +138,11 @@ async def work(
         crew = await stack.enter_async_context(background.Crew(_say_crash))
         slots, stopped = Slots(settings.max_tasks), Stopped(adapters.stops)
         open_topics = OpenTopics(_topics(settings, engine), stopped, classic.topics(settings.handlers))
-        sieve = Sieve(engine, open_topics)
+        sieves = [sieve := Sieve(engine, open_topics)]
         fleet = Fleet(adapters.fleet, lambda: specs.specs.versions)
 
         def left_out() -> list[str]:
-            return [*map(str, sieve.left_out()), *dependencies.partly()]
+            return [str(entry) for each in sieves for entry in each.left_out()] + dependencies.partly()
 
         recorder, history, api_port = None, None, None
         chat, news = _chat(adapters), asyncio.Event()
@@ -263,7 +263,7 @@ async def work(
             assistants=[f"{each.name} {each.version}" for each in written.specs.assistants],
         )
         await _polling(
-            [poller, *await _handling(settings, adapters, dependencies, stopped, stopping, renewing, stack)],
+            [poller, *await _handling(settings, adapters, dependencies, stopped, stopping, renewing, sieves, stack)],
             settings.grace,
             hurry,
         )
@@ -287,6 +287,7 @@ async def _handling(
     stopped: Stopped,
     stopping: asyncio.Event,
     renewing: list[Callable[[Settings], None]],
+    sieves: list[Sieve],
     stack: AsyncExitStack,
 ) -> list[Poller]:
     """Put together what serves the topics of functions, if there are any, with slots and a worker id of its own.
@@ -299,7 +300,7 @@ async def _handling(
     engine = await stack.enter_async_context(RestEngine.open(connection(settings)))
     renewing.append(lambda new: engine.use(connection(new)))
     slots = Slots(settings.handler_slots, metrics.HANDLER_PLACES)
-    handlers = classic.ClassicHandlers(functions, engine.worker_id, settings.handler_slots)
+    handlers = classic.ClassicHandlers(functions, engine.worker_id, slots.keep)
     handler = TaskHandler(
         Leases(engine, settings.lock, partial(dependencies.down, "engine")),
         slots,
@@ -310,8 +311,8 @@ async def _handling(
         stopping.is_set,
     )
     topics = OpenTopics(HandlerTopics(functions, engine), stopped)
-    sieve = Sieve(engine, topics)
-    return [Poller(engine, sieve, slots, handler, dependencies, stopped, stopping, asks_models=False)]
+    sieves.append(sieve := Sieve(engine, topics, shown := metrics.HANDLER_POLLING))
+    return [Poller(engine, sieve, slots, handler, dependencies, stopped, stopping, asks_models=False, shown=shown)]
 
 
 async def _remembering(settings: Settings, adapters: Adapters, stack: AsyncExitStack) -> Recalling | None:

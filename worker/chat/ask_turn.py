@@ -14,6 +14,7 @@ from worker.domain.refs import defused
 from worker.domain.stops import Work
 from worker.domain.threads import Answer, Answered, Assistant, Busy, Entered, size
 from worker.errors import (
+    BadDefinition,
     HistoryUnread,
     ProviderAway,
     ProviderPaused,
@@ -81,13 +82,23 @@ class AskTurn:
         facts.key, facts.assistant = ask.target, name
         try:
             if is_deployed(name):
-                found = await self._assistants.deployed(name, ask.definition_id or "")
+                found = await self._assistants.deployed(name, await self._definition(ask))
             else:
                 found = self._assistants.find(name, None)
         except UnknownAssistant as exc:
             raise await self._ground.fleet.judge(exc, name, None) from None
         facts.version, facts.provider = found.version, found.provider
         return replace(found, timeout=min(found.timeout, self._longest), output_schema=None, background=False)
+
+    async def _definition(self, ask: Ask) -> str:
+        """Name the definition that the assistant came with."""
+        found = ask.definition_id or await self._ports.definition(ask.session_id)
+        if not found:
+            raise BadDefinition(
+                f"{ask.about.assistant} came with a process, and the record does not say with which version of it: ask "
+                "again once it has answered a step"
+            )
+        return found
 
     async def _in_turn(self, ask: Ask, assistant: Assistant, seat: Seat, facts: TurnFacts) -> After:
         fallback = Fallback(self._ground, self._answering.providers)

@@ -1,9 +1,10 @@
 """What asks need from outside, and what of it may still be talked about."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from worker.domain.conversations import EVERYTHING, MessageFilter, Session, Subject, owner
+from worker.domain.conversations import EVERYTHING, MessageFilter, Session, Subject, every, owner
 from worker.domain.endings import Receipt, order_id
 from worker.domain.threads import ThreadKey
 from worker.ports.asks import AskBook
@@ -70,6 +71,20 @@ class ChatPorts:
             if own in (None, each.process_instance_id):
                 return Place(each.process_instance_id, each.definition_id)
         return Place(own or "", "")
+
+    async def definition(self, session_id: str) -> str:
+        """Name the definition that a session was last spoken by, in whatever instance; empty where nothing tells.
+
+        What persons say on a thread of the root's, where only a called process speaks, is in the record without one.
+        """
+        wanted = MessageFilter(session_id=session_id)
+        read = self.conversations.messages
+        found = every(lambda after: read(wanted, within=EVERYTHING, after=after, newest=True))
+        async with aclosing(found) as newest:
+            async for each in newest:
+                if each.definition_id:
+                    return each.definition_id
+        return ""
 
     async def runs(self, about: ThreadKey, instance: str) -> bool:
         """Whether a process runs whose steps speak on this thread. Raises EngineDown."""

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from worker.domain import deployed
@@ -220,8 +221,12 @@ def declared_inputs(properties: Mapping[str, str]) -> Mapping[str, bool] | None:
 
 
 def thread_variable_name(assistant: str, *, by_business_key: bool = False) -> str:
-    """Name the process variable that keeps the thread's id for the day Redis has lost it."""
-    return THREAD_VARIABLE + re.sub(r"\W", "_", assistant) + ("_by_business_key" if by_business_key else "")
+    """Name the process variable that keeps the thread's id for the day Redis has lost it.
+
+    Of assistants that are deployed nobody sees to it that their names stay apart where `_` takes the place of the rest.
+    """
+    apart = f"_{sha256(assistant.encode()).hexdigest()[:8]}" if deployed.is_deployed(assistant) else ""
+    return THREAD_VARIABLE + as_name(assistant) + apart + ("_by_business_key" if by_business_key else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,22 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
+import structlog
 from camunda.external_task.external_task import ExternalTask, TaskResult
 from camunda.variables.variables import Variables
 
 from worker.domain.handled import Completed, Failed, Handled, Raised, Thrown
 from worker.domain.tasks import Task, Variable
 from worker.errors import Permanent
+from worker.telemetry.logs import Event
 
 Function = Callable[[ExternalTask], Any]
 
 LONGEST_DETAILS: Final = 10_000
 """Characters of a trace; its end says most."""
 _RETURNS: Final = "return what task.complete(), task.failure() or task.bpmn_error() returns"
+
+log = structlog.get_logger()
 
 
 def topics(entries: Iterable[str]) -> frozenset[str]:
@@ -66,12 +70,17 @@ def _imported(place: str) -> Function:
 
 
 class ClassicHandlers:
-    """Implements `ports.handlers.Handlers`. `threads` is how many functions may block at once."""
+    """Implements `ports.handlers.Handlers`.
 
-    def __init__(self, functions: Mapping[str, Function], worker_id: str, threads: int) -> None:
+    `keep_slot` takes the slot of a turn that is given up while its function runs, and returns what gives it back.
+    """
+
+    def __init__(
+        self, functions: Mapping[str, Function], worker_id: str, keep_slot: Callable[[], Callable[[], None]]
+    ) -> None:
         self._functions = functions
         self._worker_id = worker_id
-        self._places = asyncio.Semaphore(threads)
+        self._keep_slot = keep_slot
 
     async def handle(self, task: Task, properties: Mapping[str, str]) -> Handled:
         """See `ports.handlers.Handlers.handle`."""
@@ -93,16 +102,9 @@ class ClassicHandlers:
         return _outcome(name, returned)
 
     async def _in_thread(self, function: Function, given: ExternalTask) -> Any:
-        await self._places.acquire()
         loop = asyncio.get_running_loop()
         done: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
         context = contextvars.copy_context()
-
-        def over(returned: Any, error: BaseException | None) -> None:
-            # Not before it has returned: however many hang and are given up, no more threads run than places.
-            self._places.release()
-            if not done.done():
-                done.set_result((returned, error))
 
         def work() -> None:
             returned, error = None, None
@@ -111,15 +113,19 @@ class ClassicHandlers:
             except BaseException as exc:  # noqa: BLE001 - told to whoever waits
                 error = exc
             with suppress(RuntimeError):  # the loop may be closed by then
-                loop.call_soon_threadsafe(over, returned, error)
+                loop.call_soon_threadsafe(done.set_result, (returned, error))
 
+        # No pool's: those are waited for when Python ends, and one that hangs would keep the worker from stopping.
+        threading.Thread(target=work, name=f"handler of {given.get_topic_name()}", daemon=True).start()
         try:
-            # No pool's: those are waited for when Python ends, and one that hangs would keep the worker from stopping.
-            threading.Thread(target=work, name=f"handler of {given.get_topic_name()}", daemon=True).start()
-        except RuntimeError:  # there are too many
-            self._places.release()
+            returned, error = await asyncio.shield(done)
+        except asyncio.CancelledError:
+            # Else a task would be fetched for it, and wait here for a thread, away from other workers: however many
+            # hang and are given up, no more threads run than slots.
+            give_back = self._keep_slot()
+            done.add_done_callback(lambda _: give_back())
+            log.warning(Event.FUNCTION_GIVEN_UP, topic=given.get_topic_name())
             raise
-        returned, error = await done
         if error is not None:
             raise error
         return returned

@@ -36,6 +36,7 @@ from worker.turn.verdict import (
     Verdict,
     on_refusal,
     on_refused_error,
+    on_suspended,
     on_too_long,
 )
 
@@ -90,8 +91,7 @@ class Delivery:
                     return verdict
                 raise
             except TaskSuspended:
-                # Whoever fetches it after it was resumed finds the answer in the journal, and asks nothing.
-                return Abandon("the task is suspended; the answer is kept")
+                return on_suspended(case)
             except TooLong as exc:
                 if verdict.wider is None:
                     return on_too_long(exc, case)

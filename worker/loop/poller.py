@@ -91,8 +91,10 @@ class Poller:
         stopping: asyncio.Event,
         *,
         asks_models: bool = True,
+        shown: metrics.Polling = metrics.TURN_POLLING,
     ) -> None:
         self._asks_models = asks_models
+        self._shown = shown
         self._engine = engine
         self._topics = topics
         self._slots = slots
@@ -195,7 +197,7 @@ class Poller:
         self._topics.passed(tasks)
         self._most = min(self._most + 1, MOST_FETCHED)
         metrics.POLLS.labels("tasks" if tasks else "empty").inc()
-        metrics.LAST_POLL.set(time())
+        self._shown.last.set(time())
         metrics.TASKS_FETCHED.inc(len(tasks))
         # Nobody counts what waits for this: on some databases that takes the longer, the more there is.
         self._backlog = len(tasks) == wanted

@@ -58,9 +58,10 @@ class Sieve:
     one has locked: the engine locks first and fails then, and a task under a lock is in nobody's way.
     """
 
-    def __init__(self, engine: Engine, topics: Topics) -> None:
+    def __init__(self, engine: Engine, topics: Topics, shown: metrics.Polling = metrics.TURN_POLLING) -> None:
         self._engine = engine
         self._topics = topics
+        self._shown = shown
         self._asked: Portion = ()
         self._looking_at: tuple[str, str] | None = None
         self._suspects: deque[Portion] = deque()
@@ -219,4 +220,4 @@ class Sieve:
         self._count()
 
     def _count(self) -> None:
-        metrics.LEFT_OUT.set(sum(each.is_out for each in self._refusals.values()))
+        self._shown.left_out.set(sum(each.is_out for each in self._refusals.values()))

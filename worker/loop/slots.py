@@ -1,7 +1,7 @@
 """How many turns run at once."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from worker.telemetry import metrics
@@ -24,6 +24,7 @@ class Slots:
         self._ahead = min(size // 5, MOST_AHEAD)
         self._running = asyncio.Semaphore(size)
         self._wanted = 0
+        self._kept = self._leaving = 0
         self._delivering = 0
         self._held = 0
         self._changed = asyncio.Event()
@@ -36,7 +37,8 @@ class Slots:
 
     def welcome(self, *, backlog: bool) -> int:
         """How many more tasks are welcome; `backlog` says that more of them wait at the engine."""
-        places = self.size + self._ahead * backlog
+        # Where all are kept nobody knows whether one ever becomes free: what were fetched would wait under its lock.
+        places = self.size + self._ahead * (backlog and self._kept < self.size)
         is_full = self._delivering >= self.size or self._held >= MOST_HELD
         return 0 if is_full else max(0, places - self._wanted)
 
@@ -51,15 +53,36 @@ class Slots:
         self._wanted += 1
         try:
             # Counted as wanted before it has one: who waits takes the place of a task that would be fetched.
-            async with self._running:
-                self._shown.used.inc()
-                try:
-                    yield
-                finally:
-                    self._shown.used.dec()
+            await self._running.acquire()
+            self._shown.used.inc()
+            try:
+                yield
+            finally:
+                if self._leaving:
+                    self._leaving -= 1
+                else:
+                    self._release()
         finally:
             self._wanted -= 1
             self._changed.set()
+
+    def keep(self) -> Callable[[], None]:
+        """Leave the slot of a turn that ends to what goes on of it; call what is returned when that is over."""
+        self._wanted += 1
+        self._kept += 1
+        self._leaving += 1
+
+        def over() -> None:
+            self._release()
+            self._wanted -= 1
+            self._kept -= 1
+            self._changed.set()
+
+        return over
+
+    def _release(self) -> None:
+        self._shown.used.dec()
+        self._running.release()
 
     @asynccontextmanager
     async def delivery(self) -> AsyncIterator[None]:

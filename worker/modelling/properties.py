@@ -514,7 +514,7 @@ def _whole_name(said: str, activity: Activity, where: str) -> str:
             f"property {where} is {said[:80]!r}; an assistant of the deployment is named deployment:<name>.md, by "
             "letters, digits, '.', '_' and '-'"
         )
-    if len(thread_variable_name(name, by_business_key=True)) > LONGEST_NAME:
+    if java_length(thread_variable_name(name, by_business_key=True)) > LONGEST_NAME:
         raise BadDefinition(
             f"property {where}: {said[:80]!r} and the process's key are together too long for a variable's name; "
             "shorten one"

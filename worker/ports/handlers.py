@@ -14,6 +14,6 @@ class Handlers(Protocol):
         """Have the function of the task's topic handle it; whatever it raises is an outcome.
 
         `properties` are the extension properties of its activity. A function that blocks runs in a thread, which nobody
-        can end: who is cancelled waits no longer, and the thread keeps its place until it returns.
+        can end: who is cancelled waits no longer, and the thread keeps its slot until it returns.
         """
         ...

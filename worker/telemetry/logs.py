@@ -43,6 +43,7 @@ class Event(StrEnum):
     TASK_NOT_OURS = "task_not_ours", "a task that is not for assistants is given back"
     LEFTOVER_UNLOCKED = "leftover_unlocked", "a task that nobody here has is unlocked"
     TURN = "turn", "a task, and what the engine was told"
+    FUNCTION_GIVEN_UP = "function_given_up", "a function runs on without its task, and keeps its slot"
     ASK = "ask", "what a person asked, and what came of it"
     HANDOVER = "handover", "what a person handed to a process, and how that stands"
     ASSISTANT_PAUSED = "assistant_paused", "an assistant's calls are refused; its tasks wait"

@@ -12,6 +12,13 @@ class Places(NamedTuple):
     used: Gauge
 
 
+class Polling(NamedTuple):
+    """When a poll last went well, and how much is not polled for."""
+
+    last: Gauge
+    left_out: Gauge
+
+
 M = TypeVar("M", Counter, Histogram)
 
 INFO = Gauge("worker_info", "1, with the version of this worker and the name of its engine.", ["version", "engine"])
@@ -39,6 +46,14 @@ HANDLED = Counter(
 )
 HANDLER_SLOTS = Gauge("worker_handler_slots", "Functions of HANDLERS that may run at once.")
 HANDLERS_IN_FLIGHT = Gauge("worker_handlers_in_flight", "Functions of HANDLERS that run.")
+HANDLER_LAST_POLL = Gauge(
+    "worker_handler_last_poll_timestamp_seconds", "When a poll for functions of HANDLERS last succeeded, as Unix time."
+)
+HANDLER_LEFT_OUT = Gauge(
+    "worker_handler_definitions_left_out",
+    "Definitions on a topic of HANDLERS that are not polled for, as the engine refuses such polls.",
+)
+HANDLER_POLLING = Polling(HANDLER_LAST_POLL, HANDLER_LEFT_OUT)
 TURN_PLACES, HANDLER_PLACES = Places(SLOTS, IN_FLIGHT), Places(HANDLER_SLOTS, HANDLERS_IN_FLIGHT)
 ENGINE_WAITING = Gauge(
     "worker_engine_tasks_waiting",
@@ -80,6 +95,7 @@ CONFIGURATION_REFUSED = Gauge(
 )
 LOOP_LAG = Gauge("worker_event_loop_lag_seconds", "How late the event loop's last tick was.")
 LAST_POLL = Gauge("worker_last_poll_timestamp_seconds", "When a poll last succeeded, as Unix time.")
+TURN_POLLING = Polling(LAST_POLL, LEFT_OUT)
 FEEDS = Gauge("worker_feeds", "Feeds that are open: people who read along at this worker.")
 VISITS = Counter("worker_visits", "Visits of people at sessions, by what became of them.", ["result"])
 EXCHANGES = Counter("worker_exchanges", "Exchanges by where they go to and result.", ["sink", "result"])

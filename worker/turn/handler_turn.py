@@ -47,6 +47,7 @@ class HandlerTurn:
             retries=self._rules.retries if task.retries is None else task.retries,
             first_attempt=task.retries is None,
             roll=random.random(),  # noqa: S311 - spreads repeats, guards nothing
+            keeps=False,
         )
 
     async def _handled(self, task: Task, facts: TurnFacts) -> verdict.Verdict:

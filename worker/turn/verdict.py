@@ -114,7 +114,8 @@ class Case:
     """What is known of a task when its turn ends without a usable answer.
 
     `retries` is what the engine has left, `retry_delay` the task's own wish, `trouble_for` how long it has been failing
-    for reasons not its own, and `roll` a random number from 0 to 1 that spreads repeats.
+    for reasons not its own, and `roll` a random number from 0 to 1 that spreads repeats. `keeps` says that its
+    answer is kept; of what a function did nothing is, so that each repeat of its task does it once more.
     """
 
     activity: str
@@ -124,6 +125,7 @@ class Case:
     retry_delay: timedelta | None = None
     trouble_for: timedelta = timedelta(0)
     roll: float = 0.5
+    keeps: bool = True
 
 
 PARKED_FOR = timedelta(seconds=30)
@@ -232,33 +234,48 @@ def on_over_budget(error: OverBudget, case: Case, codes: Mapping[Outcome, str]) 
     return _fail(case, f"{error}. To handle it in the model, set the property error.over_budget.", error)
 
 
+def on_suspended(case: Case) -> Abandon:
+    """Leave a result whose task is suspended, of which nothing can be told until that is resumed.
+
+    Whoever fetches the task then finds an answer in the journal, and asks nothing.
+    """
+    then = "the answer is kept" if case.keeps else "its function has run, and runs again when that is resumed"
+    return Abandon(f"the task is suspended; {then}")
+
+
 def on_too_long(error: Exception, case: Case) -> Fail:
-    """Decide what the engine is told when its database takes the result in no type; the answer is kept."""
-    what = (
-        f"the result is too long for the engine's database: {error}. Set data.output.type=File, or ask for a shorter "
-        "answer; Retry completes without asking again."
-    )
-    return _fail(case, what, error)
+    """Decide what the engine is told when its database takes the result in no type."""
+    what = f"the result is too long for the engine's database: {error}. "
+    if not case.keeps:
+        return _has_run(error, what + "Let the function return less; ", case)
+    advice = "Set data.output.type=File, or ask for a shorter answer; Retry completes without asking again."
+    return _fail(case, what + advice, error)
 
 
 def on_refusal(error: Exception, case: Case) -> Fail:
-    """Decide what the engine is told when it keeps refusing a result; the answer is kept."""
+    """Decide what the engine is told when it keeps refusing a result."""
     advice = "Look at the step after it (expressions, scripts, listeners) and at the type of the result; "
-    what = f"the engine refused the result: {error}. {_advice(error, advice)}Retry completes without asking again."
-    return _fail(case, what, error, cost=1, delay=_wish(case))
+    what = f"the engine refused the result: {error}. {_advice(error, advice)}"
+    if not case.keeps:
+        return _has_run(error, what, case)
+    return _fail(case, f"{what}Retry completes without asking again.", error, cost=1, delay=_wish(case))
 
 
 def on_refused_error(error: Exception, code: str, case: Case) -> Fail:
-    """Decide what the engine is told when it keeps refusing a BPMN error; the answer is kept."""
+    """Decide what the engine is told when it keeps refusing a BPMN error."""
     advice = (
         "Output mappings run on a BPMN error too, where there is no result: let them cope with that. Look also at the "
         "step after the event that catches it; "
     )
-    what = (
-        f"the engine refused the BPMN error {_short(code, 100)}: {error}. {_advice(error, advice)}"
-        "Retry throws it again without asking."
-    )
-    return _fail(case, what, error, cost=1, delay=_wish(case))
+    what = f"the engine refused the BPMN error {_short(code, 100)}: {error}. {_advice(error, advice)}"
+    if not case.keeps:
+        return _has_run(error, what, case)
+    return _fail(case, f"{what}Retry throws it again without asking.", error, cost=1, delay=_wish(case))
+
+
+def _has_run(error: Exception, what: str, case: Case) -> Fail:
+    """Leave it to a person whether a function that has run, and may have paid, is to run again."""
+    return _fail(case, f"{what}Retry runs the function again, which has run.", error)
 
 
 def _advice(error: Exception, advice: str) -> str:

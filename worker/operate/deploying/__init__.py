@@ -3,7 +3,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from worker.domain.deployments import Bundle, Deployed, Problem
 from worker.engine import NotDeployed, RestEngine
@@ -16,6 +16,8 @@ from worker.operate.lint.checks import check
 from worker.operate.lint.reading import SUFFIX, File, Folder, below, read
 from worker.operate.models.rules import Level
 
+MOST_LEFT_OUT: Final = 20
+"""Files that are named to people."""
 NEW, CHANGED, SAME, GONE = "new", "changed", "unchanged", "gone"
 
 
@@ -103,7 +105,9 @@ def _tell(bundle: Bundle, chosen: Chosen, before: Deployed | None, now: Deployed
         if any(row["state"] == GONE for row in rows):
             tables.say("For a file that is gone, and nothing else, engines make no deployment.")
     if chosen.left_out:
-        tables.say(f"Left out, as no model names them: {', '.join(chosen.left_out)}")
+        more = len(chosen.left_out) - MOST_LEFT_OUT
+        rest = f" and {more} more" if more > 0 else ""
+        tables.say(f"Left out, as no model names them: {', '.join(chosen.left_out[:MOST_LEFT_OUT])}{rest}")
 
 
 def _rows(bundle: Bundle, before: Deployed | None, now: Deployed, *, is_new: bool) -> list[dict[str, Any]]:

@@ -159,8 +159,8 @@ def _add_start(commands: "Commands[argparse.ArgumentParser]") -> None:
     more = (
         f"{EXAMPLE}assistant-worker start decision --variables decision.json --follow\n\n{SETTINGS}\n\n"
         "Exit codes: 0 started, and with --follow completed; 1 the engine refuses or is away; 2 there is no such "
-        "process, or a file or a setting is wrong; 3 it has an incident; 4 it was terminated, or a BPMN error ended it; 5 "
-        "it was started, and nobody can tell what became of it; 6 nobody can tell whether it was started."
+        "process, or a file or a setting is wrong; 3 it has an incident; 4 it was terminated, or a BPMN error ended "
+        "it; 5 it was started, and nobody can tell what became of it; 6 nobody can tell whether it was started."
     )
     what = "start an instance of a process, and follow it to its end"
     start = add(commands, "start", what, more=more)

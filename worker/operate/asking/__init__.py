@@ -14,6 +14,7 @@ from xml.etree.ElementTree import Element
 from worker import settings
 from worker.bootstrap.adapters import model_of
 from worker.bootstrap.written import allowed, provider_specs, rules
+from worker.domain import deployed
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import Activity, Task, Variable, has_expression
 from worker.domain.threads import BYTES_PER_TOKEN, Assistant, size
@@ -71,8 +72,13 @@ def ask(options: Namespace) -> int:
     logs.configure("console", "CRITICAL")  # what happens is printed
     known = _providers(chosen, is_needed=not options.dry_run)
     specs = assistants.load(options.assistants or chosen.assistants_dir, known)
-    known = known or {name: ProviderSpec(name) for name in alone.names((), specs)}
-    found = asyncio.run(_taken(step, chosen, known, specs, is_asked=not options.dry_run))
+    if options.dry_run or known is None:  # whom it would ask need not be known
+        may_ask = deployed.allowed(chosen.deployed_assistants)
+        names = alone.names({provider for provider, _ in may_ask.tokens}, specs)
+        known = {name: ProviderSpec(name) for name in names} | dict(known or {})
+    else:
+        may_ask = allowed(chosen, known)
+    found = asyncio.run(_taken(step, chosen, known, specs, may_ask, is_asked=not options.dry_run))
     return _tell(found, chosen, as_json=options.json)
 
 
@@ -116,17 +122,16 @@ def _step(path: Path, id_: str, given: Mapping[str, Variable], business_key: str
 
 
 def _with_parameters(element: Element, given: Mapping[str, Variable]) -> Mapping[str, Variable]:
-    """Add the task's input parameters that are fixed texts. Others are evaluated by engines alone."""
+    """Add the task's input parameters that are fixed texts, which hide variables. Others engines alone evaluate."""
     found = dict(given)
     for each in extensions(element, "inputOutput", "inputParameter"):
         name, text = each.get("name", ""), (each.text or "").strip()
-        if name in found:
-            continue
-        if len(each) or has_expression(text):
+        if not len(each) and not has_expression(text):
+            found[name] = Variable(text, "String")
+        elif name not in given:
             raise Permanent(
                 f"the input parameter {name} is evaluated by engines alone: give what it comes to in --variables"
             )
-        found[name] = Variable(text, "String")
     return found
 
 
@@ -148,7 +153,13 @@ def _task(activity: Activity, process: Process, variables_: Mapping[str, Variabl
 
 
 async def _taken(
-    step: Step, chosen: Settings, known: Mapping[str, ProviderSpec], specs: Specs, *, is_asked: bool
+    step: Step,
+    chosen: Settings,
+    known: Mapping[str, ProviderSpec],
+    specs: Specs,
+    may_ask: deployed.Allowed,
+    *,
+    is_asked: bool,
 ) -> Outcome:
     """Take the turn as a worker does, on a thread on which nothing was said."""
     engine = alone.FileEngine(step.process.definition, step.file.folder, step.task.variables).as_port()
@@ -176,7 +187,7 @@ async def _taken(
             history=alone.NoHistory(),
             prices={name: spec.prices for name, spec in known.items()},
         )
-        brought = Deployed(engine.resource, allowed(chosen, known), known)
+        brought = Deployed(engine.resource, may_ask, known)
         plain = alone.Plain(Current(specs, brought))
         nothing = cast("RecordTurn", None)  # the task makes no record
         turn = Turn(engine, Answering(providers, ground), plain, ground, nothing)

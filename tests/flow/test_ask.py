@@ -143,6 +143,21 @@ async def test_an_assistant_that_would_be_deployed_with_its_process_is_read_besi
     assert (refused.code, "DEPLOYED_ASSISTANTS is off" in refused.err) == (2, True), refused
 
 
+async def test_a_model_below_the_folder_that_is_deployed_names_its_files_from_there(
+    rig: Rig, tmp_path: Path, away: dict[str, str]
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "score.json").write_text(json.dumps(SCHEMA))
+    arguments = written(
+        tmp_path / "models", rig.step("review", data_output_schema="schemas/score.json", data_input="-")
+    )
+    shown = await assistant_worker(away, *arguments, "--dry-run", "--folder", str(tmp_path), "--json")
+    assert shown.json["schema"] == SCHEMA
+    refused = await assistant_worker(away, *arguments, "--dry-run")
+    assert (refused.code, "there is no file 'schemas/score.json' beside the model" in refused.err) == (2, True)
+
+
 async def test_what_would_not_be_asked_says_why(rig: Rig, tmp_path: Path, away: dict[str, str]) -> None:
     arguments = written(tmp_path, rig.step("review", data_input="missing"))
     for more in ([], ["--dry-run"]):

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, cast
 from xml.etree.ElementTree import Element
 
@@ -23,7 +22,7 @@ from worker.errors import Permanent
 from worker.operate.asking import alone
 from worker.operate.commands import tables
 from worker.operate.instances import variables
-from worker.operate.lint.reading import File, Process, read
+from worker.operate.lint.reading import File, Process, deployed_from, read
 from worker.ports.providers import ThreadProvider
 from worker.settings import Settings
 from worker.specs import assistants
@@ -67,7 +66,7 @@ class Outcome:
 def ask(options: Namespace) -> int:
     """Show what a task would ask, and ask it unless that is not wished. Returns the exit code; raises Permanent."""
     given = variables.read(options.variables) if options.variables is not None else {}
-    step = _step(options.file, options.task, given, options.business_key)
+    step = _step(options, given)
     chosen = settings.read()
     logs.configure("console", "CRITICAL")  # what happens is printed
     known = _providers(chosen, is_needed=not options.dry_run)
@@ -97,9 +96,10 @@ def _providers(chosen: Settings, *, is_needed: bool) -> Mapping[str, ProviderSpe
         return None
 
 
-def _step(path: Path, id_: str, given: Mapping[str, Variable], business_key: str | None) -> Step:
+def _step(options: Namespace, given: Mapping[str, Variable]) -> Step:
     """Find the task in its file. Raises Permanent where there is none of this id that asks an assistant."""
-    models, unread = read([path])
+    path, id_ = options.file, options.task
+    models, unread = read([path], deployed_from(options.folder))
     if unread:
         raise Permanent("\n".join(f"{each.file}:{each.line}: not read: {each.said}" for each in unread))
     for file in models:
@@ -107,9 +107,8 @@ def _step(path: Path, id_: str, given: Mapping[str, Variable], business_key: str
             activity = process.definition.activities.get(id_)
             if activity is not None and activity.is_for_assistant:
                 element = next(each for each in process.element.iter() if each.get("id") == id_)
-                return Step(
-                    file, process, activity, _task(activity, process, _with_parameters(element, given), business_key)
-                )
+                seen = _with_parameters(element, given)
+                return Step(file, process, activity, _task(activity, process, seen, options.business_key))
     tasks = [
         each.id
         for file in models

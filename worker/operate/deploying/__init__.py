@@ -13,7 +13,7 @@ from worker.operate.commands import tables
 from worker.operate.deploying.files import Chosen, choose
 from worker.operate.lint import known_specs, report
 from worker.operate.lint.checks import check
-from worker.operate.lint.reading import SUFFIX, File, Folder, below, read
+from worker.operate.lint.reading import SUFFIX, File, below, deployed_from, read
 from worker.operate.models.rules import Level
 
 MOST_LEFT_OUT: Final = 20
@@ -24,9 +24,8 @@ NEW, CHANGED, SAME, GONE = "new", "changed", "unchanged", "gone"
 def deploy(options: Namespace) -> int:
     """Look at the models, and deploy them. Returns the exit code; raises Permanent where files cannot be read."""
     folder: Path = options.folder
-    if not folder.is_dir():
-        raise Permanent(f"{folder} is no folder")
-    models, unread = read(sorted(below(folder, f"*{SUFFIX}")), Folder(folder, deep=True))
+    place = deployed_from(folder)
+    models, unread = read(sorted(below(folder, f"*{SUFFIX}")), place)
     if unread:
         raise Permanent("\n".join(f"{each.file}:{each.line}: not read: {each.said}" for each in unread))
     chosen = choose(folder, models)

@@ -20,6 +20,7 @@ FIRST_STEPS: Final = (
     "Each command has a --help of its own."
 )
 SETTINGS: Final = "Settings are read from the environment, and from .env in the working directory."
+FOLDER: Final = "what all is deployed from: schemas, questions, forms and specs are named from there"
 SHELLS: Final = ("bash", "zsh", "fish")
 EVALUATE: Final = (
     f'{EXAMPLE}eval "$(assistant-worker completion bash)"\n{EXAMPLE}assistant-worker completion fish | source\n\n'
@@ -108,12 +109,13 @@ def command_line() -> Parser:
 
 def _add_lint(commands: "Commands[argparse.ArgumentParser]") -> None:
     more = (
-        f"{EXAMPLE}assistant-worker lint bpmn --format sarif > lint.sarif\n\nFiles that are named together are taken "
+        f"{EXAMPLE}assistant-worker lint offers --format sarif > lint.sarif\n\nFiles that are named together are taken "
         "for one deployment. Exit codes: 0 nothing above notes; 1 something from --level on; 2 a file cannot be read."
     )
     what = "say what is wrong with models before they are deployed; without engine, Redis or key"
     lint = add(commands, "lint", what, more=more)
-    lint.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a model, or a folder of models (*.bpmn)")
+    lint.add_argument("files", metavar="FILE", nargs="+", type=Path, help="a model, or a folder, as deploy takes it")
+    lint.add_argument("--folder", metavar="DIR", type=Path, help=f"{FOLDER}; without it, beside each FILE")
     default = "ASSISTANTS_DIR by default, if it is there"
     lint.add_argument("--assistants", metavar="DIR", type=Path, help=f"folder with the assistants' specs; {default}")
     lint.add_argument("--format", choices=["text", "json", "sarif"], default="text", help="as what; text by default")
@@ -159,7 +161,8 @@ def _add_start(commands: "Commands[argparse.ArgumentParser]") -> None:
     more = (
         f"{EXAMPLE}assistant-worker start decision --variables decision.json --follow\n\n{SETTINGS}\n\n"
         "Exit codes: 0 started, and with --follow completed; 1 the engine refuses or is away; 2 there is no such "
-        "process, or a file or a setting is wrong; 3 it has an incident; 4 it was terminated, or a BPMN error ended it."
+        "process, or a file or a setting is wrong; 3 it has an incident; 4 it was terminated, or a BPMN error ended "
+        "it; 5 it was started, and nobody can tell what became of it; 6 nobody can tell whether it was started."
     )
     what = "start an instance of a process, and follow it to its end"
     start = add(commands, "start", what, more=more)
@@ -184,6 +187,7 @@ def _add_ask(commands: "Commands[argparse.ArgumentParser]") -> None:
     what = "show a task's question as a worker would ask it, ask it, and show the variables that the task would set"
     ask = add(commands, "ask", what, more=more)
     ask.add_argument("file", metavar="FILE", type=Path, help="the model; schemas and questions lie beside it")
+    ask.add_argument("--folder", metavar="DIR", type=Path, help=f"{FOLDER}; without it, beside FILE")
     ask.add_argument("task", metavar="TASK", help="the id of a task that asks an assistant")
     ask.add_argument("--variables", metavar="FILE", type=Path, help="what the task sees, as for start")
     ask.add_argument("--business-key", metavar="KEY", help="the instance's business key")
@@ -234,7 +238,7 @@ def _lint(options: argparse.Namespace) -> int:
     from worker.operate.models.rules import Level  # noqa: PLC0415 - as above
 
     level = Level(options.level)
-    return lint(options.files, directory=options.assistants, form=options.format, level=level)
+    return lint(options.files, folder=options.folder, directory=options.assistants, form=options.format, level=level)
 
 
 def _templates(options: argparse.Namespace) -> int:

@@ -104,7 +104,7 @@ async def test_rights_that_are_missing_are_named(strict_engine: Engine, strict_r
         f"to find the topics and read the models: READ {definitions}",
         f"to fetch tasks and find the processes that call theirs: READ_INSTANCE {definitions} or READ {instances}",
         f"to complete tasks and keep their threads: UPDATE_INSTANCE {definitions} or UPDATE {instances}",
-        "to read schemas that are deployed with a model, and models that are not in UTF-8: READ on deployments",
+        "to read schemas and assistants deployed with a model, and models that are not in UTF-8: READ on deployments",
         f"to read files and lost threads from variables, {SPECIFIC}: READ_INSTANCE_VARIABLE {definitions}",
         f"to look up what was completed, and what has ended: READ_HISTORY {definitions}",
         f"to erase what the history has of conversations: DELETE_HISTORY {definitions}",

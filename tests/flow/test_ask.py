@@ -118,6 +118,9 @@ async def test_a_file_and_input_parameters_are_read_as_they_stand(
         True,
     )
 
+    hidden = await assistant_worker(away, *written(tmp_path, fixed, given=given | {"tone": "loud"}), "--dry-run")
+    assert hidden.out == shown.out
+
     open_ = replace(step, inputs={"prompt": "${question}", "tone": "dry"})
     refused = await assistant_worker(away, *written(tmp_path, open_, given=given), "--dry-run")
     assert (refused.code, "the input parameter prompt is evaluated by engines alone" in refused.err) == (2, True)
@@ -140,6 +143,21 @@ async def test_an_assistant_that_would_be_deployed_with_its_process_is_read_besi
     assert (refused.code, "DEPLOYED_ASSISTANTS is off" in refused.err) == (2, True), refused
 
 
+async def test_a_model_below_the_folder_that_is_deployed_names_its_files_from_there(
+    rig: Rig, tmp_path: Path, away: dict[str, str]
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "score.json").write_text(json.dumps(SCHEMA))
+    arguments = written(
+        tmp_path / "models", rig.step("review", data_output_schema="schemas/score.json", data_input="-")
+    )
+    shown = await assistant_worker(away, *arguments, "--dry-run", "--folder", str(tmp_path), "--json")
+    assert shown.json["schema"] == SCHEMA
+    refused = await assistant_worker(away, *arguments, "--dry-run")
+    assert (refused.code, "there is no file 'schemas/score.json' beside the model" in refused.err) == (2, True)
+
+
 async def test_what_would_not_be_asked_says_why(rig: Rig, tmp_path: Path, away: dict[str, str]) -> None:
     arguments = written(tmp_path, rig.step("review", data_input="missing"))
     for more in ([], ["--dry-run"]):
@@ -160,6 +178,24 @@ async def test_the_question_is_shown_without_the_providers_keys(rig: Rig, tmp_pa
     assert (done.code, "key: the variable that it names is set neither" in done.err) == (2, True)
     shown = await assistant_worker(settings, *arguments, "--dry-run")
     assert (shown.code, shown.out) == (0, "# Review\n\nPlease do review.\n")
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+async def test_whom_a_deployed_assistant_may_ask_need_not_be_known_to_show_its_question(
+    is_read: bool, rig: Rig, tmp_path: Path, away: dict[str, str]
+) -> None:
+    (file := tmp_path / "providers.yaml").write_text("providers:\n  elsewhere: {api: chat, key: env:NOT_SET}\n")
+    unread = {} if is_read else {"PROVIDERS_FILE": str(file)}
+    arguments = written(tmp_path, rig.step("review", "deployment:guest.md", data_input="-"))
+    front = '---\nname: guest\nversion: "7"\nmodel: m\nprovider: elsewhere\nmax_output_tokens: 500\n---\n'
+    (tmp_path / "guest.md").write_text(f"{front}You are a guest.\n")
+    settings = {name: value for name, value in away.items() if is_read or not name.startswith("OPENAI")}
+    settings |= unread | {"DEPLOYED_ASSISTANTS": "elsewhere/m=1000"}
+
+    shown = await assistant_worker(settings, *arguments, "--dry-run")
+    assert (shown.code, shown.out) == (0, "# Review\n\nPlease do review.\n"), shown
+    refused = await assistant_worker(settings, *arguments)
+    assert refused.code == 2
 
 
 async def test_the_first_step_of_a_sample_is_shown(away: dict[str, str]) -> None:

@@ -24,7 +24,7 @@ RATING = """<?xml version="1.0" encoding="UTF-8"?>
 
 @pytest.fixture
 def folder(rig: Rig, tmp_path: Path) -> Path:
-    """A model with a schema, a decision and a form, an assistant, and what is not to be deployed."""
+    """A model with a schema, a decision and a form, and what is not to be deployed, as an assistant that none names."""
     place = tmp_path / unique("offers")
     (place / "forms").mkdir(parents=True)
     (place / "offers.bpmn").write_text(model(rig))
@@ -61,9 +61,13 @@ def versions(said: Any) -> dict[str, list[int]]:
 async def test_a_folder_is_one_deployment_and_says_what_is_new_and_what_is_as_it_was(rig: Rig, folder: Path) -> None:
     first = (await deploy(rig, folder, "--json")).json
     assert states(first) == dict.fromkeys(
-        ["forms/bewährt.form", "gaps.schema.json", "offers.bpmn", "rating.dmn", "reviewer.md"], "new"
+        ["forms/bewährt.form", "gaps.schema.json", "offers.bpmn", "rating.dmn"], "new"
     )
-    assert (first["is_new"], first["name"], first["left_out"]) == (True, folder.name, ["start.json"])
+    assert (first["is_new"], first["name"], first["left_out"]) == (
+        True,
+        folder.name,
+        ["reviewer.md", "start.json"],
+    )
     there = await rig.rest.get(f"deployment/{first['deployment']}/resources")
     assert sorted(each["name"] for each in there) == sorted(states(first))
 
@@ -73,7 +77,7 @@ async def test_a_folder_is_one_deployment_and_says_what_is_new_and_what_is_as_it
     assert versions(again.json)["offers.bpmn"] == [1]
 
     (folder / "gaps.schema.json").write_text(SCHEMA.replace('"string"', '"integer"'))
-    (folder / "reviewer.md").unlink()
+    (folder / "forms" / "bewährt.form").unlink()
     third = (await deploy(rig, folder, "--json")).json
     assert (third["is_new"], states(third)["gaps.schema.json"], states(third)["offers.bpmn"]) == (
         True,
@@ -82,7 +86,7 @@ async def test_a_folder_is_one_deployment_and_says_what_is_new_and_what_is_as_it
     )
     # The model goes along with its schema, which it finds in its own deployment alone.
     assert (versions(third)["offers.bpmn"], versions(third)["rating.dmn"]) == ([2], [2])
-    assert (states(third)["reviewer.md"], versions(third)["reviewer.md"]) == ("gone", [])
+    assert (states(third)["forms/bewährt.form"], versions(third)["forms/bewährt.form"]) == ("gone", [])
 
 
 async def test_what_it_deploys_is_what_a_worker_works_by(rig: Rig, folder: Path) -> None:
@@ -134,7 +138,7 @@ async def test_people_read_a_table(rig: Rig, folder: Path) -> None:
     assert done.code == 0
     assert [line.split()[:2] for line in done.out.splitlines() if ".bpmn" in line] == [["offers.bpmn", "unchanged"]]
     assert f"Nothing was deployed: {folder.name} is there as it is" in done.out
-    assert "Left out, as no model names them: start.json" in done.out
+    assert "Left out, as no model names them: reviewer.md, start.json" in done.out
 
 
 async def test_without_an_engine_it_says_so_and_in_an_empty_folder_nothing_is_asked(rig: Rig, folder: Path) -> None:

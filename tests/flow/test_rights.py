@@ -144,7 +144,7 @@ async def test_doctor_names_each_right_that_is_missing(strict: Rig, user: User) 
     row = await rights(strict)
     assert row.level is Level.WARNING
     assert (
-        "to read schemas that are deployed with a model, and models that are not in UTF-8: READ on deployments"
+        "to read schemas and assistants deployed with a model, and models that are not in UTF-8: READ on deployments"
         in row.said
     )
     assert "READ_INSTANCE_VARIABLE on process definitions" in row.said

@@ -294,6 +294,22 @@ def test_what_is_no_plain_yaml_is_refused_in_its_line(tmp_path: Path, front: str
     assert said.startswith(f"{line}: is no YAML: ")
 
 
+@pytest.mark.parametrize(
+    ("said", "mistake"),
+    [
+        ("background: !!bool maybe", "background: must be a valid boolean"),
+        ("temperature: !!timestamp x", "temperature: must be a valid number"),
+        ("max_output_tokens: !!int ''", "max_output_tokens: must be a valid integer"),
+        (f"temperature: {':'.join(['1'] * 400)}.0", "temperature: must be a valid number"),
+        ("output_schema: {type: !!bool maybe}", "output_schema: is no usable JSON Schema"),
+        ("output_schema: {!!bool maybe: 1}", "output_schema: is no usable JSON Schema"),
+    ],
+)
+def test_what_is_not_what_its_tag_says_is_refused_in_its_line(said: str, mistake: str, tmp_path: Path) -> None:
+    (found,) = wrong(tmp_path, NAMED + said)
+    assert found.startswith(f"5: {mistake}")
+
+
 def test_merge_keys_and_nested_keys_are_no_way_around_the_check(tmp_path: Path) -> None:
     said = wrong(tmp_path, NAMED + "<<: {temperature: 9}\n? [a]\n: b")
     assert [line.split(";")[0].split(". ")[0] for line in said] == [

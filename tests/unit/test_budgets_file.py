@@ -14,7 +14,7 @@ from worker.domain.prices import Price, Prices
 from worker.domain.providers import ProviderSpec
 from worker.domain.threads import Assistant
 from worker.errors import Permanent
-from worker.specs.budgets import check, load
+from worker.specs.budgets import check, load, strangers
 
 TODAY = date(2026, 5, 4)
 
@@ -75,6 +75,8 @@ def test_every_word_of_it_arrives(tmp_path: Path) -> None:
         ("currency: euro\nbudgets:\n  task: {tokens: 1}", "1: currency: must be three capital letters"),
         ("limits: {}\nbudgets:\n  task: {tokens: 1}", "1: 'limits': is no part of this file"),
         ("- a", "2: the file must be lines such as budgets:"),
+        ("budgets:\n  task: {tokens: !!bool maybe}", "2: tokens: must be a valid integer"),
+        ("budgets:\n  task: 2001-99-99\n  root: {tokens: !!bytes x}", "3: is no YAML: could not determine"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
@@ -150,3 +152,8 @@ def test_the_part_that_is_used_is_that_of_what_is_the_closest_to_its_end(
     limit: Limit, used: Usage, part: float
 ) -> None:
     assert limit.nearly(used) == pytest.approx(part)
+
+
+def test_a_budget_of_an_assistant_that_comes_with_a_process_is_not_said_to_bound_nothing() -> None:
+    limits = {"assistant analyst": TOKENS, "assistant analist": TOKENS, "assistant deployment:offers:guest": TOKENS}
+    assert strangers(Budgets(limits), (ANALYST,)) == ["assistant analist"]

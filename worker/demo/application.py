@@ -64,7 +64,7 @@ class Application:
         variables = folder / key / f"{key}.json"
         return cls(
             key=key,
-            name=_process(folder / key / f"{key}.bpmn").get("name") or key,
+            name=_processes(folder / key / f"{key}.bpmn")[0].get("name") or key,
             folders=[files for each in sorted(folder.iterdir()) if (files := _deployed(each))],
             variables_file=variables,
             variables=json.loads(variables.read_text("utf-8")),
@@ -84,7 +84,7 @@ class Application:
 
 
 def names_of(model: Path) -> dict[str, str]:
-    """Name the elements of a model's first process, by their ids, as questions do."""
+    """Name the elements of a model, by their ids, as questions do."""
     return {id_: " ".join((element.get("name") or id_).split()) for (_, id_), element in _nodes(model)}
 
 
@@ -101,17 +101,17 @@ def _deployed(folder: Path) -> list[Path]:
     return [*models, *sorted(folder.glob("*.schema.json")), *sorted(folder.glob("*.form"))] if models else []
 
 
-def _process(model: Path) -> Element:
-    process: Element | None = ElementTree.fromstring(model.read_text("utf-8")).find(f"{BPMN}process")
-    if process is None:
+def _processes(model: Path) -> list[Element]:
+    processes: list[Element] = ElementTree.fromstring(model.read_text("utf-8")).findall(f"{BPMN}process")
+    if not processes:
         raise Failed(f"{model} has no process in it")
-    return process
+    return processes
 
 
 def _nodes(model: Path) -> Iterator[tuple[Node, Element]]:
-    process = _process(model)
-    key = process.get("id", "")
-    yield from (((key, element.get("id", "")), element) for element in process.iter() if element.get("id"))
+    for process in _processes(model):
+        key = process.get("id", "")
+        yield from (((key, element.get("id", "")), element) for element in process.iter() if element.get("id"))
 
 
 def _properties(element: Element) -> dict[str, str]:

@@ -15,7 +15,11 @@ T = TypeVar("T")
 
 
 class Failed(Exception):
-    """The demo cannot go on; the text is the reason."""
+    """The demo cannot go on; the text is the reason, `status` the engine's if it has answered."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +92,12 @@ class EngineRest:
         """ACTIVE, SUSPENDED, COMPLETED, EXTERNALLY_TERMINATED or INTERNALLY_TERMINATED."""
         return str((await self._get(f"history/process-instance/{instance}"))["state"])
 
+    async def origin(self, instance: str) -> tuple[str, str]:
+        """The instance at the top of all calls that led to this one, and the deployment of this one's model."""
+        row = await self._get(f"history/process-instance/{instance}")
+        definition = await self._get(f"process-definition/{row['processDefinitionId']}")
+        return str(row["rootProcessInstanceId"]), str(definition["deploymentId"])
+
     async def root(self, instance: str) -> str:
         """The instance at the top of all calls that led to this one; itself if nothing called it."""
         return str((await self._get(f"history/process-instance/{instance}"))["rootProcessInstanceId"])
@@ -135,15 +145,16 @@ class EngineRest:
         """The open incidents of these instances; the copies that the engine makes for those who called are left out."""
         rows = await self._get("incident")
         return [
-            Incident(
-                id=row["id"],
-                process=_key(row["processDefinitionId"]),
-                activity=row["activityId"],
-                message=row["incidentMessage"] or row["incidentType"],
-            )
+            _incident(row)
             for row in rows
             if row["processInstanceId"] in instances and row["rootCauseIncidentId"] == row["id"]
         ]
+
+    async def incidents_below(self, instance: str) -> list[Incident]:
+        """The open incidents of an instance and of all that it called: those of which it has a copy."""
+        rows = await self._get("incident")
+        causes = {row["rootCauseIncidentId"] for row in rows if row["processInstanceId"] == instance}
+        return [_incident(row) for row in rows if row["id"] in causes]
 
     async def path(self, instance: str) -> list[str]:
         """The ids of the elements that an instance has reached, in order."""
@@ -238,7 +249,8 @@ async def _answered(
         async with session.request(method, url, **options) as response:
             if response.ok:
                 return await read(response)
-            raise Failed(f"{method} {url} was answered {response.status}: {_reason(await response.text())}")
+            reason = _reason(await response.text())
+            raise Failed(f"{method} {url} was answered {response.status}: {reason}", response.status)
     except (aiohttp.ClientError, TimeoutError, ValueError) as exc:
         raise Failed(f"{method} {url} was not answered: {exc or type(exc).__name__}") from exc
 
@@ -253,6 +265,15 @@ def _reason(text: str) -> str:
 def _value(row: Mapping[str, Any]) -> Any:
     value = row["value"]
     return json.loads(value) if row["type"] in {"Json", "Object"} and isinstance(value, str) else value
+
+
+def _incident(row: Mapping[str, Any]) -> Incident:
+    return Incident(
+        id=row["id"],
+        process=_key(row["processDefinitionId"]),
+        activity=row["activityId"],
+        message=row["incidentMessage"] or row["incidentType"],
+    )
 
 
 def _time(text: str | None) -> datetime | None:

@@ -7,6 +7,7 @@ from worker.engine.info import EngineInfo
 from worker.engine.instances import RestInstances, ThreadTrace
 from worker.engine.kept import Kept
 from worker.engine.receivers import RestReceivers
+from worker.engine.runs import MaybeStarted
 from worker.engine.sources import RestSources
 from worker.engine.topics import Discovery, FixedTopics, HandlerTopics, NotServed, Survey
 from worker.engine.transport import Connection
@@ -21,6 +22,7 @@ __all__ = [
     "FixedTopics",
     "HandlerTopics",
     "Kept",
+    "MaybeStarted",
     "NotDeployed",
     "NotServed",
     "OAuthClient",

@@ -24,6 +24,8 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from worker.domain import foreign
 from worker.engine.quoting import unquoted
 from worker.errors import Conflict, EngineDenied, EngineDown, Refused, TooLong
@@ -52,6 +54,8 @@ _PASSING = frozenset(
 )
 _COMMON = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 """Say no to this one request, whether or not the engine itself says it: bad JSON is answered in plain text."""
+
+_UNSENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 T = TypeVar("T", list[Any], dict[str, Any])
 
@@ -130,16 +134,18 @@ def check(reply: Reply, hint: str = "") -> None:
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return
     if status < HTTPStatus.BAD_REQUEST:
-        raise EngineDown(f"the engine's address redirects to {_target(reply)}; redirects are not followed{hint}")
+        raise EngineDown(
+            f"the engine's address redirects to {_target(reply)}; redirects are not followed{hint}", status=status
+        )
     if status in _DENIED:
         raise EngineDenied(f"{_DENIED[HTTPStatus(status)]}: {describe(reply)}")
     if status in _PASSING:
-        raise EngineDown(describe(reply), retry_after=_retry_after(reply))
+        raise EngineDown(describe(reply), retry_after=_retry_after(reply), status=status)
     error = reply.own_error
     if status == HTTPStatus.NOT_FOUND and error is not None and error.type == NO_SUCH_PATH:
-        raise EngineDown(f"the engine has no such path; is its address right?{hint}")
+        raise EngineDown(f"the engine has no such path; is its address right?{hint}", status=status)
     if error is None and status not in _COMMON:
-        raise EngineDown(describe(reply) + (hint if status < HTTPStatus.INTERNAL_SERVER_ERROR else ""))
+        raise EngineDown(describe(reply) + (hint if status < HTTPStatus.INTERNAL_SERVER_ERROR else ""), status=status)
 
 
 def refusal(reply: Reply) -> Conflict | TooLong | Refused:
@@ -151,6 +157,14 @@ def refusal(reply: Reply) -> Conflict | TooLong | Refused:
     if code in COLLISIONS:
         return Conflict(describe(reply))
     return TooLong(describe(reply)) if code == COLUMN_TOO_SMALL else Refused(describe(reply))
+
+
+def is_undone(exc: EngineDown) -> bool:
+    """Whether the request certainly had no effect: it was not sent, or sent away."""
+    if isinstance(exc, EngineDenied) or isinstance(exc.__cause__, _UNSENT):
+        return True
+    status = exc.status or HTTPStatus.INTERNAL_SERVER_ERROR
+    return status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.REQUEST_TIMEOUT
 
 
 def unreachable(exc: Exception, host: str, what: str = "engine") -> EngineDown:

@@ -18,7 +18,7 @@ RIGHTS = {
     "find the topics and read the models": (("READ", DEFINITION),),
     "fetch tasks and find the processes that call theirs": (("READ_INSTANCE", DEFINITION), ("READ", INSTANCE)),
     "complete tasks and keep their threads": (("UPDATE_INSTANCE", DEFINITION), ("UPDATE", INSTANCE)),
-    "read schemas that are deployed with a model, and models that are not in UTF-8": (("READ", DEPLOYMENT),),
+    "read schemas and assistants deployed with a model, and models that are not in UTF-8": (("READ", DEPLOYMENT),),
     f"read files and lost threads from variables, {SPECIFIC}": (("READ_INSTANCE_VARIABLE", DEFINITION),),
     "look up what was completed, and what has ended": (("READ_HISTORY", DEFINITION),),
     "erase what the history has of conversations": (("DELETE_HISTORY", DEFINITION),),

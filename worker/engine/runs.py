@@ -10,10 +10,10 @@ from urllib.parse import quote
 from worker.domain.runs import At, End, Held, Run, Stand
 from worker.domain.tasks import Variable
 from worker.engine import wire
-from worker.engine.failures import describe, refusal
+from worker.engine.failures import describe, is_undone, refusal
 from worker.engine.lists import Lists
 from worker.engine.transport import COMPLETION, Transport
-from worker.errors import Permanent
+from worker.errors import EngineDown, Permanent
 
 MOST: Final = 2000
 """Rows of a list: an instance that loops more often is followed by its newest."""
@@ -25,6 +25,10 @@ _STATES: Final[Mapping[str, End]] = {
     "EXTERNALLY_TERMINATED": "terminated",
     "INTERNALLY_TERMINATED": "terminated",
 }
+
+
+class MaybeStarted(EngineDown):
+    """Nobody can tell whether an instance was started: the engine had the request, and gave no answer of its own."""
 
 
 class RestRuns:
@@ -46,7 +50,7 @@ class RestRuns:
         """Start an instance of a version, or of the latest, and return its id.
 
         Without a tenant only processes of none are looked for. Raises Permanent where there is no such process, Refused
-        and its kinds where the engine does not take the variables or cannot begin.
+        and its kinds where the engine does not take the variables or cannot begin, MaybeStarted where nobody can tell.
         """
         whose = f" of the tenant {tenant}" if tenant else ""
         wanted = f"process {key}{whose}" if version is None else f"version {version} of process {key}{whose}"
@@ -60,13 +64,19 @@ class RestRuns:
                 raise Permanent(f"the engine has no {wanted}")
             path = f"/process-definition/{quote(found[0], safe='')}"
         body = {"variables": wire.variables(variables), "businessKey": business_key}
-        # What stands before the first wait state runs before the reply.
-        reply = await self._transport.send("POST", f"{path}/start", body, limits=COMPLETION)
+        try:
+            # What stands before the first wait state runs before the reply.
+            reply = await self._transport.send("POST", f"{path}/start", body, limits=COMPLETION)
+            started = reply.value(dict) if reply.status == HTTPStatus.OK else {}
+        except EngineDown as exc:
+            if is_undone(exc):
+                raise
+            raise MaybeStarted(str(exc)) from exc
         if reply.missing:
             raise Permanent(f"the engine has no {wanted}: {describe(reply)}")
         if reply.status != HTTPStatus.OK:
             raise refusal(reply)
-        return str(reply.value(dict).get("id"))
+        return str(started.get("id"))
 
     async def look(self, instance: str) -> Run:
         """Tell how an instance stands, with those that it called; what ended where the history has it."""

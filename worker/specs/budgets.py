@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.domain.budgets import DAILY, SCOPES, Budgets, Limit
+from worker.domain.deployed import is_deployed
 from worker.domain.money import PLACES
 from worker.domain.prices import CURRENCY
 from worker.domain.providers import ProviderSpec
@@ -107,9 +108,13 @@ def check(budgets: Budgets, assistants: tuple[Assistant, ...], providers: Mappin
 
 
 def strangers(budgets: Budgets, assistants: tuple[Assistant, ...]) -> list[str]:
-    """Name the budgets of assistants that are not among these: they bound nothing here."""
-    known = {f"assistant {each.name}" for each in assistants}
-    return [name for name in budgets.limits if name.startswith("assistant ") and name not in known]
+    """Name the budgets of assistants that are not among these: they bound nothing here.
+
+    Which assistants come with processes nobody knows before a task of theirs is there.
+    """
+    known = {each.name for each in assistants}
+    named = [name for name in budgets.limits if name.startswith("assistant ")]
+    return [name for name in named if (of := name.partition(" ")[2]) not in known and not is_deployed(of)]
 
 
 def _without_price(budgets: Budgets, assistant: Assistant, providers: Mapping[str, ProviderSpec]) -> Iterator[str]:

@@ -193,10 +193,15 @@ class _Loader(yaml.SafeLoader):
 
 
 def _value(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
+    """Read what a key says. Raises Wrong where it is said to be what it is not."""
     try:
         return loader.construct_object(node, deep=True)
-    except ValueError:
-        return node  # looks like a date and is none: of no type that anybody takes
+    except yaml.YAMLError as exc:
+        raise Wrong([_mistake(exc, "")]) from exc
+    except (ValueError, LookupError, AttributeError, ArithmeticError):
+        # PyYAML reads without a look: 2001-99-99, 1:1:…:1.0, !!bool maybe, !!timestamp x, !!int "".
+        loader.recursive_objects.clear()  # what it was at, it would take for a part of itself the next time
+        return node  # of no type that anybody takes
 
 
 def _mistake(exc: yaml.YAMLError, text: str) -> tuple[int, str]:

@@ -5,11 +5,14 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from worker.demo.application import names_of
 from worker.demo.rest import Failed
+from worker.errors import UnknownAssistant
+from worker.specs import assistants
 from worker.testing.parts import Parts
 
 Outcome = Literal["completed", "refused", "filtered", "incomplete", "failed", "empty"]
@@ -18,6 +21,8 @@ Outcome = Literal["completed", "refused", "filtered", "incomplete", "failed", "e
 WAIT_SECONDS: Final = 60.0
 """For how long a test waits for something, by default. It costs time only where a test fails."""
 CHECK_SECONDS: Final = 0.05
+REMOVE_SECONDS: Final = 10.0
+"""For how long a removal is repeated that collides with what the worker does."""
 _REF: Final = re.compile(r"\s*\(ref [0-9a-f]{12}\)\s*$")
 _OVER: Final = frozenset({"COMPLETED", "EXTERNALLY_TERMINATED", "INTERNALLY_TERMINATED"})
 
@@ -42,7 +47,9 @@ class Bench:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._deployments: list[str] = []
+        self._deployments: dict[str, None] = {}  # files that are as they were are no deployment of their own
+        self._started: set[str] = set()
+        self._ours: dict[str, bool] = {}
         self._names: dict[str, str] = {}
         requests = parts.model.requests()
         self._after = requests[-1]["seq"] if requests else 0
@@ -53,7 +60,7 @@ class Bench:
         for path in paths:
             if path.suffix == ".bpmn":
                 self._names |= names_of(path)
-        self._deployments.append(self._run(self._parts.rest.deploy("test", paths)))
+        self._deployments[self._run(self._parts.rest.deploy("test", paths))] = None
 
     def answer(
         self,
@@ -85,33 +92,66 @@ class Bench:
 
     def start(self, key: str, /, *, business_key: str | None = None, **variables: Any) -> "Instance":
         """Start the newest version of a process. Dicts and lists become variables of the type Json."""
-        return Instance(self, self._run(self._parts.rest.start(key, _typed(variables), business_key)))
+        id_ = self._run(self._parts.rest.start(key, _typed(variables), business_key))
+        self._started.add(id_)
+        return Instance(self, id_)
 
     @property
     def questions(self) -> list[Question]:
-        """All that was asked in this test so far, in order."""
+        """All that was asked in this test so far, in order, on instances of what it has started or deployed."""
         threads = self._parts.model.conversations()
         found = []
         for request in self._parts.model.requests("responses.create", self._after):
             metadata = threads.get(str(request["conversation"]), {}).get("metadata") or {}
             text = _text(request["body"].get("input"))
             scope = metadata.get("scope", "")
+            instance = None if ":" in scope else scope or None
+            if instance is not None and not self._is_ours(instance):
+                continue
             found.append(
                 Question(
                     metadata.get("assistant", ""),
                     text.partition("\n")[0].removeprefix("# "),
                     text,
                     str(request["conversation"]),
-                    None if ":" in scope else scope or None,
+                    instance,
                 )
             )
         return found
 
     def clear(self) -> None:
-        """Take away what was deployed, with its instances, and what was scripted."""
+        """Take away what was deployed, with its instances, and what was scripted. Raises Failed for what stays."""
         self._parts.model.clear_faults()
-        while self._deployments:
-            self._run(self._parts.rest.remove(self._deployments.pop()))
+        failed = [flaw for each in reversed(self._deployments) if (flaw := self._remove(each))]
+        self._deployments.clear()
+        if failed:
+            raise Failed("; ".join(failed))
+
+    def _remove(self, deployment: str) -> str:
+        """Remove a deployment. Returns why it stays, empty if it does not."""
+        deadline = time.monotonic() + REMOVE_SECONDS
+        while True:
+            try:
+                self._run(self._parts.rest.remove(deployment))
+            except Failed as exc:
+                # The worker may complete a task of it in the same moment, and then one of both is refused.
+                if exc.status != HTTPStatus.INTERNAL_SERVER_ERROR or time.monotonic() > deadline:
+                    return "" if exc.status == HTTPStatus.NOT_FOUND else str(exc)
+                time.sleep(CHECK_SECONDS)
+            else:
+                return ""
+
+    def _is_ours(self, instance: str) -> bool:
+        """Whether an instance is this test's: what one before it has left may still be asked about."""
+        if instance not in self._ours:
+            try:
+                root, deployment = self._run(self._parts.rest.origin(instance))
+            except Failed as exc:
+                if exc.status != HTTPStatus.NOT_FOUND:
+                    raise
+                root = deployment = ""  # it was removed with its deployment
+            self._ours[instance] = root in self._started or deployment in self._deployments
+        return self._ours[instance]
 
     def _run(self, work: Any) -> Any:
         return self._parts.loop.run(work)
@@ -131,12 +171,12 @@ class Bench:
         """Tell an assistant's questions by its instructions, which go with each."""
         if not name:
             return []
-        found = sorted(self._parts.assistants.glob(f"{name}.md")) + sorted(self._parts.assistants.glob(f"{name}@*.md"))
-        if not found:
-            there = ", ".join(sorted(path.stem for path in self._parts.assistants.glob("*.md")))
-            raise LookupError(f"no assistant is called {name!r}; there are {there or 'none'}")
-        instructions = found[-1].read_text("utf-8-sig").split("\n---", 1)[1].partition("\n")[2].strip()
-        return [_in_json(instructions)]
+        try:
+            # Without providers: whom its tests do not ask need not be known here.
+            found = assistants.load(self._parts.assistants, None).find(name, None)
+        except UnknownAssistant as exc:
+            raise LookupError(str(exc)) from None
+        return [_in_json(found.instructions)]
 
     def _of_activity(self, id_: str) -> list[str]:
         """Tell an activity's questions by their heading."""
@@ -171,8 +211,8 @@ class Instance:
 
     @property
     def incidents(self) -> list[str]:
-        """What its open incidents say."""
-        return [each.message for each in self._ask("incidents", [self.id])]
+        """What its open incidents say, and those of the processes that it called."""
+        return [each.message for each in self._ask("incidents_below", self.id)]
 
     @property
     def questions(self) -> list[Question]:
@@ -188,7 +228,7 @@ class Instance:
         return found
 
     def wait(self, seconds: float = WAIT_SECONDS) -> "Instance":
-        """Wait until it is over, and return it. Raises AssertionError with what an incident says."""
+        """Wait until it is over, and return it. Raises AssertionError with what `incidents` say."""
 
         def over() -> bool:
             if found := self.incidents:

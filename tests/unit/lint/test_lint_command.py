@@ -287,6 +287,28 @@ def test_without_a_folder_of_assistants_that_is_said_and_the_rest_is_looked_at(
     assert (code, "Which assistants there are is not known: absent is no folder" in text) == (0, True)
 
 
+def test_a_folder_is_looked_at_as_deploy_would_and_a_file_by_what_lies_beside_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (inside := folder / "parts").mkdir()
+    for name in ("offers.bpmn", "gaps.schema.json", "gate.json", "offer.form"):
+        (folder / name).rename(inside / name)
+    file = "my models/parts/offers.bpmn"
+
+    def missing(*arguments: str) -> list[str]:
+        cli.main(["lint", *arguments, "--format", "json"])
+        said = json.loads(capsys.readouterr().out)["findings"]
+        return sorted(re.findall(r"'(.+?)'", each["said"])[0] for each in said if each["rule"] == "missing-file")
+
+    assert missing("my models") == ["gaps.schema.json", "gate.json"]
+    assert missing(file) == ["traveller.md"]
+    assert missing(file, "--folder", "my models") == ["gaps.schema.json", "gate.json"]
+    broken(inside, '"gaps.schema.json"', '"parts/gaps.schema.json"')
+    broken(inside, '"gate.json"', '"parts/gate.json"')
+    assert missing("my models") == missing(file, "--folder", "my models") == []
+    assert cli.main(["lint", file, "--folder", "absent"]) == 2
+
+
 @pytest.mark.parametrize("arguments", [["absent.bpmn"], ["assistants"], ["my models", "--assistants", "absent"]])
 def test_what_cannot_be_read_ends_with_2(
     arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final, cast
 from xml.etree.ElementTree import Element
 
 from worker import settings
 from worker.bootstrap.adapters import model_of
 from worker.bootstrap.written import allowed, provider_specs, rules
+from worker.domain import deployed
 from worker.domain.providers import ProviderSpec
 from worker.domain.tasks import Activity, Task, Variable, has_expression
 from worker.domain.threads import BYTES_PER_TOKEN, Assistant, size
@@ -22,7 +22,7 @@ from worker.errors import Permanent
 from worker.operate.asking import alone
 from worker.operate.commands import tables
 from worker.operate.instances import variables
-from worker.operate.lint.reading import File, Process, read
+from worker.operate.lint.reading import File, Process, deployed_from, read
 from worker.ports.providers import ThreadProvider
 from worker.settings import Settings
 from worker.specs import assistants
@@ -66,13 +66,18 @@ class Outcome:
 def ask(options: Namespace) -> int:
     """Show what a task would ask, and ask it unless that is not wished. Returns the exit code; raises Permanent."""
     given = variables.read(options.variables) if options.variables is not None else {}
-    step = _step(options.file, options.task, given, options.business_key)
+    step = _step(options, given)
     chosen = settings.read()
     logs.configure("console", "CRITICAL")  # what happens is printed
     known = _providers(chosen, is_needed=not options.dry_run)
     specs = assistants.load(options.assistants or chosen.assistants_dir, known)
-    known = known or {name: ProviderSpec(name) for name in alone.names((), specs)}
-    found = asyncio.run(_taken(step, chosen, known, specs, is_asked=not options.dry_run))
+    if options.dry_run or known is None:  # whom it would ask need not be known
+        may_ask = deployed.allowed(chosen.deployed_assistants)
+        names = alone.names({provider for provider, _ in may_ask.tokens}, specs)
+        known = {name: ProviderSpec(name) for name in names} | dict(known or {})
+    else:
+        may_ask = allowed(chosen, known)
+    found = asyncio.run(_taken(step, chosen, known, specs, may_ask, is_asked=not options.dry_run))
     return _tell(found, chosen, as_json=options.json)
 
 
@@ -91,9 +96,10 @@ def _providers(chosen: Settings, *, is_needed: bool) -> Mapping[str, ProviderSpe
         return None
 
 
-def _step(path: Path, id_: str, given: Mapping[str, Variable], business_key: str | None) -> Step:
+def _step(options: Namespace, given: Mapping[str, Variable]) -> Step:
     """Find the task in its file. Raises Permanent where there is none of this id that asks an assistant."""
-    models, unread = read([path])
+    path, id_ = options.file, options.task
+    models, unread = read([path], deployed_from(options.folder))
     if unread:
         raise Permanent("\n".join(f"{each.file}:{each.line}: not read: {each.said}" for each in unread))
     for file in models:
@@ -101,9 +107,8 @@ def _step(path: Path, id_: str, given: Mapping[str, Variable], business_key: str
             activity = process.definition.activities.get(id_)
             if activity is not None and activity.is_for_assistant:
                 element = next(each for each in process.element.iter() if each.get("id") == id_)
-                return Step(
-                    file, process, activity, _task(activity, process, _with_parameters(element, given), business_key)
-                )
+                seen = _with_parameters(element, given)
+                return Step(file, process, activity, _task(activity, process, seen, options.business_key))
     tasks = [
         each.id
         for file in models
@@ -116,17 +121,16 @@ def _step(path: Path, id_: str, given: Mapping[str, Variable], business_key: str
 
 
 def _with_parameters(element: Element, given: Mapping[str, Variable]) -> Mapping[str, Variable]:
-    """Add the task's input parameters that are fixed texts. Others are evaluated by engines alone."""
+    """Add the task's input parameters that are fixed texts, which hide variables. Others engines alone evaluate."""
     found = dict(given)
     for each in extensions(element, "inputOutput", "inputParameter"):
         name, text = each.get("name", ""), (each.text or "").strip()
-        if name in found:
-            continue
-        if len(each) or has_expression(text):
+        if not len(each) and not has_expression(text):
+            found[name] = Variable(text, "String")
+        elif name not in given:
             raise Permanent(
                 f"the input parameter {name} is evaluated by engines alone: give what it comes to in --variables"
             )
-        found[name] = Variable(text, "String")
     return found
 
 
@@ -148,7 +152,13 @@ def _task(activity: Activity, process: Process, variables_: Mapping[str, Variabl
 
 
 async def _taken(
-    step: Step, chosen: Settings, known: Mapping[str, ProviderSpec], specs: Specs, *, is_asked: bool
+    step: Step,
+    chosen: Settings,
+    known: Mapping[str, ProviderSpec],
+    specs: Specs,
+    may_ask: deployed.Allowed,
+    *,
+    is_asked: bool,
 ) -> Outcome:
     """Take the turn as a worker does, on a thread on which nothing was said."""
     engine = alone.FileEngine(step.process.definition, step.file.folder, step.task.variables).as_port()
@@ -176,7 +186,7 @@ async def _taken(
             history=alone.NoHistory(),
             prices={name: spec.prices for name, spec in known.items()},
         )
-        brought = Deployed(engine.resource, allowed(chosen, known), known)
+        brought = Deployed(engine.resource, may_ask, known)
         plain = alone.Plain(Current(specs, brought))
         nothing = cast("RecordTurn", None)  # the task makes no record
         turn = Turn(engine, Answering(providers, ground), plain, ground, nothing)

@@ -58,7 +58,7 @@ class FileEngine:
         """Return the text of a file beside the model. Raises BadDefinition."""
         text = self._folder.text(name)
         if text is None:
-            raise BadDefinition(f"there is no file {name!r} beside the model")
+            raise BadDefinition(f"there is no file {name!r} {self._folder.place}")
         return text
 
     async def content(self, _: str, name: str, most: int) -> bytes | None:

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from worker.domain.deployments import Bundle, Deployed, Problem
 from worker.engine import NotDeployed, RestEngine
@@ -13,18 +13,19 @@ from worker.operate.commands import tables
 from worker.operate.deploying.files import Chosen, choose
 from worker.operate.lint import known_specs, report
 from worker.operate.lint.checks import check
-from worker.operate.lint.reading import SUFFIX, File, Folder, below, read
+from worker.operate.lint.reading import SUFFIX, File, below, deployed_from, read
 from worker.operate.models.rules import Level
 
+MOST_LEFT_OUT: Final = 20
+"""Files that are named to people."""
 NEW, CHANGED, SAME, GONE = "new", "changed", "unchanged", "gone"
 
 
 def deploy(options: Namespace) -> int:
     """Look at the models, and deploy them. Returns the exit code; raises Permanent where files cannot be read."""
     folder: Path = options.folder
-    if not folder.is_dir():
-        raise Permanent(f"{folder} is no folder")
-    models, unread = read(sorted(below(folder, f"*{SUFFIX}")), Folder(folder, deep=True))
+    place = deployed_from(folder)
+    models, unread = read(sorted(below(folder, f"*{SUFFIX}")), place)
     if unread:
         raise Permanent("\n".join(f"{each.file}:{each.line}: not read: {each.said}" for each in unread))
     chosen = choose(folder, models)
@@ -103,7 +104,9 @@ def _tell(bundle: Bundle, chosen: Chosen, before: Deployed | None, now: Deployed
         if any(row["state"] == GONE for row in rows):
             tables.say("For a file that is gone, and nothing else, engines make no deployment.")
     if chosen.left_out:
-        tables.say(f"Left out, as no model names them: {', '.join(chosen.left_out)}")
+        more = len(chosen.left_out) - MOST_LEFT_OUT
+        rest = f" and {more} more" if more > 0 else ""
+        tables.say(f"Left out, as no model names them: {', '.join(chosen.left_out[:MOST_LEFT_OUT])}{rest}")
 
 
 def _rows(bundle: Bundle, before: Deployed | None, now: Deployed, *, is_new: bool) -> list[dict[str, Any]]:

@@ -3,22 +3,27 @@
 import asyncio
 import json
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from worker.domain import foreign
 from worker.domain.runs import End, Held, Run
 from worker.domain.tasks import META_SUFFIX, THREAD_VARIABLE, Variable
-from worker.engine import RestEngine
-from worker.operate.at_engine import FAILED, at_engine
+from worker.engine import MaybeStarted, RestEngine
+from worker.errors import WorkerError
+from worker.operate.at_engine import at_engine
 from worker.operate.commands import tables
 from worker.operate.instances import variables
 from worker.operate.instances.following import Following
 
 INCIDENT: Final = 3
 OTHER_END: Final = 4
-_CODES: Final[Mapping[End, int]] = {"completed": 0, "error": OTHER_END, "terminated": OTHER_END, "unknown": FAILED}
+UNFOLLOWED: Final = 5
+"""The instance was started, and nobody can tell how it ended or goes on."""
+UNSURE: Final = 6
+"""It may have been started."""
+_CODES: Final[Mapping[End, int]] = {"completed": 0, "error": OTHER_END, "terminated": OTHER_END, "unknown": UNFOLLOWED}
 LONGEST: Final = 2000
 """Characters of a value that are shown to people."""
 
@@ -29,26 +34,56 @@ def start(options: Namespace) -> int:
 
     async def at(engine: RestEngine) -> int:
         fitted = await _fitted(engine, given)
-        instance = await engine.runs.start(
-            options.key,
-            fitted,
-            version=options.version,
-            business_key=options.business_key,
-            tenant=options.tenant,
-        )
+        try:
+            instance = await engine.runs.start(
+                options.key,
+                fitted,
+                version=options.version,
+                business_key=options.business_key,
+                tenant=options.tenant,
+            )
+        except MaybeStarted as exc:
+            tables.complain(str(exc))
+            tables.complain(_unsure(options))
+            return UNSURE
+        except asyncio.CancelledError:
+            tables.complain(_unsure(options))
+            raise
         if not options.follow:
             tables.as_json({"instance": instance}) if options.json else tables.say(f"Started {instance}.")
             return 0
-        tell = tables.complain if options.json else tables.say
-        tell(f"Started {instance}.")
-        try:
-            run = await Following(engine, tell).until_over(instance)
-            return await _tell(engine, instance, run, fitted, as_json=options.json)
-        except asyncio.CancelledError:
-            tables.complain(f"Not followed any more. Instance {instance} goes on.")
-            raise
+        return await _follow(engine, instance, fitted, as_json=options.json)
 
     return at_engine(at)
+
+
+def _unsure(options: Namespace) -> str:
+    by = f"its business key {options.business_key}" if options.business_key else f"its process {options.key}"
+    return f"It may have been started: look for it by {by} before you start it again."
+
+
+async def _follow(engine: RestEngine, instance: str, given: Mapping[str, Variable], *, as_json: bool) -> int:
+    """Tell how an instance gets on that was started; whatever happens, which one it is."""
+    tell = tables.complain if as_json else tables.say
+    tell(f"Started {instance}.")
+    following = Following(engine, tell)
+    try:
+        run = await following.until_over(instance)
+        held = await following.asked(lambda: engine.runs.variables(instance))
+    except asyncio.CancelledError:
+        _leave(instance, f"Not followed any more. Instance {instance} goes on.", as_json=as_json)
+        raise
+    except WorkerError as exc:
+        tables.complain(str(exc))
+        _leave(instance, f"Not followed any more. Instance {instance} was started.", as_json=as_json)
+        return UNFOLLOWED
+    return _tell(instance, run, [each for each in held if _is_output(each, given)], as_json=as_json)
+
+
+def _leave(instance: str, why: str, *, as_json: bool) -> None:
+    tables.complain(why)
+    if as_json:
+        tables.as_json({"instance": instance})
 
 
 async def _fitted(engine: RestEngine, given: Mapping[str, Variable]) -> Mapping[str, Variable]:
@@ -58,10 +93,9 @@ async def _fitted(engine: RestEngine, given: Mapping[str, Variable]) -> Mapping[
     return {name: replace(each, type="String") if each.type == "Json" else each for name, each in given.items()}
 
 
-async def _tell(engine: RestEngine, instance: str, run: Run, given: Mapping[str, Variable], *, as_json: bool) -> int:
+def _tell(instance: str, run: Run, found: Sequence[Held], *, as_json: bool) -> int:
     code = INCIDENT if run.end is None else _CODES[run.end]
     end = "incident" if run.end is None else run.end
-    found = [each for each in await engine.runs.variables(instance) if _is_output(each, given)]
     if as_json:
         wrong = [each.message for each in run.activities if each.stand == "incident"]
         values = {each.name: _value(each) for each in found}

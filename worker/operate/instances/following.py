@@ -1,13 +1,15 @@
 """Follows an instance: each step's progress as it happens, and how it ends."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from worker.domain.runs import At, Run
 from worker.engine import RestEngine
 from worker.errors import EngineDenied, EngineDown, WorkerError
+
+T = TypeVar("T")
 
 SOON: Final = 0.2
 """Seconds until the next look where something has just happened."""
@@ -30,11 +32,22 @@ class Following:
 
     async def until_over(self, instance: str) -> Run:
         """Return when it is over, or has an incident. Raises EngineDown where the engine is away for minutes."""
+        pause = SOON
+        while True:
+            run = await self.asked(lambda: self._engine.runs.look(instance))
+            is_new = [await self._say(each) for each in run.activities]
+            if run.end is not None or any(each.stand == "incident" for each in run.activities):
+                return run
+            pause = SOON if any(is_new) else pause
+            await asyncio.sleep(pause)
+            pause = min(LATEST, pause * GROWTH)
+
+    async def asked(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Return what the engine says; asked again while it is away. Raises EngineDown after minutes of that."""
         pause, in_vain = SOON, 0
         while True:
             try:
-                run = await self._engine.runs.look(instance)
-                in_vain = 0
+                return await read()
             except EngineDenied:
                 raise
             except EngineDown as exc:
@@ -43,11 +56,6 @@ class Following:
                     self._tell(f"No answer, it is asked again: {exc}")
                 if in_vain >= MOST_IN_VAIN:
                     raise
-            else:
-                is_new = [await self._say(each) for each in run.activities]
-                if run.end is not None or any(each.stand == "incident" for each in run.activities):
-                    return run
-                pause = SOON if any(is_new) else pause
             await asyncio.sleep(pause)
             pause = min(LATEST, pause * GROWTH)
 

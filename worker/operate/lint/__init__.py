@@ -5,15 +5,18 @@ from pathlib import Path
 from worker import settings
 from worker.operate.lint import report
 from worker.operate.lint.checks import check, worst
-from worker.operate.lint.reading import read
+from worker.operate.lint.reading import deployed_from, read
 from worker.operate.models.rules import Level
 from worker.specs import assistants
 from worker.specs.assistants import Specs
 
 
-def lint(paths: list[Path], *, directory: Path | None, form: str, level: Level) -> int:
-    """Look at models and say what is wrong. Returns the exit code; raises Permanent where the specs cannot be read."""
-    models, unread = read(paths)
+def lint(paths: list[Path], *, folder: Path | None, directory: Path | None, form: str, level: Level) -> int:
+    """Look at models and say what is wrong, as they would be deployed from a folder, if one is said.
+
+    Returns the exit code; raises Permanent where the specs cannot be read.
+    """
+    models, unread = read(paths, deployed_from(folder))
     specs, remark = known_specs(directory)
     findings = check(models, specs)
     report.FORMS[form](report.Report(findings, unread, [each.name for each in models], remark))

@@ -122,7 +122,7 @@ def _of_spec(activity: Activity, file: File) -> Iterator[Fault]:
 def _missing(what: str, name: str, kind: str, file: File) -> Fault:
     near = difflib.get_close_matches(name, file.folder.names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    said = f"{what} names the file {name!r}, which is not beside the model{hint}"
+    said = f"{what} names the file {name!r}, which is not {file.folder.place}{hint}"
     return tasks.of_file(said, kind, Rule.MISSING_FILE)
 
 

@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, ParseError
 from worker.domain import foreign
 from worker.domain.tasks import Definition
 from worker.engine import definitions
-from worker.errors import BadDefinition
+from worker.errors import BadDefinition, Permanent
 
 SUFFIX: Final = ".bpmn"
 MOST_BYTES: Final = 4 * definitions.LONGEST
@@ -42,6 +42,11 @@ class Folder:
     def __init__(self, path: Path, *, deep: bool = False) -> None:
         self._path = path
         self._deep = deep
+
+    @property
+    def place(self) -> str:
+        """Where its files are, in words."""
+        return f"in the folder {self._path}, as files are named from there" if self._deep else "beside the model"
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -99,13 +104,15 @@ class File:
 def read(paths: Iterable[Path], together: Folder | None = None) -> tuple[list[File], list[Unread]]:
     """Read all models that these files and folders hold, each once, and say which cannot be read.
 
-    What they name is looked for in the folder that all are deployed from `together`, else beside each of them.
+    What they name is looked for in the folder that all are deployed from `together`. Without that it is looked for as
+    it would be named if a folder that is given here was deployed, and beside a file that is given.
     """
     files: dict[str, File] = {}
     unread: list[Unread] = []
-    folders: dict[Path, Folder] = {}
+    folders: dict[tuple[Path, bool], Folder] = {}
     for path in paths:
-        found = [path] if not path.is_dir() else sorted(below(path, f"*{SUFFIX}"))
+        is_folder = path.is_dir()
+        found = sorted(below(path, f"*{SUFFIX}")) if is_folder else [path]
         if not found:
             unread.append(Unread(str(path), 1, f"the folder holds no {SUFFIX} file"))
         for each in found:
@@ -113,13 +120,23 @@ def read(paths: Iterable[Path], together: Folder | None = None) -> tuple[list[Fi
             if known in files:
                 continue
             try:
-                folder = together or folders.setdefault(each.parent, Folder(each.parent))
+                top = path if is_folder else each.parent
+                folder = together or folders.setdefault((top, is_folder), Folder(top, deep=is_folder))
                 files[known] = _file(each, folder)
             except OSError as exc:
                 unread.append(Unread(str(each), 1, f"cannot be read: {exc.strerror}"))
             except BadDefinition as exc:
                 unread.append(_unread(each, exc))
     return list(files.values()), unread
+
+
+def deployed_from(folder: Path | None) -> Folder | None:
+    """Take a folder for that which all is deployed from; None where none is said. Raises Permanent if it is none."""
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise Permanent(f"{folder} is no folder")
+    return Folder(folder, deep=True)
 
 
 def below(folder: Path, pattern: str) -> Iterator[Path]:

@@ -176,7 +176,7 @@ class Variables:
         """Processes whose steps are being looked at: they may call each other in a circle."""
 
     def called(self, call: Element, caller: Process) -> Process | None:
-        """Return the process that a call activity calls: of several of its key, the one in the caller's folder."""
+        """Return the process that a call activity calls: of several of its key, the one that is deployed with it."""
         here = self._files[caller].folder
         found = self._processes.get(call.get("calledElement", ""), [])
         return next((each for each in found if self._files[each].folder is here), found[0] if found else None)
@@ -397,7 +397,7 @@ def _form(element: Element, folder: Folder) -> Sets:
     else:
         return Sets(unknown=(_by("whoever completes", element),))
     if form is None:
-        return Sets(unknown=(_by("the form of", element) + ", which is not beside the model",))
+        return Sets(unknown=(_by("the form of", element) + f", which is not {folder.place}",))
     return Sets(frozenset(_keys(form)))
 
 

@@ -37,7 +37,7 @@ class Rule(Enum):
     WRONG_PROVIDER = Level.ERROR, "wants what the provider of its assistant does not do"
     WRONG_VALUE = Level.ERROR, "has a property with a value that is not allowed, or that contradicts another"
     LOOP_IN_LOOP = Level.ERROR, "is in a loop within a loop, where results overwrite each other"
-    MISSING_FILE = Level.ERROR, "names a schema, decision questions, or a spec, that are not beside the model"
+    MISSING_FILE = Level.ERROR, "names a schema, decision questions, or a spec, that would not be deployed with it"
     BAD_FILE = (
         Level.ERROR,
         "names a file that is no JSON, no usable JSON Schema, no spec, or holds no decision questions",

@@ -42,7 +42,7 @@ class FakeSources:
         found = [each for each in past.values if each.instance == instance and is_called(each.name, name)]
         if past.is_kept:
             return found
-        newest = {each.name: replace(each, at=None, activity_instance="", operation="") for each in found}
+        newest = {(each.name, each.scope): replace(each, at=None, activity_instance="", operation="") for each in found}
         return list(newest.values())
 
     async def content(self, value: Value, most: int) -> bytes | None:

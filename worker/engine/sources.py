@@ -156,8 +156,10 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def _value(row: Mapping[str, Any], instance: str, name: str, kind: str, at: datetime | None) -> Value:
+    # In details it says where the instance was when it was written, and otherwise whose the variable is.
     where, operation = _text(row, "activityInstanceId"), _text(row, "userOperationId")
-    return Value(_text(row, "id"), instance, name, row.get("value"), kind, at, where if at else "", operation)
+    places = (where, operation, "") if at else ("", operation, where)
+    return Value(_text(row, "id"), instance, name, row.get("value"), kind, at, *places)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:

@@ -32,7 +32,7 @@ async def proposed(deciding: Deciding) -> Deciding:
 
 
 async def verify(core: Core, one: Decision) -> Verified:
-    return await verified(one, FakeSources(core.world), is_last=True)
+    return await verified(one, FakeSources(core.world))
 
 
 def forged(one: Decision, kept: int) -> Decision:
@@ -185,6 +185,51 @@ async def test_a_record_of_another_instance_or_engine_that_was_put_in_its_place_
         found = await verify(core, forged)
         assert found.problems == ["engine: variable decision_sha256 of instance a has its hash for another record"]
         assert found.anchors == []
+
+
+@pytest.mark.parametrize("lacking", ["texts", "content", "revision", "id"])
+async def test_a_record_that_lacks_something_does_not_hold(core: Core, refused: Deciding, lacking: str) -> None:
+    one = refused.kept
+    left = {name: each for name, each in one.record.items() if name != lacking}
+    [problem] = (await verify(core, replace(one, record=left))).problems
+    assert f"'{lacking}' is a required property" in problem
+
+
+async def test_a_decision_that_lacks_something_does_not_hold(core: Core, refused: Deciding) -> None:
+    one = refused.kept
+    found = await verify(core, replace(one, record={**one.record, "decision": {"accepted": False, "answer": ""}}))
+    assert "'void_reason' is a required property" in found.problems[0]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"task": ["t"]}, {"instance": {}}, {"user": {"text_sha256": ["x"]}}, {"shown_sha256": []}, {"activity": 1}],
+)
+async def test_a_signature_that_is_not_in_its_form_does_not_hold(
+    core: Core, refused: Deciding, facts: dict[str, Any]
+) -> None:
+    one = refused.kept
+    found = await verify(core, rewritten(one, one.record, with_signature(one, **facts)))
+    assert [each.partition(" is not in its form")[0] for each in found.problems] == ["row 2"]
+
+
+async def test_rows_that_lack_something_do_not_hold(core: Core, refused: Deciding) -> None:
+    one = refused.kept
+    for lacking in one.rows[0]:
+        rows = ({name: each for name, each in one.rows[0].items() if name != lacking}, *one.rows[1:])
+        [problem] = (await verify(core, replace(one, rows=rows))).problems
+        assert problem.startswith("row 1 is not in its form")
+
+
+async def test_half_a_character_in_a_text_or_a_hash_that_is_a_list_does_not_hold(core: Core, refused: Deciding) -> None:
+    one = refused.kept
+    digest, text = next(iter(one.record["texts"].items()))
+    texts = {**one.record["texts"], digest: {**text, "text": "\ud800"}}
+    found = await verify(core, replace(one, record={**one.record, "texts": texts}))
+    assert f"the text {digest[:12]} is not what was hashed" in found.problems
+    frame = {**one.record["sources"]["frame"], "user": {"text_sha256": []}}
+    sources = {**one.record["sources"], "frame": frame}
+    assert not (await verify(core, replace(one, record={**one.record, "sources": sources}))).holds
 
 
 @pytest.fixture

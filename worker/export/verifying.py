@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.decisions import chain, hashing
 from worker.decisions.keys import PublicKeys
-from worker.decisions.verifying import Anchor, Verified, verify
+from worker.decisions.verifying import Anchor, Verified, misfit, verify
 from worker.domain import foreign
 from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, Decision
 from worker.domain.evidence import COMPLETE, Value
@@ -20,44 +20,45 @@ ODD_HOLD = "whether it is on hold is not what the last row of a hold or release 
 UNASKED = "the engine could not be asked for the hashes that it has"
 
 
-async def verified(
-    one: Decision, sources: DecisionSources, *, is_last: bool, keys: PublicKeys | None = None
-) -> Verified:
-    """Verify a record. `is_last`: it is the last revision, so that the engine can have no hash of a later one.
+async def verified(one: Decision, sources: DecisionSources, *, keys: PublicKeys | None = None) -> Verified:
+    """Verify a record. An engine that cannot be asked is a note, and no anchor. `keys` as for `verify`.
 
-    An engine that cannot be asked is a note, and no anchor. `keys` as for `verify`.
+    What is not in its form is compared with nothing.
     """
+    if flaw := await for_reader(misfit, one.record, one.rows):
+        return Verified([flaw], [], [], 0)
     anchors, notes, problems = list[Anchor](), list[str](), list[str]()
     try:
         for instance, variable in _places(one):
-            found, others, wrong = await _anchors(one, sources, instance, variable, is_last=is_last)
+            found, others, wrong = await _anchors(one, sources, instance, variable)
             anchors += found
             notes += others
             problems += wrong
-            if is_last:
+            if one.is_last:
                 problems += await _decided(one, sources, instance, variable.removesuffix(HASH_SUFFIX))
         problems += [each async for each in _signers(one, sources)]
     except WorkerError:
         anchors, notes, problems = [], [UNASKED], []
     said = await for_reader(verify, one.record, one.rows, anchors, keys)
     odd = [ODD_ID] * (one.record.get("id") != one.id)
-    odd += [ODD_HOLD] * (is_last and chain.is_held(one.rows) != (one.held is not None))
+    odd += [ODD_HOLD] * (one.is_last and chain.is_held(one.rows) != (one.held is not None))
     return replace(said, problems=[*said.problems, *problems, *odd], notes=[*said.notes, *notes])
 
 
 def _places(one: Decision) -> Iterator[tuple[str, str]]:
     """Name the instances and variables that were given a hash of this record."""
     told = [row["facts"] for row in one.rows if row["kind"] == "change"]
-    yield from dict.fromkeys((each["instance"], each["variable"]) for each in told if "variable" in each)
+    places = [(each.get("instance"), each.get("variable")) for each in told]
+    yield from dict.fromkeys((instance, variable) for instance, variable in places if instance and variable)
 
 
 async def _anchors(
-    one: Decision, sources: DecisionSources, instance: str, variable: str, *, is_last: bool
+    one: Decision, sources: DecisionSources, instance: str, variable: str
 ) -> tuple[Sequence[Anchor], Sequence[str], Sequence[str]]:
     """Return the hashes of this record that a variable had, notes on what it had besides, and what does not hold."""
     revisions = {row["content_sha256"]: row["revision"] for row in one.rows}
     values = [each for each in await sources.values(instance, variable) if each.name == variable]
-    unknown = [each for each in values if str(each.value) not in revisions] if is_last else []
+    unknown = [each for each in values if str(each.value) not in revisions] if one.is_last else []
     named = variable.removesuffix(HASH_SUFFIX) + ID_SUFFIX
     ids = [each for each in await sources.values(instance, named) if each.name == named] if values else []
     others = [each for each in unknown if not _is_of(one.id, each, ids, is_newest=each is values[-1])]

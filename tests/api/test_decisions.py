@@ -89,6 +89,11 @@ class Engine:
             return ()
         return [Value(str(number), instance, name, each, "String") for number, each in enumerate(self.given)]
 
+    async def outputs(self, _: str, decision: str) -> Sequence[str]:
+        if self.is_down:
+            raise EngineDown("away")
+        return [decision][:0]
+
     async def persons_tasks(self, _: str) -> Sequence[PersonsTask]:
         return ()
 

@@ -187,6 +187,84 @@ async def test_a_record_of_another_instance_or_engine_that_was_put_in_its_place_
         assert found.anchors == []
 
 
+UNTOLD = "its task was not completed, or no worker has written the row"
+
+
+async def test_what_was_closed_twice_in_two_places_holds(core: Core, refused: Deciding) -> None:
+    first = refused.kept.record["decision"]
+    refused.say("weights", {"sets": [weights(quality=200)]})
+    await refused.reach("close", activity="end", record_accepted="approved", data_output="outcome")
+    assert refused.kept.record["decision"] != first
+    found = await verify(core, refused.kept)
+    assert (found.problems, len(found.anchors)) == ([], 1)
+    assert not any(UNTOLD in each for each in found.notes)
+
+
+@pytest.mark.parametrize("is_completed", [True, False])
+async def test_an_end_that_the_engine_was_not_told_is_a_note_while_its_task_may_be_on_the_way(
+    core: Core, refused: Deciding, *, is_completed: bool
+) -> None:
+    refused.say("weights", {"sets": [weights(quality=200)]})
+    job = await refused.reach("close", activity="end", record_accepted="approved")
+    past = core.world.past
+    past.values = [each for each in past.values if each.activity_instance != job.task.activity_instance]
+    if not is_completed:
+        past.completions = [each for each in past.completions if each.task != job.task.id]
+    number = len(refused.kept.rows)
+    found = await verify(core, refused.kept)
+    said = f"the engine was not told what row {number} says (closed): {UNTOLD}"
+    assert (said in found.problems, said in found.notes) == (is_completed, not is_completed)
+
+
+@pytest.fixture
+async def elsewhere(deciding: Deciding) -> Deciding:
+    """A record that was refused, and whose end the engine was told in another variable than its proposal."""
+    deciding.say_all()
+    await deciding.reach("propose")
+    deciding.core.world.past.person("a", "sign", "ann", approved=False, choice="too dear")
+    await deciding.reach("close", record_accepted="approved", record_answer="choice", data_output="outcome")
+    return deciding
+
+
+@pytest.mark.parametrize(
+    "place", [{}, {"variable": "other_sha256"}, {"variable": "decision_sha256"}, {"instance": "b"}]
+)
+async def test_an_end_that_names_another_variable_or_none_is_compared_all_the_same(
+    core: Core, elsewhere: Deciding, place: dict[str, str]
+) -> None:
+    one = elsewhere.kept
+    assert (await verify(core, one)).problems == []
+    record = {**one.record, "decision": {**one.record["decision"], "accepted": True}}
+    rows = with_signature(one, accepted=True)
+    named = {name: each for name, each in rows[-1]["facts"].items() if place or name != "variable"}
+    found = await verify(core, rewritten(one, record, [*rows[:-1], {**rows[-1], "facts": named | place}]))
+    assert "engine: variable outcome of instance a says otherwise what was decided" in found.problems
+
+
+async def test_another_answer_than_the_engine_was_told_fails_unless_it_is_erased(core: Core, refused: Deciding) -> None:
+    one = refused.kept
+    for answer, problems in (
+        ("cheap", ["engine: variable decision of instance a says otherwise what was answered"]),
+        (hashing.ERASED, []),
+    ):
+        record = {**one.record, "decision": {**one.record["decision"], "answer": answer}}
+        assert (await verify(core, replace(one, record=record))).problems == problems
+
+
+@pytest.mark.parametrize("names", [True, False])
+async def test_a_proposal_that_is_put_behind_the_end_fails(core: Core, refused: Deciding, *, names: bool) -> None:
+    one = refused.kept
+    record = {name: each for name, each in one.record.items() if name != "decision"} | {"status": "proposed"}
+    left = {"decision"} if names else {"decision", "variable"}
+    facts_of = {name: each for name, each in one.rows[-1]["facts"].items() if name not in left}
+    found = await verify(core, rewritten(one, record, [*one.rows, {**one.rows[-1], "facts": facts_of}]))
+    assert found.problems == [
+        f"the engine was not told what row 4 says (proposed): {UNTOLD}"
+        if names
+        else "row 4 says what became of it, and no variable in which the engine was told so"
+    ]
+
+
 @pytest.mark.parametrize("lacking", ["texts", "content", "revision", "id"])
 async def test_a_record_that_lacks_something_does_not_hold(core: Core, refused: Deciding, lacking: str) -> None:
     one = refused.kept

@@ -50,3 +50,21 @@ async def test_at_level_full_it_is_where_the_instance_was() -> None:
     details = [{"id": "d", "variableName": "scores", "time": at, "activityInstanceId": "score:1"}]
     [found] = await sources(history__variable_instance=known, history__detail=details).values("a", "scores")
     assert (found.scope, found.activity_instance) == ("", "score:1")
+
+
+async def test_results_of_a_record_are_found_by_its_id() -> None:
+    known = [
+        variable("1", "decision_id", "a") | {"value": "r1"},
+        variable("2", "other_id", "a") | {"value": "r2"},
+        variable("3", "raid", "a") | {"value": "r1"},
+    ]
+    there = [known[0], variable("4", "end_id", "a") | {"value": "r1"}]
+    found = await sources(history__variable_instance=known, variable_instance=there).outputs("a", "r1")
+    assert found == ["decision", "end"]
+
+
+async def test_a_task_that_was_created_and_not_completed_is_unfinished() -> None:
+    log = [{"externalTaskId": "t1"}, {"externalTaskId": "t2"}, {"externalTaskId": "t1", "successLog": True}]
+    done = [*log, {"externalTaskId": "t2", "successLog": True}]
+    for rows, is_unfinished in (([], None), (log, True), (done, False)):
+        assert await sources(history__external_task_log=rows).unfinished("a") is is_unfinished

@@ -172,6 +172,61 @@ async def test_a_signature_of_somebody_else_or_of_no_task_fails(core: Core, refu
     left = {digest: text for digest, text in texts.items() if digest != ann}
     erased = await verify(core, replace(one, record={**one.record, "texts": left}))
     assert erased.problems == [], "whose name is erased nobody can compare"
+    assert "row 2 was compared with nobody: its name is erased" in erased.notes
+
+
+@pytest.mark.parametrize(
+    ("changed", "problems"),
+    [
+        ({"instance": ""}, ["row 2 is a signature in no process instance"]),
+        ({"instance": None}, ["row 2 is a signature in no process instance"]),
+        ({"activity": "read"}, ["engine: the task that row 2 is of is sign, which it does not name"]),
+        ({"user": None}, ["row 2 has somebody's name from the operation log, and does not tell it"]),
+    ],
+)
+async def test_a_signature_that_lacks_what_it_is_compared_by_fails(
+    core: Core, refused: Deciding, changed: dict[str, Any], problems: list[str]
+) -> None:
+    one = refused.kept
+    rows = list[Mapping[str, Any]]()
+    for row in one.rows:
+        told = {**row["facts"], **changed} if row["kind"] == "signature" else row["facts"]
+        rows.append({**row, "facts": {name: each for name, each in told.items() if each is not None}})
+    assert (await verify(core, rewritten(one, one.record, rows))).problems == problems
+
+
+async def test_a_signature_that_was_moved_to_another_task_of_the_instance_fails(core: Core, refused: Deciding) -> None:
+    """Each of both was completed by the same person."""
+    other = core.world.past.person("a", "read", "ann")
+    found = await verify(
+        core, rewritten(refused.kept, refused.kept.record, with_signature(refused.kept, task=other.id))
+    )
+    assert found.problems == ["engine: the task that row 2 is of is read, which it does not name"]
+
+
+async def test_a_signature_in_an_instance_that_the_engine_does_not_know_was_compared_with_nobody(
+    core: Core, refused: Deciding
+) -> None:
+    one = refused.kept
+    found = await verify(core, rewritten(one, one.record, with_signature(one, instance="gone")))
+    said = "row 2 was compared with nobody: the engine tells of no task that was completed in the process instance gone"
+    assert (found.problems, said in found.notes) == ([], True)
+
+
+async def test_a_signature_of_nobody_known_holds_when_the_engine_shows_who_completed_its_task(
+    core: Core, deciding: Deciding
+) -> None:
+    """What the worker's user may see can change."""
+    core.world.past.knows_users = False
+    deciding.say_all()
+    await deciding.reach("propose")
+    core.world.past.person("a", "sign", "ann", approved=True)
+    await deciding.reach("close", record_accepted="approved")
+    assert (await verify(core, deciding.kept)).problems == []
+    core.world.past.knows_users = True
+    found = await verify(core, deciding.kept)
+    said = "row 2 was compared with nobody: it names nobody, and the engine knows who completed its task"
+    assert (found.problems, said in found.notes) == ([], True)
 
 
 async def test_a_record_of_another_instance_or_engine_that_was_put_in_its_place_fails(

@@ -1,16 +1,16 @@
 """Whether a decision's record is what it was, against what the engine has of its hashes and of who decided what."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from worker.decisions import chain, hashing
+from worker.decisions import chain
 from worker.decisions.keys import PublicKeys
 from worker.decisions.verifying import Anchor, Verified, misfit, verify
 from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, Decision
-from worker.domain.evidence import COMPLETE, Value
+from worker.domain.evidence import Value
 from worker.errors import WorkerError
-from worker.export import outcomes
+from worker.export import outcomes, signers
 from worker.ports.decisions import DecisionSources
 from worker.runtime.beside import for_reader
 
@@ -34,10 +34,9 @@ async def verified(one: Decision, sources: DecisionSources, *, keys: PublicKeys 
             anchors += found
             notes += others
             problems += wrong
-        wrong, others = await outcomes.compared(one, sources, places)
-        problems += wrong
-        notes += others
-        problems += [each async for each in _signers(one, sources)]
+        for wrong, others in (await outcomes.compared(one, sources, places), await signers.compared(one, sources)):
+            problems += wrong
+            notes += others
     except WorkerError:
         anchors, notes, problems = [], [UNASKED], []
     wrong, others = outcomes.unplaced(one.rows)
@@ -81,22 +80,6 @@ async def _anchors(
     anchors = [Anchor(where, revisions.get(each, one.record["revision"]), each) for each in hashes]
     problems = [f"engine: {where} has its hash for another record"] if known and not mine else []
     return anchors, [f"{where} had a value that is no hash of this record"] if others else [], problems
-
-
-async def _signers(one: Decision, sources: DecisionSources) -> AsyncIterator[str]:
-    """Compare signatures with the persons' tasks that they are of, as far as the engine's history has such."""
-    for row in one.rows:
-        told = row["facts"]
-        if row["kind"] != "signature" or not isinstance(told.get("instance"), str):
-            continue
-        tasks = await sources.persons_tasks(told["instance"])
-        if tasks and told.get("task") not in {each.id for each in tasks}:
-            yield f"engine: no task was completed that row {row['number']} is of"
-        operations = (await sources.operations(told["instance"])).values()
-        named = hashing.opened(told.get("user") or told.get("through"), one.record["texts"])
-        by = [each.user for each in operations if each.task == told.get("task") and each.kind == COMPLETE]
-        if by and named != hashing.ERASED and named not in by:
-            yield f"engine: who completed the task that row {row['number']} is of is not who it names"
 
 
 def _beside(value: Value, ids: Sequence[Value]) -> Sequence[Any]:

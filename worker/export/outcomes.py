@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from worker.decisions import hashing
@@ -12,6 +13,7 @@ from worker.domain.decisions import HASH_SUFFIX, Decision
 from worker.ports.decisions import DecisionSources
 
 _CLOSED: Final = "closed"
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class _Told:
     output: str
     outcome: Mapping[str, Any]
     is_dated: bool
+    at: datetime
 
     @property
     def where(self) -> str:
@@ -86,7 +89,7 @@ async def compared(
 async def _of_place(one: Decision, sources: DecisionSources, instance: str, output: str) -> list[_Told]:
     values = [each for each in await sources.values(instance, output) if each.name == output]
     is_dated = all(each.at is not None and isinstance(each.value, str) for each in values)
-    told = [_Told(instance, output, _read(each.value), is_dated) for each in values]
+    told = [_Told(instance, output, _read(each.value), is_dated, each.at or _EPOCH) for each in values]
     return [each for each in told if each.outcome.get("id") == one.id and not _is_later(each, one)]
 
 
@@ -97,13 +100,28 @@ def _is_later(told: _Told, one: Decision) -> bool:
 
 def _untold(one: Decision, told: Sequence[_Told], rows: Sequence[Row]) -> list[_Doubt]:
     """Say that the engine was not told of the last row, where it was told of others."""
-    placed = [(row, place) for row in rows if (place := _place(row)) is not None]
-    if not told or not placed or any(_tells(each, placed[-1][0], one) for each in told):
+    placed = [row for row in rows if _place(row) is not None]
+    if not told or not placed or _is_told(placed, told, one):
         return []
-    row, place = placed[-1]
-    there = next((each for each in told if (each.instance, each.output) == place), None)
+    row, place = placed[-1], _place(placed[-1])
+    there = [each for each in told if (each.instance, each.output) == place]
+    # Of tasks at the same time, in two places, the one whose row is the last may have told it first.
+    is_told_there = _is_told([each for each in placed if _place(each) == place], there, one)
     said = f"the engine was not told what row {row['number']} says ({row['facts'].get('status')})"
-    return [_Doubt(f"{said}: its task was not completed, or no worker has written the row", there)]
+    said = f"{said}: its task was not completed, or no worker has written the row"
+    return [_Doubt(said, None if is_told_there or not there else there[-1])]
+
+
+def _is_told(rows: Sequence[Row], told: Sequence[_Told], one: Decision) -> bool:
+    """Whether the engine was told of the last row, and not before it was told of those that come before."""
+    since, is_told = _EPOCH, False
+    by_time = sorted(told, key=lambda each: each.at)
+    for row in rows:
+        later = [each for each in by_time if each.at >= since or not each.is_dated]
+        found = next((each for each in later if _tells(each, row, one)), None)
+        is_told = found is not None
+        since = found.at if found is not None and found.is_dated else since
+    return is_told
 
 
 def _otherwise_answered(one: Decision, told: Sequence[_Told], ends: Sequence[Row]) -> list[_Doubt]:
@@ -124,7 +142,7 @@ def _tells(told: _Told, row: Row, one: Decision) -> bool:
     facts, outcome = row["facts"], told.outcome
     if (outcome.get("status"), outcome.get("revision")) != (facts.get("status"), row["revision"]):
         return False
-    decision = facts.get("decision") or one.record.get("decision") or {} if facts["status"] == _CLOSED else {}
+    decision = facts.get("decision") or one.record.get("decision") or {} if facts.get("status") == _CLOSED else {}
     return all(outcome.get(name) == decision[name] for name in ("accepted", "void_reason") if name in decision)
 
 

@@ -64,7 +64,12 @@ async def test_results_of_a_record_are_found_by_its_id() -> None:
 
 
 async def test_a_task_that_was_created_and_not_completed_is_unfinished() -> None:
-    log = [{"externalTaskId": "t1"}, {"externalTaskId": "t2"}, {"externalTaskId": "t1", "successLog": True}]
+    log: list[dict[str, Any]] = [
+        {"externalTaskId": "t1"},
+        {"externalTaskId": "t2"},
+        {"externalTaskId": "t1", "successLog": True},
+    ]
     done = [*log, {"externalTaskId": "t2", "successLog": True}]
-    for rows, is_unfinished in (([], None), (log, True), (done, False)):
-        assert await sources(history__external_task_log=rows).unfinished("a") is is_unfinished
+    assert await sources().unfinished("a") is None
+    assert await sources(history__external_task_log=log).unfinished("a") is True
+    assert await sources(history__external_task_log=done).unfinished("a") is False

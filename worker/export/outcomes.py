@@ -78,11 +78,11 @@ async def compared(
     if problems:  # what was not told follows from them
         return list(dict.fromkeys(problems)), []
     notes = list[str]()
-    for each in [*_untold(one, told, rows), *_otherwise_answered(one, told, ends)]:
+    for doubt in [*_untold(one, told, rows), *_otherwise_answered(one, told, ends)]:
         # Where each value is known, and each task there was completed, nobody is on the way.
-        there, may_come = each.there, each.may_come
+        there = doubt.there
         is_sure = there is not None and there.is_dated and await sources.unfinished(there.instance) is False
-        (problems if is_sure or not may_come else notes).append(each.said)
+        (problems if is_sure or not doubt.may_come else notes).append(doubt.said)
     return problems, notes
 
 

@@ -89,6 +89,11 @@ class Engine:
             return ()
         return [Value(str(number), instance, name, each, "String") for number, each in enumerate(self.given)]
 
+    async def outputs(self, _: str, decision: str) -> Sequence[str]:
+        if self.is_down:
+            raise EngineDown("away")
+        return [decision][:0]
+
     async def persons_tasks(self, _: str) -> Sequence[PersonsTask]:
         return ()
 
@@ -237,6 +242,13 @@ async def test_the_engines_history_holds_a_record_where_it_was(api: Api, book: S
     assert (earlier["holds"], len(earlier["anchors"])) == (True, 1)
     assert (unasked["holds"], unasked["anchors"]) == (True, [])
     assert "the engine could not be asked" in unasked["notes"][-1]
+
+
+async def test_the_last_revision_is_compared_with_the_engine_when_it_is_named_too(api: Api, engine: Any) -> None:
+    engine.given = ["f" * 64]
+    for named in ("", "?revision=2"):
+        assert not (await api.get(f"/api/decisions/{KEY.id}/verify{named}")).json["holds"]
+    assert (await api.get(f"/api/decisions/{KEY.id}/verify?revision=1")).json["holds"]
 
 
 async def test_a_record_that_was_edited_and_hashed_anew_does_not_verify(
@@ -517,6 +529,22 @@ async def test_a_record_that_was_changed_ends_verify_with_a_code_of_its_own(
 
     assert ran.code == 4
     assert json.loads(ran.out)["holds"] is False
+
+
+async def test_a_record_and_a_row_that_are_none_do_not_verify(
+    tmp_path: Path, database: Database, book: SqlDecisions
+) -> None:
+    assert await book.last(OTHER)
+
+    async def change(connection: Any) -> None:
+        await connection.exec_driver_sql("UPDATE decision_revisions SET record = '{}'")
+        await connection.exec_driver_sql("UPDATE decision_rows SET row = '[]'")
+
+    await database.write(change)
+    ran = await command(tmp_path, "verify", OTHER.id)
+
+    assert (ran.code, ran.err) == (4, "")
+    assert ran.out.startswith("does not hold: the record is not in its form")
 
 
 def test_the_commands_know_the_formats_that_there_are() -> None:

@@ -111,6 +111,23 @@ async def test_what_was_said_and_who_signed_it_is_read_back(client: RestEngine, 
     assert (approved.operation, approved.value) == (completed.id, True)
 
 
+async def test_results_of_a_record_are_found_and_whether_each_task_was_completed(
+    client: RestEngine, rest: EngineRest
+) -> None:
+    topic = unique("topic")
+    model = process(line(element(ServiceTask("close", topic))))
+    await rest.deploy(model)
+    instance = await rest.start(model, {"decision_id": "r1", "decisions": "r1"})
+    [task] = await fetched(client, topic)
+    assert await client.sources.unfinished(instance) is True
+    assert await client.sources.unfinished("nobody's") is None
+    assert await client.sources.outputs(instance, "r1") == ["decision"]
+    assert await client.sources.outputs(instance, "r2") == []
+    await client.complete(task.id, {}, {})
+    assert await client.sources.unfinished(instance) is False
+    assert await client.sources.outputs(instance, "r1") == ["decision"], "also when it is over"
+
+
 async def until_open(rest: EngineRest, instance: str) -> str:
     async def there() -> str | None:
         return next((each["id"] for each in await rest.get("task", processInstanceId=instance)), None)

@@ -252,6 +252,27 @@ async def test_without_a_history_of_values_what_stands_there_now_counts_if_anybo
     assert (await closed(deciding))["accepted"] is False
 
 
+async def test_without_a_history_of_values_one_value_says_nothing_of_several_who_signed(
+    core: Core, deciding: Deciding
+) -> None:
+    """Ann refuses and Ben accepts, and the engine has what Ben said alone."""
+    core.world.past.is_kept, core.world.past.has_tasks = False, True
+    await proposed(deciding)
+    core.world.past.skip(10**7)
+    core.world.past.person("a", "sign", "ann", approved=False)
+    core.world.past.person("a", "countersign", "ben", approved=True)
+    said = await closed(deciding, record_signed="sign, countersign")
+
+    doubt = (
+        "the engine keeps one value of approved for 2 persons' tasks: to tell what each of them said takes history "
+        "level full"
+    )
+    assert (said["accepted"], said["void_reason"]) == (False, doubt)
+    assert [row["facts"]["doubt"] for row in deciding.kept.rows if row["kind"] == "signature"] == [doubt] * 2
+    alone = await closed(deciding, record_signed="countersign")
+    assert (alone["accepted"], verify(deciding.kept.record, deciding.kept.rows).problems) == (True, [])
+
+
 async def test_nothing_is_closed_that_was_not_proposed(deciding: Deciding) -> None:
     deciding.say_all()
     await deciding.reach("compute")

@@ -322,6 +322,91 @@ async def test_without_a_history_what_a_called_process_handed_up_is_said_once(co
     assert (kept["revision"], source["instance"], source["activity"]) == (1, "a", "frame")
 
 
+def handed(quality: float) -> dict[str, str]:
+    return {"agreed": json.dumps({"sets": [weights(quality=quality)]})}
+
+
+def quality_of(deciding: Deciding) -> float:
+    [base] = deciding.kept.record["content"]["weights"]["sets"]
+    points: float = next(each["points"] for each in base["points"] if each["objective"] == "Quality")
+    return points
+
+
+@pytest.mark.parametrize(("instance", "counts"), [("a", 200), ("b", 50)])
+async def test_without_a_history_what_a_called_process_was_given_is_no_newer_than_what_the_own_one_has(
+    core: Core, deciding: Deciding, instance: str, counts: float
+) -> None:
+    """A called process keeps the copy that it was started with, also when it is over."""
+    deciding.say_all()
+    core.world.roots["b"], core.world.past.called["a"] = "a", ["b", "c"]
+    core.world.past.is_kept = False
+    core.world.past.by_hand("b", **handed(50))
+    core.world.past.by_hand("c", **handed(70))
+    core.world.past.by_hand("a", **handed(200))
+    job = await deciding.reach("compute", instance=instance, record_scope="root", record_given="weights=agreed")
+    assert (job.message, quality_of(deciding)) == ("", counts)
+
+
+async def test_without_a_history_what_a_person_made_of_an_answer_counts_before_older_copies(
+    core: Core, deciding: Deciding
+) -> None:
+    deciding.say_all()
+    past = core.world.past
+    past.is_kept, past.called["a"], core.world.processes["b"] = False, ["b"], CHILD
+    deciding.task("weights", definition=CHILD.definition_id)
+    copy = {each.name: each.value for each in past.values if each.name in {"weights", "weights_meta"}}
+    past.by_hand("b", **copy)
+    past.by_hand("a", weights=json.dumps({"sets": [weights(quality=200)]}))
+    await deciding.reach("compute")
+    assert quality_of(deciding) == 200
+
+
+async def test_without_a_history_local_answers_keep_their_judges(core: Core, deciding: Deciding) -> None:
+    deciding.say_all()
+    core.world.past.is_kept = False
+    for number, name in enumerate(("buyer", "maker")):
+        rows = {"X": (100, 70 + number, 20), "Y": (60, 60, 10), "Z": (40, 40, 20)}
+        core.world.past.made_local(deciding.say("scores", scores(rows), assistant=name))
+    job = await deciding.reach("compute")
+
+    assert (job.message, told(job)["judges"]) == ("", 3)
+    assert {judge: each["assistant"] for judge, each in deciding.kept.record["sources"]["scores"].items()} == {
+        "analyst": "analyst",
+        "buyer": "buyer",
+        "maker": "maker",
+    }
+
+
+async def test_without_a_history_an_answer_may_be_of_another_scope_than_its_meta(
+    core: Core, deciding: Deciding
+) -> None:
+    """Engines write a variable where one of its name is, and the meta to the instance if there is none of its name."""
+    deciding.say_all()
+    core.world.past.is_kept = False
+    core.world.past.made_local(deciding.say("frame", parts()["frame"]), "frame")
+    core.world.past.values = [each for each in core.world.past.values if each.name != "frame" or each.scope]
+    job = await deciding.reach("compute")
+    assert job.message == ""
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_without_a_history_a_mapped_answer_without_its_meta_has_to_be_one_that_is_known(
+    core: Core, deciding: Deciding, *, is_same: bool
+) -> None:
+    deciding.say_all()
+    past = core.world.past
+    past.is_kept = False
+    copy = next(each.value for each in past.values if each.name == "frame")
+    past.made_local(next(each.activity_instance for each in past.values if each.name == "frame"))
+    past.by_hand("a", frame=copy if is_same else json.dumps(parts()["frame"] | {"statement": "Another?"}))
+    job = await deciding.reach("compute")
+    if is_same:
+        assert (job.message, deciding.kept.record["sources"]["frame"]["of"]) == ("", "turn")
+    else:
+        assert "whose answer the variable frame is" in job.message
+        assert "Let each mapping of it take frame_meta along" in job.message
+
+
 async def test_without_a_history_a_record_of_the_root_knows_what_the_root_said(core: Core, deciding: Deciding) -> None:
     deciding.say_all()
     core.world.past.is_kept = False

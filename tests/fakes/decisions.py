@@ -9,7 +9,7 @@ from typing import Any
 from tests.fakes.engine import World
 from tests.fakes.script import Script
 from worker.decisions import schemas
-from worker.domain.decisions import Decision, DecisionKey
+from worker.domain.decisions import ID_SUFFIX, Decision, DecisionKey
 from worker.domain.evidence import Completion, Operation, PersonsTask, Value, is_called
 from worker.domain.processes import Called, Calls, Process
 
@@ -42,8 +42,18 @@ class FakeSources:
         found = [each for each in past.values if each.instance == instance and is_called(each.name, name)]
         if past.is_kept:
             return found
-        newest = {each.name: replace(each, at=None, activity_instance="", operation="") for each in found}
+        newest = {(each.name, each.scope): replace(each, at=None, activity_instance="", operation="") for each in found}
         return list(newest.values())
+
+    async def outputs(self, instance: str, decision: str) -> Sequence[str]:
+        last = {each.name: each.value for each in self._world.past.values if each.instance == instance}
+        return [name.removesuffix(ID_SUFFIX) for name, value in last.items() if value == decision]
+
+    async def unfinished(self, instance: str) -> bool | None:
+        past = self._world.past
+        completed = {each.task for each in past.completions if each.instance == instance}
+        jobs = {id_ for id_, job in self._world.jobs.items() if job.task.process_instance_id == instance}
+        return bool(jobs - completed) if past.is_kept and jobs | completed else None
 
     async def content(self, value: Value, most: int) -> bytes | None:
         content = self._world.contents.get((value.instance, value.name))

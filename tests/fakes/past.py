@@ -1,7 +1,7 @@
 """What an engine's history has of a decision: written by a fake engine, and by tests as persons."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -58,6 +58,15 @@ class Past:
         for name, value in variables.items():
             self._write(instance, name, value, None, at, "somewhere", operation)
         self.operations[operation] = instance, Operation(operation, user, "SetVariable", "")
+
+    def made_local(self, passage: str, *names: str) -> None:
+        """What was written in a passage belongs to it, and not to the instance; all of it, or what is called so."""
+        self.values = [
+            replace(each, scope=passage)
+            if each.activity_instance == passage and (not names or each.name in names)
+            else each
+            for each in self.values
+        ]
 
     def skip(self, seconds: int) -> None:
         """Have nothing happen for so long."""

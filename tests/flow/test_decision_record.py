@@ -90,7 +90,7 @@ async def test_a_decision_is_computed_proposed_signed_and_closed(kept: Rig) -> N
     assert [row["kind"] for row in found.rows] == ["change", "change", "signature", "change"]
     assert found.rows[2]["facts"]["identity"] == "unproven", "this engine asks nobody's name"
     async with bootstrap.connect(rig.build_settings()) as adapters:
-        told = await verified(found, adapters.sources, is_last=True)
+        told = await verified(found, adapters.sources)
     assert (told.problems, len(told.anchors)) == ([], 1)
     _check_source(found, await rig.meta(instance, "frame"))
 

@@ -3,14 +3,15 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.flow.rig import Rig
 from tests.flow.strict import User, strict, strict_engine, user
-from tests.flow.test_decision_record import part, stage
-from tests.models import call, element, line, process, unique
+from tests.flow.test_decision_record import JUDGES, panel, part, stage
+from tests.models import call, element, line, loop, process, sub_process, unique
 from tests.rest import MOST, connect
 from tests.setups.test_history_levels import engines, until_over
 from tests.unit.decisions.examples import parts, scores
@@ -67,7 +68,7 @@ async def signed(rig: Rig, **started: Any) -> tuple[str, dict[str, Any], Decisio
 async def anchors(rig: Rig, kept: Decision) -> tuple[int, int]:
     """How much does not hold, and how many hashes outside of the database do."""
     async with bootstrap.connect(rig.build_settings()) as adapters:
-        told = await verified(kept, adapters.sources, is_last=True)
+        told = await verified(kept, adapters.sources)
     return len(told.problems), len(told.anchors)
 
 
@@ -133,6 +134,31 @@ async def test_what_a_called_process_said_that_is_over_is_in_the_record_where_th
         else:
             [incident] = await wait_until(lambda: rest.incidents(instance), 60, "the incident")
             assert "history level audit" in incident["incidentMessage"]
+
+
+async def test_at_level_audit_local_answers_are_their_judges_own(kept: Rig, engines: Callable[[str], Engine]) -> None:
+    """Each instance of the sub-process has a result of the same name, with its meta, and both are gone with it."""
+    own = await asyncio.to_thread(engines, "audit")
+    async with connect(own) as rest:
+        kept.rest = rest
+        records, judges = unique("records"), panel(kept)
+        local = {**judges.properties, "data.output.scope": "local"}
+        judge = replace(judges, properties=local, outputs={"said": "${scores}"}, instances=0)
+        tasks = [element(part(kept, name, value)) for name, value in PARTS.items() if name != "scores"]
+        sitting = sub_process("sitting", line(element(judge), start="begin", end="over"), loop=loop(len(JUDGES)))
+        model = process(line(*tasks, sitting, element(stage(records, "compute")), LATER))
+        await rest.deploy(model)
+        await kept.start_worker(topics=f"{kept.topic},{records}")
+        instance = await rest.start(model)
+        await until_task(kept, instance, "later")
+        async with open_database(str(kept.settings["transcript_url"])) as database:
+            book = SqlDecisions(database, engine="default")
+            [listed] = (await book.decisions(within=EVERYTHING, instance=instance)).items
+            record = await book.last(listed.key)
+    assert record is not None
+    assert {judge: each["assistant"] for judge, each in record.record["sources"]["scores"].items()} == {
+        name: name for name in JUDGES
+    }
 
 
 async def test_with_the_listed_rights_a_record_is_signed_by_whom_the_engine_knows(

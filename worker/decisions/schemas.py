@@ -1,6 +1,6 @@
 """The published form of a decision's record, and of each of its parts. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from itertools import islice
 from pathlib import Path
@@ -69,6 +69,12 @@ def check(record: Any) -> None:
     _check("the record", _RECORD, record, 5 * MOST_VALUES)
 
 
+def check_rows(rows: Sequence[Any]) -> None:
+    """Compare a record's rows with their form, one by one. Raises BadRecord."""
+    for number, row in enumerate(rows, start=1):
+        _check(f"row {number}", _ROW, row, MOST_VALUES)
+
+
 def lacking(content: Mapping[str, Any], status: str) -> list[str]:
     """Name the parts that a record lacks to have a status."""
     return [name for name in REQUIRED[status] if name not in content]
@@ -129,4 +135,5 @@ def _ending_there(schema: Any, name: str = "") -> Any:
 
 
 _RECORD: Final = _validator(SCHEMA)
+_ROW: Final = _validator({"$schema": SCHEMA["$schema"], "$ref": "#/$defs/row", "$defs": SCHEMA["$defs"]})
 _PARTS: Final = {name: _validator(part(name)) for name in (*PARTS, WHAT_IFS)}

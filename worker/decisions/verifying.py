@@ -56,6 +56,16 @@ class Verified:
         return not self.problems
 
 
+def misfit(given: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Say why nothing of a record can be compared: it is not in its form, or a row is not. Empty if both are."""
+    try:
+        schemas.check(given)
+        schemas.check_rows(rows)
+    except BadRecord as exc:
+        return str(exc)
+    return ""
+
+
 def verify(
     given: Mapping[str, Any], rows: Sequence[Row], anchors: Sequence[Anchor] = (), keys: PublicKeys | None = None
 ) -> Verified:
@@ -63,8 +73,9 @@ def verify(
 
     What one of these public `keys` has signed counts as an anchor; what another one has does not.
     """
+    if flaw := misfit(given, rows):
+        return Verified([flaw], [], [], 0)
     try:
-        schemas.check(given)
         checked = _Checked(given, rows)
         checked.check(anchors, keys or {})
     except BadRecord as exc:

@@ -52,6 +52,7 @@ class Decision:
     """A record with all of its rows, as it was kept last.
 
     `record` is JSON as the published schema has it, without the rows; `rows` are in their order. `held` is as of now.
+    `is_last`: no later revision is kept.
     """
 
     key: DecisionKey
@@ -62,6 +63,7 @@ class Decision:
     began_at: datetime
     changed_at: datetime
     held: Held | None = None
+    is_last: bool = True
 
     @property
     def id(self) -> str:

@@ -29,7 +29,8 @@ class Value:
 
     `value` is as REST tells it, JSON as text, and None for a File, whose content is read by `id`. `operation` names the
     command that wrote it, `activity_instance` where the instance was then; without a history both are empty, and `at`
-    is None.
+    is None. Then `scope` is the activity instance that the variable is of, as far as the engine tells: the process
+    instance's own id for one that is no activity's.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Value:
     at: datetime | None = None
     activity_instance: str = ""
     operation: str = ""
+    scope: str = ""
 
 
 @dataclass(frozen=True, slots=True)

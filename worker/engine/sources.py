@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from worker.domain.decisions import ID_SUFFIX
 from worker.domain.evidence import Completion, Operation, PersonsTask, Value, is_called
 from worker.domain.processes import Calls, Process
 from worker.engine import calls, processes
@@ -57,6 +58,21 @@ class RestSources:
             for row in rows
         ]
         return sorted(found, key=lambda each: each.at)
+
+    async def outputs(self, instance: str, decision: str) -> Sequence[str]:
+        """See `ports.decisions.DecisionSources.outputs`. Engines find no variable by its value alone."""
+        named = _RAW | {"variableNameLike": f"%{ID_SUFFIX}"}
+        rows = await self._rows("/history/variable-instance", named | {"processInstanceId": instance})
+        rows += await self._rows("/variable-instance", named | {"processInstanceIdIn": instance})
+        found = [_text(row, "name") for row in rows if row.get("value") == decision]
+        return list(dict.fromkeys(each.removesuffix(ID_SUFFIX) for each in found if each.endswith(ID_SUFFIX)))
+
+    async def unfinished(self, instance: str) -> bool | None:
+        """See `ports.decisions.DecisionSources.unfinished`."""
+        rows = await self._rows("/history/external-task-log", {"processInstanceId": instance})
+        tasks = {_text(row, "externalTaskId") for row in rows}
+        completed = {_text(row, "externalTaskId") for row in rows if row.get("successLog") is True}
+        return tasks != completed if tasks else None
 
     async def values(self, instance: str, name: str) -> Sequence[Value]:
         """See `ports.decisions.DecisionSources.values`. Engines find no updates by a variable's name, but by its id."""
@@ -156,8 +172,10 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def _value(row: Mapping[str, Any], instance: str, name: str, kind: str, at: datetime | None) -> Value:
+    # In details it says where the instance was when it was written, and otherwise whose the variable is.
     where, operation = _text(row, "activityInstanceId"), _text(row, "userOperationId")
-    return Value(_text(row, "id"), instance, name, row.get("value"), kind, at, where if at else "", operation)
+    places = (where, operation, "") if at else ("", operation, where)
+    return Value(_text(row, "id"), instance, name, row.get("value"), kind, at, *places)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:

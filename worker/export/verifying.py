@@ -1,17 +1,16 @@
 """Whether a decision's record is what it was, against what the engine has of its hashes and of who decided what."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from worker.decisions import chain, hashing
+from worker.decisions import chain
 from worker.decisions.keys import PublicKeys
-from worker.decisions.verifying import Anchor, Verified, verify
-from worker.domain import foreign
+from worker.decisions.verifying import Anchor, Verified, misfit, verify
 from worker.domain.decisions import HASH_SUFFIX, ID_SUFFIX, Decision
-from worker.domain.evidence import COMPLETE, Value
+from worker.domain.evidence import Value
 from worker.errors import WorkerError
+from worker.export import outcomes, signers
 from worker.ports.decisions import DecisionSources
 from worker.runtime.beside import for_reader
 
@@ -20,44 +19,54 @@ ODD_HOLD = "whether it is on hold is not what the last row of a hold or release 
 UNASKED = "the engine could not be asked for the hashes that it has"
 
 
-async def verified(
-    one: Decision, sources: DecisionSources, *, is_last: bool, keys: PublicKeys | None = None
-) -> Verified:
-    """Verify a record. `is_last`: it is the last revision, so that the engine can have no hash of a later one.
+async def verified(one: Decision, sources: DecisionSources, *, keys: PublicKeys | None = None) -> Verified:
+    """Verify a record. An engine that cannot be asked is a note, and no anchor. `keys` as for `verify`.
 
-    An engine that cannot be asked is a note, and no anchor. `keys` as for `verify`.
+    What is not in its form is compared with nothing.
     """
+    if flaw := await for_reader(misfit, one.record, one.rows):
+        return Verified([flaw], [], [], 0)
     anchors, notes, problems = list[Anchor](), list[str](), list[str]()
     try:
-        for instance, variable in _places(one):
-            found, others, wrong = await _anchors(one, sources, instance, variable, is_last=is_last)
+        places = await _places(one, sources)
+        for instance, output in places:
+            found, others, wrong = await _anchors(one, sources, instance, output + HASH_SUFFIX)
             anchors += found
             notes += others
             problems += wrong
-            if is_last:
-                problems += await _decided(one, sources, instance, variable.removesuffix(HASH_SUFFIX))
-        problems += [each async for each in _signers(one, sources)]
+        for wrong, others in (await outcomes.compared(one, sources, places), await signers.compared(one, sources)):
+            problems += wrong
+            notes += others
     except WorkerError:
         anchors, notes, problems = [], [UNASKED], []
+    wrong, others = outcomes.unplaced(one.rows)
+    problems += wrong
+    notes += others
     said = await for_reader(verify, one.record, one.rows, anchors, keys)
     odd = [ODD_ID] * (one.record.get("id") != one.id)
-    odd += [ODD_HOLD] * (is_last and chain.is_held(one.rows) != (one.held is not None))
+    odd += [ODD_HOLD] * (one.is_last and chain.is_held(one.rows) != (one.held is not None))
     return replace(said, problems=[*said.problems, *problems, *odd], notes=[*said.notes, *notes])
 
 
-def _places(one: Decision) -> Iterator[tuple[str, str]]:
-    """Name the instances and variables that were given a hash of this record."""
+async def _places(one: Decision, sources: DecisionSources) -> Sequence[tuple[str, str]]:
+    """Name the instances, and the results there, that were told of this record: by its rows, and by the engine.
+
+    Who can write to the database can name others in the rows, and none.
+    """
     told = [row["facts"] for row in one.rows if row["kind"] == "change"]
-    yield from dict.fromkeys((each["instance"], each["variable"]) for each in told if "variable" in each)
+    instances = dict.fromkeys([one.key.instance, *(each["instance"] for each in told if each.get("instance"))])
+    named = [(each["instance"], each["variable"]) for each in told if each.get("instance") and each.get("variable")]
+    found = [(instance, output) for instance in instances for output in await sources.outputs(instance, one.id)]
+    return list(dict.fromkeys([*((where, each.removesuffix(HASH_SUFFIX)) for where, each in named), *found]))
 
 
 async def _anchors(
-    one: Decision, sources: DecisionSources, instance: str, variable: str, *, is_last: bool
+    one: Decision, sources: DecisionSources, instance: str, variable: str
 ) -> tuple[Sequence[Anchor], Sequence[str], Sequence[str]]:
     """Return the hashes of this record that a variable had, notes on what it had besides, and what does not hold."""
     revisions = {row["content_sha256"]: row["revision"] for row in one.rows}
     values = [each for each in await sources.values(instance, variable) if each.name == variable]
-    unknown = [each for each in values if str(each.value) not in revisions] if is_last else []
+    unknown = [each for each in values if str(each.value) not in revisions] if one.is_last else []
     named = variable.removesuffix(HASH_SUFFIX) + ID_SUFFIX
     ids = [each for each in await sources.values(instance, named) if each.name == named] if values else []
     others = [each for each in unknown if not _is_of(one.id, each, ids, is_newest=each is values[-1])]
@@ -71,47 +80,6 @@ async def _anchors(
     anchors = [Anchor(where, revisions.get(each, one.record["revision"]), each) for each in hashes]
     problems = [f"engine: {where} has its hash for another record"] if known and not mine else []
     return anchors, [f"{where} had a value that is no hash of this record"] if others else [], problems
-
-
-async def _decided(one: Decision, sources: DecisionSources, instance: str, output: str) -> Sequence[str]:
-    """Compare what was decided, which no hash of the content covers, with what the engine was told of it."""
-    told = [_told(each.value) for each in await sources.values(instance, output) if each.name == output]
-    closed = [each for each in told if each.get("id") == one.id and each.get("status") == "closed"]
-    if not closed:
-        return ()
-    where = f"engine: variable {output} of instance {instance} says"
-    if not any(row["facts"].get("status") == "closed" for row in one.rows):
-        return [f"{where} that it was closed, and no row does"]
-    decision = one.record.get("decision")
-    if decision is None:  # proposed again since
-        return ()
-    # Any of them: while a task closes it again, the record is ahead of the engine.
-    same = any(all(each.get(name) == decision[name] for name in ("accepted", "void_reason")) for each in closed)
-    return () if same else [f"{where} otherwise what was decided"]
-
-
-async def _signers(one: Decision, sources: DecisionSources) -> AsyncIterator[str]:
-    """Compare signatures with the persons' tasks that they are of, as far as the engine's history has such."""
-    for row in one.rows:
-        told = row["facts"]
-        if row["kind"] != "signature" or not isinstance(told.get("instance"), str):
-            continue
-        tasks = await sources.persons_tasks(told["instance"])
-        if tasks and told.get("task") not in {each.id for each in tasks}:
-            yield f"engine: no task was completed that row {row['number']} is of"
-        operations = (await sources.operations(told["instance"])).values()
-        named = hashing.opened(told.get("user") or told.get("through"), one.record["texts"])
-        by = [each.user for each in operations if each.task == told.get("task") and each.kind == COMPLETE]
-        if by and named != hashing.ERASED and named not in by:
-            yield f"engine: who completed the task that row {row['number']} is of is not who it names"
-
-
-def _told(value: Any) -> Mapping[str, Any]:
-    """Read what the engine was told of a record; nothing where that is not to be read, as of a File."""
-    with suppress(ValueError):
-        read = foreign.read(value) if isinstance(value, str) else None
-        return read if isinstance(read, dict) else {}
-    return {}
 
 
 def _beside(value: Value, ids: Sequence[Value]) -> Sequence[Any]:

@@ -76,6 +76,17 @@ class DecisionSources(Protocol):
         """
         ...
 
+    async def outputs(self, instance: str, decision: str) -> Sequence[str]:
+        """Name the results beside which a record's id stands, or stood last."""
+        ...
+
+    async def unfinished(self, instance: str) -> bool | None:
+        """Whether an external task was created and not completed: it is open, or was cancelled.
+
+        None where the history tells of no external task there.
+        """
+        ...
+
     async def content(self, value: Value, most: int) -> bytes | None:
         """Return the content of a File; None if it has more than `most` bytes, or is gone."""
         ...

@@ -171,6 +171,7 @@ class SqlDecisions:
             began_at=row["began_at"],
             changed_at=row["changed_at"],
             held=_held(row),
+            is_last=wanted == row["revision"],
         )
 
     async def decisions(
@@ -313,7 +314,9 @@ def _revives(record: Mapping[str, Any], kept: str) -> bool:
 
 
 def _read_all(rows: Sequence[tuple[str, str | None]]) -> list[Any]:
-    return [foreign.read(row) | ({"signed": foreign.read(signed)} if signed else {}) for row, signed in rows]
+    read = [(foreign.read(row), {"signed": foreign.read(signed)} if signed else {}) for row, signed in rows]
+    # What somebody has put there in its place is none, and is left for `verify` to say so.
+    return [row | beside_it if isinstance(row, dict) else row for row, beside_it in read]
 
 
 def _process(definition: str) -> str:

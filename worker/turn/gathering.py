@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from worker.decisions import hashing
 from worker.decisions.items import Item, judge_ids
@@ -33,6 +33,9 @@ _FACTS: Final = (
 )
 """What a result's meta knows of its origin."""
 _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
+
+_Mark: TypeAlias = tuple[str, str, str]
+"""By which copies of an answer are known: its variable's name, the task that was answered, and the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,43 +258,50 @@ class Gathering:
         """Take what the variables are now: whose they are, their meta alone says. `own` is the task's instance."""
         known = await self._activities({each for each in definitions.values() if each})
         parts = _parts(known, wanted.name)
-        gathered, seen = list[_Said](), set[tuple[str, ...]]()
-        # Where it was said first: mappings hand values on, up and down, and with their meta they say who said them.
-        for is_own in (True, False):
-            for instance in instances:
-                for (definition, _), part in parts.items():
-                    if (definitions.get(instance) == definition) is is_own:
-                        gathered += await self._that_stands(instance, definition, part, seen)
-        for instance in instances:
+        # Nobody can tell which was written last: the task's own instance counts before the record's, and that before
+        # those that were called, of which some are over and have what was handed to them long ago. The last one counts.
+        nearer = sorted(instances, key=lambda each: (each == own, each == instances[0]))
+        gathered = await self._that_stand(instances, nearer, definitions, parts)
+        for instance in nearer:
             gathered += await self._given(instance, wanted.given, ())
-        # As if each had run, though nobody can tell when; that of the task's own instance last.
         passages = [
             Completion("", instance, activity, "", definition, _LONG_AGO)
-            for instance in sorted(instances, key=lambda each: each == own)
+            for instance in nearer
             for definition, activity in known
             if definitions.get(instance) == definition
         ]
         records = list(_records(passages, known, wanted.name))
         return Gathered(instances, _items(gathered), _tasks(parts.values()), records, has_past=False)
 
-    async def _that_stands(
-        self, instance: str, definition: str, part: Part, seen: set[tuple[str, ...]]
-    ) -> Sequence[_Said]:
-        """Read what one result is now in one instance, but for what was `seen`, which it adds to."""
-        said = list[_Said]()
-        values = await self._sources.values(instance, part.output)
-        metas = {each.name: each.value for each in values}
-        for value in values:
-            meta = _meta(metas.get(value.name + META_SUFFIX))
-            if not meta:
-                continue
-            mark = (value.name, str(meta.get("task") or instance), str(value.value))
-            if mark in seen:
-                continue
-            seen.add(mark)
+    async def _that_stand(
+        self,
+        instances: Sequence[str],
+        nearer: Sequence[str],
+        definitions: Mapping[str, str],
+        parts: Mapping[tuple[str, str], Part],
+    ) -> list[_Said]:
+        """Read what results are now, each answer once; those of the last of `nearer` come last."""
+        copies = list[tuple[bool, str, _Mark, _Said]]()
+        for instance in nearer:
+            for (definition, _), part in parts.items():
+                is_own = definitions.get(instance) == definition
+                found = await self._that_stands(instance, definition, part)
+                copies += [(is_own, instance, mark, said) for mark, said in found]
+        # Where it was said first: mappings hand values on, up and down, and with their meta they say who said them.
+        first = dict[_Mark, _Said]()
+        for _, _, mark, said in sorted(copies, key=lambda copy: (not copy[0], instances.index(copy[1]))):
+            first.setdefault(mark, said)
+        places = {mark: place for place, (_, _, mark, _) in enumerate(copies)}
+        return [first[mark] for mark in sorted(places, key=lambda mark: places[mark])]
+
+    async def _that_stands(self, instance: str, definition: str, part: Part) -> list[tuple[_Mark, _Said]]:
+        """Read what one result is now in one instance. Raises BadRecord if nobody can tell who said it."""
+        marks, said = list[_Mark](), list[_Said]()
+        for value, meta in _paired(await self._sources.values(instance, part.output), part):
             source = _of_turn(_as_completed(part, instance, definition, meta), value, meta)
             said.append(_Said(part.name, await self._read(value, part.activity), source, _judge(part, meta)))
-        return _numbered(said)
+            marks.append((value.name, str(meta.get("task") or instance), str(value.value)))
+        return list(zip(marks, _numbered(said), strict=True))
 
 
 def _parts(known: Mapping[tuple[str, str], tuple[Activity, str]], record: str) -> dict[tuple[str, str], Part]:
@@ -392,6 +402,44 @@ def _as_completed(part: Part, instance: str, definition: str, meta: Mapping[str,
         at = datetime.fromisoformat(str(meta.get("at")))
     task, passage = (str(meta.get(name) or "") for name in ("task", "activity_instance"))
     return Completion(task, instance, part.activity.id, passage, definition, at if at.tzinfo else _LONG_AGO)
+
+
+def _paired(values: Sequence[Value], part: Part) -> list[tuple[Value, Mapping[str, Any]]]:
+    """Give each result its meta: that of the same scope, or else the only one where each is the only one left.
+
+    What no answer has the name of is nobody's. Raises BadRecord where one has, and nobody can tell whose it is.
+    """
+    results = [each for each in values if not each.name.endswith(META_SUFFIX)]
+    metas = [each for each in values if each.name.endswith(META_SUFFIX) and _meta(each.value)]
+    found = list[tuple[Value, Value]]()
+    for by_scope in (True, False):
+        theirs = _by_place([each for each in metas if each not in [meta for _, meta in found]], by_scope=by_scope)
+        left = [each for each in results if each not in [result for result, _ in found]]
+        for place, mine in _by_place(left, by_scope=by_scope).items():
+            if len(mine) == len(theirs[place]) == 1:
+                found.append((mine[0], theirs[place][0]))
+    known = [(each.name, each.value) for each, _ in found]
+    names = {each.name.removesuffix(META_SUFFIX) for each in metas}
+    for each in results:
+        if each.name in names and not _is_empty(each) and (each.name, each.value) not in known:
+            raise BadRecord(_unclear(each, part))
+    return [(each, _meta(meta.value)) for each, meta in sorted(found, key=lambda pair: values.index(pair[0]))]
+
+
+def _by_place(values: Sequence[Value], *, by_scope: bool) -> dict[tuple[str, str], list[Value]]:
+    found = defaultdict[tuple[str, str], list[Value]](list)
+    for each in values:
+        found[each.name.removesuffix(META_SUFFIX), each.scope if by_scope else ""].append(each)
+    return found
+
+
+def _unclear(value: Value, part: Part) -> str:
+    meta = value.name + META_SUFFIX
+    return (
+        f"whose answer the variable {value.name} is, which {part.activity.label} answers into, cannot be told: the "
+        f"process instance {value.instance} has it more than once, and one of them has no {meta} in its scope. Let "
+        f"each mapping of it take {meta} along, call what is no answer otherwise, or give the engine history level full"
+    )
 
 
 def _meta(value: Any) -> Mapping[str, Any]:

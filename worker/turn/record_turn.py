@@ -202,9 +202,13 @@ class _Making:
         return made if last is None else made | {"texts": {**_signers(last), **made["texts"]}}
 
     async def signed(self, last: Decision, signed: Signed) -> Decision:
-        """Keep a signature, unless it is there: on the revision that stood, whatever has become of it."""
-        task = signed.source["task"]
-        if any(row["kind"] == "signature" and row["facts"].get("task") == task for row in last.rows):
+        """Keep a signature, unless it is there: on the revision that stood, whatever has become of it.
+
+        It comes again where it is doubted otherwise, as with others that a task lets sign.
+        """
+        known = [row["facts"] for row in last.rows if row["kind"] == "signature"]
+        mark = signed.source["task"], signed.act.doubt
+        if any((each.get("task"), each.get("doubt")) == mark for each in known):
             return last
         sealing = hashing.Sealing(last.record["texts"])
         source = sealing.source(signed.source)

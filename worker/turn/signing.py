@@ -52,12 +52,15 @@ class Signing:
             accepted = await self._sources.values(instance, wanted.accepted)
             answers = await self._sources.values(instance, wanted.answer) if wanted.answer else ()
             own = await self._shown(gathered, instance, name, proposed) if proposals and instance != place else ()
+            # One value without a time, for all who signed: it is the last one's, and nobody can tell whose that is.
+            is_shared = len(tasks) > 1 and any(each.name == wanted.accepted and each.at is None for each in accepted)
             for task in tasks:
                 shown = _last(own, task.at) or _last(proposed, task.at)
                 completed = next((each for each in operations if each.task == task.id and each.kind == COMPLETE), None)
                 said = _said(accepted, wanted.accepted, task, completed)
                 answer = _said(answers, wanted.answer, task, completed)
-                signed.append((task.at, self._signed(wanted, task, completed, said, answer, shown)))
+                sharing = len(tasks) if is_shared else 1
+                signed.append((task.at, self._signed(wanted, task, completed, said, answer, shown, sharing)))
         return [each for _, each in sorted(signed, key=lambda pair: pair[0])]
 
     async def _shown(
@@ -85,7 +88,9 @@ class Signing:
         said: Value | None,
         answer: Value | None,
         shown: _Shown | None,
+        sharing: int,
     ) -> Signed:
+        """Say what a task's completion is worth. `sharing`: for how many tasks `said` is the one value that is kept."""
         is_for_others = completed is not None and completed.user in self._service_accounts
         sha256, is_ours = (str(shown[0].value), shown[1]) if shown else ("", True)
         where = task.activity  # its name is the engine's to evaluate, and may hold a person's
@@ -94,6 +99,11 @@ class Signing:
             doubt = f"the hash that {where} showed was changed by hand"
         elif said is None:
             doubt = f"{where} was completed past its form: it does not say {wanted.accepted}"
+        elif sharing > 1:
+            doubt = (
+                f"the engine keeps one value of {wanted.accepted} for {sharing} persons' tasks: to tell what each of "
+                "them said takes history level full"
+            )
         elif completed is not None and not is_for_others and task.assignee not in {"", completed.user}:
             doubt = f"{where} was completed by somebody else than who it was given to"
         act = Act(

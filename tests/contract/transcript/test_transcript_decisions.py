@@ -71,11 +71,13 @@ async def test_every_revision_stays_with_the_rows_up_to_it(book: SqlDecisions) -
     dissent = {"dissent": [{"who": "Sales", "text": "Wait."}]}
     await keep(book, dissent=dissent)
     first = await book.decision(KEY.id, within=EVERYTHING, revision=1)
+    named = await book.decision(KEY.id, within=EVERYTHING, revision=2)
     last = await book.decision(KEY.id, within=EVERYTHING)
 
     assert first is not None
     assert last is not None
     assert [first.record["revision"], last.record["revision"]] == [1, 2]
+    assert (first.is_last, named == last, last.is_last) == (False, True, True)
     assert [len(first.rows), len(last.rows)] == [1, 2]
     assert verify(last.record, last.rows).problems == []
     assert await book.decision(KEY.id, within=EVERYTHING, revision=3) is None

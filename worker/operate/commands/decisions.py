@@ -85,9 +85,7 @@ async def export_(desk: Desk, options: Namespace) -> int:
 async def verify_(desk: Desk, options: Namespace) -> int:
     """Say whether a record is what it was."""
     one = await _chosen(desk, options)
-    said = await verified(
-        one, desk.adapters.sources, is_last=options.revision is None, keys=_public_keys(desk, options)
-    )
+    said = await verified(one, desk.adapters.sources, keys=_public_keys(desk, options))
     if options.json:
         tables.as_json(asdict(said) | {"holds": said.holds})
     else:
@@ -98,7 +96,9 @@ async def verify_(desk: Desk, options: Namespace) -> int:
         for note in said.notes:
             tables.say(note)
         word = "is what it was" if said.holds else "is NOT what it was"
-        tables.say(f"Revision {one.record['revision']} of decision {one.id} {word}.")
+        # What somebody has put there may be anything.
+        number = one.record.get("revision") if isinstance(one.record, dict) else None
+        tables.say(f"Revision {number or options.revision} of decision {one.id} {word}.")
     return 0 if said.holds else DOES_NOT_HOLD
 
 

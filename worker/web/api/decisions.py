@@ -277,9 +277,7 @@ async def decision(grant: MayRead, ports: Ports, decision_id: Id, revision: Revi
 @router.get("/decisions/{decision_id}/verify")
 async def verdict(grant: MayRead, ports: Ports, decision_id: Id, revision: Revision = None) -> Verdict:
     """Compute all of a record anew, and compare it with its hashes, its rows and the engine's history."""
-    said = await verified(
-        await ports.read(grant, decision_id, revision), ports.sources, is_last=revision is None, keys=ports.known
-    )
+    said = await verified(await ports.read(grant, decision_id, revision), ports.sources, keys=ports.known)
     return Verdict(said.holds, said.problems, said.anchors, said.notes, said.erased)
 
 

@@ -11,7 +11,7 @@ from worker.domain.exchanges import Exchange
 from worker.domain.memory import Recalled, ToRemember
 from worker.domain.money import Money
 from worker.errors import NewerRecord
-from worker.redis.formats import CorruptRecord, dump_exchange, is_newer, load_exchange
+from worker.redis.formats import CorruptRecord, dump_exchange, is_newer, load_exchange, named
 
 FIRST = (
     '{"schema":1,"key":{"engine":"default","scope":"instance-1","assistant":"analyst","tenant":null},'
@@ -82,6 +82,12 @@ def test_messages_that_make_no_exchange_are_what_nobody_wrote(messages: object) 
     written = json.loads(dump_exchange(said(between=BETWEEN))) | {"messages": messages}
     with pytest.raises(CorruptRecord):
         load_exchange(json.dumps(written), answered_us(said()))
+
+
+@pytest.mark.parametrize("change", [{"schema": 3}, {"key": {"part": "new"}}, {"outcome": "new"}])
+def test_nobody_here_can_tell_in_which_instance_a_newer_workers_exchange_was_said(change: dict[str, object]) -> None:
+    text = json.dumps(json.loads(FIRST) | change)
+    assert named({"exchange:1": text, "exchange:2": FIRST})[1] is None
 
 
 def test_what_a_newer_version_adds_to_a_message_is_left_out() -> None:

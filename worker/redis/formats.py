@@ -7,7 +7,6 @@ older ones then touch nothing of it, and say so (NewerRecord). Only what no vers
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -226,14 +225,15 @@ def key(parts: Mapping[str, Any]) -> ThreadKey:
     return ThreadKey(**parts)
 
 
-def named(turn: Mapping[str, str]) -> tuple[Stored, frozenset[str]]:
+def named(turn: Mapping[str, str]) -> tuple[Stored, frozenset[str] | None]:
     """Say what a turn's answer and exchanges name at providers, and in which instances those were said.
 
-    What nobody can read names nothing.
+    What nobody can read names nothing. The instances are None where a newer version wrote one of the exchanges.
     """
     threads, responses, instances = dict[str, str | None](), dict[str, str | None](), set[str]()
+    is_told = True
     for name, text in turn.items():
-        with suppress(CorruptRecord, NewerRecord):
+        try:
             if name == "answer":
                 answer = load(text)
                 thread, response_id = answer.thread, answer.response_id
@@ -249,7 +249,11 @@ def named(turn: Mapping[str, str]) -> tuple[Stored, frozenset[str]]:
             if response_id:
                 provider = thread.provider if thread else OPENAI
                 responses[address(provider, response_id)] = thread.address if thread else None
-    return Stored(threads, responses), frozenset(instances)
+        except CorruptRecord:
+            continue
+        except NewerRecord:
+            is_told = is_told and not name.startswith("exchange:")
+    return Stored(threads, responses), frozenset(instances) if is_told else None
 
 
 def is_newer(turn: Mapping[str, str]) -> bool:

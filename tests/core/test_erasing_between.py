@@ -279,6 +279,12 @@ async def test_a_worker_without_a_transcript_says_what_brings_there_what_waits(c
     assert open_in(receipt) == {(Store.TRANSCRIPT, LOOK): LATE_AND_OFF}
 
 
+async def test_what_is_spoilt_in_redis_stops_no_order(closing: Closing) -> None:
+    await changed(closing, await late(closing), {"process_instance_id": ["instance"]})
+    receipt = await closing.erase("instance")
+    assert receipt.completed_at is not None
+
+
 async def test_a_run_in_the_background_is_cancelled_with_its_thread(closing: Closing) -> None:
     await closing.running_call("instance", "resp_run")
     closing.provider.runs["resp_run"] = ("conv_1", Question("what?", "0" * 12))

@@ -162,15 +162,15 @@ class Transport:
         try:
             reply = await self._once(method, self._address(path, query), body, key)
         except MemoryDown as exc:
-            self._breaker.failed(exc.retry_after)
+            self._breaker.failed(exc.retry_after, first=first)
             raise
         except MemoryRefused:
-            self._breaker.answered()
+            self._breaker.answered(first=first)
             raise
         except asyncio.CancelledError:
             self._breaker.left(first=first)
             raise
-        self._breaker.answered()
+        self._breaker.answered(first=first)
         return reply
 
     def _address(self, path: tuple[str, ...], query: Mapping[str, str | int] | None) -> URL:

@@ -167,7 +167,7 @@ async def test_in_cockpits_tab_an_answer_of_another_assistant_takes_nothing_from
         question = page.get_by_role("textbox", name="Your question")
         await question.fill("Why not B?")
         chosen = await asked.input_value()
-        await ground.site.transcript.record(exchange(3, KEY))  # now the other conversation is the newest
+        await ground.site.transcript.record(exchange(3, replace(KEY, assistant="judge")))  # the newest now
         await page.get_by_role("link", name="Step 3").wait_for()
 
         await expect(asked).to_have_value(chosen)

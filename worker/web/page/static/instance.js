@@ -134,7 +134,7 @@ function AskBack({ page, root, sessions, runs, answered }) {
   const trunks = sessions.filter((each) => !each.scope.startsWith(BRANCH));
   const [chosen, choose] = useState(null);
   const [first, begin] = useState(null);
-  // What is shown stays: whose answer is the newest, and first among them, changes while somebody writes.
+  // What is shown stays: the newest conversation is another one when an assistant first answers, while somebody writes.
   const session = chosen ?? first?.session ?? trunks[0]?.id;
   useEffect(() => {
     let isLeft = false;

@@ -324,7 +324,7 @@ async def test_what_waits_for_the_transcript_is_told_by_thread(threads: RedisThr
     await turn(threads, KEY, recorded=False)
 
     waiting = await index.waiting()
-    assert (waiting.threads, waiting.whole) == ({KEY}, True)
+    assert (waiting.threads, waiting.whole) == (frozenset({KEY}), True)
     assert waiting.since is not None
     assert abs(waiting.since - datetime.now(UTC)) < timedelta(minutes=1)
 

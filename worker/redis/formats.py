@@ -161,7 +161,9 @@ def _plain(kind: type) -> Mapping[str, tuple[type, ...]]:
     return found
 
 
-_PLAIN = {kind: _plain(kind) for kind in (Answer, Exchange, Recalled, Thread, ThreadKey, ToRemember, Utterance)}
+_PLAIN: Mapping[type, Mapping[str, tuple[type, ...]]] = {
+    kind: _plain(kind) for kind in (Answer, Exchange, Recalled, Thread, ThreadKey, ToRemember, Utterance)
+}
 
 
 def _text(value: Any) -> str:
